@@ -1,0 +1,276 @@
+"""``mlcore train-sentiment``, ``evaluate`` and ``predict``: exercise 5 at scale."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from mlcore.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.classifier import Classifier, Settings
+    from mlcore.sentiment.evaluation import Evaluation
+    from mlcore.sentiment.training import EpochReport, TrainingData
+    from mlcore.text.corpus import Corpus
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A file that train-sentiment wrote.", show_default=False)]
+
+
+def train_sentiment(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="aclImdb folder or .tar.gz, .csv, .tsv, .jsonl or fastText text.", show_default="built in"),
+    ] = None,
+    dim: Annotated[int, typer.Option(help="Width of the embedding.")] = 50,
+    hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = 32,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts; the best one is kept.")] = 5,
+    batch_size: Annotated[int, typer.Option(help="Texts per update.")] = 32,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Step size.", show_default="by optimiser: sgd 1, adagrad 0.05, adam 0.002")
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="sgd, adagrad or adam.")] = "adagrad",
+    seed: Annotated[int, typer.Option(help="For the start, the held-out part and the order of texts.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Any number gives the same model.", show_default="the cores")
+    ] = None,
+    min_count: Annotated[int, typer.Option(help="A rarer word is not learned.")] = 2,
+    dev: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|FRACTION",
+            help="What is held out to choose the best epoch; 0 for nothing.",
+            show_default="the data's own dev part, or 0.1",
+        ),
+    ] = None,
+    model: Annotated[Path, typer.Option(help="Where to write the model.")] = Path("sentiment.npz"),
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Example: mlcore train-sentiment --dim 50 --data reviews.csv
+
+    Train the network embedding -> mean -> dense ReLU -> dense on texts with two labels, and save the best epoch.
+    Columns and keys are text and label; split (train, dev, test) is used where there is one. Ctrl-C keeps the best
+    epoch so far.
+    """
+    from mlcore.sentiment.classifier import Classifier, Parameters, Settings
+    from mlcore.sentiment.modelfile import check_writable, save
+    from mlcore.sentiment.training import available_cores, fit, prepare, warm_up
+    from mlcore.text.corpus import built_in_corpus
+
+    from . import render
+
+    settings = Settings(dim, hidden, epochs, batch_size, learning_rate, optimizer, seed, min_count)
+    threads = available_cores() if threads is None else threads
+    if threads < 1:
+        raise InputError(f"threads is {threads}; expected a whole number from 1.")
+    fraction = _fraction(dev)
+    check_writable(model)
+    replaces = model.exists()
+
+    with render.compilation(quiet):
+        warm_up()
+    corpus = _read(data or built_in_corpus(), quiet)
+    held_out = fraction if dev is None or fraction is not None else _held_out_rows(_read(Path(dev), quiet))
+    with render.Activity("Counting words", quiet):
+        arrays = prepare(corpus, held_out, settings)
+    classifier = Classifier(
+        settings, arrays.labels, arrays.vocabulary, Parameters.initial(len(arrays.vocabulary), settings)
+    )
+    show = not (quiet or as_json)
+    if show:
+        render.network_formulas(arrays, dim, hidden, classifier.n_parameters, min_count)
+        render.epoch_header()
+
+    reports: list[EpochReport] = []
+    bar = render.TrainingBar(epochs, quiet)
+    interrupted = False
+    try:
+        with closing(fit(classifier, arrays.train, arrays.dev, threads, bar.update)) as epoch_reports:
+            for report in epoch_reports:
+                reports.append(report)
+                if show:
+                    bar.clear()
+                    render.epoch_row(report)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        bar.clear()
+    if not reports:
+        render.say(f"Interrupted before the first epoch was complete: there is nothing to keep; {model} is not written.")
+        raise typer.Exit(130)
+    save(classifier, model)
+    best = [report for report in reports if report.best][-1]
+    results = _results(classifier, arrays, threads)
+    if show:
+        _show_results(best, results, classifier, arrays)
+    if as_json:
+        chosen = asdict(settings) | {"data": str(data) if data else None, "dev": dev}
+        print(json.dumps(_training_document(chosen, reports, best, results, model, interrupted), allow_nan=False))
+    if not quiet:
+        if interrupted:
+            render.say(f"Interrupted in epoch {len(reports) + 1}: the best epoch so far, {best.epoch}, is kept.")
+        render.say(f"{'Replaced' if replaces else 'Wrote'} {model}.")
+        render.say(f'Next: mlcore predict {model} "A wonderful film."   or   mlcore evaluate {model} DATA')
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled texts, as for train-sentiment.")],
+    as_json: Json = False,
+) -> None:
+    """Example: mlcore evaluate sentiment.npz reviews.csv
+
+    Accuracy, loss and confusion matrix of a model on labelled texts: on the test part where the data has one, else
+    on the dev part, else on all of them.
+    """
+    from mlcore.sentiment import evaluation
+    from mlcore.sentiment.modelfile import load
+    from mlcore.sentiment.training import available_cores, labelled_part
+
+    from . import render
+
+    with render.compilation():
+        classifier = load(model)
+        corpus = _held_out_rows(_read(data, quiet=as_json))
+        result = evaluation.evaluate(classifier, labelled_part(classifier, corpus), available_cores())
+    if as_json:
+        print(json.dumps({"schema": "mlcore.evaluate/1"} | _evaluation_document(result), allow_nan=False))
+    else:
+        render.evaluation(corpus.source, result)
+
+
+def predict(
+    model: Model,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="lines of standard input")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Example: mlcore predict sentiment.npz "A wonderful film." "What a waste of time."
+
+    Label, its probability and the number of known words of each text, tab-separated, or as JSON objects. Without
+    texts, each line of standard input is one, and is answered as it comes.
+    """
+    from mlcore.sentiment.modelfile import load
+
+    from . import render
+
+    with render.compilation():
+        classifier = load(model)
+        for batch in [texts] if texts else _batches_of_lines(render):
+            for label, probability, known_words in _predictions(classifier, batch):
+                if as_json:
+                    print(json.dumps({"label": label, "probability": probability, "known_words": known_words}))
+                else:
+                    print(render.prediction(label, probability, known_words))
+            sys.stdout.flush()
+
+
+def _predictions(classifier: "Classifier", texts: list[str]) -> Iterator[tuple[str, float, int]]:
+    from mlcore.sentiment.classifier import sigmoid
+
+    documents = classifier.documents(texts)
+    logits = classifier.logits(documents)
+    positive = sigmoid(logits)
+    for logit, probability, known in zip(logits > 0, positive.tolist(), documents.lengths().tolist(), strict=True):
+        yield classifier.labels[int(logit)], max(probability, 1 - probability), known
+
+
+def _batches_of_lines(render: object) -> Iterator[list[str]]:
+    """Lines of standard input as they come, decoded, without their ends; at least one per batch."""
+    if sys.stdin is None:
+        raise OSError("standard input is closed; give texts as arguments, or lines on standard input")
+    if sys.stdin.isatty():
+        render.say("Type one text per line; Ctrl-D ends.")
+    stream: BinaryIO = sys.stdin.buffer
+    rest, number = b"", 0
+    while block := stream.read1(1 << 20):
+        *lines, rest = (rest + block).split(b"\n")
+        if lines:
+            yield [_decode(line, number + i) for i, line in enumerate(lines, start=1)]
+            number += len(lines)
+    if rest:
+        yield [_decode(rest, number + 1)]
+
+
+def _decode(line: bytes, number: int) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8."
+        ) from error
+
+
+def _fraction(dev: str | None) -> float | None:
+    """The fraction that ``--dev`` gives, None if it is a path."""
+    try:
+        return None if dev is None else float(dev)
+    except ValueError:
+        return None
+
+
+def _read(path: Path, quiet: bool) -> "Corpus":
+    from mlcore.text.corpus import read_corpus
+
+    from . import render
+
+    with render.Activity(f"Reading {path}", quiet) as activity:
+        return read_corpus(path, lambda texts: activity.update(f"Reading {path}: {texts:,} texts"))
+
+
+def _held_out_rows(corpus: "Corpus") -> "Corpus":
+    """The test part of a corpus, or its dev part, or all of it where it has no such part."""
+    return corpus.select(corpus.part("test") or corpus.part("dev") or range(len(corpus.texts)))
+
+
+def _results(classifier: "Classifier", arrays: "TrainingData", threads: int) -> dict[str, "Evaluation | None"]:
+    from mlcore.sentiment.evaluation import evaluate
+
+    parts = {"dev": arrays.dev, "test": arrays.test}
+    return {name: evaluate(classifier, part, threads) if part else None for name, part in parts.items()}
+
+
+def _show_results(
+    best: "EpochReport", results: dict[str, "Evaluation | None"], classifier: "Classifier", arrays: "TrainingData"
+) -> None:
+    from mlcore.sentiment.evaluation import strongest_words
+
+    from . import render
+
+    for name, result in results.items():
+        if result:
+            title = f"Held-out texts, epoch {best.epoch} (the lowest held-out loss)" if name == "dev" else "Test texts"
+            render.evaluation(title, result)
+    render.strongest_words(*strongest_words(classifier, arrays.word_counts, 10, 10), classifier.labels)
+
+
+def _training_document(
+    settings: dict,
+    reports: "list[EpochReport]",
+    best: "EpochReport",
+    results: dict[str, "Evaluation | None"],
+    model: Path,
+    interrupted: bool,
+) -> dict:
+    return {
+        "schema": "mlcore.train-sentiment/1",
+        "settings": settings,
+        "epochs": [asdict(report) for report in reports],
+        "best_epoch": best.epoch,
+        **{name: _evaluation_document(result) if result else None for name, result in results.items()},
+        "interrupted": interrupted,
+        "model": str(model),
+    }
+
+
+def _evaluation_document(result: "Evaluation") -> dict:
+    return asdict(result) | {"labels": list(result.labels), "confusion": result.confusion.tolist()}

@@ -1,0 +1,33 @@
+"""mlcore: backpropagation by hand and a sentiment classifier at scale, on one set of Numba kernels.
+
+Public names are imported on first use, so that ``import mlcore`` alone stays fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlcore.errors import DataError as DataError
+    from mlcore.errors import DivergedError as DivergedError
+    from mlcore.errors import InputError as InputError
+    from mlcore.errors import MlcoreError as MlcoreError
+    from mlcore.errors import ModelFileError as ModelFileError
+    from mlcore.errors import ShapeError as ShapeError
+    from mlcore.network import Layer as Layer
+    from mlcore.network import Network as Network
+
+__version__ = "0.1.0"
+
+_HOME = {
+    **dict.fromkeys(
+        ("MlcoreError", "InputError", "ShapeError", "DataError", "ModelFileError", "DivergedError"), "mlcore.errors"
+    ),
+    **dict.fromkeys(("Layer", "Network"), "mlcore.network"),
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mlcore' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,493 @@
+"""Numerical kernels: every forward with its backward directly below it.
+
+Conventions: inputs first, outputs last; ``dA`` is dloss/dA and has A's shape; the docstring says which
+outputs are overwritten and which are added to. Kernels neither allocate nor validate: the caller owns all
+memory and has checked shapes and id ranges. Each is generic in dtype (float32 trains, float64 proves the
+gradients) and has a naive twin in ``mlcore.reference``.
+
+Documents are in CSR form with repeats counted: text ``t`` holds the distinct ids ``ids[offsets[t]:offsets[t + 1]]``,
+each ``counts[...]`` times. A mean needs no more than that, and about half of the words of a review are repeats.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numba import njit, types
+from numba.core import event
+from numba.extending import intrinsic, overload
+
+# Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to
+# delete the checks that find a diverged training.
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+SGD, ADAGRAD, ADAM = 0, 1, 2
+ADAGRAD_EPS = 1e-10
+ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
+
+
+def kernel(function):
+    """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE division, without the GIL."""
+    return njit(cache=True, error_model="numpy", fastmath=FASTMATH, nogil=True)(function)
+
+
+@contextmanager
+def watch_compilation(started: Callable[[str], None]) -> Iterator[None]:
+    """Call ``started`` with the name of each kernel that has to be compiled, because no cache holds it yet."""
+
+    class Listener(event.Listener):
+        def on_start(self, happening: event.Event) -> None:
+            started(happening.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, happening: event.Event) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
+
+
+# Dense layers ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def affine(X, W, b, Y):
+    """Matrix product and optional bias, ``Y = X @ W.T + b``: overwrite Y. ``b`` may be None.
+
+    Shapes: X (n, i), W (o, i), b (o,) -> Y (n, o).
+    """
+    for n in range(X.shape[0]):
+        x = X[n]
+        for o in range(W.shape[0]):
+            w = W[o]
+            total = X.dtype.type(0)
+            for i in range(x.shape[0]):
+                total += x[i] * w[i]
+            if b is not None:
+                total += b[o]
+            Y[n, o] = total
+
+
+@kernel
+def affine_backward_input(dY, W, dX):
+    """Input gradient of ``affine``, ``dX = dY @ W``: overwrite dX.
+
+    Shapes: dY (n, o), W (o, i) -> dX (n, i).
+    Source: exercise 1, V^T delta2; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
+    """
+    for n in range(dY.shape[0]):
+        dx = dX[n]
+        dx[:] = 0
+        for o in range(W.shape[0]):
+            dy, w = dY[n, o], W[o]
+            if dy != 0:
+                for i in range(dx.shape[0]):
+                    dx[i] += dy * w[i]
+
+
+@kernel
+def affine_backward_weights(dY, X, dW, db):
+    """Weight gradients of ``affine``: add ``dY.T @ X`` to dW and the column sums of dY to db (or db None).
+
+    Shapes: dY (n, o), X (n, i) -> dW (o, i), db (o,).
+    Source: exercise 1, delta2 h^T and delta1 x^T; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
+    """
+    for o in range(dW.shape[0]):
+        dw = dW[o]
+        for n in range(dY.shape[0]):
+            dy, x = dY[n, o], X[n]
+            if dy != 0:
+                for i in range(dw.shape[0]):
+                    dw[i] += dy * x[i]
+                if db is not None:
+                    db[o] += dy
+
+
+@kernel
+def relu(Z, H):
+    """Rectifier, ``H = max(0, Z)``: overwrite H.
+
+    Shapes: Z (n, o) -> H (n, o).
+    """
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            # "not Z > 0" would be shorter, and would turn NaN into 0
+            H[n, o] = Z.dtype.type(0) if Z[n, o] <= 0 else Z[n, o]
+
+
+@kernel
+def relu_backward(dH, Z, at_zero, dZ):
+    """Backward pass of ``relu``, ``dZ = dH * relu'(Z)``: overwrite dZ.
+
+    ``at_zero`` is the value taken for relu'(0), which does not exist: a convention in [0, 1].
+
+    Shapes: dH (n, o), Z (n, o) -> dZ (n, o).
+    """
+    at_kink = Z.dtype.type(at_zero)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            if Z[n, o] < 0:
+                dZ[n, o] = 0
+            elif Z[n, o] == 0:
+                dZ[n, o] = dH[n, o] * at_kink
+            else:
+                dZ[n, o] = dH[n, o]
+
+
+# Losses ---------------------------------------------------------------------------------------------------
+
+
+@kernel
+def half_squared(Y_hat, Y, losses):
+    """Half the squared error of each sample, ``1/2 sum_k (y_k - y_hat_k)^2``: overwrite losses.
+
+    Shapes: Y_hat (n, k), Y (n, k) -> losses (n,).
+    """
+    half = Y_hat.dtype.type(0.5)
+    for n in range(Y_hat.shape[0]):
+        losses[n] = 0
+        for k in range(Y_hat.shape[1]):
+            error = Y_hat[n, k] - Y[n, k]
+            losses[n] += half * error * error
+
+
+@kernel
+def half_squared_backward(Y_hat, Y, scale, dY_hat):
+    """Gradient of ``scale`` times the half squared error, ``scale (y_hat - y)``: overwrite dY_hat.
+
+    Shapes: Y_hat (n, k), Y (n, k) -> dY_hat (n, k). ``scale`` is 1/n for the mean over n samples.
+    """
+    factor = Y_hat.dtype.type(scale)
+    for n in range(Y_hat.shape[0]):
+        for k in range(Y_hat.shape[1]):
+            dY_hat[n, k] = factor * (Y_hat[n, k] - Y[n, k])
+
+
+@kernel
+def logistic(Z, Y, losses):
+    """Logistic loss of each sample from logits, ``sum_k log(1 + exp(z_k)) - y_k z_k``: overwrite losses.
+
+    Written as ``max(z, 0) - y z + log1p(exp(-|z|))``, which neither overflows nor loses digits at any logit.
+
+    Shapes: Z (n, k), Y (n, k) in [0, 1] -> losses (n,).
+    """
+    zero = Z.dtype.type(0)
+    for n in range(Z.shape[0]):
+        losses[n] = 0
+        for k in range(Z.shape[1]):
+            z = Z[n, k]
+            losses[n] += (zero if z <= 0 else z) - Y[n, k] * z + np.log1p(np.exp(-abs(z)))
+
+
+@kernel
+def logistic_backward(Z, Y, scale, dZ):
+    """Gradient of ``scale`` times the logistic loss, ``scale (sigmoid(z) - y)``: overwrite dZ.
+
+    Shapes: Z (n, k), Y (n, k) in [0, 1] -> dZ (n, k). ``scale`` is 1/n for the mean over n samples.
+    """
+    one = Z.dtype.type(1)
+    factor = Z.dtype.type(scale)
+    for n in range(Z.shape[0]):
+        for k in range(Z.shape[1]):
+            decay = np.exp(-abs(Z[n, k]))
+            sigmoid = (one if Z[n, k] >= 0 else decay) / (one + decay)
+            dZ[n, k] = factor * (sigmoid - Y[n, k])
+
+
+# Embedding ------------------------------------------------------------------------------------------------
+
+
+@kernel
+def gather_mean(table, ids, counts, offsets, texts, E):
+    """Mean embedding of each text's words, repeats included: overwrite E. A text without words gets 0.
+
+    Shapes: table (v, d); ids, counts (m,); offsets (n + 1,); texts (b,) numbers in 0..n-1 -> E (b, d).
+    """
+    for b in range(texts.shape[0]):
+        e = E[b]
+        e[:] = 0
+        words = table.dtype.type(0)
+        for j in range(offsets[texts[b]], offsets[texts[b] + 1]):
+            count, row = table.dtype.type(counts[j]), table[ids[j]]
+            words += count
+            for d in range(e.shape[0]):
+                e[d] += count * row[d]
+        if words > 0:
+            for d in range(e.shape[0]):
+                e[d] /= words
+
+
+@kernel
+def gather_mean_backward(dE, ids, counts, offsets, texts, owner, owners, slot_of, rows, dRows):
+    """Gradient of ``gather_mean`` for the table's rows that occur and that ``owner`` owns; return their number r.
+
+    Row ``w`` belongs to owner ``w % owners``. Every owner sums over the texts in the same order, so that the
+    result does not depend on how many share the work. A word that occurs k times counts k times:
+    dE_w = sum over texts of (count of w / words of the text) dE[text].
+
+    Overwrites the first r entries of rows with the row numbers, in order of first occurrence, and the first r
+    rows of dRows with their gradients. slot_of is scratch memory: it holds -1 everywhere before and after.
+
+    Shapes: dE (b, d); ids, counts (m,); offsets (n + 1,); texts (b,); slot_of (ceil(v / owners),)
+    -> rows (r,), dRows (r, d), both with room for every owned row that occurs.
+    Source: exercise 5, dJ/dE_w.
+    """
+    used = 0
+    for b in range(texts.shape[0]):
+        de = dE[b]
+        first, last = offsets[texts[b]], offsets[texts[b] + 1]
+        words = dE.dtype.type(0)
+        for j in range(first, last):
+            words += dE.dtype.type(counts[j])
+        for j in range(first, last):
+            place = ids[j] // owners
+            if place * owners + owner != ids[j]:
+                continue
+            slot = slot_of[place]
+            if slot < 0:
+                slot = used
+                used += 1
+                slot_of[place] = slot
+                rows[slot] = ids[j]
+                dRows[slot] = 0
+            share, drow = dE.dtype.type(counts[j]) / words, dRows[slot]
+            for d in range(de.shape[0]):
+                drow[d] += share * de[d]
+    for slot in range(used):
+        slot_of[rows[slot] // owners] = -1
+    return used
+
+
+# Optimisers: each updates the listed rows of P, so that one kernel serves the table and the dense layers ----
+
+
+@kernel
+def sgd(P, rows, dRows, learning_rate):
+    """Gradient descent, ``p -= learning_rate g``: update the listed rows of P.
+
+    Shapes: P (v, d), rows (r,) distinct, dRows (r, d).
+    """
+    rate = P.dtype.type(learning_rate)
+    for r in range(rows.shape[0]):
+        p, g = P[rows[r]], dRows[r]
+        for d in range(p.shape[0]):
+            p[d] -= rate * g[d]
+
+
+@kernel
+def adagrad(P, rows, dRows, S, learning_rate):
+    """Adagrad, ``s += g^2; p -= learning_rate g / (sqrt(s) + eps)``: update the listed rows of P and S.
+
+    Shapes: P and S (v, d), rows (r,) distinct, dRows (r, d).
+    Source: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad.
+    """
+    rate, eps = P.dtype.type(learning_rate), P.dtype.type(ADAGRAD_EPS)
+    for r in range(rows.shape[0]):
+        p, g, s = P[rows[r]], dRows[r], S[rows[r]]
+        for d in range(p.shape[0]):
+            s[d] += g[d] * g[d]
+            p[d] -= rate * g[d] / (np.sqrt(s[d]) + eps)
+
+
+@kernel
+def adam(P, rows, dRows, M, S, learning_rate, step, eps):
+    """Adam at step 1, 2, ...: update the listed rows of P, M and S; other rows keep their moments untouched.
+
+    m and s are the moving averages of g and g^2; the bias corrections of both are folded into the rate:
+    ``p -= learning_rate sqrt(1 - beta2^step) / (1 - beta1^step) * m / (sqrt(s) + eps)``.
+    That is torch.optim.SparseAdam. For torch.optim.Adam, which adds its epsilon after the correction, pass
+    ``eps * sqrt(1 - beta2^step)``.
+
+    Shapes: P, M and S (v, d), rows (r,) distinct, dRows (r, d).
+    Source: Kingma and Ba 2015, algorithm 1 and the remark below it.
+    """
+    correction = np.sqrt(1 - ADAM_BETA2**step) / (1 - ADAM_BETA1**step)
+    rate, epsilon = P.dtype.type(learning_rate * correction), P.dtype.type(eps)
+    keep_m, keep_s = P.dtype.type(ADAM_BETA1), P.dtype.type(ADAM_BETA2)
+    add_m, add_s = P.dtype.type(1 - ADAM_BETA1), P.dtype.type(1 - ADAM_BETA2)
+    for r in range(rows.shape[0]):
+        p, g, m, s = P[rows[r]], dRows[r], M[rows[r]], S[rows[r]]
+        for d in range(p.shape[0]):
+            m[d] = keep_m * m[d] + add_m * g[d]
+            s[d] = keep_s * s[d] + add_s * g[d] * g[d]
+            p[d] -= rate * m[d] / (np.sqrt(s[d]) + epsilon)
+
+
+@kernel
+def update(optimizer, P, rows, dRows, M, S, learning_rate, step, eps):
+    """Apply the optimiser (SGD, ADAGRAD or ADAM) to the listed rows; M and S may be empty where it has no use for them."""
+    if optimizer == SGD:
+        sgd(P, rows, dRows, learning_rate)
+    elif optimizer == ADAGRAD:
+        adagrad(P, rows, dRows, S, learning_rate)
+    else:
+        adam(P, rows, dRows, M, S, learning_rate, step, eps)
+
+
+@kernel
+def update_dense(optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, units, learning_rate, step):
+    """Sum the gradient of one dense layer over the batch into dW and db, then update W and b.
+
+    Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); units holds 0, 1, ..., at least o of them.
+    """
+    dW[:] = 0
+    db[:] = 0
+    affine_backward_weights(dY, X, dW, db)
+    eps = ADAM_EPS * np.sqrt(1 - ADAM_BETA2**step)  # torch.optim.Adam's; see adam
+    update(optimizer, W, units[: W.shape[0]], dW, M_W, S_W, learning_rate, step, eps)
+    update(optimizer, as_row(b), units[:1], as_row(db), as_row(M_b), as_row(S_b), learning_rate, step, eps)
+
+
+@kernel
+def as_row(a):
+    """View a vector as a matrix of one row."""
+    return a.reshape(1, a.shape[0])
+
+
+# Threads: Python starts one call per thread; the calls keep in step by a barrier ----------------------------
+
+CACHE_LINE = 8  # int64 per cache line: each thread counts in a line of its own
+SPINS = 1000  # looks before a waiting thread gives its core away; about a microsecond
+
+
+def load_acquire(array, index):
+    """Read an element that another thread writes, and see all that it wrote before."""
+    return array[index]
+
+
+def store_release(array, index, value):
+    """Write an element for the other threads, after all that this thread wrote before."""
+    array[index] = value
+
+
+def yield_core():
+    """Let another thread run on this core."""
+    time.sleep(0)
+
+
+@intrinsic
+def _atomic_load(typing_context, array, index):
+    def build(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
+
+    return types.int64(array, types.intp), build
+
+
+@intrinsic
+def _atomic_store(typing_context, array, index, value):
+    def build(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        builder.store_atomic(arguments[2], builder.gep(data, [arguments[1]]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), build
+
+
+# Compiled code takes these; the plain functions above are what they mean, and what runs with NUMBA_DISABLE_JIT.
+overload(load_acquire)(lambda array, index: lambda array, index: _atomic_load(array, index))
+overload(store_release)(lambda array, index, value: lambda array, index, value: _atomic_store(array, index, value))
+_system_yield = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
+overload(yield_core)(lambda: lambda: _system_yield())
+
+
+@kernel
+def barrier(thread, arrived):
+    """Wait until every thread has come to its barrier as often as this one.
+
+    arrived counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts at 0. A thread that fails
+    sets its count to the largest integer, so that nobody waits for it.
+
+    Shapes: arrived (threads * CACHE_LINE,) int64.
+    """
+    turn = arrived[thread * CACHE_LINE] + 1
+    store_release(arrived, thread * CACHE_LINE, turn)
+    for other in range(0, arrived.shape[0], CACHE_LINE):
+        spins = 0
+        while load_acquire(arrived, other) < turn:
+            spins += 1
+            if spins > SPINS:
+                yield_core()
+
+
+# The network of exercise 5 ----------------------------------------------------------------------------------
+
+
+@kernel
+def forward_texts(documents, texts, parameters, E, Z, H, logits):
+    """Logits of the listed texts, ``W2 relu(W1 E + b1) + b2``: overwrite E, Z, H and logits.
+
+    ``documents`` has ids, counts and offsets; ``parameters`` has table, W1, b1, W2 and b2.
+
+    Shapes: texts (b,), table (v, d), W1 (h, d), b1 (h,), W2 (k, h), b2 (k,)
+    -> E (b, d), Z and H (b, h), logits (b, k).
+    Source: exercise 5.
+    """
+    gather_mean(parameters.table, documents.ids, documents.counts, documents.offsets, texts, E)
+    affine(E, parameters.W1, parameters.b1, Z)
+    relu(Z, H)
+    affine(H, parameters.W2, parameters.b2, logits)
+
+
+@kernel
+def train_batches(
+    thread, order, first_step, documents, targets, batch_size, optimizer, learning_rate, parameters, M, S, work, losses
+):
+    """Train on the texts of ``order``, batch by batch, as one of several threads that make this call together.
+
+    A step has PyTorch's meaning: the gradient of the mean loss of the batch, then one update. It has two halves
+    with a barrier after each. In the first, a thread takes its share of the batch's texts forward and back to
+    the gradient of their means. In the second, it updates the parameters that it owns: its hidden units (thread
+    0 also the output layer) and its rows of the table. All sums run over the batch in the same order for any
+    number of threads, so that the result has the same bits. relu'(0) is 0.
+
+    Updates parameters, and the moments M and S (shaped like parameters, empty where the optimiser has none);
+    overwrites the losses of the texts of ``order``; ``work`` is scratch memory (mlcore.sentiment.training).
+
+    Shapes: order (t,) distinct texts, targets (n, k), losses (n,); the rest as in forward_texts.
+    Units: first_step is the number of updates made before this call.
+    """
+    threads = work.arrived.shape[0] // CACHE_LINE
+    units = parameters.W1.shape[0]
+    p, q = units * thread // threads, units * (thread + 1) // threads
+    step = first_step
+    for start in range(0, order.shape[0], batch_size):
+        step += 1
+        texts = order[start : start + batch_size]
+        n = texts.shape[0]
+        a, b = n * thread // threads, n * (thread + 1) // threads
+        dlogits, dH, dZ, dE = work.dlogits[:n], work.dH[:n], work.dZ[:n], work.dE[:n]
+        E, Z, H, logits, Y = work.E[:n], work.Z[:n], work.H[:n], work.logits[:n], work.Y[:n]
+
+        for i in range(a, b):
+            Y[i] = targets[texts[i]]
+        forward_texts(documents, texts[a:b], parameters, E[a:b], Z[a:b], H[a:b], logits[a:b])
+        logistic(logits[a:b], Y[a:b], work.losses[a:b])
+        for i in range(a, b):
+            losses[texts[i]] = work.losses[i]
+        logistic_backward(logits[a:b], Y[a:b], 1 / n, dlogits[a:b])
+        affine_backward_input(dlogits[a:b], parameters.W2, dH[a:b])
+        relu_backward(dH[a:b], Z[a:b], 0.0, dZ[a:b])
+        affine_backward_input(dZ[a:b], parameters.W1, dE[a:b])
+        barrier(thread, work.arrived)
+
+        update_dense(
+            optimizer, dZ[:, p:q], E, parameters.W1[p:q], parameters.b1[p:q], M.W1[p:q], M.b1[p:q],
+            S.W1[p:q], S.b1[p:q], work.dW1[p:q], work.db1[p:q], work.units, learning_rate, step,
+        )  # fmt: skip
+        if thread == 0:
+            update_dense(
+                optimizer, dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2,
+                S.W2, S.b2, work.dW2, work.db2, work.units, learning_rate, step,
+            )  # fmt: skip
+        rows, dRows = work.rows[thread], work.dRows[thread]
+        used = gather_mean_backward(
+            dE, documents.ids, documents.counts, documents.offsets, texts, thread, threads, work.slot_of[thread], rows, dRows
+        )
+        update(
+            optimizer, parameters.table, rows[:used], dRows[:used], M.table, S.table, learning_rate, step, ADAM_EPS
+        )
+        barrier(thread, work.arrived)

@@ -1,0 +1,1 @@
+"""Exercise 5 at scale: the sentiment classifier, its training, its evaluation and its file."""

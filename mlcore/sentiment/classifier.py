@@ -1,0 +1,145 @@
+"""The network of exercise 5 with its settings: what is trained, saved and asked for predictions."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcore import kernels
+from mlcore.errors import InputError
+from mlcore.text.vocabulary import Documents, WordTable, count_words
+
+OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
+LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.05, "adam": 0.002}  # defaults, measured: tests/benchmarks/README.md
+SIMD_FLOATS = 16  # rows are padded to whole cache lines, which are also the widest vectors
+BLOCK = 512  # texts scored at a time by a thread
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a training depends on besides the data. The defaults were chosen by measurement."""
+
+    dim: int = 50
+    hidden: int = 32
+    epochs: int = 5
+    batch_size: int = 32
+    learning_rate: float | None = None  # None: the optimiser's default
+    optimizer: str = "adagrad"
+    seed: int = 1
+    min_count: int = 2
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise InputError(f"optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}.")
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
+        for name, largest in dict(
+            dim=10_000, hidden=10_000, epochs=1_000_000, batch_size=1_000_000, min_count=2**31
+        ).items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= largest:
+                raise InputError(f"{name} is {value}; expected a whole number from 1 to {largest:,}.")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed}; expected a whole number from 0 to 2^63 - 1.")
+        if not isinstance(self.learning_rate, int | float) or not 0 < self.learning_rate < np.inf:
+            raise InputError(f"learning_rate is {self.learning_rate}; expected a number above 0.")
+
+
+class Parameters(NamedTuple):
+    """Parameters of the network, or arrays of the same shapes. Table and W1 are padded with columns of zeros."""
+
+    table: np.ndarray  # (v, padded d)
+    W1: np.ndarray  # (h, padded d)
+    b1: np.ndarray  # (h,)
+    W2: np.ndarray  # (k, h)
+    b2: np.ndarray  # (k,)
+
+    @classmethod
+    def zeros(cls, words: int, dim: int, hidden: int, dtype: type = np.float32) -> "Parameters":
+        """Parameters that are all 0, each array on a cache line of its own."""
+        padded = -(-dim // SIMD_FLOATS) * SIMD_FLOATS
+        shapes = (words, padded), (hidden, padded), (hidden,), (1, hidden), (1,)
+        return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
+
+    @classmethod
+    def initial(cls, words: int, settings: Settings) -> "Parameters":
+        """Start of a training: small uniform embeddings, He-uniform W1 and W2, biases 0."""
+        random = np.random.default_rng([settings.seed, 0])
+        parameters = cls.zeros(words, settings.dim, settings.hidden)
+        for array, limit in (
+            (parameters.table[:, : settings.dim], 0.5 / np.sqrt(settings.dim)),
+            (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
+            (parameters.W2, np.sqrt(6 / settings.hidden)),
+        ):
+            array[:] = random.uniform(-limit, limit, array.shape)
+        return parameters
+
+    def copy(self) -> "Parameters":
+        """Deep copy."""
+        return Parameters(*(array.copy() for array in self))
+
+    def overwrite(self, other: "Parameters") -> None:
+        """Take over the values of ``other``."""
+        for array, values in zip(self, other, strict=True):
+            array[:] = values
+
+
+class Part(NamedTuple):
+    """Some texts with their targets: the rows that are trained on, held out, or tested."""
+
+    documents: Documents
+    targets: np.ndarray  # (n, 1) float32, 1 for the positive label
+    rows: np.ndarray  # numbers of the texts that belong to this part
+
+
+@dataclass
+class Classifier:
+    """A network with the words it knows and the two labels it tells apart, the positive one last."""
+
+    settings: Settings
+    labels: tuple[str, str]
+    vocabulary: WordTable
+    parameters: Parameters
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained numbers (the padding is none)."""
+        dim, hidden = self.settings.dim, self.settings.hidden
+        return len(self.vocabulary) * dim + hidden * dim + hidden + hidden + 1
+
+    def documents(self, texts: Iterable[str]) -> Documents:
+        """Known words of the texts with their counts."""
+        return count_words(self.vocabulary.look_up(texts), len(self.vocabulary))
+
+    def logits(self, documents: Documents, rows: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
+        """Logit of the positive label for the given rows of documents (default: all): (n,) float32."""
+        rows = np.arange(documents.n_texts) if rows is None else rows
+        logits = np.empty((len(rows), 1), np.float32)
+
+        def score(start: int) -> None:
+            texts = rows[start : start + BLOCK]
+            E = aligned_zeros((len(texts), self.parameters.table.shape[1]), np.float32)
+            Z, H = (np.empty((len(texts), self.settings.hidden), np.float32) for _ in range(2))
+            kernels.forward_texts(documents, texts, self.parameters, E, Z, H, logits[start : start + BLOCK])
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(score, range(0, len(rows), BLOCK)))
+        return logits[:, 0]
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probability of the positive label, ``1 / (1 + exp(-z))``, in float64 and without overflow."""
+    logits = logits.astype(np.float64)
+    decay = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, decay) / (1 + decay)
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Array of zeros that starts on a cache line, so that padded rows touch as few lines as possible."""
+    line = 64
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + line, np.uint8)
+    start = -memory.ctypes.data % line
+    return memory[start : start + size].view(dtype).reshape(shape)

@@ -1,0 +1,62 @@
+"""How good a classifier is on labelled texts, and which words move it most."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcore import kernels
+from mlcore.sentiment.classifier import Classifier, Part
+from mlcore.text.vocabulary import Documents
+
+
+@dataclass
+class Evaluation:
+    """Figures over n texts: accuracy in [0, 1], mean logistic loss, confusion[truth, predicted] in the order of labels."""
+
+    n: int
+    accuracy: float
+    loss: float
+    labels: tuple[str, str]
+    confusion: np.ndarray
+
+
+class WordLogit(NamedTuple):
+    """A word with the logit of the text that consists of it alone."""
+
+    word: str
+    logit: float
+
+
+def evaluate(classifier: Classifier, part: Part, threads: int = 1) -> Evaluation:
+    """Compare the predictions for the texts of a part with their targets."""
+    logits = classifier.logits(part.documents, part.rows, threads)
+    truth = part.targets[part.rows]
+    losses = np.empty(len(logits), np.float32)
+    kernels.logistic(logits.reshape(-1, 1), truth, losses)
+    predicted, positive = logits > 0, truth[:, 0] > 0
+    confusion = np.zeros((2, 2), np.int64)
+    np.add.at(confusion, (positive.astype(int), predicted.astype(int)), 1)
+    return Evaluation(
+        n=len(logits),
+        accuracy=float(np.mean(predicted == positive)),
+        loss=float(np.mean(losses, dtype=np.float64)),
+        labels=classifier.labels,
+        confusion=confusion,
+    )
+
+
+def strongest_words(
+    classifier: Classifier, word_counts: np.ndarray, number: int, min_count: int
+) -> tuple[list[WordLogit], list[WordLogit]]:
+    """The most positive and the most negative words among those that occur ``min_count`` times, strongest first."""
+    words = np.flatnonzero(word_counts >= min_count).astype(np.int32)
+    one_word_texts = Documents(words, np.ones_like(words), np.arange(len(words) + 1))
+    logits = classifier.logits(one_word_texts)
+    names = classifier.vocabulary.words
+    ranked = np.argsort(-logits, kind="stable")
+
+    def entries(order: np.ndarray) -> list[WordLogit]:
+        return [WordLogit(names[words[i]], float(logits[i])) for i in order[:number]]
+
+    return entries(ranked[logits[ranked] > 0]), entries(ranked[::-1][logits[ranked[::-1]] < 0])

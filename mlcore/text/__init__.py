@@ -1,0 +1,1 @@
+"""From texts to arrays: tokens, vocabulary, and the readers of data files."""

@@ -1,0 +1,333 @@
+"""Words and their numbers: a hash table over bytes that kernels fill and read, and texts as ids with counts."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcore.kernels import kernel
+from mlcore.text.tokenizer import TokenSpans, tokenise
+
+CHUNK = 4_000_000  # characters tokenised at a time: bounds the memory for spans
+UNKNOWN = -1
+
+
+class Documents(NamedTuple):
+    """Texts as distinct word ids with their counts (CSR): text i has the entries offsets[i]..offsets[i + 1]."""
+
+    ids: np.ndarray  # (m,) int32, ascending within a text
+    counts: np.ndarray  # (m,) int32, at least 1
+    offsets: np.ndarray  # (n + 1,) int64
+
+    @property
+    def n_texts(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self) -> np.ndarray:
+        """Number of known words of each text, repeats included: (n,) int64."""
+        totals = np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)])
+        return totals[self.offsets[1:]] - totals[self.offsets[:-1]]
+
+
+class TokenIds(NamedTuple):
+    """Texts as sequences of word numbers: text i has ids[offsets[i]:offsets[i + 1]], UNKNOWN where a word is not known."""
+
+    ids: np.ndarray  # (t,) int32
+    offsets: np.ndarray  # (n + 1,) int64
+
+    @property
+    def n_texts(self) -> int:
+        return len(self.offsets) - 1
+
+    def text_of_token(self) -> np.ndarray:
+        """Number of the text that each token belongs to: (t,) int64."""
+        return np.repeat(np.arange(self.n_texts), np.diff(self.offsets))
+
+
+class WordTable:
+    """Distinct words, numbered in the order of their first occurrence, in one buffer with a hash table over it.
+
+    Example:
+        >>> table = WordTable()
+        >>> table.add(["Good film, good cast."]).ids.tolist()
+        [0, 1, 2, 0, 3, 4]
+        >>> table.look_up(["good plot"]).ids.tolist()
+        [0, -1]
+    """
+
+    def __init__(self) -> None:
+        self._size = np.zeros(1, np.int64)  # number of words; an array because kernels write it
+        self._bounds = np.zeros(1_025, np.int64)  # word w is _bytes[_bounds[w]:_bounds[w + 1]]
+        self._bytes = np.zeros(8_192, np.uint8)
+        self._hashes = np.zeros(1_024, np.int64)
+        self._slots = np.full(4_096, UNKNOWN, np.int32)  # hash table with linear probing, at most half full
+
+    @classmethod
+    def from_lines(cls, lines: np.ndarray) -> "WordTable":
+        """Table of the words in a buffer, (bytes,) uint8, each word followed by a line feed."""
+        ends = np.flatnonzero(lines == ord("\n")).astype(np.int32)
+        starts = np.concatenate([np.zeros(min(len(ends), 1), np.int32), ends[:-1] + 1])
+        table = cls()
+        table._add(TokenSpans(lines, starts, ends, np.array([0, len(ends)])))
+        return table
+
+    def __len__(self) -> int:
+        return int(self._size[0])
+
+    @property
+    def words(self) -> list[str]:
+        """All words in the order of their numbers."""
+        joined, bounds = self._bytes.tobytes(), self._bounds.tolist()
+        return [joined[bounds[w] : bounds[w + 1]].decode() for w in range(len(self))]
+
+    def to_lines(self) -> np.ndarray:
+        """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
+        return np.frombuffer("".join(word + "\n" for word in self.words).encode(), np.uint8)
+
+    def select(self, numbers: np.ndarray) -> "WordTable":
+        """New table of the words with these distinct numbers, in this order."""
+        table = WordTable()
+        lengths = np.diff(self._bounds)[numbers]
+        table._size[0] = len(numbers)
+        table._bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        table._bytes = np.empty(table._bounds[-1], np.uint8)
+        copy_words(self._bytes, self._bounds, numbers, table._bounds, table._bytes)
+        table._hashes = self._hashes[numbers]
+        table._slots = np.full(max(4, 1 << (2 * len(numbers)).bit_length()), UNKNOWN, np.int32)
+        fill_slots(table._hashes, table._slots)
+        return table
+
+    def add(self, texts: Iterable[str]) -> TokenIds:
+        """Number the words of the texts, giving new words the next numbers."""
+        return _join((self._add(spans), spans.offsets) for spans in _tokenised(texts))
+
+    def look_up(self, texts: Iterable[str]) -> TokenIds:
+        """Number the words of the texts; those not in the table are UNKNOWN."""
+        return _join((self._look_up(spans), spans.offsets) for spans in _tokenised(texts))
+
+    def _add(self, spans: TokenSpans) -> np.ndarray:
+        ids = np.empty(len(spans.starts), np.int32)
+        done = 0
+        while True:
+            done = add_tokens(
+                spans.data, spans.starts, spans.ends, done,
+                self._size, self._bounds, self._bytes, self._hashes, self._slots, ids,
+            )  # fmt: skip
+            if done == len(ids):
+                return ids
+            self._grow(int(spans.ends[done] - spans.starts[done]))
+
+    def _look_up(self, spans: TokenSpans) -> np.ndarray:
+        ids = np.empty(len(spans.starts), np.int32)
+        find_tokens(
+            spans.data, spans.starts, spans.ends, self._bounds, self._bytes, self._hashes, self._slots, ids
+        )
+        return ids
+
+    def _grow(self, next_word: int) -> None:
+        """Double whatever is full; ``next_word`` is the number of bytes that must fit."""
+        words = len(self)
+        if self._bounds[words] + next_word > len(self._bytes):
+            self._bytes = np.concatenate([self._bytes, np.zeros(len(self._bytes) + next_word, np.uint8)])
+        if words == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros(words + 1, np.int64)])
+            self._bounds = np.concatenate([self._bounds, np.zeros(words + 1, np.int64)])
+        if 2 * words >= len(self._slots):
+            self._slots = np.full(2 * len(self._slots), UNKNOWN, np.int32)
+            fill_slots(self._hashes[:words], self._slots)
+
+
+def choose_words(table: WordTable, texts: TokenIds, rows: np.ndarray, min_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the words that occur at least ``min_count`` times in the given rows of texts, the most frequent
+    first (on ties, the lower number), and their counts: (v,) and (v,) int64.
+    """
+    chosen = np.zeros(texts.n_texts, bool)
+    chosen[rows] = True
+    counts = np.bincount(texts.ids[chosen[texts.text_of_token()]], minlength=len(table))
+    order = np.argsort(-counts, kind="stable")
+    order = order[counts[order] >= min_count]
+    return order, counts[order]
+
+
+def renumber(texts: TokenIds, numbers: np.ndarray, table_size: int) -> TokenIds:
+    """Number word ``numbers[w]`` of a table of ``table_size`` words as ``w``, and all others as UNKNOWN."""
+    translation = np.full(table_size + 1, UNKNOWN, np.int32)  # the last entry is for UNKNOWN itself, -1
+    translation[numbers] = np.arange(len(numbers))
+    return TokenIds(translation[texts.ids], texts.offsets)
+
+
+def count_words(texts: TokenIds, vocabulary_size: int) -> Documents:
+    """Distinct known ids with their counts, per text."""
+    offsets = np.zeros(texts.n_texts + 1, np.int64)
+    firsts = np.zeros(vocabulary_size + 1, np.int64)
+    last_text = np.full(vocabulary_size, UNKNOWN, np.int64)
+    count_entries(texts.ids, texts.offsets, last_text, offsets, firsts)
+    np.cumsum(offsets, out=offsets)
+    np.cumsum(firsts, out=firsts)
+    entries = offsets[-1]
+    documents = Documents(np.empty(entries, np.int32), np.empty(entries, np.int32), offsets)
+    entry_texts, entry_counts = np.empty(entries, np.int32), np.empty(entries, np.int32)
+    last_text[:] = UNKNOWN
+    fill_documents(
+        texts.ids, texts.offsets, last_text, firsts, firsts[:-1].copy(), entry_texts, entry_counts,
+        offsets[:-1].copy(), documents.ids, documents.counts,
+    )  # fmt: skip
+    return documents
+
+
+def _tokenised(texts: Iterable[str]) -> Iterator[TokenSpans]:
+    chunk, size = [], 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if size >= CHUNK:
+            yield tokenise(chunk)
+            chunk, size = [], 0
+    yield tokenise(chunk)
+
+
+def _join(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> TokenIds:
+    ids, offsets = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
+    for part_ids, part_offsets in parts:
+        ids.append(part_ids)
+        offsets.append(part_offsets[1:] + offsets[-1][-1])
+    return TokenIds(np.concatenate(ids), np.concatenate(offsets))
+
+
+@kernel
+def hash_bytes(data, start, end):
+    """FNV-1a hash of 32 bits of ``data[start:end]``."""
+    value = np.int64(2166136261)
+    for i in range(start, end):
+        value = ((value ^ np.int64(data[i])) * 16777619) & 0xFFFFFFFF
+    return value
+
+
+@kernel
+def find_slot(data, start, end, value, bounds, word_bytes, hashes, slots):
+    """Slot of the word ``data[start:end]`` with hash ``value``: its own, or the free one where it belongs."""
+    mask = slots.shape[0] - 1
+    slot = value & mask
+    while slots[slot] != UNKNOWN:
+        word = slots[slot]
+        first = bounds[word]
+        if hashes[word] == value and bounds[word + 1] - first == end - start:
+            same = True
+            for i in range(end - start):
+                if word_bytes[first + i] != data[start + i]:
+                    same = False
+                    break
+            if same:
+                return slot
+        slot = (slot + 1) & mask
+    return slot
+
+
+@kernel
+def find_tokens(data, starts, ends, bounds, word_bytes, hashes, slots, ids):
+    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
+
+    Shapes: data (bytes,), starts and ends (t,), bounds (words + 1,), hashes (words,), slots a power of two
+    -> ids (t,).
+    """
+    for t in range(starts.shape[0]):
+        value = hash_bytes(data, starts[t], ends[t])
+        ids[t] = slots[find_slot(data, starts[t], ends[t], value, bounds, word_bytes, hashes, slots)]
+
+
+@kernel
+def add_tokens(data, starts, ends, first, size, bounds, word_bytes, hashes, slots, ids):
+    """Number the tokens from ``first`` on, adding new words to the table, until one finds it full.
+
+    Returns the number of that token, for the caller to make room and call again, or t at the end.
+    Updates size, bounds, word_bytes, hashes and slots; overwrites ids[first:returned].
+
+    Shapes: data (bytes,), starts and ends (t,) -> ids (t,); the table as in find_tokens.
+    """
+    for t in range(first, starts.shape[0]):
+        start, end = starts[t], ends[t]
+        value = hash_bytes(data, start, end)
+        slot = find_slot(data, start, end, value, bounds, word_bytes, hashes, slots)
+        if slots[slot] == UNKNOWN:
+            word = size[0]
+            place = bounds[word]
+            if word == hashes.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
+                return t
+            for i in range(end - start):
+                word_bytes[place + i] = data[start + i]
+            bounds[word + 1] = place + end - start
+            hashes[word] = value
+            slots[slot] = word
+            size[0] = word + 1
+        ids[t] = slots[slot]
+    return starts.shape[0]
+
+
+@kernel
+def fill_slots(hashes, slots):
+    """Enter the words with these hashes, all distinct, into empty slots."""
+    mask = slots.shape[0] - 1
+    for word in range(hashes.shape[0]):
+        slot = hashes[word] & mask
+        while slots[slot] != UNKNOWN:
+            slot = (slot + 1) & mask
+        slots[slot] = word
+
+
+@kernel
+def copy_words(word_bytes, bounds, numbers, new_bounds, new_bytes):
+    """Copy the words with these numbers, in this order: overwrite new_bytes.
+
+    Shapes: bounds (words + 1,), numbers (v,), new_bounds (v + 1,) -> new_bytes (new_bounds[v],).
+    """
+    for w in range(numbers.shape[0]):
+        first = bounds[numbers[w]]
+        for i in range(new_bounds[w + 1] - new_bounds[w]):
+            new_bytes[new_bounds[w] + i] = word_bytes[first + i]
+
+
+@kernel
+def count_entries(ids, token_offsets, last_text, texts, words):
+    """Count the distinct words of each text and the texts of each word: add to texts[1:] and words[1:].
+
+    Shapes: ids (t,), token_offsets (n + 1,), last_text (v,) holding UNKNOWN -> texts (n + 1,), words (v + 1,).
+    """
+    for text in range(token_offsets.shape[0] - 1):
+        for t in range(token_offsets[text], token_offsets[text + 1]):
+            word = ids[t]
+            if word != UNKNOWN and last_text[word] != text:
+                last_text[word] = text
+                texts[text + 1] += 1
+                words[word + 1] += 1
+
+
+@kernel
+def fill_documents(
+    ids, token_offsets, last_text, firsts, next_of_word, entry_texts, entry_counts, next_of_text, out_ids, out_counts
+):
+    """Sort the words of every text by number and count them, in linear time: overwrite out_ids and out_counts.
+
+    First the texts are listed for each word, in order; going through that list word by word and handing each
+    word back to its texts leaves every text with its words in order.
+
+    Shapes: ids (t,), token_offsets (n + 1,), last_text (v,) holding UNKNOWN, firsts (v + 1,) the places of each
+    word's entries, next_of_word (v,) a copy of firsts[:-1], next_of_text (n,) the first place of each text's
+    entries, entry_texts and entry_counts (m,) scratch -> out_ids and out_counts (m,).
+    """
+    for text in range(token_offsets.shape[0] - 1):
+        for t in range(token_offsets[text], token_offsets[text + 1]):
+            word = ids[t]
+            if word == UNKNOWN:
+                continue
+            if last_text[word] != text:
+                last_text[word] = text
+                entry_texts[next_of_word[word]] = text
+                entry_counts[next_of_word[word]] = 0
+                next_of_word[word] += 1
+            entry_counts[next_of_word[word] - 1] += 1
+    for word in range(next_of_word.shape[0]):
+        for entry in range(firsts[word], firsts[word + 1]):
+            text = entry_texts[entry]
+            out_ids[next_of_text[text]] = word
+            out_counts[next_of_text[text]] = entry_counts[entry]
+            next_of_text[text] += 1
