@@ -250,7 +250,7 @@ def network_formulas(data: TrainingData, dim: int, hidden: int, parameters: int,
     """The three formulas with shapes, and what is trained on."""
     words = len(data.vocabulary)
     made = Table(box=None, show_header=False, padding=(0, 4, 0, 0))
-    made.add_row(Text("E = 1/N Σ E_w"), f"embedding {words:,} × {dim}, averaged over the N known words of a text")
+    made.add_row(Text("E = 1/N Σ E_w"), f"embedding {words:,} × {dim}, mean over a text's N words")
     made.add_row(Text("H = φ(W1 E + b1)"), f"W1 {hidden} × {dim}, b1 {hidden}")
     made.add_row(Text("ŷ = W2 H + b2"), f"W2 1 × {hidden}, b2 1")
     out.print(made)

@@ -39,7 +39,9 @@ def watch_compilation(started: Callable[[str], None]) -> Iterator[None]:
 
     class Listener(event.Listener):
         def on_start(self, happening: event.Event) -> None:
-            started(happening.data["dispatcher"].py_func.__name__)
+            function = happening.data["dispatcher"].py_func
+            if function.__module__.startswith("mlcore") and function.__name__.isidentifier():
+                started(function.__name__)
 
         def on_end(self, happening: event.Event) -> None:
             pass
@@ -168,16 +170,17 @@ def half_squared_backward(Y_hat, Y, scale, dY_hat):
 def logistic(Z, Y, losses):
     """Logistic loss of each sample from logits, ``sum_k log(1 + exp(z_k)) - y_k z_k``: overwrite losses.
 
-    Written as ``max(z, 0) - y z + log1p(exp(-|z|))``, which neither overflows nor loses digits at any logit.
+    Written as ``|z| (distance of y from the label that z's sign predicts) + log1p(exp(-|z|))``, which neither
+    overflows nor loses digits at any logit, in whatever order the compiler adds.
 
     Shapes: Z (n, k), Y (n, k) in [0, 1] -> losses (n,).
     """
-    zero = Z.dtype.type(0)
+    one = Z.dtype.type(1)
     for n in range(Z.shape[0]):
         losses[n] = 0
         for k in range(Z.shape[1]):
-            z = Z[n, k]
-            losses[n] += (zero if z <= 0 else z) - Y[n, k] * z + np.log1p(np.exp(-abs(z)))
+            z, y = Z[n, k], Y[n, k]
+            losses[n] += abs(z) * (one - y if z >= 0 else y) + np.log1p(np.exp(-abs(z)))
 
 
 @kernel

@@ -1,0 +1,48 @@
+"""The training step follows PyTorch's trajectory, step by step, to 1e-5 (golden.npz, by parity/make_golden.py)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlcore import kernels
+from mlcore.sentiment.classifier import OPTIMIZERS, Parameters
+from mlcore.sentiment.training import Workspace, _moments
+from mlcore.text.vocabulary import TokenIds, count_words
+
+BATCH = 6
+RATES = {"sgd": 0.5, "adagrad": 0.1, "adam": 0.02}
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(Path(__file__).parent / "parity" / "golden.npz") as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_trajectory(golden, name):
+    start = {key: golden[f"{name}.start.{key}"] for key in Parameters._fields}
+    (words, dim), hidden = start["table"].shape, len(start["b1"])
+    parameters = Parameters.zeros(words, dim, hidden)
+    for array, key in zip(parameters, start, strict=True):
+        array[..., : start[key].shape[-1]] = start[key]
+    documents = count_words(TokenIds(golden["tokens"], golden["offsets"]), words)
+    work = Workspace.allocate(parameters, BATCH, words * BATCH, threads=1)
+    M, S = _moments(parameters, name == "adam"), _moments(parameters, name != "sgd")
+    losses = np.zeros(documents.n_texts, np.float32)
+    steps = documents.n_texts // BATCH
+    assert steps >= 20
+    for step in range(steps):
+        order = np.arange(step * BATCH, (step + 1) * BATCH)
+        kernels.train_batches(
+            0, order, step, documents, golden["targets"], BATCH, OPTIMIZERS[name], RATES[name],
+            parameters, M, S, work, losses,
+        )  # fmt: skip
+        for key, array in parameters._asdict().items():
+            expected = golden[f"{name}.steps.{key}"][step]
+            np.testing.assert_allclose(
+                array[..., : expected.shape[-1]], expected, rtol=1e-5, atol=1e-5, err_msg=f"{key} after step {step + 1}"
+            )
+            assert not array[..., expected.shape[-1] :].any(), "the padding stays 0"
+    np.testing.assert_allclose(losses, golden[f"{name}.losses"], rtol=1e-5, atol=1e-5)
