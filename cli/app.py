@@ -4,7 +4,6 @@ Exit codes: 0 fine, 1 a check failed or a training diverged, 2 wrong usage, 3 ba
 5 a path or stream that cannot be read or written, 130 Ctrl-C.
 """
 
-import codecs
 import os
 import platform
 import sys
@@ -19,7 +18,6 @@ from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, Mod
 from . import exercise, sentiment
 
 EXIT_CODES = {DivergedError: 1, InputError: 2, DataError: 3, ModelFileError: 4, OSError: 5}
-ASCII = {"φ": "phi", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "−": "-", "ᵀ": "^T", "Σ": "sum", "·": "*"}
 
 
 class Commands(TyperGroup):
@@ -34,8 +32,8 @@ class Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise _stop(f"{where}{error.strerror or error}", 5) from error
+            where = f"{error.filename}: {error.strerror}; check the path." if error.filename else f"{error}."
+            raise _stop(where, 5) from error
         except MlcoreError as error:
             raise _stop(str(error), next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))) from error
         except KeyboardInterrupt:
@@ -44,7 +42,6 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -85,26 +82,20 @@ app.command(short_help="Label and probability of texts.")(sentiment.predict)
 
 def main() -> None:
     """Entry point of the command ``mlcore``."""
-    codecs.register_error("mlcore", lambda error: ("".join(ASCII.get(c, "?") for c in _unencodable(error)), error.end))
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller, who does not want to read it
             setattr(sys, name, open(os.devnull, "w"))
         else:
-            stream.reconfigure(errors="mlcore")
+            stream.reconfigure(errors="replace")  # a word that the terminal cannot show is no reason to stop
     try:
-        code = app(prog_name="mlcore", standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="mlcore", standalone_mode=False)
     except typer.TyperException as error:
-        message = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
-        if not getattr(error, "message", ""):
-            message = message or "a command is missing"
-        code = _stop(f"{message}; see {context.command_path if context else 'mlcore'} --help.", 2).exit_code
+        command = context.command_path if context else "mlcore"
+        message = error.format_message().rstrip(".")
+        code = _stop(f"{message}{'' if message.endswith('?') else '.'} See {command} --help.", 2).exit_code
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _unencodable(error: UnicodeError) -> str:
-    return error.object[error.start : error.end]
 
 
 def _stop(message: str, code: int) -> typer.Exit:

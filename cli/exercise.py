@@ -1,6 +1,7 @@
 """``mlcore forward`` and ``mlcore grad``: exercise 1, with its own numbers or the user's."""
 
 import json
+import math
 import re
 from fractions import Fraction
 from importlib.resources import files
@@ -33,8 +34,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 def forward(x: X = None, y: Y = None, w: W = None, v: V = None, as_json: Json = False) -> None:
     """Example: mlcore forward --x 1,2,1
 
-    Forward values and loss of the network x -> phi(W x) -> phi(V h), with phi = ReLU and J = 1/2 (y - y_hat)^2.
-    Numbers are integers, decimals or fractions such as -1/2; rows of a matrix are separated by semicolons.
+    Forward values and loss of the network x -> phi(W x) -> phi(V h), with
+    phi = ReLU and J = 1/2 (y - y_hat)^2. Numbers are integers, decimals or
+    fractions such as -1/2; rows of a matrix are separated by semicolons.
     """
     from . import render
 
@@ -61,9 +63,10 @@ def grad(
 ) -> None:
     """Example: mlcore grad --relu-at-zero 1 --check
 
-    Gradients of the loss by backpropagation. Where a pre-activation is exactly 0, phi has no derivative: the
-    numbers rest on a convention, and the output shows what the usual ones give. Exit code 1 if --check finds an
-    entry whose numerical derivative exists and differs from the gradient.
+    Gradients of the loss by backpropagation. Where a pre-activation is
+    exactly 0, phi has no derivative: the numbers rest on a convention, and
+    the output shows what the usual ones give. Exit code 1 if --check finds
+    an entry whose derivative exists and differs from the gradient.
     """
     from . import render
 
@@ -124,9 +127,11 @@ def _number(text: str, option: str) -> float:
         raise InputError(f"{option}: {text!r} is not a finite number; {wanted}.")
     try:
         value = float(Fraction(text)) if "/" in text else float(text)
-    except (ZeroDivisionError, OverflowError, ValueError) as error:
-        raise InputError(f"{option}: {text[:40]!r} is not a finite number ({error}); {wanted}.") from None
-    if value in (float("inf"), float("-inf")):
+    except ZeroDivisionError:
+        raise InputError(f"{option}: {text!r} divides by zero; {wanted}.") from None
+    except (OverflowError, ValueError):  # ValueError: Python refuses integers of more than 4,300 digits
+        value = math.inf
+    if math.isinf(value):
         raise InputError(f"{option}: {text[:40]!r} exceeds the range of float64 (1.8e308); use smaller numbers.")
     return value
 

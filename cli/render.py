@@ -15,10 +15,16 @@ from rich.text import Text
 
 from mlcore.kernels import watch_compilation
 from mlcore.sentiment.evaluation import Evaluation, WordLogit
+from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import EpochReport, TrainingData
 from mlcore.sentiment.training import Progress as Progressed
 
 HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
+
+ASCII = str.maketrans(
+    {"φ": "phi", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "₁": "1", "₂": "2", "ᵀ": "^T", "Σ": "sum",
+     "−": "-", "×": "x"}
+)  # fmt: skip
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -29,12 +35,28 @@ def say(message: str) -> None:
     err.print(Text(message))
 
 
-def table(*columns: str, title: str | None = None, left: int = 1) -> Table:
-    """Empty table whose first ``left`` columns are text and the others are numbers."""
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_edge=False)
-    for number, name in enumerate(columns):
-        made.add_column(name, justify="left" if number < left else "right")
-    return made
+def show(text: str, style: str = "") -> None:
+    """Lines of the result, on stdout."""
+    out.print(Text(_writable(text), style))
+
+
+class Sheet(Table):
+    """Table whose first ``left`` columns are text and whose others are numbers."""
+
+    def __init__(self, *columns: str, title: str | None = None, left: int = 1) -> None:
+        super().__init__(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_edge=False)
+        for number, name in enumerate(columns):
+            self.add_column(Text(_writable(name)), justify="left" if number < left else "right")
+
+    def add(self, *cells: str | Text, end_section: bool = False) -> None:
+        """Add a row; nothing in it is taken for markup."""
+        texts = (cell if isinstance(cell, Text) else Text(_writable(cell)) for cell in cells)
+        self.add_row(*texts, end_section=end_section)
+
+
+def _writable(text: str) -> str:
+    """The text with its symbols, or spelled out in ASCII where the terminal cannot do Unicode."""
+    return text if out.encoding.startswith("utf") else text.translate(ASCII)
 
 
 # Progress -------------------------------------------------------------------------------------------------
@@ -122,6 +144,12 @@ class TrainingBar:
             say(f"epoch {state.epoch}/{self.epochs}, {state.share:.0%}: {figures}, {left:.0f} s left")
             self._line_due = time.monotonic() + HEARTBEAT
 
+    def __enter__(self) -> "TrainingBar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
+
     def clear(self) -> None:
         """Take the bar away, so that a row can be printed where it was."""
         if self._bar is not None:
@@ -133,7 +161,7 @@ class TrainingBar:
 
 
 def number(value: float) -> str:
-    """A number as people write it: up to six digits."""
+    """A number as people write it: up to six digits, and a minus sign that is one."""
     return f"{value:.6g}".replace("-", "−")
 
 
@@ -153,19 +181,19 @@ def matrix(rows: list) -> str:
 def forward(document: dict) -> None:
     """Values of every unit, the output and the loss."""
     multiple = len(document["y"]) > 1
-    out.print(Text("h = φ(W x)    ŷ = φ(V h)    φ(z) = max(0, z)    J = ½ " + ("Σ " if multiple else "") + "(y − ŷ)²"))
-    out.print(Text(f"x = {vector(document['x'])}    y = {vector(document['y'])}\n"))
+    show("h = φ(W x)    ŷ = φ(V h)    φ(z) = max(0, z)    J = ½ " + ("Σ " if multiple else "") + "(y − ŷ)²")
+    show(f"x = {vector(document['x'])}    y = {vector(document['y'])}\n")
     with_delta = "delta" in document["layers"][0]
-    made = table("layer", "unit", "z", "φ(z)", *(["δ = dJ/dz"] if with_delta else []), "", left=2)
+    made = Sheet("layer", "unit", "z", "φ(z)", *(["δ = dJ/dz"] if with_delta else []), "", left=2)
     made.columns[-1].justify = "left"
     for layer in document["layers"]:
         for unit, (z, a) in enumerate(zip(layer["z"], layer["a"], strict=True), start=1):
             delta = [number(layer["delta"][unit - 1])] if with_delta else []
             state = Text("on the kink", style="bold yellow") if z == 0 else Text("off" if z < 0 else "on", style="dim")
-            made.add_row(layer["name"], str(unit), number(z), number(a), *delta, state)
+            made.add(layer["name"], str(unit), number(z), number(a), *delta, state)
     out.print(made)
     y_hat = document["y_hat"]
-    out.print(Text(f"\nŷ = {vector(y_hat) if multiple else number(y_hat[0])}    J = {number(document['loss'])}", "bold"))
+    show(f"\nŷ = {vector(y_hat) if multiple else number(y_hat[0])}    J = {number(document['loss'])}", "bold")
 
 
 def gradients(document: dict) -> None:
@@ -173,13 +201,13 @@ def gradients(document: dict) -> None:
     forward(document)
     multiple = len(document["y"]) > 1
     d_y_hat = vector(document["d_y_hat"]) if multiple else number(document["d_y_hat"][0])
-    out.print(Text(f"dJ/dŷ = ŷ − y = {d_y_hat}\n"))
+    show(f"dJ/dŷ = ŷ − y = {d_y_hat}\n")
     formulas = {"V": "δ₂ hᵀ", "W": "δ₁ xᵀ", "x": "Wᵀ δ₁"}
-    made = table("gradient", "formula", f"with φ'(0) = {number(document['relu_at_zero'])}", left=3)
+    made = Sheet("gradient", "formula", f"with φ'(0) = {number(document['relu_at_zero'])}", left=3)
     for name, formula in formulas.items():
-        made.add_row(f"dJ/d{name}", formula, matrix(document["gradients"][name]))
+        made.add(f"dJ/d{name}", formula, matrix(document["gradients"][name]))
     out.print(made)
-    out.print(Text("δ₂ = (ŷ − y) φ'(V h)    δ₁ = (Vᵀ δ₂) φ'(W x), unit by unit", "dim"))
+    show("δ₂ = (ŷ − y) φ'(V h)    δ₁ = (Vᵀ δ₂) φ'(W x), unit by unit", "dim")
     if document["kinks"]:
         _kinks(document)
     if "check" in document:
@@ -188,23 +216,20 @@ def gradients(document: dict) -> None:
 
 def _kinks(document: dict) -> None:
     units = ", ".join(f"{kink['layer']} unit {kink['unit']}" for kink in document["kinks"])
-    out.print(
-        Text(f"\nOn the kink: z = 0 at {units}. φ has no derivative at 0,", style="bold yellow"),
-        Text("so these numbers rest on a convention for φ'(0):"),
-        sep="\n",
-    )
+    show(f"\nOn the kink: z = 0 at {units}. φ has no derivative at 0,", "bold yellow")
+    show("so these numbers rest on a convention for φ'(0):")
     by_convention = document["by_convention"]
     if len({str(found) for found in by_convention.values()}) == 1:
-        out.print(Text("the gradients under φ'(0) = 0, 1/2 and 1 agree."))
+        show("the gradients under φ'(0) = 0, 1/2 and 1 agree.")
         return
-    made = table("φ'(0)", *(f"dJ/d{name}" for name in ("V", "W", "x")), left=4)
+    made = Sheet("φ'(0)", *(f"dJ/d{name}" for name in ("V", "W", "x")), left=4)
     for name, found in by_convention.items():
-        made.add_row(name, *(matrix(found[key]) for key in ("V", "W", "x")), end_section=True)
+        made.add(name, *(matrix(found[key]) for key in ("V", "W", "x")), end_section=True)
     out.print(made)
 
 
 def _differences(document: dict) -> None:
-    made = table("entry", "gradient", "central", "left", "right", "", title="\nNumerical derivatives")
+    made = Sheet("entry", "gradient", "central", "left", "right", "", title="\nNumerical derivatives")
     made.columns[-1].justify = "left"
     for name in ("V", "W", "x"):
         found = document["check"][name]
@@ -212,7 +237,7 @@ def _differences(document: dict) -> None:
             left, right = _at(found["left"], place), _at(found["right"], place)
             differ = _at(found["one_sided_differ"], place)
             verdict = "no derivative" if differ else "WRONG" if _at(found["contradicts"], place) else "agrees"
-            made.add_row(
+            made.add(
                 f"{name}[{', '.join(str(index + 1) for index in place)}]",
                 number(gradient),
                 "" if differ else number(_rounded(_at(found["central"], place))),
@@ -246,25 +271,20 @@ def _at(values: list, place: tuple[int, ...]) -> float:
 # Exercise 5 -----------------------------------------------------------------------------------------------
 
 
-def network_formulas(data: TrainingData, dim: int, hidden: int, parameters: int, min_count: int) -> None:
-    """The three formulas with shapes, and what is trained on."""
-    words = len(data.vocabulary)
-    made = Table(box=None, show_header=False, padding=(0, 4, 0, 0))
-    made.add_row(Text("E = 1/N Σ E_w"), f"embedding {words:,} × {dim}, mean over a text's N words")
-    made.add_row(Text("H = φ(W1 E + b1)"), f"W1 {hidden} × {dim}, b1 {hidden}")
-    made.add_row(Text("ŷ = W2 H + b2"), f"W2 1 × {hidden}, b2 1")
-    out.print(made)
-    parts = {"training": data.train, "held out": data.dev, "test": data.test}
-    sizes = ", ".join(f"{name} {len(part.rows):,}" for name, part in parts.items() if part)
-    out.print(Text(f"{parameters:,} parameters. Texts: {sizes}. Words occur at least {min_count} times.\n"))
-
-
 EPOCH_COLUMNS = ("epoch", "training loss", "held-out loss", "held-out accuracy", "seconds", "M tokens/s")
 
 
-def epoch_header() -> None:
-    """Head of the table of epochs, whose rows follow one by one."""
-    out.print(Text("  ".join(EPOCH_COLUMNS), "bold"))
+def network(data: TrainingData, settings: Settings, parameters: int) -> None:
+    """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
+    dim, hidden, min_count = settings.dim, settings.hidden, settings.min_count
+    show(f"E = 1/N Σ E_w       embedding {len(data.vocabulary):,} × {dim}, mean over the N words of a text")
+    show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}")
+    show(f"ŷ = W2 H + b2       W2 1 × {hidden}, b2 1")
+    parts = {"training": data.train, "held out": data.dev, "test": data.test}
+    sizes = ", ".join(f"{name} {len(part.rows):,}" for name, part in parts.items() if part)
+    words = f"words that occur {min_count} times or more" if min_count > 1 else "all words of the training texts"
+    show(f"{parameters:,} parameters. Vocabulary: {words}.\nTexts: {sizes}.\n")
+    show("  ".join(EPOCH_COLUMNS), "bold")
 
 
 def epoch_row(report: EpochReport) -> None:
@@ -278,26 +298,26 @@ def epoch_row(report: EpochReport) -> None:
         f"{report.tokens / report.seconds / 1e6:.1f}",
     )
     row = "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, EPOCH_COLUMNS, strict=True))
-    out.print(Text(f"{row}  {'best so far' if report.best and report.dev_loss is not None else ''}".rstrip()))
+    show(f"{row}  {'best so far' if report.best and report.dev_loss is not None else ''}".rstrip())
 
 
 def evaluation(name: str, result: Evaluation) -> None:
     """Accuracy, loss and confusion matrix."""
     right = int(result.confusion.trace())
-    out.print(Text(f"\n{name}: accuracy {result.accuracy:.2%} ({right:,} of {result.n:,}), loss {result.loss:.4f}", "bold"))
-    made = table("truth", *(f"predicted {label}" for label in result.labels))
+    show(f"\n{name}: accuracy {result.accuracy:.2%} ({right:,} of {result.n:,}), loss {result.loss:.4f}", "bold")
+    made = Sheet("truth", *(f"predicted {label}" for label in result.labels))
     for label, row in zip(result.labels, result.confusion.tolist(), strict=True):
-        made.add_row(Text(label), *(f"{count:,}" for count in row))
+        made.add(label, *(f"{count:,}" for count in row))
     out.print(made)
 
 
 def strongest_words(positive: list[WordLogit], negative: list[WordLogit], labels: tuple[str, str]) -> None:
     """The words that move the logit most, either way."""
     title = "\nStrongest words (logit of the text that is this word alone)"
-    made = table(f"for {labels[1]}", "logit", f"for {labels[0]}", "logit", title=title)
+    made = Sheet(f"for {labels[1]}", "logit", f"for {labels[0]}", "logit", title=title)
     made.columns[2].justify = "left"
-    for pair in zip_longest(positive, negative):
-        made.add_row(*(cell for entry in pair for cell in ((Text(entry.word), number(round(entry.logit, 1))) if entry else ("", ""))))
+    for pair in zip_longest(positive, negative, fillvalue=WordLogit("", 0.0)):
+        made.add(*(cell for word, logit in pair for cell in (word, f"{logit:+.1f}" if word else "")))
     out.print(made)
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from mlcore.errors import DataError, InputError
+from mlcore.sentiment.settings import LEARNING_RATES, Settings
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.classifier import Classifier, Settings
+    from mlcore.sentiment.classifier import Classifier
     from mlcore.sentiment.evaluation import Evaluation
     from mlcore.sentiment.training import EpochReport, TrainingData
     from mlcore.text.corpus import Corpus
@@ -27,19 +28,22 @@ def train_sentiment(
         Path | None,
         typer.Option(help="aclImdb folder or .tar.gz, .csv, .tsv, .jsonl or fastText text.", show_default="built in"),
     ] = None,
-    dim: Annotated[int, typer.Option(help="Width of the embedding.")] = 50,
-    hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = 32,
-    epochs: Annotated[int, typer.Option(help="Passes over the texts; the best one is kept.")] = 5,
-    batch_size: Annotated[int, typer.Option(help="Texts per update.")] = 32,
+    dim: Annotated[int, typer.Option(help="Width of the embedding.")] = Settings.dim,
+    hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = Settings.hidden,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts; the best one is kept.")] = Settings.epochs,
+    batch_size: Annotated[int, typer.Option(help="Texts per update.")] = Settings.batch_size,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Step size.", show_default="by optimiser: sgd 1, adagrad 0.05, adam 0.002")
+        float | None,
+        typer.Option(
+            help="Step size.", show_default=", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
+        ),
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="sgd, adagrad or adam.")] = "adagrad",
-    seed: Annotated[int, typer.Option(help="For the start, the held-out part and the order of texts.")] = 1,
+    optimizer: Annotated[str, typer.Option(help="sgd, adagrad or adam.")] = Settings.optimizer,
+    seed: Annotated[int, typer.Option(help="For the start, the held-out part and the order of texts.")] = Settings.seed,
     threads: Annotated[
         int | None, typer.Option(help="Any number gives the same model.", show_default="the cores")
     ] = None,
-    min_count: Annotated[int, typer.Option(help="A rarer word is not learned.")] = 2,
+    min_count: Annotated[int, typer.Option(help="Words that occur less often are not learned.")] = Settings.min_count,
     dev: Annotated[
         str | None,
         typer.Option(
@@ -54,55 +58,44 @@ def train_sentiment(
 ) -> None:
     """Example: mlcore train-sentiment --dim 50 --data reviews.csv
 
-    Train the network embedding -> mean -> dense ReLU -> dense on texts with two labels, and save the best epoch.
-    Columns and keys are text and label; split (train, dev, test) is used where there is one. Ctrl-C keeps the best
-    epoch so far.
+    Train the network embedding -> mean -> dense ReLU -> dense on texts with
+    two labels, and save the best epoch. Columns and JSON keys are text and
+    label; split (train, dev, test) is used where there is one. Ctrl-C keeps
+    the best epoch so far.
     """
-    from mlcore.sentiment.classifier import Classifier, Parameters, Settings
+    from mlcore.sentiment.classifier import Classifier, Parameters
     from mlcore.sentiment.modelfile import check_writable, save
-    from mlcore.sentiment.training import available_cores, fit, prepare, warm_up
-    from mlcore.text.corpus import built_in_corpus
+    from mlcore.sentiment.training import available_cores, fit
 
     from . import render
 
     settings = Settings(dim, hidden, epochs, batch_size, learning_rate, optimizer, seed, min_count)
     threads = available_cores() if threads is None else threads
     if threads < 1:
-        raise InputError(f"threads is {threads}; expected a whole number from 1.")
-    fraction = _fraction(dev)
+        raise InputError(f"threads is {threads}; expected a whole number from 1 up.")
     check_writable(model)
     replaces = model.exists()
-
-    with render.compilation(quiet):
-        warm_up()
-    corpus = _read(data or built_in_corpus(), quiet)
-    held_out = fraction if dev is None or fraction is not None else _held_out_rows(_read(Path(dev), quiet))
-    with render.Activity("Counting words", quiet):
-        arrays = prepare(corpus, held_out, settings)
-    classifier = Classifier(
-        settings, arrays.labels, arrays.vocabulary, Parameters.initial(len(arrays.vocabulary), settings)
-    )
     show = not (quiet or as_json)
-    if show:
-        render.network_formulas(arrays, dim, hidden, classifier.n_parameters, min_count)
-        render.epoch_header()
-
     reports: list[EpochReport] = []
-    bar = render.TrainingBar(epochs, quiet)
     interrupted = False
     try:
-        with closing(fit(classifier, arrays.train, arrays.dev, threads, bar.update)) as epoch_reports:
-            for report in epoch_reports:
+        arrays = _training_data(data, dev, settings, quiet)
+        classifier = Classifier(
+            settings, arrays.labels, arrays.vocabulary, Parameters.initial(len(arrays.vocabulary), settings)
+        )
+        if show:
+            render.network(arrays, settings, classifier.n_parameters)
+        bar = render.TrainingBar(epochs, quiet)
+        with bar, closing(fit(classifier, arrays.train, arrays.dev, threads, bar.update)) as epochs_done:
+            for report in epochs_done:
                 reports.append(report)
                 if show:
                     bar.clear()
                     render.epoch_row(report)
     except KeyboardInterrupt:
         interrupted = True
-    finally:
-        bar.clear()
     if not reports:
-        render.say(f"Interrupted before the first epoch was complete: there is nothing to keep; {model} is not written.")
+        render.say(f"mlcore: interrupted before the end of the first epoch: there is nothing to keep, {model} is as it was.")
         raise typer.Exit(130)
     save(classifier, model)
     best = [report for report in reports if report.best][-1]
@@ -112,13 +105,29 @@ def train_sentiment(
     if as_json:
         chosen = asdict(settings) | {"data": str(data) if data else None, "dev": dev}
         print(json.dumps(_training_document(chosen, reports, best, results, model, interrupted), allow_nan=False))
+    if interrupted:
+        render.say(f"mlcore: interrupted in epoch {len(reports) + 1}: the best epoch so far, {best.epoch}, is in {model}.")
+        raise typer.Exit(130)
     if not quiet:
-        if interrupted:
-            render.say(f"Interrupted in epoch {len(reports) + 1}: the best epoch so far, {best.epoch}, is kept.")
         render.say(f"{'Replaced' if replaces else 'Wrote'} {model}.")
         render.say(f'Next: mlcore predict {model} "A wonderful film."   or   mlcore evaluate {model} DATA')
-    if interrupted:
-        raise typer.Exit(130)
+
+
+def _training_data(data: Path | None, dev: str | None, settings: Settings, quiet: bool) -> "TrainingData":
+    """Read what is to be read, compile what is to be compiled, and count the words."""
+    from mlcore.sentiment.training import prepare, warm_up
+    from mlcore.text.corpus import built_in_corpus
+
+    from . import render
+
+    held_out = _fraction(dev)
+    corpus = _read(data or built_in_corpus(), quiet)
+    if dev is not None and held_out is None:
+        held_out = _held_out_rows(_read(Path(dev), quiet))
+    with render.compilation(quiet):
+        warm_up()
+    with render.Activity("Counting words", quiet):
+        return prepare(corpus, held_out, settings)
 
 
 def evaluate(
@@ -128,8 +137,8 @@ def evaluate(
 ) -> None:
     """Example: mlcore evaluate sentiment.npz reviews.csv
 
-    Accuracy, loss and confusion matrix of a model on labelled texts: on the test part where the data has one, else
-    on the dev part, else on all of them.
+    Accuracy, loss and confusion matrix of a model on labelled texts: on the
+    test part where the data has one, else on the dev part, else on all.
     """
     from mlcore.sentiment import evaluation
     from mlcore.sentiment.modelfile import load
@@ -156,8 +165,9 @@ def predict(
 ) -> None:
     """Example: mlcore predict sentiment.npz "A wonderful film." "What a waste of time."
 
-    Label, its probability and the number of known words of each text, tab-separated, or as JSON objects. Without
-    texts, each line of standard input is one, and is answered as it comes.
+    Label, its probability and the number of known words of each text,
+    tab-separated, or as JSON objects. Without texts, each line of standard
+    input is one, and is answered as it comes.
     """
     from mlcore.sentiment.modelfile import load
 

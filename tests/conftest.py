@@ -2,36 +2,75 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
+from numba import config
+
+# The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
+settings.register_profile("mlcore", deadline=None, derandomize=True, max_examples=300)
+settings.load_profile("mlcore")
 
 REPOSITORY = Path(__file__).parent.parent
 DATASETS = REPOSITORY.parent / "shared" / "datasets"
 
-Run = Callable[..., subprocess.CompletedProcess]
+needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason="the real data sets are not beside the repository")
+needs_speed = pytest.mark.skipif(
+    bool(config.DISABLE_JIT or config.BOUNDSCHECK), reason="trains on a whole corpus, which takes the compiled kernels"
+)
+
+
+class Done(NamedTuple):
+    """Exit code and output of a command."""
+
+    code: int
+    out: str
+    err: str
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run ``mlcore`` in a process of its own, in an empty folder; stdout and stderr apart."""
+def run(tmp_path, monkeypatch, capsys):
+    """Run ``mlcore`` by its entry point in an empty folder, in this process."""
+    (entry,) = entry_points(group="console_scripts", name="mlcore")
+    main = entry.load()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess:
-        defaults = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300, "stdin": subprocess.DEVNULL}
-        if "input" in options:
-            del defaults["stdin"]
-        return subprocess.run([sys.executable, "-m", "mlcore", *map(str, arguments)], **(defaults | options))
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mlcore", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return Done(stopped.value.code, *capsys.readouterr())
 
     return call
 
 
-REVIEWS = [("pos", "A good, warm film."), ("neg", "A bad, dull film."), ("pos", "good good fun"), ("neg", "bad plot, bad!")]
+@pytest.fixture
+def start(tmp_path):
+    """Start ``mlcore`` as a process of its own in an empty folder, with pipes."""
+
+    def call(*arguments, **options):
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        command = [sys.executable, "-m", "mlcore", *map(str, arguments)]
+        return subprocess.Popen(command, **(pipes | {"cwd": tmp_path, "text": True} | options))
+
+    return call
 
 
 @pytest.fixture
-def reviews(tmp_path: Path) -> Path:
+def reviews(tmp_path):
     """TSV file of 40 easy texts."""
+    texts = [("pos", "A good, warm film."), ("neg", "A bad, dull film."), ("pos", "good good fun"), ("neg", "bad plot, bad!")]
     path = tmp_path / "reviews.tsv"
-    path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in REVIEWS * 10))
+    path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in texts * 10))
     return path
+
+
+@pytest.fixture
+def model(run, reviews):
+    """A small trained model."""
+    assert run("train-sentiment", "--data", reviews, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "-q").code == 0
+    return reviews.parent / "sentiment.npz"

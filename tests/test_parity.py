@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mlcore import kernels
-from mlcore.sentiment.classifier import OPTIMIZERS, Parameters
-from mlcore.sentiment.training import Workspace, _moments
+from mlcore.sentiment.classifier import Parameters
+from mlcore.sentiment.training import OPTIMIZERS, Workspace, _moments
 from mlcore.text.vocabulary import TokenIds, count_words
 
 BATCH = 6

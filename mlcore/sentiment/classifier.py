@@ -8,43 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcore import kernels
-from mlcore.errors import InputError
+from mlcore.sentiment.settings import Settings
 from mlcore.text.vocabulary import Documents, WordTable, count_words
 
-OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
-LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.05, "adam": 0.002}  # defaults, measured: tests/benchmarks/README.md
 SIMD_FLOATS = 16  # rows are padded to whole cache lines, which are also the widest vectors
 BLOCK = 512  # texts scored at a time by a thread
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that a training depends on besides the data. The defaults were chosen by measurement."""
-
-    dim: int = 50
-    hidden: int = 32
-    epochs: int = 5
-    batch_size: int = 32
-    learning_rate: float | None = None  # None: the optimiser's default
-    optimizer: str = "adagrad"
-    seed: int = 1
-    min_count: int = 2
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise InputError(f"optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}.")
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
-        for name, largest in dict(
-            dim=10_000, hidden=10_000, epochs=1_000_000, batch_size=1_000_000, min_count=2**31
-        ).items():
-            value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= largest:
-                raise InputError(f"{name} is {value}; expected a whole number from 1 to {largest:,}.")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise InputError(f"seed is {self.seed}; expected a whole number from 0 to 2^63 - 1.")
-        if not isinstance(self.learning_rate, int | float) or not 0 < self.learning_rate < np.inf:
-            raise InputError(f"learning_rate is {self.learning_rate}; expected a number above 0.")
 
 
 class Parameters(NamedTuple):
@@ -69,7 +37,7 @@ class Parameters(NamedTuple):
         random = np.random.default_rng([settings.seed, 0])
         parameters = cls.zeros(words, settings.dim, settings.hidden)
         for array, limit in (
-            (parameters.table[:, : settings.dim], 0.5 / np.sqrt(settings.dim)),
+            (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
             (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
             (parameters.W2, np.sqrt(6 / settings.hidden)),
         ):

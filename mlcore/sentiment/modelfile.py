@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mlcore.errors import ModelFileError
-from mlcore.sentiment.classifier import Classifier, Parameters, Settings
+from mlcore.sentiment.classifier import Classifier, Parameters
+from mlcore.sentiment.settings import Settings
 from mlcore.text.vocabulary import WordTable
 
 FORMAT, VERSION = "mlcore-sentiment", 1
@@ -25,9 +26,9 @@ def check_writable(path: Path) -> None:
     Raises: OSError if not.
     """
     if path.is_dir():
-        raise IsADirectoryError(21, "is a folder; expected the path of a file", str(path))
+        raise IsADirectoryError(21, "is a folder, not a file", str(path))
     if not path.parent.is_dir():
-        raise FileNotFoundError(2, f"the folder {path.parent} does not exist; create it first", str(path))
+        raise FileNotFoundError(2, f"the folder {path.parent} does not exist", str(path))
     with tempfile.TemporaryFile(dir=path.parent):
         pass
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from mlcore import kernels
 from mlcore.errors import DataError, DivergedError, InputError
-from mlcore.sentiment.classifier import OPTIMIZERS, Classifier, Parameters, Part, Settings, aligned_zeros
+from mlcore.sentiment.classifier import Classifier, Parameters, Part, aligned_zeros
 from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.corpus import Corpus
 from mlcore.text.vocabulary import WordTable, choose_words, count_words, renumber
 
+OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
 TOKENS_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
 
 
@@ -166,8 +168,8 @@ def prepare(corpus: Corpus, dev: Corpus | float | None, settings: Settings) -> T
     numbers, word_counts = choose_words(table, tokens, train, settings.min_count)
     if not len(numbers):
         raise DataError(
-            f"{corpus.source} has no word that occurs {settings.min_count} times in the texts to train on; "
-            "expected some (see --min-count)."
+            f"{corpus.source} has no word that occurs {settings.min_count} times or more in the texts to train on; "
+            "expected some (--min-count sets how many)."
         )
     documents = count_words(renumber(tokens, numbers, len(table)), len(numbers))
 
@@ -295,7 +297,8 @@ def _run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Calla
 
 
 def _diverged(epoch: int, settings: Settings) -> DivergedError:
+    smaller = min(LEARNING_RATES[settings.optimizer], settings.learning_rate / 10)
     return DivergedError(
         f"The training diverged in epoch {epoch}: with a learning rate of {settings.learning_rate:g} "
-        f"the loss is not finite; try --learning-rate {settings.learning_rate / 10:g}."
+        f"the loss is not finite; try --learning-rate {smaller:g}."
     )

@@ -1,0 +1,178 @@
+"""``mlcore forward`` and ``mlcore grad``: the exercise's numbers as literals, other sizes, and what is refused."""
+
+import json
+
+import pytest
+
+FORWARD = {
+    "schema": "mlcore.forward/1",
+    "x": [1, 2, 1],
+    "y": [1],
+    "layers": [
+        {"name": "hidden", "weights": "W", "z": [2, -1], "a": [2, 0]},
+        {"name": "output", "weights": "V", "z": [0], "a": [0]},
+    ],
+    "y_hat": [0],
+    "loss": 0.5,
+}
+NO_GRADIENT = {"W": [[0, 0, 0], [0, 0, 0]], "V": [[0, 0]], "x": [0, 0, 0]}
+
+
+def strict(text):
+    """Parse JSON by RFC 8259: one document, without NaN, Infinity and -0."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert text.count("\n") == 1
+    assert "-0," not in text and "-0]" not in text and "-0.0" not in text
+    return json.loads(text, parse_constant=refuse)
+
+
+def document(run, *arguments):
+    done = run(*arguments, "--json")
+    assert (done.code, done.err) == (0, "")
+    return strict(done.out)
+
+
+def test_forward_of_the_exercise(run):
+    assert document(run, "forward", "--x", "1,2,1") == FORWARD
+    assert document(run, "forward") == FORWARD
+
+
+def test_gradients_of_the_exercise(run):
+    found = document(run, "grad")
+    assert found.pop("by_convention") == {
+        "0": NO_GRADIENT,
+        "1/2": NO_GRADIENT | {"V": [[-1, 0]]},
+        "1": NO_GRADIENT | {"V": [[-2, 0]]},
+    }
+    assert [layer.pop("delta") for layer in found["layers"]] == [[0, 0], [0]]
+    assert found == FORWARD | {
+        "schema": "mlcore.grad/1",
+        "relu_at_zero": 0,
+        "gradients": NO_GRADIENT,
+        "kinks": [{"layer": "output", "unit": 1, "z": 0}],
+        "d_y_hat": [-1],
+    }
+
+
+@pytest.mark.parametrize(("convention", "slope"), [("0", 0), ("1/2", -1), ("1", -2), ("0.25", -0.5)])
+def test_conventions(run, convention, slope):
+    found = document(run, "grad", "--relu-at-zero", convention)
+    assert found["gradients"] == NO_GRADIENT | {"V": [[slope, 0]]}
+    assert found["layers"][1]["delta"] == [slope / 2]
+
+
+def test_off_the_kink(run):
+    found = document(run, "grad", "--x", "2,1,0", "--v", "1/2,3", "--y", "1", "--relu-at-zero", "1")
+    assert found["layers"][0]["z"] == [2, 1]
+    assert found["y_hat"] == [4]
+    assert found["loss"] == 4.5
+    assert found["gradients"] == {"V": [[6, 3]], "W": [[3, 1.5, 0], [18, 9, 0]], "x": [10.5, -9, 1.5]}
+    assert found["kinks"] == []
+    assert found["by_convention"]["0"] == found["by_convention"]["1"] == found["gradients"]
+
+
+def test_several_outputs(run):
+    found = document(run, "grad", "--w", "1;2", "--v", "1,1;0,1;1,-1", "--x", "1", "--y", "1,1,1")
+    assert found["y_hat"] == [3, 2, 0]
+    assert found["loss"] == (4 + 1 + 1) / 2
+    assert found["d_y_hat"] == [2, 1, -1]
+    assert found["gradients"]["V"] == [[2, 4], [1, 2], [0, 0]]
+
+
+def test_negative_numbers_first_and_every_notation(run):
+    found = document(run, "forward", "--x", "-1,2.5e-1,\u22121/4", "--y", "-3")
+    assert (found["x"], found["y"]) == ([-1, 0.25, -0.25], [-3])
+
+
+def test_no_negative_zero(run):
+    found = run("grad", "--x", "-0,0,0", "--w", "-1,-1,-1", "--v", "-1", "--y", "-0.0", "--json")
+    strict(found.out)
+
+
+def test_check_of_the_exercise(run):
+    found = document(run, "grad", "--check")["check"]
+    assert found["agrees"]
+    assert found["V"]["left"][0] == pytest.approx([0, 0], abs=1e-9)
+    assert found["V"]["right"][0] == pytest.approx([-2, 0], abs=1e-9)
+    assert found["V"]["one_sided_differ"] == [[True, False]]
+    assert not any(any(row) for row in found["W"]["one_sided_differ"])
+
+
+def test_check_does_not_judge_where_there_is_no_derivative(run):
+    for convention in ("0", "1/2", "1"):
+        assert run("grad", "--check", "--relu-at-zero", convention).code == 0
+
+
+def test_check_fails_for_a_convention_that_contradicts_the_derivative(run):
+    """V h = 1 + relu(x) - relu(-x) = 1 + x is smooth at x = 0, with derivative 1; c = 0 gives 0, c = 1/2 gives 1.
+
+    Source: Kakade and Lee 2018, Provably correct automatic subdifferentiation.
+    """
+    arguments = ("grad", "--w", "1,0;-1,0;0,1", "--v", "1,-1,1", "--x", "0,1", "--y", "0", "--check")
+    wrong = run(*arguments)
+    assert wrong.code == 1
+    assert " x[1]             0         1                  WRONG" in wrong.out
+    assert "marked WRONG" in wrong.err
+    assert not strict(run(*arguments, "--json").out)["check"]["agrees"]
+    right = run(*arguments, "--relu-at-zero", "1/2")
+    assert (right.code, "WRONG" in right.out) == (0, False)
+
+
+def test_tables_of_the_exercise(run):
+    done = run("grad")
+    assert done.code == 0
+    assert " output   1       0      0           0   on the kink" in done.out
+    assert "On the kink: z = 0 at output unit 1." in done.out
+    assert " 1       [−2  0]   [0  0  0]   [0  0  0]" in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_tables_say_when_the_conventions_agree(run):
+    assert "the gradients under φ'(0) = 0, 1/2 and 1 agree" in run("grad", "--y", "0").out
+    assert "differentiable" not in run("grad", "--y", "0").out
+
+
+def test_tables_without_kink_do_not_mention_it(run):
+    assert "kink" not in run("grad", "--v", "1,1").out
+
+
+def test_plain_ascii_where_unicode_is_not_to_be_had(start, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    out, err = start("grad").communicate(timeout=120)
+    assert out.isascii() and "?" not in out
+    assert "J = 1/2 (y - y_hat)^2" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["forward", "--x", "1,2"], "x has 2 values; expected 3 to match W of shape (2, 3)."),
+        (["forward", "--w", "1,2;3"], "--w: row 2 has 1 numbers; expected 2, as in row 1."),
+        (["forward", "--v", "1,2,3"], "V has shape (1, 3); expected 2 columns, one for each row of W."),
+        (["forward", "--v", "1,2;3,4"], "y has 1 values; expected 2, one for each row of V."),
+        (["forward", "--x", "1,two,3"], "--x: 'two' is not a finite number"),
+        (["forward", "--x", "1,nan,3"], "--x: 'nan' is not a finite number"),
+        (["forward", "--y", "inf"], "--y: 'inf' is not a finite number"),
+        (["forward", "--x", ""], "--x: a number is missing"),
+        (["forward", "--x", "1,,3"], "--x: a number is missing"),
+        (["forward", "--x", "1/0,2,3"], "--x: '1/0' divides by zero"),
+        (["forward", "--x", "1e999,2,3"], "--x: '1e999' exceeds the range of float64"),
+        (["forward", "--x", "1" * 5000 + ",2,3"], "exceeds the range of float64"),
+        (["forward", "--x", "1e200,0,0", "--v", "1e200,0"], "The values exceed the range of float64"),
+        (["forward", "--x", "1_0,2,3"], "--x: '1_0' is not a finite number"),
+        (["grad", "--relu-at-zero", "2"], "relu_at_zero is 2; expected a number from 0 to 1."),
+        (["grad", "--relu-at-zero", "-1/2"], "relu_at_zero is -0.5; expected a number from 0 to 1."),
+        (["grad", "--chekc"], "No such option: --chekc (Possible options: --check, --help). See mlcore grad --help."),
+        (["gard"], "No such command 'gard'. Did you mean 'grad'? See mlcore --help."),
+        (["forward", "--x"], "Option '--x' requires an argument. See mlcore --help."),
+        (["forward", "extra"], "Got unexpected extra argument(s) (extra). See mlcore forward --help."),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, message):
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("mlcore: ") and done.err.count("\n") == 1
+    assert message in done.err

@@ -1,0 +1,248 @@
+"""``mlcore train-sentiment``, ``evaluate`` and ``predict``: what they print, what they refuse, and that nothing is lost."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import DATASETS, needs_datasets, needs_speed
+
+SMALL = ("--dim", 3, "--hidden", 2, "--epochs", 2)
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_training_shows_formulas_epochs_confusion_words_and_what_is_next(run, reviews):
+    done = run("train-sentiment", "--data", reviews, *SMALL, "--learning-rate", 0.2)
+    assert done.code == 0
+    for part in ("E = 1/N Σ E_w", "W1 2 × 3", "44 parameters", "training 36, held out 4", "held-out accuracy",
+                 "best so far", "Held-out texts, epoch 2", "predicted pos", "Strongest words", "good", "bad"):  # fmt: skip
+        assert part in done.out, part
+    assert "Wrote sentiment.npz" in done.err
+    assert 'Next: mlcore predict sentiment.npz "A wonderful film."' in done.err
+    assert max(map(len, done.out.splitlines())) <= 90
+
+
+def test_an_existing_model_is_replaced_and_the_output_says_so(run, reviews, model):
+    before = sha256(model)
+    done = run("train-sentiment", "--data", reviews, *SMALL)
+    assert "Replaced sentiment.npz" in done.err
+    assert sha256(model) != before
+
+
+def test_quiet_says_nothing(run, reviews):
+    assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
+
+
+def test_training_json(run, reviews):
+    done = run("train-sentiment", "--data", reviews, *SMALL, "--json", "--quiet")
+    found = json.loads(done.out)
+    assert found["schema"] == "mlcore.train-sentiment/1"
+    assert found["settings"]["dim"] == 3
+    assert found["settings"]["learning_rate"] == 0.01
+    assert [epoch["epoch"] for epoch in found["epochs"]] == [1, 2]
+    assert found["best_epoch"] in (1, 2)
+    assert found["dev"]["n"] == 4
+    assert found["test"] is None
+    assert found["model"] == "sentiment.npz"
+
+
+def test_evaluate(run, reviews, model):
+    found = json.loads(run("evaluate", model, reviews, "--json").out)
+    assert found.pop("loss") < 0.7
+    assert found == {"schema": "mlcore.evaluate/1", "n": 40, "accuracy": 1, "labels": ["neg", "pos"], "confusion": [[20, 0], [0, 20]]}
+    assert "accuracy 100.00% (40 of 40)" in run("evaluate", model, reviews).out
+
+
+def test_evaluate_takes_the_test_part(run, reviews, model):
+    reviews.write_text("text\tlabel\tsplit\ngood\tpos\ttrain\nbad\tneg\ttest\ngood\tneg\ttest\n")
+    assert json.loads(run("evaluate", model, reviews, "--json").out)["n"] == 2
+
+
+def test_predict_texts(run, model):
+    done = run("predict", model, "good good zzz", "bad!")
+    lines = [line.split("\t") for line in done.out.splitlines()]
+    assert [line[0] for line in lines] == ["pos", "neg"]
+    assert [line[2] for line in lines] == ["2 known", "2 known"]
+    assert all(0.5 <= float(line[1]) <= 1 for line in lines)
+
+
+def test_predict_json_and_texts_without_known_words(run, model):
+    done = run("predict", model, "good", "zzz", "", "--json")
+    first, *unknown = map(json.loads, done.out.splitlines())
+    assert first["label"] == "pos" and first["known_words"] == 1
+    assert unknown[0] == unknown[1]
+    with np.load(model) as file:
+        logit = file["W2"] @ np.maximum(file["b1"], 0) + file["b2"]
+    assert unknown[0]["probability"] == pytest.approx(1 / (1 + np.exp(-abs(logit[0]))), rel=1e-6)
+    assert unknown[0]["known_words"] == 0
+    assert "no known word" in run("predict", model, "zzz").out
+
+
+def test_predict_answers_each_line_as_it_comes(start, model):
+    process = start("predict", model, "--json")
+    for text, label in (("good film", "pos"), ("bad film", "neg")):
+        process.stdin.write(f"{text}\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["label"] == label
+    out, err = process.communicate("\n\r\nno line end", timeout=60)
+    assert (len(out.splitlines()), err, process.returncode) == (3, "", 0)
+
+
+def test_predict_without_standard_input(model):
+    command = f'"{sys.executable}" -m mlcore predict "{model}" <&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == "mlcore: standard input is closed; give texts as arguments, or lines on standard input.\n"
+
+
+def test_closed_pipe_is_quiet(model):
+    command = f'yes good | "{sys.executable}" -m mlcore predict "{model}" | head -n 1'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_bytes_on_standard_input_that_are_not_utf8(start, model):
+    process = start("predict", model, text=False)
+    out, err = process.communicate(b"good\nb\xffd\n", timeout=60)
+    assert process.returncode == 3
+    assert err == b"mlcore: standard input, line 2: byte 0xff is not UTF-8; convert the text to UTF-8.\n"
+
+
+def wrong_data(name, content):
+    def write(folder):
+        path = folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    write.__name__ = name
+    return write
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "message"),
+    [
+        (lambda folder: folder / "nowhere.csv", 5, "nowhere.csv: No such file or directory; check the path."),
+        (wrong_data("empty.csv", ""), 3, "line 1: expected a header with one column named text; found nothing."),
+        (wrong_data("one.tsv", "text\tlabel\na\tpos\nb\tpos\n"), 3, "has 1 label to train on ('pos'); expected two."),
+        (wrong_data("column.csv", "text,stars\na,1\n"), 3, "one column named label; found text, stars."),
+        (wrong_data("latin.csv", b"text,label\ngut,pos\nsch\xf6n,neg\n"), 3, "latin.csv, line 3: byte 0xf6 is not UTF-8"),
+        (wrong_data("random", bytes(range(256)) * 9), 3, "no format that mlcore knows"),
+        (wrong_data("random.tar.gz", bytes(range(256)) * 9), 3, "not a complete tar archive"),
+        (lambda folder: folder, 3, "has no train/pos/*.txt"),
+        (wrong_data("words.tsv", "text\tlabel\n--\tpos\n**\tneg\n"), 3, "has no word that occurs 1 times or more"),
+    ],
+)
+def test_wrong_data(run, tmp_path, make, code, message):
+    done = run("train-sentiment", "--data", make(tmp_path), "--dev", 0)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith("mlcore: ") and done.err.count("\n") == 1
+    assert message in done.err
+    assert not (tmp_path / "sentiment.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--dim", 0], 2, "dim is 0; expected a whole number from 1 to 10,000."),
+        (["--dim", "many"], 2, "Invalid value for '--dim'"),
+        (["--threads", 0], 2, "threads is 0; expected a whole number from 1 up."),
+        (["--optimizer", "adm"], 2, "optimizer is 'adm'; expected one of sgd, adagrad, adam."),
+        (["--dev", 1.5], 2, "dev is 1.5; expected a fraction from 0 to less than 1, or a path."),
+        (["--dev", "nowhere.tsv"], 5, "nowhere.tsv: No such file or directory"),
+        (["--lerning-rate", 1], 2, "No such option: --lerning-rate (Possible options: --learning-rate)."),
+        (["--model", "no/where.npz"], 5, "no/where.npz: the folder no does not exist; check the path."),
+        (["--model", "."], 5, "is a folder, not a file"),
+    ],
+)
+def test_wrong_options(run, reviews, arguments, code, message):
+    done = run("train-sentiment", "--data", reviews, *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.count("\n") == 1
+    assert message in done.err
+
+
+def test_a_model_path_that_cannot_be_written_is_found_before_any_data_is_read(run):
+    done = run("train-sentiment", "--data", "also-nowhere.csv", "--model", "no/where.npz")
+    assert "no/where.npz" in done.err
+
+
+def test_divergence_leaves_the_old_model(run, reviews, model):
+    before = sha256(model)
+    done = run("train-sentiment", "--data", reviews, *SMALL, "--optimizer", "sgd", "--learning-rate", 1e38, "--json")
+    assert (done.code, done.out) == (1, "")
+    assert "diverged in epoch 1: with a learning rate of 1e+38 the loss is not finite; try --learning-rate 1." in done.err
+    assert sha256(model) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"text,label\n", None])
+def test_model_files_that_are_none(run, reviews, model, content):
+    model.write_bytes(model.read_bytes()[:-100] if content is None else content)
+    for arguments in (["predict", model, "good"], ["evaluate", model, reviews]):
+        done = run(*arguments)
+        assert (done.code, done.out) == (4, "")
+        assert done.err.count("\n") == 1 and "model file" in done.err
+
+
+def test_missing_model(run):
+    done = run("predict", "nowhere.npz", "good")
+    assert (done.code, done.err) == (5, "mlcore: nowhere.npz: No such file or directory; check the path.\n")
+
+
+def interrupt(process, when):
+    """Send Ctrl-C as soon as a line of stderr holds ``when``; return what else it says."""
+    for line in process.stderr:
+        if when in line:
+            process.send_signal(signal.SIGINT)
+            break
+    return process.communicate(timeout=60)
+
+
+@needs_speed
+def test_ctrl_c_keeps_the_best_epoch(start, tmp_path, reviews):
+    reviews.write_text(reviews.read_text() * 1 + "".join(f"pos\tgood w{i}\n" for i in range(20_000)))
+    process = start("train-sentiment", "--data", reviews, "--dim", 50, "--epochs", 100_000, "--learning-rate", 1e-9)
+    out, err = interrupt(process, "epoch ")
+    assert process.returncode == 130
+    assert "the best epoch so far" in err and "is in sentiment.npz" in err
+    assert (tmp_path / "sentiment.npz").exists()
+
+
+def test_ctrl_c_before_the_first_epoch_keeps_nothing(start, tmp_path):
+    fifo = tmp_path / "slow.csv"
+    os.mkfifo(fifo)  # a file that never comes to its end
+    process = start("train-sentiment", "--data", fifo)
+    time.sleep(0.1)
+    out, err = interrupt(process, "Reading")
+    assert (process.returncode, out) == (130, "")
+    assert "there is nothing to keep" in err
+    assert not (tmp_path / "sentiment.npz").exists()
+
+
+@needs_speed
+def test_built_in_corpus_reports_its_test_part(run):
+    done = run("train-sentiment", "--dim", 50, "--json", "-q")
+    found = json.loads(done.out)
+    assert found["test"]["n"] == 780
+    assert found["test"]["accuracy"] >= 0.82
+
+
+@needs_speed
+@needs_datasets
+def test_sst2(run, tmp_path):
+    assert run("train-sentiment", "--data", DATASETS / "sst2-train.tsv", "-q").code == 0
+    found = json.loads(run("evaluate", tmp_path / "sentiment.npz", DATASETS / "sst2-dev.tsv", "--json").out)
+    assert found["accuracy"] >= 0.785
+
+
+def test_version(run):
+    done = run("--version")
+    assert done.code == 0
+    assert all(part in done.out for part in ("mlcore 0.", "Python 3.", "NumPy ", "Numba 0.", " threads"))

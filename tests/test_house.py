@@ -1,0 +1,126 @@
+"""The rules of the house that a machine can check, each with the proof that it can fail."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlcore.kernels import FASTMATH
+
+REPOSITORY = Path(__file__).parent.parent
+# Rooms from the bottom up; a file imports only from rooms below its own, or from earlier files of its own package.
+ROOMS = [
+    ["mlcore"],
+    ["mlcore.errors"],
+    ["mlcore.kernels"],
+    ["mlcore.reference", "mlcore.gradcheck"],
+    ["mlcore.network"],
+    ["mlcore.text.tokenizer"],
+    ["mlcore.text.vocabulary"],
+    ["mlcore.text.corpus"],
+    ["mlcore.sentiment.settings"],
+    ["mlcore.sentiment.classifier"],
+    ["mlcore.sentiment.evaluation", "mlcore.sentiment.modelfile"],
+    ["mlcore.sentiment.training"],
+    ["mlcore.cli.render"],
+    ["mlcore.cli.exercise", "mlcore.cli.sentiment"],
+    ["mlcore.cli.app"],
+    ["mlcore.__main__"],
+]
+ROOM_OF = {module: number for number, room in enumerate(ROOMS) for module in room}
+
+
+def sources():
+    for folder, package in (("mlcore", "mlcore"), ("cli", "mlcore.cli"), ("data", "mlcore.data")):
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            parts = path.relative_to(REPOSITORY / folder).with_suffix("").parts
+            yield ".".join((package, *(part for part in parts if part != "__init__"))), path.read_text()
+
+
+def imported_modules(module, source):
+    """Modules that a source imports when it is loaded or used, but not those for type checkers only."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = f"{module.rpartition('.')[0]}.{node.module or ''}".rstrip(".") if node.level else node.module
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in ROOM_OF)
+
+
+def violations(module, source):
+    """What the house forbids in this source."""
+    tree, found = ast.parse(source), []
+    in_cli = module.startswith("mlcore.cli")
+    for name in imported_modules(module, source):
+        top = name.split(".")[0]
+        if name in ROOM_OF and module in ROOM_OF and ROOM_OF[name] >= ROOM_OF[module]:
+            found.append(f"imports {name} from a room that is not below")
+        if top == "rich" and module != "mlcore.cli.render" or top == "typer" and not in_cli:
+            found.append(f"imports {top}")
+        if top in ("pickle", "marshal", "shelve", "urllib", "http", "socket"):
+            found.append(f"imports {top}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in ("eval", "exec") or node.func.id == "print" and not in_cli:
+                found.append(f"calls {node.func.id}")
+    if any(keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"
+           for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords):  # fmt: skip
+        found.append("allows pickle")
+    return found
+
+
+def test_rules():
+    modules = dict(sources())
+    assert set(ROOM_OF) <= set(modules), "every room is there"
+    packages = {"mlcore.text", "mlcore.sentiment", "mlcore.cli", "mlcore.data"}
+    assert set(modules) <= set(ROOM_OF) | packages, "every file has a room"
+    assert {module: found for module, source in modules.items() if (found := violations(module, source))} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("mlcore.kernels", "from mlcore.network import Network", "imports mlcore.network from a room that is not below"),
+        ("mlcore.text.tokenizer", "from mlcore import kernels\nfrom mlcore.text import corpus", "imports mlcore.text.corpus"),
+        ("mlcore.network", "def f():\n    import rich.table", "imports rich"),
+        ("mlcore.cli.exercise", "from rich import print", "imports rich"),
+        ("mlcore.network", "import typer", "imports typer"),
+        ("mlcore.network", "print(1)", "calls print"),
+        ("mlcore.cli.exercise", "eval('1')", "calls eval"),
+        ("mlcore.network", "import pickle", "imports pickle"),
+        ("mlcore.network", "numpy.load(f, allow_pickle=True)", "allows pickle"),
+    ],
+)
+def test_the_rules_can_be_broken(module, source, expected):
+    assert any(expected in found for found in violations(module, source))
+
+
+def test_compiler_may_not_assume_finite_numbers():
+    assert FASTMATH.isdisjoint({"nnan", "ninf", "fast"})
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["train-sentiment", "--help"], []])
+def test_help_imports_neither_numba_nor_numpy(arguments):
+    code = (
+        f"import sys; sys.argv = ['mlcore', *{arguments!r}]; from mlcore.cli.app import main\n"
+        "try: main()\nfinally: print([m for m in ('numba', 'numpy') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert "Example: mlcore" in done.stdout + done.stderr
+
+
+def test_public_names_are_there():
+    import mlcore
+
+    for name in mlcore.__all__:
+        assert getattr(mlcore, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        mlcore.Nothing  # noqa: B018

@@ -1,0 +1,101 @@
+"""Tokens, vocabulary and counts: the kernels give exactly what the regular expression and a dictionary give."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlcore.text.tokenizer import tokenise, tokens
+from mlcore.text.vocabulary import UNKNOWN, TokenIds, WordTable, choose_words, count_words, renumber
+
+# Text that is rich in what the rule is about, and any text at all.
+TRICKY = st.lists(
+    st.sampled_from(["a", "B", "é", "ß", "ſ", "İ", "Σ", "中", "𝕏", "'", "\u2019", "_", "9", " ", ".", "!", "<", "</", "b", ">",
+                     "&amp;", "&lt;", "&#65;", "&", ";", "\n", "\r", "\0", "\u0301", "\ud800", "<br />", "(", "?", "-"])
+).map("".join)  # fmt: skip
+TEXTS = st.lists(TRICKY | st.text(st.characters()), max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Good FILM", ["good", "film"]),
+        ("it's rock 'n' roll, isn't it?", ["it's", "rock", "n", "roll", ",", "isn't", "it", "?"]),
+        ("it\u2019s", ["it's"]),
+        ("I <3 it<br />and <b class='x'>you</b>", ["i", "3", "it", "and", "you"]),
+        ("&lt;b&gt; caf&eacute; &#65;B", ["b", "café", "ab"]),
+        ("wait... (what)!?:;", ["wait", ".", ".", ".", "(", "what", ")", "!", "?", ":", ";"]),
+        ("Ελληνικά 中文 naïve", ["ελληνικά", "中文", "naïve"]),
+        ("don''t 'a' b'", ["don", "t", "a", "b"]),
+        (" -–\t\n", []),
+        ("", []),
+    ],
+)
+def test_rule(text, expected):
+    assert tokens(text) == expected
+
+
+@given(TEXTS)
+def test_kernel_finds_the_tokens_of_the_regular_expression(texts):
+    spans = tokenise(texts)
+    for i, text in enumerate(texts):
+        found = [
+            spans.data[start:end].tobytes().decode()
+            for start, end in zip(
+                spans.starts[spans.offsets[i] : spans.offsets[i + 1]],
+                spans.ends[spans.offsets[i] : spans.offsets[i + 1]],
+                strict=True,
+            )
+        ]
+        assert found == tokens(text)
+
+
+@given(TEXTS)
+def test_word_table_numbers_words_as_a_dictionary_does(texts):
+    table, numbers = WordTable(), {}
+    found = table.add(texts)
+    expected = [numbers.setdefault(word, len(numbers)) for text in texts for word in tokens(text)]
+    assert found.ids.tolist() == expected
+    assert np.diff(found.offsets).tolist() == [len(tokens(text)) for text in texts]
+    assert table.words == list(numbers)
+    assert table.look_up(texts).ids.tolist() == expected
+    copy = WordTable.from_lines(table.to_lines())
+    assert copy.words == table.words
+    assert copy.look_up(["qqq", *texts]).ids.tolist() == [numbers.get("qqq", UNKNOWN), *expected]
+
+
+def test_word_table_grows():
+    """Beyond its first room for words, for slots and for bytes, and by a word longer than all before."""
+    words = [*(f"w{i}" for i in range(5000)), "x" * 50_000, *(f"v{i}" for i in range(5000))]
+    table = WordTable()
+    assert table.add([" ".join(words), "w3 v3"]).ids.tolist() == [*range(10_001), 3, 5004]
+    assert table.words == words
+
+
+def test_choose_renumber_and_count():
+    table = WordTable()
+    texts = table.add(["b a a", "c a b", "d", "a d d d"])
+    numbers, counts = choose_words(table, texts, np.array([0, 1, 2]), min_count=2)
+    vocabulary = table.select(numbers)
+    assert vocabulary.words == ["a", "b"]
+    assert counts.tolist() == [3, 2]
+    known = renumber(texts, numbers, len(table))
+    assert known.ids.tolist() == [1, 0, 0, -1, 0, 1, -1, 0, -1, -1, -1]
+    assert vocabulary.look_up(["b a a", "c a b", "d", "a d d d"]).ids.tolist() == known.ids.tolist()
+    documents = count_words(known, 2)
+    assert documents.offsets.tolist() == [0, 2, 4, 4, 5]
+    assert documents.ids.tolist() == [0, 1, 0, 1, 0]
+    assert documents.counts.tolist() == [2, 1, 1, 1, 1]
+    assert documents.lengths().tolist() == [3, 2, 0, 1]
+
+
+@given(st.lists(st.lists(st.integers(UNKNOWN, 6), max_size=12), max_size=6))
+def test_count_words_counts_as_a_counter_does(texts):
+    offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
+    documents = count_words(TokenIds(np.array([w for text in texts for w in text], np.int32), offsets), 7)
+    for i, text in enumerate(texts):
+        place = slice(documents.offsets[i], documents.offsets[i + 1])
+        expected = sorted(Counter(word for word in text if word != UNKNOWN).items())
+        assert list(zip(documents.ids[place].tolist(), documents.counts[place].tolist(), strict=True)) == expected
