@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mlcore.kernels import watch_compilation
-from mlcore.sentiment.evaluation import Evaluation, WordLogit
-from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import EpochReport, TrainingData
-from mlcore.sentiment.training import Progress as Progressed
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.evaluation import Evaluation, WordLogit
+    from mlcore.sentiment.settings import Settings
+    from mlcore.sentiment.training import EpochReport, TrainingData
+    from mlcore.sentiment.training import Progress as Progressed
 
 HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
 
@@ -122,7 +125,7 @@ class TrainingBar:
         self._line_due = time.monotonic() + HEARTBEAT
         self._bar: Progress | None = None
 
-    def update(self, state: Progressed) -> None:
+    def update(self, state: "Progressed") -> None:
         """Show the state within an epoch."""
         if self.quiet:
             return
@@ -274,7 +277,7 @@ def _at(values: list, place: tuple[int, ...]) -> float:
 EPOCH_COLUMNS = ("epoch", "training loss", "held-out loss", "held-out accuracy", "seconds", "M tokens/s")
 
 
-def network(data: TrainingData, settings: Settings, parameters: int) -> None:
+def network(data: "TrainingData", settings: "Settings", parameters: int) -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     dim, hidden, min_count = settings.dim, settings.hidden, settings.min_count
     show(f"E = 1/N Σ E_w       embedding {len(data.vocabulary):,} × {dim}, mean over the N words of a text")
@@ -287,7 +290,7 @@ def network(data: TrainingData, settings: Settings, parameters: int) -> None:
     show("  ".join(EPOCH_COLUMNS), "bold")
 
 
-def epoch_row(report: EpochReport) -> None:
+def epoch_row(report: "EpochReport") -> None:
     """One row of the table of epochs."""
     cells = (
         str(report.epoch),
@@ -301,22 +304,22 @@ def epoch_row(report: EpochReport) -> None:
     show(f"{row}  {'best so far' if report.best and report.dev_loss is not None else ''}".rstrip())
 
 
-def evaluation(name: str, result: Evaluation) -> None:
+def evaluation(name: str, result: "Evaluation") -> None:
     """Accuracy, loss and confusion matrix."""
     right = int(result.confusion.trace())
-    show(f"\n{name}: accuracy {result.accuracy:.2%} ({right:,} of {result.n:,}), loss {result.loss:.4f}", "bold")
+    show(f"{name}: accuracy {result.accuracy:.2%} ({right:,} of {result.n:,}), loss {result.loss:.4f}", "bold")
     made = Sheet("truth", *(f"predicted {label}" for label in result.labels))
     for label, row in zip(result.labels, result.confusion.tolist(), strict=True):
         made.add(label, *(f"{count:,}" for count in row))
     out.print(made)
 
 
-def strongest_words(positive: list[WordLogit], negative: list[WordLogit], labels: tuple[str, str]) -> None:
+def strongest_words(positive: "list[WordLogit]", negative: "list[WordLogit]", labels: tuple[str, str]) -> None:
     """The words that move the logit most, either way."""
     title = "\nStrongest words (logit of the text that is this word alone)"
     made = Sheet(f"for {labels[1]}", "logit", f"for {labels[0]}", "logit", title=title)
     made.columns[2].justify = "left"
-    for pair in zip_longest(positive, negative, fillvalue=WordLogit("", 0.0)):
+    for pair in zip_longest(positive, negative, fillvalue=("", 0.0)):
         made.add(*(cell for word, logit in pair for cell in (word, f"{logit:+.1f}" if word else "")))
     out.print(made)
 

@@ -259,7 +259,7 @@ def _show_results(
     for name, result in results.items():
         if result:
             title = f"Held-out texts, epoch {best.epoch} (the lowest held-out loss)" if name == "dev" else "Test texts"
-            render.evaluation(title, result)
+            render.evaluation(f"\n{title}", result)
     render.strongest_words(*strongest_words(classifier, arrays.word_counts, 10, 10), classifier.labels)
 
 

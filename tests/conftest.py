@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
-from numba import config
+from numba import config as numba_config
+
+from mlcore import Layer, Network
+from mlcore.sentiment.training import warm_up
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
 settings.register_profile("mlcore", deadline=None, derandomize=True, max_examples=300)
@@ -19,8 +22,24 @@ DATASETS = REPOSITORY.parent / "shared" / "datasets"
 
 needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason="the real data sets are not beside the repository")
 needs_speed = pytest.mark.skipif(
-    bool(config.DISABLE_JIT or config.BOUNDSCHECK), reason="trains on a whole corpus, which takes the compiled kernels"
+    bool(numba_config.DISABLE_JIT or numba_config.BOUNDSCHECK), reason="trains on a whole corpus, which takes the compiled kernels"
 )
+
+
+def pytest_configure(config):
+    """Without the compiler, NumPy's scalars warn where compiled arithmetic quietly gives inf or NaN."""
+    if numba_config.DISABLE_JIT:
+        for message in ("overflow", "invalid value", "divide by zero"):
+            config.addinivalue_line("filterwarnings", f"ignore:{message}:RuntimeWarning")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled():
+    """Compile all kernels before the first test, so that no test sees the message of a first run."""
+    network = Network([Layer("output", "V", [[1.0]])])
+    network.backward(network.forward([1.0]), [1.0])
+    network.loss(network.forward([1.0]), [1.0])
+    warm_up()
 
 
 class Done(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conftest import needs_speed
 
 FORWARD = {
     "schema": "mlcore.forward/1",
@@ -176,3 +177,12 @@ def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, message):
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("mlcore: ") and done.err.count("\n") == 1
     assert message in done.err
+
+
+@needs_speed
+def test_first_run_says_that_it_compiles(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    out, err = start("forward", "--json").communicate(timeout=120)
+    assert strict(out) == FORWARD
+    assert err.startswith("First run: compiling the kernels, once for this machine.\n")
+    assert start("forward", "--json").communicate(timeout=120) == (out, "")
