@@ -12,6 +12,7 @@ from mlcore.sentiment.settings import Settings
 from mlcore.text.vocabulary import Documents, WordTable, count_words
 
 SIMD_FLOATS = 16  # rows are padded to whole cache lines, which are also the widest vectors
+MOST_THREADS = 64  # at work at a time, whatever number is asked for
 BLOCK = 512  # texts scored at a time by a thread
 
 
@@ -92,7 +93,7 @@ class Classifier:
             Z, H = (np.empty((len(texts), self.settings.hidden), np.float32) for _ in range(2))
             kernels.forward_texts(documents, texts, self.parameters, E, Z, H, logits[start : start + BLOCK])
 
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
             list(pool.map(score, range(0, len(rows), BLOCK)))
         return logits[:, 0]
 

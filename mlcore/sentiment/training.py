@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcore import kernels
 from mlcore.errors import DataError, DivergedError, InputError
-from mlcore.sentiment.classifier import Classifier, Parameters, Part, aligned_zeros
+from mlcore.sentiment.classifier import MOST_THREADS, Classifier, Parameters, Part, aligned_zeros
 from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.corpus import Corpus
@@ -216,7 +216,7 @@ def fit(
     Raises: DivergedError when the loss or a parameter is no longer finite.
     """
     settings, parameters = classifier.settings, classifier.parameters
-    threads = min(threads, settings.batch_size)  # more would find nothing to do
+    threads = min(threads, MOST_THREADS, settings.batch_size)  # the bytes are the same for any number
     lengths = train.documents.lengths()
     distinct = np.sort(np.diff(train.documents.offsets)[train.rows])
     batch_size = min(settings.batch_size, len(train.rows))
