@@ -10,8 +10,15 @@ import numpy as np
 STEP = 1e-5  # near the cube root of the float64 epsilon, where truncation and rounding errors are about equal
 
 
-def central_differences(function: Callable[[], float], array: np.ndarray) -> np.ndarray:
-    """``(f(a + h) - f(a - h)) / 2h`` for every entry a of ``array``, which ``function`` reads.
+def steps_for(array: np.ndarray) -> np.ndarray:
+    """The usual step for every entry."""
+    return STEP * np.maximum(1.0, np.abs(array))
+
+
+def central_differences(
+    function: Callable[[], float], array: np.ndarray, steps: np.ndarray | None = None
+) -> np.ndarray:
+    """``(f(a + h) - f(a - h)) / 2h`` for every entry a of ``array``, which ``function`` reads; h is its step.
 
     The array is changed and restored entry by entry. At a kink this is the mean of the two one-sided derivatives.
 
@@ -24,10 +31,12 @@ def central_differences(function: Callable[[], float], array: np.ndarray) -> np.
     def difference(value_at: Callable[[float], float], h: float) -> float:
         return (value_at(h) - value_at(-h)) / (2 * h)
 
-    return _per_entry(function, array, difference)
+    return _per_entry(function, array, difference, steps)
 
 
-def one_sided_differences(function: Callable[[], float], array: np.ndarray, side: int) -> np.ndarray:
+def one_sided_differences(
+    function: Callable[[], float], array: np.ndarray, side: int, steps: np.ndarray | None = None
+) -> np.ndarray:
     """Derivative from the right (side 1) or from the left (side -1) for every entry of ``array``.
 
     Second order: ``(4 f(a + h) - 3 f(a) - f(a + 2h)) / 2h`` with h of the sign of ``side``, which is exact for
@@ -38,12 +47,21 @@ def one_sided_differences(function: Callable[[], float], array: np.ndarray, side
         h *= side
         return (4 * value_at(h) - 3 * value_at(0.0) - value_at(2 * h)) / (2 * h)
 
-    return _per_entry(function, array, difference)
+    return _per_entry(function, array, difference, steps)
+
+
+def rounding_error(value: float, steps: np.ndarray) -> np.ndarray:
+    """How far the differences of a function of about this value may be off by rounding, with these steps."""
+    return 32 * np.finfo(np.float64).eps * abs(value) / steps
 
 
 def _per_entry(
-    function: Callable[[], float], array: np.ndarray, difference: Callable[[Callable[[float], float], float], float]
+    function: Callable[[], float],
+    array: np.ndarray,
+    difference: Callable[[Callable[[float], float], float], float],
+    steps: np.ndarray | None,
 ) -> np.ndarray:
+    steps = steps_for(array) if steps is None else steps
     result = np.empty(array.shape, np.float64)
     for index in np.ndindex(array.shape):
         original = array[index]
@@ -52,6 +70,6 @@ def _per_entry(
             array[index] = original + offset
             return function()
 
-        result[index] = difference(value_at, STEP * max(1.0, abs(original)))
+        result[index] = difference(value_at, steps[index])
         array[index] = original
     return result

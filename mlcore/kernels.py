@@ -137,6 +137,54 @@ def relu_backward(dH, Z, at_zero, dZ):
                 dZ[n, o] = dH[n, o]
 
 
+@kernel
+def sigmoid(Z, H):
+    """Logistic function, ``1 / (1 + exp(-z))``, without overflow: overwrite H.
+
+    Shapes: Z (n, o) -> H (n, o).
+    """
+    one = Z.dtype.type(1)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            decay = np.exp(-abs(Z[n, o]))
+            H[n, o] = (one if Z[n, o] >= 0 else decay) / (one + decay)
+
+
+@kernel
+def sigmoid_backward(dH, H, dZ):
+    """Backward pass of ``sigmoid``, ``dZ = dH h (1 - h)``: overwrite dZ.
+
+    Shapes: dH (n, o), H (n, o) the forward values -> dZ (n, o).
+    """
+    one = H.dtype.type(1)
+    for n in range(H.shape[0]):
+        for o in range(H.shape[1]):
+            dZ[n, o] = dH[n, o] * H[n, o] * (one - H[n, o])
+
+
+@kernel
+def tanh(Z, H):
+    """Hyperbolic tangent: overwrite H.
+
+    Shapes: Z (n, o) -> H (n, o).
+    """
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            H[n, o] = np.tanh(Z[n, o])
+
+
+@kernel
+def tanh_backward(dH, H, dZ):
+    """Backward pass of ``tanh``, ``dZ = dH (1 - h^2)``: overwrite dZ.
+
+    Shapes: dH (n, o), H (n, o) the forward values -> dZ (n, o).
+    """
+    one = H.dtype.type(1)
+    for n in range(H.shape[0]):
+        for o in range(H.shape[1]):
+            dZ[n, o] = dH[n, o] * (one - H[n, o]) * (one + H[n, o])
+
+
 # Losses ---------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +399,7 @@ def as_row(a):
 # Threads: Python starts one call per thread; the calls keep in step by a barrier ----------------------------
 
 CACHE_LINE = 8  # int64 per cache line: each thread counts in a line of its own
+RELEASED = 2**62
 SPINS = 1000  # looks before a waiting thread gives its core away; about a microsecond
 
 
@@ -391,9 +440,7 @@ def _atomic_store(typing_context, array, index, value):
 # Compiled code takes these; the plain functions above are what they mean, and what runs with NUMBA_DISABLE_JIT.
 overload(load_acquire)(lambda array, index: lambda array, index: _atomic_load(array, index))
 overload(store_release)(lambda array, index, value: lambda array, index, value: _atomic_store(array, index, value))
-_system_yield = types.ExternalFunction(
-    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
-)
+_system_yield = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 overload(yield_core)(lambda: lambda: _system_yield())
 
 
@@ -401,12 +448,14 @@ overload(yield_core)(lambda: lambda: _system_yield())
 def barrier(thread, arrived):
     """Wait until every thread has come to its barrier as often as this one.
 
-    arrived counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts at 0. A thread that fails
-    sets its count to the largest integer, so that nobody waits for it.
+    arrived counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts at 0. When a thread fails, all
+    counts are set to RELEASED: from then on nobody waits.
 
     Shapes: arrived (threads * CACHE_LINE,) int64.
     """
     turn = arrived[thread * CACHE_LINE] + 1
+    if turn > RELEASED:
+        return
     store_release(arrived, thread * CACHE_LINE, turn)
     for other in range(0, arrived.shape[0], CACHE_LINE):
         spins = 0
@@ -488,9 +537,16 @@ def train_batches(
             )  # fmt: skip
         rows, dRows = work.rows[thread], work.dRows[thread]
         used = gather_mean_backward(
-            dE, documents.ids, documents.counts, documents.offsets, texts, thread, threads, work.slot_of[thread], rows, dRows
+            dE,
+            documents.ids,
+            documents.counts,
+            documents.offsets,
+            texts,
+            thread,
+            threads,
+            work.slot_of[thread],
+            rows,
+            dRows,
         )
-        update(
-            optimizer, parameters.table, rows[:used], dRows[:used], M.table, S.table, learning_rate, step, ADAM_EPS
-        )
+        update(optimizer, parameters.table, rows[:used], dRows[:used], M.table, S.table, learning_rate, step, ADAM_EPS)
         barrier(thread, work.arrived)

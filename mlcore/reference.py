@@ -32,6 +32,26 @@ def relu_backward(dH, Z, at_zero):
     return dH * np.select([Z > 0, Z < 0], [1.0, 0.0], at_zero).astype(Z.dtype)
 
 
+def sigmoid(Z):
+    """1 / (1 + exp(-z)) = (1 + tanh(z/2)) / 2."""
+    return (1 + np.tanh(Z / 2)) / 2
+
+
+def sigmoid_backward(dH, H):
+    """dH h (1 - h)."""
+    return dH * (H - H**2)
+
+
+def tanh(Z):
+    """tanh z = 1 - 2 / (exp(2z) + 1)."""
+    return 1 - 2 / (np.exp(2 * Z) + 1)
+
+
+def tanh_backward(dH, H):
+    """dH (1 - h^2)."""
+    return dH * (1 - H**2)
+
+
 def half_squared(Y_hat, Y):
     """1/2 sum_k (y_k - y_hat_k)^2 of each sample."""
     return ((Y - Y_hat) ** 2).sum(axis=1) / 2

@@ -22,7 +22,8 @@ DATASETS = REPOSITORY.parent / "shared" / "datasets"
 
 needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason="the real data sets are not beside the repository")
 needs_speed = pytest.mark.skipif(
-    bool(numba_config.DISABLE_JIT or numba_config.BOUNDSCHECK), reason="trains on a whole corpus, which takes the compiled kernels"
+    bool(numba_config.DISABLE_JIT or numba_config.BOUNDSCHECK),
+    reason="trains on a whole corpus, which takes the compiled kernels",
 )
 
 
@@ -38,7 +39,7 @@ def compiled():
     """Compile all kernels before the first test, so that no test sees the message of a first run."""
     network = Network([Layer("output", "V", [[1.0]])])
     network.backward(network.forward([1.0]), [1.0])
-    network.loss(network.forward([1.0]), [1.0])
+    network.losses(network.forward([1.0]), [1.0])
     warm_up()
 
 
@@ -82,7 +83,12 @@ def start(tmp_path):
 @pytest.fixture
 def reviews(tmp_path):
     """TSV file of 40 easy texts."""
-    texts = [("pos", "A good, warm film."), ("neg", "A bad, dull film."), ("pos", "good good fun"), ("neg", "bad plot, bad!")]
+    texts = [
+        ("pos", "A good, warm film."),
+        ("neg", "A bad, dull film."),
+        ("pos", "good good fun"),
+        ("neg", "bad plot, bad!"),
+    ]
     path = tmp_path / "reviews.tsv"
     path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in texts * 10))
     return path

@@ -1,16 +1,13 @@
 """Every backward kernel against central differences in float64: relative error at most 1e-6."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from mlcore import kernels
 from mlcore.gradcheck import central_differences, one_sided_differences
-
-# One word, no word, repeats, and two texts that share words.
-IDS = np.array([2, 0, 1, 3, 1, 2, 4], np.int32)
-COUNTS = np.array([1, 3, 1, 2, 1, 5, 1], np.int32)
-OFFSETS = np.array([0, 1, 1, 4, 7])
-TEXTS = np.array([3, 0, 1, 2])
+from mlcore.verification import DOCUMENTS, SLOPES, TEXTS, weighted
 
 
 @pytest.fixture
@@ -18,43 +15,29 @@ def random():
     return np.random.default_rng(7)
 
 
-def assert_gradient(found, loss, array):
-    expected = central_differences(loss, array)
-    error = np.abs(found - expected).max() / np.abs(expected).max()
-    assert error <= 1e-6, f"relative error {error:.1e}"
+def assert_gradients(pairs):
+    for found, expected in pairs:
+        assert found.shape == expected.shape
+        error, size = np.abs(found - expected).max(), np.abs(expected).max()
+        assert error <= 1e-6 * size, f"relative error {error / size:.1e}"
 
 
-def weighted(forward, weights, shape):
-    """The scalar sum(weights * output), whose gradient in the output is ``weights``."""
-
-    def loss():
-        output = np.empty(shape)
-        forward(output)
-        return float((weights * output).sum())
-
-    return loss
+@pytest.mark.parametrize("name", SLOPES)
+def test_backward_equals_differences(name, random):
+    pairs = list(SLOPES[name](random))
+    assert pairs
+    assert_gradients(pairs)
 
 
-def test_affine(random):
-    X, W, b, dY = (random.normal(size=shape) for shape in ((4, 3), (5, 3), (5,), (4, 5)))
-    dX, dW, db = np.empty_like(X), np.zeros_like(W), np.zeros_like(b)
-    kernels.affine_backward_input(dY, W, dX)
-    kernels.affine_backward_weights(dY, X, dW, db)
-    loss = weighted(lambda Y: kernels.affine(X, W, b, Y), dY, (4, 5))
-    for gradient, array in ((dX, X), (dW, W), (db, b)):
-        assert_gradient(gradient, loss, array)
-
-
-def test_relu_off_the_kink(random):
-    Z, dH = random.normal(size=(4, 5)), random.normal(size=(4, 5))
-    dZ = np.empty_like(Z)
-    kernels.relu_backward(dH, Z, 0.5, dZ)
-    assert_gradient(dZ, weighted(lambda H: kernels.relu(Z, H), dH, Z.shape), Z)
+def test_every_backward_has_differences():
+    source = inspect.getsource(kernels)
+    found = {line.split("(")[0].removeprefix("def ") for line in source.split("@kernel\n")[1:]}
+    assert set(SLOPES) == {name for name in found if "_backward" in name}
 
 
 def test_relu_on_the_kink_has_two_slopes_and_the_convention_lies_between():
     Z, dH = np.zeros((1, 1)), np.ones((1, 1))
-    loss = weighted(lambda H: kernels.relu(Z, H), dH, (1, 1))
+    loss = weighted(lambda H: kernels.relu(Z, H), dH)
     assert one_sided_differences(loss, Z, side=-1) == 0
     np.testing.assert_allclose(one_sided_differences(loss, Z, side=1), 1, rtol=1e-9)
     for convention in (0.0, 0.5, 1.0):
@@ -63,39 +46,25 @@ def test_relu_on_the_kink_has_two_slopes_and_the_convention_lies_between():
         assert dZ == convention
 
 
-@pytest.mark.parametrize("name", ["half_squared", "logistic"])
-def test_losses(name, random):
-    predicted, Y = 3 * random.normal(size=(4, 2)), random.integers(0, 2, (4, 2)).astype(float)
-    gradient = np.empty_like(predicted)
-    getattr(kernels, f"{name}_backward")(predicted, Y, 1 / 4, gradient)
-    loss = weighted(lambda losses: getattr(kernels, name)(predicted, Y, losses), np.full(4, 1 / 4), 4)
-    assert_gradient(gradient, loss, predicted)
-
-
-def table_gradient(dE, words):
-    rows, dRows = np.empty(words, np.int32), np.empty((words, dE.shape[1]))
-    slot_of = np.full(words, -1, np.int32)
-    used = kernels.gather_mean_backward(dE, IDS, COUNTS, OFFSETS, TEXTS, 0, 1, slot_of, rows, dRows)
-    dtable = np.zeros((words, dE.shape[1]))
-    dtable[rows[:used]] = dRows[:used]
-    return dtable
-
-
-def test_gather_mean_with_repeats_one_word_and_no_word(random):
-    table, dE = random.normal(size=(6, 3)), random.normal(size=(4, 3))
-    loss = weighted(lambda E: kernels.gather_mean(table, IDS, COUNTS, OFFSETS, TEXTS, E), dE, (4, 3))
-    assert_gradient(table_gradient(dE, 6), loss, table)
+def test_documents_have_one_word_no_word_repeats_and_shared_words():
+    words = [
+        DOCUMENTS.ids[first:last].tolist()
+        for first, last in zip(DOCUMENTS.offsets, DOCUMENTS.offsets[1:], strict=False)
+    ]
+    assert sorted(TEXTS) == [0, 1, 2, 3]
+    assert [len(text) for text in words] == [1, 0, 3, 3]
+    assert set(words[2]) & set(words[3])
+    assert DOCUMENTS.counts.max() > 1
 
 
 def test_the_check_finds_a_gradient_that_counts_repeats_once(random, monkeypatch):
     """The classic bug must not pass: a check counts only once it has been seen to fail."""
-    table, dE = random.normal(size=(6, 3)), random.normal(size=(4, 3))
-    loss = weighted(lambda E: kernels.gather_mean(table, IDS, COUNTS, OFFSETS, TEXTS, E), dE, (4, 3))
-    monkeypatch.setitem(globals(), "COUNTS", np.ones_like(COUNTS))
-    wrong = table_gradient(dE, 6)
-    monkeypatch.undo()
+    right = kernels.gather_mean_backward
+    monkeypatch.setattr(
+        kernels, "gather_mean_backward", lambda dE, ids, counts, *rest: right(dE, ids, np.ones_like(counts), *rest)
+    )
     with pytest.raises(AssertionError, match="relative error"):
-        assert_gradient(wrong, loss, table)
+        assert_gradients(SLOPES["gather_mean_backward"](random))
 
 
 def test_central_differences_restore_the_array(random):

@@ -1,0 +1,377 @@
+"""Proof that the compiled kernels compute what their formulas say, on the machine they run on.
+
+Every kernel is compared with its naive twin of ``mlcore.reference`` in float32 and float64, at sizes from none to
+many, and every backward with numerical derivatives in float64: repeated words and both sides of the kink included.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcore import kernels, reference
+from mlcore.gradcheck import central_differences, one_sided_differences
+
+SIZES = (0, 1, 3, 50)
+TWIN_TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+DIFFERENCES_TOLERANCE = 1e-6
+
+Random = np.random.Generator
+Dtype = type[np.floating]
+Pairs = Iterator[tuple[np.ndarray, np.ndarray]]  # (found, expected)
+
+
+class Verification(NamedTuple):
+    """A kernel compared with its twin or with differences; the error is relative to the size of the values."""
+
+    kernel: str
+    against: str  # "twin" or "differences"
+    dtype: str
+    largest_error: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is within the tolerance; NaN is not."""
+        return self.largest_error <= self.tolerance
+
+
+class Documents(NamedTuple):
+    """Texts as the kernels take them: distinct ids (m,), their counts (m,), and offsets (n + 1,)."""
+
+    ids: np.ndarray
+    counts: np.ndarray
+    offsets: np.ndarray
+
+
+class Weights(NamedTuple):
+    """Parameters of the network of exercise 5, or arrays of the same shapes."""
+
+    table: np.ndarray
+    W1: np.ndarray
+    b1: np.ndarray
+    W2: np.ndarray
+    b2: np.ndarray
+
+
+def verify() -> Iterator[Verification]:
+    """Check every kernel, one result at a time; the first run compiles."""
+    for name, case in CASES.items():
+        for dtype in (np.float32, np.float64):
+            errors = [largest_error(*pair) for size in SIZES for pair in case(np.random.default_rng(size), dtype, size)]
+            kind = dtype.__name__
+            yield Verification(name, "twin", kind, float(np.max(errors)), TWIN_TOLERANCE[kind])
+        if name in SLOPES:
+            errors = [largest_error(*pair) for pair in SLOPES[name](np.random.default_rng(7))]
+            yield Verification(name, "differences", "float64", float(np.max(errors)), DIFFERENCES_TOLERANCE)
+
+
+def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """``max |found - expected| / max(1, max |expected|)``; infinite for another shape, NaN where a value is NaN."""
+    if found.shape != expected.shape:
+        return np.inf
+    if not found.size:
+        return 0.0
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, and counts as an error
+        return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+# Twins: each case yields what a kernel finds and what its twin expects ---------------------------------------
+
+
+def _documents(random: Random, texts: int, words: int) -> Documents:
+    """Texts of 0, 1, 2, ... distinct words, most of them repeated."""
+    lengths = np.array([min(t % 7, words) for t in range(texts)])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ids = np.concatenate([np.zeros(0, int), *(random.permutation(words)[:n] for n in lengths)]).astype(np.int32)
+    return Documents(ids, random.integers(1, 5, len(ids)).astype(np.int32), offsets)
+
+
+def _compared(name: str, *inputs: np.ndarray | float | None, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """What the kernel writes into an array of this shape, which holds NaN before, and what its twin returns."""
+    output = np.full(shape, np.nan, inputs[0].dtype)
+    getattr(kernels, name)(*inputs, output)
+    return output, getattr(reference, name)(*inputs)
+
+
+def case_affine(random: Random, dtype: Dtype, n: int) -> Pairs:
+    for bias in (None, random.normal(size=n + 2).astype(dtype)):
+        X, W = random.normal(size=(n, 2 * n + 1)).astype(dtype), random.normal(size=(n + 2, 2 * n + 1)).astype(dtype)
+        yield _compared("affine", X, W, bias, shape=(n, n + 2))
+
+
+def case_affine_backward_input(random: Random, dtype: Dtype, n: int) -> Pairs:
+    dY, W = random.normal(size=(n, n + 2)).astype(dtype), random.normal(size=(n + 2, 2 * n + 1)).astype(dtype)
+    yield _compared("affine_backward_input", dY, W, shape=(n, 2 * n + 1))
+
+
+def case_affine_backward_weights(random: Random, dtype: Dtype, n: int) -> Pairs:
+    dY, X = random.normal(size=(n, n + 2)).astype(dtype), random.normal(size=(n, 2 * n + 1)).astype(dtype)
+    before_W, before_b = random.normal(size=(n + 2, 2 * n + 1)).astype(dtype), random.normal(size=n + 2).astype(dtype)
+    dW, db = before_W.copy(), before_b.copy()
+    kernels.affine_backward_weights(dY, X, dW, db)
+    expected_W, expected_b = reference.affine_backward_weights(dY, X)
+    yield dW, before_W + expected_W  # added to, as the docstring says
+    yield db, before_b + expected_b
+    dW = np.zeros_like(dW)
+    kernels.affine_backward_weights(dY, X, dW, None)
+    yield dW, expected_W
+
+
+def case_relu(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("relu", _with_zeros(random, dtype, (n, n + 2)), shape=(n, n + 2))
+
+
+def case_relu_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    dH, Z = random.normal(size=(n, n + 2)).astype(dtype), _with_zeros(random, dtype, (n, n + 2))
+    for at_zero in (0.0, 0.5, 1.0):
+        yield _compared("relu_backward", dH, Z, at_zero, shape=Z.shape)
+
+
+def _with_zeros(random: Random, dtype: Dtype, shape: tuple[int, int]) -> np.ndarray:
+    return (random.normal(size=shape) * random.integers(0, 2, shape)).astype(dtype)
+
+
+def case_sigmoid(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("sigmoid", (5 * random.normal(size=(n, 3))).astype(dtype), shape=(n, 3))
+
+
+def case_sigmoid_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("sigmoid_backward", *random.uniform(size=(2, n, 3)).astype(dtype), shape=(n, 3))
+
+
+def case_tanh(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("tanh", random.normal(size=(n, 3)).astype(dtype), shape=(n, 3))
+
+
+def case_tanh_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("tanh_backward", *random.uniform(-1, 1, size=(2, n, 3)).astype(dtype), shape=(n, 3))
+
+
+def case_half_squared(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("half_squared", *random.normal(size=(2, n, 3)).astype(dtype), shape=(n,))
+
+
+def case_half_squared_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("half_squared_backward", *random.normal(size=(2, n, 3)).astype(dtype), 0.25, shape=(n, 3))
+
+
+def case_logistic(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("logistic", *_logits_and_labels(random, dtype, n), shape=(n,))
+
+
+def case_logistic_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("logistic_backward", *_logits_and_labels(random, dtype, n), 0.25, shape=(n, 3))
+
+
+def _logits_and_labels(random: Random, dtype: Dtype, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return (10 * random.normal(size=(n, 3))).astype(dtype), random.integers(0, 2, (n, 3)).astype(dtype)
+
+
+def case_gather_mean(random: Random, dtype: Dtype, n: int) -> Pairs:
+    table, documents = random.normal(size=(n + 4, n + 1)).astype(dtype), _documents(random, n, n + 4)
+    yield _compared("gather_mean", table, *documents, random.permutation(n), shape=(n, n + 1))
+
+
+def case_gather_mean_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    words = n + 4
+    ids, counts, offsets = _documents(random, n, words)
+    dE, texts = random.normal(size=(n, n + 1)).astype(dtype), random.permutation(n)
+    expected = reference.gather_mean_backward(dE, ids, counts, offsets, texts, words)
+    for owners in (1, 3):
+        slot_of = np.full((owners, -(-words // owners)), -1, np.int32)
+        dtable, times = np.zeros((words, n + 1), dtype), np.zeros((owners, words), dtype)
+        for owner in range(owners):
+            rows, dRows = np.empty(words, np.int32), np.full((words, n + 1), np.nan, dtype)
+            used = kernels.gather_mean_backward(
+                dE, ids, counts, offsets, texts, owner, owners, slot_of[owner], rows, dRows
+            )
+            dtable[rows[:used]] = dRows[:used]
+            np.add.at(times[owner], rows[:used], 1)
+        owned = np.arange(words) % owners == np.arange(owners)[:, np.newaxis]
+        yield dtable, expected
+        yield times, (owned & np.isin(np.arange(words), ids)).astype(dtype)  # exactly the rows that occur, once
+        yield slot_of.astype(dtype), np.full_like(slot_of, -1, dtype)  # the scratch memory is as it was
+
+
+def _optimiser_case(random: Random, dtype: Dtype, n: int) -> tuple[np.ndarray, ...]:
+    """Parameters of 2n rows, of which n distinct ones in any order have gradients."""
+    P, M, S = random.normal(size=(3, 2 * n, n + 1)).astype(dtype)
+    rows = random.permutation(2 * n)[:n]
+    dRows = random.normal(size=(n, n + 1)).astype(dtype)
+    return P, M, np.abs(S), rows, dRows
+
+
+def case_sgd(random: Random, dtype: Dtype, n: int) -> Pairs:
+    P, _, _, rows, dRows = _optimiser_case(random, dtype, n)
+    expected = P.copy()
+    expected[rows] = reference.sgd(P[rows], dRows, 0.1)
+    kernels.sgd(P, rows, dRows, 0.1)
+    yield P, expected
+
+
+def case_adagrad(random: Random, dtype: Dtype, n: int) -> Pairs:
+    P, _, S, rows, dRows = _optimiser_case(random, dtype, n)
+    expected_P, expected_S = P.copy(), S.copy()
+    expected_P[rows], expected_S[rows] = reference.adagrad(P[rows], dRows, S[rows], 0.1)
+    kernels.adagrad(P, rows, dRows, S, 0.1)
+    yield from ((P, expected_P), (S, expected_S))
+
+
+def case_adam(random: Random, dtype: Dtype, n: int) -> Pairs:
+    P, M, S, rows, dRows = _optimiser_case(random, dtype, n)
+    expected = P.copy(), M.copy(), S.copy()
+    for array, result in zip(expected, reference.adam(P[rows], dRows, M[rows], S[rows], 0.1, 3, 1e-8), strict=True):
+        array[rows] = result
+    kernels.adam(P, rows, dRows, M, S, 0.1, 3, 1e-8)
+    yield from zip((P, M, S), expected, strict=True)
+
+
+def _optimised(
+    optimizer: int, P: np.ndarray, dP: np.ndarray, M: np.ndarray, S: np.ndarray, eps: float
+) -> tuple[np.ndarray, ...]:
+    """New P, M and S by the twins, with a learning rate of 0.1, in step 3."""
+    if optimizer == kernels.SGD:
+        return reference.sgd(P, dP, 0.1), M, S
+    if optimizer == kernels.ADAGRAD:
+        P, S = reference.adagrad(P, dP, S, 0.1)
+        return P, M, S
+    return reference.adam(P, dP, M, S, 0.1, 3, eps)
+
+
+def case_update(random: Random, dtype: Dtype, n: int) -> Pairs:
+    for optimizer in (kernels.SGD, kernels.ADAGRAD, kernels.ADAM):
+        P, M, S, rows, dRows = _optimiser_case(random, dtype, n)
+        expected = P.copy(), M.copy(), S.copy()
+        results = _optimised(optimizer, P[rows], dRows, M[rows], S[rows], 1e-8)
+        for array, result in zip(expected, results, strict=True):
+            array[rows] = result
+        kernels.update(optimizer, P, rows, dRows, M, S, 0.1, 3, 1e-8)
+        yield from zip((P, M, S), expected, strict=True)
+
+
+def case_update_dense(random: Random, dtype: Dtype, n: int) -> Pairs:
+    for optimizer in (kernels.SGD, kernels.ADAGRAD, kernels.ADAM):
+        dY, X = random.normal(size=(n, n + 2)).astype(dtype), random.normal(size=(n, n + 1)).astype(dtype)
+        W, M_W, S_W = random.uniform(size=(3, n + 2, n + 1)).astype(dtype)
+        b, M_b, S_b = random.uniform(size=(3, n + 2)).astype(dtype)
+        expected_dW, expected_db = reference.affine_backward_weights(dY, X)
+        eps = 1e-8 * np.sqrt(1 - 0.999**3)
+        of_W, of_b = (W, expected_dW, M_W, S_W, eps), (b, expected_db, M_b, S_b, eps)
+        expected = [array.copy() for arrays in (of_W, of_b) for array in _optimised(optimizer, *arrays)]
+        dW, db = np.full_like(W, np.nan), np.full_like(b, np.nan)
+        kernels.update_dense(optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, np.arange(n + 2), 0.1, 3)
+        yield from zip((W, M_W, S_W, b, M_b, S_b), expected, strict=True)
+        yield from ((dW, expected_dW), (db, expected_db))
+
+
+def case_as_row(random: Random, dtype: Dtype, n: int) -> Pairs:
+    a = random.normal(size=n).astype(dtype)
+    yield kernels.as_row(a), a[np.newaxis]
+
+
+def case_forward_texts(random: Random, dtype: Dtype, n: int) -> Pairs:
+    shapes = Weights((n + 4, n + 1), (n + 2, n + 1), (n + 2,), (2, n + 2), (2,))
+    weights = Weights(*(random.normal(size=shape).astype(dtype) for shape in shapes))
+    documents, texts = _documents(random, n, n + 4), random.permutation(n)
+    E = reference.gather_mean(weights.table, *documents, texts)
+    Z = reference.affine(E, weights.W1, weights.b1)
+    H = reference.relu(Z)
+    expected = E, Z, H, reference.affine(H, weights.W2, weights.b2)
+    found = [np.full_like(array, np.nan) for array in expected]
+    kernels.forward_texts(documents, texts, weights, *found)
+    yield from zip(found, expected, strict=True)
+
+
+# Differences: each case yields the gradient that a backward finds and the numerical one -----------------------
+
+# One word, no word, repeats, and two texts that share words.
+DOCUMENTS = Documents(
+    ids=np.array([2, 0, 1, 3, 1, 2, 4], np.int32),
+    counts=np.array([1, 3, 1, 2, 1, 5, 1], np.int32),
+    offsets=np.array([0, 1, 1, 4, 7]),
+)
+TEXTS = np.array([3, 0, 1, 2])
+
+
+def weighted(forward: Callable[[np.ndarray], None], weights: np.ndarray) -> Callable[[], float]:
+    """The scalar sum(weights * output), whose gradient in the output is ``weights``."""
+
+    def loss() -> float:
+        output = np.full_like(weights, np.nan)
+        forward(output)
+        return float((weights * output).sum())
+
+    return loss
+
+
+def slopes_affine_backward_input(random: Random) -> Pairs:
+    X, W, b, dY = (random.normal(size=shape) for shape in ((4, 3), (5, 3), (5,), (4, 5)))
+    dX = np.full_like(X, np.nan)
+    kernels.affine_backward_input(dY, W, dX)
+    yield dX, central_differences(weighted(lambda Y: kernels.affine(X, W, b, Y), dY), X)
+
+
+def slopes_affine_backward_weights(random: Random) -> Pairs:
+    X, W, b, dY = (random.normal(size=shape) for shape in ((4, 3), (5, 3), (5,), (4, 5)))
+    dW, db = np.zeros_like(W), np.zeros_like(b)
+    kernels.affine_backward_weights(dY, X, dW, db)
+    loss = weighted(lambda Y: kernels.affine(X, W, b, Y), dY)
+    yield dW, central_differences(loss, W)
+    yield db, central_differences(loss, b)
+
+
+def slopes_relu_backward(random: Random) -> Pairs:
+    """Off the kink the derivative; on the kink those from the left and the right, and their mean, as conventions."""
+    Z, dH, dZ = random.normal(size=(4, 5)), random.normal(size=(4, 5)), np.full((4, 5), np.nan)
+    loss = weighted(lambda H: kernels.relu(Z, H), dH)
+    kernels.relu_backward(dH, Z, 0.5, dZ)
+    yield dZ, central_differences(loss, Z)
+    Z[:] = 0
+    left, right = one_sided_differences(loss, Z, -1), one_sided_differences(loss, Z, 1)
+    for convention, expected in ((0.0, left), (0.5, central_differences(loss, Z)), (1.0, right)):
+        dZ = np.full_like(Z, np.nan)
+        kernels.relu_backward(dH, Z, convention, dZ)
+        yield dZ, expected
+
+
+def _slopes_activation(name: str, random: Random) -> Pairs:
+    forward, backward = getattr(kernels, name), getattr(kernels, f"{name}_backward")
+    Z, dH = random.normal(size=(2, 4, 5))
+    H, dZ = np.full_like(Z, np.nan), np.full_like(Z, np.nan)
+    forward(Z, H)
+    backward(dH, H, dZ)
+    yield dZ, central_differences(weighted(lambda output: forward(Z, output), dH), Z)
+
+
+def _slopes_loss(name: str, random: Random) -> Pairs:
+    forward, backward = getattr(kernels, name), getattr(kernels, f"{name}_backward")
+    predicted, Y = 3 * random.normal(size=(4, 2)), random.integers(0, 2, (4, 2)).astype(float)
+    gradient = np.full_like(predicted, np.nan)
+    backward(predicted, Y, 1 / 4, gradient)
+    loss = weighted(lambda losses: forward(predicted, Y, losses), np.full(4, 1 / 4))
+    yield gradient, central_differences(loss, predicted)
+
+
+def slopes_gather_mean_backward(random: Random) -> Pairs:
+    table, dE = random.normal(size=(6, 3)), random.normal(size=(4, 3))
+    rows, dRows, slot_of = np.zeros(6, np.int32), np.full((6, 3), np.nan), np.full(6, -1, np.int32)
+    used = kernels.gather_mean_backward(dE, *DOCUMENTS, TEXTS, 0, 1, slot_of, rows, dRows)
+    dtable = np.zeros_like(table)
+    dtable[rows[:used]] = dRows[:used]
+    yield dtable, central_differences(weighted(lambda E: kernels.gather_mean(table, *DOCUMENTS, TEXTS, E), dE), table)
+
+
+def _named(prefix: str) -> dict[str, Callable[..., Pairs]]:
+    return {name.removeprefix(prefix): case for name, case in globals().items() if name.startswith(prefix)}
+
+
+CASES: dict[str, Callable[[Random, Dtype, int], Pairs]] = _named("case_")
+SLOPES: dict[str, Callable[[Random], Pairs]] = _named("slopes_") | {
+    "sigmoid_backward": partial(_slopes_activation, "sigmoid"),
+    "tanh_backward": partial(_slopes_activation, "tanh"),
+    "half_squared_backward": partial(_slopes_loss, "half_squared"),
+    "logistic_backward": partial(_slopes_loss, "logistic"),
+}
