@@ -1,0 +1,1 @@
+"""The network as a picture: as data first, then as text, Mermaid, Graphviz or SVG."""
