@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -71,7 +72,12 @@ def rewrite(path, **changes):
 
 
 def header(**changes):
-    content = {"format": "mlcore-sentiment", "version": 1, "labels": ["neg", "pos"], "settings": {"dim": 3, "hidden": 2}}
+    content = {
+        "format": "mlcore-sentiment",
+        "version": 1,
+        "labels": ["neg", "pos"],
+        "settings": {"dim": 3, "hidden": 2},
+    }
     return np.frombuffer(json.dumps(content | changes).encode(), np.uint8)
 
 
@@ -94,6 +100,7 @@ def header(**changes):
         {"header": header(version=2)},
         {"header": header(labels=["pos", "pos"])},
         {"header": header(labels=[1, 2])},
+        {"header": header(labels=["neg", "\x1b[31mpos"])},
         {"header": header(settings={"dim": 0})},
         {"header": header(settings={"dim": 3, "hidden": 2, "colour": "red"})},
         {"header": header(settings={"dim": 4000, "hidden": 9000})},
@@ -157,7 +164,28 @@ def test_mutated_files_are_named_or_load_the_same_content(classifier, saved):
 def test_unwritable_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         check_writable(tmp_path / "nowhere" / "model.npz")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(OSError, match="is a folder or device"):
         check_writable(tmp_path)
+    with pytest.raises(OSError, match="too long"):
+        check_writable(tmp_path / ("m" * 300 + ".npz"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="is a folder or device"):
+        check_writable(tmp_path / "fifo")
     check_writable(tmp_path / "model.npz")
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
+
+
+def test_a_symbolic_link_stays_one(classifier, tmp_path):
+    (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
+    save(classifier, tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert_same(load(tmp_path / "real.npz"), classifier)
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '<f4', 'fortran_order': False, 'shape': (4, 3", b"(", b"{'shape': (1L,)}", b"\xff"]
+)
+def test_hostile_array_headers(saved, header):
+    replace_member(saved, "table.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(48))
+    with pytest.raises(ModelFileError, match="no array as mlcore writes them"):
+        load(saved)

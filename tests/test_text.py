@@ -13,7 +13,7 @@ from mlcore.text.vocabulary import UNKNOWN, TokenIds, WordTable, choose_words, c
 # Text that is rich in what the rule is about, and any text at all.
 TRICKY = st.lists(
     st.sampled_from(["a", "B", "é", "ß", "ſ", "İ", "Σ", "中", "𝕏", "'", "\u2019", "_", "9", " ", ".", "!", "<", "</", "b", ">",
-                     "&amp;", "&lt;", "&#65;", "&", ";", "\n", "\r", "\0", "\u0301", "\ud800", "<br />", "(", "?", "-"])
+                     "&amp;", "&#000065;", "&#99999999;", "&#" + "1" * 5000 + ";", "&lt;", "&#65;", "&", ";", "\n", "\r", "\0", "\u0301", "\ud800", "<br />", "(", "?", "-"])
 ).map("".join)  # fmt: skip
 TEXTS = st.lists(TRICKY | st.text(st.characters()), max_size=8)
 

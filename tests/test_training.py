@@ -131,7 +131,8 @@ def test_vocabulary_comes_from_the_texts_that_are_trained_on():
 
 
 @pytest.mark.parametrize(
-    ("labels", "expected"), [(["neg", "pos"], ("neg", "pos")), (["pos", "zzz"], ("zzz", "pos")), (["b", "a"], ("a", "b"))]
+    ("labels", "expected"),
+    [(["neg", "pos"], ("neg", "pos")), (["pos", "zzz"], ("zzz", "pos")), (["b", "a"], ("a", "b"))],
 )
 def test_positive_label(labels, expected):
     corpus = Corpus("c", ["x", "y"], labels, ["", ""])
@@ -154,7 +155,7 @@ def test_untrainable_texts(texts, labels, dev, message):
 
 def test_label_that_the_training_data_does_not_have():
     corpus = Corpus("c", ["a", "b"], ["pos", "neg"], ["", ""])
-    with pytest.raises(DataError, match="text 1 has the label 'good'"):
+    with pytest.raises(DataError, match="d, text 1: the label is 'good'"):
         prepare(corpus, Corpus("d", ["a"], ["good"], [""]), Settings(min_count=1))
 
 

@@ -47,12 +47,10 @@ class Parameters(NamedTuple):
 
     def copy(self) -> "Parameters":
         """Deep copy."""
-        return Parameters(*(array.copy() for array in self))
-
-    def overwrite(self, other: "Parameters") -> None:
-        """Take over the values of ``other``."""
-        for array, values in zip(self, other, strict=True):
+        copied = Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
+        for array, values in zip(copied, self, strict=True):
             array[:] = values
+        return copied
 
 
 class Part(NamedTuple):

@@ -3,8 +3,8 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -193,8 +193,9 @@ def labelled_part(classifier: Classifier, corpus: Corpus) -> Part:
 def _targets(corpus: Corpus, labels: tuple[str, str]) -> np.ndarray:
     for text, label in enumerate(corpus.labels):
         if label not in labels:
+            place = corpus.places[text] if corpus.places else f"text {text + 1}"
             raise DataError(
-                f"{corpus.source}: text {text + 1} has the label {label!r}; "
+                f"{corpus.source}, {place}: the label is {label!r}; "
                 f"expected {labels[0]!r} or {labels[1]!r}, as in the training data."
             )
     return np.array([[label == labels[1]] for label in corpus.labels], np.float32).reshape(-1, 1)
@@ -207,19 +208,20 @@ def fit(
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
 ) -> Iterator[EpochReport]:
-    """Train the classifier in place, yielding a report after each epoch.
+    """Train from the classifier's parameters, yielding a report after each epoch.
 
-    When the iteration ends, by exhaustion, by ``close()`` or by an exception such as KeyboardInterrupt, the
-    classifier holds the parameters of the best complete epoch, if there is one. The result has the same bits for
-    any number of threads.
+    The work is done on a copy, and the classifier is given the parameters of each epoch that is the best so far:
+    however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The result
+    has the same bits for any number of threads.
 
     Raises: DivergedError when the loss or a parameter is no longer finite.
     """
-    settings, parameters = classifier.settings, classifier.parameters
-    threads = min(threads, MOST_THREADS, settings.batch_size)  # the bytes are the same for any number
+    settings, parameters = classifier.settings, classifier.parameters.copy()
+    current = replace(classifier, parameters=parameters)
     lengths = train.documents.lengths()
     distinct = np.sort(np.diff(train.documents.offsets)[train.rows])
     batch_size = min(settings.batch_size, len(train.rows))
+    threads = min(threads, MOST_THREADS, batch_size)  # the bytes are the same for any number
     work = Workspace.allocate(parameters, batch_size, int(distinct[-batch_size:].sum()), threads)
     optimizer = OPTIMIZERS[settings.optimizer]
     M, S = (_moments(parameters, needed) for needed in (optimizer == kernels.ADAM, optimizer != kernels.SGD))
@@ -227,47 +229,43 @@ def fit(
     random = np.random.default_rng([settings.seed, 2])
     tokens = int(lengths[train.rows].sum())
     batches_per_call = max(1, int(TOKENS_PER_CALL * len(train.rows) / max(tokens, 1)) // batch_size)
-    step, best_loss, best = 0, np.inf, None
+    step, best_loss = 0, np.inf
 
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            for epoch in range(1, settings.epochs + 1):
-                order = random.permutation(train.rows)
-                started = time.perf_counter()
-                for first in range(0, len(order), batches_per_call * batch_size):
-                    last = min(first + batches_per_call * batch_size, len(order))
-                    _run_together(
-                        pool, work.arrived, kernels.train_batches, order[first:last], step, train.documents,
-                        train.targets, batch_size, optimizer, settings.learning_rate, parameters, M, S, work, losses,
-                    )  # fmt: skip
-                    step += -(-(last - first) // batch_size)
-                    done = order[:last]
-                    loss = float(np.mean(losses[done], dtype=np.float64))
-                    if not np.isfinite(loss):
-                        raise _diverged(epoch, settings)
-                    seconds = time.perf_counter() - started
-                    progress(Progress(epoch, last / len(order), loss, int(lengths[done].sum()), seconds))
-                if not all(np.isfinite(array).all() for array in parameters):
+    with ThreadPoolExecutor(threads) as pool:
+        for epoch in range(1, settings.epochs + 1):
+            order = random.permutation(train.rows)
+            started = time.perf_counter()
+            for first in range(0, len(order), batches_per_call * batch_size):
+                last = min(first + batches_per_call * batch_size, len(order))
+                _run_together(
+                    pool, work.arrived, kernels.train_batches, order[first:last], step, train.documents,
+                    train.targets, batch_size, optimizer, settings.learning_rate, parameters, M, S, work, losses,
+                )  # fmt: skip
+                step += -(-(last - first) // batch_size)
+                done = order[:last]
+                loss = float(np.mean(losses[done], dtype=np.float64))
+                if not np.isfinite(loss):
                     raise _diverged(epoch, settings)
                 seconds = time.perf_counter() - started
-                held_out = evaluate(classifier, dev, threads) if dev else None
-                if held_out and not np.isfinite(held_out.loss):
-                    raise _diverged(epoch, settings)
-                improved = held_out is None or held_out.loss < best_loss
-                if improved:
-                    best_loss = held_out.loss if held_out else best_loss
-                    best = parameters.copy()
-                yield EpochReport(
-                    epoch, loss, held_out and held_out.loss, held_out and held_out.accuracy, seconds, tokens, improved
-                )
-    finally:
-        if best is not None:
-            parameters.overwrite(best)
+                progress(Progress(epoch, last / len(order), loss, int(lengths[done].sum()), seconds))
+            if not all(np.isfinite(array).all() for array in parameters):
+                raise _diverged(epoch, settings)
+            seconds = time.perf_counter() - started
+            held_out = evaluate(current, dev, threads) if dev else None
+            if held_out and not np.isfinite(held_out.loss):
+                raise _diverged(epoch, settings)
+            improved = held_out is None or held_out.loss < best_loss
+            if improved:
+                best_loss = held_out.loss if held_out else best_loss
+                classifier.parameters = parameters.copy()
+            yield EpochReport(
+                epoch, loss, held_out and held_out.loss, held_out and held_out.accuracy, seconds, tokens, improved
+            )
 
 
 def warm_up() -> None:
     """Compile every kernel that training and scoring use, or load it from the cache, on a toy corpus."""
-    corpus = Corpus("warm-up", ["good film", "bad film"], ["pos", "neg"], ["", ""])
+    corpus = Corpus("warm-up", ["good film", "bad film"], ["pos", "neg"], ["", ""], ["", ""])
     for optimizer in OPTIMIZERS:
         settings = Settings(dim=1, hidden=1, epochs=1, min_count=1, optimizer=optimizer)
         data = prepare(corpus, 0, settings)
@@ -290,15 +288,26 @@ def _run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Calla
         try:
             function(thread, *arguments)
         except BaseException:
-            arrived[:] = np.iinfo(np.int64).max  # nobody waits for a thread that failed
+            arrived[:] = kernels.RELEASED  # nobody waits for a thread that failed
             raise
 
-    list(pool.map(run, range(len(arrived) // kernels.CACHE_LINE)))
+    threads = len(arrived) // kernels.CACHE_LINE
+    futures: list[Future] = []
+    try:
+        for thread in range(threads):
+            futures.append(pool.submit(run, thread))
+        for future in futures:
+            future.result()
+    except BaseException:  # such as Ctrl-C: what has started comes to its end
+        if len(futures) < threads:
+            arrived[:] = kernels.RELEASED  # nobody waits for a thread that never started
+        wait(futures)
+        raise
 
 
 def _diverged(epoch: int, settings: Settings) -> DivergedError:
     smaller = min(LEARNING_RATES[settings.optimizer], settings.learning_rate / 10)
     return DivergedError(
         f"The training diverged in epoch {epoch}: with a learning rate of {settings.learning_rate:g} "
-        f"the loss is not finite; try --learning-rate {smaller:g}."
+        f"the loss or a parameter is not finite; try --learning-rate {smaller:g}."
     )

@@ -14,6 +14,8 @@ import numpy as np
 from mlcore.kernels import kernel
 
 TAG = re.compile(r"</?[a-z][^<>]*>")
+# Entities of numbers that are no character, or that Python refuses to read because they have thousands of digits.
+LEADING_ZEROS, IMPOSSIBLE_ENTITY = re.compile("&#0+(?=[0-9])"), re.compile("&#[0-9]{8,};?")
 TOKEN = re.compile(r"\w+(?:'\w+)*|[.,!?;:()]")
 MARKS = ".,!?;:()"
 
@@ -30,6 +32,7 @@ def normalise(text: str) -> str:
     if "<" in text:
         text = TAG.sub(" ", text)
     if "&" in text:
+        text = IMPOSSIBLE_ENTITY.sub("\N{REPLACEMENT CHARACTER}", LEADING_ZEROS.sub("&#", text))
         text = html.unescape(text).lower()
     return text.replace("\u2019", "'")
 

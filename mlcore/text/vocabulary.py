@@ -119,9 +119,7 @@ class WordTable:
 
     def _look_up(self, spans: TokenSpans) -> np.ndarray:
         ids = np.empty(len(spans.starts), np.int32)
-        find_tokens(
-            spans.data, spans.starts, spans.ends, self._bounds, self._bytes, self._hashes, self._slots, ids
-        )
+        find_tokens(spans.data, spans.starts, spans.ends, self._bounds, self._bytes, self._hashes, self._slots, ids)
         return ids
 
     def _grow(self, next_word: int) -> None:
