@@ -1,104 +1,100 @@
-"""The Typer application: its commands, its exit codes, and one line for every error.
+"""Entry point: runs the commands, and turns what they raise into one line on stderr and an exit code.
 
 Exit codes: 0 fine, 1 a check failed or a training diverged, 2 wrong usage, 3 bad data, 4 bad model file,
-5 a path or stream that cannot be read or written, 130 Ctrl-C.
+5 a path or stream that cannot be read or written, 130 Ctrl-C. A closed pipe is no error.
 """
 
+import errno
+import io
 import os
-import platform
+import re
+import signal
 import sys
-from typing import Annotated
-
-import typer
-from typer.core import TyperGroup
-
-from mlcore import __version__
-from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, ModelFileError
-
-from . import exercise, sentiment
-
-EXIT_CODES = {DivergedError: 1, InputError: 2, DataError: 3, ModelFileError: 4, OSError: 5}
-
-
-class Commands(TyperGroup):
-    """The group of all commands, which turns what they raise into a line on stderr and an exit code."""
-
-    def invoke(self, ctx: typer.Context) -> object:
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except OSError as error:
-            where = f"{error.filename}: {error.strerror}; check the path." if error.filename else f"{error}."
-            raise _stop(where, 5) from error
-        except MlcoreError as error:
-            raise _stop(str(error), next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))) from error
-        except KeyboardInterrupt:
-            raise _stop("Interrupted.", 130) from None
-
-
-app = typer.Typer(
-    cls=Commands,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        import numba
-        import numpy
-
-        from mlcore.sentiment.training import available_cores
-
-        print(
-            f"mlcore {__version__}, Python {platform.python_version()}, NumPy {numpy.__version__}, "
-            f"Numba {numba.__version__}, {available_cores()} threads"
-        )
-        raise typer.Exit
-
-
-@app.callback()
-def mlcore(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the versions and exit.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Example: mlcore grad --x 1,2,1
-
-    Backpropagation by hand, and a sentiment classifier at scale, on one set of Numba kernels.
-    """
-
-
-app.command(short_help="Forward values and loss of the 3-2-1 network, or any sizes.")(exercise.forward)
-app.command(short_help="Gradients by backpropagation, and the truth at the ReLU's kink.")(exercise.grad)
-app.command(short_help="Train a sentiment classifier with a trainable embedding.")(sentiment.train_sentiment)
-app.command(short_help="Accuracy, loss and confusion matrix of a model on labelled texts.")(sentiment.evaluate)
-app.command(short_help="Label and probability of texts.")(sentiment.predict)
 
 
 def main() -> None:
-    """Entry point of the command ``mlcore``."""
+    """Run the command line, and exit."""
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:  # also while the modules are being loaded
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _complain("Interrupted.")
+        sys.exit(130)
+
+
+def _run() -> int:
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by the caller, who does not want to read it
-            setattr(sys, name, open(os.devnull, "w"))
-        else:
-            stream.reconfigure(errors="replace")  # a word that the terminal cannot show is no reason to stop
+        if getattr(sys, name) is None:
+            setattr(sys, name, _Closed())
+        else:  # a character that the terminal cannot show is no reason to stop
+            getattr(sys, name).reconfigure(errors="replace")
+
+    import typer
+
+    from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, ModelFileError
+
+    from .commands import app
+
+    exit_codes = {DivergedError: 1, InputError: 2, DataError: 3, ModelFileError: 4}
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="mlcore", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "mlcore"
         message = error.format_message().rstrip(".")
-        code = _stop(f"{message}{'' if message.endswith('?') else '.'} See {command} --help.", 2).exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+        _complain(f"{message}{'' if message.endswith('?') else '.'} See {_command(error)} --help.")
+        return 2
+    except MlcoreError as error:
+        # what the library calls relu_at_zero was typed as --relu-at-zero
+        message = re.sub(r"^([a-z]+(_[a-z]+)*) is ", lambda name: f"--{name[1].replace('_', '-')} is ", str(error))
+        _complain(message if isinstance(error, InputError) else str(error))
+        return next(code for kind, code in exit_codes.items() if isinstance(error, kind))
+    except SystemExit as stop:  # Typer's and Rich's answer to a closed pipe
+        return _close_quietly() if _is_closed_pipe(stop.__context__) else int(stop.code or 0)
+    except OSError as error:
+        if _is_closed_pipe(error):
+            return _close_quietly()
+        where = (
+            f"{error.filename}: {error.strerror}; check the path." if error.filename else f"{error.strerror or error}."
+        )
+        _complain(where)
+        return 5
 
 
-def _stop(message: str, code: int) -> typer.Exit:
-    """Say in one line on stderr why the command ends, and return what to raise."""
-    print(f"mlcore: {' '.join(message.split())}", file=sys.stderr)
-    return typer.Exit(code)
+class _Closed(io.TextIOBase):
+    """Stands for a standard stream that the caller has closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "Standard output is closed; redirect it to a file or to /dev/null")
+
+
+def _is_closed_pipe(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+def _close_quietly() -> int:
+    """Whoever read our output has seen enough: what is still in the buffer goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _command(error: Exception) -> str:
+    """The command that a usage error is about."""
+    context = getattr(error, "ctx", None)
+    if context is not None and context.parent is not None:
+        return context.command_path
+    from .commands import app
+
+    names = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    return " ".join(["mlcore", *(word for word in sys.argv[1:2] if word in names)])
+
+
+def _complain(message: str) -> None:
+    """One line on stderr; what came from a file cannot move the cursor."""
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+    )
+    try:
+        print(f"mlcore: {line}", file=sys.stderr)
+    except OSError:
+        pass  # stderr is closed: the exit code has to do

@@ -1,196 +1,196 @@
-"""``mlcore forward`` and ``mlcore grad``: exercise 1, with its own numbers or the user's."""
+"""The commands of exercise 1: forward, grad, derive, descend and net, with its own numbers or the user's."""
 
 import json
-import math
-import re
 from fractions import Fraction
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlcore.errors import InputError
 
+from . import documents
+
 if TYPE_CHECKING:
-    import numpy as np
+    from mlcore.sheet import Sheet
 
-    from mlcore.network import Gradients, Network, Trace
-
-NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)", re.ASCII | re.IGNORECASE)
-CONVENTIONS = {"0": 0.0, "1/2": 0.5, "1": 1.0}
-
-X = Annotated[str | None, typer.Option("--x", metavar="NUMBERS", help="Input.", show_default="1,2,1")]
-Y = Annotated[str | None, typer.Option("--y", metavar="NUMBERS", help="Target.", show_default="1")]
-W = Annotated[
-    str | None,
-    typer.Option("--w", metavar="ROWS", help="Weights of the hidden layer.", show_default="1,0,1;1,-1,0"),
+Net = Annotated[
+    Path | None, typer.Option("--net", metavar="FILE", help="Network in TOML or JSON.", show_default="the exercise's")
 ]
-V = Annotated[
-    str | None, typer.Option("--v", metavar="ROWS", help="Weights of the output layer.", show_default="0,1")
+X = Annotated[str | None, typer.Option("--x", metavar="ROWS", help="Input; rows are samples.", show_default="1,2,1")]
+Y = Annotated[str | None, typer.Option("--y", metavar="ROWS", help="Target of each sample.", show_default="1")]
+W = Annotated[
+    str | None, typer.Option("--w", metavar="ROWS", help="Weights of the first layer.", show_default="1,0,1;1,-1,0")
+]
+V = Annotated[str | None, typer.Option("--v", metavar="ROWS", help="Weights of the last layer.", show_default="0,1")]
+ReluAtZero = Annotated[
+    str, typer.Option(metavar="NUMBER", help="Convention for phi'(0): 0, 1/2, 1 or any number between.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
+net = typer.Typer(help="The network as a file.", no_args_is_help=True)
 
-def forward(x: X = None, y: Y = None, w: W = None, v: V = None, as_json: Json = False) -> None:
+
+def forward(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None, as_json: Json = False) -> None:
     """Example: mlcore forward --x 1,2,1
 
     Forward values and loss of the network x -> phi(W x) -> phi(V h), with
-    phi = ReLU and J = 1/2 (y - y_hat)^2. Numbers are integers, decimals or
-    fractions such as -1/2; rows of a matrix are separated by semicolons.
+    phi = ReLU and J = 1/2 (y - y_hat)^2, or of the network in --net FILE.
+    Numbers are integers, decimals or fractions such as -1/2; rows of a matrix
+    are separated by semicolons.
     """
-    from . import render
+    from . import exercise_view, render
 
     with render.compilation():
-        network, x_values, y_values = _network(x, y, w, v)
-        trace = network.forward(x_values)
-        document = _forward_document(network, trace, y_values)
+        document = documents.forward_document(read(net, x, y, w, v))
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
-        render.forward(document)
+        exercise_view.forward(read(net, x, y, w, v), document)
 
 
 def grad(
+    net: Net = None,
     x: X = None,
     y: Y = None,
     w: W = None,
     v: V = None,
-    relu_at_zero: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Convention for phi'(0): 0, 1/2, 1 or any number between.")
-    ] = "0",
+    relu_at_zero: ReluAtZero = "0",
     check: Annotated[bool, typer.Option("--check", help="Add the numerical derivative of every entry.")] = False,
+    code: Annotated[
+        str | None,
+        typer.Option(metavar="numpy|pytorch|jax", help="Print a program for this library instead.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore grad --relu-at-zero 1 --check
 
     Gradients of the loss by backpropagation. Where a pre-activation is
-    exactly 0, phi has no derivative: the numbers rest on a convention, and
-    the output shows what the usual ones give. Exit code 1 if --check finds
+    exactly 0, phi has no derivative: the numbers rest on a convention. The
+    output then shows what the usual ones give, the Clarke subdifferential,
+    and whether the loss can fall all the same. Exit code 1 if --check finds
     an entry whose derivative exists and differs from the gradient.
     """
-    from . import render
+    from . import exercise_view, render
 
-    convention = _number(relu_at_zero, "--relu-at-zero")
+    convention = parse_convention(relu_at_zero)
     with render.compilation():
-        network, x_values, y_values = _network(x, y, w, v)
-        trace = network.forward(x_values)
-        document = _forward_document(network, trace, y_values)
-        gradients = network.backward(trace, y_values, convention)
-        document |= _gradient_document(network, trace, gradients, convention)
-        document["by_convention"] = {
-            name: _named(network, network.backward(trace, y_values, value)) for name, value in CONVENTIONS.items()
-        }
-        for layer, delta in zip(document["layers"], gradients.deltas, strict=True):
-            layer["delta"] = _plain(delta)
-        if check:
-            document["check"] = _check(network, x_values, y_values, gradients)
+        sheet = read(net, x, y, w, v)
+        if code is not None:
+            from mlcore.programs import program
+
+            print(program(sheet, code, convention), end="")
+            return
+        document = documents.gradient_document(sheet, convention, check)
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
-        render.gradients(document)
+        exercise_view.gradients(sheet, document)
     if check and not document["check"]["agrees"]:
         raise typer.Exit(1)
 
 
-def _network(x: str | None, y: str | None, w: str | None, v: str | None) -> "tuple[Network, list, list]":
-    from mlcore.network import Layer, Network
+def derive(
+    net: Net = None,
+    x: X = None,
+    y: Y = None,
+    w: W = None,
+    v: V = None,
+    relu_at_zero: ReluAtZero = "0",
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="text|latex|markdown", help="How it is written.")
+    ] = "text",
+) -> None:
+    """Example: mlcore derive --format latex
 
-    exercise = json.loads((files("mlcore.data") / "exercise.json").read_text())
-    rows_w = exercise["W"] if w is None else _matrix(w, "--w")
-    rows_v = exercise["V"] if v is None else _matrix(v, "--v")
-    network = Network([Layer("hidden", "W", rows_w), Layer("output", "V", rows_v)])
-    return (
-        network,
-        exercise["x"] if x is None else _vector(x, "--x"),
-        exercise["y"] if y is None else _vector(y, "--y"),
-    )
+    The derivation of all gradients, step by step: the function in symbols,
+    the chain rule with the shape of each step, then the numbers.
+    """
+    from mlcore import derivation
 
+    from . import render
 
-def _matrix(text: str, option: str) -> list[list[float]]:
-    rows = [_vector(row, option) for row in text.split(";")]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]):
-            raise InputError(f"{option}: row {number} has {len(row)} numbers; expected {len(rows[0])}, as in row 1.")
-    return rows
-
-
-def _vector(text: str, option: str) -> list[float]:
-    return [_number(entry, option) for entry in text.split(",")]
-
-
-def _number(text: str, option: str) -> float:
-    text = text.strip().replace("\u2212", "-")  # the minus sign of typeset sheets
-    wanted = "expected numbers such as 2, -0.5, 1e-3 or -1/2, separated by commas"
-    if not text:
-        raise InputError(f"{option}: a number is missing; {wanted}.")
-    if not NUMBER.fullmatch(text):
-        raise InputError(f"{option}: {text!r} is not a finite number; {wanted}.")
-    try:
-        value = float(Fraction(text)) if "/" in text else float(text)
-    except ZeroDivisionError:
-        raise InputError(f"{option}: {text!r} divides by zero; {wanted}.") from None
-    except (OverflowError, ValueError):  # ValueError: Python refuses integers of more than 4,300 digits
-        value = math.inf
-    if math.isinf(value):
-        raise InputError(f"{option}: {text[:40]!r} exceeds the range of float64 (1.8e308); use smaller numbers.")
-    return value
+    formats = {"text": derivation.to_text, "latex": derivation.to_latex, "markdown": derivation.to_markdown}
+    if output_format not in formats:
+        raise InputError(f"--format is {output_format!r}; expected one of {', '.join(formats)}.")
+    convention = parse_convention(relu_at_zero)
+    with render.compilation():
+        found = derivation.derive(read(net, x, y, w, v), convention)
+    written = formats[output_format](found).rstrip("\n")
+    if output_format == "text":
+        render.show(written)
+    else:
+        print(written)
 
 
-def _forward_document(network: "Network", trace: "Trace", y: list[float]) -> dict:
-    return {
-        "schema": "mlcore.forward/1",
-        "x": _plain(trace.x),
-        "y": _plain(y),
-        "layers": [
-            {"name": layer.name, "weights": layer.weights, "z": _plain(z), "a": _plain(a)}
-            for layer, z, a in zip(network.layers, trace.z, trace.a, strict=True)
-        ],
-        "y_hat": _plain(trace.y_hat),
-        "loss": _plain(network.loss(trace, y)),
+def descend(
+    net: Net = None,
+    x: X = None,
+    y: Y = None,
+    w: W = None,
+    v: V = None,
+    relu_at_zero: ReluAtZero = "0",
+    steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
+    learning_rate: Annotated[float, typer.Option(help="Size of a step.")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """Example: mlcore descend --relu-at-zero 1
+
+    Gradient descent from the network's numbers: the loss J before each step,
+    the weights at the end, and why nothing moves if nothing does.
+    """
+    from mlcore import descent
+
+    from . import exercise_view, render
+
+    convention = parse_convention(relu_at_zero)
+    with render.compilation():
+        sheet = read(net, x, y, w, v)
+        found = descent.descend(sheet.network, sheet.x, sheet.y, steps, learning_rate, float(convention))
+    document = {
+        "schema": "mlcore.descend/1",
+        "relu_at_zero": documents.plain(float(convention)),
+        "learning_rate": learning_rate,
+        "losses": documents.plain(found.losses),
+        "arrays": {name: documents.plain(array) for name, array in found.network.arrays.items()},
+        "standstill": found.standstill,
     }
+    if as_json:
+        print_json(document)
+    else:
+        exercise_view.descent(document)
 
 
-def _gradient_document(network: "Network", trace: "Trace", gradients: "Gradients", convention: float) -> dict:
-    return {
-        "schema": "mlcore.grad/1",
-        "relu_at_zero": _plain(convention),
-        "d_y_hat": _plain(gradients.y_hat),
-        "gradients": _named(network, gradients),
-        "kinks": [{"layer": network.layers[kink.layer].name, "unit": kink.unit, "z": 0} for kink in trace.kinks],
-    }
+@net.command("show")
+def show_net(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None) -> None:
+    """Example: mlcore net show > my-net.toml
+
+    The network as a TOML file to start from. A layer has a name, an activation
+    (relu, identity, sigmoid, tanh), a matrix and perhaps a list of biases,
+    both under names of your choice; loss is half-squared or logistic.
+    """
+    from mlcore.sheet import to_toml
+
+    print(to_toml(read(net, x, y, w, v)), end="")
 
 
-def _named(network: "Network", gradients: "Gradients") -> dict:
-    names = (layer.weights for layer in network.layers)
-    return {name: _plain(dW) for name, dW in zip(names, gradients.weights, strict=True)} | {"x": _plain(gradients.x)}
+def read(net: Path | None, x: str | None, y: str | None, w: str | None, v: str | None) -> "Sheet":
+    """The network file or the exercise, with what was typed in its place."""
+    from mlcore.sheet import change, default_sheet, read_sheet
+
+    return change(read_sheet(net) if net else default_sheet(), x, y, w, v)
 
 
-def _check(network: "Network", x: list[float], y: list[float], gradients: "Gradients") -> dict:
-    differences = network.differences(x, y)
-    arrays = dict(zip(differences, [*gradients.weights, gradients.x], strict=True))
-    return {
-        "agrees": not any(differences[name].contradict(array).any() for name, array in arrays.items()),
-        **{
-            name: {
-                "central": _plain(found.central),
-                "left": _plain(found.left),
-                "right": _plain(found.right),
-                "one_sided_differ": found.one_sided_differ.tolist(),
-                "contradicts": found.contradict(arrays[name]).tolist(),
-            }
-            for name, found in differences.items()
-        },
-    }
+def parse_convention(text: str) -> Fraction:
+    """The value of --relu-at-zero."""
+    from mlcore.sheet import parse_number
+
+    convention = parse_number(text, "--relu-at-zero")
+    if not 0 <= convention <= 1:
+        raise InputError(f"--relu-at-zero is {text}; expected a number from 0 to 1.")
+    return convention
 
 
-def _plain(values: "np.ndarray | list | float") -> "list | int | float":
-    """Numbers as JSON writes them best: integers where they are integers, and no -0."""
-    if hasattr(values, "tolist"):
-        values = values.tolist()
-    if isinstance(values, list):
-        return [_plain(value) for value in values]
-    return int(values) if abs(values) < 2**53 and values == int(values) else values
-
-
-def _print_json(document: dict) -> None:
+def print_json(document: dict) -> None:
+    """One document on one line, strictly by RFC 8259."""
     print(json.dumps(document, allow_nan=False))

@@ -1,9 +1,9 @@
 """What people see: tables on stdout, progress and messages on stderr. The only module that imports rich."""
 
-import sys
+import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -25,17 +25,26 @@ if TYPE_CHECKING:
 HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
 
 ASCII = str.maketrans(
-    {"φ": "phi", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "₁": "1", "₂": "2", "ᵀ": "^T", "Σ": "sum",
-     "−": "-", "×": "x"}
+    {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
+     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "ₛ": "_s", "ₖ": "_k"}
+    | {chr(0x2080 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """Console that leaves a closed pipe to the caller, who may have something to save first."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - Rich calls this while it handles the BrokenPipeError
+
+
+out = _Console(highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
     """A message for the person, on stderr."""
-    err.print(Text(message))
+    err.print(Text(printable(message)))
 
 
 def show(text: str, style: str = "") -> None:
@@ -43,7 +52,32 @@ def show(text: str, style: str = "") -> None:
     out.print(Text(_writable(text), style))
 
 
-class Sheet(Table):
+def paragraph(text: str, style: str = "") -> None:
+    """A sentence or more of the result, broken into lines of at most 80 columns."""
+    show(textwrap.fill(_writable(text), 80, break_long_words=False, break_on_hyphens=False), style)
+
+
+class Shown:
+    """Calls what shows results, as long as standard output takes them: a closed pipe must not end a training."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted, self._error = wanted, None
+
+    def __call__(self, function: Callable, *arguments: object) -> None:
+        if self._wanted and self._error is None:
+            try:
+                function(*arguments)
+                out.file.flush()
+            except OSError as error:
+                self._error = error
+
+    def complain(self) -> None:
+        """Raise what standard output answered, now that nothing can be lost by it."""
+        if self._error is not None:
+            raise self._error
+
+
+class Grid(Table):
     """Table whose first ``left`` columns are text and whose others are numbers."""
 
     def __init__(self, *columns: str, title: str | None = None, left: int = 1) -> None:
@@ -51,15 +85,25 @@ class Sheet(Table):
         for number, name in enumerate(columns):
             self.add_column(Text(_writable(name)), justify="left" if number < left else "right")
 
-    def add(self, *cells: str | Text, end_section: bool = False) -> None:
-        """Add a row; nothing in it is taken for markup."""
-        texts = (cell if isinstance(cell, Text) else Text(_writable(cell)) for cell in cells)
-        self.add_row(*texts, end_section=end_section)
+    def add(self, *cells: str | tuple[str, str], end_section: bool = False) -> None:
+        """Add a row of texts, or pairs of a text and its style; nothing in them is taken for markup."""
+        styled = ((cell, "") if isinstance(cell, str) else cell for cell in cells)
+        self.add_row(*(Text(_writable(text), style) for text, style in styled), end_section=end_section)
+
+
+def has_unicode() -> bool:
+    """Whether standard output can show any character."""
+    return out.encoding.startswith("utf")
 
 
 def _writable(text: str) -> str:
-    """The text with its symbols, or spelled out in ASCII where the terminal cannot do Unicode."""
-    return text if out.encoding.startswith("utf") else text.translate(ASCII)
+    """The text as it can be shown: symbols spelled out where the terminal cannot do Unicode, no control characters."""
+    return printable(text if has_unicode() else text.translate(ASCII))
+
+
+def printable(text: str) -> str:
+    """The text with a replacement for everything that could move the cursor, except for line feeds."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 # Progress -------------------------------------------------------------------------------------------------
@@ -105,7 +149,7 @@ def compilation(quiet: bool = False) -> Iterator[None]:
     def started(name: str) -> None:
         if not activity:
             if not quiet:
-                say("First run: compiling the kernels, once for this machine.")
+                say("First run: compiling kernels, once; later runs take them from the cache.")
             activity.append(Activity("", quiet).__enter__())
         activity[0].update(f"Compiling {name}")
 
@@ -160,121 +204,15 @@ class TrainingBar:
             self._bar = None
 
 
-# Exercise 1 -----------------------------------------------------------------------------------------------
-
-
 def number(value: float) -> str:
     """A number as people write it: up to six digits, and a minus sign that is one."""
     return f"{value:.6g}".replace("-", "−")
 
 
-def vector(values: list[float]) -> str:
-    """(1, 2, 1)"""
-    return f"({', '.join(map(number, values))})"
-
-
-def matrix(rows: list) -> str:
-    """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
-    cells = [[number(value) for value in row] for row in (rows if isinstance(rows[0], list) else [rows])]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(f"[{line}]" for line in lines)
-
-
-def forward(document: dict) -> None:
-    """Values of every unit, the output and the loss."""
-    multiple = len(document["y"]) > 1
-    show("h = φ(W x)    ŷ = φ(V h)    φ(z) = max(0, z)    J = ½ " + ("Σ " if multiple else "") + "(y − ŷ)²")
-    show(f"x = {vector(document['x'])}    y = {vector(document['y'])}\n")
-    with_delta = "delta" in document["layers"][0]
-    made = Sheet("layer", "unit", "z", "φ(z)", *(["δ = dJ/dz"] if with_delta else []), "", left=2)
-    made.columns[-1].justify = "left"
-    for layer in document["layers"]:
-        for unit, (z, a) in enumerate(zip(layer["z"], layer["a"], strict=True), start=1):
-            delta = [number(layer["delta"][unit - 1])] if with_delta else []
-            state = Text("on the kink", style="bold yellow") if z == 0 else Text("off" if z < 0 else "on", style="dim")
-            made.add(layer["name"], str(unit), number(z), number(a), *delta, state)
-    out.print(made)
-    y_hat = document["y_hat"]
-    show(f"\nŷ = {vector(y_hat) if multiple else number(y_hat[0])}    J = {number(document['loss'])}", "bold")
-
-
-def gradients(document: dict) -> None:
-    """The forward values, then the gradients, what the kink means for them, and the numerical derivatives."""
-    forward(document)
-    multiple = len(document["y"]) > 1
-    d_y_hat = vector(document["d_y_hat"]) if multiple else number(document["d_y_hat"][0])
-    show(f"dJ/dŷ = ŷ − y = {d_y_hat}\n")
-    formulas = {"V": "δ₂ hᵀ", "W": "δ₁ xᵀ", "x": "Wᵀ δ₁"}
-    made = Sheet("gradient", "formula", f"with φ'(0) = {number(document['relu_at_zero'])}", left=3)
-    for name, formula in formulas.items():
-        made.add(f"dJ/d{name}", formula, matrix(document["gradients"][name]))
-    out.print(made)
-    show("δ₂ = (ŷ − y) φ'(V h)    δ₁ = (Vᵀ δ₂) φ'(W x), unit by unit", "dim")
-    if document["kinks"]:
-        _kinks(document)
-    if "check" in document:
-        _differences(document)
-
-
-def _kinks(document: dict) -> None:
-    units = ", ".join(f"{kink['layer']} unit {kink['unit']}" for kink in document["kinks"])
-    show(f"\nOn the kink: z = 0 at {units}. φ has no derivative at 0,", "bold yellow")
-    show("so these numbers rest on a convention for φ'(0):")
-    by_convention = document["by_convention"]
-    if len({str(found) for found in by_convention.values()}) == 1:
-        show("the gradients under φ'(0) = 0, 1/2 and 1 agree.")
-        return
-    made = Sheet("φ'(0)", *(f"dJ/d{name}" for name in ("V", "W", "x")), left=4)
-    for name, found in by_convention.items():
-        made.add(name, *(matrix(found[key]) for key in ("V", "W", "x")), end_section=True)
-    out.print(made)
-
-
-def _differences(document: dict) -> None:
-    made = Sheet("entry", "gradient", "central", "left", "right", "", title="\nNumerical derivatives")
-    made.columns[-1].justify = "left"
-    for name in ("V", "W", "x"):
-        found = document["check"][name]
-        for place, gradient in _entries(document["gradients"][name]):
-            left, right = _at(found["left"], place), _at(found["right"], place)
-            differ = _at(found["one_sided_differ"], place)
-            verdict = "no derivative" if differ else "WRONG" if _at(found["contradicts"], place) else "agrees"
-            made.add(
-                f"{name}[{', '.join(str(index + 1) for index in place)}]",
-                number(gradient),
-                "" if differ else number(_rounded(_at(found["central"], place))),
-                *((number(_rounded(left)), number(_rounded(right))) if differ else ("", "")),
-                verdict,
-            )
-    out.print(made)
-    if not document["check"]["agrees"]:
-        say("J has a derivative in the entries marked WRONG, and this convention for φ'(0) gives another number.")
-
-
-def _rounded(value: float) -> float:
-    """Without the digits below the error of a numerical derivative."""
-    return round(value, 7) + 0.0
-
-
-def _entries(values: list, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], float]]:
-    for index, value in enumerate(values):
-        if isinstance(value, list):
-            yield from _entries(value, (*place, index))
-        else:
-            yield (*place, index), value
-
-
-def _at(values: list, place: tuple[int, ...]) -> float:
-    for index in place:
-        values = values[index]
-    return values
-
-
 # Exercise 5 -----------------------------------------------------------------------------------------------
 
 
-EPOCH_COLUMNS = ("epoch", "training loss", "held-out loss", "held-out accuracy", "seconds", "M tokens/s")
+EPOCH_COLUMNS = ("epoch", "training loss", "held-out loss", "accuracy", "seconds", "M tokens/s")
 
 
 def network(data: "TrainingData", settings: "Settings", parameters: int) -> None:
@@ -308,28 +246,23 @@ def evaluation(name: str, result: "Evaluation") -> None:
     """Accuracy, loss and confusion matrix."""
     right = int(result.confusion.trace())
     show(f"{name}: accuracy {result.accuracy:.2%} ({right:,} of {result.n:,}), loss {result.loss:.4f}", "bold")
-    made = Sheet("truth", *(f"predicted {label}" for label in result.labels))
+    grid = Grid("truth", *(f"predicted {label}" for label in result.labels))
     for label, row in zip(result.labels, result.confusion.tolist(), strict=True):
-        made.add(label, *(f"{count:,}" for count in row))
-    out.print(made)
+        grid.add(label, *(f"{count:,}" for count in row))
+    out.print(grid)
 
 
 def strongest_words(positive: "list[WordLogit]", negative: "list[WordLogit]", labels: tuple[str, str]) -> None:
     """The words that move the logit most, either way."""
     title = "\nStrongest words (logit of the text that is this word alone)"
-    made = Sheet(f"for {labels[1]}", "logit", f"for {labels[0]}", "logit", title=title)
-    made.columns[2].justify = "left"
+    grid = Grid(f"for {labels[1]}", "logit", f"for {labels[0]}", "logit", title=title)
+    grid.columns[2].justify = "left"
     for pair in zip_longest(positive, negative, fillvalue=("", 0.0)):
-        made.add(*(cell for word, logit in pair for cell in (word, f"{logit:+.1f}" if word else "")))
-    out.print(made)
+        grid.add(*(cell for word, logit in pair for cell in (word, f"{logit:+.1f}" if word else "")))
+    out.print(grid)
 
 
 def prediction(label: str, probability: float, known_words: int) -> str:
     """One line for one text."""
     mark = "no known word: the value at E = 0" if known_words == 0 else f"{known_words} known"
-    return f"{label}\t{probability:.4f}\t{mark}"
-
-
-def stdin_is_terminal() -> bool:
-    """Whether a person has to type the lines."""
-    return sys.stdin.isatty()
+    return f"{printable(label)}\t{probability:.4f}\t{mark}"

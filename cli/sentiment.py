@@ -1,10 +1,12 @@
 """``mlcore train-sentiment``, ``evaluate`` and ``predict``: exercise 5 at scale."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -16,10 +18,11 @@ from mlcore.sentiment.settings import LEARNING_RATES, Settings
 if TYPE_CHECKING:
     from mlcore.sentiment.classifier import Classifier
     from mlcore.sentiment.evaluation import Evaluation
-    from mlcore.sentiment.training import EpochReport, TrainingData
+    from mlcore.sentiment.training import EpochReport, Progress, TrainingData
     from mlcore.text.corpus import Corpus
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A file that train-sentiment wrote.", show_default=False)]
 
 
@@ -73,44 +76,89 @@ def train_sentiment(
     threads = available_cores() if threads is None else threads
     if threads < 1:
         raise InputError(f"threads is {threads}; expected a whole number from 1 up.")
+    _fraction(dev)
+    for other in (data, dev and Path(dev)):
+        if other and model.exists() and other.exists() and model.samefile(other):
+            raise InputError(f"model is {model}, which is the data; expected another path.")
     check_writable(model)
-    replaces = model.exists()
-    show = not (quiet or as_json)
+    verb = "Replaced" if model.exists() else "Wrote"
+    shown = render.Shown(not (quiet or as_json))
     reports: list[EpochReport] = []
     interrupted = False
+    remembered = _RememberedInterrupt()
     try:
         arrays = _training_data(data, dev, settings, quiet)
         classifier = Classifier(
             settings, arrays.labels, arrays.vocabulary, Parameters.initial(len(arrays.vocabulary), settings)
         )
-        if show:
-            render.network(arrays, settings, classifier.n_parameters)
+        shown(render.network, arrays, settings, classifier.n_parameters)
         bar = render.TrainingBar(epochs, quiet)
-        with bar, closing(fit(classifier, arrays.train, arrays.dev, threads, bar.update)) as epochs_done:
+
+        def progress(state: "Progress") -> None:
+            remembered.check()
+            bar.update(state)
+
+        with bar, closing(fit(classifier, arrays.train, arrays.dev, threads, progress)) as epochs_done:
             for report in epochs_done:
                 reports.append(report)
-                if show:
-                    bar.clear()
-                    render.epoch_row(report)
+                bar.clear()
+                shown(render.epoch_row, report)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough: what follows saves what there is, and ends
         interrupted = True
     if not reports:
-        render.say(f"mlcore: interrupted before the end of the first epoch: there is nothing to keep, {model} is as it was.")
+        render.say(
+            f"mlcore: interrupted before the end of the first epoch: there is nothing to keep, {model} is as it was."
+        )
         raise typer.Exit(130)
-    save(classifier, model)
     best = [report for report in reports if report.best][-1]
+    with _uninterrupted():
+        save(classifier, model)
+        if interrupted:
+            epoch = min(len(reports) + 1, epochs)
+            render.say(f"mlcore: interrupted in epoch {epoch}: the best epoch so far, {best.epoch}, is in {model}.")
+        elif not quiet:
+            render.say(f"{verb} {model}.")
     results = _results(classifier, arrays, threads)
-    if show:
-        _show_results(best, results, classifier, arrays)
+    shown(_show_results, best, results, classifier, arrays)
     if as_json:
         chosen = asdict(settings) | {"data": str(data) if data else None, "dev": dev}
         print(json.dumps(_training_document(chosen, reports, best, results, model, interrupted), allow_nan=False))
     if interrupted:
-        render.say(f"mlcore: interrupted in epoch {len(reports) + 1}: the best epoch so far, {best.epoch}, is in {model}.")
         raise typer.Exit(130)
     if not quiet:
-        render.say(f"{'Replaced' if replaces else 'Wrote'} {model}.")
-        render.say(f'Next: mlcore predict {model} "A wonderful film."   or   mlcore evaluate {model} DATA')
+        render.say(f'Next: mlcore predict {model} "A wonderful film."')
+        render.say(f"  or: mlcore evaluate {model} DATA")
+    shown.complain()
+
+
+class _RememberedInterrupt:
+    """Ctrl-C that cannot get lost: Python drops a KeyboardInterrupt that is raised in a callback of the compiler or
+    of the garbage collector, so that it is raised again at the next ``check``.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = False
+        signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, *_: object) -> None:
+        self._pressed = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed at any time."""
+        if self._pressed:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Leave Ctrl-C for later, while something is written."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _training_data(data: Path | None, dev: str | None, settings: Settings, quiet: bool) -> "TrainingData":
@@ -161,7 +209,7 @@ def predict(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="lines of standard input")
     ] = None,
-    as_json: Json = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Example: mlcore predict sentiment.npz "A wonderful film." "What a waste of time."
 
@@ -175,7 +223,7 @@ def predict(
 
     with render.compilation():
         classifier = load(model)
-        for batch in [texts] if texts else _batches_of_lines(render):
+        for batch in [texts] if texts else _batches_of_lines():
             for label, probability, known_words in _predictions(classifier, batch):
                 if as_json:
                     print(json.dumps({"label": label, "probability": probability, "known_words": known_words}))
@@ -194,8 +242,10 @@ def _predictions(classifier: "Classifier", texts: list[str]) -> Iterator[tuple[s
         yield classifier.labels[int(logit)], max(probability, 1 - probability), known
 
 
-def _batches_of_lines(render: object) -> Iterator[list[str]]:
+def _batches_of_lines() -> Iterator[list[str]]:
     """Lines of standard input as they come, decoded, without their ends; at least one per batch."""
+    from . import render
+
     if sys.stdin is None:
         raise OSError("standard input is closed; give texts as arguments, or lines on standard input")
     if sys.stdin.isatty():
@@ -223,9 +273,12 @@ def _decode(line: bytes, number: int) -> str:
 def _fraction(dev: str | None) -> float | None:
     """The fraction that ``--dev`` gives, None if it is a path."""
     try:
-        return None if dev is None else float(dev)
-    except ValueError:
+        fraction = None if dev is None else float(Fraction(dev))
+    except (ValueError, ZeroDivisionError, OverflowError):
         return None
+    if fraction is not None and not 0 <= fraction < 1:
+        raise InputError(f"dev is {dev}; expected a fraction from 0 to less than 1, or a path.")
+    return fraction
 
 
 def _read(path: Path, quiet: bool) -> "Corpus":
@@ -258,7 +311,7 @@ def _show_results(
 
     for name, result in results.items():
         if result:
-            title = f"Held-out texts, epoch {best.epoch} (the lowest held-out loss)" if name == "dev" else "Test texts"
+            title = f"Held-out texts, best epoch {best.epoch}" if name == "dev" else "Test texts"
             render.evaluation(f"\n{title}", result)
     render.strongest_words(*strongest_words(classifier, arrays.word_counts, 10, 10), classifier.labels)
 
