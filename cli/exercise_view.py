@@ -136,6 +136,8 @@ def _units(document: dict) -> None:
             style = "bold yellow" if state == "on the kink" else "dim"
             grid.add(layer["name"], str(unit + 1), value(z), value(a), *delta, (state, style))
     out.print(grid)
+    if "kink_tolerance" in document and any("activation" not in layer for layer in document["layers"]):
+        show(f"Rounded numbers: |z| <= {document['kink_tolerance']:g} counts as on the kink.", "dim")
     y_hat = exact["y_hat"]
     show(f"\nŷ = {vector(y_hat) if len(y_hat) > 1 else value(y_hat[0])}    J = {value(exact['loss'])}", "bold")
 
@@ -171,8 +173,6 @@ def _kinks(sheet: "Sheet", document: dict) -> None:
     )
     exact = document.get("exact", document)
     found = exact["by_convention"]
-    if "exact" not in document:
-        show(f"(|z| <= {document.get('kink_tolerance', 0):g} counts as 0: these numbers are rounded)")
     if len({str(gradients) for gradients in found.values()}) == 1:
         show("the gradients under φ'(0) = 0, 1/2 and 1 agree.")
     else:

@@ -5,6 +5,7 @@ many, and every backward with numerical derivatives in float64: repeated words a
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ import numpy as np
 
 from mlcore import kernels, reference
 from mlcore.gradcheck import central_differences, one_sided_differences
+from mlcore.sentiment.classifier import Parameters
+from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.training import Workspace, moments, run_together
+from mlcore.text.vocabulary import Documents
 
 SIZES = (0, 1, 3, 50)
 TWIN_TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -26,7 +31,7 @@ class Verification(NamedTuple):
     """A kernel compared with its twin or with differences; the error is relative to the size of the values."""
 
     kernel: str
-    against: str  # "twin" or "differences"
+    against: str  # "twin", "differences" or "one thread"
     dtype: str
     largest_error: float
     tolerance: float
@@ -35,24 +40,6 @@ class Verification(NamedTuple):
     def ok(self) -> bool:
         """Whether the error is within the tolerance; NaN is not."""
         return self.largest_error <= self.tolerance
-
-
-class Documents(NamedTuple):
-    """Texts as the kernels take them: distinct ids (m,), their counts (m,), and offsets (n + 1,)."""
-
-    ids: np.ndarray
-    counts: np.ndarray
-    offsets: np.ndarray
-
-
-class Weights(NamedTuple):
-    """Parameters of the network of exercise 5, or arrays of the same shapes."""
-
-    table: np.ndarray
-    W1: np.ndarray
-    b1: np.ndarray
-    W2: np.ndarray
-    b2: np.ndarray
 
 
 def verify() -> Iterator[Verification]:
@@ -65,6 +52,12 @@ def verify() -> Iterator[Verification]:
         if name in SLOPES:
             errors = [largest_error(*pair) for pair in SLOPES[name](np.random.default_rng(7))]
             yield Verification(name, "differences", "float64", float(np.max(errors)), DIFFERENCES_TOLERANCE)
+    # the step in the types that it trains in, so that training and verifying share what is compiled
+    one, two = (list(training_step(np.random.default_rng(7), threads)) for threads in (1, 2))
+    error = float(np.max([largest_error(*pair) for pair in one]))
+    yield Verification("train_batches", "twin", "float32", error, TWIN_TOLERANCE["float32"])
+    error = float(np.max([largest_error(found, alone) for (found, _), (alone, _) in zip(two, one, strict=True)]))
+    yield Verification("barrier", "one thread", "float32", error, 0.0)
 
 
 def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
@@ -273,8 +266,8 @@ def case_as_row(random: Random, dtype: Dtype, n: int) -> Pairs:
 
 
 def case_forward_texts(random: Random, dtype: Dtype, n: int) -> Pairs:
-    shapes = Weights((n + 4, n + 1), (n + 2, n + 1), (n + 2,), (2, n + 2), (2,))
-    weights = Weights(*(random.normal(size=shape).astype(dtype) for shape in shapes))
+    shapes = Parameters((n + 4, n + 1), (n + 2, n + 1), (n + 2,), (2, n + 2), (2,))
+    weights = Parameters(*(random.normal(size=shape).astype(dtype) for shape in shapes))
     documents, texts = _documents(random, n, n + 4), random.permutation(n)
     E = reference.gather_mean(weights.table, *documents, texts)
     Z = reference.affine(E, weights.W1, weights.b1)
@@ -283,6 +276,38 @@ def case_forward_texts(random: Random, dtype: Dtype, n: int) -> Pairs:
     found = [np.full_like(array, np.nan) for array in expected]
     kernels.forward_texts(documents, texts, weights, *found)
     yield from zip(found, expected, strict=True)
+
+
+def training_step(random: Random, threads: int) -> Pairs:
+    """One step of gradient descent on the batch of DOCUMENTS, by the kernel and by the twins one after the other."""
+    found = Parameters.initial(6, Settings(dim=3, hidden=8))
+    found.table[:, :3] += random.normal(size=(6, 3))
+    found.b1[:] = random.normal(size=8)
+    table, W1, b1, W2, b2 = found.copy()
+    targets = np.array([[1], [0], [1], [1]], np.float32)
+    losses, none = np.full(4, np.nan, np.float32), moments(found, needed=False)
+    work = Workspace.allocate(found, 4, len(DOCUMENTS.ids), threads)
+    with ThreadPoolExecutor(threads) as pool:
+        run_together(
+            pool, work.arrived, kernels.train_batches, TEXTS, 0, DOCUMENTS, targets, 4, kernels.SGD, 0.5,
+            found, none, none, work, losses,
+        )  # fmt: skip
+    E = reference.gather_mean(table, *DOCUMENTS, TEXTS)
+    Z = reference.affine(E, W1, b1)
+    H = reference.relu(Z)
+    logits = reference.affine(H, W2, b2)
+    dlogits = reference.logistic_backward(logits, targets[TEXTS], 1 / 4)
+    dZ = reference.relu_backward(reference.affine_backward_input(dlogits, W2), Z, 0.0)
+    dE = reference.affine_backward_input(dZ, W1)
+    dtable = reference.gather_mean_backward(dE, *DOCUMENTS, TEXTS, 6)
+    gradients = (
+        dtable,
+        *reference.affine_backward_weights(dZ, E),
+        *reference.affine_backward_weights(dlogits, H),
+    )
+    for array, start, gradient in zip(found, (table, W1, b1, W2, b2), gradients, strict=True):
+        yield array, reference.sgd(start, gradient, 0.5)
+    yield losses[TEXTS], reference.logistic(logits, targets[TEXTS])
 
 
 # Differences: each case yields the gradient that a backward finds and the numerical one -----------------------

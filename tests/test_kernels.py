@@ -13,7 +13,7 @@ TOLERANCE = {np.float32: dict(rtol=2e-5, atol=2e-5), np.float64: dict(rtol=1e-12
 SIZES = (0, 1, 3, 50)
 # Kernels whose twins are put together from those of others, by the case itself.
 COMPOSED = {"forward_texts", "update", "update_dense", "as_row"}
-# Kernels that are tested as a whole elsewhere: the step in test_training.py and test_parity.py, the barrier below.
+# Kernels that verify() checks as a whole, in the types of a training.
 ELSEWHERE = {"train_batches", "barrier"}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mlcore import kernels
 from mlcore.sentiment.classifier import Parameters
-from mlcore.sentiment.training import OPTIMIZERS, Workspace, _moments
+from mlcore.sentiment.training import OPTIMIZERS, Workspace, moments
 from mlcore.text.vocabulary import TokenIds, count_words
 
 BATCH = 6
@@ -29,7 +29,7 @@ def test_trajectory(golden, name):
         array[..., : start[key].shape[-1]] = start[key]
     documents = count_words(TokenIds(golden["tokens"], golden["offsets"]), words)
     work = Workspace.allocate(parameters, BATCH, words * BATCH, threads=1)
-    M, S = _moments(parameters, name == "adam"), _moments(parameters, name != "sgd")
+    M, S = moments(parameters, name == "adam"), moments(parameters, name != "sgd")
     losses = np.zeros(documents.n_texts, np.float32)
     steps = documents.n_texts // BATCH
     assert steps >= 20

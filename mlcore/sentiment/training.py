@@ -224,7 +224,7 @@ def fit(
     threads = min(threads, MOST_THREADS, batch_size)  # the bytes are the same for any number
     work = Workspace.allocate(parameters, batch_size, int(distinct[-batch_size:].sum()), threads)
     optimizer = OPTIMIZERS[settings.optimizer]
-    M, S = (_moments(parameters, needed) for needed in (optimizer == kernels.ADAM, optimizer != kernels.SGD))
+    M, S = (moments(parameters, needed) for needed in (optimizer == kernels.ADAM, optimizer != kernels.SGD))
     losses = np.zeros(len(train.targets), parameters.table.dtype)
     random = np.random.default_rng([settings.seed, 2])
     tokens = int(lengths[train.rows].sum())
@@ -237,7 +237,7 @@ def fit(
             started = time.perf_counter()
             for first in range(0, len(order), batches_per_call * batch_size):
                 last = min(first + batches_per_call * batch_size, len(order))
-                _run_together(
+                run_together(
                     pool, work.arrived, kernels.train_batches, order[first:last], step, train.documents,
                     train.targets, batch_size, optimizer, settings.learning_rate, parameters, M, S, work, losses,
                 )  # fmt: skip
@@ -274,14 +274,14 @@ def warm_up() -> None:
             evaluate(classifier, labelled_part(classifier, corpus))
 
 
-def _moments(parameters: Parameters, needed: bool) -> Parameters:
+def moments(parameters: Parameters, needed: bool) -> Parameters:
     """Zeros in the shape of the parameters, or without elements where the optimiser keeps no such moment."""
     if needed:
         return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in parameters))
     return Parameters(*(np.zeros((0,) * array.ndim, array.dtype) for array in parameters))
 
 
-def _run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
+def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
     """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
 
     def run(thread: int) -> None:
