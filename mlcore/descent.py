@@ -40,7 +40,7 @@ def descend(
                 raise
             raise DivergedError(
                 f"The descent diverged in step {step}: with a learning rate of {learning_rate:g} the values exceed "
-                f"the range of float64; try --learning-rate {learning_rate / 10:g}."
+                f"the range of float64; try --learning-rate {min(0.1, learning_rate / 10):g}."
             ) from error
         if step < steps:
             for array, gradient in zip(network.arrays.values(), gradients.arrays.values(), strict=True):
@@ -54,12 +54,15 @@ def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_ze
         return None
     for layer, z in zip(network.layers, trace.z, strict=True):
         if layer.activation == "relu" and (z < 0).all():
-            return f"Every unit of layer {layer.name} is off (z < 0), where relu' = 0: the units are dead, and nothing moves."
+            return (
+                f"Every unit of layer {layer.name} is off (z < 0), where relu' = 0: the units are dead, and nothing "
+                "moves."
+            )
     wanted = np.argwhere(gradients.y_hat)
     at_kink = sorted({str(unit + 1) for sample, unit in wanted if trace.z[-1][sample, unit] == 0})
     if network.layers[-1].activation == "relu" and at_kink and relu_at_zero == 0:
         return (
-            f"Output unit {', '.join(at_kink)} is exactly on its kink, and with relu'(0) = 0 no gradient passes it: every "
-            "gradient is 0, and nothing moves."
+            f"Output unit {', '.join(at_kink)} is exactly on its kink, and with relu'(0) = 0 no gradient passes it: "
+            "every gradient is 0, and nothing moves."
         )
     return "No unit that is on passes a gradient from the loss to a weight: every gradient is 0, and nothing moves."

@@ -367,7 +367,7 @@ def adam(P, rows, dRows, M, S, learning_rate, step, eps):
 
 @kernel
 def update(optimizer, P, rows, dRows, M, S, learning_rate, step, eps):
-    """Apply the optimiser (SGD, ADAGRAD or ADAM) to the listed rows; M and S may be empty where it has no use for them."""
+    """Apply the optimiser (SGD, ADAGRAD or ADAM) to the listed rows; M and S may be empty if it does not use them."""
     if optimizer == SGD:
         sgd(P, rows, dRows, learning_rate)
     elif optimizer == ADAGRAD:

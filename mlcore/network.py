@@ -159,8 +159,8 @@ class Network:
         X = _samples("x", x)
         if X.shape[1] != self.W[0].shape[1]:
             raise ShapeError(
-                f"x has {X.shape[1]} value{'s' * (X.shape[1] != 1)}; expected {self.W[0].shape[1]} to match {self.layers[0].weights} "
-                f"of shape {self.W[0].shape}."
+                f"x has {X.shape[1]} value{'s' * (X.shape[1] != 1)}; expected {self.W[0].shape[1]} to match "
+                f"{self.layers[0].weights} of shape {self.W[0].shape}."
             )
         tolerance = 0.0 if self.rational else FLOAT_TOLERANCE
         trace = Trace(X, [], [], [])
@@ -269,7 +269,8 @@ class Network:
             if len(Y) != samples:
                 raise ShapeError(f"y has {len(Y)} samples; expected {samples}, as x has.")
             raise ShapeError(
-                f"y has {Y.shape[1]} value{'s' * (Y.shape[1] != 1)}; expected {outputs}, one for each row of {self.layers[-1].weights}."
+                f"y has {Y.shape[1]} value{'s' * (Y.shape[1] != 1)}; expected {outputs}, one for each row of "
+                f"{self.layers[-1].weights}."
             )
         if self.loss_name == "logistic" and not np.isin(Y, (0, 1)).all():
             raise InputError("y holds another number than 0 and 1; expected one of these for the logistic loss.")

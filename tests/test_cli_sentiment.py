@@ -186,7 +186,7 @@ def wrong_data(name, content):
         (wrong_data("random", bytes(range(256)) * 9), 3, "no format that mlcore knows"),
         (wrong_data("random.tar.gz", bytes(range(256)) * 9), 3, "not a complete .tar.gz"),
         (lambda folder: folder, 3, "has no train/pos/*.txt"),
-        (wrong_data("words.tsv", "text\tlabel\n--\tpos\n**\tneg\n"), 3, "has no word that occurs 1 times or more"),
+        (wrong_data("words.tsv", "text\tlabel\n--\tpos\n**\tneg\n"), 3, "has no word in the texts to train on; expected some."),
     ],
 )
 def test_wrong_data(run, tmp_path, make, code, message):

@@ -12,7 +12,7 @@ from mlcore.text.vocabulary import Documents
 
 @dataclass
 class Evaluation:
-    """Figures over n texts: accuracy in [0, 1], mean logistic loss, confusion[truth, predicted] in the order of labels."""
+    """Figures over n texts: accuracy in [0, 1], mean logistic loss, confusion[truth, predicted] in labels' order."""
 
     n: int
     accuracy: float

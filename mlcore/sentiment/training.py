@@ -167,10 +167,8 @@ def prepare(corpus: Corpus, dev: Corpus | float | None, settings: Settings) -> T
     dev_tokens = table.add(dev.texts) if isinstance(dev, Corpus) else None
     numbers, word_counts = choose_words(table, tokens, train, settings.min_count)
     if not len(numbers):
-        raise DataError(
-            f"{corpus.source} has no word that occurs {settings.min_count} times or more in the texts to train on; "
-            "expected some (--min-count sets how many)."
-        )
+        often = f" that occurs {settings.min_count} times (see --min-count)" if settings.min_count > 1 else ""
+        raise DataError(f"{corpus.source} has no word{often} in the texts to train on; expected some.")
     documents = count_words(renumber(tokens, numbers, len(table)), len(numbers))
 
     def part(rows: list[int] | np.ndarray) -> Part | None:

@@ -48,7 +48,7 @@ def tokens(text: str) -> list[str]:
 
 
 class TokenSpans(NamedTuple):
-    """Tokens as places in a buffer: token t is data[starts[t]:ends[t]]; text i has tokens offsets[i]..offsets[i + 1]."""
+    """Tokens as places in a buffer: token t is data[starts[t]:ends[t]]; text i has offsets[i]..offsets[i + 1]."""
 
     data: np.ndarray  # (bytes,) uint8, the normalised texts in UTF-8
     starts: np.ndarray  # (t,) int32

@@ -30,7 +30,7 @@ class Documents(NamedTuple):
 
 
 class TokenIds(NamedTuple):
-    """Texts as sequences of word numbers: text i has ids[offsets[i]:offsets[i + 1]], UNKNOWN where a word is not known."""
+    """Texts as word numbers, UNKNOWN where a word is not known: text i has ids[offsets[i]:offsets[i + 1]]."""
 
     ids: np.ndarray  # (t,) int32
     offsets: np.ndarray  # (n + 1,) int64
