@@ -11,7 +11,7 @@ import typer
 from mlcore.errors import DataError, InputError
 
 from . import documents
-from .exercise import Json, Net, ReluAtZero, V, W, X, Y, parse_convention, print_json, read
+from .exercise import Json, Net, ReluAtZero, V, W, X, Y, choose_format, parse_convention, print_json, read
 
 if TYPE_CHECKING:
     from mlcore.marking import Answer, Marking
@@ -46,8 +46,7 @@ def exercise(
     from . import render
 
     formats = {"text": derivation.to_text, "markdown": derivation.to_markdown, "latex": derivation.to_latex}
-    if output_format not in formats:
-        raise InputError(f"--format is {output_format!r}; expected one of {', '.join(formats)}.")
+    write = choose_format(output_format, formats)
     with render.compilation():
         sheet = make_sheet(seed, features, hidden, kink)
         posed = derivation.pose(sheet)
@@ -56,7 +55,7 @@ def exercise(
             posed.sections += solved.sections
     if net:
         net.write_text(to_toml(sheet))
-    written = formats[output_format](posed).rstrip("\n")
+    written = write(posed).rstrip("\n")
     if output_format == "text":
         render.show(written)
     else:
@@ -146,12 +145,11 @@ def draw(
         "dot": markup.to_dot,
         "svg": svg.to_svg,
     }
-    if output_format not in formats:
-        raise InputError(f"--format is {output_format!r}; expected one of {', '.join(formats)}.")
+    write = choose_format(output_format, formats)
     convention = parse_convention(relu_at_zero)
     with render.compilation():
         drawn = graph.build(read(net, x, y, w, v), convention)
-    print(formats[output_format](drawn).rstrip("\n"))
+    print(write(drawn).rstrip("\n"))
 
 
 def verify(as_json: Json = False) -> None:

@@ -75,10 +75,11 @@ def gradient_document(sheet: "Sheet", convention: Fraction, check: bool) -> dict
     if known:
         document["exact"] |= _exact_gradients(sheet, known, convention)
     if not sheet.several:
-        for number, layer in enumerate(document["layers"]):
-            layer["delta"] = plain(gradients.deltas[number][0])
-            if known:
-                document["exact"]["layers"][number]["delta"] = exact(known.backward(convention).deltas[number][0])
+        for layer, deltas in zip(document["layers"], gradients.deltas, strict=True):
+            layer["delta"] = plain(deltas[0])
+    if known and not sheet.several:
+        for layer, deltas in zip(document["exact"]["layers"], known.backward(convention).deltas, strict=True):
+            layer["delta"] = exact(deltas[0])
     if check:
         document["check"] = _check(sheet, gradients)
     return document

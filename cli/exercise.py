@@ -1,6 +1,7 @@
 """The commands of exercise 1: forward, grad, derive, descend and net, with its own numbers or the user's."""
 
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,11 +43,12 @@ def forward(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None,
     from . import exercise_view, render
 
     with render.compilation():
-        document = documents.forward_document(read(net, x, y, w, v))
+        sheet = read(net, x, y, w, v)
+        document = documents.forward_document(sheet)
     if as_json:
         print_json(document)
     else:
-        exercise_view.forward(read(net, x, y, w, v), document)
+        exercise_view.forward(sheet, document)
 
 
 def grad(
@@ -111,12 +113,11 @@ def derive(
     from . import render
 
     formats = {"text": derivation.to_text, "latex": derivation.to_latex, "markdown": derivation.to_markdown}
-    if output_format not in formats:
-        raise InputError(f"--format is {output_format!r}; expected one of {', '.join(formats)}.")
+    write = choose_format(output_format, formats)
     convention = parse_convention(relu_at_zero)
     with render.compilation():
         found = derivation.derive(read(net, x, y, w, v), convention)
-    written = formats[output_format](found).rstrip("\n")
+    written = write(found).rstrip("\n")
     if output_format == "text":
         render.show(written)
     else:
@@ -179,6 +180,13 @@ def read(net: Path | None, x: str | None, y: str | None, w: str | None, v: str |
     from mlcore.sheet import change, default_sheet, read_sheet
 
     return change(read_sheet(net) if net else default_sheet(), x, y, w, v)
+
+
+def choose_format(name: str, formats: dict[str, Callable]) -> Callable:
+    """What writes the format that --format names."""
+    if name not in formats:
+        raise InputError(f"--format is {name!r}; expected one of {', '.join(formats)}.")
+    return formats[name]
 
 
 def parse_convention(text: str) -> Fraction:

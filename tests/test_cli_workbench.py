@@ -1,6 +1,7 @@
 """The workbench on the command line: derive, check, exercise, descend, graph, verify, net and --code."""
 
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -124,6 +125,15 @@ def test_net_show_is_read_back(run, tmp_path):
     (tmp_path / "net.toml").write_text(shown)
     assert run("net", "show", "--net", "net.toml").out == shown
     assert run("grad", "--net", "net.toml", "--json").out == run("grad", "--x", "1/2,2,1", "--json").out
+
+
+def test_a_network_may_come_from_a_pipe(run, start, tmp_path):
+    """It can be read once only."""
+    os.mkfifo(tmp_path / "net")
+    process = start("forward", "--net", "net")
+    (tmp_path / "net").write_text(run("net", "show").out)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (0, run("forward").out)
 
 
 @pytest.mark.parametrize("language", ["numpy", "pytorch", "jax"])
