@@ -24,6 +24,7 @@ from numba.extending import intrinsic, overload
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 SGD, ADAGRAD, ADAM = 0, 1, 2
+LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 ADAGRAD_EPS = 1e-10
 ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 
@@ -246,20 +247,121 @@ def logistic_backward(Z, Y, scale, dZ):
             dZ[n, k] = factor * (sigmoid - Y[n, k])
 
 
+@kernel
+def softmax(Z, Y, losses):
+    """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
+
+    Written with the largest logit taken out of the sum, which neither overflows nor takes the logarithm of 0.
+
+    Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
+    """
+    for n in range(Z.shape[0]):
+        top = Z[n, 0]
+        for k in range(Z.shape[1]):
+            top = max(top, Z[n, k])
+        total = Z.dtype.type(0)
+        for k in range(Z.shape[1]):
+            total += np.exp(Z[n, k] - top)
+        losses[n] = np.log(total) + (top - Z[n, int(Y[n, 0])])
+
+
+@kernel
+def softmax_backward(Z, Y, scale, dZ):
+    """Gradient of ``scale`` times the cross-entropy of the softmax, ``scale (softmax(z)_k - [k = y])``: overwrite dZ.
+
+    Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> dZ (n, k). ``scale`` is 1/n for the mean over n samples.
+    """
+    factor = Z.dtype.type(scale)
+    for n in range(Z.shape[0]):
+        top = Z[n, 0]
+        for k in range(Z.shape[1]):
+            top = max(top, Z[n, k])
+        total = Z.dtype.type(0)
+        for k in range(Z.shape[1]):
+            dZ[n, k] = np.exp(Z[n, k] - top)
+            total += dZ[n, k]
+        for k in range(Z.shape[1]):
+            dZ[n, k] *= factor / total
+        dZ[n, int(Y[n, 0])] -= factor
+
+
+@kernel
+def loss_of(loss, Y_hat, Y, losses):
+    """Loss of each sample by its number (LOGISTIC, SOFTMAX or SQUARED): overwrite losses."""
+    if loss == LOGISTIC:
+        logistic(Y_hat, Y, losses)
+    elif loss == SOFTMAX:
+        softmax(Y_hat, Y, losses)
+    else:
+        half_squared(Y_hat, Y, losses)
+
+
+@kernel
+def loss_of_backward(loss, Y_hat, Y, scale, dY_hat):
+    """Gradient of ``scale`` times the loss with this number: overwrite dY_hat."""
+    if loss == LOGISTIC:
+        logistic_backward(Y_hat, Y, scale, dY_hat)
+    elif loss == SOFTMAX:
+        softmax_backward(Y_hat, Y, scale, dY_hat)
+    else:
+        half_squared_backward(Y_hat, Y, scale, dY_hat)
+
+
 # Embedding ------------------------------------------------------------------------------------------------
 
 
 @kernel
-def gather_mean(table, ids, counts, offsets, texts, E):
+def mix_bits(x):
+    """Scatter the low 32 bits of a number over all 32: a hash for counter-based random numbers.
+
+    Source: xorshift-multiply rounds, as in the finaliser of MurmurHash3.
+    """
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    x = ((x ^ (x >> 15)) * 0x45D9F3B) & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+@kernel
+def take_words(documents, texts, a, b, dropout, key, words):
+    """Copy the entries of texts[a:b] into ``words``, without those that word dropout leaves out this time.
+
+    An entry, a distinct word of a text, is left out with probability ``dropout``. Whether it is depends on ``key``
+    and on its place in the documents only, so that any thread finds the same. Text t's entries begin where all
+    entries of texts[:t] would end.
+
+    Overwrites words.starts[a:b], words.ends[a:b], and words.ids and words.counts between them.
+
+    Shapes: texts (n,); words.starts and words.ends (n,), words.ids and words.counts with room for all entries.
+    Source: Iyyer et al. 2015, section 4.1 (there for each occurrence).
+    """
+    threshold = int(dropout * 0x100000000)
+    place = 0
+    for t in range(a):
+        place += documents.offsets[texts[t] + 1] - documents.offsets[texts[t]]
+    for t in range(a, b):
+        first, last = documents.offsets[texts[t]], documents.offsets[texts[t] + 1]
+        kept = place
+        for j in range(first, last):
+            if threshold == 0 or mix_bits(mix_bits(j) ^ key) >= threshold:
+                words.ids[kept] = documents.ids[j]
+                words.counts[kept] = documents.counts[j]
+                kept += 1
+        words.starts[t] = place
+        words.ends[t] = kept
+        place += last - first
+
+
+@kernel
+def gather_mean(table, ids, counts, starts, ends, E):
     """Mean embedding of each text's words, repeats included: overwrite E. A text without words gets 0.
 
-    Shapes: table (v, d); ids, counts (m,); offsets (n + 1,); texts (b,) numbers in 0..n-1 -> E (b, d).
+    Shapes: table (v, d); ids, counts (m,); starts, ends (b,) of each text's entries -> E (b, d).
     """
-    for b in range(texts.shape[0]):
+    for b in range(starts.shape[0]):
         e = E[b]
         e[:] = 0
         words = table.dtype.type(0)
-        for j in range(offsets[texts[b]], offsets[texts[b] + 1]):
+        for j in range(starts[b], ends[b]):
             count, row = table.dtype.type(counts[j]), table[ids[j]]
             words += count
             for d in range(e.shape[0]):
@@ -270,7 +372,7 @@ def gather_mean(table, ids, counts, offsets, texts, E):
 
 
 @kernel
-def gather_mean_backward(dE, ids, counts, offsets, texts, owner, owners, slot_of, rows, dRows):
+def gather_mean_backward(dE, ids, counts, starts, ends, owner, owners, slot_of, rows, dRows):
     """Gradient of ``gather_mean`` for the table's rows that occur and that ``owner`` owns; return their number r.
 
     Row ``w`` belongs to owner ``w % owners``. Every owner sums over the texts in the same order, so that the
@@ -280,18 +382,17 @@ def gather_mean_backward(dE, ids, counts, offsets, texts, owner, owners, slot_of
     Overwrites the first r entries of rows with the row numbers, in order of first occurrence, and the first r
     rows of dRows with their gradients. slot_of is scratch memory: it holds -1 everywhere before and after.
 
-    Shapes: dE (b, d); ids, counts (m,); offsets (n + 1,); texts (b,); slot_of (ceil(v / owners),)
+    Shapes: dE (b, d); ids, counts (m,); starts, ends (b,); slot_of (ceil(v / owners),)
     -> rows (r,), dRows (r, d), both with room for every owned row that occurs.
     Source: exercise 5, dJ/dE_w.
     """
     used = 0
-    for b in range(texts.shape[0]):
+    for b in range(starts.shape[0]):
         de = dE[b]
-        first, last = offsets[texts[b]], offsets[texts[b] + 1]
         words = dE.dtype.type(0)
-        for j in range(first, last):
+        for j in range(starts[b], ends[b]):
             words += dE.dtype.type(counts[j])
-        for j in range(first, last):
+        for j in range(starts[b], ends[b]):
             place = ids[j] // owners
             if place * owners + owner != ids[j]:
                 continue
@@ -366,8 +467,26 @@ def adam(P, rows, dRows, M, S, learning_rate, step, eps):
 
 
 @kernel
-def update(optimizer, P, rows, dRows, M, S, learning_rate, step, eps):
-    """Apply the optimiser (SGD, ADAGRAD or ADAM) to the listed rows; M and S may be empty if it does not use them."""
+def shrink(P, rows, factor):
+    """Weight decay, ``p *= factor``: update the listed rows of P."""
+    keep = P.dtype.type(factor)
+    for r in range(rows.shape[0]):
+        p = P[rows[r]]
+        for d in range(p.shape[0]):
+            p[d] *= keep
+
+
+@kernel
+def update(optimizer, P, rows, dRows, M, S, learning_rate, weight_decay, step, eps):
+    """Apply the optimiser (SGD, ADAGRAD or ADAM) to the listed rows, after their weight decay.
+
+    The decay is decoupled from the gradient: ``p *= 1 - learning_rate weight_decay``. M and S may be empty where
+    the optimiser has none.
+
+    Source: Loshchilov and Hutter 2019, algorithm 2, in the form of torch.optim.AdamW.
+    """
+    if weight_decay > 0:
+        shrink(P, rows, 1 - learning_rate * weight_decay)
     if optimizer == SGD:
         sgd(P, rows, dRows, learning_rate)
     elif optimizer == ADAGRAD:
@@ -377,7 +496,9 @@ def update(optimizer, P, rows, dRows, M, S, learning_rate, step, eps):
 
 
 @kernel
-def update_dense(optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, units, learning_rate, step):
+def update_dense(
+    optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, units, learning_rate, weight_decay, step
+):  # fmt: skip
     """Sum the gradient of one dense layer over the batch into dW and db, then update W and b.
 
     Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); units holds 0, 1, ..., at least o of them.
@@ -386,8 +507,9 @@ def update_dense(optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, units, lear
     db[:] = 0
     affine_backward_weights(dY, X, dW, db)
     eps = ADAM_EPS * np.sqrt(1 - ADAM_BETA2**step)  # torch.optim.Adam's; see adam
-    update(optimizer, W, units[: W.shape[0]], dW, M_W, S_W, learning_rate, step, eps)
-    update(optimizer, as_row(b), units[:1], as_row(db), as_row(M_b), as_row(S_b), learning_rate, step, eps)
+    rows, row = units[: W.shape[0]], units[:1]
+    update(optimizer, W, rows, dW, M_W, S_W, learning_rate, weight_decay, step, eps)
+    update(optimizer, as_row(b), row, as_row(db), as_row(M_b), as_row(S_b), learning_rate, weight_decay, step, eps)
 
 
 @kernel
@@ -469,16 +591,16 @@ def barrier(thread, arrived):
 
 
 @kernel
-def forward_texts(documents, texts, parameters, E, Z, H, logits):
-    """Logits of the listed texts, ``W2 relu(W1 E + b1) + b2``: overwrite E, Z, H and logits.
+def forward_texts(ids, counts, starts, ends, parameters, E, Z, H, logits):
+    """Logits of texts, ``W2 relu(W1 E + b1) + b2``: overwrite E, Z, H and logits.
 
-    ``documents`` has ids, counts and offsets; ``parameters`` has table, W1, b1, W2 and b2.
+    ``parameters`` has table, W1, b1, W2 and b2.
 
-    Shapes: texts (b,), table (v, d), W1 (h, d), b1 (h,), W2 (k, h), b2 (k,)
-    -> E (b, d), Z and H (b, h), logits (b, k).
+    Shapes: ids, counts (m,); starts, ends (b,) of each text's entries; table (v, d), W1 (h, d), b1 (h,),
+    W2 (k, h), b2 (k,) -> E (b, d), Z and H (b, h), logits (b, k).
     Source: exercise 5.
     """
-    gather_mean(parameters.table, documents.ids, documents.counts, documents.offsets, texts, E)
+    gather_mean(parameters.table, ids, counts, starts, ends, E)
     affine(E, parameters.W1, parameters.b1, Z)
     relu(Z, H)
     affine(H, parameters.W2, parameters.b2, logits)
@@ -486,7 +608,7 @@ def forward_texts(documents, texts, parameters, E, Z, H, logits):
 
 @kernel
 def train_batches(
-    thread, order, first_step, documents, targets, batch_size, optimizer, learning_rate, parameters, M, S, work, losses
+    thread, order, first_step, key, documents, targets, weights, recipe, rates, parameters, M, S, work, losses
 ):
     """Train on the texts of ``order``, batch by batch, as one of several threads that make this call together.
 
@@ -498,29 +620,35 @@ def train_batches(
 
     Updates parameters, and the moments M and S (shaped like parameters, empty where the optimiser has none);
     overwrites the losses of the texts of ``order``; ``work`` is scratch memory (mlcore.sentiment.training).
+    ``recipe`` has batch_size, optimizer, loss, word_dropout, weight_decay and trainable (whether the table is).
 
-    Shapes: order (t,) distinct texts, targets (n, k), losses (n,); the rest as in forward_texts.
-    Units: first_step is the number of updates made before this call.
+    Shapes: order (t,) distinct texts, targets (n, 1), weights (n,) of the texts in the loss, losses (n,), rates
+    (batches,) the learning rate of each; the rest as in forward_texts.
+    Units: first_step is the number of updates made before this call; ``key``, below 2^32, decides on word dropout.
     """
     threads = work.arrived.shape[0] // CACHE_LINE
     units = parameters.W1.shape[0]
     p, q = units * thread // threads, units * (thread + 1) // threads
-    step = first_step
-    for start in range(0, order.shape[0], batch_size):
-        step += 1
-        texts = order[start : start + batch_size]
+    optimizer, loss, weight_decay = recipe.optimizer, recipe.loss, recipe.weight_decay
+    words = work.words
+    for batch in range(rates.shape[0]):
+        step, rate = first_step + batch + 1, rates[batch]
+        texts = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         n = texts.shape[0]
         a, b = n * thread // threads, n * (thread + 1) // threads
         dlogits, dH, dZ, dE = work.dlogits[:n], work.dH[:n], work.dZ[:n], work.dE[:n]
         E, Z, H, logits, Y = work.E[:n], work.Z[:n], work.H[:n], work.logits[:n], work.Y[:n]
+        starts, ends = words.starts[:n], words.ends[:n]
 
+        take_words(documents, texts, a, b, recipe.word_dropout, key, words)
+        forward_texts(words.ids, words.counts, starts[a:b], ends[a:b], parameters, E[a:b], Z[a:b], H[a:b], logits[a:b])
         for i in range(a, b):
             Y[i] = targets[texts[i]]
-        forward_texts(documents, texts[a:b], parameters, E[a:b], Z[a:b], H[a:b], logits[a:b])
-        logistic(logits[a:b], Y[a:b], work.losses[a:b])
+        loss_of(loss, logits[a:b], Y[a:b], work.losses[a:b])
+        loss_of_backward(loss, logits[a:b], Y[a:b], 1 / n, dlogits[a:b])
         for i in range(a, b):
-            losses[texts[i]] = work.losses[i]
-        logistic_backward(logits[a:b], Y[a:b], 1 / n, dlogits[a:b])
+            losses[texts[i]] = work.losses[i] * weights[texts[i]]
+            dlogits[i] *= weights[texts[i]]
         affine_backward_input(dlogits[a:b], parameters.W2, dH[a:b])
         relu_backward(dH[a:b], Z[a:b], 0.0, dZ[a:b])
         affine_backward_input(dZ[a:b], parameters.W1, dE[a:b])
@@ -528,25 +656,20 @@ def train_batches(
 
         update_dense(
             optimizer, dZ[:, p:q], E, parameters.W1[p:q], parameters.b1[p:q], M.W1[p:q], M.b1[p:q],
-            S.W1[p:q], S.b1[p:q], work.dW1[p:q], work.db1[p:q], work.units, learning_rate, step,
+            S.W1[p:q], S.b1[p:q], work.dW1[p:q], work.db1[p:q], work.units, rate, weight_decay, step,
         )  # fmt: skip
         if thread == 0:
             update_dense(
                 optimizer, dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2,
-                S.W2, S.b2, work.dW2, work.db2, work.units, learning_rate, step,
+                S.W2, S.b2, work.dW2, work.db2, work.units, rate, weight_decay, step,
             )  # fmt: skip
-        rows, dRows = work.rows[thread], work.dRows[thread]
-        used = gather_mean_backward(
-            dE,
-            documents.ids,
-            documents.counts,
-            documents.offsets,
-            texts,
-            thread,
-            threads,
-            work.slot_of[thread],
-            rows,
-            dRows,
-        )
-        update(optimizer, parameters.table, rows[:used], dRows[:used], M.table, S.table, learning_rate, step, ADAM_EPS)
+        if recipe.trainable:
+            rows, dRows = work.rows[thread], work.dRows[thread]
+            used = gather_mean_backward(
+                dE, words.ids, words.counts, starts, ends, thread, threads, work.slot_of[thread], rows, dRows
+            )
+            update(
+                optimizer, parameters.table, rows[:used], dRows[:used], M.table, S.table,
+                rate, weight_decay, step, ADAM_EPS,
+            )  # fmt: skip
         barrier(thread, work.arrived)

@@ -1,15 +1,15 @@
 """The network of exercise 5 with its settings: what is trained, saved and asked for predictions."""
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from mlcore import kernels
 from mlcore.sentiment.settings import Settings
-from mlcore.text.vocabulary import Documents, WordTable, count_words
+from mlcore.text.features import Features
+from mlcore.text.vocabulary import Documents
 
 SIMD_FLOATS = 16  # rows are padded to whole cache lines, which are also the widest vectors
 MOST_THREADS = 64  # at work at a time, whatever number is asked for
@@ -26,17 +26,17 @@ class Parameters(NamedTuple):
     b2: np.ndarray  # (k,)
 
     @classmethod
-    def zeros(cls, words: int, dim: int, hidden: int, dtype: type = np.float32) -> "Parameters":
+    def zeros(cls, features: int, dim: int, hidden: int, outputs: int, dtype: type = np.float32) -> "Parameters":
         """Parameters that are all 0, each array on a cache line of its own."""
         padded = -(-dim // SIMD_FLOATS) * SIMD_FLOATS
-        shapes = (words, padded), (hidden, padded), (hidden,), (1, hidden), (1,)
+        shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
         return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
 
     @classmethod
-    def initial(cls, words: int, settings: Settings) -> "Parameters":
+    def initial(cls, features: int, outputs: int, settings: Settings) -> "Parameters":
         """Start of a training: small uniform embeddings, He-uniform W1 and W2, biases 0."""
         random = np.random.default_rng([settings.seed, 0])
-        parameters = cls.zeros(words, settings.dim, settings.hidden)
+        parameters = cls.zeros(features, settings.dim, settings.hidden, outputs)
         for array, limit in (
             (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
             (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
@@ -57,43 +57,73 @@ class Part(NamedTuple):
     """Some texts with their targets: the rows that are trained on, held out, or tested."""
 
     documents: Documents
-    targets: np.ndarray  # (n, 1) float32, 1 for the positive label
+    targets: np.ndarray  # (n, 1) float32: with two labels 1 for the positive one, with more their numbers; or a rating
     rows: np.ndarray  # numbers of the texts that belong to this part
 
 
 @dataclass
 class Classifier:
-    """A network with the words it knows and the two labels it tells apart, the positive one last."""
+    """A network with the features it knows and the labels it tells apart; of two, the positive one is last.
+
+    Without labels it predicts a number, such as a rating.
+    """
 
     settings: Settings
-    labels: tuple[str, str]
-    vocabulary: WordTable
+    labels: tuple[str, ...]
+    features: Features
     parameters: Parameters
+    provenance: dict = field(default_factory=dict)  # where it comes from: what JSON can hold, nothing that varies
+
+    @property
+    def loss(self) -> int:
+        """Number of the loss that it is trained with: kernels.SQUARED, LOGISTIC or SOFTMAX."""
+        if not self.labels:
+            return kernels.SQUARED
+        return kernels.LOGISTIC if len(self.labels) == 2 else kernels.SOFTMAX
 
     @property
     def n_parameters(self) -> int:
-        """Number of trained numbers (the padding is none)."""
-        dim, hidden = self.settings.dim, self.settings.hidden
-        return len(self.vocabulary) * dim + hidden * dim + hidden + hidden + 1
-
-    def documents(self, texts: Iterable[str]) -> Documents:
-        """Known words of the texts with their counts."""
-        return count_words(self.vocabulary.look_up(texts), len(self.vocabulary))
+        """Number of numbers in the table and the layers (the padding is none)."""
+        dim, hidden, outputs = self.settings.dim, self.settings.hidden, len(self.parameters.b2)
+        return len(self.features) * dim + hidden * dim + hidden + outputs * hidden + outputs
 
     def logits(self, documents: Documents, rows: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
-        """Logit of the positive label for the given rows of documents (default: all): (n,) float32."""
+        """Outputs of the network for the given rows of documents (default: all): (n, k) float32.
+
+        k is 1 with two labels (the logit of the positive one) and without labels (the predicted number).
+        """
         rows = np.arange(documents.n_texts) if rows is None else rows
-        logits = np.empty((len(rows), 1), np.float32)
+        logits = np.empty((len(rows), len(self.parameters.b2)), np.float32)
 
         def score(start: int) -> None:
             texts = rows[start : start + BLOCK]
             E = aligned_zeros((len(texts), self.parameters.table.shape[1]), np.float32)
             Z, H = (np.empty((len(texts), self.settings.hidden), np.float32) for _ in range(2))
-            kernels.forward_texts(documents, texts, self.parameters, E, Z, H, logits[start : start + BLOCK])
+            starts, ends = documents.offsets[texts], documents.offsets[texts + 1]
+            kernels.forward_texts(
+                documents.ids, documents.counts, starts, ends, self.parameters, E, Z, H, logits[start : start + BLOCK]
+            )
 
-        with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
-            list(pool.map(score, range(0, len(rows), BLOCK)))
-        return logits[:, 0]
+        blocks = range(0, len(rows), BLOCK)
+        if threads == 1 or len(blocks) == 1:
+            for start in blocks:
+                score(start)
+        else:
+            with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
+                list(pool.map(score, blocks))
+        return logits
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Probability of each label, in the labels' order, summing to 1: (n, k) float32 -> (n, labels) float64."""
+        if self.loss == kernels.LOGISTIC:
+            positive = sigmoid(logits[:, :1])
+            return np.hstack([1 - positive, positive])
+        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def decide(self, logits: np.ndarray) -> np.ndarray:
+        """Number of the most probable label of each text: (n, k) -> (n,) int64."""
+        return (logits[:, 0] > 0).astype(np.int64) if self.loss == kernels.LOGISTIC else logits.argmax(axis=1)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

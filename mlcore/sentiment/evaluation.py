@@ -15,9 +15,9 @@ class Evaluation:
     """Figures over n texts: accuracy in [0, 1], mean logistic loss, confusion[truth, predicted] in labels' order."""
 
     n: int
-    accuracy: float
+    accuracy: float | None
     loss: float
-    labels: tuple[str, str]
+    labels: tuple[str, ...]
     confusion: np.ndarray
 
 
@@ -31,15 +31,16 @@ class WordLogit(NamedTuple):
 def evaluate(classifier: Classifier, part: Part, threads: int = 1) -> Evaluation:
     """Compare the predictions for the texts of a part with their targets."""
     logits = classifier.logits(part.documents, part.rows, threads)
-    truth = part.targets[part.rows]
+    targets = part.targets[part.rows]
     losses = np.empty(len(logits), np.float32)
-    kernels.logistic(logits.reshape(-1, 1), truth, losses)
-    predicted, positive = logits > 0, truth[:, 0] > 0
-    confusion = np.zeros((2, 2), np.int64)
-    np.add.at(confusion, (positive.astype(int), predicted.astype(int)), 1)
+    kernels.loss_of(classifier.loss, logits, targets, losses)
+    predicted, truth = classifier.decide(logits), targets[:, 0].astype(np.int64)
+    confusion = np.zeros((len(classifier.labels),) * 2, np.int64)
+    if classifier.labels:
+        np.add.at(confusion, (truth, predicted), 1)
     return Evaluation(
         n=len(logits),
-        accuracy=float(np.mean(predicted == positive)),
+        accuracy=float(np.mean(predicted == truth)) if classifier.labels else None,
         loss=float(np.mean(losses, dtype=np.float64)),
         labels=classifier.labels,
         confusion=confusion,

@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from mlcore.errors import InputError
 
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
-LARGEST = {"dim": 10_000, "hidden": 10_000, "epochs": 1_000_000, "batch_size": 1_000_000, "min_count": 2**31}
+CHOICES = {
+    "optimizer": tuple(LEARNING_RATES),
+    "loss": ("logistic", "squared"),
+    "embedding": ("trainable", "fixed"),
+    "start": ("random", "naive-bayes"),
+    "schedule": ("constant", "linear"),
+    "class_weight": ("none", "balanced"),
+}
+WHOLE = {  # the range of each whole number
+    "dim": (1, 10_000), "hidden": (1, 10_000), "epochs": (1, 1_000_000), "patience": (1, 1_000_000),
+    "batch_size": (1, 1_000_000), "min_count": (1, 2**31), "max_features": (1, 2**31 - 1), "ngrams": (1, 3),
+    "seed": (0, 2**63 - 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -15,23 +27,42 @@ class Settings:
 
     dim: int = 50
     hidden: int = 32
-    epochs: int = 8
-    batch_size: int = 64
-    learning_rate: float | None = None  # None: the optimiser's default
-    optimizer: str = "adagrad"
-    seed: int = 1
+    ngrams: int = 1
     min_count: int = 1
+    max_features: int | None = None
+    binary: bool = False
+    loss: str = "logistic"
+    embedding: str = "trainable"
+    start: str = "random"
+    epochs: int = 8
+    patience: int | None = None
+    batch_size: int = 64
+    optimizer: str = "adagrad"
+    learning_rate: float | None = None  # None: the optimiser's default
+    schedule: str = "constant"
+    word_dropout: float = 0.0
+    weight_decay: float = 0.0
+    class_weight: str = "none"
+    seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.optimizer not in LEARNING_RATES:
-            raise InputError(f"optimizer is {self.optimizer!r}; expected one of {', '.join(LEARNING_RATES)}.")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])  # frozen
-        for name, largest in LARGEST.items():
+        for name, (least, most) in WHOLE.items():
             value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= largest:
-                raise InputError(f"{name} is {value}; expected a whole number from 1 to {largest:,}.")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise InputError(f"seed is {self.seed}; expected a whole number from 0 to 2^63 - 1.")
-        if not isinstance(self.learning_rate, int | float) or not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate is {self.learning_rate}; expected a number above 0.")
+            if value is None and name in ("patience", "max_features"):
+                continue
+            if type(value) is not int or not least <= value <= most:
+                raise InputError(f"{name} is {value}; expected a whole number from {least} to {most:,}.")
+        for name, most in (("learning_rate", math.inf), ("weight_decay", math.inf), ("word_dropout", 1.0)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < most:
+                limit = f"from 0 to less than {most:g}" if most < math.inf else "that is not negative"
+                raise InputError(f"{name} is {value}; expected a number {limit}.")
+        if self.learning_rate == 0:
+            raise InputError("learning_rate is 0; expected a number above 0.")
+        if not isinstance(self.binary, bool):
+            raise InputError(f"binary is {self.binary!r}; expected True or False.")

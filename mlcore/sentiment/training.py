@@ -1,36 +1,25 @@
-"""Training: from a corpus to arrays, and from arrays to a trained classifier, epoch by epoch."""
+"""Training: from arrays to a trained classifier, epoch by epoch."""
 
 import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from mlcore import kernels
-from mlcore.errors import DataError, DivergedError, InputError
+from mlcore.errors import DivergedError
 from mlcore.sentiment.classifier import MOST_THREADS, Classifier, Parameters, Part, aligned_zeros
-from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.evaluation import Evaluation, evaluate
+from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.corpus import Corpus
-from mlcore.text.vocabulary import WordTable, choose_words, count_words, renumber
 
 OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
+MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
 TOKENS_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
-
-
-@dataclass
-class TrainingData:
-    """All that a training needs, as arrays."""
-
-    vocabulary: WordTable
-    word_counts: np.ndarray  # (v,) occurrences in the texts that are trained on
-    labels: tuple[str, str]
-    train: Part
-    dev: Part | None
-    test: Part | None
 
 
 @dataclass
@@ -40,10 +29,41 @@ class EpochReport:
     epoch: int
     train_loss: float
     dev_loss: float | None
-    dev_accuracy: float | None
+    dev_accuracy: float | None  # for ratings None
+    learning_rate: float  # at the start of the training, or after the last restart
+    restarts: int  # how often the epoch diverged and was taken back
+    best: bool  # the lowest held-out loss so far (the last epoch, when nothing is held out)
     seconds: float
     tokens: int
-    best: bool  # the lowest held-out loss so far (the last epoch, when nothing is held out)
+
+
+@dataclass
+class State:
+    """A training between two epochs: with the best parameters so far, all that the next epoch depends on."""
+
+    parameters: Parameters
+    M: Parameters
+    S: Parameters
+    learning_rate: float
+    epoch: int = 0
+    step: int = 0
+    reports: list[EpochReport] = field(default_factory=list)
+
+    @classmethod
+    def initial(cls, classifier: Classifier) -> "State":
+        """Start of a training from the classifier's parameters."""
+        parameters, optimizer = classifier.parameters.copy(), classifier.settings.optimizer
+        M, S = (moments(parameters, needed) for needed in (optimizer == "adam", optimizer != "sgd"))
+        return cls(parameters, M, S, classifier.settings.learning_rate)
+
+    def take_back(self, classifier: Classifier, learning_rate: float) -> None:
+        """Go back to the best parameters so far, with fresh moments and another learning rate."""
+        for array, best in zip(self.parameters, classifier.parameters, strict=True):
+            array[:] = best
+        for array in (*self.M, *self.S):
+            array[:] = 0
+        self.step = 0  # Adam's bias correction counts from fresh moments
+        self.learning_rate = learning_rate
 
 
 class Progress(NamedTuple):
@@ -56,10 +76,31 @@ class Progress(NamedTuple):
     seconds: float
 
 
+class Words(NamedTuple):
+    """Entries of the texts of a batch that word dropout has left, for ``kernels.take_words``."""
+
+    ids: np.ndarray
+    counts: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+class Recipe(NamedTuple):
+    """What ``kernels.train_batches`` has to know of the settings."""
+
+    batch_size: int
+    optimizer: int
+    loss: int
+    word_dropout: float
+    weight_decay: float
+    trainable: bool
+
+
 class Workspace(NamedTuple):
     """Memory that the threads of ``kernels.train_batches`` share, and a slab of row gradients for each."""
 
     arrived: np.ndarray
+    words: Words
     E: np.ndarray
     Z: np.ndarray
     H: np.ndarray
@@ -90,8 +131,10 @@ class Workspace(NamedTuple):
 
         return cls(
             arrived=np.zeros(threads * kernels.CACHE_LINE, np.int64),
+            words=Words(*(np.zeros(size, np.int32) for size in (entries, entries)),
+                        *(np.zeros(batch, np.int64) for _ in range(2))),
             E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
-            Y=zeros(batch, outputs), losses=zeros(batch), dlogits=zeros(batch, outputs),
+            Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
             dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
             dW1=zeros(hidden, dim), db1=zeros(hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
             units=np.arange(max(hidden, outputs)),
@@ -106,168 +149,146 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose_labels(corpus: Corpus, rows: list[int]) -> tuple[str, str]:
-    """The two labels of these rows, the positive one last: ``pos``, or else the alphabetically last.
-
-    Raises: DataError unless there are exactly two.
-    """
-    labels = sorted({corpus.labels[i] for i in rows})
-    if len(labels) != 2:
-        shown = ", ".join(repr(label) for label in labels[:10])
-        raise DataError(
-            f"{corpus.source} has {len(labels)} label{'s' * (len(labels) != 1)} to train on ({shown}); expected two."
-        )
-    if labels[0] == "pos":
-        labels.reverse()
-    return labels[0], labels[1]
-
-
-def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Mask of a random part of the texts, of the given fraction of each label, at least one text each.
-
-    Shapes: labels (n,) -> (n,) bool.
-    """
-    random = np.random.default_rng([seed, 1])
-    held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        held_out[rows[: max(1, round(fraction * len(rows)))]] = True
-    return held_out
-
-
-def prepare(corpus: Corpus, dev: Corpus | float | None, settings: Settings) -> TrainingData:
-    """Split a corpus and turn it into arrays.
-
-    ``dev``: what is held out. None takes the corpus's own dev part, or 0.1 of its texts where it has none; a
-    corpus or a fraction of the texts is used instead of the corpus's own dev part, which is then trained on;
-    0 holds nothing out. Texts of the test part are never trained on.
-
-    Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
-    """
-    test_rows = corpus.part("test")
-    dev_rows = corpus.part("dev") if dev is None else []
-    train_rows = corpus.part("", "train") + (corpus.part("dev") if dev is not None else [])
-    if not train_rows:
-        raise DataError(f"{corpus.source} has no text in its train part; expected some.")
-    labels = choose_labels(corpus, train_rows)
-    targets = _targets(corpus, labels)
-    train = np.sort(np.array(train_rows, np.int64))
-    fraction = 0.1 if dev is None and not dev_rows else dev
-    if isinstance(fraction, int | float):
-        if not 0 <= fraction < 1:
-            raise InputError(f"dev is {fraction}; expected a fraction from 0 to less than 1, or a path.")
-        if fraction > 0:
-            held_out = hold_out(targets[train, 0], fraction, settings.seed)
-            train, dev_rows = train[~held_out], train[held_out]
-            if len(np.unique(targets[train])) < 2:
-                raise DataError(f"{corpus.source} has too few texts to hold some out; try --dev 0 to train on all.")
-
-    table = WordTable()
-    tokens = table.add(corpus.texts)
-    dev_tokens = table.add(dev.texts) if isinstance(dev, Corpus) else None
-    numbers, word_counts = choose_words(table, tokens, train, settings.min_count)
-    if not len(numbers):
-        often = f" that occurs {settings.min_count} times (see --min-count)" if settings.min_count > 1 else ""
-        raise DataError(f"{corpus.source} has no word{often} in the texts to train on; expected some.")
-    documents = count_words(renumber(tokens, numbers, len(table)), len(numbers))
-
-    def part(rows: list[int] | np.ndarray) -> Part | None:
-        return Part(documents, targets, np.asarray(rows, np.int64)) if len(rows) else None
-
-    if dev_tokens is not None:
-        dev_documents = count_words(renumber(dev_tokens, numbers, len(table)), len(numbers))
-        dev_part = Part(dev_documents, _targets(dev, labels), np.arange(dev_documents.n_texts))
-    else:
-        dev_part = part(dev_rows)
-    return TrainingData(table.select(numbers), word_counts, labels, part(train), dev_part, part(test_rows))
-
-
-def labelled_part(classifier: Classifier, corpus: Corpus) -> Part:
-    """All texts of a corpus as a trained classifier sees them."""
-    documents = classifier.documents(corpus.texts)
-    return Part(documents, _targets(corpus, classifier.labels), np.arange(documents.n_texts))
-
-
-def _targets(corpus: Corpus, labels: tuple[str, str]) -> np.ndarray:
-    for text, label in enumerate(corpus.labels):
-        if label not in labels:
-            place = corpus.places[text] if corpus.places else f"text {text + 1}"
-            raise DataError(
-                f"{corpus.source}, {place}: the label is {label!r}; "
-                f"expected {labels[0]!r} or {labels[1]!r}, as in the training data."
-            )
-    return np.array([[label == labels[1]] for label in corpus.labels], np.float32).reshape(-1, 1)
-
-
 def fit(
     classifier: Classifier,
     train: Part,
     dev: Part | None,
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
+    state: State | None = None,
 ) -> Iterator[EpochReport]:
-    """Train from the classifier's parameters, yielding a report after each epoch.
+    """Train from the classifier's parameters, or from a state between two epochs, yielding a report of each epoch.
 
     The work is done on a copy, and the classifier is given the parameters of each epoch that is the best so far:
     however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The result
-    has the same bits for any number of threads.
+    has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
-    Raises: DivergedError when the loss or a parameter is no longer finite.
+    An epoch that leaves the finite numbers is taken back: it starts again from the best parameters so far, with
+    fresh moments and half the learning rate.
+
+    Raises: DivergedError when this has been done MOST_RESTARTS times.
     """
-    settings, parameters = classifier.settings, classifier.parameters.copy()
-    current = replace(classifier, parameters=parameters)
-    lengths = train.documents.lengths()
-    distinct = np.sort(np.diff(train.documents.offsets)[train.rows])
+    settings = classifier.settings
+    state = state or State.initial(classifier)
     batch_size = min(settings.batch_size, len(train.rows))
     threads = min(threads, MOST_THREADS, batch_size)  # the bytes are the same for any number
-    work = Workspace.allocate(parameters, batch_size, int(distinct[-batch_size:].sum()), threads)
-    optimizer = OPTIMIZERS[settings.optimizer]
-    M, S = (moments(parameters, needed) for needed in (optimizer == kernels.ADAM, optimizer != kernels.SGD))
-    losses = np.zeros(len(train.targets), parameters.table.dtype)
-    random = np.random.default_rng([settings.seed, 2])
-    tokens = int(lengths[train.rows].sum())
-    batches_per_call = max(1, int(TOKENS_PER_CALL * len(train.rows) / max(tokens, 1)) // batch_size)
-    step, best_loss = 0, np.inf
-
+    work = Workspace.allocate(state.parameters, batch_size, _most_entries(train, batch_size), threads)
+    recipe = Recipe(
+        batch_size, OPTIMIZERS[settings.optimizer], classifier.loss, settings.word_dropout, settings.weight_decay,
+        settings.embedding == "trainable",
+    )  # fmt: skip
+    task = _Task(train, text_weights(train, settings, len(classifier.labels)), recipe, work, progress)
     with ThreadPoolExecutor(threads) as pool:
-        for epoch in range(1, settings.epochs + 1):
-            order = random.permutation(train.rows)
-            started = time.perf_counter()
-            for first in range(0, len(order), batches_per_call * batch_size):
-                last = min(first + batches_per_call * batch_size, len(order))
-                run_together(
-                    pool, work.arrived, kernels.train_batches, order[first:last], step, train.documents,
-                    train.targets, batch_size, optimizer, settings.learning_rate, parameters, M, S, work, losses,
-                )  # fmt: skip
-                step += -(-(last - first) // batch_size)
-                done = order[:last]
-                loss = float(np.mean(losses[done], dtype=np.float64))
-                if not np.isfinite(loss):
-                    raise _diverged(epoch, settings)
+        while state.epoch < settings.epochs and not _out_of_patience(state.reports, settings.patience):
+            started, rate, restarts = time.perf_counter(), state.learning_rate, 0
+            while True:
+                loss = _run_epoch(pool, task, settings, state)
                 seconds = time.perf_counter() - started
-                progress(Progress(epoch, last / len(order), loss, int(lengths[done].sum()), seconds))
-            if not all(np.isfinite(array).all() for array in parameters):
-                raise _diverged(epoch, settings)
-            seconds = time.perf_counter() - started
-            held_out = evaluate(current, dev, threads) if dev else None
-            if held_out and not np.isfinite(held_out.loss):
-                raise _diverged(epoch, settings)
-            improved = held_out is None or held_out.loss < best_loss
+                held_out = _held_out(replace(classifier, parameters=state.parameters), dev, threads, loss)
+                if loss is not None and (dev is None or held_out is not None):
+                    break
+                restarts += 1
+                if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
+                    raise _diverged(state.epoch + 1, settings)
+                state.take_back(classifier, rate / 2**restarts)
+            state.epoch += 1
+            best = min((report.dev_loss for report in state.reports), default=np.inf) if held_out else np.inf
+            improved = held_out is None or held_out.loss < best
             if improved:
-                best_loss = held_out.loss if held_out else best_loss
-                classifier.parameters = parameters.copy()
-            yield EpochReport(
-                epoch, loss, held_out and held_out.loss, held_out and held_out.accuracy, seconds, tokens, improved
-            )
+                classifier.parameters = state.parameters.copy()
+            report = EpochReport(
+                state.epoch, loss, held_out and held_out.loss, held_out and held_out.accuracy,
+                state.learning_rate, restarts, improved, seconds, int(train.documents.lengths()[train.rows].sum()),
+            )  # fmt: skip
+            state.reports.append(report)
+            yield report
+
+
+class _Task(NamedTuple):
+    """What stays the same from epoch to epoch."""
+
+    train: Part
+    weights: np.ndarray
+    recipe: Recipe
+    work: Workspace
+    progress: Callable[[Progress], None]
+
+
+def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> float | None:
+    """Train for an epoch and return its mean loss, or None as soon as a loss or a parameter is not finite."""
+    train, batch_size = task.train, task.recipe.batch_size
+    random = np.random.default_rng([settings.seed, 2, state.epoch])  # of the epoch alone, so that it can be resumed
+    order, key = random.permutation(train.rows), int(random.integers(2**32))
+    lengths = train.documents.lengths()
+    rates = _learning_rates(state, settings, -(-len(order) // batch_size))
+    per_call = max(1, int(TOKENS_PER_CALL * len(order) / max(lengths[order].sum(), 1)) // batch_size)
+    losses = np.zeros(len(train.targets), state.parameters.table.dtype)
+    started = time.perf_counter()
+    for batch in range(0, len(rates), per_call):
+        texts = order[batch * batch_size : (batch + per_call) * batch_size]
+        run_together(
+            pool, task.work.arrived, kernels.train_batches, texts, state.step, key, train.documents, train.targets,
+            task.weights, task.recipe, rates[batch : batch + per_call], state.parameters, state.M, state.S,
+            task.work, losses,
+        )  # fmt: skip
+        state.step += len(rates[batch : batch + per_call])
+        done = order[: (batch + per_call) * batch_size]
+        loss = float(np.mean(losses[done], dtype=np.float64))
+        if not np.isfinite(loss):
+            return None
+        seconds = time.perf_counter() - started
+        task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
+    return loss if all(np.isfinite(array).all() for array in state.parameters) else None
+
+
+def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:
+    """Learning rate of each batch of the next epoch: (batches,) float64."""
+    if settings.schedule == "constant":
+        return np.full(batches, state.learning_rate)
+    done = state.epoch * batches + np.arange(batches)
+    return state.learning_rate * (1 - done / (settings.epochs * batches))
+
+
+def _held_out(classifier: Classifier, dev: Part | None, threads: int, loss: float | None) -> Evaluation | None:
+    """Figures of the held-out part; None where there is none, or where they are not finite."""
+    if dev is None or loss is None:
+        return None
+    found = evaluate(classifier, dev, threads)
+    return found if np.isfinite(found.loss) else None
+
+
+def _out_of_patience(reports: list[EpochReport], patience: int | None) -> bool:
+    """Whether the last ``patience`` epochs were all not the best."""
+    return patience is not None and len(reports) > patience and not any(report.best for report in reports[-patience:])
+
+
+def text_weights(train: Part, settings: Settings, labels: int) -> np.ndarray:
+    """Weight of each text in the loss: 1, or for balanced classes (texts / labels) / (texts of its label).
+
+    Shapes: -> (n,) float32.
+    """
+    weights = np.ones(len(train.targets), np.float32)
+    if settings.class_weight == "balanced" and labels:
+        classes = train.targets[:, 0].astype(np.int64)
+        counts = np.bincount(classes[train.rows], minlength=labels)
+        weights[:] = (len(train.rows) / labels / np.maximum(counts, 1))[classes]
+    return weights
+
+
+def _most_entries(train: Part, batch_size: int) -> int:
+    """Number of entries that the largest possible batch has."""
+    return int(np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum())
 
 
 def warm_up() -> None:
     """Compile every kernel that training and scoring use, or load it from the cache, on a toy corpus."""
     corpus = Corpus("warm-up", ["good film", "bad film"], ["pos", "neg"], ["", ""], ["", ""])
     for optimizer in OPTIMIZERS:
-        settings = Settings(dim=1, hidden=1, epochs=1, min_count=1, optimizer=optimizer)
+        settings = Settings(dim=1, hidden=1, epochs=1, ngrams=2, optimizer=optimizer)
         data = prepare(corpus, 0, settings)
-        classifier = Classifier(settings, data.labels, data.vocabulary, Parameters.initial(3, settings))
+        classifier = Classifier(
+            settings, data.labels, data.features, Parameters.initial(len(data.features), 1, settings)
+        )
         for _ in fit(classifier, data.train, None, threads=1):
             evaluate(classifier, labelled_part(classifier, corpus))
 
@@ -306,6 +327,6 @@ def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callab
 def _diverged(epoch: int, settings: Settings) -> DivergedError:
     smaller = min(LEARNING_RATES[settings.optimizer], settings.learning_rate / 10)
     return DivergedError(
-        f"The training diverged in epoch {epoch}: with a learning rate of {settings.learning_rate:g} "
-        f"the loss or a parameter is not finite; try --learning-rate {smaller:g}."
+        f"The training diverged in epoch {epoch}, even after the learning rate of {settings.learning_rate:g} was "
+        f"halved {MOST_RESTARTS} times: the loss or a parameter is not finite; try --learning-rate {smaller:g}."
     )

@@ -154,25 +154,6 @@ def renumber(texts: TokenIds, numbers: np.ndarray, table_size: int) -> TokenIds:
     return TokenIds(translation[texts.ids], texts.offsets)
 
 
-def count_words(texts: TokenIds, vocabulary_size: int) -> Documents:
-    """Distinct known ids with their counts, per text."""
-    offsets = np.zeros(texts.n_texts + 1, np.int64)
-    firsts = np.zeros(vocabulary_size + 1, np.int64)
-    last_text = np.full(vocabulary_size, UNKNOWN, np.int64)
-    count_entries(texts.ids, texts.offsets, last_text, offsets, firsts)
-    np.cumsum(offsets, out=offsets)
-    np.cumsum(firsts, out=firsts)
-    entries = offsets[-1]
-    documents = Documents(np.empty(entries, np.int32), np.empty(entries, np.int32), offsets)
-    entry_texts, entry_counts = np.empty(entries, np.int32), np.empty(entries, np.int32)
-    last_text[:] = UNKNOWN
-    fill_documents(
-        texts.ids, texts.offsets, last_text, firsts, firsts[:-1].copy(), entry_texts, entry_counts,
-        offsets[:-1].copy(), documents.ids, documents.counts,
-    )  # fmt: skip
-    return documents
-
-
 def _tokenised(texts: Iterable[str]) -> Iterator[TokenSpans]:
     chunk, size = [], 0
     for text in texts:
@@ -282,50 +263,3 @@ def copy_words(word_bytes, bounds, numbers, new_bounds, new_bytes):
         first = bounds[numbers[w]]
         for i in range(new_bounds[w + 1] - new_bounds[w]):
             new_bytes[new_bounds[w] + i] = word_bytes[first + i]
-
-
-@kernel
-def count_entries(ids, token_offsets, last_text, texts, words):
-    """Count the distinct words of each text and the texts of each word: add to texts[1:] and words[1:].
-
-    Shapes: ids (t,), token_offsets (n + 1,), last_text (v,) holding UNKNOWN -> texts (n + 1,), words (v + 1,).
-    """
-    for text in range(token_offsets.shape[0] - 1):
-        for t in range(token_offsets[text], token_offsets[text + 1]):
-            word = ids[t]
-            if word != UNKNOWN and last_text[word] != text:
-                last_text[word] = text
-                texts[text + 1] += 1
-                words[word + 1] += 1
-
-
-@kernel
-def fill_documents(
-    ids, token_offsets, last_text, firsts, next_of_word, entry_texts, entry_counts, next_of_text, out_ids, out_counts
-):
-    """Sort the words of every text by number and count them, in linear time: overwrite out_ids and out_counts.
-
-    First the texts are listed for each word, in order; going through that list word by word and handing each
-    word back to its texts leaves every text with its words in order.
-
-    Shapes: ids (t,), token_offsets (n + 1,), last_text (v,) holding UNKNOWN, firsts (v + 1,) the places of each
-    word's entries, next_of_word (v,) a copy of firsts[:-1], next_of_text (n,) the first place of each text's
-    entries, entry_texts and entry_counts (m,) scratch -> out_ids and out_counts (m,).
-    """
-    for text in range(token_offsets.shape[0] - 1):
-        for t in range(token_offsets[text], token_offsets[text + 1]):
-            word = ids[t]
-            if word == UNKNOWN:
-                continue
-            if last_text[word] != text:
-                last_text[word] = text
-                entry_texts[next_of_word[word]] = text
-                entry_counts[next_of_word[word]] = 0
-                next_of_word[word] += 1
-            entry_counts[next_of_word[word] - 1] += 1
-    for word in range(next_of_word.shape[0]):
-        for entry in range(firsts[word], firsts[word + 1]):
-            text = entry_texts[entry]
-            out_ids[next_of_text[text]] = word
-            out_counts[next_of_text[text]] = entry_counts[entry]
-            next_of_text[text] += 1

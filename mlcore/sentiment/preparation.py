@@ -1,0 +1,169 @@
+"""From a corpus to arrays: which texts are trained on and held out, and what their labels and features are."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlcore.errors import DataError, InputError
+from mlcore.sentiment.classifier import Classifier, Part
+from mlcore.sentiment.settings import Settings
+from mlcore.text.corpus import Corpus
+from mlcore.text.features import Features, choose_features, count_features
+from mlcore.text.vocabulary import TokenIds, WordTable
+
+MOST_LABELS = 1_000
+
+
+@dataclass
+class TrainingData:
+    """All that a training needs, as arrays."""
+
+    features: Features
+    feature_counts: np.ndarray  # (v,) occurrences in the texts that are trained on
+    labels: tuple[str, ...]  # none for ratings
+    train: Part
+    dev: Part | None
+    test: Part | None
+
+
+def prepare(corpus: Corpus, dev: Corpus | float | None, settings: Settings) -> TrainingData:
+    """Split a corpus and turn it into arrays.
+
+    ``dev``: what is held out. None takes the corpus's own dev part, or 0.1 of its texts where it has none; a
+    corpus or a fraction of the texts is used instead of the corpus's own dev part, which is then trained on;
+    0 holds nothing out. Texts of the test part are never trained on.
+
+    Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
+    """
+    train, dev_rows, test_rows, labels, targets = _split(corpus, dev, settings)
+    table = WordTable()
+    tokens = table.add(corpus.texts)
+    dev_tokens = table.add(dev.texts) if isinstance(dev, Corpus) else None
+    features, counts, translation = choose_features(
+        table, tokens, train, settings.ngrams, settings.min_count, settings.max_features, settings.binary
+    )
+    if not len(features):
+        often = f" that occurs {settings.min_count} times (see --min-count)" if settings.min_count > 1 else ""
+        raise DataError(f"{corpus.source} has no word{often} in the texts to train on; expected some.")
+
+    def documents(tokens: TokenIds):  # noqa: ANN202
+        words = TokenIds(translation[tokens.ids], tokens.offsets)
+        return count_features(features.locate(words), words.offsets, len(features), settings.binary)
+
+    all_documents = documents(tokens)
+
+    def part(rows: np.ndarray) -> Part | None:
+        return Part(all_documents, targets, rows) if len(rows) else None
+
+    if dev_tokens is not None:
+        dev_part = Part(documents(dev_tokens), targets_of(dev, labels), np.arange(dev_tokens.n_texts))
+    else:
+        dev_part = part(dev_rows)
+    return TrainingData(features, counts, labels, part(train), dev_part, part(test_rows))
+
+
+def _split(
+    corpus: Corpus, dev: Corpus | float | None, settings: Settings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
+    """Rows that are trained on, held out and tested, the labels, and the targets of all texts."""
+    own_dev = corpus.part("dev")
+    train_rows = corpus.part("", "train") + (own_dev if dev is not None else [])
+    if not train_rows:
+        raise DataError(f"{corpus.source} has no text in its train part; expected some.")
+    labels = () if settings.loss == "squared" else choose_labels(corpus, train_rows)
+    targets = targets_of(corpus, labels)
+    train = np.sort(np.array(train_rows, np.int64))
+    dev_rows = np.array(own_dev if dev is None else [], np.int64)
+    fraction = 0.1 if dev is None and not own_dev else dev
+    if isinstance(fraction, int | float):
+        if not 0 <= fraction < 1:
+            raise InputError(f"dev is {fraction}; expected a fraction from 0 to less than 1, or a path.")
+        if fraction > 0:
+            strata = targets[train, 0] if labels else np.zeros(len(train))
+            held_out = hold_out(strata, fraction, settings.seed)
+            train, dev_rows = train[~held_out], train[held_out]
+            if not len(train) or len(np.unique(targets[train])) < len(labels):
+                raise DataError(f"{corpus.source} has too few texts to hold some out; try --dev 0 to train on all.")
+    return train, dev_rows, np.array(corpus.part("test"), np.int64), labels, targets
+
+
+def choose_labels(corpus: Corpus, rows: list[int]) -> tuple[str, ...]:
+    """The labels of these rows, in numerical order if all are whole numbers, else in alphabetical order.
+
+    Of two labels the positive one is last: ``pos``, or else the last in this order.
+
+    Raises: DataError unless there are at least two, and not absurdly many.
+    """
+    labels = sorted({corpus.labels[i] for i in rows})
+    if not 2 <= len(labels) <= MOST_LABELS:
+        shown = ", ".join(repr(label) for label in labels[:10])
+        raise DataError(
+            f"{corpus.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on "
+            f"({shown}{', ...' * (len(labels) > 10)}); expected from 2 to {MOST_LABELS:,}."
+        )
+    if all(label.isdecimal() for label in labels):
+        labels.sort(key=lambda label: (int(label), label))
+    if len(labels) == 2 and labels[0] == "pos":
+        labels.reverse()
+    return tuple(labels)
+
+
+def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Mask of a random part of the texts, of the given fraction of each label, at least one text each.
+
+    Shapes: labels (n,) -> (n,) bool.
+    """
+    random = np.random.default_rng([seed, 1])
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        held_out[rows[: max(1, round(fraction * len(rows)))]] = True
+    return held_out
+
+
+def labelled_part(classifier: Classifier, corpus: Corpus) -> Part:
+    """All texts of a corpus as a trained classifier sees them."""
+    documents = classifier.features.documents(corpus.texts)
+    return Part(documents, targets_of(corpus, classifier.labels), np.arange(documents.n_texts))
+
+
+def targets_of(corpus: Corpus, labels: tuple[str, ...]) -> np.ndarray:
+    """Number of each text's label among the labels, or without labels the number that the label is: (n, 1) float32.
+
+    Raises: DataError if a text has another label, or one that is no finite number.
+    """
+    numbers = {label: float(number) for number, label in enumerate(labels)}
+    targets = np.empty((len(corpus.labels), 1), np.float32)
+    for text, label in enumerate(corpus.labels):
+        target = numbers.get(label) if labels else _rating(label)
+        if target is None:
+            place = corpus.places[text] if corpus.places else f"text {text + 1}"
+            shown = [repr(label) for label in labels]
+            expected = " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) < 12 else [", ".join(shown[:12]), "..."])
+            raise DataError(
+                f"{corpus.source}, {place}: the label is {label!r}; expected "
+                + (f"{expected}, as in the training data." if labels else "a number, for the squared loss.")
+            )
+        targets[text] = target
+    return targets
+
+
+def _rating(label: str) -> float | None:
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and abs(value) < 1e30 else None
+
+
+def fingerprint(corpus: Corpus) -> str:
+    """SHA-256 of the texts with their labels and splits, in order, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for text, label, split in zip(corpus.texts, corpus.labels, corpus.splits, strict=True):
+        for value in (text, label, split):
+            data = value.encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8, "little"))
+            digest.update(data)
+    return digest.hexdigest()
