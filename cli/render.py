@@ -19,7 +19,8 @@ from mlcore.kernels import watch_compilation
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import Evaluation, WordLogit
     from mlcore.sentiment.settings import Settings
-    from mlcore.sentiment.training import EpochReport, TrainingData
+    from mlcore.sentiment.preparation import TrainingData
+    from mlcore.sentiment.training import EpochReport
     from mlcore.sentiment.training import Progress as Progressed
 
 HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
@@ -218,7 +219,7 @@ EPOCH_COLUMNS = ("epoch", "training loss", "held-out loss", "accuracy", "seconds
 def network(data: "TrainingData", settings: "Settings", parameters: int) -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     dim, hidden, min_count = settings.dim, settings.hidden, settings.min_count
-    show(f"E = 1/N Σ E_w       embedding {len(data.vocabulary):,} × {dim}, mean over the N words of a text")
+    show(f"E = 1/N Σ E_w       embedding {len(data.features):,} × {dim}, mean over the N words of a text")
     show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}")
     show(f"ŷ = W2 H + b2       W2 1 × {hidden}, b2 1")
     parts = {"training": data.train, "held out": data.dev, "test": data.test}

@@ -62,6 +62,19 @@ class Part(NamedTuple):
 
 
 @dataclass
+class Provenance:
+    """Where a model comes from, as far as equal trainings have it in common: no dates, timings or output paths."""
+
+    inputs: dict[str, str | list[str]] = field(default_factory=dict)  # options besides the settings, as given
+    fingerprint: str = ""  # SHA-256 of all that was read
+    texts: dict[str, int] = field(default_factory=dict)  # number of texts in train, dev and test
+    history: list[dict] = field(default_factory=list)  # of each epoch the figures of HISTORY
+
+
+HISTORY = ("epoch", "train_loss", "dev_loss", "dev_accuracy", "learning_rate", "restarts", "best")
+
+
+@dataclass
 class Classifier:
     """A network with the features it knows and the labels it tells apart; of two, the positive one is last.
 
@@ -72,7 +85,7 @@ class Classifier:
     labels: tuple[str, ...]
     features: Features
     parameters: Parameters
-    provenance: dict = field(default_factory=dict)  # where it comes from: what JSON can hold, nothing that varies
+    provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def loss(self) -> int:

@@ -48,16 +48,16 @@ def evaluate(classifier: Classifier, part: Part, threads: int = 1) -> Evaluation
 
 
 def strongest_words(
-    classifier: Classifier, word_counts: np.ndarray, number: int, min_count: int
+    classifier: Classifier, feature_counts: np.ndarray, number: int, min_count: int
 ) -> tuple[list[WordLogit], list[WordLogit]]:
     """The most positive and the most negative words among those that occur ``min_count`` times, strongest first."""
-    words = np.flatnonzero(word_counts >= min_count).astype(np.int32)
-    one_word_texts = Documents(words, np.ones_like(words), np.arange(len(words) + 1))
-    logits = classifier.logits(one_word_texts)
-    names = classifier.vocabulary.words
+    chosen = np.flatnonzero(feature_counts >= min_count).astype(np.int32)
+    one_word_texts = Documents(chosen, np.ones_like(chosen), np.arange(len(chosen) + 1))
+    logits = classifier.logits(one_word_texts)[:, 0]
+    names = classifier.features.names
     ranked = np.argsort(-logits, kind="stable")
 
     def entries(order: np.ndarray) -> list[WordLogit]:
-        return [WordLogit(names[words[i]], float(logits[i])) for i in order[:number]]
+        return [WordLogit(names[chosen[i]], float(logits[i])) for i in order[:number]]
 
     return entries(ranked[logits[ranked] > 0]), entries(ranked[::-1][logits[ranked[::-1]] < 0])

@@ -1,33 +1,41 @@
 """The file of a classifier: one uncompressed ``.npz`` of plain arrays, without pickle, read with suspicion."""
 
 import errno
+import hashlib
 import io
 import json
+import math
 import os
 import re
 import stat
 import struct
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from mlcore.errors import ModelFileError
-from mlcore.sentiment.classifier import Classifier, Parameters
+from mlcore.errors import InputError, ModelFileError
+from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Provenance
+from mlcore.sentiment.preparation import MOST_LABELS
 from mlcore.sentiment.settings import Settings
+from mlcore.text.features import Features, PairTable
 from mlcore.text.vocabulary import WordTable
 
-FORMAT, VERSION = "mlcore-sentiment", 1
+FORMAT, VERSION = "mlcore-sentiment", 2
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 # An array in version 1.0 of the npy format, as NumPy writes it: stricter than NumPy reads it
 NPY = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<type>[<|][uf][14])', 'fortran_order': False, "
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<type>[<|][uif][124])', 'fortran_order': False, "
     rb"'shape': \((?P<shape>\d{1,12}(?:, \d{1,12})?,?)\), \} *\n(?P<values>.*)",
     re.DOTALL,
 )
-MEMBERS = {"header": np.uint8, "vocabulary": np.uint8} | dict.fromkeys(Parameters._fields, np.float32)
+MEMBERS = {"header": ("|u1",), "vocabulary": ("|u1",), "ngrams": ("<i4",), "table": ("<f4", "<f2")}
+MEMBERS |= dict.fromkeys(Parameters._fields[1:], ("<f4",))
+END_OF_ZIP = b"PK\x05\x06"  # begins the last 22 bytes of a zip file without a comment
 
 
 def check_writable(path: Path) -> None:
@@ -50,30 +58,25 @@ def check_writable(path: Path) -> None:
         raise OSError(error.errno, f"the folder {path.parent} cannot be written to", str(path)) from error
 
 
-def save(classifier: Classifier, path: Path) -> None:
+def save(classifier: Classifier, path: Path, half: bool = False) -> None:
     """Write the model beside ``path`` and rename it, so that a model already there is replaced by a complete one.
 
-    Equal classifiers give equal bytes.
+    ``half`` stores the table in float16. Equal classifiers give equal bytes.
+
+    Raises: InputError if a number of the table is too large for float16; OSError if the file cannot be written.
     """
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "labels": list(classifier.labels),
-        "settings": asdict(classifier.settings),
-    }
-    dim = classifier.settings.dim
-    parameters = classifier.parameters
-    arrays = parameters._replace(table=parameters.table[:, :dim], W1=parameters.W1[:, :dim])._asdict()
+    arrays = _arrays(classifier, half)
+    digest = _digest({name: _npy(array) for name, array in arrays.items()})
+    write_beside(path, lambda file: np.savez(file, **arrays, sha256=np.frombuffer(digest, np.uint8)))
+
+
+def write_beside(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file completely before it takes the place of one that may be there."""
     path = _final(path)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".mlcore-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-                vocabulary=classifier.vocabulary.to_lines(),
-                **{name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            )
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(beside, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
@@ -81,6 +84,46 @@ def save(classifier: Classifier, path: Path) -> None:
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def _arrays(classifier: Classifier, half: bool) -> dict[str, np.ndarray]:
+    """Members of the file, without padding."""
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "labels": list(classifier.labels),
+        "settings": asdict(classifier.settings),
+        "provenance": asdict(classifier.provenance),
+    }
+    keys, dim = classifier.features.ngrams.keys, classifier.settings.dim
+    table, W1, b1, W2, b2 = classifier.parameters
+    if half and np.abs(table).max(initial=0) > np.finfo(np.float16).max:
+        raise InputError("The table has numbers that are too large for float16; save it without --half.")
+    return {
+        "header": np.frombuffer(json.dumps(header, allow_nan=False).encode(), np.uint8),
+        "vocabulary": classifier.features.words.to_lines(),
+        "ngrams": np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype("<i4"),
+        "table": np.ascontiguousarray(table[:, :dim], "<f2" if half else "<f4"),
+        "W1": np.ascontiguousarray(W1[:, :dim], "<f4"),
+        "b1": b1.astype("<f4"),
+        "W2": W2.astype("<f4"),
+        "b2": b2.astype("<f4"),
+    }
+
+
+def _npy(array: np.ndarray) -> bytes:
+    memory = io.BytesIO()
+    np.lib.format.write_array(memory, array, version=(1, 0), allow_pickle=False)
+    return memory.getvalue()
+
+
+def _digest(members: dict[str, bytes]) -> bytes:
+    """SHA-256 over the members with their names and lengths, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in MEMBERS:
+        digest.update(f"{name} {len(members[name])}\n".encode())
+        digest.update(members[name])
+    return digest.hexdigest().encode()
 
 
 def _final(path: Path) -> Path:
@@ -91,68 +134,144 @@ def _final(path: Path) -> Path:
 def load(path: Path) -> Classifier:
     """Read a model file.
 
-    Raises: ModelFileError if it is not one, or not a whole one; OSError if it cannot be read.
+    Raises: ModelFileError if it is not one, not a whole one, damaged, or of a newer format; OSError if it cannot be
+    read.
     """
     with open(path, "rb") as file:
         content = file.read(4)
         if content != b"PK\x03\x04":
-            raise ModelFileError(f"{path} is not a model file of mlcore; expected one that train-sentiment wrote.")
+            raise _foreign(path)
         content += file.read()
+    if content[-22:-18] != END_OF_ZIP:
+        raise ModelFileError(f"{path} is truncated: its end is missing; copy it again, or train it again.")
     try:
-        return _parse(content)
+        return _parse(path, content)
+    except _Verdict as verdict:
+        raise verdict.error from None
     except _DAMAGE as error:
-        raise ModelFileError(f"{path} is damaged, or no model file of mlcore ({error}); train it again.") from error
+        raise ModelFileError(f"{path} is damaged ({error}); copy it again, or train it again.") from error
 
 
-# What the readers of zip, npy and JSON raise for bytes that somebody changed. (ModelFileError is ours, below.)
+# What the readers of zip, npy and JSON raise for bytes that somebody changed.
 _DAMAGE = (
-    ModelFileError, zipfile.BadZipFile, ValueError, KeyError, TypeError, IndexError, EOFError, OverflowError,
-    RuntimeError, struct.error,
+    ModelFileError, InputError, zipfile.BadZipFile, ValueError, KeyError, TypeError, IndexError, AttributeError,
+    EOFError, OverflowError, RuntimeError, NotImplementedError, RecursionError, struct.error,
 )  # fmt: skip
 
 
-def _parse(content: bytes) -> Classifier:
+class _Verdict(Exception):
+    """An error whose message is complete: the file is not damaged, but of another kind."""
+
+    def __init__(self, error: ModelFileError) -> None:
+        self.error = error
+
+
+def _foreign(path: Path) -> ModelFileError:
+    return ModelFileError(f"{path} is not a model file of mlcore; expected one that train-sentiment wrote.")
+
+
+def _parse(path: Path, content: bytes) -> Classifier:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in MEMBERS):
+        names = archive.namelist()
+        if "header.npy" not in names:
+            raise _Verdict(_foreign(path))
+        header = json.loads(_array(_member(archive, "header", len(content)), "header").tobytes())
+        if header["format"] != FORMAT:
+            raise _Verdict(_foreign(path))
+        if type(header["version"]) is int and header["version"] != VERSION:
+            age, advice = ("a newer", "update mlcore") if header["version"] > VERSION else ("an older", "train it again")
+            raise _Verdict(
+                ModelFileError(
+                    f"{path} was written by {age} mlcore (format {header['version']}; this one reads {VERSION}); {advice}."
+                )
+            )
+        if sorted(names) != sorted(f"{name}.npy" for name in (*MEMBERS, "sha256")):
             raise ModelFileError("its parts have other names")
-        arrays = {name: _array(archive, name, dtype, len(content)) for name, dtype in MEMBERS.items()}
-    header = json.loads(arrays["header"].tobytes())
-    if header["format"] != FORMAT or header["version"] != VERSION:
-        raise ModelFileError(f"its format is {header['format']!r} {header['version']!r}, expected {FORMAT!r} {VERSION}")
+        members = {name: _member(archive, name, len(content)) for name in (*MEMBERS, "sha256")}
+    if _digest(members) != NPY.match(members["sha256"])["values"]:
+        raise ModelFileError("its checksum is not that of its content")
+    return _build(header, {name: _array(members[name], name) for name in MEMBERS})
+
+
+def _build(header: dict, arrays: dict[str, np.ndarray]) -> Classifier:
+    """Classifier from the parts of a file, each checked: whoever can write a file can write a checksum."""
     settings = Settings(**header["settings"])
     labels = header["labels"]
-    if not (isinstance(labels, list) and len(set(labels)) == 2 and all(map(_is_label, labels))):
-        raise ModelFileError("its labels are not two printable strings")
-    lines = arrays["vocabulary"]
-    if CONTROL.search(lines.tobytes().decode()):
-        raise ModelFileError("its vocabulary has control characters")
-    vocabulary = WordTable.from_lines(lines)
-    if len(vocabulary) != np.count_nonzero(lines == ord("\n")):
-        raise ModelFileError("its vocabulary has a word twice")
-    dim, hidden = settings.dim, settings.hidden
-    shapes = ((len(vocabulary), dim), (hidden, dim), (hidden,), (1, hidden), (1,))
+    enough = (0,) if settings.loss == "squared" else range(2, MOST_LABELS + 1)
+    if not (isinstance(labels, list) and len(labels) in enough and all(map(_is_label, labels))):
+        raise ModelFileError("its labels are not printable strings, as many as its loss has")
+    if len(set(labels)) != len(labels):
+        raise ModelFileError("it has a label twice")
+    features = _features(arrays["vocabulary"], arrays["ngrams"], settings)
+    dim, hidden, outputs = settings.dim, settings.hidden, len(labels) if len(labels) > 2 else 1
+    shapes = ((len(features), dim), (hidden, dim), (hidden,), (outputs, hidden), (outputs,))
     for name, shape in zip(Parameters._fields, shapes, strict=True):
         if arrays[name].shape != shape:
             raise ModelFileError(f"{name} has shape {arrays[name].shape}; expected {shape}")
         if not np.isfinite(arrays[name]).all():
             raise ModelFileError(f"{name} holds NaN or infinity")
-    parameters = Parameters.zeros(len(vocabulary), dim, hidden)
+    parameters = Parameters.zeros(len(features), dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : arrays[name].shape[-1]] = arrays[name]
-    return Classifier(settings, (labels[0], labels[1]), vocabulary, parameters)
+    return Classifier(settings, tuple(labels), features, parameters, _provenance(header["provenance"]))
 
 
-def _array(archive: zipfile.ZipFile, name: str, dtype: type, size: int) -> np.ndarray:
-    """One member, without trusting the sizes that its headers claim."""
+def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Features:
+    if CONTROL.search(lines.tobytes().decode()):
+        raise ModelFileError("its vocabulary has control characters")
+    words = WordTable.from_lines(lines)
+    if len(words) != np.count_nonzero(lines == ord("\n")):
+        raise ModelFileError("its vocabulary has a word twice")
+    if ngrams.ndim != 2 or ngrams.shape[1] != 2:
+        raise ModelFileError(f"ngrams has shape {ngrams.shape}; expected two columns")
+    before, last = ngrams.astype(np.int64).T
+    numbers = len(words) + np.arange(len(ngrams))
+    if (before < 0).any() or (before >= numbers).any() or (last < 0).any() or (last >= len(words)).any():
+        raise ModelFileError("its n-grams are not made of its words")
+    keys = before << 32 | last
+    if len(np.unique(keys)) != len(keys):
+        raise ModelFileError("it has an n-gram twice")
+    sizes = np.ones(len(words) + len(keys), np.int8)
+    for _ in range(settings.ngrams):  # once more than can be, so that what is too long is found
+        sizes[len(words) :] = sizes[before] + 1
+    if sizes.max(initial=1) > settings.ngrams:
+        raise ModelFileError(f"it has an n-gram of more than {settings.ngrams} words")
+    return Features(words, PairTable.from_keys(len(words), keys), settings.ngrams, settings.binary)
+
+
+def _provenance(found: dict) -> Provenance:
+    provenance = Provenance(**found)
+    strings = [provenance.fingerprint, *provenance.inputs]
+    for value in provenance.inputs.values():
+        strings += value if isinstance(value, list) else [value]
+    numbers = list(provenance.texts.values())
+    for epoch in provenance.history:
+        if tuple(epoch) != HISTORY:
+            raise ModelFileError("its history has other figures")
+        numbers += [value for value in epoch.values() if value is not None]
+    if not all(isinstance(value, str) for value in (*strings, *provenance.texts)):
+        raise ModelFileError("its provenance has something else where there should be strings")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
+        raise ModelFileError("its provenance has something else where there should be numbers")
+    return provenance
+
+
+def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """Bytes of one member, without trusting the sizes that the directory claims."""
     info = archive.getinfo(f"{name}.npy")
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
         raise ModelFileError(f"{name} claims an impossible size")
-    found = NPY.match(archive.read(info))
+    return archive.read(info)
+
+
+def _array(member: bytes, name: str) -> np.ndarray:
+    found = NPY.match(member)
     if found is None:
         raise ModelFileError(f"{name} is no array as mlcore writes them")
-    if found["type"].decode() != np.dtype(dtype).str:
-        raise ModelFileError(f"{name} has values of type {found['type'].decode()}, expected {np.dtype(dtype).str}")
-    return np.frombuffer(found["values"], dtype).reshape(
+    kind = found["type"].decode()
+    if kind not in MEMBERS[name]:
+        raise ModelFileError(f"{name} has values of type {kind}, expected {' or '.join(MEMBERS[name])}")
+    return np.frombuffer(found["values"], kind).reshape(
         [int(size) for size in found["shape"].split(b",") if size.strip()]
     )
 

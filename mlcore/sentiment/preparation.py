@@ -140,14 +140,15 @@ def targets_of(corpus: Corpus, labels: tuple[str, ...]) -> np.ndarray:
         target = numbers.get(label) if labels else _rating(label)
         if target is None:
             place = corpus.places[text] if corpus.places else f"text {text + 1}"
-            shown = [repr(label) for label in labels]
-            expected = " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) < 12 else [", ".join(shown[:12]), "..."])
-            raise DataError(
-                f"{corpus.source}, {place}: the label is {label!r}; expected "
-                + (f"{expected}, as in the training data." if labels else "a number, for the squared loss.")
-            )
+            expected = f"{_alternatives(labels)}, as in the training data" if labels else "a number"
+            raise DataError(f"{corpus.source}, {place}: the label is {label!r}; expected {expected}.")
         targets[text] = target
     return targets
+
+
+def _alternatives(labels: tuple[str, ...]) -> str:
+    shown = [repr(label) for label in labels[:12]] + ["..."] * (len(labels) > 12)
+    return " or ".join([", ".join(shown[:-1]), shown[-1]])
 
 
 def _rating(label: str) -> float | None:

@@ -28,14 +28,14 @@ class Settings:
     dim: int = 50
     hidden: int = 32
     ngrams: int = 1
-    min_count: int = 1
+    min_count: int | None = None  # None: 1 for words alone, 2 with n-grams
     max_features: int | None = None
-    binary: bool = False
+    binary: bool = True
     loss: str = "logistic"
     embedding: str = "trainable"
-    start: str = "random"
-    epochs: int = 8
-    patience: int | None = None
+    start: str = "naive-bayes"
+    epochs: int = 30
+    patience: int = 3
     batch_size: int = 64
     optimizer: str = "adagrad"
     learning_rate: float | None = None  # None: the optimiser's default
@@ -51,9 +51,11 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])  # frozen
+        if self.min_count is None:
+            object.__setattr__(self, "min_count", 1 if self.ngrams == 1 else 2)
         for name, (least, most) in WHOLE.items():
             value = getattr(self, name)
-            if value is None and name in ("patience", "max_features"):
+            if value is None and name == "max_features":
                 continue
             if type(value) is not int or not least <= value <= most:
                 raise InputError(f"{name} is {value}; expected a whole number from {least} to {most:,}.")

@@ -15,6 +15,7 @@ from mlcore.sentiment.classifier import MOST_THREADS, Classifier, Parameters, Pa
 from mlcore.sentiment.evaluation import Evaluation, evaluate
 from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
 
 OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
@@ -131,8 +132,10 @@ class Workspace(NamedTuple):
 
         return cls(
             arrived=np.zeros(threads * kernels.CACHE_LINE, np.int64),
-            words=Words(*(np.zeros(size, np.int32) for size in (entries, entries)),
-                        *(np.zeros(batch, np.int64) for _ in range(2))),
+            words=Words(
+                np.zeros(entries, np.int32), np.zeros(entries, np.int32),
+                np.zeros(batch, np.int64), np.zeros(batch, np.int64),
+            ),
             E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
             Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
             dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
@@ -257,9 +260,9 @@ def _held_out(classifier: Classifier, dev: Part | None, threads: int, loss: floa
     return found if np.isfinite(found.loss) else None
 
 
-def _out_of_patience(reports: list[EpochReport], patience: int | None) -> bool:
+def _out_of_patience(reports: list[EpochReport], patience: int) -> bool:
     """Whether the last ``patience`` epochs were all not the best."""
-    return patience is not None and len(reports) > patience and not any(report.best for report in reports[-patience:])
+    return len(reports) > patience and not any(report.best for report in reports[-patience:])
 
 
 def text_weights(train: Part, settings: Settings, labels: int) -> np.ndarray:
@@ -286,9 +289,7 @@ def warm_up() -> None:
     for optimizer in OPTIMIZERS:
         settings = Settings(dim=1, hidden=1, epochs=1, ngrams=2, optimizer=optimizer)
         data = prepare(corpus, 0, settings)
-        classifier = Classifier(
-            settings, data.labels, data.features, Parameters.initial(len(data.features), 1, settings)
-        )
+        classifier = new_classifier(data, settings)
         for _ in fit(classifier, data.train, None, threads=1):
             evaluate(classifier, labelled_part(classifier, corpus))
 

@@ -1,4 +1,4 @@
-"""``mlcore train-sentiment``, ``evaluate`` and ``predict``: exercise 5 at scale."""
+"""``mlcore train-sentiment``: exercise 5 at scale."""
 
 import json
 import signal
@@ -8,22 +8,20 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcore.errors import DataError, InputError
+from mlcore.errors import InputError
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
+
+from .prediction import Json, evaluation_document, held_out_rows, read
 
 if TYPE_CHECKING:
     from mlcore.sentiment.classifier import Classifier
     from mlcore.sentiment.evaluation import Evaluation
-    from mlcore.sentiment.training import EpochReport, Progress, TrainingData
-    from mlcore.text.corpus import Corpus
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A file that train-sentiment wrote.", show_default=False)]
+    from mlcore.sentiment.preparation import TrainingData
+    from mlcore.sentiment.training import EpochReport, Progress
 
 
 def train_sentiment(
@@ -46,7 +44,7 @@ def train_sentiment(
     threads: Annotated[
         int | None, typer.Option(help="Any number gives the same model.", show_default="the cores")
     ] = None,
-    min_count: Annotated[int, typer.Option(help="Words that occur less often are not learned.")] = Settings.min_count,
+    min_count: Annotated[int | None, typer.Option(help="Words that occur less often are not learned.")] = Settings.min_count,
     dev: Annotated[
         str | None,
         typer.Option(
@@ -66,13 +64,16 @@ def train_sentiment(
     label; split (train, dev, test) is used where there is one. Ctrl-C keeps
     the best epoch so far.
     """
-    from mlcore.sentiment.classifier import Classifier, Parameters
     from mlcore.sentiment.modelfile import check_writable, save
+    from mlcore.sentiment.start import new_classifier
     from mlcore.sentiment.training import available_cores, fit
 
     from . import render
 
-    settings = Settings(dim, hidden, epochs, batch_size, learning_rate, optimizer, seed, min_count)
+    settings = Settings(
+        dim=dim, hidden=hidden, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        optimizer=optimizer, seed=seed, min_count=min_count,
+    )
     threads = available_cores() if threads is None else threads
     if threads < 1:
         raise InputError(f"threads is {threads}; expected a whole number from 1 up.")
@@ -88,9 +89,7 @@ def train_sentiment(
     remembered = _RememberedInterrupt()
     try:
         arrays = _training_data(data, dev, settings, quiet)
-        classifier = Classifier(
-            settings, arrays.labels, arrays.vocabulary, Parameters.initial(len(arrays.vocabulary), settings)
-        )
+        classifier = new_classifier(arrays, settings)
         shown(render.network, arrays, settings, classifier.n_parameters)
         bar = render.TrainingBar(epochs, quiet)
 
@@ -163,111 +162,20 @@ def _uninterrupted() -> Iterator[None]:
 
 def _training_data(data: Path | None, dev: str | None, settings: Settings, quiet: bool) -> "TrainingData":
     """Read what is to be read, compile what is to be compiled, and count the words."""
-    from mlcore.sentiment.training import prepare, warm_up
+    from mlcore.sentiment.preparation import prepare
+    from mlcore.sentiment.training import warm_up
     from mlcore.text.corpus import built_in_corpus
 
     from . import render
 
     held_out = _fraction(dev)
-    corpus = _read(data or built_in_corpus(), quiet)
+    corpus = read(data or built_in_corpus(), quiet)
     if dev is not None and held_out is None:
-        held_out = _held_out_rows(_read(Path(dev), quiet))
+        held_out = held_out_rows(read(Path(dev), quiet))
     with render.compilation(quiet):
         warm_up()
     with render.Activity("Counting words", quiet):
         return prepare(corpus, held_out, settings)
-
-
-def evaluate(
-    model: Model,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled texts, as for train-sentiment.")],
-    as_json: Json = False,
-) -> None:
-    """Example: mlcore evaluate sentiment.npz reviews.csv
-
-    Accuracy, loss and confusion matrix of a model on labelled texts: on the
-    test part where the data has one, else on the dev part, else on all.
-    """
-    from mlcore.sentiment import evaluation
-    from mlcore.sentiment.modelfile import load
-    from mlcore.sentiment.training import available_cores, labelled_part
-
-    from . import render
-
-    with render.compilation():
-        classifier = load(model)
-        corpus = _held_out_rows(_read(data, quiet=as_json))
-        result = evaluation.evaluate(classifier, labelled_part(classifier, corpus), available_cores())
-    if as_json:
-        print(json.dumps({"schema": "mlcore.evaluate/1"} | _evaluation_document(result), allow_nan=False))
-    else:
-        render.evaluation(corpus.source, result)
-
-
-def predict(
-    model: Model,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="lines of standard input")
-    ] = None,
-    as_json: JsonLines = False,
-) -> None:
-    """Example: mlcore predict sentiment.npz "A wonderful film." "What a waste of time."
-
-    Label, its probability and the number of known words of each text,
-    tab-separated, or as JSON objects. Without texts, each line of standard
-    input is one, and is answered as it comes.
-    """
-    from mlcore.sentiment.modelfile import load
-
-    from . import render
-
-    with render.compilation():
-        classifier = load(model)
-        for batch in [texts] if texts else _batches_of_lines():
-            for label, probability, known_words in _predictions(classifier, batch):
-                if as_json:
-                    print(json.dumps({"label": label, "probability": probability, "known_words": known_words}))
-                else:
-                    print(render.prediction(label, probability, known_words))
-            sys.stdout.flush()
-
-
-def _predictions(classifier: "Classifier", texts: list[str]) -> Iterator[tuple[str, float, int]]:
-    from mlcore.sentiment.classifier import sigmoid
-
-    documents = classifier.documents(texts)
-    logits = classifier.logits(documents)
-    positive = sigmoid(logits)
-    for logit, probability, known in zip(logits > 0, positive.tolist(), documents.lengths().tolist(), strict=True):
-        yield classifier.labels[int(logit)], max(probability, 1 - probability), known
-
-
-def _batches_of_lines() -> Iterator[list[str]]:
-    """Lines of standard input as they come, decoded, without their ends; at least one per batch."""
-    from . import render
-
-    if sys.stdin is None:
-        raise OSError("standard input is closed; give texts as arguments, or lines on standard input")
-    if sys.stdin.isatty():
-        render.say("Type one text per line; Ctrl-D ends.")
-    stream: BinaryIO = sys.stdin.buffer
-    rest, number = b"", 0
-    while block := stream.read1(1 << 20):
-        *lines, rest = (rest + block).split(b"\n")
-        if lines:
-            yield [_decode(line, number + i) for i, line in enumerate(lines, start=1)]
-            number += len(lines)
-    if rest:
-        yield [_decode(rest, number + 1)]
-
-
-def _decode(line: bytes, number: int) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8."
-        ) from error
 
 
 def _fraction(dev: str | None) -> float | None:
@@ -279,20 +187,6 @@ def _fraction(dev: str | None) -> float | None:
     if fraction is not None and not 0 <= fraction < 1:
         raise InputError(f"dev is {dev}; expected a fraction from 0 to less than 1, or a path.")
     return fraction
-
-
-def _read(path: Path, quiet: bool) -> "Corpus":
-    from mlcore.text.corpus import read_corpus
-
-    from . import render
-
-    with render.Activity(f"Reading {path}", quiet) as activity:
-        return read_corpus(path, lambda texts: activity.update(f"Reading {path}: {texts:,} texts"))
-
-
-def _held_out_rows(corpus: "Corpus") -> "Corpus":
-    """The test part of a corpus, or its dev part, or all of it where it has no such part."""
-    return corpus.select(corpus.part("test") or corpus.part("dev") or range(len(corpus.texts)))
 
 
 def _results(classifier: "Classifier", arrays: "TrainingData", threads: int) -> dict[str, "Evaluation | None"]:
@@ -313,7 +207,7 @@ def _show_results(
         if result:
             title = f"Held-out texts, best epoch {best.epoch}" if name == "dev" else "Test texts"
             render.evaluation(f"\n{title}", result)
-    render.strongest_words(*strongest_words(classifier, arrays.word_counts, 10, 10), classifier.labels)
+    render.strongest_words(*strongest_words(classifier, arrays.feature_counts, 10, 10), classifier.labels)
 
 
 def _training_document(
@@ -329,11 +223,7 @@ def _training_document(
         "settings": settings,
         "epochs": [asdict(report) for report in reports],
         "best_epoch": best.epoch,
-        **{name: _evaluation_document(result) if result else None for name, result in results.items()},
+        **{name: evaluation_document(result) if result else None for name, result in results.items()},
         "interrupted": interrupted,
         "model": str(model),
     }
-
-
-def _evaluation_document(result: "Evaluation") -> dict:
-    return asdict(result) | {"labels": list(result.labels), "confusion": result.confusion.tolist()}
