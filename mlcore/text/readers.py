@@ -171,8 +171,8 @@ def _raise(error: OSError) -> None:
 
 def _is_text(path: PurePosixPath) -> bool:
     """Whether this is a text that may have a label: neither a hidden file, nor one of aclImdb's without a label."""
-    hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() == ".txt" and not hidden and path.parent.name != UNLABELLED
+    name = f"/{path}"
+    return name.lower().endswith(".txt") and "/." not in name and f"/{UNLABELLED}/" not in name
 
 
 def _arranged(paths: Iterable[PurePosixPath], name: str) -> list[_File]:
