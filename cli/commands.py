@@ -7,7 +7,7 @@ import typer
 
 from mlcore import __version__
 
-from . import classroom, exercise, prediction, training
+from . import classroom, dataset, exercise, prediction, training
 
 app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -48,6 +48,7 @@ app.command(short_help="Mark your own answers, and name the mistakes.")(classroo
 app.command("exercise", short_help="Make a new exercise sheet, with or without its solution.")(classroom.exercise)
 app.command(short_help="Check every compiled kernel on this machine.")(classroom.verify)
 app.add_typer(exercise.net, name="net")
+app.command(short_help="Look at labelled texts before training on them.")(dataset.data)
 app.command(short_help="Train a sentiment classifier with a trainable embedding.")(training.train_sentiment)
 app.command(short_help="Accuracy, loss and confusion matrix of a model on labelled texts.")(prediction.evaluate)
 app.command(short_help="Label and probability of texts.")(prediction.predict)

@@ -11,10 +11,11 @@ import typer
 
 from mlcore.errors import DataError
 
+from .dataset import read
+
 if TYPE_CHECKING:
     from mlcore.sentiment.classifier import Classifier
     from mlcore.sentiment.evaluation import Evaluation
-    from mlcore.text.corpus import Corpus
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -40,7 +41,8 @@ def evaluate(
 
     with render.compilation():
         classifier = load(model)
-        corpus = held_out_rows(read(data, quiet=as_json))
+        corpus = read(data, quiet=as_json)
+        corpus = corpus.select(corpus.held_out())
         result = evaluation.evaluate(classifier, labelled_part(classifier, corpus), available_cores())
     if as_json:
         print(json.dumps({"schema": "mlcore.evaluate/1"} | evaluation_document(result), allow_nan=False))
@@ -110,20 +112,6 @@ def _decode(line: bytes, number: int) -> str:
         raise DataError(
             f"standard input, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; convert the text to UTF-8."
         ) from error
-
-
-def read(path: Path, quiet: bool) -> "Corpus":
-    from mlcore.text.corpus import read_corpus
-
-    from . import render
-
-    with render.Activity(f"Reading {path}", quiet) as activity:
-        return read_corpus(path, lambda texts: activity.update(f"Reading {path}: {texts:,} texts"))
-
-
-def held_out_rows(corpus: "Corpus") -> "Corpus":
-    """The test part of a corpus, or its dev part, or all of it where it has no such part."""
-    return corpus.select(corpus.part("test") or corpus.part("dev") or range(len(corpus.texts)))
 
 
 def evaluation_document(result: "Evaluation") -> dict:

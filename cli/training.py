@@ -15,7 +15,8 @@ import typer
 from mlcore.errors import InputError
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 
-from .prediction import Json, evaluation_document, held_out_rows, read
+from .dataset import read
+from .prediction import Json, evaluation_document
 
 if TYPE_CHECKING:
     from mlcore.sentiment.classifier import Classifier
@@ -169,9 +170,10 @@ def _training_data(data: Path | None, dev: str | None, settings: Settings, quiet
     from . import render
 
     held_out = _fraction(dev)
-    corpus = read(data or built_in_corpus(), quiet)
+    corpus = read(data or built_in_corpus(), quiet=quiet)
     if dev is not None and held_out is None:
-        held_out = held_out_rows(read(Path(dev), quiet))
+        held_out = read(Path(dev), quiet=quiet)
+        held_out = held_out.select(held_out.held_out())
     with render.compilation(quiet):
         warm_up()
     with render.Activity("Counting words", quiet):

@@ -177,15 +177,15 @@ def wrong_data(name, content):
         (lambda folder: folder / "nowhere.csv", 5, "nowhere.csv: No such file or directory; check the path."),
         (wrong_data("empty.csv", ""), 3, "empty.csv is empty; expected"),
         (wrong_data("one.tsv", "text\tlabel\na\tpos\nb\tpos\n"), 3, "has 1 label to train on ('pos'); expected two."),
-        (wrong_data("column.csv", "text,stars\na,1\n"), 3, "one column named label; found text, stars."),
+        (wrong_data("column.csv", "text,score\na,1\n"), 3, "one column named label; found text, score;"),
         (
             wrong_data("latin.csv", b"text,label\ngut,pos\nsch\xf6n,neg\n"),
             3,
             "latin.csv, line 3: byte 0xf6 is not UTF-8",
         ),
         (wrong_data("random", bytes(range(256)) * 9), 3, "no format that mlcore knows"),
-        (wrong_data("random.tar.gz", bytes(range(256)) * 9), 3, "not a complete .tar.gz"),
-        (lambda folder: folder, 3, "has no train/pos/*.txt"),
+        (wrong_data("random.tar.gz", bytes(range(256)) * 9), 3, "is not a complete tar archive"),
+        (lambda folder: folder, 3, "has no text in a folder named after its label"),
         (wrong_data("words.tsv", "text\tlabel\n--\tpos\n**\tneg\n"), 3, "has no word in the texts to train on; expected some."),
     ],
 )

@@ -1,0 +1,398 @@
+"""Readers of labelled texts, one for each format: they yield ``Example``s, and name file, line and column of what
+is wrong.
+
+Formats: a folder for each label (also as a tar archive), CSV (RFC 4180), TSV (no quoting), JSON Lines, and
+fastText's ``__label__x text``.
+"""
+
+import csv
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from mlcore.errors import DataError
+from mlcore.text.unpacking import PieceReader
+
+SPLITS = ("train", "dev", "test")
+UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without a label
+LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
+LONGEST_TEXT = 50_000_000  # bytes of one file in an archive
+SYNONYMS = {
+    "text": ("sentence", "review", "content"),
+    "label": ("sentiment", "class", "target", "category", "stars", "rating"),
+    "split": (),
+}
+DEEPEST = 4  # names in the path of a text, seen from the folder that is read: aclImdb/train/pos/0_9.txt
+
+
+class Example(NamedTuple):
+    """One labelled text; split is "" where the data does not say, and place is a line or a file."""
+
+    text: str
+    label: str
+    split: str
+    place: str
+
+
+class ColumnNames(NamedTuple):
+    """Names of the columns, or keys, of text and label; None for the usual ones."""
+
+    text: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What texts are read from: its name in messages, what its places begin with, and whether bytes that are not
+    UTF-8 are replaced (and their places noted) or refused.
+    """
+
+    name: str
+    prefix: str = ""
+    lenient: bool = False
+    undecodable: list[str] = field(default_factory=list)
+
+    def where(self, line: int, column: str = "") -> str:
+        """A line, and perhaps a column of it, as messages name it."""
+        return f"{self.name}, line {line}{column and f', column {column}'}"
+
+    def place(self, line: int) -> str:
+        """A line as ``Corpus.places`` names it."""
+        return f"{self.prefix}line {line}"
+
+    def lines(self, content: bytes) -> Iterator[str]:
+        """Lines without their ends; only the line feed ends a line, and a carriage return before it."""
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self._refuse(error, self.name)
+            text = content.decode("utf-8-sig", errors="replace")
+            numbered = enumerate(content.split(b"\n"), start=1)
+            self.undecodable.extend(self.place(number) for number, line in numbered if not _is_utf8(line))
+        lines = text.split("\n")
+        if lines[-1] == "":
+            lines.pop()
+        return (line.removesuffix("\r") for line in lines)
+
+    def text(self, content: bytes, where: str, place: str) -> str:
+        """A file that is one text."""
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self._refuse(error, where)
+            self.undecodable.append(place)
+            return content.decode("utf-8-sig", errors="replace")
+
+    def _refuse(self, error: UnicodeDecodeError, where: str) -> None:
+        if not self.lenient:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise DataError(
+                f"{where}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8."
+            ) from error
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# A folder for each label ----------------------------------------------------------------------------------
+
+
+class _File(NamedTuple):
+    path: PurePosixPath  # within the folder or archive
+    split: str
+    label: str
+
+
+def read_folder(folder: Path, source: Source) -> Iterator[Example]:
+    """Texts of a folder for each label, sorted by their paths."""
+    for file in _arranged(_texts_below(folder), source.name):
+        place = str(folder / file.path)
+        text = source.text((folder / file.path).read_bytes(), place, place)
+        yield Example(text, _label(file.label, place), file.split, place)
+
+
+def read_archive(pieces: Iterator[bytes], source: Source) -> Iterator[Example]:
+    """The same from the pieces of a tar archive, in the same order, without unpacking it to disk."""
+    contents: dict[PurePosixPath, bytes] = {}
+    stream = io.BufferedReader(PieceReader(pieces))
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_CheckedHeader) as archive:
+            for member in archive:
+                path = PurePosixPath(member.name)
+                if member.isfile() and _is_text(path):
+                    if member.issparse() or member.size > LONGEST_TEXT:
+                        raise DataError(f"{source.name}, {path}: has {member.size:,} bytes; expected a text.")
+                    contents[path] = archive.extractfile(member).read()
+        while stream.read(1 << 20):  # the sum of compressed data is at its end
+            pass
+    except tarfile.TarError as error:
+        raise DataError(f"{source.name} is not a complete tar archive ({error}); fetch it again.") from error
+    for file in _arranged(contents, source.name):
+        where = f"{source.name}, {file.path}"
+        place = f"{source.prefix}{file.path}"
+        yield Example(source.text(contents[file.path], where, place), _label(file.label, where), file.split, place)
+
+
+class _CheckedHeader(tarfile.TarInfo):
+    """Header of a member; tarfile takes a cut or damaged one, behind the first, for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        try:
+            return super().frombuf(buffer, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buffer.count(0) == tarfile.BLOCKSIZE:  # this is how an archive ends
+                raise
+            raise tarfile.ReadError(str(error)) from error
+
+
+def _texts_below(folder: Path) -> Iterator[PurePosixPath]:
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        here = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        if len(here.parts) == DEEPEST - 1:
+            folders.clear()
+        folders[:] = [name for name in folders if name != UNLABELLED and not name.startswith(".")]
+        yield from (path for name in names if _is_text(path := here / name))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_text(path: PurePosixPath) -> bool:
+    """Whether this is a text that may have a label: neither a hidden file, nor one of aclImdb's without a label."""
+    name = f"/{path}"
+    return name.lower().endswith(".txt") and "/." not in name and f"/{UNLABELLED}/" not in name
+
+
+def _arranged(paths: Iterable[PurePosixPath], name: str) -> list[_File]:
+    """The texts with the labels, and the splits if there are any, that their folders are named after."""
+    paths = sorted(path for path in paths if len(path.parts) > 1)
+    if not paths:
+        raise DataError(f"{name} has no text in a folder named after its label; expected {LAYOUT}.")
+    first = next((path for path in paths if _has_split(path)), None)
+    depth = 3 if first else 2
+    root = (first or max(paths, key=lambda path: len(path.parts))).parts[:-depth]
+    found: list[_File] = []
+    for path in paths:
+        if path.parts[:-depth] == root and (not first or _has_split(path)):
+            found.append(_File(path, path.parts[-3] if first else "", path.parts[-2]))
+        elif not _is_beside_labels(path, root):  # a folder "valid", say, must not be left out in silence
+            raise DataError(f"{name} has {path} where it cannot be told what is a label; expected {LAYOUT}.")
+    return found
+
+
+def _has_split(path: PurePosixPath) -> bool:
+    return len(path.parts) > 2 and path.parts[-3] in SPLITS
+
+
+def _is_beside_labels(path: PurePosixPath, root: tuple[str, ...]) -> bool:
+    """Whether a text without a label lies where a README may: on the way to the labels' folders, or beside them."""
+    folder = path.parts[:-1]
+    return folder == root[: len(folder)] or (folder[:-1] == root and folder[-1] in SPLITS)
+
+
+# Tables ---------------------------------------------------------------------------------------------------
+
+
+def read_csv(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+    """Rows of a CSV file by RFC 4180 with a header: fields may be quoted, and quoted fields hold any character."""
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader((f"{line}\n" for line in source.lines(content)), strict=True)
+    line = 1  # where the row that is read begins
+    try:
+        columns = _Table(source, next(reader, []), names)
+        line = reader.line_num + 1
+        for row in reader:
+            if row:
+                yield columns.example(row, line)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        unclosed = str(error) == "unexpected end of data"
+        cause = "a quote is opened in this row and never closed" if unclosed else f"not CSV by RFC 4180 ({error})"
+        raise DataError(f"{source.where(line)}: {cause}.") from error
+
+
+def read_tsv(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+    """Rows of a TSV file with a header: a tab ends a field, a line end ends a row, a quote is a character."""
+    lines = source.lines(content)
+    columns = _Table(source, next(lines, "").split("\t"), names)
+    for number, line in enumerate(lines, start=2):
+        if line:
+            yield columns.example(line.split("\t"), number)
+
+
+class Columns(NamedTuple):
+    """Numbers of the columns of text, label and split."""
+
+    text: int
+    label: int
+    split: int | None
+
+    @classmethod
+    def find(cls, header: Sequence[str], names: ColumnNames) -> "Columns":
+        """Columns of these names, or of the usual ones.
+
+        Raises: LookupError with the name that is missing, or that several columns have.
+        """
+        text, label = (
+            _find(header, wanted or role, () if wanted else SYNONYMS[role])
+            for role, wanted in (("text", names.text), ("label", names.label))
+        )
+        splits = [i for i, name in enumerate(header) if _plain(name) == "split" and i not in (text, label)]
+        if len(splits) > 1:
+            raise LookupError("split")
+        return cls(text, label, splits[0] if splits else None)
+
+
+def _find(header: Sequence[str], wanted: str, synonyms: tuple[str, ...]) -> int:
+    exact = [i for i, name in enumerate(header) if name.strip() == wanted.strip()]
+    found = exact or [i for i, name in enumerate(header) if _plain(name) == _plain(wanted)]
+    found = found or [i for i, name in enumerate(header) if _plain(name) in synonyms]
+    if len(found) != 1:
+        raise LookupError(wanted)
+    return found[0]
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+class _Table:
+    """Examples in the rows of a table."""
+
+    def __init__(self, source: Source, header: list[str], names: ColumnNames) -> None:
+        self.source, self.header = source, [name.strip() for name in header]
+        try:
+            self.columns = Columns.find(header, names)
+        except LookupError as missing:
+            raise DataError(
+                f"{source.where(1)}: expected a header with one column named {missing.args[0]}; "
+                f"found {_listed(self.header) if any(self.header) else 'nothing'}{_advice(missing.args[0], names)}."
+            ) from missing
+
+    def example(self, row: list[str], line: int) -> Example:
+        if len(row) != len(self.header):
+            raise DataError(
+                f"{self.source.where(line)}: has {len(row)} fields; expected {len(self.header)} as in the header."
+            )
+        text, label, split = self.columns
+        return Example(
+            row[text],
+            _label(row[label], self.source.where(line, self.header[label])),
+            "" if split is None else _split(row[split], self.source.where(line, self.header[split])),
+            self.source.place(line),
+        )
+
+
+def _advice(missing: str, names: ColumnNames) -> str:
+    """What to do about a column that is missing or not the only one of its name."""
+    if missing == "split":
+        return ""
+    if missing in names:
+        return f"; correct --{'text' if missing == names.text else 'label'}-column"
+    return f"; name the column with --{missing}-column"
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = ", ".join(names)
+    return listed if len(listed) <= 200 else f"{listed[:200]} ..."
+
+
+# Lines ----------------------------------------------------------------------------------------------------
+
+
+def read_json_lines(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+    """One JSON object per line; the first one decides which keys are text, label and split."""
+    keys: tuple[str, str, str | None] | None = None
+    for number, line in enumerate(source.lines(content), start=1):
+        if not line.strip():
+            continue
+        record = _record(line, number, source)
+        keys = keys or _keys(record, names, source.where(number))
+        text_key, label_key, split_key = keys
+        if not {text_key, label_key} <= record.keys():
+            raise DataError(f"{source.where(number)}: {_expected_keys(text_key, label_key, record)}.")
+        text, label = record[text_key], record[label_key]
+        if not isinstance(text, str) or isinstance(label, (dict, list, type(None))):
+            raise DataError(
+                f"{source.where(number)}: {text_key} must be a string, and {label_key} a string or a number."
+            )
+        label = _label(str(label), source.where(number, label_key))
+        split = _split(record.get(split_key, ""), source.where(number, split_key))
+        yield Example(text, label, split, source.place(number))
+
+
+def _record(line: str, number: int, source: Source) -> dict:
+    try:
+        record = json.loads(line, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{source.where(number, str(error.colno))}: not a JSON object ({error.msg}).") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{source.where(number)}: not a JSON object ({error}).") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{source.where(number)}: not a JSON object, but a {type(record).__name__}.")
+    return record
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _keys(record: dict, names: ColumnNames, where: str) -> tuple[str, str, str | None]:
+    found = list(record)
+    try:
+        columns = Columns.find(found, names)
+    except LookupError as missing:
+        expected = _expected_keys(names.text or "text", names.label or "label", record)
+        raise DataError(f"{where}: {expected}{_advice(missing.args[0], names)}.") from missing
+    text, label = found[columns.text], found[columns.label]
+    if columns.split is not None:
+        return text, label, found[columns.split]
+    return text, label, None if "split" in (text, label) else "split"  # later objects may have one
+
+
+def _expected_keys(text: str, label: str, record: dict) -> str:
+    return f'expected an object with the keys "{text}" and "{label}"; found {_listed(record) or "nothing"}'
+
+
+def read_fasttext(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+    """One text per line after its label, ``__label__x text``; there are no columns to name."""
+    for number, line in enumerate(source.lines(content), start=1):
+        if not line.strip():
+            continue
+        where = source.where(number)
+        label, text = (*line.split(maxsplit=1), "")[:2]
+        if not label.startswith("__label__") or label == "__label__":
+            raise DataError(f"{where}: expected __label__NAME and a space before the text.")
+        if text.startswith("__label__"):
+            raise DataError(f"{where}: has two labels; expected one for each text.")
+        yield Example(text, _label(label.removeprefix("__label__"), where), "", source.place(number))
+
+
+def _label(value: str, where: str) -> str:
+    label = value.strip()
+    if not label or not label.isprintable():
+        raise DataError(
+            f"{where}: the label is {'empty' if not label else repr(label)}; expected a printable word or more."
+        )
+    return label
+
+
+def _split(value: object, where: str) -> str:
+    if value not in ("", *SPLITS):
+        raise DataError(f"{where}: the split is {value!r}; expected train, dev or test.")
+    return str(value)
+
+
+READERS = {"csv": read_csv, "tsv": read_tsv, "jsonl": read_json_lines, "fasttext": read_fasttext}
