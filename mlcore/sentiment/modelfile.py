@@ -170,6 +170,13 @@ def _foreign(path: Path) -> ModelFileError:
     return ModelFileError(f"{path} is not a model file of mlcore; expected one that train-sentiment wrote.")
 
 
+def _of_another_version(path: Path, version: int) -> ModelFileError:
+    if type(version) is not int:
+        raise ModelFileError("its version is no number")
+    age, advice = ("a newer", "update mlcore") if version > VERSION else ("an older", "train it again")
+    return ModelFileError(f"{path} was written by {age} mlcore (format {version}; this one reads {VERSION}); {advice}.")
+
+
 def _parse(path: Path, content: bytes) -> Classifier:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()
@@ -178,13 +185,8 @@ def _parse(path: Path, content: bytes) -> Classifier:
         header = json.loads(_array(_member(archive, "header", len(content)), "header").tobytes())
         if header["format"] != FORMAT:
             raise _Verdict(_foreign(path))
-        if type(header["version"]) is int and header["version"] != VERSION:
-            age, advice = ("a newer", "update mlcore") if header["version"] > VERSION else ("an older", "train it again")
-            raise _Verdict(
-                ModelFileError(
-                    f"{path} was written by {age} mlcore (format {header['version']}; this one reads {VERSION}); {advice}."
-                )
-            )
+        if header["version"] != VERSION:
+            raise _Verdict(_of_another_version(path, header["version"]))
         if sorted(names) != sorted(f"{name}.npy" for name in (*MEMBERS, "sha256")):
             raise ModelFileError("its parts have other names")
         members = {name: _member(archive, name, len(content)) for name in (*MEMBERS, "sha256")}
