@@ -12,13 +12,14 @@ import numpy as np
 from mlcore import kernels
 from mlcore.errors import DivergedError
 from mlcore.sentiment.classifier import MOST_THREADS, Classifier, Parameters, Part, aligned_zeros
-from mlcore.sentiment.evaluation import Evaluation, evaluate
+from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
 
 OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
+LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
 MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
 TOKENS_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
 
@@ -166,8 +167,9 @@ def fit(
     however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The result
     has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
-    An epoch that leaves the finite numbers is taken back: it starts again from the best parameters so far, with
-    fresh moments and half the learning rate.
+    An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
+    half the learning rate. It diverges when a parameter or a loss is not finite, or a mean loss more than LOST times
+    that of a network whose output is 0.
 
     Raises: DivergedError when this has been done MOST_RESTARTS times.
     """
@@ -180,15 +182,18 @@ def fit(
         batch_size, OPTIMIZERS[settings.optimizer], classifier.loss, settings.word_dropout, settings.weight_decay,
         settings.embedding == "trainable",
     )  # fmt: skip
-    task = _Task(train, text_weights(train, settings, len(classifier.labels)), recipe, work, progress)
+    largest_loss = LOST * _loss_of_nothing(classifier, train)
+    task = _Task(train, text_weights(train, settings, len(classifier.labels)), recipe, work, largest_loss, progress)
     with ThreadPoolExecutor(threads) as pool:
         while state.epoch < settings.epochs and not _out_of_patience(state.reports, settings.patience):
             started, rate, restarts = time.perf_counter(), state.learning_rate, 0
             while True:
                 loss = _run_epoch(pool, task, settings, state)
                 seconds = time.perf_counter() - started
-                held_out = _held_out(replace(classifier, parameters=state.parameters), dev, threads, loss)
-                if loss is not None and (dev is None or held_out is not None):
+                held_out = None
+                if loss is not None and dev is not None:
+                    held_out = evaluate(replace(classifier, parameters=state.parameters), dev, threads)
+                if loss is not None and (held_out is None or held_out.loss <= largest_loss):
                     break
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
@@ -214,11 +219,12 @@ class _Task(NamedTuple):
     weights: np.ndarray
     recipe: Recipe
     work: Workspace
+    largest_loss: float
     progress: Callable[[Progress], None]
 
 
 def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> float | None:
-    """Train for an epoch and return its mean loss, or None as soon as a loss or a parameter is not finite."""
+    """Train for an epoch and return its mean loss, or None as soon as it diverges."""
     train, batch_size = task.train, task.recipe.batch_size
     random = np.random.default_rng([settings.seed, 2, state.epoch])  # of the epoch alone, so that it can be resumed
     order, key = random.permutation(train.rows), int(random.integers(2**32))
@@ -237,7 +243,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
         state.step += len(rates[batch : batch + per_call])
         done = order[: (batch + per_call) * batch_size]
         loss = float(np.mean(losses[done], dtype=np.float64))
-        if not np.isfinite(loss):
+        if not loss <= task.largest_loss:  # NaN is not
             return None
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
@@ -252,12 +258,11 @@ def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarra
     return state.learning_rate * (1 - done / (settings.epochs * batches))
 
 
-def _held_out(classifier: Classifier, dev: Part | None, threads: int, loss: float | None) -> Evaluation | None:
-    """Figures of the held-out part; None where there is none, or where they are not finite."""
-    if dev is None or loss is None:
-        return None
-    found = evaluate(classifier, dev, threads)
-    return found if np.isfinite(found.loss) else None
+def _loss_of_nothing(classifier: Classifier, train: Part) -> float:
+    """Mean loss over the training texts of a network whose output is 0."""
+    targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
+    kernels.loss_of(classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses)
+    return max(float(np.mean(losses, dtype=np.float64)), 1e-6)  # of ratings that are all 0, it is 0
 
 
 def _out_of_patience(reports: list[EpochReport], patience: int) -> bool:
@@ -329,5 +334,5 @@ def _diverged(epoch: int, settings: Settings) -> DivergedError:
     smaller = min(LEARNING_RATES[settings.optimizer], settings.learning_rate / 10)
     return DivergedError(
         f"The training diverged in epoch {epoch}, even after the learning rate of {settings.learning_rate:g} was "
-        f"halved {MOST_RESTARTS} times: the loss or a parameter is not finite; try --learning-rate {smaller:g}."
+        f"halved {MOST_RESTARTS} times; try --learning-rate {smaller:g}."
     )
