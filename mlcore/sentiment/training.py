@@ -12,7 +12,7 @@ import numpy as np
 from mlcore import kernels
 from mlcore.errors import DivergedError
 from mlcore.sentiment.classifier import MOST_THREADS, Classifier, Parameters, Part, aligned_zeros
-from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.evaluation import Evaluation, evaluate
 from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.sentiment.start import new_classifier
@@ -58,14 +58,14 @@ class State:
         M, S = (moments(parameters, needed) for needed in (optimizer == "adam", optimizer != "sgd"))
         return cls(parameters, M, S, classifier.settings.learning_rate)
 
-    def take_back(self, classifier: Classifier, learning_rate: float) -> None:
-        """Go back to the best parameters so far, with fresh moments and another learning rate."""
+    def take_back(self, classifier: Classifier) -> None:
+        """Go back to the best parameters so far, with fresh moments and half the learning rate."""
         for array, best in zip(self.parameters, classifier.parameters, strict=True):
             array[:] = best
         for array in (*self.M, *self.S):
             array[:] = 0
         self.step = 0  # Adam's bias correction counts from fresh moments
-        self.learning_rate = learning_rate
+        self.learning_rate /= 2
 
 
 class Progress(NamedTuple):
@@ -183,25 +183,19 @@ def fit(
         settings.embedding == "trainable",
     )  # fmt: skip
     largest_loss = LOST * _loss_of_nothing(classifier, train)
-    task = _Task(train, text_weights(train, settings, len(classifier.labels)), recipe, work, largest_loss, progress)
+    weights = text_weights(train, settings, len(classifier.labels))
+    task = _Task(train, weights, recipe, work, largest_loss, threads, progress)
     with ThreadPoolExecutor(threads) as pool:
         while state.epoch < settings.epochs and not _out_of_patience(state.reports, settings.patience):
-            started, rate, restarts = time.perf_counter(), state.learning_rate, 0
-            while True:
-                loss = _run_epoch(pool, task, settings, state)
-                seconds = time.perf_counter() - started
-                held_out = None
-                if loss is not None and dev is not None:
-                    held_out = evaluate(replace(classifier, parameters=state.parameters), dev, threads)
-                if loss is not None and (held_out is None or held_out.loss <= largest_loss):
-                    break
+            restarts = 0
+            while (done := _attempt(pool, task, classifier, dev, state)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
                     raise _diverged(state.epoch + 1, settings)
-                state.take_back(classifier, rate / 2**restarts)
+                state.take_back(classifier)
+            loss, seconds, held_out = done
             state.epoch += 1
-            best = min((report.dev_loss for report in state.reports), default=np.inf) if held_out else np.inf
-            improved = held_out is None or held_out.loss < best
+            improved = held_out is None or all(held_out.loss < report.dev_loss for report in state.reports)
             if improved:
                 classifier.parameters = state.parameters.copy()
             report = EpochReport(
@@ -220,7 +214,23 @@ class _Task(NamedTuple):
     recipe: Recipe
     work: Workspace
     largest_loss: float
+    threads: int
     progress: Callable[[Progress], None]
+
+
+def _attempt(
+    pool: ThreadPoolExecutor, task: _Task, classifier: Classifier, dev: Part | None, state: State
+) -> tuple[float, float, Evaluation | None] | None:
+    """Train for an epoch: its mean loss, its seconds, and figures of the held-out part; or None if it diverges."""
+    started = time.perf_counter()
+    loss = _run_epoch(pool, task, classifier.settings, state)
+    seconds = time.perf_counter() - started
+    if loss is None:
+        return None
+    if dev is None:
+        return loss, seconds, None
+    held_out = evaluate(replace(classifier, parameters=state.parameters), dev, task.threads)
+    return (loss, seconds, held_out) if held_out.loss <= task.largest_loss else None
 
 
 def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> float | None:
