@@ -20,13 +20,16 @@ from numba import njit, types
 from numba.core import event
 from numba.extending import intrinsic, overload
 
-# Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to
-# delete the checks that find a diverged training.
-FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+# Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
+# checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
+# which it has for whole vectors only, so that a number's bits would depend on how many stand beside it. They are no
+# faster here, where memory sets the pace.
+FASTMATH = {"nsz", "contract", "reassoc"}
 
 SGD, ADAGRAD, ADAM = 0, 1, 2
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 LANES = 16  # float32 in a cache line, and in the widest vectors
+ROWS_AT_A_TIME = 32  # whose gradients stay in the first-level cache until the table is updated
 ADAGRAD_EPS = 1e-10
 ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 
@@ -126,7 +129,7 @@ def affine_backward_weights(dY, X, first, last, dW, db):
         for n in range(dY.shape[0]):
             dy, x = dY[n, o], X[n]
             if dy != 0:
-                for i in range(first, last):
+                for i in range(np.uint64(first), np.uint64(last)):
                     dw[i] += dy * x[i]
                 if db is not None:
                     db[o] += dy
@@ -385,11 +388,11 @@ def gather_mean(table, ids, counts, starts, ends, first, last, E):
         for j in range(starts[b], ends[b]):
             count, row = table.dtype.type(counts[j]), table[ids[j]]
             words += count
-            for d in range(first, last):
+            for d in range(np.uint64(first), np.uint64(last)):
                 e[d] += count * row[d]
         if words > 0:
             share = table.dtype.type(1) / words
-            for d in range(first, last):
+            for d in range(np.uint64(first), np.uint64(last)):
                 e[d] *= share
 
 
@@ -441,28 +444,29 @@ def list_rows(ids, counts, starts, ends, index):
 
 
 @kernel
-def gather_mean_backward(dE, used, index, first, last, dRows):
-    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the rows of a list: overwrite them in dRows.
+def gather_mean_backward(dE, index, begin, end, first, last, dRows):
+    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for rows begin..end-1 of a list.
 
     A word that occurs k times counts k times: dE_w = sum over texts of (count of w / words of the text) dE[text].
-    Each row is summed in a place of its own and written once, which is why the texts are listed by row.
+    Each row is summed in one go, which is why the texts are listed by row. Overwrites dRows[:end - begin].
 
-    Shapes: dE (b, d), index of ``used`` rows as list_rows writes it -> dRows (r, d), with r at least ``used``.
+    Shapes: dE (b, d), index as list_rows writes it -> dRows (end - begin or more, d).
     Source: exercise 5, dJ/dE_w.
     """
-    for slot in range(used):
-        drow = dRows[slot]
-        drow[first:last] = 0
-        for place in range(index.firsts[slot], index.firsts[slot + 1]):
+    for slot in range(begin, end):
+        drow = dRows[slot - begin]
+        place = index.firsts[slot]
+        share, de = index.shares[place], dE[index.texts[place]]
+        for d in range(np.uint64(first), np.uint64(last)):
+            drow[d] = share * de[d]
+        for place in range(index.firsts[slot] + 1, index.firsts[slot + 1]):
             share, de = index.shares[place], dE[index.texts[place]]
-            for d in range(first, last):
+            for d in range(np.uint64(first), np.uint64(last)):
                 drow[d] += share * de[d]
 
 
 # Optimisers: each updates columns ``first`` to ``last`` of the listed rows of P, so that one kernel serves the table
-# and the dense layers, and threads can share the columns. They go in steps of LANES columns from ``first`` on, so
-# that the same instructions meet a number however many columns are asked for: with other ones, which the compiler
-# has for what is left over, a quotient or a root may differ in its last bit.
+# and the dense layers, and threads can share the columns. (Unsigned indices spare the test for negative ones.)
 
 
 @kernel
@@ -474,7 +478,7 @@ def sgd(P, rows, dRows, first, last, learning_rate):
     rate = P.dtype.type(learning_rate)
     for r in range(rows.shape[0]):
         p, g = P[rows[r]], dRows[r]
-        for d in range(first, last):
+        for d in range(np.uint64(first), np.uint64(last)):
             p[d] -= rate * g[d]
 
 
@@ -486,23 +490,11 @@ def adagrad(P, rows, dRows, S, first, last, learning_rate):
     Source: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad.
     """
     rate, eps = P.dtype.type(learning_rate), P.dtype.type(ADAGRAD_EPS)
-    rest = (last - first) % LANES
     for r in range(rows.shape[0]):
         p, g, s = P[rows[r]], dRows[r], S[rows[r]]
-        for d in range(first, last - rest, LANES):
-            adagrad_lanes(p, g, s, d, LANES, rate, eps)
-        adagrad_lanes(p, g, s, last - rest, rest, rate, eps)
-
-
-@kernel
-def adagrad_lanes(p, g, s, first, lanes, rate, eps):
-    """Adagrad for ``lanes`` numbers from ``first`` on: update p and s.
-
-    Shapes: p, g, s (d,).
-    """
-    for d in range(first, first + lanes):
-        s[d] += g[d] * g[d]
-        p[d] -= rate * g[d] / (np.sqrt(s[d]) + eps)
+        for d in range(np.uint64(first), np.uint64(last)):
+            s[d] += g[d] * g[d]
+            p[d] -= rate * g[d] / (np.sqrt(s[d]) + eps)
 
 
 @kernel
@@ -519,26 +511,14 @@ def adam(P, rows, dRows, M, S, first, last, learning_rate, step, eps):
     """
     correction = np.sqrt(1 - ADAM_BETA2**step) / (1 - ADAM_BETA1**step)
     rate, epsilon = P.dtype.type(learning_rate * correction), P.dtype.type(eps)
-    rest = (last - first) % LANES
+    keep_m, keep_s = P.dtype.type(ADAM_BETA1), P.dtype.type(ADAM_BETA2)
+    add_m, add_s = P.dtype.type(1 - ADAM_BETA1), P.dtype.type(1 - ADAM_BETA2)
     for r in range(rows.shape[0]):
         p, g, m, s = P[rows[r]], dRows[r], M[rows[r]], S[rows[r]]
-        for d in range(first, last - rest, LANES):
-            adam_lanes(p, g, m, s, d, LANES, rate, epsilon)
-        adam_lanes(p, g, m, s, last - rest, rest, rate, epsilon)
-
-
-@kernel
-def adam_lanes(p, g, m, s, first, lanes, rate, eps):
-    """Adam for ``lanes`` numbers from ``first`` on, with a rate that holds the bias corrections: update p, m and s.
-
-    Shapes: p, g, m, s (d,).
-    """
-    keep_m, keep_s = p.dtype.type(ADAM_BETA1), p.dtype.type(ADAM_BETA2)
-    add_m, add_s = p.dtype.type(1 - ADAM_BETA1), p.dtype.type(1 - ADAM_BETA2)
-    for d in range(first, first + lanes):
-        m[d] = keep_m * m[d] + add_m * g[d]
-        s[d] = keep_s * s[d] + add_s * g[d] * g[d]
-        p[d] -= rate * m[d] / (np.sqrt(s[d]) + eps)
+        for d in range(np.uint64(first), np.uint64(last)):
+            m[d] = keep_m * m[d] + add_m * g[d]
+            s[d] = keep_s * s[d] + add_s * g[d] * g[d]
+            p[d] -= rate * m[d] / (np.sqrt(s[d]) + epsilon)
 
 
 @kernel
@@ -547,7 +527,7 @@ def shrink(P, rows, first, last, factor):
     keep = P.dtype.type(factor)
     for r in range(rows.shape[0]):
         p = P[rows[r]]
-        for d in range(first, last):
+        for d in range(np.uint64(first), np.uint64(last)):
             p[d] *= keep
 
 
@@ -754,11 +734,14 @@ def train_batches(
             )  # fmt: skip
         if recipe.trainable:
             used = list_rows(words.ids, words.counts, starts, ends, index)
-            gather_mean_backward(dE, used, index, first, last, work.dRows)
-            update(
-                optimizer, parameters.table, index.rows[:used], work.dRows, M.table, S.table, first, last,
-                rate, decay, step, ADAM_EPS,
-            )  # fmt: skip
+            dRows = work.dRows[thread]
+            for begin in range(0, used, ROWS_AT_A_TIME):
+                end = min(begin + ROWS_AT_A_TIME, used)
+                gather_mean_backward(dE, index, begin, end, first, last, dRows)
+                update(
+                    optimizer, parameters.table, index.rows[begin:end], dRows, M.table, S.table, first, last,
+                    rate, decay, step, ADAM_EPS,
+                )  # fmt: skip
 
 
 @kernel

@@ -139,7 +139,7 @@ class Workspace(NamedTuple):
             dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
             dW1=zeros(hidden, dim), db1=zeros(hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
             units=np.arange(max(hidden, outputs)),
-            dRows=zeros(rows, dim),
+            dRows=zeros(threads, kernels.ROWS_AT_A_TIME, dim),
         )  # fmt: skip
 
 
