@@ -40,6 +40,8 @@ ROOMS = [
     ["mlcore.sentiment.preparation"],
     ["mlcore.sentiment.start"],
     ["mlcore.sentiment.evaluation", "mlcore.sentiment.modelfile"],
+    ["mlcore.sentiment.precise"],
+    ["mlcore.sentiment.explanation"],
     ["mlcore.sentiment.training"],
     ["mlcore.verification"],
     ["mlcore.cli.render"],
