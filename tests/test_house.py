@@ -42,7 +42,7 @@ ROOMS = [
     ["mlcore.sentiment.evaluation", "mlcore.sentiment.modelfile"],
     ["mlcore.sentiment.precise"],
     ["mlcore.sentiment.explanation"],
-    ["mlcore.sentiment.markup"],
+    ["mlcore.sentiment.markup", "mlcore.sentiment.lesson", "mlcore.sentiment.neighborhood"],
     ["mlcore.sentiment.training"],
     ["mlcore.verification"],
     ["mlcore.cli.render"],

@@ -90,7 +90,7 @@ def explain(classifier: Classifier, text: str, output: str | None = None) -> Exp
     logits, on = _predict(classifier, documents)
     probabilities = classifier.probabilities(logits)[0] if classifier.labels else None
     predicted = int(classifier.decide(logits)[0]) if classifier.labels else None
-    chosen = predicted if output is None else _number_of(classifier, output)
+    chosen = predicted if output is None else number_of(classifier, output, "output")
     unit, sign = (0, 1 if chosen != 0 else -1) if len(classifier.labels) <= 2 else (chosen, 1)
 
     exact = forward(classifier, documents)
@@ -110,7 +110,7 @@ def explain(classifier: Classifier, text: str, output: str | None = None) -> Exp
         output_probability=None if chosen is None else float(probabilities[chosen]),
         logit=float(slope @ (W1 @ exact.E[0] + b1) + sign * b2[unit]),
         constant=float(slope @ b1 + sign * b2[unit]),
-        features=_feature_shares(_names(texts, located, exact.features), occurrences, contributions),
+        features=_feature_shares(features.names_of(exact.features.tolist()), occurrences, contributions),
         words=_word_shares(texts, located, exact.features, contributions / np.maximum(occurrences, 1)),
         without=_word_effects(texts, words.ids, changes),
         known_words=int(np.count_nonzero(words.ids != UNKNOWN)),
@@ -129,12 +129,16 @@ def _predict(classifier: Classifier, documents: Documents) -> tuple[np.ndarray, 
     return logits, Z[0] > 0
 
 
-def _number_of(classifier: Classifier, label: str) -> int:
+def number_of(classifier: Classifier, label: str, what: str) -> int:
+    """Number of a label; ``what`` says in an error whose label it is.
+
+    Raises: InputError if the classifier has no such label.
+    """
     if not classifier.labels:
-        raise InputError(f"output is {label!r}, but the model predicts a number; expected no label.")
+        raise InputError(f"{what} is {label!r}, but the model predicts a number; expected no label.")
     if label not in classifier.labels:
         shown = ", ".join(classifier.labels[:20]) + (", ..." if len(classifier.labels) > 20 else "")
-        raise InputError(f"output is {label!r}; expected one of the model's labels: {shown}.")
+        raise InputError(f"{what} is {label!r}; expected one of the model's labels: {shown}.")
     return classifier.labels.index(label)
 
 
@@ -156,16 +160,6 @@ def _logits_without(classifier: Classifier, ids: np.ndarray) -> np.ndarray:
         documents = count_features(features.locate(shortened), offsets, len(features), features.binary)
         blocks.append(forward(classifier, documents).logits)
     return np.concatenate(blocks)
-
-
-def _names(texts: list[str], located: np.ndarray, features: np.ndarray) -> list[str]:
-    """Names of the features of a text, from the text itself: the vocabulary may have millions.
-
-    Shapes: located (g, t), features (r,) ascending, all of which occur.
-    """
-    occurring, first = np.unique(located, return_index=True)
-    sizes, ends = np.divmod(first[np.searchsorted(occurring, features)], max(located.shape[1], 1))
-    return [" ".join(texts[end - size : end + 1]) for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)]
 
 
 def _feature_shares(names: list[str], occurrences: np.ndarray, contributions: np.ndarray) -> list[FeatureShare]:
