@@ -1,9 +1,15 @@
 """Settings of a training, apart from the rest so that the command line can show the defaults without NumPy."""
 
 import math
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from mlcore.errors import InputError
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.classifier import Classifier
 
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 CHOICES = {
@@ -68,3 +74,22 @@ class Settings:
             raise InputError("learning_rate is 0; expected a number above 0.")
         if not isinstance(self.binary, bool):
             raise InputError(f"binary is {self.binary!r}; expected True or False.")
+
+
+def reproducing_command(classifier: "Classifier") -> str:
+    """The command that trains the same classifier again: what it was trained on, then every setting, quoted for sh."""
+    options = classifier.provenance.inputs | asdict(classifier.settings)
+    words = [word for name, value in options.items() for word in _option(name.replace("_", "-"), value)]
+    return shlex.join(["mlcore", "train-sentiment", *words])
+
+
+def _option(name: str, value: object) -> Iterator[str]:
+    """Words of the command line that give an option this value."""
+    if isinstance(value, bool):
+        yield f"--{name}" if value else f"--no-{name}"
+    elif isinstance(value, list):
+        for one in value:
+            yield from _option(name, one)
+    elif value is not None:
+        # what begins with a dash would be taken for an option
+        yield from [f"--{name}={value}"] if str(value).startswith("-") else [f"--{name}", str(value)]
