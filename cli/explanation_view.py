@@ -26,6 +26,7 @@ def explanation(found: "Explanation", number: int, first: bool) -> None:
     if found.words:
         show("")
         flow(_words(found))
+        show(_legend(found), "dim")
     show("")
     if not found.known_words:
         show("No known word: this is the value at E = 0, which is the same for all such texts.", "bold yellow")
@@ -39,10 +40,10 @@ def explanation(found: "Explanation", number: int, first: bool) -> None:
 def _words(found: "Explanation") -> Iterator[tuple[str, str]]:
     """The words with their styles; where there is no colour, with one to three signs behind them."""
     largest = max(abs(word.contribution) for word in found.words)
-    before, colour = "(", has_colour()
+    before, colour = None, has_colour()
     for word in found.words:
         strength = round(LEVELS * word.contribution / largest) if largest else 0
-        if needs_space(before, word.word):
+        if before is not None and (not colour or needs_space(before, word.word)):
             yield " ", ""
         if not word.known:
             yield (word.word, "dim") if colour else (f"[{word.word}]", "")
@@ -51,8 +52,13 @@ def _words(found: "Explanation") -> Iterator[tuple[str, str]]:
         else:
             yield word.word + ("+" if strength > 0 else "−") * abs(strength), ""
         before = word.word
-    if not colour:
-        yield f"   (+ for and − against {found.output or 'a high number'}, [unknown])", ""
+
+
+def _legend(found: "Explanation") -> str:
+    name = shortened(found.output or "a higher number")
+    if has_colour():
+        return f"green: for {name}, red: against it, dim: unknown"
+    return f"+ for {name}, − against it, one to three by strength; [unknown]"
 
 
 def _features(found: "Explanation", number: int) -> None:
@@ -63,21 +69,21 @@ def _features(found: "Explanation", number: int) -> None:
     for share in shown:
         change = changes.get(share.feature)
         grid.add(
-            _shortened(share.feature),
+            shortened(share.feature),
             f"{share.count:,}",
-            _signed(share.contribution),
+            signed(share.contribution),
             (diverging_bar(share.contribution / largest if largest else 0), _colour(share.contribution)),
-            "" if change is None else _signed(change),
+            "" if change is None else signed(change),
         )
     if rest:
-        grid.add(f"({len(rest):,} more)", "", _signed(sum(share.contribution for share in rest)), "", "")
+        grid.add(f"({len(rest):,} more)", "", signed(sum(share.contribution for share in rest)), "", "")
     out.print(grid)
 
 
 def _sum(found: "Explanation") -> None:
     total = sum(share.contribution for share in found.features)
     name = "the predicted number" if found.output is None else "logit"
-    line = f"constant {_signed(found.constant)} + contributions {_signed(total)} = {name} {_signed(found.logit)}"
+    line = f"constant {signed(found.constant)} + contributions {signed(total)} = {name} {signed(found.logit)}"
     if found.output is not None:
         line += f" → {found.output} {found.output_probability:.2%}"
     paragraph(line, "bold")
@@ -157,7 +163,7 @@ def neighborhood(found: "Neighborhood", labels: tuple[str, ...]) -> None:
     grid = Grid("feature", "cosine", _verdict_name(labels))
     grid.columns[-1].justify = "left"
     for neighbor in found.neighbors:
-        grid.add(_shortened(neighbor.feature), f"{neighbor.cosine:.4f}", _verdict(neighbor.logits, labels))
+        grid.add(shortened(neighbor.feature), f"{neighbor.cosine:.4f}", _verdict(neighbor.logits, labels))
     out.print(grid)
 
 
@@ -177,7 +183,8 @@ def _verdict(logits: list[float], labels: tuple[str, ...]) -> str:
     return f"{labels[largest]} {logits[largest]:+.2f}".replace("-", "−")
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A number with its sign and four decimals."""
     return f"{value:+.4f}".replace("-", "−")
 
 
@@ -185,5 +192,6 @@ def _colour(value: float) -> str:
     return "green" if value > 0 else "red"
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """The name, cut where it would widen a table."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."

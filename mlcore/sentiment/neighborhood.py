@@ -49,7 +49,7 @@ def neighbors(classifier: Classifier, word: str, number: int) -> Neighborhood:
     """
     features, table = classifier.features, classifier.parameters.table
     found, words = tokens(word), features.words.look_up([word])
-    _check_known(features, found, words.ids)
+    _check_known(features, word, found, words.ids)
     located = features.locate(words)
     feature = int(located[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
     ids, counts, offsets = documents = count_features(located, words.offsets, len(features), features.binary)
@@ -58,7 +58,7 @@ def neighbors(classifier: Classifier, word: str, number: int) -> Neighborhood:
         e = np.zeros((1, table.shape[1]), np.float32)
         kernels.gather_mean(table, ids, counts, offsets[:-1], offsets[1:], e)
     if not e.any():
-        raise InputError(f"word is {' '.join(found)!r}, whose embedding is 0 and has no direction; try another word.")
+        raise InputError(f"The embedding of {' '.join(found)!r} is 0, which has no direction; try another word.")
     cosines = _cosines(table, e)
     if feature != UNKNOWN:
         cosines[feature] = -np.inf  # it is not its own neighbour
@@ -74,14 +74,14 @@ def neighbors(classifier: Classifier, word: str, number: int) -> Neighborhood:
     )
 
 
-def _check_known(features: Features, found: list[str], ids: np.ndarray) -> None:
+def _check_known(features: Features, asked: str, found: list[str], ids: np.ndarray) -> None:
     if not found:
-        raise InputError("word is empty: it has no letter, digit or mark; expected a word.")
+        raise InputError(f"{asked!r} has no letter, digit or mark; expected a word.")
     for word, number in zip(found, ids.tolist(), strict=True):
         if number == UNKNOWN:
             similar = difflib.get_close_matches(word, features.words.words[:COMPARED], SUGGESTIONS)
-            advice = f"did you mean {' or '.join(similar)}?" if similar else "expected one from the training texts."
-            raise InputError(f"word is {word!r}, which the model does not know; {advice}")
+            advice = f"did you mean {' or '.join(similar)}?" if similar else "try one from the training texts."
+            raise InputError(f"The model does not know the word {word!r}; {advice}")
 
 
 def _cosines(table: np.ndarray, e: np.ndarray) -> np.ndarray:
