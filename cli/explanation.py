@@ -36,7 +36,8 @@ def explain(
     them.
     """
     from mlcore.sentiment import explanation
-    from mlcore.sentiment.modelfile import check_writable, load, write_beside
+    from mlcore.sentiment.arrayfile import check_writable, write_beside
+    from mlcore.sentiment.modelfile import load
 
     from . import explanation_view, render
 
