@@ -28,7 +28,7 @@ def random_classifier(seed: int, labels: int, ngrams: int, binary: bool, scale: 
     table = WordTable()
     texts = [" ".join(random.choice(WORDS, 6)) for _ in range(12)]
     token_ids = table.add([" ".join(WORDS), *texts])
-    features, _, _ = choose_features(table, token_ids, np.arange(13), ngrams, 1, None, binary)
+    features = choose_features(table, token_ids, np.arange(13), ngrams, 1, None, binary)
     names = () if labels == 0 else tuple(f"l{number}" for number in range(labels))
     settings = Settings(
         dim=3, hidden=5, ngrams=ngrams, binary=binary, loss="logistic" if labels else "squared", min_count=1
@@ -148,7 +148,7 @@ def test_a_contribution_is_the_share_in_the_mean_times_the_slope_of_the_units_th
 def test_an_ngram_is_shared_by_its_words_and_its_occurrences():
     classifier = random_classifier(3, 2, 1, True)
     table = WordTable()
-    features, _, _ = choose_features(table, table.add(["not good . good bad ."]), np.array([0]), 2, 1, None, True)
+    features = choose_features(table, table.add(["not good . good bad ."]), np.array([0]), 2, 1, None, True)
     parameters = Parameters.zeros(len(features), 3, 5, 1)
     parameters.table[features.names.index("not good"), 0] = 1
     parameters.W1[0, 0], parameters.W2[:], parameters.b1[:] = 1, 1, 1
@@ -168,7 +168,7 @@ def test_leaving_words_out_in_blocks_gives_the_same(monkeypatch):
 def test_a_long_text_of_many_words():
     table = WordTable()
     text = " ".join(f"w{number % 1_500} w{number % 7}" for number in range(5_000))
-    features, _, _ = choose_features(table, table.add([text]), np.array([0]), 2, 1, None, True)
+    features = choose_features(table, table.add([text]), np.array([0]), 2, 1, None, True)
     settings = Settings(dim=3, hidden=5, ngrams=2)
     parameters = Parameters.initial(len(features), 1, settings)
     found = explain(Classifier(settings, ("neg", "pos"), features, parameters), text)
