@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from conftest import needs_speed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -165,6 +166,7 @@ def test_leaving_words_out_in_blocks_gives_the_same(monkeypatch):
     assert explain(classifier, text) == whole
 
 
+@needs_speed
 def test_a_long_text_of_many_words():
     table = WordTable()
     text = " ".join(f"w{number % 1_500} w{number % 7}" for number in range(5_000))
