@@ -31,9 +31,8 @@ def explain(
     """Example: mlcore explain sentiment.npz "A warm, funny film."
 
     Why a text is predicted as it is. The contributions of its words and
-    n-grams, and a constant, add up to the logit exactly; a word that is left
-    out changes the logit by what is in the last column. --json has all of
-    them.
+    n-grams, and a constant, add up to the logit exactly; the last column is
+    the change of the logit when a word is left out. --json has all of them.
     """
     from mlcore.sentiment import explanation
     from mlcore.sentiment.arrayfile import check_writable, write_beside

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlcore.sentiment.neighborhood import Neighborhood
 
 HALF_BAR = 8  # columns on either side of 0
-LONGEST_NAME = 24
+LONGEST_NAME = 20
 LEVELS = 3  # of strength; below the first a word has no colour
 STYLES = {1: "green", 2: "bold green", 3: "bold black on green", -1: "red", -2: "bold red", -3: "bold white on red"}
 
@@ -65,7 +65,7 @@ def _features(found: "Explanation", number: int) -> None:
     changes = {effect.word: effect.change for effect in found.without}
     shown, rest = found.features[:number], found.features[number:]
     largest = max(abs(share.contribution) for share in shown)
-    grid = Grid("feature", "times", "contribution", "", "change without it")
+    grid = Grid("feature", "times", "contribution", "", "without it")
     for share in shown:
         change = changes.get(share.feature)
         grid.add(
@@ -143,7 +143,7 @@ def _origin(found: "Description") -> None:
     show(f"texts: {texts or 'not recorded'}")
     for name, value in found.inputs.items():
         paragraph(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
-    show(f"fingerprint of all that was read: {found.fingerprint or 'not recorded'}")
+    paragraph(f"fingerprint: {found.fingerprint or 'not recorded'}")
     if found.best is None:
         show("epochs: not recorded")
         return

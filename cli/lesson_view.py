@@ -99,7 +99,8 @@ def _entries(gradient: np.ndarray) -> str:
 def _embeddings(found: "Lesson", classifier: "Classifier") -> None:
     many = len(classifier.labels) > 2
     logit = "the prediction" if not classifier.labels else f"the logit of {found.label}" if many else "ŷ"
-    grid = Grid("embedding", "count / N", "|dJ/dE_w|", "change of ŷ", title="\ndJ/dE_w = (count of w / N) W1ᵀ δ₁")
+    show("\ndJ/dE_w = (count of w / N) W1ᵀ δ₁", "bold")
+    grid = Grid("embedding", "count / N", "|dJ/dE_w|", "change of ŷ")
     for row in found.embeddings[:MOST_FEATURES]:
         share = f"{row.count:,}/{found.averaged:,}"
         grid.add(shortened(row.feature), share, _norm(row.gradient), f"{row.change:+.3g}".replace("-", "−"))

@@ -58,7 +58,7 @@ def paragraph(text: str, style: str = "") -> None:
 def flow(pieces: Iterable[tuple[str, str]]) -> None:
     """Pieces of a line, each with its style, broken between words into lines of at most 80 columns."""
     text = Text.assemble(*((_writable(piece), style) for piece, style in pieces))
-    for line in text.wrap(out, 80):
+    for line in text.wrap(out, min(80, out.width)):
         line.rstrip()
         out.print(line)
 

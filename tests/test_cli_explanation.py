@@ -46,10 +46,12 @@ def test_explain_shows_the_marked_text_the_features_and_the_sum(run, model):
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0].startswith(("pos (", "neg ("))
-    assert lines[2].startswith("a") and "good+" in lines[2] and "dull−" in lines[2] and lines[2].endswith("[(] [zzz] [)]")
+    assert (
+        lines[2].startswith("a") and "good+" in lines[2] and "dull−" in lines[2] and lines[2].endswith("[(] [zzz] [)]")
+    )
     assert "one to three by strength" in lines[3]
     assert "6 of 9 words known" in done.out
-    for word in ("feature", "contribution", "change without it", "constant", "= logit", " → "):
+    for word in ("feature", "contribution", "without it", "constant", "= logit", " → "):
         assert word in done.out
     assert max(map(len, lines)) <= 80
 
@@ -88,6 +90,22 @@ def test_explain_ratings_and_texts_without_a_known_word(run, model, rating):
     assert "= the predicted number +" in run("explain", rating, "good film").out
     done = run("explain", model, "zzz")
     assert "No known word: this is the value at E = 0" in done.out and "contributions +0.0000" in done.out
+
+
+def test_tables_stay_within_80_columns_and_ascii(start, run, tmp_path):
+    words = [f"{letter * 30}" for letter in "abcdefghijklmnopqrst"]
+    path = tmp_path / "long.tsv"
+    path.write_text("label\ttext\n" + f"pos\t{' '.join(words)}\nneg\tzzz\n" * 8)
+    assert run("train-sentiment", "--data", path, *QUICK, "--ngrams", 3, "--model", "long.npz").code == 0
+    text = " ".join(words)
+    for command in (
+        ("explain", "long.npz", text), ("describe", "long.npz"), ("neighbors", "long.npz", words[0]),
+        ("grad", "--model", "long.npz", "--text", text, "--label", "pos"),
+    ):  # fmt: skip
+        _, out, _ = piped(start, b"", *command, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+        command_line = out.find("mlcore train-sentiment")
+        assert max(map(len, out[:command_line].splitlines())) <= 80
+        assert "?" not in out
 
 
 def test_explain_shows_as_many_features_as_are_wanted(run, model):
