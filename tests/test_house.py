@@ -41,6 +41,8 @@ ROOMS = [
     ["mlcore.sentiment.start"],
     ["mlcore.sentiment.evaluation", "mlcore.sentiment.modelfile"],
     ["mlcore.sentiment.training"],
+    ["mlcore.sentiment.arguments"],
+    ["mlcore.sentiment.estimator"],
     ["mlcore.verification"],
     ["mlcore.cli.render"],
     ["mlcore.cli.documents"],
