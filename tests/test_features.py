@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.text import features as module
-from mlcore.text.features import PairTable, choose_features, count_features, pair_up
+from mlcore.text.features import PairTable, choose_features, count_features, extend, pair_up
 from mlcore.text.vocabulary import UNKNOWN, TokenIds, WordTable
 
 texts_of_words = st.lists(st.lists(st.sampled_from("abcdé"), max_size=9).map(" ".join), min_size=1, max_size=6)
@@ -42,10 +42,10 @@ def as_counters(documents, names):
 @given(texts_of_words, st.integers(1, 3), st.integers(1, 3), st.one_of(st.none(), st.integers(1, 12)))
 def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_count, max_features):
     rows = range(0, len(texts), 2)
-    features, counts, translation = choose(texts, rows, largest, min_count, max_features)
+    features = choose(texts, rows, largest, min_count, max_features)
     expected = Counter(ngram for row in rows for ngram in ngrams(texts[row], largest))
     frequent = {ngram: times for ngram, times in expected.items() if times >= min_count}
-    chosen = dict(zip(features.names, counts.tolist(), strict=True))
+    chosen = {name: expected[name] for name in features.names}
     assert len(chosen) == len(features)
     if max_features is None or len(frequent) <= max_features:
         assert chosen == frequent
@@ -58,23 +58,35 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
     found = list(as_counters(features.documents(texts), names))
     assert found == [Counter(ngrams(text, largest, chosen)) for text in texts]
     assert features.words_in().tolist() == [len(name.split()) for name in names]
-    words = [names.index(word) if word in names else UNKNOWN for word in dict.fromkeys(" ".join(texts).split())]
-    assert translation.tolist() == [*words, UNKNOWN]
+
+
+@given(texts_of_words, texts_of_words, st.integers(1, 3))
+def test_extended_features_are_those_of_both(old_texts, new_texts, largest):
+    known = choose(old_texts, range(len(old_texts)), largest)
+    new = choose(new_texts, range(len(new_texts)), largest)
+    both = extend(known, new)
+    names = both.names
+    assert sorted(names) == sorted({*known.names, *new.names})
+    words = len(both.words)
+    assert names[: len(known.words)] + names[words : words + len(known.ngrams)] == known.names
+    assert both.words_in().tolist() == [len(name.split()) for name in names]
+    texts = [*old_texts, *new_texts]
+    found = list(as_counters(both.documents(texts), names))
+    assert found == [Counter(ngrams(text, largest, names)) for text in texts]
 
 
 def test_features_are_numbered_by_size_and_frequency():
-    features, counts, _ = choose(["b a b a", "a c"], [0, 1], largest=2)
+    features = choose(["b a b a", "a c"], [0, 1], largest=2)
     assert features.names == ["a", "b", "c", "b a", "a b", "a c"]
-    assert counts.tolist() == [3, 2, 1, 2, 1, 1]
 
 
 def test_binary_counts_each_feature_once():
-    features, _, _ = choose(["a a a b a a"], [0], largest=2, binary=True)
+    features = choose(["a a a b a a"], [0], largest=2, binary=True)
     assert features.documents(["a a a b"]).counts.tolist() == [1, 1, 1, 1]
 
 
 def test_an_unknown_word_is_no_bridge():
-    features, _, _ = choose(["a b"], [0], largest=2)
+    features = choose(["a b"], [0], largest=2)
     assert list(as_counters(features.documents(["a x b", "a", "", "x"]), features.names)) == [
         {"a": 1, "b": 1}, {"a": 1}, {}, {},
     ]  # fmt: skip
@@ -137,6 +149,6 @@ def test_count_features_counts_as_a_counter_does(texts):
 
 @pytest.mark.parametrize("largest", [1, 2, 3])
 def test_no_texts(largest):
-    features, counts, _ = choose(["", "-"], [0, 1], largest)
-    assert (len(features), len(counts), features.names) == (0, 0, [])
+    features = choose(["", "-"], [0, 1], largest)
+    assert (len(features), features.names) == (0, [])
     assert features.documents([]).n_texts == 0

@@ -39,8 +39,10 @@ ROOMS = [
     ["mlcore.sentiment.classifier"],
     ["mlcore.sentiment.preparation"],
     ["mlcore.sentiment.start"],
+    ["mlcore.sentiment.arrayfile"],
     ["mlcore.sentiment.evaluation", "mlcore.sentiment.modelfile"],
     ["mlcore.sentiment.training"],
+    ["mlcore.sentiment.checkpoint"],
     ["mlcore.sentiment.arguments"],
     ["mlcore.sentiment.estimator"],
     ["mlcore.verification"],
@@ -147,6 +149,7 @@ def foreign_calls(source):
         "min",
         "max",
         "len",
+        "int",
     }
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and any(ast.unparse(d) == "kernel" for d in function.decorator_list):

@@ -60,6 +60,12 @@ def test_word_table_numbers_words_as_a_dictionary_does(texts):
     assert np.diff(found.offsets).tolist() == [len(tokens(text)) for text in texts]
     assert table.words == list(numbers)
     assert table.look_up(texts).ids.tolist() == expected
+    other = WordTable()
+    other.add(["qqq", *texts[::-1]])
+    assert table.numbers_of(other).tolist() == [*(numbers.get(word, UNKNOWN) for word in other.words), UNKNOWN]
+    merged = WordTable.from_lines(other.to_lines())
+    assert [merged.words[number] for number in merged.add_words(table)] == table.words
+    assert merged.words == list(dict.fromkeys(other.words + table.words))
     copy = WordTable.from_lines(table.to_lines())
     assert copy.words == table.words
     assert copy.look_up(["qqq", *texts]).ids.tolist() == [numbers.get("qqq", UNKNOWN), *expected]

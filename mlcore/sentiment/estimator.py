@@ -89,6 +89,7 @@ class SentimentClassifier:
         weight_decay: float = Settings.weight_decay,
         class_weight: str = Settings.class_weight,
         seed: int = Settings.seed,
+        half: bool = Settings.half,
         dev: float = 0.1,
         threads: int | None = None,
     ) -> None:
@@ -204,12 +205,12 @@ class SentimentClassifier:
             raise InputError(f"text is {described(text)}; expected one text, a str.")
         return explain(classifier, text)
 
-    def save(self, path: str | Path, half: bool = False) -> None:
-        """Write the model to a file for ``load`` and for the commands of mlcore; ``half`` stores it in float16.
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file for ``load`` and for the commands of mlcore.
 
         Raises: OSError if the file cannot be written.
         """
-        modelfile.save(self._model().classifier, Path(path), half)
+        modelfile.save(self._model().classifier, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "SentimentClassifier":

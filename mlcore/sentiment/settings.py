@@ -44,6 +44,7 @@ class Settings:
     weight_decay: float = 0.0
     class_weight: str = "none"
     seed: int = 1
+    half: bool = False  # the table is saved in float16
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -66,5 +67,6 @@ class Settings:
                 raise InputError(f"{name} is {value}; expected a number {limit}.")
         if self.learning_rate == 0:
             raise InputError("learning_rate is 0; expected a number above 0.")
-        if not isinstance(self.binary, bool):
-            raise InputError(f"binary is {self.binary!r}; expected True or False.")
+        for name in ("binary", "half"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} is {getattr(self, name)!r}; expected True or False.")
