@@ -198,11 +198,11 @@ class SentimentClassifier:
 
     def explain(self, text: str) -> Any:
         """What each word contributes to the prediction for a text: see ``mlcore.sentiment.explanation.explain``."""
-        from mlcore.sentiment.explanation import explain
-
         classifier, _ = self._model()
         if not isinstance(text, str):
             raise InputError(f"text is {described(text)}; expected one text, a str.")
+        from mlcore.sentiment.explanation import explain
+
         return explain(classifier, text)
 
     def save(self, path: str | Path) -> None:
