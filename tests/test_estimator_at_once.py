@@ -67,6 +67,24 @@ def test_one_estimator_is_refitted_while_others_use_it():
     assert found <= expected
 
 
+def test_a_refit_in_the_middle_of_a_prediction():
+    """The texts come from a generator that fits the same estimator to other labels: the worst moment, every time."""
+    others = ["zz" if label == "pos" else "pos" for label in LABELS]  # which the network has the other way round
+
+    def texts(model):
+        model.fit(TEXTS, others)
+        yield from TEXTS
+
+    for name in ("predict", "predict_proba", "decision_function"):
+        model = small().fit(TWO_TEXTS, TWO_LABELS)
+        expected = getattr(model, name)(TEXTS)
+        np.testing.assert_array_equal(getattr(model, name)(texts(model)), expected)
+        assert model.classes_.tolist() == ["pos", "zz"]
+    model = small().fit(TEXTS, LABELS)
+    expected = model.score(TEXTS, LABELS)
+    assert model.score(texts(model), LABELS) == expected > 0
+
+
 COLD = """
 import sys, threading
 from concurrent.futures import ThreadPoolExecutor

@@ -153,12 +153,7 @@ class SentimentClassifier:
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """Most probable label of each text, of the type that fit was given, or its number (float64): (n,)."""
-        classifier, classes = self._model()
-        logits = self._logits(classifier, X)
-        if classes is None:
-            return logits[:, 0].astype(np.float64)
-        place = np.argsort(classes.numbers)  # among the sorted labels, of each of the classifier's
-        return classes.values[place[classifier.decide(logits)]]
+        return self._predict(self._model(), X)
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64.
@@ -185,8 +180,9 @@ class SentimentClassifier:
         R^2 is 1 - sum (y - prediction)^2 / sum (y - mean y)^2, as in sklearn.metrics.r2_score; where all y are equal,
         it is 1 for a perfect prediction, else 0.
         """
-        kind = self._model().kind
-        truth, predicted = labels_of(y) if kind else ratings_of(y), self.predict(X)
+        fitted = self._model()
+        kind = fitted.kind
+        truth, predicted = labels_of(y) if kind else ratings_of(y), self._predict(fitted, X)
         _check_lengths(predicted, truth.of_texts)
         if kind:
             if (truth.kind == "str") != (kind == "str"):
@@ -268,6 +264,14 @@ class SentimentClassifier:
         if fitted.classes is None:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
         return fitted
+
+    def _predict(self, fitted: Fitted, X: Iterable[str]) -> np.ndarray:
+        classifier, classes = fitted
+        logits = self._logits(classifier, X)
+        if classes is None:
+            return logits[:, 0].astype(np.float64)
+        place = np.argsort(classes.numbers)  # among the sorted labels, of each of the classifier's
+        return classes.values[place[classifier.decide(logits)]]
 
     def _logits(self, classifier: Classifier, X: Iterable[str]) -> np.ndarray:
         threads = self._checked_threads()
