@@ -18,9 +18,6 @@ from mlcore.kernels import watch_compilation
 
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import Evaluation, WordLogit
-    from mlcore.sentiment.settings import Settings
-    from mlcore.sentiment.preparation import TrainingData
-    from mlcore.sentiment.training import EpochReport
     from mlcore.sentiment.training import Progress as Progressed
 
 HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
@@ -211,36 +208,6 @@ def number(value: float) -> str:
 
 
 # Exercise 5 -----------------------------------------------------------------------------------------------
-
-
-EPOCH_COLUMNS = ("epoch", "training loss", "held-out loss", "accuracy", "seconds", "M tokens/s")
-
-
-def network(data: "TrainingData", settings: "Settings", parameters: int) -> None:
-    """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
-    dim, hidden, min_count = settings.dim, settings.hidden, settings.min_count
-    show(f"E = 1/N Σ E_w       embedding {len(data.features):,} × {dim}, mean over the N words of a text")
-    show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}")
-    show(f"ŷ = W2 H + b2       W2 1 × {hidden}, b2 1")
-    parts = {"training": data.train, "held out": data.dev, "test": data.test}
-    sizes = ", ".join(f"{name} {len(part.rows):,}" for name, part in parts.items() if part)
-    words = f"words that occur {min_count} times or more" if min_count > 1 else "all words of the training texts"
-    show(f"{parameters:,} parameters. Vocabulary: {words}.\nTexts: {sizes}.\n")
-    show("  ".join(EPOCH_COLUMNS), "bold")
-
-
-def epoch_row(report: "EpochReport") -> None:
-    """One row of the table of epochs."""
-    cells = (
-        str(report.epoch),
-        f"{report.train_loss:.4f}",
-        "-" if report.dev_loss is None else f"{report.dev_loss:.4f}",
-        "-" if report.dev_accuracy is None else f"{report.dev_accuracy:.2%}",
-        f"{report.seconds:.2f}",
-        f"{report.tokens / report.seconds / 1e6:.1f}",
-    )
-    row = "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, EPOCH_COLUMNS, strict=True))
-    show(f"{row}  {'best so far' if report.best and report.dev_loss is not None else ''}".rstrip())
 
 
 def evaluation(name: str, result: "Evaluation") -> None:

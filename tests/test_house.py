@@ -53,6 +53,8 @@ ROOMS = [
     ["mlcore.cli.dataset_view"],
     ["mlcore.cli.dataset"],
     ["mlcore.cli.exercise", "mlcore.cli.prediction"],
+    ["mlcore.cli.training_view"],
+    ["mlcore.cli.training_run"],
     ["mlcore.cli.training"],
     ["mlcore.cli.classroom"],
     ["mlcore.cli.commands"],

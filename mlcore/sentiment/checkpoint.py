@@ -48,7 +48,7 @@ def load_checkpoint(path: Path, classifier: Classifier) -> State:
         state = None if other else _restore(classifier, header, arrays)
     if state is None:
         raise InputError(
-            f"{path} is the checkpoint of another training ({', '.join(other)} differ); resume it with its own options "
+            f"The checkpoint {path} is of another training ({', '.join(other)} differ); resume it with its own options "
             "and data, or leave --resume out to start anew."
         )
     return state
@@ -74,5 +74,8 @@ def _restore(classifier: Classifier, header: dict, arrays: dict[str, np.ndarray]
 
 
 def _identity(classifier: Classifier) -> dict:
-    """What has to be the same for a training to go on."""
-    return asdict(classifier.settings) | {"labels": list(classifier.labels), "data": classifier.provenance.fingerprint}
+    """What has to be the same for a training to go on to what it would have been without a break."""
+    settings = asdict(classifier.settings)
+    for name in ("patience", "half", "epochs")[: 2 if classifier.settings.schedule == "linear" else 3]:
+        del settings[name]
+    return settings | {"labels": list(classifier.labels), "data": classifier.provenance.fingerprint}

@@ -60,7 +60,7 @@ def continue_from(classifier: Classifier, earlier: Classifier) -> None:
             raise InputError(f"{name} is {here}, but the model to begin with has {there}; expected the same.")
     if classifier.labels != earlier.labels:
         here, there = (", ".join(map(repr, labels)) for labels in (classifier.labels, earlier.labels))
-        raise InputError(f"The texts have the labels {here}, but the model to begin with has {there}; expected the same.")
+        raise InputError(f"The labels are {here}, but the model to begin with has {there}; expected the same.")
     words, ngrams = len(classifier.features.words), len(earlier.features.ngrams)
     known = len(earlier.features.words)
     table, *layers = classifier.parameters
