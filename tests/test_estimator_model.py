@@ -17,7 +17,6 @@ from mlcore import SentimentClassifier
 from mlcore.errors import DivergedError, InputError, MlcoreError, ModelFileError, NotFittedError
 from mlcore.sentiment import estimator, modelfile
 from mlcore.sentiment.arguments import Classes
-from mlcore.sentiment.classifier import Provenance
 from mlcore.sentiment.preparation import fingerprint
 from mlcore.text.corpus import read_corpus
 
@@ -29,23 +28,33 @@ def test_the_number_of_threads_does_not_change_a_byte(parameters, tmp_path):
 
 
 def test_the_model_is_that_of_the_command_line(model, reviews, tmp_path):
-    """All but the provenance is the same to the last bit, and of that what both know."""
+    """All is the same to the last bit, but for the options that were given."""
     corpus = read_corpus(reviews)
     ours = SentimentClassifier(dim=3, hidden=2, learning_rate=0.2).fit(corpus.texts, corpus.labels)
     ours.save(tmp_path / "ours.npz")
-    hashes, provenances = [], []
+    inputs, hashes = [], []
     for path in (model, tmp_path / "ours.npz"):
         classifier = modelfile.load(path)
-        provenances.append(classifier.provenance)
-        modelfile.save(replace(classifier, provenance=Provenance()), tmp_path / "bare.npz")
-        hashes.append(hashlib.sha256((tmp_path / "bare.npz").read_bytes()).hexdigest())
+        inputs.append(classifier.provenance.inputs)
+        without = replace(classifier, provenance=replace(classifier.provenance, inputs={}))
+        modelfile.save(without, tmp_path / "without.npz")
+        hashes.append(hashlib.sha256((tmp_path / "without.npz").read_bytes()).hexdigest())
     assert hashes[0] == hashes[1]
-    theirs, ours = provenances
-    assert ours.fingerprint == fingerprint(corpus)
-    assert ours.inputs == {"dev": "0.1"}
-    assert ours.texts == {"train": 36, "dev": 4, "test": 0}
-    if theirs.fingerprint:
-        assert (theirs.fingerprint, theirs.texts, theirs.history) == (ours.fingerprint, ours.texts, ours.history)
+    assert inputs == [{"data": [str(reviews)]}, {"dev": "0.1", "labels": "str"}]
+    assert classifier.provenance.fingerprint == fingerprint(corpus)
+    assert classifier.provenance.texts == {"train": 36, "dev": 4, "test": 0}
+
+
+def test_an_epoch_that_diverges_is_warned_of():
+    model = small(optimizer="sgd", learning_rate=1e4, epochs=1)
+    with pytest.warns(UserWarning, match="^Epoch 1 diverged and was taken back; the learning rate is now [0-9.e+]+.$"):
+        model.fit(TEXTS, LABELS)
+    assert model.history_[0]["restarts"] > 0
+
+
+def test_a_training_that_only_diverges():
+    with pytest.raises(DivergedError, match=r"halved 20 times; try learning_rate=1\.$"):
+        small(optimizer="sgd", learning_rate=1e30).fit(TEXTS, LABELS)
 
 
 def test_history():

@@ -1,6 +1,7 @@
 """The sentiment classifier for Python programs, by the protocol of scikit-learn's estimators, without needing it."""
 
 import re
+import warnings
 from collections.abc import Iterable, Sized
 from contextlib import suppress
 from dataclasses import fields
@@ -123,6 +124,7 @@ class SentimentClassifier:
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> "SentimentClassifier":
         """Train a new model on texts with their labels: of one type, str, int or bool, or numbers to be predicted.
 
+        An epoch that diverges is taken back, with half the learning rate and a warning.
         Ctrl-C raises KeyboardInterrupt as ever, and a training that cannot be finished DivergedError; the estimator
         then has the best complete epoch, or, if there was none, what it had before.
 
@@ -137,11 +139,18 @@ class SentimentClassifier:
             data = prepare(corpus, dev, settings)
         except DataError as error:
             raise InputError(_as_in_python(error)) from None
-        inputs = {"dev": repr(dev)} | ({} if labels.kind == "str" or not data.labels else {"labels": labels.kind})
+        # The kind of labels is kept for load; its being there says that the model was trained from Python
+        inputs = {"dev": repr(dev), "labels": labels.kind}
         classifier, reports = new_classifier(data, settings), []
         try:
             for report in train(classifier, data.train, data.dev, threads):
                 reports.append(report)
+                if report.restarts:
+                    warnings.warn(
+                        f"Epoch {report.epoch} diverged and was taken back; the learning rate is now "
+                        f"{report.learning_rate:g}.",
+                        stacklevel=2,
+                    )
         except DivergedError as error:
             raise DivergedError(_as_in_python(error)) from None
         finally:
