@@ -5,6 +5,7 @@ import pytest
 from test_estimator import LABELS, TEXTS, small
 
 from mlcore.errors import NotFittedError
+from mlcore.sentiment.training import available_cores
 
 
 def shorter(texts):
@@ -74,6 +75,16 @@ def test_cross_validation_in_two_processes(sklearn):
 
     alone, together = (cross_val_score(small(), TEXTS, LABELS, cv=4, n_jobs=n, error_score="raise") for n in (1, 2))
     assert alone.tolist() == together.tolist()
+
+
+def test_processes_share_the_cores(sklearn):
+    """As many threads as cores in each of as many processes would wait for one another most of the time."""
+    joblib = pytest.importorskip("joblib")
+
+    assert small(threads=None)._checked_threads() == available_cores()
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        found = joblib.Parallel(n_jobs=2)(joblib.delayed(small(threads=None)._checked_threads)() for _ in range(2))
+    assert found == [1, 1]
 
 
 def test_a_fitted_model_in_other_processes(sklearn):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numba import config
 
 from mlcore.errors import DataError, DivergedError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import modelfile
@@ -47,7 +48,7 @@ class SentimentClassifier:
     model: equal texts, labels and parameters give the same bytes, whatever the number of threads. Besides them:
 
     ``dev``: the fraction of the texts that is held out to choose the best epoch and to stop early; 0 for none.
-    ``threads``: default all cores; 1 is best where the processes (``n_jobs``) already are as many as the cores.
+    ``threads``: by default the cores, or NUMBA_NUM_THREADS, by which joblib (``n_jobs``) gives each process its share.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2.
 
@@ -297,7 +298,7 @@ class SentimentClassifier:
         threads = _plain(self.threads)
         if threads is not None and (type(threads) is not int or threads < 1):
             raise InputError(f"threads is {threads!r}; expected a whole number from 1 up, or None for all cores.")
-        return threads or available_cores()
+        return threads or min(available_cores(), config.NUMBA_NUM_THREADS)
 
 
 def _plain(value: Any) -> Any:
