@@ -47,6 +47,8 @@ ROOMS = [
     ["mlcore.sentiment.description"],
     ["mlcore.sentiment.training"],
     ["mlcore.sentiment.checkpoint"],
+    ["mlcore.sentiment.arguments"],
+    ["mlcore.sentiment.estimator"],
     ["mlcore.verification"],
     ["mlcore.cli.render"],
     ["mlcore.cli.documents"],
