@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from mlcore.errors import InputError as InputError
     from mlcore.errors import MlcoreError as MlcoreError
     from mlcore.errors import ModelFileError as ModelFileError
+    from mlcore.errors import NotFittedError as NotFittedError
     from mlcore.errors import ShapeError as ShapeError
     from mlcore.network import Layer as Layer
     from mlcore.network import Network as Network
+    from mlcore.sentiment.estimator import SentimentClassifier as SentimentClassifier
 
 __version__ = "0.1.0"
 
 _HOME = {
     **dict.fromkeys(
-        ("MlcoreError", "InputError", "ShapeError", "DataError", "ModelFileError", "DivergedError"), "mlcore.errors"
+        ("MlcoreError", "InputError", "ShapeError", "NotFittedError", "DataError", "ModelFileError", "DivergedError"),
+        "mlcore.errors",
     ),
     **dict.fromkeys(("Layer", "Network"), "mlcore.network"),
+    "SentimentClassifier": "mlcore.sentiment.estimator",
 }
 __all__ = ["__version__", *_HOME]
 

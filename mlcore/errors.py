@@ -13,6 +13,10 @@ class ShapeError(InputError):
     """Arrays do not fit together."""
 
 
+class NotFittedError(MlcoreError, ValueError, AttributeError):
+    """An estimator is asked before it was fitted. Its other bases are those of scikit-learn's error of this name."""
+
+
 class DataError(MlcoreError):
     """A data file does not hold what it should; the message names the file and the line."""
 

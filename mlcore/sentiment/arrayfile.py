@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import secrets
 import stat
 import struct
 import tempfile
@@ -183,25 +184,19 @@ def check_writable(path: Path) -> None:
 def write_beside(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Write a file completely before it takes the place of one that may be there."""
     path = _final(path)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".mlcore-", suffix=".part")
+    beside = path.parent / f".mlcore-{secrets.token_hex(8)}.part"
+    file = open(beside, "xb")  # noqa: SIM115, a new file, readable for whom the umask says (tempfile's are not)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
         os.replace(beside, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
 
 
 def _final(path: Path) -> Path:
     """The file that a symbolic link leads to, so that the link stays one."""
     return path.resolve() if path.is_symlink() else path
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

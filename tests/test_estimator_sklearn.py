@@ -1,0 +1,123 @@
+"""SentimentClassifier inside scikit-learn: clones, pipelines, cross-validation and the search for parameters."""
+
+import numpy as np
+import pytest
+from test_estimator import LABELS, TEXTS, small
+
+from mlcore.errors import NotFittedError
+from mlcore.sentiment.training import available_cores
+
+
+def shorter(texts):
+    """For a pipeline, and of this module, so that other processes find it."""
+    return [text[:12] for text in texts]
+
+
+@pytest.fixture
+def sklearn():
+    return pytest.importorskip("sklearn")
+
+
+def test_clone(sklearn):
+    model = small(ngrams=2, dev=np.float64(0.2)).fit(TEXTS, LABELS)
+    clone = sklearn.base.clone(model)
+    assert clone.get_params() == model.get_params()
+    assert not hasattr(clone, "classes_")
+
+
+def test_tags(sklearn):
+    from sklearn.exceptions import NotFittedError as TheirNotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    assert sklearn.base.is_classifier(small()) and not sklearn.base.is_regressor(small())
+    assert sklearn.base.is_regressor(small(loss="squared")) and not sklearn.base.is_classifier(small(loss="squared"))
+    check_is_fitted(small().fit(TEXTS, LABELS))
+    with pytest.raises(TheirNotFittedError):
+        check_is_fitted(small())
+    assert TheirNotFittedError.__bases__ == NotFittedError.__bases__[1:]
+
+
+def test_pipeline(sklearn):
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    pipeline = Pipeline([("clean", FunctionTransformer(shorter)), ("model", small())]).fit(TEXTS, LABELS)
+    alone = small().fit(shorter(TEXTS), LABELS)
+    assert pipeline.classes_.tolist() == ["fair", "neg", "pos"]
+    assert pipeline.predict(TEXTS).tolist() == alone.predict(shorter(TEXTS)).tolist()
+    np.testing.assert_array_equal(pipeline.predict_proba(TEXTS), alone.predict_proba(shorter(TEXTS)))
+    np.testing.assert_array_equal(pipeline.decision_function(TEXTS), alone.decision_function(shorter(TEXTS)))
+    assert pipeline.score(TEXTS, LABELS) == alone.score(shorter(TEXTS), LABELS)
+    assert pipeline.set_params(model__epochs=2).get_params()["model__epochs"] == 2
+    assert "SentimentClassifier" in pipeline._repr_html_() and "SentimentClassifier" in repr(pipeline)
+
+
+@pytest.mark.parametrize("form", [list, np.array])
+def test_cross_validation(sklearn, form):
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
+
+    X, y = form(TEXTS), form(LABELS)
+    scores = cross_val_score(small(), X, y, cv=3)
+    folds = StratifiedKFold(3).split(X, y)
+    fits = [small().fit([TEXTS[i] for i in a], [LABELS[i] for i in a]) for a, _ in folds]
+    expected = [
+        model.score([TEXTS[i] for i in b], [LABELS[i] for i in b])
+        for model, (_, b) in zip(fits, StratifiedKFold(3).split(X, y), strict=True)
+    ]
+    assert scores.tolist() == expected
+    assert cross_val_predict(small(), X, y, cv=3, method="predict_proba").shape == (36, 3)
+    assert cross_val_score(small(), X, y, cv=3, scoring="neg_log_loss").max() < 0
+    assert cross_val_score(small(loss="squared"), X, [len(label) for label in LABELS], cv=3).shape == (3,)
+
+
+def test_cross_validation_in_two_processes(sklearn):
+    from sklearn.model_selection import cross_val_score
+
+    alone, together = (cross_val_score(small(), TEXTS, LABELS, cv=4, n_jobs=n, error_score="raise") for n in (1, 2))
+    assert alone.tolist() == together.tolist()
+
+
+def test_processes_share_the_cores(sklearn):
+    """As many threads as cores in each of as many processes would wait for one another most of the time."""
+    joblib = pytest.importorskip("joblib")
+
+    assert small(threads=None)._checked_threads() == available_cores()
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        found = joblib.Parallel(n_jobs=2)(joblib.delayed(small(threads=None)._checked_threads)() for _ in range(2))
+    assert found == [1, 1]
+
+
+def test_a_fitted_model_in_other_processes(sklearn):
+    """Arrays of a megabyte or more are shared with them in memory that cannot be written to."""
+    joblib = pytest.importorskip("joblib")
+
+    model = small(dim=2000).fit([*TEXTS, " ".join(f"w{i}" for i in range(200))], [*LABELS, "fair"])
+    assert model._fitted.classifier.parameters.table.nbytes > 2**20
+    found = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(TEXTS) for _ in range(2))
+    for probabilities in found:
+        np.testing.assert_array_equal(probabilities, model.predict_proba(TEXTS))
+
+
+def test_grid_search(sklearn):
+    from sklearn.model_selection import GridSearchCV
+
+    grid = {"epochs": np.arange(1, 3), "ngrams": [1, 2], "optimizer": np.array(["adam", "adagrad"])}
+    search = GridSearchCV(small(), grid, cv=2, error_score="raise").fit(TEXTS, LABELS)
+    assert search.best_params_.keys() == grid.keys()
+    assert len(search.cv_results_["mean_test_score"]) == 8
+    best = small(**search.best_params_).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(search.predict_proba(TEXTS), best.predict_proba(TEXTS))
+    assert search.classes_.tolist() == ["fair", "neg", "pos"]
+
+
+def test_other_estimators_around_it(sklearn):
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.model_selection import learning_curve
+
+    calibrated = CalibratedClassifierCV(small(), cv=2).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(calibrated.predict_proba(TEXTS).sum(axis=1), 1)
+    voting = VotingClassifier([("a", small()), ("b", small(seed=2))], voting="soft").fit(TEXTS, LABELS)
+    assert set(voting.predict(TEXTS)) <= set(LABELS)
+    _, train, test = learning_curve(small(), TEXTS, LABELS, train_sizes=[0.5, 1.0], cv=2)
+    assert train.shape == test.shape == (2, 2)
