@@ -54,6 +54,16 @@ class RowList(NamedTuple):
     texts: np.ndarray
     shares: np.ndarray
 
+    @classmethod
+    def allocate(cls, features: int, entries: int, dtype: type, *threads: int) -> "RowList":
+        """Memory for the rows of up to ``entries`` entries, of a table of ``features`` rows; for each thread, if any."""
+        rows = min(features, entries)
+        slots, texts = (np.zeros((*threads, entries), np.int32) for _ in range(2))
+        of_rows, nexts = (np.zeros((*threads, rows), np.int32) for _ in range(2))
+        firsts = np.zeros((*threads, rows + 1), np.int32)
+        slot_of, shares = np.full((*threads, features), -1, np.int32), np.zeros((*threads, entries), dtype)
+        return cls(slot_of, slots, of_rows, firsts, nexts, texts, shares)
+
 
 def kernel(function):
     """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE division, without the GIL."""
@@ -561,15 +571,16 @@ def update_layer(
     Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); M and S as W and b, or empty; units holds 0, 1, ...,
     at least o of them.
     """
+    with_bias = first == 0 and last > 0
     dW[:, first:last] = 0
-    if first == 0:
+    if with_bias:
         db[:] = 0
         affine_backward_weights(dY, X, first, last, dW, db)
     else:
         affine_backward_weights(dY, X, first, last, dW, None)
     eps = ADAM_EPS * np.sqrt(1 - ADAM_BETA2**step)  # torch.optim.Adam's; see adam
     update(optimizer, W, units[: W.shape[0]], dW, M_W, S_W, first, last, learning_rate, weight_decay, step, eps)
-    if first == 0:
+    if with_bias:
         update(
             optimizer, as_row(b), units[:1], as_row(db), as_row(M_b), as_row(S_b), 0, b.shape[0],
             learning_rate, weight_decay, step, eps,

@@ -73,10 +73,10 @@ def lesson(classifier: Classifier, text: str, label: str, relu_at_zero: float = 
     dW1, db1, dW2, db2 = np.zeros_like(W1), np.zeros_like(b1), np.zeros_like(W2), np.zeros_like(b2)
     kernels.loss_of(classifier.loss, exact.logits, Y, losses)
     kernels.loss_of_backward(classifier.loss, exact.logits, Y, 1.0, dlogits)
-    kernels.affine_backward_weights(dlogits, exact.H, dW2, db2)
+    kernels.affine_backward_weights(dlogits, exact.H, 0, exact.H.shape[1], dW2, db2)
     kernels.affine_backward_input(dlogits, W2, dH)
     kernels.relu_backward(dH, exact.Z, relu_at_zero, dZ)
-    kernels.affine_backward_weights(dZ, exact.E, dW1, db1)
+    kernels.affine_backward_weights(dZ, exact.E, 0, exact.E.shape[1], dW1, db1)
     kernels.affine_backward_input(dZ, W1, dE)
     dim = classifier.settings.dim
     output = int(target) if len(classifier.labels) > 2 else 0
@@ -104,9 +104,9 @@ def _target(classifier: Classifier, label: str) -> float:
 def _embedding_gradients(classifier: Classifier, exact: Pass, dE: np.ndarray, output: int) -> list[EmbeddingGradient]:
     """Gradient of each feature's embedding, the largest first, and what a step on it alone does to a logit."""
     ids, counts, offsets = exact.documents
-    rows, dRows = np.zeros(len(ids), np.int32), np.zeros((len(ids), dE.shape[1]))
-    unused = np.full(len(ids), UNKNOWN, np.int32)
-    kernels.gather_mean_backward(dE, ids, counts, offsets[:-1], offsets[1:], 0, 1, unused, rows, dRows)
+    index, dRows = kernels.RowList.allocate(len(ids), len(ids), np.float64), np.zeros((len(ids), dE.shape[1]))
+    used = kernels.list_rows(ids, counts, offsets[:-1], offsets[1:], index)  # each id once, in order
+    kernels.gather_mean_backward(dE, index, 0, used, 0, dE.shape[1], dRows)
     shares = counts / max(counts.sum(), 1)
     _, W1, b1, W2, b2 = exact.parameters
     E = exact.E - shares[:, np.newaxis] * dRows  # the mean after a step on each of them alone

@@ -56,7 +56,7 @@ def neighbors(classifier: Classifier, word: str, number: int) -> Neighborhood:
     e = table[feature : feature + 1]
     if feature == UNKNOWN:
         e = np.zeros((1, table.shape[1]), np.float32)
-        kernels.gather_mean(table, ids, counts, offsets[:-1], offsets[1:], e)
+        kernels.gather_mean(table, ids, counts, offsets[:-1], offsets[1:], 0, e.shape[1], e)
     if not e.any():
         raise InputError(f"The embedding of {' '.join(found)!r} is 0, which has no direction; try another word.")
     cosines = _cosines(table, e)

@@ -116,24 +116,19 @@ class Workspace(NamedTuple):
     def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
         """Memory for batches of at most ``batch`` texts, with at most ``entries`` distinct words in all of them."""
         (features, dim), (outputs, hidden) = parameters.table.shape, parameters.W2.shape
-        rows = min(features, entries)
 
         def zeros(*shape: int) -> np.ndarray:
             return aligned_zeros(shape, parameters.table.dtype)
 
-        def numbers(size: int, dtype: type = np.int32) -> np.ndarray:
-            return np.zeros((threads, size), dtype)
+        def numbers(size: int) -> np.ndarray:
+            return np.zeros((threads, size), np.int32)
 
         return cls(
             arrived=np.zeros(threads * kernels.CACHE_LINE, np.int64),
             words=kernels.Words(
                 ids=numbers(entries), counts=numbers(entries), starts=numbers(batch), ends=numbers(batch)
             ),
-            index=kernels.RowList(
-                slot_of=np.full((threads, features), -1, np.int32), slots=numbers(entries), rows=numbers(rows),
-                firsts=numbers(rows + 1), nexts=numbers(rows), texts=numbers(entries),
-                shares=numbers(entries, parameters.table.dtype),
-            ),
+            index=kernels.RowList.allocate(features, entries, parameters.table.dtype, threads),
             E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
             Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
             dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
@@ -267,7 +262,9 @@ def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarra
 def _loss_of_nothing(classifier: Classifier, train: Part) -> float:
     """Mean loss over the training texts of a network whose output is 0."""
     targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
-    kernels.loss_of(classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses)
+    kernels.loss_of(
+        classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses
+    )
     return max(float(np.mean(losses, dtype=np.float64)), 1e-6)  # of ratings that are all 0, it is 0
 
 
