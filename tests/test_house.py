@@ -32,7 +32,7 @@ ROOMS = [
     ["mlcore.text.vocabulary"],
     ["mlcore.text.features"],
     ["mlcore.text.unpacking"],
-    ["mlcore.text.readers"],
+    ["mlcore.text.readers", "mlcore.text.vectors"],
     ["mlcore.text.corpus"],
     ["mlcore.text.inspection"],
     ["mlcore.sentiment.settings"],

@@ -28,11 +28,17 @@ def read_bytes(path: Path) -> bytes:
 
     Raises: OSError if it cannot be read.
     """
-    if path != STANDARD_INPUT:
-        return path.read_bytes()
+    return standard_input().read() if path == STANDARD_INPUT else path.read_bytes()
+
+
+def standard_input() -> BinaryIO:
+    """Standard input as bytes.
+
+    Raises: OSError if it is closed.
+    """
     if sys.stdin is None:
         raise OSError(errno.EBADF, "Standard input is closed; give a file, or texts on standard input")
-    return sys.stdin.buffer.read()
+    return sys.stdin.buffer
 
 
 def unpack(name: str, content: bytes) -> Iterator[bytes]:
