@@ -7,7 +7,7 @@ import typer
 
 from mlcore import __version__
 
-from . import classroom, dataset, exercise, prediction, training
+from . import classroom, comparison, dataset, exercise, prediction, training, vectors
 
 app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -52,3 +52,5 @@ app.command(short_help="Look at labelled texts before training on them.")(datase
 app.command(short_help="Train a sentiment classifier with a trainable embedding.")(training.train_sentiment)
 app.command(short_help="Accuracy, loss and confusion matrix of a model on labelled texts.")(prediction.evaluate)
 app.command(short_help="Label and probability of texts.")(prediction.predict)
+app.command(short_help="Fixed or trainable embeddings? The experiment itself.")(comparison.compare_embeddings)
+app.command(short_help="Write a model's embeddings in word2vec's text format.")(vectors.vectors)

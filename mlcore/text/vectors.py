@@ -283,6 +283,13 @@ def shortest_digits(rows: np.ndarray) -> list[list[str]]:
     return digits.tolist()
 
 
+def warm_up() -> None:
+    """Compile the kernels that reading uses, or load them from the cache."""
+    words = WordTable()
+    words.add(["a"])
+    _Reader("warm-up", words, 1).take(b"A 1\n")
+
+
 @kernel
 def split_lines(data, ends, dim, starts, token_ends, numbers):
     """Find the word and the ``dim`` numbers of each line, counted from the right: overwrite the last three.
