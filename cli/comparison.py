@@ -18,6 +18,8 @@ from .vectors import check_readable, given_vectors
 if TYPE_CHECKING:
     from mlcore.sentiment.comparison import Experiment, Run
 
+EPOCHS = 100  # enough for fixed embeddings, too; trainable ones have lost their patience long before
+
 
 def compare_embeddings(
     data: Annotated[
@@ -36,7 +38,7 @@ def compare_embeddings(
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[int, typer.Option(help="Width of the embedding.")] = Settings.dim,
     hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = Settings.hidden,
-    epochs: Annotated[int, typer.Option(help="Passes over the texts at most.")] = Settings.epochs,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts at most.")] = EPOCHS,
     ngrams: Annotated[int, typer.Option(help="Features of 1 to this many words.")] = Settings.ngrams,
     file_format: Format = None,
     text_column: TextColumn = None,
@@ -49,6 +51,8 @@ def compare_embeddings(
     from given vectors, too, with the same seeds on the same texts; choose
     each epoch on the same held-out texts, and compare the accuracies on the
     same test texts: the data's own test part, or a tenth drawn for each seed.
+    Vectors have to come from other texts: those of a model that was trained
+    on these ones know the labels of the test texts.
     """
     from mlcore.sentiment.comparison import Experiment, warm_up
     from mlcore.text.corpus import built_in_corpus
@@ -91,9 +95,9 @@ def _run(experiment: "Experiment", quiet: bool) -> "tuple[list[Run], bool]":
     try:
         with render.Activity("Training", quiet) as activity:
 
-            def progress(name: str, seed: int, epoch: int) -> None:
-                number = min(len(runs) + 1, planned)
-                activity.update(f"Run {number} of {planned}: seed {seed}, {name}, epoch {epoch}")
+            def progress(name: str, seed: int, epoch: int | None) -> None:
+                step = f", epoch {epoch}" if epoch else ""
+                activity.update(f"Run {len(runs) + 1} of {planned}: seed {seed}, {name}{step}")
 
             for run in experiment.run(available_cores(), progress):
                 runs.append(run)

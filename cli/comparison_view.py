@@ -45,7 +45,7 @@ def _head(experiment: "Experiment") -> None:
 def _table(summaries: "list[Summary]") -> None:
     cut_short = len({summary.runs for summary in summaries}) > 1
     grid = Grid(
-        "embeddings", "accuracy %", "vs fixed", "p", *["runs"] * cut_short, "seconds", "trained"
+        "embeddings", "accuracy %", "vs fixed", "p", "runs" if cut_short else "seconds", "trained"
     )  # fmt: skip
     for summary in summaries:
         found, deviation = summary.against_fixed, summary.deviation
@@ -54,9 +54,8 @@ def _table(summaries: "list[Summary]") -> None:
             f"{100 * summary.mean:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}"),
             _points(found.mean) if found else "",
             _p(found.p) if found else "",
-            *[str(summary.runs)] * cut_short,
-            f"{summary.seconds:.2f}",
-            f"{summary.parameters:,.0f}",
+            str(summary.runs) if cut_short else _seconds(summary.seconds),
+            _millions(summary.parameters),
             end_section=summary is _last_arm(summaries),
         )
     out.print(grid)
@@ -75,8 +74,8 @@ def _notes(experiment: "Experiment", summaries: "list[Summary]") -> None:
     for summary in summaries:
         if summary.unfinished:
             paragraph(
-                f"{summary.arm}: {summary.unfinished} of {summary.runs} runs were still improving when the epochs ran "
-                f"out; try --epochs {4 * experiment.settings.epochs}."
+                f"{summary.arm}: still improving when the epochs ran out, in {summary.unfinished} of {summary.runs} "
+                f"runs; try --epochs {4 * experiment.settings.epochs}."
             )
 
 
@@ -114,12 +113,15 @@ def _answer(found: "Difference | None") -> None:
     if found is None:
         return
     verb = "better than" if found.mean > 0 else "worse than" if found.mean < 0 else "apart from"
-    least = f", the least that {found.runs} seeds can give" if found.p == found.least_p else ""
+    if found.runs == 1:
+        chance = "one seed cannot tell that from chance; take more with --seeds"
+    else:
+        least = f", the least that {found.runs} seeds can give" if found.p == found.least_p else ""
+        chance = f"p = {_p(found.p)}{least}"
     show("")
     paragraph(
         f"Trainable or fixed? The best trainable embeddings ({found.arm}) are {abs(100 * found.mean):.2f} points "
-        f"{verb} the best fixed ones ({found.other}), each the best of its kind on the held-out texts: "
-        f"p = {_p(found.p)}{least}."
+        f"{verb} the best fixed ones ({found.other}), each the best of its kind on the held-out texts: {chance}."
     )
 
 
@@ -128,4 +130,12 @@ def _points(share: float) -> str:
 
 
 def _p(p: float) -> str:
-    return f"{p:.3g}"
+    return f"{p:.3g}" if p >= 0.001 else f"{p:.1e}"
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.2f}" if number < 100 else f"{number:.0f}"
+
+
+def _millions(number: float) -> str:
+    return f"{number:,.0f}" if number < 1e7 else f"{number / 1e6:.1f} M"

@@ -46,7 +46,7 @@ def vectors(
     words, dim = classifier.features.words, classifier.settings.dim
     table = classifier.parameters.table[:, :dim]
     if output == STANDARD_OUTPUT:
-        sys.stdout.flush()  # which also finds a closed one
+        sys.stdout.write("")  # which finds a closed one
         write_vectors(words, table, sys.stdout.buffer)
     else:
         write_beside(output, lambda file: write_vectors(words, table, file))

@@ -155,9 +155,12 @@ class Experiment:
         return data, self.vectors and self.vectors.select(order)
 
     def run(
-        self, threads: int, progress: Callable[[str, int, int], None] = lambda name, seed, epoch: None
+        self, threads: int, progress: Callable[[str, int, int | None], None] = lambda name, seed, epoch: None
     ) -> Iterator[Run]:
-        """All runs, seed by seed; ``progress`` is called with what is about to be trained, its seed and its epoch."""
+        """All runs, seed by seed.
+
+        ``progress`` is called with what is about to be trained, its seed and its epoch, None for a baseline.
+        """
         for seed in self.seeds:
             data, vectors = self.data(seed)
             for arm in self.arms:
@@ -171,7 +174,7 @@ class Experiment:
         return Run(MAJORITY, 0, accuracy(label, data.test), accuracy(label, data.dev), 0, 0.0)
 
     def _linear(self, data: TrainingData, seed: int, progress: Callable) -> Run:
-        progress(LINEAR, seed, 1)
+        progress(LINEAR, seed, None)
         started = time.perf_counter()
         model = fit_linear_model(data)
         seconds = time.perf_counter() - started
