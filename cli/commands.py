@@ -7,7 +7,7 @@ import typer
 
 from mlcore import __version__
 
-from . import classroom, dataset, exercise, explanation, prediction, training
+from . import classroom, comparison, dataset, exercise, explanation, prediction, training, vectors
 
 app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -55,3 +55,5 @@ app.command(short_help="Label and probability of texts.")(prediction.predict)
 app.command(short_help="Why a text is predicted as it is: the exact share of every word.")(explanation.explain)
 app.command(short_help="What a model is, where it comes from, and how to train it again.")(explanation.describe)
 app.command(short_help="Nearest words in a model's embedding.")(explanation.neighbors)
+app.command(short_help="Fixed or trainable embeddings? The experiment itself.")(comparison.compare_embeddings)
+app.command(short_help="Write a model's embeddings in word2vec's text format.")(vectors.vectors)

@@ -24,7 +24,8 @@ HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be an
 
 ASCII = str.maketrans(
     {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
-     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "→": "->", "│": "|", "ₛ": "_s", "ₖ": "_k"}
+     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "→": "->", "│": "|", "±": "+-",
+     "●": "o", "├": "|", "┤": "|", "─": "-", "ₛ": "_s", "ₖ": "_k"}
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 

@@ -119,6 +119,8 @@ def train_sentiment(
     )  # fmt: skip
     if threads is not None and threads < 1:
         raise InputError(f"threads is {threads}; expected a whole number from 1 up.")
+    if init and vectors:
+        raise InputError("--init and --vectors both say where to begin; expected one of them.")
     if resume and checkpoint is None:
         raise InputError("--resume needs the --checkpoint that it goes on from.")
     from .training_run import Inputs, Outputs, Run

@@ -23,10 +23,12 @@ from mlcore.sentiment.start import continue_from, new_classifier
 from mlcore.sentiment.training import EpochReport, Progress, State, available_cores, fit, warm_up
 from mlcore.text.corpus import Corpus, built_in_corpus
 from mlcore.text.unpacking import STANDARD_INPUT
+from mlcore.text.vectors import Vectors
 
 from . import render, training_view
 from .dataset import read
 from .prediction import evaluation_document
+from .vectors import check_readable, coverage_sentence, given_vectors
 
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import Evaluation
@@ -115,6 +117,8 @@ class Run:
         """Train, show how it goes, and save the best epoch, whatever happens on the way."""
         self.inputs.held_out_fraction()
         self.outputs.check(self.inputs)
+        if self.inputs.vectors:
+            check_readable(self.inputs.vectors)
         interrupt = _RememberedInterrupt()
         try:
             self._prepare()
@@ -154,10 +158,12 @@ class Run:
             warm_up()
         with render.Activity("Counting words", quiet):
             self.data = prepare(corpus, dev, self.settings, earlier and earlier.features)
-        self.classifier = new_classifier(self.data, self.settings)
+        given = self._vectors()
+        self.classifier = new_classifier(self.data, self.settings, given)
         if earlier:
             continue_from(self.classifier, earlier)
         read = [fingerprint(part) for part in (corpus, dev) if isinstance(part, Corpus)]
+        read += [given.fingerprint()] if given else []
         read += [hashlib.sha256(array.tobytes()).hexdigest() for array in (earlier.parameters if earlier else ())]
         parts = {"train": self.data.train, "dev": self.data.dev, "test": self.data.test}
         self.classifier.provenance = Provenance(
@@ -165,6 +171,13 @@ class Run:
             read[0] if len(read) == 1 else hashlib.sha256("".join(read).encode()).hexdigest(),
             {name: len(part.rows) if part else 0 for name, part in parts.items()},
         )
+
+    def _vectors(self) -> Vectors | None:
+        if self.inputs.vectors is None:
+            return None
+        given = given_vectors(self.inputs.vectors, self.data.features.words, self.settings.dim, self.quiet)
+        self._say(coverage_sentence(given.source, given.coverage(self.data.feature_counts), given.duplicates))
+        return given
 
     def _read(self, paths: list[Path]) -> Corpus:
         return read(paths, self.inputs.format, self.inputs.text_column, self.inputs.label_column, self.quiet)
@@ -191,9 +204,9 @@ class Run:
                         f"{report.learning_rate:g}."
                     )
                 with _uninterrupted():
+                    self._log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
                     if self.outputs.checkpoint:
                         save_checkpoint(self.outputs.checkpoint, self.classifier, state)
-                    self._log(asdict(report))
                 self.shown(training_view.epoch_row, report, self.classifier)
 
     def _start_or_resume(self) -> State:

@@ -2,25 +2,50 @@
 
 import numpy as np
 
-from mlcore.errors import InputError
+from mlcore.errors import InputError, ShapeError
 from mlcore.sentiment.classifier import Classifier, Parameters, Part
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
+from mlcore.text.vectors import Vectors
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
+# Mean length of embeddings that come from elsewhere, or stay as they are: what trains stays short enough to be moved
+# by a few small steps; what is fixed is long enough for the layers to grow to it within the usual epochs (measured).
+LENGTHS = {"trainable": 0.5, "fixed": 3.0}
 
 
-def new_classifier(data: TrainingData, settings: Settings) -> Classifier:
-    """Untrained classifier for this data."""
+def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | None = None) -> Classifier:
+    """Untrained classifier for this data.
+
+    ``vectors`` of the words of ``data.features``: where a word has one, it starts from there; all others, and the
+    n-grams, get the start of the settings. What the vectors say is kept, but not their scale: all are multiplied by
+    the same number, so that their mean length is the one of LENGTHS that training works with.
+
+    Raises: ShapeError if the vectors do not belong to these words, or have another width.
+    """
     outputs = len(data.labels) if len(data.labels) > 2 else 1
     parameters = Parameters.initial(len(data.features), outputs, settings)
+    table, length = parameters.table[:, : settings.dim], LENGTHS[settings.embedding]
     if settings.start == "naive-bayes":
         ratios = feature_ratios(data.train, data.labels, len(data.features))
         random = np.random.default_rng([settings.seed, 3])
         directions = random.normal(size=(ratios.shape[1], settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        parameters.table[:, : settings.dim] += NAIVE_BAYES_SCALE * ratios @ directions
+        table += NAIVE_BAYES_SCALE * ratios @ directions
+    if vectors is not None:
+        shape = len(data.features.words), settings.dim
+        if vectors.table.shape != shape:
+            raise ShapeError(f"vectors have shape {vectors.table.shape}; expected {shape}, a row for each known word.")
+        table[: shape[0]][vectors.found] = with_length(vectors.table[vectors.found], length)
+    elif settings.embedding == "fixed":
+        table[:] = with_length(table, length)
     return Classifier(settings, data.labels, data.features, parameters)
+
+
+def with_length(rows: np.ndarray, length: float) -> np.ndarray:
+    """The rows times the number that makes their mean length this one; rows that are all 0 stay so."""
+    mean = np.linalg.norm(rows.astype(np.float64), axis=1).mean() if len(rows) else 0.0
+    return rows * np.float32(length / mean) if mean > 0 else rows
 
 
 def feature_ratios(train: Part, labels: tuple[str, ...], features: int) -> np.ndarray:

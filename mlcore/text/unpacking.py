@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from mlcore.errors import DataError
 
@@ -27,11 +28,17 @@ def read_bytes(path: Path) -> bytes:
 
     Raises: OSError if it cannot be read.
     """
-    if path != STANDARD_INPUT:
-        return path.read_bytes()
+    return standard_input().read() if path == STANDARD_INPUT else path.read_bytes()
+
+
+def standard_input() -> BinaryIO:
+    """Standard input as bytes.
+
+    Raises: OSError if it is closed.
+    """
     if sys.stdin is None:
         raise OSError(errno.EBADF, "Standard input is closed; give a file, or texts on standard input")
-    return sys.stdin.buffer.read()
+    return sys.stdin.buffer
 
 
 def unpack(name: str, content: bytes) -> Iterator[bytes]:
@@ -39,29 +46,47 @@ def unpack(name: str, content: bytes) -> Iterator[bytes]:
 
     Raises: DataError if compressed content is damaged or cut short, anywhere: what came before it is no result.
     """
+    if content.startswith(tuple(DECOMPRESSORS)):
+        yield from unpack_file(name, io.BytesIO(content))
+    else:
+        yield content
+
+
+def unpack_file(name: str, file: BinaryIO) -> Iterator[bytes]:
+    """What ``unpack`` gives, in pieces of bounded size that are read when they are asked for.
+
+    Raises: DataError as ``unpack``; OSError if the file cannot be read.
+    """
+    head = file.read(BLOCK)
     for magic, new_decompressor in DECOMPRESSORS.items():
-        if content.startswith(magic):
+        if head.startswith(magic):
             try:
-                yield from _decompress(content, new_decompressor)
+                yield from _decompress(head, file, new_decompressor)
             except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+                if isinstance(error, OSError) and error.errno:  # not of bzip2, but of the file
+                    raise
                 raise DataError(f"{name} is damaged or incomplete ({error}); fetch it again.") from error
             return
-    yield content
+    while head:
+        yield head
+        head = file.read(BLOCK)
 
 
-def _decompress(content: bytes, new_decompressor: Callable) -> Iterator[bytes]:
-    """All streams of the content, one behind the other; Python's own readers drop what follows a damaged one."""
-    place = 0
-    while place < len(content):
+def _decompress(block: bytes, file: BinaryIO, new_decompressor: Callable) -> Iterator[bytes]:
+    """All streams of the content, one behind the other; Python's own readers drop what follows a damaged one.
+
+    ``block`` is the first block of the file, which has already been read.
+    """
+    while block:
         decompressor = new_decompressor()
         while not decompressor.eof:
-            if place >= len(content):
+            if not block:
                 raise EOFError("it ends too early")
-            yield decompressor.decompress(content[place : place + BLOCK])
-            place = min(place + BLOCK, len(content))
-        place -= len(decompressor.unused_data)
-        while content[place : place + 1] == b"\0":  # padding
-            place += 1
+            yield decompressor.decompress(block)
+            block = b"" if decompressor.eof else file.read(BLOCK)
+        block = (decompressor.unused_data or file.read(BLOCK)).lstrip(b"\0")  # without padding
+        while not block and (more := file.read(BLOCK)):
+            block = more.lstrip(b"\0")
 
 
 class PieceReader(io.RawIOBase):

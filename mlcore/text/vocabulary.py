@@ -105,7 +105,7 @@ class WordTable:
 
     def look_up(self, texts: Iterable[str]) -> TokenIds:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        return _join((self._look_up(spans), spans.offsets) for spans in _tokenised(texts))
+        return _join((self.look_up_spans(spans), spans.offsets) for spans in _tokenised(texts))
 
     def add_words(self, other: "WordTable") -> np.ndarray:
         """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
@@ -113,7 +113,7 @@ class WordTable:
 
     def numbers_of(self, other: "WordTable") -> np.ndarray:
         """Number of each word of another table, and UNKNOWN once more at the end, for UNKNOWN: (len(other) + 1,)."""
-        return np.append(self._look_up(_spans_of_lines(other.to_lines())), np.int32(UNKNOWN))
+        return np.append(self.look_up_spans(_spans_of_lines(other.to_lines())), np.int32(UNKNOWN))
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
         ids = np.empty(len(spans.starts), np.int32)
@@ -127,7 +127,8 @@ class WordTable:
                 return ids
             self._grow(int(spans.ends[done] - spans.starts[done]))
 
-    def _look_up(self, spans: TokenSpans) -> np.ndarray:
+    def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
+        """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
         ids = np.empty(len(spans.starts), np.int32)
         find_tokens(spans.data, spans.starts, spans.ends, self._bounds, self._bytes, self._hashes, self._slots, ids)
         return ids
