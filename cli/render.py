@@ -3,7 +3,7 @@
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be an
 
 ASCII = str.maketrans(
     {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
-     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "ₛ": "_s", "ₖ": "_k"}
+     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "→": "->", "│": "|", "ₛ": "_s", "ₖ": "_k"}
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 
@@ -53,6 +53,19 @@ def show(text: str, style: str = "") -> None:
 def paragraph(text: str, style: str = "") -> None:
     """A sentence or more of the result, broken into lines of at most 80 columns."""
     show(textwrap.fill(_writable(text), 80, break_long_words=False, break_on_hyphens=False), style)
+
+
+def flow(pieces: Iterable[tuple[str, str]]) -> None:
+    """Pieces of a line, each with its style, broken between words into lines of at most 80 columns."""
+    text = Text.assemble(*((_writable(piece), style) for piece, style in pieces))
+    for line in text.wrap(out, min(80, out.width)):
+        line.rstrip()
+        out.print(line)
+
+
+def has_colour() -> bool:
+    """Whether standard output shows colours: a terminal does, unless NO_COLOR or TERM=dumb forbid it."""
+    return out.color_system is not None and not out.no_color
 
 
 class Shown:

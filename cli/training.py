@@ -24,15 +24,20 @@ def train_sentiment(
     data: Annotated[
         list[Path] | None,
         _option(
-            DATA, "File or folder of labelled texts, or -; may be repeated. See mlcore data.",
-            metavar="PATH", parser=data_path, show_default="built in",
+            DATA,
+            "File or folder of labelled texts, or -; may be repeated. See mlcore data.",
+            metavar="PATH",
+            parser=data_path,
+            show_default="built in",
         ),
     ] = None,
     dev: Annotated[
         str | None,
         _option(
-            DATA, "What is held out to choose the best epoch; 0 for nothing.",
-            metavar="PATH|FRACTION", show_default="the data's own dev part, or 0.1",
+            DATA,
+            "What is held out to choose the best epoch; 0 for nothing.",
+            metavar="PATH|FRACTION",
+            show_default="the data's own dev part, or 0.1",
         ),
     ] = None,
     file_format: Format = None,

@@ -13,20 +13,56 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, types
 from numba.core import event
 from numba.extending import intrinsic, overload
 
-# Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to
-# delete the checks that find a diverged training.
-FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+# Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
+# checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
+# which it has for whole vectors only, so that a number's bits would depend on how many stand beside it. They are no
+# faster here, where memory sets the pace.
+FASTMATH = {"nsz", "contract", "reassoc"}
 
 SGD, ADAGRAD, ADAM = 0, 1, 2
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
+LANES = 16  # float32 in a cache line, and in the widest vectors
+ROWS_AT_A_TIME = 32  # whose gradients stay in the first-level cache until the table is updated
 ADAGRAD_EPS = 1e-10
 ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
+
+
+class Words(NamedTuple):
+    """Entries of the texts of a batch that word dropout has left; see ``take_words``."""
+
+    ids: np.ndarray
+    counts: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+class RowList(NamedTuple):
+    """Rows of the table that occur in a batch, each with its texts; see ``list_rows``."""
+
+    slot_of: np.ndarray
+    slots: np.ndarray
+    rows: np.ndarray
+    firsts: np.ndarray
+    nexts: np.ndarray
+    texts: np.ndarray
+    shares: np.ndarray
+
+    @classmethod
+    def allocate(cls, features: int, entries: int, dtype: type, *threads: int) -> "RowList":
+        """Memory for the rows of up to ``entries`` entries, of a table of ``features`` rows; for each thread, if any."""
+        rows = min(features, entries)
+        slots, texts = (np.zeros((*threads, entries), np.int32) for _ in range(2))
+        of_rows, nexts = (np.zeros((*threads, rows), np.int32) for _ in range(2))
+        firsts = np.zeros((*threads, rows + 1), np.int32)
+        slot_of, shares = np.full((*threads, features), -1, np.int32), np.zeros((*threads, entries), dtype)
+        return cls(slot_of, slots, of_rows, firsts, nexts, texts, shares)
 
 
 def kernel(function):
@@ -90,8 +126,10 @@ def affine_backward_input(dY, W, dX):
 
 
 @kernel
-def affine_backward_weights(dY, X, dW, db):
-    """Weight gradients of ``affine``: add ``dY.T @ X`` to dW and the column sums of dY to db (or db None).
+def affine_backward_weights(dY, X, first, last, dW, db):
+    """Weight gradients of ``affine``: add columns ``first`` to ``last`` of ``dY.T @ X`` to dW.
+
+    And the column sums of dY to db, unless db is None.
 
     Shapes: dY (n, o), X (n, i) -> dW (o, i), db (o,).
     Source: exercise 1, delta2 h^T and delta1 x^T; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
@@ -101,7 +139,7 @@ def affine_backward_weights(dY, X, dW, db):
         for n in range(dY.shape[0]):
             dy, x = dY[n, o], X[n]
             if dy != 0:
-                for i in range(dw.shape[0]):
+                for i in range(np.uint64(first), np.uint64(last)):
                     dw[i] += dy * x[i]
                 if db is not None:
                     db[o] += dy
@@ -322,114 +360,141 @@ def mix_bits(x):
 
 
 @kernel
-def take_words(documents, texts, a, b, dropout, key, words):
-    """Copy the entries of texts[a:b] into ``words``, without those that word dropout leaves out this time.
+def take_words(documents, texts, dropout, key, words):
+    """Copy the entries of texts into ``words``, without those that word dropout leaves out this time.
 
     An entry, a distinct word of a text, is left out with probability ``dropout``. Whether it is depends on ``key``
-    and on its place in the documents only, so that any thread finds the same. Text t's entries begin where all
-    entries of texts[:t] would end.
+    and on its place in the documents only, so that any thread finds the same.
 
-    Overwrites words.starts[a:b], words.ends[a:b], and words.ids and words.counts between them.
+    Overwrites words.starts and words.ends for the texts, and words.ids and words.counts between them.
 
-    Shapes: texts (n,); words.starts and words.ends (n,), words.ids and words.counts with room for all entries.
+    Shapes: texts (n,); words.starts and words.ends (n,) or more, words.ids and words.counts with room for all entries.
     Source: Iyyer et al. 2015, section 4.1 (there for each occurrence).
     """
     threshold = int(dropout * 0x100000000)
-    place = 0
-    for t in range(a):
-        place += documents.offsets[texts[t] + 1] - documents.offsets[texts[t]]
-    for t in range(a, b):
-        first, last = documents.offsets[texts[t]], documents.offsets[texts[t] + 1]
-        kept = place
-        for j in range(first, last):
+    kept = 0
+    for t in range(texts.shape[0]):
+        words.starts[t] = kept
+        for j in range(documents.offsets[texts[t]], documents.offsets[texts[t] + 1]):
             if threshold == 0 or mix_bits(mix_bits(j) ^ key) >= threshold:
                 words.ids[kept] = documents.ids[j]
                 words.counts[kept] = documents.counts[j]
                 kept += 1
-        words.starts[t] = place
         words.ends[t] = kept
-        place += last - first
 
 
 @kernel
-def gather_mean(table, ids, counts, starts, ends, E):
-    """Mean embedding of each text's words, repeats included: overwrite E. A text without words gets 0.
+def gather_mean(table, ids, counts, starts, ends, first, last, E):
+    """Columns ``first`` to ``last`` of the mean embedding of each text's words, repeats included: overwrite them in E.
+
+    A text without words gets 0.
 
     Shapes: table (v, d); ids, counts (m,); starts, ends (b,) of each text's entries -> E (b, d).
     """
     for b in range(starts.shape[0]):
         e = E[b]
-        e[:] = 0
+        e[first:last] = 0
         words = table.dtype.type(0)
         for j in range(starts[b], ends[b]):
             count, row = table.dtype.type(counts[j]), table[ids[j]]
             words += count
-            for d in range(e.shape[0]):
+            for d in range(np.uint64(first), np.uint64(last)):
                 e[d] += count * row[d]
         if words > 0:
-            for d in range(e.shape[0]):
-                e[d] /= words
+            share = table.dtype.type(1) / words
+            for d in range(np.uint64(first), np.uint64(last)):
+                e[d] *= share
 
 
 @kernel
-def gather_mean_backward(dE, ids, counts, starts, ends, owner, owners, slot_of, rows, dRows):
-    """Gradient of ``gather_mean`` for the table's rows that occur and that ``owner`` owns; return their number r.
+def list_rows(ids, counts, starts, ends, index):
+    """List for each row of the table that occurs in some texts these texts, and its shares of their means.
 
-    Row ``w`` belongs to owner ``w % owners``. Every owner sums over the texts in the same order, so that the
-    result does not depend on how many share the work. A word that occurs k times counts k times:
-    dE_w = sum over texts of (count of w / words of the text) dE[text].
+    Row k of the list is row ``index.rows[k]`` of the table, in order of first occurrence; it occurs in the texts
+    ``index.texts[index.firsts[k]:index.firsts[k + 1]]``, in order, with ``index.shares`` in the same places: of a
+    text of N words, k of which are this one, k / N. Returns the number of rows r, and overwrites the first r entries
+    of index.rows, r + 1 of index.firsts, and all that these point to. ``index.slot_of`` holds -1 everywhere before
+    and after.
 
-    Overwrites the first r entries of rows with the row numbers, in order of first occurrence, and the first r
-    rows of dRows with their gradients. slot_of is scratch memory: it holds -1 everywhere before and after.
-
-    Shapes: dE (b, d); ids, counts (m,); starts, ends (b,); slot_of (ceil(v / owners),)
-    -> rows (r,), dRows (r, d), both with room for every owned row that occurs.
-    Source: exercise 5, dJ/dE_w.
+    Shapes: ids, counts (m,); starts, ends (b,); index.slot_of (v,); index.slots, index.texts, index.shares and
+    index.rows with room for all entries, index.firsts for one more, index.nexts as index.rows.
     """
-    used = 0
+    used, entries = 0, 0
     for b in range(starts.shape[0]):
-        de = dE[b]
-        words = dE.dtype.type(0)
         for j in range(starts[b], ends[b]):
-            words += dE.dtype.type(counts[j])
-        for j in range(starts[b], ends[b]):
-            place = ids[j] // owners
-            if place * owners + owner != ids[j]:
-                continue
-            slot = slot_of[place]
+            slot = index.slot_of[ids[j]]
             if slot < 0:
                 slot = used
                 used += 1
-                slot_of[place] = slot
-                rows[slot] = ids[j]
-                dRows[slot] = 0
-            share, drow = dE.dtype.type(counts[j]) / words, dRows[slot]
-            for d in range(de.shape[0]):
-                drow[d] += share * de[d]
+                index.slot_of[ids[j]] = slot
+                index.rows[slot] = ids[j]
+                index.nexts[slot] = 0
+            index.nexts[slot] += 1
+            index.slots[entries] = slot
+            entries += 1
+    place = 0
     for slot in range(used):
-        slot_of[rows[slot] // owners] = -1
+        index.slot_of[index.rows[slot]] = -1
+        index.firsts[slot] = place
+        place += index.nexts[slot]
+        index.nexts[slot] = index.firsts[slot]
+    index.firsts[used] = place
+    entry = 0
+    for b in range(starts.shape[0]):
+        words = index.shares.dtype.type(0)
+        for j in range(starts[b], ends[b]):
+            words += index.shares.dtype.type(counts[j])
+        for j in range(starts[b], ends[b]):
+            place = index.nexts[index.slots[entry]]
+            index.nexts[index.slots[entry]] = place + 1
+            index.texts[place] = b
+            index.shares[place] = index.shares.dtype.type(counts[j]) / words
+            entry += 1
     return used
 
 
-# Optimisers: each updates the listed rows of P, so that one kernel serves the table and the dense layers ----
+@kernel
+def gather_mean_backward(dE, index, begin, end, first, last, dRows):
+    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for rows begin..end-1 of a list.
+
+    A word that occurs k times counts k times: dE_w = sum over texts of (count of w / words of the text) dE[text].
+    Each row is summed in one go, which is why the texts are listed by row. Overwrites dRows[:end - begin].
+
+    Shapes: dE (b, d), index as list_rows writes it -> dRows (end - begin or more, d).
+    Source: exercise 5, dJ/dE_w.
+    """
+    for slot in range(begin, end):
+        drow = dRows[slot - begin]
+        place = index.firsts[slot]
+        share, de = index.shares[place], dE[index.texts[place]]
+        for d in range(np.uint64(first), np.uint64(last)):
+            drow[d] = share * de[d]
+        for place in range(index.firsts[slot] + 1, index.firsts[slot + 1]):
+            share, de = index.shares[place], dE[index.texts[place]]
+            for d in range(np.uint64(first), np.uint64(last)):
+                drow[d] += share * de[d]
+
+
+# Optimisers: each updates columns ``first`` to ``last`` of the listed rows of P, so that one kernel serves the table
+# and the dense layers, and threads can share the columns. (Unsigned indices spare the test for negative ones.)
 
 
 @kernel
-def sgd(P, rows, dRows, learning_rate):
-    """Gradient descent, ``p -= learning_rate g``: update the listed rows of P.
+def sgd(P, rows, dRows, first, last, learning_rate):
+    """Gradient descent, ``p -= learning_rate g``: update columns of the listed rows of P.
 
     Shapes: P (v, d), rows (r,) distinct, dRows (r, d).
     """
     rate = P.dtype.type(learning_rate)
     for r in range(rows.shape[0]):
         p, g = P[rows[r]], dRows[r]
-        for d in range(p.shape[0]):
+        for d in range(np.uint64(first), np.uint64(last)):
             p[d] -= rate * g[d]
 
 
 @kernel
-def adagrad(P, rows, dRows, S, learning_rate):
-    """Adagrad, ``s += g^2; p -= learning_rate g / (sqrt(s) + eps)``: update the listed rows of P and S.
+def adagrad(P, rows, dRows, S, first, last, learning_rate):
+    """Adagrad, ``s += g^2; p -= learning_rate g / (sqrt(s) + eps)``: update columns of the listed rows of P and S.
 
     Shapes: P and S (v, d), rows (r,) distinct, dRows (r, d).
     Source: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad.
@@ -437,14 +502,14 @@ def adagrad(P, rows, dRows, S, learning_rate):
     rate, eps = P.dtype.type(learning_rate), P.dtype.type(ADAGRAD_EPS)
     for r in range(rows.shape[0]):
         p, g, s = P[rows[r]], dRows[r], S[rows[r]]
-        for d in range(p.shape[0]):
+        for d in range(np.uint64(first), np.uint64(last)):
             s[d] += g[d] * g[d]
             p[d] -= rate * g[d] / (np.sqrt(s[d]) + eps)
 
 
 @kernel
-def adam(P, rows, dRows, M, S, learning_rate, step, eps):
-    """Adam at step 1, 2, ...: update the listed rows of P, M and S; other rows keep their moments untouched.
+def adam(P, rows, dRows, M, S, first, last, learning_rate, step, eps):
+    """Adam at step 1, 2, ...: update columns of the listed rows of P, M and S; other rows keep their moments untouched.
 
     m and s are the moving averages of g and g^2; the bias corrections of both are folded into the rate:
     ``p -= learning_rate sqrt(1 - beta2^step) / (1 - beta1^step) * m / (sqrt(s) + eps)``.
@@ -460,25 +525,25 @@ def adam(P, rows, dRows, M, S, learning_rate, step, eps):
     add_m, add_s = P.dtype.type(1 - ADAM_BETA1), P.dtype.type(1 - ADAM_BETA2)
     for r in range(rows.shape[0]):
         p, g, m, s = P[rows[r]], dRows[r], M[rows[r]], S[rows[r]]
-        for d in range(p.shape[0]):
+        for d in range(np.uint64(first), np.uint64(last)):
             m[d] = keep_m * m[d] + add_m * g[d]
             s[d] = keep_s * s[d] + add_s * g[d] * g[d]
             p[d] -= rate * m[d] / (np.sqrt(s[d]) + epsilon)
 
 
 @kernel
-def shrink(P, rows, factor):
-    """Weight decay, ``p *= factor``: update the listed rows of P."""
+def shrink(P, rows, first, last, factor):
+    """Weight decay, ``p *= factor``: update columns of the listed rows of P."""
     keep = P.dtype.type(factor)
     for r in range(rows.shape[0]):
         p = P[rows[r]]
-        for d in range(p.shape[0]):
+        for d in range(np.uint64(first), np.uint64(last)):
             p[d] *= keep
 
 
 @kernel
-def update(optimizer, P, rows, dRows, M, S, learning_rate, weight_decay, step, eps):
-    """Apply the optimiser (SGD, ADAGRAD or ADAM) to the listed rows, after their weight decay.
+def update(optimizer, P, rows, dRows, M, S, first, last, learning_rate, weight_decay, step, eps):
+    """Apply the optimiser (SGD, ADAGRAD or ADAM) to columns of the listed rows, after their weight decay.
 
     The decay is decoupled from the gradient: ``p *= 1 - learning_rate weight_decay``. M and S may be empty where
     the optimiser has none.
@@ -486,42 +551,46 @@ def update(optimizer, P, rows, dRows, M, S, learning_rate, weight_decay, step, e
     Source: Loshchilov and Hutter 2019, algorithm 2, in the form of torch.optim.AdamW.
     """
     if weight_decay > 0:
-        shrink(P, rows, 1 - learning_rate * weight_decay)
+        shrink(P, rows, first, last, 1 - learning_rate * weight_decay)
     if optimizer == SGD:
-        sgd(P, rows, dRows, learning_rate)
+        sgd(P, rows, dRows, first, last, learning_rate)
     elif optimizer == ADAGRAD:
-        adagrad(P, rows, dRows, S, learning_rate)
+        adagrad(P, rows, dRows, S, first, last, learning_rate)
     else:
-        adam(P, rows, dRows, M, S, learning_rate, step, eps)
+        adam(P, rows, dRows, M, S, first, last, learning_rate, step, eps)
 
 
 @kernel
-def update_dense(
-    optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, units, learning_rate, weight_decay, step
+def update_layer(
+    optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, units, first, last, learning_rate, weight_decay, step
 ):  # fmt: skip
-    """Sum the gradient of one dense layer over the batch into dW and db, then update W and b.
+    """Sum the gradient of a dense layer over the batch into dW and db, then update W and b.
 
-    The bias is updated as a column, unit by unit: a vector operation over some of the units could round the last
-    ones otherwise than over all, and the result would depend on how many threads share the units.
+    Of W, only columns ``first`` to ``last``; the bias goes with the first column.
 
-    Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); units holds 0, 1, ..., at least o of them.
+    Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); M and S as W and b, or empty; units holds 0, 1, ...,
+    at least o of them.
     """
-    dW[:] = 0
-    db[:] = 0
-    affine_backward_weights(dY, X, dW, db)
+    with_bias = first == 0 and last > 0
+    dW[:, first:last] = 0
+    if with_bias:
+        db[:] = 0
+        affine_backward_weights(dY, X, first, last, dW, db)
+    else:
+        affine_backward_weights(dY, X, first, last, dW, None)
     eps = ADAM_EPS * np.sqrt(1 - ADAM_BETA2**step)  # torch.optim.Adam's; see adam
-    rows = units[: W.shape[0]]
-    update(optimizer, W, rows, dW, M_W, S_W, learning_rate, weight_decay, step, eps)
-    update(
-        optimizer, as_column(b), rows, as_column(db), as_column(M_b), as_column(S_b),
-        learning_rate, weight_decay, step, eps,
-    )  # fmt: skip
+    update(optimizer, W, units[: W.shape[0]], dW, M_W, S_W, first, last, learning_rate, weight_decay, step, eps)
+    if with_bias:
+        update(
+            optimizer, as_row(b), units[:1], as_row(db), as_row(M_b), as_row(S_b), 0, b.shape[0],
+            learning_rate, weight_decay, step, eps,
+        )  # fmt: skip
 
 
 @kernel
-def as_column(a):
-    """View a vector as a matrix of one column."""
-    return a.reshape(a.shape[0], 1)
+def as_row(a):
+    """View a vector as a matrix of one row."""
+    return a.reshape(1, a.shape[0])
 
 
 # Threads: Python starts one call per thread; the calls keep in step by a barrier ----------------------------
@@ -597,19 +666,27 @@ def barrier(thread, arrived):
 
 
 @kernel
-def forward_texts(ids, counts, starts, ends, parameters, E, Z, H, logits):
-    """Logits of texts, ``W2 relu(W1 E + b1) + b2``: overwrite E, Z, H and logits.
+def forward_means(parameters, E, Z, H, logits):
+    """Logits of texts from their mean embeddings, ``W2 relu(W1 E + b1) + b2``: overwrite Z, H and logits.
 
-    ``parameters`` has table, W1, b1, W2 and b2.
+    ``parameters`` has W1, b1, W2 and b2.
 
-    Shapes: ids, counts (m,); starts, ends (b,) of each text's entries; table (v, d), W1 (h, d), b1 (h,),
-    W2 (k, h), b2 (k,) -> E (b, d), Z and H (b, h), logits (b, k).
+    Shapes: E (b, d), W1 (h, d), b1 (h,), W2 (k, h), b2 (k,) -> Z and H (b, h), logits (b, k).
     Source: exercise 5.
     """
-    gather_mean(parameters.table, ids, counts, starts, ends, E)
     affine(E, parameters.W1, parameters.b1, Z)
     relu(Z, H)
     affine(H, parameters.W2, parameters.b2, logits)
+
+
+@kernel
+def forward_texts(ids, counts, starts, ends, parameters, E, Z, H, logits):
+    """Logits of texts: overwrite E, Z, H and logits. ``parameters`` has the table, and the layers of forward_means.
+
+    Shapes: ids, counts (m,); starts, ends (b,) of each text's entries; table (v, d); the rest as in forward_means.
+    """
+    gather_mean(parameters.table, ids, counts, starts, ends, 0, E.shape[1], E)
+    forward_means(parameters, E, Z, H, logits)
 
 
 @kernel
@@ -618,11 +695,16 @@ def train_batches(
 ):
     """Train on the texts of ``order``, batch by batch, as one of several threads that make this call together.
 
-    A step has PyTorch's meaning: the gradient of the mean loss of the batch, then one update. It has two halves
-    with a barrier after each. In the first, a thread takes its share of the batch's texts forward and back to
-    the gradient of their means. In the second, it updates the parameters that it owns: its hidden units (thread
-    0 also the output layer) and its rows of the table. All sums run over the batch in the same order for any
-    number of threads, so that the result has the same bits. relu'(0) is 0.
+    A step has PyTorch's meaning: the gradient of the mean loss of the batch, then one update. Threads share the
+    columns of the table, a cache line or more each, so that none reads a row that another has just written, which
+    would cost more than all the arithmetic. A step has three parts, with a barrier after the first and the second:
+
+    1. each thread takes the mean of its columns over the words of every text of the batch;
+    2. each thread takes its share of the texts forward and back, to the gradient of their means;
+    3. each thread updates its columns of the table and of W1; the first one also all the rest.
+
+    The next step's first part needs the columns of its own thread only, and its second part waits for all. All sums
+    run in the same order for any number of threads, so that the result has the same bits. relu'(0) is 0.
 
     Updates parameters, and the moments M and S (shaped like parameters, empty where the optimiser has none);
     overwrites the losses of the texts of ``order``; ``work`` is scratch memory (mlcore.sentiment.training).
@@ -633,49 +715,80 @@ def train_batches(
     Units: first_step is the number of updates made before this call; ``key``, below 2^32, decides on word dropout.
     """
     threads = work.arrived.shape[0] // CACHE_LINE
-    units = parameters.W1.shape[0]
-    p, q = units * thread // threads, units * (thread + 1) // threads
-    optimizer, loss, weight_decay = recipe.optimizer, recipe.loss, recipe.weight_decay
-    words = work.words
+    lines = parameters.table.shape[1] // LANES
+    first, last = lines * thread // threads * LANES, lines * (thread + 1) // threads * LANES
+    optimizer, decay = recipe.optimizer, recipe.weight_decay
+    words, index = words_of(work.words, thread), rows_of(work.index, thread)
     for batch in range(rates.shape[0]):
         step, rate = first_step + batch + 1, rates[batch]
         texts = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         n = texts.shape[0]
-        a, b = n * thread // threads, n * (thread + 1) // threads
-        dlogits, dH, dZ, dE = work.dlogits[:n], work.dH[:n], work.dZ[:n], work.dE[:n]
-        E, Z, H, logits, Y = work.E[:n], work.Z[:n], work.H[:n], work.logits[:n], work.Y[:n]
+        E, H, dlogits, dZ, dE = work.E[:n], work.H[:n], work.dlogits[:n], work.dZ[:n], work.dE[:n]
         starts, ends = words.starts[:n], words.ends[:n]
 
-        take_words(documents, texts, a, b, recipe.word_dropout, key, words)
-        forward_texts(words.ids, words.counts, starts[a:b], ends[a:b], parameters, E[a:b], Z[a:b], H[a:b], logits[a:b])
-        for i in range(a, b):
-            Y[i] = targets[texts[i]]
-        loss_of(loss, logits[a:b], Y[a:b], work.losses[a:b])
-        loss_of_backward(loss, logits[a:b], Y[a:b], 1 / n, dlogits[a:b])
-        for i in range(a, b):
-            losses[texts[i]] = work.losses[i] * weights[texts[i]]
-            dlogits[i] *= weights[texts[i]]
-        affine_backward_input(dlogits[a:b], parameters.W2, dH[a:b])
-        relu_backward(dH[a:b], Z[a:b], 0.0, dZ[a:b])
-        affine_backward_input(dZ[a:b], parameters.W1, dE[a:b])
+        take_words(documents, texts, recipe.word_dropout, key, words)
+        gather_mean(parameters.table, words.ids, words.counts, starts, ends, first, last, E)
         barrier(thread, work.arrived)
 
-        update_dense(
-            optimizer, dZ[:, p:q], E, parameters.W1[p:q], parameters.b1[p:q], M.W1[p:q], M.b1[p:q],
-            S.W1[p:q], S.b1[p:q], work.dW1[p:q], work.db1[p:q], work.units, rate, weight_decay, step,
+        a, b = n * thread // threads, n * (thread + 1) // threads
+        backpropagate(texts, a, b, targets, weights, recipe.loss, parameters, work, losses)
+        barrier(thread, work.arrived)
+
+        update_layer(
+            optimizer, dZ, E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1, work.units,
+            first, last, rate, decay, step,
         )  # fmt: skip
         if thread == 0:
-            update_dense(
-                optimizer, dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2,
-                S.W2, S.b2, work.dW2, work.db2, work.units, rate, weight_decay, step,
+            update_layer(
+                optimizer, dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2, work.dW2, work.db2,
+                work.units, 0, H.shape[1], rate, decay, step,
             )  # fmt: skip
         if recipe.trainable:
-            rows, dRows = work.rows[thread], work.dRows[thread]
-            used = gather_mean_backward(
-                dE, words.ids, words.counts, starts, ends, thread, threads, work.slot_of[thread], rows, dRows
-            )
-            update(
-                optimizer, parameters.table, rows[:used], dRows[:used], M.table, S.table,
-                rate, weight_decay, step, ADAM_EPS,
-            )  # fmt: skip
-        barrier(thread, work.arrived)
+            used = list_rows(words.ids, words.counts, starts, ends, index)
+            dRows = work.dRows[thread]
+            for begin in range(0, used, ROWS_AT_A_TIME):
+                end = min(begin + ROWS_AT_A_TIME, used)
+                gather_mean_backward(dE, index, begin, end, first, last, dRows)
+                update(
+                    optimizer, parameters.table, index.rows[begin:end], dRows, M.table, S.table, first, last,
+                    rate, decay, step, ADAM_EPS,
+                )  # fmt: skip
+
+
+@kernel
+def words_of(words, thread):
+    """Words that are a thread's own, of arrays with a row for each thread."""
+    return Words(words.ids[thread], words.counts[thread], words.starts[thread], words.ends[thread])
+
+
+@kernel
+def rows_of(index, thread):
+    """Row list that is a thread's own, of arrays with a row for each thread."""
+    return RowList(
+        index.slot_of[thread], index.slots[thread], index.rows[thread], index.firsts[thread], index.nexts[thread],
+        index.texts[thread], index.shares[thread],
+    )  # fmt: skip
+
+
+@kernel
+def backpropagate(texts, a, b, targets, weights, loss, parameters, work, losses):
+    """Take texts[a:b] of a batch from their means forward to the loss, and back to the gradient of their means.
+
+    The loss is the mean over the whole batch, each text with its weight. Overwrites rows a to b of work.Z, H,
+    logits, Y, dlogits, dH, dZ and dE, and the losses of these texts.
+
+    Shapes: texts (n,); work.E (n, d) the means, and the others as in forward_texts.
+    """
+    E, Z, H, logits, Y = work.E[a:b], work.Z[a:b], work.H[a:b], work.logits[a:b], work.Y[a:b]
+    dlogits, dH, dZ = work.dlogits[a:b], work.dH[a:b], work.dZ[a:b]
+    forward_means(parameters, E, Z, H, logits)
+    for i in range(a, b):
+        work.Y[i] = targets[texts[i]]
+    loss_of(loss, logits, Y, work.losses[a:b])
+    loss_of_backward(loss, logits, Y, 1 / texts.shape[0], dlogits)
+    for i in range(a, b):
+        losses[texts[i]] = work.losses[i] * weights[texts[i]]
+        work.dlogits[i] *= weights[texts[i]]
+    affine_backward_input(dlogits, parameters.W2, dH)
+    relu_backward(dH, Z, 0.0, dZ)
+    affine_backward_input(dZ, parameters.W1, work.dE[a:b])

@@ -211,7 +211,7 @@ class Network:
             dZ, dW, dX = np.empty_like(dA), np.zeros_like(W), np.empty_like(inputs)
             db = None if b is None else np.zeros_like(b)
             _activate_backward(layer.activation, dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
-            kernels.affine_backward_weights(dZ, inputs, dW, db)
+            kernels.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, db)
             kernels.affine_backward_input(dZ, W, dX)
             named = {layer.weights: dW} | ({} if db is None else {layer.bias: db}) | named
             deltas.insert(0, dZ)

@@ -111,6 +111,16 @@ def gather_mean(table, ids, counts, starts, ends):
     return means
 
 
+def list_rows(ids, counts, starts, ends):
+    """For each id, in order of first occurrence, the texts that it occurs in with its share of their means."""
+    found = {}
+    for b, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        words = counts[start:end].sum()
+        for j in range(start, end):
+            found.setdefault(ids[j], []).append((b, counts[j] / words))
+    return found
+
+
 def gather_mean_backward(dE, ids, counts, starts, ends, vocabulary_size):
     """Gradient for the whole table: every occurrence of a word in a text of N words adds dE / N to its row."""
     dtable = np.zeros((vocabulary_size, dE.shape[1]), dE.dtype)

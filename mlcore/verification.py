@@ -16,7 +16,7 @@ from mlcore import kernels, reference
 from mlcore.gradcheck import central_differences, one_sided_differences
 from mlcore.sentiment.classifier import Parameters
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import OPTIMIZERS, Recipe, Words, Workspace, moments, run_together
+from mlcore.sentiment.training import OPTIMIZERS, Recipe, Workspace, moments, run_together
 from mlcore.text.vocabulary import Documents
 
 SIZES = (0, 1, 3, 50)
@@ -104,14 +104,21 @@ def case_affine_backward_input(random: Random, dtype: Dtype, n: int) -> Pairs:
 def case_affine_backward_weights(random: Random, dtype: Dtype, n: int) -> Pairs:
     dY, X = random.normal(size=(n, n + 2)).astype(dtype), random.normal(size=(n, 2 * n + 1)).astype(dtype)
     before_W, before_b = random.normal(size=(n + 2, 2 * n + 1)).astype(dtype), random.normal(size=n + 2).astype(dtype)
-    dW, db = before_W.copy(), before_b.copy()
-    kernels.affine_backward_weights(dY, X, dW, db)
     expected_W, expected_b = reference.affine_backward_weights(dY, X)
+    dW, db = before_W.copy(), before_b.copy()
+    kernels.affine_backward_weights(dY, X, 0, 2 * n + 1, dW, db)
     yield dW, before_W + expected_W  # added to, as the docstring says
     yield db, before_b + expected_b
     dW = np.zeros_like(dW)
-    kernels.affine_backward_weights(dY, X, dW, None)
+    for first, last in _columns(2 * n + 1):
+        kernels.affine_backward_weights(dY, X, first, last, dW, None)
     yield dW, expected_W
+
+
+def _columns(width: int) -> list[tuple[int, int]]:
+    """All columns in three parts."""
+    cuts = [width * part // 3 for part in range(4)]
+    return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
 def case_relu(random: Random, dtype: Dtype, n: int) -> Pairs:
@@ -206,15 +213,13 @@ def case_mix_bits(random: Random, dtype: Dtype, n: int) -> Pairs:
 def case_take_words(random: Random, dtype: Dtype, n: int) -> Pairs:
     documents, texts = _documents(random, n, n + 4), random.permutation(n)
     for dropout in (0.0, 0.4):
-        for a, b in ((0, n), (n // 3, n // 2)):
-            words = Words(*(np.full(len(documents.ids), -1, np.int32) for _ in range(2)),
-                          *(np.full(n, -1, np.int64) for _ in range(2)))  # fmt: skip
-            kernels.take_words(documents, texts, a, b, dropout, 12345, words)
-            expected = reference.take_words(documents, texts[a:b], dropout, 12345)
-            for place, (ids, counts) in zip(range(a, b), expected, strict=True):
-                entries = slice(words.starts[place], words.ends[place])
-                yield words.ids[entries].astype(dtype), ids.astype(dtype)
-                yield words.counts[entries].astype(dtype), counts.astype(dtype)
+        sizes = len(documents.ids), len(documents.ids), n, n
+        words = kernels.Words(*(np.full(size, -1, np.int32) for size in sizes))
+        kernels.take_words(documents, texts, dropout, 12345, words)
+        for t, (ids, counts) in enumerate(reference.take_words(documents, texts, dropout, 12345)):
+            entries = slice(words.starts[t], words.ends[t])
+            yield words.ids[entries].astype(dtype), ids.astype(dtype)
+            yield words.counts[entries].astype(dtype), counts.astype(dtype)
 
 
 def _entries(documents: Documents, texts: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -223,27 +228,47 @@ def _entries(documents: Documents, texts: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def case_gather_mean(random: Random, dtype: Dtype, n: int) -> Pairs:
-    table, documents = random.normal(size=(n + 4, n + 1)).astype(dtype), _documents(random, n, n + 4)
-    yield _compared("gather_mean", table, *_entries(documents, random.permutation(n)), shape=(n, n + 1))
+    table, entries = (
+        random.normal(size=(n + 4, n + 1)).astype(dtype),
+        _entries(_documents(random, n, n + 4), random.permutation(n)),
+    )
+    E = np.full((n, n + 1), np.nan, dtype)
+    for first, last in _columns(n + 1):
+        kernels.gather_mean(table, *entries, first, last, E)
+    yield E, reference.gather_mean(table, *entries)
+
+
+def case_list_rows(random: Random, dtype: Dtype, n: int) -> Pairs:
+    entries = _entries(_documents(random, n, n + 4), random.permutation(n))
+    index = kernels.RowList.allocate(n + 4, len(entries[0]), dtype)
+    used = kernels.list_rows(*entries, index)
+    expected = reference.list_rows(*entries)
+    yield index.rows[:used].astype(dtype), np.array(list(expected), dtype)
+    for slot, texts in enumerate(expected.values()):
+        places = slice(index.firsts[slot], index.firsts[slot + 1])
+        yield np.stack([index.texts[places], index.shares[places]], axis=1).astype(dtype), np.array(texts, dtype)
+    yield index.slot_of.astype(dtype), np.full(n + 4, -1, dtype)  # the scratch memory is as it was
 
 
 def case_gather_mean_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
-    words = n + 4
-    entries = _entries(_documents(random, n, words), random.permutation(n))
+    entries = _entries(_documents(random, n, n + 4), random.permutation(n))
     dE = random.normal(size=(n, n + 1)).astype(dtype)
-    expected = reference.gather_mean_backward(dE, *entries, words)
-    for owners in (1, 3):
-        slot_of = np.full((owners, -(-words // owners)), -1, np.int32)
-        dtable, times = np.zeros((words, n + 1), dtype), np.zeros((owners, words), dtype)
-        for owner in range(owners):
-            rows, dRows = np.empty(words, np.int32), np.full((words, n + 1), np.nan, dtype)
-            used = kernels.gather_mean_backward(dE, *entries, owner, owners, slot_of[owner], rows, dRows)
-            dtable[rows[:used]] = dRows[:used]
-            np.add.at(times[owner], rows[:used], 1)
-        owned = np.arange(words) % owners == np.arange(owners)[:, np.newaxis]
-        yield dtable, expected
-        yield times, (owned & np.isin(np.arange(words), entries[0])).astype(dtype)  # exactly the rows that occur, once
-        yield slot_of.astype(dtype), np.full_like(slot_of, -1, dtype)  # the scratch memory is as it was
+    yield _table_gradient(dE, entries, n + 4), reference.gather_mean_backward(dE, *entries, n + 4)
+
+
+def _table_gradient(dE: np.ndarray, entries: tuple[np.ndarray, ...], rows: int) -> np.ndarray:
+    """Gradient for the whole table, put together from some rows and some columns at a time."""
+    index, dtable = (
+        kernels.RowList.allocate(rows, len(entries[0]), dE.dtype.type),
+        np.zeros((rows, dE.shape[1]), dE.dtype),
+    )
+    used = kernels.list_rows(*entries, index)
+    dRows = np.full((used, dE.shape[1]), np.nan, dE.dtype)
+    for begin, end in _columns(used):
+        for first, last in _columns(dE.shape[1]):
+            kernels.gather_mean_backward(dE, index, begin, end, first, last, dRows)
+        dtable[index.rows[begin:end]] = dRows[: end - begin]
+    return dtable
 
 
 def _optimiser_case(random: Random, dtype: Dtype, n: int) -> tuple[np.ndarray, ...]:
@@ -258,7 +283,8 @@ def case_sgd(random: Random, dtype: Dtype, n: int) -> Pairs:
     P, _, _, rows, dRows = _optimiser_case(random, dtype, n)
     expected = P.copy()
     expected[rows] = reference.sgd(P[rows], dRows, 0.1)
-    kernels.sgd(P, rows, dRows, 0.1)
+    for first, last in _columns(n + 1):
+        kernels.sgd(P, rows, dRows, first, last, 0.1)
     yield P, expected
 
 
@@ -266,7 +292,8 @@ def case_adagrad(random: Random, dtype: Dtype, n: int) -> Pairs:
     P, _, S, rows, dRows = _optimiser_case(random, dtype, n)
     expected_P, expected_S = P.copy(), S.copy()
     expected_P[rows], expected_S[rows] = reference.adagrad(P[rows], dRows, S[rows], 0.1)
-    kernels.adagrad(P, rows, dRows, S, 0.1)
+    for first, last in _columns(n + 1):
+        kernels.adagrad(P, rows, dRows, S, first, last, 0.1)
     yield from ((P, expected_P), (S, expected_S))
 
 
@@ -275,7 +302,8 @@ def case_adam(random: Random, dtype: Dtype, n: int) -> Pairs:
     expected = P.copy(), M.copy(), S.copy()
     for array, result in zip(expected, reference.adam(P[rows], dRows, M[rows], S[rows], 0.1, 3, 1e-8), strict=True):
         array[rows] = result
-    kernels.adam(P, rows, dRows, M, S, 0.1, 3, 1e-8)
+    for first, last in _columns(n + 1):
+        kernels.adam(P, rows, dRows, M, S, first, last, 0.1, 3, 1e-8)
     yield from zip((P, M, S), expected, strict=True)
 
 
@@ -295,7 +323,8 @@ def case_shrink(random: Random, dtype: Dtype, n: int) -> Pairs:
     P, _, _, rows, _ = _optimiser_case(random, dtype, n)
     expected = P.copy()
     expected[rows] = reference.shrink(P[rows], 0.9)
-    kernels.shrink(P, rows, 0.9)
+    for first, last in _columns(n + 1):
+        kernels.shrink(P, rows, first, last, 0.9)
     yield P, expected
 
 
@@ -310,11 +339,12 @@ def case_update(random: Random, dtype: Dtype, n: int) -> Pairs:
         results = _optimised(optimizer, shrunk, dRows, M[rows], S[rows], 1e-8)
         for array, result in zip(expected, results, strict=True):
             array[rows] = result
-        kernels.update(optimizer, P, rows, dRows, M, S, 0.1, decay, 3, 1e-8)
+        for first, last in _columns(n + 1):
+            kernels.update(optimizer, P, rows, dRows, M, S, first, last, 0.1, decay, 3, 1e-8)
         yield from zip((P, M, S), expected, strict=True)
 
 
-def case_update_dense(random: Random, dtype: Dtype, n: int) -> Pairs:
+def case_update_layer(random: Random, dtype: Dtype, n: int) -> Pairs:
     for optimizer, decay in product(OPTIMIZERS.values(), WEIGHT_DECAYS):
         dY, X = random.normal(size=(n, n + 2)).astype(dtype), random.normal(size=(n, n + 1)).astype(dtype)
         W, M_W, S_W = random.uniform(size=(3, n + 2, n + 1)).astype(dtype)
@@ -324,28 +354,80 @@ def case_update_dense(random: Random, dtype: Dtype, n: int) -> Pairs:
         shrunk_W, shrunk_b = (reference.shrink(array, 1 - 0.1 * decay) for array in (W, b))
         of_W, of_b = (shrunk_W, expected_dW, M_W, S_W, eps), (shrunk_b, expected_db, M_b, S_b, eps)
         expected = [array.copy() for arrays in (of_W, of_b) for array in _optimised(optimizer, *arrays)]
-        dW, db = np.full_like(W, np.nan), np.full_like(b, np.nan)
-        kernels.update_dense(optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, np.arange(n + 2), 0.1, decay, 3)
+        dW, db, half = np.full_like(W, np.nan), np.full_like(b, np.nan), (n + 2) // 2
+        for first, last in ((half, n + 1), (0, half)):  # the bias goes with the first column
+            kernels.update_layer(
+                optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, np.arange(n + 2), first, last, 0.1, decay, 3
+            )
         yield from zip((W, M_W, S_W, b, M_b, S_b), expected, strict=True)
         yield from ((dW, expected_dW), (db, expected_db))
 
 
-def case_as_column(random: Random, dtype: Dtype, n: int) -> Pairs:
+def case_as_row(random: Random, dtype: Dtype, n: int) -> Pairs:
     a = random.normal(size=n).astype(dtype)
-    yield kernels.as_column(a), a[:, np.newaxis]
+    yield kernels.as_row(a), a[np.newaxis]
+
+
+def case_words_of(random: Random, dtype: Dtype, n: int) -> Pairs:
+    words = kernels.Words(*(random.integers(9, size=(3, n)).astype(np.int32) for _ in kernels.Words._fields))
+    yield from (
+        (own.astype(dtype), all_[1].astype(dtype)) for own, all_ in zip(kernels.words_of(words, 1), words, strict=True)
+    )
+
+
+def case_rows_of(random: Random, dtype: Dtype, n: int) -> Pairs:
+    index = kernels.RowList.allocate(n, n, np.float32, 3)
+    for array in index:
+        array[:] = random.integers(9, size=array.shape)
+    yield from (
+        (own.astype(dtype), all_[1].astype(dtype)) for own, all_ in zip(kernels.rows_of(index, 1), index, strict=True)
+    )
+
+
+def case_forward_means(random: Random, dtype: Dtype, n: int) -> Pairs:
+    weights = _random_parameters(random, dtype, n)
+    E = random.normal(size=(n, n + 1)).astype(dtype)
+    expected = _layers(E, weights)
+    found = [np.full_like(array, np.nan) for array in expected]
+    kernels.forward_means(weights, E, *found)
+    yield from zip(found, expected, strict=True)
 
 
 def case_forward_texts(random: Random, dtype: Dtype, n: int) -> Pairs:
-    shapes = Parameters((n + 4, n + 1), (n + 2, n + 1), (n + 2,), (2, n + 2), (2,))
-    weights = Parameters(*(random.normal(size=shape).astype(dtype) for shape in shapes))
+    weights = _random_parameters(random, dtype, n)
     entries = _entries(_documents(random, n, n + 4), random.permutation(n))
     E = reference.gather_mean(weights.table, *entries)
-    Z = reference.affine(E, weights.W1, weights.b1)
-    H = reference.relu(Z)
-    expected = E, Z, H, reference.affine(H, weights.W2, weights.b2)
+    expected = E, *_layers(E, weights)
     found = [np.full_like(array, np.nan) for array in expected]
     kernels.forward_texts(*entries, weights, *found)
     yield from zip(found, expected, strict=True)
+
+
+def _random_parameters(random: Random, dtype: Dtype, n: int) -> Parameters:
+    shapes = Parameters((n + 4, n + 1), (n + 2, n + 1), (n + 2,), (2, n + 2), (2,))
+    return Parameters(*(random.normal(size=shape).astype(dtype) for shape in shapes))
+
+
+def _layers(E: np.ndarray, weights: Parameters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    Z = reference.affine(E, weights.W1, weights.b1)
+    H = reference.relu(Z)
+    return Z, H, reference.affine(H, weights.W2, weights.b2)
+
+
+def case_backpropagate(random: Random, dtype: Dtype, n: int) -> Pairs:
+    weights, texts = _random_parameters(random, dtype, n), random.permutation(2 * n)[:n]
+    targets, of_texts = random.integers(0, 2, (2 * n, 1)).astype(dtype), random.uniform(size=2 * n).astype(dtype)
+    work = Workspace.allocate(weights, n, 0, 1)
+    work.E[:] = random.normal(size=(n, n + 1)) / 10
+    losses = np.full(2 * n, np.nan, dtype)
+    for a, b in _columns(n):  # here of texts
+        kernels.backpropagate(texts, a, b, targets, of_texts, kernels.SOFTMAX, weights, work, losses)
+    Z, H, logits = _layers(work.E, weights)
+    dlogits = reference.softmax_backward(logits, targets[texts], 1 / max(n, 1)) * of_texts[texts, np.newaxis]
+    dZ = reference.relu_backward(reference.affine_backward_input(dlogits.astype(dtype), weights.W2), Z, 0.0)
+    yield from ((work.Z, Z), (work.H, H), (work.logits, logits), (work.dlogits, dlogits.astype(dtype)), (work.dZ, dZ))
+    yield work.dE, reference.affine_backward_input(dZ, weights.W1)
+    yield losses[texts], (reference.softmax(logits, targets[texts]) * of_texts[texts]).astype(dtype)
 
 
 def training_step(random: Random, threads: int) -> Pairs:
@@ -353,8 +435,8 @@ def training_step(random: Random, threads: int) -> Pairs:
 
     Some texts weigh more than others, weights decay, and word dropout leaves out two of the seven entries.
     """
-    found = Parameters.initial(6, 1, Settings(dim=3, hidden=8))
-    found.table[:, :3] += random.normal(size=(6, 3))
+    found = Parameters.initial(6, 1, Settings(dim=20, hidden=8))
+    found.table[:, :20] += random.normal(size=(6, 20))
     found.b1[:] = random.normal(size=8)
     table, W1, b1, W2, b2 = found.copy()
     targets, weights = np.array([[1], [0], [1], [1]], np.float32), np.array([0.5, 2, 1, 1.5], np.float32)
@@ -421,7 +503,7 @@ def slopes_affine_backward_input(random: Random) -> Pairs:
 def slopes_affine_backward_weights(random: Random) -> Pairs:
     X, W, b, dY = (random.normal(size=shape) for shape in ((4, 3), (5, 3), (5,), (4, 5)))
     dW, db = np.zeros_like(W), np.zeros_like(b)
-    kernels.affine_backward_weights(dY, X, dW, db)
+    kernels.affine_backward_weights(dY, X, 0, 3, dW, db)
     loss = weighted(lambda Y: kernels.affine(X, W, b, Y), dY)
     yield dW, central_differences(loss, W)
     yield db, central_differences(loss, b)
@@ -476,13 +558,9 @@ def slopes_loss_of_backward(random: Random) -> Pairs:
 
 
 def slopes_gather_mean_backward(random: Random) -> Pairs:
-    table, dE = random.normal(size=(6, 3)), random.normal(size=(4, 3))
-    rows, dRows, slot_of = np.zeros(6, np.int32), np.full((6, 3), np.nan), np.full(6, -1, np.int32)
-    entries = _entries(DOCUMENTS, TEXTS)
-    used = kernels.gather_mean_backward(dE, *entries, 0, 1, slot_of, rows, dRows)
-    dtable = np.zeros_like(table)
-    dtable[rows[:used]] = dRows[:used]
-    yield dtable, central_differences(weighted(lambda E: kernels.gather_mean(table, *entries, E), dE), table)
+    table, dE, entries = random.normal(size=(6, 3)), random.normal(size=(4, 3)), _entries(DOCUMENTS, TEXTS)
+    loss = weighted(lambda E: kernels.gather_mean(table, *entries, 0, 3, E), dE)
+    yield _table_gradient(dE, entries, 6), central_differences(loss, table)
 
 
 def _named(prefix: str) -> dict[str, Callable[..., Pairs]]:

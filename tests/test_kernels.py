@@ -12,7 +12,10 @@ from mlcore.verification import CASES
 TOLERANCE = {np.float32: dict(rtol=2e-5, atol=2e-5), np.float64: dict(rtol=1e-12, atol=1e-12)}
 SIZES = (0, 1, 3, 50)
 # Kernels whose twins are put together from those of others, by the case itself.
-COMPOSED = {"forward_texts", "update", "update_dense", "as_column", "loss_of", "loss_of_backward"}
+COMPOSED = {
+    "forward_texts", "forward_means", "backpropagate", "update", "update_layer", "as_row", "words_of", "rows_of", "loss_of",
+    "loss_of_backward",
+}  # fmt: skip
 # Kernels that verify() checks as a whole, in the types of a training.
 ELSEWHERE = {"train_batches", "barrier"}
 
@@ -89,6 +92,19 @@ def test_barrier_lets_nobody_pass_before_all_have_come(threads):
 
     with ThreadPoolExecutor(threads) as pool:
         assert list(pool.map(work, range(threads))) == ["in step"] * threads
+
+
+@pytest.mark.parametrize("optimizer", [kernels.ADAGRAD, kernels.ADAM])
+def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimizer):
+    random = np.random.default_rng(1)
+    P, dRows, M, S = random.uniform(0.1, 1, size=(4, 100, 64)).astype(np.float32)
+    results = []
+    for cuts in ([0, 64], [0, 16, 64], [0, 48, 64], [0, 1, 6, 13, 64]):
+        arrays = [array.copy() for array in (P, M, S)]
+        for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+            kernels.update(optimizer, arrays[0], np.arange(100), dRows, *arrays[1:], first, last, 0.1, 0.01, 3, 1e-8)
+        results.append(b"".join(array.tobytes() for array in arrays))
+    assert len(set(results)) == 1
 
 
 def test_nobody_waits_at_a_barrier_that_is_released():

@@ -100,7 +100,9 @@ def test_nothing_held_out_keeps_the_last_epoch():
 
 
 def test_divergence_for_good_is_an_error():
-    with pytest.raises(DivergedError, match="epoch 1, even after .* of 1e\\+38 was halved 20 times; try --learning-rate 1\\."):
+    with pytest.raises(
+        DivergedError, match="epoch 1, even after .* of 1e\\+38 was halved 20 times; try --learning-rate 1\\."
+    ):
         train(make_corpus(), Settings(dim=3, optimizer="sgd", learning_rate=1e38))
 
 
@@ -353,8 +355,13 @@ def test_occurrences_count_repeats_in_the_chosen_rows():
 
 @pytest.mark.parametrize(
     ("labels", "expected"),
-    [(["neg", "pos"], ("neg", "pos")), (["pos", "zzz"], ("zzz", "pos")), (["b", "a"], ("a", "b")),
-     (["10", "9", "2"], ("2", "9", "10")), (["neu", "pos", "neg"], ("neg", "neu", "pos"))],
+    [
+        (["neg", "pos"], ("neg", "pos")),
+        (["pos", "zzz"], ("zzz", "pos")),
+        (["b", "a"], ("a", "b")),
+        (["10", "9", "2"], ("2", "9", "10")),
+        (["neu", "pos", "neg"], ("neg", "neu", "pos")),
+    ],
 )
 def test_order_of_labels(labels, expected):
     assert choose_labels(Corpus("c", ["x"] * len(labels), labels), range(len(labels))) == expected
@@ -364,7 +371,12 @@ def test_order_of_labels(labels, expected):
     ("texts", "labels", "dev", "message"),
     [
         (["a"] * 9, ["pos"] * 9, 0, "has 1 label to train on"),
-        (["a"] * 1001, list(map(str, range(1001))), 0, "has 1,001 labels to train on .'0', '1', .* expected from 2 to 1,000"),
+        (
+            ["a"] * 1001,
+            list(map(str, range(1001))),
+            0,
+            "has 1,001 labels to train on .'0', '1', .* expected from 2 to 1,000",
+        ),
         (["...", "-"], ["pos", "neg"], 0, "occurs 9 times"),
         (["a", "b"], ["pos", "neg"], None, "too few texts to hold some out"),
     ],
@@ -405,7 +417,9 @@ def test_text_without_known_words_gets_the_value_at_E_0():
     classifier, *_ = train(make_corpus(), Settings(dim=3, hidden=4, epochs=1))
     parameters = classifier.parameters
     expected = parameters.W2 @ np.maximum(parameters.b1, 0) + parameters.b2
-    np.testing.assert_allclose(classifier.logits(classifier.features.documents(["", "qqq"])), [[expected[0]]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        classifier.logits(classifier.features.documents(["", "qqq"])), [[expected[0]]] * 2, rtol=1e-6
+    )
 
 
 def test_logits_follow_the_formula():
@@ -414,7 +428,9 @@ def test_logits_follow_the_formula():
     words = classifier.features.names
     E = (2 * table[words.index("good")] + table[words.index("bad")]) / 3
     expected = W2 @ np.maximum(W1 @ E + b1, 0) + b2
-    np.testing.assert_allclose(classifier.logits(classifier.features.documents(["good bad unknown good"]))[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        classifier.logits(classifier.features.documents(["good bad unknown good"]))[0], expected, rtol=1e-5
+    )
 
 
 def test_strongest_words():

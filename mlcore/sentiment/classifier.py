@@ -11,7 +11,6 @@ from mlcore.sentiment.settings import Settings
 from mlcore.text.features import Features
 from mlcore.text.vocabulary import Documents
 
-SIMD_FLOATS = 16  # rows are padded to whole cache lines, which are also the widest vectors
 MOST_THREADS = 64  # at work at a time, whatever number is asked for
 BLOCK = 512  # texts scored at a time by a thread
 
@@ -28,7 +27,7 @@ class Parameters(NamedTuple):
     @classmethod
     def zeros(cls, features: int, dim: int, hidden: int, outputs: int, dtype: type = np.float32) -> "Parameters":
         """Parameters that are all 0, each array on a cache line of its own."""
-        padded = -(-dim // SIMD_FLOATS) * SIMD_FLOATS
+        padded = -(-dim // kernels.LANES) * kernels.LANES
         shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
         return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcore import kernels
 from mlcore.errors import DivergedError
-from mlcore.sentiment.classifier import MOST_THREADS, Classifier, Parameters, Part, aligned_zeros
+from mlcore.sentiment.classifier import Classifier, Parameters, Part, aligned_zeros
 from mlcore.sentiment.evaluation import Evaluation, evaluate
 from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
@@ -78,15 +78,6 @@ class Progress(NamedTuple):
     seconds: float
 
 
-class Words(NamedTuple):
-    """Entries of the texts of a batch that word dropout has left, for ``kernels.take_words``."""
-
-    ids: np.ndarray
-    counts: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
-
-
 class Recipe(NamedTuple):
     """What ``kernels.train_batches`` has to know of the settings."""
 
@@ -99,10 +90,11 @@ class Recipe(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Memory that the threads of ``kernels.train_batches`` share, and a slab of row gradients for each."""
+    """Memory of ``kernels.train_batches``: what the threads share, and a row of words and index for each."""
 
     arrived: np.ndarray
-    words: Words
+    words: kernels.Words
+    index: kernels.RowList
     E: np.ndarray
     Z: np.ndarray
     H: np.ndarray
@@ -118,33 +110,31 @@ class Workspace(NamedTuple):
     dW2: np.ndarray
     db2: np.ndarray
     units: np.ndarray
-    slot_of: np.ndarray
-    rows: np.ndarray
     dRows: np.ndarray
 
     @classmethod
     def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
         """Memory for batches of at most ``batch`` texts, with at most ``entries`` distinct words in all of them."""
-        (words, dim), (outputs, hidden) = parameters.table.shape, parameters.W2.shape
-        owned = -(-words // threads)
+        (features, dim), (outputs, hidden) = parameters.table.shape, parameters.W2.shape
 
         def zeros(*shape: int) -> np.ndarray:
             return aligned_zeros(shape, parameters.table.dtype)
 
+        def numbers(size: int) -> np.ndarray:
+            return np.zeros((threads, size), np.int32)
+
         return cls(
             arrived=np.zeros(threads * kernels.CACHE_LINE, np.int64),
-            words=Words(
-                np.zeros(entries, np.int32), np.zeros(entries, np.int32),
-                np.zeros(batch, np.int64), np.zeros(batch, np.int64),
+            words=kernels.Words(
+                ids=numbers(entries), counts=numbers(entries), starts=numbers(batch), ends=numbers(batch)
             ),
+            index=kernels.RowList.allocate(features, entries, parameters.table.dtype, threads),
             E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
             Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
             dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
             dW1=zeros(hidden, dim), db1=zeros(hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
             units=np.arange(max(hidden, outputs)),
-            slot_of=np.full((threads, owned), -1, np.int32),
-            rows=np.zeros((threads, min(owned, entries)), np.int32),
-            dRows=zeros(threads, min(owned, entries), dim),
+            dRows=zeros(threads, kernels.ROWS_AT_A_TIME, dim),
         )  # fmt: skip
 
 
@@ -176,7 +166,8 @@ def fit(
     settings = classifier.settings
     state = state or State.initial(classifier)
     batch_size = min(settings.batch_size, len(train.rows))
-    threads = min(threads, MOST_THREADS, batch_size)  # the bytes are the same for any number
+    # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
+    threads = min(threads, state.parameters.table.shape[1] // kernels.LANES, batch_size)
     work = Workspace.allocate(state.parameters, batch_size, _most_entries(train, batch_size), threads)
     recipe = Recipe(
         batch_size, OPTIMIZERS[settings.optimizer], classifier.loss, settings.word_dropout, settings.weight_decay,
@@ -271,7 +262,9 @@ def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarra
 def _loss_of_nothing(classifier: Classifier, train: Part) -> float:
     """Mean loss over the training texts of a network whose output is 0."""
     targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
-    kernels.loss_of(classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses)
+    kernels.loss_of(
+        classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses
+    )
     return max(float(np.mean(losses, dtype=np.float64)), 1e-6)  # of ratings that are all 0, it is 0
 
 

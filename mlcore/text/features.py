@@ -81,6 +81,18 @@ class Features:
             names.append(f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}")
         return names
 
+    def names_of(self, numbers: Iterable[int]) -> list[str]:
+        """Names of some features, without the time and memory that those of all would take."""
+        names, keys = [], self.ngrams.keys
+        for number in numbers:
+            words: list[str] = []
+            while number >= len(self.words):
+                key = int(keys[number - len(self.words)])
+                words.append(self.words.word(key & 0xFFFFFFFF))
+                number = key >> 32
+            names.append(" ".join([self.words.word(number), *reversed(words)]))
+        return names
+
     def words_in(self) -> np.ndarray:
         """Number of words that each feature consists of: (v,) int8."""
         sizes = np.ones(len(self), np.int8)

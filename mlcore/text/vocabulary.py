@@ -78,6 +78,10 @@ class WordTable:
         joined, bounds = self._bytes.tobytes(), self._bounds.tolist()
         return [joined[bounds[w] : bounds[w + 1]].decode() for w in range(len(self))]
 
+    def word(self, number: int) -> str:
+        """The word with this number."""
+        return self._bytes[self._bounds[number] : self._bounds[number + 1]].tobytes().decode()
+
     def to_lines(self) -> np.ndarray:
         """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
         return np.frombuffer("".join(word + "\n" for word in self.words).encode(), np.uint8)
