@@ -23,7 +23,7 @@ def make_classifier(labels=("neg", "pos"), **settings):
     tokens = table.add(["good bad naïve good bad !"])
     features = choose_features(table, tokens, np.array([0]), 3, 1, None, settings.binary)
     outputs = len(labels) if len(labels) > 2 else 1
-    history = [dict.fromkeys(HISTORY, 0.5) | {"dev_loss": None, "best": True}]
+    history = [dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}]
     provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, history)
     return Classifier(settings, labels, features, Parameters.initial(len(features), outputs, settings), provenance)
 

@@ -27,6 +27,8 @@ NPY = re.compile(
     rb"'shape': \((?P<shape>\d{1,12}(?:, \d{1,12})?,?)\), \} *\n(?P<values>.*)",
     re.DOTALL,
 )
+NEWEST = 1_000_000  # a greater version is no version
+LONGEST_MESSAGE = 200
 HEADER, CHECKSUM = "header", "sha256"
 END_OF_ZIP = b"PK\x05\x06"  # begins the last 22 bytes of a zip file without a comment
 
@@ -78,7 +80,7 @@ def load_arrays(path: Path, kind: Format) -> Iterator[tuple[dict, dict[str, np.n
     except _Verdict as verdict:
         raise verdict.error from None
     except DAMAGE as error:
-        raise ModelFileError(f"{path} is damaged ({error}); copy it again, or {kind.remedy}.") from error
+        raise ModelFileError(f"{path} is damaged ({_brief(error)}); copy it again, or {kind.remedy}.") from error
 
 
 # What the readers of zip, npy and JSON raise for bytes that somebody changed.
@@ -86,6 +88,11 @@ DAMAGE = (
     ModelFileError, InputError, zipfile.BadZipFile, ValueError, KeyError, TypeError, IndexError, AttributeError,
     EOFError, OverflowError, RuntimeError, NotImplementedError, RecursionError, struct.error,
 )  # fmt: skip
+
+
+def _brief(error: Exception) -> str:
+    """The message of an error, which may repeat what a file says: no more than a line of it, without controls."""
+    return "".join(character if character.isprintable() else "?" for character in str(error)[:LONGEST_MESSAGE])
 
 
 class _Verdict(Exception):
@@ -100,8 +107,8 @@ def _foreign(path: Path, kind: Format) -> ModelFileError:
 
 
 def _of_another_version(path: Path, kind: Format, version: int) -> ModelFileError:
-    if type(version) is not int:
-        raise ModelFileError("its version is no number")
+    if type(version) is not int or not 0 < version <= NEWEST:
+        raise ModelFileError("its version is no number from 1 up")
     age, advice = ("a newer", "update mlcore") if version > kind.version else ("an older", kind.remedy)
     return ModelFileError(
         f"{path} was written by {age} mlcore (format {version}; this one reads {kind.version}); {advice}."

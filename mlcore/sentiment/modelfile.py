@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import asdict
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 
@@ -24,6 +25,10 @@ MODEL = Format(
     writer="train-sentiment",
     remedy="train it again",
 )
+FIGURES = {  # of an epoch, with their types
+    "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
+    "dev_accuracy": (int, float, NoneType), "learning_rate": (int, float), "restarts": (int,), "best": (bool,),
+}  # fmt: skip
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -81,6 +86,8 @@ def _build(header: dict, arrays: dict[str, np.ndarray]) -> Classifier:
             raise ModelFileError(f"{name} has shape {arrays[name].shape}; expected {shape}")
         if not np.isfinite(arrays[name]).all():
             raise ModelFileError(f"{name} holds NaN or infinity")
+    if (arrays["table"].dtype == np.float16) != settings.half:
+        raise ModelFileError(f"table has values of type {arrays['table'].dtype}, but half is {settings.half}")
     parameters = Parameters.zeros(len(features), dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : arrays[name].shape[-1]] = arrays[name]
@@ -88,6 +95,8 @@ def _build(header: dict, arrays: dict[str, np.ndarray]) -> Classifier:
 
 
 def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Features:
+    if lines.ndim != 1:
+        raise ModelFileError(f"vocabulary has shape {lines.shape}; expected one dimension")
     if CONTROL.search(lines.tobytes().decode()):
         raise ModelFileError("its vocabulary has control characters")
     words = WordTable.from_lines(lines)
@@ -112,19 +121,25 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Feat
 
 def _provenance(found: dict) -> Provenance:
     provenance = Provenance(**found)
-    strings = [provenance.fingerprint, *provenance.inputs]
+    strings = [provenance.fingerprint, *provenance.inputs, *provenance.texts]
     for value in provenance.inputs.values():
         strings += value if isinstance(value, list) else [value]
-    numbers = list(provenance.texts.values())
-    for epoch in provenance.history:
-        if tuple(epoch) != HISTORY:
-            raise ModelFileError("its history has other figures")
-        numbers += [value for value in epoch.values() if value is not None]
-    if not all(isinstance(value, str) for value in (*strings, *provenance.texts)):
+    if not all(isinstance(value, str) for value in strings):
         raise ModelFileError("its provenance has something else where there should be strings")
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
-        raise ModelFileError("its provenance has something else where there should be numbers")
+    if not all(type(number) is int and number >= 0 for number in provenance.texts.values()):
+        raise ModelFileError("its provenance has something else where there should be numbers of texts")
+    if not isinstance(provenance.history, list) or not all(map(_is_epoch, provenance.history)):
+        raise ModelFileError("its history is not one of epochs")
     return provenance
+
+
+def _is_epoch(figures: object) -> bool:
+    return (
+        isinstance(figures, dict)
+        and tuple(figures) == HISTORY
+        and all(type(figures[name]) in types for name, types in FIGURES.items())
+        and all(math.isfinite(value) for value in figures.values() if value is not None)
+    )
 
 
 def _is_label(value: object) -> bool:

@@ -25,6 +25,7 @@ WHOLE = {  # the range of each whole number
     "batch_size": (1, 1_000_000), "min_count": (1, 2**31), "max_features": (1, 2**31 - 1), "ngrams": (1, 3),
     "seed": (0, 2**63 - 1),
 }  # fmt: skip
+LARGEST = 1e300  # a greater whole number is no float
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Settings:
                 raise InputError(f"{name} is {value}; expected a whole number from {least} to {most:,}.")
         for name, most in (("learning_rate", math.inf), ("weight_decay", math.inf), ("word_dropout", 1.0)):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < most:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < min(most, LARGEST):
                 limit = f"from 0 to less than {most:g}" if most < math.inf else "that is not negative"
                 raise InputError(f"{name} is {value}; expected a number {limit}.")
         if self.learning_rate == 0:
