@@ -8,17 +8,19 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from mlcore.errors import DataError
 
 STANDARD_INPUT = Path("-")
 BLOCK = 1 << 14  # bytes unpacked at a time: what a file made to explode can become at once stays bounded
+GATHERED = 1 << 19  # bytes that are handed on together, so that whoever works on them does it seldom
 DECOMPRESSORS: dict[bytes, Callable] = {
     b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its sum is checked
-    b"BZh": bz2.BZ2Decompressor,
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
 }
+DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)}  # a text may begin with "BZh"
 SUFFIXES = (".gz", ".bz2", ".xz")
 
 
@@ -39,29 +41,62 @@ def unpack(name: str, content: bytes) -> Iterator[bytes]:
 
     Raises: DataError if compressed content is damaged or cut short, anywhere: what came before it is no result.
     """
+    return unpack_pieces(name, iter([content]))
+
+
+def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same of content that comes in pieces; what is not compressed passes as it comes."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if not any(magic.startswith(head) for magic in DECOMPRESSORS):
+            break
     for magic, new_decompressor in DECOMPRESSORS.items():
-        if content.startswith(magic):
+        if head.startswith(magic):
             try:
-                yield from _decompress(content, new_decompressor)
-            except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+                yield from _gather(_decompress(chain([head], pieces), new_decompressor))
+            except (EOFError, zlib.error, lzma.LZMAError, _Damage) as error:
                 raise DataError(f"{name} is damaged or incomplete ({error}); fetch it again.") from error
             return
-    yield content
+    yield head
+    yield from pieces
 
 
-def _decompress(content: bytes, new_decompressor: Callable) -> Iterator[bytes]:
+class _Damage(Exception):
+    """What a decompressor calls an OSError, told apart from one of the stream that the pieces come from."""
+
+
+def _decompress(pieces: Iterator[bytes], new_decompressor: Callable) -> Iterator[bytes]:
     """All streams of the content, one behind the other; Python's own readers drop what follows a damaged one."""
-    place = 0
-    while place < len(content):
-        decompressor = new_decompressor()
-        while not decompressor.eof:
-            if place >= len(content):
-                raise EOFError("it ends too early")
-            yield decompressor.decompress(content[place : place + BLOCK])
-            place = min(place + BLOCK, len(content))
-        place -= len(decompressor.unused_data)
-        while content[place : place + 1] == b"\0":  # padding
-            place += 1
+    decompressor = new_decompressor()
+    for piece in pieces:
+        for place in range(0, len(piece), BLOCK):
+            packed = piece[place : place + BLOCK]
+            while packed:
+                if decompressor.eof:
+                    packed = packed.lstrip(b"\0")  # padding
+                    if not packed:
+                        break
+                    decompressor = new_decompressor()
+                try:
+                    yield decompressor.decompress(packed)
+                except OSError as error:
+                    raise _Damage(error) from error
+                packed = decompressor.unused_data
+    if not decompressor.eof:
+        raise EOFError("it ends too early")
+
+
+def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are not small."""
+    gathered, size = [], 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= GATHERED:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
 
 
 class PieceReader(io.RawIOBase):
