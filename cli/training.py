@@ -203,13 +203,13 @@ def _show_results(
 ) -> None:
     from mlcore.sentiment.evaluation import strongest_words
 
-    from . import render
+    from . import prediction_view
 
     for name, result in results.items():
         if result:
             title = f"Held-out texts, best epoch {best.epoch}" if name == "dev" else "Test texts"
-            render.evaluation(f"\n{title}", result)
-    render.strongest_words(*strongest_words(classifier, arrays.feature_counts, 10, 10), classifier.labels)
+            prediction_view.evaluation(f"\n{title}", result)
+    prediction_view.strongest_words(strongest_words(classifier, arrays.feature_counts, 10, 10), classifier.labels)
 
 
 def _training_document(
