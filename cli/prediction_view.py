@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlcore.sentiment.evaluation import (
-        Assessment, CalibrationBin, Evaluation, LabelFigures, Mistake, RatingAssessment, WordLogit,
-    )  # fmt: skip
+        Assessment,
+        CalibrationBin,
+        Evaluation,
+        LabelFigures,
+        Mistake,
+        RatingAssessment,
+        WordLogit,
+    )
     from mlcore.sentiment.prediction import Predictions
 
 COLUMNS = 80
@@ -203,12 +209,8 @@ def prediction_objects(labels: tuple[str, ...]) -> "Callable[[Predictions, Itera
         if labels:
             chosen = zip(found.chosen.tolist(), found.confidence.tolist(), found.probabilities.tolist(), strict=True)
             answers = [
-                {
-                    "label": labels[label],
-                    "probability": probability,
-                    "probabilities": dict(zip(labels, all, strict=True)),
-                }
-                for label, probability, all in chosen
+                {"label": labels[i], "probability": probability, "probabilities": dict(zip(labels, row, strict=True))}
+                for i, probability, row in chosen
             ]
         else:
             answers = [{"rating": value} for value in found.outputs[:, 0].tolist()]

@@ -315,8 +315,7 @@ def strongest_words(
     if not classifier.labels:
         return {name: entries(logits[:, 0], sign, -np.inf) for name, sign in (("highest", 1), ("lowest", -1))}
     if len(classifier.labels) == 2:
-        return {
-            label: entries(logits[:, 0], sign, 0) for label, sign in zip(classifier.labels[::-1], (1, -1), strict=True)
-        }
+        negative, positive = classifier.labels
+        return {positive: entries(logits[:, 0], 1, 0), negative: entries(logits[:, 0], -1, 0)}
     centred = logits - logits.mean(axis=1, keepdims=True)
     return {label: entries(centred[:, i], 1, 0) for i, label in enumerate(classifier.labels)}

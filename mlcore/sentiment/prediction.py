@@ -14,9 +14,7 @@ class Predictions(NamedTuple):
     """Of each text the outputs of the network, what they mean, and how much of the text it knows."""
 
     outputs: np.ndarray  # (n, k) float32 logits; without labels, k is 1 and the output is the predicted number
-    probabilities: (
-        np.ndarray
-    )  # (n, labels) float64 in the labels' order, each row with the sum 1; without labels (n, 0)
+    probabilities: np.ndarray  # (n, labels) float64 in the labels' order, of sum 1; without labels (n, 0)
     chosen: np.ndarray  # (n,) int64 number of the most probable label
     known: np.ndarray  # (n,) int64 number of known words, repeats included
 
@@ -48,9 +46,7 @@ def score(
     """
     outputs = classifier.logits(documents, rows, threads)
     if not np.isfinite(outputs).all():
-        raise ModelFileError(
-            "The model gives a text an output that is not finite: its numbers are too large; train it again."
-        )
+        raise ModelFileError("The model's output for a text is not finite: its numbers are too large; train it again.")
     if not classifier.labels:
         return outputs, np.empty((len(outputs), 0)), np.zeros(len(outputs), np.int64)
     return outputs, classifier.probabilities(outputs), classifier.decide(outputs)
