@@ -178,10 +178,10 @@ def test_what_is_not_defined_for_labels_is_none():
 def test_no_text_is_an_error_and_not_a_number(make_any, measure):
     classifier, _, part = make_any()
     with pytest.raises(DataError, match="There is no text to measure the model on; expected one or more."):
-        measure(classifier, replace_rows(part, []))
+        measure(classifier, with_rows(part, []))
 
 
-def replace_rows(part, rows):
+def with_rows(part, rows):
     return part._replace(rows=np.array(rows, np.int64))
 
 
@@ -226,8 +226,8 @@ def test_mistakes_are_wrong_and_sorted(labels):
     assert mistakes(classifier, part, corpus, 2) == everything[:2]
     assert mistakes(classifier, part, replace(corpus, places=[]), 1)[0].place == f"text {everything[0].row + 1}"
     some = [m.row for m in everything[3:5]]
-    assert [m.row for m in mistakes(classifier, replace_rows(part, sorted(some)), corpus, 9)] == some
-    assert mistakes(classifier, replace_rows(part, []), corpus, 9) == []
+    assert [m.row for m in mistakes(classifier, with_rows(part, sorted(some)), corpus, 9)] == some
+    assert mistakes(classifier, with_rows(part, []), corpus, 9) == []
 
 
 def test_mistakes_in_ratings_are_the_largest_errors():
