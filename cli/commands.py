@@ -7,7 +7,7 @@ import typer
 
 from mlcore import __version__
 
-from . import classroom, dataset, exercise, prediction, training
+from . import classroom, dataset, exercise, explanation, prediction, training
 
 app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -52,3 +52,6 @@ app.command(short_help="Look at labelled texts before training on them.")(datase
 app.command(short_help="Train a sentiment classifier with a trainable embedding.")(training.train_sentiment)
 app.command(short_help="Accuracy, loss and confusion matrix of a model on labelled texts.")(prediction.evaluate)
 app.command(short_help="Label and probability of texts.")(prediction.predict)
+app.command(short_help="Why a text is predicted as it is: the exact share of every word.")(explanation.explain)
+app.command(short_help="What a model is, where it comes from, and how to train it again.")(explanation.describe)
+app.command(short_help="Nearest words in a model's embedding.")(explanation.neighbors)

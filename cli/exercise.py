@@ -63,6 +63,12 @@ def grad(
         str | None,
         typer.Option(metavar="numpy|pytorch|jax", help="Print a program for this library instead.", show_default=False),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A trained classifier, in place of the numbers above.", show_default=False),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="What the classifier reads.", show_default=False)] = None,
+    label: Annotated[str | None, typer.Option(help="Its true label, or rating.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore grad --relu-at-zero 1 --check
@@ -72,10 +78,17 @@ def grad(
     output then shows what the usual ones give, the Clarke subdifferential,
     and whether the loss can fall all the same. Exit code 1 if --check finds
     an entry whose derivative exists and differs from the gradient.
+
+    With --model FILE --text TEXT --label LABEL, the same of a classifier that
+    train-sentiment wrote: its layers, and the gradients down to each word.
     """
-    from . import exercise_view, render
+    from . import exercise_view, lesson, render
 
     convention = parse_convention(relu_at_zero)
+    others = {"--net": net, "--x": x, "--y": y, "--w": w, "--v": v, "--check": check or None, "--code": code}
+    if lesson.is_wanted(model, text, label, others):
+        lesson.teach(model, text, label, float(convention), as_json)
+        return
     with render.compilation():
         sheet = read(net, x, y, w, v)
         if code is not None:

@@ -3,7 +3,7 @@
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,13 @@ from rich.text import Text
 from mlcore.kernels import watch_compilation
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.settings import Settings
-    from mlcore.sentiment.preparation import TrainingData
-    from mlcore.sentiment.training import EpochReport
     from mlcore.sentiment.training import Progress as Progressed
 
 HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
 
 ASCII = str.maketrans(
     {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
-     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "ₛ": "_s", "ₖ": "_k"}
+     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "→": "->", "│": "|", "ₛ": "_s", "ₖ": "_k"}
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 
@@ -55,6 +52,19 @@ def show(text: str, style: str = "") -> None:
 def paragraph(text: str, style: str = "") -> None:
     """A sentence or more of the result, broken into lines of at most 80 columns."""
     show(textwrap.fill(_writable(text), 80, break_long_words=False, break_on_hyphens=False), style)
+
+
+def flow(pieces: Iterable[tuple[str, str]]) -> None:
+    """Pieces of a line, each with its style, broken between words into lines of at most 80 columns."""
+    text = Text.assemble(*((_writable(piece), style) for piece, style in pieces))
+    for line in text.wrap(out, 80):
+        line.rstrip()
+        out.print(line)
+
+
+def has_colour() -> bool:
+    """Whether standard output shows colours: a terminal does, unless NO_COLOR or TERM=dumb forbid it."""
+    return out.color_system is not None and not out.no_color
 
 
 class Shown:
@@ -220,36 +230,3 @@ class TrainingBar:
 def number(value: float) -> str:
     """A number as people write it: up to six digits, and a minus sign that is one."""
     return f"{value:.6g}".replace("-", "−")
-
-
-# Exercise 5 -----------------------------------------------------------------------------------------------
-
-
-EPOCH_COLUMNS = ("epoch", "training loss", "held-out loss", "accuracy", "seconds", "M tokens/s")
-
-
-def network(data: "TrainingData", settings: "Settings", parameters: int) -> None:
-    """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
-    dim, hidden, min_count = settings.dim, settings.hidden, settings.min_count
-    show(f"E = 1/N Σ E_w       embedding {len(data.features):,} × {dim}, mean over the N words of a text")
-    show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}")
-    show(f"ŷ = W2 H + b2       W2 1 × {hidden}, b2 1")
-    parts = {"training": data.train, "held out": data.dev, "test": data.test}
-    sizes = ", ".join(f"{name} {len(part.rows):,}" for name, part in parts.items() if part)
-    words = f"words that occur {min_count} times or more" if min_count > 1 else "all words of the training texts"
-    show(f"{parameters:,} parameters. Vocabulary: {words}.\nTexts: {sizes}.\n")
-    show("  ".join(EPOCH_COLUMNS), "bold")
-
-
-def epoch_row(report: "EpochReport") -> None:
-    """One row of the table of epochs."""
-    cells = (
-        str(report.epoch),
-        f"{report.train_loss:.4f}",
-        "-" if report.dev_loss is None else f"{report.dev_loss:.4f}",
-        "-" if report.dev_accuracy is None else f"{report.dev_accuracy:.2%}",
-        f"{report.seconds:.2f}",
-        f"{report.tokens / report.seconds / 1e6:.1f}",
-    )
-    row = "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, EPOCH_COLUMNS, strict=True))
-    show(f"{row}  {'best so far' if report.best and report.dev_loss is not None else ''}".rstrip())

@@ -501,21 +501,27 @@ def update_dense(
 ):  # fmt: skip
     """Sum the gradient of one dense layer over the batch into dW and db, then update W and b.
 
+    The bias is updated as a column, unit by unit: a vector operation over some of the units could round the last
+    ones otherwise than over all, and the result would depend on how many threads share the units.
+
     Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); units holds 0, 1, ..., at least o of them.
     """
     dW[:] = 0
     db[:] = 0
     affine_backward_weights(dY, X, dW, db)
     eps = ADAM_EPS * np.sqrt(1 - ADAM_BETA2**step)  # torch.optim.Adam's; see adam
-    rows, row = units[: W.shape[0]], units[:1]
+    rows = units[: W.shape[0]]
     update(optimizer, W, rows, dW, M_W, S_W, learning_rate, weight_decay, step, eps)
-    update(optimizer, as_row(b), row, as_row(db), as_row(M_b), as_row(S_b), learning_rate, weight_decay, step, eps)
+    update(
+        optimizer, as_column(b), rows, as_column(db), as_column(M_b), as_column(S_b),
+        learning_rate, weight_decay, step, eps,
+    )  # fmt: skip
 
 
 @kernel
-def as_row(a):
-    """View a vector as a matrix of one row."""
-    return a.reshape(1, a.shape[0])
+def as_column(a):
+    """View a vector as a matrix of one column."""
+    return a.reshape(a.shape[0], 1)
 
 
 # Threads: Python starts one call per thread; the calls keep in step by a barrier ----------------------------

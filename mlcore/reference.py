@@ -72,24 +72,58 @@ def logistic_backward(Z, Y, scale):
     return scale * ((1 + np.tanh(Z / 2)) / 2 - Y)
 
 
-def gather_mean(table, ids, counts, offsets, texts):
+def softmax(Z, Y):
+    """-log of the softmax probability of each sample's class."""
+    P = np.exp(Z - Z.max(axis=1, keepdims=True, initial=-np.inf))
+    return -np.log((P / P.sum(axis=1, keepdims=True))[np.arange(len(Z)), Y[:, 0].astype(int)])
+
+
+def softmax_backward(Z, Y, scale):
+    """scale (softmax(z) - one-hot y)."""
+    P = np.exp(Z - Z.max(axis=1, keepdims=True, initial=-np.inf))
+    return scale * (P / P.sum(axis=1, keepdims=True) - (np.arange(Z.shape[1]) == Y))
+
+
+def mix_bits(x):
+    """Two rounds of xorshift and multiplication in 32 bits, and a last xorshift."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x45D9F3B)):
+        x = (x ^ (x >> shift)) * factor % 2**32
+    return x ^ (x >> 16)
+
+
+def take_words(documents, texts, dropout, key):
+    """Ids and counts of each text's entries that word dropout keeps."""
+    kept = []
+    for text in texts:
+        entries = range(documents.offsets[text], documents.offsets[text + 1])
+        places = [j for j in entries if mix_bits(mix_bits(j) ^ key) / 2**32 >= dropout]
+        kept.append((documents.ids[places], documents.counts[places]))
+    return kept
+
+
+def gather_mean(table, ids, counts, starts, ends):
     """Mean of the embeddings of each text's words, every occurrence written out; 0 for a text without words."""
-    means = np.zeros((len(texts), table.shape[1]), table.dtype)
-    for b, text in enumerate(texts):
-        words = np.repeat(ids[offsets[text] : offsets[text + 1]], counts[offsets[text] : offsets[text + 1]])
+    means = np.zeros((len(starts), table.shape[1]), table.dtype)
+    for b, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        words = np.repeat(ids[start:end], counts[start:end])
         if len(words):
             means[b] = table[words].sum(axis=0) / len(words)
     return means
 
 
-def gather_mean_backward(dE, ids, counts, offsets, texts, vocabulary_size):
+def gather_mean_backward(dE, ids, counts, starts, ends, vocabulary_size):
     """Gradient for the whole table: every occurrence of a word in a text of N words adds dE / N to its row."""
     dtable = np.zeros((vocabulary_size, dE.shape[1]), dE.dtype)
-    for b, text in enumerate(texts):
-        words = np.repeat(ids[offsets[text] : offsets[text + 1]], counts[offsets[text] : offsets[text + 1]])
+    for b, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        words = np.repeat(ids[start:end], counts[start:end])
         for word in words:
             dtable[word] += dE[b] / len(words)
     return dtable
+
+
+def shrink(P, factor):
+    """New P after weight decay."""
+    return P * factor
 
 
 def sgd(P, dP, learning_rate):

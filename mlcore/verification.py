@@ -7,6 +7,7 @@ many, and every backward with numerical derivatives in float64: repeated words a
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlcore import kernels, reference
 from mlcore.gradcheck import central_differences, one_sided_differences
 from mlcore.sentiment.classifier import Parameters
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import Workspace, moments, run_together
+from mlcore.sentiment.training import OPTIMIZERS, Recipe, Words, Workspace, moments, run_together
 from mlcore.text.vocabulary import Documents
 
 SIZES = (0, 1, 3, 50)
@@ -163,29 +164,85 @@ def _logits_and_labels(random: Random, dtype: Dtype, n: int) -> tuple[np.ndarray
     return (10 * random.normal(size=(n, 3))).astype(dtype), random.integers(0, 2, (n, 3)).astype(dtype)
 
 
+def case_softmax(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("softmax", *_logits_and_classes(random, dtype, n), shape=(n,))
+
+
+def case_softmax_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    yield _compared("softmax_backward", *_logits_and_classes(random, dtype, n), 0.25, shape=(n, 4))
+
+
+def _logits_and_classes(random: Random, dtype: Dtype, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return (5 * random.normal(size=(n, 4))).astype(dtype), random.integers(0, 4, (n, 1)).astype(dtype)
+
+
+LOSSES = {kernels.LOGISTIC: "logistic", kernels.SOFTMAX: "softmax", kernels.SQUARED: "half_squared"}
+
+
+def case_loss_of(random: Random, dtype: Dtype, n: int) -> Pairs:
+    Z, Y = random.normal(size=(n, 2)).astype(dtype), random.integers(0, 2, (n, 2)).astype(dtype)
+    for loss, name in LOSSES.items():
+        losses = np.full(n, np.nan, dtype)
+        kernels.loss_of(loss, Z, Y, losses)
+        yield losses, getattr(reference, name)(Z, Y)
+
+
+def case_loss_of_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
+    Z, Y = random.normal(size=(n, 2)).astype(dtype), random.integers(0, 2, (n, 1)).astype(dtype)
+    for loss, name in LOSSES.items():
+        targets = Y if loss == kernels.SOFTMAX else np.hstack([Y, Y])
+        dZ = np.full_like(Z, np.nan)
+        kernels.loss_of_backward(loss, Z, targets, 0.25, dZ)
+        yield dZ, getattr(reference, f"{name}_backward")(Z, targets, 0.25)
+
+
+def case_mix_bits(random: Random, dtype: Dtype, n: int) -> Pairs:
+    numbers = random.integers(0, 2**32, n).tolist()
+    for bits in (0xFFFF, 0xFFFF0000):  # in halves, which float32 holds exactly
+        found, expected = ([function(x) & bits for x in numbers] for function in (kernels.mix_bits, reference.mix_bits))
+        yield np.array(found, dtype), np.array(expected, dtype)
+
+
+def case_take_words(random: Random, dtype: Dtype, n: int) -> Pairs:
+    documents, texts = _documents(random, n, n + 4), random.permutation(n)
+    for dropout in (0.0, 0.4):
+        for a, b in ((0, n), (n // 3, n // 2)):
+            words = Words(*(np.full(len(documents.ids), -1, np.int32) for _ in range(2)),
+                          *(np.full(n, -1, np.int64) for _ in range(2)))  # fmt: skip
+            kernels.take_words(documents, texts, a, b, dropout, 12345, words)
+            expected = reference.take_words(documents, texts[a:b], dropout, 12345)
+            for place, (ids, counts) in zip(range(a, b), expected, strict=True):
+                entries = slice(words.starts[place], words.ends[place])
+                yield words.ids[entries].astype(dtype), ids.astype(dtype)
+                yield words.counts[entries].astype(dtype), counts.astype(dtype)
+
+
+def _entries(documents: Documents, texts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """ids, counts, starts and ends of some texts."""
+    return documents.ids, documents.counts, documents.offsets[texts], documents.offsets[texts + 1]
+
+
 def case_gather_mean(random: Random, dtype: Dtype, n: int) -> Pairs:
     table, documents = random.normal(size=(n + 4, n + 1)).astype(dtype), _documents(random, n, n + 4)
-    yield _compared("gather_mean", table, *documents, random.permutation(n), shape=(n, n + 1))
+    yield _compared("gather_mean", table, *_entries(documents, random.permutation(n)), shape=(n, n + 1))
 
 
 def case_gather_mean_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
     words = n + 4
-    ids, counts, offsets = _documents(random, n, words)
-    dE, texts = random.normal(size=(n, n + 1)).astype(dtype), random.permutation(n)
-    expected = reference.gather_mean_backward(dE, ids, counts, offsets, texts, words)
+    entries = _entries(_documents(random, n, words), random.permutation(n))
+    dE = random.normal(size=(n, n + 1)).astype(dtype)
+    expected = reference.gather_mean_backward(dE, *entries, words)
     for owners in (1, 3):
         slot_of = np.full((owners, -(-words // owners)), -1, np.int32)
         dtable, times = np.zeros((words, n + 1), dtype), np.zeros((owners, words), dtype)
         for owner in range(owners):
             rows, dRows = np.empty(words, np.int32), np.full((words, n + 1), np.nan, dtype)
-            used = kernels.gather_mean_backward(
-                dE, ids, counts, offsets, texts, owner, owners, slot_of[owner], rows, dRows
-            )
+            used = kernels.gather_mean_backward(dE, *entries, owner, owners, slot_of[owner], rows, dRows)
             dtable[rows[:used]] = dRows[:used]
             np.add.at(times[owner], rows[:used], 1)
         owned = np.arange(words) % owners == np.arange(owners)[:, np.newaxis]
         yield dtable, expected
-        yield times, (owned & np.isin(np.arange(words), ids)).astype(dtype)  # exactly the rows that occur, once
+        yield times, (owned & np.isin(np.arange(words), entries[0])).astype(dtype)  # exactly the rows that occur, once
         yield slot_of.astype(dtype), np.full_like(slot_of, -1, dtype)  # the scratch memory is as it was
 
 
@@ -234,80 +291,102 @@ def _optimised(
     return reference.adam(P, dP, M, S, 0.1, 3, eps)
 
 
+def case_shrink(random: Random, dtype: Dtype, n: int) -> Pairs:
+    P, _, _, rows, _ = _optimiser_case(random, dtype, n)
+    expected = P.copy()
+    expected[rows] = reference.shrink(P[rows], 0.9)
+    kernels.shrink(P, rows, 0.9)
+    yield P, expected
+
+
+WEIGHT_DECAYS = (0.0, 0.5)  # with a learning rate of 0.1, the second leaves 0.95
+
+
 def case_update(random: Random, dtype: Dtype, n: int) -> Pairs:
-    for optimizer in (kernels.SGD, kernels.ADAGRAD, kernels.ADAM):
+    for optimizer, decay in product(OPTIMIZERS.values(), WEIGHT_DECAYS):
         P, M, S, rows, dRows = _optimiser_case(random, dtype, n)
         expected = P.copy(), M.copy(), S.copy()
-        results = _optimised(optimizer, P[rows], dRows, M[rows], S[rows], 1e-8)
+        shrunk = reference.shrink(P[rows], 1 - 0.1 * decay)
+        results = _optimised(optimizer, shrunk, dRows, M[rows], S[rows], 1e-8)
         for array, result in zip(expected, results, strict=True):
             array[rows] = result
-        kernels.update(optimizer, P, rows, dRows, M, S, 0.1, 3, 1e-8)
+        kernels.update(optimizer, P, rows, dRows, M, S, 0.1, decay, 3, 1e-8)
         yield from zip((P, M, S), expected, strict=True)
 
 
 def case_update_dense(random: Random, dtype: Dtype, n: int) -> Pairs:
-    for optimizer in (kernels.SGD, kernels.ADAGRAD, kernels.ADAM):
+    for optimizer, decay in product(OPTIMIZERS.values(), WEIGHT_DECAYS):
         dY, X = random.normal(size=(n, n + 2)).astype(dtype), random.normal(size=(n, n + 1)).astype(dtype)
         W, M_W, S_W = random.uniform(size=(3, n + 2, n + 1)).astype(dtype)
         b, M_b, S_b = random.uniform(size=(3, n + 2)).astype(dtype)
         expected_dW, expected_db = reference.affine_backward_weights(dY, X)
         eps = 1e-8 * np.sqrt(1 - 0.999**3)
-        of_W, of_b = (W, expected_dW, M_W, S_W, eps), (b, expected_db, M_b, S_b, eps)
+        shrunk_W, shrunk_b = (reference.shrink(array, 1 - 0.1 * decay) for array in (W, b))
+        of_W, of_b = (shrunk_W, expected_dW, M_W, S_W, eps), (shrunk_b, expected_db, M_b, S_b, eps)
         expected = [array.copy() for arrays in (of_W, of_b) for array in _optimised(optimizer, *arrays)]
         dW, db = np.full_like(W, np.nan), np.full_like(b, np.nan)
-        kernels.update_dense(optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, np.arange(n + 2), 0.1, 3)
+        kernels.update_dense(optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, np.arange(n + 2), 0.1, decay, 3)
         yield from zip((W, M_W, S_W, b, M_b, S_b), expected, strict=True)
         yield from ((dW, expected_dW), (db, expected_db))
 
 
-def case_as_row(random: Random, dtype: Dtype, n: int) -> Pairs:
+def case_as_column(random: Random, dtype: Dtype, n: int) -> Pairs:
     a = random.normal(size=n).astype(dtype)
-    yield kernels.as_row(a), a[np.newaxis]
+    yield kernels.as_column(a), a[:, np.newaxis]
 
 
 def case_forward_texts(random: Random, dtype: Dtype, n: int) -> Pairs:
     shapes = Parameters((n + 4, n + 1), (n + 2, n + 1), (n + 2,), (2, n + 2), (2,))
     weights = Parameters(*(random.normal(size=shape).astype(dtype) for shape in shapes))
-    documents, texts = _documents(random, n, n + 4), random.permutation(n)
-    E = reference.gather_mean(weights.table, *documents, texts)
+    entries = _entries(_documents(random, n, n + 4), random.permutation(n))
+    E = reference.gather_mean(weights.table, *entries)
     Z = reference.affine(E, weights.W1, weights.b1)
     H = reference.relu(Z)
     expected = E, Z, H, reference.affine(H, weights.W2, weights.b2)
     found = [np.full_like(array, np.nan) for array in expected]
-    kernels.forward_texts(documents, texts, weights, *found)
+    kernels.forward_texts(*entries, weights, *found)
     yield from zip(found, expected, strict=True)
 
 
 def training_step(random: Random, threads: int) -> Pairs:
-    """One step of gradient descent on the batch of DOCUMENTS, by the kernel and by the twins one after the other."""
-    found = Parameters.initial(6, Settings(dim=3, hidden=8))
+    """A step of gradient descent on the batch of DOCUMENTS, by the kernel and by the twins one after the other.
+
+    Some texts weigh more than others, weights decay, and word dropout leaves out two of the seven entries.
+    """
+    found = Parameters.initial(6, 1, Settings(dim=3, hidden=8))
     found.table[:, :3] += random.normal(size=(6, 3))
     found.b1[:] = random.normal(size=8)
     table, W1, b1, W2, b2 = found.copy()
-    targets = np.array([[1], [0], [1], [1]], np.float32)
+    targets, weights = np.array([[1], [0], [1], [1]], np.float32), np.array([0.5, 2, 1, 1.5], np.float32)
     losses, none = np.full(4, np.nan, np.float32), moments(found, needed=False)
     work = Workspace.allocate(found, 4, len(DOCUMENTS.ids), threads)
+    recipe = Recipe(4, kernels.SGD, kernels.LOGISTIC, word_dropout=0.2, weight_decay=0.1, trainable=True)
     with ThreadPoolExecutor(threads) as pool:
         run_together(
-            pool, work.arrived, kernels.train_batches, TEXTS, 0, DOCUMENTS, targets, 4, kernels.SGD, 0.5,
-            found, none, none, work, losses,
+            pool, work.arrived, kernels.train_batches, TEXTS, 0, 1, DOCUMENTS, targets, weights, recipe,
+            np.array([0.5]), found, none, none, work, losses,
         )  # fmt: skip
-    E = reference.gather_mean(table, *DOCUMENTS, TEXTS)
+    kept = reference.take_words(DOCUMENTS, TEXTS, 0.2, 1)
+    ends = np.cumsum([len(ids) for ids, _ in kept])
+    entries = (*map(np.concatenate, zip(*kept, strict=True)), np.concatenate([[0], ends[:-1]]), ends)
+    E = reference.gather_mean(table, *entries)
     Z = reference.affine(E, W1, b1)
     H = reference.relu(Z)
     logits = reference.affine(H, W2, b2)
-    dlogits = reference.logistic_backward(logits, targets[TEXTS], 1 / 4)
+    dlogits = reference.logistic_backward(logits, targets[TEXTS], 1 / 4) * weights[TEXTS, np.newaxis]
     dZ = reference.relu_backward(reference.affine_backward_input(dlogits, W2), Z, 0.0)
     dE = reference.affine_backward_input(dZ, W1)
-    dtable = reference.gather_mean_backward(dE, *DOCUMENTS, TEXTS, 6)
+    dtable = reference.gather_mean_backward(dE, *entries, 6)
     gradients = (
         dtable,
         *reference.affine_backward_weights(dZ, E),
         *reference.affine_backward_weights(dlogits, H),
     )
+    touched = np.isin(np.arange(6), entries[0])[:, np.newaxis]
     for array, start, gradient in zip(found, (table, W1, b1, W2, b2), gradients, strict=True):
-        yield array, reference.sgd(start, gradient, 0.5)
-    yield losses[TEXTS], reference.logistic(logits, targets[TEXTS])
+        shrunk = np.where(touched, start * np.float32(0.95), start) if array is found.table else start * 0.95
+        yield array, reference.sgd(shrunk, gradient, 0.5).astype(np.float32)
+    yield losses[TEXTS], reference.logistic(logits, targets[TEXTS]) * weights[TEXTS]
 
 
 # Differences: each case yields the gradient that a backward finds and the numerical one -----------------------
@@ -380,13 +459,30 @@ def _slopes_loss(name: str, random: Random) -> Pairs:
     yield gradient, central_differences(loss, predicted)
 
 
+def slopes_softmax_backward(random: Random) -> Pairs:
+    Z, Y = 3 * random.normal(size=(4, 5)), random.integers(0, 5, (4, 1)).astype(float)
+    dZ = np.full_like(Z, np.nan)
+    kernels.softmax_backward(Z, Y, 1 / 4, dZ)
+    yield dZ, central_differences(weighted(lambda losses: kernels.softmax(Z, Y, losses), np.full(4, 1 / 4)), Z)
+
+
+def slopes_loss_of_backward(random: Random) -> Pairs:
+    for loss in LOSSES:
+        Z, Y = 3 * random.normal(size=(4, 2)), random.integers(0, 2, (4, 2)).astype(float)
+        dZ = np.full_like(Z, np.nan)
+        kernels.loss_of_backward(loss, Z, Y, 1 / 4, dZ)
+        mean = weighted(lambda losses, loss=loss, Z=Z, Y=Y: kernels.loss_of(loss, Z, Y, losses), np.full(4, 1 / 4))
+        yield dZ, central_differences(mean, Z)
+
+
 def slopes_gather_mean_backward(random: Random) -> Pairs:
     table, dE = random.normal(size=(6, 3)), random.normal(size=(4, 3))
     rows, dRows, slot_of = np.zeros(6, np.int32), np.full((6, 3), np.nan), np.full(6, -1, np.int32)
-    used = kernels.gather_mean_backward(dE, *DOCUMENTS, TEXTS, 0, 1, slot_of, rows, dRows)
+    entries = _entries(DOCUMENTS, TEXTS)
+    used = kernels.gather_mean_backward(dE, *entries, 0, 1, slot_of, rows, dRows)
     dtable = np.zeros_like(table)
     dtable[rows[:used]] = dRows[:used]
-    yield dtable, central_differences(weighted(lambda E: kernels.gather_mean(table, *DOCUMENTS, TEXTS, E), dE), table)
+    yield dtable, central_differences(weighted(lambda E: kernels.gather_mean(table, *entries, E), dE), table)
 
 
 def _named(prefix: str) -> dict[str, Callable[..., Pairs]]:

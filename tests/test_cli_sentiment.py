@@ -76,7 +76,7 @@ def test_predict_texts(run, model):
     done = run("predict", model, "good good zzz", "bad!")
     lines = [line.split("\t") for line in done.out.splitlines()]
     assert [line[0] for line in lines] == ["pos", "neg"]
-    assert [line[2] for line in lines] == ["2 known", "2 known"]
+    assert [line[2] for line in lines] == ["1 known", "2 known"]  # each word counts once
     assert all(0.5 <= float(line[1]) <= 1 for line in lines)
 
 
@@ -149,7 +149,7 @@ def test_the_model_may_not_be_the_data(run, reviews):
         done = run("train-sentiment", *arguments, "--model", "reviews.tsv")
         assert (done.code, done.err) == (
             2,
-            "mlcore: --model is reviews.tsv, which is the data; expected another path.\n",
+            "mlcore: --model is reviews.tsv, which is read; expected another path.\n",
         )
     assert reviews.read_bytes() == before
 
@@ -176,7 +176,7 @@ def wrong_data(name, content):
     [
         (lambda folder: folder / "nowhere.csv", 5, "nowhere.csv: No such file or directory; check the path."),
         (wrong_data("empty.csv", ""), 3, "empty.csv is empty; expected"),
-        (wrong_data("one.tsv", "text\tlabel\na\tpos\nb\tpos\n"), 3, "has 1 label to train on ('pos'); expected two."),
+        (wrong_data("one.tsv", "text\tlabel\na\tpos\nb\tpos\n"), 3, "has 1 label to train on ('pos'); expected from 2 to 1,000."),
         (wrong_data("column.csv", "text,score\na,1\n"), 3, "one column named label; found text, score;"),
         (
             wrong_data("latin.csv", b"text,label\ngut,pos\nsch\xf6n,neg\n"),
@@ -228,7 +228,7 @@ def test_divergence_leaves_the_old_model(run, reviews, model):
     done = run("train-sentiment", "--data", reviews, *SMALL, "--optimizer", "sgd", "--learning-rate", 1e38, "--json")
     assert (done.code, done.out) == (1, "")
     assert (
-        "diverged in epoch 1: with a learning rate of 1e+38 the loss or a parameter is not finite; try --learning-rate 1."
+        "diverged in epoch 1, even after the learning rate of 1e+38 was halved 20 times; try --learning-rate 1."
         in done.err
     )
     assert sha256(model) == before
@@ -240,7 +240,7 @@ def test_model_files_that_are_none(run, reviews, model, content):
     for arguments in (["predict", model, "good"], ["evaluate", model, reviews]):
         done = run(*arguments)
         assert (done.code, done.out) == (4, "")
-        assert done.err.count("\n") == 1 and "model file" in done.err
+        assert done.err.count("\n") == 1 and ("is not a model file of mlcore" in done.err or "truncated" in done.err)
 
 
 def test_missing_model(run):

@@ -12,7 +12,7 @@ from mlcore.verification import CASES
 TOLERANCE = {np.float32: dict(rtol=2e-5, atol=2e-5), np.float64: dict(rtol=1e-12, atol=1e-12)}
 SIZES = (0, 1, 3, 50)
 # Kernels whose twins are put together from those of others, by the case itself.
-COMPOSED = {"forward_texts", "update", "update_dense", "as_row"}
+COMPOSED = {"forward_texts", "update", "update_dense", "as_column", "loss_of", "loss_of_backward"}
 # Kernels that verify() checks as a whole, in the types of a training.
 ELSEWHERE = {"train_batches", "barrier"}
 
@@ -47,6 +47,21 @@ def test_logistic_loss_keeps_the_digits_of_confident_logits():
     losses = np.empty(1)
     kernels.logistic(np.array([[40.0]]), np.array([[1.0]]), losses)
     np.testing.assert_allclose(losses, np.exp(-40.0), rtol=1e-12)  # log(1 + exp(-40)) computed naively is 0
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_softmax_at_huge_logits(dtype):
+    Z, Y = np.array([[1000, 0, -1000], [1000, 0, -1000]], dtype), np.array([[0], [2]], dtype)
+    losses, dZ = np.empty(2, dtype), np.empty_like(Z)
+    kernels.softmax(Z, Y, losses)
+    kernels.softmax_backward(Z, Y, 1.0, dZ)
+    np.testing.assert_allclose(losses, [0, 2000])
+    np.testing.assert_allclose(dZ, [[0, 0, 0], [1, 0, -1]])
+
+
+def test_word_dropout_leaves_out_the_share_that_it_should():
+    kept = np.mean([kernels.mix_bits(kernels.mix_bits(j) ^ 7) >= int(0.3 * 2**32) for j in range(100_000)])
+    assert abs(kept - 0.7) < 0.005  # more than three standard deviations
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -7,8 +7,8 @@ import pytest
 
 from mlcore import kernels
 from mlcore.sentiment.classifier import Parameters
-from mlcore.sentiment.training import OPTIMIZERS, Workspace, moments
-from mlcore.text.vocabulary import TokenIds, count_words
+from mlcore.sentiment.training import OPTIMIZERS, Recipe, Workspace, moments
+from mlcore.text.features import count_features
 
 BATCH = 6
 RATES = {"sgd": 0.5, "adagrad": 0.1, "adam": 0.02}
@@ -24,20 +24,21 @@ def golden():
 def test_trajectory(golden, name):
     start = {key: golden[f"{name}.start.{key}"] for key in Parameters._fields}
     (words, dim), hidden = start["table"].shape, len(start["b1"])
-    parameters = Parameters.zeros(words, dim, hidden)
+    parameters = Parameters.zeros(words, dim, hidden, 1)
     for array, key in zip(parameters, start, strict=True):
         array[..., : start[key].shape[-1]] = start[key]
-    documents = count_words(TokenIds(golden["tokens"], golden["offsets"]), words)
+    documents = count_features(golden["tokens"][np.newaxis], golden["offsets"], words, binary=False)
     work = Workspace.allocate(parameters, BATCH, words * BATCH, threads=1)
     M, S = moments(parameters, name == "adam"), moments(parameters, name != "sgd")
+    recipe = Recipe(BATCH, OPTIMIZERS[name], kernels.LOGISTIC, word_dropout=0.0, weight_decay=0.0, trainable=True)
+    weights, rates = np.ones(documents.n_texts, np.float32), np.array([RATES[name]])
     losses = np.zeros(documents.n_texts, np.float32)
     steps = documents.n_texts // BATCH
     assert steps >= 20
     for step in range(steps):
         order = np.arange(step * BATCH, (step + 1) * BATCH)
         kernels.train_batches(
-            0, order, step, documents, golden["targets"], BATCH, OPTIMIZERS[name], RATES[name],
-            parameters, M, S, work, losses,
+            0, order, step, 0, documents, golden["targets"], weights, recipe, rates, parameters, M, S, work, losses,
         )  # fmt: skip
         for key, array in parameters._asdict().items():
             expected = golden[f"{name}.steps.{key}"][step]

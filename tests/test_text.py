@@ -1,6 +1,5 @@
 """Tokens, vocabulary and counts: the kernels give exactly what the regular expression and a dictionary give."""
 
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.text.tokenizer import tokenise, tokens
-from mlcore.text.vocabulary import UNKNOWN, TokenIds, WordTable, choose_words, count_words, renumber
+from mlcore.text.vocabulary import UNKNOWN, WordTable, choose_words, renumber
 
 # Text that is rich in what the rule is about, and any text at all.
 TRICKY = st.lists(
@@ -61,6 +60,12 @@ def test_word_table_numbers_words_as_a_dictionary_does(texts):
     assert np.diff(found.offsets).tolist() == [len(tokens(text)) for text in texts]
     assert table.words == list(numbers)
     assert table.look_up(texts).ids.tolist() == expected
+    other = WordTable()
+    other.add(["qqq", *texts[::-1]])
+    assert table.numbers_of(other).tolist() == [*(numbers.get(word, UNKNOWN) for word in other.words), UNKNOWN]
+    merged = WordTable.from_lines(other.to_lines())
+    assert [merged.words[number] for number in merged.add_words(table)] == table.words
+    assert merged.words == list(dict.fromkeys(other.words + table.words))
     copy = WordTable.from_lines(table.to_lines())
     assert copy.words == table.words
     assert copy.look_up(["qqq", *texts]).ids.tolist() == [numbers.get("qqq", UNKNOWN), *expected]
@@ -74,7 +79,7 @@ def test_word_table_grows():
     assert table.words == words
 
 
-def test_choose_renumber_and_count():
+def test_choose_and_renumber():
     table = WordTable()
     texts = table.add(["b a a", "c a b", "d", "a d d d"])
     numbers, counts = choose_words(table, texts, np.array([0, 1, 2]), min_count=2)
@@ -84,18 +89,3 @@ def test_choose_renumber_and_count():
     known = renumber(texts, numbers, len(table))
     assert known.ids.tolist() == [1, 0, 0, -1, 0, 1, -1, 0, -1, -1, -1]
     assert vocabulary.look_up(["b a a", "c a b", "d", "a d d d"]).ids.tolist() == known.ids.tolist()
-    documents = count_words(known, 2)
-    assert documents.offsets.tolist() == [0, 2, 4, 4, 5]
-    assert documents.ids.tolist() == [0, 1, 0, 1, 0]
-    assert documents.counts.tolist() == [2, 1, 1, 1, 1]
-    assert documents.lengths().tolist() == [3, 2, 0, 1]
-
-
-@given(st.lists(st.lists(st.integers(UNKNOWN, 6), max_size=12), max_size=6))
-def test_count_words_counts_as_a_counter_does(texts):
-    offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
-    documents = count_words(TokenIds(np.array([w for text in texts for w in text], np.int32), offsets), 7)
-    for i, text in enumerate(texts):
-        place = slice(documents.offsets[i], documents.offsets[i + 1])
-        expected = sorted(Counter(word for word in text if word != UNKNOWN).items())
-        assert list(zip(documents.ids[place].tolist(), documents.counts[place].tolist(), strict=True)) == expected

@@ -36,7 +36,7 @@ def test_a_step_that_does_nothing_fails(monkeypatch):
 
 def test_a_step_of_another_size_fails(monkeypatch):
     right = kernels.train_batches
-    monkeypatch.setattr(kernels, "train_batches", lambda *a: right(*a[:7], 2 * a[7], *a[8:]))
+    monkeypatch.setattr(kernels, "train_batches", lambda *a: right(*a[:8], 2 * a[8], *a[9:]))  # a[8]: rates
     assert not results(monkeypatch)["train_batches", "twin", "float32"].ok
 
 
@@ -46,7 +46,7 @@ def test_a_step_that_depends_on_the_threads_fails(monkeypatch):
     def wrong(thread, *arguments):
         right(thread, *arguments)
         if thread == 1:
-            arguments[7].b2[0] += 1
+            arguments[8].b2[0] += 1  # arguments[8]: parameters
 
     monkeypatch.setattr(kernels, "train_batches", wrong)
     found = results(monkeypatch)

@@ -10,8 +10,8 @@ from mlcore.errors import DataError, InputError
 from mlcore.sentiment.classifier import Classifier, Part
 from mlcore.sentiment.settings import Settings
 from mlcore.text.corpus import Corpus
-from mlcore.text.features import Features, choose_features, count_features
-from mlcore.text.vocabulary import TokenIds, WordTable
+from mlcore.text.features import Features, choose_features, count_features, extend
+from mlcore.text.vocabulary import Documents, TokenIds, WordTable
 
 MOST_LABELS = 1_000
 
@@ -21,46 +21,44 @@ class TrainingData:
     """All that a training needs, as arrays."""
 
     features: Features
-    feature_counts: np.ndarray  # (v,) occurrences in the texts that are trained on
+    feature_counts: np.ndarray  # (v,) int64 occurrences in the texts that are trained on; texts, if features are binary
     labels: tuple[str, ...]  # none for ratings
     train: Part
     dev: Part | None
     test: Part | None
 
 
-def prepare(corpus: Corpus, dev: Corpus | float | None, settings: Settings) -> TrainingData:
+def prepare(
+    corpus: Corpus, dev: Corpus | float | None, settings: Settings, known: Features | None = None
+) -> TrainingData:
     """Split a corpus and turn it into arrays.
 
     ``dev``: what is held out. None takes the corpus's own dev part, or 0.1 of its texts where it has none; a
     corpus or a fraction of the texts is used instead of the corpus's own dev part, which is then trained on;
     0 holds nothing out. Texts of the test part are never trained on.
+    ``known``: features to keep besides those of the texts.
 
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
     """
     train, dev_rows, test_rows, labels, targets = _split(corpus, dev, settings)
     table = WordTable()
     tokens = table.add(corpus.texts)
-    dev_tokens = table.add(dev.texts) if isinstance(dev, Corpus) else None
-    features, counts, translation = choose_features(
+    features = choose_features(
         table, tokens, train, settings.ngrams, settings.min_count, settings.max_features, settings.binary
     )
     if not len(features):
         often = f" that occurs {settings.min_count} times (see --min-count)" if settings.min_count > 1 else ""
         raise DataError(f"{corpus.source} has no word{often} in the texts to train on; expected some.")
-
-    def documents(tokens: TokenIds):  # noqa: ANN202
-        words = TokenIds(translation[tokens.ids], tokens.offsets)
-        return count_features(features.locate(words), words.offsets, len(features), settings.binary)
-
-    all_documents = documents(tokens)
+    if known:
+        features = extend(known, features)
+    words = TokenIds(features.words.numbers_of(table)[tokens.ids], tokens.offsets)
+    documents = count_features(features.locate(words), words.offsets, len(features), settings.binary)
 
     def part(rows: np.ndarray) -> Part | None:
-        return Part(all_documents, targets, rows) if len(rows) else None
+        return Part(documents, targets, rows) if len(rows) else None
 
-    if dev_tokens is not None:
-        dev_part = Part(documents(dev_tokens), targets_of(dev, labels), np.arange(dev_tokens.n_texts))
-    else:
-        dev_part = part(dev_rows)
+    dev_part = part_of(dev, features, labels) if isinstance(dev, Corpus) else part(dev_rows)
+    counts = occurrences(documents, train, len(features))
     return TrainingData(features, counts, labels, part(train), dev_part, part(test_rows))
 
 
@@ -125,8 +123,21 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 def labelled_part(classifier: Classifier, corpus: Corpus) -> Part:
     """All texts of a corpus as a trained classifier sees them."""
-    documents = classifier.features.documents(corpus.texts)
-    return Part(documents, targets_of(corpus, classifier.labels), np.arange(documents.n_texts))
+    return part_of(corpus, classifier.features, classifier.labels)
+
+
+def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...]) -> Part:
+    """All texts of a corpus with these features and labels."""
+    documents = features.documents(corpus.texts)
+    return Part(documents, targets_of(corpus, labels), np.arange(documents.n_texts))
+
+
+def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:
+    """How often each feature occurs in these rows of documents: (v,) int64."""
+    chosen = np.zeros(documents.n_texts, bool)
+    chosen[rows] = True
+    entries = np.repeat(chosen, np.diff(documents.offsets))
+    return np.bincount(documents.ids[entries], documents.counts[entries], minlength=features).astype(np.int64)
 
 
 def targets_of(corpus: Corpus, labels: tuple[str, ...]) -> np.ndarray:

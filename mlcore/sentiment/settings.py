@@ -1,9 +1,15 @@
 """Settings of a training, apart from the rest so that the command line can show the defaults without NumPy."""
 
 import math
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from mlcore.errors import InputError
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.classifier import Classifier
 
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 CHOICES = {
@@ -44,6 +50,7 @@ class Settings:
     weight_decay: float = 0.0
     class_weight: str = "none"
     seed: int = 1
+    half: bool = False  # the table is saved in float16
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -66,5 +73,28 @@ class Settings:
                 raise InputError(f"{name} is {value}; expected a number {limit}.")
         if self.learning_rate == 0:
             raise InputError("learning_rate is 0; expected a number above 0.")
-        if not isinstance(self.binary, bool):
-            raise InputError(f"binary is {self.binary!r}; expected True or False.")
+        for name in ("binary", "half"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} is {getattr(self, name)!r}; expected True or False.")
+
+
+def reproducing_command(classifier: "Classifier") -> str:
+    """The command that trains the same classifier again: what it was trained on, then every setting, quoted for sh."""
+    options = classifier.provenance.inputs | asdict(classifier.settings)
+    words = [word for name, value in options.items() for word in _option(name, value)]
+    return shlex.join(["mlcore", "train-sentiment", *words])
+
+
+def _option(name: str, value: object) -> Iterator[str]:
+    """Words of the command line that give an option this value; none for None, and for a flag that is not set."""
+    option = "--" + name.replace("_", "-")
+    if value is True:
+        yield option
+    elif value is False and getattr(Settings, name):
+        yield option.replace("--", "--no-", 1)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _option(name, one)
+    elif value is not None and value is not False:
+        # what begins with a dash could be taken for an option
+        yield from [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mlcore.errors import InputError
 from mlcore.sentiment.classifier import Classifier, Parameters, Part
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
@@ -46,3 +47,24 @@ def feature_ratios(train: Part, labels: tuple[str, ...], features: int) -> np.nd
     without = with_label.sum(axis=1, keepdims=True) - with_label - (len(labels) - 2)
     ratios = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
     return ratios[:, 1:] if len(labels) == 2 else ratios
+
+
+def continue_from(classifier: Classifier, earlier: Classifier) -> None:
+    """Give an untrained classifier the parameters of an earlier one, whose features are the first of its own.
+
+    Raises: InputError if the two do not fit together.
+    """
+    for name in ("dim", "hidden", "ngrams", "binary", "loss"):
+        here, there = getattr(classifier.settings, name), getattr(earlier.settings, name)
+        if here != there:
+            raise InputError(f"{name} is {here}, but the model to begin with has {there}; expected the same.")
+    if classifier.labels != earlier.labels:
+        here, there = (", ".join(map(repr, labels)) for labels in (classifier.labels, earlier.labels))
+        raise InputError(f"The labels are {here}, but the model to begin with has {there}; expected the same.")
+    words, ngrams = len(classifier.features.words), len(earlier.features.ngrams)
+    known = len(earlier.features.words)
+    table, *layers = classifier.parameters
+    earlier_table, *earlier_layers = earlier.parameters
+    table[:known], table[words : words + ngrams] = earlier_table[:known], earlier_table[known:]
+    for layer, values in zip(layers, earlier_layers, strict=True):
+        layer[:] = values

@@ -19,6 +19,7 @@ from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
 
 OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
+LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
 MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
 TOKENS_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
 
@@ -57,14 +58,14 @@ class State:
         M, S = (moments(parameters, needed) for needed in (optimizer == "adam", optimizer != "sgd"))
         return cls(parameters, M, S, classifier.settings.learning_rate)
 
-    def take_back(self, classifier: Classifier, learning_rate: float) -> None:
-        """Go back to the best parameters so far, with fresh moments and another learning rate."""
+    def take_back(self, classifier: Classifier) -> None:
+        """Go back to the best parameters so far, with fresh moments and half the learning rate."""
         for array, best in zip(self.parameters, classifier.parameters, strict=True):
             array[:] = best
         for array in (*self.M, *self.S):
             array[:] = 0
         self.step = 0  # Adam's bias correction counts from fresh moments
-        self.learning_rate = learning_rate
+        self.learning_rate /= 2
 
 
 class Progress(NamedTuple):
@@ -166,8 +167,9 @@ def fit(
     however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The result
     has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
-    An epoch that leaves the finite numbers is taken back: it starts again from the best parameters so far, with
-    fresh moments and half the learning rate.
+    An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
+    half the learning rate. It diverges when a parameter or a loss is not finite, or a mean loss more than LOST times
+    that of a network whose output is 0.
 
     Raises: DivergedError when this has been done MOST_RESTARTS times.
     """
@@ -180,23 +182,20 @@ def fit(
         batch_size, OPTIMIZERS[settings.optimizer], classifier.loss, settings.word_dropout, settings.weight_decay,
         settings.embedding == "trainable",
     )  # fmt: skip
-    task = _Task(train, text_weights(train, settings, len(classifier.labels)), recipe, work, progress)
+    largest_loss = LOST * _loss_of_nothing(classifier, train)
+    weights = text_weights(train, settings, len(classifier.labels))
+    task = _Task(train, weights, recipe, work, largest_loss, threads, progress)
     with ThreadPoolExecutor(threads) as pool:
         while state.epoch < settings.epochs and not _out_of_patience(state.reports, settings.patience):
-            started, rate, restarts = time.perf_counter(), state.learning_rate, 0
-            while True:
-                loss = _run_epoch(pool, task, settings, state)
-                seconds = time.perf_counter() - started
-                held_out = _held_out(replace(classifier, parameters=state.parameters), dev, threads, loss)
-                if loss is not None and (dev is None or held_out is not None):
-                    break
+            restarts = 0
+            while (done := _attempt(pool, task, classifier, dev, state)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
                     raise _diverged(state.epoch + 1, settings)
-                state.take_back(classifier, rate / 2**restarts)
+                state.take_back(classifier)
+            loss, seconds, held_out = done
             state.epoch += 1
-            best = min((report.dev_loss for report in state.reports), default=np.inf) if held_out else np.inf
-            improved = held_out is None or held_out.loss < best
+            improved = held_out is None or all(held_out.loss < report.dev_loss for report in state.reports)
             if improved:
                 classifier.parameters = state.parameters.copy()
             report = EpochReport(
@@ -214,11 +213,28 @@ class _Task(NamedTuple):
     weights: np.ndarray
     recipe: Recipe
     work: Workspace
+    largest_loss: float
+    threads: int
     progress: Callable[[Progress], None]
 
 
+def _attempt(
+    pool: ThreadPoolExecutor, task: _Task, classifier: Classifier, dev: Part | None, state: State
+) -> tuple[float, float, Evaluation | None] | None:
+    """Train for an epoch: its mean loss, its seconds, and figures of the held-out part; or None if it diverges."""
+    started = time.perf_counter()
+    loss = _run_epoch(pool, task, classifier.settings, state)
+    seconds = time.perf_counter() - started
+    if loss is None:
+        return None
+    if dev is None:
+        return loss, seconds, None
+    held_out = evaluate(replace(classifier, parameters=state.parameters), dev, task.threads)
+    return (loss, seconds, held_out) if held_out.loss <= task.largest_loss else None
+
+
 def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> float | None:
-    """Train for an epoch and return its mean loss, or None as soon as a loss or a parameter is not finite."""
+    """Train for an epoch and return its mean loss, or None as soon as it diverges."""
     train, batch_size = task.train, task.recipe.batch_size
     random = np.random.default_rng([settings.seed, 2, state.epoch])  # of the epoch alone, so that it can be resumed
     order, key = random.permutation(train.rows), int(random.integers(2**32))
@@ -237,7 +253,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
         state.step += len(rates[batch : batch + per_call])
         done = order[: (batch + per_call) * batch_size]
         loss = float(np.mean(losses[done], dtype=np.float64))
-        if not np.isfinite(loss):
+        if not loss <= task.largest_loss:  # NaN is not
             return None
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
@@ -252,12 +268,11 @@ def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarra
     return state.learning_rate * (1 - done / (settings.epochs * batches))
 
 
-def _held_out(classifier: Classifier, dev: Part | None, threads: int, loss: float | None) -> Evaluation | None:
-    """Figures of the held-out part; None where there is none, or where they are not finite."""
-    if dev is None or loss is None:
-        return None
-    found = evaluate(classifier, dev, threads)
-    return found if np.isfinite(found.loss) else None
+def _loss_of_nothing(classifier: Classifier, train: Part) -> float:
+    """Mean loss over the training texts of a network whose output is 0."""
+    targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
+    kernels.loss_of(classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses)
+    return max(float(np.mean(losses, dtype=np.float64)), 1e-6)  # of ratings that are all 0, it is 0
 
 
 def _out_of_patience(reports: list[EpochReport], patience: int) -> bool:
@@ -329,5 +344,5 @@ def _diverged(epoch: int, settings: Settings) -> DivergedError:
     smaller = min(LEARNING_RATES[settings.optimizer], settings.learning_rate / 10)
     return DivergedError(
         f"The training diverged in epoch {epoch}, even after the learning rate of {settings.learning_rate:g} was "
-        f"halved {MOST_RESTARTS} times: the loss or a parameter is not finite; try --learning-rate {smaller:g}."
+        f"halved {MOST_RESTARTS} times; try --learning-rate {smaller:g}."
     )

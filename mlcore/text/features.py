@@ -81,6 +81,18 @@ class Features:
             names.append(f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}")
         return names
 
+    def names_of(self, numbers: Iterable[int]) -> list[str]:
+        """Names of some features, without the time and memory that those of all would take."""
+        names, keys = [], self.ngrams.keys
+        for number in numbers:
+            words: list[str] = []
+            while number >= len(self.words):
+                key = int(keys[number - len(self.words)])
+                words.append(self.words.word(key & 0xFFFFFFFF))
+                number = key >> 32
+            names.append(" ".join([self.words.word(number), *reversed(words)]))
+        return names
+
     def words_in(self) -> np.ndarray:
         """Number of words that each feature consists of: (v,) int8."""
         sizes = np.ones(len(self), np.int8)
@@ -111,12 +123,9 @@ def choose_features(
     min_count: int,
     max_features: int | None,
     binary: bool,
-) -> tuple[Features, np.ndarray, np.ndarray]:
+) -> Features:
     """Features of up to ``largest`` words that occur at least ``min_count`` times in the given rows of texts, and of
     these the ``max_features`` most frequent (on ties, the shorter and earlier ones).
-
-    Returns them with their counts, (v,) int64, and with the number that each word of the table has among them,
-    (len(table) + 1,) int32 with UNKNOWN at the end.
     """
     numbers, counts = choose_words(table, tokens, rows, min_count)
     words = renumber(tokens, numbers, len(table))
@@ -144,11 +153,24 @@ def choose_features(
         renumbered = np.cumsum(keep) - 1
         keys = keys[keep[len(numbers) :]]
         keys = renumbered[keys >> 32] << 32 | renumbered[keys & 0xFFFFFFFF]
-        numbers, counts = numbers[keep[: len(numbers)]], counts[keep]
-    features = Features(table.select(numbers), PairTable.from_keys(len(numbers), keys), largest, binary)
-    translation = np.full(len(table) + 1, UNKNOWN, np.int32)
-    translation[numbers] = np.arange(len(numbers))
-    return features, counts, translation
+        numbers = numbers[keep[: len(numbers)]]
+    return Features(table.select(numbers), PairTable.from_keys(len(numbers), keys), largest, binary)
+
+
+def extend(known: Features, new: Features) -> Features:
+    """Features of both, those of ``known`` first among the words and first among the n-grams, in their order."""
+    words = WordTable.from_lines(known.words.to_lines())
+    of_new = words.add_words(new.words)
+    moved = np.concatenate([np.arange(len(known.words)), len(words) + np.arange(len(known.ngrams))])
+    table = PairTable(len(words))
+    table.add(moved[known.ngrams.keys >> 32] << 32 | moved[known.ngrams.keys & 0xFFFFFFFF])
+    translation = np.concatenate([of_new, np.zeros(len(new.ngrams), np.int64)])
+    level = new.words_in()[len(new.words) :]
+    for size in range(2, new.largest + 1):  # level by level: the number of an n-gram needs that of its beginning
+        at = np.flatnonzero(level == size)
+        keys = new.ngrams.keys[at]
+        translation[len(new.words) + at] = table.add(translation[keys >> 32] << 32 | translation[keys & 0xFFFFFFFF])
+    return Features(words, table, max(known.largest, new.largest), new.binary)
 
 
 def pair_up(ids: np.ndarray, words: TokenIds) -> np.ndarray:

@@ -65,10 +65,8 @@ class WordTable:
     @classmethod
     def from_lines(cls, lines: np.ndarray) -> "WordTable":
         """Table of the words in a buffer, (bytes,) uint8, each word followed by a line feed."""
-        ends = np.flatnonzero(lines == ord("\n")).astype(np.int32)
-        starts = np.concatenate([np.zeros(min(len(ends), 1), np.int32), ends[:-1] + 1])
         table = cls()
-        table._add(TokenSpans(lines, starts, ends, np.array([0, len(ends)])))
+        table._add(_spans_of_lines(lines))
         return table
 
     def __len__(self) -> int:
@@ -79,6 +77,10 @@ class WordTable:
         """All words in the order of their numbers."""
         joined, bounds = self._bytes.tobytes(), self._bounds.tolist()
         return [joined[bounds[w] : bounds[w + 1]].decode() for w in range(len(self))]
+
+    def word(self, number: int) -> str:
+        """The word with this number."""
+        return self._bytes[self._bounds[number] : self._bounds[number + 1]].tobytes().decode()
 
     def to_lines(self) -> np.ndarray:
         """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
@@ -104,6 +106,14 @@ class WordTable:
     def look_up(self, texts: Iterable[str]) -> TokenIds:
         """Number the words of the texts; those not in the table are UNKNOWN."""
         return _join((self._look_up(spans), spans.offsets) for spans in _tokenised(texts))
+
+    def add_words(self, other: "WordTable") -> np.ndarray:
+        """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
+        return self._add(_spans_of_lines(other.to_lines()))
+
+    def numbers_of(self, other: "WordTable") -> np.ndarray:
+        """Number of each word of another table, and UNKNOWN once more at the end, for UNKNOWN: (len(other) + 1,)."""
+        return np.append(self._look_up(_spans_of_lines(other.to_lines())), np.int32(UNKNOWN))
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
         ids = np.empty(len(spans.starts), np.int32)
@@ -152,6 +162,12 @@ def renumber(texts: TokenIds, numbers: np.ndarray, table_size: int) -> TokenIds:
     translation = np.full(table_size + 1, UNKNOWN, np.int32)  # the last entry is for UNKNOWN itself, -1
     translation[numbers] = np.arange(len(numbers))
     return TokenIds(translation[texts.ids], texts.offsets)
+
+
+def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
+    ends = np.flatnonzero(lines == ord("\n")).astype(np.int32)
+    starts = np.concatenate([np.zeros(min(len(ends), 1), np.int32), ends[:-1] + 1])
+    return TokenSpans(lines, starts, ends, np.array([0, len(ends)]))
 
 
 def _tokenised(texts: Iterable[str]) -> Iterator[TokenSpans]:
