@@ -138,6 +138,15 @@ def make_ratings(values, seed=1):
     return classifier, corpus, labelled_part(classifier, corpus)
 
 
+def test_a_probability_of_1_is_in_the_last_bin():
+    classifier, _, part = make(["neg", "pos"])
+    classifier.parameters.W2[:] = 0
+    classifier.parameters.b2[:] = 1e3
+    found = assess(classifier, part)
+    assert [bin.n for bin in found.calibration] == [0] * 9 + [60]
+    assert found.calibration[9].probability == 1
+
+
 def test_figures_of_ratings():
     metrics = pytest.importorskip("sklearn.metrics")
     values = np.random.default_rng(3).integers(1, 6, 80)
@@ -154,7 +163,7 @@ def test_figures_of_ratings():
     assert found.pearson == pytest.approx(np.corrcoef(values, predicted)[0, 1])
 
 
-@pytest.mark.parametrize("values", [[0.1] * 6, [3]])
+@pytest.mark.parametrize("values", [[0.1] * 7, [0.7] * 1001, [3]])
 def test_what_is_not_defined_for_equal_ratings_is_none(values):
     found = assess(*make_ratings(values)[::2])
     assert (found.r2, found.pearson, found.baseline) == (None, None, 0)

@@ -24,8 +24,8 @@ from mlcore.text import lines as text_lines
 from mlcore.text.corpus import Corpus
 from mlcore.text.lines import split_lines
 
-ODD = [b"good\0film", b"good\rfilm\r", b"\xff good", b"", b"\xe4\xb8", b"bad \xf0\x9f\x8e\xac", b"good\xe2\x80\xa8bad\x0b",
-       b"\r", b"&amp;#0;<br", b"no line end"]  # fmt: skip
+ODD = [b"good\0film", b"good\rfilm\r", b"\xff good", b"", b"\xe4\xb8", b"bad \xf0\x9f\x8e\xac",
+       b"good\xe2\x80\xa8bad\x0b", b"\r", b"&amp;#0;<br", b"no line end"]  # fmt: skip
 
 
 def make(labels, path=None, **settings):
@@ -203,8 +203,10 @@ def test_wrong_files(run, two, arguments, code, message):
     assert run("predict", "two.npz", *arguments) == (code, "", f"mlcore: {message}\n")
 
 
-def test_each_answer_comes_at_once(two, start):
-    process = start("predict", "two.npz", "--file", "/dev/stdin")  # as from a pipe that has a name
+@pytest.mark.parametrize("arguments", [[], ["--file", "/dev/stdin"]])  # which is as a pipe that has a name
+def test_each_answer_comes_at_once(two, start, arguments):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = start("predict", "two.npz", *arguments, env=buffered)
     for text, known in (("good", "1 known"), ("zzz good film", "2 known"), ("g", "no known word: the value at E = 0")):
         process.stdin.write(f"{text}\n")
         process.stdin.flush()

@@ -61,6 +61,8 @@ def test_tables_fit_and_json_holds_everything(run, tmp_path, labels, loss):
     assert (found["schema"], found["n"], found["part"]) == ("mlcore.evaluate/1", 40, "all")
     assert len(found["mistakes"]) == 3
     assert set(found["mistakes"][0]) == {"row", "place", "text", "truth", "predicted", "probability"}
+    assert "…" not in done.out  # nothing was cut by the terminal
+    assert ("Most frequent confusions" in done.out) == (len(labels) > 30)
     if loss == "squared":
         assert {"rmse", "mae", "r2", "pearson", "baseline", "loss"} <= set(found)
         assert f"root mean square error {found['rmse']:.4f} on 40 texts" in done.out

@@ -245,7 +245,8 @@ def _calibration(probabilities: np.ndarray, right: np.ndarray) -> list[Calibrati
 
 def _assess_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingAssessment:
     errors = predicted - truths
-    deviations, spread = _deviations(truths), _deviations(predicted)
+    # Equal values have deviations of exactly 0: they come from float32, so that their sum is exact
+    deviations, spread = truths - truths.mean(), predicted - predicted.mean()
     square, variance, spread_variance = (float(np.mean(values**2)) for values in (errors, deviations, spread))
     scale = (variance * spread_variance) ** 0.5
     return RatingAssessment(
@@ -259,11 +260,6 @@ def _assess_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingAssessme
         truths=truths,
         predicted=predicted,
     )
-
-
-def _deviations(values: np.ndarray) -> np.ndarray:
-    """From the mean; exactly 0 where all values are equal, whatever their sum is rounded to."""
-    return values - (values[0] if (values == values[0]).all() else values.mean())
 
 
 def mistakes(classifier: Classifier, part: Part, corpus: Corpus, number: int, threads: int = 1) -> list[Mistake]:
