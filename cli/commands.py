@@ -7,7 +7,7 @@ import typer
 
 from mlcore import __version__
 
-from . import classroom, comparison, dataset, exercise, explanation, prediction, training, vectors
+from . import classroom, comparison, dataset, exercise, explanation, prediction, report, training, vectors
 
 app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -50,7 +50,8 @@ app.command(short_help="Check every compiled kernel on this machine.")(classroom
 app.add_typer(exercise.net, name="net")
 app.command(short_help="Look at labelled texts before training on them.")(dataset.data)
 app.command(short_help="Train a sentiment classifier with a trainable embedding.")(training.train_sentiment)
-app.command(short_help="Accuracy, loss and confusion matrix of a model on labelled texts.")(prediction.evaluate)
+app.command(short_help="How good a model is on labelled texts, and where it is wrong.")(prediction.evaluate)
+app.command(short_help="The same and more as a web page.")(report.report)
 app.command(short_help="Label and probability of texts.")(prediction.predict)
 app.command(short_help="Why a text is predicted as it is: the exact share of every word.")(explanation.explain)
 app.command(short_help="What a model is, where it comes from, and how to train it again.")(explanation.describe)

@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -17,7 +17,6 @@ from rich.text import Text
 from mlcore.kernels import watch_compilation
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.evaluation import Evaluation, WordLogit
     from mlcore.sentiment.training import Progress as Progressed
 
 HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
@@ -116,6 +115,19 @@ def _writable(text: str) -> str:
 def printable(text: str) -> str:
     """The text with a replacement for everything that could move the cursor, except for line feeds."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def width(text: str) -> int:
+    """Number of columns that a text takes in a terminal."""
+    return cell_len(_writable(text))
+
+
+def shortened(text: str, columns: int) -> str:
+    """The text on one line, cut to so many columns."""
+    line = _writable(" ".join(text[: 10 * columns].split()))
+    if cell_len(line) <= columns and len(text) <= 10 * columns:
+        return line
+    return set_cell_size(line, min(cell_len(line), columns - 3)).rstrip() + "..."
 
 
 # Progress -------------------------------------------------------------------------------------------------
@@ -219,32 +231,3 @@ class TrainingBar:
 def number(value: float) -> str:
     """A number as people write it: up to six digits, and a minus sign that is one."""
     return f"{value:.6g}".replace("-", "−")
-
-
-# Exercise 5 -----------------------------------------------------------------------------------------------
-
-
-def evaluation(name: str, result: "Evaluation") -> None:
-    """Accuracy, loss and confusion matrix."""
-    right = int(result.confusion.trace())
-    show(f"{name}: accuracy {result.accuracy:.2%} ({right:,} of {result.n:,}), loss {result.loss:.4f}", "bold")
-    grid = Grid("truth", *(f"predicted {label}" for label in result.labels))
-    for label, row in zip(result.labels, result.confusion.tolist(), strict=True):
-        grid.add(label, *(f"{count:,}" for count in row))
-    out.print(grid)
-
-
-def strongest_words(positive: "list[WordLogit]", negative: "list[WordLogit]", labels: tuple[str, str]) -> None:
-    """The words that move the logit most, either way."""
-    title = "\nStrongest words (logit of the text that is this word alone)"
-    grid = Grid(f"for {labels[1]}", "logit", f"for {labels[0]}", "logit", title=title)
-    grid.columns[2].justify = "left"
-    for pair in zip_longest(positive, negative, fillvalue=("", 0.0)):
-        grid.add(*(cell for word, logit in pair for cell in (word, f"{logit:+.1f}" if word else "")))
-    out.print(grid)
-
-
-def prediction(label: str, probability: float, known_words: int) -> str:
-    """One line for one text."""
-    mark = "no known word: the value at E = 0" if known_words == 0 else f"{known_words} known"
-    return f"{printable(label)}\t{probability:.4f}\t{mark}"

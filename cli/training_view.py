@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from . import render
+from . import prediction_view, render
 
 if TYPE_CHECKING:
     from mlcore.sentiment.classifier import Classifier
@@ -68,5 +68,5 @@ def results(
     for name, result in found.items():
         if result:
             title = f"Held-out texts, best epoch {best.epoch}" if name == "dev" else "Test texts"
-            render.evaluation(f"\n{title}", result)
-    render.strongest_words(*strongest_words(classifier, data.feature_counts, 10, 10), classifier.labels)
+            prediction_view.evaluation(f"\n{title}", result)
+    prediction_view.strongest_words(strongest_words(classifier, data.feature_counts, 10, 10), classifier.labels)

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,11 +16,12 @@ from mlcore.errors import DataError
 
 STANDARD_INPUT = Path("-")
 BLOCK = 1 << 14  # bytes unpacked at a time: what a file made to explode can become at once stays bounded
+GATHERED = 1 << 19  # bytes that are handed on together, so that whoever works on them does it seldom
 DECOMPRESSORS: dict[bytes, Callable] = {
     b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its sum is checked
-    b"BZh": bz2.BZ2Decompressor,
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
 }
+DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)}  # a text may begin with "BZh"
 SUFFIXES = (".gz", ".bz2", ".xz")
 
 
@@ -46,47 +48,62 @@ def unpack(name: str, content: bytes) -> Iterator[bytes]:
 
     Raises: DataError if compressed content is damaged or cut short, anywhere: what came before it is no result.
     """
-    if content.startswith(tuple(DECOMPRESSORS)):
-        yield from unpack_file(name, io.BytesIO(content))
-    else:
-        yield content
+    return unpack_pieces(name, iter([content]))
 
 
-def unpack_file(name: str, file: BinaryIO) -> Iterator[bytes]:
-    """What ``unpack`` gives, in pieces of bounded size that are read when they are asked for.
-
-    Raises: DataError as ``unpack``; OSError if the file cannot be read.
-    """
-    head = file.read(BLOCK)
+def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same of content that comes in pieces; what is not compressed passes as it comes."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if not any(magic.startswith(head) for magic in DECOMPRESSORS):
+            break
     for magic, new_decompressor in DECOMPRESSORS.items():
         if head.startswith(magic):
             try:
-                yield from _decompress(head, file, new_decompressor)
-            except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-                if isinstance(error, OSError) and error.errno:  # not of bzip2, but of the file
-                    raise
+                yield from _gather(_decompress(chain([head], pieces), new_decompressor))
+            except (EOFError, zlib.error, lzma.LZMAError, _Damage) as error:
                 raise DataError(f"{name} is damaged or incomplete ({error}); fetch it again.") from error
             return
-    while head:
-        yield head
-        head = file.read(BLOCK)
+    yield head
+    yield from pieces
 
 
-def _decompress(block: bytes, file: BinaryIO, new_decompressor: Callable) -> Iterator[bytes]:
-    """All streams of the content, one behind the other; Python's own readers drop what follows a damaged one.
+class _Damage(Exception):
+    """What a decompressor calls an OSError, told apart from one of the stream that the pieces come from."""
 
-    ``block`` is the first block of the file, which has already been read.
-    """
-    while block:
-        decompressor = new_decompressor()
-        while not decompressor.eof:
-            if not block:
-                raise EOFError("it ends too early")
-            yield decompressor.decompress(block)
-            block = b"" if decompressor.eof else file.read(BLOCK)
-        block = (decompressor.unused_data or file.read(BLOCK)).lstrip(b"\0")  # without padding
-        while not block and (more := file.read(BLOCK)):
-            block = more.lstrip(b"\0")
+
+def _decompress(pieces: Iterator[bytes], new_decompressor: Callable) -> Iterator[bytes]:
+    """All streams of the content, one behind the other; Python's own readers drop what follows a damaged one."""
+    decompressor = new_decompressor()
+    for piece in pieces:
+        for place in range(0, len(piece), BLOCK):
+            packed = piece[place : place + BLOCK]
+            while packed:
+                if decompressor.eof:
+                    packed = packed.lstrip(b"\0")  # padding
+                    if not packed:
+                        break
+                    decompressor = new_decompressor()
+                try:
+                    yield decompressor.decompress(packed)
+                except OSError as error:
+                    raise _Damage(error) from error
+                packed = decompressor.unused_data
+    if not decompressor.eof:
+        raise EOFError("it ends too early")
+
+
+def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are not small."""
+    gathered, size = [], 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= GATHERED:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
 
 
 class PieceReader(io.RawIOBase):

@@ -16,7 +16,7 @@ import numpy as np
 from mlcore.errors import DataError
 from mlcore.kernels import kernel
 from mlcore.text.tokenizer import TokenSpans
-from mlcore.text.unpacking import STANDARD_INPUT, standard_input, unpack_file
+from mlcore.text.unpacking import STANDARD_INPUT, standard_input, unpack_pieces
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
 BLOCK = 1 << 22  # bytes looked through at a time
@@ -94,7 +94,7 @@ def read_vectors(
 
 def _read(name: str, file: BinaryIO, words: WordTable, dim: int, progress: Callable[[int], None]) -> Vectors:
     reader = _Reader(name, words, dim)
-    for block in _whole_lines(name, unpack_file(name, file)):
+    for block in _whole_lines(name, unpack_pieces(name, iter(lambda: file.read(BLOCK), b""))):
         reader.take(block)
         progress(reader.vectors)
     return reader.result()

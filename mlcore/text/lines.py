@@ -1,0 +1,102 @@
+"""Texts one per line, as they arrive: whatever the bytes are, as many texts as lines, in their order."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from mlcore.errors import DataError
+from mlcore.text.unpacking import unpack_pieces
+
+BLOCK = 1 << 19  # bytes read at a time; less where less has arrived
+LONGEST_LINE = 1 << 29  # bytes: what has no line ends is no file of texts
+
+
+class Lines(NamedTuple):
+    """Some texts, and the numbers of those that held bytes which are not UTF-8 (each is U+FFFD now)."""
+
+    texts: list[str]
+    undecodable: frozenset[int]
+
+
+def read_lines(path: Path) -> Iterator[Lines]:
+    """Texts of a file, or of a pipe that has a name, decompressed if it is gzip, bzip2 or xz.
+
+    Raises: DataError if what is compressed is damaged, or if a line is absurdly long; OSError if it cannot be read.
+    """
+    with open(path, "rb", buffering=0) as file:  # no buffer: what has arrived is what is read
+        yield from split_lines(unpack_pieces(str(path), iter(lambda: file.read(BLOCK), b"")), str(path))
+
+
+def read_stream(stream: BinaryIO, name: str) -> Iterator[Lines]:
+    """Texts of a stream as they arrive, as they are."""
+    _widen(stream)
+    yield from split_lines(iter(lambda: stream.read1(BLOCK), b""), name)
+
+
+def split_lines(pieces: Iterable[bytes], name: str) -> Iterator[Lines]:
+    """The complete lines that end in each piece, and at last what has no line end.
+
+    The line feed alone ends a line; a carriage return before it belongs to the end.
+
+    Raises: DataError if a line is absurdly long.
+
+    Example:
+        >>> [lines.texts for lines in split_lines([b"a\\nb", b"c\\r\\n\\nd"], "a pipe")]
+        [['a'], ['bc', ''], ['d']]
+    """
+    begun: list[bytes] = []  # the line that has not ended yet, in pieces
+    size = 0
+    for piece in pieces:
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield decode_lines(b"".join([*begun, piece[:end]]))
+            begun, size = [], 0
+        if end < len(piece):
+            begun.append(piece[end:])
+            size += len(piece) - end
+        if size > LONGEST_LINE:
+            raise DataError(f"{name} has a line of more than {LONGEST_LINE:,} bytes; expected a text on each line.")
+    if begun:
+        yield decode_lines(b"".join(begun) + b"\n")
+
+
+def decode_lines(content: bytes) -> Lines:
+    """Texts of whole lines, of which each ends with a line feed."""
+    try:
+        return Lines(_split(content.decode()), frozenset())
+    except UnicodeDecodeError:
+        # A line feed is never part of a longer character, so that damage does not reach beyond its line
+        wrong = (number for number, line in enumerate(content.split(b"\n")) if not _is_utf8(line))
+        return Lines(_split(content.decode(errors="replace")), frozenset(wrong))
+
+
+def decode_arguments(texts: list[str]) -> Lines:
+    """Texts of the command line; bytes that are not UTF-8 arrive there as surrogates."""
+    encoded = [os.fsencode(text) for text in texts]
+    wrong = (number for number, text in enumerate(encoded) if not _is_utf8(text))
+    return Lines([text.decode(errors="replace") for text in encoded], frozenset(wrong))
+
+
+def _split(content: str) -> list[str]:
+    lines = content.replace("\r\n", "\n").split("\n")
+    lines.pop()
+    return lines
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _widen(stream: BinaryIO) -> None:
+    """Let a pipe hold as much as is read at a time; where that is not possible, reading takes more calls."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, BLOCK)
+    except (ImportError, AttributeError, OSError):
+        pass
