@@ -23,7 +23,8 @@ from numba.extending import intrinsic, overload
 # Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
 # checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
 # which it has for whole vectors only, so that a number's bits would depend on how many stand beside it. They are no
-# faster here, where memory sets the pace.
+# faster here, where memory sets the pace. "contract" fuses a product and a sum into one rounding; where two products
+# are added, the compiler may choose which, and chooses otherwise from time to time: no kernel adds two products.
 FASTMATH = {"nsz", "contract", "reassoc"}
 
 SGD, ADAGRAD, ADAM = 0, 1, 2
@@ -238,7 +239,8 @@ def half_squared(Y_hat, Y, losses):
         losses[n] = 0
         for k in range(Y_hat.shape[1]):
             error = Y_hat[n, k] - Y[n, k]
-            losses[n] += half * error * error
+            losses[n] += error * error
+        losses[n] *= half
 
 
 @kernel
@@ -511,7 +513,7 @@ def adagrad(P, rows, dRows, S, first, last, learning_rate):
 def adam(P, rows, dRows, M, S, first, last, learning_rate, step, eps):
     """Adam at step 1, 2, ...: update columns of the listed rows of P, M and S; other rows keep their moments untouched.
 
-    m and s are the moving averages of g and g^2; the bias corrections of both are folded into the rate:
+    m and s are the moving averages of g and g^2, ``m += (1 - beta1) (g - m)``; the bias corrections of both are folded into the rate:
     ``p -= learning_rate sqrt(1 - beta2^step) / (1 - beta1^step) * m / (sqrt(s) + eps)``.
     That is torch.optim.SparseAdam. For torch.optim.Adam, which adds its epsilon after the correction, pass
     ``eps * sqrt(1 - beta2^step)``.
@@ -521,13 +523,12 @@ def adam(P, rows, dRows, M, S, first, last, learning_rate, step, eps):
     """
     correction = np.sqrt(1 - ADAM_BETA2**step) / (1 - ADAM_BETA1**step)
     rate, epsilon = P.dtype.type(learning_rate * correction), P.dtype.type(eps)
-    keep_m, keep_s = P.dtype.type(ADAM_BETA1), P.dtype.type(ADAM_BETA2)
     add_m, add_s = P.dtype.type(1 - ADAM_BETA1), P.dtype.type(1 - ADAM_BETA2)
     for r in range(rows.shape[0]):
         p, g, m, s = P[rows[r]], dRows[r], M[rows[r]], S[rows[r]]
         for d in range(np.uint64(first), np.uint64(last)):
-            m[d] = keep_m * m[d] + add_m * g[d]
-            s[d] = keep_s * s[d] + add_s * g[d] * g[d]
+            m[d] += add_m * (g[d] - m[d])
+            s[d] += add_s * (g[d] * g[d] - s[d])
             p[d] -= rate * m[d] / (np.sqrt(s[d]) + epsilon)
 
 

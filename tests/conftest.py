@@ -10,8 +10,10 @@ import pytest
 from hypothesis import settings
 from numba import config as numba_config
 
-from mlcore import Layer, Network
-from mlcore.sentiment.training import warm_up
+from mlcore import Layer, Network, SentimentClassifier
+from mlcore.sentiment import comparison
+from mlcore.sentiment.lesson import lesson
+from mlcore.text import vectors
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
 settings.register_profile("mlcore", deadline=None, derandomize=True, max_examples=300)
@@ -40,7 +42,11 @@ def compiled():
     network = Network([Layer("output", "V", [[1.0]])])
     network.backward(network.forward([1.0]), [1.0])
     network.losses(network.forward([1.0]), [1.0])
-    warm_up()
+    comparison.warm_up()
+    vectors.warm_up()
+    model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0)
+    model.fit(["good film", "bad film"], ["pos", "neg"]).explain("good film")
+    lesson(model._model().classifier, "good film", "pos")
 
 
 class Done(NamedTuple):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 
 import numpy as np
@@ -107,6 +108,20 @@ def test_kill_and_resume_end_with_the_same_bytes(start, run, reviews, tmp_path, 
     assert sha256(tmp_path / "sentiment.npz") == sha256(tmp_path / "whole.npz")
     epochs = [json.loads(line).get("epoch") for line in (tmp_path / "l").read_text().splitlines()]
     assert epochs[0] is None and set(epochs[1:]) == set(range(1, 401))
+
+
+@needs_speed
+def test_same_bytes_from_a_cold_and_a_warm_cache(start, reviews, tmp_path):
+    """What is compiled in this process computes the same as what another has compiled and saved."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for optimizer in ("adam", "adagrad", "sgd"):
+        hashes = set()
+        for hash_seed in ("1", "2"):
+            options = ["--data", reviews, "--optimizer", optimizer, "--word-dropout", 0.2, "--threads", 2, "-q"]
+            process = start("train-sentiment", *options, env=environment | {"PYTHONHASHSEED": hash_seed})
+            assert process.wait(timeout=300) == 0
+            hashes.add(sha256(tmp_path / "sentiment.npz"))
+        assert len(hashes) == 1, optimizer
 
 
 def test_resume_says_what_it_does(run, reviews):

@@ -435,11 +435,10 @@ def test_logits_follow_the_formula():
 
 def test_strongest_words():
     classifier, data, _ = train(make_corpus(), Settings(dim=5, hidden=4, epochs=5, learning_rate=0.1))
-    positive, negative = evaluation.strongest_words(classifier, data.feature_counts, 3, 10)
-    assert positive[0].word == "good"
-    assert negative[0].word == "bad"
+    strongest = evaluation.strongest_words(classifier, data.feature_counts, 3, 10)
+    assert (strongest["pos"][0].word, strongest["neg"][0].word) == ("good", "bad")
     logit = classifier.logits(classifier.features.documents(["good"]))[0, 0]
-    assert positive[0].logit == pytest.approx(logit)
+    assert strongest["pos"][0].logit == pytest.approx(logit)
 
 
 def test_settings_are_frozen():
