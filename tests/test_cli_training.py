@@ -119,7 +119,8 @@ def test_same_bytes_from_a_cold_and_a_warm_cache(start, reviews, tmp_path):
         for hash_seed in ("1", "2"):
             options = ["--data", reviews, "--optimizer", optimizer, "--word-dropout", 0.2, "--threads", 2, "-q"]
             process = start("train-sentiment", *options, env=environment | {"PYTHONHASHSEED": hash_seed})
-            assert process.wait(timeout=300) == 0
+            process.communicate(timeout=300)
+            assert process.returncode == 0
             hashes.add(sha256(tmp_path / "sentiment.npz"))
         assert len(hashes) == 1, optimizer
 
