@@ -37,16 +37,25 @@ def command(*arguments: object, **environment: str) -> float:
     return timed(lambda: subprocess.run(line, **run))[0]
 
 
+def predict(model: Path, texts: list[str]) -> float:
+    """Seconds of a process that labels the texts, one per line of a file."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
+        file.writelines(" ".join(text.split()) + "\n" for text in texts)
+        file.flush()
+        return command("predict", model, "--file", file.name)
+
+
 def main(data: Path) -> None:
-    from mlcore.sentiment.classifier import Classifier, Parameters
     from mlcore.sentiment.modelfile import save
+    from mlcore.sentiment.preparation import prepare
     from mlcore.sentiment.settings import Settings
-    from mlcore.sentiment.training import available_cores, fit, prepare, warm_up
+    from mlcore.sentiment.start import new_classifier
+    from mlcore.sentiment.training import available_cores, fit, warm_up
     from mlcore.text.corpus import read_corpus
     from mlcore.text.vocabulary import WordTable
 
     warm_up()
-    settings = Settings()
+    settings = Settings(epochs=8)
     print("| what | median | all rounds |\n|---|---|---|")
     reading, tokenising = [], []
     for _ in range(ROUNDS):
@@ -60,16 +69,17 @@ def main(data: Path) -> None:
     hashes = {}
     with tempfile.TemporaryDirectory() as folder:
         for threads in sorted({1, available_cores()}):
-            start = Parameters.initial(len(arrays.vocabulary), settings)
-            classifier = Classifier(settings, arrays.labels, arrays.vocabulary, start)
+            classifier = new_classifier(arrays, settings)
             rates = [report.tokens / report.seconds / 1e6 for report in fit(classifier, arrays.train, None, threads)]
             row(f"training, {threads} threads", rates, "M tokens/s")
             path = Path(folder) / "model.npz"
             save(classifier, path)
             hashes[threads] = hashlib.sha256(path.read_bytes()).hexdigest()
-        row("`mlcore train-sentiment`, whole process", [
-            command("train-sentiment", "--data", data, "--model", path) for _ in range(3)
-        ], "s")  # fmt: skip
+        for ngrams in (1, 2):
+            options = ["--data", data, "--model", path, "--ngrams", ngrams]
+            runs = [command("train-sentiment", *options) for _ in range(3)]
+            row(f"`mlcore train-sentiment --ngrams {ngrams}`, whole process", runs, "s")
+        row("`mlcore predict`, the same texts", [predict(path, corpus.texts) for _ in range(3)], "s")
     row("`mlcore forward`, warm", [command("forward") for _ in range(ROUNDS)], "s")
     row("`mlcore --help`", [command("--help") for _ in range(ROUNDS)], "s")
     with tempfile.TemporaryDirectory() as cache:
