@@ -197,8 +197,8 @@ class TrainingBar:
         """Show the state within an epoch."""
         if self.quiet:
             return
-        rate = state.tokens / state.seconds / 1e6
-        figures = f"loss {state.loss:.4f}  {rate:.1f} M tokens/s"
+        rate = state.features / state.seconds / 1e6
+        figures = f"loss {state.loss:.4f}  {rate:.1f} M features/s"
         done = state.epoch - 1 + state.share
         if err.is_terminal:
             if self._bar is None:

@@ -36,7 +36,7 @@ def network(data: "TrainingData", classifier: "Classifier") -> None:
 
 def _columns(classifier: "Classifier") -> tuple[str, ...]:
     quality = "accuracy" if classifier.labels else "RMSE"
-    return "epoch", "training loss", "held-out loss", quality, "seconds", "M tokens/s"
+    return "epoch", "training loss", "held-out loss", quality, "seconds", "M features/s"
 
 
 def epoch_row(report: "EpochReport", classifier: "Classifier") -> None:
@@ -47,10 +47,10 @@ def epoch_row(report: "EpochReport", classifier: "Classifier") -> None:
         "-" if report.dev_loss is None else f"{report.dev_loss:.4f}",
         _quality(report),
         f"{report.seconds:.2f}",
-        f"{report.tokens / report.seconds / 1e6:.1f}",
+        f"{report.features / report.seconds / 1e6:.1f}",
     )
     row = "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, _columns(classifier), strict=True))
-    render.show(f"{row}  {'best so far' if report.best and report.dev_loss is not None else ''}".rstrip())
+    render.show(f"{row}  {'best' if report.best and report.dev_loss is not None else ''}".rstrip())
 
 
 def _quality(report: "EpochReport") -> str:

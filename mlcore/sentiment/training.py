@@ -21,7 +21,7 @@ from mlcore.text.corpus import Corpus
 OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
 LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
 MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
-TOKENS_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
+FEATURES_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
 
 
 @dataclass
@@ -36,7 +36,7 @@ class EpochReport:
     restarts: int  # how often the epoch diverged and was taken back
     best: bool  # the lowest held-out loss so far (the last epoch, when nothing is held out)
     seconds: float
-    tokens: int
+    features: int  # in the texts, each as often as it counts
 
 
 @dataclass
@@ -69,12 +69,12 @@ class State:
 
 
 class Progress(NamedTuple):
-    """State within an epoch: the mean loss and the number of tokens of the texts done."""
+    """State within an epoch: the mean loss and the number of features of the texts done."""
 
     epoch: int
     share: float
     loss: float
-    tokens: int
+    features: int
     seconds: float
 
 
@@ -231,7 +231,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
     order, key = random.permutation(train.rows), int(random.integers(2**32))
     lengths = train.documents.lengths()
     rates = _learning_rates(state, settings, -(-len(order) // batch_size))
-    per_call = max(1, int(TOKENS_PER_CALL * len(order) / max(lengths[order].sum(), 1)) // batch_size)
+    per_call = max(1, int(FEATURES_PER_CALL * len(order) / max(lengths[order].sum(), 1)) // batch_size)
     losses = np.zeros(len(train.targets), state.parameters.table.dtype)
     started = time.perf_counter()
     for batch in range(0, len(rates), per_call):

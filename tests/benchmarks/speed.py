@@ -70,8 +70,8 @@ def main(data: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for threads in sorted({1, available_cores()}):
             classifier = new_classifier(arrays, settings)
-            rates = [report.tokens / report.seconds / 1e6 for report in fit(classifier, arrays.train, None, threads)]
-            row(f"training, {threads} threads", rates, "M tokens/s")
+            rates = [report.features / report.seconds / 1e6 for report in fit(classifier, arrays.train, None, threads)]
+            row(f"training, {threads} threads", rates, "M features/s")
             path = Path(folder) / "model.npz"
             save(classifier, path)
             hashes[threads] = hashlib.sha256(path.read_bytes()).hexdigest()
