@@ -228,6 +228,9 @@ def test_the_reproducing_command_is_quoted_for_the_shell():
         "mlcore", "train-sentiment", "--data", "a file.csv", "--data=-", "--text-column", "$(x) 'y'"
     ]  # fmt: skip
     assert "--no-binary" in words and "--half" in words and "None" not in words and "--max-features" not in words
+    python = Classifier(Settings(dim=3), (), None, None, Provenance({"dev": "0.2", "labels": "str"}))
+    assert reproducing_command(python).startswith("SentimentClassifier(dim=3, hidden=32, ngrams=1, ")
+    assert reproducing_command(python).endswith("half=False, dev=0.2).fit(texts, labels)")
     assert not any("half" in word for word in shlex.split(reproducing_command(Classifier(Settings(), (), None, None))))
 
 

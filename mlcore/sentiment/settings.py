@@ -80,8 +80,15 @@ class Settings:
 
 
 def reproducing_command(classifier: "Classifier") -> str:
-    """The command that trains the same classifier again: what it was trained on, then every setting, quoted for sh."""
-    options = classifier.provenance.inputs | asdict(classifier.settings)
+    """The command that trains the same classifier again: what it was trained on, then every setting, quoted for sh.
+
+    Of one that was trained from Python, which alone notes what kind its labels were, the call of Python.
+    """
+    inputs, settings = classifier.provenance.inputs, asdict(classifier.settings)
+    if "labels" in inputs:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
+    options = inputs | settings
     words = [word for name, value in options.items() for word in _option(name, value)]
     return shlex.join(["mlcore", "train-sentiment", *words])
 
