@@ -5,11 +5,12 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import typer
 
 from mlcore.errors import DivergedError, InputError
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from mlcore.sentiment.settings import Settings
 
 
+LOG_SCHEMA = "mlcore.log/1"
+LOG_START = b'{"schema": "mlcore.log/'
+
+
 class Inputs(NamedTuple):
     """What a training reads, as it was typed."""
 
@@ -49,7 +54,8 @@ class Inputs(NamedTuple):
     def held_out_fraction(self) -> float | None:
         """The fraction that ``--dev`` gives, None if it is a path."""
         try:
-            fraction = None if self.dev is None else float(Fraction(self.dev))
+            # a plain number first: Fraction would write 1e999999999 out
+            fraction = None if self.dev is None else float(Fraction(self.dev) if "/" in self.dev else self.dev)
         except (ValueError, ZeroDivisionError, OverflowError):
             return None
         if fraction is not None and not 0 <= fraction < 1:
@@ -84,6 +90,9 @@ class Outputs(NamedTuple):
 
         Raises: InputError or OSError.
         """
+        read = [str(path) for path in (*inputs.data, inputs.dev, inputs.vectors, inputs.init) if path is not None]
+        if read.count("-") > 1:
+            raise InputError("Standard input, -, is given twice; it can be read once.")
         named = {"model": self.model, "checkpoint": self.checkpoint, "log": self.log}
         taken = {path.resolve(): "is read" for path in inputs.paths()}
         for name, path in named.items():
@@ -94,6 +103,10 @@ class Outputs(NamedTuple):
                 raise InputError(f"{name} is {path}, which {use}; expected another path.")
             taken[path.resolve()] = f"is the {name}"
             check_writable(path)
+        if self.log and self.log.exists() and not self.resume:
+            with open(self.log, "rb") as file:
+                if file.read(len(LOG_START)) not in (b"", LOG_START):
+                    raise InputError(f"log is {self.log}, which is there and no log; expected another path.")
 
 
 def _same_file(a: Path, b: Path) -> bool:
@@ -203,7 +216,7 @@ class Run:
                         f"mlcore: epoch {report.epoch} diverged and was taken back; the learning rate is now "
                         f"{report.learning_rate:g}."
                     )
-                with _uninterrupted():
+                with interrupt.held():
                     self._log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
                     if self.outputs.checkpoint:
                         save_checkpoint(self.outputs.checkpoint, self.classifier, state)
@@ -227,7 +240,7 @@ class Run:
     def _log(self, entry: dict) -> None:
         if self.outputs.log:
             with open(self.outputs.log, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False) + "\n")
+                file.write(json.dumps({"schema": LOG_SCHEMA} | entry, allow_nan=False) + "\n")
 
     def _say(self, message: str) -> None:
         if not self.quiet:
@@ -240,6 +253,8 @@ class Run:
     def _save(self) -> None:
         model = self.outputs.model
         verb = "Replaced" if model.exists() else "Wrote"
+        if self.settings.half:
+            self._round()
         self.classifier.provenance.history = [
             {name: getattr(report, name) for name in HISTORY} for report in self.reports
         ]
@@ -252,6 +267,15 @@ class Run:
                 )
             else:
                 self._say(f"{verb} {model}.")
+
+    def _round(self) -> None:
+        """Make the embedding what 16 bits can hold, so that all figures are those of the model in the file."""
+        table = self.classifier.parameters.table
+        if np.abs(table).max(initial=0) > np.finfo(np.float16).max:
+            render.say("mlcore: the embedding has numbers that are too large for 16 bits; it is saved in 32.")
+            self.classifier.settings = replace(self.settings, half=False)
+        else:
+            table[:] = table.astype(np.float16)
 
     def _show_results(self) -> None:
         parts = {"dev": self.data.dev, "test": self.data.test}
@@ -285,12 +309,23 @@ class _RememberedInterrupt:
     """
 
     def __init__(self) -> None:
-        self._pressed = False
+        self._pressed = self._held = False
         signal.signal(signal.SIGINT, self._handle)
 
     def _handle(self, *_: object) -> None:
         self._pressed = True
-        raise KeyboardInterrupt
+        if not self._held:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave Ctrl-C for the end of what is written."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self.check()
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed at any time."""
@@ -300,7 +335,7 @@ class _RememberedInterrupt:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Leave Ctrl-C for later, while something is written."""
+    """Take no Ctrl-C, while the last thing is written."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -48,7 +48,7 @@ def test_ratings(run, stars):
     stars.write_text(stars.read_text() + "\nfine,a film\n")
     done = run("train-sentiment", "--data", stars, *COLUMNS, "--loss", "squared")
     assert (done.code, done.out) == (3, "")
-    assert "line 62: the label is 'fine'; expected a number." in done.err
+    assert "line 62: the label is 'fine'; expected a number up to 1e+18." in done.err
 
 
 def test_several_files_and_a_file_to_hold_out(run, reviews):
@@ -132,7 +132,7 @@ def test_resume_says_what_it_does(run, reviews):
     assert "c is there already and will be replaced; --resume would go on from it." in run(*arguments).err
     done = run(*arguments, "--seed", 2, "--resume")
     assert (done.code, done.out) == (2, "")
-    assert "The checkpoint c is of another training (seed differ)" in done.err
+    assert "The checkpoint c is of another training (seed, features differ)" in done.err
     done = run("train-sentiment", "--data", reviews, *SMALL, "--resume")
     assert (done.code, done.err) == (2, "mlcore: --resume needs the --checkpoint that it goes on from.\n")
 
@@ -148,7 +148,29 @@ def test_init(run, reviews, model, tmp_path):
     lines = run("predict", "next.npz", "good", "bad", "splendid", "shabby").out.splitlines()
     assert [line[:3] for line in lines] == ["pos", "neg", "pos", "neg"]
     done = run("train-sentiment", "--data", new, "--init", model, "--model", "next.npz")
-    assert (done.code, done.err) == (2, "mlcore: --dim is 50, but the model to begin with has 3; expected the same.\n")
+    assert (done.code, done.err) == (2, "mlcore: --dim is 50, but the model to begin with has 3; add --dim 3.\n")
+
+
+@needs_speed
+@pytest.mark.parametrize("trial", range(3))
+def test_ctrl_c_is_not_lost_while_a_checkpoint_is_written(start, reviews, tmp_path, trial):
+    """Most of the time of this training goes into its checkpoints."""
+    options = ["--epochs", 1_000_000, "--patience", 1_000_000, "--dim", 2000]
+    process = start("train-sentiment", "--data", reviews, *options, "--checkpoint", "c")
+    for _ in range(12 + trial):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "is in sentiment.npz" in err
+
+
+def test_a_log_replaces_nothing_but_a_log(run, reviews, model):
+    before = sha256(model)
+    done = run("train-sentiment", "--data", reviews, *SMALL, "--model", "m.npz", "--log", model)
+    assert (done.code, done.out) == (2, "")
+    assert "which is there and no log; expected another path." in done.err
+    assert sha256(model) == before
 
 
 def test_a_training_that_came_back_says_so(run, reviews):

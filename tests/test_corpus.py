@@ -413,10 +413,12 @@ def test_several_paths_are_one_corpus_whose_places_name_the_file(tmp_path, monke
 
 
 def test_progress_is_the_number_of_texts_so_far(tmp_path):
-    path = write(tmp_path / "a.csv", "text,label\n" + "a,pos\n" * 600)
+    paths = [write(tmp_path / name, "text,label\n" + "a,pos\n" * 600) for name in ("a.csv", "b.csv")]
     counted = []
-    read_corpus([path, path], progress=counted.append)
+    read_corpus(paths, progress=counted.append)
     assert counted == [500, 1000]
+    with pytest.raises(InputError, match="a.csv is given twice"):
+        read_corpus([*paths, paths[0]])
 
 
 def test_every_path_must_hold_texts(tmp_path):
@@ -500,3 +502,17 @@ def test_parts_of_a_corpus(tmp_path):
 def test_real_files(name, texts, labels):
     corpus = read_corpus(DATASETS / name)
     assert (len(corpus.texts), len(set(corpus.labels)), len(set(corpus.places))) == (texts, labels, texts)
+
+
+@pytest.mark.parametrize("module", ["bz2", "gzip", "lzma"])
+def test_what_unpacks_to_much_comes_in_small_pieces(module):
+    from importlib import import_module
+
+    from mlcore.text import unpacking
+
+    size = 30 * unpacking.GATHERED
+    packed = import_module(module).compress(bytes(size)) + import_module(module).compress(b"end")
+    pieces = list(unpacking.unpack("x", packed))
+    assert sum(map(len, pieces)) == size + 3
+    assert max(map(len, pieces)) <= 2 * unpacking.GATHERED
+    assert b"".join(pieces).endswith(b"end")

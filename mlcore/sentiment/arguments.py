@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import InputError
-
-LARGEST_RATING = 1e30
+from mlcore.sentiment.preparation import LARGEST_RATING
 
 
 class Kind(NamedTuple):
@@ -113,8 +112,8 @@ def ratings_of(y: Iterable[Any]) -> Labels:
     """
     ratings = _listed(y, "y", "a list of numbers, such as [4, 2.5]")
     for i, rating in enumerate(ratings):
-        if not isinstance(rating, Real) or isinstance(rating, bool) or not abs(rating) < LARGEST_RATING:
-            raise InputError(f"y[{i}] is {described(rating)}; expected a number below {LARGEST_RATING:g}.")
+        if not isinstance(rating, Real) or isinstance(rating, bool) or not abs(rating) <= LARGEST_RATING:
+            raise InputError(f"y[{i}] is {described(rating)}; expected a number up to {LARGEST_RATING:g}.")
     whole = all(isinstance(rating, Integral) for rating in ratings)
     return Labels(np.array(ratings, np.float64), "int" if whole else "float")
 

@@ -1,5 +1,6 @@
 """A training between two epochs, saved so that it can go on after a crash to the very same result."""
 
+import hashlib
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.arrayfile import Format, load_arrays, save_arrays
 from mlcore.sentiment.classifier import Classifier, Parameters
-from mlcore.sentiment.training import EpochReport, State
+from mlcore.sentiment.training import EpochReport, State, out_of_patience
 
 GROUPS = ("best", "parameters", "M", "S")
 CHECKPOINT = Format(
@@ -51,6 +52,12 @@ def load_checkpoint(path: Path, classifier: Classifier) -> State:
             f"The checkpoint {path} is of another training ({', '.join(other)} differ); resume it with its own options "
             "and data, or leave --resume out to start anew."
         )
+    done, settings = state.reports, classifier.settings
+    if len(done) > settings.epochs or any(out_of_patience(done[:n], settings.patience) for n in range(len(done))):
+        raise InputError(
+            f"The checkpoint {path} has {len(done)} epochs, more than --epochs {settings.epochs} and --patience "
+            f"{settings.patience} would have made; resume it with its own, or larger ones."
+        )
     return state
 
 
@@ -78,4 +85,10 @@ def _identity(classifier: Classifier) -> dict:
     settings = asdict(classifier.settings)
     for name in ("patience", "half", "epochs")[: 2 if classifier.settings.schedule == "linear" else 3]:
         del settings[name]
-    return settings | {"labels": list(classifier.labels), "data": classifier.provenance.fingerprint}
+    features = classifier.features.words.to_lines().tobytes() + classifier.features.ngrams.keys.tobytes()
+    return settings | {
+        "labels": list(classifier.labels),
+        "data": classifier.provenance.fingerprint,
+        "texts": classifier.provenance.texts,  # how many are held out decides which are
+        "features": hashlib.sha256(features).hexdigest(),
+    }

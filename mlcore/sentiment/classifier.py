@@ -12,6 +12,7 @@ from mlcore.text.features import Features
 from mlcore.text.vocabulary import Documents
 
 MOST_THREADS = 64  # at work at a time, whatever number is asked for
+LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
 BLOCK = 512  # texts scored at a time by a thread
 
 
@@ -136,6 +137,11 @@ class Classifier:
     def decide(self, logits: np.ndarray) -> np.ndarray:
         """Number of the most probable label of each text: (n, k) -> (n,) int64."""
         return (logits[:, 0] > 0).astype(np.int64) if self.loss == kernels.LOGISTIC else logits.argmax(axis=1)
+
+
+def in_range(array: np.ndarray) -> bool:
+    """Whether all numbers of a parameter are finite and small enough for finite outputs."""
+    return not array.size or float(np.abs(array).max()) <= LARGEST_PARAMETER  # NaN is not
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Exercise 1's view of a trained network: one text forward and back, every number of it."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from mlcore.errors import InputError
 from mlcore.sentiment.classifier import Classifier
 from mlcore.sentiment.explanation import number_of
 from mlcore.sentiment.precise import Pass, forward
+from mlcore.sentiment.preparation import rating_of
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
 
@@ -92,11 +92,8 @@ def lesson(classifier: Classifier, text: str, label: str, relu_at_zero: float = 
 def _target(classifier: Classifier, label: str) -> float:
     if classifier.labels:
         return float(number_of(classifier, label, "label"))
-    try:
-        rating = float(label)
-    except ValueError:
-        rating = math.nan
-    if not math.isfinite(rating):
+    rating = rating_of(label)
+    if rating is None:
         raise InputError(f"label is {label!r}, but the model predicts a number; expected one, such as 3.5.")
     return rating
 

@@ -1,6 +1,5 @@
 """The file of a classifier: what is checked before a model is believed."""
 
-import math
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.arrayfile import Format, load_arrays, save_arrays
-from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Provenance
+from mlcore.sentiment.classifier import HISTORY, LARGEST_PARAMETER, Classifier, Parameters, Provenance, in_range
 from mlcore.sentiment.preparation import MOST_LABELS
 from mlcore.sentiment.settings import Settings
 from mlcore.text.features import Features, PairTable
@@ -29,6 +28,7 @@ FIGURES = {  # of an epoch, with their types
     "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
     "dev_accuracy": (int, float, NoneType), "learning_rate": (int, float), "restarts": (int,), "best": (bool,),
 }  # fmt: skip
+LARGEST_FIGURE = 1e40
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -84,8 +84,8 @@ def _build(header: dict, arrays: dict[str, np.ndarray]) -> Classifier:
     for name, shape in zip(Parameters._fields, shapes, strict=True):
         if arrays[name].shape != shape:
             raise ModelFileError(f"{name} has shape {arrays[name].shape}; expected {shape}")
-        if not np.isfinite(arrays[name]).all():
-            raise ModelFileError(f"{name} holds NaN or infinity")
+        if not in_range(arrays[name]):
+            raise ModelFileError(f"{name} holds NaN, infinity, or a number beyond {LARGEST_PARAMETER:g}")
     if (arrays["table"].dtype == np.float16) != settings.half:
         raise ModelFileError(f"table has values of type {arrays['table'].dtype}, but half is {settings.half}")
     parameters = Parameters.zeros(len(features), dim, hidden, outputs)
@@ -138,7 +138,7 @@ def _is_epoch(figures: object) -> bool:
         isinstance(figures, dict)
         and tuple(figures) == HISTORY
         and all(type(figures[name]) in types for name, types in FIGURES.items())
-        and all(math.isfinite(value) for value in figures.values() if value is not None)
+        and all(abs(value) < LARGEST_FIGURE for value in figures.values() if value is not None)
     )
 
 

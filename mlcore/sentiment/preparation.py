@@ -1,7 +1,6 @@
 """From a corpus to arrays: which texts are trained on and held out, and what their labels and features are."""
 
 import hashlib
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from mlcore.text.features import Features, choose_features, count_features, exte
 from mlcore.text.vocabulary import Documents, TokenIds, WordTable
 
 MOST_LABELS = 1_000
+LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 
 
 @dataclass
@@ -148,10 +148,12 @@ def targets_of(corpus: Corpus, labels: tuple[str, ...]) -> np.ndarray:
     numbers = {label: float(number) for number, label in enumerate(labels)}
     targets = np.empty((len(corpus.labels), 1), np.float32)
     for text, label in enumerate(corpus.labels):
-        target = numbers.get(label) if labels else _rating(label)
+        target = numbers.get(label) if labels else rating_of(label)
         if target is None:
             place = corpus.places[text] if corpus.places else f"text {text + 1}"
-            expected = f"{_alternatives(labels)}, as in the training data" if labels else "a number"
+            expected = (
+                f"{_alternatives(labels)}, as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
+            )
             raise DataError(f"{corpus.source}, {place}: the label is {label!r}; expected {expected}.")
         targets[text] = target
     return targets
@@ -162,12 +164,13 @@ def _alternatives(labels: tuple[str, ...]) -> str:
     return " or ".join([", ".join(shown[:-1]), shown[-1]])
 
 
-def _rating(label: str) -> float | None:
+def rating_of(label: str) -> float | None:
+    """The number that a label is, or None if it is no finite one up to LARGEST_RATING."""
     try:
         value = float(label)
     except ValueError:
         return None
-    return value if math.isfinite(value) and abs(value) < 1e30 else None
+    return value if abs(value) <= LARGEST_RATING else None
 
 
 def fingerprint(corpus: Corpus) -> str:

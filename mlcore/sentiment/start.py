@@ -82,7 +82,8 @@ def continue_from(classifier: Classifier, earlier: Classifier) -> None:
     for name in ("dim", "hidden", "ngrams", "binary", "loss"):
         here, there = getattr(classifier.settings, name), getattr(earlier.settings, name)
         if here != there:
-            raise InputError(f"{name} is {here}, but the model to begin with has {there}; expected the same.")
+            option = f"--{'' if there else 'no-'}{name}" if name == "binary" else f"--{name} {there}"
+            raise InputError(f"{name} is {here}, but the model to begin with has {there}; add {option}.")
     if classifier.labels != earlier.labels:
         here, there = (", ".join(map(repr, labels)) for labels in (classifier.labels, earlier.labels))
         raise InputError(f"The labels are {here}, but the model to begin with has {there}; expected the same.")

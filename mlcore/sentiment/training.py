@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcore import kernels
 from mlcore.errors import DivergedError
-from mlcore.sentiment.classifier import Classifier, Parameters, Part, aligned_zeros
+from mlcore.sentiment.classifier import Classifier, Parameters, Part, aligned_zeros, in_range
 from mlcore.sentiment.evaluation import Evaluation, evaluate
 from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
@@ -158,7 +158,7 @@ def fit(
     has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
     An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
-    half the learning rate. It diverges when a parameter or a loss is not finite, or a mean loss more than LOST times
+    half the learning rate. It diverges when a parameter is out of range, or a mean loss not finite or more than LOST times
     that of a network whose output is 0.
 
     Raises: DivergedError when this has been done MOST_RESTARTS times.
@@ -176,8 +176,9 @@ def fit(
     largest_loss = LOST * _loss_of_nothing(classifier, train)
     weights = text_weights(train, settings, len(classifier.labels))
     task = _Task(train, weights, recipe, work, largest_loss, threads, progress)
+    features = int(train.documents.lengths()[train.rows].sum())
     with ThreadPoolExecutor(threads) as pool:
-        while state.epoch < settings.epochs and not _out_of_patience(state.reports, settings.patience):
+        while state.epoch < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
             while (done := _attempt(pool, task, classifier, dev, state)) is None:
                 restarts += 1
@@ -185,15 +186,16 @@ def fit(
                     raise _diverged(state.epoch + 1, settings)
                 state.take_back(classifier)
             loss, seconds, held_out = done
-            state.epoch += 1
             improved = held_out is None or all(held_out.loss < report.dev_loss for report in state.reports)
-            if improved:
-                classifier.parameters = state.parameters.copy()
+            best = state.parameters.copy() if improved else classifier.parameters
             report = EpochReport(
-                state.epoch, loss, held_out and held_out.loss, held_out and held_out.accuracy,
-                state.learning_rate, restarts, improved, seconds, int(train.documents.lengths()[train.rows].sum()),
+                state.epoch + 1, loss, held_out and held_out.loss, held_out and held_out.accuracy,
+                state.learning_rate, restarts, improved, seconds, features,
             )  # fmt: skip
+            # all that Ctrl-C must find together, with nothing between that takes time
+            classifier.parameters = best
             state.reports.append(report)
+            state.epoch += 1
             yield report
 
 
@@ -248,7 +250,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
             return None
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
-    return loss if all(np.isfinite(array).all() for array in state.parameters) else None
+    return loss if all(map(in_range, state.parameters)) else None
 
 
 def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:
@@ -265,10 +267,11 @@ def _loss_of_nothing(classifier: Classifier, train: Part) -> float:
     kernels.loss_of(
         classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses
     )
-    return max(float(np.mean(losses, dtype=np.float64)), 1e-6)  # of ratings that are all 0, it is 0
+    # of ratings that are all 0 it is 0, while a network that has not been trained yet answers something
+    return max(float(np.mean(losses, dtype=np.float64)), 1e-3)
 
 
-def _out_of_patience(reports: list[EpochReport], patience: int) -> bool:
+def out_of_patience(reports: list[EpochReport], patience: int) -> bool:
     """Whether the last ``patience`` epochs were all not the best."""
     return len(reports) > patience and not any(report.best for report in reports[-patience:])
 

@@ -110,6 +110,9 @@ def _checked_paths(paths: Sequence[Path] | Path) -> list[Path]:
     paths = [Path(path) for path in paths]
     if paths.count(STANDARD_INPUT) > 1:
         raise InputError("Standard input, -, is given twice; it can be read once.")
+    repeated = {path for path in paths if paths.count(path) > 1}
+    if repeated:
+        raise InputError(f"{min(repeated)} is given twice; expected each path once.")
     return paths
 
 

@@ -163,7 +163,7 @@ def inspect(corpus: Corpus, dev: Corpus | None = None) -> Inspection:
         duplicates=_duplicates(texts),
         conflicts=_conflicts(texts),
         shared={name: _shared(texts, part) for part, name in _present(texts) if part != TRAIN},
-        undecodable=Found(len(undecodable), undecodable[:FEW]),
+        undecodable=Found(len(undecodable), undecodable),
         coverage=list(_coverage(texts, len(table))),
     )
 

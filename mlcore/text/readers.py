@@ -218,8 +218,12 @@ def read_csv(content: bytes, source: Source, names: ColumnNames) -> Iterator[Exa
                 yield columns.example(row, line)
             line = reader.line_num + 1
     except csv.Error as error:
-        unclosed = str(error) == "unexpected end of data"
-        cause = "a quote is opened in this row and never closed" if unclosed else f"not CSV by RFC 4180 ({error})"
+        if str(error) == "unexpected end of data":
+            cause = "a quote is opened in this row and never closed"
+        elif str(error).startswith("new-line character"):
+            cause = "has a carriage return outside of quotes; expected lines that end with a line feed; convert the line ends"
+        else:
+            cause = f"not CSV by RFC 4180 ({error})"
         raise DataError(f"{source.where(line)}: {cause}.") from error
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from mlcore.errors import DataError
 
 STANDARD_INPUT = Path("-")
-BLOCK = 1 << 14  # bytes unpacked at a time: what a file made to explode can become at once stays bounded
+BLOCK = 1 << 14  # bytes unpacked at a time
 GATHERED = 1 << 19  # bytes that are handed on together, so that whoever works on them does it seldom
 DECOMPRESSORS: dict[bytes, Callable] = {
     b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its sum is checked
@@ -86,12 +86,22 @@ def _decompress(pieces: Iterator[bytes], new_decompressor: Callable) -> Iterator
                         break
                     decompressor = new_decompressor()
                 try:
-                    yield decompressor.decompress(packed)
+                    yield from _drain(decompressor, packed)
                 except OSError as error:
                     raise _Damage(error) from error
                 packed = decompressor.unused_data
     if not decompressor.eof:
         raise EOFError("it ends too early")
+
+
+def _drain(decompressor: object, packed: bytes) -> Iterator[bytes]:
+    """All that packed bytes become, in pieces of at most GATHERED bytes: a kilobyte of bzip2 can be a gigabyte."""
+    while True:
+        piece = decompressor.decompress(packed, GATHERED)
+        yield piece
+        packed = getattr(decompressor, "unconsumed_tail", b"")  # zlib hands back what it had no room for
+        if decompressor.eof or (not packed and len(piece) < GATHERED):
+            return
 
 
 def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
