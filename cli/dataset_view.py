@@ -8,6 +8,7 @@ from .render import Grid, out, show
 if TYPE_CHECKING:
     from mlcore.text.inspection import Coverage, Found, Inspection, Lengths, Repeats
 
+MOST_PLACES = 5  # of a finding; --json has all lines that are not UTF-8
 WIDEST_BAR = 24
 LONGEST_LABEL = 20
 MOST_LABELS = 20
@@ -106,7 +107,7 @@ def _findings(found: "Inspection") -> None:
 
 
 def _of_places(name: str, found: "Found") -> _Finding:
-    return _Finding(name, found.count, found.places, found.count)
+    return _Finding(name, found.count, found.places[:MOST_PLACES], found.count)
 
 
 def _of_repeats(name: str, repeats: "Repeats") -> _Finding:

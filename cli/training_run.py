@@ -16,12 +16,12 @@ import typer
 from mlcore.errors import DivergedError, InputError
 from mlcore.sentiment.arrayfile import check_writable
 from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
-from mlcore.sentiment.classifier import HISTORY, Provenance
+from mlcore.sentiment.classifier import Provenance
 from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.modelfile import load, save
 from mlcore.sentiment.preparation import fingerprint, prepare
 from mlcore.sentiment.start import continue_from, new_classifier
-from mlcore.sentiment.training import EpochReport, Progress, State, available_cores, fit, warm_up
+from mlcore.sentiment.training import EpochReport, Progress, State, available_cores, fit, history, warm_up
 from mlcore.text.corpus import Corpus, built_in_corpus
 from mlcore.text.unpacking import STANDARD_INPUT
 from mlcore.text.vectors import Vectors
@@ -178,11 +178,10 @@ class Run:
         read = [fingerprint(part) for part in (corpus, dev) if isinstance(part, Corpus)]
         read += [given.fingerprint()] if given else []
         read += [hashlib.sha256(array.tobytes()).hexdigest() for array in (earlier.parameters if earlier else ())]
-        parts = {"train": self.data.train, "dev": self.data.dev, "test": self.data.test}
         self.classifier.provenance = Provenance(
             inputs.as_options(),
             read[0] if len(read) == 1 else hashlib.sha256("".join(read).encode()).hexdigest(),
-            {name: len(part.rows) if part else 0 for name, part in parts.items()},
+            self.data.sizes,
         )
 
     def _vectors(self) -> Vectors | None:
@@ -255,9 +254,7 @@ class Run:
         verb = "Replaced" if model.exists() else "Wrote"
         if self.settings.half:
             self._round()
-        self.classifier.provenance.history = [
-            {name: getattr(report, name) for name in HISTORY} for report in self.reports
-        ]
+        self.classifier.provenance.history = history(self.reports)
         with _uninterrupted():
             save(self.classifier, model)
             if self.interrupted:

@@ -216,3 +216,10 @@ def test_real_files(run, name):
     done = run("data", DATASETS / name)
     assert (done.code, done.err) == (0, "")
     assert max(len(line.rstrip()) for line in done.out.splitlines()[1:]) <= 80
+
+
+def test_all_undecodable_lines_are_in_the_document_and_a_few_in_the_table(run, tmp_path):
+    path = tmp_path / "latin.tsv"
+    path.write_bytes(b"text\tlabel\n" + b"sch\xf6n\tpos\n" * 7)
+    assert json.loads(run("data", path, "--json").out)["undecodable"]["places"] == [f"line {n}" for n in range(2, 9)]
+    assert "  line 6\n  and 2 more\n" in run("data", path).out

@@ -14,11 +14,11 @@ from numba import config
 from mlcore.errors import DataError, DivergedError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import modelfile
 from mlcore.sentiment.arguments import Classes, described, labels_of, ratings_of, texts_of
-from mlcore.sentiment.classifier import HISTORY, Classifier, Provenance
-from mlcore.sentiment.preparation import TrainingData, fingerprint, prepare
+from mlcore.sentiment.classifier import Classifier, Provenance
+from mlcore.sentiment.preparation import fingerprint, prepare
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.start import new_classifier
-from mlcore.sentiment.training import EpochReport, available_cores
+from mlcore.sentiment.training import available_cores, history
 from mlcore.sentiment.training import fit as train
 from mlcore.text.corpus import Corpus
 
@@ -156,7 +156,7 @@ class SentimentClassifier:
             raise DivergedError(_as_in_python(error)) from None
         finally:
             if reports:
-                classifier.provenance = Provenance(inputs, fingerprint(corpus), _sizes(data), _history(reports))
+                classifier.provenance = Provenance(inputs, fingerprint(corpus), data.sizes, history(reports))
                 classes = Classes.of(np.unique(labels.of_texts), labels.kind, data.labels) if data.labels else None
                 self._fitted = Fitted(classifier, classes)
         return self
@@ -309,15 +309,6 @@ def _plain(value: Any) -> Any:
 def _check_lengths(texts: Sized, labels: Sized) -> None:
     if len(texts) != len(labels):
         raise ShapeError(f"X has {len(texts):,} texts, but y has {len(labels):,} labels; expected as many.")
-
-
-def _sizes(data: TrainingData) -> dict[str, int]:
-    parts = {"train": data.train, "dev": data.dev, "test": data.test}
-    return {name: len(part.rows) if part else 0 for name, part in parts.items()}
-
-
-def _history(reports: list[EpochReport]) -> list[dict]:
-    return [{name: getattr(report, name) for name in HISTORY} for report in reports]
 
 
 def _as_in_python(error: Exception) -> str:

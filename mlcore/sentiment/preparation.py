@@ -27,6 +27,12 @@ class TrainingData:
     dev: Part | None
     test: Part | None
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of texts in each part."""
+        parts = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {name: len(part.rows) if part else 0 for name, part in parts.items()}
+
 
 def prepare(
     corpus: Corpus, dev: Corpus | float | None, settings: Settings, known: Features | None = None

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcore import kernels
 from mlcore.errors import DivergedError
-from mlcore.sentiment.classifier import Classifier, Parameters, Part, aligned_zeros, in_range
+from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Part, aligned_zeros, in_range
 from mlcore.sentiment.evaluation import Evaluation, evaluate
 from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
@@ -37,6 +37,11 @@ class EpochReport:
     best: bool  # the lowest held-out loss so far (the last epoch, when nothing is held out)
     seconds: float
     features: int  # in the texts, each as often as it counts
+
+
+def history(reports: list[EpochReport]) -> list[dict]:
+    """The figures of the epochs that a model's provenance holds: none that differ between equal trainings."""
+    return [{name: getattr(report, name) for name in HISTORY} for report in reports]
 
 
 @dataclass

@@ -67,14 +67,14 @@ def decode_lines(content: bytes) -> Lines:
         return Lines(_split(content.decode()), frozenset())
     except UnicodeDecodeError:
         # A line feed is never part of a longer character, so that damage does not reach beyond its line
-        wrong = (number for number, line in enumerate(content.split(b"\n")) if not _is_utf8(line))
+        wrong = (number for number, line in enumerate(content.split(b"\n")) if not is_utf8(line))
         return Lines(_split(content.decode(errors="replace")), frozenset(wrong))
 
 
 def decode_arguments(texts: list[str]) -> Lines:
     """Texts of the command line; bytes that are not UTF-8 arrive there as surrogates."""
     encoded = [os.fsencode(text) for text in texts]
-    wrong = (number for number, text in enumerate(encoded) if not _is_utf8(text))
+    wrong = (number for number, text in enumerate(encoded) if not is_utf8(text))
     return Lines([text.decode(errors="replace") for text in encoded], frozenset(wrong))
 
 
@@ -84,7 +84,8 @@ def _split(content: str) -> list[str]:
     return lines
 
 
-def _is_utf8(data: bytes) -> bool:
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mlcore.errors import DataError
+from mlcore.text.lines import is_utf8
 from mlcore.text.unpacking import PieceReader
 
 SPLITS = ("train", "dev", "test")
@@ -73,7 +74,7 @@ class Source:
             self._refuse(error, self.name)
             text = content.decode("utf-8-sig", errors="replace")
             numbered = enumerate(content.split(b"\n"), start=1)
-            self.undecodable.extend(self.place(number) for number, line in numbered if not _is_utf8(line))
+            self.undecodable.extend(self.place(number) for number, line in numbered if not is_utf8(line))
         lines = text.split("\n")
         if lines[-1] == "":
             lines.pop()
@@ -94,14 +95,6 @@ class Source:
             raise DataError(
                 f"{where}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8."
             ) from error
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # A folder for each label ----------------------------------------------------------------------------------
