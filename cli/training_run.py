@@ -168,7 +168,7 @@ class Run:
             dev = dev.select(dev.held_out())
         earlier = load(inputs.init) if inputs.init else None
         with render.compilation(quiet):
-            warm_up()
+            warm_up(self.settings.optimizer)
         with render.Activity("Counting words", quiet):
             self.data = prepare(corpus, dev, self.settings, earlier and earlier.features)
         given = self._vectors()

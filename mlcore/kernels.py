@@ -9,6 +9,7 @@ Documents are in CSR form with repeats counted: text ``t`` holds the distinct id
 each ``counts[...]`` times. A mean needs no more than that, and about half of the words of a review are repeats.
 """
 
+import operator
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
-from numba.core import event
-from numba.extending import intrinsic, overload
+from numba.core import cgutils, event
+from numba.extending import intrinsic, models, overload, register_model
 
 # Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
 # checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
@@ -27,16 +29,15 @@ from numba.extending import intrinsic, overload
 # are added, the compiler may choose which, and chooses otherwise from time to time: no kernel adds two products.
 FASTMATH = {"nsz", "contract", "reassoc"}
 
-SGD, ADAGRAD, ADAM = 0, 1, 2
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 LANES = 16  # float32 in a cache line, and in the widest vectors
-ROWS_AT_A_TIME = 32  # whose gradients stay in the first-level cache until the table is updated
+ROWS_AHEAD = 4  # of the table that are asked for before they are updated
 ADAGRAD_EPS = 1e-10
 ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 
 
 class Words(NamedTuple):
-    """Entries of the texts of a batch that word dropout has left; see ``take_words``."""
+    """Entries of the texts of a batch; see ``take_words``."""
 
     ids: np.ndarray
     counts: np.ndarray
@@ -56,19 +57,32 @@ class RowList(NamedTuple):
     shares: np.ndarray
 
     @classmethod
-    def allocate(cls, features: int, entries: int, dtype: type, *threads: int) -> "RowList":
-        """Memory for the rows of up to ``entries`` entries, of a table of ``features`` rows; for each thread, if any."""
-        rows = min(features, entries)
-        slots, texts = (np.zeros((*threads, entries), np.int32) for _ in range(2))
-        of_rows, nexts = (np.zeros((*threads, rows), np.int32) for _ in range(2))
-        firsts = np.zeros((*threads, rows + 1), np.int32)
-        slot_of, shares = np.full((*threads, features), -1, np.int32), np.zeros((*threads, entries), dtype)
+    def allocate(cls, features: int, entries: int, dtype: type, threads: int | None = None) -> "RowList":
+        """Memory for the rows of up to ``entries`` entries, of a table of ``features`` rows; see ``rows_of`` for threads."""
+        rows, of_threads, of_lists = min(features, entries), (), ()
+        if threads:
+            of_threads, of_lists = (threads,), (2 * threads,)
+        slots, texts = (np.zeros((*of_lists, entries), np.int32) for _ in range(2))
+        of_rows, nexts = (np.zeros((*of_lists, rows), np.int32) for _ in range(2))
+        firsts = np.zeros((*of_lists, rows + 1), np.int32)
+        slot_of, shares = np.full((*of_threads, features), -1, np.int32), np.zeros((*of_lists, entries), dtype)
         return cls(slot_of, slots, of_rows, firsts, nexts, texts, shares)
+
+
+COMPILED = dict(error_model="numpy", fastmath=FASTMATH, nogil=True)
 
 
 def kernel(function):
     """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE division, without the GIL."""
-    return njit(cache=True, error_model="numpy", fastmath=FASTMATH, nogil=True)(function)
+    return njit(cache=True, **COMPILED)(function)
+
+
+def part_of_kernels(function):
+    """The same for what kernels call for each row or number: it becomes part of them, and Python cannot call it.
+
+    To be called costs more than such a function does; and without an entry of its own it takes less time to compile.
+    """
+    return njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
 
 
 @contextmanager
@@ -347,6 +361,162 @@ def loss_of_backward(loss, Y_hat, Y, scale, dY_hat):
         half_squared_backward(Y_hat, Y, scale, dY_hat)
 
 
+# Lanes: one or two cache lines of a row, held in registers ----------------------------------------------------
+#
+# A sum of many rows in a plain loop over columns is stored and loaded again for every row, since the compiler cannot
+# know that the arrays do not overlap; that takes several times as long as the memory needs. Lanes are added, multiplied
+# and so on one by one, with a rounding each, so that their bits do not depend on the processor.
+
+
+class LanesType(types.Type):
+    """Numba's type of ``width`` numbers in registers."""
+
+    def __init__(self, dtype, width):
+        self.dtype, self.width = dtype, width
+        super().__init__(f"lanes({dtype}, {width})")
+
+
+@register_model(LanesType)
+class LanesModel(models.PrimitiveModel):
+    """Lanes as LLVM's vectors."""
+
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), lanes.width))
+
+
+def zero_line(array):
+    """LANES zeros of an array's type."""
+    return np.zeros(LANES, array.dtype)
+
+
+def zero_pair(array):
+    """Twice LANES zeros of an array's type."""
+    return np.zeros(2 * LANES, array.dtype)
+
+
+def load_lanes(array, row, column, like):
+    """Numbers of a row from ``column`` on, as many as ``like`` has; nothing checks that they are there."""
+    return array[row, column : column + len(like)].copy()
+
+
+def store_lanes(array, row, column, lanes):
+    """Overwrite as many numbers of a row as there are lanes; nothing checks that they are there."""
+    array[row, column : column + len(lanes)] = lanes
+
+
+def prefetch_line(array, row, column):
+    """Ask for a cache line that will be written soon."""
+
+
+def _zeros(width):
+    @intrinsic
+    def zeros(typing_context, array):
+        def build(context, builder, signature, arguments):
+            return ir.Constant(context.get_value_type(signature.return_type), None)
+
+        return LanesType(array.dtype, width)(array), build
+
+    return zeros
+
+
+_zero_line, _zero_pair = _zeros(LANES), _zeros(2 * LANES)
+
+
+def _address(context, builder, signature, arguments, pointee):
+    """Pointer to an element, of the arguments (array, row, column, ...)."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    place = builder.add(builder.mul(arguments[1], builder.extract_value(array.shape, 1)), arguments[2])
+    return builder.bitcast(builder.gep(array.data, [place]), pointee.as_pointer())
+
+
+@intrinsic
+def _load_lanes(typing_context, array, row, column, like):
+    def build(context, builder, signature, arguments):
+        lanes = signature.return_type
+        address = _address(context, builder, signature, arguments, context.get_value_type(lanes))
+        return builder.load(address, align=lanes.dtype.bitwidth // 8)
+
+    return like(array, types.intp, types.intp, like), build
+
+
+@intrinsic
+def _store_lanes(typing_context, array, row, column, lanes):
+    def build(context, builder, signature, arguments):
+        address = _address(context, builder, signature, arguments, context.get_value_type(signature.args[3]))
+        builder.store(arguments[3], address, align=signature.args[3].dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, lanes), build
+
+
+def _arithmetic(operation, instruction):
+    """Let compiled code apply an operation of Python to lanes, or to a number and lanes."""
+
+    @intrinsic
+    def apply(typing_context, a, b):
+        lanes = a if isinstance(a, LanesType) else b
+
+        def build(context, builder, signature, arguments):
+            vector = context.get_value_type(lanes)
+            a, b = (
+                value if isinstance(kind, LanesType) else _repeated(builder, value, vector)
+                for value, kind in zip(arguments, signature.args, strict=True)
+            )
+            return getattr(builder, instruction)(a, b)
+
+        return lanes(*(kind if kind == lanes else lanes.dtype for kind in (a, b))), build
+
+    @overload(operation)
+    def of_lanes(a, b):
+        if isinstance(a, LanesType) or isinstance(b, LanesType):
+            return lambda a, b: apply(a, b)
+        return None
+
+
+def _repeated(builder, number, vector):
+    """Vector of the same number in all places."""
+    place = ir.IntType(32)
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, place(0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(place, vector.count), None))
+
+
+@intrinsic
+def _sqrt(typing_context, lanes):
+    def build(context, builder, signature, arguments):
+        vector = context.get_value_type(lanes)
+        name = f"llvm.sqrt.v{lanes.width}f{lanes.dtype.bitwidth}"
+        sqrt = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
+        return builder.call(sqrt, arguments)
+
+    return lanes(lanes), build
+
+
+@intrinsic
+def _prefetch_line(typing_context, array, row, column):
+    def build(context, builder, signature, arguments):
+        address = _address(context, builder, signature, arguments, ir.IntType(8))
+        number = ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address.type], function_type)
+        builder.call(prefetch, [address, number(1), number(3), number(1)])  # to write, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), build
+
+
+# Compiled code takes these; the plain functions above are what they mean, and what runs with NUMBA_DISABLE_JIT.
+overload(zero_line)(lambda array: lambda array: _zero_line(array))
+overload(zero_pair)(lambda array: lambda array: _zero_pair(array))
+overload(load_lanes)(lambda array, row, column, like: lambda array, row, column, like: _load_lanes(array, row, column, like))
+overload(store_lanes)(lambda array, row, column, lanes: lambda array, row, column, lanes: _store_lanes(array, row, column, lanes))
+overload(prefetch_line)(lambda array, row, column: lambda array, row, column: _prefetch_line(array, row, column))
+overload(np.sqrt)(lambda a: (lambda a: _sqrt(a)) if isinstance(a, LanesType) else None)
+for _operation, _instruction in (
+    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv"),
+):  # fmt: skip
+    _arithmetic(_operation, _instruction)
+
+
 # Embedding ------------------------------------------------------------------------------------------------
 
 
@@ -363,12 +533,13 @@ def mix_bits(x):
 
 @kernel
 def take_words(documents, texts, dropout, key, words):
-    """Copy the entries of texts into ``words``, without those that word dropout leaves out this time.
+    """Find the entries of texts, without those that word dropout leaves out this time.
 
     An entry, a distinct word of a text, is left out with probability ``dropout``. Whether it is depends on ``key``
     and on its place in the documents only, so that any thread finds the same.
 
-    Overwrites words.starts and words.ends for the texts, and words.ids and words.counts between them.
+    Overwrites words.starts and words.ends for the texts. With dropout they are places in words.ids and words.counts,
+    where the entries are copied to, and without it places in the documents themselves.
 
     Shapes: texts (n,); words.starts and words.ends (n,) or more, words.ids and words.counts with room for all entries.
     Source: Iyyer et al. 2015, section 4.1 (there for each occurrence).
@@ -376,13 +547,26 @@ def take_words(documents, texts, dropout, key, words):
     threshold = int(dropout * 0x100000000)
     kept = 0
     for t in range(texts.shape[0]):
-        words.starts[t] = kept
-        for j in range(documents.offsets[texts[t]], documents.offsets[texts[t] + 1]):
-            if threshold == 0 or mix_bits(mix_bits(j) ^ key) >= threshold:
-                words.ids[kept] = documents.ids[j]
-                words.counts[kept] = documents.counts[j]
-                kept += 1
-        words.ends[t] = kept
+        start, end = documents.offsets[texts[t]], documents.offsets[texts[t] + 1]
+        if threshold > 0:
+            words.starts[t] = kept
+            for j in range(start, end):
+                if mix_bits(mix_bits(j) ^ key) >= threshold:
+                    words.ids[kept] = documents.ids[j]
+                    words.counts[kept] = documents.counts[j]
+                    kept += 1
+            words.ends[t] = kept
+        else:
+            words.starts[t] = start
+            words.ends[t] = end
+
+
+@part_of_kernels
+def add_rows(A, rows, weights, begin, end, column, total):
+    """Add ``weights[j] A[rows[j]]`` for j from begin to end - 1 to lanes that begin at ``column``; return the sum."""
+    for j in range(np.uint64(begin), np.uint64(end)):
+        total = total + A.dtype.type(weights[j]) * load_lanes(A, rows[j], column, total)
+    return total
 
 
 @kernel
@@ -391,21 +575,27 @@ def gather_mean(table, ids, counts, starts, ends, first, last, E):
 
     A text without words gets 0.
 
-    Shapes: table (v, d); ids, counts (m,); starts, ends (b,) of each text's entries -> E (b, d).
+    Shapes: table (v, d), d a multiple of LANES, as first and last are; ids, counts (m,); starts, ends (b,) of each
+    text's entries -> E (b, d).
     """
+    one = table.dtype.type(1)
     for b in range(starts.shape[0]):
-        e = E[b]
-        e[first:last] = 0
-        words = table.dtype.type(0)
-        for j in range(starts[b], ends[b]):
-            count, row = table.dtype.type(counts[j]), table[ids[j]]
-            words += count
-            for d in range(np.uint64(first), np.uint64(last)):
-                e[d] += count * row[d]
-        if words > 0:
-            share = table.dtype.type(1) / words
-            for d in range(np.uint64(first), np.uint64(last)):
-                e[d] *= share
+        start, end = starts[b], ends[b]
+        share = one / table.dtype.type(max(count_words(counts, start, end), 1))
+        for column in range(first, last - LANES, 2 * LANES):
+            store_lanes(E, b, column, share * add_rows(table, ids, counts, start, end, column, zero_pair(table)))
+        if (last - first) % (2 * LANES) > 0:
+            column = last - LANES
+            store_lanes(E, b, column, share * add_rows(table, ids, counts, start, end, column, zero_line(table)))
+
+
+@part_of_kernels
+def count_words(counts, start, end):
+    """Sum of ``counts[start:end]``."""
+    words = 0
+    for j in range(np.uint64(start), np.uint64(end)):
+        words += counts[j]
+    return words
 
 
 @kernel
@@ -421,177 +611,202 @@ def list_rows(ids, counts, starts, ends, index):
     Shapes: ids, counts (m,); starts, ends (b,); index.slot_of (v,); index.slots, index.texts, index.shares and
     index.rows with room for all entries, index.firsts for one more, index.nexts as index.rows.
     """
-    used, entries = 0, 0
+    used, entry = np.uint32(0), np.uint32(0)  # unsigned, as all places here: that spares the test for negative ones
     for b in range(starts.shape[0]):
-        for j in range(starts[b], ends[b]):
-            slot = index.slot_of[ids[j]]
+        for j in range(np.uint64(starts[b]), np.uint64(ends[b])):
+            row = np.uint32(ids[j])
+            slot = index.slot_of[row]
             if slot < 0:
-                slot = used
-                used += 1
-                index.slot_of[ids[j]] = slot
-                index.rows[slot] = ids[j]
-                index.nexts[slot] = 0
-            index.nexts[slot] += 1
-            index.slots[entries] = slot
-            entries += 1
-    place = 0
+                slot = np.int32(used)
+                index.slot_of[row] = slot
+                index.rows[used] = ids[j]
+                index.nexts[used] = 0
+                used += np.uint32(1)
+            index.nexts[np.uint32(slot)] += np.int32(1)
+            index.slots[entry] = slot
+            entry += np.uint32(1)
+    place = np.int32(0)
     for slot in range(used):
-        index.slot_of[index.rows[slot]] = -1
+        index.slot_of[np.uint32(index.rows[slot])] = -1
         index.firsts[slot] = place
         place += index.nexts[slot]
         index.nexts[slot] = index.firsts[slot]
     index.firsts[used] = place
-    entry = 0
+    entry = np.uint32(0)
+    one = index.shares.dtype.type(1)
     for b in range(starts.shape[0]):
-        words = index.shares.dtype.type(0)
-        for j in range(starts[b], ends[b]):
-            words += index.shares.dtype.type(counts[j])
-        for j in range(starts[b], ends[b]):
-            place = index.nexts[index.slots[entry]]
-            index.nexts[index.slots[entry]] = place + 1
+        share = one / index.shares.dtype.type(max(count_words(counts, starts[b], ends[b]), 1))
+        for j in range(np.uint64(starts[b]), np.uint64(ends[b])):
+            slot = np.uint32(index.slots[entry])
+            place = np.uint32(index.nexts[slot])
+            index.nexts[slot] += np.int32(1)
             index.texts[place] = b
-            index.shares[place] = index.shares.dtype.type(counts[j]) / words
-            entry += 1
+            index.shares[place] = index.shares.dtype.type(counts[j]) * share
+            entry += np.uint32(1)
     return used
 
 
 @kernel
-def gather_mean_backward(dE, index, begin, end, first, last, dRows):
-    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for rows begin..end-1 of a list.
+def gather_mean_backward(dE, index, used, first, last, dRows):
+    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the ``used`` rows of a list: overwrite dRows.
 
     A word that occurs k times counts k times: dE_w = sum over texts of (count of w / words of the text) dE[text].
-    Each row is summed in one go, which is why the texts are listed by row. Overwrites dRows[:end - begin].
+    Each row is summed in one go, which is why the texts are listed by row.
 
-    Shapes: dE (b, d), index as list_rows writes it -> dRows (end - begin or more, d).
+    Shapes: dE (b, d), d a multiple of LANES, as first and last are; index as list_rows writes it -> dRows (used, d).
     Source: exercise 5, dJ/dE_w.
     """
-    for slot in range(begin, end):
-        drow = dRows[slot - begin]
-        place = index.firsts[slot]
-        share, de = index.shares[place], dE[index.texts[place]]
-        for d in range(np.uint64(first), np.uint64(last)):
-            drow[d] = share * de[d]
-        for place in range(index.firsts[slot] + 1, index.firsts[slot + 1]):
-            share, de = index.shares[place], dE[index.texts[place]]
-            for d in range(np.uint64(first), np.uint64(last)):
-                drow[d] += share * de[d]
+    for k in range(np.uint64(used)):
+        for column in range(first, last - LANES, 2 * LANES):
+            store_lanes(dRows, k, column, row_gradient(dE, index, k, column, zero_pair(dE)))
+        if (last - first) % (2 * LANES) > 0:
+            store_lanes(dRows, k, last - LANES, row_gradient(dE, index, k, last - LANES, zero_line(dE)))
 
 
-# Optimisers: each updates columns ``first`` to ``last`` of the listed rows of P, so that one kernel serves the table
-# and the dense layers, and threads can share the columns. (Unsigned indices spare the test for negative ones.)
+@part_of_kernels
+def row_gradient(dE, index, k, column, zeros):
+    """Lanes of the gradient of row k of a list."""
+    begin, end = index.firsts[k], index.firsts[k + np.uint64(1)]
+    return add_rows(dE, index.texts, index.shares, begin, end, column, zeros)
 
 
-@kernel
-def sgd(P, rows, dRows, first, last, learning_rate):
-    """Gradient descent, ``p -= learning_rate g``: update columns of the listed rows of P.
+# Optimisers: each formula is written once, for a number of a dense layer as for lanes of the table ---------------
 
-    Shapes: P (v, d), rows (r,) distinct, dRows (r, d).
+
+class Step(NamedTuple):
+    """One update of all parameters: what the optimisers have to know of it. See ``step_of``."""
+
+    rate: float
+    keep: float
+    eps_rows: float
+    eps_layers: float
+
+
+@part_of_kernels
+def step_of(M, learning_rate, weight_decay, number):
+    """Step with this number, 1, 2, ..., of SGD without moments, of Adagrad with S, or of Adam with M and S.
+
+    Weight decay is decoupled from the gradient: parameters are multiplied by ``1 - learning_rate weight_decay`` before.
+    Adam's bias corrections are folded into its rate, ``learning_rate sqrt(1 - beta2^number) / (1 - beta1^number)``.
+    For the rows of the table that is torch.optim.SparseAdam; torch.optim.Adam, for the layers, adds its epsilon after
+    the correction, which comes to ``eps sqrt(1 - beta2^number)``.
+
+    Source: Loshchilov and Hutter 2019, algorithm 2, in the form of torch.optim.AdamW; Kingma and Ba 2015, algorithm 1
+    and the remark below it.
     """
-    rate = P.dtype.type(learning_rate)
-    for r in range(rows.shape[0]):
-        p, g = P[rows[r]], dRows[r]
-        for d in range(np.uint64(first), np.uint64(last)):
-            p[d] -= rate * g[d]
+    keep = 1 - learning_rate * weight_decay
+    if M is None:
+        return Step(learning_rate, keep, ADAGRAD_EPS, ADAGRAD_EPS)
+    root = np.sqrt(1 - ADAM_BETA2**number)
+    return Step(learning_rate * root / (1 - ADAM_BETA1**number), keep, ADAM_EPS, ADAM_EPS * root)
 
 
-@kernel
-def adagrad(P, rows, dRows, S, first, last, learning_rate):
-    """Adagrad, ``s += g^2; p -= learning_rate g / (sqrt(s) + eps)``: update columns of the listed rows of P and S.
+@part_of_kernels
+def sgd(p, g, rate):
+    """Gradient descent, ``p - rate g``."""
+    return p - rate * g
 
-    Shapes: P and S (v, d), rows (r,) distinct, dRows (r, d).
+
+@part_of_kernels
+def adagrad(p, g, s, rate, eps):
+    """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s.
+
     Source: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad.
     """
-    rate, eps = P.dtype.type(learning_rate), P.dtype.type(ADAGRAD_EPS)
-    for r in range(rows.shape[0]):
-        p, g, s = P[rows[r]], dRows[r], S[rows[r]]
-        for d in range(np.uint64(first), np.uint64(last)):
-            s[d] += g[d] * g[d]
-            p[d] -= rate * g[d] / (np.sqrt(s[d]) + eps)
+    s = s + g * g
+    return p - rate * g / (np.sqrt(s) + eps), s
 
 
-@kernel
-def adam(P, rows, dRows, M, S, first, last, learning_rate, step, eps):
-    """Adam at step 1, 2, ...: update columns of the listed rows of P, M and S; other rows keep their moments untouched.
+@part_of_kernels
+def adam(p, g, m, s, add_m, add_s, rate, eps):
+    """Adam, ``m + add_m (g - m)``, ``s + add_s (g^2 - s)`` and ``p - rate m / (sqrt(s) + eps)``: the new p, m and s.
 
-    m and s are the moving averages of g and g^2, ``m += (1 - beta1) (g - m)``; the bias corrections of both are folded into the rate:
-    ``p -= learning_rate sqrt(1 - beta2^step) / (1 - beta1^step) * m / (sqrt(s) + eps)``.
-    That is torch.optim.SparseAdam. For torch.optim.Adam, which adds its epsilon after the correction, pass
-    ``eps * sqrt(1 - beta2^step)``.
+    m and s are the moving averages of g and g^2, to which ``1 - beta`` of the new value is added.
 
-    Shapes: P, M and S (v, d), rows (r,) distinct, dRows (r, d).
-    Source: Kingma and Ba 2015, algorithm 1 and the remark below it.
+    Source: Kingma and Ba 2015, algorithm 1.
     """
-    correction = np.sqrt(1 - ADAM_BETA2**step) / (1 - ADAM_BETA1**step)
-    rate, epsilon = P.dtype.type(learning_rate * correction), P.dtype.type(eps)
-    add_m, add_s = P.dtype.type(1 - ADAM_BETA1), P.dtype.type(1 - ADAM_BETA2)
-    for r in range(rows.shape[0]):
-        p, g, m, s = P[rows[r]], dRows[r], M[rows[r]], S[rows[r]]
-        for d in range(np.uint64(first), np.uint64(last)):
-            m[d] += add_m * (g[d] - m[d])
-            s[d] += add_s * (g[d] * g[d] - s[d])
-            p[d] -= rate * m[d] / (np.sqrt(s[d]) + epsilon)
+    m = m + add_m * (g - m)
+    s = s + add_s * (g * g - s)
+    return p - rate * m / (np.sqrt(s) + eps), m, s
 
 
 @kernel
-def shrink(P, rows, first, last, factor):
-    """Weight decay, ``p *= factor``: update columns of the listed rows of P."""
-    keep = P.dtype.type(factor)
-    for r in range(rows.shape[0]):
-        p = P[rows[r]]
-        for d in range(np.uint64(first), np.uint64(last)):
-            p[d] *= keep
+def update_rows(dE, index, used, P, M, S, first, last, step):
+    """Update columns ``first`` to ``last`` of the ``used`` rows of a list by the gradients of ``gather_mean_backward``.
 
+    The gradient of a row goes from registers to the optimiser, and is never stored. Other rows keep their moments
+    untouched. Rows are asked for before their turn, since they lie anywhere in the table.
 
-@kernel
-def update(optimizer, P, rows, dRows, M, S, first, last, learning_rate, weight_decay, step, eps):
-    """Apply the optimiser (SGD, ADAGRAD or ADAM) to columns of the listed rows, after their weight decay.
-
-    The decay is decoupled from the gradient: ``p *= 1 - learning_rate weight_decay``. M and S may be empty where
-    the optimiser has none.
-
-    Source: Loshchilov and Hutter 2019, algorithm 2, in the form of torch.optim.AdamW.
+    Shapes: dE (b, d), d a multiple of LANES, as first and last are; index as list_rows writes it; P (v, d), as are M and
+    S, of which M or both may be None; see step_of.
     """
-    if weight_decay > 0:
-        shrink(P, rows, first, last, 1 - learning_rate * weight_decay)
-    if optimizer == SGD:
-        sgd(P, rows, dRows, first, last, learning_rate)
-    elif optimizer == ADAGRAD:
-        adagrad(P, rows, dRows, S, first, last, learning_rate)
+    for k in range(np.uint64(used)):
+        ahead = index.rows[min(k + np.uint64(ROWS_AHEAD), np.uint64(used - 1))]
+        for column in range(first, last, LANES):
+            prefetch_line(P, ahead, column)
+            if M is not None:
+                prefetch_line(M, ahead, column)
+            if S is not None:
+                prefetch_line(S, ahead, column)
+        for column in range(first, last - LANES, 2 * LANES):
+            update_lanes(P, M, S, index.rows[k], column, row_gradient(dE, index, k, column, zero_pair(dE)), step)
+        if (last - first) % (2 * LANES) > 0:
+            column = last - LANES
+            update_lanes(P, M, S, index.rows[k], column, row_gradient(dE, index, k, column, zero_line(dE)), step)
+
+
+@part_of_kernels
+def update_lanes(P, M, S, row, column, g, step):
+    """Update lanes of a row by their gradient."""
+    number = P.dtype.type
+    p = number(step.keep) * load_lanes(P, row, column, g)
+    rate, eps = number(step.rate), number(step.eps_rows)
+    if S is None:
+        p = sgd(p, g, rate)
+    elif M is None:
+        p, s = adagrad(p, g, load_lanes(S, row, column, g), rate, eps)
+        store_lanes(S, row, column, s)
     else:
-        adam(P, rows, dRows, M, S, first, last, learning_rate, step, eps)
+        m, s = load_lanes(M, row, column, g), load_lanes(S, row, column, g)
+        p, m, s = adam(p, g, m, s, number(1 - ADAM_BETA1), number(1 - ADAM_BETA2), rate, eps)
+        store_lanes(M, row, column, m)
+        store_lanes(S, row, column, s)
+    store_lanes(P, row, column, p)
 
 
 @kernel
-def update_layer(
-    optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, units, first, last, learning_rate, weight_decay, step
-):  # fmt: skip
+def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
     """Sum the gradient of a dense layer over the batch into dW and db, then update W and b.
 
-    Of W, only columns ``first`` to ``last``; the bias goes with the first column.
+    Of W, only columns ``first`` to ``last``; the bias is updated with the first column. db is the caller's own.
 
-    Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); M and S as W and b, or empty; units holds 0, 1, ...,
-    at least o of them.
+    Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); M and S as W and b, or None; see step_of.
     """
-    with_bias = first == 0 and last > 0
     dW[:, first:last] = 0
-    if with_bias:
-        db[:] = 0
-        affine_backward_weights(dY, X, first, last, dW, db)
-    else:
-        affine_backward_weights(dY, X, first, last, dW, None)
-    eps = ADAM_EPS * np.sqrt(1 - ADAM_BETA2**step)  # torch.optim.Adam's; see adam
-    update(optimizer, W, units[: W.shape[0]], dW, M_W, S_W, first, last, learning_rate, weight_decay, step, eps)
-    if with_bias:
-        update(
-            optimizer, as_row(b), units[:1], as_row(db), as_row(M_b), as_row(S_b), 0, b.shape[0],
-            learning_rate, weight_decay, step, eps,
-        )  # fmt: skip
+    db[:] = 0
+    affine_backward_weights(dY, X, first, last, dW, db)
+    for r in range(W.shape[0]):
+        update_numbers(W[r], dW[r], None if M_W is None else M_W[r], None if S_W is None else S_W[r], first, last, step)
+    if first == 0 and last > 0:
+        update_numbers(b, db, M_b, S_b, 0, b.shape[0], step)
 
 
-@kernel
-def as_row(a):
-    """View a vector as a matrix of one row."""
-    return a.reshape(1, a.shape[0])
+@part_of_kernels
+def update_numbers(p, g, m, s, first, last, step):
+    """Update elements ``first`` to ``last`` of a vector by their gradients.
+
+    Shapes: p and g (d,); m and s as p, or None.
+    """
+    number = p.dtype.type
+    keep, rate, eps = number(step.keep), number(step.rate), number(step.eps_layers)
+    add_m, add_s = number(1 - ADAM_BETA1), number(1 - ADAM_BETA2)
+    for d in range(np.uint64(first), np.uint64(last)):
+        if s is None:
+            p[d] = sgd(keep * p[d], g[d], rate)
+        elif m is None:
+            p[d], s[d] = adagrad(keep * p[d], g[d], s[d], rate, eps)
+        else:
+            p[d], m[d], s[d] = adam(keep * p[d], g[d], m[d], s[d], add_m, add_s, rate, eps)
 
 
 # Threads: Python starts one call per thread; the calls keep in step by a barrier ----------------------------
@@ -698,18 +913,21 @@ def train_batches(
 
     A step has PyTorch's meaning: the gradient of the mean loss of the batch, then one update. Threads share the
     columns of the table, a cache line or more each, so that none reads a row that another has just written, which
-    would cost more than all the arithmetic. A step has three parts, with a barrier after the first and the second:
+    would cost more than all the arithmetic. Before every ``threads`` steps, each thread lists the words and the rows of
+    one of these batches for all; then there is a barrier. A step has three parts, with a barrier after the first and
+    the second:
 
     1. each thread takes the mean of its columns over the words of every text of the batch;
     2. each thread takes its share of the texts forward and back, to the gradient of their means;
     3. each thread updates its columns of the table and of W1; the first one also all the rest.
 
-    The next step's first part needs the columns of its own thread only, and its second part waits for all. All sums
-    run in the same order for any number of threads, so that the result has the same bits. relu'(0) is 0.
+    The next step's first part needs the columns of its own thread only, and its second part waits for all; the next
+    lists go where the last but one have been, which nobody reads any more. All sums run in the same order for any number
+    of threads, so that the result has the same bits. relu'(0) is 0.
 
-    Updates parameters, and the moments M and S (shaped like parameters, empty where the optimiser has none);
+    Updates parameters, and the moments M and S, shaped like parameters, or each None: step_of tells the optimisers.
     overwrites the losses of the texts of ``order``; ``work`` is scratch memory (mlcore.sentiment.training).
-    ``recipe`` has batch_size, optimizer, loss, word_dropout, weight_decay and trainable (whether the table is).
+    ``recipe`` has batch_size, loss, word_dropout, weight_decay and trainable (whether the table is).
 
     Shapes: order (t,) distinct texts, targets (n, 1), weights (n,) of the texts in the loss, losses (n,), rates
     (batches,) the learning rate of each; the rest as in forward_texts.
@@ -718,17 +936,19 @@ def train_batches(
     threads = work.arrived.shape[0] // CACHE_LINE
     lines = parameters.table.shape[1] // LANES
     first, last = lines * thread // threads * LANES, lines * (thread + 1) // threads * LANES
-    optimizer, decay = recipe.optimizer, recipe.weight_decay
-    words, index = words_of(work.words, thread), rows_of(work.index, thread)
     for batch in range(rates.shape[0]):
-        step, rate = first_step + batch + 1, rates[batch]
-        texts = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        if batch % threads == 0:
+            if batch + thread < rates.shape[0]:
+                list_batch(thread, batch + thread, order, key, documents, recipe, work)
+            barrier(thread, work.arrived)
+        place = batch % (2 * threads)
+        step = step_of(M.table, rates[batch], recipe.weight_decay, first_step + batch + 1)
+        texts = texts_of(order, batch, recipe.batch_size)
         n = texts.shape[0]
         E, H, dlogits, dZ, dE = work.E[:n], work.H[:n], work.dlogits[:n], work.dZ[:n], work.dE[:n]
-        starts, ends = words.starts[:n], words.ends[:n]
 
-        take_words(documents, texts, recipe.word_dropout, key, words)
-        gather_mean(parameters.table, words.ids, words.counts, starts, ends, first, last, E)
+        words = words_of(documents, work.words, place, recipe.word_dropout)
+        gather_mean(parameters.table, words.ids, words.counts, words.starts[:n], words.ends[:n], first, last, E)
         barrier(thread, work.arrived)
 
         a, b = n * thread // threads, n * (thread + 1) // threads
@@ -736,38 +956,51 @@ def train_batches(
         barrier(thread, work.arrived)
 
         update_layer(
-            optimizer, dZ, E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1, work.units,
-            first, last, rate, decay, step,
+            dZ, E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[thread],
+            first, last, step,
         )  # fmt: skip
         if thread == 0:
             update_layer(
-                optimizer, dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2, work.dW2, work.db2,
-                work.units, 0, H.shape[1], rate, decay, step,
+                dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2,
+                work.dW2, work.db2, 0, H.shape[1], step,
             )  # fmt: skip
         if recipe.trainable:
-            used = list_rows(words.ids, words.counts, starts, ends, index)
-            dRows = work.dRows[thread]
-            for begin in range(0, used, ROWS_AT_A_TIME):
-                end = min(begin + ROWS_AT_A_TIME, used)
-                gather_mean_backward(dE, index, begin, end, first, last, dRows)
-                update(
-                    optimizer, parameters.table, index.rows[begin:end], dRows, M.table, S.table, first, last,
-                    rate, decay, step, ADAM_EPS,
-                )  # fmt: skip
+            index = rows_of(work.index, thread, place)
+            update_rows(dE, index, work.used[place], parameters.table, M.table, S.table, first, last, step)
 
 
-@kernel
-def words_of(words, thread):
-    """Words that are a thread's own, of arrays with a row for each thread."""
-    return Words(words.ids[thread], words.counts[thread], words.starts[thread], words.ends[thread])
+@part_of_kernels
+def texts_of(order, batch, size):
+    """Texts of the batch with this number."""
+    return order[batch * size : (batch + 1) * size]
 
 
-@kernel
-def rows_of(index, thread):
-    """Row list that is a thread's own, of arrays with a row for each thread."""
+@part_of_kernels
+def list_batch(thread, batch, order, key, documents, recipe, work):
+    """Take the words of a batch and list their rows, where ``train_batches`` looks for them."""
+    texts = texts_of(order, batch, recipe.batch_size)
+    place = batch % work.used.shape[0]
+    words = words_of(documents, work.words, place, recipe.word_dropout)
+    take_words(documents, texts, recipe.word_dropout, key, words)
+    if recipe.trainable:
+        starts, ends = words.starts[: texts.shape[0]], words.ends[: texts.shape[0]]
+        work.used[place] = list_rows(words.ids, words.counts, starts, ends, rows_of(work.index, thread, place))
+
+
+@part_of_kernels
+def words_of(documents, words, place, dropout):
+    """Words of one batch, of arrays with a row for each batch that is listed; without dropout, those of the documents."""
+    if dropout > 0:
+        return Words(words.ids[place], words.counts[place], words.starts[place], words.ends[place])
+    return Words(documents.ids, documents.counts, words.starts[place], words.ends[place])
+
+
+@part_of_kernels
+def rows_of(index, thread, place):
+    """Row list of one batch, of arrays with a row for each batch that is listed; slot_of, scratch, is the thread's."""
     return RowList(
-        index.slot_of[thread], index.slots[thread], index.rows[thread], index.firsts[thread], index.nexts[thread],
-        index.texts[thread], index.shares[thread],
+        index.slot_of[thread], index.slots[place], index.rows[place], index.firsts[place], index.nexts[place],
+        index.texts[place], index.shares[place],
     )  # fmt: skip
 
 
@@ -783,13 +1016,14 @@ def backpropagate(texts, a, b, targets, weights, loss, parameters, work, losses)
     E, Z, H, logits, Y = work.E[a:b], work.Z[a:b], work.H[a:b], work.logits[a:b], work.Y[a:b]
     dlogits, dH, dZ = work.dlogits[a:b], work.dH[a:b], work.dZ[a:b]
     forward_means(parameters, E, Z, H, logits)
-    for i in range(a, b):
-        work.Y[i] = targets[texts[i]]
+    for i in range(a, b):  # number by number: assigning rows would compile much that is never used
+        work.Y[i, 0] = targets[texts[i], 0]
     loss_of(loss, logits, Y, work.losses[a:b])
     loss_of_backward(loss, logits, Y, 1 / texts.shape[0], dlogits)
     for i in range(a, b):
         losses[texts[i]] = work.losses[i] * weights[texts[i]]
-        work.dlogits[i] *= weights[texts[i]]
+        for k in range(work.dlogits.shape[1]):
+            work.dlogits[i, k] *= weights[texts[i]]
     affine_backward_input(dlogits, parameters.W2, dH)
     relu_backward(dH, Z, 0.0, dZ)
     affine_backward_input(dZ, parameters.W1, work.dE[a:b])

@@ -15,8 +15,8 @@ import numpy as np
 from mlcore import kernels, reference
 from mlcore.gradcheck import central_differences, one_sided_differences
 from mlcore.sentiment.classifier import Parameters
-from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import OPTIMIZERS, Recipe, Workspace, moments, run_together
+from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.sentiment.training import Recipe, Workspace, moments, run_together
 from mlcore.text.vocabulary import Documents
 
 SIZES = (0, 1, 3, 50)
@@ -213,13 +213,14 @@ def case_mix_bits(random: Random, dtype: Dtype, n: int) -> Pairs:
 def case_take_words(random: Random, dtype: Dtype, n: int) -> Pairs:
     documents, texts = _documents(random, n, n + 4), random.permutation(n)
     for dropout in (0.0, 0.4):
-        sizes = len(documents.ids), len(documents.ids), n, n
-        words = kernels.Words(*(np.full(size, -1, np.int32) for size in sizes))
+        numbers = (np.full(len(documents.ids), -1, np.int32) for _ in range(2))
+        words = kernels.Words(*numbers, *(np.full(n, -1, np.int64) for _ in range(2)))
         kernels.take_words(documents, texts, dropout, 12345, words)
+        kept = words if dropout else documents
         for t, (ids, counts) in enumerate(reference.take_words(documents, texts, dropout, 12345)):
             entries = slice(words.starts[t], words.ends[t])
-            yield words.ids[entries].astype(dtype), ids.astype(dtype)
-            yield words.counts[entries].astype(dtype), counts.astype(dtype)
+            yield kept.ids[entries].astype(dtype), ids.astype(dtype)
+            yield kept.counts[entries].astype(dtype), counts.astype(dtype)
 
 
 def _entries(documents: Documents, texts: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -227,15 +228,24 @@ def _entries(documents: Documents, texts: np.ndarray) -> tuple[np.ndarray, ...]:
     return documents.ids, documents.counts, documents.offsets[texts], documents.offsets[texts + 1]
 
 
+def _width(n: int) -> int:
+    """Columns that are whole lines: 1, 2 or 4 of them, or 3."""
+    return kernels.LANES * {0: 1, 1: 2, 3: 4}.get(n, 3)
+
+
+def _lines(width: int) -> list[tuple[int, int]]:
+    """All columns in three parts, each of whole lines, and perhaps of none."""
+    return [(first * kernels.LANES, last * kernels.LANES) for first, last in _columns(width // kernels.LANES)]
+
+
 def case_gather_mean(random: Random, dtype: Dtype, n: int) -> Pairs:
-    table, entries = (
-        random.normal(size=(n + 4, n + 1)).astype(dtype),
-        _entries(_documents(random, n, n + 4), random.permutation(n)),
-    )
-    E = np.full((n, n + 1), np.nan, dtype)
-    for first, last in _columns(n + 1):
-        kernels.gather_mean(table, *entries, first, last, E)
-    yield E, reference.gather_mean(table, *entries)
+    table = random.normal(size=(n + 4, _width(n))).astype(dtype)
+    entries = _entries(_documents(random, n, n + 4), random.permutation(n))
+    for parts in (_lines(_width(n)), [(0, _width(n))]):
+        E = np.full((n, _width(n)), np.nan, dtype)
+        for first, last in parts:
+            kernels.gather_mean(table, *entries, first, last, E)
+        yield E, reference.gather_mean(table, *entries)
 
 
 def case_list_rows(random: Random, dtype: Dtype, n: int) -> Pairs:
@@ -252,100 +262,73 @@ def case_list_rows(random: Random, dtype: Dtype, n: int) -> Pairs:
 
 def case_gather_mean_backward(random: Random, dtype: Dtype, n: int) -> Pairs:
     entries = _entries(_documents(random, n, n + 4), random.permutation(n))
-    dE = random.normal(size=(n, n + 1)).astype(dtype)
-    yield _table_gradient(dE, entries, n + 4), reference.gather_mean_backward(dE, *entries, n + 4)
+    dE = random.normal(size=(n, _width(n))).astype(dtype)
+    for parts in (_lines(_width(n)), [(0, _width(n))]):
+        yield _table_gradient(dE, entries, n + 4, parts), reference.gather_mean_backward(dE, *entries, n + 4)
 
 
-def _table_gradient(dE: np.ndarray, entries: tuple[np.ndarray, ...], rows: int) -> np.ndarray:
-    """Gradient for the whole table, put together from some rows and some columns at a time."""
-    index, dtable = (
-        kernels.RowList.allocate(rows, len(entries[0]), dE.dtype.type),
-        np.zeros((rows, dE.shape[1]), dE.dtype),
-    )
+def _table_gradient(
+    dE: np.ndarray, entries: tuple[np.ndarray, ...], rows: int, parts: list[tuple[int, int]]
+) -> np.ndarray:
+    """Gradient for the whole table, some columns at a time."""
+    index = kernels.RowList.allocate(rows, len(entries[0]), dE.dtype.type)
     used = kernels.list_rows(*entries, index)
-    dRows = np.full((used, dE.shape[1]), np.nan, dE.dtype)
-    for begin, end in _columns(used):
-        for first, last in _columns(dE.shape[1]):
-            kernels.gather_mean_backward(dE, index, begin, end, first, last, dRows)
-        dtable[index.rows[begin:end]] = dRows[: end - begin]
+    dRows, dtable = np.full((used, dE.shape[1]), np.nan, dE.dtype), np.zeros((rows, dE.shape[1]), dE.dtype)
+    for first, last in parts:
+        kernels.gather_mean_backward(dE, index, used, first, last, dRows)
+    dtable[index.rows[:used]] = dRows
     return dtable
 
 
-def _optimiser_case(random: Random, dtype: Dtype, n: int) -> tuple[np.ndarray, ...]:
-    """Parameters of 2n rows, of which n distinct ones in any order have gradients."""
-    P, M, S = random.normal(size=(3, 2 * n, n + 1)).astype(dtype)
-    rows = random.permutation(2 * n)[:n]
-    dRows = random.normal(size=(n, n + 1)).astype(dtype)
-    return P, M, np.abs(S), rows, dRows
-
-
-def case_sgd(random: Random, dtype: Dtype, n: int) -> Pairs:
-    P, _, _, rows, dRows = _optimiser_case(random, dtype, n)
-    expected = P.copy()
-    expected[rows] = reference.sgd(P[rows], dRows, 0.1)
-    for first, last in _columns(n + 1):
-        kernels.sgd(P, rows, dRows, first, last, 0.1)
-    yield P, expected
-
-
-def case_adagrad(random: Random, dtype: Dtype, n: int) -> Pairs:
-    P, _, S, rows, dRows = _optimiser_case(random, dtype, n)
-    expected_P, expected_S = P.copy(), S.copy()
-    expected_P[rows], expected_S[rows] = reference.adagrad(P[rows], dRows, S[rows], 0.1)
-    for first, last in _columns(n + 1):
-        kernels.adagrad(P, rows, dRows, S, first, last, 0.1)
-    yield from ((P, expected_P), (S, expected_S))
-
-
-def case_adam(random: Random, dtype: Dtype, n: int) -> Pairs:
-    P, M, S, rows, dRows = _optimiser_case(random, dtype, n)
-    expected = P.copy(), M.copy(), S.copy()
-    for array, result in zip(expected, reference.adam(P[rows], dRows, M[rows], S[rows], 0.1, 3, 1e-8), strict=True):
-        array[rows] = result
-    for first, last in _columns(n + 1):
-        kernels.adam(P, rows, dRows, M, S, first, last, 0.1, 3, 1e-8)
-    yield from zip((P, M, S), expected, strict=True)
-
-
 def _optimised(
-    optimizer: int, P: np.ndarray, dP: np.ndarray, M: np.ndarray, S: np.ndarray, eps: float
+    optimizer: str, P: np.ndarray, dP: np.ndarray, M: np.ndarray, S: np.ndarray, eps: float
 ) -> tuple[np.ndarray, ...]:
     """New P, M and S by the twins, with a learning rate of 0.1, in step 3."""
-    if optimizer == kernels.SGD:
+    if optimizer == "sgd":
         return reference.sgd(P, dP, 0.1), M, S
-    if optimizer == kernels.ADAGRAD:
+    if optimizer == "adagrad":
         P, S = reference.adagrad(P, dP, S, 0.1)
         return P, M, S
     return reference.adam(P, dP, M, S, 0.1, 3, eps)
 
 
-def case_shrink(random: Random, dtype: Dtype, n: int) -> Pairs:
-    P, _, _, rows, _ = _optimiser_case(random, dtype, n)
-    expected = P.copy()
-    expected[rows] = reference.shrink(P[rows], 0.9)
-    for first, last in _columns(n + 1):
-        kernels.shrink(P, rows, first, last, 0.9)
-    yield P, expected
+def _kept(optimizer: str, M: np.ndarray, S: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """M and S as the kernels want them: None for what the optimiser does not have."""
+    return M if optimizer == "adam" else None, S if optimizer != "sgd" else None
+
+
+def _step(optimizer: str, decay: float) -> kernels.Step:
+    """Step 3 with a learning rate of 0.1, from the formulas."""
+    if optimizer != "adam":
+        return kernels.Step(0.1, 1 - 0.1 * decay, 1e-10, 1e-10)
+    root = np.sqrt(1 - 0.999**3)
+    return kernels.Step(0.1 * root / (1 - 0.9**3), 1 - 0.1 * decay, 1e-8, 1e-8 * root)
 
 
 WEIGHT_DECAYS = (0.0, 0.5)  # with a learning rate of 0.1, the second leaves 0.95
 
 
-def case_update(random: Random, dtype: Dtype, n: int) -> Pairs:
-    for optimizer, decay in product(OPTIMIZERS.values(), WEIGHT_DECAYS):
-        P, M, S, rows, dRows = _optimiser_case(random, dtype, n)
+def case_update_rows(random: Random, dtype: Dtype, n: int) -> Pairs:
+    entries = _entries(_documents(random, n, n + 4), random.permutation(n))
+    dE, index = random.normal(size=(n, _width(n))).astype(dtype), kernels.RowList.allocate(n + 4, len(entries[0]), dtype)
+    used = kernels.list_rows(*entries, index)
+    dtable, rows = reference.gather_mean_backward(dE, *entries, n + 4), index.rows[:used]
+    for optimizer, decay in product(LEARNING_RATES, WEIGHT_DECAYS):
+        P, M, S = random.uniform(size=(3, n + 4, _width(n))).astype(dtype)
         expected = P.copy(), M.copy(), S.copy()
         shrunk = reference.shrink(P[rows], 1 - 0.1 * decay)
-        results = _optimised(optimizer, shrunk, dRows, M[rows], S[rows], 1e-8)
+        results = _optimised(optimizer, shrunk, dtable[rows], M[rows], S[rows], 1e-8)
         for array, result in zip(expected, results, strict=True):
             array[rows] = result
-        for first, last in _columns(n + 1):
-            kernels.update(optimizer, P, rows, dRows, M, S, first, last, 0.1, decay, 3, 1e-8)
+        for first, last in _lines(_width(n)):
+            kernels.update_rows(
+                dE, index, used, P, *_kept(optimizer, M, S), first, last, _step(optimizer, decay)
+            )
         yield from zip((P, M, S), expected, strict=True)
 
 
 def case_update_layer(random: Random, dtype: Dtype, n: int) -> Pairs:
-    for optimizer, decay in product(OPTIMIZERS.values(), WEIGHT_DECAYS):
+    for optimizer, decay in product(LEARNING_RATES, WEIGHT_DECAYS):
         dY, X = random.normal(size=(n, n + 2)).astype(dtype), random.normal(size=(n, n + 1)).astype(dtype)
         W, M_W, S_W = random.uniform(size=(3, n + 2, n + 1)).astype(dtype)
         b, M_b, S_b = random.uniform(size=(3, n + 2)).astype(dtype)
@@ -356,37 +339,17 @@ def case_update_layer(random: Random, dtype: Dtype, n: int) -> Pairs:
         expected = [array.copy() for arrays in (of_W, of_b) for array in _optimised(optimizer, *arrays)]
         dW, db, half = np.full_like(W, np.nan), np.full_like(b, np.nan), (n + 2) // 2
         for first, last in ((half, n + 1), (0, half)):  # the bias goes with the first column
+            (kept_M_W, kept_S_W), (kept_M_b, kept_S_b) = _kept(optimizer, M_W, S_W), _kept(optimizer, M_b, S_b)
             kernels.update_layer(
-                optimizer, dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, np.arange(n + 2), first, last, 0.1, decay, 3
+                dY, X, W, b, kept_M_W, kept_M_b, kept_S_W, kept_S_b, dW, db, first, last, _step(optimizer, decay)
             )
         yield from zip((W, M_W, S_W, b, M_b, S_b), expected, strict=True)
         yield from ((dW, expected_dW), (db, expected_db))
 
 
-def case_as_row(random: Random, dtype: Dtype, n: int) -> Pairs:
-    a = random.normal(size=n).astype(dtype)
-    yield kernels.as_row(a), a[np.newaxis]
-
-
-def case_words_of(random: Random, dtype: Dtype, n: int) -> Pairs:
-    words = kernels.Words(*(random.integers(9, size=(3, n)).astype(np.int32) for _ in kernels.Words._fields))
-    yield from (
-        (own.astype(dtype), all_[1].astype(dtype)) for own, all_ in zip(kernels.words_of(words, 1), words, strict=True)
-    )
-
-
-def case_rows_of(random: Random, dtype: Dtype, n: int) -> Pairs:
-    index = kernels.RowList.allocate(n, n, np.float32, 3)
-    for array in index:
-        array[:] = random.integers(9, size=array.shape)
-    yield from (
-        (own.astype(dtype), all_[1].astype(dtype)) for own, all_ in zip(kernels.rows_of(index, 1), index, strict=True)
-    )
-
-
 def case_forward_means(random: Random, dtype: Dtype, n: int) -> Pairs:
     weights = _random_parameters(random, dtype, n)
-    E = random.normal(size=(n, n + 1)).astype(dtype)
+    E = random.normal(size=(n, _width(n))).astype(dtype)
     expected = _layers(E, weights)
     found = [np.full_like(array, np.nan) for array in expected]
     kernels.forward_means(weights, E, *found)
@@ -404,7 +367,7 @@ def case_forward_texts(random: Random, dtype: Dtype, n: int) -> Pairs:
 
 
 def _random_parameters(random: Random, dtype: Dtype, n: int) -> Parameters:
-    shapes = Parameters((n + 4, n + 1), (n + 2, n + 1), (n + 2,), (2, n + 2), (2,))
+    shapes = Parameters((n + 4, _width(n)), (n + 2, _width(n)), (n + 2,), (2, n + 2), (2,))
     return Parameters(*(random.normal(size=shape).astype(dtype) for shape in shapes))
 
 
@@ -418,7 +381,7 @@ def case_backpropagate(random: Random, dtype: Dtype, n: int) -> Pairs:
     weights, texts = _random_parameters(random, dtype, n), random.permutation(2 * n)[:n]
     targets, of_texts = random.integers(0, 2, (2 * n, 1)).astype(dtype), random.uniform(size=2 * n).astype(dtype)
     work = Workspace.allocate(weights, n, 0, 1)
-    work.E[:] = random.normal(size=(n, n + 1)) / 10
+    work.E[:] = random.normal(size=(n, _width(n))) / 10
     losses = np.full(2 * n, np.nan, dtype)
     for a, b in _columns(n):  # here of texts
         kernels.backpropagate(texts, a, b, targets, of_texts, kernels.SOFTMAX, weights, work, losses)
@@ -440,13 +403,13 @@ def training_step(random: Random, threads: int) -> Pairs:
     found.b1[:] = random.normal(size=8)
     table, W1, b1, W2, b2 = found.copy()
     targets, weights = np.array([[1], [0], [1], [1]], np.float32), np.array([0.5, 2, 1, 1.5], np.float32)
-    losses, none = np.full(4, np.nan, np.float32), moments(found, needed=False)
+    losses = np.full(4, np.nan, np.float32)
     work = Workspace.allocate(found, 4, len(DOCUMENTS.ids), threads)
-    recipe = Recipe(4, kernels.SGD, kernels.LOGISTIC, word_dropout=0.2, weight_decay=0.1, trainable=True)
+    recipe = Recipe(4, kernels.LOGISTIC, word_dropout=0.2, weight_decay=0.1, trainable=True)
     with ThreadPoolExecutor(threads) as pool:
         run_together(
             pool, work.arrived, kernels.train_batches, TEXTS, 0, 1, DOCUMENTS, targets, weights, recipe,
-            np.array([0.5]), found, none, none, work, losses,
+            np.array([0.5]), found, *moments(found, "sgd"), work, losses,
         )  # fmt: skip
     kept = reference.take_words(DOCUMENTS, TEXTS, 0.2, 1)
     ends = np.cumsum([len(ids) for ids, _ in kept])
@@ -558,9 +521,10 @@ def slopes_loss_of_backward(random: Random) -> Pairs:
 
 
 def slopes_gather_mean_backward(random: Random) -> Pairs:
-    table, dE, entries = random.normal(size=(6, 3)), random.normal(size=(4, 3)), _entries(DOCUMENTS, TEXTS)
-    loss = weighted(lambda E: kernels.gather_mean(table, *entries, 0, 3, E), dE)
-    yield _table_gradient(dE, entries, 6), central_differences(loss, table)
+    width = kernels.LANES
+    table, dE, entries = random.normal(size=(6, width)), random.normal(size=(4, width)), _entries(DOCUMENTS, TEXTS)
+    loss = weighted(lambda E: kernels.gather_mean(table, *entries, 0, width, E), dE)
+    yield _table_gradient(dE, entries, 6, [(0, width)]), central_differences(loss, table)
 
 
 def _named(prefix: str) -> dict[str, Callable[..., Pairs]]:

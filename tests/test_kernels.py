@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from mlcore import kernels, reference
-from mlcore.verification import CASES
+from mlcore.verification import CASES, _kept, _step
 
 TOLERANCE = {np.float32: dict(rtol=2e-5, atol=2e-5), np.float64: dict(rtol=1e-12, atol=1e-12)}
 SIZES = (0, 1, 3, 50)
 # Kernels whose twins are put together from those of others, by the case itself.
 COMPOSED = {
-    "forward_texts", "forward_means", "backpropagate", "update", "update_layer", "as_row", "words_of", "rows_of", "loss_of",
-    "loss_of_backward",
+    "forward_texts", "forward_means", "backpropagate", "update_rows", "update_layer", "loss_of", "loss_of_backward",
 }  # fmt: skip
 # Kernels that verify() checks as a whole, in the types of a training.
 ELSEWHERE = {"train_batches", "barrier"}
@@ -94,17 +93,27 @@ def test_barrier_lets_nobody_pass_before_all_have_come(threads):
         assert list(pool.map(work, range(threads))) == ["in step"] * threads
 
 
-@pytest.mark.parametrize("optimizer", [kernels.ADAGRAD, kernels.ADAM])
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
 def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimizer):
     random = np.random.default_rng(1)
-    P, dRows, M, S = random.uniform(0.1, 1, size=(4, 100, 64)).astype(np.float32)
-    results = []
-    for cuts in ([0, 64], [0, 16, 64], [0, 48, 64], [0, 1, 6, 13, 64]):
-        arrays = [array.copy() for array in (P, M, S)]
+    P, M, S, dE = random.uniform(0.1, 1, size=(4, 64, 64)).astype(np.float32)
+    step = _step(optimizer, 0.01)
+    index, ones = kernels.RowList.allocate(64, 64, np.float32), np.ones(64, np.int32)
+    used = kernels.list_rows(random.permutation(64).astype(np.int32), ones, np.arange(64), np.arange(1, 65), index)
+    of_rows, of_layers = [], []
+    for cuts in ([0, 64], [0, 16, 64], [0, 48, 64], [0, 32, 64], [0, 1, 6, 13, 64]):
+        table, layer, bias = ([array.copy() for array in (P, M, S)] for _ in range(3))
+        dW, db = np.empty_like(P), np.empty_like(P)[0]
         for first, last in zip(cuts[:-1], cuts[1:], strict=True):
-            kernels.update(optimizer, arrays[0], np.arange(100), dRows, *arrays[1:], first, last, 0.1, 0.01, 3, 1e-8)
-        results.append(b"".join(array.tobytes() for array in arrays))
-    assert len(set(results)) == 1
+            M_W, S_W = _kept(optimizer, *layer[1:])
+            M_b, S_b = _kept(optimizer, bias[1][0], bias[2][0])
+            kernels.update_layer(dE, dE, layer[0], bias[0][0], M_W, M_b, S_W, S_b, dW, db, first, last, step)
+            if 1 not in cuts:
+                kernels.update_rows(dE, index, used, table[0], *_kept(optimizer, *table[1:]), first, last, step)
+        of_layers.append(b"".join(array.tobytes() for array in layer))
+        of_rows.append(b"".join(array.tobytes() for array in table))
+    assert len(set(of_layers)) == 1
+    assert len(set(of_rows[:-1])) == 1
 
 
 def test_nobody_waits_at_a_barrier_that_is_released():

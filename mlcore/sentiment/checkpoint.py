@@ -13,9 +13,10 @@ from mlcore.sentiment.classifier import Classifier, Parameters
 from mlcore.sentiment.training import EpochReport, State, out_of_patience
 
 GROUPS = ("best", "parameters", "M", "S")
+NOTHING = np.zeros(0, np.float32)  # in place of the moments that an optimiser does not have
 CHECKPOINT = Format(
     "mlcore-checkpoint",
-    1,
+    2,
     {f"{group}_{name}": ("<f4",) for group in GROUPS for name in Parameters._fields},
     what="a checkpoint of mlcore",
     writer="train-sentiment --checkpoint",
@@ -34,7 +35,8 @@ def save_checkpoint(path: Path, classifier: Classifier, state: State) -> None:
     }
     arrays = {}
     for group, parameters in zip(GROUPS, (classifier.parameters, state.parameters, state.M, state.S), strict=True):
-        arrays |= {f"{group}_{name}": array for name, array in parameters._asdict().items()}
+        for name, array in parameters._asdict().items():
+            arrays[f"{group}_{name}"] = NOTHING if array is None else array
     save_arrays(path, CHECKPOINT, header, arrays)
 
 
@@ -66,7 +68,7 @@ def _restore(classifier: Classifier, header: dict, arrays: dict[str, np.ndarray]
     best = classifier.parameters.copy()
     for group, parameters in zip(GROUPS, (best, state.parameters, state.M, state.S), strict=True):
         for name, array in parameters._asdict().items():
-            found = arrays[f"{group}_{name}"]
+            array, found = NOTHING if array is None else array, arrays[f"{group}_{name}"]
             if found.shape != array.shape or not np.isfinite(found).all():
                 raise ModelFileError(f"{group}_{name} has another shape, or numbers that are not finite")
             array[:] = found

@@ -274,7 +274,7 @@ def sign_flip_test(differences: np.ndarray) -> float:
 
 def warm_up() -> None:
     """Compile every kernel that an experiment uses, or load it from the cache, on a toy corpus."""
-    training.warm_up()
+    training.warm_up(Settings.optimizer)
     texts, labels = ["good film", "bad film"] * 4, ["pos", "neg"] * 4
     experiment = Experiment(
         Corpus("warm-up", texts, labels, [""] * 8, [""] * 8), Settings(dim=1, hidden=1, epochs=1), 1

@@ -103,7 +103,7 @@ def _embedding_gradients(classifier: Classifier, exact: Pass, dE: np.ndarray, ou
     ids, counts, offsets = exact.documents
     index, dRows = kernels.RowList.allocate(len(ids), len(ids), np.float64), np.zeros((len(ids), dE.shape[1]))
     used = kernels.list_rows(ids, counts, offsets[:-1], offsets[1:], index)  # each id once, in order
-    kernels.gather_mean_backward(dE, index, 0, used, 0, dE.shape[1], dRows)
+    kernels.gather_mean_backward(dE, index, used, 0, dE.shape[1], dRows)
     shares = counts / max(counts.sum(), 1)
     _, W1, b1, W2, b2 = exact.parameters
     E = exact.E - shares[:, np.newaxis] * dRows  # the mean after a step on each of them alone

@@ -18,7 +18,6 @@ from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
 
-OPTIMIZERS = {"sgd": kernels.SGD, "adagrad": kernels.ADAGRAD, "adam": kernels.ADAM}
 LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
 MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
 FEATURES_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
@@ -60,15 +59,15 @@ class State:
     def initial(cls, classifier: Classifier) -> "State":
         """Start of a training from the classifier's parameters."""
         parameters, optimizer = classifier.parameters.copy(), classifier.settings.optimizer
-        M, S = (moments(parameters, needed) for needed in (optimizer == "adam", optimizer != "sgd"))
-        return cls(parameters, M, S, classifier.settings.learning_rate)
+        return cls(parameters, *moments(parameters, optimizer), classifier.settings.learning_rate)
 
     def take_back(self, classifier: Classifier) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
         for array, best in zip(self.parameters, classifier.parameters, strict=True):
             array[:] = best
         for array in (*self.M, *self.S):
-            array[:] = 0
+            if array is not None:
+                array[:] = 0
         self.step = 0  # Adam's bias correction counts from fresh moments
         self.learning_rate /= 2
 
@@ -87,7 +86,6 @@ class Recipe(NamedTuple):
     """What ``kernels.train_batches`` has to know of the settings."""
 
     batch_size: int
-    optimizer: int
     loss: int
     word_dropout: float
     weight_decay: float
@@ -95,9 +93,10 @@ class Recipe(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Memory of ``kernels.train_batches``: what the threads share, and a row of words and index for each."""
+    """Memory of ``kernels.train_batches``: what the threads share, with places for the lists of two batches of each."""
 
     arrived: np.ndarray
+    used: np.ndarray
     words: kernels.Words
     index: kernels.RowList
     E: np.ndarray
@@ -114,8 +113,6 @@ class Workspace(NamedTuple):
     db1: np.ndarray
     dW2: np.ndarray
     db2: np.ndarray
-    units: np.ndarray
-    dRows: np.ndarray
 
     @classmethod
     def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
@@ -125,21 +122,21 @@ class Workspace(NamedTuple):
         def zeros(*shape: int) -> np.ndarray:
             return aligned_zeros(shape, parameters.table.dtype)
 
-        def numbers(size: int) -> np.ndarray:
-            return np.zeros((threads, size), np.int32)
+        def numbers(size: int, dtype: type = np.int32) -> np.ndarray:
+            return np.zeros((2 * threads, size), dtype)
 
         return cls(
             arrived=np.zeros(threads * kernels.CACHE_LINE, np.int64),
+            used=np.zeros(2 * threads, np.int64),
             words=kernels.Words(
-                ids=numbers(entries), counts=numbers(entries), starts=numbers(batch), ends=numbers(batch)
+                ids=numbers(entries), counts=numbers(entries),
+                starts=numbers(batch, np.int64), ends=numbers(batch, np.int64),
             ),
             index=kernels.RowList.allocate(features, entries, parameters.table.dtype, threads),
             E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
             Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
             dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
-            dW1=zeros(hidden, dim), db1=zeros(hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
-            units=np.arange(max(hidden, outputs)),
-            dRows=zeros(threads, kernels.ROWS_AT_A_TIME, dim),
+            dW1=zeros(hidden, dim), db1=zeros(threads, hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
         )  # fmt: skip
 
 
@@ -175,9 +172,8 @@ def fit(
     threads = min(threads, state.parameters.table.shape[1] // kernels.LANES, batch_size)
     work = Workspace.allocate(state.parameters, batch_size, _most_entries(train, batch_size), threads)
     recipe = Recipe(
-        batch_size, OPTIMIZERS[settings.optimizer], classifier.loss, settings.word_dropout, settings.weight_decay,
-        settings.embedding == "trainable",
-    )  # fmt: skip
+        batch_size, classifier.loss, settings.word_dropout, settings.weight_decay, settings.embedding == "trainable"
+    )
     largest_loss = LOST * _loss_of_nothing(classifier, train)
     weights = text_weights(train, settings, len(classifier.labels))
     task = _Task(train, weights, recipe, work, largest_loss, threads, progress)
@@ -299,22 +295,23 @@ def _most_entries(train: Part, batch_size: int) -> int:
     return int(np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum())
 
 
-def warm_up() -> None:
+def warm_up(optimizer: str) -> None:
     """Compile every kernel that training and scoring use, or load it from the cache, on a toy corpus."""
     corpus = Corpus("warm-up", ["good film", "bad film"], ["pos", "neg"], ["", ""], ["", ""])
-    for optimizer in OPTIMIZERS:
-        settings = Settings(dim=1, hidden=1, epochs=1, ngrams=2, optimizer=optimizer)
-        data = prepare(corpus, 0, settings)
-        classifier = new_classifier(data, settings)
-        for _ in fit(classifier, data.train, None, threads=1):
-            evaluate(classifier, labelled_part(classifier, corpus))
+    settings = Settings(dim=1, hidden=1, epochs=1, ngrams=2, optimizer=optimizer)
+    data = prepare(corpus, 0, settings)
+    classifier = new_classifier(data, settings)
+    for _ in fit(classifier, data.train, None, threads=1):
+        evaluate(classifier, labelled_part(classifier, corpus))
 
 
-def moments(parameters: Parameters, needed: bool) -> Parameters:
-    """Zeros in the shape of the parameters, or without elements where the optimiser keeps no such moment."""
-    if needed:
-        return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in parameters))
-    return Parameters(*(np.zeros((0,) * array.ndim, array.dtype) for array in parameters))
+def moments(parameters: Parameters, optimizer: str) -> tuple[Parameters, Parameters]:
+    """Zeros in the shape of the parameters for M and S, or None for each where the optimiser keeps no such moment."""
+
+    def zeros(needed: bool) -> Parameters:
+        return Parameters(*(aligned_zeros(array.shape, array.dtype) if needed else None for array in parameters))
+
+    return zeros(optimizer == "adam"), zeros(optimizer != "sgd")
 
 
 def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
