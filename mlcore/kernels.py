@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import event
 from numba.extending import intrinsic, overload
+
+from mlcore.kernelcache import KernelCache
 
 # Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
 # checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
@@ -68,7 +70,10 @@ class RowList(NamedTuple):
 
 def kernel(function):
     """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE division, without the GIL."""
-    return njit(cache=True, error_model="numpy", fastmath=FASTMATH, nogil=True)(function)
+    compiled = njit(error_model="numpy", fastmath=FASTMATH, nogil=True)(function)
+    if not config.DISABLE_JIT:
+        compiled._cache = KernelCache(function)
+    return compiled
 
 
 @contextmanager
