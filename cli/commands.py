@@ -1,10 +1,12 @@
 """The Typer application: every command with its short help."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from mlcore import __version__
 
@@ -32,7 +34,29 @@ COMMANDS = {
 }
 
 
-class Commands(TyperGroup):
+class _Quick:
+    """Command that converts only the options that are given: Typer loads pydantic even for those that are not."""
+
+    def parse_args(self, context: typer.Context, arguments: list[str]) -> list[str]:
+        """The arguments that are left after the options."""
+        for parameter in self.get_params(context):
+            parameter.process_value = partial(_process, parameter, parameter.process_value)
+        return super().parse_args(context, arguments)
+
+
+def _process(
+    parameter: TyperOption | TyperArgument, convert: Callable, context: typer.Context, value: object
+) -> object:
+    if value is None and isinstance(parameter, TyperOption) and not (parameter.required or parameter.multiple):
+        return parameter.callback and parameter.callback(context, parameter, None)
+    return convert(context, value)
+
+
+class Command(_Quick, TyperCommand):
+    """A command."""
+
+
+class Commands(_Quick, TyperGroup):
     """All commands by name, for the list of them; the one that is asked for is loaded then, and no other."""
 
     def __init__(self, **settings: object) -> None:
@@ -55,7 +79,7 @@ def _load(name: str) -> TyperCommand | TyperGroup:
     if isinstance(found, typer.Typer):
         single.add_typer(found, name=name)
     else:
-        single.command(name)(found)
+        single.command(name, cls=Command)(found)
     return typer.main.get_group(single).commands[name]
 
 
