@@ -83,10 +83,9 @@ def _command(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     if context is not None and context.parent is not None:
         return context.command_path
-    from .commands import app
+    from .commands import COMMANDS
 
-    names = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
-    return " ".join(["mlcore", *(word for word in sys.argv[1:2] if word in names)])
+    return " ".join(["mlcore", *(word for word in sys.argv[1:2] if word in COMMANDS)])
 
 
 def _complain(message: str) -> None:

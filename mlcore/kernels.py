@@ -18,9 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import cgutils, event
 from numba.extending import intrinsic, models, overload, register_model
+
+from mlcore.kernelcache import KernelCache
 
 # Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
 # checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
@@ -74,7 +76,10 @@ COMPILED = dict(error_model="numpy", fastmath=FASTMATH, nogil=True)
 
 def kernel(function):
     """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE division, without the GIL."""
-    return njit(cache=True, **COMPILED)(function)
+    compiled = njit(**COMPILED)(function)
+    if not config.DISABLE_JIT:
+        compiled._cache = KernelCache(function)
+    return compiled
 
 
 def part_of_kernels(function):

@@ -7,6 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from conftest import needs_speed
 
+from mlcore.cli.commands import COMMANDS
+
 HELP_STARTS_WITH = {
     "derive": "mlcore derive --format latex",
     "check": 'mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"',
@@ -24,6 +26,21 @@ def test_help_starts_with_an_example(run, command):
     done = run(command, "--help")
     assert done.code == 0
     assert f"Example: {HELP_STARTS_WITH[command]}" in done.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run, command):
+    done = run(command, "-h")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split()[:3] == ["Usage:", "mlcore", command]
+    assert command in run("--help").out.split()
+
+
+@pytest.mark.parametrize(("words", "expected"), [("gra", ["grad", "graph"]), ("forward --j", ["--json"])])
+def test_the_shell_completes_commands_and_options(start, words, expected):
+    variables = {"_MLCORE_COMPLETE": "complete_bash", "COMP_WORDS": f"mlcore {words}"}
+    completion = start(env=os.environ | variables | {"COMP_CWORD": str(len(words.split()))})
+    assert completion.communicate()[0].split() == expected
 
 
 def test_derive(run):

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parent.parent
 # Rooms from the bottom up; a file imports only from rooms below its own, or from earlier files of its own package.
 ROOMS = [
     ["mlcore"],
-    ["mlcore.errors", "mlcore.installed"],
+    ["mlcore.errors", "mlcore.installed", "mlcore.kernelcache"],
     ["mlcore.kernels"],
     ["mlcore.reference", "mlcore.gradcheck"],
     ["mlcore.network", "mlcore.rational"],
@@ -184,15 +184,28 @@ def test_compiler_may_not_assume_finite_numbers():
     assert FASTMATH.isdisjoint({"nnan", "ninf", "fast"})
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["train-sentiment", "--help"], []])
-def test_help_imports_neither_numba_nor_numpy(arguments):
+def imported_by(arguments, modules):
+    """Output of a command, and which of these modules it imports."""
     code = (
         f"import sys; sys.argv = ['mlcore', *{arguments!r}]; from mlcore.cli.app import main\n"
-        "try: main()\nfinally: print([m for m in ('numba', 'numpy') if m in sys.modules], file=sys.stderr)"
+        f"try: main()\nfinally: print(*(m for m in {modules!r} if m in sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stderr.splitlines()[-1] == "[]"
-    assert "Example: mlcore" in done.stdout + done.stderr
+    return done.stdout + done.stderr, done.stderr.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["train-sentiment", "--help"], []])
+def test_help_imports_neither_numba_nor_numpy(arguments):
+    output, imported = imported_by(arguments, ["numba", "numpy", "pydantic"])
+    assert imported == []
+    assert "Example: mlcore" in output
+
+
+def test_a_command_loads_what_it_needs():
+    needless = ["numba.np.arraymath", "scipy.linalg", "pydantic", "mlcore.cli.training"]
+    output, imported = imported_by(["forward"], ["mlcore.kernels", *needless])
+    assert imported == ["mlcore.kernels"]
+    assert "on the kink" in output
 
 
 def test_public_names_are_there():
