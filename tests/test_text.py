@@ -1,18 +1,21 @@
 """Tokens, vocabulary and counts: the kernels give exactly what the regular expression and a dictionary give."""
 
+import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcore.text.tokenizer import tokenise, tokens
-from mlcore.text.vocabulary import UNKNOWN, WordTable, choose_words, renumber
+from mlcore.text.tokenizer import LEFT, TABLE_SIZES, TokenSpans, _fold, _table_size, characters, normalise, tokenise, tokens
+from mlcore.text.vocabulary import HASHED, UNKNOWN, WordTable, choose_words, fill_slots, find_slot, renumber
 
 # Text that is rich in what the rule is about, and any text at all.
 TRICKY = st.lists(
-    st.sampled_from(["a", "B", "é", "ß", "ſ", "İ", "Σ", "中", "𝕏", "'", "\u2019", "_", "9", " ", ".", "!", "<", "</", "b", ">",
-                     "&amp;", "&#000065;", "&#99999999;", "&#" + "1" * 5000 + ";", "&lt;", "&#65;", "&", ";", "\n", "\r", "\0", "\u0301", "\ud800", "<br />", "(", "?", "-"])
+    st.sampled_from(["a", "B", "é", "É", "ß", "ſ", "İ", "Σ", "Ж", "Ⱥ", "\u212a", "中", "𝕏", "𐐀", "😀", "'", "\u2019", "_", "9", " ", ".", "!",
+                     "<", "</", "b", ">", "&amp;", "&#000065;", "&#99999999;", "&#" + "1" * 5000 + ";", "&lt;", "&#65;", "&AMP", "&1", "&\u212aappa;",
+                     "&", ";", "\n", "\r", "\0", "\u0301", "\ud800", "<br />", "<\u212a>", "<İ>", "<É>", "(", "?", "-"])
 ).map("".join)  # fmt: skip
 TEXTS = st.lists(TRICKY | st.text(st.characters()), max_size=8)
 
@@ -38,17 +41,43 @@ def test_rule(text, expected):
 
 @given(TEXTS)
 def test_kernel_finds_the_tokens_of_the_regular_expression(texts):
-    spans = tokenise(texts)
-    for i, text in enumerate(texts):
-        found = [
-            spans.data[start:end].tobytes().decode()
-            for start, end in zip(
-                spans.starts[spans.offsets[i] : spans.offsets[i + 1]],
-                spans.ends[spans.offsets[i] : spans.offsets[i + 1]],
-                strict=True,
-            )
-        ]
-        assert found == tokens(text)
+    assert list(written(tokenise(texts))) == [tokens(text) for text in texts]
+
+
+def written(spans):
+    """The tokens of each text, as strings."""
+    for first, last in zip(spans.offsets[:-1], spans.offsets[1:], strict=True):
+        places = zip(spans.starts[first:last], spans.ends[first:last], strict=True)
+        yield [spans.data[start:end].tobytes().decode("utf-8") for start, end in places]
+
+
+def test_kernels_know_every_character():
+    """Alone, between letters, and at the start of a tag and of an entity: all below U+0500, all that have a lower
+    case, and both ends of each run of letters.
+    """
+    every = [chr(point) for point in range(sys.maxunicode + 1)]
+    telling = every[:0x500] + [
+        c for before, c in pairwise(every) if c.lower() != c or c.isalnum() != before.isalnum() or c in "\u2019\u2126"
+    ]
+    texts = [text for c in telling for text in (f"{c} a{c}b <{c}>", f"&{c}; {c}")]
+    for text, found in zip(texts, written(tokenise(texts)), strict=True):
+        assert found == tokens(text), text
+
+
+@pytest.mark.parametrize("size", TABLE_SIZES)
+def test_small_tables_are_the_first_part_of_large_ones(size):
+    assert np.array_equal(characters(size), characters(TABLE_SIZES[-1])[:size])
+    assert _table_size(max(chr(size - 1).encode())) == size
+    if size <= sys.maxunicode:
+        assert _table_size(max(chr(size).encode())) > size
+
+
+def test_few_texts_are_left_to_python():
+    texts = ["R & B", "<b>It\u2019s</b> 5 < 6 &", "ÉÀ Жук \u212a", "中文 😀", "Tom &amp; Co", "ΣΑΣ", "İ", "Ⱥ"]
+    _, _, stops = _fold(texts, markup=True)
+    assert np.flatnonzero(stops == LEFT).tolist() == [4, 5, 6, 7]
+    _, _, stops = _fold(list(map(normalise, texts)), markup=False)
+    assert (stops != LEFT).all()
 
 
 @given(TEXTS)
@@ -77,6 +106,24 @@ def test_word_table_grows():
     table = WordTable()
     assert table.add([" ".join(words), "w3 v3"]).ids.tolist() == [*range(10_001), 3, 5004]
     assert table.words == words
+
+
+def test_long_words_of_one_hash_are_told_apart():
+    """Words of up to seven bytes are their own keys; of longer ones, here all with one key, the bytes are compared."""
+    words = ["abcdefgh", "abcdefgi", "abcdefghi", "abcdefg", "bcdefgh", "é" * 4, "é" * 3]
+    data = np.frombuffer(bytearray("".join(words).encode()), np.uint8)
+    ends = np.cumsum([len(word.encode()) for word in words])
+    spans = TokenSpans.cut(data, np.append(0, ends[:-1]), ends)
+    table = WordTable()
+    table._add(spans)
+    assert table.words == words
+    table._keys[table._keys >= HASHED] = table._keys[0]
+    table._slots[:] = UNKNOWN
+    fill_slots(table._keys[: len(words)], table._slots)
+    for number, (start, end) in enumerate(zip(spans.starts, spans.ends, strict=True)):
+        key = table._keys[number]
+        slot = find_slot(data, start, end, key, table._bounds, table._bytes, table._keys, table._slots)
+        assert table._slots[slot] == number
 
 
 def test_choose_and_renumber():

@@ -10,6 +10,8 @@ from mlcore.text.tokenizer import TokenSpans, tokenise
 
 CHUNK = 4_000_000  # characters tokenised at a time: bounds the memory for spans
 UNKNOWN = -1
+EXACT = 7  # bytes of the longest words that are their own keys
+HASHED = 1 << 62  # the keys of longer words begin here
 
 
 class Documents(NamedTuple):
@@ -59,7 +61,7 @@ class WordTable:
         self._size = np.zeros(1, np.int64)  # number of words; an array because kernels write it
         self._bounds = np.zeros(1_025, np.int64)  # word w is _bytes[_bounds[w]:_bounds[w + 1]]
         self._bytes = np.zeros(8_192, np.uint8)
-        self._hashes = np.zeros(1_024, np.int64)
+        self._keys = np.zeros(1_024, np.int64)
         self._slots = np.full(4_096, UNKNOWN, np.int32)  # hash table with linear probing, at most half full
 
     @classmethod
@@ -94,9 +96,9 @@ class WordTable:
         table._bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         table._bytes = np.empty(table._bounds[-1], np.uint8)
         copy_words(self._bytes, self._bounds, numbers, table._bounds, table._bytes)
-        table._hashes = self._hashes[numbers]
+        table._keys = self._keys[numbers]
         table._slots = np.full(max(4, 1 << (2 * len(numbers)).bit_length()), UNKNOWN, np.int32)
-        fill_slots(table._hashes, table._slots)
+        fill_slots(table._keys, table._slots)
         return table
 
     def add(self, texts: Iterable[str]) -> TokenIds:
@@ -120,8 +122,8 @@ class WordTable:
         done = 0
         while True:
             done = add_tokens(
-                spans.data, spans.starts, spans.ends, done,
-                self._size, self._bounds, self._bytes, self._hashes, self._slots, ids,
+                spans.data, spans.starts, spans.ends, spans.tails, done,
+                self._size, self._bounds, self._bytes, self._keys, self._slots, ids,
             )  # fmt: skip
             if done == len(ids):
                 return ids
@@ -130,7 +132,10 @@ class WordTable:
     def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
         """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
         ids = np.empty(len(spans.starts), np.int32)
-        find_tokens(spans.data, spans.starts, spans.ends, self._bounds, self._bytes, self._hashes, self._slots, ids)
+        find_tokens(
+            spans.data, spans.starts, spans.ends, spans.tails,
+            self._bounds, self._bytes, self._keys, self._slots, ids,
+        )  # fmt: skip
         return ids
 
     def _grow(self, next_word: int) -> None:
@@ -138,12 +143,12 @@ class WordTable:
         words = len(self)
         if self._bounds[words] + next_word > len(self._bytes):
             self._bytes = np.concatenate([self._bytes, np.zeros(len(self._bytes) + next_word, np.uint8)])
-        if words == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.zeros(words + 1, np.int64)])
+        if words == len(self._keys):
+            self._keys = np.concatenate([self._keys, np.zeros(words + 1, np.int64)])
             self._bounds = np.concatenate([self._bounds, np.zeros(words + 1, np.int64)])
         if 2 * words >= len(self._slots):
             self._slots = np.full(2 * len(self._slots), UNKNOWN, np.int32)
-            fill_slots(self._hashes[:words], self._slots)
+            fill_slots(self._keys[:words], self._slots)
 
 
 def choose_words(table: WordTable, texts: TokenIds, rows: np.ndarray, min_count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,9 +171,9 @@ def renumber(texts: TokenIds, numbers: np.ndarray, table_size: int) -> TokenIds:
 
 
 def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
-    ends = np.flatnonzero(lines == ord("\n")).astype(np.int32)
-    starts = np.concatenate([np.zeros(min(len(ends), 1), np.int32), ends[:-1] + 1])
-    return TokenSpans(lines, starts, ends, np.array([0, len(ends)]))
+    ends = np.flatnonzero(lines == ord("\n"))
+    starts = np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1] + 1])
+    return TokenSpans.cut(lines, starts, ends)
 
 
 def _tokenised(texts: Iterable[str]) -> Iterator[TokenSpans]:
@@ -191,68 +196,84 @@ def _join(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> TokenIds:
 
 
 @kernel
-def hash_bytes(data, start, end):
-    """FNV-1a hash of 32 bits of ``data[start:end]``."""
+def word_key(data, start, end, tail):
+    """Key of the word ``data[start:end]``: the word itself if it has up to seven bytes, else its length and a hash.
+
+    The hash is FNV-1a of 32 bits. ``tail``: the last eight bytes as a number.
+    """
+    length = end - start
+    if length <= EXACT:
+        return length << 56 | tail
     value = np.int64(2166136261)
     for i in range(start, end):
         value = ((value ^ np.int64(data[i])) * 16777619) & 0xFFFFFFFF
-    return value
+    return HASHED | (length & 0xFFFFFF) << 32 | value
 
 
 @kernel
-def find_slot(data, start, end, value, bounds, word_bytes, hashes, slots):
-    """Slot of the word ``data[start:end]`` with hash ``value``: its own, or the free one where it belongs."""
-    mask = slots.shape[0] - 1
-    slot = value & mask
+def same_bytes(data, start, end, others, first):
+    """Whether ``data[start:end]`` and as many of the others from ``first`` on are the same."""
+    for i in range(end - start):
+        if data[start + i] != others[first + i]:
+            return False
+    return True
+
+
+@kernel
+def find_slot(data, start, end, key, bounds, word_bytes, keys, slots):
+    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
+    slot = first_slot(key, slots)
     while slots[slot] != UNKNOWN:
         word = slots[slot]
-        first = bounds[word]
-        if hashes[word] == value and bounds[word + 1] - first == end - start:
-            same = True
-            for i in range(end - start):
-                if word_bytes[first + i] != data[start + i]:
-                    same = False
-                    break
-            if same:
+        if keys[word] == key:
+            first = bounds[word]
+            if key < HASHED or bounds[word + 1] - first == end - start and same_bytes(data, start, end, word_bytes, first):
                 return slot
-        slot = (slot + 1) & mask
+        slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
 
 
 @kernel
-def find_tokens(data, starts, ends, bounds, word_bytes, hashes, slots, ids):
-    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
-
-    Shapes: data (bytes,), starts and ends (t,), bounds (words + 1,), hashes (words,), slots a power of two
-    -> ids (t,).
-    """
-    for t in range(starts.shape[0]):
-        value = hash_bytes(data, starts[t], ends[t])
-        ids[t] = slots[find_slot(data, starts[t], ends[t], value, bounds, word_bytes, hashes, slots)]
+def first_slot(key, slots):
+    """Slot at which the search for a key begins; the products stay below 2 ** 63."""
+    value = (key & 0xFFFFFFFF) * 0x45D9F3B ^ (key >> 32) * 0x7FEB352D
+    return (value ^ value >> 29) & (slots.shape[0] - 1)
 
 
 @kernel
-def add_tokens(data, starts, ends, first, size, bounds, word_bytes, hashes, slots, ids):
-    """Number the tokens from ``first`` on, adding new words to the table, until one finds it full.
+def find_tokens(data, starts, ends, tails, bounds, word_bytes, keys, slots, ids):
+    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
+
+    Shapes: data (bytes,), starts, ends and tails (t,), bounds (words + 1,), keys (words,), slots a power of two
+    -> ids (t,).
+    """
+    for t in range(starts.shape[0]):
+        key = word_key(data, starts[t], ends[t], tails[t])
+        ids[t] = slots[find_slot(data, starts[t], ends[t], key, bounds, word_bytes, keys, slots)]
+
+
+@kernel
+def add_tokens(data, starts, ends, tails, done, size, bounds, word_bytes, keys, slots, ids):
+    """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
 
     Returns the number of that token, for the caller to make room and call again, or t at the end.
-    Updates size, bounds, word_bytes, hashes and slots; overwrites ids[first:returned].
+    Updates size, bounds, word_bytes, keys and slots; overwrites ids[done:returned].
 
-    Shapes: data (bytes,), starts and ends (t,) -> ids (t,); the table as in find_tokens.
+    Shapes: data (bytes,), starts, ends and tails (t,) -> ids (t,); the table as in find_tokens.
     """
-    for t in range(first, starts.shape[0]):
+    for t in range(done, starts.shape[0]):
         start, end = starts[t], ends[t]
-        value = hash_bytes(data, start, end)
-        slot = find_slot(data, start, end, value, bounds, word_bytes, hashes, slots)
+        key = word_key(data, start, end, tails[t])
+        slot = find_slot(data, start, end, key, bounds, word_bytes, keys, slots)
         if slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
-            if word == hashes.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
+            if word == keys.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
                 return t
             for i in range(end - start):
                 word_bytes[place + i] = data[start + i]
             bounds[word + 1] = place + end - start
-            hashes[word] = value
+            keys[word] = key
             slots[slot] = word
             size[0] = word + 1
         ids[t] = slots[slot]
@@ -260,13 +281,12 @@ def add_tokens(data, starts, ends, first, size, bounds, word_bytes, hashes, slot
 
 
 @kernel
-def fill_slots(hashes, slots):
-    """Enter the words with these hashes, all distinct, into empty slots."""
-    mask = slots.shape[0] - 1
-    for word in range(hashes.shape[0]):
-        slot = hashes[word] & mask
+def fill_slots(keys, slots):
+    """Enter the words with these keys, all distinct, into empty slots."""
+    for word in range(keys.shape[0]):
+        slot = first_slot(keys[word], slots)
         while slots[slot] != UNKNOWN:
-            slot = (slot + 1) & mask
+            slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = word
 
 
