@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcore.text.tokenizer import LEFT, TABLE_SIZES, TokenSpans, _fold, _table_size, characters, normalise, tokenise, tokens
+from mlcore.text.tokenizer import (
+    LEFT,
+    TABLE_SIZES,
+    TokenSpans,
+    _fold,
+    _table_size,
+    characters,
+    normalise,
+    tokenise,
+    tokens,
+)
 from mlcore.text.vocabulary import HASHED, UNKNOWN, WordTable, choose_words, fill_slots, find_slot, renumber
 
 # Text that is rich in what the rule is about, and any text at all.

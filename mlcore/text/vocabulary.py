@@ -211,8 +211,10 @@ def word_key(data, start, end, tail):
 
 
 @kernel
-def same_bytes(data, start, end, others, first):
-    """Whether ``data[start:end]`` and as many of the others from ``first`` on are the same."""
+def same_bytes(data, start, end, others, first, last):
+    """Whether ``data[start:end]`` and ``others[first:last]`` are the same."""
+    if end - start != last - first:
+        return False
     for i in range(end - start):
         if data[start + i] != others[first + i]:
             return False
@@ -226,8 +228,7 @@ def find_slot(data, start, end, key, bounds, word_bytes, keys, slots):
     while slots[slot] != UNKNOWN:
         word = slots[slot]
         if keys[word] == key:
-            first = bounds[word]
-            if key < HASHED or bounds[word + 1] - first == end - start and same_bytes(data, start, end, word_bytes, first):
+            if key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
                 return slot
         slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
