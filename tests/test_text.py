@@ -1,13 +1,16 @@
 """Tokens, vocabulary and counts: the kernels give exactly what the regular expression and a dictionary give."""
 
 import sys
-from itertools import pairwise
+from collections import Counter
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlcore.text import vocabulary
+from mlcore.text.growing import Growing
 from mlcore.text.tokenizer import (
     LEFT,
     TABLE_SIZES,
@@ -19,7 +22,17 @@ from mlcore.text.tokenizer import (
     tokenise,
     tokens,
 )
-from mlcore.text.vocabulary import HASHED, UNKNOWN, WordTable, choose_words, fill_slots, find_slot, renumber
+from mlcore.text.vocabulary import (
+    CHARACTERS,
+    HASHED,
+    UNKNOWN,
+    TokenIds,
+    WordTable,
+    choose_words,
+    fill_slots,
+    find_slot,
+    places_of,
+)
 
 # Text that is rich in what the rule is about, and any text at all.
 TRICKY = st.lists(
@@ -110,6 +123,68 @@ def test_word_table_numbers_words_as_a_dictionary_does(texts):
     assert copy.look_up(["qqq", *texts]).ids.tolist() == [numbers.get("qqq", UNKNOWN), *expected]
 
 
+@given(TEXTS, st.integers(2, 4))
+def test_numbers_do_not_depend_on_chunks_or_threads(texts, threads):
+    with pytest.MonkeyPatch.context() as patch:
+        whole = WordTable()
+        expected = whole.add(texts)
+        patch.setattr(vocabulary, "CHARACTERS", 4)
+        patch.setattr(vocabulary, "TOKENS", 3)
+        for number in (1, threads):
+            table = WordTable()
+            found = table.add(iter(texts), number)
+            assert table.words == whole.words
+            for ids in (found, table.look_up(iter(texts), number)):
+                assert ids.ids.tolist() == expected.ids.tolist()
+                assert ids.offsets.tolist() == expected.offsets.tolist()
+            chosen = np.arange(len(texts)) % 3 < 2
+            words = Counter(word for text in np.flatnonzero(chosen) for word in tokens(texts[text]))
+            chosen_words, counts = choose_words(table, found, chosen, 1, number)
+            frequent = {table.word(word): count for word, count in zip(chosen_words, counts.tolist(), strict=True)}
+            order = {word: place for place, word in enumerate(table.words)}
+            assert list(frequent.items()) == sorted(words.items(), key=lambda item: (-item[1], order[item[0]]))
+        joined = TokenIds.joined(part for _, part in expected.parts(3))
+        assert joined.ids.tolist() == expected.ids.tolist() and joined.offsets.tolist() == expected.offsets.tolist()
+        assert all(len(part.ids) <= 3 or part.n_texts == 1 for _, part in expected.parts(3))
+
+
+def test_texts_are_taken_as_they_are_needed():
+    """Of a stream of texts only a few chunks are held, and none is taken after an error."""
+    taken, threads = [], 2
+    texts = (taken.append(i) or "word " * CHARACTERS for i in range(50))
+    parts = WordTable().add_parts(texts, threads)
+    next(parts)
+    parts.close()
+    assert len(taken) <= 2 * threads + 2
+
+
+def test_tokens_may_be_in_files(tmp_path):
+    """Appended chunk by chunk, and mapped; what is written to the arrays stays out of the files."""
+    texts = ["good film", "", "a good cast"] * 3
+    paths = tmp_path / "ids", tmp_path / "offsets"
+    storage = Growing(np.int32, paths[0]), Growing(np.int64, paths[1])
+    table = WordTable()
+    found = TokenIds.joined(chain(table.add_parts(texts[:4]), table.add_parts(texts[4:], threads=2)), storage)
+    expected = WordTable().add(texts)
+    for array, same, path in zip(found, expected, paths, strict=True):
+        assert isinstance(array.base, np.memmap)
+        assert array.tolist() == same.tolist()
+        array[:] = 0
+        assert np.fromfile(path, array.dtype).tolist() == same.tolist()
+
+
+@pytest.mark.parametrize("pieces", [[], [0], [3, 0, 1], [1] * 40])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_growing_is_concatenation(pieces, in_file, tmp_path):
+    arrays = [np.arange(size, dtype=np.int16)[::-1] for size in pieces]
+    growing = Growing(np.int32, tmp_path / "numbers" if in_file else None)
+    for array in arrays:
+        growing.append(array)
+    found = growing.finish()
+    assert found.dtype == np.int32 and found.flags.writeable
+    assert found.tolist() == [number for array in arrays for number in array.tolist()]
+
+
 def test_word_table_grows():
     """Beyond its first room for words, for slots and for bytes, and by a word longer than all before."""
     words = [*(f"w{i}" for i in range(5000)), "x" * 50_000, *(f"v{i}" for i in range(5000))]
@@ -139,10 +214,10 @@ def test_long_words_of_one_hash_are_told_apart():
 def test_choose_and_renumber():
     table = WordTable()
     texts = table.add(["b a a", "c a b", "d", "a d d d"])
-    numbers, counts = choose_words(table, texts, np.array([0, 1, 2]), min_count=2)
+    numbers, counts = choose_words(table, texts, np.array([True, True, True, False]), min_count=2)
     vocabulary = table.select(numbers)
     assert vocabulary.words == ["a", "b"]
     assert counts.tolist() == [3, 2]
-    known = renumber(texts, numbers, len(table))
-    assert known.ids.tolist() == [1, 0, 0, -1, 0, 1, -1, 0, -1, -1, -1]
-    assert vocabulary.look_up(["b a a", "c a b", "d", "a d d d"]).ids.tolist() == known.ids.tolist()
+    known = places_of(numbers, len(table))[texts.ids]
+    assert known.tolist() == [1, 0, 0, -1, 0, 1, -1, 0, -1, -1, -1]
+    assert vocabulary.look_up(["b a a", "c a b", "d", "a d d d"]).ids.tolist() == known.tolist()
