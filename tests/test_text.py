@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mlcore.text import vocabulary
 from mlcore.text.growing import Growing
 from mlcore.text.tokenizer import (
+    HASHED,
     LEFT,
     TABLE_SIZES,
     TokenSpans,
@@ -24,7 +25,6 @@ from mlcore.text.tokenizer import (
 )
 from mlcore.text.vocabulary import (
     CHARACTERS,
-    HASHED,
     UNKNOWN,
     TokenIds,
     WordTable,

@@ -29,6 +29,8 @@ TABLE_SIZES = (0x80, 0x3000, 0x10000, 0x40000, 0x110000)
 UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
 # What a byte of a folded text is.
 OTHER, WORD, MARK, JOINT = 0, 1, 2, 3
+EXACT = 7  # bytes of the longest words that are their own keys
+HASHED = 1 << 62  # the keys of longer words begin here
 
 
 def normalise(text: str) -> str:
@@ -62,15 +64,15 @@ class TokenSpans(NamedTuple):
     data: np.ndarray  # (bytes,) uint8, UTF-8
     starts: np.ndarray  # (t,) int64
     ends: np.ndarray  # (t,) int64
-    tails: np.ndarray  # (t,) int64, the last eight bytes of each token as a number
+    keys: np.ndarray  # (t,) int64, see ``word_key``
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
     def cut(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> "TokenSpans":
         """One text of the tokens at these places."""
-        tails = np.empty(len(starts), np.int64)
-        pack_tails(data, starts, ends, tails)
-        return cls(data, starts, ends, tails, np.array([0, len(starts)]))
+        keys = np.empty(len(starts), np.int64)
+        find_keys(data, starts, ends, keys)
+        return cls(data, starts, ends, keys, np.array([0, len(starts)]))
 
 
 def tokenise(texts: list[str]) -> TokenSpans:
@@ -81,11 +83,11 @@ def tokenise(texts: list[str]) -> TokenSpans:
         more, *places = _fold([normalise(texts[text]) for text in left.tolist()], markup=False)
         begins[left], stops[left] = len(data) + places[0], len(data) + places[1]
         data = np.concatenate([data, more])
-    starts, ends, tails = (np.empty(len(data), np.int64) for _ in range(3))  # a token has at least a byte
+    starts, ends, keys = (np.empty(len(data), np.int64) for _ in range(3))  # a token has at least a byte
     offsets = np.zeros(len(texts) + 1, np.int64)
-    scan_tokens(data, begins, stops, BYTES, starts, ends, tails, offsets)
+    scan_tokens(data, begins, stops, BYTES, starts, ends, keys, offsets)
     t = offsets[-1]
-    return TokenSpans(data, starts[:t], ends[:t], tails[:t], offsets)
+    return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
 
 
 def _fold(texts: list[str], markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -241,13 +243,28 @@ def fold(data, bounds, table, markup, folded, begins, stops):
 
 
 @kernel
-def scan_tokens(data, begins, stops, classes, starts, ends, tails, offsets):
-    """Find the tokens of folded texts, and pack the last bytes of each: overwrite the last four.
+def word_key(data, start, end, tail):
+    """Key of the word ``data[start:end]``: the word itself if it has up to seven bytes, else its length and a hash.
+
+    The hash is FNV-1a of 32 bits. ``tail``: the last eight bytes as a number.
+    """
+    length = end - start
+    if length <= EXACT:
+        return length << 56 | tail
+    value = np.int64(2166136261)
+    for i in range(start, end):
+        value = ((value ^ np.int64(data[i])) * 16777619) & 0xFFFFFFFF
+    return HASHED | (length & 0xFFFFFF) << 32 | value
+
+
+@kernel
+def scan_tokens(data, begins, stops, classes, starts, ends, keys, offsets):
+    """Find the tokens of folded texts with their keys: overwrite the last four.
 
     An apostrophe is part of a word if it stands alone between two letters.
 
     Shapes: data (bytes,), begins and stops (n,) of the texts in it, classes (256,)
-    -> starts, ends and tails (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
+    -> starts, ends and keys (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
     """
     found = 0
     for text in range(begins.shape[0]):
@@ -272,19 +289,19 @@ def scan_tokens(data, begins, stops, classes, starts, ends, tails, offsets):
             if kind == WORD or kind == MARK:
                 starts[found] = start
                 ends[found] = position
-                tails[found] = tail
+                keys[found] = word_key(data, start, position, tail)
                 found += 1
         offsets[text + 1] = found
 
 
 @kernel
-def pack_tails(data, starts, ends, tails):
-    """The last eight bytes of each token as a number, as ``scan_tokens`` packs them: overwrite tails.
+def find_keys(data, starts, ends, keys):
+    """Key of each token, as ``scan_tokens`` finds it: overwrite keys.
 
-    Shapes: data (bytes,), starts and ends (t,) -> tails (t,).
+    Shapes: data (bytes,), starts and ends (t,) -> keys (t,).
     """
     for t in range(starts.shape[0]):
         tail = np.int64(0)
         for i in range(starts[t], ends[t]):
             tail = tail << 8 | np.int64(data[i])
-        tails[t] = tail
+        keys[t] = word_key(data, starts[t], ends[t], tail)

@@ -8,13 +8,11 @@ import numpy as np
 from mlcore.kernels import kernel
 from mlcore.text.growing import Growing
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import TokenSpans, tokenise
+from mlcore.text.tokenizer import HASHED, TokenSpans, tokenise
 
-CHARACTERS = 1_000_000  # tokenised at a time by a thread
+CHARACTERS = 2_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
 UNKNOWN = -1
-EXACT = 7  # bytes of the longest words that are their own keys
-HASHED = 1 << 62  # the keys of longer words begin here
 
 
 class Documents(NamedTuple):
@@ -160,14 +158,17 @@ class WordTable:
         return np.append(self.look_up_spans(other._spans()), np.int32(UNKNOWN))
 
     def _spans(self) -> TokenSpans:
-        return TokenSpans.cut(self._bytes, self._bounds[: len(self)], self._bounds[1 : len(self) + 1])
+        size = len(self)
+        return TokenSpans(
+            self._bytes, self._bounds[:size], self._bounds[1 : size + 1], self._keys[:size], np.array([0, size])
+        )
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
         ids = np.empty(len(spans.starts), np.int32)
         done = 0
         while True:
             done = add_tokens(
-                spans.data, spans.starts, spans.ends, spans.tails, done,
+                spans.data, spans.starts, spans.ends, spans.keys, done,
                 self._size, self._bounds, self._bytes, self._keys, self._slots, ids,
             )  # fmt: skip
             if done == len(ids):
@@ -178,7 +179,7 @@ class WordTable:
         """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
         ids = np.empty(len(spans.starts), np.int32)
         find_tokens(
-            spans.data, spans.starts, spans.ends, spans.tails,
+            spans.data, spans.starts, spans.ends, spans.keys,
             self._bounds, self._bytes, self._keys, self._slots, ids,
         )  # fmt: skip
         return ids
@@ -257,21 +258,6 @@ def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
 
 
 @kernel
-def word_key(data, start, end, tail):
-    """Key of the word ``data[start:end]``: the word itself if it has up to seven bytes, else its length and a hash.
-
-    The hash is FNV-1a of 32 bits. ``tail``: the last eight bytes as a number.
-    """
-    length = end - start
-    if length <= EXACT:
-        return length << 56 | tail
-    value = np.int64(2166136261)
-    for i in range(start, end):
-        value = ((value ^ np.int64(data[i])) * 16777619) & 0xFFFFFFFF
-    return HASHED | (length & 0xFFFFFF) << 32 | value
-
-
-@kernel
 def same_bytes(data, start, end, others, first, last):
     """Whether ``data[start:end]`` and ``others[first:last]`` are the same."""
     if end - start != last - first:
@@ -283,12 +269,12 @@ def same_bytes(data, start, end, others, first, last):
 
 
 @kernel
-def find_slot(data, start, end, key, bounds, word_bytes, keys, slots):
+def find_slot(data, start, end, key, bounds, word_bytes, word_keys, slots):
     """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
     slot = first_slot(key, slots)
     while slots[slot] != UNKNOWN:
         word = slots[slot]
-        if keys[word] == key:
+        if word_keys[word] == key:
             if key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
                 return slot
         slot = (slot + 1) & (slots.shape[0] - 1)
@@ -303,39 +289,37 @@ def first_slot(key, slots):
 
 
 @kernel
-def find_tokens(data, starts, ends, tails, bounds, word_bytes, keys, slots, ids):
+def find_tokens(data, starts, ends, keys, bounds, word_bytes, word_keys, slots, ids):
     """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
 
-    Shapes: data (bytes,), starts, ends and tails (t,), bounds (words + 1,), keys (words,), slots a power of two
+    Shapes: data (bytes,), starts, ends and keys (t,), bounds (words + 1,), word_keys (words,), slots a power of two
     -> ids (t,).
     """
     for t in range(starts.shape[0]):
-        key = word_key(data, starts[t], ends[t], tails[t])
-        ids[t] = slots[find_slot(data, starts[t], ends[t], key, bounds, word_bytes, keys, slots)]
+        ids[t] = slots[find_slot(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
 
 
 @kernel
-def add_tokens(data, starts, ends, tails, done, size, bounds, word_bytes, keys, slots, ids):
+def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_keys, slots, ids):
     """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
 
     Returns the number of that token, for the caller to make room and call again, or t at the end.
-    Updates size, bounds, word_bytes, keys and slots; overwrites ids[done:returned].
+    Updates size, bounds, word_bytes, word_keys and slots; overwrites ids[done:returned].
 
-    Shapes: data (bytes,), starts, ends and tails (t,) -> ids (t,); the table as in find_tokens.
+    Shapes: data (bytes,), starts, ends and keys (t,) -> ids (t,); the table as in find_tokens.
     """
     for t in range(done, starts.shape[0]):
         start, end = starts[t], ends[t]
-        key = word_key(data, start, end, tails[t])
-        slot = find_slot(data, start, end, key, bounds, word_bytes, keys, slots)
+        slot = find_slot(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
         if slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
-            if word == keys.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
+            if word == word_keys.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
                 return t
             for i in range(end - start):
                 word_bytes[place + i] = data[start + i]
             bounds[word + 1] = place + end - start
-            keys[word] = key
+            word_keys[word] = keys[t]
             slots[slot] = word
             size[0] = word + 1
         ids[t] = slots[slot]
