@@ -28,7 +28,7 @@ ROOMS = [
     ],
     ["mlcore.marking"],
     ["mlcore.drawing.text", "mlcore.drawing.markup", "mlcore.drawing.svg", "mlcore.drawing.charts"],
-    ["mlcore.text.tokenizer"],
+    ["mlcore.text.tokenizer", "mlcore.text.growing", "mlcore.text.pool"],
     ["mlcore.text.vocabulary"],
     ["mlcore.text.features"],
     ["mlcore.text.unpacking"],

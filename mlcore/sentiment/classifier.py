@@ -9,9 +9,9 @@ import numpy as np
 from mlcore import kernels
 from mlcore.sentiment.settings import Settings
 from mlcore.text.features import Features
+from mlcore.text.pool import MOST_THREADS
 from mlcore.text.vocabulary import Documents
 
-MOST_THREADS = 64  # at work at a time, whatever number is asked for
 LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
 BLOCK = 512  # texts scored at a time by a thread
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mlcore.kernels import kernel
-from mlcore.text.vocabulary import UNKNOWN, Documents, TokenIds, WordTable, choose_words, renumber
+from mlcore.text.vocabulary import UNKNOWN, Documents, TokenIds, WordTable, choose_words, places_of
 
 LARGEST_NGRAM = 3
 
@@ -127,10 +127,10 @@ def choose_features(
     """Features of up to ``largest`` words that occur at least ``min_count`` times in the given rows of texts, and of
     these the ``max_features`` most frequent (on ties, the shorter and earlier ones).
     """
-    numbers, counts = choose_words(table, tokens, rows, min_count)
-    words = renumber(tokens, numbers, len(table))
     chosen = np.zeros(tokens.n_texts, bool)
     chosen[rows] = True
+    numbers, counts = choose_words(table, tokens, chosen, min_count)
+    words = TokenIds(places_of(numbers, len(table))[tokens.ids], tokens.offsets)
     in_rows = chosen[tokens.text_of_token()]
     all_counts, all_keys = [counts], [np.zeros(0, np.int64)]
     first, previous = len(numbers), words.ids

@@ -1,7 +1,8 @@
-"""What a token is, and a kernel that finds the tokens of many texts at once.
+"""What a token is, and kernels that find the tokens of many texts at once.
 
-The rule is written down once, in ``normalise`` and ``TOKEN``; ``tokens`` is the rule itself. The kernel behind
-``tokenise`` finds the same tokens (a property test compares the two) at the speed of the memory.
+The rule is written down once, in ``normalise`` and ``TOKEN``; ``tokens`` is the rule itself. The kernels behind
+``tokenise`` find the same tokens (a property test compares the two) at the speed of the memory: ``fold`` normalises
+the texts that need no more than it knows, and leaves the few others to ``normalise``.
 """
 
 import html
@@ -19,7 +20,17 @@ LEADING_ZEROS, IMPOSSIBLE_ENTITY = re.compile("&#0+(?=[0-9])"), re.compile("&#[0
 TOKEN = re.compile(r"\w+(?:'\w+)*|[.,!?;:()]")
 MARKS = ".,!?;:()"
 
-OTHER, WORD, MARK, APOSTROPHE = 0, 1, 2, 3
+SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH = b" '/<>&#"
+SMALL_A, SMALL_Z, CAPITAL_A, CAPITAL_Z = b"azAZ"
+LEFT = -1  # in place of a letter in lower case: only ``normalise`` knows what becomes of the character
+# Of tables of characters, the sizes: ASCII, alphabets, the first plane, the next ones with emoji, and all. Large ones
+# take up to 0.1 s to make, and few texts need them.
+TABLE_SIZES = (0x80, 0x3000, 0x10000, 0x40000, 0x110000)
+UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
+# What a byte of a folded text is.
+OTHER, WORD, MARK, JOINT = 0, 1, 2, 3
+EXACT = 7  # bytes of the longest words that are their own keys
+HASHED = 1 << 62  # the keys of longer words begin here
 
 
 def normalise(text: str) -> str:
@@ -50,89 +61,247 @@ def tokens(text: str) -> list[str]:
 class TokenSpans(NamedTuple):
     """Tokens as places in a buffer: token t is data[starts[t]:ends[t]]; text i has offsets[i]..offsets[i + 1]."""
 
-    data: np.ndarray  # (bytes,) uint8, the normalised texts in UTF-8
-    starts: np.ndarray  # (t,) int32
-    ends: np.ndarray  # (t,) int32
+    data: np.ndarray  # (bytes,) uint8, UTF-8
+    starts: np.ndarray  # (t,) int64
+    ends: np.ndarray  # (t,) int64
+    keys: np.ndarray  # (t,) int64, see ``word_key``
     offsets: np.ndarray  # (n + 1,) int64
+
+    @classmethod
+    def cut(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> "TokenSpans":
+        """One text of the tokens at these places."""
+        keys = np.empty(len(starts), np.int64)
+        find_keys(data, starts, ends, keys)
+        return cls(data, starts, ends, keys, np.array([0, len(starts)]))
 
 
 def tokenise(texts: list[str]) -> TokenSpans:
     """Find the tokens of all texts, exactly those of ``tokens``."""
+    data, begins, stops = _fold(texts, markup=True)
+    left = np.flatnonzero(stops == LEFT)
+    if len(left):
+        more, *places = _fold([normalise(texts[text]) for text in left.tolist()], markup=False)
+        begins[left], stops[left] = len(data) + places[0], len(data) + places[1]
+        data = np.concatenate([data, more])
+    starts, ends, keys = (np.empty(len(data), np.int64) for _ in range(3))  # a token has at least a byte
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    scan_tokens(data, begins, stops, BYTES, starts, ends, keys, offsets)
+    t = offsets[-1]
+    return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
+
+
+def _fold(texts: list[str], markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The folded texts and where each begins and stops, as ``fold`` gives them."""
     # "surrogatepass": JSON may hold half of a surrogate pair, which is no word and must not stop us
-    encoded = [normalise(text).encode("utf-8", "surrogatepass") for text in texts]
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     bounds = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=bounds[1:])
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    starts, ends = np.empty(len(data), np.int32), np.empty(len(data), np.int32)  # a token has at least a byte
-    offsets = np.zeros(len(encoded) + 1, np.int64)
-    scan_tokens(data, bounds, character_classes(), starts, ends, offsets)
-    return TokenSpans(data, starts[: offsets[-1]], ends[: offsets[-1]], offsets)
+    data = np.frombuffer(bytearray().join(encoded), np.uint8)
+    folded, begins, stops = np.empty_like(data), bounds[:-1].copy(), bounds[1:].copy()
+    fold(data, bounds, characters(_table_size(int(data.max(initial=0)))), markup, folded, begins, stops)
+    return folded, begins, stops
+
+
+def _table_size(largest: int) -> int:
+    """Size of the smallest table for a text in UTF-8 whose largest byte is this, for that tells how far it goes."""
+    sizes = zip((0x7F, 0xE2, 0xEF, 0xF0, 0xFF), TABLE_SIZES, strict=True)
+    return next(size for most, size in sizes if largest <= most)
 
 
 @cache
-def character_classes() -> np.ndarray:
-    """Class of every Unicode code point, as the regular expression sees it: (0x110000,) uint8."""
-    characters = np.arange(0x110000, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    classes = np.full(0x110000, OTHER, np.uint8)
-    for run in re.finditer(r"\w+", characters):
-        classes[run.start() : run.end()] = WORD
+def characters(size: int) -> np.ndarray:
+    """What ``fold`` makes of the first code points, as ``normalise`` and the regular expression see them: the lower
+    case of those in words, the marks and the apostrophe themselves, a space of all others; or LEFT: (size,) int32.
+    """
+    numbers = np.arange(size, dtype=np.int32)
+    text = numbers.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    # the lower case of the one is two code points, that of the other depends on the letters around it
+    special = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}\N{GREEK CAPITAL LETTER SIGMA}"
+    lower = re.sub(f"[{special}]", " ", text).lower()
+    letters = np.frombuffer(lower.encode("utf-32-le", "surrogatepass"), "<u4")
+    table = np.full(size, SPACE, np.int32)
+    for run in re.finditer(r"\w+", lower):
+        table[run.start() : run.end()] = letters[run.start() : run.end()]
+    for kept in f"{MARKS}'":
+        table[ord(kept)] = ord(kept)
+    table[numbers == ord("\u2019")] = APOSTROPHE
+    longer = np.searchsorted(UTF8_ENDS, table, side="right") > np.searchsorted(UTF8_ENDS, numbers, side="right")
+    table[longer] = LEFT  # so that a folded text takes no more room than the text
+    table[np.isin(numbers, [ord(letter) for letter in special])] = LEFT
+    return table
+
+
+def _classes_of_bytes() -> np.ndarray:
+    """Class of every byte of a folded text, where all characters beyond ASCII are parts of words: (256,) uint8."""
+    classes = np.full(256, OTHER, np.uint8)
+    classes[[byte for byte in range(256) if byte >= 0x80 or re.match(r"\w", chr(byte))]] = WORD
     classes[[ord(mark) for mark in MARKS]] = MARK
-    classes[ord("'")] = APOSTROPHE
+    classes[APOSTROPHE] = JOINT
     return classes
 
 
+BYTES = _classes_of_bytes()
+
+
 @kernel
-def class_at(data, position, classes):
-    """Class and length in bytes of the UTF-8 character at ``position``."""
+def code_point_at(data, position):
+    """Code point and length in bytes of the UTF-8 character at ``position``."""
     first = np.int64(data[position])
     if first < 0x80:
-        return classes[first], 1
+        return first, 1
     last = np.int64(data[position + 1]) & 0x3F
     if first < 0xE0:
-        return classes[(first & 0x1F) << 6 | last], 2
+        return (first & 0x1F) << 6 | last, 2
     last = last << 6 | np.int64(data[position + 2]) & 0x3F
     if first < 0xF0:
-        return classes[(first & 0x0F) << 12 | last], 3
+        return (first & 0x0F) << 12 | last, 3
     last = last << 6 | np.int64(data[position + 3]) & 0x3F
-    return classes[(first & 0x07) << 18 | last], 4
+    return (first & 0x07) << 18 | last, 4
 
 
 @kernel
-def word_end(data, position, stop, classes):
-    """Position behind the word that goes on at ``position``, as ``\\w*(?:'\\w+)*`` has it."""
-    while True:
-        # most characters are ASCII: a short loop for them, then the general case for one character
-        while position < stop and data[position] < 0x80 and classes[data[position]] == WORD:
-            position += 1
-        if position == stop:
-            return position
-        kind, length = class_at(data, position, classes)
-        if kind == APOSTROPHE and position + 1 < stop:
-            kind, length = class_at(data, position + 1, classes)
-            length += 1
-        if kind != WORD:
-            return position
-        position += length
+def put(point, data, place):
+    """Write a code point in UTF-8 from ``place`` on; returns the place behind it."""
+    if point < 0x80:
+        data[place] = point
+        return place + 1
+    if point < 0x800:
+        data[place] = 0xC0 | point >> 6
+    else:
+        if point < 0x10000:
+            data[place] = 0xE0 | point >> 12
+        else:
+            data[place] = 0xF0 | point >> 18
+            place += 1
+            data[place] = 0x80 | point >> 12 & 0x3F
+        place += 1
+        data[place] = 0x80 | point >> 6 & 0x3F
+    data[place + 1] = 0x80 | point & 0x3F
+    return place + 2
 
 
 @kernel
-def scan_tokens(data, bounds, classes, starts, ends, offsets):
-    """Find the tokens of ``TOKEN`` in normalised texts: overwrite starts, ends and offsets[1:].
+def tag_end(data, position, stop, table):
+    """Position behind the tag that begins with the ``<`` at ``position``, or 0 if it begins none."""
+    position += 1
+    if position < stop and data[position] == SLASH:
+        position += 1
+    # by its code point, for one beyond ASCII may be one of a to z in lower case: U+212A, the sign of Kelvin
+    if position == stop or not SMALL_A <= table[code_point_at(data, position)[0]] <= SMALL_Z:
+        return 0
+    while position < stop and data[position] != LESS and data[position] != GREATER:
+        position += 1
+    return position + 1 if position < stop and data[position] == GREATER else 0
 
-    Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it, classes (0x110000,)
-    -> starts and ends (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
+
+@kernel
+def begins_entity(data, position, stop):
+    """Whether the ``&`` at ``position`` may begin an entity; a character beyond ASCII may become a letter."""
+    if position + 1 == stop:
+        return False
+    byte = data[position + 1]
+    return byte >= 0x80 or byte == HASH or CAPITAL_A <= byte & 0xDF <= CAPITAL_Z
+
+
+@kernel
+def fold(data, bounds, table, markup, folded, begins, stops):
+    """Reduce texts to what tokens are made of: overwrite folded, begins and stops.
+
+    Words are in lower case then, and between them and the marks there is nothing but spaces and apostrophes. Where
+    ``markup`` is true, tags become a space. Text i of the result is folded[begins[i]:stops[i]]; stops[i] is LEFT where
+    the text has something that is not done here: what may be an entity, or a letter that the table leaves.
+
+    Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it, table (size,) for all its code points
+    -> folded (bytes,), begins and stops (n,).
     """
-    found = 0
+    place = 0
     for text in range(bounds.shape[0] - 1):
         position, stop = bounds[text], bounds[text + 1]
+        begins[text] = place
+        while position < stop:
+            byte = data[position]
+            if byte == LESS and markup:
+                after = tag_end(data, position, stop, table)
+                if after:
+                    folded[place] = SPACE
+                    place += 1
+                    position = after
+                    continue
+            if byte == AMPERSAND and markup and begins_entity(data, position, stop):
+                break
+            if byte < 0x80:  # the most frequent case, in short
+                folded[place] = table[byte]
+                place += 1
+                position += 1
+                continue
+            point, length = code_point_at(data, position)
+            if table[point] == LEFT:
+                break
+            place = put(np.int64(table[point]), folded, place)
+            position += length
+        stops[text] = place if position == stop else LEFT
+
+
+@kernel
+def word_key(data, start, end, tail):
+    """Key of the word ``data[start:end]``: the word itself if it has up to seven bytes, else its length and a hash.
+
+    The hash is FNV-1a of 32 bits. ``tail``: the last eight bytes as a number.
+    """
+    length = end - start
+    if length <= EXACT:
+        return length << 56 | tail
+    value = np.int64(2166136261)
+    for i in range(start, end):
+        value = ((value ^ np.int64(data[i])) * 16777619) & 0xFFFFFFFF
+    return HASHED | (length & 0xFFFFFF) << 32 | value
+
+
+@kernel
+def scan_tokens(data, begins, stops, classes, starts, ends, keys, offsets):
+    """Find the tokens of folded texts with their keys: overwrite the last four.
+
+    An apostrophe is part of a word if it stands alone between two letters.
+
+    Shapes: data (bytes,), begins and stops (n,) of the texts in it, classes (256,)
+    -> starts, ends and keys (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
+    """
+    found = 0
+    for text in range(begins.shape[0]):
+        position, stop = begins[text], stops[text]
         while position < stop:
             start = position
-            kind, length = class_at(data, position, classes)
-            position += length
+            tail = np.int64(data[position])
+            kind = classes[tail]
+            position += 1
             if kind == WORD:
-                position = word_end(data, position, stop, classes)
+                while position < stop:
+                    byte = np.int64(data[position])
+                    if classes[byte] != WORD and (
+                        classes[byte] != JOINT
+                        or position + 1 == stop
+                        or classes[data[position - 1]] != WORD
+                        or classes[data[position + 1]] != WORD
+                    ):
+                        break
+                    tail = tail << 8 | byte
+                    position += 1
             if kind == WORD or kind == MARK:
                 starts[found] = start
                 ends[found] = position
+                keys[found] = word_key(data, start, position, tail)
                 found += 1
         offsets[text + 1] = found
+
+
+@kernel
+def find_keys(data, starts, ends, keys):
+    """Key of each token, as ``scan_tokens`` finds it: overwrite keys.
+
+    Shapes: data (bytes,), starts and ends (t,) -> keys (t,).
+    """
+    for t in range(starts.shape[0]):
+        tail = np.int64(0)
+        for i in range(starts[t], ends[t]):
+            tail = tail << 8 | np.int64(data[i])
+        keys[t] = word_key(data, starts[t], ends[t], tail)

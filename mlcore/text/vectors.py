@@ -133,12 +133,12 @@ class _Reader:
             block = block.removeprefix(BYTE_ORDER_MARK)
             block = block[self._take_first(block) :]
         data = np.frombuffer(block, np.uint8)
-        ends = np.flatnonzero(data == ord("\n")).astype(np.int32)
+        ends = np.flatnonzero(data == ord("\n"))
         starts, numbers = np.empty_like(ends), np.empty_like(ends)
         token_ends = np.empty_like(ends)
         split_lines(data, ends, self.dim, starts, token_ends, numbers)
         self._check(block, starts, ends, token_ends)
-        spans = TokenSpans(data, starts, token_ends, np.array([0, len(ends)]))
+        spans = TokenSpans.cut(data, starts, token_ends)
         ids = self.words.look_up_spans(spans)
         ids[token_ends == starts] = UNKNOWN  # blank lines, and vectors of the empty word
         self._keep(block, ids, EXACT, numbers, ends)
@@ -247,9 +247,9 @@ def _lower_cased(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Toke
     joined = b"\n".join([content[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
     lower = joined.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape") + b"\n"
     lower_data = np.frombuffer(lower, np.uint8)
-    lower_ends = np.flatnonzero(lower_data == ord("\n")).astype(np.int32)[: len(starts)]
-    lower_starts = np.concatenate([np.zeros(min(1, len(starts)), np.int32), lower_ends[:-1] + np.int32(1)])
-    return TokenSpans(lower_data, lower_starts, lower_ends, np.array([0, len(starts)]))
+    lower_ends = np.flatnonzero(lower_data == ord("\n"))[: len(starts)]
+    lower_starts = np.concatenate([np.zeros(min(1, len(starts)), np.int64), lower_ends[:-1] + 1])
+    return TokenSpans.cut(lower_data, lower_starts, lower_ends)
 
 
 def write_vectors(words: WordTable, table: np.ndarray, file: BinaryIO) -> None:

@@ -1,14 +1,17 @@
 """Words and their numbers: a hash table over bytes that kernels fill and read, and texts as ids with counts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.kernels import kernel
-from mlcore.text.tokenizer import TokenSpans, tokenise
+from mlcore.text.growing import Growing
+from mlcore.text.pool import in_order
+from mlcore.text.tokenizer import HASHED, TokenSpans, tokenise
 
-CHUNK = 4_000_000  # characters tokenised at a time: bounds the memory for spans
+CHARACTERS = 2_000_000  # tokenised at a time by a thread
+TOKENS = 1_000_000  # looked at at a time by a thread
 UNKNOWN = -1
 
 
@@ -18,6 +21,11 @@ class Documents(NamedTuple):
     ids: np.ndarray  # (m,) int32, ascending within a text
     counts: np.ndarray  # (m,) int32, at least 1
     offsets: np.ndarray  # (n + 1,) int64
+
+    @classmethod
+    def joined(cls, parts: Iterable["Documents"], storage: Sequence[Growing] | None = None) -> "Documents":
+        """The texts of one part after another, in memory or in a storage for each of the three arrays."""
+        return join_texts(cls, parts, storage or (Growing(np.int32), Growing(np.int32), Growing(np.int64)))
 
     @property
     def n_texts(self) -> int:
@@ -35,9 +43,24 @@ class TokenIds(NamedTuple):
     ids: np.ndarray  # (t,) int32
     offsets: np.ndarray  # (n + 1,) int64
 
+    @classmethod
+    def joined(cls, parts: Iterable["TokenIds"], storage: Sequence[Growing] | None = None) -> "TokenIds":
+        """The texts of one part after another, in memory or in a storage for each of the two arrays."""
+        return join_texts(cls, parts, storage or (Growing(np.int32), Growing(np.int64)))
+
     @property
     def n_texts(self) -> int:
         return len(self.offsets) - 1
+
+    def parts(self, size: int) -> Iterator[tuple[int, "TokenIds"]]:
+        """The texts in parts of up to ``size`` tokens, or of one text, each with the number of its first text."""
+        first = 0
+        while first < self.n_texts:
+            fitting = np.searchsorted(self.offsets, self.offsets[first] + size, side="right") - 1
+            last = max(first + 1, int(fitting))
+            offsets = self.offsets[first : last + 1]
+            yield first, TokenIds(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
+            first = last
 
     def text_of_token(self) -> np.ndarray:
         """Number of the text that each token belongs to: (t,) int64."""
@@ -59,7 +82,7 @@ class WordTable:
         self._size = np.zeros(1, np.int64)  # number of words; an array because kernels write it
         self._bounds = np.zeros(1_025, np.int64)  # word w is _bytes[_bounds[w]:_bounds[w + 1]]
         self._bytes = np.zeros(8_192, np.uint8)
-        self._hashes = np.zeros(1_024, np.int64)
+        self._keys = np.zeros(1_024, np.int64)
         self._slots = np.full(4_096, UNKNOWN, np.int32)  # hash table with linear probing, at most half full
 
     @classmethod
@@ -84,7 +107,10 @@ class WordTable:
 
     def to_lines(self) -> np.ndarray:
         """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
-        return np.frombuffer("".join(word + "\n" for word in self.words).encode(), np.uint8)
+        numbers = np.arange(len(self))
+        lines = np.full(self._bounds[len(self)] + len(self), ord("\n"), np.uint8)
+        copy_words(self._bytes, self._bounds, numbers, self._bounds[:-1][numbers] + numbers, lines)
+        return lines
 
     def select(self, numbers: np.ndarray) -> "WordTable":
         """New table of the words with these distinct numbers, in this order."""
@@ -93,35 +119,57 @@ class WordTable:
         table._size[0] = len(numbers)
         table._bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         table._bytes = np.empty(table._bounds[-1], np.uint8)
-        copy_words(self._bytes, self._bounds, numbers, table._bounds, table._bytes)
-        table._hashes = self._hashes[numbers]
+        copy_words(self._bytes, self._bounds, numbers, table._bounds[:-1], table._bytes)
+        table._keys = self._keys[numbers]
         table._slots = np.full(max(4, 1 << (2 * len(numbers)).bit_length()), UNKNOWN, np.int32)
-        fill_slots(table._hashes, table._slots)
+        fill_slots(table._keys, table._slots)
         return table
 
-    def add(self, texts: Iterable[str]) -> TokenIds:
+    def add(self, texts: Iterable[str], threads: int = 1) -> TokenIds:
         """Number the words of the texts, giving new words the next numbers."""
-        return _join((self._add(spans), spans.offsets) for spans in _tokenised(texts))
+        return TokenIds.joined(self.add_parts(texts, threads))
 
-    def look_up(self, texts: Iterable[str]) -> TokenIds:
+    def add_parts(self, texts: Iterable[str], threads: int = 1) -> Iterator[TokenIds]:
+        """Do what ``add`` does, part by part, so that neither the texts nor their tokens need be in memory."""
+
+        def number(chunk: list[str]) -> tuple[WordTable, TokenIds]:
+            local, spans = WordTable(), tokenise(chunk)
+            return local, TokenIds(local._add(spans), spans.offsets)
+
+        for local, part in in_order(number, chunks_of(texts), threads):
+            # words of the first chunk come first, whichever thread was faster
+            yield TokenIds(self.add_words(local)[part.ids], part.offsets)
+
+    def look_up(self, texts: Iterable[str], threads: int = 1) -> TokenIds:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        return _join((self.look_up_spans(spans), spans.offsets) for spans in _tokenised(texts))
+        return TokenIds.joined(in_order(self.look_up_chunk, chunks_of(texts), threads))
+
+    def look_up_chunk(self, texts: list[str]) -> TokenIds:
+        """Do what ``look_up`` does at once: for texts that ``chunks_of`` gives."""
+        spans = tokenise(texts)
+        return TokenIds(self.look_up_spans(spans), spans.offsets)
 
     def add_words(self, other: "WordTable") -> np.ndarray:
         """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
-        return self._add(_spans_of_lines(other.to_lines()))
+        return self._add(other._spans())
 
     def numbers_of(self, other: "WordTable") -> np.ndarray:
         """Number of each word of another table, and UNKNOWN once more at the end, for UNKNOWN: (len(other) + 1,)."""
-        return np.append(self.look_up_spans(_spans_of_lines(other.to_lines())), np.int32(UNKNOWN))
+        return np.append(self.look_up_spans(other._spans()), np.int32(UNKNOWN))
+
+    def _spans(self) -> TokenSpans:
+        size = len(self)
+        return TokenSpans(
+            self._bytes, self._bounds[:size], self._bounds[1 : size + 1], self._keys[:size], np.array([0, size])
+        )
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
         ids = np.empty(len(spans.starts), np.int32)
         done = 0
         while True:
             done = add_tokens(
-                spans.data, spans.starts, spans.ends, done,
-                self._size, self._bounds, self._bytes, self._hashes, self._slots, ids,
+                spans.data, spans.starts, spans.ends, spans.keys, done,
+                self._size, self._bounds, self._bytes, self._keys, self._slots, ids,
             )  # fmt: skip
             if done == len(ids):
                 return ids
@@ -130,7 +178,10 @@ class WordTable:
     def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
         """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
         ids = np.empty(len(spans.starts), np.int32)
-        find_tokens(spans.data, spans.starts, spans.ends, self._bounds, self._bytes, self._hashes, self._slots, ids)
+        find_tokens(
+            spans.data, spans.starts, spans.ends, spans.keys,
+            self._bounds, self._bytes, self._keys, self._slots, ids,
+        )  # fmt: skip
         return ids
 
     def _grow(self, next_word: int) -> None:
@@ -138,121 +189,137 @@ class WordTable:
         words = len(self)
         if self._bounds[words] + next_word > len(self._bytes):
             self._bytes = np.concatenate([self._bytes, np.zeros(len(self._bytes) + next_word, np.uint8)])
-        if words == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.zeros(words + 1, np.int64)])
+        if words == len(self._keys):
+            self._keys = np.concatenate([self._keys, np.zeros(words + 1, np.int64)])
             self._bounds = np.concatenate([self._bounds, np.zeros(words + 1, np.int64)])
         if 2 * words >= len(self._slots):
             self._slots = np.full(2 * len(self._slots), UNKNOWN, np.int32)
-            fill_slots(self._hashes[:words], self._slots)
+            fill_slots(self._keys[:words], self._slots)
 
 
-def choose_words(table: WordTable, texts: TokenIds, rows: np.ndarray, min_count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the words that occur at least ``min_count`` times in the given rows of texts, the most frequent
-    first (on ties, the lower number), and their counts: (v,) and (v,) int64.
+def choose_words(
+    table: WordTable, tokens: TokenIds, chosen: np.ndarray, min_count: int, threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the words that occur at least ``min_count`` times in the chosen texts, the most frequent first (on
+    ties, the lower number), and their counts: chosen (n,) bool -> (v,) and (v,) int64.
     """
-    chosen = np.zeros(texts.n_texts, bool)
-    chosen[rows] = True
-    counts = np.bincount(texts.ids[chosen[texts.text_of_token()]], minlength=len(table))
+
+    def count(part: tuple[int, TokenIds]) -> np.ndarray:
+        first, (ids, offsets) = part
+        counts = np.zeros(len(table), np.int64)
+        count_words(ids, offsets, chosen[first : first + len(offsets) - 1], counts)
+        return counts
+
+    counts = np.zeros(len(table), np.int64)
+    for part_counts in in_order(count, tokens.parts(max(TOKENS, len(table))), threads):
+        counts += part_counts
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= min_count]
     return order, counts[order]
 
 
-def renumber(texts: TokenIds, numbers: np.ndarray, table_size: int) -> TokenIds:
-    """Number word ``numbers[w]`` of a table of ``table_size`` words as ``w``, and all others as UNKNOWN."""
-    translation = np.full(table_size + 1, UNKNOWN, np.int32)  # the last entry is for UNKNOWN itself, -1
-    translation[numbers] = np.arange(len(numbers))
-    return TokenIds(translation[texts.ids], texts.offsets)
+def places_of(numbers: np.ndarray, size: int) -> np.ndarray:
+    """Place of each number below ``size`` among these, or UNKNOWN, also for UNKNOWN itself, at the end: (size + 1,)."""
+    places = np.full(size + 1, UNKNOWN, np.int32)
+    places[numbers] = np.arange(len(numbers))
+    return places
 
 
-def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
-    ends = np.flatnonzero(lines == ord("\n")).astype(np.int32)
-    starts = np.concatenate([np.zeros(min(len(ends), 1), np.int32), ends[:-1] + 1])
-    return TokenSpans(lines, starts, ends, np.array([0, len(ends)]))
-
-
-def _tokenised(texts: Iterable[str]) -> Iterator[TokenSpans]:
+def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in lists of about CHARACTERS, however many threads there are."""
     chunk, size = [], 0
     for text in texts:
         chunk.append(text)
-        size += len(text)
-        if size >= CHUNK:
-            yield tokenise(chunk)
+        size += len(text) + 1
+        if size >= CHARACTERS:
+            yield chunk
             chunk, size = [], 0
-    yield tokenise(chunk)
+    if chunk:
+        yield chunk
 
 
-def _join(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> TokenIds:
-    ids, offsets = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
-    for part_ids, part_offsets in parts:
-        ids.append(part_ids)
-        offsets.append(part_offsets[1:] + offsets[-1][-1])
-    return TokenIds(np.concatenate(ids), np.concatenate(offsets))
+def join_texts(kind: type, parts: Iterable[tuple[np.ndarray, ...]], storage: Sequence[Growing]) -> tuple:
+    """Join parts of texts in CSR form, whose last array are the offsets, in a storage for each array."""
+    *growing, offsets = storage
+    end = np.int64(0)
+    offsets.append(np.zeros(1))
+    for *arrays, part_offsets in parts:
+        for stored, array in zip(growing, arrays, strict=True):
+            stored.append(array)
+        offsets.append(end + part_offsets[1:])
+        end += part_offsets[-1]
+    return kind(*(stored.finish() for stored in storage))
+
+
+def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
+    ends = np.flatnonzero(lines == ord("\n"))
+    starts = np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1] + 1])
+    return TokenSpans.cut(lines, starts, ends)
 
 
 @kernel
-def hash_bytes(data, start, end):
-    """FNV-1a hash of 32 bits of ``data[start:end]``."""
-    value = np.int64(2166136261)
-    for i in range(start, end):
-        value = ((value ^ np.int64(data[i])) * 16777619) & 0xFFFFFFFF
-    return value
+def same_bytes(data, start, end, others, first, last):
+    """Whether ``data[start:end]`` and ``others[first:last]`` are the same."""
+    if end - start != last - first:
+        return False
+    for i in range(end - start):
+        if data[start + i] != others[first + i]:
+            return False
+    return True
 
 
 @kernel
-def find_slot(data, start, end, value, bounds, word_bytes, hashes, slots):
-    """Slot of the word ``data[start:end]`` with hash ``value``: its own, or the free one where it belongs."""
-    mask = slots.shape[0] - 1
-    slot = value & mask
+def find_slot(data, start, end, key, bounds, word_bytes, word_keys, slots):
+    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
+    slot = first_slot(key, slots)
     while slots[slot] != UNKNOWN:
         word = slots[slot]
-        first = bounds[word]
-        if hashes[word] == value and bounds[word + 1] - first == end - start:
-            same = True
-            for i in range(end - start):
-                if word_bytes[first + i] != data[start + i]:
-                    same = False
-                    break
-            if same:
+        if word_keys[word] == key:
+            if key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
                 return slot
-        slot = (slot + 1) & mask
+        slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
 
 
 @kernel
-def find_tokens(data, starts, ends, bounds, word_bytes, hashes, slots, ids):
-    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
-
-    Shapes: data (bytes,), starts and ends (t,), bounds (words + 1,), hashes (words,), slots a power of two
-    -> ids (t,).
-    """
-    for t in range(starts.shape[0]):
-        value = hash_bytes(data, starts[t], ends[t])
-        ids[t] = slots[find_slot(data, starts[t], ends[t], value, bounds, word_bytes, hashes, slots)]
+def first_slot(key, slots):
+    """Slot at which the search for a key begins; the products stay below 2 ** 63."""
+    value = (key & 0xFFFFFFFF) * 0x45D9F3B ^ (key >> 32) * 0x7FEB352D
+    return (value ^ value >> 29) & (slots.shape[0] - 1)
 
 
 @kernel
-def add_tokens(data, starts, ends, first, size, bounds, word_bytes, hashes, slots, ids):
-    """Number the tokens from ``first`` on, adding new words to the table, until one finds it full.
+def find_tokens(data, starts, ends, keys, bounds, word_bytes, word_keys, slots, ids):
+    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
+
+    Shapes: data (bytes,), starts, ends and keys (t,), bounds (words + 1,), word_keys (words,), slots a power of two
+    -> ids (t,).
+    """
+    for t in range(starts.shape[0]):
+        ids[t] = slots[find_slot(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
+
+
+@kernel
+def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_keys, slots, ids):
+    """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
 
     Returns the number of that token, for the caller to make room and call again, or t at the end.
-    Updates size, bounds, word_bytes, hashes and slots; overwrites ids[first:returned].
+    Updates size, bounds, word_bytes, word_keys and slots; overwrites ids[done:returned].
 
-    Shapes: data (bytes,), starts and ends (t,) -> ids (t,); the table as in find_tokens.
+    Shapes: data (bytes,), starts, ends and keys (t,) -> ids (t,); the table as in find_tokens.
     """
-    for t in range(first, starts.shape[0]):
+    for t in range(done, starts.shape[0]):
         start, end = starts[t], ends[t]
-        value = hash_bytes(data, start, end)
-        slot = find_slot(data, start, end, value, bounds, word_bytes, hashes, slots)
+        slot = find_slot(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
         if slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
-            if word == hashes.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
+            if word == word_keys.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
                 return t
             for i in range(end - start):
                 word_bytes[place + i] = data[start + i]
             bounds[word + 1] = place + end - start
-            hashes[word] = value
+            word_keys[word] = keys[t]
             slots[slot] = word
             size[0] = word + 1
         ids[t] = slots[slot]
@@ -260,23 +327,35 @@ def add_tokens(data, starts, ends, first, size, bounds, word_bytes, hashes, slot
 
 
 @kernel
-def fill_slots(hashes, slots):
-    """Enter the words with these hashes, all distinct, into empty slots."""
-    mask = slots.shape[0] - 1
-    for word in range(hashes.shape[0]):
-        slot = hashes[word] & mask
+def fill_slots(keys, slots):
+    """Enter the words with these keys, all distinct, into empty slots."""
+    for word in range(keys.shape[0]):
+        slot = first_slot(keys[word], slots)
         while slots[slot] != UNKNOWN:
-            slot = (slot + 1) & mask
+            slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = word
 
 
 @kernel
-def copy_words(word_bytes, bounds, numbers, new_bounds, new_bytes):
-    """Copy the words with these numbers, in this order: overwrite new_bytes.
+def copy_words(word_bytes, bounds, numbers, starts, copied):
+    """Copy the words with these numbers, the first to starts[0]: overwrite as much of copied as they take.
 
-    Shapes: bounds (words + 1,), numbers (v,), new_bounds (v + 1,) -> new_bytes (new_bounds[v],).
+    Shapes: bounds (words + 1,), numbers and starts (v,) -> copied (bytes,).
     """
     for w in range(numbers.shape[0]):
         first = bounds[numbers[w]]
-        for i in range(new_bounds[w + 1] - new_bounds[w]):
-            new_bytes[new_bounds[w] + i] = word_bytes[first + i]
+        for i in range(bounds[numbers[w] + 1] - first):
+            copied[starts[w] + i] = word_bytes[first + i]
+
+
+@kernel
+def count_words(ids, offsets, chosen, counts):
+    """Count the words of the chosen texts: add to counts.
+
+    Shapes: ids (t,), offsets (n + 1,), chosen (n,) bool -> counts (words,).
+    """
+    for text in range(chosen.shape[0]):
+        if chosen[text]:
+            for t in range(offsets[text], offsets[text + 1]):
+                if ids[t] != UNKNOWN:
+                    counts[ids[t]] += 1

@@ -1,0 +1,54 @@
+"""An array that grows at its end, in memory or in a file, until it is finished."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+class Growing:
+    """Numbers that are appended piece by piece, and become one array.
+
+    Without a path they are kept in memory, of which up to a quarter is spare until the end; with one they are written
+    to a new file there, which the array then maps, so that it may be larger than memory. What is written to the array
+    does not reach the file: it could be mapped for reading only, but kernels would be compiled once more for that.
+
+    Example:
+        >>> growing = Growing(np.int32)
+        >>> growing.append(np.array([3, 1]))
+        >>> growing.append(np.array([4]))
+        >>> growing.finish()
+        array([3, 1, 4], dtype=int32)
+    """
+
+    def __init__(self, dtype: type, path: Path | None = None) -> None:
+        self._path, self._dtype = path, np.dtype(dtype)
+        self._file = open(path, "wb") if path else None  # closed by finish
+        self._memory = np.empty(0, dtype)
+        self._size = 0
+
+    def append(self, array: np.ndarray) -> None:
+        """Add a one-dimensional array at the end.
+
+        Raises: OSError if the file cannot be written.
+        """
+        end = self._size + len(array)
+        if self._file:
+            self._file.write(np.ascontiguousarray(array, self._dtype).data)
+        else:
+            if end > len(self._memory):
+                # moves whole pages where the system can; nobody else has a reference to the memory yet
+                self._memory.resize(max(end, len(self._memory) * 5 // 4), refcheck=False)
+            self._memory[self._size : end] = array
+        self._size = end
+
+    def finish(self) -> np.ndarray:
+        """The array; nothing can be appended any more.
+
+        Raises: OSError if the file cannot be written or mapped.
+        """
+        if self._file:
+            self._file.close()
+            if self._size:
+                return np.asarray(np.memmap(self._path, self._dtype, "c"))
+        self._memory.resize(self._size, refcheck=False)
+        return self._memory
