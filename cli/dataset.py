@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,18 +89,23 @@ def read(
     lenient: bool = False,
 ) -> "Corpus":
     """Read labelled texts and say how far it is, on stderr."""
-    from mlcore.text.corpus import name_of, read_corpus
+    from mlcore.text.corpus import read_corpus
+
+    paths = [paths] if isinstance(paths, Path) else paths
+    with reading(paths, quiet) as progress:
+        return read_corpus(paths, file_format, text_column, label_column, progress, lenient)
+
+
+@contextmanager
+def reading(paths: Sequence[Path], quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Say on stderr what is read, and how far it is whenever the function is called with the number of texts."""
+    from mlcore.text.corpus import name_of
     from mlcore.text.unpacking import STANDARD_INPUT
 
     from . import render
 
-    paths = [paths] if isinstance(paths, Path) else paths
     name = ", ".join(map(name_of, paths))
     if STANDARD_INPUT in paths and sys.stdin is not None and sys.stdin.isatty() and not quiet:
         render.say("Reading standard input; Ctrl-D ends it.")
     with render.Activity(f"Reading {name}", quiet) as activity:
-
-        def progress(texts: int) -> None:
-            activity.update(f"Reading {name}: {texts:,} texts")
-
-        return read_corpus(paths, file_format, text_column, label_column, progress, lenient)
+        yield lambda texts: activity.update(f"Reading {name}: {texts:,} texts")

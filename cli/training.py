@@ -101,6 +101,9 @@ def train_sentiment(
     ] = None,
     resume: Annotated[bool, _option(OUTPUT, "Go on from the checkpoint, if there is one.", "--resume")] = False,
     log: Annotated[Path | None, _option(OUTPUT, "Write a line of JSON per epoch here.", parser=data_path)] = None,
+    no_cache: Annotated[
+        bool, _option(DATA, "Read the data again, and keep nothing of it for the next time.", "--no-cache")
+    ] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
 ) -> None:
@@ -125,5 +128,5 @@ def train_sentiment(
         raise InputError("--resume needs the --checkpoint that it goes on from.")
     from .training_run import Inputs, Outputs, Run
 
-    inputs = Inputs(data or [], dev, file_format, text_column, label_column, vectors, init)
+    inputs = Inputs(data or [], dev, file_format, text_column, label_column, vectors, init, not no_cache)
     Run(inputs, settings, Outputs(model, checkpoint, resume, log), threads, as_json, quiet).go()

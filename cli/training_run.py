@@ -4,7 +4,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,20 +14,23 @@ import numpy as np
 import typer
 
 from mlcore.errors import DivergedError, InputError
+from mlcore.sentiment import cache
 from mlcore.sentiment.arrayfile import check_writable
 from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
-from mlcore.sentiment.classifier import Provenance
+from mlcore.sentiment.classifier import Classifier, Provenance
 from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.modelfile import load, save
-from mlcore.sentiment.preparation import fingerprint, prepare
+from mlcore.sentiment.cache import Prepared
+from mlcore.sentiment.preparation import prepare
 from mlcore.sentiment.start import continue_from, new_classifier
 from mlcore.sentiment.training import EpochReport, Progress, State, available_cores, fit, history, warm_up
-from mlcore.text.corpus import Corpus, built_in_corpus
+from mlcore.text.corpus import built_in_corpus, name_of, read_examples
+from mlcore.text.numbered import fingerprint, number_examples
 from mlcore.text.unpacking import STANDARD_INPUT
 from mlcore.text.vectors import Vectors
 
 from . import render, training_view
-from .dataset import read
+from .dataset import read, reading
 from .prediction import evaluation_document
 from .vectors import check_readable, coverage_sentence, given_vectors
 
@@ -50,6 +53,7 @@ class Inputs(NamedTuple):
     label_column: str | None
     vectors: Path | None
     init: Path | None
+    cached: bool  # whether what is read may be kept for the next time, and taken from there
 
     def held_out_fraction(self) -> float | None:
         """The fraction that ``--dev`` gives, None if it is a path."""
@@ -70,6 +74,7 @@ class Inputs(NamedTuple):
     def as_options(self) -> dict[str, str | list[str]]:
         """Option names and values, for the command that makes the same training again."""
         given = self._replace(data=[str(path) for path in self.data])._asdict()
+        del given["cached"]  # which changes no result
         return {
             name: value if isinstance(value, list) else str(value)
             for name, value in given.items()
@@ -160,29 +165,63 @@ class Run:
 
     def _prepare(self) -> None:
         """Read what is to be read, compile what is to be compiled, count the words, and make a start."""
-        inputs, quiet = self.inputs, self.quiet
-        corpus = self._read(inputs.data or [built_in_corpus()])
-        dev = inputs.held_out_fraction()
-        if inputs.dev is not None and dev is None:
-            dev = self._read([Path(inputs.dev)])
-            dev = dev.select(dev.held_out())
-        earlier = load(inputs.init) if inputs.init else None
-        with render.compilation(quiet):
+        earlier = load(self.inputs.init) if self.inputs.init else None
+        with render.compilation(self.quiet):
             warm_up(self.settings.optimizer)
-        with render.Activity("Counting words", quiet):
-            self.data = prepare(corpus, dev, self.settings, earlier and earlier.features)
+        self.data, read = self._prepared(earlier)
         given = self._vectors()
         self.classifier = new_classifier(self.data, self.settings, given)
         if earlier:
             continue_from(self.classifier, earlier)
-        read = [fingerprint(part) for part in (corpus, dev) if isinstance(part, Corpus)]
         read += [given.fingerprint()] if given else []
         read += [hashlib.sha256(array.tobytes()).hexdigest() for array in (earlier.parameters if earlier else ())]
         self.classifier.provenance = Provenance(
-            inputs.as_options(),
+            self.inputs.as_options(),
             read[0] if len(read) == 1 else hashlib.sha256("".join(read).encode()).hexdigest(),
             self.data.sizes,
         )
+
+    def _prepared(self, earlier: Classifier | None) -> Prepared:
+        """The corpus as a training wants it: from the cache, or read, and then kept there for the next time."""
+        inputs, paths = self.inputs, self.inputs.data or [built_in_corpus()]
+        fraction = inputs.held_out_fraction()
+        dev = fraction if inputs.dev is None or fraction is not None else Path(inputs.dev)
+        if not inputs.cached or earlier:
+            return self._read(paths, dev, earlier, None)
+        columns = [inputs.format, inputs.text_column, inputs.label_column]
+        key = cache.key_of(paths, dev, columns, self.settings)
+        if key is None:  # a pipe, say
+            return self._read(paths, dev, earlier, None)
+        if found := cache.find(key):
+            self._say(f"Prepared before: {', '.join(map(name_of, paths))} (--no-cache reads it again).")
+            return found
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(cache.room(key))
+            except OSError as error:
+                self._say(f"mlcore: nothing is kept for the next training: {error}.")
+                return self._read(paths, dev, earlier, None)
+            prepared = self._read(paths, dev, earlier, folder)
+            cache.keep(folder, key, prepared)
+            return prepared
+
+    def _read(
+        self, paths: list[Path], dev: Path | float | None, earlier: Classifier | None, folder: Path | None
+    ) -> Prepared:
+        """Read and prepare the corpus, in memory or in a folder."""
+        inputs = self.inputs
+        columns = inputs.format, inputs.text_column, inputs.label_column
+        with reading(paths, self.quiet) as progress:
+            examples = read_examples(paths, *columns, progress)
+            corpus = number_examples(examples, ", ".join(map(name_of, paths)), self.threads, folder)
+        fingerprints = [corpus.fingerprint]
+        if isinstance(dev, Path):
+            dev = read([dev], *columns, self.quiet)
+            dev = dev.select(dev.held_out())
+            fingerprints.append(fingerprint(dev))
+        with render.Activity("Counting words", self.quiet):
+            known = earlier and earlier.features
+            return Prepared(prepare(corpus, dev, self.settings, known, self.threads, folder), fingerprints)
 
     def _vectors(self) -> Vectors | None:
         if self.inputs.vectors is None:
@@ -190,9 +229,6 @@ class Run:
         given = given_vectors(self.inputs.vectors, self.data.features.words, self.settings.dim, self.quiet)
         self._say(coverage_sentence(given.source, given.coverage(self.data.feature_counts), given.duplicates))
         return given
-
-    def _read(self, paths: list[Path]) -> Corpus:
-        return read(paths, self.inputs.format, self.inputs.text_column, self.inputs.label_column, self.quiet)
 
     def _train(self, interrupt: "_RememberedInterrupt") -> None:
         state = self._start_or_resume()

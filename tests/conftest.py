@@ -1,5 +1,6 @@
 """Shared by all tests: how to run the command line, and a small corpus."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -37,8 +38,12 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled():
-    """Compile all kernels before the first test, so that no test sees the message of a first run."""
+def compiled(tmp_path_factory):
+    """Compile all kernels before the first test, so that no test sees the message of a first run.
+
+    What trainings keep for the next time goes into a folder of the tests.
+    """
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("caches"))
     network = Network([Layer("output", "V", [[1.0]])])
     network.backward(network.forward([1.0]), [1.0])
     network.losses(network.forward([1.0]), [1.0])

@@ -1,6 +1,7 @@
 """The network of exercise 5 with its settings: what is trained, saved and asked for predictions."""
 
 from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from mlcore.text.pool import MOST_THREADS
 from mlcore.text.vocabulary import Documents
 
 LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
+ROWS = 1 << 14  # of a table that are computed at a time
 BLOCK = 512  # texts scored at a time by a thread
 
 
@@ -42,7 +44,8 @@ class Parameters(NamedTuple):
             (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
             (parameters.W2, np.sqrt(6 / settings.hidden)),
         ):
-            array[:] = random.uniform(-limit, limit, array.shape)
+            for block in blocks_of_rows(len(array)):
+                array[block] = random.uniform(-limit, limit, array[block].shape)
         return parameters
 
     def copy(self) -> "Parameters":
@@ -137,6 +140,11 @@ class Classifier:
     def decide(self, logits: np.ndarray) -> np.ndarray:
         """Number of the most probable label of each text: (n, k) -> (n,) int64."""
         return (logits[:, 0] > 0).astype(np.int64) if self.loss == kernels.LOGISTIC else logits.argmax(axis=1)
+
+
+def blocks_of_rows(rows: int) -> Iterator[slice]:
+    """All rows of a table, some at a time: what is computed in float64 should not take twice its memory."""
+    return (slice(start, start + ROWS) for start in range(0, rows, ROWS))
 
 
 def in_range(array: np.ndarray) -> bool:

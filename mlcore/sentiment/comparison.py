@@ -109,8 +109,8 @@ class Experiment:
         if not train:
             raise DataError(f"{corpus.source} has no text in its train part; expected some.")
         self.train = np.array(train, np.int64)
-        self.labels = choose_labels(corpus, train)
-        self.targets = targets_of(corpus, self.labels)
+        self.labels = choose_labels(corpus.source, (corpus.labels[i] for i in train))
+        self.targets = targets_of(corpus.source, corpus.labels, corpus.places, self.labels)
         self.table = WordTable()
         self.tokens = self.table.add(corpus.texts)
         self.word_counts = np.bincount(self.tokens.ids, minlength=len(self.table))

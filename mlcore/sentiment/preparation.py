@@ -1,16 +1,20 @@
 """From a corpus to arrays: which texts are trained on and held out, and what their labels and features are."""
 
-import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from mlcore.errors import DataError, InputError
+from mlcore.kernels import kernel
 from mlcore.sentiment.classifier import Classifier, Part
 from mlcore.sentiment.settings import Settings
 from mlcore.text.corpus import Corpus
-from mlcore.text.features import Features, choose_features, count_features, extend
-from mlcore.text.vocabulary import Documents, TokenIds, WordTable
+from mlcore.text.features import Features, choose_features, extend
+from mlcore.text.growing import Growing
+from mlcore.text.numbered import NumberedCorpus, number_corpus
+from mlcore.text.vocabulary import Documents
 
 MOST_LABELS = 1_000
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
@@ -35,7 +39,12 @@ class TrainingData:
 
 
 def prepare(
-    corpus: Corpus, dev: Corpus | float | None, settings: Settings, known: Features | None = None
+    corpus: NumberedCorpus | Corpus,
+    dev: Corpus | float | None,
+    settings: Settings,
+    known: Features | None = None,
+    threads: int = 1,
+    folder: Path | None = None,
 ) -> TrainingData:
     """Split a corpus and turn it into arrays.
 
@@ -43,44 +52,50 @@ def prepare(
     corpus or a fraction of the texts is used instead of the corpus's own dev part, which is then trained on;
     0 holds nothing out. Texts of the test part are never trained on.
     ``known``: features to keep besides those of the texts.
+    ``folder``: where the texts' features are written, and mapped from; without it they are in memory.
 
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
     """
+    if isinstance(corpus, Corpus):
+        corpus = number_corpus(corpus, threads)
     train, dev_rows, test_rows, labels, targets = _split(corpus, dev, settings)
-    table = WordTable()
-    tokens = table.add(corpus.texts)
     features = choose_features(
-        table, tokens, train, settings.ngrams, settings.min_count, settings.max_features, settings.binary
-    )
+        corpus.table, corpus.tokens, train, settings.ngrams, settings.min_count, settings.max_features,
+        settings.binary, threads,
+    )  # fmt: skip
     if not len(features):
         often = f" that occurs {settings.min_count} times (see --min-count)" if settings.min_count > 1 else ""
         raise DataError(f"{corpus.source} has no word{often} in the texts to train on; expected some.")
     if known:
         features = extend(known, features)
-    words = TokenIds(features.words.numbers_of(table)[tokens.ids], tokens.offsets)
-    documents = count_features(features.locate(words), words.offsets, len(features), settings.binary)
+    storage = [
+        Growing(dtype, folder and folder / name)
+        for name, dtype in zip(Documents._fields, (np.int32, np.int32, np.int64), strict=True)
+    ]
+    documents = features.documents_of(corpus.tokens, corpus.table, threads, storage)
 
     def part(rows: np.ndarray) -> Part | None:
         return Part(documents, targets, rows) if len(rows) else None
 
-    dev_part = part_of(dev, features, labels) if isinstance(dev, Corpus) else part(dev_rows)
+    dev_part = part_of(dev, features, labels, threads) if isinstance(dev, Corpus) else part(dev_rows)
     counts = occurrences(documents, train, len(features))
     return TrainingData(features, counts, labels, part(train), dev_part, part(test_rows))
 
 
 def _split(
-    corpus: Corpus, dev: Corpus | float | None, settings: Settings
+    corpus: NumberedCorpus, dev: Corpus | float | None, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
     """Rows that are trained on, held out and tested, the labels, and the targets of all texts."""
     own_dev = corpus.part("dev")
-    train_rows = corpus.part("", "train") + (own_dev if dev is not None else [])
-    if not train_rows:
+    train = corpus.part("", "train", *(["dev"] if dev is not None else []))
+    if not len(train):
         raise DataError(f"{corpus.source} has no text in its train part; expected some.")
-    labels = () if settings.loss == "squared" else choose_labels(corpus, train_rows)
-    targets = targets_of(corpus, labels)
-    train = np.sort(np.array(train_rows, np.int64))
-    dev_rows = np.array(own_dev if dev is None else [], np.int64)
-    fraction = 0.1 if dev is None and not own_dev else dev
+    names = (corpus.label_names[number] for number in np.unique(corpus.labels[train]))
+    labels = () if settings.loss == "squared" else choose_labels(corpus.source, names)
+    of_names = targets_of(corpus.source, corpus.label_names, corpus.label_places, labels)
+    targets = of_names[corpus.labels]
+    dev_rows = own_dev if dev is None else np.zeros(0, np.int64)
+    fraction = 0.1 if dev is None and not len(own_dev) else dev
     if isinstance(fraction, int | float):
         if not 0 <= fraction < 1:
             raise InputError(f"dev is {fraction}; expected a fraction from 0 to less than 1, or a path.")
@@ -90,21 +105,21 @@ def _split(
             train, dev_rows = train[~held_out], train[held_out]
             if not len(train) or len(np.unique(targets[train])) < len(labels):
                 raise DataError(f"{corpus.source} has too few texts to hold some out; try --dev 0 to train on all.")
-    return train, dev_rows, np.array(corpus.part("test"), np.int64), labels, targets
+    return train, dev_rows, corpus.part("test"), labels, targets
 
 
-def choose_labels(corpus: Corpus, rows: list[int]) -> tuple[str, ...]:
-    """The labels of these rows, in numerical order if all are whole numbers, else in alphabetical order.
+def choose_labels(source: str, names: Iterable[str]) -> tuple[str, ...]:
+    """These labels, in numerical order if all are whole numbers, else in alphabetical order.
 
     Of two labels the positive one is last: ``pos``, or else the last in this order.
 
     Raises: DataError unless there are at least two, and not absurdly many.
     """
-    labels = sorted({corpus.labels[i] for i in rows})
+    labels = sorted(set(names))
     if not 2 <= len(labels) <= MOST_LABELS:
         shown = ", ".join(repr(label) for label in labels[:10])
         raise DataError(
-            f"{corpus.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on "
+            f"{source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on "
             f"({shown}{', ...' * (len(labels) > 10)}); expected from 2 to {MOST_LABELS:,}."
         )
     if all(label.isdecimal() for label in labels):
@@ -127,41 +142,54 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return held_out
 
 
-def labelled_part(classifier: Classifier, corpus: Corpus) -> Part:
+def labelled_part(classifier: Classifier, corpus: Corpus, threads: int = 1) -> Part:
     """All texts of a corpus as a trained classifier sees them."""
-    return part_of(corpus, classifier.features, classifier.labels)
+    return part_of(corpus, classifier.features, classifier.labels, threads)
 
 
-def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...]) -> Part:
+def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...], threads: int = 1) -> Part:
     """All texts of a corpus with these features and labels."""
-    documents = features.documents(corpus.texts)
-    return Part(documents, targets_of(corpus, labels), np.arange(documents.n_texts))
+    targets = targets_of(corpus.source, corpus.labels, corpus.places, labels)
+    documents = features.documents(corpus.texts, threads)
+    return Part(documents, targets, np.arange(documents.n_texts))
 
 
 def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:
     """How often each feature occurs in these rows of documents: (v,) int64."""
-    chosen = np.zeros(documents.n_texts, bool)
-    chosen[rows] = True
-    entries = np.repeat(chosen, np.diff(documents.offsets))
-    return np.bincount(documents.ids[entries], documents.counts[entries], minlength=features).astype(np.int64)
+    totals = np.zeros(features, np.int64)
+    add_occurrences(*documents, rows, totals)
+    return totals
 
 
-def targets_of(corpus: Corpus, labels: tuple[str, ...]) -> np.ndarray:
-    """Number of each text's label among the labels, or without labels the number that the label is: (n, 1) float32.
+@kernel
+def add_occurrences(ids, counts, offsets, rows, totals):
+    """Count the features of some texts, repeats included: add to totals.
 
-    Raises: DataError if a text has another label, or one that is no finite number.
+    Shapes: ids, counts (m,), offsets (n + 1,), rows (r,) -> totals (v,).
+    """
+    for r in range(rows.shape[0]):
+        for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
+            totals[ids[j]] += counts[j]
+
+
+def targets_of(source: str, names: list[str], places: list[str], labels: tuple[str, ...]) -> np.ndarray:
+    """Number of each name among the labels, or without labels the number that the name is: (n, 1) float32.
+
+    ``places``: where the names are, for messages; if there are none, the names are those of text 1, 2, ...
+
+    Raises: DataError if a name is no label, or no finite number.
     """
     numbers = {label: float(number) for number, label in enumerate(labels)}
-    targets = np.empty((len(corpus.labels), 1), np.float32)
-    for text, label in enumerate(corpus.labels):
-        target = numbers.get(label) if labels else rating_of(label)
+    targets = np.empty((len(names), 1), np.float32)
+    for i, name in enumerate(names):
+        target = numbers.get(name) if labels else rating_of(name)
         if target is None:
-            place = corpus.places[text] if corpus.places else f"text {text + 1}"
+            place = places[i] if places else f"text {i + 1}"
             expected = (
                 f"{_alternatives(labels)}, as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
             )
-            raise DataError(f"{corpus.source}, {place}: the label is {label!r}; expected {expected}.")
-        targets[text] = target
+            raise DataError(f"{source}, {place}: the label is {name!r}; expected {expected}.")
+        targets[i] = target
     return targets
 
 
@@ -178,13 +206,3 @@ def rating_of(label: str) -> float | None:
         return None
     return value if abs(value) <= LARGEST_RATING else None
 
-
-def fingerprint(corpus: Corpus) -> str:
-    """SHA-256 of the texts with their labels and splits, in order, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    for text, label, split in zip(corpus.texts, corpus.labels, corpus.splits, strict=True):
-        for value in (text, label, split):
-            data = value.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "little"))
-            digest.update(data)
-    return digest.hexdigest()

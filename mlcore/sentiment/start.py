@@ -3,7 +3,8 @@
 import numpy as np
 
 from mlcore.errors import InputError, ShapeError
-from mlcore.sentiment.classifier import Classifier, Parameters, Part
+from mlcore.kernels import kernel
+from mlcore.sentiment.classifier import Classifier, Parameters, Part, blocks_of_rows
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
 from mlcore.text.vectors import Vectors
@@ -31,7 +32,8 @@ def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | No
         random = np.random.default_rng([settings.seed, 3])
         directions = random.normal(size=(ratios.shape[1], settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        table += NAIVE_BAYES_SCALE * ratios @ directions
+        for block in blocks_of_rows(len(table)):
+            table[block] += NAIVE_BAYES_SCALE * ratios[block] @ directions
     if vectors is not None:
         shape = len(data.features.words), settings.dim
         if vectors.table.shape != shape:
@@ -57,21 +59,32 @@ def feature_ratios(train: Part, labels: tuple[str, ...], features: int) -> np.nd
 
     Source: Wang and Manning 2012, the log-count ratio.
     """
-    documents, rows = train.documents, train.rows
-    targets = np.full(documents.n_texts, np.nan)
-    targets[rows] = train.targets[rows, 0]
-    target = np.repeat(targets, np.diff(documents.offsets))
-    known = np.isfinite(target)  # entries of the texts that are trained on
-    ids, target = documents.ids[known].astype(np.int64), target[known]
+    targets = train.targets[train.rows, 0].astype(np.float64)
     if not labels:
-        deviation = (target - train.targets[rows].mean()) / max(float(train.targets[rows].std()), 1e-9)
-        totals = np.bincount(ids, deviation, minlength=features)
-        return (totals / (np.bincount(ids, minlength=features) + 1))[:, np.newaxis]
-    keys = ids * len(labels) + target.astype(np.int64)
-    with_label = np.bincount(keys, minlength=features * len(labels)).reshape(features, len(labels)) + 1.0
+        deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
+        totals = _totals(train, features, deviations, np.zeros(len(targets), np.int64), 1)
+        return totals / (_totals(train, features, np.ones(len(targets)), np.zeros(len(targets), np.int64), 1) + 1)
+    with_label = _totals(train, features, np.ones(len(targets)), targets.astype(np.int64), len(labels)) + 1
     without = with_label.sum(axis=1, keepdims=True) - with_label - (len(labels) - 2)
     ratios = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
     return ratios[:, 1:] if len(labels) == 2 else ratios
+
+
+def _totals(train: Part, features: int, values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
+    totals = np.zeros((features, width))
+    add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, totals)
+    return totals
+
+
+@kernel
+def add_values(ids, offsets, rows, values, columns, totals):
+    """Add to every feature of a text, in the text's column, the value of the text: add to totals.
+
+    Shapes: ids (m,), offsets (n + 1,); rows, values and columns (r,) of the texts -> totals (v, k).
+    """
+    for r in range(rows.shape[0]):
+        for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
+            totals[ids[j], columns[r]] += values[r]
 
 
 def continue_from(classifier: Classifier, earlier: Classifier) -> None:

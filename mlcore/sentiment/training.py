@@ -58,8 +58,13 @@ class State:
     @classmethod
     def initial(cls, classifier: Classifier) -> "State":
         """Start of a training from the classifier's parameters."""
-        parameters, optimizer = classifier.parameters.copy(), classifier.settings.optimizer
-        return cls(parameters, *moments(parameters, optimizer), classifier.settings.learning_rate)
+        parameters, settings = classifier.parameters, classifier.settings
+        return cls(parameters, *moments(parameters, settings.optimizer), settings.learning_rate)
+
+    def spare_the_best(self, classifier: Classifier) -> None:
+        """Work on a copy from now on, if the parameters are the best so far, which the classifier keeps."""
+        if self.parameters is classifier.parameters:
+            self.parameters = self.parameters.copy()
 
     def take_back(self, classifier: Classifier) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
@@ -176,11 +181,13 @@ def fit(
     )
     largest_loss = LOST * _loss_of_nothing(classifier, train)
     weights = text_weights(train, settings, len(classifier.labels))
-    task = _Task(train, weights, recipe, work, largest_loss, threads, progress)
-    features = int(train.documents.lengths()[train.rows].sum())
+    lengths = train.documents.lengths()
+    task = _Task(train, lengths, weights, recipe, work, largest_loss, threads, progress)
+    features = int(lengths[train.rows].sum())
     with ThreadPoolExecutor(threads) as pool:
         while state.epoch < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
+            state.spare_the_best(classifier)
             while (done := _attempt(pool, task, classifier, dev, state)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
@@ -188,13 +195,13 @@ def fit(
                 state.take_back(classifier)
             loss, seconds, held_out = done
             improved = held_out is None or all(held_out.loss < report.dev_loss for report in state.reports)
-            best = state.parameters.copy() if improved else classifier.parameters
             report = EpochReport(
                 state.epoch + 1, loss, held_out and held_out.loss, held_out and held_out.accuracy,
                 state.learning_rate, restarts, improved, seconds, features,
             )  # fmt: skip
             # all that Ctrl-C must find together, with nothing between that takes time
-            classifier.parameters = best
+            if improved:
+                classifier.parameters = state.parameters
             state.reports.append(report)
             state.epoch += 1
             yield report
@@ -204,6 +211,7 @@ class _Task(NamedTuple):
     """What stays the same from epoch to epoch."""
 
     train: Part
+    lengths: np.ndarray  # (n,) features of each text
     weights: np.ndarray
     recipe: Recipe
     work: Workspace
@@ -232,7 +240,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
     train, batch_size = task.train, task.recipe.batch_size
     random = np.random.default_rng([settings.seed, 2, state.epoch])  # of the epoch alone, so that it can be resumed
     order, key = random.permutation(train.rows), int(random.integers(2**32))
-    lengths = train.documents.lengths()
+    lengths = task.lengths
     rates = _learning_rates(state, settings, -(-len(order) // batch_size))
     per_call = max(1, int(FEATURES_PER_CALL * len(order) / max(lengths[order].sum(), 1)) // batch_size)
     losses = np.zeros(len(train.targets), state.parameters.table.dtype)
@@ -244,6 +252,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
             task.weights, task.recipe, rates[batch : batch + per_call], state.parameters, state.M, state.S,
             task.work, losses,
         )  # fmt: skip
+        train.documents.release()
         state.step += len(rates[batch : batch + per_call])
         done = order[: (batch + per_call) * batch_size]
         loss = float(np.mean(losses[done], dtype=np.float64))

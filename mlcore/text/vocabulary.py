@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcore.kernels import kernel
-from mlcore.text.growing import Growing
+from mlcore.text.growing import Growing, release
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import HASHED, TokenSpans, tokenise
 
 CHARACTERS = 2_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
+MAPPED = 1 << 28  # bytes of a file that may stay in memory
 UNKNOWN = -1
 
 
@@ -33,8 +34,15 @@ class Documents(NamedTuple):
 
     def lengths(self) -> np.ndarray:
         """Number of known words of each text, repeats included: (n,) int64."""
-        totals = np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)])
-        return totals[self.offsets[1:]] - totals[self.offsets[:-1]]
+        lengths = np.empty(self.n_texts, np.int64)
+        sum_counts(self.counts, self.offsets, lengths)
+        return lengths
+
+    def release(self) -> None:
+        """Let go of what is mapped from large files, and is read again when it is needed: it need not fill memory."""
+        if self.ids.nbytes > MAPPED:
+            release(self.ids)
+            release(self.counts)
 
 
 class TokenIds(NamedTuple):
@@ -359,3 +367,15 @@ def count_words(ids, offsets, chosen, counts):
             for t in range(offsets[text], offsets[text + 1]):
                 if ids[t] != UNKNOWN:
                     counts[ids[t]] += 1
+
+
+@kernel
+def sum_counts(counts, offsets, lengths):
+    """Sum of the counts of each text: overwrite lengths.
+
+    Shapes: counts (m,), offsets (n + 1,) -> lengths (n,).
+    """
+    for text in range(lengths.shape[0]):
+        lengths[text] = 0
+        for entry in range(offsets[text], offsets[text + 1]):
+            lengths[text] += counts[entry]
