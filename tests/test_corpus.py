@@ -6,13 +6,17 @@ import io
 import lzma
 import sys
 import tarfile
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import DATASETS, needs_datasets
 
 from mlcore.errors import DataError, InputError
-from mlcore.text.corpus import built_in_corpus, read_corpus
+from mlcore.text import corpus as corpora
+from mlcore.text import readers, unpacking
+from mlcore.text.corpus import built_in_corpus, read_corpus, read_examples
 
 EXPECTED = [("pos", 'Good, "very" good'), ("neg", "Bad\tor worse")]
 
@@ -109,7 +113,12 @@ def test_built_in_corpus():
         ("a.txt", "__label__pos __label__neg bad\n", "line 1: has two labels"),
         ("a.txt", "just text\n", "no format that mlcore knows"),
         ("a.bin", bytes(range(256)), "no format that mlcore knows"),
-        ("a.csv", bytes(range(256)), "is not UTF-8"),
+        ("a.csv", bytes(range(255, -1, -1)), "line 1: byte 0xff is not UTF-8"),
+        (
+            "a.jsonl",
+            ' {"text": "a", "label": "b"} \n{"text": "a", "label": "b"} x',
+            "line 2, column 29: not a JSON object (Extra data",
+        ),
         ("a.tar.gz", bytes(range(256)), "is not a complete tar archive"),
         ("a.tgz", b"", "is empty"),
     ],
@@ -395,6 +404,82 @@ def test_wrong_columns(tmp_path, name, content, names, message):
     assert message in str(caught.value)
 
 
+# Pieces ---------------------------------------------------------------------------------------------------
+
+ODD_CONTENTS = CONTENTS | {
+    "csv": '\ufefftext,split,label\r\n"a\r\n\nb",dev,x\r\n\r\n\ufeff\U0001f600 \u2028,,y\n',
+    "jsonl": '\ufeff\n{"text": "\u00e4\\ud83d", "label": 2}\r\n \n {"label": true, "text": ""} \n{"label": 1.5, "text": "z"}',
+    "fasttext": "\ufeff\n __label__a  b \r\n\r\n__label__c\n__label__\u00e4\u2028d\r",
+    "tsv": 'label\ttext\r\na\t"\r"\r\n\nb\t\u00e9\r',
+}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("format", ODD_CONTENTS)
+def test_examples_do_not_depend_on_the_pieces_in_which_they_are_read(tmp_path, monkeypatch, format, size):
+    """Whole, undecodable, and with an error in the last line: places, labels and messages are the same."""
+    content = ODD_CONTENTS[format].encode()
+    wrong = {"csv": b"\na,b", "tsv": b"\na\tb\tc", "jsonl": b"\n{]", "fasttext": b"\nx"}[format]
+    for whole in (content, content.replace(b"\xc3", b"\xff"), content + wrong):
+        path = write(tmp_path / "a", whole)
+        found = []
+        for pieces in (1 << 30, size):
+            monkeypatch.setattr(unpacking, "GATHERED", pieces)
+            monkeypatch.setattr(corpora, "HEAD", pieces)
+            for lenient in (False, True):
+                try:
+                    found.append(read_corpus(path, format, lenient=lenient))
+                except DataError as error:
+                    found.append(str(error))
+        assert found[:2] == found[2:]
+
+
+def test_examples_are_those_of_the_corpus(tmp_path):
+    folder = texts_at(tmp_path / "folder", "x/1.txt")
+    table = write(tmp_path / "a.tsv", b"text\tlabel\n" + b"good\tpos\n\xff\tneg\n" * 600)
+    undecodable, counted = [], []
+    examples = list(read_examples([table, folder], progress=counted.append, undecodable=undecodable))
+    corpus = read_corpus([table, folder], lenient=True)
+    assert examples == list(zip(corpus.texts, corpus.labels, corpus.splits, corpus.places, strict=True))
+    assert (undecodable, counted) == (corpus.undecodable, [500, 1000])
+    assert (examples[0].text, examples[-1].label) == ("good", "x")
+
+
+def test_arguments_are_checked_before_the_first_example_is_asked_for(tmp_path):
+    for arguments in ((),), (tmp_path, "csv"), (tmp_path, "imdb"), (tmp_path, None, ""), ([tmp_path, tmp_path],):
+        with pytest.raises(InputError):
+            read_examples(*arguments)
+    with pytest.raises(DataError, match="a.csv holds no labelled text"):
+        next(read_examples(write(tmp_path / "a.csv", "text,label\n")))
+
+
+@pytest.mark.parametrize("compress", [bytes, partial(gzip.compress, compresslevel=1)])
+@pytest.mark.parametrize("format", CONTENTS)
+def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
+    """Of 130 MB, as many as they may be unpacked, a few pieces are in memory."""
+    row = {"csv": '"{0}",pos\r\n', "tsv": "{0}\tpos\n", "fasttext": "__label__pos {0}\n",
+           "jsonl": '{{"text": "{0}", "label": "pos"}}\n'}[format].format("good film " * 1300).encode()  # fmt: skip
+    header = {"csv": b"text,label\n", "tsv": b"text\tlabel\n"}.get(format, b"")
+    with open(tmp_path / "a", "wb") as file:
+        file.write(compress(header))
+        file.writelines([compress(row * 100)] * 100)
+    examples = read_examples(tmp_path / "a", format)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in examples) == 10_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12_000_000
+
+
+def test_a_quote_that_is_never_closed_is_refused_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "LONGEST_TEXT", 1000)
+    path = write(tmp_path / "a.csv", 'text,label\na,b\n"' + "c\n" * 1000)
+    with pytest.raises(DataError, match="line 3: has a field of more than 1,000 characters; perhaps a quote is never"):
+        read_corpus(path)
+
+
 # Several paths, and arguments -----------------------------------------------------------------------------
 
 
@@ -508,11 +593,9 @@ def test_real_files(name, texts, labels):
 def test_what_unpacks_to_much_comes_in_small_pieces(module):
     from importlib import import_module
 
-    from mlcore.text import unpacking
-
     size = 30 * unpacking.GATHERED
     packed = import_module(module).compress(bytes(size)) + import_module(module).compress(b"end")
-    pieces = list(unpacking.unpack("x", packed))
+    pieces = list(unpacking.unpack_pieces("x", iter([packed])))
     assert sum(map(len, pieces)) == size + 3
     assert max(map(len, pieces)) <= 2 * unpacking.GATHERED
     assert b"".join(pieces).endswith(b"end")

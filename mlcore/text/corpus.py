@@ -5,13 +5,13 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count, islice
 from pathlib import Path
 
 from mlcore.errors import DataError, InputError
 from mlcore.installed import installed
 from mlcore.text.readers import READERS, ColumnNames, Columns, Example, Source, read_archive, read_folder
-from mlcore.text.unpacking import STANDARD_INPUT, SUFFIXES, read_bytes, unpack
+from mlcore.text.unpacking import STANDARD_INPUT, SUFFIXES, read_pieces, unpack_pieces
 
 FORMATS = ("folder", "csv", "tsv", "jsonl", "fasttext")
 EXPECTED = "a folder for each label (or a tar archive of it), CSV, TSV, JSON Lines or fastText text"
@@ -20,6 +20,7 @@ FORMAT_OF_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": 
 )
 OTHER_ARCHIVES = {b"PK\3\4": "a zip archive", b"\x28\xb5\x2f\xfd": "compressed by zstd", b"7z\xbc\xaf": "a 7z archive"}
 HEAD = 1 << 16  # bytes that the format is recognised from
+BATCH = 500  # examples that are counted, or kept, at a time
 
 
 @dataclass
@@ -68,32 +69,71 @@ def read_corpus(
     progress: Callable[[int], None] = lambda texts: None,
     lenient: bool = False,
 ) -> Corpus:
-    """Read all labelled texts of files and folders, in this order; ``-`` is standard input.
+    """Keep all labelled texts that ``read_examples`` finds, with the same arguments and errors.
+
+    ``lenient``: bytes that are not UTF-8 are replaced and their places noted, not refused.
+    """
+    paths = _checked_paths(paths)
+    corpus = Corpus(", ".join(map(name_of, paths)))
+    undecodable = corpus.undecodable if lenient else None
+    examples = read_examples(paths, format, text_column, label_column, progress, undecodable)
+    while batch := list(islice(examples, BATCH)):
+        for column, values in zip(corpus._columns, zip(*batch, strict=True), strict=True):
+            column.extend(values)
+    return corpus
+
+
+def read_examples(
+    paths: Sequence[Path] | Path,
+    format: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    progress: Callable[[int], None] = lambda texts: None,
+    undecodable: list[str] | None = None,
+) -> Iterator[Example]:
+    """Read the labelled texts of files and folders one by one, in this order; ``-`` is standard input.
+
+    Of a file of lines, which may be larger than the memory, a piece is held at a time; an archive is held as a whole.
 
     ``format``: one of FORMATS for all paths, instead of what the name or the content of each says.
     ``text_column`` and ``label_column``: names of columns or JSON keys; formats without such have no use for them.
     ``progress`` is called with the number of texts so far.
-    ``lenient``: bytes that are not UTF-8 are replaced and their places noted, not refused.
+    ``undecodable``: a list for the places of bytes that are not UTF-8, which are replaced; without it they are refused.
 
-    Raises: InputError if an argument is wrong; DataError if the content is not what the format promises or has no
-    text; OSError if it cannot be read.
+    Raises: InputError, at once, if an argument is wrong; while reading, DataError if the content is not what the format
+    promises or has no text; OSError if it cannot be read.
     """
     paths = _checked_paths(paths)
     names = _checked_names(text_column, label_column)
     if format not in (None, *FORMATS):
         raise InputError(f"format is {format!r}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
-    corpus = Corpus(", ".join(map(name_of, paths)))
     for path in paths:
-        source = Source(name_of(path), f"{name_of(path)}, " if len(paths) > 1 else "", lenient, corpus.undecodable)
-        texts_before = len(corpus.texts)
-        for example in _examples(path, format, source, names):
-            for column, value in zip(corpus._columns, example, strict=True):
-                column.append(value)
-            if len(corpus.texts) % 500 == 0:
-                progress(len(corpus.texts))
-        if len(corpus.texts) == texts_before:
-            raise DataError(f"{source.name} holds no labelled text; expected some.")
-    return corpus
+        if _is_folder(path) and format not in (None, "folder"):
+            raise InputError(f"format is {format!r}, but {path} is a folder; leave the format out.")
+    sources = [Source(name_of(path), f"{name_of(path)}, " if len(paths) > 1 else "", undecodable) for path in paths]
+    found = (_some(path, format, source, names) for path, source in zip(paths, sources, strict=True))
+    return _counted(chain.from_iterable(found), progress)
+
+
+def _counted(examples: Iterator[Example], progress: Callable[[int], None]) -> Iterator[Example]:
+    for done, example in zip(count(0, BATCH), examples):
+        if done:
+            progress(done)
+        yield example
+        yield from islice(examples, BATCH - 1)
+
+
+def _some(path: Path, format: str | None, source: Source, names: ColumnNames) -> Iterator[Example]:
+    """The texts of a path, of which there must be one."""
+    examples = _examples(path, format, source, names)
+    first = next(examples, None)
+    if first is None:
+        raise DataError(f"{source.name} holds no labelled text; expected some.")
+    return chain([first], examples)
+
+
+def _is_folder(path: Path) -> bool:
+    return path != STANDARD_INPUT and path.is_dir()
 
 
 def name_of(path: Path) -> str:
@@ -126,11 +166,9 @@ def _checked_names(text: str | None, label: str | None) -> ColumnNames:
 
 
 def _examples(path: Path, format: str | None, source: Source, names: ColumnNames) -> Iterator[Example]:
-    if path != STANDARD_INPUT and path.is_dir():
-        if format not in (None, "folder"):
-            raise InputError(f"format is {format!r}, but {path} is a folder; leave the format out.")
+    if _is_folder(path):
         return read_folder(path, source)
-    pieces = unpack(source.name, read_bytes(path))
+    pieces = unpack_pieces(source.name, read_pieces(path))
     head = b""
     for piece in pieces:
         head += piece
@@ -148,7 +186,7 @@ def _examples(path: Path, format: str | None, source: Source, names: ColumnNames
             "name the format with --format."
         )
     pieces = chain([head], pieces)
-    return read_archive(pieces, source) if format == "folder" else READERS[format](b"".join(pieces), source, names)
+    return read_archive(pieces, source) if format == "folder" else READERS[format](pieces, source, names)
 
 
 def recognise(name: str, head: bytes, names: ColumnNames) -> str | None:

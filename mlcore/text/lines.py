@@ -45,12 +45,17 @@ def split_lines(pieces: Iterable[bytes], name: str) -> Iterator[Lines]:
         >>> [lines.texts for lines in split_lines([b"a\\nb", b"c\\r\\n\\nd"], "a pipe")]
         [['a'], ['bc', ''], ['d']]
     """
+    return map(decode_lines, whole_lines(pieces, name))
+
+
+def whole_lines(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """The same as bytes, each line with its line feed; one is added to what has none."""
     begun: list[bytes] = []  # the line that has not ended yet, in pieces
     size = 0
     for piece in pieces:
         end = piece.rfind(b"\n") + 1
         if end:
-            yield decode_lines(b"".join([*begun, piece[:end]]))
+            yield b"".join([*begun, piece[:end]])
             begun, size = [], 0
         if end < len(piece):
             begun.append(piece[end:])
@@ -58,7 +63,7 @@ def split_lines(pieces: Iterable[bytes], name: str) -> Iterator[Lines]:
         if size > LONGEST_LINE:
             raise DataError(f"{name} has a line of more than {LONGEST_LINE:,} bytes; expected a text on each line.")
     if begun:
-        yield decode_lines(b"".join(begun) + b"\n")
+        yield b"".join([*begun, b"\n"])
 
 
 def decode_lines(content: bytes) -> Lines:

@@ -5,24 +5,27 @@ Formats: a folder for each label (also as a tar archive), CSV (RFC 4180), TSV (n
 fastText's ``__label__x text``.
 """
 
+import codecs
 import csv
 import io
 import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from mlcore.errors import DataError
-from mlcore.text.lines import is_utf8
+from mlcore.text.lines import decode_lines, whole_lines
 from mlcore.text.unpacking import PieceReader
 
 SPLITS = ("train", "dev", "test")
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without a label
 LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
-LONGEST_TEXT = 50_000_000  # bytes of one file in an archive
+LONGEST_TEXT = 50_000_000  # bytes of one file in an archive, or characters of a field of CSV
 SYNONYMS = {
     "text": ("sentence", "review", "content"),
     "label": ("sentiment", "class", "target", "category", "stars", "rating"),
@@ -40,6 +43,9 @@ class Example(NamedTuple):
     place: str
 
 
+_example = partial(tuple.__new__, Example)  # of a tuple; in half the time of a call of Example
+
+
 class ColumnNames(NamedTuple):
     """Names of the columns, or keys, of text and label; None for the usual ones."""
 
@@ -49,51 +55,56 @@ class ColumnNames(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """What texts are read from: its name in messages, what its places begin with, and whether bytes that are not
-    UTF-8 are replaced (and their places noted) or refused.
+    """What texts are read from: its name in messages, what its places begin with, and a list for the places of bytes
+    that are not UTF-8, which are replaced; without the list they are refused.
     """
 
     name: str
     prefix: str = ""
-    lenient: bool = False
-    undecodable: list[str] = field(default_factory=list)
+    undecodable: list[str] | None = None
 
     def where(self, line: int, column: str = "") -> str:
         """A line, and perhaps a column of it, as messages name it."""
         return f"{self.name}, line {line}{column and f', column {column}'}"
 
-    def place(self, line: int) -> str:
-        """A line as ``Corpus.places`` names it."""
-        return f"{self.prefix}line {line}"
+    @property
+    def line(self) -> str:
+        """What ``Corpus.places`` has before the number of a line."""
+        return f"{self.prefix}line "
 
-    def lines(self, content: bytes) -> Iterator[str]:
+    def lines(self, pieces: Iterator[bytes]) -> Iterator[str]:
         """Lines without their ends; only the line feed ends a line, and a carriage return before it."""
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            self._refuse(error, self.name)
-            text = content.decode("utf-8-sig", errors="replace")
-            numbered = enumerate(content.split(b"\n"), start=1)
-            self.undecodable.extend(self.place(number) for number, line in numbered if not is_utf8(line))
-        lines = text.split("\n")
-        if lines[-1] == "":
-            lines.pop()
-        return (line.removesuffix("\r") for line in lines)
+        return chain.from_iterable(self._portions(pieces))
+
+    def _portions(self, pieces: Iterator[bytes]) -> Iterator[list[str]]:
+        before, mark = 0, codecs.BOM_UTF8
+        for content in whole_lines(pieces, self.name):
+            texts, undecodable = decode_lines(content.removeprefix(mark))
+            if undecodable:
+                self._refuse(content, self.name, before)
+                self.undecodable.extend(f"{self.line}{before + number + 1}" for number in sorted(undecodable))
+            yield texts
+            before, mark = before + len(texts), b""
 
     def text(self, content: bytes, where: str, place: str) -> str:
         """A file that is one text."""
         try:
             return content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            self._refuse(error, where)
+        except UnicodeDecodeError:
+            self._refuse(content, where)
             self.undecodable.append(place)
             return content.decode("utf-8-sig", errors="replace")
 
-    def _refuse(self, error: UnicodeDecodeError, where: str) -> None:
-        if not self.lenient:
-            line = error.object.count(b"\n", 0, error.start) + 1
+    def _refuse(self, content: bytes, where: str, lines_before: int = 0) -> None:
+        """Name the first byte that is not UTF-8, unless such are let through."""
+        if self.undecodable is not None:
+            return
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line = lines_before + content.count(b"\n", 0, error.start) + 1
             raise DataError(
-                f"{where}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8."
+                f"{where}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8."
             ) from error
 
 
@@ -111,7 +122,7 @@ def read_folder(folder: Path, source: Source) -> Iterator[Example]:
     for file in _arranged(_texts_below(folder), source.name):
         place = str(folder / file.path)
         text = source.text((folder / file.path).read_bytes(), place, place)
-        yield Example(text, _label(file.label, place), file.split, place)
+        yield Example(text, _label(file.label) or _refuse_label(file.label, place), file.split, place)
 
 
 def read_archive(pieces: Iterator[bytes], source: Source) -> Iterator[Example]:
@@ -133,7 +144,8 @@ def read_archive(pieces: Iterator[bytes], source: Source) -> Iterator[Example]:
     for file in _arranged(contents, source.name):
         where = f"{source.name}, {file.path}"
         place = f"{source.prefix}{file.path}"
-        yield Example(source.text(contents[file.path], where, place), _label(file.label, where), file.split, place)
+        text = source.text(contents.pop(file.path), where, place)
+        yield Example(text, _label(file.label) or _refuse_label(file.label, where), file.split, place)
 
 
 class _CheckedHeader(tarfile.TarInfo):
@@ -198,10 +210,10 @@ def _is_beside_labels(path: PurePosixPath, root: tuple[str, ...]) -> bool:
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def read_csv(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+def read_csv(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
     """Rows of a CSV file by RFC 4180 with a header: fields may be quoted, and quoted fields hold any character."""
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader((f"{line}\n" for line in source.lines(content)), strict=True)
+    csv.field_size_limit(LONGEST_TEXT)
+    reader = csv.reader((line + "\n" for line in source.lines(pieces)), strict=True)
     line = 1  # where the row that is read begins
     try:
         columns = _Table(source, next(reader, []), names)
@@ -213,6 +225,8 @@ def read_csv(content: bytes, source: Source, names: ColumnNames) -> Iterator[Exa
     except csv.Error as error:
         if str(error) == "unexpected end of data":
             cause = "a quote is opened in this row and never closed"
+        elif str(error).startswith("field larger"):
+            cause = f"has a field of more than {LONGEST_TEXT:,} characters; perhaps a quote is never closed"
         elif str(error).startswith("new-line character"):
             cause = "has a carriage return outside of quotes; expected lines that end with a line feed; convert the line ends"
         else:
@@ -220,9 +234,9 @@ def read_csv(content: bytes, source: Source, names: ColumnNames) -> Iterator[Exa
         raise DataError(f"{source.where(line)}: {cause}.") from error
 
 
-def read_tsv(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+def read_tsv(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
     """Rows of a TSV file with a header: a tab ends a field, a line end ends a row, a quote is a character."""
-    lines = source.lines(content)
+    lines = source.lines(pieces)
     columns = _Table(source, next(lines, "").split("\t"), names)
     for number, line in enumerate(lines, start=2):
         if line:
@@ -269,9 +283,10 @@ class _Table:
     """Examples in the rows of a table."""
 
     def __init__(self, source: Source, header: list[str], names: ColumnNames) -> None:
-        self.source, self.header = source, [name.strip() for name in header]
+        self.source, self.line = source, source.line
+        self.header, self.width = [name.strip() for name in header], len(header)
         try:
-            self.columns = Columns.find(header, names)
+            self.text, self.label, self.split = Columns.find(header, names)
         except LookupError as missing:
             raise DataError(
                 f"{source.where(1)}: expected a header with one column named {missing.args[0]}; "
@@ -279,17 +294,18 @@ class _Table:
             ) from missing
 
     def example(self, row: list[str], line: int) -> Example:
-        if len(row) != len(self.header):
+        if len(row) != self.width:
             raise DataError(
-                f"{self.source.where(line)}: has {len(row)} fields; expected {len(self.header)} as in the header."
+                f"{self.source.where(line)}: has {len(row)} fields; expected {self.width} as in the header."
             )
-        text, label, split = self.columns
-        return Example(
-            row[text],
-            _label(row[label], self.source.where(line, self.header[label])),
-            "" if split is None else _split(row[split], self.source.where(line, self.header[split])),
-            self.source.place(line),
-        )
+        label = _label(row[self.label]) or _refuse_label(row[self.label], self._where(line, self.label))
+        split = "" if self.split is None else row[self.split]
+        if split and split not in SPLITS:
+            _refuse_split(split, self._where(line, self.split))
+        return _example((row[self.text], label, split, f"{self.line}{line}"))
+
+    def _where(self, line: int, column: int) -> str:
+        return self.source.where(line, self.header[column])
 
 
 def _advice(missing: str, names: ColumnNames) -> str:
@@ -309,30 +325,43 @@ def _listed(names: Iterable[str]) -> str:
 # Lines ----------------------------------------------------------------------------------------------------
 
 
-def read_json_lines(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+def read_json_lines(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
     """One JSON object per line; the first one decides which keys are text, label and split."""
     keys: tuple[str, str, str | None] | None = None
-    for number, line in enumerate(source.lines(content), start=1):
+    place = source.line
+    for number, line in enumerate(source.lines(pieces), start=1):
         if not line.strip():
             continue
         record = _record(line, number, source)
         keys = keys or _keys(record, names, source.where(number))
         text_key, label_key, split_key = keys
-        if not {text_key, label_key} <= record.keys():
-            raise DataError(f"{source.where(number)}: {_expected_keys(text_key, label_key, record)}.")
-        text, label = record[text_key], record[label_key]
-        if not isinstance(text, str) or isinstance(label, (dict, list, type(None))):
+        try:
+            text, value = record[text_key], record[label_key]
+        except KeyError:
+            raise DataError(f"{source.where(number)}: {_expected_keys(text_key, label_key, record)}.") from None
+        if not isinstance(text, str) or isinstance(value, (dict, list, type(None))):
             raise DataError(
                 f"{source.where(number)}: {text_key} must be a string, and {label_key} a string or a number."
             )
-        label = _label(str(label), source.where(number, label_key))
-        split = _split(record.get(split_key, ""), source.where(number, split_key))
-        yield Example(text, label, split, source.place(number))
+        label = _label(str(value)) or _refuse_label(str(value), source.where(number, label_key))
+        split = record.get(split_key, "")
+        if split != "" and split not in SPLITS:
+            _refuse_split(split, source.where(number, split_key))
+        yield _example((text, label, split, f"{place}{number}"))
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _record(line: str, number: int, source: Source) -> dict:
     try:
-        record = json.loads(line, parse_constant=_refuse_constant)
+        record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
+        if end < len(line):  # white space around it, or what is no object; slower
+            record = DECODER.decode(line)
     except json.JSONDecodeError as error:
         raise DataError(f"{source.where(number, str(error.colno))}: not a JSON object ({error.msg}).") from error
     except (ValueError, RecursionError) as error:
@@ -340,10 +369,6 @@ def _record(line: str, number: int, source: Source) -> dict:
     if not isinstance(record, dict):
         raise DataError(f"{source.where(number)}: not a JSON object, but a {type(record).__name__}.")
     return record
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _keys(record: dict, names: ColumnNames, where: str) -> tuple[str, str, str | None]:
@@ -363,33 +388,52 @@ def _expected_keys(text: str, label: str, record: dict) -> str:
     return f'expected an object with the keys "{text}" and "{label}"; found {_listed(record) or "nothing"}'
 
 
-def read_fasttext(content: bytes, source: Source, names: ColumnNames) -> Iterator[Example]:
+def read_fasttext(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
     """One text per line after its label, ``__label__x text``; there are no columns to name."""
-    for number, line in enumerate(source.lines(content), start=1):
-        if not line.strip():
+    place = source.line
+    for number, line in enumerate(source.lines(pieces), start=1):
+        words = line.split(None, 1)
+        if len(words) == 2:
+            mark, text = words
+        elif words:
+            mark, text = words[0], ""
+        else:
             continue
-        where = source.where(number)
-        label, text = (*line.split(maxsplit=1), "")[:2]
-        if not label.startswith("__label__") or label == "__label__":
-            raise DataError(f"{where}: expected __label__NAME and a space before the text.")
-        if text.startswith("__label__"):
-            raise DataError(f"{where}: has two labels; expected one for each text.")
-        yield Example(text, _label(label.removeprefix("__label__"), where), "", source.place(number))
+        label = _label_in(mark)
+        if not label or text.startswith("__label__"):
+            _refuse_mark(mark, source.where(number))
+        yield _example((text, label, "", f"{place}{number}"))
 
 
-def _label(value: str, where: str) -> str:
+@lru_cache(1 << 12)
+def _label_in(mark: str) -> str:
+    """The label of ``__label__x``, or nothing if there is none."""
+    return _label(mark.removeprefix("__label__")) if mark.startswith("__label__") else ""
+
+
+def _refuse_mark(mark: str, where: str) -> NoReturn:
+    name = mark.removeprefix("__label__")
+    if not name or name == mark:
+        raise DataError(f"{where}: expected __label__NAME and a space before the text.")
+    if not _label(name):
+        _refuse_label(name, where)
+    raise DataError(f"{where}: has two labels; expected one for each text.")
+
+
+@lru_cache(1 << 12)  # labels repeat; equal ones are one object
+def _label(value: str) -> str:
+    """The label without the white space around it, or nothing if it is none."""
     label = value.strip()
-    if not label or not label.isprintable():
-        raise DataError(
-            f"{where}: the label is {'empty' if not label else repr(label)}; expected a printable word or more."
-        )
-    return label
+    return label if label.isprintable() else ""
 
 
-def _split(value: object, where: str) -> str:
-    if value not in ("", *SPLITS):
-        raise DataError(f"{where}: the split is {value!r}; expected train, dev or test.")
-    return str(value)
+def _refuse_label(value: str, where: str) -> NoReturn:
+    label = value.strip()
+    raise DataError(f"{where}: the label is {repr(label) if label else 'empty'}; expected a printable word or more.")
+
+
+def _refuse_split(value: object, where: str) -> NoReturn:
+    raise DataError(f"{where}: the split is {value!r}; expected train, dev or test.")
 
 
 READERS = {"csv": read_csv, "tsv": read_tsv, "jsonl": read_json_lines, "fasttext": read_fasttext}

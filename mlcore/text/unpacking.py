@@ -25,12 +25,16 @@ DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10
 SUFFIXES = (".gz", ".bz2", ".xz")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The whole content, read once: it may be a pipe.
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """The content in pieces that are not small, read once: it may be a pipe.
 
     Raises: OSError if it cannot be read.
     """
-    return standard_input().read() if path == STANDARD_INPUT else path.read_bytes()
+    if path == STANDARD_INPUT:
+        yield from iter(partial(standard_input().read, GATHERED), b"")
+    else:
+        with open(path, "rb") as file:
+            yield from iter(partial(file.read, GATHERED), b"")
 
 
 def standard_input() -> BinaryIO:
@@ -43,16 +47,11 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def unpack(name: str, content: bytes) -> Iterator[bytes]:
-    """The content in pieces, decompressed if it is gzip, bzip2 or xz; ``name`` is for messages.
+def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Content that comes in pieces, decompressed if it is gzip, bzip2 or xz, else as it comes; ``name`` is for messages.
 
     Raises: DataError if compressed content is damaged or cut short, anywhere: what came before it is no result.
     """
-    return unpack_pieces(name, iter([content]))
-
-
-def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same of content that comes in pieces; what is not compressed passes as it comes."""
     head = b""
     for piece in pieces:
         head += piece
