@@ -9,8 +9,8 @@ from mlcore.errors import DataError, InputError
 from mlcore.sentiment.classifier import Classifier, Part
 from mlcore.sentiment.settings import Settings
 from mlcore.text.corpus import Corpus
-from mlcore.text.features import Features, choose_features, count_features, extend
-from mlcore.text.vocabulary import Documents, TokenIds, WordTable
+from mlcore.text.features import Features, choose_features, extend
+from mlcore.text.vocabulary import Documents, WordTable
 
 MOST_LABELS = 1_000
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
@@ -35,9 +35,13 @@ class TrainingData:
 
 
 def prepare(
-    corpus: Corpus, dev: Corpus | float | None, settings: Settings, known: Features | None = None
+    corpus: Corpus,
+    dev: Corpus | float | None,
+    settings: Settings,
+    known: Features | None = None,
+    threads: int = 1,
 ) -> TrainingData:
-    """Split a corpus and turn it into arrays.
+    """Split a corpus and turn it into arrays, which are the same for any number of threads.
 
     ``dev``: what is held out. None takes the corpus's own dev part, or 0.1 of its texts where it has none; a
     corpus or a fraction of the texts is used instead of the corpus's own dev part, which is then trained on;
@@ -48,22 +52,21 @@ def prepare(
     """
     train, dev_rows, test_rows, labels, targets = _split(corpus, dev, settings)
     table = WordTable()
-    tokens = table.add(corpus.texts)
+    tokens = table.add(corpus.texts, threads)
     features = choose_features(
-        table, tokens, train, settings.ngrams, settings.min_count, settings.max_features, settings.binary
+        table, tokens, train, settings.ngrams, settings.min_count, settings.max_features, settings.binary, threads
     )
     if not len(features):
         often = f" that occurs {settings.min_count} times (see --min-count)" if settings.min_count > 1 else ""
         raise DataError(f"{corpus.source} has no word{often} in the texts to train on; expected some.")
     if known:
         features = extend(known, features)
-    words = TokenIds(features.words.numbers_of(table)[tokens.ids], tokens.offsets)
-    documents = count_features(features.locate(words), words.offsets, len(features), settings.binary)
+    documents = features.documents_of(tokens, table, threads)
 
     def part(rows: np.ndarray) -> Part | None:
         return Part(documents, targets, rows) if len(rows) else None
 
-    dev_part = part_of(dev, features, labels) if isinstance(dev, Corpus) else part(dev_rows)
+    dev_part = part_of(dev, features, labels, threads) if isinstance(dev, Corpus) else part(dev_rows)
     counts = occurrences(documents, train, len(features))
     return TrainingData(features, counts, labels, part(train), dev_part, part(test_rows))
 
@@ -127,14 +130,14 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return held_out
 
 
-def labelled_part(classifier: Classifier, corpus: Corpus) -> Part:
+def labelled_part(classifier: Classifier, corpus: Corpus, threads: int = 1) -> Part:
     """All texts of a corpus as a trained classifier sees them."""
-    return part_of(corpus, classifier.features, classifier.labels)
+    return part_of(corpus, classifier.features, classifier.labels, threads)
 
 
-def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...]) -> Part:
+def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...], threads: int = 1) -> Part:
     """All texts of a corpus with these features and labels."""
-    documents = features.documents(corpus.texts)
+    documents = features.documents(corpus.texts, threads)
     return Part(documents, targets_of(corpus, labels), np.arange(documents.n_texts))
 
 
