@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcore.text import features as module
-from mlcore.text.features import PairTable, choose_features, count_features, extend, pair_up
+from mlcore.text import features as features_module
+from mlcore.text import pairs, vocabulary
+from mlcore.text.features import choose_features, count_features, extend
+from mlcore.text.growing import Growing
+from mlcore.text.pairs import PairTable, frequent_pairs, pair_up
 from mlcore.text.vocabulary import UNKNOWN, TokenIds, WordTable
 
 texts_of_words = st.lists(st.lists(st.sampled_from("abcdé"), max_size=9).map(" ".join), min_size=1, max_size=6)
@@ -97,36 +100,84 @@ def test_pairs_do_not_cross_texts():
     assert pair_up(words.ids, words).tolist() == [UNKNOWN, 4 << 32 | 5, UNKNOWN, UNKNOWN, UNKNOWN]
 
 
-@given(st.lists(st.integers(-1, 2**40), max_size=60))
-def test_pair_table_is_a_dictionary(keys):
-    table, numbers = PairTable(7), {}
-    expected = [UNKNOWN if key == -1 else numbers.setdefault(key, 7 + len(numbers)) for key in keys]
-    keys = np.array(keys, np.int64)
-    assert table.add(keys).tolist() == expected
-    assert table.look_up(keys).tolist() == expected
-    assert table.keys.tolist() == list(numbers)
-    again = PairTable.from_keys(7, table.keys)
-    assert again.look_up(keys).tolist() == expected
-    assert again.look_up(np.array([2**50, UNKNOWN])).tolist() == [UNKNOWN, UNKNOWN]
+def test_texts_that_are_not_chosen_have_no_pairs():
+    words = TokenIds(np.array([4, 5, 6, 7], np.int32), np.array([0, 2, 4]))
+    assert pair_up(words.ids, words, np.array([False, True])).tolist() == [UNKNOWN, UNKNOWN, UNKNOWN, 6 << 32 | 7]
 
 
-def test_pair_table_grows():
-    keys = np.arange(10_000, dtype=np.int64)[::-1] << 20
-    table = PairTable(0)
-    assert table.add(keys).tolist() == list(range(10_000))
-    assert table.look_up(keys[::-1]).tolist() == list(range(10_000))[::-1]
+@given(st.lists(st.integers(0, 2**40), max_size=60, unique=True), st.lists(st.integers(-1, 2**40), max_size=20))
+def test_pair_table_is_a_dictionary(keys, others):
+    table = PairTable(7, np.array(keys, np.int64))
+    numbers = {key: 7 + number for number, key in enumerate(keys)}
+    asked = keys[::-1] + others
+    assert table.look_up(np.array(asked, np.int64)).tolist() == [numbers.get(key, UNKNOWN) for key in asked]
 
 
-def test_pairs_that_share_a_slot_are_told_apart(monkeypatch):
-    """The hash of all pairs is the same here; only the comparison of keys is left."""
-    if hasattr(module.hash_pair, "py_func"):
-        keys, slots, ids = np.array([5, 9, 5, 11], np.int64), np.full(8, UNKNOWN, np.int32), np.empty(4, np.int32)
-        known, size = np.zeros(8, np.int64), np.zeros(1, np.int64)
-        same = {key: module.hash_pair(key) & 7 for key in range(1, 200)}
-        first = [key for key in same if same[key] == same[1]][:3]
-        keys[:] = [first[0], first[1], first[0], first[2]]
-        assert module.add_pairs(keys, 0, 0, size, known, slots, ids) == 4
-        assert ids.tolist() == [0, 1, 0, 2]
+def keys_of_one_slot(slots, number):
+    """Keys whose search begins at the same slot, so that only the comparison of keys tells them apart."""
+    return [key for key in range(1, 500 * slots) if pairs.hash_pair(key) & (slots - 1) == 3][:number]
+
+
+def test_pairs_that_share_a_slot_are_told_apart():
+    keys = keys_of_one_slot(16, 5)
+    table = PairTable(0, np.array(keys[:4]))
+    assert len(table.slots) == 16
+    assert table.look_up(np.array(keys[::-1])).tolist() == [UNKNOWN, 3, 2, 1, 0]
+    slots, counted = np.full(16, UNKNOWN, np.int32), np.zeros((3, 6), np.int64)
+    order = np.array([keys[i] for i in (2, 0, 2, 1, 0, 2)])
+    assert pairs.count_pairs(order, np.arange(10, 16), slots, *counted) == 3
+    assert counted[:, :3].tolist() == [[keys[2], keys[0], keys[1]], [3, 2, 1], [10, 11, 13]]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([UNKNOWN, *range(2**31, 2**31 + 9), *range(5)]), max_size=20), max_size=5),
+    st.integers(1, 3),
+    st.integers(1, 3),
+)
+def test_frequent_pairs_are_those_of_a_counter(parts, min_count, threads):
+    """In whatever turns, buckets and threads they are counted; as often as each other, the first to occur is first."""
+    counter = Counter(key for part in parts for key in part if key != UNKNOWN)
+    expected = [(key, count) for key, count in counter.most_common() if count >= min_count]
+    for at_a_time, in_bucket in ((10_000, 10_000), (10_000, 4), (7, 3), (1, 1)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pairs, "KEYS_AT_A_TIME", at_a_time)
+            patch.setattr(pairs, "KEYS_IN_BUCKET", in_bucket)
+            keys, counts = frequent_pairs(
+                lambda: iter(parts), lambda part: np.array(part, np.int64), sum(map(len, parts)), min_count, threads
+            )
+        assert list(zip(keys.tolist(), counts.tolist(), strict=True)) == expected
+
+
+def test_every_key_has_its_turn_and_no_turn_has_most():
+    """The keys of one turn are a share of all, and each of its buckets has a share of these."""
+    keys = np.array([a << 32 | b for a in range(100) for b in range(100)])
+    sizes = [np.diff(pairs._deal(np.array, turn, 4, 8, keys).bounds) for turn in range(4)]
+    assert np.sum(sizes) == 10_000
+    assert np.min(sizes) > 200 and np.max(sizes) < 420
+
+
+@given(texts_of_words, st.integers(1, 3), st.integers(2, 3))
+def test_features_and_documents_do_not_depend_on_parts_threads_or_storage(tmp_path_factory, texts, largest, threads):
+    rows = range(0, len(texts), 2)
+    expected = choose(texts, rows, largest)
+    documents = expected.documents(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, value in (
+            (vocabulary, "TOKENS", 3), (vocabulary, "CHARACTERS", 5), (features_module, "TOKENS", 4),
+            (pairs, "KEYS_AT_A_TIME", 5), (pairs, "KEYS_IN_BUCKET", 1),
+        ):  # fmt: skip
+            patch.setattr(module, name, value)
+        table = WordTable()
+        tokens = table.add(texts, threads)
+        features = choose_features(table, tokens, np.array(rows), largest, 1, None, False, threads)
+        assert features.names == expected.names
+        folder = tmp_path_factory.mktemp("documents")
+        storage = [Growing(array.dtype, folder / str(number)) for number, array in enumerate(documents)]
+        for found in (features.documents(texts, threads), features.documents_of(tokens, table, threads, storage)):
+            for array, same in zip(found, documents, strict=True):
+                assert array.tolist() == same.tolist()
+        known = [number for _, part in features.read(texts, threads) for number in part.tolist()]
+    assert known == [len(ngrams(text, 1, expected.names)) for text in texts]
 
 
 def test_count_features_of_two_levels():
@@ -137,14 +188,29 @@ def test_count_features_of_two_levels():
     assert documents.lengths().tolist() == [5, 0, 0]
 
 
-@given(st.lists(st.lists(st.integers(UNKNOWN, 6), max_size=12), max_size=6))
-def test_count_features_counts_as_a_counter_does(texts):
+@given(
+    st.lists(st.lists(st.sampled_from([UNKNOWN, 0, 1, 2, 2047, 2048, 5000]), max_size=12), max_size=6),
+    st.sampled_from([1, 7, 1 << 14]),
+    st.booleans(),
+)
+def test_count_features_counts_as_a_counter_does(texts, entries, binary):
+    """Also in small blocks of texts, and with numbers of one and of two digits."""
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
-    documents = count([[word for text in texts for word in text]], offsets, 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features_module, "ENTRIES", entries)
+        documents = count([[word for text in texts for word in text]], offsets, 5001, binary)
     for i, text in enumerate(texts):
         place = slice(documents.offsets[i], documents.offsets[i + 1])
         expected = sorted(Counter(word for word in text if word != UNKNOWN).items())
+        expected = [(word, 1 if binary else times) for word, times in expected]
         assert list(zip(documents.ids[place].tolist(), documents.counts[place].tolist(), strict=True)) == expected
+
+
+def test_more_texts_are_counted_than_are_sorted_together():
+    texts = 5000
+    documents = count([np.arange(texts) % 2], np.arange(texts + 1), 2)
+    assert documents.ids.tolist() == [0, 1] * (texts // 2)
+    assert documents.offsets.tolist() == list(range(texts + 1))
 
 
 @pytest.mark.parametrize("largest", [1, 2, 3])

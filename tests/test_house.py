@@ -30,6 +30,7 @@ ROOMS = [
     ["mlcore.drawing.text", "mlcore.drawing.markup", "mlcore.drawing.svg", "mlcore.drawing.charts"],
     ["mlcore.text.tokenizer", "mlcore.text.growing", "mlcore.text.pool"],
     ["mlcore.text.vocabulary"],
+    ["mlcore.text.pairs"],
     ["mlcore.text.features"],
     ["mlcore.text.unpacking"],
     ["mlcore.text.lines"],

@@ -20,9 +20,9 @@ from mlcore.sentiment.preparation import TrainingData, choose_labels, hold_out, 
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
-from mlcore.text.features import choose_features, count_features
+from mlcore.text.features import choose_features
 from mlcore.text.vectors import Vectors
-from mlcore.text.vocabulary import TokenIds, WordTable
+from mlcore.text.vocabulary import WordTable
 
 HELD_OUT = 0.1  # of each label's texts: for the test, and of the rest for the choice of the epoch
 MOST_SEEDS = 20  # the exact test looks at 2^seeds cases
@@ -98,7 +98,7 @@ class Experiment:
     Raises: DataError if the corpus cannot be trained on; InputError if a setting or the number of seeds is wrong.
     """
 
-    def __init__(self, corpus: Corpus, settings: Settings, seeds: int) -> None:
+    def __init__(self, corpus: Corpus, settings: Settings, seeds: int, threads: int = 1) -> None:
         if settings.loss == "squared":
             raise InputError("loss is 'squared'; expected 'logistic': accuracies are compared, which takes labels.")
         if not 1 <= seeds <= MOST_SEEDS:
@@ -112,7 +112,7 @@ class Experiment:
         self.labels = choose_labels(corpus.source, (corpus.labels[i] for i in train))
         self.targets = targets_of(corpus.source, corpus.labels, corpus.places, self.labels)
         self.table = WordTable()
-        self.tokens = self.table.add(corpus.texts)
+        self.tokens = self.table.add(corpus.texts, threads)
         self.word_counts = np.bincount(self.tokens.ids, minlength=len(self.table))
         self.vectors: Vectors | None = None  # of the words of ``table``
 
@@ -136,17 +136,17 @@ class Experiment:
             raise DataError(f"{self.source} has too few texts of a label; expected 3 or more, and rather hundreds.")
         return {"train": train, **parts}
 
-    def data(self, seed: int) -> tuple[TrainingData, Vectors | None]:
+    def data(self, seed: int, threads: int = 1) -> tuple[TrainingData, Vectors | None]:
         """Arrays for the splits of this seed, and the vectors of their words."""
         rows, settings = self.rows(seed), self.settings
         train = rows["train"]
         features = choose_features(
-            self.table, self.tokens, train, settings.ngrams, settings.min_count, settings.max_features, settings.binary
-        )
+            self.table, self.tokens, train,
+            settings.ngrams, settings.min_count, settings.max_features, settings.binary, threads,
+        )  # fmt: skip
         if not len(features):
             raise DataError(f"{self.source} has no word in the texts to train on; expected some.")
-        words = TokenIds(features.words.numbers_of(self.table)[self.tokens.ids], self.tokens.offsets)
-        documents = count_features(features.locate(words), words.offsets, len(features), settings.binary)
+        documents = features.documents_of(self.tokens, self.table, threads)
         counts = occurrences(documents, train, len(features))
         parts = (Part(documents, self.targets, rows[name]) for name in ("train", "dev", "test"))
         data = TrainingData(features, counts, self.labels, *parts)
@@ -160,7 +160,7 @@ class Experiment:
         ``progress`` is called with what is about to be trained, its seed and its epoch, None for a baseline.
         """
         for seed in self.seeds:
-            data, vectors = self.data(seed)
+            data, vectors = self.data(seed, threads)
             for arm in self.arms:
                 yield self._train(arm, seed, data, vectors, threads, progress)
             if seed == self.seeds[0] or not all(map(len, self.own.values())):

@@ -137,7 +137,7 @@ class SentimentClassifier:
         _check_lengths(texts, labels.of_texts)
         corpus = Corpus("X", texts, labels.names(), [""] * len(texts))
         try:
-            data = prepare(corpus, dev, settings)
+            data = prepare(corpus, dev, settings, threads=threads)
         except DataError as error:
             raise InputError(_as_in_python(error)) from None
         # The kind of labels is kept for load; its being there says that the model was trained from Python
@@ -285,7 +285,7 @@ class SentimentClassifier:
 
     def _logits(self, classifier: Classifier, X: Iterable[str]) -> np.ndarray:
         threads = self._checked_threads()
-        return classifier.logits(classifier.features.documents(texts_of(X)), threads=threads)
+        return classifier.logits(classifier.features.documents(texts_of(X), threads), threads=threads)
 
     def _checked_parameters(self) -> tuple[Settings, float, int]:
         """Settings, held-out fraction and number of threads."""

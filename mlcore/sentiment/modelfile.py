@@ -12,7 +12,8 @@ from mlcore.sentiment.arrayfile import Format, load_arrays, save_arrays
 from mlcore.sentiment.classifier import HISTORY, LARGEST_PARAMETER, Classifier, Parameters, Provenance, in_range
 from mlcore.sentiment.preparation import MOST_LABELS
 from mlcore.sentiment.settings import Settings
-from mlcore.text.features import Features, PairTable
+from mlcore.text.features import Features
+from mlcore.text.pairs import PairTable
 from mlcore.text.vocabulary import WordTable
 
 MODEL = Format(
@@ -116,7 +117,7 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Feat
         sizes[len(words) :] = sizes[before] + 1
     if sizes.max(initial=1) > settings.ngrams:
         raise ModelFileError(f"it has an n-gram of more than {settings.ngrams} words")
-    return Features(words, PairTable.from_keys(len(words), keys), settings.ngrams, settings.binary)
+    return Features(words, PairTable(len(words), keys), settings.ngrams, settings.binary)
 
 
 def _provenance(found: dict) -> Provenance:

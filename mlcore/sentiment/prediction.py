@@ -6,8 +6,7 @@ import numpy as np
 
 from mlcore.errors import ModelFileError
 from mlcore.sentiment.classifier import Classifier
-from mlcore.text.features import count_features
-from mlcore.text.vocabulary import UNKNOWN, Documents
+from mlcore.text.vocabulary import Documents
 
 
 class Predictions(NamedTuple):
@@ -29,12 +28,10 @@ def predict(classifier: Classifier, texts: list[str], threads: int = 1) -> Predi
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    features = classifier.features
-    words = features.words.look_up(texts)
-    documents = count_features(features.locate(words), words.offsets, len(features), features.binary)
-    known = np.concatenate([[0], np.cumsum(words.ids != UNKNOWN)])
-    outputs, probabilities, chosen = score(classifier, documents, None, threads)
-    return Predictions(outputs, probabilities, chosen, known[words.offsets[1:]] - known[words.offsets[:-1]])
+    parts = list(classifier.features.read(texts, threads))
+    documents = Documents.joined(documents for documents, _ in parts)
+    known = np.concatenate([np.zeros(0, np.int64), *(known for _, known in parts)])
+    return Predictions(*score(classifier, documents, None, threads), known)
 
 
 def score(

@@ -46,7 +46,7 @@ def prepare(
     threads: int = 1,
     folder: Path | None = None,
 ) -> TrainingData:
-    """Split a corpus and turn it into arrays.
+    """Split a corpus and turn it into arrays, which are the same for any number of threads.
 
     ``dev``: what is held out. None takes the corpus's own dev part, or 0.1 of its texts where it has none; a
     corpus or a fraction of the texts is used instead of the corpus's own dev part, which is then trained on;
