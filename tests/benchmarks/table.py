@@ -56,7 +56,7 @@ def markdown(report: Report) -> str:
         f"{name.capitalize()}: {', '.join(f'{key} {shown(value)}' for key, value in about.items())}.  "
         for name, about in zip(Report._fields, report[:3], strict=False)
     ]
-    lines += ["", "| what | mlcore | against | ratio | target | |", "|---|---|---|---|---|---|"]
+    lines += ["", "| what | mlcore | against | ratio (range) | target | |", "|---|---|---|---|---|---|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in report.rows]
     return "\n".join([*lines, "", *(f"- {note}" for note in report.notes), ""])
 
