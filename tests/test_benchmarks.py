@@ -183,6 +183,14 @@ def test_arrays_hold_the_distinct_words_and_all_tokens(program, tmp_path):
     assert sorted(ids[:2]) == sorted(set(stream[:3].tolist()))
 
 
+def test_tokens_are_compared_with_the_rule(program, tmp_path, monkeypatch):
+    parts = program("parts")
+    (tmp_path / "t.txt").write_text("__label__pos It's GREAT &amp; fun!\n__label__neg bad, bad film\n")
+    assert parts.tokenise(tmp_path / "t.txt", "2")["same"] is True
+    monkeypatch.setattr(parts, "tokens", str.split)
+    assert parts.tokenise(tmp_path / "t.txt", "2")["same"] is False
+
+
 @needs_speed
 @pytest.mark.parametrize("with_moments", [False, True])
 def test_gather_scatter_is_its_naive_twin(program, with_moments):

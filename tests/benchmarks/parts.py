@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,37 +117,37 @@ def gather_scatter(ids, offsets, texts, first, last, table, moments, change, tot
 
 
 def limit(arrays: str, threads: str) -> dict[str, float]:
-    """Seconds to gather and scatter all tokens once, in the faster of two ways to share the work.
+    """Seconds to gather and scatter all tokens once, in the fastest of three ways to share the work.
 
-    The threads own columns each, or texts each. The latter is no way to train, for two threads may add to a row at
-    the same time and lose one of the sums; as a limit it will do.
+    The threads own columns each, or texts each, or one does it all. The second is no way to train, for two threads
+    may add to a row at the same time and lose one of the sums; as a limit it will do.
     """
     with np.load(arrays) as file:
         stream, bounds, features = file["stream"], file["bounds"], int(file["features"])
     order = np.random.default_rng(1).permutation(len(bounds) - 1)
     table, moments = (aligned_zeros((features, COLUMNS), np.float32) for _ in range(2))
-    change, count = np.full(COLUMNS, 1e-6, np.float32), int(threads)
-    totals = [aligned_zeros((COLUMNS,), np.float32) for _ in range(count)]
-    shares, cuts = np.array_split(order, count), [COLUMNS * i // count for i in range(count + 1)]
+    change, many = np.full(COLUMNS, 1e-6, np.float32), int(threads)
+    cuts = [COLUMNS * i // many for i in range(many + 1)]
+    of_columns = [(order, *columns) for columns in pairwise(cuts)]
+    of_texts = [(texts, 0, COLUMNS) for texts in np.array_split(order, many)]
 
     def seconds(moments: np.ndarray | None) -> float:
-        def of_columns(i: int) -> None:
-            gather_scatter(stream, bounds, order, cuts[i], cuts[i + 1], table, moments, change, totals[i])
+        def work(texts: np.ndarray, first: int, last: int) -> None:
+            total = aligned_zeros((COLUMNS,), np.float32)
+            gather_scatter(stream, bounds, texts, first, last, table, moments, change, total)
 
-        def of_texts(i: int) -> None:
-            gather_scatter(stream, bounds, shares[i], 0, COLUMNS, table, moments, change, totals[i])
-
-        return min(_median_seconds(work, count) for work in (of_columns, of_texts))
+        return min(_median_seconds(work, shares) for shares in (of_columns, of_texts, [(order, 0, COLUMNS)]))
 
     return {"epoch": seconds(None), "epoch with moments": seconds(moments)}
 
 
-def _median_seconds(work: Callable[[int], None], threads: int) -> float:
+def _median_seconds(work: Callable[..., None], shares: list[tuple]) -> float:
+    """Seconds until a thread for each share has done it."""
     found = []
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(len(shares)) as pool:
         for _ in range(EPOCHS + 1):
             started = time.perf_counter()
-            list(pool.map(work, range(threads)))
+            list(pool.map(work, *zip(*shares, strict=True)))
             found.append(time.perf_counter() - started)
     return statistics.median(found[1:])  # the first compiles
 
