@@ -31,13 +31,17 @@ SETS = {
 }
 
 
-def folds(train: Path | None, dev: Path | None) -> Iterator[tuple[Corpus, Corpus]]:
+def parts(train: Path | None, dev: Path | None) -> Iterator[tuple[Corpus, Corpus]]:
     """Texts to train on and texts to measure on, FOLDS times."""
     corpus = read_corpus(train or built_in_corpus())
     if train is None or dev is not None:
         test = read_corpus(dev) if dev else corpus.select(corpus.part("test"))
-        yield from ((corpus, test) for _ in range(FOLDS))
-        return
+        return ((corpus, test) for _ in range(FOLDS))
+    return folds(corpus)
+
+
+def folds(corpus: Corpus) -> Iterator[tuple[Corpus, Corpus]]:
+    """The corpus without each of its folds, and the fold."""
     places = [re.search(r"(\d+)_\d+\.txt$", place) for place in corpus.places]
     if all(places):  # numbered within each label
         numbers = np.array([int(place[1]) for place in places])
@@ -68,8 +72,8 @@ def main() -> None:
         cells = []
         for ngrams in (1, 2, 3):
             found = [
-                accuracy(*parts, Settings(ngrams=ngrams, seed=seed))
-                for seed, parts in enumerate(folds(train, dev), start=1)
+                accuracy(*both, Settings(ngrams=ngrams, seed=seed))
+                for seed, both in enumerate(parts(train, dev), start=1)
             ]
             cells.append(f"{100 * np.mean(found):.1f} ± {100 * np.std(found, ddof=1):.1f}")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

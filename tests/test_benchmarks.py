@@ -1,0 +1,214 @@
+"""The parts of the benchmark of tests/benchmarks/compare.py: no timing, no peers, no network."""
+
+import importlib
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, needs_speed
+
+BENCHMARKS = REPOSITORY / "tests" / "benchmarks"
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Import a file of the benchmarks as it sees itself, and forget it afterwards."""
+    names = [path.stem for path in BENCHMARKS.glob("*.py")]
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+PRINTED = {
+    "epoch": 1.0, "epoch with moments": 1.0, "rate": 1.0, "accuracy": 1.0, "same": True, "epochs": [{"seconds": 1.0}],
+    "versions": {}, "sizes": {"texts": 10},
+}  # fmt: skip
+
+
+@pytest.fixture
+def started():
+    """Commands that the bench has started."""
+    return []
+
+
+@pytest.fixture
+def bench(program, tmp_path, monkeypatch, started):
+    """A bench of two rounds, of which no process runs: each takes 1 s and 1 MB, and prints all that is asked for."""
+    compare = program("compare")
+
+    def measure(command, environment=None):
+        started.append(command)
+        return PRINTED | {"seconds": 1.0, "memory": 1.0}
+
+    monkeypatch.setattr(compare, "measure", measure)
+    bench = compare.Bench(tmp_path, tmp_path, tmp_path, rounds=2, share=1)
+    bench.model.write_bytes(b"")
+    return bench
+
+
+def test_a_ratio_is_that_of_each_round_and_missed_by_its_share_of_the_limit(program):
+    table = program("table")
+    row = table.Row("epoch", "s", [1.0, 9.0, 3.0], "peer", [4.0, 10.0, 10.0], table.Target(0.25))
+    assert row.ratios == [0.25, 0.9, 0.3]
+    assert row.missed_by == pytest.approx(0.2)
+    assert row._replace(target=table.Target(0.3)).missed_by == 0
+    assert table.Row("rate", "MB/s", [120.0], target=table.Target(150, at_least=True)).missed_by == pytest.approx(0.2)
+    assert table.Row("rate", "MB/s", [150.0], target=table.Target(150, at_least=True)).missed_by == 0
+
+
+def test_markdown_and_json_say_the_same(program):
+    table = program("table")
+    rows = [
+        table.Row("epoch", "s", [1.0, 3.0], "peer", [4.0, 10.0], table.Target(0.25)),
+        table.Row("rate", "MB/s", [1234.5], target=table.Target(150, at_least=True)),
+        table.Row("memory", "MB", [10.0], "peer", [20.0]),
+    ]
+    report = table.Report({"cores": 2}, {"numba": "0.61"}, {"texts": 25_000}, rows, ["A note."])
+    assert table.markdown(report) == (
+        "Machine: cores 2.  \nVersions: numba 0.61.  \nSettings: texts 25,000.  \n\n"
+        "| what | mlcore | against | ratio (range) | target | |\n|---|---|---|---|---|---|\n"
+        "| epoch | 2 s | peer 7 s | 0.275 (0.25 to 0.3) | at most 0.25 | missed by 10 % |\n"
+        "| rate | 1,234 MB/s |  | (1,234 to 1,234) | at least 150 | met |\n"
+        "| memory | 10 MB | peer 20 MB | 0.5 (0.5 to 0.5) |  |  |\n"
+        "\n- A note.\n"
+    )
+    found = json.loads(table.document(report))
+    assert found["schema"] == "mlcore.benchmark/1"
+    assert found["rows"][0]["ratio"] == {"median": pytest.approx(0.275), "rounds": [0.25, 0.3]}
+    assert [row.get("met") for row in found["rows"]] == [False, True, None]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        table.document(report._replace(settings={"share": float("nan")}))
+
+
+def test_a_process_is_measured(program):
+    measure = program("compare").measure
+    found = measure([sys.executable, "-c", "print('{\"found\": 1}'); b = b'1' * 200_000_000"])
+    assert found["found"] == 1
+    assert found["seconds"] > 0
+    assert 200 < found["memory"] < 400
+    assert set(measure([sys.executable, "-c", "print('no object')"])) == {"seconds", "memory"}
+    with pytest.raises(program("compare").ProcessFailed, match="exit code 3:\nwhy"):
+        measure([sys.executable, "-c", "import sys; sys.stderr.write('why'); sys.exit(3)"])
+
+
+def test_contestants_take_turns_after_a_warm_up(bench):
+    turns = []
+    found = bench.in_turn("t", {name: lambda name=name: turns.append(name) or {"turn": len(turns)} for name in "AB"})
+    assert turns == list("ABABAB")
+    assert found == {"A": [{"turn": 3}, {"turn": 5}], "B": [{"turn": 4}, {"turn": 6}]}
+
+
+def test_fasttext_is_tried_again_only_after_nan(bench, program, monkeypatch):
+    compare, ends = program("compare"), ["Encountered NaN.", "Encountered NaN.", ""]
+
+    def peer(*arguments):
+        if end := ends.pop(0):
+            raise compare.ProcessFailed(end)
+        return {"seconds": 1.0}
+
+    monkeypatch.setattr(bench, "peer", peer)
+    assert bench.train_fasttext(5) == {"seconds": 1.0}
+    assert bench.retries == 2
+    ends[:] = ["no such file"]
+    with pytest.raises(compare.ProcessFailed, match="no such file"):
+        bench.train_fasttext(5)
+    ends[:] = ["NaN"] * 100
+    with pytest.raises(compare.ProcessFailed, match="20 times in a row"):
+        bench.train_fasttext(5)
+
+
+def test_every_contest_gives_rows_with_their_targets(bench, program, started):
+    for name in ("train.txt", "test-0.txt", "test-1.txt", "test-2.txt"):
+        (bench.folder / name).write_text("")
+    rows = [row for contest in program("compare").CONTESTS.values() for row in contest(bench)]
+    limits = [round(row.target.limit, 4) for row in rows if row.target]
+    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 1, 0.6, 0.6, 0.5, 0.25, 15, 6, 150, 8.5, 8.5, 0.625]
+    assert all(len(row.ours) == 2 and (not row.peer or len(row.theirs) == 2) for row in rows)
+    trainings = [command for command in started if "--data" in command]
+    assert all(command[command.index("--dev") + 1] == 0 for command in trainings)
+    assert bench.notes == [
+        "Tokenising finds exactly the tokens of the rule.",
+        "The models of one and of two threads have the same bytes.",
+    ]
+
+
+def test_repeated_texts(bench):
+    (bench.folder / "train.txt").write_text("a\nb\n")
+    assert (bench.folder / bench.repeated(3)).read_text() == "a\nb\n" * 3
+
+
+def archive(folder):
+    """A small aclImdb."""
+    for label, text in (("pos", "A good\nfilm"), ("neg", "Bad, bad")):
+        for number in range(10):
+            path = folder / "aclImdb" / "train" / label / f"{number}_7.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{text} {number}")
+    path = folder / "aclImdb" / "test" / "pos" / "0_7.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("not to be used")
+    return folder / "aclImdb"
+
+
+def test_texts_are_written_as_all_can_read_them(program, tmp_path):
+    parts = program("parts")
+    parts.write_texts(archive(tmp_path), tmp_path, "1")
+    lines = (tmp_path / "train.txt").read_text().splitlines()
+    assert sorted(lines) == sorted(
+        [f"__label__pos A good film {n}" for n in range(10)] + [f"__label__neg Bad, bad {n}" for n in range(10)]
+    )
+    texts = [line.split(" ", 1)[1] for line in lines]
+    assert (tmp_path / "texts.txt").read_text().splitlines() == texts * 4
+    tests = [(tmp_path / f"test-{block}.txt").read_text().splitlines() for block in range(5)]
+    assert sorted(sum(tests, [])) == sorted(lines)
+    assert sorted(tests[0]) == ["__label__neg Bad, bad 0", "__label__neg Bad, bad 1",
+                                "__label__pos A good film 0", "__label__pos A good film 1"]  # fmt: skip
+    assert sorted((tmp_path / "train-0.txt").read_text().splitlines() + tests[0]) == sorted(lines)
+    assert parts.write_texts(tmp_path / "aclImdb", tmp_path, "0.5")["sizes"]["texts"] == 10
+
+
+def test_arrays_hold_the_distinct_words_and_all_tokens(program, tmp_path):
+    parts = program("parts")
+    (tmp_path / "t.txt").write_text("__label__pos good good film\n__label__neg bad film\n")
+    sizes = parts.write_arrays(tmp_path / "t.txt", tmp_path / "t.npz")["sizes"]
+    assert list(sizes.values()) == [3, 4, 5]
+    with np.load(tmp_path / "t.npz") as file:
+        assert file["offsets"].tolist() == [0, 2, 4]
+        assert file["bounds"].tolist() == [0, 3, 5]
+        stream, ids = file["stream"], file["ids"]
+        assert file["targets"].tolist() == [[1], [0]]
+    assert stream[0] == stream[1] != stream[2] == stream[4]
+    assert sorted(ids[:2]) == sorted(set(stream[:3].tolist()))
+
+
+def test_tokens_are_compared_with_the_rule(program, tmp_path, monkeypatch):
+    parts = program("parts")
+    (tmp_path / "t.txt").write_text("__label__pos It's GREAT &amp; fun!\n__label__neg bad, bad film\n")
+    assert parts.tokenise(tmp_path / "t.txt", "2")["same"] is True
+    monkeypatch.setattr(parts, "tokens", str.split)
+    assert parts.tokenise(tmp_path / "t.txt", "2")["same"] is False
+
+
+@needs_speed
+@pytest.mark.parametrize("with_moments", [False, True])
+def test_gather_scatter_is_its_naive_twin(program, with_moments):
+    random = np.random.default_rng(1)
+    lengths = np.array([0, 1, 7, 20])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ids = random.integers(0, 5, offsets[-1]).astype(np.int32)
+    table = random.integers(0, 9, (5, 8)).astype(np.float32)
+    moments, change, total = table + 1, random.integers(0, 9, 8).astype(np.float32), np.zeros(8, np.float32)
+    expected, texts = table.copy(), np.array([3, 0, 2])
+    for text in texts:
+        words = ids[offsets[text] : offsets[text + 1]]
+        total_expected = expected[words, 2:6].sum(axis=0)
+        np.add.at(expected[:, 2:6], words, change[2:6])
+    changed = expected - table
+    expected_moments = moments + changed if with_moments else moments.copy()
+    kernel = program("parts").gather_scatter
+    kernel(ids, offsets, texts, 2, 6, table, moments if with_moments else None, change, total)
+    assert (table == expected).all()
+    assert (moments == expected_moments).all()
+    assert total.tolist() == [0, 0, *total_expected, 0, 0]
