@@ -6,7 +6,8 @@ memory and has checked shapes and id ranges. Each is generic in dtype (float32 t
 gradients) and has a naive twin in ``mlcore.reference``.
 
 Documents are in CSR form with repeats counted: text ``t`` holds the distinct ids ``ids[offsets[t]:offsets[t + 1]]``,
-each ``counts[...]`` times. A mean needs no more than that, and about half of the words of a review are repeats.
+each ``counts[...]`` times; counts of one element stand for all. A mean needs no more than that, and about half of the
+words of a review are repeats.
 """
 
 import operator
@@ -71,12 +72,12 @@ class RowList(NamedTuple):
         return cls(slot_of, slots, of_rows, firsts, nexts, texts, shares)
 
 
-COMPILED = dict(error_model="numpy", fastmath=FASTMATH, nogil=True)
+COMPILED = dict(error_model="numpy", nogil=True)
 
 
 def kernel(function):
     """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE division, without the GIL."""
-    compiled = njit(**COMPILED)(function)
+    compiled = njit(fastmath=FASTMATH, **COMPILED)(function)
     if not config.DISABLE_JIT:
         compiled._cache = KernelCache(function)
     return compiled
@@ -86,8 +87,10 @@ def part_of_kernels(function):
     """The same for what kernels call for each row or number: it becomes part of them, and Python cannot call it.
 
     To be called costs more than such a function does; and without an entry of its own it takes less time to compile.
+    Its sums are left as they are written, so that lanes, and columns, of any width give the same bits: without a word
+    on "fastmath", Numba would take the flags of the caller.
     """
-    return njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
+    return njit(fastmath=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
 
 
 @contextmanager
@@ -159,10 +162,19 @@ def affine_backward_weights(dY, X, first, last, dW, db):
         for n in range(dY.shape[0]):
             dy, x = dY[n, o], X[n]
             if dy != 0:
-                for i in range(np.uint64(first), np.uint64(last)):
-                    dw[i] += dy * x[i]
+                add_product(dy, x, first, last, dw)
                 if db is not None:
                     db[o] += dy
+
+
+@part_of_kernels
+def add_product(factor, x, first, last, y):
+    """Add elements ``first`` to ``last`` of ``factor * x`` to y: with the same bits, whatever ``first`` and ``last`` are.
+
+    Shapes: x (i,) -> y (i,).
+    """
+    for i in range(np.uint64(first), np.uint64(last)):
+        y[i] += factor * x[i]
 
 
 @kernel
@@ -558,7 +570,7 @@ def take_words(documents, texts, dropout, key, words):
             for j in range(start, end):
                 if mix_bits(mix_bits(j) ^ key) >= threshold:
                     words.ids[kept] = documents.ids[j]
-                    words.counts[kept] = documents.counts[j]
+                    words.counts[kept] = documents.counts[place_of(documents.counts, j)]
                     kept += 1
             words.ends[t] = kept
         else:
@@ -568,9 +580,12 @@ def take_words(documents, texts, dropout, key, words):
 
 @part_of_kernels
 def add_rows(A, rows, weights, begin, end, column, total):
-    """Add ``weights[j] A[rows[j]]`` for j from begin to end - 1 to lanes that begin at ``column``; return the sum."""
+    """Add ``weights[j] A[rows[j]]`` for j from begin to end - 1 to lanes that begin at ``column``; return the sum.
+
+    One weight stands for all.
+    """
     for j in range(np.uint64(begin), np.uint64(end)):
-        total = total + A.dtype.type(weights[j]) * load_lanes(A, rows[j], column, total)
+        total = total + A.dtype.type(weights[place_of(weights, j)]) * load_lanes(A, rows[j], column, total)
     return total
 
 
@@ -599,8 +614,14 @@ def count_words(counts, start, end):
     """Sum of ``counts[start:end]``."""
     words = 0
     for j in range(np.uint64(start), np.uint64(end)):
-        words += counts[j]
+        words += counts[place_of(counts, j)]
     return words
+
+
+@part_of_kernels
+def place_of(counts, j):
+    """Where the count of entry j is: one count stands for all."""
+    return np.uint64(j if counts.shape[0] > 1 else 0)
 
 
 @kernel
@@ -646,7 +667,7 @@ def list_rows(ids, counts, starts, ends, index):
             place = np.uint32(index.nexts[slot])
             index.nexts[slot] += np.int32(1)
             index.texts[place] = b
-            index.shares[place] = index.shares.dtype.type(counts[j]) * share
+            index.shares[place] = index.shares.dtype.type(counts[place_of(counts, j)]) * share
             entry += np.uint32(1)
     return used
 

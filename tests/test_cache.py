@@ -159,7 +159,7 @@ def test_the_least_recently_used_entries_make_room_for_new_ones(reviews, folder,
     assert cache.find(keys[1])  # now the one that was used last
     size = sum(file.stat().st_size for key in keys for file in (folder / key).iterdir())
     monkeypatch.setattr(cache, "LARGEST", size + 10)
-    third, _ = keep(reviews, settings=Settings(ngrams=1, binary=False))
+    third, _ = keep(reviews, settings=Settings(ngrams=1, min_count=2))
     assert not (folder / keys[0]).exists()
     assert cache.find(keys[1]) and cache.find(third)
     monkeypatch.setattr(cache, "LARGEST", 0)

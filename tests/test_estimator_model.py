@@ -17,7 +17,7 @@ from mlcore import SentimentClassifier
 from mlcore.errors import DivergedError, InputError, MlcoreError, ModelFileError, NotFittedError
 from mlcore.sentiment import estimator, modelfile
 from mlcore.sentiment.arguments import Classes
-from mlcore.sentiment.preparation import fingerprint
+from mlcore.text.numbered import fingerprint
 from mlcore.text.corpus import read_corpus
 
 

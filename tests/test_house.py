@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parent.parent
 # Rooms from the bottom up; a file imports only from rooms below its own, or from earlier files of its own package.
 ROOMS = [
     ["mlcore"],
-    ["mlcore.errors", "mlcore.installed", "mlcore.kernelcache"],
+    ["mlcore.errors", "mlcore.installed", "mlcore.kernelcache", "mlcore.memory"],
     ["mlcore.kernels"],
     ["mlcore.reference", "mlcore.gradcheck"],
     ["mlcore.network", "mlcore.rational"],

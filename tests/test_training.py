@@ -389,7 +389,7 @@ def test_occurrences_count_repeats_in_the_chosen_rows():
     ],
 )
 def test_order_of_labels(labels, expected):
-    assert choose_labels(Corpus("c", ["x"] * len(labels), labels), range(len(labels))) == expected
+    assert choose_labels("c", labels) == expected
 
 
 @pytest.mark.parametrize(
@@ -418,12 +418,10 @@ def test_label_that_the_training_data_does_not_have():
 
 
 def test_targets_of_ratings():
-    corpus = Corpus("d", ["a", "b"], ["3.5", " -1e3"], ["", ""])
-    assert targets_of(corpus, ()).tolist() == [[3.5], [-1000]]
+    assert targets_of("d", ["3.5", " -1e3"], [], ()).tolist() == [[3.5], [-1000]]
     for label in ("good", "nan", "inf", "1e19"):
-        corpus.labels[1] = label
         with pytest.raises(DataError, match=f"d, text 2: the label is '{label}'; expected a number up to 1e\\+18"):
-            targets_of(corpus, ())
+            targets_of("d", ["3.5", label], [], ())
 
 
 @pytest.mark.parametrize(

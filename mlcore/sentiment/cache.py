@@ -197,7 +197,7 @@ def _load(entry: Path, header: dict) -> Prepared:
     def documents(prefix: str) -> Documents:
         documents = Documents(*(found[prefix + name] for name in DOCUMENTS))
         ids, counts, offsets = documents
-        _check(len(ids) == len(counts) and offsets[0] == 0 and offsets[-1] == len(ids))
+        _check(len(counts) in (1, len(ids)) and offsets[0] == 0 and offsets[-1] == len(ids))
         _check((np.diff(offsets) >= 0).all() and ids.min(initial=0) >= 0 and ids.max(initial=0) < len(features))
         return documents
 

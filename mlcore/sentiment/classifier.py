@@ -149,7 +149,8 @@ def blocks_of_rows(rows: int) -> Iterator[slice]:
 
 def in_range(array: np.ndarray) -> bool:
     """Whether all numbers of a parameter are finite and small enough for finite outputs."""
-    return not array.size or float(np.abs(array).max()) <= LARGEST_PARAMETER  # NaN is not
+    # NaN is neither the largest nor in range; the absolute values would be another array of this size
+    return not array.size or -LARGEST_PARAMETER <= float(array.min()) <= float(array.max()) <= LARGEST_PARAMETER
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -15,12 +15,13 @@ from mlcore.errors import DataError, DivergedError, InputError, ModelFileError, 
 from mlcore.sentiment import modelfile
 from mlcore.sentiment.arguments import Classes, described, labels_of, ratings_of, texts_of
 from mlcore.sentiment.classifier import Classifier, Provenance
-from mlcore.sentiment.preparation import fingerprint, prepare
+from mlcore.sentiment.preparation import prepare
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.start import new_classifier
 from mlcore.sentiment.training import available_cores, history
 from mlcore.sentiment.training import fit as train
 from mlcore.text.corpus import Corpus
+from mlcore.text.numbered import number_corpus
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -137,7 +138,8 @@ class SentimentClassifier:
         _check_lengths(texts, labels.of_texts)
         corpus = Corpus("X", texts, labels.names(), [""] * len(texts))
         try:
-            data = prepare(corpus, dev, settings, threads=threads)
+            numbered = number_corpus(corpus, threads)
+            data = prepare(numbered, dev, settings, threads=threads)
         except DataError as error:
             raise InputError(_as_in_python(error)) from None
         # The kind of labels is kept for load; its being there says that the model was trained from Python
@@ -156,7 +158,7 @@ class SentimentClassifier:
             raise DivergedError(_as_in_python(error)) from None
         finally:
             if reports:
-                classifier.provenance = Provenance(inputs, fingerprint(corpus), data.sizes, history(reports))
+                classifier.provenance = Provenance(inputs, numbered.fingerprint, data.sizes, history(reports))
                 classes = Classes.of(np.unique(labels.of_texts), labels.kind, data.labels) if data.labels else None
                 self._fitted = Fitted(classifier, classes)
         return self

@@ -165,11 +165,11 @@ def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.nda
 def add_occurrences(ids, counts, offsets, rows, totals):
     """Count the features of some texts, repeats included: add to totals.
 
-    Shapes: ids, counts (m,), offsets (n + 1,), rows (r,) -> totals (v,).
+    Shapes: ids (m,), counts (m,) or (1,), offsets (n + 1,), rows (r,) -> totals (v,).
     """
     for r in range(rows.shape[0]):
         for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
-            totals[ids[j]] += counts[j]
+            totals[ids[j]] += counts[j if counts.shape[0] > 1 else 0]
 
 
 def targets_of(source: str, names: list[str], places: list[str], labels: tuple[str, ...]) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 
 from mlcore.errors import InputError, ShapeError
 from mlcore.kernels import kernel
+from mlcore.memory import return_what_is_free
 from mlcore.sentiment.classifier import Classifier, Parameters, Part, blocks_of_rows
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
@@ -24,6 +25,7 @@ def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | No
 
     Raises: ShapeError if the vectors do not belong to these words, or have another width.
     """
+    return_what_is_free()  # the table is the largest array of all
     outputs = len(data.labels) if len(data.labels) > 2 else 1
     parameters = Parameters.initial(len(data.features), outputs, settings)
     table, length = parameters.table[:, : settings.dim], LENGTHS[settings.embedding]

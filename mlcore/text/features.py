@@ -6,6 +6,7 @@ not be counted at the next.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -101,7 +102,11 @@ class Features:
             _, (ids, offsets) = part
             return self.count(TokenIds(numbers[ids], offsets))
 
-        return Documents.joined(in_order(count, tokens.parts(TOKENS), threads), storage)
+        parts = in_order(count, tokens.parts(TOKENS), threads)
+        if self.binary:
+            ones = chain([np.ones(1, np.int32)], repeat(np.ones(0, np.int32)))
+            parts = (part._replace(counts=one) for part, one in zip(parts, ones))  # noqa: B905
+        return Documents.joined(parts, storage)
 
     def count(self, words: TokenIds) -> Documents:
         """Known features of texts of known words, at once."""

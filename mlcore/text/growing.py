@@ -1,6 +1,5 @@
 """An array that grows at its end, in memory or in a file, until it is finished."""
 
-import mmap
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +52,3 @@ class Growing:
                 return np.asarray(np.memmap(self._path, self._dtype, "c"))
         self._memory.resize(self._size, refcheck=False)
         return self._memory
-
-
-def release(array: np.ndarray) -> None:
-    """Take an array that is mapped from a file out of memory, until it is used again; of others nothing is changed.
-
-    Only for what nobody has written to: that would be lost.
-    """
-    owner = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        owner.madvise(mmap.MADV_DONTNEED)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcore.kernels import kernel
-from mlcore.text.growing import Growing, release
+from mlcore.memory import release
+from mlcore.text.growing import Growing
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import HASHED, TokenSpans, tokenise
 
@@ -20,7 +21,7 @@ class Documents(NamedTuple):
     """Texts as distinct word ids with their counts (CSR): text i has the entries offsets[i]..offsets[i + 1]."""
 
     ids: np.ndarray  # (m,) int32, ascending within a text
-    counts: np.ndarray  # (m,) int32, at least 1
+    counts: np.ndarray  # (m,) int32, at least 1; or (1,) of a 1 that stands for all, which takes no memory
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
@@ -373,9 +374,9 @@ def count_words(ids, offsets, chosen, counts):
 def sum_counts(counts, offsets, lengths):
     """Sum of the counts of each text: overwrite lengths.
 
-    Shapes: counts (m,), offsets (n + 1,) -> lengths (n,).
+    Shapes: counts (m,) or (1,), offsets (n + 1,) -> lengths (n,).
     """
     for text in range(lengths.shape[0]):
         lengths[text] = 0
         for entry in range(offsets[text], offsets[text + 1]):
-            lengths[text] += counts[entry]
+            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]
