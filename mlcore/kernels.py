@@ -951,7 +951,7 @@ def train_batches(
     lists go where the last but one have been, which nobody reads any more. All sums run in the same order for any number
     of threads, so that the result has the same bits. relu'(0) is 0.
 
-    Updates parameters, and the moments M and S, shaped like parameters, or each None: step_of tells the optimisers.
+    Updates parameters, and the moments M and S, shaped like parameters, or each None (see step_of);
     overwrites the losses of the texts of ``order``; ``work`` is scratch memory (mlcore.sentiment.training).
     ``recipe`` has batch_size, loss, word_dropout, weight_decay and trainable (whether the table is).
 

@@ -22,7 +22,8 @@ class Growing:
 
     def __init__(self, dtype: type, path: Path | None = None) -> None:
         self._path, self._dtype = path, np.dtype(dtype)
-        self._file = open(path, "wb") if path else None  # closed by finish
+        if path:
+            path.write_bytes(b"")
         self._memory = np.empty(0, dtype)
         self._size = 0
 
@@ -32,8 +33,9 @@ class Growing:
         Raises: OSError if the file cannot be written.
         """
         end = self._size + len(array)
-        if self._file:
-            self._file.write(np.ascontiguousarray(array, self._dtype).data)
+        if self._path:
+            with open(self._path, "ab") as file:  # never open for longer: what comes between may fail
+                file.write(np.ascontiguousarray(array, self._dtype).data)
         else:
             if end > len(self._memory):
                 # moves whole pages where the system can; nobody else has a reference to the memory yet
@@ -46,9 +48,7 @@ class Growing:
 
         Raises: OSError if the file cannot be written or mapped.
         """
-        if self._file:
-            self._file.close()
-            if self._size:
-                return np.asarray(np.memmap(self._path, self._dtype, "c"))
+        if self._path and self._size:
+            return np.asarray(np.memmap(self._path, self._dtype, "c"))
         self._memory.resize(self._size, refcheck=False)
         return self._memory
