@@ -214,7 +214,7 @@ def fold(data, bounds, table, markup, folded, begins, stops):
     Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it, table (size,) for all its code points
     -> folded (bytes,), begins and stops (n,).
     """
-    place = 0
+    place = np.int64(0)  # a plain 0 would be a type of its own, and put compiled once more for that
     for text in range(bounds.shape[0] - 1):
         position, stop = bounds[text], bounds[text + 1]
         begins[text] = place
