@@ -234,18 +234,16 @@ def sort_and_count(ids, token_offsets, digits, binary, entries, others, heads, o
             and ids.shape[0] * (token_offsets[last + 1] - token_offsets[first]) <= entries.shape[0]
         ):
             last += 1
-        end = 0
+        end = np.int64(0)  # a plain 0 would be a type of its own, and deal_by_digit compiled once more for that
         for text in range(first, last):
             for level in range(ids.shape[0]):
                 for t in range(token_offsets[text], token_offsets[text + 1]):
                     if ids[level, t] != UNKNOWN:
                         entries[end] = np.int64(text - first) << 32 | np.int64(ids[level, t])
                         end += 1
-        for digit in range(digits):
-            deal_by_digit(entries, end, digit * DIGIT, heads, others)
+        for digit in range(digits + 1):
+            deal_by_digit(entries, end, digit * DIGIT if digit < digits else 32, heads, others)
             entries, others = others, entries
-        deal_by_digit(entries, end, 32, heads, others)
-        entries, others = others, entries
         before = np.int64(-1)
         for entry in range(end):
             fresh = entries[entry] != before

@@ -204,6 +204,22 @@ def begins_entity(data, position, stop):
 
 
 @kernel
+def fold_simple(data, table, folded):
+    """Fold the ASCII characters before the first ``<`` or ``&``: overwrite as many of folded; returns their number.
+
+    The arrays begin where the work does, so that the compiler knows that no index is negative.
+
+    Shapes: data (bytes,), table (size,) -> folded (bytes,).
+    """
+    for i in range(data.shape[0]):
+        byte = data[i]
+        if byte >= 0x80 or byte == LESS or byte == AMPERSAND:
+            return i
+        folded[i] = table[byte]
+    return data.shape[0]
+
+
+@kernel
 def fold(data, bounds, table, markup, folded, begins, stops):
     """Reduce texts to what tokens are made of: overwrite folded, begins and stops.
 
@@ -214,11 +230,16 @@ def fold(data, bounds, table, markup, folded, begins, stops):
     Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it, table (size,) for all its code points
     -> folded (bytes,), begins and stops (n,).
     """
-    place = 0
+    place = np.int64(0)  # a plain 0 would be a type of its own, and put compiled once more for that
     for text in range(bounds.shape[0] - 1):
         position, stop = bounds[text], bounds[text + 1]
         begins[text] = place
         while position < stop:
+            done = fold_simple(data[position:stop], table, folded[place:])
+            position += done
+            place += done
+            if position == stop:
+                break
             byte = data[position]
             if byte == LESS and markup:
                 after = tag_end(data, position, stop, table)
@@ -229,11 +250,6 @@ def fold(data, bounds, table, markup, folded, begins, stops):
                     continue
             if byte == AMPERSAND and markup and begins_entity(data, position, stop):
                 break
-            if byte < 0x80:  # the most frequent case, in short
-                folded[place] = table[byte]
-                place += 1
-                position += 1
-                continue
             point, length = code_point_at(data, position)
             if table[point] == LEFT:
                 break
