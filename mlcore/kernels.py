@@ -10,20 +10,17 @@ each ``counts[...]`` times; counts of one element stand for all. A mean needs no
 words of a review are repeats.
 """
 
-import operator
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import config, njit, types
-from numba.core import cgutils, event
-from numba.extending import intrinsic, models, overload, register_model
+from numba import config, njit
+from numba.core import event
 
+from mlcore.atomics import load_acquire, store_release, yield_core
 from mlcore.kernelcache import KernelCache
+from mlcore.lanes import LANES, load_lanes, prefetch_line, store_lanes, zero_line, zero_pair
 
 # Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
 # checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
@@ -33,7 +30,6 @@ from mlcore.kernelcache import KernelCache
 FASTMATH = {"nsz", "contract", "reassoc"}
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
-LANES = 16  # float32 in a cache line, and in the widest vectors
 ROWS_AHEAD = 4  # of the table that are asked for before they are updated
 ADAGRAD_EPS = 1e-10
 ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
@@ -378,162 +374,6 @@ def loss_of_backward(loss, Y_hat, Y, scale, dY_hat):
         half_squared_backward(Y_hat, Y, scale, dY_hat)
 
 
-# Lanes: one or two cache lines of a row, held in registers ----------------------------------------------------
-#
-# A sum of many rows in a plain loop over columns is stored and loaded again for every row, since the compiler cannot
-# know that the arrays do not overlap; that takes several times as long as the memory needs. Lanes are added, multiplied
-# and so on one by one, with a rounding each, so that their bits do not depend on the processor.
-
-
-class LanesType(types.Type):
-    """Numba's type of ``width`` numbers in registers."""
-
-    def __init__(self, dtype, width):
-        self.dtype, self.width = dtype, width
-        super().__init__(f"lanes({dtype}, {width})")
-
-
-@register_model(LanesType)
-class LanesModel(models.PrimitiveModel):
-    """Lanes as LLVM's vectors."""
-
-    def __init__(self, manager, lanes):
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), lanes.width))
-
-
-def zero_line(array):
-    """LANES zeros of an array's type."""
-    return np.zeros(LANES, array.dtype)
-
-
-def zero_pair(array):
-    """Twice LANES zeros of an array's type."""
-    return np.zeros(2 * LANES, array.dtype)
-
-
-def load_lanes(array, row, column, like):
-    """Numbers of a row from ``column`` on, as many as ``like`` has; nothing checks that they are there."""
-    return array[row, column : column + len(like)].copy()
-
-
-def store_lanes(array, row, column, lanes):
-    """Overwrite as many numbers of a row as there are lanes; nothing checks that they are there."""
-    array[row, column : column + len(lanes)] = lanes
-
-
-def prefetch_line(array, row, column):
-    """Ask for a cache line that will be written soon."""
-
-
-def _zeros(width):
-    @intrinsic
-    def zeros(typing_context, array):
-        def build(context, builder, signature, arguments):
-            return ir.Constant(context.get_value_type(signature.return_type), None)
-
-        return LanesType(array.dtype, width)(array), build
-
-    return zeros
-
-
-_zero_line, _zero_pair = _zeros(LANES), _zeros(2 * LANES)
-
-
-def _address(context, builder, signature, arguments, pointee):
-    """Pointer to an element, of the arguments (array, row, column, ...)."""
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    place = builder.add(builder.mul(arguments[1], builder.extract_value(array.shape, 1)), arguments[2])
-    return builder.bitcast(builder.gep(array.data, [place]), pointee.as_pointer())
-
-
-@intrinsic
-def _load_lanes(typing_context, array, row, column, like):
-    def build(context, builder, signature, arguments):
-        lanes = signature.return_type
-        address = _address(context, builder, signature, arguments, context.get_value_type(lanes))
-        return builder.load(address, align=lanes.dtype.bitwidth // 8)
-
-    return like(array, types.intp, types.intp, like), build
-
-
-@intrinsic
-def _store_lanes(typing_context, array, row, column, lanes):
-    def build(context, builder, signature, arguments):
-        address = _address(context, builder, signature, arguments, context.get_value_type(signature.args[3]))
-        builder.store(arguments[3], address, align=signature.args[3].dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, lanes), build
-
-
-def _arithmetic(operation, instruction):
-    """Let compiled code apply an operation of Python to lanes, or to a number and lanes."""
-
-    @intrinsic
-    def apply(typing_context, a, b):
-        lanes = a if isinstance(a, LanesType) else b
-
-        def build(context, builder, signature, arguments):
-            vector = context.get_value_type(lanes)
-            a, b = (
-                value if isinstance(kind, LanesType) else _repeated(builder, value, vector)
-                for value, kind in zip(arguments, signature.args, strict=True)
-            )
-            return getattr(builder, instruction)(a, b)
-
-        return lanes(*(kind if kind == lanes else lanes.dtype for kind in (a, b))), build
-
-    @overload(operation)
-    def of_lanes(a, b):
-        if isinstance(a, LanesType) or isinstance(b, LanesType):
-            return lambda a, b: apply(a, b)
-        return None
-
-
-def _repeated(builder, number, vector):
-    """Vector of the same number in all places."""
-    place = ir.IntType(32)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, place(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(place, vector.count), None))
-
-
-@intrinsic
-def _sqrt(typing_context, lanes):
-    def build(context, builder, signature, arguments):
-        vector = context.get_value_type(lanes)
-        name = f"llvm.sqrt.v{lanes.width}f{lanes.dtype.bitwidth}"
-        sqrt = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
-        return builder.call(sqrt, arguments)
-
-    return lanes(lanes), build
-
-
-@intrinsic
-def _prefetch_line(typing_context, array, row, column):
-    def build(context, builder, signature, arguments):
-        address = _address(context, builder, signature, arguments, ir.IntType(8))
-        number = ir.IntType(32)
-        function_type = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address.type], function_type)
-        builder.call(prefetch, [address, number(1), number(3), number(1)])  # to write, into all caches, data
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp), build
-
-
-# Compiled code takes these; the plain functions above are what they mean, and what runs with NUMBA_DISABLE_JIT.
-overload(zero_line)(lambda array: lambda array: _zero_line(array))
-overload(zero_pair)(lambda array: lambda array: _zero_pair(array))
-overload(load_lanes)(lambda array, row, column, like: lambda array, row, column, like: _load_lanes(array, row, column, like))
-overload(store_lanes)(lambda array, row, column, lanes: lambda array, row, column, lanes: _store_lanes(array, row, column, lanes))
-overload(prefetch_line)(lambda array, row, column: lambda array, row, column: _prefetch_line(array, row, column))
-overload(np.sqrt)(lambda a: (lambda a: _sqrt(a)) if isinstance(a, LanesType) else None)
-for _operation, _instruction in (
-    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv"),
-):  # fmt: skip
-    _arithmetic(_operation, _instruction)
-
-
 # Embedding ------------------------------------------------------------------------------------------------
 
 
@@ -840,47 +680,6 @@ def update_numbers(p, g, m, s, first, last, step):
 CACHE_LINE = 8  # int64 per cache line: each thread counts in a line of its own
 RELEASED = 2**62
 SPINS = 1000  # looks before a waiting thread gives its core away; about a microsecond
-
-
-def load_acquire(array, index):
-    """Read an element that another thread writes, and see all that it wrote before."""
-    return array[index]
-
-
-def store_release(array, index, value):
-    """Write an element for the other threads, after all that this thread wrote before."""
-    array[index] = value
-
-
-def yield_core():
-    """Let another thread run on this core."""
-    time.sleep(0)
-
-
-@intrinsic
-def _atomic_load(typing_context, array, index):
-    def build(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
-
-    return types.int64(array, types.intp), build
-
-
-@intrinsic
-def _atomic_store(typing_context, array, index, value):
-    def build(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        builder.store_atomic(arguments[2], builder.gep(data, [arguments[1]]), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.int64), build
-
-
-# Compiled code takes these; the plain functions above are what they mean, and what runs with NUMBA_DISABLE_JIT.
-overload(load_acquire)(lambda array, index: lambda array, index: _atomic_load(array, index))
-overload(store_release)(lambda array, index, value: lambda array, index, value: _atomic_store(array, index, value))
-_system_yield = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
-overload(yield_core)(lambda: lambda: _system_yield())
 
 
 @kernel

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mlcore import kernels
+from mlcore.kernelcache import KernelCache
 from mlcore.kernels import FASTMATH
 
 REPOSITORY = Path(__file__).parent.parent
@@ -14,6 +16,7 @@ REPOSITORY = Path(__file__).parent.parent
 ROOMS = [
     ["mlcore"],
     ["mlcore.errors", "mlcore.installed", "mlcore.kernelcache", "mlcore.memory"],
+    ["mlcore.lanes", "mlcore.atomics"],
     ["mlcore.kernels"],
     ["mlcore.reference", "mlcore.gradcheck"],
     ["mlcore.network", "mlcore.rational"],
@@ -159,28 +162,42 @@ def test_the_rules_can_be_broken(module, source, expected):
     assert any(expected in found for found in violations(module, source))
 
 
+KERNELS = {"kernel", "part_of_kernels"}
+BUILT_IN = {"range", "abs", "min", "max", "len", "int"}
+GIVE_CODE = {f"mlcore.{name.removesuffix('.py')}" for name in KernelCache.GIVE_CODE}
+
+
 def foreign_calls(source):
-    """Functions that kernels call by a name that their own file does not define: a cache would keep a stale one."""
+    """Functions of other files that kernels call: a cache would keep a stale one, but of the files that it looks at."""
     tree = ast.parse(source)
-    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)} | {
-        "range",
-        "abs",
-        "min",
-        "max",
-        "len",
-        "int",
-    }
+    known = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)} | BUILT_IN
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module in GIVE_CODE:
+            known |= {alias.name for alias in node.names}
     for function in tree.body:
-        if isinstance(function, ast.FunctionDef) and any(ast.unparse(d) == "kernel" for d in function.decorator_list):
+        if isinstance(function, ast.FunctionDef) and KERNELS & set(map(ast.unparse, function.decorator_list)):
+            own = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
             for node in ast.walk(function):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in defined:
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in known | own:
                     yield f"{function.name} calls {node.func.id}"
 
 
-def test_kernels_call_only_kernels_of_their_own_file():
+def test_kernels_call_only_what_their_cache_looks_at():
     found = {module: calls for module, source in sources() if (calls := list(foreign_calls(source)))}
     assert found == {}
-    assert list(foreign_calls("from b import f\n@kernel\ndef g():\n    f()")) == ["g calls f"]
+    for decorator in ("kernel", "part_of_kernels"):
+        assert list(foreign_calls(f"from b import f\n@{decorator}\ndef g():\n    f()")) == ["g calls f"]
+    assert list(foreign_calls("from mlcore.lanes import f\n@kernel\ndef g():\n    f()")) == []
+
+
+def test_a_kernel_is_compiled_again_when_a_file_that_gives_it_code_has_changed(monkeypatch):
+    def stamp():
+        return KernelCache(kernels.affine.py_func)._cache_file._source_stamp
+
+    before = stamp()
+    assert before == stamp() == kernels.affine._cache._cache_file._source_stamp
+    monkeypatch.setattr(KernelCache, "GIVE_CODE", ("lanes.py", "errors.py"))
+    assert stamp() != before
 
 
 def test_compiler_may_not_assume_finite_numbers():
