@@ -14,7 +14,7 @@ from mlcore.text.pool import in_order
 from mlcore.text.vocabulary import UNKNOWN, TokenIds
 
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
-KEYS_IN_BUCKET = 1 << 14  # so that a bucket is counted in the second-level cache
+KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cache
 
 Part = TypeVar("Part")
 
@@ -126,7 +126,7 @@ def _count(dealt: list[Buckets], starts: np.ndarray, min_count: int, bucket: int
 
 @kernel
 def hash_pair(key):
-    """Hash of a key; its lower bits are for slots, the others for buckets. The products stay below 2 ** 63."""
+    """Hash of a key, of which the lower bits are for slots. The products stay below 2 ** 63."""
     value = (key & 0xFFFFFFFF) * 0x45D9F3B ^ (key >> 32) * 0x7FEB352D
     return value ^ value >> 29
 
@@ -181,11 +181,15 @@ def pair_keys(ids, words, offsets, chosen, keys):
 
 @kernel
 def bucket_of(key, turn, turns, buckets):
-    """Bucket that a key belongs to in this turn, or UNKNOWN if it has none then, or none at all."""
-    if key == UNKNOWN:
+    """Bucket that a key belongs to in this turn, or UNKNOWN if it has none then, or none at all.
+
+    The hash is mixed once more, so that the keys of a bucket still have different slots. The turn is 16 bits scaled to
+    the number of turns, for a division would take longer than all else. The product stays below 2 ** 63.
+    """
+    value = (hash_pair(key) & 0xFFFFFFFF) * 0x1E3779B1
+    if key == UNKNOWN or (value >> 40 & 0xFFFF) * turns >> 16 != turn:
         return UNKNOWN
-    value = hash_pair(key) >> 16
-    return value & (buckets - 1) if turns == 1 or value // buckets % turns == turn else UNKNOWN
+    return value >> 24 & (buckets - 1)
 
 
 @kernel
