@@ -1,13 +1,18 @@
 """What a classifier says of texts."""
 
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from mlcore.errors import ModelFileError
-from mlcore.sentiment.classifier import Classifier
+from mlcore.sentiment.classifier import MOST_THREADS, Classifier
 from mlcore.text.features import count_features
 from mlcore.text.vocabulary import UNKNOWN, Documents
+
+Portion, Result = TypeVar("Portion"), TypeVar("Result")
 
 
 class Predictions(NamedTuple):
@@ -35,6 +40,35 @@ def predict(classifier: Classifier, texts: list[str], threads: int = 1) -> Predi
     known = np.concatenate([[0], np.cumsum(words.ids != UNKNOWN)])
     outputs, probabilities, chosen = score(classifier, documents, None, threads)
     return Predictions(outputs, probabilities, chosen, known[words.offsets[1:]] - known[words.offsets[:-1]])
+
+
+def in_order(work: Callable[[Portion], Result], portions: Iterable[Portion], threads: int) -> Iterator[Result]:
+    """What threads make of each portion, in the order of the portions, of which one more than threads is under way.
+
+    Nothing, an empty portion, asks for all results so far before the next portion is waited for. An error of the work,
+    or of the portions, is raised in its turn.
+    """
+    under_way: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
+        for future in _submitted(pool, work, portions):
+            if future:
+                under_way.append(future)
+            while under_way and (not future or len(under_way) > threads):
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, work: Callable[[Portion], Result], portions: Iterable[Portion]
+) -> Iterator[Future[Result] | None]:
+    try:
+        for portion in portions:
+            yield pool.submit(work, portion) if portion else None
+    except Exception as error:  # noqa: BLE001, it is raised in its turn
+        failed: Future[Result] = Future()
+        failed.set_exception(error)
+        yield failed
 
 
 def score(
