@@ -18,7 +18,6 @@ from .dataset import Format, LabelColumn, TextColumn, data_path, read
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import Assessment, Evaluation, Mistake, RatingAssessment
     from mlcore.text.corpus import Corpus
-    from mlcore.text.lines import Lines
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -129,7 +128,8 @@ def predict(
     from mlcore.sentiment import prediction
     from mlcore.sentiment.modelfile import load
     from mlcore.sentiment.training import available_cores
-    from mlcore.text.lines import decode_arguments
+    from mlcore.text.lines import decode_arguments, decode_lines, in_portions
+    from mlcore.text.pool import in_order
 
     from . import prediction_view, render
 
@@ -139,14 +139,19 @@ def predict(
     with render.compilation():
         classifier = load(model)
         write = (prediction_view.prediction_objects if as_json else prediction_view.prediction_lines)(classifier.labels)
-        threads = available_cores()
         most = max(1, min(MOST_AT_ONCE, MOST_PROBABILITIES // max(len(classifier.labels), 1)))
-        arrived = [decode_arguments(texts)] if texts else chain.from_iterable(map(_lines, paths))
-        for lines in arrived:
-            for start in range(0, len(lines.texts), most):
-                found = prediction.predict(classifier, lines.texts[start : start + most], threads)
-                marked = [i - start for i in lines.undecodable if start <= i < start + most]
-                sys.stdout.write(write(found, marked))
+        if texts:
+            decode, portions = decode_arguments, (texts[start : start + most] for start in range(0, len(texts), most))
+        else:
+            decode, portions = decode_lines, in_portions(chain.from_iterable(map(_lines, paths)), most)
+
+        def answer(portion: "list[str] | bytes") -> str:
+            lines = decode(portion)
+            return write(prediction.predict(classifier, lines.texts), lines.undecodable)
+
+        # where nothing more has come, all that has come is answered
+        for answers in in_order(answer, (portion or None for portion in portions), available_cores()):
+            sys.stdout.write(answers)
             sys.stdout.flush()
 
 
@@ -160,7 +165,7 @@ def _checked_files(paths: list[Path]) -> list[Path]:
     return paths
 
 
-def _lines(path: Path) -> "Iterator[Lines]":
+def _lines(path: Path) -> Iterator[bytes]:
     from mlcore.text.lines import read_lines, read_stream
 
     from . import render

@@ -187,12 +187,14 @@ def prediction_lines(labels: tuple[str, ...]) -> "Callable[[Predictions, Iterabl
     shown = [printable(label) for label in labels]
 
     def write(found: "Predictions", undecodable: Iterable[int]) -> str:
-        known = [f"{n} known" if n else "no known word: the value at E = 0" for n in found.known.tolist()]
+        known = found.known.tolist()
         if labels:
             chosen = zip(found.chosen.tolist(), found.confidence.tolist(), known, strict=True)
-            lines = [f"{shown[label]}\t{probability:.4f}\t{mark}" for label, probability, mark in chosen]
+            lines = [f"{shown[label]}\t{probability:.4f}\t{n} known" for label, probability, n in chosen]
         else:
-            lines = [f"{value:.4f}\t{mark}" for value, mark in zip(found.outputs[:, 0].tolist(), known, strict=True)]
+            lines = [f"{value:.4f}\t{n} known" for value, n in zip(found.outputs[:, 0].tolist(), known, strict=True)]
+        for i in (i for i, n in enumerate(known) if not n):
+            lines[i] = lines[i].removesuffix("0 known") + "no known word: the value at E = 0"
         for i in undecodable:
             lines[i] += "\tnot UTF-8"
         return "\n".join(lines) + "\n"

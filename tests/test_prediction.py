@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.errors import DataError, ModelFileError
+from mlcore.sentiment import training
 from mlcore.sentiment.modelfile import save
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.preparation import prepare
@@ -22,7 +24,8 @@ from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.start import new_classifier
 from mlcore.text import lines as text_lines
 from mlcore.text.corpus import Corpus
-from mlcore.text.lines import split_lines
+from mlcore.text.lines import decode_lines, in_portions, whole_lines
+from mlcore.text.pool import in_order
 
 ODD = [b"good\0film", b"good\rfilm\r", b"\xff good", b"", b"\xe4\xb8", b"bad \xf0\x9f\x8e\xac",
        b"good\xe2\x80\xa8bad\x0b", b"\r", b"&amp;#0;<br", b"no line end"]  # fmt: skip
@@ -70,7 +73,7 @@ alphabet = st.sampled_from(
 
 @given(st.lists(st.lists(alphabet).map(b"".join)))
 def test_lines_do_not_depend_on_the_pieces_in_which_they_arrive(pieces):
-    found = list(split_lines(pieces, "pieces"))
+    found = list(map(decode_lines, whole_lines(pieces, "pieces")))
     whole = b"".join(pieces)
     assert [text for part in found for text in part.texts] == naive_lines(whole)
     marks = [i in part.undecodable for part in found for i in range(len(part.texts))]
@@ -79,9 +82,72 @@ def test_lines_do_not_depend_on_the_pieces_in_which_they_arrive(pieces):
 
 def test_a_line_without_end_is_refused_in_time(monkeypatch):
     monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
-    assert len(list(split_lines([b"a" * 500, b"a" * 400 + b"\n"], "x"))) == 1
+    assert len(list(whole_lines([b"a" * 500, b"a" * 400 + b"\n"], "x"))) == 1
     with pytest.raises(DataError, match="x has a line of more than 1,000 bytes"):
-        list(split_lines([b"a" * 400] * 9, "x"))
+        list(whole_lines([b"a" * 400] * 9, "x"))
+
+
+@given(st.lists(st.lists(alphabet).map(b"".join)), st.integers(1, 5))
+def test_portions_are_the_same_lines(blocks, most):
+    blocks = list(whole_lines(blocks, "blocks"))
+    portions = list(in_portions(blocks, most))
+    assert b"".join(portions) == b"".join(blocks)
+    assert portions.count(b"") == blocks.count(b"")
+    assert all(portion.count(b"\n") <= most and portion[-1:] in (b"\n", b"") for portion in portions)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_results_come_in_order_and_few_portions_are_under_way(threads):
+    """The work on the first portion lasts longest; None asks for the results of those before it."""
+    asked, done = 0, 0
+
+    def portions():
+        nonlocal asked
+        for number in [5, 4, 3, 2, 1, 0, 1, 2, 3]:
+            asked += 1
+            yield [number]
+            assert asked - done <= (1 if threads == 1 else 2 * threads + 1)
+        yield None
+        assert asked == done
+        yield [7]
+
+    results = []
+    for result in in_order(lambda portion: time.sleep(portion[0] / 100) or portion, portions(), threads):
+        done += 1
+        results.append(result)
+    assert results == [[5], [4], [3], [2], [1], [0], [1], [2], [3], [7]]
+
+
+def test_an_error_in_a_thread_comes_in_its_turn():
+    results = []
+    with pytest.raises(ZeroDivisionError):
+        for result in in_order(lambda portion: 1 / portion[0], ([number] for number in (1, 2, 0, 4)), 3):
+            results.append(result)
+    assert results == [1, 1 / 2]
+
+
+def test_what_came_before_an_error_of_the_portions_is_answered():
+    def portions():
+        yield from ([1], [2], [3])
+        raise DataError("damaged")
+
+    results = []
+    with pytest.raises(DataError, match="damaged"):
+        for result in in_order(sum, portions(), 2):
+            results.append(result)
+    assert results == [1, 2, 3]
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_answers_do_not_depend_on_threads(run, two, tmp_path, monkeypatch, as_json):
+    monkeypatch.setattr(text_lines, "BLOCK", 300)
+    (tmp_path / "texts").write_bytes(b"\n".join(ODD * 100))
+    found = set()
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(training, "available_cores", lambda threads=threads: threads)
+        found.add(run("predict", "two.npz", "--file", "texts", *as_json))
+    (done,) = found
+    assert (done.code, done.out.count("\n")) == (0, 100 * len(ODD))
 
 
 @pytest.mark.parametrize(("labels", "settings"), [

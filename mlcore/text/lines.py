@@ -1,14 +1,14 @@
 """Texts one per line, as they arrive: whatever the bytes are, as many texts as lines, in their order."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from mlcore.errors import DataError
 from mlcore.text.unpacking import unpack_pieces
 
-BLOCK = 1 << 19  # bytes read at a time; less where less has arrived
+BLOCK = 1 << 20  # bytes read at a time; less where less has arrived
 LONGEST_LINE = 1 << 29  # bytes: what has no line ends is no file of texts
 
 
@@ -19,40 +19,46 @@ class Lines(NamedTuple):
     undecodable: frozenset[int]
 
 
-def read_lines(path: Path) -> Iterator[Lines]:
-    """Texts of a file, or of a pipe that has a name, decompressed if it is gzip, bzip2 or xz.
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Whole lines of a file, or of a pipe that has a name, decompressed if it is gzip, bzip2 or xz.
+
+    Nothing, ``b""``, comes where nothing more has arrived: who waits for more should hand on what there is.
 
     Raises: DataError if what is compressed is damaged, or if a line is absurdly long; OSError if it cannot be read.
     """
     with open(path, "rb", buffering=0) as file:  # no buffer: what has arrived is what is read
-        yield from split_lines(unpack_pieces(str(path), iter(lambda: file.read(BLOCK), b"")), str(path))
+        yield from whole_lines(unpack_pieces(str(path), _arriving(file.read)), str(path))
 
 
-def read_stream(stream: BinaryIO, name: str) -> Iterator[Lines]:
-    """Texts of a stream as they arrive, as they are."""
+def read_stream(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The same of a stream, as it is."""
     _widen(stream)
-    yield from split_lines(iter(lambda: stream.read1(BLOCK), b""), name)
+    yield from whole_lines(_arriving(stream.read1), name)
 
 
-def split_lines(pieces: Iterable[bytes], name: str) -> Iterator[Lines]:
-    """The complete lines that end in each piece, and at last what has no line end.
+def _arriving(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """What has arrived, and nothing where that was all so far."""
+    while piece := read(BLOCK):
+        yield piece
+        if len(piece) < BLOCK:
+            yield b""
 
-    The line feed alone ends a line; a carriage return before it belongs to the end.
+
+def whole_lines(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """The complete lines that end in each piece, and at last what has no line feed, with one. Empty pieces pass.
 
     Raises: DataError if a line is absurdly long.
 
     Example:
-        >>> [lines.texts for lines in split_lines([b"a\\nb", b"c\\r\\n\\nd"], "a pipe")]
-        [['a'], ['bc', ''], ['d']]
+        >>> list(whole_lines([b"a\\nb", b"", b"c\\r\\n\\nd"], "a pipe"))
+        [b'a\\n', b'', b'bc\\r\\n\\n', b'd\\n']
     """
-    return map(decode_lines, whole_lines(pieces, name))
-
-
-def whole_lines(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """The same as bytes, each line with its line feed; one is added to what has none."""
     begun: list[bytes] = []  # the line that has not ended yet, in pieces
     size = 0
     for piece in pieces:
+        if not piece:
+            yield piece
+            continue
         end = piece.rfind(b"\n") + 1
         if end:
             yield b"".join([*begun, piece[:end]])
@@ -66,8 +72,17 @@ def whole_lines(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
         yield b"".join([*begun, b"\n"])
 
 
+def in_portions(blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Whole lines in portions of at most so many."""
+    for block in blocks:
+        while block.count(b"\n") > most:
+            *lines, block = block.split(b"\n", most)
+            yield b"\n".join([*lines, b""])
+        yield block
+
+
 def decode_lines(content: bytes) -> Lines:
-    """Texts of whole lines, of which each ends with a line feed."""
+    """Texts of whole lines, of which each ends with a line feed; a carriage return before it belongs to the end."""
     try:
         return Lines(_split(content.decode()), frozenset())
     except UnicodeDecodeError:

@@ -10,26 +10,44 @@ MOST_THREADS = 64  # at work at a time, whatever number is asked for
 Chunk, Result = TypeVar("Chunk"), TypeVar("Result")
 
 
-def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk], threads: int) -> Iterator[Result]:
-    """Results of the function for each chunk, in order; only a few chunks more than threads are taken at a time.
+def in_order(
+    function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None], threads: int
+) -> Iterator[Result]:
+    """Results of the function for each chunk, in order; of chunks, at most twice as many as threads are under way.
+
+    None in place of a chunk asks for all results so far before the next one is waited for. An error of the function, or
+    of the chunks, is raised in its turn.
 
     Example:
-        >>> list(in_order(lambda chunk: sum(chunk), [[1, 2], [3], [4, 5]], threads=2))
+        >>> list(in_order(lambda chunk: sum(chunk), [[1, 2], [3], None, [4, 5]], threads=2))
         [3, 3, 9]
     """
     if threads == 1:
-        yield from map(function, chunks)
+        yield from (function(chunk) for chunk in chunks if chunk is not None)
         return
     threads = min(threads, MOST_THREADS)
     running: deque[Future] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for chunk in chunks:
-                running.append(pool.submit(function, chunk))
-                if len(running) > 2 * threads:
+            for future in _submitted(pool, function, chunks):
+                if future:
+                    running.append(future)
+                while running and (not future or len(running) > 2 * threads):
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
         finally:  # nothing more is begun after an error, or when nobody asks for more
             for future in running:
                 future.cancel()
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
+) -> Iterator[Future | None]:
+    try:
+        for chunk in chunks:
+            yield None if chunk is None else pool.submit(function, chunk)
+    except Exception as error:  # noqa: BLE001, it is raised in its turn
+        failed: Future = Future()
+        failed.set_exception(error)
+        yield failed
