@@ -55,6 +55,7 @@ def compare_embeddings(
     on these ones know the labels of the test texts.
     """
     from mlcore.sentiment.comparison import Experiment, warm_up
+    from mlcore.sentiment.training import available_cores
     from mlcore.text.corpus import built_in_corpus
     from mlcore.text.unpacking import STANDARD_INPUT
 
@@ -68,7 +69,7 @@ def compare_embeddings(
         warm_up()
     corpus = read(data or [built_in_corpus()], file_format, text_column, label_column, quiet=as_json)
     with render.Activity("Counting words", as_json):
-        experiment = Experiment(corpus, settings, seeds)
+        experiment = Experiment(corpus, settings, seeds, available_cores())
     if vectors is not None:
         experiment.vectors = given_vectors(vectors, experiment.table, dim, as_json)
     runs, interrupted = _run(experiment, as_json)

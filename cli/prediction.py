@@ -61,7 +61,8 @@ def evaluate(
     with render.compilation(as_json):
         classifier = load(model)
         corpus, part_name = measured(read(data, file_format, text_column, label_column, quiet=as_json))
-        part, threads = labelled_part(classifier, corpus), available_cores()
+        threads = available_cores()
+        part = labelled_part(classifier, corpus, threads)
         result = evaluation.assess(classifier, part, threads)
         worst = evaluation.mistakes(classifier, part, corpus, errors, threads) if errors else []
     if as_json:

@@ -51,7 +51,8 @@ def report(
         classifier = load(model)
         corpus, part_name = measured(read(data, file_format, text_column, label_column))
         with render.Activity("Assessing"):
-            part, threads = labelled_part(classifier, corpus), available_cores()
+            threads = available_cores()
+            part = labelled_part(classifier, corpus, threads)
             figures = assess(classifier, part, threads)
             # the words that these texts have, and the rarest of them only where there are few texts
             counts = np.bincount(part.documents.ids, minlength=len(classifier.features))
