@@ -1,5 +1,6 @@
 """A training from the command line: what is read, shown, interrupted, logged and saved."""
 
+import errno
 import hashlib
 import json
 import signal
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mlcore.sentiment.settings import Settings
 
 
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 LOG_SCHEMA = "mlcore.log/1"
 LOG_START = b'{"schema": "mlcore.log/'
 
@@ -165,6 +167,8 @@ class Run:
 
     def _prepare(self) -> None:
         """Read what is to be read, compile what is to be compiled, count the words, and make a start."""
+        for path in self.inputs.paths():
+            path.stat()  # a mistyped one should not wait for the compiler
         earlier = load(self.inputs.init) if self.inputs.init else None
         with render.compilation(self.quiet):
             warm_up(self.settings.optimizer)
@@ -197,12 +201,21 @@ class Run:
             return found
         with ExitStack() as stack:
             try:
-                folder = stack.enter_context(cache.room(key))
+                folder = stack.enter_context(cache.room())
             except OSError as error:
                 self._say(f"mlcore: nothing is kept for the next training: {error}.")
                 return self._read(paths, dev, earlier, None)
-            prepared = self._read(paths, dev, earlier, folder)
-            cache.keep(folder, key, prepared)
+            try:
+                prepared = self._read(paths, dev, earlier, folder)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                where = f"{folder.parent} has no room for the corpus; make some, or take --no-cache"
+                raise OSError(error.errno, where) from error
+            try:
+                cache.keep(folder, key, prepared)
+            except OSError as error:
+                self._say(f"mlcore: nothing is kept for the next training: {error}.")
             return prepared
 
     def _read(

@@ -3,8 +3,11 @@
 import ctypes
 import mmap
 import sys
+from collections.abc import Iterator
 
 import numpy as np
+
+BLOCK = 1 << 24  # numbers looked at together
 
 
 def release(array: np.ndarray) -> None:
@@ -17,6 +20,13 @@ def release(array: np.ndarray) -> None:
         owner = owner.base
     if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)
+
+
+def blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of a one-dimensional array, one after another; what is mapped from a file does not stay in memory."""
+    for start in range(0, len(array), BLOCK):
+        yield array[start : start + BLOCK]
+        release(array)
 
 
 def return_what_is_free() -> None:

@@ -1,5 +1,6 @@
 """Prepared corpora come back from the cache as they were, are told from all others, and are checked."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,10 +10,13 @@ import zlib
 import numpy as np
 import pytest
 
+from mlcore import memory
 from mlcore.sentiment import cache
-from mlcore.sentiment.preparation import prepare
+from mlcore.sentiment.preparation import occurrences, prepare
 from mlcore.sentiment.settings import Settings
+from mlcore.text import vocabulary
 from mlcore.text.corpus import read_corpus, read_examples
+from mlcore.text.growing import Growing
 from mlcore.text.numbered import fingerprint, number_corpus, number_examples
 
 COLUMNS = [None, None, None]
@@ -29,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 def keep(path, dev=None, settings=SETTINGS):
     """Prepare a corpus, keep it, and return its key and what was prepared."""
     key = cache.key_of([path], dev, COLUMNS, settings)
-    with cache.room(key) as room:
+    with cache.room() as room:
         corpus = number_examples(read_examples([path]), str(path), folder=room)
         prepared = cache.Prepared(prepare(corpus, dev, settings, folder=room), [corpus.fingerprint])
         cache.keep(room, key, prepared)
@@ -56,7 +60,7 @@ def test_an_entry_gives_back_what_was_prepared(reviews):
 def test_held_out_texts_of_another_file_are_kept_with_the_rest(reviews):
     dev = read_corpus(reviews).select([0, 1, 2])
     key = cache.key_of([reviews], reviews, COLUMNS, SETTINGS)
-    with cache.room(key) as room:
+    with cache.room() as room:
         corpus = number_examples(read_examples([reviews]), "reviews", folder=room)
         prepared = cache.Prepared(prepare(corpus, dev, SETTINGS, folder=room), [corpus.fingerprint, fingerprint(dev)])
         cache.keep(room, key, prepared)
@@ -222,3 +226,49 @@ def test_a_corpus_is_numbered_alike_in_memory_and_in_files(reviews, tmp_path):
             assert array.tolist() == other.tolist()
         assert in_files[3:5] == in_memory[3:5]
         assert in_files.fingerprint == in_memory.fingerprint == fingerprint(read_corpus(reviews))
+
+
+def test_a_full_disk_is_said_with_what_to_do(run, reviews, monkeypatch, folder):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Growing, "append", full)
+    done = run("train-sentiment", "--data", reviews)
+    assert (done.code, done.out) == (5, "")
+    assert done.err.endswith(f"mlcore: {folder} has no room for the corpus; make some, or take --no-cache.\n")
+    assert list(folder.iterdir()) == []
+
+
+def test_an_entry_that_cannot_be_finished_does_not_stop_the_training(run, reviews, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EACCES, "refused")
+
+    monkeypatch.setattr(cache, "keep", refused)
+    done = run("train-sentiment", "--data", reviews, "--epochs", 1)
+    assert done.code == 0
+    assert "nothing is kept for the next training: [Errno 13] refused." in done.err
+
+
+def test_blocks_are_the_array_and_release_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "BLOCK", 3)
+    numbers = np.arange(10, dtype=np.int32)
+    numbers.tofile(tmp_path / "numbers")
+    mapped = np.asarray(np.memmap(tmp_path / "numbers", np.int32, "c"))
+    for array in (numbers, mapped):
+        assert [block.tolist() for block in memory.blocks(array)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+        memory.release(array)
+        assert array.tolist() == list(range(10))
+    assert cache.checksum(mapped) == zlib.crc32(numbers)
+
+
+def test_large_documents_are_gone_through_in_blocks(monkeypatch):
+    monkeypatch.setattr(vocabulary, "TEXTS", 2)
+    released = []
+    monkeypatch.setattr(vocabulary.Documents, "release", lambda self: released.append(1))
+    documents = vocabulary.Documents(np.array([0, 1, 1, 2], np.int32), np.array([1, 2, 3, 4], np.int32), np.array([0, 2, 3, 4]))
+    assert occurrences(documents, np.array([0, 1, 2]), 4).tolist() == [1, 5, 4, 0]
+    assert len(released) == 2
+    once = documents._replace(counts=np.ones(1, np.int32))
+    assert occurrences(once, np.array([0, 2]), 4).tolist() == [1, 1, 1, 0]
+    assert once.lengths().tolist() == [2, 1, 1]
+    assert documents.lengths().tolist() == [3, 3, 4]

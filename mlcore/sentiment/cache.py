@@ -20,6 +20,7 @@ import numpy as np
 
 from mlcore import __version__
 from mlcore.installed import sources
+from mlcore.memory import blocks
 from mlcore.sentiment.classifier import Part
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
@@ -100,7 +101,7 @@ def _stamp(path: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def room(key: str) -> Iterator[Path]:
+def room() -> Iterator[Path]:
     """A folder for an entry under construction, which is gone at the end unless ``keep`` has been called.
 
     Raises: OSError if it cannot be made.
@@ -132,7 +133,7 @@ def keep(folder: Path, key: str, prepared: Prepared) -> None:
         "largest": data.features.largest,
         "binary": data.features.binary,
         "fingerprints": prepared.fingerprints,
-        "arrays": {name: [len(array), zlib.crc32(array)] for name, array in arrays.items()},
+        "arrays": {name: [len(array), checksum(array)] for name, array in arrays.items()},
     }
     for file in folder.iterdir():
         if file.name not in arrays:
@@ -142,6 +143,14 @@ def keep(folder: Path, key: str, prepared: Prepared) -> None:
     if not entry.exists():  # another process may have been faster
         folder.rename(entry)
     _make_room(entry)
+
+
+def checksum(array: np.ndarray) -> int:
+    """CRC-32 of an array, which is not in memory as a whole if it is mapped."""
+    found = 0
+    for block in blocks(array):
+        found = zlib.crc32(block, found)
+    return found
 
 
 def _arrays(data: TrainingData) -> dict[str, np.ndarray]:
@@ -158,7 +167,10 @@ def _arrays(data: TrainingData) -> dict[str, np.ndarray]:
 
 
 def _make_room(newest: Path) -> None:
-    entries = [entry for entry in newest.parent.iterdir() if (entry / HEADER).is_file() and entry != newest]
+    entries = [
+        entry for entry in newest.parent.iterdir()
+        if entry != newest and not entry.name.startswith(PART) and (entry / HEADER).is_file()
+    ]  # fmt: skip
     entries.sort(key=lambda entry: (entry / HEADER).stat().st_mtime)
     sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in [*entries, newest]}
     while entries and sum(sizes.values()) > LARGEST:
@@ -185,10 +197,9 @@ def find(key: str) -> Prepared | None:
 def _load(entry: Path, header: dict) -> Prepared:
     """What an entry holds, if its sums are right and nothing in it points beyond what is there."""
     found = {}
-    for name, (length, checksum) in header["arrays"].items():
+    for name, (length, expected) in header["arrays"].items():
         found[name] = _mapped(entry / name, ARRAYS[name], length)
-        if zlib.crc32(found[name]) != checksum:
-            raise ValueError(f"{name} is damaged")
+        _check(checksum(found[name]) == expected)
     words, keys = WordTable.from_lines(found["words"]), found["keys"]
     numbers = len(words) + np.arange(len(keys))
     _check((keys >= 0).all() and (keys >> 32 < numbers).all() and (keys & 0xFFFFFFFF < len(words)).all())
@@ -198,7 +209,8 @@ def _load(entry: Path, header: dict) -> Prepared:
         documents = Documents(*(found[prefix + name] for name in DOCUMENTS))
         ids, counts, offsets = documents
         _check(len(counts) in (1, len(ids)) and offsets[0] == 0 and offsets[-1] == len(ids))
-        _check((np.diff(offsets) >= 0).all() and ids.min(initial=0) >= 0 and ids.max(initial=0) < len(features))
+        _check((np.diff(offsets) >= 0).all())
+        _check(all(block.min() >= 0 and block.max() < len(features) for block in blocks(ids)))
         return documents
 
     def part(texts: Documents, targets: np.ndarray, rows: np.ndarray) -> Part | None:
@@ -225,4 +237,4 @@ def _mapped(path: Path, dtype: type, length: int) -> np.ndarray:
 
 def _check(right: bool) -> None:
     if not right:
-        raise ValueError("numbers do not fit together")
+        raise ValueError("damaged, or numbers that do not fit together")

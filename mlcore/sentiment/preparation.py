@@ -157,7 +157,8 @@ def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...], threads
 def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:
     """How often each feature occurs in these rows of documents: (v,) int64."""
     totals = np.zeros(features, np.int64)
-    add_occurrences(*documents, rows, totals)
+    for _, block in documents.in_blocks(rows):
+        add_occurrences(*documents, block, totals)
     return totals
 
 

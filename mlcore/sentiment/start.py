@@ -74,7 +74,8 @@ def feature_ratios(train: Part, labels: tuple[str, ...], features: int) -> np.nd
 
 def _totals(train: Part, features: int, values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
     totals = np.zeros((features, width))
-    add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, totals)
+    for block, rows in train.documents.in_blocks(train.rows):
+        add_values(train.documents.ids, train.documents.offsets, rows, values[block], columns[block], totals)
     return totals
 
 

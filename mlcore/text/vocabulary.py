@@ -13,6 +13,7 @@ from mlcore.text.tokenizer import HASHED, TokenSpans, tokenise
 
 CHARACTERS = 2_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
+TEXTS = 1 << 17  # gone through together
 MAPPED = 1 << 28  # bytes of a file that may stay in memory
 UNKNOWN = -1
 
@@ -38,6 +39,13 @@ class Documents(NamedTuple):
         lengths = np.empty(self.n_texts, np.int64)
         sum_counts(self.counts, self.offsets, lengths)
         return lengths
+
+    def in_blocks(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Some texts after others, and their place among all of ``rows``; those before do not stay in memory."""
+        for start in range(0, len(rows), TEXTS):
+            block = slice(start, start + TEXTS)
+            yield block, rows[block]
+            self.release()
 
     def release(self) -> None:
         """Let go of what is mapped from large files, and is read again when it is needed: it need not fill memory."""
@@ -69,6 +77,8 @@ class TokenIds(NamedTuple):
             last = max(first + 1, int(fitting))
             offsets = self.offsets[first : last + 1]
             yield first, TokenIds(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
+            if self.ids.nbytes > MAPPED:
+                release(self.ids)
             first = last
 
     def text_of_token(self) -> np.ndarray:
