@@ -1,6 +1,8 @@
 """Training: from arrays to a trained classifier, epoch by epoch."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -13,10 +15,13 @@ from mlcore import kernels
 from mlcore.errors import DivergedError
 from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Part, aligned_zeros, in_range
 from mlcore.sentiment.evaluation import Evaluation, evaluate
-from mlcore.sentiment.preparation import labelled_part, prepare
+from mlcore.sentiment.preparation import TrainingData, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
+from mlcore.text.features import Features
+from mlcore.text.pairs import PairTable
+from mlcore.text.vocabulary import Documents, WordTable
 
 LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
 MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
@@ -305,13 +310,42 @@ def _most_entries(train: Part, batch_size: int) -> int:
 
 
 def warm_up(optimizer: str) -> None:
-    """Compile every kernel that training and scoring use, or load it from the cache, on a toy corpus."""
+    """Compile every kernel that training and scoring use, or load it from the cache, on toy corpora.
+
+    If one has to be compiled, another process compiles those that read texts at the same time, into the same cache.
+    """
+    reading: list[subprocess.Popen] = []
+
+    def compiling(_: str) -> None:
+        if not reading:
+            reading.append(_start("warm_up_reading"))
+
+    settings = Settings(dim=1, hidden=1, epochs=1, optimizer=optimizer)
+    documents = Documents(np.zeros(2, np.int32), np.ones(1, np.int32), np.arange(3))
+    train = Part(documents, np.array([[0], [1]], np.float32), np.arange(2))
+    features = Features(WordTable(), PairTable(0, np.zeros(1, np.int64)), 1, True)
+    with kernels.watch_compilation(compiling):
+        data = TrainingData(features, np.array([2]), ("neg", "pos"), train, None, None)
+        classifier = new_classifier(data, settings)
+        for _ in fit(classifier, train, None, threads=1):
+            evaluate(classifier, train)
+    for process in reading:
+        process.wait()
+    warm_up_reading()
+
+
+def warm_up_reading() -> None:
+    """Compile every kernel that makes arrays of texts, or load it from the cache."""
     corpus = Corpus("warm-up", ["good film", "bad film"], ["pos", "neg"], ["", ""], ["", ""])
-    settings = Settings(dim=1, hidden=1, epochs=1, ngrams=2, optimizer=optimizer)
-    data = prepare(corpus, 0, settings)
-    classifier = new_classifier(data, settings)
-    for _ in fit(classifier, data.train, None, threads=1):
-        evaluate(classifier, labelled_part(classifier, corpus))
+    features = prepare(corpus, 0, Settings(ngrams=2)).features
+    features.documents(corpus.texts)
+
+
+def _start(function: str) -> subprocess.Popen:
+    """Call a function of this module in another process."""
+    code = f"from {__name__} import {function}; {function}()"
+    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-c", code], **nowhere)
 
 
 def moments(parameters: Parameters, optimizer: str) -> tuple[Parameters, Parameters]:
