@@ -654,7 +654,7 @@ def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
     for r in range(W.shape[0]):
         update_numbers(W[r], dW[r], None if M_W is None else M_W[r], None if S_W is None else S_W[r], first, last, step)
     if first == 0 and last > 0:
-        update_numbers(b, db, M_b, S_b, 0, b.shape[0], step)
+        update_numbers(b, db, M_b, S_b, np.int64(0), b.shape[0], step)
 
 
 @part_of_kernels
@@ -726,7 +726,7 @@ def forward_texts(ids, counts, starts, ends, parameters, E, Z, H, logits):
 
     Shapes: ids, counts (m,); starts, ends (b,) of each text's entries; table (v, d); the rest as in forward_means.
     """
-    gather_mean(parameters.table, ids, counts, starts, ends, 0, E.shape[1], E)
+    gather_mean(parameters.table, ids, counts, starts, ends, np.int64(0), E.shape[1], E)
     forward_means(parameters, E, Z, H, logits)
 
 
@@ -758,6 +758,7 @@ def train_batches(
     (batches,) the learning rate of each; the rest as in forward_texts.
     Units: first_step is the number of updates made before this call; ``key``, below 2^32, decides on word dropout.
     """
+    zero = np.int64(0)  # a plain 0 would be a type of its own, and what is called compiled once more for that
     threads = work.arrived.shape[0] // CACHE_LINE
     lines = parameters.table.shape[1] // LANES
     first, last = lines * thread // threads * LANES, lines * (thread + 1) // threads * LANES
@@ -787,7 +788,7 @@ def train_batches(
         if thread == 0:
             update_layer(
                 dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2,
-                work.dW2, work.db2, 0, H.shape[1], step,
+                work.dW2, work.db2, zero, H.shape[1], step,
             )  # fmt: skip
         if recipe.trainable:
             index = rows_of(work.index, thread, place)

@@ -229,8 +229,12 @@ def test_a_corpus_is_numbered_alike_in_memory_and_in_files(reviews, tmp_path):
 
 
 def test_a_full_disk_is_said_with_what_to_do(run, reviews, monkeypatch, folder):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    append = Growing.append
+
+    def full(growing, array):
+        if growing._path:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(growing, array)
 
     monkeypatch.setattr(Growing, "append", full)
     done = run("train-sentiment", "--data", reviews)

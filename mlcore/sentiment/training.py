@@ -312,13 +312,13 @@ def _most_entries(train: Part, batch_size: int) -> int:
 def warm_up(optimizer: str) -> None:
     """Compile every kernel that training and scoring use, or load it from the cache, on toy corpora.
 
-    If one has to be compiled, another process compiles those that read texts at the same time, into the same cache.
+    If one has to be compiled, another process compiles some of them at the same time, into the same cache.
     """
-    reading: list[subprocess.Popen] = []
+    helper: list[subprocess.Popen] = []
 
     def compiling(_: str) -> None:
-        if not reading:
-            reading.append(_start("warm_up_reading"))
+        if not helper:
+            helper.append(_start("warm_up_half", optimizer))
 
     settings = Settings(dim=1, hidden=1, epochs=1, optimizer=optimizer)
     documents = Documents(np.zeros(2, np.int32), np.ones(1, np.int32), np.arange(3))
@@ -329,8 +329,24 @@ def warm_up(optimizer: str) -> None:
         classifier = new_classifier(data, settings)
         for _ in fit(classifier, train, None, threads=1):
             evaluate(classifier, train)
-    for process in reading:
+    for process in helper:
         process.wait()
+    warm_up_reading()
+
+
+def warm_up_half(optimizer: str) -> None:
+    """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
+    parameters = Parameters.zeros(1, 1, 1, 1)
+    M, S = moments(parameters, optimizer)
+    work, step = Workspace.allocate(parameters, 1, 1, 1), kernels.Step(0.0, 1.0, 1.0, 1.0)
+    index = kernels.RowList.allocate(1, 1, np.float32)
+    kernels.loss_of_backward(kernels.LOGISTIC, work.logits, work.Y, 1.0, work.dlogits)
+    kernels.relu_backward(work.dH, work.Z, 0.0, work.dZ)
+    kernels.affine_backward_input(work.dlogits, parameters.W2, work.dH)
+    kernels.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
+    kernels.update_layer(
+        work.dZ, work.E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[0], 0, 0, step
+    )
     warm_up_reading()
 
 
@@ -341,9 +357,9 @@ def warm_up_reading() -> None:
     features.documents(corpus.texts)
 
 
-def _start(function: str) -> subprocess.Popen:
+def _start(function: str, argument: str) -> subprocess.Popen:
     """Call a function of this module in another process."""
-    code = f"from {__name__} import {function}; {function}()"
+    code = f"from {__name__} import {function}; {function}({argument!r})"
     nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     return subprocess.Popen([sys.executable, "-c", code], **nowhere)
 

@@ -11,7 +11,7 @@ from mlcore.text.growing import Growing
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import HASHED, TokenSpans, tokenise
 
-CHARACTERS = 2_000_000  # tokenised at a time by a thread
+CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
 TEXTS = 1 << 17  # gone through together
 MAPPED = 1 << 28  # bytes of a file that may stay in memory
