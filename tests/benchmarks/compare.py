@@ -166,38 +166,36 @@ def say(message: str) -> None:
 # The contests: each measures, and returns its rows of the table --------------------------------------------
 
 
-def whole_job(
-    bench: Bench, ngrams: int, short: Target, memory: Target, long: Target | None = None, epoch: Target | None = None
-) -> list[Row]:
-    """From a text file to a saved model, 5 and 25 epochs; what an epoch takes of it; and the memory."""
-    name = NGRAMS[ngrams]
-    ours, theirs, ours_long, theirs_long = bench.in_turn(
-        f"whole job, {name}",
-        {
-            "mlcore, 5 epochs": lambda: bench.train(5, ngrams),
-            "fastText, 5 epochs": lambda: bench.train_fasttext(5, ngrams),
-            "mlcore, 25 epochs": lambda: bench.train(25, ngrams),
-            "fastText, 25 epochs": lambda: bench.train_fasttext(25, ngrams),
-        },
-    ).values()
-    runs = zip(values(theirs, "seconds"), values(theirs_long, "seconds"), strict=True)
-    of_epoch = [(after - before) / 20 for before, after in runs]
-    return [
-        versus(f"whole job, 5 epochs, {name}", ours, "fastText", theirs, target=short),
-        versus(f"whole job, 25 epochs, {name}", ours_long, "fastText", theirs_long, target=long),
-        Row(f"one epoch, {name}", "s", values(ours_long, "epoch"), "fastText", of_epoch, epoch),
-        versus(f"peak memory of training, {name}", ours, "fastText", theirs, "memory", memory),
-    ]
+def whole_job(bench: Bench, ngrams: int, epochs: tuple[int, ...]) -> list[tuple[list[Figures], list[Figures]]]:
+    """From a text file to a saved model, in turn: for each number of epochs what mlcore and fastText take."""
+    contestants = {}
+    for number in epochs:
+        contestants[f"mlcore, {number} epochs"] = lambda number=number: bench.train(number, ngrams)
+        contestants[f"fastText, {number} epochs"] = lambda number=number: bench.train_fasttext(number, ngrams)
+    found = iter(bench.in_turn(f"whole job, {NGRAMS[ngrams]}", contestants).values())
+    return list(zip(found, found, strict=True))
 
 
 def words(bench: Bench) -> list[Row]:
-    """The whole job with words."""
-    return whole_job(bench, 1, short=Target(0.8), long=Target(0.35), epoch=Target(1 / 4), memory=Target(1.5))
+    """The whole job with words, 5 and 25 epochs; what an epoch takes of it; and the memory."""
+    (ours, theirs), (ours_long, theirs_long) = whole_job(bench, 1, (5, 25))
+    runs = zip(values(theirs, "seconds"), values(theirs_long, "seconds"), strict=True)
+    of_epoch = [(after - before) / 20 for before, after in runs]
+    return [
+        versus("whole job, 5 epochs, words", ours, "fastText", theirs, target=Target(0.8)),
+        versus("whole job, 25 epochs, words", ours_long, "fastText", theirs_long, target=Target(0.35)),
+        Row("one epoch, words", "s", values(ours_long, "epoch"), "fastText", of_epoch, Target(1 / 4)),
+        versus("peak memory of training, words", ours, "fastText", theirs, "memory", Target(1.5)),
+    ]
 
 
 def bigrams(bench: Bench) -> list[Row]:
-    """The whole job with words and pairs of words."""
-    return whole_job(bench, 2, short=Target(0.5), memory=Target(1))
+    """The whole job with words and pairs of words, 5 epochs, and the memory."""
+    ((ours, theirs),) = whole_job(bench, 2, (5,))
+    return [
+        versus("whole job, 5 epochs, bigrams", ours, "fastText", theirs, target=Target(0.5)),
+        versus("peak memory of training, bigrams", ours, "fastText", theirs, "memory", Target(1)),
+    ]
 
 
 def accuracy(bench: Bench) -> list[Row]:
