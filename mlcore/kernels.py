@@ -57,7 +57,7 @@ class RowList(NamedTuple):
 
     @classmethod
     def allocate(cls, features: int, entries: int, dtype: type, threads: int | None = None) -> "RowList":
-        """Memory for the rows of up to ``entries`` entries, of a table of ``features`` rows; see ``rows_of`` for threads."""
+        """Memory for the rows of up to ``entries`` entries, of a table of ``features`` rows; for threads see ``rows_of``."""
         rows, of_threads, of_lists = min(features, entries), (), ()
         if threads:
             of_threads, of_lists = (threads,), (2 * threads,)
@@ -165,7 +165,7 @@ def affine_backward_weights(dY, X, first, last, dW, db):
 
 @part_of_kernels
 def add_product(factor, x, first, last, y):
-    """Add elements ``first`` to ``last`` of ``factor * x`` to y: with the same bits, whatever ``first`` and ``last`` are.
+    """Add elements ``first`` to ``last`` of ``factor * x`` to y: with the same bits, wherever they begin and end.
 
     Shapes: x (i,) -> y (i,).
     """
@@ -514,7 +514,7 @@ def list_rows(ids, counts, starts, ends, index):
 
 @kernel
 def gather_mean_backward(dE, index, used, first, last, dRows):
-    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the ``used`` rows of a list: overwrite dRows.
+    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the ``used`` rows of a list: write dRows.
 
     A word that occurs k times counts k times: dE_w = sum over texts of (count of w / words of the text) dE[text].
     Each row is summed in one go, which is why the texts are listed by row.
@@ -603,8 +603,8 @@ def update_rows(dE, index, used, P, M, S, first, last, step):
     The gradient of a row goes from registers to the optimiser, and is never stored. Other rows keep their moments
     untouched. Rows are asked for before their turn, since they lie anywhere in the table.
 
-    Shapes: dE (b, d), d a multiple of LANES, as first and last are; index as list_rows writes it; P (v, d), as are M and
-    S, of which M or both may be None; see step_of.
+    Shapes: dE (b, d), d a multiple of LANES, as first and last are; index as list_rows writes it; P (v, d), and so M
+    and S, of which M or both may be None; see step_of.
     """
     for k in range(np.uint64(used)):
         ahead = index.rows[min(k + np.uint64(ROWS_AHEAD), np.uint64(used - 1))]
@@ -747,8 +747,8 @@ def train_batches(
     3. each thread updates its columns of the table and of W1; the first one also all the rest.
 
     The next step's first part needs the columns of its own thread only, and its second part waits for all; the next
-    lists go where the last but one have been, which nobody reads any more. All sums run in the same order for any number
-    of threads, so that the result has the same bits. relu'(0) is 0.
+    lists go where the last but one have been, which nobody reads any more. All sums run in the same order for any
+    number of threads, so that the result has the same bits. relu'(0) is 0.
 
     Updates parameters, and the moments M and S, shaped like parameters, or each None (see step_of);
     overwrites the losses of the texts of ``order``; ``work`` is scratch memory (mlcore.sentiment.training).
@@ -815,7 +815,7 @@ def list_batch(thread, batch, order, key, documents, recipe, work):
 
 @part_of_kernels
 def words_of(documents, words, place, dropout):
-    """Words of one batch, of arrays with a row for each batch that is listed; without dropout, those of the documents."""
+    """Words of one batch, of arrays with a row for each batch that is listed; without dropout, of the documents."""
     if dropout > 0:
         return Words(words.ids[place], words.counts[place], words.starts[place], words.ends[place])
     return Words(documents.ids, documents.counts, words.starts[place], words.ends[place])

@@ -74,7 +74,7 @@ _zero_line, _zero_pair = _zeros(LANES), _zeros(2 * LANES)
 
 
 def _address(context, builder, signature, arguments, pointee):
-    """Pointer to an element, of the arguments (array, row, column, ...)."""
+    """Pointer to an element of a C-contiguous array, of the arguments (array, row, column, ...)."""
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
     place = builder.add(builder.mul(arguments[1], builder.extract_value(array.shape, 1)), arguments[2])
     return builder.bitcast(builder.gep(array.data, [place]), pointee.as_pointer())
@@ -157,8 +157,12 @@ def _prefetch_line(typing_context, array, row, column):
 
 overload(zero_line)(lambda array: lambda array: _zero_line(array))
 overload(zero_pair)(lambda array: lambda array: _zero_pair(array))
-overload(load_lanes)(lambda array, row, column, like: lambda array, row, column, like: _load_lanes(array, row, column, like))
-overload(store_lanes)(lambda array, row, column, lanes: lambda array, row, column, lanes: _store_lanes(array, row, column, lanes))
+overload(load_lanes)(
+    lambda array, row, column, like: lambda array, row, column, like: _load_lanes(array, row, column, like)
+)
+overload(store_lanes)(
+    lambda array, row, column, lanes: lambda array, row, column, lanes: _store_lanes(array, row, column, lanes)
+)
 overload(prefetch_line)(lambda array, row, column: lambda array, row, column: _prefetch_line(array, row, column))
 overload(np.sqrt)(lambda a: (lambda a: _sqrt(a)) if isinstance(a, LanesType) else None)
 for _operation, _instruction in (
