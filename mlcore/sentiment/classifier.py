@@ -90,6 +90,15 @@ class Classifier:
     parameters: Parameters
     provenance: Provenance = field(default_factory=Provenance)
 
+    def __setstate__(self, state: dict) -> None:
+        """Take the parts of a pickle. What joblib has mapped for reading only is copied: to Numba it is of another type,
+        for which every kernel would be compiled once more, and perhaps add in another order.
+        """
+        self.__dict__.update(state)
+        self.parameters = Parameters(
+            *(array if array.flags.writeable else np.array(array) for array in self.parameters)
+        )
+
     @property
     def loss(self) -> int:
         """Number of the loss that it is trained with: kernels.SQUARED, LOGISTIC or SOFTMAX."""
