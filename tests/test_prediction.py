@@ -106,7 +106,7 @@ def test_results_come_in_order_and_few_portions_are_under_way(threads):
         for number in [5, 4, 3, 2, 1, 0, 1, 2, 3]:
             asked += 1
             yield [number]
-            assert asked - done <= (1 if threads == 1 else 2 * threads + 1)
+            assert asked - done <= (1 if threads == 1 else threads + 1)
         yield None
         assert asked == done
         yield [7]

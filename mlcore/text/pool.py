@@ -13,7 +13,7 @@ Chunk, Result = TypeVar("Chunk"), TypeVar("Result")
 def in_order(
     function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None], threads: int
 ) -> Iterator[Result]:
-    """Results of the function for each chunk, in order; of chunks, at most twice as many as threads are under way.
+    """Results of the function for each chunk, in order; of chunks, one more than threads is under way.
 
     None in place of a chunk asks for all results so far before the next one is waited for. An error of the function, or
     of the chunks, is raised in its turn.
@@ -32,7 +32,7 @@ def in_order(
             for future in _submitted(pool, function, chunks):
                 if future:
                     running.append(future)
-                while running and (not future or len(running) > 2 * threads):
+                while running and (not future or len(running) > threads):
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
