@@ -20,14 +20,7 @@ from numba.core import event
 
 from mlcore.atomics import load_acquire, store_release, yield_core
 from mlcore.kernelcache import KernelCache
-from mlcore.lanes import LANES, load_lanes, prefetch_line, store_lanes, zero_line, zero_pair
-
-# Reassociation lets LLVM vectorise sums. "nnan" and "ninf" are left out on purpose: they would allow it to delete the
-# checks that find a diverged training. So are "arcp" and "afn": they would allow estimates of quotients and roots,
-# which it has for whole vectors only, so that a number's bits would depend on how many stand beside it. They are no
-# faster here, where memory sets the pace. "contract" fuses a product and a sum into one rounding; where two products
-# are added, the compiler may choose which, and chooses otherwise from time to time: no kernel adds two products.
-FASTMATH = {"nsz", "contract", "reassoc"}
+from mlcore.lanes import LANES, load_lanes, prefetch_line, store_lanes, sum_lanes, zero_line, zero_pair
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 ROWS_AHEAD = 4  # of the table that are asked for before they are updated
@@ -68,12 +61,15 @@ class RowList(NamedTuple):
         return cls(slot_of, slots, of_rows, firsts, nexts, texts, shares)
 
 
+# No "fastmath": with leave to reorder or fuse operations, LLVM does so differently in a kernel that is compiled alone and
+# in one that is compiled into another, and the bits depend on which of them a process has loaded first. Where a sum
+# must be fast, its lanes say in which order it is taken.
 COMPILED = dict(error_model="numpy", nogil=True)
 
 
 def kernel(function):
-    """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE division, without the GIL."""
-    compiled = njit(fastmath=FASTMATH, **COMPILED)(function)
+    """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE arithmetic, without the GIL."""
+    compiled = njit(**COMPILED)(function)
     if not config.DISABLE_JIT:
         compiled._cache = KernelCache(function)
     return compiled
@@ -83,10 +79,8 @@ def part_of_kernels(function):
     """The same for what kernels call for each row or number: it becomes part of them, and Python cannot call it.
 
     To be called costs more than such a function does; and without an entry of its own it takes less time to compile.
-    Its sums are left as they are written, so that lanes, and columns, of any width give the same bits: without a word
-    on "fastmath", Numba would take the flags of the caller.
     """
-    return njit(fastmath=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
+    return njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
 
 
 @contextmanager
@@ -116,15 +110,21 @@ def affine(X, W, b, Y):
     Shapes: X (n, i), W (o, i), b (o,) -> Y (n, o).
     """
     for n in range(X.shape[0]):
-        x = X[n]
         for o in range(W.shape[0]):
-            w = W[o]
-            total = X.dtype.type(0)
-            for i in range(x.shape[0]):
-                total += x[i] * w[i]
-            if b is not None:
-                total += b[o]
-            Y[n, o] = total
+            Y[n, o] = dot(X, n, W, o) if b is None else dot(X, n, W, o) + b[o]
+
+
+@part_of_kernels
+def dot(X, n, W, o):
+    """Product of row n of X and row o of W: of as many whole lanes as there are, and then of number by number."""
+    whole = X.shape[1] - X.shape[1] % LANES
+    lanes = zero_line(X)
+    for i in range(0, whole, LANES):
+        lanes = lanes + load_lanes(X, n, i, lanes) * load_lanes(W, o, i, lanes)
+    total = sum_lanes(lanes)
+    for i in range(whole, X.shape[1]):
+        total += X[n, i] * W[o, i]
+    return total
 
 
 @kernel
@@ -845,7 +845,7 @@ def backpropagate(texts, a, b, targets, weights, loss, parameters, work, losses)
     for i in range(a, b):  # number by number: assigning rows would compile much that is never used
         work.Y[i, 0] = targets[texts[i], 0]
     loss_of(loss, logits, Y, work.losses[a:b])
-    loss_of_backward(loss, logits, Y, 1 / texts.shape[0], dlogits)
+    loss_of_backward(loss, logits, Y, 1 / max(texts.shape[0], 1), dlogits)
     for i in range(a, b):
         losses[texts[i]] = work.losses[i] * weights[texts[i]]
         for k in range(work.dlogits.shape[1]):

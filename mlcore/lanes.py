@@ -55,6 +55,13 @@ def store_lanes(array, row, column, lanes):
     array[row, column : column + len(lanes)] = lanes
 
 
+def sum_lanes(lanes):
+    """Sum of the lanes: one half is added to the other, until one number is left."""
+    while len(lanes) > 1:
+        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+    return lanes[0]
+
+
 def prefetch_line(array, row, column):
     """Ask for a cache line that will be written soon."""
 
@@ -75,6 +82,8 @@ _zero_line, _zero_pair = _zeros(LANES), _zeros(2 * LANES)
 
 def _address(context, builder, signature, arguments, pointee):
     """Pointer to an element of a C-contiguous array, of the arguments (array, row, column, ...)."""
+    if signature.args[0].layout != "C":
+        raise TypeError(f"lanes of {signature.args[0]}: expected an array whose rows lie one behind the other")
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
     place = builder.add(builder.mul(arguments[1], builder.extract_value(array.shape, 1)), arguments[2])
     return builder.bitcast(builder.gep(array.data, [place]), pointee.as_pointer())
@@ -143,6 +152,20 @@ def _sqrt(typing_context, lanes):
 
 
 @intrinsic
+def _sum_lanes(typing_context, lanes):
+    def build(context, builder, signature, arguments):
+        place = ir.IntType(32)
+        (left,), width = arguments, lanes.width
+        while width > 1:
+            width //= 2
+            halves = (ir.Constant(ir.VectorType(place, width), [place(i + first) for i in range(width)]) for first in (0, width))
+            left = builder.fadd(*(builder.shuffle_vector(left, left, half) for half in halves))
+        return builder.extract_element(left, place(0))
+
+    return lanes.dtype(lanes), build
+
+
+@intrinsic
 def _prefetch_line(typing_context, array, row, column):
     def build(context, builder, signature, arguments):
         address = _address(context, builder, signature, arguments, ir.IntType(8))
@@ -163,6 +186,7 @@ overload(load_lanes)(
 overload(store_lanes)(
     lambda array, row, column, lanes: lambda array, row, column, lanes: _store_lanes(array, row, column, lanes)
 )
+overload(sum_lanes)(lambda lanes: lambda lanes: _sum_lanes(lanes))
 overload(prefetch_line)(lambda array, row, column: lambda array, row, column: _prefetch_line(array, row, column))
 overload(np.sqrt)(lambda a: (lambda a: _sqrt(a)) if isinstance(a, LanesType) else None)
 for _operation, _instruction in (
