@@ -10,16 +10,12 @@ each ``counts[...]`` times; counts of one element stand for all. A mean needs no
 words of a review are repeats.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from numba import config, njit
-from numba.core import event
 
 from mlcore.atomics import load_acquire, store_release, yield_core
-from mlcore.kernelcache import KernelCache
+from mlcore.compiling import kernel, part_of_kernels
 from mlcore.lanes import LANES, load_lanes, prefetch_line, store_lanes, sum_lanes, zero_line, zero_pair
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
@@ -59,45 +55,6 @@ class RowList(NamedTuple):
         firsts = np.zeros((*of_lists, rows + 1), np.int32)
         slot_of, shares = np.full((*of_threads, features), -1, np.int32), np.zeros((*of_lists, entries), dtype)
         return cls(slot_of, slots, of_rows, firsts, nexts, texts, shares)
-
-
-# No "fastmath": with leave to reorder or fuse operations, LLVM does so differently in a kernel that is compiled alone and
-# in one that is compiled into another, and the bits depend on which of them a process has loaded first. Where a sum
-# must be fast, its lanes say in which order it is taken.
-COMPILED = dict(error_model="numpy", nogil=True)
-
-
-def kernel(function):
-    """Compile ``function`` with Numba as mlcore does everywhere: cached, IEEE arithmetic, without the GIL."""
-    compiled = njit(**COMPILED)(function)
-    if not config.DISABLE_JIT:
-        compiled._cache = KernelCache(function)
-    return compiled
-
-
-def part_of_kernels(function):
-    """The same for what kernels call for each row or number: it becomes part of them, and Python cannot call it.
-
-    To be called costs more than such a function does; and without an entry of its own it takes less time to compile.
-    """
-    return njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
-
-
-@contextmanager
-def watch_compilation(started: Callable[[str], None]) -> Iterator[None]:
-    """Call ``started`` with the name of each kernel that has to be compiled, because no cache holds it yet."""
-
-    class Listener(event.Listener):
-        def on_start(self, happening: event.Event) -> None:
-            function = happening.data["dispatcher"].py_func
-            if function.__module__.startswith("mlcore") and function.__name__.isidentifier():
-                started(function.__name__)
-
-        def on_end(self, happening: event.Event) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Listener()):
-        yield
 
 
 # Dense layers ---------------------------------------------------------------------------------------------

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from mlcore import kernels
-from mlcore.kernelcache import KernelCache
+from mlcore.compiling import KernelCache
 
 REPOSITORY = Path(__file__).parent.parent
 # Rooms from the bottom up; a file imports only from rooms below its own, or from earlier files of its own package.
 ROOMS = [
     ["mlcore"],
-    ["mlcore.errors", "mlcore.installed", "mlcore.kernelcache", "mlcore.memory"],
-    ["mlcore.lanes", "mlcore.atomics"],
+    ["mlcore.errors", "mlcore.installed", "mlcore.compiling", "mlcore.memory"],
+    ["mlcore.lanes", "mlcore.atomics", "mlcore.bits"],
     ["mlcore.kernels"],
     ["mlcore.reference", "mlcore.gradcheck"],
     ["mlcore.network", "mlcore.rational"],

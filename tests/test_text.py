@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlcore.bits import BLOCK
 from mlcore.text import vocabulary
 from mlcore.text.growing import Growing
 from mlcore.text.tokenizer import (
@@ -55,6 +56,18 @@ def test_rule(text, expected):
 
 @given(TEXTS)
 def test_kernel_finds_the_tokens_of_the_regular_expression(texts):
+    assert list(written(tokenise(texts))) == [tokens(text) for text in texts]
+
+
+@given(TRICKY, st.sampled_from(["a", " ", ".", "a'"]), st.integers(0, 2 * BLOCK))
+def test_tokens_lie_across_blocks(text, before, size):
+    """Bytes are looked at in blocks: whatever a token is, it may begin in one and end in another."""
+    texts = [(before * size)[:size] + text + after for after in ("", "a" * BLOCK, " " * BLOCK)]
+    assert list(written(tokenise(texts))) == [tokens(text) for text in texts]
+
+
+def test_blocks_of_ascii():
+    texts = [f"{chr(byte)} a{chr(byte)}b <{chr(byte)}>" * BLOCK for byte in range(0x80)]
     assert list(written(tokenise(texts))) == [tokens(text) for text in texts]
 
 

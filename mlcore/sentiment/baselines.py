@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels import kernel
+from mlcore.compiling import kernel
 from mlcore.sentiment.classifier import Part, sigmoid
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.start import feature_ratios

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcore import kernels
+from mlcore.compiling import watch_compilation
 from mlcore.errors import DivergedError
 from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Part, aligned_zeros, in_range
 from mlcore.sentiment.evaluation import Evaluation, evaluate
@@ -324,7 +325,7 @@ def warm_up(optimizer: str) -> None:
     documents = Documents(np.zeros(2, np.int32), np.ones(1, np.int32), np.arange(3))
     train = Part(documents, np.array([[0], [1]], np.float32), np.arange(2))
     features = Features(WordTable(), PairTable(0, np.zeros(1, np.int64)), 1, True)
-    with kernels.watch_compilation(compiling):
+    with watch_compilation(compiling):
         data = TrainingData(features, np.array([2]), ("neg", "pos"), train, None, None)
         classifier = new_classifier(data, settings)
         for _ in fit(classifier, train, None, threads=1):

@@ -9,7 +9,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mlcore.kernels import kernel
+from mlcore.bits import mixed
+from mlcore.compiling import kernel
 from mlcore.text.pool import in_order
 from mlcore.text.vocabulary import UNKNOWN, TokenIds
 
@@ -125,17 +126,10 @@ def _count(dealt: list[Buckets], starts: np.ndarray, min_count: int, bucket: int
 
 
 @kernel
-def hash_pair(key):
-    """Hash of a key, of which the lower bits are for slots. The products stay below 2 ** 63."""
-    value = (key & 0xFFFFFFFF) * 0x45D9F3B ^ (key >> 32) * 0x7FEB352D
-    return value ^ value >> 29
-
-
-@kernel
 def pair_slot(key, keys, slots):
     """Slot of a pair: its own, or the free one where it belongs."""
     mask = slots.shape[0] - 1
-    slot = hash_pair(key) & mask
+    slot = mixed(key) & mask
     while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
         slot = (slot + 1) & mask
     return slot
@@ -186,7 +180,7 @@ def bucket_of(key, turn, turns, buckets):
     The hash is mixed once more, so that the keys of a bucket still have different slots. The turn is 16 bits scaled to
     the number of turns, for a division would take longer than all else. The product stays below 2 ** 63.
     """
-    value = (hash_pair(key) & 0xFFFFFFFF) * 0x1E3779B1
+    value = (mixed(key) & 0xFFFFFFFF) * 0x1E3779B1
     if key == UNKNOWN or (value >> 40 & 0xFFFF) * turns >> 16 != turn:
         return UNKNOWN
     return value >> 24 & (buckets - 1)

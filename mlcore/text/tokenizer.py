@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels import kernel
+from mlcore.bits import BLOCK, bits_between, eight_bytes, lowest_bit, mixed
+from mlcore.compiling import kernel, part_of_kernels
 
 TAG = re.compile(r"</?[a-z][^<>]*>")
 # Entities of numbers that are no character, or that Python refuses to read because they have thousands of digits.
@@ -20,17 +21,17 @@ LEADING_ZEROS, IMPOSSIBLE_ENTITY = re.compile("&#0+(?=[0-9])"), re.compile("&#[0
 TOKEN = re.compile(r"\w+(?:'\w+)*|[.,!?;:()]")
 MARKS = ".,!?;:()"
 
-SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH = b" '/<>&#"
-SMALL_A, SMALL_Z, CAPITAL_A, CAPITAL_Z = b"azAZ"
+SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH, UNDERLINE = b" '/<>&#_"
+SMALL_A, SMALL_Z, CAPITAL_A, CAPITAL_Z, ZERO, NINE = b"azAZ09"
 LEFT = -1  # in place of a letter in lower case: only ``normalise`` knows what becomes of the character
 # Of tables of characters, the sizes: ASCII, alphabets, the first plane, the next ones with emoji, and all. Large ones
 # take up to 0.1 s to make, and few texts need them.
 TABLE_SIZES = (0x80, 0x3000, 0x10000, 0x40000, 0x110000)
 UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
-# What a byte of a folded text is.
-OTHER, WORD, MARK, JOINT = 0, 1, 2, 3
 EXACT = 7  # bytes of the longest words that are their own keys
 HASHED = 1 << 62  # the keys of longer words begin here
+MARK_BYTES = tuple(f"{MARKS}'".encode())
+NONE, ONE, LAST, ALL = map(np.uint64, (0, 1, BLOCK - 1, 2**BLOCK - 1))
 
 
 def normalise(text: str) -> str:
@@ -71,7 +72,7 @@ class TokenSpans(NamedTuple):
     def cut(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> "TokenSpans":
         """One text of the tokens at these places."""
         keys = np.empty(len(starts), np.int64)
-        find_keys(data, starts, ends, keys)
+        find_keys(np.concatenate([data, np.zeros(EXACT, np.uint8)]), starts, ends, keys)
         return cls(data, starts, ends, keys, np.array([0, len(starts)]))
 
 
@@ -85,19 +86,19 @@ def tokenise(texts: list[str]) -> TokenSpans:
         data = np.concatenate([data, more])
     starts, ends, keys = (np.empty(len(data), np.int64) for _ in range(3))  # a token has at least a byte
     offsets = np.zeros(len(texts) + 1, np.int64)
-    scan_tokens(data, begins, stops, BYTES, starts, ends, keys, offsets)
+    scan_tokens(data, begins, stops, starts, ends, keys, offsets)
     t = offsets[-1]
     return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
 
 
 def _fold(texts: list[str], markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The folded texts and where each begins and stops, as ``fold`` gives them."""
+    """The folded texts, with BLOCK bytes more behind them, and where each begins and stops, as ``fold`` gives them."""
     # "surrogatepass": JSON may hold half of a surrogate pair, which is no word and must not stop us
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     bounds = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=bounds[1:])
     data = np.frombuffer(bytearray().join(encoded), np.uint8)
-    folded, begins, stops = np.empty_like(data), bounds[:-1].copy(), bounds[1:].copy()
+    folded, begins, stops = np.empty(len(data) + BLOCK, np.uint8), bounds[:-1].copy(), bounds[1:].copy()
     fold(data, bounds, characters(_table_size(int(data.max(initial=0)))), markup, folded, begins, stops)
     return folded, begins, stops
 
@@ -129,18 +130,6 @@ def characters(size: int) -> np.ndarray:
     table[longer] = LEFT  # so that a folded text takes no more room than the text
     table[np.isin(numbers, [ord(letter) for letter in special])] = LEFT
     return table
-
-
-def _classes_of_bytes() -> np.ndarray:
-    """Class of every byte of a folded text, where all characters beyond ASCII are parts of words: (256,) uint8."""
-    classes = np.full(256, OTHER, np.uint8)
-    classes[[byte for byte in range(256) if byte >= 0x80 or re.match(r"\w", chr(byte))]] = WORD
-    classes[[ord(mark) for mark in MARKS]] = MARK
-    classes[APOSTROPHE] = JOINT
-    return classes
-
-
-BYTES = _classes_of_bytes()
 
 
 @kernel
@@ -203,20 +192,37 @@ def begins_entity(data, position, stop):
     return byte >= 0x80 or byte == HASH or CAPITAL_A <= byte & 0xDF <= CAPITAL_Z
 
 
-@kernel
-def fold_simple(data, table, folded):
-    """Fold the ASCII characters before the first ``<`` or ``&``: overwrite as many of folded; returns their number.
+@part_of_kernels
+def fold_ascii(data, place, folded, to):
+    """Fold a block of ASCII characters as ``characters`` does, all at once: overwrite as many of folded."""
+    for i in range(np.uint64(BLOCK)):
+        byte = data[place + i]
+        lower = byte | np.uint8(32 * ((byte >= CAPITAL_A) & (byte <= CAPITAL_Z)))
+        kept = (lower >= SMALL_A) & (lower <= SMALL_Z) | (byte >= ZERO) & (byte <= NINE) | (byte == UNDERLINE)
+        for mark in MARK_BYTES:
+            kept |= byte == mark
+        folded[to + i] = lower if kept else SPACE
 
-    The arrays begin where the work does, so that the compiler knows that no index is negative.
 
-    Shapes: data (bytes,), table (size,) -> folded (bytes,).
-    """
-    for i in range(data.shape[0]):
+@part_of_kernels
+def fold_simple(data, position, stop, table, folded, place):
+    """Fold the ASCII characters before the first ``<`` or ``&`` into folded from ``place`` on; returns their number."""
+    done = np.int64(0)
+    while position + done + BLOCK <= stop:
+        at = position + done
+        others = bits_between(data, at, 0x80, 0xFF)
+        others |= bits_between(data, at, LESS, LESS) | bits_between(data, at, AMPERSAND, AMPERSAND)
+        fold_ascii(data, np.uint64(at), folded, np.uint64(place + done))  # beyond the first other one for nothing
+        if others:
+            return done + lowest_bit(others)
+        done += BLOCK
+    for i in range(np.uint64(position + done), np.uint64(stop)):
         byte = data[i]
         if byte >= 0x80 or byte == LESS or byte == AMPERSAND:
-            return i
-        folded[i] = table[byte]
-    return data.shape[0]
+            break
+        folded[np.uint64(place + done)] = table[byte]
+        done += 1
+    return done
 
 
 @kernel
@@ -228,14 +234,14 @@ def fold(data, bounds, table, markup, folded, begins, stops):
     the text has something that is not done here: what may be an entity, or a letter that the table leaves.
 
     Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it, table (size,) for all its code points
-    -> folded (bytes,), begins and stops (n,).
+    -> folded (bytes,), with BLOCK more behind, begins and stops (n,).
     """
     place = np.int64(0)  # a plain 0 would be a type of its own, and put compiled once more for that
     for text in range(bounds.shape[0] - 1):
         position, stop = bounds[text], bounds[text + 1]
         begins[text] = place
         while position < stop:
-            done = fold_simple(data[position:stop], table, folded[place:])
+            done = fold_simple(data, position, stop, table, folded, place)
             position += done
             place += done
             if position == stop:
@@ -258,66 +264,83 @@ def fold(data, bounds, table, markup, folded, begins, stops):
         stops[text] = place if position == stop else LEFT
 
 
-@kernel
-def word_key(data, start, end, tail):
-    """Key of the word ``data[start:end]``: the word itself if it has up to seven bytes, else its length and a hash.
-
-    The hash is FNV-1a of 32 bits. ``tail``: the last eight bytes as a number.
-    """
+@part_of_kernels
+def word_key(data, start, end):
+    """Key of the word ``data[start:end]``: the word itself if it has up to seven bytes, else a hash of all of them."""
     length = end - start
     if length <= EXACT:
-        return length << 56 | tail
-    value = np.int64(2166136261)
-    for i in range(start, end):
-        value = ((value ^ np.int64(data[i])) * 16777619) & 0xFFFFFFFF
-    return HASHED | (length & 0xFFFFFF) << 32 | value
+        return length << 56 | eight_bytes(data, start) & ((np.int64(1) << 8 * length) - 1)
+    value = mixed(eight_bytes(data, end - 8))
+    place = start
+    while place < end - 8:  # a range with a step would divide for the number of its steps
+        value = mixed(value ^ eight_bytes(data, place))
+        place += 8
+    return HASHED | value & (HASHED - 1)
+
+
+@part_of_kernels
+def below(bits):
+    """Bits of the numbers below this one, which is at most BLOCK."""
+    return ALL if bits >= BLOCK else (ONE << np.uint64(bits)) - ONE
+
+
+@part_of_kernels
+def letters_from(data, position, stop):
+    """Which bytes of a block of a folded text are parts of words; none is from ``stop`` on."""
+    if position >= stop:
+        return NONE
+    bits = bits_between(data, position, SMALL_A, SMALL_Z) | bits_between(data, position, ZERO, NINE)
+    bits |= bits_between(data, position, UNDERLINE, UNDERLINE) | bits_between(data, position, 0x80, 0xFF)
+    return bits & below(stop - position)
 
 
 @kernel
-def scan_tokens(data, begins, stops, classes, starts, ends, keys, offsets):
+def scan_tokens(data, begins, stops, starts, ends, keys, offsets):
     """Find the tokens of folded texts with their keys: overwrite the last four.
 
-    An apostrophe is part of a word if it stands alone between two letters.
+    An apostrophe is part of a word if it stands alone between two letters. The bytes of a block are bits here, and the
+    tokens lie where bits change: to look at byte after byte would take several times as long, for where a word ends
+    cannot be foreseen.
 
-    Shapes: data (bytes,), begins and stops (n,) of the texts in it, classes (256,)
+    Shapes: data (bytes,), with BLOCK more behind the last text, begins and stops (n,) of the texts in it
     -> starts, ends and keys (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
     """
-    found = 0
+    started = np.int64(0)
     for text in range(begins.shape[0]):
-        position, stop = begins[text], stops[text]
-        while position < stop:
-            start = position
-            tail = np.int64(data[position])
-            kind = classes[tail]
-            position += 1
-            if kind == WORD:
-                while position < stop:
-                    byte = np.int64(data[position])
-                    if classes[byte] != WORD and (
-                        classes[byte] != JOINT
-                        or position + 1 == stop
-                        or classes[data[position - 1]] != WORD
-                        or classes[data[position + 1]] != WORD
-                    ):
-                        break
-                    tail = tail << 8 | byte
-                    position += 1
-            if kind == WORD or kind == MARK:
-                starts[found] = start
-                ends[found] = position
-                keys[found] = word_key(data, start, position, tail)
-                found += 1
-        offsets[text + 1] = found
+        first, ended = started, started
+        letter_before, inside_before, mark_before = NONE, NONE, NONE  # the last byte of the block before, as a bit
+        next_letters = letters_from(data, begins[text], stops[text])
+        for position in range(begins[text], stops[text], BLOCK):
+            letters, next_letters = next_letters, letters_from(data, position + BLOCK, stops[text])
+            within = below(stops[text] - position)
+            spaces = bits_between(data, position, SPACE, SPACE)
+            joints = bits_between(data, position, APOSTROPHE, APOSTROPHE)
+            marks = within & ~(letters | spaces | joints)
+            joints &= (letters << ONE | letter_before) & (letters >> ONE | next_letters << LAST)
+            inside = letters | joints & within
+            changes = inside ^ (inside << ONE | inside_before)
+            found, left = changes & inside | marks, changes & ~inside | marks << ONE | mark_before
+            while found:
+                starts[started] = position + lowest_bit(found)
+                started += 1
+                found &= found - ONE
+            while left:
+                ends[ended] = position + lowest_bit(left)
+                ended += 1
+                left &= left - ONE
+            letter_before, inside_before, mark_before = letters >> LAST, inside >> LAST, marks >> LAST
+        if ended < started:
+            ends[ended] = stops[text]
+        for t in range(first, started):
+            keys[t] = word_key(data, starts[t], ends[t])
+        offsets[text + 1] = started
 
 
 @kernel
 def find_keys(data, starts, ends, keys):
-    """Key of each token, as ``scan_tokens`` finds it: overwrite keys.
+    """Key of each token: overwrite keys.
 
-    Shapes: data (bytes,), starts and ends (t,) -> keys (t,).
+    Shapes: data (bytes,), with seven more behind the last token, starts and ends (t,) -> keys (t,).
     """
     for t in range(starts.shape[0]):
-        tail = np.int64(0)
-        for i in range(starts[t], ends[t]):
-            tail = tail << 8 | np.int64(data[i])
-        keys[t] = word_key(data, starts[t], ends[t], tail)
+        keys[t] = word_key(data, starts[t], ends[t])

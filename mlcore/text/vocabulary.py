@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels import kernel
+from mlcore.bits import eight_bytes, mixed
+from mlcore.compiling import kernel, part_of_kernels
 from mlcore.memory import release
 from mlcore.text.growing import Growing
 from mlcore.text.pool import in_order
@@ -276,21 +277,23 @@ def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
     return TokenSpans.cut(lines, starts, ends)
 
 
-@kernel
+@part_of_kernels
 def same_bytes(data, start, end, others, first, last):
-    """Whether ``data[start:end]`` and ``others[first:last]`` are the same."""
-    if end - start != last - first:
+    """Whether ``data[start:end]``, of at least eight bytes, and ``others[first:last]`` are the same."""
+    if end - start != last - first or eight_bytes(data, end - 8) != eight_bytes(others, last - 8):
         return False
-    for i in range(end - start):
-        if data[start + i] != others[first + i]:
+    place = start
+    while place < end - 8:
+        if eight_bytes(data, place) != eight_bytes(others, first + place - start):
             return False
+        place += 8
     return True
 
 
 @kernel
 def find_slot(data, start, end, key, bounds, word_bytes, word_keys, slots):
     """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
-    slot = first_slot(key, slots)
+    slot = mixed(key) & (slots.shape[0] - 1)
     while slots[slot] != UNKNOWN:
         word = slots[slot]
         if word_keys[word] == key:
@@ -298,13 +301,6 @@ def find_slot(data, start, end, key, bounds, word_bytes, word_keys, slots):
                 return slot
         slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
-
-
-@kernel
-def first_slot(key, slots):
-    """Slot at which the search for a key begins; the products stay below 2 ** 63."""
-    value = (key & 0xFFFFFFFF) * 0x45D9F3B ^ (key >> 32) * 0x7FEB352D
-    return (value ^ value >> 29) & (slots.shape[0] - 1)
 
 
 @kernel
@@ -349,7 +345,7 @@ def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_ke
 def fill_slots(keys, slots):
     """Enter the words with these keys, all distinct, into empty slots."""
     for word in range(keys.shape[0]):
-        slot = first_slot(keys[word], slots)
+        slot = mixed(keys[word]) & (slots.shape[0] - 1)
         while slots[slot] != UNKNOWN:
             slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = word

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from accuracy import folds
 
-from mlcore.kernels import kernel
+from mlcore.compiling import kernel
 from mlcore.sentiment.classifier import aligned_zeros
 from mlcore.sentiment.preparation import prepare
 from mlcore.sentiment.settings import Settings
