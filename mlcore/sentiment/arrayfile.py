@@ -12,6 +12,7 @@ import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,23 @@ def save_arrays(path: Path, kind: Format, header: dict, arrays: dict[str, np.nda
     """
     header = {"format": kind.name, "version": kind.version} | header
     arrays = {HEADER: np.frombuffer(json.dumps(header, allow_nan=False).encode(), np.uint8)} | arrays
-    digest = checksum(kind, {name: npy(array) for name, array in arrays.items()})
-    write_beside(path, lambda file: np.savez(file, **arrays, **{CHECKSUM: np.frombuffer(digest, np.uint8)}))
+    members = {name: npy(array) for name, array in arrays.items()}
+
+    def write(file: BinaryIO) -> None:
+        # the sum is taken while the file is written
+        with ThreadPoolExecutor(1) as pool, zipfile.ZipFile(file, "w") as archive:
+            digest = pool.submit(checksum, kind, members)
+            for name, member in members.items():
+                _add_member(archive, name, member)
+            _add_member(archive, CHECKSUM, npy(np.frombuffer(digest.result(), np.uint8)))
+
+    write_beside(path, write)
+
+
+def _add_member(archive: zipfile.ZipFile, name: str, member: bytearray) -> None:
+    """Do it as NumPy does, without the time of day."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        file.write(member)
 
 
 @contextmanager
@@ -152,14 +168,18 @@ def _array(name: str, types: tuple[str, ...], member: bytes) -> np.ndarray:
     return np.frombuffer(found["values"], type_).reshape(shape)
 
 
-def npy(array: np.ndarray) -> bytes:
-    """The array in the npy format."""
-    memory = io.BytesIO()
-    np.lib.format.write_array(memory, array, version=(1, 0), allow_pickle=False)
-    return memory.getvalue()
+def npy(array: np.ndarray) -> bytearray:
+    """The array in the npy format, row by row, whatever its strides."""
+    start = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(start, described)
+    member = bytearray(start.tell() + array.nbytes)
+    member[: start.tell()] = start.getbuffer()
+    np.ndarray(array.shape, array.dtype, member, start.tell())[...] = array
+    return member
 
 
-def checksum(kind: Format, members: dict[str, bytes]) -> bytes:
+def checksum(kind: Format, members: dict[str, bytes | bytearray]) -> bytes:
     """SHA-256 over the members with their names and lengths, as hexadecimal digits."""
     digest = hashlib.sha256()
     for name in kind.members:

@@ -14,7 +14,7 @@ from mlcore.text.pool import MOST_THREADS
 from mlcore.text.vocabulary import Documents
 
 LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
-ROWS = 1 << 14  # of a table that are computed at a time
+ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 BLOCK = 512  # texts scored at a time by a thread
 
 
@@ -48,9 +48,9 @@ class Parameters(NamedTuple):
                 array[block] = random.uniform(-limit, limit, array[block].shape)
         return parameters
 
-    def copy(self) -> "Parameters":
-        """Deep copy."""
-        copied = Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
+    def copy(self, memory: "Parameters | None" = None) -> "Parameters":
+        """Deep copy, in the memory of other parameters of the same shapes, if there are such."""
+        copied = memory or Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
         for array, values in zip(copied, self, strict=True):
             array[:] = values
         return copied

@@ -51,8 +51,8 @@ def save(classifier: Classifier, path: Path) -> None:
     arrays = {
         "vocabulary": classifier.features.words.to_lines(),
         "ngrams": np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype("<i4"),
-        "table": np.ascontiguousarray(table[:, : settings.dim], "<f2" if settings.half else "<f4"),
-        "W1": np.ascontiguousarray(W1[:, : settings.dim], "<f4"),
+        "table": table[:, : settings.dim].astype("<f2" if settings.half else "<f4", copy=False),
+        "W1": W1[:, : settings.dim].astype("<f4", copy=False),
         "b1": b1.astype("<f4"),
         "W2": W2.astype("<f4"),
         "b2": b2.astype("<f4"),

@@ -60,6 +60,7 @@ class State:
     epoch: int = 0
     step: int = 0
     reports: list[EpochReport] = field(default_factory=list)
+    unused: Parameters | None = None  # memory for the next copy
 
     @classmethod
     def initial(cls, classifier: Classifier) -> "State":
@@ -70,7 +71,12 @@ class State:
     def spare_the_best(self, classifier: Classifier) -> None:
         """Work on a copy from now on, if the parameters are the best so far, which the classifier keeps."""
         if self.parameters is classifier.parameters:
-            self.parameters = self.parameters.copy()
+            self.parameters = self.parameters.copy(self.unused)
+            self.unused = None
+
+    def give(self, classifier: Classifier) -> None:
+        """Let the classifier have the parameters, which are the best so far, and take back those that it had."""
+        self.unused, classifier.parameters = classifier.parameters, self.parameters
 
     def take_back(self, classifier: Classifier) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
@@ -167,8 +173,8 @@ def fit(
     """Train from the classifier's parameters, or from a state between two epochs, yielding a report of each epoch.
 
     The work is done on a copy, and the classifier is given the parameters of each epoch that is the best so far:
-    however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The result
-    has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
+    however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The memory of
+    those that it held before is used again. The result has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
     An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
     half the learning rate. It diverges when a parameter is out of range, or a mean loss not finite or more than LOST times
@@ -207,7 +213,7 @@ def fit(
             )  # fmt: skip
             # all that Ctrl-C must find together, with nothing between that takes time
             if improved:
-                classifier.parameters = state.parameters
+                state.give(classifier)
             state.reports.append(report)
             state.epoch += 1
             yield report

@@ -99,7 +99,9 @@ def decode_arguments(texts: list[str]) -> Lines:
 
 
 def _split(content: str) -> list[str]:
-    lines = content.replace("\r\n", "\n").split("\n")
+    if "\r" in content:  # a search for one character takes no time
+        content = content.replace("\r\n", "\n")
+    lines = content.split("\n")
     lines.pop()
     return lines
 

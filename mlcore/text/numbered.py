@@ -1,7 +1,7 @@
 """A corpus as numbers: its words, labels and parts, without the texts, which may be more than memory holds."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -35,29 +35,27 @@ class NumberedCorpus(NamedTuple):
 
 
 class Fingerprint:
-    """SHA-256 of texts with their labels and splits, in order."""
+    """SHA-256 of texts with their labels and splits, in order, however many are added at a time."""
 
     def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+        self._columns = [(hashlib.sha256(), hashlib.sha256()) for _ in range(3)]
 
-    def add(self, values: Iterable[tuple[str, ...]]) -> None:
-        """Go on with the text, the label and the split of some examples; what else is in the tuples is left out."""
-        pieces: list[bytes] = []
-        for text, label, split, *_ in values:
-            for value in (text, label, split):
-                data = value.encode("utf-8", "surrogatepass")
-                pieces += [len(data).to_bytes(8, "little"), data]
-        self._digest.update(b"".join(pieces))
+    def add(self, *columns: Sequence[str]) -> None:
+        """Go on with the texts, the labels and the splits of some examples."""
+        for (content, lengths), values in zip(self._columns, columns, strict=True):
+            encoded = [value.encode("utf-8", "surrogatepass") for value in values]
+            content.update(b"".join(encoded))
+            lengths.update(np.fromiter(map(len, encoded), "<i8", len(encoded)))
 
     def hexdigest(self) -> str:
         """Hexadecimal digits of all so far."""
-        return self._digest.hexdigest()
+        return hashlib.sha256(b"".join(part.digest() for column in self._columns for part in column)).hexdigest()
 
 
 def fingerprint(corpus: Corpus) -> str:
     """SHA-256 of the texts with their labels and splits, in order, as hexadecimal digits."""
     found = Fingerprint()
-    found.add(zip(corpus.texts, corpus.labels, corpus.splits, strict=True))
+    found.add(corpus.texts, corpus.labels, corpus.splits)
     return found.hexdigest()
 
 
@@ -101,7 +99,7 @@ class _Numbering:
         """The texts, while all else of the examples is kept."""
         while batch := list(islice(examples, BATCH)):
             texts, labels, splits, places = zip(*batch, strict=True)
-            self.fingerprint.add(batch)
+            self.fingerprint.add(texts, labels, splits)
             for label, place in zip(labels, places, strict=True):
                 if label not in self.numbers:
                     self.numbers[label] = len(self.numbers)
