@@ -46,7 +46,10 @@ def zero_pair(array):
 
 
 def load_lanes(array, row, column, like):
-    """Numbers of a row from ``column`` on, as many as ``like`` has; nothing checks that they are there."""
+    """Numbers of a row from ``column`` on, as many as ``like`` has; nothing checks that they are there.
+
+    The rows of the array are contiguous, and lie at equal distances, here and below.
+    """
     return array[row, column : column + len(like)].copy()
 
 
@@ -81,12 +84,13 @@ _zero_line, _zero_pair = _zeros(LANES), _zeros(2 * LANES)
 
 
 def _address(context, builder, signature, arguments, pointee):
-    """Pointer to an element of a C-contiguous array, of the arguments (array, row, column, ...)."""
-    if signature.args[0].layout != "C":
-        raise TypeError(f"lanes of {signature.args[0]}: expected an array whose rows lie one behind the other")
+    """Pointer to an element of an array, of the arguments (array, row, column, ...), whose rows are contiguous."""
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    place = builder.add(builder.mul(arguments[1], builder.extract_value(array.shape, 1)), arguments[2])
-    return builder.bitcast(builder.gep(array.data, [place]), pointee.as_pointer())
+    size = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
+    row = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
+    place = builder.add(row, builder.mul(arguments[2], size))
+    start = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(start, [place]), pointee.as_pointer())
 
 
 @intrinsic

@@ -16,7 +16,7 @@ from mlcore import kernels, reference
 from mlcore.gradcheck import central_differences, one_sided_differences
 from mlcore.sentiment.classifier import Parameters
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
-from mlcore.sentiment.training import Recipe, Workspace, moments, run_together
+from mlcore.sentiment.training import Recipe, Workspace, run_together, with_moments
 from mlcore.text.vocabulary import Documents
 
 SIZES = (0, 1, 3, 50)
@@ -398,10 +398,11 @@ def training_step(random: Random, threads: int) -> Pairs:
 
     Some texts weigh more than others, weights decay, and word dropout leaves out two of the seven entries.
     """
-    found = Parameters.initial(6, 1, Settings(dim=20, hidden=8))
-    found.table[:, :20] += random.normal(size=(6, 20))
-    found.b1[:] = random.normal(size=8)
-    table, W1, b1, W2, b2 = found.copy()
+    start = Parameters.initial(6, 1, Settings(dim=20, hidden=8))
+    start.table[:, :20] += random.normal(size=(6, 20))
+    start.b1[:] = random.normal(size=8)
+    table, W1, b1, W2, b2 = start
+    found, M, S = with_moments(start, "sgd")
     targets, weights = np.array([[1], [0], [1], [1]], np.float32), np.array([0.5, 2, 1, 1.5], np.float32)
     losses = np.full(4, np.nan, np.float32)
     work = Workspace.allocate(found, 4, len(DOCUMENTS.ids), threads)
@@ -409,7 +410,7 @@ def training_step(random: Random, threads: int) -> Pairs:
     with ThreadPoolExecutor(threads) as pool:
         run_together(
             pool, work.arrived, kernels.train_batches, TEXTS, 0, 1, DOCUMENTS, targets, weights, recipe,
-            np.array([0.5]), found, *moments(found, "sgd"), work, losses,
+            np.array([0.5]), found, M, S, work, losses,
         )  # fmt: skip
     kept = reference.take_words(DOCUMENTS, TEXTS, 0.2, 1)
     ends = np.cumsum([len(ids) for ids, _ in kept])

@@ -95,13 +95,25 @@ def test_a_failed_save_leaves_the_old_model(classifier, saved, monkeypatch):
     assert [path.name for path in saved.parent.iterdir()] == ["model.npz"]
 
 
+def as_numpy_writes(array):
+    memory = io.BytesIO()
+    np.lib.format.write_array(memory, array, version=(1, 0))
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(0,), (3,), (0, 4), (1, 1), (5, 3)])
+def test_arrays_are_written_as_numpy_writes_them(shape):
+    array = np.random.default_rng(1).random((*shape[:-1], 2 * shape[-1]), np.float32)[..., : shape[-1]]
+    assert npy(array) == as_numpy_writes(array.copy())
+
+
 def rewrite(path, **changes):
     """Write the model again with some members changed (or removed, when None), and a checksum that is right."""
     with np.load(path) as file:
         arrays = dict(file) | changes
     arrays = {name: array for name, array in arrays.items() if array is not None and name != "sha256"}
     if set(MODEL.members) <= set(arrays):
-        digest = checksum(MODEL, {name: npy(array) for name, array in arrays.items()})
+        digest = checksum(MODEL, {name: as_numpy_writes(array) for name, array in arrays.items()})
         arrays["sha256"] = np.frombuffer(digest, np.uint8)
     np.savez(path, **arrays)
 

@@ -65,7 +65,7 @@ def load_checkpoint(path: Path, classifier: Classifier) -> State:
 
 def _restore(classifier: Classifier, header: dict, arrays: dict[str, np.ndarray]) -> State:
     state = State.initial(classifier)
-    best, state.parameters = classifier.parameters.copy(), classifier.parameters.copy()
+    best = classifier.parameters.zeros_like()
     for group, parameters in zip(GROUPS, (best, state.parameters, state.M, state.S), strict=True):
         for name, array in parameters._asdict().items():
             array, found = NOTHING if array is None else array, arrays[f"{group}_{name}"]

@@ -48,11 +48,19 @@ class Parameters(NamedTuple):
                 array[block] = random.uniform(-limit, limit, array[block].shape)
         return parameters
 
-    def copy(self, memory: "Parameters | None" = None) -> "Parameters":
-        """Deep copy, in the memory of other parameters of the same shapes, if there are such."""
-        copied = memory or Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
-        for array, values in zip(copied, self, strict=True):
+    def zeros_like(self) -> "Parameters":
+        """Parameters of the same shapes that are all 0."""
+        return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
+
+    def take(self, others: "Parameters") -> None:
+        """Overwrite all with others of the same shapes."""
+        for array, values in zip(self, others, strict=True):
             array[:] = values
+
+    def copy(self) -> "Parameters":
+        """Deep copy."""
+        copied = self.zeros_like()
+        copied.take(self)
         return copied
 
 

@@ -51,7 +51,10 @@ def history(reports: list[EpochReport]) -> list[dict]:
 
 @dataclass
 class State:
-    """A training between two epochs: with the best parameters so far, all that the next epoch depends on."""
+    """A training between two epochs: with the best parameters so far, all that the next epoch depends on.
+
+    The arrays are those of ``with_moments``.
+    """
 
     parameters: Parameters
     M: Parameters
@@ -60,28 +63,16 @@ class State:
     epoch: int = 0
     step: int = 0
     reports: list[EpochReport] = field(default_factory=list)
-    unused: Parameters | None = None  # memory for the next copy
 
     @classmethod
     def initial(cls, classifier: Classifier) -> "State":
-        """Start of a training from the classifier's parameters."""
-        parameters, settings = classifier.parameters, classifier.settings
-        return cls(parameters, *moments(parameters, settings.optimizer), settings.learning_rate)
-
-    def spare_the_best(self, classifier: Classifier) -> None:
-        """Work on a copy from now on, if the parameters are the best so far, which the classifier keeps."""
-        if self.parameters is classifier.parameters:
-            self.parameters = self.parameters.copy(self.unused)
-            self.unused = None
-
-    def give(self, classifier: Classifier) -> None:
-        """Let the classifier have the parameters, which are the best so far, and take back those that it had."""
-        self.unused, classifier.parameters = classifier.parameters, self.parameters
+        """Start of a training from a copy of the classifier's parameters."""
+        settings = classifier.settings
+        return cls(*with_moments(classifier.parameters, settings.optimizer), settings.learning_rate)
 
     def take_back(self, classifier: Classifier) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
-        for array, best in zip(self.parameters, classifier.parameters, strict=True):
-            array[:] = best
+        self.parameters.take(classifier.parameters)
         for array in (*self.M, *self.S):
             if array is not None:
                 array[:] = 0
@@ -174,7 +165,7 @@ def fit(
 
     The work is done on a copy, and the classifier is given the parameters of each epoch that is the best so far:
     however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The memory of
-    those that it held before is used again. The result has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
+    those that it had before is used again. The result has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
     An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
     half the learning rate. It diverges when a parameter is out of range, or a mean loss not finite or more than LOST times
@@ -196,11 +187,11 @@ def fit(
     lengths = train.documents.lengths()
     task = _Task(train, lengths, weights, recipe, work, largest_loss, threads, progress)
     features = int(lengths[train.rows].sum())
+    found = classifier.parameters.zeros_like()  # those of the last epoch
     with ThreadPoolExecutor(threads) as pool:
         while state.epoch < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
-            state.spare_the_best(classifier)
-            while (done := _attempt(pool, task, classifier, dev, state)) is None:
+            while (done := _attempt(pool, task, classifier, dev, state, found)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
                     raise _diverged(state.epoch + 1, settings)
@@ -213,7 +204,7 @@ def fit(
             )  # fmt: skip
             # all that Ctrl-C must find together, with nothing between that takes time
             if improved:
-                state.give(classifier)
+                found, classifier.parameters = classifier.parameters, found
             state.reports.append(report)
             state.epoch += 1
             yield report
@@ -233,17 +224,23 @@ class _Task(NamedTuple):
 
 
 def _attempt(
-    pool: ThreadPoolExecutor, task: _Task, classifier: Classifier, dev: Part | None, state: State
+    pool: ThreadPoolExecutor, task: _Task, classifier: Classifier, dev: Part | None, state: State, found: Parameters
 ) -> tuple[float, float, Evaluation | None] | None:
-    """Train for an epoch: its mean loss, its seconds, and figures of the held-out part; or None if it diverges."""
+    """Train for an epoch, and copy the parameters to ``found``.
+
+    Returns the mean loss, the seconds, and figures of the held-out part; or None if it diverges.
+    """
     started = time.perf_counter()
     loss = _run_epoch(pool, task, classifier.settings, state)
     seconds = time.perf_counter() - started
     if loss is None:
         return None
+    found.take(state.parameters)
+    if not all(map(in_range, found)):
+        return None
     if dev is None:
         return loss, seconds, None
-    held_out = evaluate(replace(classifier, parameters=state.parameters), dev, task.threads)
+    held_out = evaluate(replace(classifier, parameters=found), dev, task.threads)
     return (loss, seconds, held_out) if held_out.loss <= task.largest_loss else None
 
 
@@ -272,7 +269,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
             return None
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
-    return loss if all(map(in_range, state.parameters)) else None
+    return loss
 
 
 def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:
@@ -343,8 +340,7 @@ def warm_up(optimizer: str) -> None:
 
 def warm_up_half(optimizer: str) -> None:
     """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
-    parameters = Parameters.zeros(1, 1, 1, 1)
-    M, S = moments(parameters, optimizer)
+    parameters, M, S = with_moments(Parameters.zeros(1, 1, 1, 1), optimizer)
     work, step = Workspace.allocate(parameters, 1, 1, 1), kernels.Step(0.0, 1.0, 1.0, 1.0)
     index = kernels.RowList.allocate(1, 1, np.float32)
     kernels.loss_of_backward(kernels.LOGISTIC, work.logits, work.Y, 1.0, work.dlogits)
@@ -371,13 +367,22 @@ def _start(function: str, argument: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], **nowhere)
 
 
-def moments(parameters: Parameters, optimizer: str) -> tuple[Parameters, Parameters]:
-    """Zeros in the shape of the parameters for M and S, or None for each where the optimiser keeps no such moment."""
+def with_moments(parameters: Parameters, optimizer: str) -> tuple[Parameters, Parameters, Parameters]:
+    """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimiser does not keep.
 
-    def zeros(needed: bool) -> Parameters:
-        return Parameters(*(aligned_zeros(array.shape, array.dtype) if needed else None for array in parameters))
-
-    return zeros(optimizer == "adam"), zeros(optimizer != "sgd")
+    A row of the table lies beside its moments, for they are used together: to find a place in a large table takes
+    longer than to read it.
+    """
+    kept = {"sgd": "P", "adagrad": "PS", "adam": "PMS"}[optimizer]
+    table, *layers = parameters
+    rows, width = table.shape
+    beside = aligned_zeros((rows, len(kept) * width), table.dtype)
+    found = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))
+    for number, name in enumerate(kept):
+        columns = slice(number * width, (number + 1) * width)
+        found[name] = Parameters(beside[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
+    found["P"].take(parameters)
+    return found["P"], found["M"], found["S"]
 
 
 def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
