@@ -681,7 +681,8 @@ def forward_means(parameters, E, Z, H, logits):
 def forward_texts(ids, counts, starts, ends, parameters, E, Z, H, logits):
     """Logits of texts: overwrite E, Z, H and logits. ``parameters`` has the table, and the layers of forward_means.
 
-    Shapes: ids, counts (m,); starts, ends (b,) of each text's entries; table (v, d); the rest as in forward_means.
+    Shapes: ids, counts (m,); starts, ends (b,) of each text's entries; table (v, d), or wider; the rest as in
+    forward_means.
     """
     gather_mean(parameters.table, ids, counts, starts, ends, np.int64(0), E.shape[1], E)
     forward_means(parameters, E, Z, H, logits)

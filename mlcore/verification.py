@@ -402,7 +402,7 @@ def training_step(random: Random, threads: int) -> Pairs:
     start.table[:, :20] += random.normal(size=(6, 20))
     start.b1[:] = random.normal(size=8)
     table, W1, b1, W2, b2 = start
-    found, M, S = with_moments(start, "sgd")
+    _, found, M, S = with_moments(start, "sgd")
     targets, weights = np.array([[1], [0], [1], [1]], np.float32), np.array([0.5, 2, 1, 1.5], np.float32)
     losses = np.full(4, np.nan, np.float32)
     work = Workspace.allocate(found, 4, len(DOCUMENTS.ids), threads)

@@ -29,7 +29,7 @@ def test_trajectory(golden, name):
         array[..., : start[key].shape[-1]] = start[key]
     documents = count_features(golden["tokens"][np.newaxis], golden["offsets"], words, binary=False)
     work = Workspace.allocate(parameters, BATCH, words * BATCH, threads=1)
-    parameters, M, S = with_moments(parameters, name)
+    _, parameters, M, S = with_moments(parameters, name)
     recipe = Recipe(BATCH, kernels.LOGISTIC, word_dropout=0.0, weight_decay=0.0, trainable=True)
     weights, rates = np.ones(documents.n_texts, np.float32), np.array([RATES[name]])
     losses = np.zeros(documents.n_texts, np.float32)

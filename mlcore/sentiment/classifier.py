@@ -130,7 +130,7 @@ class Classifier:
 
         def score(start: int) -> None:
             texts = rows[start : start + BLOCK]
-            E = aligned_zeros((len(texts), self.parameters.table.shape[1]), np.float32)
+            E = aligned_zeros((len(texts), self.parameters.W1.shape[1]), np.float32)
             Z, H = (np.empty((len(texts), self.settings.hidden), np.float32) for _ in range(2))
             starts, ends = documents.offsets[texts], documents.offsets[texts + 1]
             kernels.forward_texts(

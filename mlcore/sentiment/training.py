@@ -56,6 +56,8 @@ class State:
     The arrays are those of ``with_moments``.
     """
 
+    rows: np.ndarray
+
     parameters: Parameters
     M: Parameters
     S: Parameters
@@ -69,6 +71,13 @@ class State:
         """Start of a training from a copy of the classifier's parameters."""
         settings = classifier.settings
         return cls(*with_moments(classifier.parameters, settings.optimizer), settings.learning_rate)
+
+    def complete(self, report: EpochReport, classifier: Classifier) -> None:
+        """End an epoch; if it is the best so far, the classifier takes the parameters."""
+        if report.best:
+            classifier.parameters.take(self.parameters)
+        self.reports.append(report)
+        self.epoch += 1
 
     def take_back(self, classifier: Classifier) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
@@ -163,9 +172,9 @@ def fit(
 ) -> Iterator[EpochReport]:
     """Train from the classifier's parameters, or from a state between two epochs, yielding a report of each epoch.
 
-    The work is done on a copy, and the classifier is given the parameters of each epoch that is the best so far:
-    however the iteration ends, it holds those of the best complete epoch, or its own if there is none. The memory of
-    those that it had before is used again. The result has the same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
+    The work is done on a copy, and the classifier takes the parameters of each epoch that is the best so far: however
+    the iteration ends, it holds those of the best complete epoch, or its own if there is none. The result has the
+    same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
     An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
     half the learning rate. It diverges when a parameter is out of range, or a mean loss not finite or more than LOST times
@@ -187,11 +196,10 @@ def fit(
     lengths = train.documents.lengths()
     task = _Task(train, lengths, weights, recipe, work, largest_loss, threads, progress)
     features = int(lengths[train.rows].sum())
-    found = classifier.parameters.zeros_like()  # those of the last epoch
     with ThreadPoolExecutor(threads) as pool:
         while state.epoch < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
-            while (done := _attempt(pool, task, classifier, dev, state, found)) is None:
+            while (done := _attempt(pool, task, classifier, dev, state)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
                     raise _diverged(state.epoch + 1, settings)
@@ -202,11 +210,8 @@ def fit(
                 state.epoch + 1, loss, held_out and held_out.loss, held_out and held_out.accuracy,
                 state.learning_rate, restarts, improved, seconds, features,
             )  # fmt: skip
-            # all that Ctrl-C must find together, with nothing between that takes time
-            if improved:
-                found, classifier.parameters = classifier.parameters, found
-            state.reports.append(report)
-            state.epoch += 1
+            # all that Ctrl-C must find together: it does not reach the threads, and the pool lets them come to an end
+            pool.submit(state.complete, report, classifier).result()
             yield report
 
 
@@ -224,23 +229,19 @@ class _Task(NamedTuple):
 
 
 def _attempt(
-    pool: ThreadPoolExecutor, task: _Task, classifier: Classifier, dev: Part | None, state: State, found: Parameters
+    pool: ThreadPoolExecutor, task: _Task, classifier: Classifier, dev: Part | None, state: State
 ) -> tuple[float, float, Evaluation | None] | None:
-    """Train for an epoch, and copy the parameters to ``found``.
-
-    Returns the mean loss, the seconds, and figures of the held-out part; or None if it diverges.
-    """
+    """Train for an epoch: its mean loss, its seconds, and figures of the held-out part; or None if it diverges."""
     started = time.perf_counter()
     loss = _run_epoch(pool, task, classifier.settings, state)
     seconds = time.perf_counter() - started
     if loss is None:
         return None
-    found.take(state.parameters)
-    if not all(map(in_range, found)):
-        return None
     if dev is None:
         return loss, seconds, None
-    held_out = evaluate(replace(classifier, parameters=found), dev, task.threads)
+    # whole rows, moments and all: kernels know such an array, and score the columns that the layers have
+    found = replace(classifier, parameters=state.parameters._replace(table=state.rows))
+    held_out = evaluate(found, dev, task.threads)
     return (loss, seconds, held_out) if held_out.loss <= task.largest_loss else None
 
 
@@ -269,7 +270,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
             return None
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
-    return loss
+    return loss if all(map(in_range, state.parameters)) else None
 
 
 def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:
@@ -340,7 +341,7 @@ def warm_up(optimizer: str) -> None:
 
 def warm_up_half(optimizer: str) -> None:
     """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
-    parameters, M, S = with_moments(Parameters.zeros(1, 1, 1, 1), optimizer)
+    _, parameters, M, S = with_moments(Parameters.zeros(1, 1, 1, 1), optimizer)
     work, step = Workspace.allocate(parameters, 1, 1, 1), kernels.Step(0.0, 1.0, 1.0, 1.0)
     index = kernels.RowList.allocate(1, 1, np.float32)
     kernels.loss_of_backward(kernels.LOGISTIC, work.logits, work.Y, 1.0, work.dlogits)
@@ -367,22 +368,22 @@ def _start(function: str, argument: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], **nowhere)
 
 
-def with_moments(parameters: Parameters, optimizer: str) -> tuple[Parameters, Parameters, Parameters]:
+def with_moments(parameters: Parameters, optimizer: str) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
     """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimiser does not keep.
 
-    A row of the table lies beside its moments, for they are used together: to find a place in a large table takes
-    longer than to read it.
+    Each row of the table lies beside its moments in one array, the first that is returned, (v, d), (v, 2 d) or
+    (v, 3 d): they are used together, and to find a place in a large table takes longer than to read it.
     """
     kept = {"sgd": "P", "adagrad": "PS", "adam": "PMS"}[optimizer]
     table, *layers = parameters
-    rows, width = table.shape
-    beside = aligned_zeros((rows, len(kept) * width), table.dtype)
+    width = table.shape[1]
+    rows = aligned_zeros((len(table), len(kept) * width), table.dtype)
     found = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))
     for number, name in enumerate(kept):
         columns = slice(number * width, (number + 1) * width)
-        found[name] = Parameters(beside[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
+        found[name] = Parameters(rows[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
     found["P"].take(parameters)
-    return found["P"], found["M"], found["S"]
+    return rows, found["P"], found["M"], found["S"]
 
 
 def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
