@@ -328,9 +328,9 @@ def warm_up(optimizer: str) -> None:
     settings = Settings(dim=1, hidden=1, epochs=1, optimizer=optimizer)
     documents = Documents(np.zeros(2, np.int32), np.ones(1, np.int32), np.arange(3))
     train = Part(documents, np.array([[0], [1]], np.float32), np.arange(2))
-    features = Features(WordTable(), PairTable(0, np.zeros(1, np.int64)), 1, True)
+    features = Features(WordTable(), PairTable(0, np.zeros(2, np.int64)), 1, True)  # of one row, columns are contiguous
     with watch_compilation(compiling):
-        data = TrainingData(features, np.array([2]), ("neg", "pos"), train, None, None)
+        data = TrainingData(features, np.array([2, 0]), ("neg", "pos"), train, None, None)
         classifier = new_classifier(data, settings)
         for _ in fit(classifier, train, None, threads=1):
             evaluate(classifier, train)
@@ -341,7 +341,7 @@ def warm_up(optimizer: str) -> None:
 
 def warm_up_half(optimizer: str) -> None:
     """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
-    _, parameters, M, S = with_moments(Parameters.zeros(1, 1, 1, 1), optimizer)
+    _, parameters, M, S = with_moments(Parameters.zeros(2, 1, 1, 1), optimizer)
     work, step = Workspace.allocate(parameters, 1, 1, 1), kernels.Step(0.0, 1.0, 1.0, 1.0)
     index = kernels.RowList.allocate(1, 1, np.float32)
     kernels.loss_of_backward(kernels.LOGISTIC, work.logits, work.Y, 1.0, work.dlogits)
