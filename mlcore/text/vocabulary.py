@@ -100,10 +100,10 @@ class WordTable:
 
     def __init__(self) -> None:
         self._size = np.zeros(1, np.int64)  # number of words; an array because kernels write it
-        self._bounds = np.zeros(1_025, np.int64)  # word w is _bytes[_bounds[w]:_bounds[w + 1]]
-        self._bytes = np.zeros(8_192, np.uint8)
-        self._keys = np.zeros(1_024, np.int64)
-        self._slots = np.full(4_096, UNKNOWN, np.int32)  # hash table with linear probing, at most half full
+        self._bounds = np.zeros(8_193, np.int64)  # word w is _bytes[_bounds[w]:_bounds[w + 1]]
+        self._bytes = np.zeros(65_536, np.uint8)
+        self._keys = np.zeros(8_192, np.int64)
+        self._slots = np.full(32_768, UNKNOWN, np.int32)  # hash table with linear probing, at most half full
 
     @classmethod
     def from_lines(cls, lines: np.ndarray) -> "WordTable":
