@@ -17,11 +17,11 @@ import typer
 from mlcore.errors import DivergedError, InputError
 from mlcore.sentiment import cache
 from mlcore.sentiment.arrayfile import check_writable
+from mlcore.sentiment.cache import Prepared
 from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
 from mlcore.sentiment.classifier import Classifier, Provenance
 from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.modelfile import load, save
-from mlcore.sentiment.cache import Prepared
 from mlcore.sentiment.preparation import prepare
 from mlcore.sentiment.start import continue_from, new_classifier
 from mlcore.sentiment.training import EpochReport, Progress, State, available_cores, fit, history, warm_up

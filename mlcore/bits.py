@@ -80,6 +80,8 @@ def _lowest_bit(typing_context, bits):
     return types.int64(types.uint64), build
 
 
-overload(bits_between)(lambda data, place, low, high: lambda data, place, low, high: _bits_between(data, place, low, high))
+overload(bits_between)(
+    lambda data, place, low, high: lambda data, place, low, high: _bits_between(data, place, low, high)
+)
 overload(eight_bytes)(lambda data, place: lambda data, place: _eight_bytes(data, place))
 overload(lowest_bit)(lambda bits: lambda bits: _lowest_bit(bits))

@@ -39,8 +39,8 @@ class KernelCache(FunctionCache):
             return self._load_overload(signature, target_context)
 
 
-# No "fastmath": with leave to reorder or fuse operations, LLVM does so differently in a kernel that is compiled alone and
-# in one that is compiled into another, and the bits depend on which of them a process has loaded first. Where a sum
+# No "fastmath": with leave to reorder or fuse operations, LLVM does so differently in a kernel that is compiled alone
+# and in one that is compiled into another, and the bits depend on which of them a process has loaded first. Where a sum
 # must be fast, its lanes say in which order it is taken.
 COMPILED = dict(error_model="numpy", nogil=True)
 

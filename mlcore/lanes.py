@@ -162,8 +162,11 @@ def _sum_lanes(typing_context, lanes):
         (left,), width = arguments, lanes.width
         while width > 1:
             width //= 2
-            halves = (ir.Constant(ir.VectorType(place, width), [place(i + first) for i in range(width)]) for first in (0, width))
-            left = builder.fadd(*(builder.shuffle_vector(left, left, half) for half in halves))
+            halves = []
+            for first in (0, width):
+                chosen = ir.Constant(ir.VectorType(place, width), [place(first + i) for i in range(width)])
+                halves.append(builder.shuffle_vector(left, left, chosen))
+            left = builder.fadd(*halves)
         return builder.extract_element(left, place(0))
 
     return lanes.dtype(lanes), build

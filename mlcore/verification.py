@@ -310,7 +310,8 @@ WEIGHT_DECAYS = (0.0, 0.5)  # with a learning rate of 0.1, the second leaves 0.9
 
 def case_update_rows(random: Random, dtype: Dtype, n: int) -> Pairs:
     entries = _entries(_documents(random, n, n + 4), random.permutation(n))
-    dE, index = random.normal(size=(n, _width(n))).astype(dtype), kernels.RowList.allocate(n + 4, len(entries[0]), dtype)
+    dE = random.normal(size=(n, _width(n))).astype(dtype)
+    index = kernels.RowList.allocate(n + 4, len(entries[0]), dtype)
     used = kernels.list_rows(*entries, index)
     dtable, rows = reference.gather_mean_backward(dE, *entries, n + 4), index.rows[:used]
     for optimizer, decay in product(LEARNING_RATES, WEIGHT_DECAYS):
@@ -321,9 +322,7 @@ def case_update_rows(random: Random, dtype: Dtype, n: int) -> Pairs:
         for array, result in zip(expected, results, strict=True):
             array[rows] = result
         for first, last in _lines(_width(n)):
-            kernels.update_rows(
-                dE, index, used, P, *_kept(optimizer, M, S), first, last, _step(optimizer, decay)
-            )
+            kernels.update_rows(dE, index, used, P, *_kept(optimizer, M, S), first, last, _step(optimizer, decay))
         yield from zip((P, M, S), expected, strict=True)
 
 

@@ -17,8 +17,8 @@ from mlcore import SentimentClassifier
 from mlcore.errors import DivergedError, InputError, MlcoreError, ModelFileError, NotFittedError
 from mlcore.sentiment import estimator, modelfile
 from mlcore.sentiment.arguments import Classes
-from mlcore.text.numbered import fingerprint
 from mlcore.text.corpus import read_corpus
+from mlcore.text.numbered import fingerprint
 
 
 @pytest.mark.parametrize("parameters", [{}, {"ngrams": 2, "optimizer": "adam", "word_dropout": 0.3}, {"half": True}])

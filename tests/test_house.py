@@ -175,7 +175,8 @@ def foreign_calls(source):
             known |= {alias.name for alias in node.names}
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and KERNELS & set(map(ast.unparse, function.decorator_list)):
-            own = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+            names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+            own = {name.id for name in names if isinstance(name.ctx, ast.Store)}
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in known | own:
                     yield f"{function.name} calls {node.func.id}"

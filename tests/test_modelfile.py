@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mlcore.errors import InputError, ModelFileError
-from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Provenance
 from mlcore.sentiment.arrayfile import check_writable, checksum, npy
+from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Provenance
 from mlcore.sentiment.modelfile import MODEL, load, save
 from mlcore.sentiment.settings import Settings
 from mlcore.text.features import choose_features

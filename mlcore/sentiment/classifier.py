@@ -1,7 +1,7 @@
 """The network of exercise 5 with its settings: what is trained, saved and asked for predictions."""
 
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -100,12 +100,11 @@ class Classifier:
 
     def __setstate__(self, state: dict) -> None:
         """Take the parts of a pickle. What joblib has mapped for reading only is copied: to Numba it is of another type,
-        for which every kernel would be compiled once more, and perhaps add in another order.
+        for which every kernel would be compiled once more.
         """
         self.__dict__.update(state)
-        self.parameters = Parameters(
-            *(array if array.flags.writeable else np.array(array) for array in self.parameters)
-        )
+        arrays = (array if array.flags.writeable else np.array(array) for array in self.parameters)
+        self.parameters = Parameters(*arrays)
 
     @property
     def loss(self) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcore.errors import DataError, InputError
 from mlcore.compiling import kernel
+from mlcore.errors import DataError, InputError
 from mlcore.sentiment.classifier import Classifier, Part
 from mlcore.sentiment.settings import Settings
 from mlcore.text.corpus import Corpus

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mlcore.errors import InputError, ShapeError
 from mlcore.compiling import kernel
+from mlcore.errors import InputError, ShapeError
 from mlcore.memory import return_what_is_free
 from mlcore.sentiment.classifier import Classifier, Parameters, Part, blocks_of_rows
 from mlcore.sentiment.preparation import TrainingData

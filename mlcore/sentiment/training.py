@@ -177,8 +177,8 @@ def fit(
     same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
 
     An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
-    half the learning rate. It diverges when a parameter is out of range, or a mean loss not finite or more than LOST times
-    that of a network whose output is 0.
+    half the learning rate. It diverges when a parameter is out of range, or a mean loss not finite or more than LOST
+    times that of a network whose output is 0.
 
     Raises: DivergedError when this has been done MOST_RESTARTS times.
     """

@@ -63,7 +63,7 @@ def pair_up(ids: np.ndarray, words: TokenIds, chosen: np.ndarray | None = None) 
 
 
 class Buckets(NamedTuple):
-    """Keys of a part by bucket: bucket b has keys[bounds[b]:bounds[b + 1]] in the order of the tokens, with their places."""
+    """Keys of a part by bucket: b has keys[bounds[b]:bounds[b + 1]] in the order of the tokens, with their places."""
 
     keys: np.ndarray  # (m,) int64
     places: np.ndarray  # (m,) int32, counted from the first token of the part
