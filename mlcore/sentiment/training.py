@@ -56,8 +56,7 @@ class State:
     The arrays are those of ``with_moments``.
     """
 
-    rows: np.ndarray
-
+    rows: np.ndarray  # (v, d), (v, 2 d) or (v, 3 d)
     parameters: Parameters
     M: Parameters
     S: Parameters
