@@ -11,6 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from mlcore.compiling import part_of_kernels
+from mlcore.lanes import repeated
 
 BLOCK = 64  # bytes that are compared at once
 
@@ -48,17 +49,13 @@ def _load(context, builder, signature, arguments, kind):
 @intrinsic
 def _bits_between(typing_context, data, place, low, high):
     def build(context, builder, signature, arguments):
-        byte, number = ir.IntType(8), ir.IntType(32)
+        byte = ir.IntType(8)
         block = ir.VectorType(byte, BLOCK)
-
-        def repeated(value):
-            one = builder.insert_element(ir.Constant(block, ir.Undefined), builder.trunc(value, byte), number(0))
-            return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(number, BLOCK), None))
-
+        low, high = (builder.trunc(value, byte) for value in arguments[2:])
         # in one comparison: what is below "low" is beyond all others without a sign
         loaded = _load(context, builder, signature, arguments, block)
-        distances = builder.sub(loaded, repeated(arguments[2]))
-        most = repeated(builder.sub(arguments[3], arguments[2]))
+        distances = builder.sub(loaded, repeated(builder, low, block))
+        most = repeated(builder, builder.sub(high, low), block)
         return builder.bitcast(builder.icmp_unsigned("<=", distances, most), ir.IntType(BLOCK))
 
     return types.uint64(data, types.intp, types.intp, types.intp), build

@@ -123,7 +123,7 @@ def _arithmetic(operation, instruction):
         def build(context, builder, signature, arguments):
             vector = context.get_value_type(lanes)
             a, b = (
-                value if isinstance(kind, LanesType) else _repeated(builder, value, vector)
+                value if isinstance(kind, LanesType) else repeated(builder, value, vector)
                 for value, kind in zip(arguments, signature.args, strict=True)
             )
             return getattr(builder, instruction)(a, b)
@@ -137,7 +137,7 @@ def _arithmetic(operation, instruction):
         return None
 
 
-def _repeated(builder, number, vector):
+def repeated(builder, number, vector):
     """Vector of the same number in all places."""
     place = ir.IntType(32)
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, place(0))

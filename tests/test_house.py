@@ -15,7 +15,8 @@ REPOSITORY = Path(__file__).parent.parent
 ROOMS = [
     ["mlcore"],
     ["mlcore.errors", "mlcore.installed", "mlcore.compiling", "mlcore.memory"],
-    ["mlcore.lanes", "mlcore.atomics", "mlcore.bits"],
+    ["mlcore.lanes", "mlcore.atomics"],
+    ["mlcore.bits"],
     ["mlcore.kernels"],
     ["mlcore.reference", "mlcore.gradcheck"],
     ["mlcore.network", "mlcore.rational"],

@@ -203,7 +203,7 @@ def test_long_words_of_one_hash_are_told_apart():
     words = ["abcdefgh", "abcdefgi", "abcdefghi", "abcdefg", "bcdefgh", "é" * 4, "é" * 3]
     data = np.frombuffer(bytearray("".join(words).encode()), np.uint8)
     ends = np.cumsum([len(word.encode()) for word in words])
-    spans = TokenSpans.cut(data, np.append(0, ends[:-1]), ends)
+    spans = TokenSpans.of_one_text(data, np.append(0, ends[:-1]), ends)
     table = WordTable()
     table._add(spans)
     assert table.words == words

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_fixed_embeddings_stay():
     settings = Settings(dim=3, hidden=4, epochs=2, embedding="fixed", weight_decay=0.1)
     data = prepare(make_corpus(), None, settings)
     classifier = new_classifier(data, settings)
-    before = classifier.parameters.copy()
+    before = deepcopy(classifier.parameters)
     list(fit(classifier, data.train, data.dev, 1))
     np.testing.assert_array_equal(classifier.parameters.table, before.table)
     assert not np.array_equal(classifier.parameters.W1, before.W1)
@@ -324,7 +325,7 @@ def test_a_training_that_goes_on_from_a_model_keeps_what_it_knows():
     corpus = Corpus("new", ["a new film good film", "a new film bad film"] * 5, ["pos", "neg"] * 5, [""] * 10)
     data = prepare(corpus, 0, settings, earlier.features)
     classifier = new_classifier(data, settings)
-    random = classifier.parameters.copy()
+    random = deepcopy(classifier.parameters)
     continue_from(classifier, earlier)
     text = ["w1 w2 good", "bad w3"]
     np.testing.assert_array_equal(

@@ -57,12 +57,6 @@ class Parameters(NamedTuple):
         for array, values in zip(self, others, strict=True):
             array[:] = values
 
-    def copy(self) -> "Parameters":
-        """Deep copy."""
-        copied = self.zeros_like()
-        copied.take(self)
-        return copied
-
 
 class Part(NamedTuple):
     """Some texts with their targets: the rows that are trained on, held out, or tested."""
@@ -99,8 +93,8 @@ class Classifier:
     provenance: Provenance = field(default_factory=Provenance)
 
     def __setstate__(self, state: dict) -> None:
-        """Take the parts of a pickle. What joblib has mapped for reading only is copied: to Numba it is of another type,
-        for which every kernel would be compiled once more.
+        """Take the parts of a pickle. What joblib has mapped for reading only is copied: to Numba it is of another
+        type, for which every kernel would be compiled once more.
         """
         self.__dict__.update(state)
         arrays = (array if array.flags.writeable else np.array(array) for array in self.parameters)

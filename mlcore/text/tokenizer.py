@@ -30,7 +30,7 @@ TABLE_SIZES = (0x80, 0x3000, 0x10000, 0x40000, 0x110000)
 UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
 EXACT = 7  # bytes of the longest words that are their own keys
 HASHED = 1 << 62  # the keys of longer words begin here
-MARK_BYTES = tuple(f"{MARKS}'".encode())
+KEPT = tuple(f"{MARKS}'".encode())  # of the bytes that are no part of words
 NONE, ONE, LAST, ALL = map(np.uint64, (0, 1, BLOCK - 1, 2**BLOCK - 1))
 
 
@@ -69,11 +69,17 @@ class TokenSpans(NamedTuple):
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
-    def cut(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> "TokenSpans":
-        """One text of the tokens at these places."""
+    def cut(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, offsets: np.ndarray) -> "TokenSpans":
+        """The tokens at these places, behind which the data goes on for EXACT bytes or more."""
         keys = np.empty(len(starts), np.int64)
-        find_keys(np.concatenate([data, np.zeros(EXACT, np.uint8)]), starts, ends, keys)
-        return cls(data, starts, ends, keys, np.array([0, len(starts)]))
+        find_keys(data, starts, ends, keys)
+        return cls(data, starts, ends, keys, offsets)
+
+    @classmethod
+    def of_one_text(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> "TokenSpans":
+        """The tokens at these places, up to the end of the data."""
+        data = np.concatenate([data, np.zeros(EXACT, np.uint8)])
+        return cls.cut(data, starts, ends, np.array([0, len(starts)]))
 
 
 def tokenise(texts: list[str]) -> TokenSpans:
@@ -84,11 +90,11 @@ def tokenise(texts: list[str]) -> TokenSpans:
         more, *places = _fold([normalise(texts[text]) for text in left.tolist()], markup=False)
         begins[left], stops[left] = len(data) + places[0], len(data) + places[1]
         data = np.concatenate([data, more])
-    starts, ends, keys = (np.empty(len(data), np.int64) for _ in range(3))  # a token has at least a byte
+    starts, ends = (np.empty(len(data), np.int64) for _ in range(2))  # a token has at least a byte
     offsets = np.zeros(len(texts) + 1, np.int64)
-    scan_tokens(data, begins, stops, starts, ends, keys, offsets)
+    scan_tokens(data, begins, stops, starts, ends, offsets)
     t = offsets[-1]
-    return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
+    return TokenSpans.cut(data, starts[:t], ends[:t], offsets)
 
 
 def _fold(texts: list[str], markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -199,7 +205,7 @@ def fold_ascii(data, place, folded, to):
         byte = data[place + i]
         lower = byte | np.uint8(32 * ((byte >= CAPITAL_A) & (byte <= CAPITAL_Z)))
         kept = (lower >= SMALL_A) & (lower <= SMALL_Z) | (byte >= ZERO) & (byte <= NINE) | (byte == UNDERLINE)
-        for mark in MARK_BYTES:
+        for mark in KEPT:
             kept |= byte == mark
         folded[to + i] = lower if kept else SPACE
 
@@ -272,7 +278,7 @@ def word_key(data, start, end):
         return length << 56 | eight_bytes(data, start) & ((np.int64(1) << 8 * length) - 1)
     value = mixed(eight_bytes(data, end - 8))
     place = start
-    while place < end - 8:  # a range with a step would divide for the number of its steps
+    while place < end - 8:  # a range with a step took several times as long
         value = mixed(value ^ eight_bytes(data, place))
         place += 8
     return HASHED | value & (HASHED - 1)
@@ -295,19 +301,19 @@ def letters_from(data, position, stop):
 
 
 @kernel
-def scan_tokens(data, begins, stops, starts, ends, keys, offsets):
-    """Find the tokens of folded texts with their keys: overwrite the last four.
+def scan_tokens(data, begins, stops, starts, ends, offsets):
+    """Find the tokens of folded texts: overwrite the last three.
 
     An apostrophe is part of a word if it stands alone between two letters. The bytes of a block are bits here, and the
     tokens lie where bits change: to look at byte after byte would take several times as long, for where a word ends
     cannot be foreseen.
 
     Shapes: data (bytes,), with BLOCK more behind the last text, begins and stops (n,) of the texts in it
-    -> starts, ends and keys (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
+    -> starts and ends (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
     """
     started = np.int64(0)
     for text in range(begins.shape[0]):
-        first, ended = started, started
+        ended = started
         letter_before, inside_before, mark_before = NONE, NONE, NONE  # the last byte of the block before, as a bit
         next_letters = letters_from(data, begins[text], stops[text])
         for position in range(begins[text], stops[text], BLOCK):
@@ -331,8 +337,6 @@ def scan_tokens(data, begins, stops, starts, ends, keys, offsets):
             letter_before, inside_before, mark_before = letters >> LAST, inside >> LAST, marks >> LAST
         if ended < started:
             ends[ended] = stops[text]
-        for t in range(first, started):
-            keys[t] = word_key(data, starts[t], ends[t])
         offsets[text + 1] = started
 
 

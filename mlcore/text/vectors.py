@@ -138,7 +138,7 @@ class _Reader:
         token_ends = np.empty_like(ends)
         split_lines(data, ends, self.dim, starts, token_ends, numbers)
         self._check(block, starts, ends, token_ends)
-        spans = TokenSpans.cut(data, starts, token_ends)
+        spans = TokenSpans.of_one_text(data, starts, token_ends)
         ids = self.words.look_up_spans(spans)
         ids[token_ends == starts] = UNKNOWN  # blank lines, and vectors of the empty word
         self._keep(block, ids, EXACT, numbers, ends)
@@ -249,7 +249,7 @@ def _lower_cased(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Toke
     lower_data = np.frombuffer(lower, np.uint8)
     lower_ends = np.flatnonzero(lower_data == ord("\n"))[: len(starts)]
     lower_starts = np.concatenate([np.zeros(min(1, len(starts)), np.int64), lower_ends[:-1] + 1])
-    return TokenSpans.cut(lower_data, lower_starts, lower_ends)
+    return TokenSpans.of_one_text(lower_data, lower_starts, lower_ends)
 
 
 def write_vectors(words: WordTable, table: np.ndarray, file: BinaryIO) -> None:

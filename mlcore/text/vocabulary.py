@@ -274,7 +274,7 @@ def join_texts(kind: type, parts: Iterable[tuple[np.ndarray, ...]], storage: Seq
 def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
     ends = np.flatnonzero(lines == ord("\n"))
     starts = np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1] + 1])
-    return TokenSpans.cut(lines, starts, ends)
+    return TokenSpans.of_one_text(lines, starts, ends)
 
 
 @part_of_kernels

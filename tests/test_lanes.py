@@ -1,0 +1,20 @@
+"""Lanes: compiled code adds in the order that the plain functions show, to the last bit."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from mlcore.lanes import LANES, load_lanes, sum_lanes, zero_line, zero_pair
+
+sum_of_line = njit(lambda array, row, column: sum_lanes(load_lanes(array, row, column, zero_line(array))))
+sum_of_pair = njit(lambda array, row, column: sum_lanes(load_lanes(array, row, column, zero_pair(array))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sum_of_lanes(dtype):
+    """Also where a row is a part of a longer one, as beside its moments."""
+    whole = np.random.default_rng(1).normal(size=(50, 6 * LANES)).astype(dtype)
+    for array in (whole, whole[:, LANES : 5 * LANES]):
+        for row in range(len(array)):
+            for found, width in ((sum_of_line(array, row, 3), LANES), (sum_of_pair(array, row, 3), 2 * LANES)):
+                assert found == sum_lanes(array[row, 3 : 3 + width])
