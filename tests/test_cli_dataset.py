@@ -4,7 +4,7 @@ import gzip
 import json
 
 import pytest
-from conftest import DATASETS, needs_datasets
+from conftest import DATASETS, needs_datasets, needs_speed
 
 ROWS = "text,label,split\n" + (
     "Good film,pos,train\ngood  FILM,neg,train\n,neg,train\nbad,neg,train\nbad,neg,train\nBad,neg,test\nnew,pos,test\n"
@@ -211,6 +211,7 @@ def test_help_begins_with_an_example(run):
 
 
 @needs_datasets
+@needs_speed  # else it shows its progress
 @pytest.mark.parametrize("name", ["mr.csv", "sst2-train.tsv", "sst5-train.jsonl", "trec-train.fasttext.txt"])
 def test_real_files(run, name):
     done = run("data", DATASETS / name)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba import config
 
 from mlcore import kernels
 from mlcore.compiling import KernelCache
@@ -191,6 +192,7 @@ def test_kernels_call_only_what_their_cache_looks_at():
     assert list(foreign_calls("from mlcore.lanes import f\n@kernel\ndef g():\n    f()")) == []
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 def test_a_kernel_is_compiled_again_when_a_file_that_gives_it_code_has_changed(monkeypatch):
     def stamp():
         return KernelCache(kernels.affine.py_func)._cache_file._source_stamp
