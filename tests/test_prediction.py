@@ -295,7 +295,7 @@ def test_a_fast_stream_is_not_answered_line_by_line(two, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_flat(two, tmp_path):
-    """Six times the lines take the same memory."""
+    """Five times the lines take the same memory."""
     # Not getrusage, which a child process inherits from its parent
     command = (
         "import re, sys; from pathlib import Path; from mlcore.cli.app import main\n"
@@ -303,13 +303,13 @@ def test_memory_is_flat(two, tmp_path):
         "file=sys.stderr)"
     )
     peaks = []
-    for lines in (200_000, 1_200_000):
+    for lines in (500_000, 2_500_000):
         (tmp_path / "lines").write_bytes(b"a good film, zzz\n" * lines)
         arguments = [sys.executable, "-c", command, "predict", "two.npz", "--file", "lines"]
         done = subprocess.run(arguments, capture_output=True, cwd=tmp_path)
         assert done.stdout.count(b"\n") == lines
         peaks.append(int(done.stderr))
-    assert peaks[1] - peaks[0] < 8_000  # kilobytes; the text alone has 17,000 more, the answers have 20,000
+    assert peaks[1] - peaks[0] < 18_000  # kilobytes; the text alone has 34,000 more, the answers have 42,000
 
 
 def test_a_long_line(two, start):
