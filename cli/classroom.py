@@ -40,13 +40,13 @@ def exercise(
     computing. With --net FILE, `mlcore check --net FILE` marks the answers.
     """
     from mlcore import derivation
+    from mlcore.formats import WRITERS
     from mlcore.setting import make_sheet
     from mlcore.sheet import to_toml
 
     from . import render
 
-    formats = {"text": derivation.to_text, "markdown": derivation.to_markdown, "latex": derivation.to_latex}
-    write = choose_format(output_format, formats)
+    write = choose_format(output_format, WRITERS)
     with render.compilation():
         sheet = make_sheet(seed, features, hidden, kink)
         posed = derivation.pose(sheet)

@@ -122,11 +122,11 @@ def derive(
     the chain rule with the shape of each step, then the numbers.
     """
     from mlcore import derivation
+    from mlcore.formats import WRITERS
 
     from . import render
 
-    formats = {"text": derivation.to_text, "latex": derivation.to_latex, "markdown": derivation.to_markdown}
-    write = choose_format(output_format, formats)
+    write = choose_format(output_format, WRITERS)
     convention = parse_convention(relu_at_zero)
     with render.compilation():
         found = derivation.derive(read(net, x, y, w, v), convention)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from mlcore.derivation import Symbols, to_unicode
+from mlcore.derivation import Symbols
+from mlcore.formulas import to_unicode
 
 from .documents import CONVENTIONS
 from .render import Grid, number, out, paragraph, say, show

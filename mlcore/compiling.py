@@ -23,7 +23,7 @@ class KernelCache(FunctionCache):
     Numba compiles a kernel again when its own file has changed, and here also when one has that gives it code.
     """
 
-    GIVE_CODE = ("lanes.py", "atomics.py", "bits.py", "compiling.py")
+    GIVE_CODE = ("kernels.py", "lanes.py", "atomics.py", "bits.py", "compiling.py")
 
     def __init__(self, function: Callable) -> None:
         super().__init__(function)

@@ -1,18 +1,18 @@
-"""The derivation of all gradients as a good student writes it: symbols, shapes, numbers; as text, LaTeX or Markdown.
+"""The derivation of all gradients as a good student writes it: symbols, shapes, numbers.
 
 A derivation is data: sections of lines, and lines of parts. A part is a matrix of numbers, or a formula written in
-the LaTeX subset that ``to_unicode`` knows.
+the LaTeX subset that ``to_unicode`` knows. ``mlcore.formats`` makes text, LaTeX or Markdown of it.
 """
 
 import math
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
 from mlcore.exact import ExactNetwork
+from mlcore.formulas import Value, plain_number, to_unicode
 from mlcore.network import Network
 from mlcore.sheet import Sheet, default_sheet, to_toml
 
@@ -23,9 +23,7 @@ SLIPS = (
     r"$\varphi'(0) = 1$; the product as written is $[0, 0]$.",
     r"It writes the scalar $V h = 0$ as the vector $[0, 0]$.",
 )
-WIDTH = 80
 
-Value = Fraction | float
 Rows = list[list[Value]]
 
 
@@ -391,7 +389,7 @@ def _column(values: Sequence[Value]) -> Rows:
 
 
 def _inline(values: Sequence[Value]) -> str:
-    return _plain_number(values[0]) if len(values) == 1 else f"({', '.join(map(_plain_number, values))})"
+    return plain_number(values[0]) if len(values) == 1 else f"({', '.join(map(plain_number, values))})"
 
 
 def _name(name: str) -> str:
@@ -401,169 +399,3 @@ def _name(name: str) -> str:
     if len(name) == 1 and name.isalpha():
         return name
     return r"\mathrm{" + re.sub(r"[^\w.,:-]", "", name).replace("_", r"\_") + "}"
-
-
-# Formats ----------------------------------------------------------------------------------------------------
-
-
-def to_latex(derivation: Derivation) -> str:
-    """A fragment that compiles with amsmath."""
-    return "\n".join(_latex_blocks(derivation, r"\paragraph{%s}", "\\begin{align*}\n%s\n\\end{align*}")) + "\n"
-
-
-def to_markdown(derivation: Derivation) -> str:
-    """Markdown with formulas for KaTeX or MathJax."""
-    return "\n\n".join(_latex_blocks(derivation, "### %s", "$$\n\\begin{aligned}\n%s\n\\end{aligned}\n$$")) + "\n"
-
-
-def _latex_blocks(derivation: Derivation, heading: str, environment: str) -> list[str]:
-    blocks = []
-    for section in derivation.sections:
-        blocks.append(heading % section.title.replace("φ", r"$\varphi$"))
-        lines = []
-        for line in section.lines:
-            parts = _formatted(line, str, _latex_array)
-            parts[parts.index("=")] = "&="
-            remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
-            lines.append("  " + " ".join(parts) + (rf" && \text{{{remark}}}" if remark else ""))
-        blocks += [environment % " \\\\\n".join(lines)] * bool(lines) + ["\n\n".join(section.text)] * bool(section.text)
-    return blocks + derivation.footnotes
-
-
-def _formatted(line: Line, formula: Callable, array: Callable) -> list:
-    """The parts of a line in a format; a negative number inside a formula is put in brackets."""
-    parts = []
-    for number, part in enumerate(line.parts):
-        if isinstance(part, str):
-            parts.append(formula(part))
-        else:
-            single = len(part.rows) == 1 and len(part.rows[0]) == 1
-            bracketed = single and part.rows[0][0] < 0 and line.parts[number - 1] != "="
-            parts.append(array(part, bracketed))
-    return parts
-
-
-def _latex_array(array: Array, bracketed: bool = False) -> str:
-    if len(array.rows) == 1 and len(array.rows[0]) == 1:
-        number = _latex_number(array.rows[0][0])
-        return f"({number})" if bracketed else number
-    return (
-        r"\begin{pmatrix} "
-        + r" \\ ".join(" & ".join(map(_latex_number, row)) for row in array.rows)
-        + r" \end{pmatrix}"
-    )
-
-
-def _latex_number(value: Value) -> str:
-    if isinstance(value, Fraction) and value.denominator > 1:
-        return f"{'-' * (value < 0)}\\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}"
-    text = _plain_number(value).replace("\N{MINUS SIGN}", "-")
-    return re.sub(r"e([+-])0*(\d+)", lambda m: rf" \cdot 10^{{{m[1].replace('+', '')}{m[2]}}}", text)
-
-
-def _plain_number(value: Value) -> str:
-    text = str(value) if isinstance(value, Fraction) else f"{value + 0.0:.6g}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def to_text(derivation: Derivation) -> str:
-    """Aligned Unicode for a terminal, at most 80 columns where the matrices allow it."""
-    lines = []
-    for section in derivation.sections:
-        lines += [section.title, ""]
-        for line in section.lines:
-            lines += [f"  {row}".rstrip() for row in _text_line(line)]
-        for paragraph in section.text:
-            lines += textwrap.wrap(_spoken(paragraph), WIDTH, initial_indent="  ", subsequent_indent="      ")
-        lines.append("")
-    for number, note in enumerate(derivation.footnotes, start=1):
-        lines += textwrap.wrap(f"{number}. {_spoken(note)}", WIDTH, subsequent_indent="   ")
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _spoken(text: str) -> str:
-    """A sentence with its formulas in Unicode."""
-    return re.sub(r"\$(.*?)\$", lambda match: to_unicode(match[1]), text)
-
-
-def _text_line(line: Line) -> list[str]:
-    """Rows of a formula; it is broken before an equals sign where it would be too wide."""
-    segments: list[list[list[str]]] = [[]]
-    for part, box in zip(line.parts, _formatted(line, lambda formula: [to_unicode(formula)], _box), strict=True):
-        if part == "=":
-            segments.append([])
-        segments[-1].append(box)
-    rows: list[str] = []
-    current = _beside(segments[0])
-    indent = len(current[0])
-    for segment in segments[1:]:
-        box = _beside(segment)
-        if len(current[0]) + 1 + len(box[0]) > WIDTH - 2 and len(current[0]) > indent:
-            rows += current
-            current = [" " * indent] * len(box)
-        current = _beside([current, box])
-    if line.remark:
-        remark = [f"  {line.remark}"]
-        if len(current[0]) + len(remark[0]) <= WIDTH - 2:
-            current = _beside([current, remark])
-        else:
-            current = [*current, " " * indent + remark[0]]
-    return [*rows, *current]
-
-
-def _box(array: Array, bracketed: bool = False) -> list[str]:
-    cells = [[_plain_number(value) for value in row] for row in array.rows]
-    if len(cells) == 1 and len(cells[0]) == 1:
-        return [f"({cells[0][0]})" if bracketed else cells[0][0]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["[" + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + "]" for row in cells]
-
-
-def _beside(boxes: list[list[str]]) -> list[str]:
-    """Boxes of lines next to each other, centred on one line."""
-    above = max((len(box) - 1) // 2 for box in boxes)
-    below = max(len(box) - 1 - (len(box) - 1) // 2 for box in boxes)
-    rows = [""] * (above + 1 + below)
-    for number, box in enumerate(boxes):
-        width, top = max(map(len, box)), above - (len(box) - 1) // 2
-        for i in range(len(rows)):
-            content = box[i - top] if top <= i < top + len(box) else ""
-            rows[i] += " " * bool(number) + content.ljust(width)
-    return rows
-
-
-UNICODE = {
-    r"\varphi": "φ", r"\sigma": "σ", r"\delta": "δ", r"\partial": "∂", r"\hat{y}": "ŷ", r"\odot": "⊙", r"\cdot": "·",
-    r"\sum": "Σ", r"\top": "ᵀ", r"\tanh": "tanh", r"\max": "max", r"\log": "log", r"\;": "", r"\mapsto": "↦",
-}  # fmt: skip
-SUBSCRIPTS = str.maketrans("0123456789ks", "₀₁₂₃₄₅₆₇₈₉ₖₛ")
-SUPERSCRIPTS = str.maketrans("0123456789-z", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᶻ")
-
-
-def to_unicode(formula: str) -> str:
-    """A formula of the LaTeX subset that derivations use, as Unicode text on one line."""
-    text = re.sub(r"\\text\{(.*?)\}", r"\1", formula)
-    text = re.sub(r"\\mathrm\{(.*?)\}", lambda match: match[1].replace(r"\_", "\0"), text)
-    for command, symbol in UNICODE.items():
-        text = text.replace(command, symbol)
-    text = text.replace(r"\frac{1}{2}", "½")
-    text = re.sub(
-        r"\\frac\{(.*?)\}\{((?:[^{}]|\{[^{}]*\})*)\}",
-        lambda m: f"{m[1].replace(' ', '')}/{m[2].replace(' ', '')}",
-        text,
-    )
-    text = re.sub(r"_\{?(\w+?)\}?(?![\w}])|_\{(\w+)\}", lambda m: (m[1] or m[2]).translate(SUBSCRIPTS), text)
-    text = re.sub(
-        r"\^\{([^{}]*)\}|\^(\w)",
-        lambda m: "^" + m[1] if m[1] and "ŷ" in m[1] else (m[1] or m[2]).translate(SUPERSCRIPTS),
-        text,
-    )
-    return re.sub(
-        r" +",
-        " ",
-        text.replace("^ᵀ", "ᵀ")
-        .replace("∂ ", "∂")
-        .replace(" / ∂", "/∂")
-        .replace("\0", "_")
-        .replace("-", "\N{MINUS SIGN}"),
-    ).strip()

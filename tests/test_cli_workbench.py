@@ -6,7 +6,6 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from conftest import needs_speed
-
 from mlcore.cli.commands import COMMANDS
 
 HELP_STARTS_WITH = {

@@ -9,8 +9,10 @@ from fractions import Fraction
 import pytest
 from test_exact import matrix, random_network
 
-from mlcore.derivation import derive, to_latex, to_markdown, to_text, to_unicode
+from mlcore.derivation import derive
 from mlcore.exact import ExactNetwork
+from mlcore.formats import to_latex, to_markdown, to_text
+from mlcore.formulas import to_unicode
 from mlcore.network import Layer, Network
 from mlcore.sheet import Sheet, change, default_sheet
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from mlcore import kernels, reference
-from mlcore.verification import CASES, _kept, _step
+from mlcore import kernels, reference, steps
+from mlcore.twins import CASES, kept_moments, step_for
 
 TOLERANCE = {np.float32: dict(rtol=2e-5, atol=2e-5), np.float64: dict(rtol=1e-12, atol=1e-12)}
 SIZES = (0, 1, 3, 50)
@@ -29,7 +29,7 @@ def test_kernel_equals_its_twin(name, dtype, size):
 
 
 def test_every_kernel_has_a_twin_and_a_check():
-    source = inspect.getsource(kernels)
+    source = inspect.getsource(kernels) + inspect.getsource(steps)
     found = {line.split("(")[0].removeprefix("def ") for line in source.split("@kernel\n")[1:]}
     assert found == set(CASES) | ELSEWHERE
     assert set(CASES) - COMPOSED <= set(dir(reference))
@@ -77,16 +77,16 @@ def test_relu_lets_a_diverged_value_through(value):
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_barrier_lets_nobody_pass_before_all_have_come(threads):
-    arrived = np.zeros(threads * kernels.CACHE_LINE, np.int64)
-    steps = np.zeros(threads, np.int64)
+    arrived = np.zeros(threads * steps.CACHE_LINE, np.int64)
+    turns = np.zeros(threads, np.int64)
 
     def work(thread):
         for step in range(1, 20):
-            steps[thread] = step
-            kernels.barrier(thread, arrived)
-            if not (steps == step).all():
-                return f"thread {thread} saw {steps} in step {step}"
-            kernels.barrier(thread, arrived)
+            turns[thread] = step
+            steps.barrier(thread, arrived)
+            if not (turns == step).all():
+                return f"thread {thread} saw {turns} in step {step}"
+            steps.barrier(thread, arrived)
         return "in step"
 
     with ThreadPoolExecutor(threads) as pool:
@@ -97,7 +97,7 @@ def test_barrier_lets_nobody_pass_before_all_have_come(threads):
 def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimizer):
     random = np.random.default_rng(1)
     P, M, S, dE = random.uniform(0.1, 1, size=(4, 64, 64)).astype(np.float32)
-    step = _step(optimizer, 0.01)
+    step = step_for(optimizer, 0.01)
     index, ones = kernels.RowList.allocate(64, 64, np.float32), np.ones(64, np.int32)
     used = kernels.list_rows(random.permutation(64).astype(np.int32), ones, np.arange(64), np.arange(1, 65), index)
     of_rows, of_layers = [], []
@@ -105,11 +105,11 @@ def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimiz
         table, layer, bias = ([array.copy() for array in (P, M, S)] for _ in range(3))
         dW, db = np.empty_like(P), np.empty_like(P)[0]
         for first, last in zip(cuts[:-1], cuts[1:], strict=True):
-            M_W, S_W = _kept(optimizer, *layer[1:])
-            M_b, S_b = _kept(optimizer, bias[1][0], bias[2][0])
-            kernels.update_layer(dE, dE, layer[0], bias[0][0], M_W, M_b, S_W, S_b, dW, db, first, last, step)
+            M_W, S_W = kept_moments(optimizer, *layer[1:])
+            M_b, S_b = kept_moments(optimizer, bias[1][0], bias[2][0])
+            steps.update_layer(dE, dE, layer[0], bias[0][0], M_W, M_b, S_W, S_b, dW, db, first, last, step)
             if 1 not in cuts:
-                kernels.update_rows(dE, index, used, table[0], *_kept(optimizer, *table[1:]), first, last, step)
+                steps.update_rows(dE, index, used, table[0], *kept_moments(optimizer, *table[1:]), first, last, step)
         of_layers.append(b"".join(array.tobytes() for array in layer))
         of_rows.append(b"".join(array.tobytes() for array in table))
     assert len(set(of_layers)) == 1
@@ -118,14 +118,14 @@ def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimiz
 
 def test_nobody_waits_at_a_barrier_that_is_released():
     """One thread never comes; the others wait, are set free, and pass every later barrier."""
-    arrived = np.zeros(3 * kernels.CACHE_LINE, np.int64)
+    arrived = np.zeros(3 * steps.CACHE_LINE, np.int64)
 
     def work(thread):
         for _ in range(5):
-            kernels.barrier(thread, arrived)
+            steps.barrier(thread, arrived)
 
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(work, thread) for thread in range(2)]
-        arrived[:] = kernels.RELEASED
+        arrived[:] = steps.RELEASED
         for future in futures:
             future.result(timeout=60)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlcore import kernels
+from mlcore import kernels, steps
 from mlcore.sentiment.classifier import Parameters
 from mlcore.sentiment.training import Recipe, Workspace, with_moments
 from mlcore.text.features import count_features
@@ -33,11 +33,11 @@ def test_trajectory(golden, name):
     recipe = Recipe(BATCH, kernels.LOGISTIC, word_dropout=0.0, weight_decay=0.0, trainable=True)
     weights, rates = np.ones(documents.n_texts, np.float32), np.array([RATES[name]])
     losses = np.zeros(documents.n_texts, np.float32)
-    steps = documents.n_texts // BATCH
-    assert steps >= 20
-    for step in range(steps):
+    batches = documents.n_texts // BATCH
+    assert batches >= 20
+    for step in range(batches):
         order = np.arange(step * BATCH, (step + 1) * BATCH)
-        kernels.train_batches(
+        steps.train_batches(
             0, order, step, 0, documents, golden["targets"], weights, recipe, rates, parameters, M, S, work, losses,
         )  # fmt: skip
         for key, array in parameters._asdict().items():

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from mlcore import kernels, verification
+from mlcore import kernels, steps, verification
 from mlcore.verification import Verification, verify
 
 WHOLE = {("train_batches", "twin", "float32"), ("barrier", "one thread", "float32")}  # in the types of a training
@@ -20,7 +20,7 @@ def results(monkeypatch, *names):
 def test_all_kernels_pass_and_none_is_left_out():
     found = list(verify())
     assert [result for result in found if not result.ok] == []
-    source = inspect.getsource(kernels)
+    source = inspect.getsource(kernels) + inspect.getsource(steps)
     names = {line.split("(")[0].removeprefix("def ") for line in source.split("@kernel\n")[1:]}
     names -= {name for name, *_ in WHOLE}
     twins = {(name, "twin", dtype) for name in names for dtype in ("float32", "float64")}
@@ -30,25 +30,25 @@ def test_all_kernels_pass_and_none_is_left_out():
 
 
 def test_a_step_that_does_nothing_fails(monkeypatch):
-    monkeypatch.setattr(kernels, "train_batches", lambda *arguments: None)
+    monkeypatch.setattr(steps, "train_batches", lambda *arguments: None)
     assert not results(monkeypatch)["train_batches", "twin", "float32"].ok
 
 
 def test_a_step_of_another_size_fails(monkeypatch):
-    right = kernels.train_batches
-    monkeypatch.setattr(kernels, "train_batches", lambda *a: right(*a[:8], 2 * a[8], *a[9:]))  # a[8]: rates
+    right = steps.train_batches
+    monkeypatch.setattr(steps, "train_batches", lambda *a: right(*a[:8], 2 * a[8], *a[9:]))  # a[8]: rates
     assert not results(monkeypatch)["train_batches", "twin", "float32"].ok
 
 
 def test_a_step_that_depends_on_the_threads_fails(monkeypatch):
-    right = kernels.train_batches
+    right = steps.train_batches
 
     def wrong(thread, *arguments):
         right(thread, *arguments)
         if thread == 1:
             arguments[8].b2[0] += 1  # arguments[8]: parameters
 
-    monkeypatch.setattr(kernels, "train_batches", wrong)
+    monkeypatch.setattr(steps, "train_batches", wrong)
     found = results(monkeypatch)
     assert found["train_batches", "twin", "float32"].ok
     assert not found["barrier", "one thread", "float32"].ok

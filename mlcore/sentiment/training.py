@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore import kernels
+from mlcore import kernels, steps
 from mlcore.compiling import watch_compilation
 from mlcore.errors import DivergedError
 from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Part, aligned_zeros, in_range
@@ -99,7 +99,7 @@ class Progress(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What ``kernels.train_batches`` has to know of the settings."""
+    """What ``steps.train_batches`` has to know of the settings."""
 
     batch_size: int
     loss: int
@@ -109,7 +109,7 @@ class Recipe(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Memory of ``kernels.train_batches``: what the threads share, with places for the lists of two batches of each."""
+    """Memory of ``steps.train_batches``: what the threads share, with places for the lists of two batches of each."""
 
     arrived: np.ndarray
     used: np.ndarray
@@ -142,7 +142,7 @@ class Workspace(NamedTuple):
             return np.zeros((2 * threads, size), dtype)
 
         return cls(
-            arrived=np.zeros(threads * kernels.CACHE_LINE, np.int64),
+            arrived=np.zeros(threads * steps.CACHE_LINE, np.int64),
             used=np.zeros(2 * threads, np.int64),
             words=kernels.Words(
                 ids=numbers(entries), counts=numbers(entries),
@@ -257,7 +257,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
     for batch in range(0, len(rates), per_call):
         texts = order[batch * batch_size : (batch + per_call) * batch_size]
         run_together(
-            pool, task.work.arrived, kernels.train_batches, texts, state.step, key, train.documents, train.targets,
+            pool, task.work.arrived, steps.train_batches, texts, state.step, key, train.documents, train.targets,
             task.weights, task.recipe, rates[batch : batch + per_call], state.parameters, state.M, state.S,
             task.work, losses,
         )  # fmt: skip
@@ -341,13 +341,13 @@ def warm_up(optimizer: str) -> None:
 def warm_up_half(optimizer: str) -> None:
     """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
     _, parameters, M, S = with_moments(Parameters.zeros(2, 1, 1, 1), optimizer)
-    work, step = Workspace.allocate(parameters, 1, 1, 1), kernels.Step(0.0, 1.0, 1.0, 1.0)
+    work, step = Workspace.allocate(parameters, 1, 1, 1), steps.Step(0.0, 1.0, 1.0, 1.0)
     index = kernels.RowList.allocate(1, 1, np.float32)
     kernels.loss_of_backward(kernels.LOGISTIC, work.logits, work.Y, 1.0, work.dlogits)
     kernels.relu_backward(work.dH, work.Z, 0.0, work.dZ)
     kernels.affine_backward_input(work.dlogits, parameters.W2, work.dH)
-    kernels.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
-    kernels.update_layer(
+    steps.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
+    steps.update_layer(
         work.dZ, work.E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[0], 0, 0, step
     )
     warm_up_reading()
@@ -392,10 +392,10 @@ def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callab
         try:
             function(thread, *arguments)
         except BaseException:
-            arrived[:] = kernels.RELEASED  # nobody waits for a thread that failed
+            arrived[:] = steps.RELEASED  # nobody waits for a thread that failed
             raise
 
-    threads = len(arrived) // kernels.CACHE_LINE
+    threads = len(arrived) // steps.CACHE_LINE
     futures: list[Future] = []
     try:
         for thread in range(threads):
@@ -404,7 +404,7 @@ def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callab
             future.result()
     except BaseException:  # such as Ctrl-C: what has started comes to its end
         if len(futures) < threads:
-            arrived[:] = kernels.RELEASED  # nobody waits for a thread that never started
+            arrived[:] = steps.RELEASED  # nobody waits for a thread that never started
         wait(futures)
         raise
 
