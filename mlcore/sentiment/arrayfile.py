@@ -71,7 +71,7 @@ def save_arrays(path: Path, kind: Format, header: dict, arrays: dict[str, np.nda
     write_beside(path, write)
 
 
-def _add_member(archive: zipfile.ZipFile, name: str, member: bytearray) -> None:
+def _add_member(archive: zipfile.ZipFile, name: str, member: memoryview) -> None:
     """Do it as NumPy does, without the time of day."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
         file.write(member)
@@ -168,18 +168,18 @@ def _array(name: str, types: tuple[str, ...], member: bytes) -> np.ndarray:
     return np.frombuffer(found["values"], type_).reshape(shape)
 
 
-def npy(array: np.ndarray) -> bytearray:
+def npy(array: np.ndarray) -> memoryview:
     """The array in the npy format, row by row, whatever its strides."""
     start = io.BytesIO()
     described = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
     np.lib.format.write_array_header_1_0(start, described)
-    member = bytearray(start.tell() + array.nbytes)
+    member = np.empty(start.tell() + array.nbytes, np.uint8)  # a bytearray would be filled with zeros first
     member[: start.tell()] = start.getbuffer()
-    np.ndarray(array.shape, array.dtype, member, start.tell())[...] = array
-    return member
+    member[start.tell() :].view(array.dtype).reshape(array.shape)[...] = array
+    return member.data
 
 
-def checksum(kind: Format, members: dict[str, bytes | bytearray]) -> bytes:
+def checksum(kind: Format, members: dict[str, bytes | memoryview]) -> bytes:
     """SHA-256 over the members with their names and lengths, as hexadecimal digits."""
     digest = hashlib.sha256()
     for name in kind.members:

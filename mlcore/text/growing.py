@@ -8,7 +8,7 @@ import numpy as np
 class Growing:
     """Numbers that are appended piece by piece, and become one array.
 
-    Without a path they are kept in memory, of which up to a quarter is spare until the end; with one they are written
+    Without a path they are kept in memory, of which up to half is spare, and never touched; with one they are written
     to a new file there, which the array then maps, so that it may be larger than memory. What is written to the array
     does not reach the file: it could be mapped for reading only, but kernels would be compiled once more for that.
 
@@ -38,8 +38,9 @@ class Growing:
                 file.write(np.ascontiguousarray(array, self._dtype).data)
         else:
             if end > len(self._memory):
-                # moves whole pages where the system can; nobody else has a reference to the memory yet
-                self._memory.resize(max(end, len(self._memory) * 5 // 4), refcheck=False)
+                larger = np.empty(max(end, 2 * len(self._memory)), self._dtype)
+                larger[: self._size] = self._memory[: self._size]
+                self._memory = larger
             self._memory[self._size : end] = array
         self._size = end
 
@@ -50,5 +51,4 @@ class Growing:
         """
         if self._path and self._size:
             return np.asarray(np.memmap(self._path, self._dtype, "c"))
-        self._memory.resize(self._size, refcheck=False)
-        return self._memory
+        return self._memory[: self._size]
