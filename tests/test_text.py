@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, pairwise
 
 import numpy as np
@@ -10,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.bits import BLOCK
-from mlcore.text import vocabulary
+from mlcore.text import tokenizer, vocabulary
 from mlcore.text.growing import Growing
 from mlcore.text.tokenizer import (
     HASHED,
     LEFT,
     TABLE_SIZES,
+    Scratch,
     TokenSpans,
     _fold,
     _table_size,
@@ -76,6 +78,25 @@ def written(spans):
     for first, last in zip(spans.offsets[:-1], spans.offsets[1:], strict=True):
         places = zip(spans.starts[first:last], spans.ends[first:last], strict=True)
         yield [spans.data[start:end].tobytes().decode("utf-8") for start, end in places]
+
+
+def test_scratch_memory_is_used_again_in_its_own_thread_only(monkeypatch):
+    scratch = Scratch()
+    first = scratch.empty("a", 8, np.int64)
+    assert len(first) == 8
+    assert np.shares_memory(first, scratch.empty("a", 9, np.int64)), "a little more than was asked for is there"
+    assert not np.shares_memory(first, scratch.empty("b", 8, np.int64))
+    with ThreadPoolExecutor(1) as pool:
+        assert not np.shares_memory(first, pool.submit(scratch.empty, "a", 8, np.int64).result())
+    monkeypatch.setattr(tokenizer, "MOST_KEPT", 7)
+    assert not np.shares_memory(first, scratch.empty("a", 8, np.int64))
+
+
+def test_a_thread_that_tokenises_does_not_disturb_another():
+    texts = ["A good film.", "Bad!"] * 500
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda number: list(written(tokenise(texts[number:]))), range(50))
+        assert list(found) == [[tokens(text) for text in texts[number:]] for number in range(50)]
 
 
 def test_kernels_know_every_character():

@@ -7,6 +7,7 @@ the texts that need no more than it knows, and leaves the few others to ``normal
 
 import html
 import re
+import threading
 from functools import cache
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
 EXACT = 7  # bytes of the longest words that are their own keys
 HASHED = 1 << 62  # the keys of longer words begin here
 KEPT = tuple(f"{MARKS}'".encode())  # of the bytes that are no part of words
+MOST_KEPT = 1 << 23  # elements of an array that stays when its texts are done
 NONE, ONE, LAST, ALL = map(np.uint64, (0, 1, BLOCK - 1, 2**BLOCK - 1))
 
 
@@ -59,6 +61,29 @@ def tokens(text: str) -> list[str]:
     return TOKEN.findall(normalise(text))
 
 
+class Scratch(threading.local):
+    """Memory of a thread's own that is used again, by name: to get new memory takes longer than to fill it with tokens.
+
+    Example:
+        >>> scratch = Scratch()
+        >>> first, second = (scratch.empty("numbers", size, np.int64) for size in (3, 2))
+        >>> first[:] = 7
+        >>> second
+        array([7, 7])
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def empty(self, name: str, size: int, dtype: type) -> np.ndarray:
+        """An array with any values, which the next one of this name overwrites."""
+        if size > MOST_KEPT:
+            return np.empty(size, dtype)
+        if size > len(self._arrays.get(name, ())):
+            self._arrays[name] = np.empty(size + size // 4, dtype)
+        return self._arrays[name][:size]
+
+
 class TokenSpans(NamedTuple):
     """Tokens as places in a buffer: token t is data[starts[t]:ends[t]]; text i has offsets[i]..offsets[i + 1]."""
 
@@ -69,32 +94,31 @@ class TokenSpans(NamedTuple):
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
-    def cut(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, offsets: np.ndarray) -> "TokenSpans":
-        """The tokens at these places, behind which the data goes on for EXACT bytes or more."""
-        keys = np.empty(len(starts), np.int64)
-        find_keys(data, starts, ends, keys)
-        return cls(data, starts, ends, keys, offsets)
-
-    @classmethod
     def of_one_text(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> "TokenSpans":
         """The tokens at these places, up to the end of the data."""
-        data = np.concatenate([data, np.zeros(EXACT, np.uint8)])
-        return cls.cut(data, starts, ends, np.array([0, len(starts)]))
+        data, keys = np.concatenate([data, np.zeros(EXACT, np.uint8)]), np.empty(len(starts), np.int64)
+        find_keys(data, starts, ends, keys)
+        return cls(data, starts, ends, keys, np.array([0, len(starts)]))
+
+
+_scratch = Scratch()
 
 
 def tokenise(texts: list[str]) -> TokenSpans:
-    """Find the tokens of all texts, exactly those of ``tokens``."""
+    """Find the tokens of all texts, exactly those of ``tokens``; they last until the thread calls this again."""
     data, begins, stops = _fold(texts, markup=True)
     left = np.flatnonzero(stops == LEFT)
     if len(left):
         more, *places = _fold([normalise(texts[text]) for text in left.tolist()], markup=False)
         begins[left], stops[left] = len(data) + places[0], len(data) + places[1]
         data = np.concatenate([data, more])
-    starts, ends = (np.empty(len(data), np.int64) for _ in range(2))  # a token has at least a byte
+    # a token has at least a byte
+    starts, ends, keys = (_scratch.empty(name, len(data), np.int64) for name in ("starts", "ends", "keys"))
     offsets = np.zeros(len(texts) + 1, np.int64)
     scan_tokens(data, begins, stops, starts, ends, offsets)
     t = offsets[-1]
-    return TokenSpans.cut(data, starts[:t], ends[:t], offsets)
+    find_keys(data, starts[:t], ends[:t], keys[:t])
+    return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
 
 
 def _fold(texts: list[str], markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,7 +128,8 @@ def _fold(texts: list[str], markup: bool) -> tuple[np.ndarray, np.ndarray, np.nd
     bounds = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=bounds[1:])
     data = np.frombuffer(bytearray().join(encoded), np.uint8)
-    folded, begins, stops = np.empty(len(data) + BLOCK, np.uint8), bounds[:-1].copy(), bounds[1:].copy()
+    folded = _scratch.empty("folded", len(data) + BLOCK, np.uint8) if markup else np.empty(len(data) + BLOCK, np.uint8)
+    begins, stops = bounds[:-1].copy(), bounds[1:].copy()
     fold(data, bounds, characters(_table_size(int(data.max(initial=0)))), markup, folded, begins, stops)
     return folded, begins, stops
 
