@@ -430,6 +430,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    options.output.mkdir(parents=True, exist_ok=True)
     peers = set_up_peers(options.peers)
     with tempfile.TemporaryDirectory(prefix="mlcore-benchmark-") as folder:
         bench = Bench(Path(folder), options.data, options.peers, options.rounds, options.share)
