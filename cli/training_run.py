@@ -174,7 +174,7 @@ class Run:
             warm_up(self.settings.optimizer)
         self.data, read = self._prepared(earlier)
         given = self._vectors()
-        self.classifier = new_classifier(self.data, self.settings, given)
+        self.classifier = new_classifier(self.data, self.settings, given, self.threads)
         if earlier:
             continue_from(self.classifier, earlier)
         read += [given.fingerprint()] if given else []
@@ -283,7 +283,7 @@ class Run:
         if self.outputs.log:
             self.outputs.log.write_text("")
         self._log({"settings": asdict(self.settings), "inputs": self.classifier.provenance.inputs})
-        return State.initial(self.classifier)
+        return State.initial(self.classifier, self.threads)
 
     def _log(self, entry: dict) -> None:
         if self.outputs.log:

@@ -10,7 +10,7 @@ import numpy as np
 from mlcore import kernels
 from mlcore.sentiment.settings import Settings
 from mlcore.text.features import Features
-from mlcore.text.pool import MOST_THREADS
+from mlcore.text.pool import MOST_THREADS, in_order, shares
 from mlcore.text.vocabulary import Documents
 
 LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
@@ -52,9 +52,14 @@ class Parameters(NamedTuple):
         """Parameters of the same shapes that are all 0."""
         return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
 
-    def take(self, others: "Parameters") -> None:
+    def take(self, others: "Parameters", threads: int = 1) -> None:
         """Overwrite all with others of the same shapes."""
-        for array, values in zip(self, others, strict=True):
+
+        def take_rows(rows: slice) -> None:
+            self.table[rows] = others.table[rows]
+
+        list(in_order(take_rows, shares(len(self.table), threads), threads))
+        for array, values in zip(self[1:], others[1:], strict=True):
             array[:] = values
 
 

@@ -185,7 +185,7 @@ class Experiment:
         settings = replace(self.settings, embedding=arm.embedding, start=arm.start, seed=seed)
         progress(arm.name, seed, 1)
         started = time.perf_counter()
-        classifier = new_classifier(data, settings, vectors if arm.given else None)
+        classifier = new_classifier(data, settings, vectors if arm.given else None, threads)
         best = report = None
         for report in training.fit(classifier, data.train, data.dev, threads):
             best = report if report.best else best

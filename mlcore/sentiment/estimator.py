@@ -144,7 +144,7 @@ class SentimentClassifier:
             raise InputError(_as_in_python(error)) from None
         # The kind of labels is kept for load; its being there says that the model was trained from Python
         inputs = {"dev": repr(dev), "labels": labels.kind}
-        classifier, reports = new_classifier(data, settings), []
+        classifier, reports = new_classifier(data, settings, threads=threads), []
         try:
             for report in train(classifier, data.train, data.dev, threads):
                 reports.append(report)

@@ -8,6 +8,7 @@ from mlcore.memory import return_what_is_free
 from mlcore.sentiment.classifier import Classifier, Parameters, Part, blocks_of_rows
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
+from mlcore.text.pool import in_order
 from mlcore.text.vectors import Vectors
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
@@ -16,7 +17,9 @@ NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature
 LENGTHS = {"trainable": 0.5, "fixed": 3.0}
 
 
-def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | None = None) -> Classifier:
+def new_classifier(
+    data: TrainingData, settings: Settings, vectors: Vectors | None = None, threads: int = 1
+) -> Classifier:
     """Untrained classifier for this data.
 
     ``vectors`` of the words of ``data.features``: where a word has one, it starts from there; all others, and the
@@ -25,12 +28,15 @@ def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | No
 
     Raises: ShapeError if the vectors do not belong to these words, or have another width.
     """
-    return_what_is_free()  # the table is the largest array of all
     outputs = len(data.labels) if len(data.labels) > 2 else 1
-    parameters = Parameters.initial(len(data.features), outputs, settings)
+    features, naive_bayes = len(data.features), settings.start == "naive-bayes"
+    makers = (
+        lambda: Parameters.initial(features, outputs, settings),
+        lambda: feature_ratios(data.train, data.labels, features) if naive_bayes else None,
+    )
+    parameters, ratios = in_order(lambda make: make(), makers, threads)
     table, length = parameters.table[:, : settings.dim], LENGTHS[settings.embedding]
-    if settings.start == "naive-bayes":
-        ratios = feature_ratios(data.train, data.labels, len(data.features))
+    if ratios is not None:
         random = np.random.default_rng([settings.seed, 3])
         directions = random.normal(size=(ratios.shape[1], settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -43,6 +49,7 @@ def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | No
         table[: shape[0]][vectors.found] = with_length(vectors.table[vectors.found], length)
     elif settings.embedding == "fixed":
         table[:] = with_length(table, length)
+    return_what_is_free()  # a training takes the most memory of all that is done
     return Classifier(settings, data.labels, data.features, parameters)
 
 

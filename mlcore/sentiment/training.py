@@ -22,6 +22,7 @@ from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
 from mlcore.text.features import Features
 from mlcore.text.pairs import PairTable
+from mlcore.text.pool import shares
 from mlcore.text.vocabulary import Documents, WordTable
 
 LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
@@ -66,10 +67,10 @@ class State:
     reports: list[EpochReport] = field(default_factory=list)
 
     @classmethod
-    def initial(cls, classifier: Classifier) -> "State":
+    def initial(cls, classifier: Classifier, threads: int = 1) -> "State":
         """Start of a training from a copy of the classifier's parameters."""
         settings = classifier.settings
-        return cls(*with_moments(classifier.parameters, settings.optimizer), settings.learning_rate)
+        return cls(*with_moments(classifier.parameters, settings.optimizer, threads), settings.learning_rate)
 
     def complete(self, report: EpochReport, classifier: Classifier) -> None:
         """End an epoch; if it is the best so far, the classifier takes the parameters."""
@@ -182,7 +183,7 @@ def fit(
     Raises: DivergedError when this has been done MOST_RESTARTS times.
     """
     settings = classifier.settings
-    state = state or State.initial(classifier)
+    state = state or State.initial(classifier, threads)
     batch_size = min(settings.batch_size, len(train.rows))
     # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
     threads = min(threads, state.parameters.table.shape[1] // kernels.LANES, batch_size)
@@ -269,7 +270,8 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
             return None
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
-    return loss if all(map(in_range, state.parameters)) else None
+    parts = (array[rows] for array in state.parameters for rows in shares(len(array), task.threads))
+    return loss if all(pool.map(in_range, parts)) else None
 
 
 def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:
@@ -367,7 +369,9 @@ def _start(function: str, argument: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], **nowhere)
 
 
-def with_moments(parameters: Parameters, optimizer: str) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
+def with_moments(
+    parameters: Parameters, optimizer: str, threads: int = 1
+) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
     """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimiser does not keep.
 
     Each row of the table lies beside its moments in one array, the first that is returned, (v, d), (v, 2 d) or
@@ -381,7 +385,7 @@ def with_moments(parameters: Parameters, optimizer: str) -> tuple[np.ndarray, Pa
     for number, name in enumerate(kept):
         columns = slice(number * width, (number + 1) * width)
         found[name] = Parameters(rows[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
-    found["P"].take(parameters)
+    found["P"].take(parameters, threads)  # the first touch of the memory takes longer than all else
     return rows, found["P"], found["M"], found["S"]
 
 

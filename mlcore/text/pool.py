@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 MOST_THREADS = 64  # at work at a time, whatever number is asked for
@@ -39,6 +40,17 @@ def in_order(
         finally:  # nothing more is begun after an error, or when nobody asks for more
             for future in running:
                 future.cancel()
+
+
+def shares(size: int, threads: int) -> list[slice]:
+    """The numbers below ``size`` in about equal parts, one for each thread.
+
+    Example:
+        >>> shares(5, 2)
+        [slice(0, 2, None), slice(2, 5, None)]
+    """
+    threads = min(threads, MOST_THREADS)
+    return [slice(*ends) for ends in pairwise(size * thread // threads for thread in range(threads + 1))]
 
 
 def _submitted(
