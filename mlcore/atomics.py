@@ -1,14 +1,16 @@
 """Numbers by which the threads of a kernel tell each other how far they are.
 
-The plain functions say what is meant, and run with NUMBA_DISABLE_JIT. Kernels get the code of the intrinsics in their
-place.
+The plain functions say what is meant, and run with NUMBA_DISABLE_JIT. Kernels get in their place what follows below.
 """
 
 import sys
 import time
 
+from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.core import cgutils
+
+from mlcore.compiling import in_kernels
 
 
 def load_acquire(array, index):
@@ -26,26 +28,28 @@ def yield_core():
     time.sleep(0)
 
 
-@intrinsic
-def _atomic_load(typing_context, array, index):
-    def build(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
-
-    return types.int64(array, types.intp), build
+def _element(context, builder, signature, arguments):
+    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+    return builder.gep(data, [arguments[1]])
 
 
-@intrinsic
-def _atomic_store(typing_context, array, index, value):
-    def build(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        builder.store_atomic(arguments[2], builder.gep(data, [arguments[1]]), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.int64), build
+@in_kernels(load_acquire, lambda array, index: types.int64(array, types.intp), types.Array, types.Integer)
+def _load_acquire(context, builder, signature, arguments):
+    return builder.load_atomic(_element(context, builder, signature, arguments), "acquire", 8)
 
 
-overload(load_acquire)(lambda array, index: lambda array, index: _atomic_load(array, index))
-overload(store_release)(lambda array, index, value: lambda array, index, value: _atomic_store(array, index, value))
-_system_yield = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
-overload(yield_core)(lambda: lambda: _system_yield())
+@in_kernels(
+    store_release, lambda array, index, value: types.void(array, types.intp, types.int64),
+    types.Array, types.Integer, types.Integer,
+)  # fmt: skip
+def _store_release(context, builder, signature, arguments):
+    builder.store_atomic(arguments[2], _element(context, builder, signature, arguments), "release", 8)
+    return context.get_dummy_value()
+
+
+@in_kernels(yield_core, lambda: types.void())
+def _yield_core(context, builder, signature, arguments):
+    name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
+    builder.call(function, [])
+    return context.get_dummy_value()

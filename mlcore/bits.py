@@ -1,16 +1,14 @@
 """Eight and 64 bytes at once, as compiled code takes them: a text is gone through in a fraction of its bytes' steps.
 
-The plain functions say what is meant, and run with NUMBA_DISABLE_JIT. Kernels get the code of the intrinsics in their
-place.
+The plain functions say what is meant, and run with NUMBA_DISABLE_JIT. Kernels get in their place what follows below.
 """
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
 
-from mlcore.compiling import part_of_kernels
+from mlcore.compiling import in_kernels, part_of_kernels
 from mlcore.lanes import repeated
 
 BLOCK = 64  # bytes that are compared at once
@@ -46,39 +44,26 @@ def _load(context, builder, signature, arguments, kind):
     return builder.load(builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer()), align=1)
 
 
-@intrinsic
-def _bits_between(typing_context, data, place, low, high):
-    def build(context, builder, signature, arguments):
-        byte = ir.IntType(8)
-        block = ir.VectorType(byte, BLOCK)
-        low, high = (builder.trunc(value, byte) for value in arguments[2:])
-        # in one comparison: what is below "low" is beyond all others without a sign
-        loaded = _load(context, builder, signature, arguments, block)
-        distances = builder.sub(loaded, repeated(builder, low, block))
-        most = repeated(builder, builder.sub(high, low), block)
-        return builder.bitcast(builder.icmp_unsigned("<=", distances, most), ir.IntType(BLOCK))
-
-    return types.uint64(data, types.intp, types.intp, types.intp), build
-
-
-@intrinsic
-def _eight_bytes(typing_context, data, place):
-    def build(context, builder, signature, arguments):
-        return _load(context, builder, signature, arguments, ir.IntType(64))
-
-    return types.int64(data, types.intp), build
+@in_kernels(
+    bits_between, lambda data, place, low, high: types.uint64(data, types.intp, types.intp, types.intp),
+    types.Array, types.Integer, types.Integer, types.Integer,
+)  # fmt: skip
+def _bits_between(context, builder, signature, arguments):
+    byte = ir.IntType(8)
+    block = ir.VectorType(byte, BLOCK)
+    low, high = (builder.trunc(value, byte) for value in arguments[2:])
+    # in one comparison: what is below "low" is beyond all others without a sign
+    loaded = _load(context, builder, signature, arguments, block)
+    distances = builder.sub(loaded, repeated(builder, low, block))
+    most = repeated(builder, builder.sub(high, low), block)
+    return builder.bitcast(builder.icmp_unsigned("<=", distances, most), ir.IntType(BLOCK))
 
 
-@intrinsic
-def _lowest_bit(typing_context, bits):
-    def build(context, builder, signature, arguments):
-        return builder.cttz(arguments[0], cgutils.true_bit)
-
-    return types.int64(types.uint64), build
+@in_kernels(eight_bytes, lambda data, place: types.int64(data, types.intp), types.Array, types.Integer)
+def _eight_bytes(context, builder, signature, arguments):
+    return _load(context, builder, signature, arguments, ir.IntType(64))
 
 
-overload(bits_between)(
-    lambda data, place, low, high: lambda data, place, low, high: _bits_between(data, place, low, high)
-)
-overload(eight_bytes)(lambda data, place: lambda data, place: _eight_bytes(data, place))
-overload(lowest_bit)(lambda bits: lambda bits: _lowest_bit(bits))
+@in_kernels(lowest_bit, lambda bits: types.int64(types.uint64), types.Integer)
+def _lowest_bit(context, builder, signature, arguments):
+    return builder.cttz(arguments[0], cgutils.true_bit)

@@ -11,6 +11,7 @@ from numba.core.caching import FunctionCache
 from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.typing.templates import Signature
+from numba.extending import lower_builtin, type_callable
 
 
 class KernelCache(FunctionCache):
@@ -59,6 +60,16 @@ def part_of_kernels(function):
     To be called costs more than such a function does; and without an entry of its own it takes less time to compile.
     """
     return njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
+
+
+def in_kernels(function: Callable, typer: Callable[..., Signature | None], *kinds: type) -> Callable:
+    """Decorator of the code that kernels get in place of calls of ``function``, as Numba's ``lower_builtin`` takes it.
+
+    ``typer`` has the function's parameters, and gives the signature for their types, or None if they are not for it;
+    ``kinds`` are the classes of these types. An overload would do the same, but is one more function to compile.
+    """
+    type_callable(function)(lambda context: typer)
+    return lower_builtin(function, *kinds)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ A sum of many rows in a plain loop over columns is stored and loaded again for e
 that the arrays do not overlap; that takes several times as long as the memory needs. Lanes are added, multiplied and so
 on one by one, with a rounding each, so that their bits do not depend on the processor.
 
-The plain functions say what is meant, and run with NUMBA_DISABLE_JIT, where lanes are NumPy's arrays. Kernels get the
-code of the intrinsics in their place.
+The plain functions say what is meant, and run with NUMBA_DISABLE_JIT, where lanes are NumPy's arrays. Kernels get in
+their place what follows below.
 """
 
 import operator
@@ -14,7 +14,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, register_model
+
+from mlcore.compiling import in_kernels
 
 LANES = 16  # float32 in a cache line, and in the widest vectors
 
@@ -69,18 +71,10 @@ def prefetch_line(array, row, column):
     """Ask for a cache line that will be written soon."""
 
 
-def _zeros(width):
-    @intrinsic
-    def zeros(typing_context, array):
-        def build(context, builder, signature, arguments):
-            return ir.Constant(context.get_value_type(signature.return_type), None)
-
-        return LanesType(array.dtype, width)(array), build
-
-    return zeros
-
-
-_zero_line, _zero_pair = _zeros(LANES), _zeros(2 * LANES)
+@in_kernels(zero_line, lambda array: LanesType(array.dtype, LANES)(array), types.Array)
+@in_kernels(zero_pair, lambda array: LanesType(array.dtype, 2 * LANES)(array), types.Array)
+def _zeros(context, builder, signature, arguments):
+    return ir.Constant(context.get_value_type(signature.return_type), None)
 
 
 def _address(context, builder, signature, arguments, pointee):
@@ -93,48 +87,55 @@ def _address(context, builder, signature, arguments, pointee):
     return builder.bitcast(builder.gep(start, [place]), pointee.as_pointer())
 
 
-@intrinsic
-def _load_lanes(typing_context, array, row, column, like):
-    def build(context, builder, signature, arguments):
-        lanes = signature.return_type
-        address = _address(context, builder, signature, arguments, context.get_value_type(lanes))
-        return builder.load(address, align=lanes.dtype.bitwidth // 8)
-
-    return like(array, types.intp, types.intp, like), build
+PLACE = types.Array, types.Integer, types.Integer
 
 
-@intrinsic
-def _store_lanes(typing_context, array, row, column, lanes):
-    def build(context, builder, signature, arguments):
-        address = _address(context, builder, signature, arguments, context.get_value_type(signature.args[3]))
-        builder.store(arguments[3], address, align=signature.args[3].dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, lanes), build
+@in_kernels(load_lanes, lambda array, row, column, like: like(array, types.intp, types.intp, like), *PLACE, LanesType)
+def _load_lanes(context, builder, signature, arguments):
+    lanes = signature.return_type
+    address = _address(context, builder, signature, arguments, context.get_value_type(lanes))
+    return builder.load(address, align=lanes.dtype.bitwidth // 8)
 
 
-def _arithmetic(operation, instruction):
-    """Let compiled code apply an operation of Python to lanes, or to a number and lanes."""
+@in_kernels(
+    store_lanes, lambda array, row, column, lanes: types.void(array, types.intp, types.intp, lanes), *PLACE, LanesType
+)
+def _store_lanes(context, builder, signature, arguments):
+    address = _address(context, builder, signature, arguments, context.get_value_type(signature.args[3]))
+    builder.store(arguments[3], address, align=signature.args[3].dtype.bitwidth // 8)
+    return context.get_dummy_value()
 
-    @intrinsic
-    def apply(typing_context, a, b):
-        lanes = a if isinstance(a, LanesType) else b
 
-        def build(context, builder, signature, arguments):
-            vector = context.get_value_type(lanes)
-            a, b = (
-                value if isinstance(kind, LanesType) else repeated(builder, value, vector)
-                for value, kind in zip(arguments, signature.args, strict=True)
-            )
-            return getattr(builder, instruction)(a, b)
+@in_kernels(prefetch_line, lambda array, row, column: types.void(array, types.intp, types.intp), *PLACE)
+def _prefetch_line(context, builder, signature, arguments):
+    address = _address(context, builder, signature, arguments, ir.IntType(8))
+    number = ir.IntType(32)
+    function_type = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address.type], function_type)
+    builder.call(prefetch, [address, number(1), number(3), number(1)])  # to write, into all caches, data
+    return context.get_dummy_value()
 
-        return lanes(*(kind if kind == lanes else lanes.dtype for kind in (a, b))), build
 
-    @overload(operation)
-    def of_lanes(a, b):
-        if isinstance(a, LanesType) or isinstance(b, LanesType):
-            return lambda a, b: apply(a, b)
-        return None
+@in_kernels(sum_lanes, lambda lanes: lanes.dtype(lanes), LanesType)
+def _sum_lanes(context, builder, signature, arguments):
+    place = ir.IntType(32)
+    (left,), width = arguments, signature.args[0].width
+    while width > 1:
+        width //= 2
+        halves = []
+        for first in (0, width):
+            chosen = ir.Constant(ir.VectorType(place, width), [place(first + i) for i in range(width)])
+            halves.append(builder.shuffle_vector(left, left, chosen))
+        left = builder.fadd(*halves)
+    return builder.extract_element(left, place(0))
+
+
+@in_kernels(np.sqrt, lambda lanes: lanes(lanes) if isinstance(lanes, LanesType) else None, LanesType)
+def _sqrt(context, builder, signature, arguments):
+    lanes, vector = signature.return_type, context.get_value_type(signature.return_type)
+    name = f"llvm.sqrt.v{lanes.width}f{lanes.dtype.bitwidth}"
+    sqrt = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
+    return builder.call(sqrt, arguments)
 
 
 def repeated(builder, number, vector):
@@ -144,58 +145,25 @@ def repeated(builder, number, vector):
     return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(place, vector.count), None))
 
 
-@intrinsic
-def _sqrt(typing_context, lanes):
+def _arithmetic(operation, instruction):
+    """Let compiled code apply an operation of Python to lanes, or to a number and lanes."""
+
+    def typer(a, b):
+        lanes = next((kind for kind in (a, b) if isinstance(kind, LanesType)), None)
+        return lanes and lanes(*(kind if kind == lanes else lanes.dtype for kind in (a, b)))
+
     def build(context, builder, signature, arguments):
-        vector = context.get_value_type(lanes)
-        name = f"llvm.sqrt.v{lanes.width}f{lanes.dtype.bitwidth}"
-        sqrt = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
-        return builder.call(sqrt, arguments)
+        vector = context.get_value_type(signature.return_type)
+        a, b = (
+            value if isinstance(kind, LanesType) else repeated(builder, value, vector)
+            for value, kind in zip(arguments, signature.args, strict=True)
+        )
+        return getattr(builder, instruction)(a, b)
 
-    return lanes(lanes), build
-
-
-@intrinsic
-def _sum_lanes(typing_context, lanes):
-    def build(context, builder, signature, arguments):
-        place = ir.IntType(32)
-        (left,), width = arguments, lanes.width
-        while width > 1:
-            width //= 2
-            halves = []
-            for first in (0, width):
-                chosen = ir.Constant(ir.VectorType(place, width), [place(first + i) for i in range(width)])
-                halves.append(builder.shuffle_vector(left, left, chosen))
-            left = builder.fadd(*halves)
-        return builder.extract_element(left, place(0))
-
-    return lanes.dtype(lanes), build
+    for kinds in (LanesType, LanesType), (types.Float, LanesType), (LanesType, types.Float):
+        in_kernels(operation, typer, *kinds)(build)
 
 
-@intrinsic
-def _prefetch_line(typing_context, array, row, column):
-    def build(context, builder, signature, arguments):
-        address = _address(context, builder, signature, arguments, ir.IntType(8))
-        number = ir.IntType(32)
-        function_type = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address.type], function_type)
-        builder.call(prefetch, [address, number(1), number(3), number(1)])  # to write, into all caches, data
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp), build
-
-
-overload(zero_line)(lambda array: lambda array: _zero_line(array))
-overload(zero_pair)(lambda array: lambda array: _zero_pair(array))
-overload(load_lanes)(
-    lambda array, row, column, like: lambda array, row, column, like: _load_lanes(array, row, column, like)
-)
-overload(store_lanes)(
-    lambda array, row, column, lanes: lambda array, row, column, lanes: _store_lanes(array, row, column, lanes)
-)
-overload(sum_lanes)(lambda lanes: lambda lanes: _sum_lanes(lanes))
-overload(prefetch_line)(lambda array, row, column: lambda array, row, column: _prefetch_line(array, row, column))
-overload(np.sqrt)(lambda a: (lambda a: _sqrt(a)) if isinstance(a, LanesType) else None)
 for _operation, _instruction in (
     (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv"),
 ):  # fmt: skip

@@ -271,8 +271,9 @@ def case_update_rows(random: Random, dtype: Dtype, n: int) -> Pairs:
         results = _optimised(optimizer, shrunk, dtable[rows], M[rows], S[rows], 1e-8)
         for array, result in zip(expected, results, strict=True):
             array[rows] = result
+        moments, step = kept_moments(optimizer, M, S), step_for(optimizer, decay)
         for first, last in _lines(_width(n)):
-            steps.update_rows(dE, index, used, P, *kept_moments(optimizer, M, S), first, last, step_for(optimizer, decay))
+            steps.update_rows(dE, index, used, P, *moments, first, last, step)
         yield from zip((P, M, S), expected, strict=True)
 
 
@@ -287,11 +288,11 @@ def case_update_layer(random: Random, dtype: Dtype, n: int) -> Pairs:
         of_W, of_b = (shrunk_W, expected_dW, M_W, S_W, eps), (shrunk_b, expected_db, M_b, S_b, eps)
         expected = [array.copy() for arrays in (of_W, of_b) for array in _optimised(optimizer, *arrays)]
         dW, db, half = np.full_like(W, np.nan), np.full_like(b, np.nan), (n + 2) // 2
+        kept_M_W, kept_S_W = kept_moments(optimizer, M_W, S_W)
+        kept_M_b, kept_S_b = kept_moments(optimizer, M_b, S_b)
+        step = step_for(optimizer, decay)
         for first, last in ((half, n + 1), (0, half)):  # the bias goes with the first column
-            (kept_M_W, kept_S_W), (kept_M_b, kept_S_b) = kept_moments(optimizer, M_W, S_W), kept_moments(optimizer, M_b, S_b)
-            steps.update_layer(
-                dY, X, W, b, kept_M_W, kept_M_b, kept_S_W, kept_S_b, dW, db, first, last, step_for(optimizer, decay)
-            )
+            steps.update_layer(dY, X, W, b, kept_M_W, kept_M_b, kept_S_W, kept_S_b, dW, db, first, last, step)
         yield from zip((W, M_W, S_W, b, M_b, S_b), expected, strict=True)
         yield from ((dW, expected_dW), (db, expected_db))
 
