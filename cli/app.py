@@ -4,6 +4,7 @@ Exit codes: 0 fine, 1 a check failed or a training diverged, 2 wrong usage, 3 ba
 5 a path or stream that cannot be read or written, 130 Ctrl-C. A closed pipe is no error.
 """
 
+import atexit
 import errno
 import gc
 import io
@@ -16,7 +17,9 @@ import sys
 def main() -> None:
     """Run the command line, and exit."""
     # What is loaded is no garbage: to look for some every 700 objects, and again at the end, is a third of a short run
+    threshold = gc.get_threshold()
     gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     try:
         sys.exit(_run())
     except KeyboardInterrupt:  # also while the modules are being loaded
@@ -24,7 +27,7 @@ def main() -> None:
         _complain("Interrupted.")
         sys.exit(130)
     finally:
-        gc.freeze()
+        gc.set_threshold(*threshold)
 
 
 def _run() -> int:

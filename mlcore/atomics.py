@@ -33,21 +33,26 @@ def _element(context, builder, signature, arguments):
     return builder.gep(data, [arguments[1]])
 
 
-@in_kernels(load_acquire, lambda array, index: types.int64(array, types.intp), types.Array, types.Integer)
+@in_kernels(
+    load_acquire,
+    lambda array, index: types.int64(array, types.intp) if array.dtype == types.int64 else None,
+    (types.Array, types.Integer),
+)
 def _load_acquire(context, builder, signature, arguments):
     return builder.load_atomic(_element(context, builder, signature, arguments), "acquire", 8)
 
 
 @in_kernels(
-    store_release, lambda array, index, value: types.void(array, types.intp, types.int64),
-    types.Array, types.Integer, types.Integer,
-)  # fmt: skip
+    store_release,
+    lambda array, index, value: types.void(array, types.intp, types.int64) if array.dtype == types.int64 else None,
+    (types.Array, types.Integer, types.Integer),
+)
 def _store_release(context, builder, signature, arguments):
     builder.store_atomic(arguments[2], _element(context, builder, signature, arguments), "release", 8)
     return context.get_dummy_value()
 
 
-@in_kernels(yield_core, lambda: types.void())
+@in_kernels(yield_core, lambda: types.void(), ())
 def _yield_core(context, builder, signature, arguments):
     name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), name)

@@ -45,9 +45,12 @@ def _load(context, builder, signature, arguments, kind):
 
 
 @in_kernels(
-    bits_between, lambda data, place, low, high: types.uint64(data, types.intp, types.intp, types.intp),
-    types.Array, types.Integer, types.Integer, types.Integer,
-)  # fmt: skip
+    bits_between,
+    lambda data, place, low, high: (
+        types.uint64(data, types.intp, types.intp, types.intp) if data.dtype == types.uint8 else None
+    ),
+    (types.Array, types.Integer, types.Integer, types.Integer),
+)
 def _bits_between(context, builder, signature, arguments):
     byte = ir.IntType(8)
     block = ir.VectorType(byte, BLOCK)
@@ -59,11 +62,15 @@ def _bits_between(context, builder, signature, arguments):
     return builder.bitcast(builder.icmp_unsigned("<=", distances, most), ir.IntType(BLOCK))
 
 
-@in_kernels(eight_bytes, lambda data, place: types.int64(data, types.intp), types.Array, types.Integer)
+@in_kernels(
+    eight_bytes,
+    lambda data, place: types.int64(data, types.intp) if data.dtype == types.uint8 else None,
+    (types.Array, types.Integer),
+)
 def _eight_bytes(context, builder, signature, arguments):
     return _load(context, builder, signature, arguments, ir.IntType(64))
 
 
-@in_kernels(lowest_bit, lambda bits: types.int64(types.uint64), types.Integer)
+@in_kernels(lowest_bit, lambda bits: types.int64(types.uint64), (types.Integer,))
 def _lowest_bit(context, builder, signature, arguments):
     return builder.cttz(arguments[0], cgutils.true_bit)

@@ -21,10 +21,13 @@ class KernelCache(FunctionCache):
     a kernel that has been compiled; that is most of the time of a short command. If there is none, the compiler
     prepares the same for itself. A kernel from the cache needs the runtime that counts references to its arrays.
 
-    Numba compiles a kernel again when its own file has changed, and here also when one has that gives it code.
+    Numba compiles a kernel again when its own file has changed, and here also when one has that gives it code or
+    constants.
     """
 
-    GIVE_CODE = ("kernels.py", "lanes.py", "atomics.py", "bits.py", "compiling.py")
+    GIVE_CODE = (
+        "kernels.py", "lanes.py", "atomics.py", "bits.py", "compiling.py", "text/tokenizer.py", "text/vocabulary.py",
+    )  # fmt: skip
 
     def __init__(self, function: Callable) -> None:
         super().__init__(function)
@@ -62,14 +65,20 @@ def part_of_kernels(function):
     return njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **COMPILED)(function)
 
 
-def in_kernels(function: Callable, typer: Callable[..., Signature | None], *kinds: type) -> Callable:
+def in_kernels(function: Callable, typer: Callable[..., Signature | None], *kinds: tuple[type, ...]) -> Callable:
     """Decorator of the code that kernels get in place of calls of ``function``, as Numba's ``lower_builtin`` takes it.
 
     ``typer`` has the function's parameters, and gives the signature for their types, or None if they are not for it;
-    ``kinds`` are the classes of these types. An overload would do the same, but is one more function to compile.
+    ``kinds`` are the classes that these types can have. An overload would be one more function to compile.
     """
+
+    def register(build: Callable) -> Callable:
+        for of_arguments in kinds:
+            lower_builtin(function, *of_arguments)(build)
+        return build
+
     type_callable(function)(lambda context: typer)
-    return lower_builtin(function, *kinds)
+    return register
 
 
 @contextmanager

@@ -42,7 +42,10 @@ class RowList(NamedTuple):
 
     @classmethod
     def allocate(cls, features: int, entries: int, dtype: type, threads: int | None = None) -> "RowList":
-        """Memory for the rows of ``entries`` entries, of a table of ``features`` rows; for threads see ``rows_of``."""
+        """Memory for the rows of ``entries`` entries, of a table of ``features`` rows.
+
+        With ``threads``: for the lists of two batches of each, and slot_of for each; ``mlcore.steps`` says why.
+        """
         rows, of_threads, of_lists = min(features, entries), (), ()
         if threads:
             of_threads, of_lists = (threads,), (2 * threads,)

@@ -71,8 +71,8 @@ def prefetch_line(array, row, column):
     """Ask for a cache line that will be written soon."""
 
 
-@in_kernels(zero_line, lambda array: LanesType(array.dtype, LANES)(array), types.Array)
-@in_kernels(zero_pair, lambda array: LanesType(array.dtype, 2 * LANES)(array), types.Array)
+@in_kernels(zero_line, lambda array: LanesType(array.dtype, LANES)(array), (types.Array,))
+@in_kernels(zero_pair, lambda array: LanesType(array.dtype, 2 * LANES)(array), (types.Array,))
 def _zeros(context, builder, signature, arguments):
     return ir.Constant(context.get_value_type(signature.return_type), None)
 
@@ -90,7 +90,16 @@ def _address(context, builder, signature, arguments, pointee):
 PLACE = types.Array, types.Integer, types.Integer
 
 
-@in_kernels(load_lanes, lambda array, row, column, like: like(array, types.intp, types.intp, like), *PLACE, LanesType)
+def _fitting(array, lanes):
+    """Whether these can be lanes of such an array."""
+    return isinstance(array, types.Array) and isinstance(lanes, LanesType) and array.dtype == lanes.dtype
+
+
+@in_kernels(
+    load_lanes,
+    lambda array, row, column, like: like(array, types.intp, types.intp, like) if _fitting(array, like) else None,
+    (*PLACE, LanesType),
+)
 def _load_lanes(context, builder, signature, arguments):
     lanes = signature.return_type
     address = _address(context, builder, signature, arguments, context.get_value_type(lanes))
@@ -98,7 +107,11 @@ def _load_lanes(context, builder, signature, arguments):
 
 
 @in_kernels(
-    store_lanes, lambda array, row, column, lanes: types.void(array, types.intp, types.intp, lanes), *PLACE, LanesType
+    store_lanes,
+    lambda array, row, column, lanes: (
+        types.void(array, types.intp, types.intp, lanes) if _fitting(array, lanes) else None
+    ),
+    (*PLACE, LanesType),
 )
 def _store_lanes(context, builder, signature, arguments):
     address = _address(context, builder, signature, arguments, context.get_value_type(signature.args[3]))
@@ -106,7 +119,7 @@ def _store_lanes(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
-@in_kernels(prefetch_line, lambda array, row, column: types.void(array, types.intp, types.intp), *PLACE)
+@in_kernels(prefetch_line, lambda array, row, column: types.void(array, types.intp, types.intp), PLACE)
 def _prefetch_line(context, builder, signature, arguments):
     address = _address(context, builder, signature, arguments, ir.IntType(8))
     number = ir.IntType(32)
@@ -116,7 +129,7 @@ def _prefetch_line(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
-@in_kernels(sum_lanes, lambda lanes: lanes.dtype(lanes), LanesType)
+@in_kernels(sum_lanes, lambda lanes: lanes.dtype(lanes), (LanesType,))
 def _sum_lanes(context, builder, signature, arguments):
     place = ir.IntType(32)
     (left,), width = arguments, signature.args[0].width
@@ -130,7 +143,7 @@ def _sum_lanes(context, builder, signature, arguments):
     return builder.extract_element(left, place(0))
 
 
-@in_kernels(np.sqrt, lambda lanes: lanes(lanes) if isinstance(lanes, LanesType) else None, LanesType)
+@in_kernels(np.sqrt, lambda lanes: lanes(lanes) if isinstance(lanes, LanesType) else None, (LanesType,))
 def _sqrt(context, builder, signature, arguments):
     lanes, vector = signature.return_type, context.get_value_type(signature.return_type)
     name = f"llvm.sqrt.v{lanes.width}f{lanes.dtype.bitwidth}"
@@ -160,8 +173,7 @@ def _arithmetic(operation, instruction):
         )
         return getattr(builder, instruction)(a, b)
 
-    for kinds in (LanesType, LanesType), (types.Float, LanesType), (LanesType, types.Float):
-        in_kernels(operation, typer, *kinds)(build)
+    in_kernels(operation, typer, (LanesType, LanesType), (types.Float, LanesType), (LanesType, types.Float))(build)
 
 
 for _operation, _instruction in (

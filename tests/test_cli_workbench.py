@@ -1,5 +1,6 @@
 """The workbench on the command line: derive, check, exercise, descend, graph, verify, net and --code."""
 
+import gc
 import json
 import os
 import xml.etree.ElementTree as ElementTree
@@ -216,3 +217,9 @@ def test_every_command_fits_80_columns_and_ascii(run, start, monkeypatch, comman
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     out, _ = start(*command).communicate(timeout=120)
     assert out.isascii() and "?" not in out
+
+
+def test_the_collector_of_garbage_is_left_as_it_was(run):
+    before = gc.get_threshold(), gc.get_freeze_count()
+    run("--help")
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before

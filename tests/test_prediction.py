@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import needs_speed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -293,6 +294,7 @@ def test_a_fast_stream_is_not_answered_line_by_line(two, tmp_path):
     assert len(sizes) < 1000
 
 
+@needs_speed
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_flat(two, tmp_path):
     """Five times the lines take the same memory."""

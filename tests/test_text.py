@@ -1,5 +1,6 @@
 """Tokens, vocabulary and counts: the kernels give exactly what the regular expression and a dictionary give."""
 
+import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.bits import BLOCK
-from mlcore.text import tokenizer, vocabulary
+from mlcore.text import vocabulary
 from mlcore.text.growing import Growing
 from mlcore.text.tokenizer import (
     HASHED,
@@ -80,22 +81,21 @@ def written(spans):
         yield [spans.data[start:end].tobytes().decode("utf-8") for start, end in places]
 
 
-def test_scratch_memory_is_used_again_in_its_own_thread_only(monkeypatch):
+def test_scratch_memory_is_used_again_in_its_own_thread_only():
     scratch = Scratch()
     first = scratch.empty("a", 8, np.int64)
     assert len(first) == 8
     assert np.shares_memory(first, scratch.empty("a", 9, np.int64)), "a little more than was asked for is there"
-    assert not np.shares_memory(first, scratch.empty("b", 8, np.int64))
+    for other in (scratch.empty("b", 8, np.int64), scratch.empty("a", 8, np.int32)):
+        assert not np.shares_memory(first, other)
     with ThreadPoolExecutor(1) as pool:
         assert not np.shares_memory(first, pool.submit(scratch.empty, "a", 8, np.int64).result())
-    monkeypatch.setattr(tokenizer, "MOST_KEPT", 7)
-    assert not np.shares_memory(first, scratch.empty("a", 8, np.int64))
 
 
 def test_a_thread_that_tokenises_does_not_disturb_another():
-    texts = ["A good film.", "Bad!"] * 500
+    texts, scratch = ["A good film.", "Bad!"] * 500, Scratch()
     with ThreadPoolExecutor(3) as pool:
-        found = pool.map(lambda number: list(written(tokenise(texts[number:]))), range(50))
+        found = pool.map(lambda number: list(written(tokenise(texts[number:], scratch))), range(50))
         assert list(found) == [[tokens(text) for text in texts[number:]] for number in range(50)]
 
 
@@ -122,9 +122,9 @@ def test_small_tables_are_the_first_part_of_large_ones(size):
 
 def test_few_texts_are_left_to_python():
     texts = ["R & B", "<b>It\u2019s</b> 5 < 6 &", "ÉÀ Жук \u212a", "中文 😀", "Tom &amp; Co", "ΣΑΣ", "İ", "Ⱥ"]
-    _, _, stops = _fold(texts, markup=True)
+    _, _, stops = _fold(texts, True, Scratch())
     assert np.flatnonzero(stops == LEFT).tolist() == [4, 5, 6, 7]
-    _, _, stops = _fold(list(map(normalise, texts)), markup=False)
+    _, _, stops = _fold(list(map(normalise, texts)), False, Scratch())
     assert (stops != LEFT).all()
 
 
@@ -182,6 +182,21 @@ def test_texts_are_taken_as_they_are_needed(monkeypatch):
     next(parts)
     parts.close()
     assert len(taken) <= 2 * threads + 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_array_that_grows_takes_hardly_more_memory_than_itself():
+    """300 MB in pieces of 1 MB, just beyond what a doubling would have had room for."""
+    code = (
+        "import re, numpy as np; from pathlib import Path; from mlcore.text.growing import Growing\n"
+        "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        "piece, growing, before = np.ones(1 << 18, np.int32), Growing(np.int32), peak()\n"
+        "for _ in range(300): growing.append(piece)\n"
+        "assert growing.finish().sum() == 300 << 18\n"
+        "print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 450_000  # kilobytes; two copies would be 600,000
 
 
 def test_tokens_may_be_in_files(tmp_path):

@@ -11,11 +11,12 @@ from mlcore.errors import DataError, DivergedError, InputError, ModelFileError
 from mlcore.sentiment import evaluation
 from mlcore.sentiment.arrayfile import load_arrays, save_arrays
 from mlcore.sentiment.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from mlcore.sentiment.classifier import Parameters
 from mlcore.sentiment.modelfile import load, save
 from mlcore.sentiment.preparation import choose_labels, hold_out, occurrences, prepare, targets_of
-from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.sentiment.start import continue_from, feature_ratios, new_classifier
-from mlcore.sentiment.training import State, fit, text_weights
+from mlcore.sentiment.training import State, fit, text_weights, with_moments
 from mlcore.text.corpus import Corpus
 
 
@@ -140,6 +141,30 @@ def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
     state.epoch, state.learning_rate = 1, settings.learning_rate / 2
     list(fit(expected, data.train, data.dev, 1, state=state))
     np.testing.assert_array_equal(spoilt.parameters.table, expected.parameters.table)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e10])
+def test_an_epoch_diverges_by_one_number_in_any_share_of_the_table(value):
+    """A word of no text, whose row stands last, which neither a loss nor an update looks at."""
+    settings = Settings(dim=17, hidden=4, epochs=1)  # enough for two threads
+    data = prepare(make_corpus(), None, settings)
+    classifier = new_classifier(data, settings)
+    data.train.documents.ids[data.train.documents.ids == len(data.features) - 1] = 0
+    state = State.initial(classifier)
+    state.parameters.table[-1, -1] = value
+    (report,) = fit(classifier, data.train, data.dev, threads=2, state=state)
+    assert report.restarts == 1
+
+
+@pytest.mark.parametrize("optimizer", LEARNING_RATES)
+def test_moments_are_the_same_for_any_number_of_threads(optimizer):
+    start = Parameters.initial(5, 1, Settings(dim=3, hidden=2))
+    expected, *_ = with_moments(start, optimizer)
+    for threads in (2, 7, 100):
+        rows, parameters, *_ = with_moments(start, optimizer, threads)
+        np.testing.assert_array_equal(rows, expected)
+        for found, array in zip(parameters, start, strict=True):
+            np.testing.assert_array_equal(found, array)
 
 
 def test_patience():

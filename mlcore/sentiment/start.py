@@ -1,5 +1,8 @@
 """Where a training starts: small random embeddings, and what the labels of the training texts say of each feature."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 
 from mlcore.compiling import kernel
@@ -8,7 +11,6 @@ from mlcore.memory import return_what_is_free
 from mlcore.sentiment.classifier import Classifier, Parameters, Part, blocks_of_rows
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
-from mlcore.text.pool import in_order
 from mlcore.text.vectors import Vectors
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
@@ -30,18 +32,13 @@ def new_classifier(
     """
     outputs = len(data.labels) if len(data.labels) > 2 else 1
     features, naive_bayes = len(data.features), settings.start == "naive-bayes"
-    makers = (
-        lambda: Parameters.initial(features, outputs, settings),
-        lambda: feature_ratios(data.train, data.labels, features) if naive_bayes else None,
-    )
-    parameters, ratios = in_order(lambda make: make(), makers, threads)
+    find_ratios = partial(feature_ratios, data.train, data.labels, features)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None
+        parameters = Parameters.initial(features, outputs, settings)  # in this thread, which hears of Ctrl-C
     table, length = parameters.table[:, : settings.dim], LENGTHS[settings.embedding]
-    if ratios is not None:
-        random = np.random.default_rng([settings.seed, 3])
-        directions = random.normal(size=(ratios.shape[1], settings.dim))
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        for block in blocks_of_rows(len(table)):
-            table[block] += NAIVE_BAYES_SCALE * ratios[block] @ directions
+    if naive_bayes:
+        _add_ratios(table, other.result() if other else find_ratios(), settings.seed)
     if vectors is not None:
         shape = len(data.features.words), settings.dim
         if vectors.table.shape != shape:
@@ -51,6 +48,15 @@ def new_classifier(
         table[:] = with_length(table, length)
     return_what_is_free()  # a training takes the most memory of all that is done
     return Classifier(settings, data.labels, data.features, parameters)
+
+
+def _add_ratios(table: np.ndarray, ratios: np.ndarray, seed: int) -> None:
+    """Add the ratio of each feature in a random direction for each label."""
+    random = np.random.default_rng([seed, 3])
+    directions = random.normal(size=(ratios.shape[1], table.shape[1]))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    for block in blocks_of_rows(len(table)):
+        table[block] += NAIVE_BAYES_SCALE * ratios[block] @ directions
 
 
 def with_length(rows: np.ndarray, length: float) -> np.ndarray:

@@ -14,6 +14,7 @@ from mlcore.compiling import kernel
 from mlcore.text.growing import Growing
 from mlcore.text.pairs import PairTable, frequent_pairs, pair_up
 from mlcore.text.pool import in_order
+from mlcore.text.tokenizer import Scratch
 from mlcore.text.vocabulary import (
     TOKENS,
     UNKNOWN,
@@ -84,9 +85,10 @@ class Features:
 
     def read(self, texts: Iterable[str], threads: int = 1) -> Iterator[tuple[Documents, np.ndarray]]:
         """Known features of the texts, and of each text the number of known words, repeats included, part by part."""
+        scratch = Scratch()
 
         def read(chunk: list[str]) -> tuple[Documents, np.ndarray]:
-            words = self.words.look_up_chunk(chunk)
+            words = self.words.look_up_chunk(scratch, chunk)
             known = np.concatenate([[0], np.cumsum(words.ids != UNKNOWN)])[words.offsets]
             return self.count(words), np.diff(known)
 

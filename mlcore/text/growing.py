@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
+MOST_SPARE = 1 << 24  # numbers
+
 
 class Growing:
     """Numbers that are appended piece by piece, and become one array.
 
-    Without a path they are kept in memory, of which up to half is spare, and never touched; with one they are written
-    to a new file there, which the array then maps, so that it may be larger than memory. What is written to the array
-    does not reach the file: it could be mapped for reading only, but kernels would be compiled once more for that.
+    Without a path they are kept in memory: in blocks, each as large as all before it up to MOST_SPARE, which are given
+    back one by one as the array takes their content. With one they are written to a new file there, which the array
+    then maps, so that it may be larger than memory. What is written to the array does not reach the file: it could be
+    mapped for reading only, but kernels would be compiled once more for that.
 
     Example:
         >>> growing = Growing(np.int32)
@@ -24,7 +27,8 @@ class Growing:
         self._path, self._dtype = path, np.dtype(dtype)
         if path:
             path.write_bytes(b"")
-        self._memory = np.empty(0, dtype)
+        self._pieces: list[np.ndarray] = []
+        self._spare = np.empty(0, dtype)  # the rest of the last block
         self._size = 0
 
     def append(self, array: np.ndarray) -> None:
@@ -32,17 +36,16 @@ class Growing:
 
         Raises: OSError if the file cannot be written.
         """
-        end = self._size + len(array)
         if self._path:
             with open(self._path, "ab") as file:  # never open for longer: what comes between may fail
                 file.write(np.ascontiguousarray(array, self._dtype).data)
         else:
-            if end > len(self._memory):
-                larger = np.empty(max(end, 2 * len(self._memory)), self._dtype)
-                larger[: self._size] = self._memory[: self._size]
-                self._memory = larger
-            self._memory[self._size : end] = array
-        self._size = end
+            if len(array) > len(self._spare):
+                self._spare = np.empty(max(len(array), min(self._size, MOST_SPARE)), self._dtype)
+            piece, self._spare = self._spare[: len(array)], self._spare[len(array) :]
+            piece[:] = array
+            self._pieces.append(piece)
+        self._size += len(array)
 
     def finish(self) -> np.ndarray:
         """The array; nothing can be appended any more.
@@ -51,4 +54,10 @@ class Growing:
         """
         if self._path and self._size:
             return np.asarray(np.memmap(self._path, self._dtype, "c"))
-        return self._memory[: self._size]
+        found, end = np.empty(self._size, self._dtype), self._size
+        del self._spare
+        while self._pieces:  # from the last on
+            piece = self._pieces.pop()
+            found[end - len(piece) : end] = piece
+            end -= len(piece)
+        return found

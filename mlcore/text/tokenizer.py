@@ -32,7 +32,6 @@ UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
 EXACT = 7  # bytes of the longest words that are their own keys
 HASHED = 1 << 62  # the keys of longer words begin here
 KEPT = tuple(f"{MARKS}'".encode())  # of the bytes that are no part of words
-MOST_KEPT = 1 << 23  # elements of an array that stays when its texts are done
 NONE, ONE, LAST, ALL = map(np.uint64, (0, 1, BLOCK - 1, 2**BLOCK - 1))
 
 
@@ -62,7 +61,7 @@ def tokens(text: str) -> list[str]:
 
 
 class Scratch(threading.local):
-    """Memory of a thread's own that is used again, by name: to get new memory takes longer than to fill it with tokens.
+    """Memory that each thread uses again, by name: to get new memory takes longer than to fill it with tokens.
 
     Example:
         >>> scratch = Scratch()
@@ -73,15 +72,13 @@ class Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self._arrays: dict[str, np.ndarray] = {}
+        self._arrays: dict[tuple[str, type], np.ndarray] = {}
 
     def empty(self, name: str, size: int, dtype: type) -> np.ndarray:
         """An array with any values, which the next one of this name overwrites."""
-        if size > MOST_KEPT:
-            return np.empty(size, dtype)
-        if size > len(self._arrays.get(name, ())):
-            self._arrays[name] = np.empty(size + size // 4, dtype)
-        return self._arrays[name][:size]
+        if size > len(self._arrays.get((name, dtype), ())):
+            self._arrays[name, dtype] = np.empty(size + size // 4, dtype)
+        return self._arrays[name, dtype][:size]
 
 
 class TokenSpans(NamedTuple):
@@ -101,19 +98,20 @@ class TokenSpans(NamedTuple):
         return cls(data, starts, ends, keys, np.array([0, len(starts)]))
 
 
-_scratch = Scratch()
+def tokenise(texts: list[str], scratch: Scratch | None = None) -> TokenSpans:
+    """Find the tokens of all texts, exactly those of ``tokens``.
 
-
-def tokenise(texts: list[str]) -> TokenSpans:
-    """Find the tokens of all texts, exactly those of ``tokens``; they last until the thread calls this again."""
-    data, begins, stops = _fold(texts, markup=True)
+    With ``scratch`` they lie there, and last until the thread calls this with it again.
+    """
+    scratch = scratch or Scratch()
+    data, begins, stops = _fold(texts, True, scratch)
     left = np.flatnonzero(stops == LEFT)
     if len(left):
-        more, *places = _fold([normalise(texts[text]) for text in left.tolist()], markup=False)
+        more, *places = _fold([normalise(texts[text]) for text in left.tolist()], False, Scratch())
         begins[left], stops[left] = len(data) + places[0], len(data) + places[1]
         data = np.concatenate([data, more])
     # a token has at least a byte
-    starts, ends, keys = (_scratch.empty(name, len(data), np.int64) for name in ("starts", "ends", "keys"))
+    starts, ends, keys = (scratch.empty(name, len(data), np.int64) for name in ("starts", "ends", "keys"))
     offsets = np.zeros(len(texts) + 1, np.int64)
     scan_tokens(data, begins, stops, starts, ends, offsets)
     t = offsets[-1]
@@ -121,15 +119,14 @@ def tokenise(texts: list[str]) -> TokenSpans:
     return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
 
 
-def _fold(texts: list[str], markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fold(texts: list[str], markup: bool, scratch: Scratch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The folded texts, with BLOCK bytes more behind them, and where each begins and stops, as ``fold`` gives them."""
     # "surrogatepass": JSON may hold half of a surrogate pair, which is no word and must not stop us
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     bounds = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=bounds[1:])
     data = np.frombuffer(bytearray().join(encoded), np.uint8)
-    folded = _scratch.empty("folded", len(data) + BLOCK, np.uint8) if markup else np.empty(len(data) + BLOCK, np.uint8)
-    begins, stops = bounds[:-1].copy(), bounds[1:].copy()
+    folded, begins, stops = scratch.empty("folded", len(data) + BLOCK, np.uint8), bounds[:-1].copy(), bounds[1:].copy()
     fold(data, bounds, characters(_table_size(int(data.max(initial=0)))), markup, folded, begins, stops)
     return folded, begins, stops
 

@@ -1,6 +1,7 @@
 """Words and their numbers: a hash table over bytes that kernels fill and read, and texts as ids with counts."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from mlcore.compiling import kernel, part_of_kernels
 from mlcore.memory import release
 from mlcore.text.growing import Growing
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import HASHED, TokenSpans, tokenise
+from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, tokenise
 
 CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
@@ -152,8 +153,10 @@ class WordTable:
     def add_parts(self, texts: Iterable[str], threads: int = 1) -> Iterator[TokenIds]:
         """Do what ``add`` does, part by part, so that neither the texts nor their tokens need be in memory."""
 
+        scratch = Scratch()
+
         def number(chunk: list[str]) -> tuple[WordTable, TokenIds]:
-            local, spans = WordTable(), tokenise(chunk)
+            local, spans = WordTable(), tokenise(chunk, scratch)
             return local, TokenIds(local._add(spans), spans.offsets)
 
         for local, part in in_order(number, chunks_of(texts), threads):
@@ -162,11 +165,11 @@ class WordTable:
 
     def look_up(self, texts: Iterable[str], threads: int = 1) -> TokenIds:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        return TokenIds.joined(in_order(self.look_up_chunk, chunks_of(texts), threads))
+        return TokenIds.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
 
-    def look_up_chunk(self, texts: list[str]) -> TokenIds:
+    def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> TokenIds:
         """Do what ``look_up`` does at once: for texts that ``chunks_of`` gives."""
-        spans = tokenise(texts)
+        spans = tokenise(texts, scratch)
         return TokenIds(self.look_up_spans(spans), spans.offsets)
 
     def add_words(self, other: "WordTable") -> np.ndarray:
