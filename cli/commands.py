@@ -33,6 +33,8 @@ COMMANDS = {
     "net": ("exercise", "net", "The network as a file."),
 }
 
+PLAIN = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as all else of it
+
 
 class _Quick:
     """Command that converts only the options that are given: Typer loads pydantic even for those that are not."""
@@ -75,7 +77,7 @@ class Commands(_Quick, TyperGroup):
 def _load(name: str) -> TyperCommand | TyperGroup:
     module, attribute, _ = COMMANDS[name]
     found = getattr(import_module(f".{module}", __package__), attribute)
-    single = typer.Typer()
+    single = typer.Typer(**PLAIN)
     if isinstance(found, typer.Typer):
         single.add_typer(found, name=name)
     else:
@@ -84,7 +86,7 @@ def _load(name: str) -> TyperCommand | TyperGroup:
 
 
 HELP = {"help_option_names": ["-h", "--help"]}
-app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, context_settings=HELP)
+app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, context_settings=HELP, **PLAIN)
 
 
 def _print_version(wanted: bool) -> None:

@@ -29,7 +29,7 @@ ReluAtZero = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
-net = typer.Typer(help="The network as a file.", no_args_is_help=True)
+net = typer.Typer(help="Example: mlcore net show\n\nThe network as a file.", rich_markup_mode=None)
 
 
 def forward(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None, as_json: Json = False) -> None:
@@ -175,7 +175,7 @@ def descend(
         exercise_view.descent(document)
 
 
-@net.command("show")
+@net.command("show", short_help="The network as TOML to start from.")
 def show_net(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None) -> None:
     """Example: mlcore net show > my-net.toml
 
