@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from mlcore.compiling import in_kernels
+from mlcore.compiling import in_kernels, pointer_to_element
 
 
 def load_acquire(array, index):
@@ -28,18 +28,13 @@ def yield_core():
     time.sleep(0)
 
 
-def _element(context, builder, signature, arguments):
-    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-    return builder.gep(data, [arguments[1]])
-
-
 @in_kernels(
     load_acquire,
     lambda array, index: types.int64(array, types.intp) if array.dtype == types.int64 else None,
     (types.Array, types.Integer),
 )
 def _load_acquire(context, builder, signature, arguments):
-    return builder.load_atomic(_element(context, builder, signature, arguments), "acquire", 8)
+    return builder.load_atomic(pointer_to_element(context, builder, signature, arguments), "acquire", 8)
 
 
 @in_kernels(
@@ -48,7 +43,7 @@ def _load_acquire(context, builder, signature, arguments):
     (types.Array, types.Integer, types.Integer),
 )
 def _store_release(context, builder, signature, arguments):
-    builder.store_atomic(arguments[2], _element(context, builder, signature, arguments), "release", 8)
+    builder.store_atomic(arguments[2], pointer_to_element(context, builder, signature, arguments), "release", 8)
     return context.get_dummy_value()
 
 

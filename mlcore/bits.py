@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from mlcore.compiling import in_kernels, part_of_kernels
+from mlcore.compiling import in_kernels, part_of_kernels, pointer_to_element
 from mlcore.lanes import repeated
 
 BLOCK = 64  # bytes that are compared at once
@@ -40,8 +40,8 @@ def mixed(number):
 
 
 def _load(context, builder, signature, arguments, kind):
-    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-    return builder.load(builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer()), align=1)
+    pointer = pointer_to_element(context, builder, signature, arguments)
+    return builder.load(builder.bitcast(pointer, kind.as_pointer()), align=1)
 
 
 @in_kernels(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from llvmlite.ir import IRBuilder, Value
 from numba import config, njit
 from numba.core import event
 from numba.core.base import BaseContext
@@ -79,6 +80,12 @@ def in_kernels(function: Callable, typer: Callable[..., Signature | None], *kind
 
     type_callable(function)(lambda context: typer)
     return register
+
+
+def pointer_to_element(context: BaseContext, builder: IRBuilder, signature: Signature, arguments: list) -> Value:
+    """For such code: where an element of an array is, of the arguments (array, place, ...)."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.gep(array.data, [arguments[1]])
 
 
 @contextmanager

@@ -122,9 +122,9 @@ def test_small_tables_are_the_first_part_of_large_ones(size):
 
 def test_few_texts_are_left_to_python():
     texts = ["R & B", "<b>It\u2019s</b> 5 < 6 &", "ÉÀ Жук \u212a", "中文 😀", "Tom &amp; Co", "ΣΑΣ", "İ", "Ⱥ"]
-    _, _, stops = _fold(texts, True, Scratch())
+    _, _, stops = _fold(texts, Scratch(), markup=True)
     assert np.flatnonzero(stops == LEFT).tolist() == [4, 5, 6, 7]
-    _, _, stops = _fold(list(map(normalise, texts)), False, Scratch())
+    _, _, stops = _fold(list(map(normalise, texts)), Scratch(), markup=False)
     assert (stops != LEFT).all()
 
 

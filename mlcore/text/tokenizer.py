@@ -104,10 +104,10 @@ def tokenise(texts: list[str], scratch: Scratch | None = None) -> TokenSpans:
     With ``scratch`` they lie there, and last until the thread calls this with it again.
     """
     scratch = scratch or Scratch()
-    data, begins, stops = _fold(texts, True, scratch)
+    data, begins, stops = _fold(texts, scratch, markup=True)
     left = np.flatnonzero(stops == LEFT)
     if len(left):
-        more, *places = _fold([normalise(texts[text]) for text in left.tolist()], False, Scratch())
+        more, *places = _fold([normalise(texts[text]) for text in left.tolist()], Scratch(), markup=False)
         begins[left], stops[left] = len(data) + places[0], len(data) + places[1]
         data = np.concatenate([data, more])
     # a token has at least a byte
@@ -119,7 +119,7 @@ def tokenise(texts: list[str], scratch: Scratch | None = None) -> TokenSpans:
     return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
 
 
-def _fold(texts: list[str], markup: bool, scratch: Scratch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fold(texts: list[str], scratch: Scratch, markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The folded texts, with BLOCK bytes more behind them, and where each begins and stops, as ``fold`` gives them."""
     # "surrogatepass": JSON may hold half of a surrogate pair, which is no word and must not stop us
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
