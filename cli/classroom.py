@@ -14,7 +14,7 @@ from . import documents
 from .exercise import Json, Net, ReluAtZero, V, W, X, Y, choose_format, parse_convention, print_json, read
 
 if TYPE_CHECKING:
-    from mlcore.marking import Answer, Marking
+    from mlcore.exercise.marking import Answer, Marking
 
 Numbers = Annotated[str | None, typer.Option(metavar="NUMBERS", show_default=False)]
 
@@ -40,15 +40,15 @@ def exercise(
     computing. With --net FILE, `mlcore check --net FILE` marks the answers.
     """
     from mlcore import derivation
-    from mlcore.formats import WRITERS
-    from mlcore.setting import make_sheet
-    from mlcore.sheet import to_toml
+    from mlcore.exercise.formats import WRITERS
+    from mlcore.exercise.generator import make_problem
+    from mlcore.exercise.problem import to_toml
 
     from . import render
 
     write = choose_format(output_format, WRITERS)
     with render.compilation():
-        sheet = make_sheet(seed, features, hidden, kink)
+        sheet = make_problem(seed, features, hidden, kink)
         posed = derivation.pose(sheet)
         if solution:
             solved = derivation.derive(sheet)
@@ -94,7 +94,7 @@ def check(
     the truth rounds to it; a wrong answer is told its most likely mistake.
     Exit code 1 if something is wrong.
     """
-    from mlcore.marking import mark
+    from mlcore.exercise.marking import mark
 
     from . import classroom_view, render
 
@@ -135,7 +135,7 @@ def draw(
     The network with its values on the nodes, and weights and gradients on the
     edges; units on their kink are marked.
     """
-    from mlcore.drawing import graph, markup, svg, text
+    from mlcore.exercise.drawing import graph, markup, svg, text
 
     from . import render
 
@@ -181,8 +181,8 @@ def verify(as_json: Json = False) -> None:
 
 
 def _answer(name: str, text: str, where: str) -> "Answer":
-    from mlcore.marking import Answer
-    from mlcore.sheet import parse_rows
+    from mlcore.exercise.marking import Answer
+    from mlcore.exercise.problem import parse_rows
 
     rows = parse_rows(text, where)
     typed = [[entry.strip() for entry in row.split(",")] for row in text.split(";")]

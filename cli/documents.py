@@ -6,9 +6,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlcore.exact import ExactGradients, ExactNetwork, Subdifferential
-    from mlcore.network import Gradients, Kink, Network, Trace
-    from mlcore.sheet import Sheet
+    from mlcore.exercise.exact import ExactGradients, ExactNetwork, Subdifferential
+    from mlcore.exercise.network import Gradients, Kink, Network, Trace
+    from mlcore.exercise.problem import Problem
 
 CONVENTIONS = {"0": Fraction(0), "1/2": Fraction(1, 2), "1": Fraction(1)}
 USED_BY = {
@@ -18,7 +18,7 @@ USED_BY = {
 }
 
 
-def forward_document(sheet: "Sheet") -> dict:
+def forward_document(sheet: "Problem") -> dict:
     """Values of every unit and the loss; for several samples a document for each, and the mean loss."""
     if sheet.several:
         losses = sheet.network.losses(_trace(sheet)[0], sheet.y)
@@ -54,7 +54,7 @@ def forward_document(sheet: "Sheet") -> dict:
     }
 
 
-def gradient_document(sheet: "Sheet", convention: Fraction, check: bool) -> dict:
+def gradient_document(sheet: "Problem", convention: Fraction, check: bool) -> dict:
     """The forward document with gradients, the kinks, what the conventions give, and the subdifferential."""
     network, (trace, known) = sheet.network, _trace(sheet)
     document = forward_document(sheet) | {"schema": "mlcore.grad/1"}
@@ -108,7 +108,7 @@ def exact(values: object) -> list | str:
     return [exact(value) for value in values] if isinstance(values, Sequence) else str(values)
 
 
-def _trace(sheet: "Sheet") -> "tuple[Trace, ExactNetwork | None]":
+def _trace(sheet: "Problem") -> "tuple[Trace, ExactNetwork | None]":
     """Forward values by the kernels, on the exact z where there is one, and the exact network."""
     if not sheet.network.rational:
         return sheet.network.forward(sheet.x), None
@@ -116,26 +116,26 @@ def _trace(sheet: "Sheet") -> "tuple[Trace, ExactNetwork | None]":
     return sheet.network.forward(sheet.x, known.trace.z), known
 
 
-def _exact(sheet: "Sheet") -> "ExactNetwork":
-    from mlcore.exact import ExactNetwork
+def _exact(sheet: "Problem") -> "ExactNetwork":
+    from mlcore.exercise.exact import ExactNetwork
 
     sheet.network.losses(sheet.network.forward(sheet.x), sheet.y)  # complains about shapes with names and numbers
     return ExactNetwork(sheet.network, sheet.x, sheet.y)
 
 
 def _tolerance() -> float:
-    from mlcore.network import FLOAT_TOLERANCE
+    from mlcore.exercise.network import FLOAT_TOLERANCE
 
     return FLOAT_TOLERANCE
 
 
-def _samples(sheet: "Sheet") -> "list[Sheet]":
-    from mlcore.sheet import Sheet
+def _samples(sheet: "Problem") -> "list[Problem]":
+    from mlcore.exercise.problem import Problem
 
-    return [Sheet(sheet.network, [x], [y]) for x, y in zip(sheet.x, sheet.y, strict=True)]
+    return [Problem(sheet.network, [x], [y]) for x, y in zip(sheet.x, sheet.y, strict=True)]
 
 
-def _one(rows: list, sheet: "Sheet") -> list:
+def _one(rows: list, sheet: "Problem") -> list:
     """Rows of samples, or the only row."""
     return rows if sheet.several else rows[0]
 
@@ -148,16 +148,16 @@ def _layer(network: "Network", number: int) -> dict:
     return {"name": layer.name, "weights": layer.weights} | bias | activation
 
 
-def _gradients(gradients: "Gradients", sheet: "Sheet") -> dict:
+def _gradients(gradients: "Gradients", sheet: "Problem") -> dict:
     return {name: plain(array) for name, array in gradients.arrays.items()} | {"x": _one(plain(gradients.x), sheet)}
 
 
-def _kink(network: "Network", kink: "Kink", sheet: "Sheet") -> dict:
+def _kink(network: "Network", kink: "Kink", sheet: "Problem") -> dict:
     sample = {"sample": kink.sample + 1} if sheet.several else {}
     return sample | {"layer": network.layers[kink.layer].name, "unit": kink.unit + 1, "z": 0}
 
 
-def _exact_gradients(sheet: "Sheet", known: "ExactNetwork", convention: Fraction) -> dict:
+def _exact_gradients(sheet: "Problem", known: "ExactNetwork", convention: Fraction) -> dict:
     def named(gradients: "ExactGradients") -> dict:
         return {name: exact(array) for name, array in gradients.arrays.items()} | {"x": _one(exact(gradients.x), sheet)}
 
@@ -172,7 +172,7 @@ def _exact_gradients(sheet: "Sheet", known: "ExactNetwork", convention: Fraction
     return found
 
 
-def _subdifferential(sheet: "Sheet", found: "Subdifferential", stuck: bool) -> dict:
+def _subdifferential(sheet: "Problem", found: "Subdifferential", stuck: bool) -> dict:
     def units(pattern: dict, on: bool) -> list[dict]:
         return [_kink(sheet.network, kink, sheet) for kink, is_on in sorted(pattern.items()) if is_on is on]
 
@@ -201,7 +201,7 @@ def _subdifferential(sheet: "Sheet", found: "Subdifferential", stuck: bool) -> d
     }
 
 
-def _check(sheet: "Sheet", gradients: "Gradients") -> dict:
+def _check(sheet: "Problem", gradients: "Gradients") -> dict:
     differences = sheet.network.differences(sheet.x, sheet.y)
     arrays = gradients.arrays | {"x": gradients.x}
     document: dict = {"agrees": not any(found.contradict(arrays[name]).any() for name, found in differences.items())}

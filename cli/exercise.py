@@ -13,7 +13,7 @@ from mlcore.errors import InputError
 from . import documents
 
 if TYPE_CHECKING:
-    from mlcore.sheet import Sheet
+    from mlcore.exercise.problem import Problem
 
 Net = Annotated[
     Path | None, typer.Option("--net", metavar="FILE", help="Network in TOML or JSON.", show_default="the exercise's")
@@ -92,7 +92,7 @@ def grad(
     with render.compilation():
         sheet = read(net, x, y, w, v)
         if code is not None:
-            from mlcore.programs import program
+            from mlcore.exercise.programs import program
 
             print(program(sheet, code, convention), end="")
             return
@@ -122,7 +122,7 @@ def derive(
     the chain rule with the shape of each step, then the numbers.
     """
     from mlcore import derivation
-    from mlcore.formats import WRITERS
+    from mlcore.exercise.formats import WRITERS
 
     from . import render
 
@@ -183,16 +183,16 @@ def show_net(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None
     (relu, identity, sigmoid, tanh), a matrix and perhaps a list of biases,
     both under names of your choice; loss is half-squared or logistic.
     """
-    from mlcore.sheet import to_toml
+    from mlcore.exercise.problem import to_toml
 
     print(to_toml(read(net, x, y, w, v)), end="")
 
 
-def read(net: Path | None, x: str | None, y: str | None, w: str | None, v: str | None) -> "Sheet":
+def read(net: Path | None, x: str | None, y: str | None, w: str | None, v: str | None) -> "Problem":
     """The network file or the exercise, with what was typed in its place."""
-    from mlcore.sheet import change, default_sheet, read_sheet
+    from mlcore.exercise.problem import change, default_problem, read_problem
 
-    return change(read_sheet(net) if net else default_sheet(), x, y, w, v)
+    return change(read_problem(net) if net else default_problem(), x, y, w, v)
 
 
 def choose_format(name: str, formats: dict[str, Callable]) -> Callable:
@@ -204,7 +204,7 @@ def choose_format(name: str, formats: dict[str, Callable]) -> Callable:
 
 def parse_convention(text: str) -> Fraction:
     """The value of --relu-at-zero."""
-    from mlcore.sheet import parse_number
+    from mlcore.exercise.problem import parse_number
 
     convention = parse_number(text, "--relu-at-zero")
     if not 0 <= convention <= 1:

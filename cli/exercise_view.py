@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from mlcore.derivation import Symbols
-from mlcore.formulas import to_unicode
+from mlcore.exercise.derivation import Symbols
+from mlcore.exercise.formulas import to_unicode
 
 from .documents import CONVENTIONS
 from .render import Grid, number, out, paragraph, say, show
 
 if TYPE_CHECKING:
-    from mlcore.network import Network
-    from mlcore.sheet import Sheet
+    from mlcore.exercise.network import Network
+    from mlcore.exercise.problem import Problem
 
 MOST_VERTICES = 8  # shown in the terminal; --json has all
 LONGEST_FRACTION = 10  # characters; a longer fraction is shown as a decimal
@@ -42,7 +42,7 @@ def matrix(rows: list) -> str:
     return "\n".join(f"[{line}]" for line in lines)
 
 
-def forward(sheet: "Sheet", document: dict) -> None:
+def forward(sheet: "Problem", document: dict) -> None:
     """The formulas, the values of every unit, the output and the loss; of each sample, if there are several."""
     _formulas(sheet.network, several=sheet.several, outputs=len(sheet.y[0]))
     if sheet.several:
@@ -57,7 +57,7 @@ def forward(sheet: "Sheet", document: dict) -> None:
         _units(document)
 
 
-def gradients(sheet: "Sheet", document: dict) -> None:
+def gradients(sheet: "Problem", document: dict) -> None:
     """The forward values, then the gradients, what a kink means for them, and the numerical derivatives."""
     forward(sheet, document)
     symbols, exact = Symbols(sheet.network), document.get("exact", document)
@@ -165,7 +165,7 @@ def _delta_formulas(network: "Network", symbols: Symbols) -> Iterator[str]:
         yield to_unicode(rf"{symbols.delta[layer]} = " + (rf"({pulled}) \odot {slope}" if slope else pulled))
 
 
-def _kinks(sheet: "Sheet", document: dict) -> None:
+def _kinks(sheet: "Problem", document: dict) -> None:
     show("")
     paragraph(
         f"On the kink: z = 0 at {_unit_list(document['kinks'])}. φ has no derivative at 0, so these numbers rest on a "
@@ -187,7 +187,7 @@ def _kinks(sheet: "Sheet", document: dict) -> None:
         _subdifferential(sheet, document)
 
 
-def _subdifferential(sheet: "Sheet", document: dict) -> None:
+def _subdifferential(sheet: "Problem", document: dict) -> None:
     found, verdict = document["exact"]["subdifferential"], document["exact"]["verdict"]
     vertices = found["vertices"]
     names = list(reversed(sheet.network.arrays))

@@ -34,9 +34,9 @@ def explain(
     n-grams, and a constant, add up to the logit exactly; the last column is
     the change of the logit when a word is left out. --json has all of them.
     """
+    from mlcore.files import check_writable, write_beside
     from mlcore.sentiment import explanation
-    from mlcore.sentiment.arrayfile import check_writable, write_beside
-    from mlcore.sentiment.modelfile import load
+    from mlcore.sentiment.model_file import load
 
     from . import explanation_view, render
 
@@ -69,7 +69,7 @@ def describe(model: Model, as_json: Json = False) -> None:
     and the command that trains it again.
     """
     from mlcore.sentiment import description
-    from mlcore.sentiment.modelfile import load
+    from mlcore.sentiment.model_file import load
 
     from . import explanation_view, render
 
@@ -99,7 +99,7 @@ def neighbors(
     direction (cosine), each with the logit of the text that is it alone.
     """
     from mlcore.sentiment import neighborhood
-    from mlcore.sentiment.modelfile import load
+    from mlcore.sentiment.model_file import load
 
     from . import explanation_view, render
 

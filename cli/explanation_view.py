@@ -10,7 +10,7 @@ from .render import Grid, flow, has_colour, out, paragraph, show
 if TYPE_CHECKING:
     from mlcore.sentiment.description import Description
     from mlcore.sentiment.explanation import Explanation
-    from mlcore.sentiment.neighborhood import Neighborhood
+    from mlcore.sentiment.neighbors import Neighborhood
 
 HALF_BAR = 8  # columns on either side of 0
 LONGEST_NAME = 20

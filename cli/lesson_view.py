@@ -4,27 +4,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlcore import kernels
+from mlcore.kernels import losses
 
 from .explanation_view import shortened
 from .render import Grid, flow, out, paragraph, show
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.classifier import Classifier
-    from mlcore.sentiment.lesson import Lesson
+    from mlcore.sentiment.backpropagation import Lesson
+    from mlcore.sentiment.model import Model
 
 MOST_UNITS = 12  # of a layer; --json has all
 MOST_FEATURES = 15
 LARGEST = 2  # entries shown of a gradient
 LOSS = {
-    kernels.LOGISTIC: "J = log(1 + exp ŷ) − y ŷ",
-    kernels.SOFTMAX: "J = log Σ exp ŷ − ŷ of the label",
-    kernels.SQUARED: "J = ½ (y − ŷ)²",
+    losses.LOGISTIC: "J = log(1 + exp ŷ) − y ŷ",
+    losses.SOFTMAX: "J = log Σ exp ŷ − ŷ of the label",
+    losses.SQUARED: "J = ½ (y − ŷ)²",
 }
-DELTA = {kernels.LOGISTIC: "σ(ŷ) − y", kernels.SOFTMAX: "softmax(ŷ) − y", kernels.SQUARED: "ŷ − y"}
+DELTA = {losses.LOGISTIC: "σ(ŷ) − y", losses.SOFTMAX: "softmax(ŷ) − y", losses.SQUARED: "ŷ − y"}
 
 
-def lesson(found: "Lesson", classifier: "Classifier", relu_at_zero: float) -> None:
+def lesson(found: "Lesson", classifier: "Model", relu_at_zero: float) -> None:
     """Text and mean, units, output and loss, the gradients of the layers, and those of the embeddings."""
     show(f"E = 1/N Σ E_w    H = φ(W1 E + b1)    ŷ = W2 H + b2\n{LOSS[classifier.loss]}")
     flow(_text(found))
@@ -52,11 +52,11 @@ def _text(found: "Lesson") -> list[tuple[str, str]]:
     return [("text:", "")] + [piece for word in words for piece in ((" ", ""), word)]
 
 
-def _target(found: "Lesson", classifier: "Classifier") -> str:
+def _target(found: "Lesson", classifier: "Model") -> str:
     return _number(found.target) + (f" ({found.label})" if classifier.labels else "")
 
 
-def _units(found: "Lesson", classifier: "Classifier") -> None:
+def _units(found: "Lesson", classifier: "Model") -> None:
     """The units whose delta is largest, in their order, and the outputs."""
     grid = Grid("layer", "unit", "z", "a", "δ = dJ/dz", "", left=2)
     grid.columns[-1].justify = "left"
@@ -96,7 +96,7 @@ def _entries(gradient: np.ndarray) -> str:
     )
 
 
-def _embeddings(found: "Lesson", classifier: "Classifier") -> None:
+def _embeddings(found: "Lesson", classifier: "Model") -> None:
     many = len(classifier.labels) > 2
     logit = "the prediction" if not classifier.labels else f"the logit of {found.label}" if many else "ŷ"
     show("\ndJ/dE_w = (count of w / N) W1ᵀ δ₁", "bold")

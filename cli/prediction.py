@@ -52,7 +52,7 @@ def evaluate(
     test part where the data has one, else on the dev part, else on all.
     """
     from mlcore.sentiment import evaluation
-    from mlcore.sentiment.modelfile import load
+    from mlcore.sentiment.model_file import load
     from mlcore.sentiment.preparation import labelled_part
     from mlcore.sentiment.training import available_cores
 
@@ -127,7 +127,7 @@ def predict(
     answer says so.
     """
     from mlcore.sentiment import prediction
-    from mlcore.sentiment.modelfile import load
+    from mlcore.sentiment.model_file import load
     from mlcore.sentiment.training import available_cores
     from mlcore.text.lines import decode_arguments, decode_lines, in_portions
     from mlcore.text.pool import in_order

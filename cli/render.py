@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from mlcore.compiling import watch_compilation
+from mlcore.kernels.compiling import watch_compilation
 
 if TYPE_CHECKING:
     from mlcore.sentiment.training import Progress as Progressed

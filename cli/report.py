@@ -34,9 +34,9 @@ def report(
     """
     import numpy as np
 
-    from mlcore.sentiment.arrayfile import check_writable, write_beside
+    from mlcore.files import check_writable, write_beside
     from mlcore.sentiment.evaluation import assess, mistakes, strongest_words
-    from mlcore.sentiment.modelfile import load
+    from mlcore.sentiment.model_file import load
     from mlcore.sentiment.preparation import labelled_part
     from mlcore.sentiment.report import Findings, page
     from mlcore.sentiment.training import available_cores

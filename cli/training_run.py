@@ -5,7 +5,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +15,13 @@ import numpy as np
 import typer
 
 from mlcore.errors import DivergedError, InputError
-from mlcore.sentiment import cache
-from mlcore.sentiment.arrayfile import check_writable
-from mlcore.sentiment.cache import Prepared
+from mlcore.files import check_writable
 from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
-from mlcore.sentiment.classifier import Classifier, Provenance
 from mlcore.sentiment.evaluation import evaluate
-from mlcore.sentiment.modelfile import load, save
+from mlcore.sentiment.initialization import continue_from, new_classifier
+from mlcore.sentiment.model import Model, Provenance
+from mlcore.sentiment.model_file import load, save
 from mlcore.sentiment.preparation import prepare
-from mlcore.sentiment.start import continue_from, new_classifier
 from mlcore.sentiment.training import EpochReport, Progress, State, available_cores, fit, history, warm_up
 from mlcore.text.corpus import built_in_corpus, name_of, read_examples
 from mlcore.text.numbered import fingerprint, number_examples
@@ -43,6 +41,11 @@ if TYPE_CHECKING:
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 LOG_SCHEMA = "mlcore.log/1"
 LOG_START = b'{"schema": "mlcore.log/'
+
+
+class Prepared(NamedTuple):
+    data: object
+    fingerprints: list[str]
 
 
 class Inputs(NamedTuple):
@@ -185,41 +188,15 @@ class Run:
             self.data.sizes,
         )
 
-    def _prepared(self, earlier: Classifier | None) -> Prepared:
+    def _prepared(self, earlier: Model | None) -> Prepared:
         """The corpus as a training wants it: from the cache, or read, and then kept there for the next time."""
         inputs, paths = self.inputs, self.inputs.data or [built_in_corpus()]
         fraction = inputs.held_out_fraction()
         dev = fraction if inputs.dev is None or fraction is not None else Path(inputs.dev)
-        if not inputs.cached or earlier:
-            return self._read(paths, dev, earlier, None)
-        columns = [inputs.format, inputs.text_column, inputs.label_column]
-        key = cache.key_of(paths, dev, columns, self.settings)
-        if key is None:  # a pipe, say
-            return self._read(paths, dev, earlier, None)
-        if found := cache.find(key):
-            self._say(f"Prepared before: {', '.join(map(name_of, paths))} (--no-cache reads it again).")
-            return found
-        with ExitStack() as stack:
-            try:
-                folder = stack.enter_context(cache.room())
-            except OSError as error:
-                self._say(f"mlcore: nothing is kept for the next training: {error}.")
-                return self._read(paths, dev, earlier, None)
-            try:
-                prepared = self._read(paths, dev, earlier, folder)
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                where = f"{folder.parent} has no room for the corpus; make some, or take --no-cache"
-                raise OSError(error.errno, where) from error
-            try:
-                cache.keep(folder, key, prepared)
-            except OSError as error:
-                self._say(f"mlcore: nothing is kept for the next training: {error}.")
-            return prepared
+        return self._read(paths, dev, earlier, None)
 
     def _read(
-        self, paths: list[Path], dev: Path | float | None, earlier: Classifier | None, folder: Path | None
+        self, paths: list[Path], dev: Path | float | None, earlier: Model | None, folder: Path | None
     ) -> Prepared:
         """Read and prepare the corpus, in memory or in a folder."""
         inputs = self.inputs

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 from . import prediction_view, render
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.classifier import Classifier
     from mlcore.sentiment.evaluation import Evaluation
+    from mlcore.sentiment.model import Model
     from mlcore.sentiment.preparation import TrainingData
     from mlcore.sentiment.training import EpochReport
 
 KINDS = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 
 
-def network(data: "TrainingData", classifier: "Classifier") -> None:
+def network(data: "TrainingData", classifier: "Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     settings, features = classifier.settings, classifier.features
     dim, hidden, outputs = settings.dim, settings.hidden, len(classifier.parameters.b2)
@@ -34,12 +34,12 @@ def network(data: "TrainingData", classifier: "Classifier") -> None:
     render.show("  ".join(_columns(classifier)), "bold")
 
 
-def _columns(classifier: "Classifier") -> tuple[str, ...]:
+def _columns(classifier: "Model") -> tuple[str, ...]:
     quality = "accuracy" if classifier.labels else "RMSE"
     return "epoch", "training loss", "held-out loss", quality, "seconds", "M features/s"
 
 
-def epoch_row(report: "EpochReport", classifier: "Classifier") -> None:
+def epoch_row(report: "EpochReport", classifier: "Model") -> None:
     """One row of the table of epochs."""
     cells = (
         str(report.epoch),
@@ -60,7 +60,7 @@ def _quality(report: "EpochReport") -> str:
 
 
 def results(
-    best: "EpochReport", found: "dict[str, Evaluation | None]", classifier: "Classifier", data: "TrainingData"
+    best: "EpochReport", found: "dict[str, Evaluation | None]", classifier: "Model", data: "TrainingData"
 ) -> None:
     """Figures of the held-out and the test part, and the strongest words."""
     from mlcore.sentiment.evaluation import strongest_words

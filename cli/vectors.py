@@ -32,8 +32,8 @@ def vectors(
     line, most frequent first, in digits that give the same float32 numbers
     when they are read. Other programs read it, and so does --vectors.
     """
-    from mlcore.sentiment.arrayfile import check_writable, write_beside
-    from mlcore.sentiment.modelfile import load
+    from mlcore.files import check_writable, write_beside
+    from mlcore.sentiment.model_file import load
     from mlcore.text.vectors import write_vectors
 
     from . import render

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mlcore.errors import ModelFileError as ModelFileError
     from mlcore.errors import NotFittedError as NotFittedError
     from mlcore.errors import ShapeError as ShapeError
-    from mlcore.network import Layer as Layer
-    from mlcore.network import Network as Network
+    from mlcore.exercise.network import Layer as Layer
+    from mlcore.exercise.network import Network as Network
     from mlcore.sentiment.estimator import SentimentClassifier as SentimentClassifier
 
 __version__ = "0.1.0"
@@ -25,7 +25,7 @@ _HOME = {
         ("MlcoreError", "InputError", "ShapeError", "NotFittedError", "DataError", "ModelFileError", "DivergedError"),
         "mlcore.errors",
     ),
-    **dict.fromkeys(("Layer", "Network"), "mlcore.network"),
+    **dict.fromkeys(("Layer", "Network"), "mlcore.exercise.network"),
     "SentimentClassifier": "mlcore.sentiment.estimator",
 }
 __all__ = ["__version__", *_HOME]

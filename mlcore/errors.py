@@ -1,8 +1,48 @@
 """What mlcore raises: one class for each kind of cause, so that a caller can tell them apart."""
 
+from collections.abc import Callable, Mapping
+
 
 class MlcoreError(Exception):
-    """Base of all errors that mlcore raises on purpose. The message is one sentence for a person."""
+    """Base of all errors that mlcore raises on purpose. The message is for a person.
+
+    An error knows the parameter that it is about, so that every caller can name it in its own way: the command line
+    says ``--min-count 2`` where Python says ``min_count=2``.
+
+    ``parameter`` and ``value``: the parameter that is wrong, and what it was. The message then says what is expected.
+    ``suggestion``: parameters, with values, that would mend it.
+
+    Example:
+        >>> str(InputError("expected a whole number from 1 to 3", parameter="ngrams", value=5))
+        'ngrams is 5; expected a whole number from 1 to 3.'
+        >>> str(DataError("a.csv has too few texts to hold some out", suggestion={"dev": 0}))
+        'a.csv has too few texts to hold some out; try dev=0.'
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        parameter: str | None = None,
+        value: object = None,
+        suggestion: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message, self.parameter, self.value = message, parameter, value
+        self.suggestion = dict(suggestion or {})
+
+    def describe(
+        self,
+        name: Callable[[str], str] = str,
+        setting: Callable[[str, object], str] = lambda parameter, value: f"{parameter}={value!r}",
+    ) -> str:
+        """The whole message, with parameters written by ``name``, and those with a value by ``setting``."""
+        start = f"{name(self.parameter)} is {self.value!r}; " if self.parameter else ""
+        end = "; try " + " ".join(setting(*item) for item in self.suggestion.items()) if self.suggestion else ""
+        return f"{start}{self.message.removesuffix('.')}{end}."
+
+    def __str__(self) -> str:
+        return self.describe()
 
 
 class InputError(MlcoreError, ValueError):
@@ -14,7 +54,7 @@ class ShapeError(InputError):
 
 
 class NotFittedError(MlcoreError, ValueError, AttributeError):
-    """An estimator is asked before it was fitted. Its other bases are those of scikit-learn's error of this name."""
+    """An estimator is used before it was fitted. Its other bases are those of scikit-learn's error of this name."""
 
 
 class DataError(MlcoreError):

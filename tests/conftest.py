@@ -14,7 +14,7 @@ from numba import config as numba_config
 
 from mlcore import Layer, Network, SentimentClassifier
 from mlcore.sentiment import comparison, training
-from mlcore.sentiment.lesson import lesson
+from mlcore.sentiment.backpropagation import lesson
 from mlcore.sentiment.settings import LEARNING_RATES
 from mlcore.text import vectors
 from mlcore.text.vocabulary import WordTable

@@ -8,31 +8,36 @@ from pathlib import Path
 import pytest
 from numba import config
 
-from mlcore import kernels
-from mlcore.compiling import KernelCache
+from mlcore.kernels import layers
+from mlcore.kernels.compiling import KernelCache
 
 REPOSITORY = Path(__file__).parent.parent
 # Rooms from the bottom up; a file imports only from rooms below its own, or from earlier files of its own package.
 ROOMS = [
     ["mlcore"],
-    ["mlcore.errors", "mlcore.installed", "mlcore.compiling", "mlcore.memory"],
-    ["mlcore.lanes", "mlcore.atomics"],
-    ["mlcore.bits"],
+    ["mlcore.errors", "mlcore.files", "mlcore.kernels.compiling", "mlcore.text.memory"],
+    ["mlcore.kernels.simd", "mlcore.kernels.simd"],
+    ["mlcore.kernels.simd"],
     ["mlcore.kernels"],
-    ["mlcore.steps"],
-    ["mlcore.reference", "mlcore.gradcheck"],
-    ["mlcore.network", "mlcore.rational"],
-    ["mlcore.exact", "mlcore.descent"],
-    ["mlcore.sheet", "mlcore.formulas"],
+    ["mlcore.kernels.training_step"],
+    ["mlcore.kernels.reference", "mlcore.kernels.finite_differences"],
+    ["mlcore.exercise.network", "mlcore.exercise.rational"],
+    ["mlcore.exercise.exact", "mlcore.exercise.descent"],
+    ["mlcore.exercise.problem", "mlcore.exercise.formulas"],
     [
-        "mlcore.derivation",
-        "mlcore.drawing.graph",
-        "mlcore.programs",
-        "mlcore.setting",
-        "mlcore.mistakes",
+        "mlcore.exercise.derivation",
+        "mlcore.exercise.drawing.graph",
+        "mlcore.exercise.programs",
+        "mlcore.exercise.generator",
+        "mlcore.exercise.mistakes",
     ],
-    ["mlcore.marking", "mlcore.formats"],
-    ["mlcore.drawing.text", "mlcore.drawing.markup", "mlcore.drawing.svg", "mlcore.drawing.charts"],
+    ["mlcore.exercise.marking", "mlcore.exercise.formats"],
+    [
+        "mlcore.exercise.drawing.text",
+        "mlcore.exercise.drawing.markup",
+        "mlcore.exercise.drawing.svg",
+        "mlcore.sentiment.charts",
+    ],
     ["mlcore.text.tokenizer", "mlcore.text.growing", "mlcore.text.pool"],
     ["mlcore.text.vocabulary"],
     ["mlcore.text.pairs"],
@@ -44,16 +49,16 @@ ROOMS = [
     ["mlcore.text.numbered"],
     ["mlcore.text.inspection"],
     ["mlcore.sentiment.settings"],
-    ["mlcore.sentiment.classifier"],
+    ["mlcore.sentiment.model"],
     ["mlcore.sentiment.preparation"],
     ["mlcore.sentiment.cache"],
-    ["mlcore.sentiment.start"],
+    ["mlcore.sentiment.initialization"],
     ["mlcore.sentiment.prediction"],
     ["mlcore.sentiment.arrayfile"],
-    ["mlcore.sentiment.evaluation", "mlcore.sentiment.modelfile"],
+    ["mlcore.sentiment.evaluation", "mlcore.sentiment.model_file"],
     ["mlcore.sentiment.precise"],
     ["mlcore.sentiment.explanation"],
-    ["mlcore.sentiment.markup", "mlcore.sentiment.lesson", "mlcore.sentiment.neighborhood"],
+    ["mlcore.sentiment.markup", "mlcore.sentiment.backpropagation", "mlcore.sentiment.neighbors"],
     ["mlcore.sentiment.description"],
     ["mlcore.sentiment.report"],
     ["mlcore.sentiment.training"],
@@ -62,8 +67,8 @@ ROOMS = [
     ["mlcore.sentiment.estimator"],
     ["mlcore.sentiment.baselines"],
     ["mlcore.sentiment.comparison"],
-    ["mlcore.twins"],
-    ["mlcore.verification"],
+    ["mlcore.sentiment.twins"],
+    ["mlcore.sentiment.verification"],
     ["mlcore.cli.render"],
     ["mlcore.cli.documents"],
     ["mlcore.cli.exercise_view"],
@@ -134,7 +139,7 @@ def violations(module, source):
 def test_rules():
     modules = dict(sources())
     assert set(ROOM_OF) <= set(modules), "every room is there"
-    packages = {"mlcore.drawing", "mlcore.text", "mlcore.sentiment", "mlcore.cli", "mlcore.data"}
+    packages = {"mlcore.exercise.drawing", "mlcore.text", "mlcore.sentiment", "mlcore.cli", "mlcore.data"}
     assert set(modules) <= set(ROOM_OF) | packages, "every file has a room"
     assert {module: found for module, source in modules.items() if (found := violations(module, source))} == {}
 
@@ -144,21 +149,21 @@ def test_rules():
     [
         (
             "mlcore.kernels",
-            "from mlcore.network import Network",
-            "imports mlcore.network from a room that is not below",
+            "from mlcore.exercise.network import Network",
+            "imports mlcore.exercise.network from a room that is not below",
         ),
         (
             "mlcore.text.tokenizer",
             "from mlcore import kernels\nfrom mlcore.text import corpus",
             "imports mlcore.text.corpus",
         ),
-        ("mlcore.network", "def f():\n    import rich.table", "imports rich"),
+        ("mlcore.exercise.network", "def f():\n    import rich.table", "imports rich"),
         ("mlcore.cli.exercise", "from rich import print", "imports rich"),
-        ("mlcore.network", "import typer", "imports typer"),
-        ("mlcore.network", "print(1)", "calls print"),
+        ("mlcore.exercise.network", "import typer", "imports typer"),
+        ("mlcore.exercise.network", "print(1)", "calls print"),
         ("mlcore.cli.exercise", "eval('1')", "calls eval"),
-        ("mlcore.network", "import pickle", "imports pickle"),
-        ("mlcore.network", "numpy.load(f, allow_pickle=True)", "allows pickle"),
+        ("mlcore.exercise.network", "import pickle", "imports pickle"),
+        ("mlcore.exercise.network", "numpy.load(f, allow_pickle=True)", "allows pickle"),
     ],
 )
 def test_the_rules_can_be_broken(module, source, expected):
@@ -191,16 +196,16 @@ def test_kernels_use_only_what_their_cache_looks_at():
     for decorator in ("kernel", "part_of_kernels"):
         for use in ("f()", "1 + f"):
             assert list(foreign_names(f"from b import f\n@{decorator}\ndef g():\n    {use}")) == ["g uses f"]
-    assert list(foreign_names("from mlcore.lanes import f\n@kernel\ndef g():\n    f()")) == []
+    assert list(foreign_names("from mlcore.kernels.simd import f\n@kernel\ndef g():\n    f()")) == []
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 def test_a_kernel_is_compiled_again_when_a_file_that_gives_it_code_has_changed(monkeypatch):
     def stamp():
-        return KernelCache(kernels.affine.py_func)._cache_file._source_stamp
+        return KernelCache(layers.affine.py_func)._cache_file._source_stamp
 
     before = stamp()
-    assert before == stamp() == kernels.affine._cache._cache_file._source_stamp
+    assert before == stamp() == layers.affine._cache._cache_file._source_stamp
     monkeypatch.setattr(KernelCache, "GIVE_CODE", ("lanes.py", "errors.py"))
     assert stamp() != before
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.compiling import kernel
-from mlcore.sentiment.classifier import Part, sigmoid
+from mlcore.kernels.compiling import kernel
+from mlcore.sentiment.initialization import feature_ratios
+from mlcore.sentiment.model import Split, sigmoid
 from mlcore.sentiment.preparation import TrainingData
-from mlcore.sentiment.start import feature_ratios
 from mlcore.text.vocabulary import Documents
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # weights of the loss against the penalty that are tried
@@ -23,7 +23,7 @@ class LinearModel(NamedTuple):
     biases: np.ndarray  # (k,)
     strength: float
 
-    def decide(self, part: Part) -> np.ndarray:
+    def decide(self, part: Split) -> np.ndarray:
         """Number of the label of each text of the part: (n,)."""
         scores = np.stack(
             [present_sums(part, np.ascontiguousarray(column)) for column in self.weights.T], axis=1
@@ -31,7 +31,7 @@ class LinearModel(NamedTuple):
         return (scores[:, 0] > 0).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
 
-def accuracy(decided: np.ndarray | int, part: Part) -> float:
+def accuracy(decided: np.ndarray | int, part: Split) -> float:
     """Share of the texts of a part for which the label with this number is right."""
     return float(np.mean(part.targets[part.rows, 0] == decided))
 
@@ -72,7 +72,7 @@ class Problem:
     A point is (v + 1,): the weights w, and last the bias b, which is not penalised. r (v,) are the log-count ratios.
     """
 
-    def __init__(self, part: Part, ratios: np.ndarray, positive: np.ndarray, strength: float) -> None:
+    def __init__(self, part: Split, ratios: np.ndarray, positive: np.ndarray, strength: float) -> None:
         self.part, self.ratios, self.strength = part, ratios, strength
         self.positive = positive.astype(np.float64)  # (n,) 1 for the texts of the label, 0 for the others
 
@@ -155,14 +155,14 @@ def length_of(a: np.ndarray) -> float:
     return np.sqrt(dot(a, a))
 
 
-def present_sums(part: Part, weights: np.ndarray) -> np.ndarray:
+def present_sums(part: Split, weights: np.ndarray) -> np.ndarray:
     """Sum of the weights of each text's distinct features: (v,) -> (n,) float64."""
     sums = np.empty(len(part.rows))
     sum_present(*_entries(part), weights, sums)
     return sums
 
 
-def _entries(part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _entries(part: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     documents: Documents = part.documents
     return documents.ids, documents.offsets[part.rows], documents.offsets[part.rows + 1]
 

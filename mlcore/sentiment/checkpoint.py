@@ -9,7 +9,7 @@ import numpy as np
 
 from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.arrayfile import Format, load_arrays, save_arrays
-from mlcore.sentiment.classifier import Classifier, Parameters
+from mlcore.sentiment.model import Model, Parameters
 from mlcore.sentiment.training import EpochReport, State, out_of_patience
 
 GROUPS = ("best", "parameters", "M", "S")
@@ -24,7 +24,7 @@ CHECKPOINT = Format(
 )
 
 
-def save_checkpoint(path: Path, classifier: Classifier, state: State) -> None:
+def save_checkpoint(path: Path, classifier: Model, state: State) -> None:
     """Write the state and the best parameters so far beside ``path`` and rename the file."""
     header = {
         "identity": _identity(classifier),
@@ -40,7 +40,7 @@ def save_checkpoint(path: Path, classifier: Classifier, state: State) -> None:
     save_arrays(path, CHECKPOINT, header, arrays)
 
 
-def load_checkpoint(path: Path, classifier: Classifier) -> State:
+def load_checkpoint(path: Path, classifier: Model) -> State:
     """Read the state of a training that began as this classifier's does, and give it the best parameters so far.
 
     Raises: InputError if the checkpoint is of another training; ModelFileError if the file is none, or damaged;
@@ -63,7 +63,7 @@ def load_checkpoint(path: Path, classifier: Classifier) -> State:
     return state
 
 
-def _restore(classifier: Classifier, header: dict, arrays: dict[str, np.ndarray]) -> State:
+def _restore(classifier: Model, header: dict, arrays: dict[str, np.ndarray]) -> State:
     state = State.initial(classifier)
     best = classifier.parameters.zeros_like()
     for group, parameters in zip(GROUPS, (best, state.parameters, state.M, state.S), strict=True):
@@ -82,7 +82,7 @@ def _restore(classifier: Classifier, header: dict, arrays: dict[str, np.ndarray]
     return state
 
 
-def _identity(classifier: Classifier) -> dict:
+def _identity(classifier: Model) -> dict:
     """What has to be the same for a training to go on to what it would have been without a break."""
     settings = asdict(classifier.settings)
     for name in ("patience", "half", "epochs")[: 2 if classifier.settings.schedule == "linear" else 3]:

@@ -14,11 +14,11 @@ import numpy as np
 from mlcore.errors import DataError, InputError
 from mlcore.sentiment import training
 from mlcore.sentiment.baselines import accuracy, fit_linear_model, majority_label
-from mlcore.sentiment.classifier import Part
 from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.initialization import new_classifier
+from mlcore.sentiment.model import Split
 from mlcore.sentiment.preparation import TrainingData, choose_labels, hold_out, occurrences, targets_of
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
 from mlcore.text.features import choose_features
 from mlcore.text.vectors import Vectors
@@ -148,7 +148,7 @@ class Experiment:
             raise DataError(f"{self.source} has no word in the texts to train on; expected some.")
         documents = features.documents_of(self.tokens, self.table, threads)
         counts = occurrences(documents, train, len(features))
-        parts = (Part(documents, self.targets, rows[name]) for name in ("train", "dev", "test"))
+        parts = (Split(documents, self.targets, rows[name]) for name in ("train", "dev", "test"))
         data = TrainingData(features, counts, self.labels, *parts)
         return data, self.vectors and self.vectors.select(self.table.numbers_of(features.words)[:-1])
 

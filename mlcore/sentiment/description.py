@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from mlcore import kernels
-from mlcore.sentiment.classifier import Classifier
+from mlcore.kernels import losses
+from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import reproducing_command
 
-LOSSES = {kernels.LOGISTIC: "logistic", kernels.SOFTMAX: "softmax", kernels.SQUARED: "squared"}
+LOSSES = {losses.LOGISTIC: "logistic", losses.SOFTMAX: "softmax", losses.SQUARED: "squared"}
 MOST_FREQUENT = 12
 
 
@@ -39,7 +39,7 @@ class Description:
     command: str
 
 
-def describe(classifier: Classifier) -> Description:
+def describe(classifier: Model) -> Description:
     """Put together what a classifier knows of itself."""
     settings, provenance = classifier.settings, classifier.provenance
     features, hidden, outputs = len(classifier.features), settings.hidden, len(classifier.parameters.b2)
@@ -60,7 +60,7 @@ def describe(classifier: Classifier) -> Description:
     )
 
 
-def _vocabulary(classifier: Classifier) -> list[Vocabulary]:
+def _vocabulary(classifier: Model) -> list[Vocabulary]:
     """Of each size of features; those of a size are numbered from the most frequent on."""
     features = classifier.features
     sizes = features.words_in()

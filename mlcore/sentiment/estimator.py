@@ -12,12 +12,12 @@ import numpy as np
 from numba import config
 
 from mlcore.errors import DataError, DivergedError, InputError, ModelFileError, NotFittedError, ShapeError
-from mlcore.sentiment import modelfile
+from mlcore.sentiment import model_file
 from mlcore.sentiment.arguments import Classes, described, labels_of, ratings_of, texts_of
-from mlcore.sentiment.classifier import Classifier, Provenance
+from mlcore.sentiment.initialization import new_classifier
+from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.preparation import prepare
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.start import new_classifier
 from mlcore.sentiment.training import available_cores, history
 from mlcore.sentiment.training import fit as train
 from mlcore.text.corpus import Corpus
@@ -33,7 +33,7 @@ PARAMETERS = (*SETTINGS, "dev", "threads")
 class Fitted(NamedTuple):
     """All that fit learns, in one place, so that another thread sees either none of it or all."""
 
-    classifier: Classifier
+    classifier: Model
     classes: Classes | None  # None for ratings
 
     @property
@@ -218,7 +218,7 @@ class SentimentClassifier:
 
         Raises: OSError if the file cannot be written.
         """
-        modelfile.save(self._model().classifier, Path(path))
+        model_file.save(self._model().classifier, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "SentimentClassifier":
@@ -226,7 +226,7 @@ class SentimentClassifier:
 
         Raises: ModelFileError if it is not a model file, damaged, or of a newer format; OSError if it cannot be read.
         """
-        classifier = modelfile.load(Path(path))
+        classifier = model_file.load(Path(path))
         inputs = classifier.provenance.inputs
         loaded = cls(**{name: getattr(classifier.settings, name) for name in SETTINGS})
         with suppress(TypeError, ValueError):  # the command line may have been given a file of texts to hold out
@@ -285,7 +285,7 @@ class SentimentClassifier:
         place = np.argsort(classes.numbers)  # among the sorted labels, of each of the classifier's
         return classes.values[place[classifier.decide(logits)]]
 
-    def _logits(self, classifier: Classifier, X: Iterable[str]) -> np.ndarray:
+    def _logits(self, classifier: Model, X: Iterable[str]) -> np.ndarray:
         threads = self._checked_threads()
         return classifier.logits(classifier.features.documents(texts_of(X), threads), threads=threads)
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore import kernels
 from mlcore.errors import DataError
-from mlcore.sentiment.classifier import Classifier, Part
+from mlcore.kernels.losses import loss_of
+from mlcore.sentiment.model import Model, Split
 from mlcore.sentiment.prediction import score
 from mlcore.text.corpus import Corpus
 from mlcore.text.vocabulary import Documents
@@ -108,7 +108,7 @@ class WordLogit(NamedTuple):
     logit: float
 
 
-def evaluate(classifier: Classifier, part: Part, threads: int = 1) -> Evaluation:
+def evaluate(classifier: Model, part: Split, threads: int = 1) -> Evaluation:
     """Accuracy and loss of the predictions for the texts of a part: what a training wants to know of every epoch.
 
     Raises: DataError if the part has no texts.
@@ -126,7 +126,7 @@ def evaluate(classifier: Classifier, part: Part, threads: int = 1) -> Evaluation
     )
 
 
-def assess(classifier: Classifier, part: Part, threads: int = 1) -> Assessment | RatingAssessment:
+def assess(classifier: Model, part: Split, threads: int = 1) -> Assessment | RatingAssessment:
     """All figures that the predictions for the texts of a part give.
 
     Raises: DataError if the part has no texts; ModelFileError if the outputs are not finite.
@@ -161,14 +161,14 @@ def assess(classifier: Classifier, part: Part, threads: int = 1) -> Assessment |
     )
 
 
-def _refuse_nothing(part: Part) -> None:
+def _refuse_nothing(part: Split) -> None:
     if not len(part.rows):
         raise DataError("There is no text to measure the model on; expected one or more.")
 
 
-def _mean_loss(classifier: Classifier, logits: np.ndarray, targets: np.ndarray) -> float:
+def _mean_loss(classifier: Model, logits: np.ndarray, targets: np.ndarray) -> float:
     losses = np.empty(len(logits), np.float32)
-    kernels.loss_of(classifier.loss, logits, targets, losses)
+    loss_of(classifier.loss, logits, targets, losses)
     return float(np.mean(losses, dtype=np.float64))
 
 
@@ -262,7 +262,7 @@ def _assess_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingAssessme
     )
 
 
-def mistakes(classifier: Classifier, part: Part, corpus: Corpus, number: int, threads: int = 1) -> list[Mistake]:
+def mistakes(classifier: Model, part: Split, corpus: Corpus, number: int, threads: int = 1) -> list[Mistake]:
     """The worst mistakes among the texts of a part of this corpus: wrong labels, the most probable ones first; of
     ratings the largest errors. On ties the earlier text comes first.
 
@@ -291,7 +291,7 @@ def mistakes(classifier: Classifier, part: Part, corpus: Corpus, number: int, th
 
 
 def strongest_words(
-    classifier: Classifier, feature_counts: np.ndarray, number: int, min_count: int
+    classifier: Model, feature_counts: np.ndarray, number: int, min_count: int
 ) -> dict[str, list[WordLogit]]:
     """The features that speak most for each label among those that occur ``min_count`` times, strongest first.
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlcore import kernels
 from mlcore.errors import InputError
-from mlcore.sentiment.classifier import Classifier
+from mlcore.kernels.forward import forward_texts
+from mlcore.sentiment.model import Model
 from mlcore.sentiment.precise import forward
 from mlcore.text.features import count_features
 from mlcore.text.tokenizer import tokens
@@ -78,7 +78,7 @@ class Explanation:
     units: int
 
 
-def explain(classifier: Classifier, text: str, output: str | None = None) -> Explanation:
+def explain(classifier: Model, text: str, output: str | None = None) -> Explanation:
     """Take the logit of a label apart: the predicted one, unless ``output`` names another.
 
     Raises: InputError if the classifier has no such label.
@@ -120,16 +120,16 @@ def explain(classifier: Classifier, text: str, output: str | None = None) -> Exp
     )
 
 
-def _predict(classifier: Classifier, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
+def _predict(classifier: Model, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
     """The model's own logits of a text, (1, k) float32, and which units are on, (h,) bool; z = 0 counts as off."""
     table, W1, _, W2, _ = classifier.parameters
     E, Z, H, logits = (np.zeros((1, width), np.float32) for width in (W1.shape[1], len(W1), len(W1), len(W2)))
     ids, counts, offsets = documents
-    kernels.forward_texts(ids, counts, offsets[:-1], offsets[1:], classifier.parameters, E, Z, H, logits)
+    forward_texts(ids, counts, offsets[:-1], offsets[1:], classifier.parameters, E, Z, H, logits)
     return logits, Z[0] > 0
 
 
-def number_of(classifier: Classifier, label: str, what: str) -> int:
+def number_of(classifier: Model, label: str, what: str) -> int:
     """Number of a label; ``what`` says in an error whose label it is.
 
     Raises: InputError if the classifier has no such label.
@@ -142,7 +142,7 @@ def number_of(classifier: Classifier, label: str, what: str) -> int:
     return classifier.labels.index(label)
 
 
-def _logits_without(classifier: Classifier, ids: np.ndarray) -> np.ndarray:
+def _logits_without(classifier: Model, ids: np.ndarray) -> np.ndarray:
     """Logits of the text without each of its distinct known words, in the order of their numbers: (m, k) float64.
 
     The tokens around a word that is left out become neighbours, and may be an n-gram then.

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore import kernels
-from mlcore.sentiment.classifier import Classifier, Parameters
+from mlcore.kernels.forward import forward_texts
+from mlcore.sentiment.model import Model, Parameters
 from mlcore.text.vocabulary import Documents
 
 
@@ -24,7 +24,7 @@ class Pass(NamedTuple):
     logits: np.ndarray  # (n, k)
 
 
-def forward(classifier: Classifier, documents: Documents) -> Pass:
+def forward(classifier: Model, documents: Documents) -> Pass:
     """Outputs for texts by the classifier's own kernels, but in float64, from its float32 parameters."""
     occurs = np.zeros(len(classifier.features), bool)
     occurs[documents.ids] = True
@@ -35,5 +35,5 @@ def forward(classifier: Classifier, documents: Documents) -> Pass:
     local = Documents(place[documents.ids], documents.counts, documents.offsets)
     n, (outputs, hidden) = documents.n_texts, parameters.W2.shape
     E, Z, H, logits = (np.zeros((n, width)) for width in (table.shape[1], hidden, hidden, outputs))
-    kernels.forward_texts(local.ids, local.counts, local.offsets[:-1], local.offsets[1:], parameters, E, Z, H, logits)
+    forward_texts(local.ids, local.counts, local.offsets[:-1], local.offsets[1:], parameters, E, Z, H, logits)
     return Pass(features, parameters, local, E, Z, H, logits)

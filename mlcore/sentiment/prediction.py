@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcore.errors import ModelFileError
-from mlcore.sentiment.classifier import Classifier
+from mlcore.sentiment.model import Model
 from mlcore.text.vocabulary import Documents
 
 
@@ -23,7 +23,7 @@ class Predictions(NamedTuple):
         return self.probabilities[np.arange(len(self.chosen)), self.chosen]
 
 
-def predict(classifier: Classifier, texts: list[str], threads: int = 1) -> Predictions:
+def predict(classifier: Model, texts: list[str], threads: int = 1) -> Predictions:
     """Predict all texts at once; one without known words gets the network's value at E = 0.
 
     Raises: ModelFileError if the outputs are not finite.
@@ -35,7 +35,7 @@ def predict(classifier: Classifier, texts: list[str], threads: int = 1) -> Predi
 
 
 def score(
-    classifier: Classifier, documents: Documents, rows: np.ndarray | None = None, threads: int = 1
+    classifier: Model, documents: Documents, rows: np.ndarray | None = None, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outputs, probabilities and chosen labels of the given rows of documents (default: all), as in Predictions.
 

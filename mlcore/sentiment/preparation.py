@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mlcore.compiling import kernel
 from mlcore.errors import DataError, InputError
-from mlcore.sentiment.classifier import Classifier, Part
+from mlcore.kernels.compiling import kernel
+from mlcore.sentiment.model import Model, Split
 from mlcore.sentiment.settings import Settings
 from mlcore.text.corpus import Corpus
 from mlcore.text.features import Features, choose_features, extend
@@ -27,9 +27,9 @@ class TrainingData:
     features: Features
     feature_counts: np.ndarray  # (v,) int64 occurrences in the texts that are trained on; texts, if features are binary
     labels: tuple[str, ...]  # none for ratings
-    train: Part
-    dev: Part | None
-    test: Part | None
+    train: Split
+    dev: Split | None
+    test: Split | None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -74,8 +74,8 @@ def prepare(
     ]
     documents = features.documents_of(corpus.tokens, corpus.table, threads, storage)
 
-    def part(rows: np.ndarray) -> Part | None:
-        return Part(documents, targets, rows) if len(rows) else None
+    def part(rows: np.ndarray) -> Split | None:
+        return Split(documents, targets, rows) if len(rows) else None
 
     dev_part = part_of(dev, features, labels, threads) if isinstance(dev, Corpus) else part(dev_rows)
     counts = occurrences(documents, train, len(features))
@@ -142,16 +142,16 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return held_out
 
 
-def labelled_part(classifier: Classifier, corpus: Corpus, threads: int = 1) -> Part:
+def labelled_part(classifier: Model, corpus: Corpus, threads: int = 1) -> Split:
     """All texts of a corpus as a trained classifier sees them."""
     return part_of(corpus, classifier.features, classifier.labels, threads)
 
 
-def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...], threads: int = 1) -> Part:
+def part_of(corpus: Corpus, features: Features, labels: tuple[str, ...], threads: int = 1) -> Split:
     """All texts of a corpus with these features and labels."""
     targets = targets_of(corpus.source, corpus.labels, corpus.places, labels)
     documents = features.documents(corpus.texts, threads)
-    return Part(documents, targets, np.arange(documents.n_texts))
+    return Split(documents, targets, np.arange(documents.n_texts))
 
 
 def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:
@@ -206,4 +206,3 @@ def rating_of(label: str) -> float | None:
     except ValueError:
         return None
     return value if abs(value) <= LARGEST_RATING else None
-

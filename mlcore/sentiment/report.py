@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass, replace
 from html import escape
 
-from mlcore.drawing.charts import Series, curves, dots
-from mlcore.sentiment.classifier import Classifier
+from mlcore.sentiment.charts import Series, curves, dots
 from mlcore.sentiment.description import describe
 from mlcore.sentiment.evaluation import Assessment, LabelFigures, Mistake, RatingAssessment, WordLogit
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.markup import coloured_words
+from mlcore.sentiment.model import Model
 from mlcore.text.features import LARGEST_NGRAM
 
 # Control characters, and those that reverse the direction of what follows
@@ -61,7 +61,7 @@ class Findings:
     mistakes: list[Mistake]
 
 
-def page(classifier: Classifier, findings: Findings) -> str:
+def page(classifier: Model, findings: Findings) -> str:
     """The whole report; everything that came from files is escaped. The same findings give the same page."""
     figures = findings.figures
     labelled = isinstance(figures, Assessment)
@@ -203,7 +203,7 @@ def _cell(count: int, share: float) -> str:
 # Model ----------------------------------------------------------------------------------------------------
 
 
-def _training(classifier: Classifier) -> str:
+def _training(classifier: Model) -> str:
     history = classifier.provenance.history
     if not history:
         return ""
@@ -241,7 +241,7 @@ def _strongest(strongest: dict[str, list[WordLogit]], labels: tuple[str, ...]) -
     return f"{heading}\n{_table([], rows, left=2)}"
 
 
-def _mistakes(classifier: Classifier, mistakes: list[Mistake]) -> str:
+def _mistakes(classifier: Model, mistakes: list[Mistake]) -> str:
     if not mistakes:
         return "<h2>Worst mistakes</h2>\n<p>None.</p>"
     legend = (
@@ -253,7 +253,7 @@ def _mistakes(classifier: Classifier, mistakes: list[Mistake]) -> str:
     return f'<h2>Worst mistakes</h2>\n<p class="muted">{legend}</p>\n{articles}'
 
 
-def _mistake(classifier: Classifier, mistake: Mistake) -> str:
+def _mistake(classifier: Model, mistake: Mistake) -> str:
     if mistake.probability is None:
         what = f"<b>{mistake.truth:g}</b>, predicted <b>{mistake.predicted:.2f}</b>"
     else:
@@ -270,7 +270,7 @@ def _mistake(classifier: Classifier, mistake: Mistake) -> str:
     return f"<article><div>{place} {what}</div><div>{words}</div></article>"
 
 
-def _facts(classifier: Classifier) -> str:
+def _facts(classifier: Model) -> str:
     found = describe(classifier)
     table, W1, W2 = (" × ".join(f"{size:,}" for size in found.shapes[name]) for name in ("table", "W1", "W2"))
     formulas = (

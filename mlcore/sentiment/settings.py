@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlcore.errors import InputError
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.classifier import Classifier
+    from mlcore.sentiment.model import Model
 
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 CHOICES = {
@@ -79,7 +79,7 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected True or False.")
 
 
-def reproducing_command(classifier: "Classifier") -> str:
+def reproducing_command(classifier: "Model") -> str:
     """The command that trains the same classifier again: what it was trained on, then every setting, quoted for sh.
 
     Of one that was trained from Python, which alone notes what kind its labels were, the call of Python.

@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore import kernels, steps
-from mlcore.compiling import watch_compilation
 from mlcore.errors import DivergedError
-from mlcore.sentiment.classifier import HISTORY, Classifier, Parameters, Part, aligned_zeros, in_range
+from mlcore.kernels import embedding, layers, simd, training_step
+from mlcore.kernels.compiling import watch_compilation
+from mlcore.kernels.losses import loss_of
 from mlcore.sentiment.evaluation import Evaluation, evaluate
+from mlcore.sentiment.initialization import new_classifier
+from mlcore.sentiment.model import HISTORY, Model, Parameters, Split, aligned_zeros, in_range
 from mlcore.sentiment.preparation import TrainingData, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
-from mlcore.sentiment.start import new_classifier
 from mlcore.text.corpus import Corpus
 from mlcore.text.features import Features
 from mlcore.text.pairs import PairTable
@@ -67,19 +68,19 @@ class State:
     reports: list[EpochReport] = field(default_factory=list)
 
     @classmethod
-    def initial(cls, classifier: Classifier, threads: int = 1) -> "State":
+    def initial(cls, classifier: Model, threads: int = 1) -> "State":
         """Start of a training from a copy of the classifier's parameters."""
         settings = classifier.settings
         return cls(*with_moments(classifier.parameters, settings.optimizer, threads), settings.learning_rate)
 
-    def complete(self, report: EpochReport, classifier: Classifier) -> None:
+    def complete(self, report: EpochReport, classifier: Model) -> None:
         """End an epoch; if it is the best so far, the classifier takes the parameters."""
         if report.best:
             classifier.parameters.take(self.parameters)
         self.reports.append(report)
         self.epoch += 1
 
-    def take_back(self, classifier: Classifier) -> None:
+    def take_back(self, classifier: Model) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
         self.parameters.take(classifier.parameters)
         for array in (*self.M, *self.S):
@@ -100,7 +101,7 @@ class Progress(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What ``steps.train_batches`` has to know of the settings."""
+    """What ``training_step.train_batches`` has to know of the settings."""
 
     batch_size: int
     loss: int
@@ -110,12 +111,12 @@ class Recipe(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Memory of ``steps.train_batches``: what the threads share, with places for the lists of two batches of each."""
+    """Memory of ``training_step.train_batches``: what the threads share, with places for the lists of two batches of each."""
 
     arrived: np.ndarray
     used: np.ndarray
-    words: kernels.Words
-    index: kernels.RowList
+    words: embedding.Words
+    index: embedding.RowList
     E: np.ndarray
     Z: np.ndarray
     H: np.ndarray
@@ -143,13 +144,13 @@ class Workspace(NamedTuple):
             return np.zeros((2 * threads, size), dtype)
 
         return cls(
-            arrived=np.zeros(threads * steps.CACHE_LINE, np.int64),
+            arrived=np.zeros(threads * training_step.CACHE_LINE, np.int64),
             used=np.zeros(2 * threads, np.int64),
-            words=kernels.Words(
+            words=embedding.Words(
                 ids=numbers(entries), counts=numbers(entries),
                 starts=numbers(batch, np.int64), ends=numbers(batch, np.int64),
             ),
-            index=kernels.RowList.allocate(features, entries, parameters.table.dtype, threads),
+            index=embedding.RowList.allocate(features, entries, parameters.table.dtype, threads),
             E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
             Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
             dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
@@ -163,9 +164,9 @@ def available_cores() -> int:
 
 
 def fit(
-    classifier: Classifier,
-    train: Part,
-    dev: Part | None,
+    classifier: Model,
+    train: Split,
+    dev: Split | None,
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
     state: State | None = None,
@@ -186,7 +187,7 @@ def fit(
     state = state or State.initial(classifier, threads)
     batch_size = min(settings.batch_size, len(train.rows))
     # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
-    threads = min(threads, state.parameters.table.shape[1] // kernels.LANES, batch_size)
+    threads = min(threads, state.parameters.table.shape[1] // simd.LANES, batch_size)
     work = Workspace.allocate(state.parameters, batch_size, _most_entries(train, batch_size), threads)
     recipe = Recipe(
         batch_size, classifier.loss, settings.word_dropout, settings.weight_decay, settings.embedding == "trainable"
@@ -218,7 +219,7 @@ def fit(
 class _Task(NamedTuple):
     """What stays the same from epoch to epoch."""
 
-    train: Part
+    train: Split
     lengths: np.ndarray  # (n,) features of each text
     weights: np.ndarray
     recipe: Recipe
@@ -229,7 +230,7 @@ class _Task(NamedTuple):
 
 
 def _attempt(
-    pool: ThreadPoolExecutor, task: _Task, classifier: Classifier, dev: Part | None, state: State
+    pool: ThreadPoolExecutor, task: _Task, classifier: Model, dev: Split | None, state: State
 ) -> tuple[float, float, Evaluation | None] | None:
     """Train for an epoch: its mean loss, its seconds, and figures of the held-out part; or None if it diverges."""
     started = time.perf_counter()
@@ -258,7 +259,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
     for batch in range(0, len(rates), per_call):
         texts = order[batch * batch_size : (batch + per_call) * batch_size]
         run_together(
-            pool, task.work.arrived, steps.train_batches, texts, state.step, key, train.documents, train.targets,
+            pool, task.work.arrived, training_step.train_batches, texts, state.step, key, train.documents, train.targets,
             task.weights, task.recipe, rates[batch : batch + per_call], state.parameters, state.M, state.S,
             task.work, losses,
         )  # fmt: skip
@@ -282,12 +283,10 @@ def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarra
     return state.learning_rate * (1 - done / (settings.epochs * batches))
 
 
-def _loss_of_nothing(classifier: Classifier, train: Part) -> float:
+def _loss_of_nothing(classifier: Model, train: Split) -> float:
     """Mean loss over the training texts of a network whose output is 0."""
     targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
-    kernels.loss_of(
-        classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses
-    )
+    loss_of(classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses)
     # of ratings that are all 0 it is 0, while a network that has not been trained yet answers something
     return max(float(np.mean(losses, dtype=np.float64)), 1e-3)
 
@@ -297,7 +296,7 @@ def out_of_patience(reports: list[EpochReport], patience: int) -> bool:
     return len(reports) > patience and not any(report.best for report in reports[-patience:])
 
 
-def text_weights(train: Part, settings: Settings, labels: int) -> np.ndarray:
+def text_weights(train: Split, settings: Settings, labels: int) -> np.ndarray:
     """Weight of each text in the loss: 1, or for balanced classes (texts / labels) / (texts of its label).
 
     Shapes: -> (n,) float32.
@@ -310,7 +309,7 @@ def text_weights(train: Part, settings: Settings, labels: int) -> np.ndarray:
     return weights
 
 
-def _most_entries(train: Part, batch_size: int) -> int:
+def _most_entries(train: Split, batch_size: int) -> int:
     """Number of entries that the largest possible batch has."""
     return int(np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum())
 
@@ -328,7 +327,7 @@ def warm_up(optimizer: str) -> None:
 
     settings = Settings(dim=1, hidden=1, epochs=1, optimizer=optimizer)
     documents = Documents(np.zeros(2, np.int32), np.ones(1, np.int32), np.arange(3))
-    train = Part(documents, np.array([[0], [1]], np.float32), np.arange(2))
+    train = Split(documents, np.array([[0], [1]], np.float32), np.arange(2))
     features = Features(WordTable(), PairTable(0, np.zeros(2, np.int64)), 1, True)  # of one row, columns are contiguous
     with watch_compilation(compiling):
         data = TrainingData(features, np.array([2, 0]), ("neg", "pos"), train, None, None)
@@ -343,12 +342,12 @@ def warm_up(optimizer: str) -> None:
 def warm_up_half(optimizer: str) -> None:
     """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
     _, parameters, M, S = with_moments(Parameters.zeros(2, 1, 1, 1), optimizer)
-    work, step = Workspace.allocate(parameters, 1, 1, 1), steps.Step(0.0, 1.0, 1.0, 1.0)
-    index = kernels.RowList.allocate(1, 1, np.float32)
-    kernels.relu_backward(work.dH, work.Z, 0.0, work.dZ)
-    kernels.affine_backward_input(work.dlogits, parameters.W2, work.dH)
-    steps.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
-    steps.update_layer(
+    work, step = Workspace.allocate(parameters, 1, 1, 1), training_step.Step(0.0, 1.0, 1.0, 1.0)
+    index = embedding.RowList.allocate(1, 1, np.float32)
+    layers.relu_backward(work.dH, work.Z, 0.0, work.dZ)
+    layers.affine_backward_input(work.dlogits, parameters.W2, work.dH)
+    training_step.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
+    training_step.update_layer(
         work.dZ, work.E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[0], 0, 0, step
     )
     warm_up_reading()
@@ -395,10 +394,10 @@ def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callab
         try:
             function(thread, *arguments)
         except BaseException:
-            arrived[:] = steps.RELEASED  # nobody waits for a thread that failed
+            arrived[:] = training_step.RELEASED  # nobody waits for a thread that failed
             raise
 
-    threads = len(arrived) // steps.CACHE_LINE
+    threads = len(arrived) // training_step.CACHE_LINE
     futures: list[Future] = []
     try:
         for thread in range(threads):
@@ -407,7 +406,7 @@ def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callab
             future.result()
     except BaseException:  # such as Ctrl-C: what has started comes to its end
         if len(futures) < threads:
-            arrived[:] = steps.RELEASED  # nobody waits for a thread that never started
+            arrived[:] = training_step.RELEASED  # nobody waits for a thread that never started
         wait(futures)
         raise
 

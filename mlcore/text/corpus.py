@@ -9,7 +9,7 @@ from itertools import chain, count, islice
 from pathlib import Path
 
 from mlcore.errors import DataError, InputError
-from mlcore.installed import installed
+from mlcore.files import installed
 from mlcore.text.readers import READERS, ColumnNames, Columns, Example, Source, read_archive, read_folder
 from mlcore.text.unpacking import STANDARD_INPUT, SUFFIXES, read_pieces, unpack_pieces
 

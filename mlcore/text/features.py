@@ -10,7 +10,7 @@ from itertools import chain, repeat
 
 import numpy as np
 
-from mlcore.compiling import kernel
+from mlcore.kernels.compiling import kernel
 from mlcore.text.growing import Growing
 from mlcore.text.pairs import PairTable, frequent_pairs, pair_up
 from mlcore.text.pool import in_order

@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mlcore.bits import mixed
-from mlcore.compiling import kernel
+from mlcore.kernels.compiling import kernel
+from mlcore.kernels.simd import mixed
 from mlcore.text.pool import in_order
 from mlcore.text.vocabulary import UNKNOWN, TokenIds
 

@@ -11,9 +11,7 @@ MOST_THREADS = 64  # at work at a time, whatever number is asked for
 Chunk, Result = TypeVar("Chunk"), TypeVar("Result")
 
 
-def in_order(
-    function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None], threads: int
-) -> Iterator[Result]:
+def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None], threads: int) -> Iterator[Result]:
     """Results of the function for each chunk, in order; of chunks, one more than threads is under way.
 
     None in place of a chunk asks for all results so far before the next one is waited for. An error of the function, or

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.bits import BLOCK, bits_between, eight_bytes, lowest_bit, mixed
-from mlcore.compiling import kernel, part_of_kernels
+from mlcore.kernels.compiling import kernel, part_of_kernels
+from mlcore.kernels.simd import BLOCK, bits_between, eight_bytes, lowest_bit, mixed
 
 TAG = re.compile(r"</?[a-z][^<>]*>")
 # Entities of numbers that are no character, or that Python refuses to read because they have thousands of digits.

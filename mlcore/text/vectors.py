@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mlcore.compiling import kernel
 from mlcore.errors import DataError
+from mlcore.kernels.compiling import kernel
 from mlcore.text.tokenizer import TokenSpans
 from mlcore.text.unpacking import STANDARD_INPUT, standard_input, unpack_pieces
 from mlcore.text.vocabulary import UNKNOWN, WordTable

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.bits import eight_bytes, mixed
-from mlcore.compiling import kernel, part_of_kernels
-from mlcore.memory import release
+from mlcore.kernels.compiling import kernel, part_of_kernels
+from mlcore.kernels.simd import eight_bytes, mixed
 from mlcore.text.growing import Growing
+from mlcore.text.memory import release
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, tokenise
 

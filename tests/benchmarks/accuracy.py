@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.initialization import new_classifier
 from mlcore.sentiment.preparation import labelled_part, prepare
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.start import new_classifier
 from mlcore.sentiment.training import available_cores, fit
 from mlcore.text.corpus import Corpus, built_in_corpus, read_corpus
 

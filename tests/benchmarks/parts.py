@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from accuracy import folds
 
-from mlcore.compiling import kernel
-from mlcore.sentiment.classifier import aligned_zeros
+from mlcore.kernels.compiling import kernel
+from mlcore.sentiment.model import aligned_zeros
 from mlcore.sentiment.preparation import prepare
 from mlcore.sentiment.settings import Settings
 from mlcore.text.corpus import Corpus, read_corpus

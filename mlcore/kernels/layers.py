@@ -1,0 +1,155 @@
+"""Dense layers and activations, every forward with its backward directly below it."""
+
+import numpy as np
+
+from mlcore.kernels.compiling import kernel, part_of_kernels
+from mlcore.kernels.simd import LANES, load_lanes, sum_lanes, zero_line
+
+
+@kernel
+def affine(X, W, b, Y):
+    """Matrix product and optional bias, ``Y = X @ W.T + b``: overwrite Y. ``b`` may be None.
+
+    Shapes: X (n, i), W (o, i), b (o,) -> Y (n, o).
+    """
+    for n in range(X.shape[0]):
+        for o in range(W.shape[0]):
+            Y[n, o] = dot(X, n, W, o) if b is None else dot(X, n, W, o) + b[o]
+
+
+@part_of_kernels
+def dot(X, n, W, o):
+    """Product of row n of X and row o of W: of as many whole lanes as there are, and then of number by number."""
+    whole = X.shape[1] - X.shape[1] % LANES
+    lanes = zero_line(X)
+    for i in range(0, whole, LANES):
+        lanes = lanes + load_lanes(X, n, i, lanes) * load_lanes(W, o, i, lanes)
+    total = sum_lanes(lanes)
+    for i in range(whole, X.shape[1]):
+        total += X[n, i] * W[o, i]
+    return total
+
+
+@kernel
+def affine_backward_input(dY, W, dX):
+    """Input gradient of ``affine``, ``dX = dY @ W``: overwrite dX.
+
+    Shapes: dY (n, o), W (o, i) -> dX (n, i).
+    Source: exercise 1, V^T delta2; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
+    """
+    for n in range(dY.shape[0]):
+        dx = dX[n]
+        dx[:] = 0
+        for o in range(W.shape[0]):
+            dy, w = dY[n, o], W[o]
+            if dy != 0:
+                for i in range(dx.shape[0]):
+                    dx[i] += dy * w[i]
+
+
+@kernel
+def affine_backward_weights(dY, X, first, last, dW, db):
+    """Weight gradients of ``affine``: add columns ``first`` to ``last`` of ``dY.T @ X`` to dW.
+
+    And the column sums of dY to db, unless db is None.
+
+    Shapes: dY (n, o), X (n, i) -> dW (o, i), db (o,).
+    Source: exercise 1, delta2 h^T and delta1 x^T; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
+    """
+    for o in range(dW.shape[0]):
+        dw = dW[o]
+        for n in range(dY.shape[0]):
+            dy, x = dY[n, o], X[n]
+            if dy != 0:
+                add_product(dy, x, first, last, dw)
+                if db is not None:
+                    db[o] += dy
+
+
+@part_of_kernels
+def add_product(factor, x, first, last, y):
+    """Add elements ``first`` to ``last`` of ``factor * x`` to y: with the same bits, wherever they begin and end.
+
+    Shapes: x (i,) -> y (i,).
+    """
+    for i in range(np.uint64(first), np.uint64(last)):
+        y[i] += factor * x[i]
+
+
+@kernel
+def relu(Z, H):
+    """Rectifier, ``H = max(0, Z)``: overwrite H.
+
+    Shapes: Z (n, o) -> H (n, o).
+    """
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            # "not Z > 0" would be shorter, and would turn NaN into 0
+            H[n, o] = Z.dtype.type(0) if Z[n, o] <= 0 else Z[n, o]
+
+
+@kernel
+def relu_backward(dH, Z, at_zero, dZ):
+    """Backward pass of ``relu``, ``dZ = dH * relu'(Z)``: overwrite dZ.
+
+    ``at_zero`` is the value taken for relu'(0), which does not exist: a convention in [0, 1].
+
+    Shapes: dH (n, o), Z (n, o) -> dZ (n, o).
+    """
+    at_kink = Z.dtype.type(at_zero)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            if Z[n, o] < 0:
+                dZ[n, o] = 0
+            elif Z[n, o] == 0:
+                dZ[n, o] = dH[n, o] * at_kink
+            else:
+                dZ[n, o] = dH[n, o]
+
+
+@kernel
+def sigmoid(Z, H):
+    """Logistic function, ``1 / (1 + exp(-z))``, without overflow: overwrite H.
+
+    Shapes: Z (n, o) -> H (n, o).
+    """
+    one = Z.dtype.type(1)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            decay = np.exp(-abs(Z[n, o]))
+            H[n, o] = (one if Z[n, o] >= 0 else decay) / (one + decay)
+
+
+@kernel
+def sigmoid_backward(dH, H, dZ):
+    """Backward pass of ``sigmoid``, ``dZ = dH h (1 - h)``: overwrite dZ.
+
+    Shapes: dH (n, o), H (n, o) the forward values -> dZ (n, o).
+    """
+    one = H.dtype.type(1)
+    for n in range(H.shape[0]):
+        for o in range(H.shape[1]):
+            dZ[n, o] = dH[n, o] * H[n, o] * (one - H[n, o])
+
+
+@kernel
+def tanh(Z, H):
+    """Hyperbolic tangent: overwrite H.
+
+    Shapes: Z (n, o) -> H (n, o).
+    """
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            H[n, o] = np.tanh(Z[n, o])
+
+
+@kernel
+def tanh_backward(dH, H, dZ):
+    """Backward pass of ``tanh``, ``dZ = dH (1 - h^2)``: overwrite dZ.
+
+    Shapes: dH (n, o), H (n, o) the forward values -> dZ (n, o).
+    """
+    one = H.dtype.type(1)
+    for n in range(H.shape[0]):
+        for o in range(H.shape[1]):
+            dZ[n, o] = dH[n, o] * (one - H[n, o]) * (one + H[n, o])

@@ -1,0 +1,126 @@
+"""Losses of a batch, every forward with its backward directly below it."""
+
+import numpy as np
+
+from mlcore.kernels.compiling import kernel
+
+LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
+
+
+@kernel
+def half_squared(Y_hat, Y, losses):
+    """Half the squared error of each sample, ``1/2 sum_k (y_k - y_hat_k)^2``: overwrite losses.
+
+    Shapes: Y_hat (n, k), Y (n, k) -> losses (n,).
+    """
+    half = Y_hat.dtype.type(0.5)
+    for n in range(Y_hat.shape[0]):
+        losses[n] = 0
+        for k in range(Y_hat.shape[1]):
+            error = Y_hat[n, k] - Y[n, k]
+            losses[n] += error * error
+        losses[n] *= half
+
+
+@kernel
+def half_squared_backward(Y_hat, Y, scale, dY_hat):
+    """Gradient of ``scale`` times the half squared error, ``scale (y_hat - y)``: overwrite dY_hat.
+
+    Shapes: Y_hat (n, k), Y (n, k) -> dY_hat (n, k). ``scale`` is 1/n for the mean over n samples.
+    """
+    factor = Y_hat.dtype.type(scale)
+    for n in range(Y_hat.shape[0]):
+        for k in range(Y_hat.shape[1]):
+            dY_hat[n, k] = factor * (Y_hat[n, k] - Y[n, k])
+
+
+@kernel
+def logistic(Z, Y, losses):
+    """Logistic loss of each sample from logits, ``sum_k log(1 + exp(z_k)) - y_k z_k``: overwrite losses.
+
+    Written as ``|z| (distance of y from the label that z's sign predicts) + log1p(exp(-|z|))``, which neither
+    overflows nor loses digits at any logit, in whatever order the compiler adds.
+
+    Shapes: Z (n, k), Y (n, k) in [0, 1] -> losses (n,).
+    """
+    one = Z.dtype.type(1)
+    for n in range(Z.shape[0]):
+        losses[n] = 0
+        for k in range(Z.shape[1]):
+            z, y = Z[n, k], Y[n, k]
+            losses[n] += abs(z) * (one - y if z >= 0 else y) + np.log1p(np.exp(-abs(z)))
+
+
+@kernel
+def logistic_backward(Z, Y, scale, dZ):
+    """Gradient of ``scale`` times the logistic loss, ``scale (sigmoid(z) - y)``: overwrite dZ.
+
+    Shapes: Z (n, k), Y (n, k) in [0, 1] -> dZ (n, k). ``scale`` is 1/n for the mean over n samples.
+    """
+    one = Z.dtype.type(1)
+    factor = Z.dtype.type(scale)
+    for n in range(Z.shape[0]):
+        for k in range(Z.shape[1]):
+            decay = np.exp(-abs(Z[n, k]))
+            sigmoid = (one if Z[n, k] >= 0 else decay) / (one + decay)
+            dZ[n, k] = factor * (sigmoid - Y[n, k])
+
+
+@kernel
+def softmax(Z, Y, losses):
+    """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
+
+    Written with the largest logit taken out of the sum, which neither overflows nor takes the logarithm of 0.
+
+    Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
+    """
+    for n in range(Z.shape[0]):
+        top = Z[n, 0]
+        for k in range(Z.shape[1]):
+            top = max(top, Z[n, k])
+        total = Z.dtype.type(0)
+        for k in range(Z.shape[1]):
+            total += np.exp(Z[n, k] - top)
+        losses[n] = np.log(total) + (top - Z[n, int(Y[n, 0])])
+
+
+@kernel
+def softmax_backward(Z, Y, scale, dZ):
+    """Gradient of ``scale`` times the cross-entropy of the softmax, ``scale (softmax(z)_k - [k = y])``: overwrite dZ.
+
+    Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> dZ (n, k). ``scale`` is 1/n for the mean over n samples.
+    """
+    factor = Z.dtype.type(scale)
+    for n in range(Z.shape[0]):
+        top = Z[n, 0]
+        for k in range(Z.shape[1]):
+            top = max(top, Z[n, k])
+        total = Z.dtype.type(0)
+        for k in range(Z.shape[1]):
+            dZ[n, k] = np.exp(Z[n, k] - top)
+            total += dZ[n, k]
+        for k in range(Z.shape[1]):
+            dZ[n, k] *= factor / total
+        dZ[n, int(Y[n, 0])] -= factor
+
+
+@kernel
+def loss_of(loss, Y_hat, Y, losses):
+    """Loss of each sample by its number (LOGISTIC, SOFTMAX or SQUARED): overwrite losses."""
+    if loss == LOGISTIC:
+        logistic(Y_hat, Y, losses)
+    elif loss == SOFTMAX:
+        softmax(Y_hat, Y, losses)
+    else:
+        half_squared(Y_hat, Y, losses)
+
+
+@kernel
+def loss_of_backward(loss, Y_hat, Y, scale, dY_hat):
+    """Gradient of ``scale`` times the loss with this number: overwrite dY_hat."""
+    if loss == LOGISTIC:
+        logistic_backward(Y_hat, Y, scale, dY_hat)
+    elif loss == SOFTMAX:
+        softmax_backward(Y_hat, Y, scale, dY_hat)
+    else:
+        half_squared_backward(Y_hat, Y, scale, dY_hat)

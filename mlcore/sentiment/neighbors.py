@@ -1,0 +1,94 @@
+"""Which features lie nearest to a word in the embedding."""
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlcore.errors import InputError
+from mlcore.kernels import embedding, layers
+from mlcore.sentiment.model import Model
+from mlcore.text.features import Features, count_features
+from mlcore.text.tokenizer import tokens
+from mlcore.text.vocabulary import UNKNOWN
+
+COMPARED = 50_000  # words among which the one that was meant is looked for, the most frequent; takes about a second
+SUGGESTIONS = 3
+
+
+@dataclass
+class Neighbor:
+    """A feature, the cosine of its embedding with that of the word, and the logits of the text that is it alone."""
+
+    feature: str
+    cosine: float
+    logits: list[float]
+
+
+@dataclass
+class Neighborhood:
+    """The features nearest to a word, the nearest first.
+
+    ``word`` is what was asked for as the model sees it. ``mean_of`` is 1 where that is a feature; what is none, but
+    consists of known words, has the mean embedding of its features, as a text has, and ``mean_of`` is their number.
+    """
+
+    word: str
+    mean_of: int
+    logits: list[float]
+    neighbors: list[Neighbor]
+
+
+def neighbors(classifier: Model, word: str, number: int) -> Neighborhood:
+    """The ``number`` features whose embeddings have the largest cosine with that of a word, or of several.
+
+    On ties the lower number, which is the more frequent word, comes first. An embedding that is 0 has no direction:
+    such a feature is nobody's neighbour, and has none.
+
+    Raises: InputError if a word is not known, or the embedding is 0.
+    """
+    features, table = classifier.features, classifier.parameters.table
+    found, words = tokens(word), features.words.look_up([word])
+    _check_known(features, word, found, words.ids)
+    located = features.locate(words)
+    feature = int(located[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
+    ids, counts, offsets = documents = count_features(located, words.offsets, len(features), features.binary)
+    e = table[feature : feature + 1]
+    if feature == UNKNOWN:
+        e = np.zeros((1, table.shape[1]), np.float32)
+        embedding.gather_mean(table, ids, counts, offsets[:-1], offsets[1:], 0, e.shape[1], e)
+    if not e.any():
+        raise InputError(f"The embedding of {' '.join(found)!r} is 0, which has no direction; try another word.")
+    cosines = _cosines(table, e)
+    if feature != UNKNOWN:
+        cosines[feature] = -np.inf  # it is not its own neighbour
+    nearest = np.argsort(-cosines, kind="stable")[:number]
+    nearest = nearest[cosines[nearest] > -np.inf]
+    names = features.names_of(nearest.tolist())
+    logits = classifier.logits(features.documents(names)).tolist()
+    return Neighborhood(
+        word=" ".join(found),
+        mean_of=len(ids) if feature == UNKNOWN else 1,
+        logits=classifier.logits(documents)[0].tolist(),
+        neighbors=[Neighbor(*entry) for entry in zip(names, cosines[nearest].tolist(), logits, strict=True)],
+    )
+
+
+def _check_known(features: Features, asked: str, found: list[str], ids: np.ndarray) -> None:
+    if not found:
+        raise InputError(f"{asked!r} has no letter, digit or mark; expected a word.")
+    for word, number in zip(found, ids.tolist(), strict=True):
+        if number == UNKNOWN:
+            similar = difflib.get_close_matches(word, features.words.words[:COMPARED], SUGGESTIONS)
+            advice = f"did you mean {' or '.join(similar)}?" if similar else "try one from the training texts."
+            raise InputError(f"The model does not know the word {word!r}; {advice}")
+
+
+def _cosines(table: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """Cosine of every row with e, or minus infinity for a row that is 0: (v, d) and (1, d) float32 -> (v,) float64."""
+    products = np.empty((1, len(table)), np.float32)
+    layers.affine(e, table, None, products)  # equal rows have equal products, unlike with BLAS
+    lengths = np.sqrt(np.einsum("vd,vd->v", table, table, dtype=np.float64)) * np.linalg.norm(e.astype(np.float64))
+    cosines = np.full(len(table), -np.inf)
+    np.divide(products[0], lengths, out=cosines, where=lengths > 0)
+    return np.minimum(cosines, 1)

@@ -1,0 +1,60 @@
+"""New exercises: the same for the same seed, never trivial, and with the kinks that were asked for."""
+
+from fractions import Fraction
+
+import pytest
+
+from mlcore.errors import InputError
+from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.generator import KINKS, make_problem
+from mlcore.exercise.problem import to_toml
+
+SIZES = [(1, 1), (3, 1), (1, 2), (3, 2), (2, 3), (3, 3), (5, 4), (1, 8), (8, 2), (8, 8)]
+
+
+@pytest.mark.parametrize("kink", KINKS)
+@pytest.mark.parametrize(("features", "hidden"), SIZES)
+def test_kinks_are_as_asked_and_results_are_not_trivial(features, hidden, kink):
+    if hidden == 1 and kink != "none":
+        with pytest.raises(InputError, match=f"kink is '{kink}', .* expected hidden >= 2"):
+            make_problem(0, features, hidden, kink)
+        return
+    for seed in range(5):
+        sheet = make_problem(seed, features, hidden, kink)
+        exact = ExactNetwork(sheet.network, sheet.x, sheet.y)
+        on_kink = [unit.layer for unit in exact.trace.kinks]
+        assert on_kink == {"none": [], "hidden": [0], "output": [1], "both": [0, 1]}[kink]
+        gradients = exact.backward(1 if 1 in on_kink else 0).arrays
+        assert [array for array, rows in gradients.items() if not any(map(any, rows))] == []
+        z = exact.trace.z[0][0]
+        assert (len(z), len(sheet.x[0])) == (hidden, features)
+        assert max(z) > 0
+        assert min(z) < 0 or hidden < {"none": 2, "hidden": 3, "output": 3, "both": 4}[kink]
+        numbers = [w for layer in sheet.network.layers for row in layer.W for w in row]
+        assert all(abs(w) <= 3 and w.denominator == 1 for w in numbers)
+        assert all(1 <= value <= 3 for value in sheet.x[0]) and 0 <= sheet.y[0][0] <= 9
+
+
+def test_a_seed_gives_one_sheet_and_other_seeds_give_others():
+    sheets = [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
+    assert sheets == [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
+    assert len(set(sheets)) > 15
+
+
+def test_numbers_are_fractions():
+    sheet = make_problem(1)
+    assert isinstance(sheet.network.layers[0].W[0][0], Fraction) and isinstance(sheet.x[0][0], Fraction)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"features": 0}, "features is 0; expected 1 to 8."),
+        ({"hidden": 9}, "hidden is 9; expected 1 to 8."),
+        ({"kink": "all"}, "kink is 'all'; expected one of none, hidden, output, both."),
+    ],
+)
+def test_what_there_is_no_exercise_for(arguments, message):
+    with pytest.raises(InputError) as raised:
+        make_problem(0, **arguments)
+    assert str(raised.value) == message

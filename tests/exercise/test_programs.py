@@ -1,0 +1,189 @@
+"""Generated programs: run as they are, they print mlcore's own numbers, whatever the names on the sheet are."""
+
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mlcore import Layer, Network
+from mlcore.errors import InputError
+from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.problem import Problem, default_problem
+from mlcore.exercise.programs import LANGUAGES, program
+
+MODULES = {"numpy": "numpy", "pytorch": "torch", "jax": "jax"}
+THIRD = Fraction(1, 3)
+
+
+def interpreter(language):
+    """This Python if it has the library, or the one that e.g. PYTHON_WITH_JAX names."""
+    other = os.environ.get(f"PYTHON_WITH_{language.upper()}")
+    if other is None and importlib.util.find_spec(MODULES[language]) is None:
+        pytest.skip(f"{MODULES[language]} is not installed")
+    return other or sys.executable
+
+
+def output(source, language, folder):
+    """What the program prints, as (name, value) in order."""
+    path = folder / "program.py"
+    path.write_text(source, encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [interpreter(language), path], capture_output=True, encoding="utf-8", cwd=folder, env=environment, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return [(name, json.loads(value)) for name, value in (line.split(" = ") for line in done.stdout.splitlines())]
+
+
+def expected(sheet, relu_at_zero):
+    """mlcore's y_hat, J and gradients, in the order in which programs print them."""
+    network = sheet.network
+    z = ExactNetwork(network, sheet.x, sheet.y).trace.z if network.rational else None
+    trace = network.forward(sheet.x, z)
+    gradients = network.backward(trace, sheet.y, float(relu_at_zero))
+    return [trace.y_hat, network.losses(trace, sheet.y).mean(), *gradients.arrays.values()]
+
+
+def assert_same(printed, values):
+    assert len(printed) == len(values)
+    for (name, found), value in zip(printed, values, strict=True):
+        assert np.shape(found) == np.shape(value), name
+        np.testing.assert_allclose(found, value, rtol=1e-12, atol=1e-14, err_msg=name)
+
+
+def deep():
+    """Three layers with and without biases, every activation, two outputs, three samples."""
+    layers = [
+        Layer("first", "W1", [[1, -THIRD], [Fraction(1, 2), 2], [-1, Fraction(1, 10)]], "tanh", "b1", [1, 0, -THIRD]),
+        Layer("second", "W2", [[1, 2, -1], [-2, 1, 1]], "sigmoid", "b2", [Fraction(1, 7), -1]),
+        Layer("third", "W3", [[3, -1], [1, 1], [-1, -2]], "relu"),
+        Layer("last", "W4", [[1, -1, 2], [2, THIRD, 1]], "identity", "b4", [0, 1]),
+    ]
+    return Problem(Network(layers), [[1, 2], [-1, Fraction(3, 4)], [0, -2]], [[1, 0], [2, -1], [0, THIRD]])
+
+
+def logistic():
+    layers = [
+        Layer("hidden", "W", [[1, -2], [THIRD, 1]], "relu", "b", [Fraction(1, 5), 0]),
+        Layer("output", "V", [[1, -3]], "identity", "c", [-1]),
+    ]
+    # one kink, 3 * 1/3 - 1, and one logit far from its label
+    return Problem(Network(layers, "logistic"), [[1, 2], [3, -1], [-40, 800]], [[1], [0], [1]])
+
+
+def rounded_kink():
+    """z = 0.1 + 0.2 - 0.3 is 0, but not in float64."""
+    layers = [Layer("hidden", "W", [[1, 1, -1], [1, 1, 1]]), Layer("output", "V", [[2, 1]], "identity")]
+    return Problem(Network(layers), [[Fraction(1, 10), Fraction(2, 10), Fraction(3, 10)]], [[0]])
+
+
+SHEETS = {
+    "exercise": default_problem,
+    "deep": deep,
+    "logistic": logistic,
+    "one layer": lambda: Problem(Network([Layer("only", "W", [[2, -1]], "sigmoid")]), [[1, 3]], [[1]]),
+    "rounded kink": rounded_kink,
+    "large and small": lambda: Problem(
+        Network([Layer("only", "W", [[2**80, Fraction(1, 10**40)]])]), [[Fraction(1, 2**79), 0]], [[1]]
+    ),
+    "wide": lambda: Problem(Network([Layer("only", "W", [[THIRD] * 40] * 3)]), [[Fraction(1, 7)] * 40], [[1, 2, 3]]),
+}
+
+
+@pytest.mark.parametrize("name", SHEETS)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_programs_print_the_numbers_of_mlcore(language, name, tmp_path):
+    sheet = SHEETS[name]()
+    printed = output(program(sheet, language), language, tmp_path)
+    assert [key for key, _ in printed] == ["y_hat", "J", *(f"dJ/d{array}" for array in sheet.network.arrays)]
+    assert_same(printed, expected(sheet, 0))
+
+
+@pytest.mark.parametrize("name", ["exercise", "rounded kink"])
+@pytest.mark.parametrize("convention", [Fraction(1, 2), Fraction(1)])
+def test_numpy_takes_any_convention(convention, name, tmp_path):
+    sheet = SHEETS[name]()
+    printed = output(program(sheet, "numpy", convention), "numpy", tmp_path)
+    assert_same(printed, expected(sheet, convention))
+    with pytest.raises(AssertionError):
+        assert_same(printed, expected(sheet, 0))
+
+
+@pytest.mark.parametrize("language", ["pytorch", "jax"])
+def test_others_take_0_at_the_kink_and_say_so(language, tmp_path):
+    sheet = default_problem()
+    source = program(sheet, language, Fraction(1))
+    assert "takes 0 as the derivative there, where mlcore was asked for 1:" in source
+    assert "#   sample 1, layer 2 'output', unit 1" in source
+    printed = output(source, language, tmp_path)
+    assert_same(printed, expected(sheet, 0))
+    assert dict(printed)["dJ/dV"] == [[0.0, 0.0]]
+    np.testing.assert_array_equal(expected(sheet, 1)[-1], [[-2, 0]])
+
+
+@pytest.mark.parametrize("language", ["pytorch", "jax"])
+def test_others_say_nothing_where_no_unit_is_on_its_kink(language):
+    assert "derivative" not in program(deep(), language, Fraction(1))
+    assert "asked for" not in program(default_problem(), language)
+
+
+HOSTILE = [
+    "W\nimport os; os.abort()", '"""', "'); raise SystemExit(3)  # ", "__builtins__", "print", "np", "W\u2028raise", "class",
+    "coding: utf-7", "z1", "dW", "W", "J", "W 1", "W_1", "W\u2081", " ", "\u202eW", "\\", "__debug__", "1", "\u03b8" * 99, "\ud800", "a\r",
+]  # fmt: skip
+
+
+def hostile():
+    """Each name once: as the name of an array, and of the layer."""
+    pairs = zip(HOSTILE[::2], HOSTILE[1::2], strict=True)
+    return Problem(
+        Network([Layer(b, a, [[2]], "tanh", b, [Fraction(k, 9)]) for k, (a, b) in enumerate(pairs)]), [[1]], [[1]]
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_name_becomes_code(language, tmp_path):
+    sheet, harmless = hostile(), deep()
+    source = program(sheet, language)
+    tree = ast.parse(source)
+    imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports == [
+        ast.unparse(node) for node in ast.walk(ast.parse(program(harmless, language))) if isinstance(node, ast.Import)
+    ]
+    assert not any(isinstance(node, ast.Raise) for node in ast.walk(tree))
+    assert all(line.isprintable() for line in source.split("\n"))
+    assert len(source.splitlines()) == source.count("\n")
+    printed = output(source, language, tmp_path)
+    names = [name for name, _ in printed]
+    assert len(set(names)) == len(names)
+    assert all(name.removeprefix("dJ/d").isidentifier() for name in names)
+    assert_same(printed, expected(sheet, 0))
+
+
+def test_no_name_stands_where_python_looks_for_an_encoding():
+    assert all("coding" not in line for line in program(hostile(), "numpy").splitlines()[:2])
+
+
+def test_numbers_are_exact_where_that_is_short():
+    long = Fraction(10**40 + 1, 3**70)
+    values = [THIRD, Fraction(-1, 2), 7, Fraction(1, 10), 2**60, long, 10**300, 0.25]
+    sheet = Problem(Network([Layer("only", "W", [values], "identity")]), [[1] + [0] * 7], [[1]])
+    assert f"[1/3, -0.5, 7, 0.1, {2.0**60!r}, {float(long)!r}, 1e+300, 0.25]" in program(sheet, "numpy")
+
+
+@pytest.mark.parametrize("language", ["fortran", "NumPy", ""])
+def test_unknown_language(language):
+    with pytest.raises(InputError, match="expected one of numpy, pytorch, jax"):
+        program(default_problem(), language)
+
+
+@pytest.mark.parametrize("convention", [Fraction(-1), Fraction(3, 2), float("nan")])
+def test_convention_out_of_range(convention):
+    with pytest.raises(InputError, match="expected a number from 0 to 1"):
+        program(default_problem(), "numpy", convention)
