@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
@@ -92,7 +93,5 @@ def _complain(message: str) -> None:
     line = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
     )
-    try:
+    with suppress(OSError):  # stderr may be closed; the exit code still tells
         print(f"mlcore: {line}", file=sys.stderr)
-    except OSError:
-        pass  # stderr is closed: the exit code has to do
