@@ -17,8 +17,8 @@ import numpy as np
 from mlcore.sentiment.evaluation import quick_figures
 from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import encode_for, fit
-from mlcore.text.dataset import SPLIT_NUMBERS, Dataset, built_in_dataset, encode_split, read_dataset
+from mlcore.sentiment.training import fit
+from mlcore.text.dataset import SPLIT_NUMBERS, Dataset, built_in_dataset, encode, encode_split, read_dataset
 from mlcore.text.pool import available_cores
 
 FOLDS = 5
@@ -54,7 +54,7 @@ def accuracies(train: Path | None, test: Path | None, ngrams: int) -> list[float
     found = []
     for seed, one in enumerate([dataset] * FOLDS if fixed else folds(dataset), start=1):
         settings = Settings(ngrams=ngrams, seed=seed)
-        data = encode_for(settings, one, None, threads=cores)
+        data = encode(one, None, **settings.encoding(), threads=cores)
         model = new_model(data, settings, threads=cores)
         for _ in fit(model, data.train, data.dev, cores):
             pass

@@ -19,8 +19,7 @@ from accuracy import folds
 from mlcore.kernels.compiling import kernel
 from mlcore.sentiment.model import aligned_zeros
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import encode_for
-from mlcore.text.dataset import Dataset, read_dataset
+from mlcore.text.dataset import Dataset, encode, read_dataset
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import WordTable
 
@@ -66,7 +65,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 def write_arrays(data: str, path: str) -> dict[str, dict[str, int]]:
     """Write the texts as mlcore trains on them (ids, offsets, targets), and all their tokens (stream, bounds)."""
     dataset = read_dataset(Path(data), keep_texts=True)
-    encoded = encode_for(Settings(), dataset, 0)
+    encoded = encode(dataset, 0, **Settings().encoding())
     documents, stream = encoded.train.documents, encoded.features.words.look_up(dataset.texts)
     if (documents.counts != 1).any():
         raise ValueError("A feature counts more than once; PyTorch is given each once.")
