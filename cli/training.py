@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlcore.sentiment.training import EpochReport, State, TrainingResult
     from mlcore.text.dataset import EncodedDataset
 
-PANELS = ("Data", "Text", "Network", "Training", "Output", None)
+PANELS = ("Data", "Text", "Network", "Training", "Output")
 LOG_SCHEMA = "mlcore.log/1"
 MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "mlcore.log/'}  # how files begin
 KINDS = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
@@ -35,10 +35,13 @@ def setting_options(*names: str) -> Callable[[Callable[..., None]], Callable[...
     """Decorator of a command with ``**settings``: give it an option for each of these settings (default: all)."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command)
-        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        parameters = [_parameter(FIELDS[name]) for name in names or FIELDS] + own
-        parameters.sort(key=lambda parameter: PANELS.index(_panel(parameter)))
+        signature, panel = inspect.signature(command), PANELS[0]
+        ranked = [(FIELDS[name].metadata["group"], _parameter(FIELDS[name])) for name in names or FIELDS]
+        for parameter in signature.parameters.values():
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                panel = parameter.annotation.__metadata__[0].rich_help_panel or panel
+                ranked.append((panel, parameter.replace(kind=parameter.KEYWORD_ONLY)))
+        parameters = [parameter for _, parameter in sorted(ranked, key=lambda entry: PANELS.index(entry[0]))]
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command
@@ -54,11 +57,6 @@ def _parameter(field: Field[Any]) -> inspect.Parameter:
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[field.type, option]
     )
-
-
-def _panel(parameter: inspect.Parameter) -> str | None:
-    (option,) = (entry for entry in parameter.annotation.__metadata__)
-    return option.rich_help_panel
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:

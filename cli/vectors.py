@@ -33,7 +33,7 @@ def vectors(
     when they are read. Other programs read it, and so does --vectors.
     """
     from mlcore.files import check_writable, write_beside
-    from mlcore.sentiment.model_file import load
+    from mlcore.sentiment.model_file import load_model as load
     from mlcore.text.vectors import write_vectors
 
     from . import render

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 
 from mlcore.errors import InputError, ModelFileError
 from mlcore.files import write_beside
-from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Parameters, Provenance, in_range
+from mlcore.kernels.forward import Parameters
+from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import MAX_LABELS
 from mlcore.text.ngrams import Features, PairTable
@@ -73,7 +74,8 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
     header = {"format": kind.name, "version": kind.version, **header}
     tensors = {name: np.ascontiguousarray(tensors[name]) for name in kind.tensors}
     metadata = {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
-    write_beside(path, lambda file: safetensors.numpy.save_file(tensors, file.name, metadata))
+    content = safetensors.numpy.save(tensors, metadata)  # save_file would write a file that only its owner may read
+    write_beside(path, lambda file: file.write(content))
 
 
 @contextmanager

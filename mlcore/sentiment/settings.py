@@ -8,9 +8,12 @@ import dataclasses
 import math
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from mlcore.errors import InputError
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.model import Model
 
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 LARGEST = 1e300  # larger whole numbers have no float
@@ -147,12 +150,12 @@ def _range(bounds: Mapping[str, Any]) -> str:
     return f"from {bounds['minimum']} to {bounds['maximum']:,}" if "maximum" in bounds else f"from {bounds['minimum']} up"
 
 
-def reproducing_command(settings: Settings, inputs: Mapping[str, Any]) -> str:
+def reproducing_command(model: "Model") -> str:
     """The command that trains the same model again: its inputs, then every setting, quoted for sh.
 
     For a model that was trained from Python, whose inputs name the type of its labels, the call in Python.
     """
-    values = dataclasses.asdict(settings.resolved())
+    inputs, values = model.provenance.inputs, dataclasses.asdict(model.settings.resolved())
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
