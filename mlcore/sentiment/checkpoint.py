@@ -49,8 +49,8 @@ def load_checkpoint(path: Path, model: Model) -> State:
         state = None if different else _restore(model, header, tensors)
     if state is None:
         raise InputError(
-            f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its own "
-            "settings and data, or start a new training without resuming."
+            f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its "
+            "own settings and data, or start a new training without resuming."
         )
     done, settings = state.reports, model.settings
     if len(done) > settings.epochs or any(out_of_patience(done[:n], settings.patience) for n in range(len(done))):

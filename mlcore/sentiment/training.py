@@ -141,9 +141,7 @@ def fit(
     batch_size = min(settings.batch_size, len(train.rows))
     # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
     threads = min(threads, state.parameters.table.shape[1] // simd.LANES, batch_size)
-    recipe = Recipe(
-        batch_size, model.loss, settings.word_dropout, settings.weight_decay, not settings.freeze_embedding
-    )
+    recipe = Recipe(batch_size, model.loss, settings.word_dropout, settings.weight_decay, not settings.freeze_embedding)
     lengths = train.documents.lengths()
     task = _Task(
         train, lengths, text_weights(train, settings, len(model.labels)), recipe,
@@ -193,8 +191,8 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
 
     def train_on(texts: np.ndarray, rates: np.ndarray) -> None:
         run_together(
-            pool, task.work.arrived, training_step.train_batches, texts, state.step, key, train.documents, train.targets,
-            task.weights, task.recipe, rates, state.parameters, state.M, state.S, task.work, losses,
+            pool, task.work.arrived, training_step.train_batches, texts, state.step, key, train.documents,
+            train.targets, task.weights, task.recipe, rates, state.parameters, state.M, state.S, task.work, losses,
         )  # fmt: skip
 
     train_on(order[:0], rates[:0])  # compiles what is not compiled yet, so that the seconds are those of training
@@ -283,17 +281,8 @@ def result_of(
 ) -> TrainingResult:
     """Evaluate a trained model on the held-out and the test texts."""
     dev, test = (split and evaluate(model, split, threads) for split in (data.dev, data.test))
+    best = max(report.epoch for report in reports if report.best)
     return TrainingResult(
-        settings=model.settings.resolved(),
-        inputs=model.provenance.inputs,
-        labels=model.labels,
-        texts=data.sizes,
-        features=len(model.features),
-        parameters=model.n_parameters,
-        epochs=reports,
-        best_epoch=max(report.epoch for report in reports if report.best),
-        dev=dev,
-        test=test,
-        interrupted=interrupted,
-        model=path,
-    )
+        model.settings.resolved(), model.provenance.inputs, model.labels, data.sizes, len(model.features),
+        model.n_parameters, reports, best, dev, test, interrupted, path,
+    )  # fmt: skip
