@@ -168,7 +168,7 @@ def check_signed(content, path):
         return False
     logits = found.logits(found.features.documents(["good bad naïve good", ""]))
     assert np.isfinite(logits).all()
-    found.features.names, found.features.words_in(), repr(found.settings), found.n_parameters  # noqa: B018
+    found.features.names, found.features.words_in(), repr(found.settings), found.n_parameters
     for epoch in found.provenance.history:
         assert f"{epoch['epoch']:d} {epoch['train_loss']:.4f} {epoch['learning_rate']:g} {epoch['restarts']:d}"
         assert isinstance(epoch["best"], bool)
