@@ -214,7 +214,7 @@ def choose_features(
 
 def extend(known: Features, new: Features) -> Features:
     """Features of both, those of ``known`` first among the words and first among the n-grams, in their order."""
-    words = WordTable.from_lines(known.words.to_lines())
+    words = known.words.select(np.arange(len(known.words)))
     of_new = words.add_words(new.words)
     moved = np.concatenate([np.arange(len(known.words)), len(words) + np.arange(len(known.ngrams))])
     table = PairTable(len(words), moved[known.ngrams.keys >> 32] << 32 | moved[known.ngrams.keys & 0xFFFFFFFF])
