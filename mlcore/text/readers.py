@@ -6,11 +6,12 @@ JSON Lines, and fastText's ``__label__x text``.
 
 import codecs
 import csv
-import io
 import json
 import os
 import tarfile
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, count, islice
@@ -80,28 +81,31 @@ def read_examples(
     paths = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not paths:
         raise InputError("No data is given; give at least one path.")
-    for path in paths:
-        if paths.count(path) > 1:
-            raise InputError(f"{name_of(path).capitalize()} is given twice; it can be read only once."
-                             if path == STANDARD_INPUT else f"{path} is given twice; give each path once.")  # fmt: skip
-        if format not in (None, "folder") and _is_folder(path):
-            raise InputError(f"{path} is a folder; leave the format out", parameter="format", value=format)
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise InputError(f"{name_of(twice)} is given twice; it can be read once.")
     if format not in (None, *FORMATS):
         raise InputError(f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}", parameter="format", value=format)
+    if format not in (None, "folder") and (folder := next(filter(_is_folder, paths), None)):
+        raise InputError(f"{folder} is a folder; leave the format out", parameter="format", value=format)
     columns = {"text": text_column, "label": label_column}
-    for role, column in columns.items():
-        if column is not None and not column.strip():
-            raise InputError("expected the name of a column", parameter=f"{role}_column", value=column)
+    for role, name in columns.items():
+        if name is not None and not name.strip():
+            raise InputError("expected the name of a column", parameter=f"{role}_column", value=name)
     if text_column is not None and text_column == label_column:
-        raise InputError(
-            "that is the column of the texts; name another one", parameter="label_column", value=label_column
-        )
-    prefixes = (f"{name_of(path)}, " if len(paths) > 1 else "" for path in paths)
-    sources = [
-        _Source(name_of(path), prefix, columns, undecodable) for path, prefix in zip(paths, prefixes, strict=True)
-    ]
-    found = (_some_of(path, format, source) for path, source in zip(paths, sources, strict=True))
-    return _counted(chain.from_iterable(found), progress)
+        raise InputError("this is the column of the texts", parameter="label_column", value=label_column)
+
+    def examples() -> Iterator[Example]:
+        for path in paths:
+            prefix = f"{name_of(path)}, " if len(paths) > 1 else ""
+            source = _Source(name_of(path), prefix, columns, undecodable)
+            found = _read_folder(path, source) if _is_folder(path) else _read_file(path, format, source)
+            first = next(found, None)
+            if first is None:
+                raise DataError(f"{source.name} contains no labelled texts.")
+            yield first
+            yield from found
+
+    return _counted(examples(), progress)
 
 
 def _counted(examples: Iterator[Example], progress: Callable[[int], None]) -> Iterator[Example]:
@@ -110,15 +114,6 @@ def _counted(examples: Iterator[Example], progress: Callable[[int], None]) -> It
             progress(done)
         yield example
         yield from islice(examples, BATCH - 1)
-
-
-def _some_of(path: Path, format: str | None, source: "_Source") -> Iterator[Example]:
-    """The texts of a path, which must have one."""
-    examples = _read_folder(path, source) if _is_folder(path) else _read_file(path, format, source)
-    first = next(examples, None)
-    if first is None:
-        raise DataError(f"{source.name} contains no labelled texts.")
-    return chain([first], examples)
 
 
 def _is_folder(path: Path) -> bool:
@@ -160,13 +155,13 @@ def recognise(name: str, head: bytes, columns: dict[str, str | None]) -> str | N
         return FORMAT_OF_SUFFIX[suffix]
     if head[257:262] == b"ustar":
         return "folder"
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    text = head.removeprefix(codecs.BOM_UTF8)
     for start, format in ((b"__label__", "fasttext"), (b"{", "jsonl")):
-        if text.startswith(start):
+        if text.lstrip().startswith(start):
             return format
-    header = head.removeprefix(codecs.BOM_UTF8).partition(b"\n")[0].decode(errors="replace").removesuffix("\r")
-    fields = {"tsv": header.split("\t"), "csv": _csv_fields(header, columns)}
-    return next((format for format, names in fields.items() if _has_columns(names, columns)), None)
+    header = text.partition(b"\n")[0].decode(errors="replace").removesuffix("\r")
+    separator = _separator(header, columns, "\t,;")
+    return separator and ("tsv" if separator == "\t" else "csv")
 
 
 @dataclass(frozen=True)
@@ -241,7 +236,7 @@ def _read_folder(folder: Path, source: _Source) -> Iterator[Example]:
             folders.clear()
         folders[:] = [name for name in folders if name != UNLABELLED and not name.startswith(".")]
         paths += (path for name in names if _is_text(path := here / name))
-    return _labelled(paths, lambda path: (folder / path).read_bytes(), f"{folder}{os.sep}", source)
+    return _labelled(paths, lambda path: (folder / path).read_bytes(), lambda path: str(folder / path), "", source)
 
 
 def _raise(error: OSError) -> None:
@@ -251,22 +246,21 @@ def _raise(error: OSError) -> None:
 def _read_archive(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
     """The same from a tar archive, in the same order, without unpacking it to disk."""
     contents: dict[PurePosixPath, bytes] = {}
-    stream = io.BufferedReader(PieceReader(pieces))
+    stream = PieceReader(pieces)
     try:
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_CheckedHeader) as archive:
             for member in archive:
                 path = PurePosixPath(member.name)
                 if member.isfile() and _is_text(path):
                     if member.issparse() or member.size > MAX_TEXT:
-                        raise DataError(
-                            f"{source.name}, {path} has {member.size:,} bytes; texts have up to {MAX_TEXT:,}."
-                        )
+                        raise DataError(f"{source.name}, {path} has {member.size:,} bytes; is it a text?")
                     contents[path] = archive.extractfile(member).read()  # type: ignore[union-attr]
         while stream.read(1 << 20):  # the checksum of compressed data is at its end
             pass
     except tarfile.TarError as error:
         raise DataError(f"{source.name} is not a complete tar archive ({error}); fetch it again.") from error
-    return _labelled(contents, contents.pop, source.prefix, source)
+    name = "" if source.prefix else f"{source.name}, "
+    return _labelled(contents, contents.pop, lambda path: f"{source.prefix}{path}", name, source)
 
 
 class _CheckedHeader(tarfile.TarInfo):
@@ -289,9 +283,16 @@ def _is_text(path: PurePosixPath) -> bool:
 
 
 def _labelled(
-    paths: Iterable[PurePosixPath], load: Callable[[PurePosixPath], bytes], prefix: str, source: _Source
+    paths: Iterable[PurePosixPath],
+    load: Callable[[PurePosixPath], bytes],
+    place_of: Callable[[PurePosixPath], str],
+    name: str,
+    source: _Source,
 ) -> Iterator[Example]:
-    """The texts with the labels, and the splits if there are any, that their folders are named after."""
+    """The texts with the labels, and the splits if there are any, that their folders are named after.
+
+    ``name``: what errors have in front of a place.
+    """
     paths = sorted(path for path in paths if len(path.parts) > 1)
     if not paths:
         raise DataError(f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}.")
@@ -305,15 +306,14 @@ def _labelled(
         elif not _is_beside_labels(path, root):  # a folder "valid", say, must not be left out in silence
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
     for path in found:
-        place, label = f"{prefix}{path}", _clean(path.parts[-2])
-        where = place if place.startswith(source.name) else f"{source.name}, {path}"
+        place, label = place_of(path), _clean(path.parts[-2])
         if not label:
-            raise DataError(f"{where}: {_bad_label(path.parts[-2])}")
+            raise DataError(f"{name}{place}: {_bad_label(path.parts[-2])}")
         content = load(path)
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
-            source.note_undecodable(content, where, [place])
+            source.note_undecodable(content, f"{name}{place}", [place])
             text = content.decode("utf-8-sig", errors="replace")
         yield Example(text, label, path.parts[-3] if first else "", place)
 
@@ -332,21 +332,19 @@ def _is_beside_labels(path: PurePosixPath, root: tuple[str, ...]) -> bool:
 
 
 def _find_columns(header: Sequence[str], wanted: dict[str, str | None]) -> tuple[int, int, int | None]:
-    """Indices of the columns of text, label and split, by their given or usual names; None if there is no split.
+    """Indices of the columns of text, label and split, by their given or usual names; None without a split.
 
     Raises: LookupError with the role that no column has, or several have.
     """
-    plain = [name.strip().lower() for name in header]
+    exact = [name.strip() for name in header]
+    plain = [name.lower() for name in exact]
     found: dict[str, int] = {}
-    for role in sorted(USUAL_NAMES, key=lambda role: wanted[role] is None):  # a named column has no other role
+    for role in sorted(USUAL_NAMES, key=lambda role: wanted[role] is None):  # a column that is named has no other role
         name = (wanted[role] or role).strip()
-        tests: tuple[Callable[[int], bool], ...] = (
-            lambda i, name=name: header[i].strip() == name,
-            lambda i, name=name: plain[i] == name.lower(),
-            lambda i, role=role: wanted[role] is None and plain[i] in USUAL_NAMES[role],
-        )  # type: ignore[misc]
-        free = [i for i in range(len(header)) if i not in found.values()]
-        matches: list[int] = next(filter(None, ([i for i in free if test(i)] for test in tests)), [])
+        usual = () if wanted[role] else USUAL_NAMES[role]
+        matches: list[int] = []
+        for names, accepted in ((exact, (name,)), (plain, (name.lower(),)), (plain, usual)):
+            matches = matches or [i for i, n in enumerate(names) if n in accepted and i not in found.values()]
         if len(matches) != 1:
             raise LookupError(role)
         found[role] = matches[0]
@@ -356,32 +354,32 @@ def _find_columns(header: Sequence[str], wanted: dict[str, str | None]) -> tuple
     return found["text"], found["label"], splits[0] if splits else None
 
 
-def _has_columns(header: Sequence[str], wanted: dict[str, str | None]) -> bool:
-    try:
-        _find_columns(header, wanted)
-    except LookupError:
-        return False
-    return True
-
-
 def _columns(header: Sequence[str], source: _Source, line: int, kind: str = "column") -> tuple[int, int, int | None]:
     """The same, or an error that suggests a column."""
     try:
         return _find_columns(header, source.columns)
     except LookupError as error:
         role = error.args[0]
-        names, wanted = [name.strip() for name in header], source.columns.get(role) or role
-        others = [
-            name for other, usual in USUAL_NAMES.items() if other != role for name in (source.columns[other], *usual)
-        ]
-        free = [name for name in names if name and names.count(name) == 1 and name.lower() not in others]
+        names = [name.strip() for name in header]
+        taken = {"split", *(USUAL_NAMES["label" if role == "text" else "text"]), *source.columns.values()}
+        free = [name for name in names if name and names.count(name) == 1 and name.lower() not in taken]
         listed = ", ".join(names) if any(names) else "nothing"
-        listed = listed if len(listed) <= 200 else f"{listed[:200]} ..."
         raise source.error(
             line,
-            f"expected one {kind} named {wanted}, found {listed}",
+            f"expected one {kind} named {source.columns.get(role) or role}, found {textwrap.shorten(listed, 200, placeholder=' ...')}",
             suggestion={f"{role}_column": free[0]} if free and role != "split" else None,
         ) from error
+
+
+def _separator(header: str, wanted: dict[str, str | None], separators: str) -> str | None:
+    """What separates the names of these columns, if anything does."""
+    for separator in separators:
+        with suppress(LookupError, csv.Error, StopIteration):
+            quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+            fields = next(csv.reader([header], delimiter=separator, quoting=quoting, strict=True))
+            _find_columns(fields, wanted)
+            return separator
+    return None
 
 
 def _table(rows: Iterator[tuple[int, list[str]]], source: _Source) -> Iterator[Example]:
@@ -403,9 +401,8 @@ def _read_csv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
 def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(MAX_TEXT)
     first = next(lines, "")
-    reader = csv.reader(
-        (line + "\n" for line in chain([first], lines)), strict=True, delimiter=_delimiter(first, source.columns)
-    )
+    separator = _separator(first, source.columns, ",;") or ","  # Excel writes semicolons in many countries
+    reader = csv.reader((line + "\n" for line in chain([first], lines)), strict=True, delimiter=separator)
     line = 1  # where the row begins that is being read
     try:
         for row in reader:
@@ -420,26 +417,6 @@ def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list
         }
         cause = next((cause for start, cause in causes.items() if str(error).startswith(start)), None)
         raise source.error(line, f"{cause or f'not CSV by RFC 4180 ({error})'}.") from error
-
-
-def _delimiter(header: str, wanted: dict[str, str | None]) -> str:
-    """What separates the fields of a CSV file: a comma, or else a semicolon, as Excel writes it in many countries."""
-    return (
-        ";"
-        if _has_columns(_split_csv(header, ";"), wanted) and not _has_columns(_split_csv(header, ","), wanted)
-        else ","
-    )
-
-
-def _split_csv(line: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([line], strict=True, delimiter=delimiter), [])
-    except csv.Error:
-        return []
-
-
-def _csv_fields(header: str, wanted: dict[str, str | None]) -> list[str]:
-    return _split_csv(header, _delimiter(header, wanted))
 
 
 def _read_tsv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
@@ -482,9 +459,7 @@ DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def _record(line: str, number: int, source: _Source) -> dict[str, Any]:
     try:
-        record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
-        if end < len(line):  # white space around it, or not an object; slower
-            record = DECODER.decode(line)
+        record = DECODER.decode(line)
     except json.JSONDecodeError as error:
         raise source.error(number, f"not a JSON object ({error.msg}).", str(error.colno)) from error
     except (ValueError, RecursionError) as error:
@@ -497,7 +472,7 @@ def _record(line: str, number: int, source: _Source) -> dict[str, Any]:
 def _read_fasttext(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
     """One text per line after its label, ``__label__x text``."""
     for number, line in enumerate(source.lines(pieces), start=1):
-        mark, _, text = line.strip().partition(" ")
+        mark, text = [*line.split(None, 1), "", ""][:2]
         if not mark:
             continue
         if not mark.startswith("__label__") or mark == "__label__":

@@ -2,7 +2,6 @@
 
 import bz2
 import errno
-import io
 import lzma
 import sys
 import zlib
@@ -102,22 +101,19 @@ def _damaged(name: str, cause: object) -> DataError:
     return DataError(f"{name} is damaged or incomplete ({cause}); fetch it again.")
 
 
-class PieceReader(io.RawIOBase):
-    """Readable stream of pieces, so that an archive need not be in memory decompressed."""
+class PieceReader:
+    """Readable stream of pieces, as tarfile needs it, so that an archive need not be in memory decompressed."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._piece = pieces, memoryview(b"")
+        self._pieces, self._rest = pieces, bytearray()
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._piece:
+    def read(self, size: int) -> bytes:
+        """The next bytes, fewer than ``size`` only at the end."""
+        while len(self._rest) < size:
             piece = next(self._pieces, None)
             if piece is None:
-                return 0
-            self._piece = memoryview(piece)
-        size = min(len(buffer), len(self._piece))
-        buffer[:size] = self._piece[:size]
-        self._piece = self._piece[size:]
-        return size
+                break
+            self._rest += piece
+        taken = bytes(self._rest[:size])
+        del self._rest[:size]
+        return taken

@@ -175,34 +175,6 @@ class WordTable:
         self._table = Table(size, bounds, data, keys, slots)
 
 
-def choose_words(
-    table: WordTable, tokens: Tokens, chosen: np.ndarray, min_count: int, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the words that occur at least ``min_count`` times in the chosen texts, the most frequent first (on
-    ties, the lower number), and their counts: chosen (n,) bool -> (v,) and (v,) int64.
-    """
-
-    def count(part: tuple[int, Tokens]) -> np.ndarray:
-        first, (ids, offsets) = part
-        counts = np.zeros(len(table), np.int64)
-        count_words(ids, offsets, chosen[first : first + len(offsets) - 1], counts)
-        return counts
-
-    counts = np.zeros(len(table), np.int64)
-    for part_counts in in_order(count, tokens.parts(max(TOKENS, len(table))), threads):
-        counts += part_counts
-    order = np.argsort(-counts, kind="stable")
-    order = order[counts[order] >= min_count]
-    return order, counts[order]
-
-
-def places_of(numbers: np.ndarray, size: int) -> np.ndarray:
-    """Place of each number below ``size`` among these, or UNKNOWN, also for UNKNOWN itself, at the end: (size + 1,)."""
-    places = np.full(size + 1, UNKNOWN, np.int32)
-    places[numbers] = np.arange(len(numbers))
-    return places
-
-
 def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in lists of about CHARACTERS, however many threads there are."""
     chunk, size = [], 0
@@ -341,16 +313,3 @@ def copy_words(table, numbers, starts, copied):
         first = bounds[numbers[w]]
         for i in range(bounds[numbers[w] + 1] - first):
             copied[starts[w] + i] = word_bytes[first + i]
-
-
-@kernel
-def count_words(ids, offsets, chosen, counts):
-    """Count the words of the chosen texts: add to counts.
-
-    Shapes: ids (t,), offsets (n + 1,), chosen (n,) bool -> counts (words,).
-    """
-    for text in range(chosen.shape[0]):
-        if chosen[text]:
-            for t in range(offsets[text], offsets[text + 1]):
-                if ids[t] != UNKNOWN:
-                    counts[ids[t]] += 1
