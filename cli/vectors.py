@@ -62,9 +62,7 @@ def given_vectors(path: Path, words: "WordTable", dim: int, quiet: bool = False)
 
     from . import render
 
-    with render.compilation(quiet):
-        vectors.warm_up()
-    with render.Activity(f"Reading {path}", quiet) as activity:
+    with render.compilation(quiet), render.Activity(f"Reading {path}", quiet) as activity:
         return vectors.read_vectors(
             path, words, dim, lambda lines: activity.update(f"Reading {path}: {lines:,} vectors")
         )
