@@ -50,8 +50,8 @@ class Format:
     name: str
     version: int
     tensors: dict[str, tuple[str, ...]]
-    description: str  # such as "a model file of mlcore"
-    writer: str  # the command that writes it
+    description: str
+    writer: str
     remedy: str  # what to do when there is no other copy
 
 

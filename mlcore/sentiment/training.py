@@ -1,7 +1,7 @@
 """Training: from arrays to a trained model, epoch by epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -123,7 +123,7 @@ def fit(
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
     state: State | None = None,
-) -> Iterator[EpochReport]:
+) -> Generator[EpochReport, None, None]:
     """Train from the model's parameters, or from a state between two epochs, yielding a report of each epoch.
 
     Training works on a copy, and the model takes the parameters of each epoch that is the best so far: however the
@@ -158,7 +158,7 @@ def fit(
                     raise _diverged(state.epoch + 1, settings)
                 state.restart(model)
             loss, seconds, dev_loss, dev_accuracy = done
-            best = dev_loss is None or all(dev_loss < report.dev_loss for report in state.reports)
+            best = dev_loss is None or all(dev_loss < (report.dev_loss or 0) for report in state.reports)
             report = EpochReport(
                 state.epoch + 1, loss, dev_loss, dev_accuracy, state.learning_rate, restarts, best, seconds, features
             )
