@@ -131,18 +131,12 @@ class SentimentClassifier:
         return self._predict(*self._model(), X)
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
-        """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64.
-
-        Raises: InputError with loss="squared".
-        """
+        """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64."""
         model, classes = self._labelled_model("predict_proba")
         return model.probabilities(self._logits(model, X))[:, classes.numbers]
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
-        """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,).
-
-        Raises: InputError with loss="squared".
-        """
+        """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,)."""
         model, classes = self._labelled_model("decision_function")
         logits = self._logits(model, X).astype(np.float64)
         if len(classes.values) == 2:
