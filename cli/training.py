@@ -240,7 +240,7 @@ class Run:
         bar = render.TrainingBar(self.settings.epochs, self.quiet)
 
         def progress(progressed: Progress) -> None:
-            compilation.close()  # the first batches are done, and with them everything is compiled
+            compilation.close()  # only the short evaluation may still have to be compiled; the bar takes over
             self.interrupts.check()
             bar.update(progressed)
 

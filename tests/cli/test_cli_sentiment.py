@@ -42,7 +42,8 @@ def test_predict_texts(run, model):
 def test_predict_json_and_texts_without_known_words(run, model):
     done = run("predict", model, "good", "zzz", "", "--json")
     first, *unknown = map(json.loads, done.out.splitlines())
-    assert first["label"] == "pos" and first["known_words"] == 1
+    assert first["label"] == "pos"
+    assert first["known_words"] == 1
     assert unknown[0] == unknown[1]
     *_, b1, W2, b2 = load_model(model).parameters
     logit = W2 @ np.maximum(b1, 0) + b2
@@ -87,7 +88,8 @@ def test_standard_output_that_takes_nothing(arguments):
             ["sh", "-c", f'"{sys.executable}" -m mlcore {arguments} {sink}'], capture_output=True, text=True
         )
         assert done.returncode == 5
-        assert done.stderr.startswith("mlcore: ") and done.stderr.count("\n") == 1
+        assert done.stderr.startswith("mlcore: ")
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"text,label\n", None])
@@ -96,7 +98,8 @@ def test_model_files_that_are_none(run, reviews, model, content):
     for arguments in (["predict", model, "good"], ["evaluate", model, reviews]):
         done = run(*arguments)
         assert (done.code, done.out) == (4, "")
-        assert done.err.count("\n") == 1 and ("is not a model file of mlcore" in done.err or "truncated" in done.err)
+        assert done.err.count("\n") == 1
+        assert ("is not a model file of mlcore" in done.err or "truncated" in done.err)
 
 
 def test_missing_model(run):

@@ -79,8 +79,10 @@ def test_tags(sklearn):
     from sklearn.exceptions import NotFittedError as TheirNotFittedError
     from sklearn.utils.validation import check_is_fitted
 
-    assert sklearn.base.is_classifier(small()) and not sklearn.base.is_regressor(small())
-    assert sklearn.base.is_regressor(small(loss="squared")) and not sklearn.base.is_classifier(small(loss="squared"))
+    assert sklearn.base.is_classifier(small())
+    assert not sklearn.base.is_regressor(small())
+    assert sklearn.base.is_regressor(small(loss="squared"))
+    assert not sklearn.base.is_classifier(small(loss="squared"))
     check_is_fitted(small().fit(TEXTS, LABELS))
     with pytest.raises(TheirNotFittedError):
         check_is_fitted(small())
@@ -99,7 +101,8 @@ def test_pipeline(sklearn):
     np.testing.assert_array_equal(pipeline.decision_function(TEXTS), alone.decision_function(shorter(TEXTS)))
     assert pipeline.score(TEXTS, LABELS) == alone.score(shorter(TEXTS), LABELS)
     assert pipeline.set_params(model__epochs=2).get_params()["model__epochs"] == 2
-    assert "SentimentClassifier" in pipeline._repr_html_() and "SentimentClassifier" in repr(pipeline)
+    assert "SentimentClassifier" in pipeline._repr_html_()
+    assert "SentimentClassifier" in repr(pipeline)
 
 
 def test_cross_validation_in_two_processes(sklearn):

@@ -123,7 +123,8 @@ def mutate_tensor(trial, random):
 
 
 VALUES = [
-    None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, 1e308, "", "x", "\x1b[31m", "\ud800", [], [1], [[]], {}, {"a": {}},
+    None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, 1e308, "", "x", "\x1b[31m", "\ud800", [], [1], [[]], {},
+    {"a": {}},
 ]  # fmt: skip
 
 
@@ -335,5 +336,6 @@ def test_files_that_were_changed_on_purpose(name, verdicts):
     verdict, seconds = found[name]
     path = f"{folder / str(list(HOSTILE).index(name))}.model "
     assert verdict.startswith(path)
-    assert len(verdict) < len(path) + 300 and verdict.isprintable()
+    assert len(verdict) < len(path) + 300
+    assert verdict.isprintable()
     assert seconds < SECONDS
