@@ -16,7 +16,6 @@ from mlcore import Layer, Network, SentimentClassifier
 from mlcore.sentiment import comparison, training
 from mlcore.sentiment.backpropagation import lesson
 from mlcore.sentiment.settings import LEARNING_RATES
-from mlcore.text import vectors
 from mlcore.text.vocabulary import WordTable
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
@@ -53,7 +52,6 @@ def compiled(tmp_path_factory):
     for optimizer in LEARNING_RATES:
         training.warm_up(optimizer)
     comparison.warm_up()
-    vectors.warm_up()
     WordTable.from_lines(np.frombuffer(b"a\n", np.uint8))  # as a model file is read
     model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0)
     model.fit(["good film", "bad film"], ["pos", "neg"]).explain("good film")
