@@ -99,7 +99,7 @@ def test_model_files_that_are_none(run, reviews, model, content):
         done = run(*arguments)
         assert (done.code, done.out) == (4, "")
         assert done.err.count("\n") == 1
-        assert ("is not a model file of mlcore" in done.err or "truncated" in done.err)
+        assert "is not a model file of mlcore" in done.err or "truncated" in done.err
 
 
 def test_missing_model(run):
