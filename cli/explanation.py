@@ -36,7 +36,7 @@ def explain(
     """
     from mlcore.files import check_writable, write_beside
     from mlcore.sentiment import explanation
-    from mlcore.sentiment.model_file import load
+    from mlcore.sentiment.model_file import load_model as load
 
     from . import explanation_view, render
 
@@ -69,7 +69,7 @@ def describe(model: Model, as_json: Json = False) -> None:
     and the command that trains it again.
     """
     from mlcore.sentiment import description
-    from mlcore.sentiment.model_file import load
+    from mlcore.sentiment.model_file import load_model as load
 
     from . import explanation_view, render
 
@@ -99,7 +99,7 @@ def neighbors(
     direction (cosine), each with the logit of the text that is it alone.
     """
     from mlcore.sentiment import neighborhood
-    from mlcore.sentiment.model_file import load
+    from mlcore.sentiment.model_file import load_model as load
 
     from . import explanation_view, render
 

@@ -30,7 +30,7 @@ def is_wanted(model: Path | None, text: str | None, label: str | None, others: d
 def teach(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
     """Show, or print as JSON, how one text goes through the classifier and its gradients come back."""
     from mlcore.sentiment.backpropagation import lesson
-    from mlcore.sentiment.model_file import load
+    from mlcore.sentiment.model_file import load_model as load
 
     from . import lesson_view, render
 

@@ -33,7 +33,7 @@ def vectors(
     when they are read. Other programs read it, and so does --vectors.
     """
     from mlcore.files import check_writable, write_beside
-    from mlcore.sentiment.model_file import load
+    from mlcore.sentiment.model_file import load_model as load
     from mlcore.text.vectors import write_vectors
 
     from . import render
@@ -62,9 +62,7 @@ def given_vectors(path: Path, words: "WordTable", dim: int, quiet: bool = False)
 
     from . import render
 
-    with render.compilation(quiet):
-        vectors.warm_up()
-    with render.Activity(f"Reading {path}", quiet) as activity:
+    with render.compilation(quiet), render.Activity(f"Reading {path}", quiet) as activity:
         return vectors.read_vectors(
             path, words, dim, lambda lines: activity.update(f"Reading {path}: {lines:,} vectors")
         )

@@ -10,7 +10,7 @@ from mlcore.kernels.losses import loss_of, loss_of_backward
 from mlcore.sentiment.explanation import number_of
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.precise import Pass, forward
-from mlcore.sentiment.preparation import rating_of
+from mlcore.text.dataset import rating_of
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
 

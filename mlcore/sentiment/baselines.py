@@ -6,9 +6,9 @@ import numpy as np
 
 from mlcore.kernels.compiling import kernel
 from mlcore.sentiment.initialization import feature_ratios
-from mlcore.sentiment.model import Split, sigmoid
-from mlcore.sentiment.preparation import TrainingData
-from mlcore.text.vocabulary import Documents
+from mlcore.sentiment.model import sigmoid
+from mlcore.text.dataset import Split
+from mlcore.text.dataset import Documents, EncodedDataset
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # weights of the loss against the penalty that are tried
 TOLERANCE = 1e-3  # of the gradient's length, relative to the start: further steps do not change an accuracy
@@ -36,12 +36,12 @@ def accuracy(decided: np.ndarray | int, part: Split) -> float:
     return float(np.mean(part.targets[part.rows, 0] == decided))
 
 
-def majority_label(data: TrainingData) -> int:
+def majority_label(data: EncodedDataset) -> int:
     """Number of the label that most of the training texts have, the lowest on ties."""
     return int(np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64)).argmax())
 
 
-def fit_linear_model(data: TrainingData) -> LinearModel:
+def fit_linear_model(data: EncodedDataset) -> LinearModel:
     """Logistic regression on presence times log-count ratio, with the penalty that suits the held-out part best.
 
     With more than two labels, each against the others. On ties, the strongest penalty is taken.

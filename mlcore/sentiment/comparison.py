@@ -15,14 +15,18 @@ from mlcore.errors import DataError, InputError
 from mlcore.sentiment import training
 from mlcore.sentiment.baselines import accuracy, fit_linear_model, majority_label
 from mlcore.sentiment.evaluation import evaluate
-from mlcore.sentiment.initialization import new_classifier
-from mlcore.sentiment.model import Split
-from mlcore.sentiment.preparation import TrainingData, choose_labels, hold_out, occurrences, targets_of
+from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.settings import Settings
-from mlcore.text.corpus import Corpus
-from mlcore.text.features import choose_features
+from mlcore.text.dataset import (
+    Dataset,
+    EncodedDataset,
+    choose_labels,
+    dataset_of,
+    encode_rows,
+    hold_out,
+    targets_of,
+)
 from mlcore.text.vectors import Vectors
-from mlcore.text.vocabulary import WordTable
 
 HELD_OUT = 0.1  # of each label's texts: for the test, and of the rest for the choice of the epoch
 MOST_SEEDS = 20  # the exact test looks at 2^seeds cases
@@ -98,21 +102,20 @@ class Experiment:
     Raises: DataError if the corpus cannot be trained on; InputError if a setting or the number of seeds is wrong.
     """
 
-    def __init__(self, corpus: Corpus, settings: Settings, seeds: int, threads: int = 1) -> None:
+    def __init__(self, corpus: Dataset, settings: Settings, seeds: int, threads: int = 1) -> None:
         if settings.loss == "squared":
             raise InputError("loss is 'squared'; expected 'logistic': accuracies are compared, which takes labels.")
         if not 1 <= seeds <= MOST_SEEDS:
             raise InputError(f"seeds is {seeds}; expected a whole number from 1 to {MOST_SEEDS}.")
         self.settings, self.seeds, self.source = settings, range(1, seeds + 1), corpus.source
-        self.own = {part: np.array(corpus.part(part), np.int64) for part in ("dev", "test")}
-        train = corpus.part("", "train")
-        if not train:
+        self.own = {part: corpus.rows(part) for part in ("dev", "test")}
+        train = corpus.rows("", "train")
+        if not len(train):
             raise DataError(f"{corpus.source} has no text in its train part; expected some.")
-        self.train = np.array(train, np.int64)
-        self.labels = choose_labels(corpus.source, (corpus.labels[i] for i in train))
-        self.targets = targets_of(corpus.source, corpus.labels, corpus.places, self.labels)
-        self.table = WordTable()
-        self.tokens = self.table.add(corpus.texts, threads)
+        self.train = train
+        self.labels = choose_labels(corpus, train)
+        self.targets = targets_of(corpus, self.labels)
+        self.dataset, self.table, self.tokens = corpus, corpus.words, corpus.tokens
         self.word_counts = np.bincount(self.tokens.ids, minlength=len(self.table))
         self.vectors: Vectors | None = None  # of the words of ``table``
 
@@ -136,21 +139,14 @@ class Experiment:
             raise DataError(f"{self.source} has too few texts of a label; expected 3 or more, and rather hundreds.")
         return {"train": train, **parts}
 
-    def data(self, seed: int, threads: int = 1) -> tuple[TrainingData, Vectors | None]:
+    def data(self, seed: int, threads: int = 1) -> tuple[EncodedDataset, Vectors | None]:
         """Arrays for the splits of this seed, and the vectors of their words."""
         rows, settings = self.rows(seed), self.settings
-        train = rows["train"]
-        features = choose_features(
-            self.table, self.tokens, train,
-            settings.ngrams, settings.min_count, settings.max_features, settings.binary, threads,
+        data = encode_rows(
+            self.dataset, rows, self.targets, self.labels, ngrams=settings.ngrams, min_count=settings.min_count,
+            max_features=settings.max_features, binary=settings.binary, threads=threads,
         )  # fmt: skip
-        if not len(features):
-            raise DataError(f"{self.source} has no word in the texts to train on; expected some.")
-        documents = features.documents_of(self.tokens, self.table, threads)
-        counts = occurrences(documents, train, len(features))
-        parts = (Split(documents, self.targets, rows[name]) for name in ("train", "dev", "test"))
-        data = TrainingData(features, counts, self.labels, *parts)
-        return data, self.vectors and self.vectors.select(self.table.numbers_of(features.words)[:-1])
+        return data, self.vectors and self.vectors.select(self.table.numbers_of(data.features.words)[:-1])
 
     def run(
         self, threads: int, progress: Callable[[str, int, int | None], None] = lambda name, seed, epoch: None
@@ -167,11 +163,11 @@ class Experiment:
                 baselines = [self._majority(data), self._linear(data, seed, progress)]
             yield from (replace(run, seed=seed) for run in baselines)  # without a draw, nothing depends on the seed
 
-    def _majority(self, data: TrainingData) -> Run:
+    def _majority(self, data: EncodedDataset) -> Run:
         label = majority_label(data)
         return Run(MAJORITY, 0, accuracy(label, data.test), accuracy(label, data.dev), 0, 0.0)
 
-    def _linear(self, data: TrainingData, seed: int, progress: Callable) -> Run:
+    def _linear(self, data: EncodedDataset, seed: int, progress: Callable) -> Run:
         progress(LINEAR, seed, None)
         started = time.perf_counter()
         model = fit_linear_model(data)
@@ -180,12 +176,12 @@ class Experiment:
         return Run(LINEAR, 0, *found, model.weights.size + model.biases.size, seconds)
 
     def _train(
-        self, arm: Arm, seed: int, data: TrainingData, vectors: Vectors | None, threads: int, progress: Callable
+        self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Callable
     ) -> Run:
-        settings = replace(self.settings, embedding=arm.embedding, start=arm.start, seed=seed)
+        settings = replace(self.settings, freeze_embedding=arm.embedding == "fixed", initialization=arm.start, seed=seed)
         progress(arm.name, seed, 1)
         started = time.perf_counter()
-        classifier = new_classifier(data, settings, vectors if arm.given else None, threads)
+        classifier = new_model(data, settings, vectors if arm.given else None, threads)
         best = report = None
         for report in training.fit(classifier, data.train, data.dev, threads):
             best = report if report.best else best
@@ -276,8 +272,6 @@ def warm_up() -> None:
     """Compile every kernel that an experiment uses, or load it from the cache, on a toy corpus."""
     training.warm_up(Settings.optimizer)
     texts, labels = ["good film", "bad film"] * 4, ["pos", "neg"] * 4
-    experiment = Experiment(
-        Corpus("warm-up", texts, labels, [""] * 8, [""] * 8), Settings(dim=1, hidden=1, epochs=1), 1
-    )
+    experiment = Experiment(dataset_of(texts, labels), Settings(dim=1, hidden=1, epochs=1), 1)
     for _ in experiment.run(threads=1):
         pass

@@ -7,10 +7,9 @@ import numpy as np
 
 from mlcore.errors import DataError
 from mlcore.kernels.losses import loss_of
-from mlcore.sentiment.model import Model, Split
+from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
-from mlcore.text.corpus import Corpus
-from mlcore.text.vocabulary import Documents
+from mlcore.text.dataset import Dataset, Documents, Split
 
 Z95 = 1.959963984540054  # a normal variable lies within +- Z95 standard deviations with probability 0.95
 BINS = 10  # of the calibration
@@ -262,7 +261,7 @@ def _assess_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingAssessme
     )
 
 
-def mistakes(classifier: Model, part: Split, corpus: Corpus, number: int, threads: int = 1) -> list[Mistake]:
+def mistakes(classifier: Model, part: Split, dataset: Dataset, number: int, threads: int = 1) -> list[Mistake]:
     """The worst mistakes among the texts of a part of this corpus: wrong labels, the most probable ones first; of
     ratings the largest errors. On ties the earlier text comes first.
 
@@ -281,11 +280,11 @@ def mistakes(classifier: Model, part: Split, corpus: Corpus, number: int, thread
 
     def mistake(i: int) -> Mistake:
         row = int(part.rows[i])
-        place = corpus.places[row] if corpus.places else f"text {row + 1}"
+        place = dataset.place(row)
         if not classifier.labels:
-            return Mistake(row, place, corpus.texts[row], float(truths[i]), float(outputs[i, 0]), None)
-        labels = corpus.labels[row], classifier.labels[predicted[i]]
-        return Mistake(row, place, corpus.texts[row], *labels, float(largest[i]))
+            return Mistake(row, place, dataset.texts[row], float(truths[i]), float(outputs[i, 0]), None)
+        labels = dataset.label_names[dataset.labels[row]], classifier.labels[predicted[i]]
+        return Mistake(row, place, dataset.texts[row], *labels, float(largest[i]))
 
     return [mistake(i) for i in worst]
 
@@ -315,3 +314,12 @@ def strongest_words(
         return {positive: entries(logits[:, 0], 1, 0), negative: entries(logits[:, 0], -1, 0)}
     centred = logits - logits.mean(axis=1, keepdims=True)
     return {label: entries(centred[:, i], 1, 0) for i, label in enumerate(classifier.labels)}
+
+
+RatingEvaluation = RatingAssessment
+
+
+def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
+    """Mean loss and accuracy (None for ratings) on a split: the figures that training needs after each epoch."""
+    found = evaluate(model, split, threads)
+    return found.loss, found.accuracy

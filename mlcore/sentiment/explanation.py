@@ -16,9 +16,9 @@ from mlcore.errors import InputError
 from mlcore.kernels.forward import forward_texts
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.precise import forward
-from mlcore.text.features import count_features
+from mlcore.text.ngrams import Documents, count_features
 from mlcore.text.tokenizer import tokens
-from mlcore.text.vocabulary import UNKNOWN, Documents, TokenIds
+from mlcore.text.vocabulary import UNKNOWN, Tokens
 
 TOKENS_PER_BLOCK = 500_000  # of shortened texts that are scored at a time; about 50 MB
 
@@ -156,7 +156,7 @@ def _logits_without(classifier: Model, ids: np.ndarray) -> np.ndarray:
     for start in range(0, len(distinct), per_block):
         kept = ids != distinct[start : start + per_block, np.newaxis]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept.sum(axis=1))])
-        shortened = TokenIds(np.broadcast_to(ids, kept.shape)[kept], offsets)
+        shortened = Tokens(np.broadcast_to(ids, kept.shape)[kept], offsets)
         documents = count_features(features.locate(shortened), offsets, len(features), features.binary)
         blocks.append(forward(classifier, documents).logits)
     return np.concatenate(blocks)

@@ -3,90 +3,54 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from types import NoneType
+from typing import Any
 
 import numpy as np
 
-from mlcore.kernels import forward, losses, simd
+from mlcore.kernels import forward, losses
+from mlcore.kernels.forward import Parameters
+from mlcore.kernels.simd import aligned_zeros
 from mlcore.sentiment.settings import Settings
-from mlcore.text.features import Features
-from mlcore.text.pool import MOST_THREADS, in_order, shares
-from mlcore.text.vocabulary import Documents
+from mlcore.text.ngrams import Documents, Features
+from mlcore.text.pool import MAX_THREADS
 
-LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
+MAX_PARAMETER = 1e9  # with as many parameters as there may be, all outputs are finite in float32
 ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 BLOCK = 512  # texts scored at a time by a thread
+HISTORY: dict[str, tuple[type, ...]] = {  # what a model records of each epoch: nothing that varies between equal runs
+    "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
+    "dev_accuracy": (int, float, NoneType), "learning_rate": (int, float), "restarts": (int,), "best": (bool,),
+}  # fmt: skip
 
 
-class Parameters(NamedTuple):
-    """Parameters of the network, or arrays of the same shapes. Table and W1 are padded with columns of zeros."""
-
-    table: np.ndarray  # (v, padded d)
-    W1: np.ndarray  # (h, padded d)
-    b1: np.ndarray  # (h,)
-    W2: np.ndarray  # (k, h)
-    b2: np.ndarray  # (k,)
-
-    @classmethod
-    def zeros(cls, features: int, dim: int, hidden: int, outputs: int, dtype: type = np.float32) -> "Parameters":
-        """Parameters that are all 0, each array on a cache line of its own."""
-        padded = -(-dim // simd.LANES) * simd.LANES
-        shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
-        return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
-
-    @classmethod
-    def initial(cls, features: int, outputs: int, settings: Settings) -> "Parameters":
-        """Start of a training: small uniform embeddings, He-uniform W1 and W2, biases 0."""
-        random = np.random.default_rng([settings.seed, 0])
-        parameters = cls.zeros(features, settings.dim, settings.hidden, outputs)
-        for array, limit in (
-            (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
-            (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
-            (parameters.W2, np.sqrt(6 / settings.hidden)),
-        ):
-            for block in blocks_of_rows(len(array)):
-                array[block] = random.uniform(-limit, limit, array[block].shape)
-        return parameters
-
-    def zeros_like(self) -> "Parameters":
-        """Parameters of the same shapes that are all 0."""
-        return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
-
-    def take(self, others: "Parameters", threads: int = 1) -> None:
-        """Overwrite all with others of the same shapes."""
-
-        def take_rows(rows: slice) -> None:
-            self.table[rows] = others.table[rows]
-
-        list(in_order(take_rows, shares(len(self.table), threads), threads))
-        for array, values in zip(self[1:], others[1:], strict=True):
-            array[:] = values
-
-
-class Split(NamedTuple):
-    """Some texts with their targets: the rows that are trained on, held out, or tested."""
-
-    documents: Documents
-    targets: np.ndarray  # (n, 1) float32: with two labels 1 for the positive one, with more their numbers; or a rating
-    rows: np.ndarray  # numbers of the texts that belong to this part
+def initial_parameters(features: int, outputs: int, settings: Settings) -> Parameters:
+    """Random parameters to start from: small uniform embeddings, He-uniform W1 and W2, biases 0."""
+    random = np.random.default_rng([settings.seed, 0])
+    parameters = Parameters.zeros(features, settings.dim, settings.hidden, outputs)
+    for array, limit in (
+        (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
+        (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
+        (parameters.W2, np.sqrt(6 / settings.hidden)),
+    ):
+        for block in blocks_of_rows(len(array)):
+            array[block] = random.uniform(-limit, limit, array[block].shape)
+    return parameters
 
 
 @dataclass
 class Provenance:
-    """Where a model comes from, as far as equal trainings have it in common: no dates, timings or output paths."""
+    """Where a model comes from: what equal trainings have in common, without dates, timings or output paths."""
 
     inputs: dict[str, str | list[str]] = field(default_factory=dict)  # options besides the settings, as given
     fingerprint: str = ""  # SHA-256 of all that was read
     texts: dict[str, int] = field(default_factory=dict)  # number of texts in train, dev and test
-    history: list[dict] = field(default_factory=list)  # of each epoch the figures of HISTORY
-
-
-HISTORY = ("epoch", "train_loss", "dev_loss", "dev_accuracy", "learning_rate", "restarts", "best")
+    history: list[dict[str, Any]] = field(default_factory=list)  # for each epoch the figures of HISTORY
 
 
 @dataclass
 class Model:
-    """A network with the features it knows and the labels it tells apart; of two, the positive one is last.
+    """A network with its features and labels; of two labels, the positive one is last.
 
     Without labels it predicts a number, such as a rating.
     """
@@ -97,13 +61,14 @@ class Model:
     parameters: Parameters
     provenance: Provenance = field(default_factory=Provenance)
 
-    def __setstate__(self, state: dict) -> None:
-        """Take the parts of a pickle. What joblib has mapped for reading only is copied: to Numba it is of another
-        type, for which every kernel would be compiled once more.
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle. Arrays that joblib has mapped read-only are copied: for Numba they are of another type, for
+        which it would compile every kernel again.
         """
         self.__dict__.update(state)
-        arrays = (array if array.flags.writeable else np.array(array) for array in self.parameters)
-        self.parameters = Parameters(*arrays)
+        self.parameters = Parameters(
+            *(array if array.flags.writeable else np.array(array) for array in self.parameters)
+        )
 
     @property
     def loss(self) -> int:
@@ -114,7 +79,7 @@ class Model:
 
     @property
     def n_parameters(self) -> int:
-        """Number of numbers in the table and the layers (the padding is none)."""
+        """Number of parameters in the table and the layers, not counting the padding."""
         dim, hidden, outputs = self.settings.dim, self.settings.hidden, len(self.parameters.b2)
         return len(self.features) * dim + hidden * dim + hidden + outputs * hidden + outputs
 
@@ -140,7 +105,7 @@ class Model:
             for start in blocks:
                 score(start)
         else:
-            with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
+            with ThreadPoolExecutor(min(threads, MAX_THREADS)) as pool:
                 list(pool.map(score, blocks))
         return logits
 
@@ -149,8 +114,9 @@ class Model:
         if self.loss == losses.LOGISTIC:
             positive = sigmoid(logits[:, :1])
             return np.hstack([1 - positive, positive])
-        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        powers: np.ndarray = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        powers /= powers.sum(axis=1, keepdims=True)
+        return powers
 
     def decide(self, logits: np.ndarray) -> np.ndarray:
         """Number of the most probable label of each text: (n, k) -> (n,) int64."""
@@ -158,27 +124,18 @@ class Model:
 
 
 def blocks_of_rows(rows: int) -> Iterator[slice]:
-    """All rows of a table, some at a time: what is computed in float64 should not take twice its memory."""
+    """All rows of a table, some at a time, so that computing in float64 does not take twice the table's memory."""
     return (slice(start, start + ROWS) for start in range(0, rows, ROWS))
 
 
 def in_range(array: np.ndarray) -> bool:
     """Whether all numbers of a parameter are finite and small enough for finite outputs."""
-    # NaN is neither the largest nor in range; the absolute values would be another array of this size
-    return not array.size or -LARGEST_PARAMETER <= float(array.min()) <= float(array.max()) <= LARGEST_PARAMETER
+    # min and max are NaN if a number is; the absolute values would be another array of this size
+    return not array.size or -MAX_PARAMETER <= float(array.min()) <= float(array.max()) <= MAX_PARAMETER
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probability of the positive label, ``1 / (1 + exp(-z))``, in float64 and without overflow."""
-    logits = logits.astype(np.float64)
-    decay = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, decay) / (1 + decay)
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Array of zeros that starts on a cache line, so that padded rows touch as few lines as possible."""
-    line = 64
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + line, np.uint8)
-    start = -memory.ctypes.data % line
-    return memory[start : start + size].view(dtype).reshape(shape)
+    decay = np.exp(-np.abs(logits.astype(np.float64)))
+    probabilities: np.ndarray = np.where(logits >= 0, 1, decay) / (1 + decay)
+    return probabilities

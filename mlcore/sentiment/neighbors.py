@@ -8,7 +8,7 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.kernels import embedding, layers
 from mlcore.sentiment.model import Model
-from mlcore.text.features import Features, count_features
+from mlcore.text.ngrams import Features, count_features
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlcore.kernels.forward import forward_texts
 from mlcore.sentiment.model import Model, Parameters
-from mlcore.text.vocabulary import Documents
+from mlcore.text.dataset import Documents
 
 
 class Pass(NamedTuple):

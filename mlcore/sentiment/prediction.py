@@ -6,7 +6,7 @@ import numpy as np
 
 from mlcore.errors import ModelFileError
 from mlcore.sentiment.model import Model
-from mlcore.text.vocabulary import Documents
+from mlcore.text.dataset import Documents
 
 
 class Predictions(NamedTuple):

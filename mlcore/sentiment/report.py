@@ -10,7 +10,7 @@ from mlcore.sentiment.evaluation import Assessment, LabelFigures, Mistake, Ratin
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.markup import coloured_words
 from mlcore.sentiment.model import Model
-from mlcore.text.features import LARGEST_NGRAM
+from mlcore.text.ngrams import LARGEST_NGRAM
 
 # Control characters, and those that reverse the direction of what follows
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

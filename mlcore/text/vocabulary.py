@@ -1,95 +1,66 @@
-"""Words and their numbers: a hash table over bytes that kernels fill and read, and texts as ids with counts."""
+"""Words and their numbers: a hash table over bytes that kernels fill and read, and texts as word numbers."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.kernels.compiling import kernel, part_of_kernels
 from mlcore.kernels.simd import eight_bytes, mixed
-from mlcore.text.growing import Growing
-from mlcore.text.memory import release
+from mlcore.text.growing import GrowingArray
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, tokenise
 
 CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
-TEXTS = 1 << 17  # gone through together
-MAPPED = 1 << 28  # bytes of a file that may stay in memory
 UNKNOWN = -1
 
 
-class Documents(NamedTuple):
-    """Texts as distinct word ids with their counts (CSR): text i has the entries offsets[i]..offsets[i + 1]."""
-
-    ids: np.ndarray  # (m,) int32, ascending within a text
-    counts: np.ndarray  # (m,) int32, at least 1; or (1,) of a 1 that stands for all, which takes no memory
-    offsets: np.ndarray  # (n + 1,) int64
-
-    @classmethod
-    def joined(cls, parts: Iterable["Documents"], storage: Sequence[Growing] | None = None) -> "Documents":
-        """The texts of one part after another, in memory or in a storage for each of the three arrays."""
-        return join_texts(cls, parts, storage or (Growing(np.int32), Growing(np.int32), Growing(np.int64)))
-
-    @property
-    def n_texts(self) -> int:
-        return len(self.offsets) - 1
-
-    def lengths(self) -> np.ndarray:
-        """Number of known words of each text, repeats included: (n,) int64."""
-        lengths = np.empty(self.n_texts, np.int64)
-        sum_counts(self.counts, self.offsets, lengths)
-        return lengths
-
-    def in_blocks(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Some texts after others, and their place among all of ``rows``; those before do not stay in memory."""
-        for start in range(0, len(rows), TEXTS):
-            block = slice(start, start + TEXTS)
-            yield block, rows[block]
-            self.release()
-
-    def release(self) -> None:
-        """Let go of what is mapped from large files, and is read again when it is needed: it need not fill memory."""
-        if self.ids.nbytes > MAPPED:
-            release(self.ids)
-            release(self.counts)
-
-
-class TokenIds(NamedTuple):
+class Tokens(NamedTuple):
     """Texts as word numbers, UNKNOWN where a word is not known: text i has ids[offsets[i]:offsets[i + 1]]."""
 
     ids: np.ndarray  # (t,) int32
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
-    def joined(cls, parts: Iterable["TokenIds"], storage: Sequence[Growing] | None = None) -> "TokenIds":
-        """The texts of one part after another, in memory or in a storage for each of the two arrays."""
-        return join_texts(cls, parts, storage or (Growing(np.int32), Growing(np.int64)))
+    def joined(cls, parts: Iterable["Tokens"]) -> "Tokens":
+        """The texts of one part after another."""
+        return cls(*join_texts(parts, np.int32))
 
     @property
     def n_texts(self) -> int:
         return len(self.offsets) - 1
 
-    def parts(self, size: int) -> Iterator[tuple[int, "TokenIds"]]:
+    def select(self, rows: np.ndarray) -> "Tokens":
+        """The texts with these numbers, which ascend."""
+        lengths = np.diff(self.offsets)
+        chosen = np.zeros(self.n_texts, bool)
+        chosen[rows] = True
+        return Tokens(self.ids[np.repeat(chosen, lengths)], np.cumsum([0, *lengths[rows]]))
+
+    def parts(self, size: int) -> Iterator[tuple[int, "Tokens"]]:
         """The texts in parts of up to ``size`` tokens, or of one text, each with the number of its first text."""
         first = 0
         while first < self.n_texts:
             fitting = np.searchsorted(self.offsets, self.offsets[first] + size, side="right") - 1
             last = max(first + 1, int(fitting))
             offsets = self.offsets[first : last + 1]
-            yield first, TokenIds(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
-            if self.ids.nbytes > MAPPED:
-                release(self.ids)
+            yield first, Tokens(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
             first = last
 
-    def text_of_token(self) -> np.ndarray:
-        """Number of the text that each token belongs to: (t,) int64."""
-        return np.repeat(np.arange(self.n_texts), np.diff(self.offsets))
+
+class Table(NamedTuple):
+    """Words in one buffer, and a hash table over it, as kernels read and fill it."""
+
+    size: np.ndarray  # (1,) int64, number of words
+    bounds: np.ndarray  # (capacity + 1,) int64: word w is bytes[bounds[w]:bounds[w + 1]]
+    bytes: np.ndarray  # (bytes,) uint8
+    keys: np.ndarray  # (capacity,) int64, see ``word_key``
+    slots: np.ndarray  # (slots,) int32, a power of two of them: word numbers for linear probing, at most half full
 
 
 class WordTable:
-    """Distinct words, numbered in the order of their first occurrence, in one buffer with a hash table over it.
+    """Distinct words, numbered in the order of their first occurrence.
 
     Example:
         >>> table = WordTable()
@@ -100,77 +71,77 @@ class WordTable:
     """
 
     def __init__(self) -> None:
-        self._size = np.zeros(1, np.int64)  # number of words; an array because kernels write it
-        self._bounds = np.zeros(8_193, np.int64)  # word w is _bytes[_bounds[w]:_bounds[w + 1]]
-        self._bytes = np.zeros(65_536, np.uint8)
-        self._keys = np.zeros(8_192, np.int64)
-        self._slots = np.full(32_768, UNKNOWN, np.int32)  # hash table with linear probing, at most half full
+        self._table = Table(
+            np.zeros(1, np.int64), np.zeros(8_193, np.int64), np.zeros(65_536, np.uint8), np.zeros(8_192, np.int64),
+            free_slots(8_192),
+        )  # fmt: skip
 
     @classmethod
     def from_lines(cls, lines: np.ndarray) -> "WordTable":
         """Table of the words in a buffer, (bytes,) uint8, each word followed by a line feed."""
         table = cls()
-        table._add(_spans_of_lines(lines))
+        table._add(TokenSpans.of_lines(lines))
         return table
 
     def __len__(self) -> int:
-        return int(self._size[0])
+        return int(self._table.size[0])
 
     @property
     def words(self) -> list[str]:
         """All words in the order of their numbers."""
-        joined, bounds = self._bytes.tobytes(), self._bounds.tolist()
-        return [joined[bounds[w] : bounds[w + 1]].decode() for w in range(len(self))]
+        return self.to_lines().tobytes().decode().split("\n")[:-1]  # splitlines would know more line ends
 
     def word(self, number: int) -> str:
         """The word with this number."""
-        return self._bytes[self._bounds[number] : self._bounds[number + 1]].tobytes().decode()
+        bounds = self._table.bounds
+        return self._table.bytes[bounds[number] : bounds[number + 1]].tobytes().decode()
 
     def to_lines(self) -> np.ndarray:
         """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
-        numbers = np.arange(len(self))
-        lines = np.full(self._bounds[len(self)] + len(self), ord("\n"), np.uint8)
-        copy_words(self._bytes, self._bounds, numbers, self._bounds[:-1][numbers] + numbers, lines)
+        numbers, bounds = np.arange(len(self)), self._table.bounds
+        lines = np.full(bounds[len(self)] + len(self), ord("\n"), np.uint8)
+        copy_words(self._table, numbers, bounds[:-1][numbers] + numbers, lines)
         return lines
 
     def select(self, numbers: np.ndarray) -> "WordTable":
         """New table of the words with these distinct numbers, in this order."""
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(self._table.bounds)[numbers])])
+        copied, keys = np.empty(bounds[-1], np.uint8), self._table.keys[numbers]
+        copy_words(self._table, numbers, bounds[:-1], copied)
         table = WordTable()
-        lengths = np.diff(self._bounds)[numbers]
-        table._size[0] = len(numbers)
-        table._bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        table._bytes = np.empty(table._bounds[-1], np.uint8)
-        copy_words(self._bytes, self._bounds, numbers, table._bounds[:-1], table._bytes)
-        table._keys = self._keys[numbers]
-        table._slots = np.full(max(4, 1 << (2 * len(numbers)).bit_length()), UNKNOWN, np.int32)
-        fill_slots(table._keys, table._slots)
+        table._table = Table(np.array([len(numbers)]), bounds, copied, keys, slots_of(keys))
         return table
 
-    def add(self, texts: Iterable[str], threads: int = 1) -> TokenIds:
-        """Number the words of the texts, giving new words the next numbers."""
-        return TokenIds.joined(self.add_parts(texts, threads))
+    def add(self, texts: Iterable[str], threads: int = 1) -> Tokens:
+        """Number the words of the texts, giving new words the next numbers.
 
-    def add_parts(self, texts: Iterable[str], threads: int = 1) -> Iterator[TokenIds]:
-        """Do what ``add`` does, part by part, so that neither the texts nor their tokens need be in memory."""
-
+        The texts are taken as they are needed, and the result is the same for any number of threads.
+        """
         scratch = Scratch()
 
-        def number(chunk: list[str]) -> tuple[WordTable, TokenIds]:
+        def number(chunk: list[str]) -> tuple[WordTable, Tokens]:
             local, spans = WordTable(), tokenise(chunk, scratch)
-            return local, TokenIds(local._add(spans), spans.offsets)
+            return local, Tokens(local._add(spans), spans.offsets)
 
-        for local, part in in_order(number, chunks_of(texts), threads):
-            # words of the first chunk come first, whichever thread was faster
-            yield TokenIds(self.add_words(local)[part.ids], part.offsets)
+        # words of the first chunk come first, whichever thread was faster
+        numbered = in_order(number, chunks_of(texts), threads)
+        return Tokens.joined(Tokens(self.add_words(local)[part.ids], part.offsets) for local, part in numbered)
 
-    def look_up(self, texts: Iterable[str], threads: int = 1) -> TokenIds:
+    def look_up(self, texts: Iterable[str], threads: int = 1) -> Tokens:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        return TokenIds.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
+        scratch = Scratch()
+        return Tokens.joined(in_order(lambda chunk: self.look_up_chunk(scratch, chunk), chunks_of(texts), threads))
 
-    def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> TokenIds:
-        """Do what ``look_up`` does at once: for texts that ``chunks_of`` gives."""
+    def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> Tokens:
+        """Number the words of a few texts, as ``look_up`` does."""
         spans = tokenise(texts, scratch)
-        return TokenIds(self.look_up_spans(spans), spans.offsets)
+        return Tokens(self.look_up_spans(spans), spans.offsets)
+
+    def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
+        """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
+        ids = np.empty(len(spans.starts), np.int32)
+        find_tokens(spans, self._table, ids)
+        return ids
 
     def add_words(self, other: "WordTable") -> np.ndarray:
         """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
@@ -181,71 +152,27 @@ class WordTable:
         return np.append(self.look_up_spans(other._spans()), np.int32(UNKNOWN))
 
     def _spans(self) -> TokenSpans:
-        size = len(self)
+        size, table = len(self), self._table
         return TokenSpans(
-            self._bytes, self._bounds[:size], self._bounds[1 : size + 1], self._keys[:size], np.array([0, size])
+            table.bytes, table.bounds[:size], table.bounds[1 : size + 1], table.keys[:size], np.array([0, size])
         )
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
-        ids = np.empty(len(spans.starts), np.int32)
-        done = 0
-        while True:
-            done = add_tokens(
-                spans.data, spans.starts, spans.ends, spans.keys, done,
-                self._size, self._bounds, self._bytes, self._keys, self._slots, ids,
-            )  # fmt: skip
-            if done == len(ids):
-                return ids
+        ids, done = np.empty(len(spans.starts), np.int32), 0
+        while (done := add_tokens(spans, done, self._table, ids)) < len(ids):
             self._grow(int(spans.ends[done] - spans.starts[done]))
-
-    def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
-        """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
-        ids = np.empty(len(spans.starts), np.int32)
-        find_tokens(
-            spans.data, spans.starts, spans.ends, spans.keys,
-            self._bounds, self._bytes, self._keys, self._slots, ids,
-        )  # fmt: skip
         return ids
 
     def _grow(self, next_word: int) -> None:
         """Double whatever is full; ``next_word`` is the number of bytes that must fit."""
-        words = len(self)
-        if self._bounds[words] + next_word > len(self._bytes):
-            self._bytes = np.concatenate([self._bytes, np.zeros(len(self._bytes) + next_word, np.uint8)])
-        if words == len(self._keys):
-            self._keys = np.concatenate([self._keys, np.zeros(words + 1, np.int64)])
-            self._bounds = np.concatenate([self._bounds, np.zeros(words + 1, np.int64)])
-        if 2 * words >= len(self._slots):
-            self._slots = np.full(2 * len(self._slots), UNKNOWN, np.int32)
-            fill_slots(self._keys[:words], self._slots)
-
-
-def choose_words(
-    table: WordTable, tokens: TokenIds, chosen: np.ndarray, min_count: int, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the words that occur at least ``min_count`` times in the chosen texts, the most frequent first (on
-    ties, the lower number), and their counts: chosen (n,) bool -> (v,) and (v,) int64.
-    """
-
-    def count(part: tuple[int, TokenIds]) -> np.ndarray:
-        first, (ids, offsets) = part
-        counts = np.zeros(len(table), np.int64)
-        count_words(ids, offsets, chosen[first : first + len(offsets) - 1], counts)
-        return counts
-
-    counts = np.zeros(len(table), np.int64)
-    for part_counts in in_order(count, tokens.parts(max(TOKENS, len(table))), threads):
-        counts += part_counts
-    order = np.argsort(-counts, kind="stable")
-    order = order[counts[order] >= min_count]
-    return order, counts[order]
-
-
-def places_of(numbers: np.ndarray, size: int) -> np.ndarray:
-    """Place of each number below ``size`` among these, or UNKNOWN, also for UNKNOWN itself, at the end: (size + 1,)."""
-    places = np.full(size + 1, UNKNOWN, np.int32)
-    places[numbers] = np.arange(len(numbers))
-    return places
+        words, (size, bounds, data, keys, slots) = len(self), self._table
+        if bounds[words] + next_word > len(data):
+            data = np.concatenate([data, np.zeros(len(data) + next_word, np.uint8)])
+        if words == len(keys):
+            keys, bounds = (np.concatenate([array, np.zeros(words + 1, np.int64)]) for array in (keys, bounds))
+        if 2 * words >= len(slots):
+            slots = slots_of(keys[:words])
+        self._table = Table(size, bounds, data, keys, slots)
 
 
 def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -261,23 +188,29 @@ def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def join_texts(kind: type, parts: Iterable[tuple[np.ndarray, ...]], storage: Sequence[Growing]) -> tuple:
-    """Join parts of texts in CSR form, whose last array are the offsets, in a storage for each array."""
-    *growing, offsets = storage
+def join_texts(parts: Iterable[tuple[np.ndarray, ...]], *dtypes: type) -> list[np.ndarray]:
+    """Join parts of texts in CSR form: arrays of these types, and the offsets of the texts in them."""
+    *arrays, offsets = [GrowingArray(dtype) for dtype in (*dtypes, np.int64)]
     end = np.int64(0)
     offsets.append(np.zeros(1))
-    for *arrays, part_offsets in parts:
-        for stored, array in zip(growing, arrays, strict=True):
-            stored.append(array)
+    for *values, part_offsets in parts:
+        for array, value in zip(arrays, values, strict=True):
+            array.append(value)
         offsets.append(end + part_offsets[1:])
         end += part_offsets[-1]
-    return kind(*(stored.finish() for stored in storage))
+    return [array.finish() for array in (*arrays, offsets)]
 
 
-def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
-    ends = np.flatnonzero(lines == ord("\n"))
-    starts = np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1] + 1])
-    return TokenSpans.of_one_text(lines, starts, ends)
+def free_slots(entries: int) -> np.ndarray:
+    """Slots of an empty hash table, a power of two, that will be at most half full."""
+    return np.full(max(4, 1 << (2 * entries).bit_length()), UNKNOWN, np.int32)
+
+
+def slots_of(keys: np.ndarray) -> np.ndarray:
+    """Hash table of the places of these keys, for ``find_slot``."""
+    slots = free_slots(len(keys))
+    fill_slots(keys, slots)
+    return slots
 
 
 @part_of_kernels
@@ -293,42 +226,57 @@ def same_bytes(data, start, end, others, first, last):
     return True
 
 
-@kernel
-def find_slot(data, start, end, key, bounds, word_bytes, word_keys, slots):
-    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
-    slot = mixed(key) & (slots.shape[0] - 1)
-    while slots[slot] != UNKNOWN:
-        word = slots[slot]
-        if word_keys[word] == key:
-            if key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
-                return slot
+@part_of_kernels
+def find_slot(key, keys, slots, slot):
+    """First slot from ``slot`` on that is free or has this key: linear probing."""
+    while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
         slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
 
 
+@part_of_kernels
+def first_slot(key, slots):
+    """Slot at which the search for a key begins."""
+    return mixed(key) & (slots.shape[0] - 1)
+
+
+@part_of_kernels
+def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
+    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
+    slot = first_slot(key, slots)
+    while True:
+        slot = find_slot(key, word_keys, slots, slot)
+        word = slots[slot]
+        # shorter words are their own keys
+        if word == UNKNOWN or key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
+            return slot
+        slot = (slot + 1) & (slots.shape[0] - 1)
+
+
+# The arrays are taken out of the tuples first: where a loop does it, Numba counts references in every turn
+
+
 @kernel
-def find_tokens(data, starts, ends, keys, bounds, word_bytes, word_keys, slots, ids):
-    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
-
-    Shapes: data (bytes,), starts, ends and keys (t,), bounds (words + 1,), word_keys (words,), slots a power of two
-    -> ids (t,).
-    """
-    for t in range(starts.shape[0]):
-        ids[t] = slots[find_slot(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
+def find_tokens(spans, table, ids):
+    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids (t,)."""
+    data, starts, ends, keys, _ = spans
+    _, bounds, word_bytes, word_keys, slots = table
+    for t in range(ids.shape[0]):
+        ids[t] = slots[find_word(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
 
 
 @kernel
-def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_keys, slots, ids):
+def add_tokens(spans, done, table, ids):
     """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
 
     Returns the number of that token, for the caller to make room and call again, or t at the end.
-    Updates size, bounds, word_bytes, word_keys and slots; overwrites ids[done:returned].
-
-    Shapes: data (bytes,), starts, ends and keys (t,) -> ids (t,); the table as in find_tokens.
+    Updates the table and overwrites ids[done:returned] of ids (t,).
     """
-    for t in range(done, starts.shape[0]):
+    data, starts, ends, keys, _ = spans
+    size, bounds, word_bytes, word_keys, slots = table
+    for t in range(done, ids.shape[0]):
         start, end = starts[t], ends[t]
-        slot = find_slot(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
+        slot = find_word(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
         if slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
@@ -341,51 +289,27 @@ def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_ke
             slots[slot] = word
             size[0] = word + 1
         ids[t] = slots[slot]
-    return starts.shape[0]
+    return ids.shape[0]
 
 
 @kernel
 def fill_slots(keys, slots):
-    """Enter the words with these keys, all distinct, into empty slots."""
-    for word in range(keys.shape[0]):
-        slot = mixed(keys[word]) & (slots.shape[0] - 1)
+    """Enter distinct entries with these keys, which may be equal, into empty slots."""
+    for entry in range(keys.shape[0]):
+        slot = first_slot(keys[entry], slots)
         while slots[slot] != UNKNOWN:
             slot = (slot + 1) & (slots.shape[0] - 1)
-        slots[slot] = word
+        slots[slot] = entry
 
 
 @kernel
-def copy_words(word_bytes, bounds, numbers, starts, copied):
+def copy_words(table, numbers, starts, copied):
     """Copy the words with these numbers, the first to starts[0]: overwrite as much of copied as they take.
 
-    Shapes: bounds (words + 1,), numbers and starts (v,) -> copied (bytes,).
+    Shapes: numbers and starts (v,) -> copied (bytes,).
     """
+    bounds, word_bytes = table.bounds, table.bytes
     for w in range(numbers.shape[0]):
         first = bounds[numbers[w]]
         for i in range(bounds[numbers[w] + 1] - first):
             copied[starts[w] + i] = word_bytes[first + i]
-
-
-@kernel
-def count_words(ids, offsets, chosen, counts):
-    """Count the words of the chosen texts: add to counts.
-
-    Shapes: ids (t,), offsets (n + 1,), chosen (n,) bool -> counts (words,).
-    """
-    for text in range(chosen.shape[0]):
-        if chosen[text]:
-            for t in range(offsets[text], offsets[text + 1]):
-                if ids[t] != UNKNOWN:
-                    counts[ids[t]] += 1
-
-
-@kernel
-def sum_counts(counts, offsets, lengths):
-    """Sum of the counts of each text: overwrite lengths.
-
-    Shapes: counts (m,) or (1,), offsets (n + 1,) -> lengths (n,).
-    """
-    for text in range(lengths.shape[0]):
-        lengths[text] = 0
-        for entry in range(offsets[text], offsets[text + 1]):
-            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]

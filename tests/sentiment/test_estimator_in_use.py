@@ -1,11 +1,61 @@
-"""SentimentClassifier inside scikit-learn: clones, pipelines, cross-validation and the search for parameters."""
+"""SentimentClassifier inside scikit-learn, and in several threads and processes at once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from test_estimator import LABELS, TEXTS, small
+from test_estimator import LABELS, TEXTS, TWO_LABELS, TWO_TEXTS, small
 
 from mlcore.errors import NotFittedError
-from mlcore.sentiment.training import available_cores
+from mlcore.text.pool import available_cores
+
+
+def test_one_estimator_is_refitted_while_others_use_it():
+    """A prediction is that of the one model or of the other, never of half of each."""
+    first, second = (TWO_TEXTS, TWO_LABELS), (TEXTS, [len(label) for label in LABELS])
+    expected = {small().fit(*data).predict_proba(TEXTS).tobytes() for data in (first, second)}
+    model, stop = small().fit(*first), threading.Event()
+
+    def refit():
+        for _ in range(10):
+            for data in (second, first):
+                model.fit(*data)
+        stop.set()
+
+    def use(_):
+        found = set()
+        while not stop.is_set():
+            found.add(model.predict_proba(TEXTS).tobytes())
+            assert len({type(label) for label in model.predict(TEXTS).tolist()}) == 1
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        refitted = pool.submit(refit)
+        found = set().union(*pool.map(use, range(3)))
+        refitted.result()
+    assert found <= expected
+
+
+def test_a_refit_in_the_middle_of_a_prediction():
+    """The texts come from a generator that fits the same estimator to other labels: the worst moment, every time."""
+    others = ["zz" if label == "pos" else "pos" for label in LABELS]  # which the network has the other way round
+
+    def texts(model):
+        model.fit(TEXTS, others)
+        yield from TEXTS
+
+    for name in ("predict", "predict_proba", "decision_function"):
+        model = small().fit(TWO_TEXTS, TWO_LABELS)
+        expected = getattr(model, name)(TEXTS)
+        np.testing.assert_array_equal(getattr(model, name)(texts(model)), expected)
+        assert model.classes_.tolist() == ["pos", "zz"]
+    model = small().fit(TEXTS, LABELS)
+    expected = model.score(TEXTS, LABELS)
+    assert model.score(texts(model), LABELS) == expected > 0
+
+
+# scikit-learn -----------------------------------------------------------------------------------------------
 
 
 def shorter(texts):
@@ -29,8 +79,10 @@ def test_tags(sklearn):
     from sklearn.exceptions import NotFittedError as TheirNotFittedError
     from sklearn.utils.validation import check_is_fitted
 
-    assert sklearn.base.is_classifier(small()) and not sklearn.base.is_regressor(small())
-    assert sklearn.base.is_regressor(small(loss="squared")) and not sklearn.base.is_classifier(small(loss="squared"))
+    assert sklearn.base.is_classifier(small())
+    assert not sklearn.base.is_regressor(small())
+    assert sklearn.base.is_regressor(small(loss="squared"))
+    assert not sklearn.base.is_classifier(small(loss="squared"))
     check_is_fitted(small().fit(TEXTS, LABELS))
     with pytest.raises(TheirNotFittedError):
         check_is_fitted(small())
@@ -49,25 +101,8 @@ def test_pipeline(sklearn):
     np.testing.assert_array_equal(pipeline.decision_function(TEXTS), alone.decision_function(shorter(TEXTS)))
     assert pipeline.score(TEXTS, LABELS) == alone.score(shorter(TEXTS), LABELS)
     assert pipeline.set_params(model__epochs=2).get_params()["model__epochs"] == 2
-    assert "SentimentClassifier" in pipeline._repr_html_() and "SentimentClassifier" in repr(pipeline)
-
-
-@pytest.mark.parametrize("form", [list, np.array])
-def test_cross_validation(sklearn, form):
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
-
-    X, y = form(TEXTS), form(LABELS)
-    scores = cross_val_score(small(), X, y, cv=3)
-    folds = StratifiedKFold(3).split(X, y)
-    fits = [small().fit([TEXTS[i] for i in a], [LABELS[i] for i in a]) for a, _ in folds]
-    expected = [
-        model.score([TEXTS[i] for i in b], [LABELS[i] for i in b])
-        for model, (_, b) in zip(fits, StratifiedKFold(3).split(X, y), strict=True)
-    ]
-    assert scores.tolist() == expected
-    assert cross_val_predict(small(), X, y, cv=3, method="predict_proba").shape == (36, 3)
-    assert cross_val_score(small(), X, y, cv=3, scoring="neg_log_loss").max() < 0
-    assert cross_val_score(small(loss="squared"), X, [len(label) for label in LABELS], cv=3).shape == (3,)
+    assert "SentimentClassifier" in pipeline._repr_html_()
+    assert "SentimentClassifier" in repr(pipeline)
 
 
 def test_cross_validation_in_two_processes(sklearn):
@@ -92,7 +127,7 @@ def test_a_fitted_model_in_other_processes(sklearn):
     joblib = pytest.importorskip("joblib")
 
     model = small(dim=2000).fit([*TEXTS, " ".join(f"w{i}" for i in range(200))], [*LABELS, "fair"])
-    assert model._fitted.classifier.parameters.table.nbytes > 2**20
+    assert model._fitted[0].parameters.table.nbytes > 2**20
     found = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(TEXTS) for _ in range(2))
     for probabilities in found:
         np.testing.assert_array_equal(probabilities, model.predict_proba(TEXTS))
@@ -108,16 +143,3 @@ def test_grid_search(sklearn):
     best = small(**search.best_params_).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(search.predict_proba(TEXTS), best.predict_proba(TEXTS))
     assert search.classes_.tolist() == ["fair", "neg", "pos"]
-
-
-def test_other_estimators_around_it(sklearn):
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.ensemble import VotingClassifier
-    from sklearn.model_selection import learning_curve
-
-    calibrated = CalibratedClassifierCV(small(), cv=2).fit(TEXTS, LABELS)
-    np.testing.assert_allclose(calibrated.predict_proba(TEXTS).sum(axis=1), 1)
-    voting = VotingClassifier([("a", small()), ("b", small(seed=2))], voting="soft").fit(TEXTS, LABELS)
-    assert set(voting.predict(TEXTS)) <= set(LABELS)
-    _, train, test = learning_curve(small(), TEXTS, LABELS, train_sizes=[0.5, 1.0], cv=2)
-    assert train.shape == test.shape == (2, 2)
