@@ -6,7 +6,7 @@ A derivation is data: sections of lines, and lines of parts. A part is a formula
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.exercise.formulas import plain_number
-from mlcore.exercise.network import Network, Number
+from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 from mlcore.exercise.work import check_convention, passes
 
@@ -176,8 +176,8 @@ class _Sample:
         found = passes(problem)[-1]
         trace, gradients = found.trace, found.backward(relu_at_zero)
         self.network, number = problem.network, Fraction if found.exact else float
-        self.W = [_matrix(layer.W, number) for layer in self.network.layers]
-        self.b = [None if layer.b is None else _matrix(layer.b, number) for layer in self.network.layers]
+        self.W = [_matrix(W) for W in found.W]
+        self.b = [None if b is None else _matrix(b) for b in found.b]
         self.z, self.a, self.delta = ([_matrix(rows[0]) for rows in of] for of in (trace.z, trace.a, gradients.deltas))
         self.inputs = [_matrix(trace.x[0]), *self.a[:-1]]
         self.y, self.loss = _matrix(found.y[0]), _matrix([found.loss])
@@ -186,7 +186,7 @@ class _Sample:
             self.predicted = np.frompyfunc(lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0, 1, 1)(self.a[-1])
         self.slopes = [
             {
-                "relu": np.where(z == 0, relu_at_zero if found.exact else float(relu_at_zero), (z > 0) * number(1)),
+                "relu": np.where(z == 0, number(relu_at_zero), (z > 0) * number(1)),
                 "sigmoid": a * (1 - a),
                 "tanh": 1 - a * a,
             }.get(layer.activation)
@@ -285,11 +285,9 @@ def _shape(rows: int, columns: int) -> str:
     return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
 
 
-def _matrix(values: Any, number: Callable[[Any], Number] | None = None) -> np.ndarray:
+def _matrix(values: Any) -> np.ndarray:
     """The values as a matrix of Python objects; a vector is a column."""
     array = np.array(values, dtype=object)
-    if number:
-        array = np.frompyfunc(number, 1, 1)(array)
     return array.reshape(-1, 1) if array.ndim == 1 else array
 
 

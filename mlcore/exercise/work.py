@@ -26,6 +26,8 @@ Arrays = dict[str, list[Any]]
 class Pass(NamedTuple):
     """A forward pass in one arithmetic with the mean loss, and the backward pass for each convention for relu'(0)."""
 
+    W: list[Any]  # of each layer
+    b: list[Any]
     trace: Trace | ExactTrace
     y: list[Any]  # (n, k)
     loss: Number
@@ -44,8 +46,10 @@ def passes(problem: Problem) -> list[Pass]:
         exact = ExactNetwork(network, x, y)
     trace = network.forward(x, exact.trace.z if exact else None)
     targets, loss = [[float(value) for value in row] for row in y], float(network.losses(trace, y).mean())
-    found = [Pass(trace, targets, loss, lambda c: network.backward(trace, y, float(c)))]
-    return [*found, Pass(exact.trace, exact.y, exact.trace.loss, exact.backward, exact)] if exact else found
+    found = [Pass(network.W, network.b, trace, targets, loss, lambda c: network.backward(trace, y, float(c)))]
+    if exact:
+        found.append(Pass(exact.W, exact.b, exact.trace, exact.y, exact.trace.loss, exact.backward, exact))
+    return found
 
 
 def check_convention(relu_at_zero: Number) -> None:
