@@ -17,7 +17,7 @@ from mlcore.errors import InputError
 from mlcore.exercise.network import FLOAT_TOLERANCE, Kink, Number
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import check_convention, passes
-from mlcore.templates import fill
+from mlcore.exercise.templates import fill
 
 LANGUAGES: dict[str, dict[str, Any]] = {
     "numpy": {

@@ -1,80 +1,81 @@
 """Accuracy of the defaults and of n-grams by cross-validation: python tests/benchmarks/accuracy.py FOLDER
 
-FOLDER holds the data sets that tests/benchmarks/README.md names; what is missing is left out, and said to be. Each
-figure is the mean over the folds (seed f for fold f), each fold trained on the others with a tenth of them held out
-to choose the epoch. The folds of IMDb are blocks of its files in order, which keeps the reviews of a film together,
-as its official test part does; those of MR and TREC are random; SST is measured on its dev part with seeds 1 to 5.
+FOLDER holds the data sets that tests/benchmarks/README.md names; missing ones are skipped with a message. Each figure
+is the mean over the folds (seed f for fold f), each fold trained on the others with a tenth of them held out to choose
+the epoch. The folds of IMDb are blocks of its files in order, which keeps the reviews of a film together, as its
+official test split does; those of MR and TREC are random; SST is measured on its dev file with seeds 1 to 5.
 """
 
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mlcore.sentiment.evaluation import evaluate
-from mlcore.sentiment.initialization import new_classifier
-from mlcore.sentiment.preparation import labelled_part, prepare
+from mlcore.sentiment.evaluation import quick_figures
+from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import available_cores, fit
-from mlcore.text.corpus import Corpus, built_in_corpus, read_corpus
+from mlcore.sentiment.training import fit
+from mlcore.text.dataset import SPLIT_NUMBERS, Dataset, built_in_dataset, encode, encode_split, read_dataset
+from mlcore.text.pool import available_cores
 
 FOLDS = 5
 SETS = {
     "IMDb train, blocks of films": ("aclImdb-train.tar.gz", None),
     "MR": ("mr.csv", None),
-    "SST-2, dev part": ("sst2-train.tsv", "sst2-dev.tsv"),
-    "SST-5, dev part": ("sst5-train.jsonl", "sst5-dev.jsonl"),
+    "SST-2, dev file": ("sst2-train.tsv", "sst2-dev.tsv"),
+    "SST-5, dev file": ("sst5-train.jsonl", "sst5-dev.jsonl"),
     "TREC train, 6 classes": ("trec-train.fasttext.txt", None),
-    "built-in corpus, test part": (None, None),
+    "built-in reviews, test split": (None, None),
 }
 
 
-def parts(train: Path | None, dev: Path | None) -> Iterator[tuple[Corpus, Corpus]]:
-    """Texts to train on and texts to measure on, FOLDS times."""
-    corpus = read_corpus(train or built_in_corpus())
-    if train is None or dev is not None:
-        test = read_corpus(dev) if dev else corpus.select(corpus.part("test"))
-        return ((corpus, test) for _ in range(FOLDS))
-    return folds(corpus)
-
-
-def folds(corpus: Corpus) -> Iterator[tuple[Corpus, Corpus]]:
-    """The corpus without each of its folds, and the fold."""
-    places = [re.search(r"(\d+)_\d+\.txt$", place) for place in corpus.places]
-    if all(places):  # numbered within each label
+def folds(dataset: Dataset) -> Iterator[Dataset]:
+    """The dataset with each of its folds as the test split."""
+    places = [re.search(r"(\d+)_\d+\.txt$", place) for place in dataset.places or []]
+    if places and all(places):  # numbered within each label
         numbers = np.array([int(place[1]) for place in places])
         fold = numbers * FOLDS // (numbers.max() + 1)
     else:
-        fold = np.random.default_rng(0).integers(FOLDS, size=len(corpus.texts))
+        fold = np.random.default_rng(0).integers(FOLDS, size=dataset.n_texts)
     for number in range(FOLDS):
-        yield corpus.select(np.flatnonzero(fold != number)), corpus.select(np.flatnonzero(fold == number))
+        splits = np.where(fold == number, SPLIT_NUMBERS["test"], SPLIT_NUMBERS["train"])
+        yield replace(dataset, splits=splits.astype(np.int8))
 
 
-def accuracy(train: Corpus, test: Corpus, settings: Settings) -> float:
-    """Accuracy on the test texts after a training."""
-    data = prepare(train, None, settings)
-    classifier = new_classifier(data, settings)
-    for _ in fit(classifier, data.train, data.dev, available_cores()):
-        pass
-    return evaluate(classifier, labelled_part(classifier, test), available_cores()).accuracy
+def accuracies(train: Path | None, test: Path | None, ngrams: int) -> list[float]:
+    """Accuracy of each of FOLDS trainings."""
+    cores = available_cores()
+    dataset = read_dataset(train or built_in_dataset(), threads=cores, keep_texts=True)
+    fixed = train is None or test is not None
+    tested = read_dataset(test, threads=cores) if test else None
+    found = []
+    for seed, one in enumerate([dataset] * FOLDS if fixed else folds(dataset), start=1):
+        settings = Settings(ngrams=ngrams, seed=seed)
+        data = encode(one, None, **settings.encoding(), threads=cores)
+        model = new_model(data, settings, threads=cores)
+        for _ in fit(model, data.train, data.dev, cores):
+            pass
+        split = data.test
+        if tested:
+            split = encode_split(tested, np.arange(tested.n_texts), data.features, data.labels, cores)
+        found.append(quick_figures(model, split, cores)[1])
+    return found
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     print("| data | words | `--ngrams 2` | `--ngrams 3` |\n|---|---|---|---|")
     for name, files in SETS.items():
-        train, dev = (file and folder / file for file in files)
+        train, test = (file and folder / file for file in files)
         if train and not train.exists():
-            print(f"{train} is missing: left out", file=sys.stderr)
+            print(f"{train} is missing: skipped", file=sys.stderr)
             continue
         cells = []
         for ngrams in (1, 2, 3):
-            found = [
-                accuracy(*both, Settings(ngrams=ngrams, seed=seed))
-                for seed, both in enumerate(parts(train, dev), start=1)
-            ]
+            found = accuracies(train, test, ngrams)
             cells.append(f"{100 * np.mean(found):.1f} ± {100 * np.std(found, ddof=1):.1f}")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 

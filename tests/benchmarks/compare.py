@@ -105,7 +105,7 @@ class Bench:
     @property
     def model(self) -> Path:
         """Where mlcore's trainings leave their model."""
-        return self.folder / "mlcore.npz"
+        return self.folder / "mlcore.safetensors"
 
     @property
     def fasttext_model(self) -> Path:

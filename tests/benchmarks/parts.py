@@ -18,9 +18,8 @@ from accuracy import folds
 
 from mlcore.kernels.compiling import kernel
 from mlcore.sentiment.model import aligned_zeros
-from mlcore.sentiment.preparation import prepare
 from mlcore.sentiment.settings import Settings
-from mlcore.text.corpus import Corpus, read_corpus
+from mlcore.text.dataset import Dataset, encode, read_dataset
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import WordTable
 
@@ -42,20 +41,21 @@ def write_texts(data: str, folder: str, share: str) -> dict[str, dict[str, float
     train.txt is in fastText's format, texts.txt holds the texts alone, four times over; train-0.txt and test-0.txt,
     and so on, are the folds of accuracy.py. ``share``: how much of all this to use.
     """
-    corpus = read_corpus(Path(data))
-    corpus = corpus.select(corpus.part("", "train"))
-    lines = _lines(corpus, float(share))
+    dataset = read_dataset(Path(data), keep_texts=True)
+    lines = _lines(dataset, dataset.rows("", "train"), float(share))
     _write(Path(folder, "train.txt"), lines)
     _write(Path(folder, "texts.txt"), [line.split(" ", 1)[1] for line in lines] * 4)
-    for number, (train, test) in enumerate(folds(corpus)):
-        _write(Path(folder, f"train-{number}.txt"), _lines(train, float(share)))
-        _write(Path(folder, f"test-{number}.txt"), _lines(test, float(share)))
+    for number, fold in enumerate(folds(dataset)):
+        for name in ("train", "test"):
+            rows = np.intersect1d(fold.rows(name), dataset.rows("", "train"))
+            _write(Path(folder, f"{name}-{number}.txt"), _lines(dataset, rows, float(share)))
     return {"sizes": {"texts": len(lines), "MB": Path(folder, "train.txt").stat().st_size / 1e6}}
 
 
-def _lines(corpus: Corpus, share: float) -> list[str]:
-    chosen = np.random.default_rng(1).permutation(len(corpus.texts))[: round(share * len(corpus.texts))]
-    return [f"__label__{corpus.labels[i]} {' '.join(corpus.texts[i].split())}" for i in chosen]
+def _lines(dataset: Dataset, rows: np.ndarray, share: float) -> list[str]:
+    chosen = rows[np.random.default_rng(1).permutation(len(rows))[: round(share * len(rows))]]
+    labels = [dataset.label_names[number] for number in dataset.labels[chosen]]
+    return [f"__label__{label} {' '.join(dataset.texts[i].split())}" for label, i in zip(labels, chosen, strict=True)]
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
@@ -64,22 +64,22 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 def write_arrays(data: str, path: str) -> dict[str, dict[str, int]]:
     """Write the texts as mlcore trains on them (ids, offsets, targets), and all their tokens (stream, bounds)."""
-    corpus = read_corpus(Path(data))
-    prepared = prepare(corpus, 0, Settings())
-    documents, stream = prepared.train.documents, prepared.features.words.look_up(corpus.texts)
+    dataset = read_dataset(Path(data), keep_texts=True)
+    encoded = encode(dataset, 0, **Settings().encoding())
+    documents, stream = encoded.train.documents, encoded.features.words.look_up(dataset.texts)
     if (documents.counts != 1).any():
         raise ValueError("A feature counts more than once; PyTorch is given each once.")
     np.savez(
-        path, ids=documents.ids, offsets=documents.offsets, targets=prepared.train.targets,
-        stream=stream.ids, bounds=stream.offsets, features=len(prepared.features),
+        path, ids=documents.ids, offsets=documents.offsets, targets=encoded.train.targets,
+        stream=stream.ids, bounds=stream.offsets, features=len(encoded.features),
     )  # fmt: skip
-    sizes = {"words": len(prepared.features), "distinct words in texts": len(documents.ids), "tokens": len(stream.ids)}
+    sizes = {"words": len(encoded.features), "distinct words in texts": len(documents.ids), "tokens": len(stream.ids)}
     return {"sizes": sizes}
 
 
 def tokenise(data: str, threads: str) -> dict[str, float]:
     """Rate of tokenising and numbering the words, in MB of UTF-8 per second, and whether the tokens are the rule's."""
-    texts = read_corpus(Path(data)).texts
+    texts = read_dataset(Path(data), keep_texts=True).texts
     WordTable().add(texts[:100], threads=int(threads))
     table, started = WordTable(), time.perf_counter()
     found = table.add(texts, threads=int(threads))

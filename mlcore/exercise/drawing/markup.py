@@ -3,7 +3,7 @@
 import re
 
 from mlcore.exercise.drawing.graph import Graph
-from mlcore.templates import fill
+from mlcore.exercise.templates import fill
 
 
 def to_mermaid(graph: Graph) -> str:

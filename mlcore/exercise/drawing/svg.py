@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from mlcore.exercise.drawing.graph import STATES, Graph, terminal_width
-from mlcore.templates import fill
+from mlcore.exercise.templates import fill
 
 MAX_LABELLED = 8  # nodes in a column up to which its edges have room for labels
 MAX_SLOTS = 4  # and labels side by side between two columns
