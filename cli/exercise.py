@@ -1,127 +1,184 @@
 """The commands of exercise 1: forward, grad, derive, descend and net, with its own numbers or the user's."""
 
-import json
-from collections.abc import Callable
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlcore.errors import InputError
 
-from . import documents
+from .output import Json, print_json
 
 if TYPE_CHECKING:
+    from mlcore.exercise.descent import Descended
     from mlcore.exercise.problem import Problem
+    from mlcore.exercise.work import Derivatives, Forward, GradientReport, Unit, Values, Verdict
 
-Net = Annotated[
-    Path | None, typer.Option("--net", metavar="FILE", help="Network in TOML or JSON.", show_default="the exercise's")
-]
-X = Annotated[str | None, typer.Option("--x", metavar="ROWS", help="Input; rows are samples.", show_default="1,2,1")]
-Y = Annotated[str | None, typer.Option("--y", metavar="ROWS", help="Target of each sample.", show_default="1")]
-W = Annotated[
-    str | None, typer.Option("--w", metavar="ROWS", help="Weights of the first layer.", show_default="1,0,1;1,-1,0")
-]
-V = Annotated[str | None, typer.Option("--v", metavar="ROWS", help="Weights of the last layer.", show_default="0,1")]
+MAX_VERTICES = 8  # shown in the terminal; --json has all
+MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
+MAX_ROWS = 25  # of a descent
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The options that every command on a network has: the numbers to work with."""
+
+    net: Annotated[
+        Path | None,
+        typer.Option("--net", metavar="FILE", help="Network in TOML or JSON.", show_default="the exercise's"),
+    ] = None
+    x: Annotated[
+        str | None, typer.Option("--x", metavar="ROWS", help="Inputs, a row for each sample.", show_default="1,2,1")
+    ] = None
+    y: Annotated[
+        str | None, typer.Option("--y", metavar="ROWS", help="Targets, a row for each sample.", show_default="1")
+    ] = None
+    w: Annotated[
+        str | None,
+        typer.Option("--w", metavar="ROWS", help="Weights of the first layer.", show_default="1,0,1;1,-1,0"),
+    ] = None
+    v: Annotated[
+        str | None, typer.Option("--v", metavar="ROWS", help="Weights of the last layer.", show_default="0,1")
+    ] = None
+
+    def problem(self) -> "Problem":
+        """The network of the file or of the exercise, with the numbers that were typed."""
+        from mlcore.exercise.problem import change, default_problem, read_problem
+
+        return change(read_problem(self.net) if self.net else default_problem(), self.x, self.y, self.w, self.v)
+
+
+def on_network(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command whose first parameter is ``Numbers`` the options for them in its place."""
+    options = inspect.signature(Numbers).parameters
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(Numbers(**{name: given.pop(name) for name in options}), **given)
+
+    own = list(inspect.signature(command).parameters.values())[1:]
+    run.__signature__ = inspect.Signature([*options.values(), *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    return run
+
+
 ReluAtZero = Annotated[
-    str, typer.Option(metavar="NUMBER", help="Convention for phi'(0): 0, 1/2, 1 or any number between.")
+    str, typer.Option(metavar="NUMBER", help="Value to take for φ'(0): 0, 1/2, 1 or any number between.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-
-net = typer.Typer(help="Example: mlcore net show\n\nThe network as a file.", rich_markup_mode=None)
 
 
-def forward(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None, as_json: Json = False) -> None:
+def parse_convention(text: str) -> Fraction:
+    """The value of --relu-at-zero."""
+    from mlcore.exercise.problem import parse_number
+    from mlcore.exercise.work import check_convention
+
+    convention = parse_number(text, "relu_at_zero")
+    check_convention(convention)
+    return convention
+
+
+def choose_format(name: str, formats: dict[str, Callable[..., str]]) -> Callable[..., str]:
+    """The function that writes the format of --format."""
+    if name not in formats:
+        raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
+    return formats[name]
+
+
+@on_network
+def forward(numbers: Numbers, as_json: Json = False) -> None:
     """Example: mlcore forward --x 1,2,1
 
-    Forward values and loss of the network x -> phi(W x) -> phi(V h), with
-    phi = ReLU and J = 1/2 (y - y_hat)^2, or of the network in --net FILE.
-    Numbers are integers, decimals or fractions such as -1/2; rows of a matrix
-    are separated by semicolons.
+    Compute forward values and loss of the network x -> φ(W x) -> φ(V h) with
+    φ = ReLU and J = ½ (y − ŷ)², or of the network in --net FILE. Numbers are
+    integers, decimals or fractions such as -1/2; commas separate numbers and
+    semicolons separate rows.
     """
-    from . import exercise_view, render
+    from mlcore.exercise import work
+
+    from . import render
 
     with render.compilation():
-        sheet = read(net, x, y, w, v)
-        document = documents.forward_document(sheet)
+        result = work.forward(numbers.problem())
     if as_json:
-        print_json(document)
+        print_json("forward", result)
     else:
-        exercise_view.forward(sheet, document)
+        _show_forward(result)
 
 
+@on_network
 def grad(
-    net: Net = None,
-    x: X = None,
-    y: Y = None,
-    w: W = None,
-    v: V = None,
+    numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
-    check: Annotated[bool, typer.Option("--check", help="Add the numerical derivative of every entry.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare every entry with numerical derivatives.")] = False,
     code: Annotated[
         str | None,
         typer.Option(metavar="numpy|pytorch|jax", help="Print a program for this library instead.", show_default=False),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A trained classifier, in place of the numbers above.", show_default=False),
+        typer.Option(metavar="FILE", help="Trained model to use instead of the network.", show_default=False),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="What the classifier reads.", show_default=False)] = None,
-    label: Annotated[str | None, typer.Option(help="Its true label, or rating.", show_default=False)] = None,
+    text: Annotated[str | None, typer.Option(help="Text to run through the model.", show_default=False)] = None,
+    label: Annotated[str | None, typer.Option(help="The text's true label or rating.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore grad --relu-at-zero 1 --check
 
-    Gradients of the loss by backpropagation. Where a pre-activation is
-    exactly 0, phi has no derivative: the numbers rest on a convention. The
-    output then shows what the usual ones give, the Clarke subdifferential,
-    and whether the loss can fall all the same. Exit code 1 if --check finds
-    an entry whose derivative exists and differs from the gradient.
+    Compute the gradients of the loss by backpropagation. Where a
+    pre-activation is exactly 0, φ has no derivative and the numbers depend on
+    a convention: the output then shows what the usual ones give, the Clarke
+    subdifferential, and whether the loss can still decrease. The exit code is
+    1 if --check finds an entry that has a derivative other than the gradient.
 
-    With --model FILE --text TEXT --label LABEL, the same of a classifier that
+    --model FILE --text TEXT --label LABEL shows the same for a model that
     train-sentiment wrote: its layers, and the gradients down to each word.
     """
-    from . import exercise_view, lesson, render
+    from mlcore.exercise import work
+
+    from . import render
 
     convention = parse_convention(relu_at_zero)
-    others = {"--net": net, "--x": x, "--y": y, "--w": w, "--v": v, "--check": check or None, "--code": code}
-    if lesson.is_wanted(model, text, label, others):
-        lesson.teach(model, text, label, float(convention), as_json)
-        return
+    if (model, text, label) != (None, None, None):
+        from .gradients import gradients_of_model, wants_model
+
+        others = asdict(numbers) | {"check": check or None, "code": code}
+        if wants_model(model, text, label, {f"--{name}": value for name, value in others.items()}):
+            return gradients_of_model(model, text, label, float(convention), as_json)
     with render.compilation():
-        sheet = read(net, x, y, w, v)
+        problem = numbers.problem()
         if code is not None:
             from mlcore.exercise.programs import program
 
-            print(program(sheet, code, convention), end="")
-            return
-        document = documents.gradient_document(sheet, convention, check)
+            return print(program(problem, code, convention), end="")
+        result = work.gradients(problem, convention, check)
     if as_json:
-        print_json(document)
+        print_json("grad", result)
     else:
-        exercise_view.gradients(sheet, document)
-    if check and not document["check"]["agrees"]:
+        _show_gradients(result)
+    if not result.agrees:
         raise typer.Exit(1)
 
 
+@on_network
 def derive(
-    net: Net = None,
-    x: X = None,
-    y: Y = None,
-    w: W = None,
-    v: V = None,
+    numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
     output_format: Annotated[
-        str, typer.Option("--format", metavar="text|latex|markdown", help="How it is written.")
+        str, typer.Option("--format", metavar="text|latex|markdown", help="Format of the output.")
     ] = "text",
 ) -> None:
     """Example: mlcore derive --format latex
 
-    The derivation of all gradients, step by step: the function in symbols,
-    the chain rule with the shape of each step, then the numbers.
+    Derive all gradients step by step: the function in symbols, the chain rule
+    with the shape of each step, then the numbers.
     """
-    from mlcore import derivation
+    from mlcore.exercise import derivation
     from mlcore.exercise.formats import WRITERS
 
     from . import render
@@ -129,89 +186,318 @@ def derive(
     write = choose_format(output_format, WRITERS)
     convention = parse_convention(relu_at_zero)
     with render.compilation():
-        found = derivation.derive(read(net, x, y, w, v), convention)
-    written = write(found).rstrip("\n")
+        found = derivation.derive(numbers.problem(), convention)
+    print_written(write(found), output_format)
+
+
+def print_written(text: str, output_format: str) -> None:
+    """Print a derivation: text is for people, whose terminal may need ASCII, the other formats are for programs."""
+    from . import render
+
     if output_format == "text":
-        render.show(written)
+        render.show(text.rstrip("\n"))
     else:
-        print(written)
+        print(text, end="")
 
 
+@on_network
 def descend(
-    net: Net = None,
-    x: X = None,
-    y: Y = None,
-    w: W = None,
-    v: V = None,
+    numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Size of a step.")] = 0.1,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore descend --relu-at-zero 1
 
-    Gradient descent from the network's numbers: the loss J before each step,
-    the weights at the end, and why nothing moves if nothing does.
+    Take steps of gradient descent from the network's numbers, and show the
+    loss J before each step, the weights at the end, and why nothing moves if
+    nothing does.
     """
-    from mlcore import descent
+    from mlcore.exercise import descent
 
-    from . import exercise_view, render
+    from . import render
 
     convention = parse_convention(relu_at_zero)
     with render.compilation():
-        sheet = read(net, x, y, w, v)
-        found = descent.descend(sheet.network, sheet.x, sheet.y, steps, learning_rate, float(convention))
-    document = {
-        "schema": "mlcore.descend/1",
-        "relu_at_zero": documents.plain(float(convention)),
-        "learning_rate": learning_rate,
-        "losses": documents.plain(found.losses),
-        "arrays": {name: documents.plain(array) for name, array in found.network.arrays.items()},
-        "standstill": found.standstill,
-    }
+        problem = numbers.problem()
+        result = descent.descend(problem.network, problem.x, problem.y, steps, learning_rate, float(convention))
     if as_json:
-        print_json(document)
+        print_json("descend", result)
     else:
-        exercise_view.descent(document)
+        _show_descent(result)
 
 
-@net.command("show", short_help="The network as TOML to start from.")
-def show_net(net: Net = None, x: X = None, y: Y = None, w: W = None, v: V = None) -> None:
+net = typer.Typer(help="Example: mlcore net show\n\nPrint the network as a file.", rich_markup_mode=None)
+
+
+@net.command("show", short_help="Print the network as TOML, to start from.")
+@on_network
+def show_net(numbers: Numbers) -> None:
     """Example: mlcore net show > my-net.toml
 
-    The network as a TOML file to start from. A layer has a name, an activation
-    (relu, identity, sigmoid, tanh), a matrix and perhaps a list of biases,
-    both under names of your choice; loss is half-squared or logistic.
+    Print the network as a TOML file to start from. A layer has a name, an
+    activation (relu, identity, sigmoid, tanh), a matrix of weights and, if you
+    like, a list of biases, both under names of your choice. The loss is
+    half-squared or logistic.
     """
     from mlcore.exercise.problem import to_toml
 
-    print(to_toml(read(net, x, y, w, v)), end="")
+    print(to_toml(numbers.problem()), end="")
 
 
-def read(net: Path | None, x: str | None, y: str | None, w: str | None, v: str | None) -> "Problem":
-    """The network file or the exercise, with what was typed in its place."""
-    from mlcore.exercise.problem import change, default_problem, read_problem
-
-    return change(read_problem(net) if net else default_problem(), x, y, w, v)
+# What the terminal shows ------------------------------------------------------------------------------------
 
 
-def choose_format(name: str, formats: dict[str, Callable]) -> Callable:
-    """What writes the format that --format names."""
-    if name not in formats:
-        raise InputError(f"--format is {name!r}; expected one of {', '.join(formats)}.")
-    return formats[name]
+def number_text(found: Any) -> str:
+    """A number as people write it: a fraction if it is short, or else up to six digits."""
+    from .render import number
+
+    short = isinstance(found, Fraction) and len(str(found)) <= MAX_FRACTION
+    return str(found).replace("-", "−") if short else number(float(found))
 
 
-def parse_convention(text: str) -> Fraction:
-    """The value of --relu-at-zero."""
-    from mlcore.exercise.problem import parse_number
-
-    convention = parse_number(text, "--relu-at-zero")
-    if not 0 <= convention <= 1:
-        raise InputError(f"--relu-at-zero is {text}; expected a number from 0 to 1.")
-    return convention
+def matrix_text(rows: list[Any]) -> str:
+    """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
+    cells = [[number_text(entry) for entry in row] for row in (rows if isinstance(rows[0], list) else [rows])]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(f"[{'  '.join(map(str.rjust, row, widths))}]" for row in cells)
 
 
-def print_json(document: dict) -> None:
-    """One document on one line, strictly by RFC 8259."""
-    print(json.dumps(document, allow_nan=False))
+def _vector(values: list[Any]) -> str:
+    return number_text(values[0]) if len(values) == 1 else f"({', '.join(map(number_text, values))})"
+
+
+def _show_forward(result: "Forward") -> None:
+    """The formulas, the values of every unit, the output and the loss; of each sample, if there are several."""
+    from mlcore.exercise.derivation import Symbols
+    from mlcore.exercise.formulas import to_unicode
+
+    from .render import show
+
+    network, symbols = result.problem.network, Symbols(result.problem.network)
+    formulas = [" ".join(symbols.layer(layer)) for layer in range(symbols.depth)]
+    if any(layer.activation == "relu" for layer in network.layers):
+        formulas.append(r"\varphi(z) = \max(0, z)")
+    mean = ", mean over samples" if result.samples else ""
+    formulas = [to_unicode(formula) for formula in (*formulas, f"J = {symbols.loss}{mean}")]
+    wide = "    ".join(formulas)
+    show(wide if len(wide) <= 80 else "\n".join(formulas))
+    for number, sample in enumerate(result.samples, start=1):
+        show(f"\nSample {number}", "bold")
+        _show_units(sample)
+    if not result.samples:
+        _show_units(result)
+        return
+    show(f"\nJ = {number_text(result.best.loss)}, the mean over {len(result.samples)} samples", "bold")
+
+
+def _show_units(result: "Forward") -> None:
+    from mlcore.exercise.network import FLOAT_TOLERANCE
+
+    from .render import Grid, out, show
+
+    values = result.best
+    show(f"x = ({', '.join(map(number_text, values.x))})    y = ({', '.join(map(number_text, values.y))})\n")
+    has_delta = values.gradients is not None
+    grid = Grid("layer", "unit", "z", "a", *(["δ = dJ/dz"] if has_delta else []), "", left=2)
+    grid.columns[-1].justify = "left"
+    for layer in values.layers:
+        for unit, (z, a) in enumerate(zip(layer.z, layer.a, strict=True)):
+            delta = [number_text(layer.delta[unit])] if has_delta else []
+            state = layer.activation or ("on the kink" if z == 0 else "off" if z < 0 else "on")
+            style = "bold yellow" if state == "on the kink" else "dim"
+            grid.add(layer.name, str(unit + 1), number_text(z), number_text(a), *delta, (state, style))
+    out.print(grid)
+    if not result.exact and any(layer.activation is None for layer in values.layers):
+        show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
+    show(f"\nŷ = {_vector(values.y_hat)}    J = {number_text(values.loss)}", "bold")
+
+
+def _show_gradients(result: "GradientReport") -> None:
+    """The forward values, then the gradients, what a kink means for them, and the numerical derivatives."""
+    from mlcore.exercise.derivation import Symbols
+    from mlcore.exercise.formulas import to_unicode
+
+    from .render import Grid, out, show
+
+    _show_forward(result)
+    show("")
+    network, symbols = result.problem.network, Symbols(result.problem.network)
+    formulas = {}
+    for number, layer in reversed(list(enumerate(network.layers))):
+        formulas |= {layer.weights: symbols.gradient_of(number)} | (
+            {layer.bias: symbols.delta[number]} if layer.bias else {}
+        )
+    mean = f"1/{len(result.samples)} Σ " if result.samples else ""
+    grid = Grid("gradient", "formula", f"with φ'(0) = {result.relu_at_zero:g}" if result.kinks else "", left=3)
+    for name, formula in formulas.items():
+        grid.add(f"dJ/d{name}", mean + to_unicode(formula), matrix_text(result.best.gradients[name]))
+    grid.add(
+        "dJ/dx", to_unicode(rf"{symbols.weights[0]}^\top {symbols.delta[0]}"), matrix_text(result.best.gradients["x"])
+    )
+    out.print(grid)
+    deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
+    show("    ".join(map(to_unicode, deltas)), "dim")
+    if result.kinks:
+        _show_kinks(result)
+    if result.derivatives:
+        _show_derivatives(result)
+
+
+def _show_kinks(result: "GradientReport") -> None:
+    """What the usual conventions give, the subdifferential, and whether J can still decrease."""
+    from mlcore.exercise.work import USED_BY
+
+    from .render import Grid, out, paragraph, show
+
+    show("")
+    paragraph(
+        f"On the kink: z = 0 at {_unit_list(result.kinks)}. φ has no derivative at 0, so these numbers depend on the "
+        "value taken for φ'(0):",
+        "bold yellow",
+    )
+    first, *others = (found := result.best.by_convention).values()
+    if all(other == first for other in others):
+        show("φ'(0) = 0, 1/2 and 1 give the same gradients.")
+    else:
+        grid = Grid("", *(f"φ'(0) = {name}" for name in found), left=1 + len(found))
+        for name in (*reversed(result.problem.network.arrays), "x"):
+            rows = (matrix_text(gradients[name]) for gradients in found.values())
+            grid.add(f"dJ/d{name}", *rows, end_section=True)
+        out.print(grid)
+        for name, users in USED_BY.items():
+            show(f"{name:>3}: {users}", "dim")
+    if result.exact:
+        _show_subdifferential(result, result.exact)
+        _show_verdict(result, result.exact.verdict)
+
+
+def _show_subdifferential(result: "GradientReport", exact: "Values") -> None:
+    from mlcore.exercise.kinks import MAX_KINKS
+
+    from .render import Grid, out, paragraph, show
+
+    vertices = exact.subdifferential.vertices
+    show("")
+    if not vertices:
+        paragraph(
+            f"The Clarke subdifferential is not computed: {len(result.kinks)} units are on their kink, and at most "
+            f"{MAX_KINKS} are possible."
+        )
+    elif len(vertices) == 1:
+        paragraph(
+            "The Clarke subdifferential of J in all weights and biases is a single gradient: all smooth pieces of J "
+            "near this point agree on it."
+        )
+    else:
+        paragraph(
+            "The Clarke subdifferential of J in all weights and biases is the convex hull of these "
+            f"{len(vertices)} gradients, those of the smooth pieces of J near this point:"
+        )
+        names = list(reversed(result.problem.network.arrays))
+        grid = Grid("units on", *(f"dJ/d{name}" for name in names), left=1 + len(names))
+        for vertex in vertices[:MAX_VERTICES]:
+            rows = (matrix_text(vertex.gradients[name]) for name in names)
+            grid.add(_unit_list(vertex.on) or "none", *rows, end_section=True)
+        out.print(grid)
+        if len(vertices) > MAX_VERTICES:
+            show(f"and {len(vertices) - MAX_VERTICES} more; --json lists them all.")
+    if undecided := exact.subdifferential.undecided_patterns:
+        patterns = "1 activation pattern" if undecided == 1 else f"{undecided} activation patterns"
+        paragraph(f"The set may be incomplete: {patterns} could not be decided.")
+
+
+def _show_verdict(result: "GradientReport", verdict: "Verdict") -> None:
+    from .render import paragraph, show
+
+    if verdict.stationary is not None:
+        stationary = "0 is in it: the point is stationary in Clarke's sense."
+        show(f"\n{stationary if verdict.stationary else '0 is not in it: the point is not stationary.'}", "bold")
+    descent = f"Gradient descent with φ'(0) = {result.relu_at_zero:g}"
+    if verdict.stuck:
+        show(f"{descent} is stuck here: its gradient is 0.", "bold")
+    else:
+        show(f"{descent} moves from here.")
+    if verdict.descent is None:
+        show("J decreases in no direction to first order.", "bold")
+        return
+    direction = {name: plain(array) for name, array in verdict.descent.direction.items()}
+    entries = [(name, place, entry) for name, array in direction.items() for place, entry in _entries(array) if entry]
+    along = "along " + ", ".join(
+        f"{name} = {matrix_text(array)}".replace("\n", " ") for name, array in direction.items()
+    )
+    if len(entries) == 1:
+        name, place, entry = entries[0]
+        along = f"when {_entry_name(name, place)} {'grows' if entry > 0 else 'shrinks'}"
+    yet = "Yet J" if verdict.stationary else "J"
+    paragraph(f"{yet} decreases with slope {number_text(verdict.descent.slope)} {along}.", "bold")
+
+
+def _show_derivatives(result: "GradientReport") -> None:
+    from .render import Grid, number, out, say
+
+    def rounded(found: float) -> str:  # without the digits below the error of a numerical derivative
+        return number(round(found, 7) + 0.0)
+
+    grid = Grid("entry", "gradient", "central", "left", "right", "", title="\nNumerical derivatives")
+    grid.columns[-1].justify = "left"
+    for name, found in result.derivatives.items():
+        columns = (result.values.gradients[name], *vars(found).values())
+        for entries in zip(*map(_entries, columns), strict=True):
+            place, (gradient, central, left, right, differ, contradicts) = (
+                entries[0][0],
+                (entry for _, entry in entries),
+            )
+            verdict = "no derivative" if differ else "WRONG" if contradicts else "agrees"
+            sides = ("", rounded(left), rounded(right)) if differ else (rounded(central), "", "")
+            grid.add(_entry_name(name, place), number(gradient), *sides, verdict)
+    out.print(grid)
+    if not result.agrees:
+        say("J has a derivative in the entries marked WRONG, and this value for φ'(0) gives another number.")
+
+
+def _show_descent(result: "Descended") -> None:
+    """The loss of every step with a bar, the weights at the end, and why nothing moves."""
+    from .render import Grid, number, out, paragraph, show
+
+    losses = result.losses
+    shown = sorted({*range(0, len(losses), math.ceil(len(losses) / MAX_ROWS)), len(losses) - 1})
+    smallest = min((loss for loss in losses if loss > 0), default=1.0)
+    largest = max(*losses, smallest)
+    decades = math.log10(largest / smallest)
+    grid = Grid("step", "J", "J on a logarithmic scale" if decades > 2 else "J", left=0)
+    grid.columns[2].justify = "left"
+    for step in shown:
+        share = losses[step] / largest
+        if decades > 2:
+            share = (1 + math.log10(max(losses[step], smallest) / smallest)) / (1 + decades)
+        grid.add(str(step), number(losses[step]), "█" * round(40 * share * (losses[step] > 0)))
+    out.print(grid)
+    show("\nAt the end:")
+    grid = Grid("", "", left=2)
+    grid.show_header = False
+    for name, array in result.arrays.items():
+        grid.add(name, matrix_text(array.tolist()))
+    out.print(grid)
+    if result.standstill:
+        show("")
+        paragraph(result.standstill, "bold yellow")
+
+
+def _unit_list(units: list["Unit"]) -> str:
+    samples = (f"sample {unit.sample} " if unit.sample else "" for unit in units)
+    return ", ".join(f"{sample}{unit.layer} unit {unit.unit}" for sample, unit in zip(samples, units, strict=True))
+
+
+def _entry_name(name: str, place: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(str(index + 1) for index in place)}]"
+
+
+def _entries(values: list[Any], place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """The numbers of nested lists with their places."""
+    for index, entry in enumerate(values):
+        if isinstance(entry, list):
+            yield from _entries(entry, (*place, index))
+        else:
+            yield (*place, index), entry
