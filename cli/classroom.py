@@ -148,7 +148,7 @@ def _show_marking(marking: "Marking") -> None:
     }
     grid = Grid("answer", "verdict", "truth", left=3)
     for verdict in marking.verdicts:
-        grid.add(verdict.name, status[verdict.status], matrix_text(verdict.truth.tolist()))
+        grid.add(verdict.name, status[verdict.status], matrix_text(verdict.truth))
     out.print(grid)
     for verdict in marking.verdicts:
         for line in filter(None, [verdict.remark, *verdict.mistakes]):

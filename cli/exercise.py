@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import wraps
@@ -17,8 +17,10 @@ from .output import Json, print_json
 
 if TYPE_CHECKING:
     from mlcore.exercise.descent import Descended
+    from mlcore.exercise.kinks import Subdifferential
+    from mlcore.exercise.network import Kink
     from mlcore.exercise.problem import Problem
-    from mlcore.exercise.work import Derivatives, Forward, GradientReport, Unit, Values, Verdict
+    from mlcore.exercise.work import Forward, GradientReport
 
 MAX_VERTICES = 8  # shown in the terminal; --json has all
 MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
@@ -253,19 +255,20 @@ def number_text(found: Any) -> str:
     """A number as people write it: a fraction if it is short, or else up to six digits."""
     from .render import number
 
-    short = isinstance(found, Fraction) and len(str(found)) <= MAX_FRACTION
-    return str(found).replace("-", "−") if short else number(float(found))
+    is_short = isinstance(found, Fraction) and len(str(found)) <= MAX_FRACTION
+    return str(found).replace("-", "−") if is_short else number(float(found) + 0.0)
 
 
-def matrix_text(rows: list[Any]) -> str:
+def vector_text(values: Sequence[Any]) -> str:
+    """(1, 2, 1), or a single number."""
+    return number_text(values[0]) if len(values) == 1 else f"({', '.join(map(number_text, values))})"
+
+
+def matrix_text(array: Any) -> str:
     """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
-    cells = [[number_text(entry) for entry in row] for row in (rows if isinstance(rows[0], list) else [rows])]
+    cells = [list(map(number_text, row)) for row in (array if array.ndim == 2 else [array])]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(f"[{'  '.join(map(str.rjust, row, widths))}]" for row in cells)
-
-
-def _vector(values: list[Any]) -> str:
-    return number_text(values[0]) if len(values) == 1 else f"({', '.join(map(number_text, values))})"
 
 
 def _show_forward(result: "Forward") -> None:
@@ -276,20 +279,19 @@ def _show_forward(result: "Forward") -> None:
     from .render import show
 
     network, symbols = result.problem.network, Symbols(result.problem.network)
-    formulas = [" ".join(symbols.layer(layer)) for layer in range(symbols.depth)]
+    formulas = [symbols.layer(layer) for layer in range(symbols.depth)]
     if any(layer.activation == "relu" for layer in network.layers):
         formulas.append(r"\varphi(z) = \max(0, z)")
-    mean = ", mean over samples" if result.samples else ""
-    formulas = [to_unicode(formula) for formula in (*formulas, f"J = {symbols.loss}{mean}")]
-    wide = "    ".join(formulas)
-    show(wide if len(wide) <= 80 else "\n".join(formulas))
+    formulas.append(f"J = {symbols.loss}{', mean over samples' if result.samples else ''}")
+    wide = "    ".join(map(to_unicode, formulas))
+    show(wide if len(wide) <= 80 else wide.replace("    ", "\n"))
     for number, sample in enumerate(result.samples, start=1):
         show(f"\nSample {number}", "bold")
         _show_units(sample)
-    if not result.samples:
+    if result.samples:
+        show(f"\nJ = {number_text(result.best.loss)}, the mean over {len(result.samples)} samples", "bold")
+    else:
         _show_units(result)
-        return
-    show(f"\nJ = {number_text(result.best.loss)}, the mean over {len(result.samples)} samples", "bold")
 
 
 def _show_units(result: "Forward") -> None:
@@ -297,95 +299,91 @@ def _show_units(result: "Forward") -> None:
 
     from .render import Grid, out, show
 
-    values = result.best
-    show(f"x = ({', '.join(map(number_text, values.x))})    y = ({', '.join(map(number_text, values.y))})\n")
-    has_delta = values.gradients is not None
-    grid = Grid("layer", "unit", "z", "a", *(["δ = dJ/dz"] if has_delta else []), "", left=2)
+    values, layers = result.best, result.problem.network.layers
+    trace, gradients = values.trace, values.gradients
+    show(f"x = {vector_text(trace.x[0])}    y = {vector_text(values.y[0])}\n")
+    grid = Grid("layer", "unit", "z", "a", *(["δ = dJ/dz"] if gradients else []), "", left=2)
     grid.columns[-1].justify = "left"
-    for layer in values.layers:
-        for unit, (z, a) in enumerate(zip(layer.z, layer.a, strict=True)):
-            delta = [number_text(layer.delta[unit])] if has_delta else []
-            state = layer.activation or ("on the kink" if z == 0 else "off" if z < 0 else "on")
-            style = "bold yellow" if state == "on the kink" else "dim"
-            grid.add(layer.name, str(unit + 1), number_text(z), number_text(a), *delta, (state, style))
+    columns = [trace.z, trace.a, *([gradients.deltas] if gradients else [])]
+    for number, layer in enumerate(layers):
+        for unit, z in enumerate(trace.z[number][0]):
+            kinked = (0, number, unit) in trace.kinks
+            state = "on the kink" if kinked else "on" if z > 0 else "off"
+            state = state if layer.activation == "relu" else layer.activation
+            texts = [number_text(column[number][0, unit]) for column in columns]
+            grid.add(layer.name, str(unit + 1), *texts, (state, "bold yellow" if kinked else "dim"))
     out.print(grid)
-    if not result.exact and any(layer.activation is None for layer in values.layers):
+    if not result.exact and any(layer.activation == "relu" for layer in layers):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
-    show(f"\nŷ = {_vector(values.y_hat)}    J = {number_text(values.loss)}", "bold")
+    show(f"\nŷ = {vector_text(trace.y_hat[0])}    J = {number_text(values.loss)}", "bold")
 
 
 def _show_gradients(result: "GradientReport") -> None:
     """The forward values, then the gradients, what a kink means for them, and the numerical derivatives."""
     from mlcore.exercise.derivation import Symbols
     from mlcore.exercise.formulas import to_unicode
+    from mlcore.exercise.work import gradient
 
     from .render import Grid, out, show
 
     _show_forward(result)
     show("")
-    network, symbols = result.problem.network, Symbols(result.problem.network)
-    formulas = {}
-    for number, layer in reversed(list(enumerate(network.layers))):
-        formulas |= {layer.weights: symbols.gradient_of(number)} | (
-            {layer.bias: symbols.delta[number]} if layer.bias else {}
+    symbols, mean = Symbols(result.problem.network), f"1/{len(result.samples)} Σ " if result.samples else ""
+    kinks = result.best.trace.kinks
+    grid = Grid("gradient", "formula", f"with φ'(0) = {number_text(result.relu_at_zero)}" if kinks else "", left=3)
+    for name, formula in symbols.gradients().items():
+        grid.add(
+            f"dJ/d{name}",
+            mean * (name != "x") + to_unicode(formula),
+            matrix_text(gradient(result.best.gradients, name)),
         )
-    mean = f"1/{len(result.samples)} Σ " if result.samples else ""
-    grid = Grid("gradient", "formula", f"with φ'(0) = {result.relu_at_zero:g}" if result.kinks else "", left=3)
-    for name, formula in formulas.items():
-        grid.add(f"dJ/d{name}", mean + to_unicode(formula), matrix_text(result.best.gradients[name]))
-    grid.add(
-        "dJ/dx", to_unicode(rf"{symbols.weights[0]}^\top {symbols.delta[0]}"), matrix_text(result.best.gradients["x"])
-    )
     out.print(grid)
     deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
     show("    ".join(map(to_unicode, deltas)), "dim")
-    if result.kinks:
-        _show_kinks(result)
-    if result.derivatives:
+    if kinks:
+        _show_kinks(result, kinks)
+    if result.differences:
         _show_derivatives(result)
 
 
-def _show_kinks(result: "GradientReport") -> None:
+def _show_kinks(result: "GradientReport", kinks: "list[Kink]") -> None:
     """What the usual conventions give, the subdifferential, and whether J can still decrease."""
-    from mlcore.exercise.work import USED_BY
+    from mlcore.exercise.work import USED_BY, gradient
 
     from .render import Grid, out, paragraph, show
 
     show("")
     paragraph(
-        f"On the kink: z = 0 at {_unit_list(result.kinks)}. φ has no derivative at 0, so these numbers depend on the "
+        f"On the kink: z = 0 at {result.unit_names(kinks)}. φ has no derivative at 0, so these numbers depend on the "
         "value taken for φ'(0):",
         "bold yellow",
     )
-    first, *others = (found := result.best.by_convention).values()
-    if all(other == first for other in others):
+    found = result.best.by_convention
+    grid = Grid("", *(f"φ'(0) = {name}" for name in found), left=1 + len(found))
+    agree = True
+    for name in [*reversed(result.problem.network.arrays), "x"]:
+        first, *others = texts = [matrix_text(gradient(gradients, name)) for gradients in found.values()]
+        agree &= all(other == first for other in others)
+        grid.add(f"dJ/d{name}", *texts, end_section=True)
+    if agree:
         show("φ'(0) = 0, 1/2 and 1 give the same gradients.")
     else:
-        grid = Grid("", *(f"φ'(0) = {name}" for name in found), left=1 + len(found))
-        for name in (*reversed(result.problem.network.arrays), "x"):
-            rows = (matrix_text(gradients[name]) for gradients in found.values())
-            grid.add(f"dJ/d{name}", *rows, end_section=True)
         out.print(grid)
         for name, users in USED_BY.items():
             show(f"{name:>3}: {users}", "dim")
-    if result.exact:
-        _show_subdifferential(result, result.exact)
-        _show_verdict(result, result.exact.verdict)
+    if result.subdifferential:
+        _show_subdifferential(result, result.subdifferential)
 
 
-def _show_subdifferential(result: "GradientReport", exact: "Values") -> None:
+def _show_subdifferential(result: "GradientReport", found: "Subdifferential") -> None:
     from mlcore.exercise.kinks import MAX_KINKS
 
     from .render import Grid, out, paragraph, show
 
-    vertices = exact.subdifferential.vertices
     show("")
-    if not vertices:
-        paragraph(
-            f"The Clarke subdifferential is not computed: {len(result.kinks)} units are on their kink, and at most "
-            f"{MAX_KINKS} are possible."
-        )
-    elif len(vertices) == 1:
+    if not found.pieces:
+        paragraph(f"The Clarke subdifferential is not computed: more than {MAX_KINKS} units are on their kink.")
+    elif len(found.pieces) == 1:
         paragraph(
             "The Clarke subdifferential of J in all weights and biases is a single gradient: all smooth pieces of J "
             "near this point agree on it."
@@ -393,68 +391,74 @@ def _show_subdifferential(result: "GradientReport", exact: "Values") -> None:
     else:
         paragraph(
             "The Clarke subdifferential of J in all weights and biases is the convex hull of these "
-            f"{len(vertices)} gradients, those of the smooth pieces of J near this point:"
+            f"{len(found.pieces)} gradients, those of the smooth pieces of J near this point:"
         )
         names = list(reversed(result.problem.network.arrays))
         grid = Grid("units on", *(f"dJ/d{name}" for name in names), left=1 + len(names))
-        for vertex in vertices[:MAX_VERTICES]:
-            rows = (matrix_text(vertex.gradients[name]) for name in names)
-            grid.add(_unit_list(vertex.on) or "none", *rows, end_section=True)
+        for pattern, gradients in found.pieces[:MAX_VERTICES]:
+            on = result.unit_names(kink for kink in sorted(pattern) if pattern[kink])
+            grid.add(on or "none", *(matrix_text(gradients.arrays[name]) for name in names), end_section=True)
         out.print(grid)
-        if len(vertices) > MAX_VERTICES:
-            show(f"and {len(vertices) - MAX_VERTICES} more; --json lists them all.")
-    if undecided := exact.subdifferential.undecided_patterns:
-        patterns = "1 activation pattern" if undecided == 1 else f"{undecided} activation patterns"
-        paragraph(f"The set may be incomplete: {patterns} could not be decided.")
-
-
-def _show_verdict(result: "GradientReport", verdict: "Verdict") -> None:
-    from .render import paragraph, show
-
-    if verdict.stationary is not None:
+        if len(found.pieces) > MAX_VERTICES:
+            show(f"and {len(found.pieces) - MAX_VERTICES} more; --json lists them all.")
+    if n := len(found.undecided):
+        paragraph(f"The set may be incomplete: {n} activation pattern{'s' * (n > 1)} could not be decided.")
+    if found.stationary is not None:
         stationary = "0 is in it: the point is stationary in Clarke's sense."
-        show(f"\n{stationary if verdict.stationary else '0 is not in it: the point is not stationary.'}", "bold")
-    descent = f"Gradient descent with φ'(0) = {result.relu_at_zero:g}"
-    if verdict.stuck:
+        show(f"\n{stationary if found.stationary else '0 is not in it: the point is not stationary.'}", "bold")
+    descent = f"Gradient descent with φ'(0) = {number_text(result.relu_at_zero)}"
+    if result.stuck:
         show(f"{descent} is stuck here: its gradient is 0.", "bold")
     else:
         show(f"{descent} moves from here.")
-    if verdict.descent is None:
+    if found.descent is None:
         show("J decreases in no direction to first order.", "bold")
-        return
-    direction = {name: plain(array) for name, array in verdict.descent.direction.items()}
-    entries = [(name, place, entry) for name, array in direction.items() for place, entry in _entries(array) if entry]
-    along = "along " + ", ".join(
+    else:
+        slope, along = number_text(found.descent.slope), _direction_text(found.descent.direction)
+        paragraph(f"{'Yet J' if found.stationary else 'J'} decreases with slope {slope} {along}.", "bold")
+
+
+def _direction_text(direction: dict[str, Any]) -> str:
+    import numpy as np
+
+    moved = [(name, place) for name, array in direction.items() for place, entry in np.ndenumerate(array) if entry]
+    if len(moved) == 1:
+        name, place = moved[0]
+        return f"when {_entry_text(name, place)} {'grows' if direction[name][place] > 0 else 'shrinks'}"
+    return "along " + ", ".join(
         f"{name} = {matrix_text(array)}".replace("\n", " ") for name, array in direction.items()
     )
-    if len(entries) == 1:
-        name, place, entry = entries[0]
-        along = f"when {_entry_name(name, place)} {'grows' if entry > 0 else 'shrinks'}"
-    yet = "Yet J" if verdict.stationary else "J"
-    paragraph(f"{yet} decreases with slope {number_text(verdict.descent.slope)} {along}.", "bold")
 
 
 def _show_derivatives(result: "GradientReport") -> None:
+    import numpy as np
+
+    from mlcore.exercise.work import gradient
+
     from .render import Grid, number, out, say
 
-    def rounded(found: float) -> str:  # without the digits below the error of a numerical derivative
-        return number(round(found, 7) + 0.0)
+    def rounded(derivative: float) -> str:  # without the digits below the error of a numerical derivative
+        return number(round(derivative, 7) + 0.0)
 
     grid = Grid("entry", "gradient", "central", "left", "right", "", title="\nNumerical derivatives")
     grid.columns[-1].justify = "left"
-    for name, found in result.derivatives.items():
-        columns = (result.values.gradients[name], *vars(found).values())
-        for entries in zip(*map(_entries, columns), strict=True):
-            place, (gradient, central, left, right, differ, contradicts) = (
-                entries[0][0],
-                (entry for _, entry in entries),
-            )
-            verdict = "no derivative" if differ else "WRONG" if contradicts else "agrees"
-            sides = ("", rounded(left), rounded(right)) if differ else (rounded(central), "", "")
-            grid.add(_entry_name(name, place), number(gradient), *sides, verdict)
+    for name, found in result.differences.items():
+        gradients = gradient(result.values.gradients, name)
+        differ, contradicts = found.one_sided_differ, found.contradict(gradients)
+        for place, entry in np.ndenumerate(gradients):
+            columns = [rounded(found.central[place]), "", ""]
+            if differ[place]:
+                columns = ["", rounded(found.left[place]), rounded(found.right[place])]
+            verdict = "no derivative" if differ[place] else "WRONG" if contradicts[place] else "agrees"
+            shown = place[1:] if name == "x" and not result.samples else place
+            grid.add(_entry_text(name, shown), number(entry), *columns, verdict)
     out.print(grid)
     if not result.agrees:
         say("J has a derivative in the entries marked WRONG, and this value for φ'(0) gives another number.")
+
+
+def _entry_text(name: str, place: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(str(index + 1) for index in place)}]"
 
 
 def _show_descent(result: "Descended") -> None:
@@ -470,34 +474,16 @@ def _show_descent(result: "Descended") -> None:
     grid.columns[2].justify = "left"
     for step in shown:
         share = losses[step] / largest
-        if decades > 2:
-            share = (1 + math.log10(max(losses[step], smallest) / smallest)) / (1 + decades)
-        grid.add(str(step), number(losses[step]), "█" * round(40 * share * (losses[step] > 0)))
+        if decades > 2 and share:
+            share = (1 + math.log10(losses[step] / smallest)) / (1 + decades)
+        grid.add(str(step), number(losses[step]), "█" * round(40 * share))
     out.print(grid)
     show("\nAt the end:")
     grid = Grid("", "", left=2)
     grid.show_header = False
     for name, array in result.arrays.items():
-        grid.add(name, matrix_text(array.tolist()))
+        grid.add(name, matrix_text(array))
     out.print(grid)
     if result.standstill:
         show("")
         paragraph(result.standstill, "bold yellow")
-
-
-def _unit_list(units: list["Unit"]) -> str:
-    samples = (f"sample {unit.sample} " if unit.sample else "" for unit in units)
-    return ", ".join(f"{sample}{unit.layer} unit {unit.unit}" for sample, unit in zip(samples, units, strict=True))
-
-
-def _entry_name(name: str, place: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(str(index + 1) for index in place)}]"
-
-
-def _entries(values: list[Any], place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """The numbers of nested lists with their places."""
-    for index, entry in enumerate(values):
-        if isinstance(entry, list):
-            yield from _entries(entry, (*place, index))
-        else:
-            yield (*place, index), entry

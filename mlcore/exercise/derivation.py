@@ -4,19 +4,18 @@ A derivation is data: sections of lines, and lines of parts. A part is a formula
 ``mlcore.exercise.formats`` knows, or a matrix of numbers. That module makes text, LaTeX or Markdown of it.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
+from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formulas import plain_number
-from mlcore.exercise.network import Network
+from mlcore.exercise.network import Network, Number
 from mlcore.exercise.problem import Problem, default_problem, to_toml
-from mlcore.exercise.work import check_convention, passes
+from mlcore.exercise.work import check_convention
 
 PHI = {"relu": r"\varphi", "sigmoid": r"\sigma", "tanh": r"\tanh", "identity": ""}
 DEFINITIONS = {  # an activation as a function of z, and its derivative
@@ -67,7 +66,7 @@ class Symbols:
     """What the quantities of a network are called in formulas, and how they depend on each other, in LaTeX."""
 
     def __init__(self, network: Network) -> None:
-        self.depth = depth = len(network.layers)
+        self.layers, self.depth = network.layers, (depth := len(network.layers))
         self.weights = [_name(layer.weights) for layer in network.layers]
         self.biases = [_name(layer.bias) if layer.bias else None for layer in network.layers]
         self.phi = [PHI[layer.activation] for layer in network.layers]
@@ -92,23 +91,24 @@ class Symbols:
         """phi(z), or z where the activation is the identity."""
         return f"{self.phi[layer]}({z})" if self.phi[layer] else z
 
-    def layer(self, layer: int) -> list[Part]:
+    def layer(self, layer: int) -> str:
         """The output of a layer as a function of its input: an equation."""
-        return [self.outputs[layer], "=", self.activated(layer, self.affine(layer, self.inputs[layer]))]
-
-    def pulled_back(self, layer: int) -> str:
-        """The derivative of J in the output of a layer."""
-        above = layer + 1
-        return self.error if above == self.depth else rf"{self.weights[above]}^\top {self.delta[above]}"
+        return f"{self.outputs[layer]} = {self.activated(layer, self.affine(layer, self.inputs[layer]))}"
 
     def delta_of(self, layer: int) -> str:
         """delta of a layer by the chain rule."""
-        pulled = self.pulled_back(layer)
+        above = layer + 1
+        pulled = self.error if above == self.depth else rf"{self.weights[above]}^\top {self.delta[above]}"
         return rf"({pulled}) \odot {self.phi[layer]}'({self.z[layer]})" if self.phi[layer] else pulled
 
-    def gradient_of(self, layer: int) -> str:
-        """The gradient in the weights of a layer."""
-        return rf"{self.delta[layer]} {self.inputs[layer]}^\top"
+    def gradients(self) -> dict[str, str]:
+        """The gradients in all arrays by name, from the last layer back to the first, and in x."""
+        found = {}
+        for number, layer in reversed(list(enumerate(self.layers))):
+            found[layer.weights] = rf"{self.delta[number]} {self.inputs[number]}^\top"
+            if layer.bias:
+                found[layer.bias] = self.delta[number]
+        return found | {"x": rf"{self.weights[0]}^\top {self.delta[0]}"}
 
     def function(self) -> str:
         """The function from x to y_hat as nested symbols."""
@@ -125,20 +125,21 @@ def derive(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Derivation
     Raises: InputError if relu_at_zero is not in [0, 1].
     """
     check_convention(relu_at_zero)
-    symbols = Symbols(problem.network)
-    samples = [_Sample(sample, relu_at_zero) for sample in problem.samples]
-    on_kink = any(sample.kinks(layer) for sample in samples for layer in range(symbols.depth))
+    network, symbols = problem.network, Symbols(problem.network)
+    works = [Pass(network, sample.x, sample.y) for sample in problem.samples]
+    found = [work.backward(relu_at_zero) for work in works]
+    on_kink = any(work.trace.kinks for work in works)
     convention = f", with φ'(0) = {relu_at_zero} by convention" if on_kink else ""
     sections = [_function(symbols, problem)]
-    for number, sample in enumerate(samples, start=1):
-        title, loss = ("Forward", "J") if not problem.several else (f"Forward, sample {number}", f"J_{{{number}}}")
-        sections.append(_forward(symbols, sample, title, loss))
-    sections.append(_chain_rule(symbols, problem.network))
-    for number, sample in enumerate(samples, start=1):
-        of = f" of sample {number}" if problem.several else ""
-        sections.append(_backward(symbols, sample, f"The numbers{of}{convention}", not problem.several))
+    for number, work in enumerate(works, start=1):
+        title, loss = (f"Forward, sample {number}", f"J_{{{number}}}") if problem.several else ("Forward", "J")
+        sections.append(_forward(symbols, work, title, loss))
+    sections.append(_chain_rule(symbols, network))
+    for number, (work, gradients) in enumerate(zip(works, found, strict=True), start=1):
+        title = f"The numbers{f' of sample {number}' if problem.several else ''}{convention}"
+        sections.append(_backward(symbols, work, gradients, title, with_gradients=not problem.several))
     if problem.several:
-        sections.append(_mean(symbols, samples))
+        sections.append(_mean(symbols, network, found))
     is_exercise = to_toml(problem) == to_toml(default_problem())
     return Derivation(sections, list(SLIPS) if is_exercise else [])
 
@@ -147,16 +148,17 @@ def pose(problem: Problem) -> Derivation:
     """The problem as an exercise: what is given, and what is asked for."""
     symbols, given = Symbols(problem.network), Section("Given")
     for layer in range(symbols.depth):
-        given.add(*symbols.layer(layer))
+        output, _, function = symbols.layer(layer).partition(" = ")
+        given.add(output, "=", function)
     given.lines += _function(symbols, problem).lines[1:]
     for layer, W, b in zip(problem.network.layers, symbols.weights, symbols.biases, strict=True):
-        given.add(W, "=", _matrix(layer.W))
+        given.add(W, "=", np.array(layer.W, dtype=object))
         if b:
-            given.add(b, "=", _matrix(layer.b))
+            given.add(b, "=", _column(layer.b))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True), start=1):
         of = f"^{{({number})}}" if problem.several else ""
-        given.add(f"x{of}", "=", _matrix(x))
-        given.add(f"y{of}", "=", _matrix(y))
+        given.add(f"x{of}", "=", _column(x))
+        given.add(f"y{of}", "=", _column(y))
     arrays = [name for pair in zip(symbols.weights, symbols.biases, strict=True) for name in reversed(pair) if name]
     gradients = " and ".join(rf"$\partial J / \partial {name}$" for name in reversed(arrays))
     questions = [
@@ -167,41 +169,6 @@ def pose(problem: Problem) -> Derivation:
         r"$\varphi'(0)$ you take.",
     ]
     return Derivation([given, Section("Questions", text=questions)])
-
-
-class _Sample:
-    """All numbers of one sample, as matrices; vectors are columns. Lists are indexed by layer."""
-
-    def __init__(self, problem: Problem, relu_at_zero: Fraction) -> None:
-        found = passes(problem)[-1]
-        trace, gradients = found.trace, found.backward(relu_at_zero)
-        self.network, number = problem.network, Fraction if found.exact else float
-        self.W = [_matrix(W) for W in found.W]
-        self.b = [None if b is None else _matrix(b) for b in found.b]
-        self.z, self.a, self.delta = ([_matrix(rows[0]) for rows in of] for of in (trace.z, trace.a, gradients.deltas))
-        self.inputs = [_matrix(trace.x[0]), *self.a[:-1]]
-        self.y, self.loss = _matrix(found.y[0]), _matrix([found.loss])
-        self.predicted = self.a[-1]  # what y is compared with
-        if self.network.loss_name == "logistic":
-            self.predicted = np.frompyfunc(lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0, 1, 1)(self.a[-1])
-        self.slopes = [
-            {
-                "relu": np.where(z == 0, number(relu_at_zero), (z > 0) * number(1)),
-                "sigmoid": a * (1 - a),
-                "tanh": 1 - a * a,
-            }.get(layer.activation)
-            for layer, z, a in zip(self.network.layers, self.z, self.a, strict=True)
-        ]
-
-    def outer(self, layer: int) -> np.ndarray:
-        """The gradient in the weights of a layer."""
-        return self.delta[layer] @ self.inputs[layer].T
-
-    def kinks(self, layer: int) -> str:
-        """A remark on the units of a layer that are on their kink."""
-        at = [str(unit) for unit, z in enumerate(self.z[layer].flat, start=1) if z == 0]
-        is_relu = self.network.layers[layer].activation == "relu"
-        return f"unit {', '.join(at)} is on the kink" if is_relu and at else ""
 
 
 def _function(symbols: Symbols, problem: Problem) -> Section:
@@ -220,60 +187,60 @@ def _function(symbols: Symbols, problem: Problem) -> Section:
     return section
 
 
-def _forward(symbols: Symbols, sample: _Sample, title: str, loss: str) -> Section:
-    section = Section(title)
+def _forward(symbols: Symbols, work: Pass, title: str, loss: str) -> Section:
+    section, trace = Section(title), work.trace
     for layer, z in enumerate(symbols.z):
-        bias = ["+", sample.b[layer]] if symbols.biases[layer] else []
-        product = [sample.W[layer], sample.inputs[layer], *bias]
-        section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", sample.z[layer])
-        activated = [symbols.outputs[layer], "=", symbols.activated(layer, z), "=", sample.a[layer]]
-        section.add(*activated, remark=sample.kinks(layer))
-    y = ", ".join(plain_number(value) for value in sample.y.flat)
-    section.add(loss, "=", sample.loss, remark=f"y = ({y})" if len(sample.y) > 1 else f"y = {y}")
+        b = work.b[layer]
+        product = [work.W[layer], work.inputs(layer).T, *([] if b is None else ["+", b.reshape(-1, 1)])]
+        section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", trace.z[layer].T)
+        on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
+        remark = f"unit {on_kink} is on the kink" if on_kink else ""
+        section.add(symbols.outputs[layer], "=", symbols.activated(layer, z), "=", trace.a[layer].T, remark=remark)
+    y = ", ".join(map(plain_number, work.y[0]))
+    section.add(loss, "=", np.reshape(trace.loss, (1, 1)), remark=f"y = ({y})" if "," in y else f"y = {y}")
     return section
 
 
 def _chain_rule(symbols: Symbols, network: Network) -> Section:
-    section = Section("The chain rule, from the loss back to the input")
+    section, formulas = Section("The chain rule, from the loss back to the input"), symbols.gradients()
     section.add(_partial(r"\hat{y}"), "=", symbols.error, remark=_shape(len(network.W[-1]), 1))
-    for layer in reversed(range(symbols.depth)):
-        rows, columns = network.W[layer].shape
-        delta = f"{symbols.delta[layer]} = {_partial(symbols.z[layer])}"
-        section.add(delta, "=", symbols.delta_of(layer), remark=_shape(rows, 1))
-        section.add(_partial(symbols.weights[layer]), "=", symbols.gradient_of(layer), remark=_shape(rows, columns))
-        if bias := symbols.biases[layer]:
-            section.add(_partial(bias), "=", symbols.delta[layer], remark=_shape(rows, 1))
+    for number, layer in reversed(list(enumerate(network.layers))):
+        rows, columns = network.W[number].shape
+        delta = f"{symbols.delta[number]} = {_partial(symbols.z[number])}"
+        section.add(delta, "=", symbols.delta_of(number), remark=_shape(rows, 1))
+        section.add(_partial(symbols.weights[number]), "=", formulas[layer.weights], remark=_shape(rows, columns))
+        if bias := symbols.biases[number]:
+            section.add(_partial(bias), "=", symbols.delta[number], remark=_shape(rows, 1))
     return section
 
 
-def _backward(symbols: Symbols, sample: _Sample, title: str, with_gradients: bool) -> Section:
+def _backward(symbols: Symbols, work: Pass, found: ExactGradients, title: str, with_gradients: bool) -> Section:
     section = Section(title)
     for layer in reversed(range(symbols.depth)):
-        slope = [] if sample.slopes[layer] is None else [r"\odot", sample.slopes[layer]]
-        error: list[Part] = ["(", sample.predicted, "-", sample.y, ")"]
+        delta, slopes = found.deltas[layer].T, [r"\odot", found.slopes[layer].T] if symbols.phi[layer] else []
+        error: list[Part] = ["(", work.predicted().T, "-", work.y.T, ")"]
         if layer < symbols.depth - 1:
-            error = [sample.W[layer + 1].T, sample.delta[layer + 1]]
-            if slope:
-                error = ["(", *error, ")", *slope, "=", sample.W[layer + 1].T @ sample.delta[layer + 1]]
-        section.add(symbols.delta[layer], "=", *error, *slope, "=", sample.delta[layer])
+            error = [work.W[layer + 1].T, found.deltas[layer + 1].T]
+            if slopes:
+                error = ["(", *error, ")", *slopes, "=", found.pulled[layer].T]
+        section.add(symbols.delta[layer], "=", *error, *slopes, "=", delta)
         if with_gradients:
-            factors = sample.delta[layer], sample.inputs[layer].T
-            section.add(_partial(symbols.weights[layer]), "=", *factors, "=", sample.outer(layer))
+            dW = found.arrays[work.layers[layer].weights]
+            section.add(_partial(symbols.weights[layer]), "=", delta, work.inputs(layer), "=", dW)
             if bias := symbols.biases[layer]:
-                section.add(_partial(bias), "=", symbols.delta[layer], "=", sample.delta[layer])
+                section.add(_partial(bias), "=", symbols.delta[layer], "=", delta)
     return section
 
 
-def _mean(symbols: Symbols, samples: Sequence[_Sample]) -> Section:
-    section, n = Section("The mean over the samples"), len(samples)
-    for layer in reversed(range(symbols.depth)):
-        terms: list[Part] = []
-        for sample in samples:
-            terms += ["+", sample.outer(layer)]
-        mean = sum(sample.outer(layer) for sample in samples) / n
-        section.add(_partial(symbols.weights[layer]), "=", rf"\frac{{1}}{{{n}}} (", *terms[1:], ")", "=", mean)
-        if bias := symbols.biases[layer]:
-            section.add(_partial(bias), "=", sum(sample.delta[layer] for sample in samples) / n)
+def _mean(symbols: Symbols, network: Network, found: Sequence[ExactGradients]) -> Section:
+    section, n = Section("The mean over the samples"), len(found)
+    for number, layer in reversed(list(enumerate(network.layers))):
+        terms = [gradients.arrays[layer.weights] for gradients in found]
+        total = [part for term in terms for part in ("+", term)][1:]
+        mean = sum(terms) / n
+        section.add(_partial(symbols.weights[number]), "=", rf"\frac{{1}}{{{n}}} (", *total, ")", "=", mean)
+        if bias := symbols.biases[number]:
+            section.add(_partial(bias), "=", sum(gradients.deltas[number] for gradients in found).T / n)
     return section
 
 
@@ -285,10 +252,8 @@ def _shape(rows: int, columns: int) -> str:
     return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
 
 
-def _matrix(values: Any) -> np.ndarray:
-    """The values as a matrix of Python objects; a vector is a column."""
-    array = np.array(values, dtype=object)
-    return array.reshape(-1, 1) if array.ndim == 1 else array
+def _column(values: Sequence[Number]) -> np.ndarray:
+    return np.array(values, dtype=object).reshape(-1, 1)
 
 
 def _name(name: str) -> str:

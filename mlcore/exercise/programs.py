@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import FLOAT_TOLERANCE, Kink, Number
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.work import check_convention, passes
 from mlcore.exercise.templates import fill
+from mlcore.exercise.work import check_convention
 
 LANGUAGES: dict[str, dict[str, Any]] = {
     "numpy": {
@@ -45,7 +46,10 @@ LANGUAGES: dict[str, dict[str, Any]] = {
         "logistic": "jnp.sum(jax.nn.softplus(y_hat) - y * y_hat) / n",
     },
 }
-OWN_NAMES = set("np torch jax jnp x y n J y_hat relu relu_slope relu_at_zero sigmoid show loss network".split())
+OWN_NAMES = {
+    "np", "torch", "jax", "jnp", "x", "y", "n", "J", "y_hat", "relu", "relu_slope", "relu_at_zero", "sigmoid", "show",
+    "loss", "network",
+}  # fmt: skip
 MAX_LINE, MAX_NUMBER, MAX_NAME = 80, 30, 40  # characters
 
 
@@ -87,13 +91,12 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
 
 def _kinks(problem: Problem) -> tuple[list[Kink], set[int]]:
     """Units on their kink, and the layers of those that float64 may miss, because numbers are rounded there."""
-    best = passes(problem)[-1]
-    kinks, rounded = best.trace.kinks, True
-    if best.exact:
-        arrays = [best.trace.x, *best.W, *best.trace.z, *(b for b in best.b if b is not None)]
-        numbers = [value for array in arrays for value in np.array(array, dtype=object).flat]
-        computed = problem.network.forward(problem.x).kinks
-        rounded = computed != kinks or any(Fraction(float(value)) != value for value in numbers)
+    work = Pass(problem.network, problem.x, problem.y)
+    kinks, rounded = work.trace.kinks, True
+    if problem.network.rational:
+        arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
+        inexact = any(Fraction(float(value)) != value for array in arrays for value in array.flat)
+        rounded = inexact or problem.network.forward(problem.x).kinks != kinks
     return kinks, {kink.layer for kink in kinks} if rounded else set()
 
 

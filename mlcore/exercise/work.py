@@ -1,15 +1,16 @@
 """A problem worked forward and backward: every value in float64 and, where the network is rational, as a fraction."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.exact import Descent, ExactGradients, ExactNetwork, ExactTrace
-from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Number, Trace
+from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.kinks import Subdifferential, subdifferential
+from mlcore.exercise.network import FLOAT_TOLERANCE, Differences, Gradients, Kink, Layer, Number, Trace
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 
@@ -20,145 +21,37 @@ USED_BY = {
     "1": "torch.clamp(min=0), NumPy code such as grad[h < 0] = 0",
 }
 
-Arrays = dict[str, list[Any]]
 
-
-class Pass(NamedTuple):
-    """A forward pass in one arithmetic with the mean loss, and the backward pass for each convention for relu'(0)."""
-
-    W: list[Any]  # of each layer
-    b: list[Any]
-    trace: Trace | ExactTrace
-    y: list[Any]  # (n, k)
-    loss: Number
-    backward: Callable[[Number], Gradients | ExactGradients]
-    exact: ExactNetwork | None = None
-
-
-def passes(problem: Problem) -> list[Pass]:
-    """The pass in float64 and, where the network is rational, the one in fractions, with the same units on the kink.
-
-    Raises: ShapeError if x or y does not fit the network; InputError if a value exceeds the range of float64.
-    """
-    network, x, y, exact = problem.network, problem.x, problem.y, None
-    if network.rational:
-        network.losses(network.forward(x), y)  # raises with names if something does not fit
-        exact = ExactNetwork(network, x, y)
-    trace = network.forward(x, exact.trace.z if exact else None)
-    targets, loss = [[float(value) for value in row] for row in y], float(network.losses(trace, y).mean())
-    found = [Pass(network.W, network.b, trace, targets, loss, lambda c: network.backward(trace, y, float(c)))]
-    if exact:
-        found.append(Pass(exact.W, exact.b, exact.trace, exact.y, exact.trace.loss, exact.backward, exact))
-    return found
+def gradient(gradients: Gradients, name: str) -> np.ndarray:
+    """The gradient in the array of this name, or in x."""
+    return gradients.x if name == "x" else gradients.arrays[name]
 
 
 def check_convention(relu_at_zero: Number) -> None:
-    """Raises: InputError if the number is not in [0, 1]."""
+    """Raises: InputError if the value for relu'(0) is not in [0, 1]."""
     if not 0 <= relu_at_zero <= 1:
-        raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=plain(float(relu_at_zero)))
-
-
-def plain(values: Any) -> Any:
-    """Numbers and nested lists of them as JSON writes them best: integers where they are integers, and no -0."""
-    values = values.tolist() if hasattr(values, "tolist") else values
-    if isinstance(values, list):
-        return [plain(value) for value in values]
-    return int(values) if isinstance(values, float) and abs(values) < 2**53 and values == int(values) else values
-
-
-class _Sparse(Result):
-    """Result whose JSON leaves out what it does not have."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields that are not None."""
-        return {name: value for name, value in super().to_dict().items() if value is not None}
+        raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=_json(float(relu_at_zero)))
 
 
 @dataclass(frozen=True)
-class LayerValues(_Sparse):
-    """A layer with its values of one sample; ``activation`` is None for relu."""
+class Values:
+    """The numbers in one arithmetic: with gradients, and those under each usual convention, if these are asked for."""
 
-    name: str
-    weights: str
-    bias: str | None
-    activation: str | None
-    z: list[Number]
-    a: list[Number]
-    delta: list[Number] | None
-
-
-@dataclass(frozen=True)
-class Unit(_Sparse):
-    """A unit on its kink, counted from 1; with its sample where there are several."""
-
-    sample: int | None
-    layer: str
-    unit: int
-    z: int = 0
-
-
-@dataclass(frozen=True)
-class Vertex(Result):
-    """Gradients on one smooth piece of J near the point, and the units on their kink that are on and off there."""
-
-    on: list[Unit]
-    off: list[Unit]
-    gradients: Arrays
-
-
-@dataclass(frozen=True)
-class Vertices(Result):
-    """The gradients whose convex hull is the Clarke subdifferential; all of them if ``complete``."""
-
-    complete: bool
-    undecided_patterns: int
-    vertices: list[Vertex]
-
-
-@dataclass(frozen=True)
-class Verdict(Result):
-    """Whether 0 is in the subdifferential (None: unknown), whether all gradients are 0, and where J falls."""
-
-    stationary: bool | None
-    stuck: bool
-    descent: Descent | None
-
-
-@dataclass(frozen=True)
-class Values(_Sparse):
-    """The numbers in one arithmetic: of one sample or, of several, what belongs to all of them together."""
-
-    x: list[Number] | None
-    y: list[Number] | None
-    layers: list[LayerValues] | None
-    y_hat: list[Number] | None
+    trace: Trace
+    y: np.ndarray  # (n, k)
     loss: Number
-    d_y_hat: list[Any] | None = None
-    gradients: Arrays | None = None
-    by_convention: dict[str, Arrays] | None = None
-    subdifferential: Vertices | None = None
-    verdict: Verdict | None = None
-
-
-@dataclass(frozen=True)
-class Derivatives(Result):
-    """Numerical derivatives of J in the entries of one array, and where the gradient contradicts them."""
-
-    central: list[Any]
-    left: list[Any]
-    right: list[Any]
-    one_sided_differ: list[Any]
-    contradicts: list[Any]
+    gradients: Gradients | None = None
+    by_convention: dict[str, Gradients] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Forward(Result):
-    """Values of every unit and the loss; for several samples a result for each, and the mean loss."""
+    """Values of every unit and the loss, in float64 and exactly; for several samples, also a result for each."""
 
     problem: Problem
     values: Values
     exact: Values | None
-    samples: list["Forward"]
+    samples: Sequence["Forward"]
 
     @property
     def best(self) -> Values:
@@ -166,32 +59,98 @@ class Forward(Result):
         return self.exact or self.values
 
     def to_dict(self) -> dict[str, Any]:
-        """The values in float64, and under "exact" the same as fractions."""
-        document = {"samples": [sample.to_dict() for sample in self.samples]} if self.samples else {}
-        document |= self.values.to_dict()
+        """The values in float64, and the same as fractions under "exact"."""
+        document: dict[str, Any] = {"samples": [sample.to_dict() for sample in self.samples]} if self.samples else {}
+        document |= self._numbers(self.values)
         if self.exact:
-            return document | {"exact": self.exact.to_dict()}
-        return document if self.samples else document | {"kink_tolerance": FLOAT_TOLERANCE}
+            document["exact"] = self._numbers(self.exact)
+        elif not self.samples:
+            document["kink_tolerance"] = FLOAT_TOLERANCE
+        return document
+
+    def _numbers(self, values: Values) -> dict[str, Any]:
+        """The numbers in one arithmetic; of several samples only what belongs to all of them."""
+        trace, gradients, document = values.trace, values.gradients, {"loss": _json(values.loss)}
+        if not self.samples:
+            layers = [_layer(layer) for layer in self.problem.network.layers]
+            columns = {"z": trace.z, "a": trace.a} | ({"delta": gradients.deltas} if gradients else {})
+            for number, layer in enumerate(layers):
+                layer |= {name: _json(column[number][0]) for name, column in columns.items()}
+            x, y, y_hat = (_json(rows[0]) for rows in (trace.x, values.y, trace.y_hat))
+            document = {"x": x, "y": y, "layers": layers, "y_hat": y_hat} | document
+        if gradients:
+            document["d_y_hat"] = self._by_sample(gradients.y_hat)
+            document["gradients"] = self._named(gradients)
+            document["by_convention"] = {name: self._named(found) for name, found in values.by_convention.items()}
+        return document
+
+    def _named(self, gradients: Gradients) -> dict[str, Any]:
+        return _json(gradients.arrays) | {"x": self._by_sample(gradients.x)}
+
+    def _by_sample(self, rows: np.ndarray) -> Any:
+        """Rows of samples, or the only row."""
+        return _json(rows if self.samples else rows[0])
 
 
 @dataclass(frozen=True)
 class GradientReport(Forward):
-    """Values and gradients, the units on their kink and, if asked for, the numerical derivatives of every array."""
+    """The same with gradients, what is behind a kink, and the numerical derivatives in every array if asked for."""
 
     relu_at_zero: Number
-    kinks: list[Unit]
-    derivatives: dict[str, Derivatives] | None
+    subdifferential: Subdifferential | None
+    differences: dict[str, Differences]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether all gradients in weights and biases are 0."""
+        return not any(array.any() for array in self.best.gradients.arrays.values())
 
     @property
     def agrees(self) -> bool:
         """Whether no numerical derivative contradicts a gradient."""
-        return not any(np.any(found.contradicts) for found in (self.derivatives or {}).values())
+        gradients = self.values.gradients
+        return not any(found.contradict(gradient(gradients, name)).any() for name, found in self.differences.items())
+
+    def unit_names(self, kinks: Iterable[Kink]) -> str:
+        """The units as people name them, counted from 1."""
+        layers, sample = self.problem.network.layers, "sample {} " if self.samples else ""
+        names = (f"{sample.format(s + 1)}{layers[layer].name} unit {unit + 1}" for s, layer, unit in kinks)
+        return ", ".join(names)
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``Forward``, with what the gradients add."""
-        document = super().to_dict() | {"relu_at_zero": self.relu_at_zero, "kinks": to_json(self.kinks)}
-        check = {"check": to_json(self.derivatives) | {"agrees": self.agrees}} if self.derivatives else {}
-        return document | {"used_by": USED_BY} | check
+        """As ``Forward``, and what the gradients add to it."""
+        document = super().to_dict()
+        document |= {"relu_at_zero": _json(float(self.relu_at_zero)), "used_by": USED_BY}
+        document["kinks"] = [self._unit(kink) for kink in self.values.trace.kinks]
+        if found := self.subdifferential:
+            vertices = [
+                {
+                    "on": [self._unit(kink) for kink in sorted(pattern) if pattern[kink]],
+                    "off": [self._unit(kink) for kink in sorted(pattern) if not pattern[kink]],
+                    "gradients": _json(gradients.arrays),
+                }
+                for pattern, gradients in found.pieces
+            ]
+            document["exact"]["subdifferential"] = {
+                "complete": found.complete,
+                "undecided_patterns": len(found.undecided),
+                "vertices": vertices,
+            }
+            verdict = {"stationary": found.stationary, "stuck": self.stuck, "descent": to_json(found.descent)}
+            document["exact"]["verdict"] = verdict
+        if self.differences:
+            derivatives = {name: self._derivatives(name, found) for name, found in self.differences.items()}
+            document["check"] = derivatives | {"agrees": self.agrees}
+        return document
+
+    def _unit(self, kink: Kink) -> dict[str, Any]:
+        sample = {"sample": kink.sample + 1} if self.samples else {}
+        return sample | {"layer": self.problem.network.layers[kink.layer].name, "unit": kink.unit + 1, "z": 0}
+
+    def _derivatives(self, name: str, found: Differences) -> dict[str, Any]:
+        columns = {side: getattr(found, side) for side in ("central", "left", "right", "one_sided_differ")}
+        columns["contradicts"] = found.contradict(gradient(self.values.gradients, name))
+        return {side: self._by_sample(rows) if name == "x" else _json(rows) for side, rows in columns.items()}
 
 
 def forward(problem: Problem) -> Forward:
@@ -199,96 +158,55 @@ def forward(problem: Problem) -> Forward:
 
     Raises: ShapeError if x or y does not fit the network; InputError if a value exceeds the range of float64.
     """
-    values = [_values(problem, found) for found in passes(problem)]
     samples = [forward(sample) for sample in problem.samples] if problem.several else []
-    return Forward(problem, values[0], values[1] if len(values) > 1 else None, samples)
+    return Forward(problem, *_values(problem, None), samples)
 
 
 def gradients(problem: Problem, relu_at_zero: Number = 0, check: bool = False) -> GradientReport:
-    """Values and gradients, with ``relu_at_zero`` for relu'(0); with ``check`` the numerical derivatives as well.
+    """Values and gradients, with ``relu_at_zero`` for relu'(0); with ``check`` also the numerical derivatives.
 
     Raises: as ``forward``, and InputError if relu_at_zero is not in [0, 1].
     """
     check_convention(relu_at_zero)
-    found = passes(problem)
-    values = [_values(problem, one, relu_at_zero) for one in found]
-    return GradientReport(
-        problem=problem,
-        values=values[0],
-        exact=values[1] if len(values) > 1 else None,
-        samples=[gradients(sample, relu_at_zero) for sample in problem.samples] if problem.several else [],
-        relu_at_zero=plain(float(relu_at_zero)),
-        kinks=_units(problem, found[0].trace.kinks),
-        derivatives=_derivatives(problem, found[0].backward(relu_at_zero)) if check else None,
+    samples = [gradients(sample, relu_at_zero) for sample in problem.samples] if problem.several else []
+    rounded, exact = _values(problem, relu_at_zero)
+    behind = (
+        subdifferential(ExactNetwork(problem.network, problem.x, problem.y)) if exact and exact.trace.kinks else None
     )
+    differences = problem.network.differences(problem.x, problem.y) if check else {}
+    return GradientReport(problem, rounded, exact, samples, relu_at_zero, behind, differences)
 
 
-def _values(problem: Problem, found: Pass, relu_at_zero: Number | None = None) -> Values:
-    """The numbers of a pass; with gradients if there is a convention."""
-    trace, several = found.trace, problem.several
-
-    def by_sample(rows: Any) -> list[Any]:
-        return plain(rows) if several else plain(rows)[0]
-
-    def named(gradients: Gradients | ExactGradients) -> Arrays:
-        return {name: plain(array) for name, array in gradients.arrays.items()} | {"x": by_sample(gradients.x)}
-
-    gradients = None if relu_at_zero is None else found.backward(relu_at_zero)
-    layers = [
-        LayerValues(
-            layer.name,
-            layer.weights,
-            layer.bias,
-            None if layer.activation == "relu" else layer.activation,
-            plain(trace.z[number])[0],
-            plain(trace.a[number])[0],
-            plain(gradients.deltas[number])[0] if gradients else None,
-        )
-        for number, layer in enumerate(problem.network.layers)
-    ]
-    own = (None,) * 4 if several else (plain(trace.x)[0], plain(found.y)[0], layers, layers[-1].a)
-    values = Values(*own, plain(found.loss))
-    if gradients is None:
-        return values
-    values = replace(
-        values,
-        d_y_hat=by_sample(gradients.y_hat),
-        gradients=named(gradients),
-        by_convention={name: named(found.backward(value)) for name, value in CONVENTIONS.items()},
-    )
-    return _behind_the_kink(problem, found.exact, values) if found.exact and trace.kinks else values
+def _values(problem: Problem, relu_at_zero: Number | None) -> tuple[Values, Values | None]:
+    """The numbers in float64 and in fractions, with the same units on their kink."""
+    network, x, y = problem.network, problem.x, problem.y
+    Y = network.check(x, y)[1]
+    exact = ExactNetwork(network, x, y) if network.rational else None
+    trace = network.forward(x, exact.trace.z if exact else None)
+    loss = float(network.losses(trace, y).mean())
+    if relu_at_zero is None:
+        return Values(trace, Y, loss), exact and Values(exact.trace, exact.y, exact.trace.loss)
+    wanted = {"given": relu_at_zero} | CONVENTIONS
+    rounded = {name: network.backward(trace, y, float(value)) for name, value in wanted.items()}
+    values = Values(trace, Y, loss, rounded.pop("given"), rounded)
+    if not exact:
+        return values, None
+    known = {name: exact.backward(value) for name, value in wanted.items()}
+    return values, Values(exact.trace, exact.y, exact.trace.loss, known.pop("given"), known)
 
 
-def _behind_the_kink(problem: Problem, exact: ExactNetwork, values: Values) -> Values:
-    """The values with the subdifferential and the verdict."""
-    found = exact.subdifferential()
-    vertices = [
-        Vertex(
-            _units(problem, [kink for kink in sorted(pattern) if pattern[kink]]),
-            _units(problem, [kink for kink in sorted(pattern) if not pattern[kink]]),
-            {name: plain(array) for name, array in gradients.arrays.items()},
-        )
-        for pattern, gradients in found.pieces
-    ]
-    arrays = [values.gradients[name] for name in problem.network.arrays]
-    stuck = not any(np.any(array) for array in arrays)
-    return replace(
-        values,
-        subdifferential=Vertices(found.complete, len(found.doubtful), vertices),
-        verdict=Verdict(found.stationary, stuck, found.descent),
-    )
+def _layer(layer: Layer) -> dict[str, Any]:
+    """What a layer is called; only what differs from a ReLU layer without bias is mentioned."""
+    bias = {"bias": layer.bias} if layer.bias else {}
+    activation = {"activation": layer.activation} if layer.activation != "relu" else {}
+    return {"name": layer.name, "weights": layer.weights} | bias | activation
 
 
-def _units(problem: Problem, kinks: Sequence[Kink]) -> list[Unit]:
-    layers = problem.network.layers
-    return [Unit(s + 1 if problem.several else None, layers[layer].name, unit + 1) for s, layer, unit in kinks]
-
-
-def _derivatives(problem: Problem, gradients: Gradients | ExactGradients) -> dict[str, Derivatives]:
-    arrays = gradients.arrays | {"x": gradients.x}
-    named = {}
-    for name, found in problem.network.differences(problem.x, problem.y).items():
-        columns = (found.central, found.left, found.right, found.one_sided_differ, found.contradict(arrays[name]))
-        rows = (column[0] if name == "x" and not problem.several else column for column in columns)
-        named[name] = Derivatives(*map(plain, rows))
-    return named
+def _json(values: Any) -> Any:
+    """As ``to_json``, with integers where float64 numbers are integers."""
+    values = to_json(values)
+    if isinstance(values, dict):
+        return {name: _json(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_json(value) for value in values]
+    return int(values) if isinstance(values, float) and values.is_integer() and abs(values) < 2**53 else values

@@ -11,10 +11,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from mlcore.errors import InputError
-from mlcore.exercise.exact import ExactGradients
-from mlcore.exercise.network import Gradients, Network
+from mlcore.exercise.exact import ExactGradients, Pass
+from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.work import Pass, check_convention, passes
+from mlcore.exercise.work import check_convention
 
 MAX_NODES, MAX_EDGES = 60, 400
 MAX_NAME = 20
@@ -95,16 +95,16 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
     network = problem.network
     sizes = _checked_sizes(network)
     check_convention(relu_at_zero)
-    found = passes(problem.samples[0])[-1]
-    gradients = found.backward(relu_at_zero)
-    graph = Graph(f"Network {'-'.join(map(str, sizes))}, J = {short(found.loss)}", [], [Column("input")], [], [])
-    graph.nodes += [Node("input", 0, f"x{i}", x) for i, x in enumerate(found.trace.x[0], start=1)]
+    work = Pass(network, problem.x[:1], problem.y[:1])
+    gradients = work.backward(relu_at_zero)
+    graph = Graph(f"Network {'-'.join(map(str, sizes))}, J = {short(work.trace.loss)}", [], [Column("input")], [], [])
+    graph.nodes += [Node("input", 0, f"x{i}", x) for i, x in enumerate(work.trace.x[0], start=1)]
     for number in range(len(network.layers)):
-        _add_layer(graph, network, number, found, gradients)
+        _add_layer(graph, network, number, work, gradients)
     outputs, loss = graph.members(len(network.layers)), len(graph.nodes)
     graph.columns.append(Column("loss", network.loss_name))
-    graph.nodes.append(Node("loss", len(network.layers) + 1, "J", found.loss))
-    for source, y, gradient in zip(outputs, found.y[0], gradients.y_hat[0], strict=True):
+    graph.nodes.append(Node("loss", len(network.layers) + 1, "J", work.trace.loss))
+    for source, y, gradient in zip(outputs, work.y[0], gradients.y_hat[0], strict=True):
         name = graph.nodes[source].label.replace("ŷ", "y")
         graph.edges.append(Edge(source, loss, name, y, "dJ/dŷ", gradient))
     graph.notes = _notes(graph, problem, relu_at_zero)
@@ -137,20 +137,20 @@ def _checked_sizes(network: Network) -> list[int]:
     return sizes
 
 
-def _add_layer(graph: Graph, network: Network, number: int, found: Pass, gradients: Gradients | ExactGradients) -> None:
-    layer, sources, b = network.layers[number], graph.members(number), found.b[number]
+def _add_layer(graph: Graph, network: Network, number: int, work: Pass, gradients: ExactGradients) -> None:
+    layer, sources, b = network.layers[number], graph.members(number), work.b[number]
     weights, bias = _printable(layer.weights), None if layer.bias is None else _printable(layer.bias)
     if bias:
         sources.append(len(graph.nodes))
         graph.nodes.append(Node("bias", number, "bias", Fraction(1)))
     title = Column(_printable(layer.name), f"φ = {layer.activation}", f"{weights}, {bias}" if bias else weights)
     graph.columns.append(title)
-    for unit, (z, a) in enumerate(zip(found.trace.z[number][0], found.trace.a[number][0], strict=True)):
-        target, kink = len(graph.nodes), (0, number, unit) in found.trace.kinks
+    for unit, (z, a) in enumerate(zip(work.trace.z[number][0], work.trace.a[number][0], strict=True)):
+        target, kink = len(graph.nodes), (0, number, unit) in work.trace.kinks
         state = "" if layer.activation != "relu" else "kink" if kink else "on" if z > 0 else "off"
         delta = gradients.deltas[number][0][unit]
         graph.nodes.append(Node("unit", number + 1, _label(network, number, unit), a, z, delta, state))
-        entries = zip(sources, found.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
+        entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
         for i, (source, value, gradient) in enumerate(entries, start=1):
             graph.edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
         if layer.bias is not None:
