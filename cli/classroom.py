@@ -151,7 +151,8 @@ def _show_marking(marking: "Marking") -> None:
         grid.add(verdict.name, status[verdict.status], matrix_text(verdict.truth))
     out.print(grid)
     for verdict in marking.verdicts:
-        for line in filter(None, [verdict.remark, *verdict.mistakes]):
+        remarks = [verdict.remark] if verdict.remark and verdict.status != "right-by-convention" else []
+        for line in [*remarks, *verdict.mistakes]:
             paragraph(f"{verdict.name}: {line}")
     right = sum(verdict.status != "wrong" for verdict in marking.verdicts)
     show(f"\n{right} of {len(marking.verdicts)} right.", "bold")

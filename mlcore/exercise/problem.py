@@ -98,7 +98,9 @@ def parse_rows(text: str, parameter: str) -> Rows:
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
-            message = f"expected rows of one length, but row 1 has length {len(rows[0])} and row {number} {len(row)}"
+            message = (
+                f"expected rows of one length, but row 1 has length {len(rows[0])} and row {number} length {len(row)}"
+            )
             raise InputError(message, parameter=parameter, value=_cut(text))
     return rows
 
@@ -169,9 +171,9 @@ def _build(content: object) -> Problem:
     if not isinstance(content["layers"], list) or not all(isinstance(layer, dict) for layer in content["layers"]):
         raise InputError(f"layers is not a list of tables; {SHOW}.")
     layers = [_layer(number, layer) for number, layer in enumerate(content["layers"], start=1)]
-    network = Network(layers, _choice(content.get("loss", "half-squared")))
+    network = Network(layers, content.get("loss", "half-squared"))
     problem = Problem(network, _rows(content["x"], "x"), _rows(content["y"], "y"))
-    network.losses(network.forward(problem.x), problem.y)  # raises if x or y does not fit
+    network.check(problem.x, problem.y)
     return problem
 
 
@@ -188,12 +190,7 @@ def _layer(number: int, content: dict[str, Any]) -> Layer:
         )
     (weights,), bias = matrices, biases[0] if biases else None
     b = None if bias is None else _rows(arrays[bias], bias)[0]
-    return Layer(name, weights, _rows(arrays[weights], weights), _choice(content.get("activation", "relu")), bias, b)
-
-
-def _choice(name: object) -> Any:
-    """The name of an activation or loss, which may also be typed as ReLU or half_squared."""
-    return name.lower().replace("_", "-") if isinstance(name, str) else name
+    return Layer(name, weights, _rows(arrays[weights], weights), content.get("activation", "relu"), bias, b)
 
 
 def _depth(value: object) -> int:
