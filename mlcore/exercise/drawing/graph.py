@@ -167,9 +167,7 @@ def _label(network: Network, number: int, unit: int) -> str:
 def _notes(graph: Graph, problem: Problem, relu_at_zero: Fraction) -> list[str]:
     notes = ["δ = dJ/dz."]
     if any(node.state == "kink" for node in graph.nodes):
-        notes.append(
-            f"Dashed: on the kink (z = 0), where φ has no derivative and φ'(0) = {short(relu_at_zero)} is used."
-        )
+        notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(relu_at_zero)} is a convention.")
     if problem.several:
         notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
     shown = [value for node in graph.nodes for value in (node.a, node.z, node.delta) if value is not None]
