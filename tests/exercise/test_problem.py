@@ -79,8 +79,8 @@ def test_rows_as_they_are_typed(text, rows):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1,two,3", "x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2 with commas between them, but 'two' "
-                    "is not a number."),
+        ("1,two,3", "x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2 with commas between them"),
+        ("1,two,3", "but 'two' is not a number."),
         ("1,nan,3", "'nan' is not a number"),
         ("inf", "'inf' is not a number"),
         ("1_0,2,3", "'1_0' is not a number"),
