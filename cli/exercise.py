@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,27 +27,20 @@ MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
 MAX_ROWS = 25  # of a descent
 
 
+def option(name: str, metavar: str, help: str, default: str | bool = False) -> Any:
+    """An option that may be left out; ``default`` is what its help says about that."""
+    return typer.Option(name, metavar=metavar, help=help, show_default=default)
+
+
 @dataclass(frozen=True)
 class Numbers:
-    """The options that every command on a network has: the numbers to work with."""
+    """The options that all commands on a network have: the numbers to work with."""
 
-    net: Annotated[
-        Path | None,
-        typer.Option("--net", metavar="FILE", help="Network in TOML or JSON.", show_default="the exercise's"),
-    ] = None
-    x: Annotated[
-        str | None, typer.Option("--x", metavar="ROWS", help="Inputs, a row for each sample.", show_default="1,2,1")
-    ] = None
-    y: Annotated[
-        str | None, typer.Option("--y", metavar="ROWS", help="Targets, a row for each sample.", show_default="1")
-    ] = None
-    w: Annotated[
-        str | None,
-        typer.Option("--w", metavar="ROWS", help="Weights of the first layer.", show_default="1,0,1;1,-1,0"),
-    ] = None
-    v: Annotated[
-        str | None, typer.Option("--v", metavar="ROWS", help="Weights of the last layer.", show_default="0,1")
-    ] = None
+    net: Annotated[Path | None, option("--net", "FILE", "Network in TOML or JSON.", "the exercise's")] = None
+    x: Annotated[str | None, option("--x", "ROWS", "Inputs, a row for each sample.", "1,2,1")] = None
+    y: Annotated[str | None, option("--y", "ROWS", "Targets, a row for each sample.", "1")] = None
+    w: Annotated[str | None, option("--w", "ROWS", "Weights of the first layer.", "1,0,1;1,-1,0")] = None
+    v: Annotated[str | None, option("--v", "ROWS", "Weights of the last layer.", "0,1")] = None
 
     def problem(self) -> "Problem":
         """The network of the file or of the exercise, with the numbers that were typed."""
@@ -56,18 +49,43 @@ class Numbers:
         return change(read_problem(self.net) if self.net else default_problem(), self.x, self.y, self.w, self.v)
 
 
-def on_network(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command whose first parameter is ``Numbers`` the options for them in its place."""
-    options = inspect.signature(Numbers).parameters
+def on_network(
+    show: Callable[[Any], None] | None = None, passed: Callable[[Any], bool] = lambda result: True
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Make a command of a function: the options of ``Numbers`` take the place of its first parameter.
 
-    @wraps(command)
-    def run(**given: Any) -> None:
-        command(Numbers(**{name: given.pop(name) for name in options}), **given)
+    The function returns a text, or a result that ``show`` or --json prints; or a function that is then called with the
+    value of --json. The exit code is 1 if the result has not ``passed``. Without ``show`` there is no --json.
+    """
 
-    own = list(inspect.signature(command).parameters.values())[1:]
-    run.__signature__ = inspect.Signature([*options.values(), *own])  # type: ignore[attr-defined]
-    run.__annotations__ = {}
-    return run
+    def decorate(command: Callable[..., Any]) -> Callable[..., None]:
+        options = inspect.signature(Numbers).parameters
+
+        @wraps(command)
+        def run(as_json: Json = False, **given: Any) -> None:
+            from . import render
+
+            numbers = Numbers(**{name: given.pop(name) for name in options})
+            with render.compilation():
+                result = command(numbers, **given)
+            if callable(result):
+                return result(as_json)  # type: ignore[no-any-return]
+            if isinstance(result, str) or show is None:
+                return render.show(result.rstrip("\n"))
+            if as_json:
+                print_json(command.__name__, result)
+            else:
+                show(result)
+            if not passed(result):
+                raise typer.Exit(1)
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        last = [inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)]
+        run.__signature__ = inspect.Signature([*options.values(), *own, *(last if show else [])])  # type: ignore[attr-defined]
+        run.__annotations__ = {}
+        return run
+
+    return decorate
 
 
 ReluAtZero = Annotated[
@@ -90,162 +108,6 @@ def choose_format(name: str, formats: dict[str, Callable[..., str]]) -> Callable
     if name not in formats:
         raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
     return formats[name]
-
-
-@on_network
-def forward(numbers: Numbers, as_json: Json = False) -> None:
-    """Example: mlcore forward --x 1,2,1
-
-    Compute forward values and loss of the network x -> φ(W x) -> φ(V h) with
-    φ = ReLU and J = ½ (y − ŷ)², or of the network in --net FILE. Numbers are
-    integers, decimals or fractions such as -1/2; commas separate numbers and
-    semicolons separate rows.
-    """
-    from mlcore.exercise import work
-
-    from . import render
-
-    with render.compilation():
-        result = work.forward(numbers.problem())
-    if as_json:
-        print_json("forward", result)
-    else:
-        _show_forward(result)
-
-
-@on_network
-def grad(
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = "0",
-    check: Annotated[bool, typer.Option("--check", help="Compare every entry with numerical derivatives.")] = False,
-    code: Annotated[
-        str | None,
-        typer.Option(metavar="numpy|pytorch|jax", help="Print a program for this library instead.", show_default=False),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Trained model to use instead of the network.", show_default=False),
-    ] = None,
-    text: Annotated[str | None, typer.Option(help="Text to run through the model.", show_default=False)] = None,
-    label: Annotated[str | None, typer.Option(help="The text's true label or rating.", show_default=False)] = None,
-    as_json: Json = False,
-) -> None:
-    """Example: mlcore grad --relu-at-zero 1 --check
-
-    Compute the gradients of the loss by backpropagation. Where a
-    pre-activation is exactly 0, φ has no derivative and the numbers depend on
-    a convention: the output then shows what the usual ones give, the Clarke
-    subdifferential, and whether the loss can still decrease. The exit code is
-    1 if --check finds an entry that has a derivative other than the gradient.
-
-    --model FILE --text TEXT --label LABEL shows the same for a model that
-    train-sentiment wrote: its layers, and the gradients down to each word.
-    """
-    from mlcore.exercise import work
-
-    from . import render
-
-    convention = parse_convention(relu_at_zero)
-    if (model, text, label) != (None, None, None):
-        from .gradients import gradients_of_model, wants_model
-
-        others = asdict(numbers) | {"check": check or None, "code": code}
-        if wants_model(model, text, label, {f"--{name}": value for name, value in others.items()}):
-            return gradients_of_model(model, text, label, float(convention), as_json)
-    with render.compilation():
-        problem = numbers.problem()
-        if code is not None:
-            from mlcore.exercise.programs import program
-
-            return print(program(problem, code, convention), end="")
-        result = work.gradients(problem, convention, check)
-    if as_json:
-        print_json("grad", result)
-    else:
-        _show_gradients(result)
-    if not result.agrees:
-        raise typer.Exit(1)
-
-
-@on_network
-def derive(
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = "0",
-    output_format: Annotated[
-        str, typer.Option("--format", metavar="text|latex|markdown", help="Format of the output.")
-    ] = "text",
-) -> None:
-    """Example: mlcore derive --format latex
-
-    Derive all gradients step by step: the function in symbols, the chain rule
-    with the shape of each step, then the numbers.
-    """
-    from mlcore.exercise import derivation
-    from mlcore.exercise.formats import WRITERS
-
-    from . import render
-
-    write = choose_format(output_format, WRITERS)
-    convention = parse_convention(relu_at_zero)
-    with render.compilation():
-        found = derivation.derive(numbers.problem(), convention)
-    print_written(write(found), output_format)
-
-
-def print_written(text: str, output_format: str) -> None:
-    """Print a derivation: text is for people, whose terminal may need ASCII, the other formats are for programs."""
-    from . import render
-
-    if output_format == "text":
-        render.show(text.rstrip("\n"))
-    else:
-        print(text, end="")
-
-
-@on_network
-def descend(
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = "0",
-    steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
-    as_json: Json = False,
-) -> None:
-    """Example: mlcore descend --relu-at-zero 1
-
-    Take steps of gradient descent from the network's numbers, and show the
-    loss J before each step, the weights at the end, and why nothing moves if
-    nothing does.
-    """
-    from mlcore.exercise import descent
-
-    from . import render
-
-    convention = parse_convention(relu_at_zero)
-    with render.compilation():
-        problem = numbers.problem()
-        result = descent.descend(problem.network, problem.x, problem.y, steps, learning_rate, float(convention))
-    if as_json:
-        print_json("descend", result)
-    else:
-        _show_descent(result)
-
-
-net = typer.Typer(help="Example: mlcore net show\n\nPrint the network as a file.", rich_markup_mode=None)
-
-
-@net.command("show", short_help="Print the network as TOML, to start from.")
-@on_network
-def show_net(numbers: Numbers) -> None:
-    """Example: mlcore net show > my-net.toml
-
-    Print the network as a TOML file to start from. A layer has a name, an
-    activation (relu, identity, sigmoid, tanh), a matrix of weights and, if you
-    like, a list of biases, both under names of your choice. The loss is
-    half-squared or logistic.
-    """
-    from mlcore.exercise.problem import to_toml
-
-    print(to_toml(numbers.problem()), end="")
 
 
 # What the terminal shows ------------------------------------------------------------------------------------
@@ -487,3 +349,111 @@ def _show_descent(result: "Descended") -> None:
     if result.standstill:
         show("")
         paragraph(result.standstill, "bold yellow")
+
+
+# What the commands do ---------------------------------------------------------------------------------------
+
+
+@on_network(_show_forward)
+def forward(numbers: Numbers) -> "Forward":
+    """Example: mlcore forward --x 1,2,1
+
+    Compute forward values and loss of the network x -> φ(W x) -> φ(V h) with
+    φ = ReLU and J = ½ (y − ŷ)², or of the network in --net FILE. Numbers are
+    integers, decimals or fractions such as -1/2; commas separate numbers and
+    semicolons separate rows.
+    """
+    from mlcore.exercise import work
+
+    return work.forward(numbers.problem())
+
+
+@on_network(_show_gradients, passed=lambda result: result.agrees)
+def grad(
+    numbers: Numbers,
+    relu_at_zero: ReluAtZero = "0",
+    check: Annotated[bool, typer.Option("--check", help="Compare every entry with numerical derivatives.")] = False,
+    code: Annotated[
+        str | None, option("--code", "numpy|pytorch|jax", "Print a program for this library instead.")
+    ] = None,
+    model: Annotated[Path | None, option("--model", "FILE", "Trained model to use instead of the network.")] = None,
+    text: Annotated[str | None, option("--text", "TEXT", "Text to run through the model.")] = None,
+    label: Annotated[str | None, option("--label", "LABEL", "The text's true label or rating.")] = None,
+) -> "GradientReport | str | Callable[[bool], None]":
+    """Example: mlcore grad --relu-at-zero 1 --check
+
+    Compute the gradients of the loss by backpropagation. Where a
+    pre-activation is exactly 0, φ has no derivative and the numbers depend on
+    a convention: the output then shows what the usual ones give, the Clarke
+    subdifferential, and whether the loss can still decrease. The exit code is
+    1 if --check finds an entry that has a derivative other than the gradient.
+
+    --model FILE --text TEXT --label LABEL shows the same for a model that
+    train-sentiment wrote: its layers, and the gradients down to each word.
+    """
+    from mlcore.exercise import programs, work
+
+    convention = parse_convention(relu_at_zero)
+    if (model, text, label) != (None, None, None):
+        from .gradients import gradients_of_model, wants_model
+
+        others = asdict(numbers) | {"check": check or None, "code": code}
+        if wants_model(model, text, label, {f"--{name}": value for name, value in others.items()}):
+            return partial(gradients_of_model, model, text, label, float(convention))
+    problem = numbers.problem()
+    return work.gradients(problem, convention, check) if code is None else programs.program(problem, code, convention)
+
+
+@on_network()
+def derive(
+    numbers: Numbers,
+    relu_at_zero: ReluAtZero = "0",
+    output_format: Annotated[str, option("--format", "text|latex|markdown", "Format of the output.", True)] = "text",
+) -> str:
+    """Example: mlcore derive --format latex
+
+    Derive all gradients step by step: the function in symbols, the chain rule
+    with the shape of each step, then the numbers.
+    """
+    from mlcore.exercise import derivation
+    from mlcore.exercise.formats import WRITERS
+
+    write = choose_format(output_format, WRITERS)
+    return write(derivation.derive(numbers.problem(), parse_convention(relu_at_zero)))
+
+
+@on_network(_show_descent)
+def descend(
+    numbers: Numbers,
+    relu_at_zero: ReluAtZero = "0",
+    steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
+) -> "Descended":
+    """Example: mlcore descend --relu-at-zero 1
+
+    Take steps of gradient descent from the network's numbers, and show the
+    loss J before each step, the weights at the end, and why nothing moves if
+    nothing does.
+    """
+    from mlcore.exercise import descent
+
+    problem, convention = numbers.problem(), parse_convention(relu_at_zero)
+    return descent.descend(problem.network, problem.x, problem.y, steps, learning_rate, float(convention))
+
+
+net = typer.Typer(help="Example: mlcore net show\n\nPrint the network as a file.", rich_markup_mode=None)
+
+
+@net.command("show", short_help="Print the network as TOML, to start from.")
+@on_network()
+def show_net(numbers: Numbers) -> str:
+    """Example: mlcore net show > my-net.toml
+
+    Print the network as a TOML file to start from. A layer has a name, an
+    activation (relu, identity, sigmoid, tanh), a matrix of weights and, if you
+    like, a list of biases, both under names of your choice. The loss is
+    half-squared or logistic.
+    """
+    from mlcore.exercise.problem import to_toml
+
+    return to_toml(numbers.problem())
