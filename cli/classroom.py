@@ -70,7 +70,7 @@ def exercise(
     render.show(write(sheet).rstrip("\n"))
 
 
-@on_network(_show_marking, passed=lambda marking: marking.all_right)
+@on_network(_show_marking, passed="all_right")
 def check(
     numbers: Numbers,
     y_hat: Annotated[str | None, option("--y-hat", "NUMBERS", "Your ŷ.")] = None,

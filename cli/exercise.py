@@ -50,12 +50,12 @@ class Numbers:
 
 
 def on_network(
-    show: Callable[[Any], None] | None = None, passed: Callable[[Any], bool] = lambda result: True
+    show: Callable[[Any], None] | None = None, passed: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function: the options of ``Numbers`` take the place of its first parameter.
 
-    The function returns a text, or a result that ``show`` or --json prints; or a function that is then called with the
-    value of --json. The exit code is 1 if the result has not ``passed``. Without ``show`` there is no --json.
+    The function returns a text, or a result for ``show`` or --json, or a function to call with the value of --json.
+    The exit code is 1 if the attribute ``passed`` of the result is false. Without ``show`` there is no --json.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
@@ -68,15 +68,15 @@ def on_network(
             numbers = Numbers(**{name: given.pop(name) for name in options})
             with render.compilation():
                 result = command(numbers, **given)
-            if callable(result):
-                return result(as_json)  # type: ignore[no-any-return]
-            if isinstance(result, str) or show is None:
-                return render.show(result.rstrip("\n"))
-            if as_json:
+            if isinstance(result, str):
+                render.show(result.rstrip("\n"))
+            elif callable(result):
+                result(as_json)
+            elif as_json or show is None:
                 print_json(command.__name__, result)
             else:
                 show(result)
-            if not passed(result):
+            if passed and not getattr(result, passed, True):
                 raise typer.Exit(1)
 
         own = list(inspect.signature(command).parameters.values())[1:]
@@ -162,11 +162,11 @@ def _show_units(result: "Forward") -> None:
     from .render import Grid, out, show
 
     values, layers = result.best, result.problem.network.layers
-    trace, gradients = values.trace, values.gradients
+    trace, deltas = values.trace, [gradients.deltas for gradients in [*values.gradients.values()][:1]]
     show(f"x = {vector_text(trace.x[0])}    y = {vector_text(values.y[0])}\n")
-    grid = Grid("layer", "unit", "z", "a", *(["δ = dJ/dz"] if gradients else []), "", left=2)
+    grid = Grid("layer", "unit", "z", "a", *["δ = dJ/dz"] * len(deltas), "", left=2)
     grid.columns[-1].justify = "left"
-    columns = [trace.z, trace.a, *([gradients.deltas] if gradients else [])]
+    columns = [trace.z, trace.a, *deltas]
     for number, layer in enumerate(layers):
         for unit, z in enumerate(trace.z[number][0]):
             kinked = (0, number, unit) in trace.kinks
@@ -184,7 +184,6 @@ def _show_gradients(result: "GradientReport") -> None:
     """The forward values, then the gradients, what a kink means for them, and the numerical derivatives."""
     from mlcore.exercise.derivation import Symbols
     from mlcore.exercise.formulas import to_unicode
-    from mlcore.exercise.work import gradient
 
     from .render import Grid, out, show
 
@@ -194,11 +193,8 @@ def _show_gradients(result: "GradientReport") -> None:
     kinks = result.best.trace.kinks
     grid = Grid("gradient", "formula", f"with φ'(0) = {number_text(result.relu_at_zero)}" if kinks else "", left=3)
     for name, formula in symbols.gradients().items():
-        grid.add(
-            f"dJ/d{name}",
-            mean * (name != "x") + to_unicode(formula),
-            matrix_text(gradient(result.best.gradients, name)),
-        )
+        of_mean = mean if name != "x" else ""
+        grid.add(f"dJ/d{name}", of_mean + to_unicode(formula), matrix_text(result.best.gradient(name)))
     out.print(grid)
     deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
     show("    ".join(map(to_unicode, deltas)), "dim")
@@ -210,7 +206,7 @@ def _show_gradients(result: "GradientReport") -> None:
 
 def _show_kinks(result: "GradientReport", kinks: "list[Kink]") -> None:
     """What the usual conventions give, the subdifferential, and whether J can still decrease."""
-    from mlcore.exercise.work import USED_BY, gradient
+    from mlcore.exercise.work import CONVENTIONS, USED_BY
 
     from .render import Grid, out, paragraph, show
 
@@ -220,11 +216,10 @@ def _show_kinks(result: "GradientReport", kinks: "list[Kink]") -> None:
         "value taken for φ'(0):",
         "bold yellow",
     )
-    found = result.best.by_convention
-    grid = Grid("", *(f"φ'(0) = {name}" for name in found), left=1 + len(found))
+    grid = Grid("", *(f"φ'(0) = {name}" for name in CONVENTIONS), left=1 + len(CONVENTIONS))
     agree = True
     for name in [*reversed(result.problem.network.arrays), "x"]:
-        first, *others = texts = [matrix_text(gradient(gradients, name)) for gradients in found.values()]
+        first, *others = texts = [matrix_text(result.best.gradient(name, convention)) for convention in CONVENTIONS]
         agree &= all(other == first for other in others)
         grid.add(f"dJ/d{name}", *texts, end_section=True)
     if agree:
@@ -287,25 +282,22 @@ def _direction_text(direction: dict[str, Any]) -> str:
     if len(moved) == 1:
         name, place = moved[0]
         return f"when {_entry_text(name, place)} {'grows' if direction[name][place] > 0 else 'shrinks'}"
-    return "along " + ", ".join(
-        f"{name} = {matrix_text(array)}".replace("\n", " ") for name, array in direction.items()
-    )
+    arrays = (f"{name} = {matrix_text(array)}".replace("\n", " ") for name, array in direction.items())
+    return f"along {', '.join(arrays)}"
 
 
 def _show_derivatives(result: "GradientReport") -> None:
     import numpy as np
 
-    from mlcore.exercise.work import gradient
-
     from .render import Grid, number, out, say
 
-    def rounded(derivative: float) -> str:  # without the digits below the error of a numerical derivative
+    def rounded(derivative: Any) -> str:  # without the digits below the error of a numerical derivative
         return number(round(derivative, 7) + 0.0)
 
     grid = Grid("entry", "gradient", "central", "left", "right", "", title="\nNumerical derivatives")
     grid.columns[-1].justify = "left"
     for name, found in result.differences.items():
-        gradients = gradient(result.values.gradients, name)
+        gradients = result.values.gradient(name)
         differ, contradicts = found.one_sided_differ, found.contradict(gradients)
         for place, entry in np.ndenumerate(gradients):
             columns = [rounded(found.central[place]), "", ""]
@@ -330,7 +322,7 @@ def _show_descent(result: "Descended") -> None:
     losses = result.losses
     shown = sorted({*range(0, len(losses), math.ceil(len(losses) / MAX_ROWS)), len(losses) - 1})
     smallest = min((loss for loss in losses if loss > 0), default=1.0)
-    largest = max(*losses, smallest)
+    largest = max(max(losses), smallest)
     decades = math.log10(largest / smallest)
     grid = Grid("step", "J", "J on a logarithmic scale" if decades > 2 else "J", left=0)
     grid.columns[2].justify = "left"
@@ -368,7 +360,7 @@ def forward(numbers: Numbers) -> "Forward":
     return work.forward(numbers.problem())
 
 
-@on_network(_show_gradients, passed=lambda result: result.agrees)
+@on_network(_show_gradients, passed="agrees")
 def grad(
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",

@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formulas import plain_number
-from mlcore.exercise.network import Network, Number
+from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 from mlcore.exercise.work import check_convention
 
@@ -147,14 +148,14 @@ def derive(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Derivation
 def pose(problem: Problem) -> Derivation:
     """The problem as an exercise: what is given, and what is asked for."""
     symbols, given = Symbols(problem.network), Section("Given")
-    for layer in range(symbols.depth):
-        output, _, function = symbols.layer(layer).partition(" = ")
+    for number in range(symbols.depth):
+        output, _, function = symbols.layer(number).partition(" = ")
         given.add(output, "=", function)
     given.lines += _function(symbols, problem).lines[1:]
-    for layer, W, b in zip(problem.network.layers, symbols.weights, symbols.biases, strict=True):
+    for layer, W, bias in zip(problem.network.layers, symbols.weights, symbols.biases, strict=True):
         given.add(W, "=", np.array(layer.W, dtype=object))
-        if b:
-            given.add(b, "=", _column(layer.b))
+        if bias:
+            given.add(bias, "=", _column(layer.b))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True), start=1):
         of = f"^{{({number})}}" if problem.several else ""
         given.add(f"x{of}", "=", _column(x))
@@ -191,13 +192,14 @@ def _forward(symbols: Symbols, work: Pass, title: str, loss: str) -> Section:
     section, trace = Section(title), work.trace
     for layer, z in enumerate(symbols.z):
         b = work.b[layer]
-        product = [work.W[layer], work.inputs(layer).T, *([] if b is None else ["+", b.reshape(-1, 1)])]
+        product: list[Part] = [work.W[layer], work.inputs(layer).T]
+        product += [] if b is None else ["+", _column(b)]
         section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", trace.z[layer].T)
         on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
         remark = f"unit {on_kink} is on the kink" if on_kink else ""
         section.add(symbols.outputs[layer], "=", symbols.activated(layer, z), "=", trace.a[layer].T, remark=remark)
     y = ", ".join(map(plain_number, work.y[0]))
-    section.add(loss, "=", np.reshape(trace.loss, (1, 1)), remark=f"y = ({y})" if "," in y else f"y = {y}")
+    section.add(loss, "=", _column([trace.loss]), remark=f"y = ({y})" if "," in y else f"y = {y}")
     return section
 
 
@@ -217,7 +219,8 @@ def _chain_rule(symbols: Symbols, network: Network) -> Section:
 def _backward(symbols: Symbols, work: Pass, found: ExactGradients, title: str, with_gradients: bool) -> Section:
     section = Section(title)
     for layer in reversed(range(symbols.depth)):
-        delta, slopes = found.deltas[layer].T, [r"\odot", found.slopes[layer].T] if symbols.phi[layer] else []
+        delta = found.deltas[layer].T
+        slopes: list[Part] = [r"\odot", found.slopes[layer].T] if symbols.phi[layer] else []
         error: list[Part] = ["(", work.predicted().T, "-", work.y.T, ")"]
         if layer < symbols.depth - 1:
             error = [work.W[layer + 1].T, found.deltas[layer + 1].T]
@@ -237,10 +240,11 @@ def _mean(symbols: Symbols, network: Network, found: Sequence[ExactGradients]) -
     for number, layer in reversed(list(enumerate(network.layers))):
         terms = [gradients.arrays[layer.weights] for gradients in found]
         total = [part for term in terms for part in ("+", term)][1:]
-        mean = sum(terms) / n
+        mean = np.sum(terms, axis=0) / n
         section.add(_partial(symbols.weights[number]), "=", rf"\frac{{1}}{{{n}}} (", *total, ")", "=", mean)
         if bias := symbols.biases[number]:
-            section.add(_partial(bias), "=", sum(gradients.deltas[number] for gradients in found).T / n)
+            delta = np.sum([gradients.deltas[number] for gradients in found], axis=0)
+            section.add(_partial(bias), "=", delta.T / n)
     return section
 
 
@@ -252,7 +256,7 @@ def _shape(rows: int, columns: int) -> str:
     return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
 
 
-def _column(values: Sequence[Number]) -> np.ndarray:
+def _column(values: Any) -> np.ndarray:
     return np.array(values, dtype=object).reshape(-1, 1)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlcore.errors import DataError, InputError, MlcoreError
-from mlcore.exercise.network import Layer, Network, Number
+from mlcore.exercise.network import Layer, Network
 from mlcore.files import installed
 
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
@@ -152,7 +152,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _toml(value: Number | Sequence[Any]) -> str:
+def _toml(value: Any) -> str:
     if isinstance(value, Sequence):
         return f"[{', '.join(map(_toml, value))}]"
     fraction = Fraction(value)

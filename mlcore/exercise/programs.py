@@ -20,32 +20,7 @@ from mlcore.exercise.problem import Problem
 from mlcore.exercise.templates import fill
 from mlcore.exercise.work import check_convention
 
-LANGUAGES: dict[str, dict[str, Any]] = {
-    "numpy": {
-        "title": "NumPy",
-        "np": "np",
-        "create": "np.array",
-        "plain_value": "value",
-        "activations": {"relu": "relu", "sigmoid": "sigmoid", "tanh": "np.tanh"},
-        "logistic": "np.sum(np.logaddexp(0, y_hat) - y * y_hat) / n",
-    },
-    "pytorch": {
-        "title": "PyTorch",
-        "np": "torch",
-        "create": "torch.tensor",
-        "plain_value": "value.detach()",
-        "activations": {"relu": "torch.relu", "sigmoid": "torch.sigmoid", "tanh": "torch.tanh"},
-        "logistic": 'torch.nn.functional.binary_cross_entropy_with_logits(y_hat, y, reduction="sum") / n',
-    },
-    "jax": {
-        "title": "JAX",
-        "np": "jnp",
-        "create": "jnp.array",
-        "plain_value": "np.asarray(value)",
-        "activations": {"relu": "jax.nn.relu", "sigmoid": "jax.nn.sigmoid", "tanh": "jnp.tanh"},
-        "logistic": "jnp.sum(jax.nn.softplus(y_hat) - y * y_hat) / n",
-    },
-}
+LANGUAGES = ("numpy", "pytorch", "jax")
 OWN_NAMES = {
     "np", "torch", "jax", "jnp", "x", "y", "n", "J", "y_hat", "relu", "relu_slope", "relu_at_zero", "sigmoid", "show",
     "loss", "network",
@@ -64,10 +39,8 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
     if language not in LANGUAGES:
         raise InputError(f"expected one of {', '.join(LANGUAGES)}", parameter="code", value=language)
     check_convention(relu_at_zero)
-    network, own = problem.network, LANGUAGES[language]
+    network = problem.network
     kinks, rounded = _kinks(problem)
-    used = {layer.activation for layer in network.layers}
-    is_logistic = network.loss_name == "logistic"
     values = {
         "language": language,
         "x": problem.x,
@@ -79,14 +52,12 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
         "rounded": rounded,
         "tolerance": FLOAT_TOLERANCE,
         "relu_at_zero": _number(relu_at_zero),
-        "uses_relu": "relu" in used,
-        "uses_sigmoid": "sigmoid" in used or is_logistic,
-        "error": "(sigmoid(y_hat) - y) / n" if is_logistic else "(y_hat - y) / n",
-        "loss": own["logistic"] if is_logistic else f"{own['np']}.sum((y_hat - y) ** 2) / 2 / n",
+        "used": {layer.activation for layer in network.layers},
+        "loss_name": network.loss_name,
         "literal": _literal,
         "quoted": _quoted,
     }
-    return fill("program.py.j2", str, **own, **values)
+    return fill("program.py.j2", str, **values)
 
 
 def _kinks(problem: Problem) -> tuple[list[Kink], set[int]]:

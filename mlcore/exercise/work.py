@@ -1,6 +1,6 @@
 """A problem worked forward and backward: every value in float64 and, where the network is rational, as a fraction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -14,17 +14,13 @@ from mlcore.exercise.network import FLOAT_TOLERANCE, Differences, Gradients, Kin
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 
+CHOSEN = "chosen"
 CONVENTIONS = {"0": Fraction(0), "1/2": Fraction(1, 2), "1": Fraction(1)}
 USED_BY = {
     "0": "torch.relu, TensorFlow, jax.nn.relu, micrograd",
     "1/2": "torch.maximum, jax.numpy.maximum, SymPy's Max",
     "1": "torch.clamp(min=0), NumPy code such as grad[h < 0] = 0",
 }
-
-
-def gradient(gradients: Gradients, name: str) -> np.ndarray:
-    """The gradient in the array of this name, or in x."""
-    return gradients.x if name == "x" else gradients.arrays[name]
 
 
 def check_convention(relu_at_zero: Number) -> None:
@@ -35,13 +31,17 @@ def check_convention(relu_at_zero: Number) -> None:
 
 @dataclass(frozen=True)
 class Values:
-    """The numbers in one arithmetic: with gradients, and those under each usual convention, if these are asked for."""
+    """The numbers in one arithmetic; the gradients by convention for relu'(0), if they are asked for."""
 
     trace: Trace
     y: np.ndarray  # (n, k)
     loss: Number
-    gradients: Gradients | None = None
-    by_convention: dict[str, Gradients] = field(default_factory=dict)
+    gradients: Mapping[str, Gradients] = field(default_factory=dict)  # for CHOSEN and CONVENTIONS
+
+    def gradient(self, name: str, convention: str = CHOSEN) -> np.ndarray:
+        """The gradient in an array, or in x."""
+        gradients = self.gradients[convention]
+        return gradients.x if name == "x" else gradients.arrays[name]
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,24 @@ class Forward(Result):
 
     def _numbers(self, values: Values) -> dict[str, Any]:
         """The numbers in one arithmetic; of several samples only what belongs to all of them."""
-        trace, gradients, document = values.trace, values.gradients, {"loss": _json(values.loss)}
+        trace, gradients = values.trace, values.gradients
+        document: dict[str, Any] = {"loss": _json(values.loss)}
         if not self.samples:
             layers = [_layer(layer) for layer in self.problem.network.layers]
-            columns = {"z": trace.z, "a": trace.a} | ({"delta": gradients.deltas} if gradients else {})
+            columns = {"z": trace.z, "a": trace.a} | ({"delta": gradients[CHOSEN].deltas} if gradients else {})
             for number, layer in enumerate(layers):
                 layer |= {name: _json(column[number][0]) for name, column in columns.items()}
             x, y, y_hat = (_json(rows[0]) for rows in (trace.x, values.y, trace.y_hat))
             document = {"x": x, "y": y, "layers": layers, "y_hat": y_hat} | document
         if gradients:
-            document["d_y_hat"] = self._by_sample(gradients.y_hat)
-            document["gradients"] = self._named(gradients)
-            document["by_convention"] = {name: self._named(found) for name, found in values.by_convention.items()}
+            document["d_y_hat"] = self._by_sample(gradients[CHOSEN].y_hat)
+            document["gradients"] = self._arrays(values, CHOSEN)
+            document["by_convention"] = {name: self._arrays(values, name) for name in CONVENTIONS}
         return document
 
-    def _named(self, gradients: Gradients) -> dict[str, Any]:
-        return _json(gradients.arrays) | {"x": self._by_sample(gradients.x)}
+    def _arrays(self, values: Values, convention: str) -> dict[str, Any]:
+        x = {"x": self._by_sample(values.gradient("x", convention))}
+        return {name: _json(values.gradient(name, convention)) for name in self.problem.network.arrays} | x
 
     def _by_sample(self, rows: np.ndarray) -> Any:
         """Rows of samples, or the only row."""
@@ -103,13 +105,13 @@ class GradientReport(Forward):
     @property
     def stuck(self) -> bool:
         """Whether all gradients in weights and biases are 0."""
-        return not any(array.any() for array in self.best.gradients.arrays.values())
+        return not any(self.best.gradient(name).any() for name in self.problem.network.arrays)
 
     @property
     def agrees(self) -> bool:
         """Whether no numerical derivative contradicts a gradient."""
-        gradients = self.values.gradients
-        return not any(found.contradict(gradient(gradients, name)).any() for name, found in self.differences.items())
+        found = self.differences.items()
+        return not any(differences.contradict(self.values.gradient(name)).any() for name, differences in found)
 
     def unit_names(self, kinks: Iterable[Kink]) -> str:
         """The units as people name them, counted from 1."""
@@ -144,12 +146,12 @@ class GradientReport(Forward):
         return document
 
     def _unit(self, kink: Kink) -> dict[str, Any]:
-        sample = {"sample": kink.sample + 1} if self.samples else {}
+        sample: dict[str, Any] = {"sample": kink.sample + 1} if self.samples else {}
         return sample | {"layer": self.problem.network.layers[kink.layer].name, "unit": kink.unit + 1, "z": 0}
 
     def _derivatives(self, name: str, found: Differences) -> dict[str, Any]:
         columns = {side: getattr(found, side) for side in ("central", "left", "right", "one_sided_differ")}
-        columns["contradicts"] = found.contradict(gradient(self.values.gradients, name))
+        columns["contradicts"] = found.contradict(self.values.gradient(name))
         return {side: self._by_sample(rows) if name == "x" else _json(rows) for side, rows in columns.items()}
 
 
@@ -159,7 +161,7 @@ def forward(problem: Problem) -> Forward:
     Raises: ShapeError if x or y does not fit the network; InputError if a value exceeds the range of float64.
     """
     samples = [forward(sample) for sample in problem.samples] if problem.several else []
-    return Forward(problem, *_values(problem, None), samples)
+    return Forward(problem, *_values(problem, {}), samples)
 
 
 def gradients(problem: Problem, relu_at_zero: Number = 0, check: bool = False) -> GradientReport:
@@ -169,7 +171,7 @@ def gradients(problem: Problem, relu_at_zero: Number = 0, check: bool = False) -
     """
     check_convention(relu_at_zero)
     samples = [gradients(sample, relu_at_zero) for sample in problem.samples] if problem.several else []
-    rounded, exact = _values(problem, relu_at_zero)
+    rounded, exact = _values(problem, {CHOSEN: relu_at_zero} | CONVENTIONS)
     behind = (
         subdifferential(ExactNetwork(problem.network, problem.x, problem.y)) if exact and exact.trace.kinks else None
     )
@@ -177,22 +179,18 @@ def gradients(problem: Problem, relu_at_zero: Number = 0, check: bool = False) -
     return GradientReport(problem, rounded, exact, samples, relu_at_zero, behind, differences)
 
 
-def _values(problem: Problem, relu_at_zero: Number | None) -> tuple[Values, Values | None]:
-    """The numbers in float64 and in fractions, with the same units on their kink."""
+def _values(problem: Problem, conventions: Mapping[str, Number]) -> tuple[Values, Values | None]:
+    """The numbers in float64 and, where there are any, in fractions, with the same units on their kink."""
     network, x, y = problem.network, problem.x, problem.y
-    Y = network.check(x, y)[1]
     exact = ExactNetwork(network, x, y) if network.rational else None
     trace = network.forward(x, exact.trace.z if exact else None)
     loss = float(network.losses(trace, y).mean())
-    if relu_at_zero is None:
-        return Values(trace, Y, loss), exact and Values(exact.trace, exact.y, exact.trace.loss)
-    wanted = {"given": relu_at_zero} | CONVENTIONS
-    rounded = {name: network.backward(trace, y, float(value)) for name, value in wanted.items()}
-    values = Values(trace, Y, loss, rounded.pop("given"), rounded)
+    rounded = {name: network.backward(trace, y, float(value)) for name, value in conventions.items()}
+    values = Values(trace, network.check(x, y)[1], loss, rounded)
     if not exact:
         return values, None
-    known = {name: exact.backward(value) for name, value in wanted.items()}
-    return values, Values(exact.trace, exact.y, exact.trace.loss, known.pop("given"), known)
+    fractions = {name: exact.backward(value) for name, value in conventions.items()}
+    return values, Values(exact.trace, exact.y, exact.trace.loss, fractions)
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def _add_layer(graph: Graph, network: Network, number: int, work: Pass, gradient
         entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
         for i, (source, value, gradient) in enumerate(entries, start=1):
             graph.edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
-        if layer.bias is not None:
+        if layer.bias is not None and b is not None:
             gradient = gradients.arrays[layer.bias][unit]
             graph.edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient))
 

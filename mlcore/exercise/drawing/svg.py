@@ -59,7 +59,9 @@ def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, f
     columns = [graph.members(number) for number in range(len(graph.columns))]
     pitches = [_pitch(graph, column) for column in columns]
     tall = max(pitch * len(column) for pitch, column in zip(pitches, columns, strict=True))
-    places, labels, x = [], {}, MARGIN
+    places: list[_Place] = []
+    labels: dict[int, tuple[float, float, float]] = {}
+    x: float = MARGIN
     for number, column in enumerate(columns):
         edges = {i: edge for i, edge in enumerate(graph.edges) if graph.nodes[edge.target].column == number}
         sources, targets = (sorted({edge[end] for edge in edges.values()}) for end in (0, 1))
