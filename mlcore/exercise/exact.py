@@ -60,9 +60,7 @@ class Pass:
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
         self.W = [self.array(layer.W) for layer in self.layers]
         self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
-        self.share = self.step("share", 0, self.number(Fraction(1, len(self.x))))
-        self.trace = ExactTrace(self.x, [], [], [], np.empty(0), 0)
-        self._forward()
+        self.forward()
 
     def array(self, values: Any) -> np.ndarray:
         """The values in the numbers of this pass."""
@@ -104,8 +102,10 @@ class Pass:
             return np.maximum(y_hat, 0) - self.y * y_hat + np.log1p(np.exp(-abs(y_hat)))
         return (self.y - y_hat) ** 2 / 2
 
-    def _forward(self) -> None:
-        trace = self.trace
+    def forward(self) -> None:
+        """Compute ``trace``."""
+        self.share = self.step("share", 0, self.number(Fraction(1, len(self.x))))
+        self.trace = trace = ExactTrace(self.x, [], [], [], np.empty(0), 0)
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             z = self.inputs(layer) @ W.T
             z = self.step("z", layer, z if b is None else z + b)

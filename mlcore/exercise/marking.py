@@ -127,7 +127,6 @@ class Marker:
     """
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
         exact = problem.network.rational
         self.work = (ExactNetwork if exact else Pass)(problem.network, problem.x, problem.y)
         self._truths: dict[Fraction, Values] = {}
@@ -148,14 +147,14 @@ class Marker:
             remark = "in the Clarke subdifferential, but not the value of phi'(0) = 0, 1/2 or 1 for all kinked units"
             if not self._certain:
                 remark += " (with pieces of J that may hold near the point; this was not decided)"
-        truth, verdicts = self.truth(c), []
+        truth, verdicts, consequences = self.truth(c), [], self._consequences(answers, c)
         for answer in answers:
             if answer in fitting:
                 verdicts.append(Verdict(answer.name, status, (), remark, truth[answer.name]))
             elif answer not in at_choice and _fits(truth[answer.name], answer):
                 verdicts.append(Verdict(answer.name, "right", (), "", truth[answer.name]))
             else:
-                verdicts.append(self._wrong_verdict(answer, answers, fitting, c))
+                verdicts.append(self._wrong_verdict(answer, fitting, c, consequences))
         return Marking(verdicts, c)
 
     def truth(self, c: Fraction) -> Values:
@@ -240,7 +239,9 @@ class Marker:
 
     # What went wrong ----------------------------------------------------------------------------------------
 
-    def _wrong_verdict(self, answer: Answer, answers: Sequence[Answer], fitting: list[Answer], c: Fraction) -> Verdict:
+    def _wrong_verdict(
+        self, answer: Answer, fitting: list[Answer], c: Fraction, consequences: Sequence[tuple[list[str], Values]]
+    ) -> Verdict:
         truth, remark, mistakes = self.truth(c)[answer.name], "", []
         if answer.values.shape != truth.shape:
             mistakes.append(self._wrong_shape(answer))
@@ -256,8 +257,11 @@ class Marker:
         conventions = dict.fromkeys((c, *self.conventions))
         for convention in conventions:
             made = self._mistakes(convention)
-            mistakes += [name for name, values in made if answer.name in values and _fits(values[answer.name], answer)]
-        mistakes += list(self._follows(answer, answers, c))[:1]
+            mistakes += [name for name, values in made if _fits(values.get(answer.name), answer)]
+        for causes, values in consequences:
+            if self._order([answer.name]) > self._order(causes) and _fits(values.get(answer.name), answer):
+                mistakes.append(f"follows from your {' and '.join(causes)}")
+                break
         slips = [slip for c in conventions if (slip := _slip_in_one_entry(self.truth(c)[answer.name], answer))]
         mistakes += [slip for slip in slips if slip.startswith("wrong sign")] or slips
         return Verdict(answer.name, "wrong", tuple(dict.fromkeys(mistakes)), remark, truth)
@@ -281,28 +285,36 @@ class Marker:
         if c not in self._mistaken:
             truth, self._mistaken[c] = self.truth(c), []
             with np.errstate(all="ignore"):
-                for mistake in catalogue(self.problem.network):
-                    values = mistake.values(self.problem, c)
+                for mistake in catalogue(self.work.network):
+                    values = mistake.values(self.work, c)
                     changed = {name: rows for name, rows in values.items() if not _same(rows, truth[name])}
                     self._mistaken[c].append((mistake.name, changed))
         return self._mistaken[c]
 
-    def _follows(self, answer: Answer, answers: Sequence[Answer], c: Fraction) -> Iterator[str]:
-        """The wrong answers before this one, each alone and all together, from which it follows without a mistake."""
-        names, truth = layer_names(self.problem.network), self.truth(c)
-        order = [f"{letter}:{name}" for name in names for letter in "za"]
-        order += ["y_hat", *(f"delta:{name}" for name in reversed(names))]
-        before = order[: order.index(answer.name)] if answer.name in order else order
+    def _order(self, names: Sequence[str]) -> int:
+        """When the last of these is computed: z and a of each layer, y_hat, deltas, and then all gradients."""
+        layers = layer_names(self.work.network)
+        order = [f"{letter}:{name}" for name in layers for letter in "za"]
+        order += ["y_hat", *(f"delta:{name}" for name in reversed(layers))]
+        return max(order.index(name) if name in order else len(order) for name in names)
+
+    def _consequences(self, answers: Sequence[Answer], c: Fraction) -> list[tuple[list[str], Values]]:
+        """What follows, with no new mistake, from each wrong answer on the way to the gradients, and from several."""
+        truth, end = self.truth(c), self._order(["loss"])
         wrong = [
-            other for other in sorted(answers, key=lambda a: order.index(a.name) if a.name in before else len(order))
-            if other.name in before and other.values.shape == truth[other.name].shape
-            and not _fits(truth[other.name], other)
-        ]  # fmt: skip
-        for others in dict.fromkeys([*((other,) for other in wrong), tuple(wrong)]):
-            work = Work(self.problem, c, given={other.name: other.values for other in others})
-            rows = work.values()[answer.name]
-            if others and not _same(rows, truth[answer.name]) and _fits(rows, answer):
-                yield f"follows from your {' and '.join(other.name for other in others)}"
+            answer
+            for answer in sorted(answers, key=lambda answer: self._order([answer.name]))
+            if answer.values.shape == truth[answer.name].shape
+            and self._order([answer.name]) < end
+            and not _fits(truth[answer.name], answer)
+        ]
+        groups = [*([answer] for answer in wrong), *(wrong[:size] for size in range(2, len(wrong) + 1))]
+        found = []
+        for group in groups:
+            values = Work(self.work, c, given={answer.name: answer.values for answer in group}).values()
+            changed = {name: rows for name, rows in values.items() if not _same(rows, truth[name])}
+            found.append(([answer.name for answer in group], changed))
+        return found
 
 
 PARTS = ("values", "margins")
@@ -331,19 +343,20 @@ def _slip_in_one_entry(truth: np.ndarray, answer: Answer) -> str | None:
     return f"{'wrong sign' if _close(-truth, answer)[i, j] else 'arithmetic slip'} in entry ({i + 1}, {j + 1})"
 
 
-def _fits(rows: np.ndarray, answer: Answer) -> bool:
+def _fits(rows: np.ndarray | None, answer: Answer) -> bool:
     """Whether there are values of the shape of the answer that round to it."""
-    return rows.shape == answer.values.shape and bool(_close(rows, answer).all())
+    return rows is not None and rows.shape == answer.values.shape and bool(_close(rows, answer).all())
 
 
 def _close(rows: np.ndarray, answer: Answer) -> np.ndarray:
     """Which entries are within half a unit in the last place typed, and what floats leave open."""
     margins = answer.margins
     if rows.dtype != object:
-        margins = np.maximum(
-            margins.astype(float) * (1 + 1e-9), np.maximum(RELATIVE_TOLERANCE * abs(rows), FLOAT_TOLERANCE)
-        )
-    return np.asarray(abs(rows - answer.values) <= margins, bool)
+        floats = np.maximum(RELATIVE_TOLERANCE * abs(rows), FLOAT_TOLERANCE)
+        margins = np.maximum(margins.astype(float) * (1 + 1e-9), floats)
+    elif not margins.any():
+        return np.asarray(rows == answer.values)
+    return np.asarray(abs(rows - answer.values) <= margins)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

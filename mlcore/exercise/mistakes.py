@@ -8,7 +8,6 @@ import numpy as np
 
 from mlcore.exercise.exact import ExactGradients, Number, Pass
 from mlcore.exercise.network import Network
-from mlcore.exercise.problem import Problem
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
@@ -80,7 +79,7 @@ MISTAKES: list[tuple[str, Steps]] = [
     ("bias gradient multiplied by the input", _bias_times_input(lambda dW: dW.sum(1))),
     ("summed over the samples instead of averaged", {"share": lambda work, layer, share: share * 0 + 1}),
     ("averaged twice over the samples", {"share": lambda work, layer, share: share * share}),
-    ("only the first sample used", {"first": lambda work, layer, right: right[:1]}),
+    ("only the first sample used", {"samples": lambda work, layer, right: right[:1]}),
     ("wrong sign", {"negated": lambda work, layer, right: -right}),
 ]  # fmt: skip
 # These can be made in one layer or in several.
@@ -109,9 +108,9 @@ class Mistake(NamedTuple):
     steps: Steps
     layers: frozenset[int] | None = None
 
-    def values(self, problem: Problem, at_zero: Number = 0) -> Values:
+    def values(self, right: Pass, convention: Number = 0) -> Values:
         """All answers of a student who makes this mistake and no other."""
-        return Work(problem, at_zero, self).values()
+        return Work(right, convention, self).values()
 
 
 def catalogue(network: Network) -> list[Mistake]:
@@ -131,16 +130,18 @@ class Work(Pass):
 
     def __init__(
         self,
-        problem: Problem,
+        right: Pass,
         convention: Number,
         mistake: Mistake | None = None,
         given: Mapping[str, np.ndarray] | None = None,
     ) -> None:
+        vars(self).update(vars(right))
         self.mistake, self.given, self.convention = mistake or Mistake("", {}), given or {}, convention
-        self.names = layer_names(problem.network)
+        self.names = layer_names(right.network)
         self.deltas: dict[int, np.ndarray] = {}
-        first = self.mistake.steps.get("first", lambda work, layer, right: right)
-        super().__init__(problem.network, first(self, 0, problem.x), first(self, 0, problem.y))
+        if "samples" in self.mistake.steps:
+            self.x, self.y = (self.mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
+        self.forward()
 
     def step(self, name: str, layer: int, right: Any) -> Any:
         """As the student does it."""

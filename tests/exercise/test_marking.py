@@ -284,7 +284,7 @@ def test_planted_mistakes_are_named(count):
         marker, c = Marker(problem), generator.choice(CONVENTIONS)
         truth = by_convention(problem, c)
         for mistake in catalogue(problem.network):
-            values = mistake.values(problem, c)
+            values = mistake.values(marker.work, c)
             changed = [name for name in values if not np.array_equal(values[name], truth[name])]
             if not changed:
                 continue
@@ -417,14 +417,14 @@ def test_networks_without_exact_values(problem):
         assert marker.mark([answer(name, rows, decimals) for name, rows in truth.items()]).all_right
     total = wrong = 0
     for mistake in catalogue(problem.network):
-        for name, rows in mistake.values(problem).items():
+        for name, rows in mistake.values(marker.work).items():
             marking = marker.mark([answer(name, rows)])
             if not marking.all_right:
                 total, wrong = total + 1, wrong + (mistake.name not in marking.verdicts[0].mistakes)
     assert total > 100
     assert not wrong
     hidden = answer("z:hidden", truth["z:hidden"] + 1)
-    follows = Work(problem, 0, Mistake("", {}), {"z:hidden": hidden.values}).values()["y_hat"]
+    follows = Work(marker.work, 0, Mistake("", {}), {"z:hidden": hidden.values}).values()["y_hat"]
     verdict = marker.mark([hidden, answer("y_hat", follows)]).verdicts[1]
     assert "follows from your z:hidden" in verdict.mistakes
 
@@ -440,7 +440,7 @@ def test_deep_networks_and_layers_of_the_same_name():
     truth = marker.truth(Fraction(0))
     assert marked(problem, ("z:dense 1", "1,5"), ("z:dense 2", "11,4")).all_right
     for mistake in catalogue(problem.network):
-        for name, rows in mistake.values(problem).items():
+        for name, rows in mistake.values(marker.work).items():
             if not np.array_equal(rows, truth[name]):
                 (verdict,) = marker.mark([answer(name, rows)]).verdicts
                 assert verdict.status == "wrong"
@@ -451,7 +451,8 @@ def test_deep_networks_and_layers_of_the_same_name():
 
 def test_a_student_without_a_mistake_does_what_is_right():
     for problem in (smooth(), smooth("logistic", "identity"), default_problem()):
-        truth = Marker(problem).truth(Fraction(0))
-        for name, rows in Work(problem, 0).values().items():
+        marker = Marker(problem)
+        truth = marker.truth(Fraction(0))
+        for name, rows in Work(marker.work, 0).values().items():
             np.testing.assert_array_equal(rows, truth[name])
-        assert type(Marker(problem).work) is (ExactNetwork if problem.network.rational else Pass)
+        assert type(marker.work) is (ExactNetwork if problem.network.rational else Pass)
