@@ -158,11 +158,12 @@ def _show_forward(result: "Forward") -> None:
 
 def _show_units(result: "Forward") -> None:
     from mlcore.exercise.network import FLOAT_TOLERANCE
+    from mlcore.exercise.work import CHOSEN
 
     from .render import Grid, out, show
 
     values, layers = result.best, result.problem.network.layers
-    trace, deltas = values.trace, [gradients.deltas for gradients in [*values.gradients.values()][:1]]
+    trace, deltas = values.trace, [values.gradients[CHOSEN].deltas] if values.gradients else []
     show(f"x = {vector_text(trace.x[0])}    y = {vector_text(values.y[0])}\n")
     grid = Grid("layer", "unit", "z", "a", *["δ = dJ/dz"] * len(deltas), "", left=2)
     grid.columns[-1].justify = "left"

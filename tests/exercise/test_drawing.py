@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -75,44 +76,7 @@ def test_the_convention_at_the_kink():
 
 
 def test_text_of_the_exercise():
-    assert (
-        to_text(EXERCISE)
-        == """\
-Network 3-2-1, J = 1/2
-
-input            hidden              output               loss
-                 φ = relu            φ = relu             half-squared
-
-┌────────┐       ┌─ h1 ──────┐
-│ x1 = 1 │─┐     │ z    =  2 │
-└────────┘ │   ┌►│ φ(z) =  2 │─┐     ┌╌ ŷ ╌╌╌╌╌╌╌╌╌╌╌┐    ┌─────────┐
-┌────────┐ │   │ │ δ    =  0 │ │     ╎ z    = 0      ╎    │ y =   1 │
-│ x2 = 2 │─┼ W ┤ └─ on ──────┘ ├ V ─►╎ φ(z) = 0      ╎───►│ J = 1/2 │
-└────────┘ │   │ ┌─ h2 ──────┐ │     ╎ δ    = 0      ╎    └─────────┘
-┌────────┐ │   │ │ z    = −1 │ │     └╌ on the kink ╌┘
-│ x3 = 1 │─┘   └►│ φ(z) =  0 │─┘
-└────────┘       │ δ    =  0 │
-                 └─ off ─────┘
-
-input → hidden
-  x1 → h1   W[1,1] =  1   dJ/dw =  0
-  x2 → h1   W[1,2] =  0   dJ/dw =  0
-  x3 → h1   W[1,3] =  1   dJ/dw =  0
-  x1 → h2   W[2,1] =  1   dJ/dw =  0
-  x2 → h2   W[2,2] = −1   dJ/dw =  0
-  x3 → h2   W[2,3] =  0   dJ/dw =  0
-
-hidden → output
-  h1 → ŷ    V[1,1] =  0   dJ/dw =  0
-  h2 → ŷ    V[1,2] =  1   dJ/dw =  0
-
-output → loss
-  ŷ  → J    y      =  1   dJ/dŷ = −1
-
-δ = dJ/dz.
-Dashed: on the kink (z = 0), where φ'(0) = 0 is a convention.
-"""
-    )
+    assert to_text(EXERCISE) == (Path(__file__).parent / "drawing.txt").read_text()
 
 
 @pytest.mark.parametrize("ascii_only", [False, True])
@@ -127,14 +91,8 @@ def test_width_of_the_text(graph, most, ascii_only):
     assert all(line == line.rstrip() for line in text.splitlines())
     assert text.isascii() == ascii_only
     assert all((node.label.replace("ŷ", "y_hat") if ascii_only else node.label) in text for node in graph.nodes)
-
-
-def test_ascii_spells_the_symbols():
-    text = to_text(EXERCISE, ascii_only=True)
-    for expected in ("phi(z) =  2", "delta  =  0", "+- y_hat - -", "on the kink", "h1    -> y_hat   V[1,1] =  0"):
-        assert expected in text
-    assert "dJ/dy_hat = -1" in text
     assert "?" not in text
+    assert not ascii_only or "phi(z)" in text
 
 
 def test_wide_letters_keep_the_columns():
@@ -276,9 +234,8 @@ def test_gradients_are_the_networks():
     for edge in DEEP.edges[:-2]:
         name, place = edge.name[:-1].split("[")
         index = tuple(int(number) - 1 for number in place.split(","))
-        assert (
-            edge.gradient == pytest.approx(expected.arrays[name][index]) and edge.value == network.arrays[name][index]
-        )
+        assert edge.gradient == pytest.approx(expected.arrays[name][index])
+        assert edge.value == network.arrays[name][index]
     deltas = [node.delta for node in DEEP.nodes if node.kind == "unit"]
     assert deltas == pytest.approx([value for layer in expected.deltas for value in layer[0]])
 
@@ -289,12 +246,6 @@ def test_several_samples(draw):
     assert "Only sample 1 of 2 and its gradients are drawn." in draw(build(problem))
     assert build(problem).edges == EXERCISE.edges
     assert "sample" not in draw(EXERCISE)
-
-
-def test_logistic_loss():
-    graph = build(problem_of([2, 2, 1], ["relu", "identity"], loss="logistic"))
-    assert graph.columns[-1].subtitle == "logistic" and graph.nodes[-2].state == ""
-    assert "four significant digits" in graph.notes[-1]
 
 
 @pytest.mark.parametrize(
