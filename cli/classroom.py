@@ -1,20 +1,14 @@
 """The commands of teachers and students: exercise, check, graph and verify."""
 
-import json
-import tomllib
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mlcore.errors import DataError, InputError
+from mlcore.errors import InputError
 
 from . import documents
 from .exercise import Json, Net, ReluAtZero, V, W, X, Y, choose_format, parse_convention, print_json, read
-
-if TYPE_CHECKING:
-    from mlcore.exercise.marking import Answer, Marking
 
 Numbers = Annotated[str | None, typer.Option(metavar="NUMBERS", show_default=False)]
 
@@ -39,7 +33,7 @@ def exercise(
     A new sheet like exercise 1, with small integers and results that are worth
     computing. With --net FILE, `mlcore check --net FILE` marks the answers.
     """
-    from mlcore import derivation
+    from mlcore.exercise import derivation
     from mlcore.exercise.formats import WRITERS
     from mlcore.exercise.generator import make_problem
     from mlcore.exercise.problem import to_toml
@@ -94,23 +88,23 @@ def check(
     the truth rounds to it; a wrong answer is told its most likely mistake.
     Exit code 1 if something is wrong.
     """
-    from mlcore.exercise.marking import mark
+    from mlcore.exercise.marking import mark, parse_answer, read_answers
 
     from . import classroom_view, render
 
     typed = {"y_hat": y_hat, "loss": loss, "dV": d_v, "dW": d_w}
-    given = [_answer(name, text, f"--{name.replace('_', '-')}") for name, text in typed.items() if text is not None]
+    given = [parse_answer(name, text) for name, text in typed.items() if text is not None]
     for entry in answer or []:
         name, equals, text = entry.partition("=")
         if not equals:
             raise InputError(f"--answer is {entry!r}; expected NAME=ROWS, such as delta:hidden=0,1.")
-        given.append(_answer(name.strip(), text, f"--answer {name.strip()}"))
-    given += _answers_in(answers) if answers else []
+        given.append(parse_answer(name.strip(), text))
+    given += read_answers(answers) if answers else []
     if not given:
         raise InputError("No answer is given; expected one at least, such as --y-hat 0 (see mlcore check --help).")
     with render.compilation():
         marking = mark(read(net, x, y, w, v), given)
-    document = _marking_document(marking)
+    document = {"schema": "mlcore.check/1"} | marking.to_dict()
     if as_json:
         print_json(document)
     else:
@@ -178,67 +172,3 @@ def verify(as_json: Json = False) -> None:
         classroom_view.verification(document)
     if not document["ok"]:
         raise typer.Exit(1)
-
-
-def _answer(name: str, text: str, where: str) -> "Answer":
-    from mlcore.exercise.marking import Answer
-    from mlcore.exercise.problem import parse_rows
-
-    rows = parse_rows(text, where)
-    typed = [[entry.strip() for entry in row.split(",")] for row in text.split(";")]
-    return Answer(name, rows, [[_decimals(entry) for entry in row] for row in typed])
-
-
-def _decimals(text: str) -> int | None:
-    """Number of decimals of a number as typed; None if it is meant exactly."""
-    whole, point, decimals = text.partition(".")
-    return len(decimals) if point and decimals.isdigit() else None
-
-
-def _answers_in(path: Path) -> "list[Answer]":
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        # numbers stay as they were typed, since their decimals say how exactly they are meant
-        content = (
-            json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-            if path.suffix == ".json"
-            else tomllib.loads(text, parse_float=str)
-        )
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no TOML or JSON file: {error}.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no answers by name; expected lines such as dV = [[-2, 0]].")
-    try:
-        return [_answer(name, _as_typed(value), name) for name, value in content.items()]
-    except InputError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def _as_typed(value: object) -> str:
-    """Nested lists as rows with semicolons."""
-    if isinstance(value, list):
-        return (";" if any(isinstance(entry, list) for entry in value) else ",").join(map(_as_typed, value))
-    return str(value)
-
-
-def _marking_document(marking: "Marking") -> dict:
-    return {
-        "schema": "mlcore.check/1",
-        "all_right": marking.all_right,
-        "answers": [
-            {
-                "name": verdict.name,
-                "status": verdict.status,
-                "mistakes": list(verdict.mistakes),
-                "remark": verdict.remark,
-                "truth": _truth(verdict.truth),
-            }
-            for verdict in marking.verdicts
-        ],
-    }
-
-
-def _truth(values: list | Fraction | float) -> list | str | float:
-    if isinstance(values, list):
-        return [_truth(value) for value in values]
-    return str(values) if isinstance(values, Fraction) else values

@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlcore.exercise.exact import ExactGradients, ExactNetwork, Subdifferential
+    from mlcore.exercise.exact import ExactGradients, ExactNetwork
+    from mlcore.exercise.kinks import Subdifferential
     from mlcore.exercise.network import Gradients, Kink, Network, Trace
     from mlcore.exercise.problem import Problem
 
@@ -105,6 +106,8 @@ def finite(document: object) -> object:
 
 def exact(values: object) -> list | str:
     """Fractions as strings, such as "-1/2"."""
+    if hasattr(values, "tolist"):
+        values = values.tolist()
     return [exact(value) for value in values] if isinstance(values, Sequence) else str(values)
 
 
@@ -168,7 +171,9 @@ def _exact_gradients(sheet: "Problem", known: "ExactNetwork", convention: Fracti
         "by_convention": {name: named(known.backward(value)) for name, value in CONVENTIONS.items()},
     }
     if known.trace.kinks:
-        found |= _subdifferential(sheet, known.subdifferential(), not any(gradients.flat))
+        from mlcore.exercise.kinks import subdifferential
+
+        found |= _subdifferential(sheet, subdifferential(known), not any(gradients.flat))
     return found
 
 
@@ -179,7 +184,7 @@ def _subdifferential(sheet: "Problem", found: "Subdifferential", stuck: bool) ->
     return {
         "subdifferential": {
             "complete": found.complete,
-            "undecided_patterns": len(found.doubtful),
+            "undecided_patterns": len(found.undecided),
             "vertices": [
                 {
                     "on": units(pattern, True),

@@ -121,7 +121,7 @@ def derive(
     The derivation of all gradients, step by step: the function in symbols,
     the chain rule with the shape of each step, then the numbers.
     """
-    from mlcore import derivation
+    from mlcore.exercise import derivation
     from mlcore.exercise.formats import WRITERS
 
     from . import render
@@ -153,7 +153,7 @@ def descend(
     Gradient descent from the network's numbers: the loss J before each step,
     the weights at the end, and why nothing moves if nothing does.
     """
-    from mlcore import descent
+    from mlcore.exercise import descent
 
     from . import exercise_view, render
 
@@ -161,14 +161,7 @@ def descend(
     with render.compilation():
         sheet = read(net, x, y, w, v)
         found = descent.descend(sheet.network, sheet.x, sheet.y, steps, learning_rate, float(convention))
-    document = {
-        "schema": "mlcore.descend/1",
-        "relu_at_zero": documents.plain(float(convention)),
-        "learning_rate": learning_rate,
-        "losses": documents.plain(found.losses),
-        "arrays": {name: documents.plain(array) for name, array in found.network.arrays.items()},
-        "standstill": found.standstill,
-    }
+    document = {"schema": "mlcore.descend/1"} | found.to_dict()
     if as_json:
         print_json(document)
     else:
