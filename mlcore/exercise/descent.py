@@ -43,7 +43,7 @@ def descend(
     losses: list[float] = []
     for step in range(steps + 1):
         try:
-            trace = network.forward(x, z, snap=True)
+            trace = network.forward(x, z, snap=step > 0)
             losses.append(float(network.losses(trace, y).mean()))
             gradients = network.backward(trace, y, relu_at_zero)
         except InputError as error:

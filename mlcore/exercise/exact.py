@@ -56,7 +56,7 @@ class Pass:
     def __init__(self, network: Network, x: Matrix, y: Matrix) -> None:
         network.check(x, y)
         self.network, self.layers, self.depth = network, network.layers, len(network.layers)
-        self.number = as_fraction if network.rational else float
+        self.number: Any = as_fraction if network.rational else float
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
         self.W = [self.array(layer.W) for layer in self.layers]
         self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
@@ -76,10 +76,13 @@ class Pass:
 
     def activate(self, layer: int, z: np.ndarray) -> np.ndarray:
         """phi(z) with the activation of a layer."""
+        activations: dict[str, Any] = {
+            "relu": lambda z: np.maximum(z, self.number(0)),
+            "sigmoid": _sigmoid,
+            "tanh": np.tanh,
+        }
         name = self.layers[layer].activation
-        if name == "relu":
-            return np.maximum(z, self.number(0))
-        return {"identity": np.copy, "sigmoid": _sigmoid, "tanh": np.tanh}[name](z)
+        return z if name == "identity" else np.asarray(activations[name](z))
 
     def slopes(self, layer: int, at_zero: AtZero = 0) -> np.ndarray:
         """phi'(z) of a layer: (n, o)."""
@@ -88,7 +91,7 @@ class Pass:
         if name == "relu":
             kinked = at_zero[layer] if isinstance(at_zero, Sequence) else self.number(at_zero)
             return np.where(z > 0, one, np.where(z < 0, self.number(0), kinked))
-        return {"identity": np.full(z.shape, one), "sigmoid": a * (one - a), "tanh": one - a * a}[name]
+        return np.asarray({"identity": np.full(z.shape, one), "sigmoid": a * (one - a), "tanh": one - a * a}[name])
 
     def predicted(self) -> np.ndarray:
         """What y is compared with: y_hat, or the probability sigma(y_hat) for the logistic loss."""
@@ -97,18 +100,17 @@ class Pass:
 
     def loss_terms(self) -> np.ndarray:
         """Loss of each output of each sample: (n, k)."""
-        y_hat = self.trace.a[-1]
+        y_hat, y = self.trace.a[-1], self.y
         if self.network.loss_name == "logistic":
-            return np.maximum(y_hat, 0) - self.y * y_hat + np.log1p(np.exp(-abs(y_hat)))
-        return (self.y - y_hat) ** 2 / 2
+            return np.asarray(np.maximum(y_hat, 0) - y * y_hat + np.log1p(np.exp(-abs(y_hat))))
+        return np.asarray((y - y_hat) ** 2 / 2)
 
     def forward(self) -> None:
         """Compute ``trace``."""
         self.share = self.step("share", 0, self.number(Fraction(1, len(self.x))))
         self.trace = trace = ExactTrace(self.x, [], [], [], np.empty(0), 0)
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
-            z = self.inputs(layer) @ W.T
-            z = self.step("z", layer, z if b is None else z + b)
+            z = self.step("z", layer, self.inputs(layer) @ W.T + (0 if b is None else b))
             if self.layers[layer].activation == "relu":
                 if not self.network.rational:
                     z[abs(z) <= FLOAT_TOLERANCE] = 0
@@ -122,36 +124,34 @@ class Pass:
     def backward(self, at_zero: AtZero = 0) -> ExactGradients:
         """Gradients of J with ``at_zero`` for phi'(0)."""
         last = self.depth - 1
-        pulled = self.step("error", last, self.predicted() - self.y) * self.share
+        y_hat = self.step("error", last, self.predicted() - self.y) * self.share
         slopes = self.step("slopes", last, self.slopes(last, at_zero))
-        found = self.pull_back(last, self.step("delta", last, pulled * slopes), at_zero)
-        found.slopes.append(slopes)
-        found.pulled.append(pulled)
-        found.y_hat = pulled
-        return found
+        found = self.pull_back(last, self.step("delta", last, y_hat * slopes), at_zero)
+        return ExactGradients(
+            found.arrays, found.deltas, y_hat, found.x, [*found.slopes, slopes], [*found.pulled, y_hat]
+        )
 
     def pull_back(
         self, layer: int, delta: np.ndarray, at_zero: AtZero = 0, samples: slice = slice(None)
     ) -> ExactGradients:
-        """Gradients of the sum of ``delta * z`` of a layer, over the samples of delta: in everything below it.
+        """Gradients of the sum of ``delta * z`` of a layer over these samples, in everything below it.
 
         Shapes: delta (n, o).
         """
-        found = ExactGradients({}, [], delta, delta, [], [])
+        found = ExactGradients({}, [delta], delta, delta, [], [])
         for number in reversed(range(layer + 1)):
-            W, b = self.W[number], self.b[number]
+            delta, weights, bias = found.deltas[0], self.layers[number].weights, self.layers[number].bias
             inputs = self.step("inputs", number, self.inputs(number)[samples])
-            arrays = {self.layers[number].weights: self.step("dW", number, delta.T @ inputs)}
-            if b is not None:
-                arrays[str(self.layers[number].bias)] = self.step("db", number, delta.sum(0))
+            arrays = {weights: self.step("dW", number, delta.T @ inputs)}
+            if bias is not None:
+                arrays[bias] = self.step("db", number, delta.sum(0))
             found.arrays = arrays | found.arrays
-            found.deltas.insert(0, delta)
-            found.x = pulled = self.step("pulled", number, delta @ W)
+            found.x = self.step("pulled", number, delta @ self.W[number])
             if number:
                 slopes = self.step("slopes", number - 1, self.slopes(number - 1, at_zero)[samples])
-                delta = self.step("delta", number - 1, pulled * slopes)
                 found.slopes.insert(0, slopes)
-                found.pulled.insert(0, pulled)
+                found.pulled.insert(0, found.x)
+                found.deltas.insert(0, self.step("delta", number - 1, found.x * slopes))
         return found
 
 
@@ -159,12 +159,6 @@ class ExactNetwork(Pass):
     """A rational network with its samples, in fractions.
 
     Raises: InputError if the network has activations or a loss that leave the rational numbers.
-
-    Example:
-        >>> from mlcore import Layer, Network
-        >>> exact = ExactNetwork(Network([Layer("output", "W", [[0.1, -0.3]])]), [[3, 1]], [[1]])
-        >>> exact.trace.kinks, str(exact.trace.loss)
-        ([Kink(sample=0, layer=0, unit=0)], '1/2')
     """
 
     def __init__(self, network: Network, x: Matrix, y: Matrix) -> None:
@@ -175,4 +169,4 @@ class ExactNetwork(Pass):
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
     decay = np.exp(-abs(z))
-    return np.where(z >= 0, 1, decay) / (1 + decay)
+    return np.asarray(np.where(z >= 0, 1, decay) / (1 + decay))

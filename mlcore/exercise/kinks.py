@@ -256,22 +256,21 @@ def _simplex(columns: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]
     scales = np.array([lcm(*(value.denominator for value in column)) for column in columns.T], object)
     m, n = columns.shape[0] + 1, columns.shape[1]
     # Rows: the coordinates, then the sum of the weights, which is to be 1, then the costs.
-    table = np.zeros((m + 1, n + m + 1), object)
-    table[: m - 1, :n] = (columns * scales).astype(object)
+    table: np.ndarray = np.zeros((m + 1, n + m + 1), object)
+    table[: m - 1, :n] = np.vectorize(int, otypes=[object])(columns * scales)
     table[m - 1, [*range(n), -1]] = 1
     table[range(m), range(n, n + m)] = 1
-    table = np.frompyfunc(int, 1, 1)(table)
     table[m] = -table[:m].sum(0)
     table[m, n : n + m] = 0
-    basis, denominator = np.arange(n, n + m), 1
+    basis: np.ndarray = np.arange(n, n + m)
+    denominator = 1
     while len(falling := np.flatnonzero(table[m, :n] < 0)):
         entering = falling[0]
         (rows,) = np.nonzero(table[:m, entering] > 0)
         leaving = min(rows, key=lambda i: (Fraction(table[i, -1], table[i, entering]), basis[i]))
         pivot_row, pivot = table[leaving].copy(), table[leaving, entering]
         table = (pivot * table - np.outer(table[:, entering], pivot_row)) // denominator
-        table[leaving], denominator = pivot_row, pivot
-        basis[leaving] = entering
+        table[leaving], basis[leaving], denominator = pivot_row, entering, pivot
     if table[m, -1] != 0:  # reduced cost of artificial variable i is 1 - (multiplier i)
         return None, table[m, n : n + m - 1] - denominator
     weights = np.zeros(n, object)

@@ -6,7 +6,7 @@ Mistakes are found by computing what each of them would give; see mlcore.exercis
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
@@ -25,7 +25,7 @@ from mlcore.results import Result, to_json
 
 RELATIVE_TOLERANCE = 1e-4  # of answers to a network that has no exact values
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
-NOTES = frozenset("student name id course group date title note notes comment".split())  # of an answers file
+NOTES = ("student", "name", "id", "course", "group", "date", "title", "note", "notes", "comment")  # not answers
 TYPED = re.compile(r"(?:\d+(?:\.(\d*))?|\.(\d+))(?:\s*/\s*\d+|e([+-]?\d+))?", re.ASCII | re.IGNORECASE)
 
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.exercise.exact import ExactGradients, Number, Pass
-from mlcore.exercise.network import Network
+from mlcore.exercise.exact import ExactGradients, Pass
+from mlcore.exercise.network import Network, Number
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
@@ -23,7 +23,7 @@ def _slope_below_zero(number: str) -> Steps:
     """Another slope than 0 where z < 0, forward and backward."""
 
     def a(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
-        return right + work.number(Fraction(number)) * (work.trace.z[layer] - right)
+        return np.asarray(right + work.number(Fraction(number)) * (work.trace.z[layer] - right))
 
     def slopes(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
         return np.where(work.trace.z[layer] < 0, work.number(Fraction(number)), right)
@@ -38,7 +38,7 @@ def _below(values: str) -> Step:
 
 def _other_layer(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
     other = work.slopes(layer + 1 if layer < work.depth - 1 else layer - 1, work.convention)
-    return other + 0 * right if other.shape[1] in (1, right.shape[1]) else right
+    return np.broadcast_to(other, right.shape) if other.shape[1] in (1, right.shape[1]) else right
 
 
 def _bias_times_input(shorten: Callable[[np.ndarray], np.ndarray]) -> Steps:
@@ -67,7 +67,8 @@ MISTAKES: list[tuple[str, Steps]] = [
     ("weights of the wrong layer in the delta of the layer below (W instead of V)",
      {"pulled": lambda work, layer, right: work.through(layer, work.W[max(layer - 1, 0)], right)}),
     ("summed over the units instead of multiplied unit by unit",
-     {"delta": lambda work, layer, delta: 0 * delta + delta.sum(1, keepdims=True) if layer < work.depth - 1 else delta}),
+     {"delta": lambda work, layer, delta: 0 * delta + delta.sum(1, keepdims=True)
+      if layer < work.depth - 1 else delta}),
     ("weights transposed in the forward pass",
      {"z": lambda work, layer, z: z + work.inputs(layer) @ (work.W[layer] - work.W[layer].T)
       if work.W[layer].shape == work.W[layer].T.shape else z}),
@@ -85,8 +86,10 @@ MISTAKES: list[tuple[str, Steps]] = [
 # These can be made in one layer or in several.
 LAYERED: list[tuple[str, Steps]] = [
     ("phi'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}),
-    ("phi(z) instead of phi'(z) in {where}", {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
-    ("ReLU left out, forward and backward, in {where}", {"a": lambda work, layer, a: work.trace.z[layer], "slopes": _as(1)}),
+    ("phi(z) instead of phi'(z) in {where}",
+     {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
+    ("ReLU left out, forward and backward, in {where}",
+     {"a": lambda work, layer, a: work.trace.z[layer], "slopes": _as(1)}),
     ("ReLU left out in the forward pass in {where}", {"a": lambda work, layer, a: work.trace.z[layer]}),
     ("phi'(z) of the wrong layer in {where}", {"slopes": _other_layer}),
     ("phi'(z) of the wrong unit (the next one) in {where}", {"slopes": lambda work, layer, s: np.roll(s, -1, 1)}),
@@ -168,13 +171,13 @@ class Work(Pass):
 
     def through(self, layer: int, W: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Delta times other weights than those of the layer, where they fit."""
-        return self.deltas[layer] @ W if W.shape == self.W[layer].shape else right
+        return np.asarray(self.deltas[layer] @ W) if W.shape == self.W[layer].shape else right
 
     def values(self) -> Values:
         """All answers."""
         forward = forward_values(self)
         if "negated" in self.mistake.steps:
-            return {name: -rows for name, rows in forward.items()}
+            return {name: np.negative(rows) for name, rows in forward.items()}
         return forward | gradient_values(self, self.backward(self.convention))
 
 

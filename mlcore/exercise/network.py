@@ -1,6 +1,6 @@
 """Small networks of any depth, worked by the kernels in float64: forward values, loss, gradients, differences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -12,8 +12,19 @@ from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 from mlcore.kernels.losses import half_squared, half_squared_backward, logistic, logistic_backward
 
-ACTIVATIONS = ("relu", "identity", "sigmoid", "tanh")
-LOSSES = ("half-squared", "logistic")
+ACTIVATE: dict[str, Callable[..., None]] = {
+    "relu": layers.relu,
+    "identity": lambda Z, A: np.copyto(A, Z),
+    "sigmoid": layers.sigmoid,
+    "tanh": layers.tanh,
+}
+BACKWARD: dict[str, Callable[..., None]] = {
+    "relu": lambda dA, Z, A, at_zero, dZ: layers.relu_backward(dA, Z, at_zero, dZ),
+    "identity": lambda dA, Z, A, at_zero, dZ: np.copyto(dZ, dA),
+    "sigmoid": lambda dA, Z, A, at_zero, dZ: layers.sigmoid_backward(dA, A, dZ),
+    "tanh": lambda dA, Z, A, at_zero, dZ: layers.tanh_backward(dA, A, dZ),
+}
+LOSSES = {"half-squared": (half_squared, half_squared_backward), "logistic": (logistic, logistic_backward)}
 ALIASES = {
     "rectifier": "relu", "linear": "identity", "none": "identity", "sigma": "sigmoid", "hyperbolic-tangent": "tanh",
     "half-squared-error": "half-squared", "log-loss": "logistic", "bce": "logistic", "binary-cross-entropy": "logistic",
@@ -80,14 +91,15 @@ class Differences(NamedTuple):
     @property
     def one_sided_differ(self) -> np.ndarray:
         """Entries in which J has no derivative, because its one-sided derivatives differ."""
-        return ~self._close(self.left, self.right)
+        return np.asarray(~self._close(self.left, self.right))
 
     def contradict(self, gradient: np.ndarray) -> np.ndarray:
         """Entries in which J has a derivative, and it is not the one given."""
-        return ~self._close(self.central, gradient) & ~self.one_sided_differ
+        return np.asarray(~self._close(self.central, gradient) & ~self.one_sided_differ)
 
     def _close(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.abs(a - b) <= 1e-6 * np.maximum(1, np.maximum(np.abs(a), np.abs(b))) + self.error
+        largest = np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
+        return np.asarray(np.abs(a - b) <= 1e-6 * largest + self.error)
 
 
 class Network:
@@ -112,35 +124,25 @@ class Network:
         if not layers:
             raise ShapeError("The network has no layers; give it at least one.")
         self.loss_name = _choice("loss", loss, LOSSES)
-        self.layers = [
-            layer._replace(activation=_choice(f"activation of layer {layer.name!r}", layer.activation, ACTIVATIONS))
-            for layer in layers
-        ]
-        last = self.layers[-1]
-        if self.loss_name == "logistic" and last.activation not in ("identity", "sigmoid"):
-            raise InputError(f"The logistic loss needs a sigmoid or identity output, but it is {last.activation}.")
+        chosen = [_choice(f"activation of layer {layer.name!r}", layer.activation, ACTIVATE) for layer in layers]
         if self.loss_name == "logistic":
-            self.layers[-1] = last._replace(activation="identity")
+            if chosen[-1] not in ("identity", "sigmoid"):
+                raise InputError(f"The logistic loss needs a sigmoid or identity output, but it is {chosen[-1]}.")
+            chosen[-1] = "identity"
+        self.layers = [layer._replace(activation=name) for layer, name in zip(layers, chosen, strict=True)]
         self.W = [_finite(layer.weights, layer.W, 2) for layer in self.layers]
         self.b = [None if layer.b is None else _finite(str(layer.bias), layer.b, 1) for layer in self.layers]
         self._check_layers()
 
     def _check_layers(self) -> None:
         for below, above, W, V in zip(self.layers, self.layers[1:], self.W, self.W[1:], strict=False):
-            if V.shape[1] != len(W):
-                raise ShapeError(
-                    f"{above.weights} has {_count(V.shape[1], 'column')}; expected {len(W)}, one for each row of "
-                    f"{below.weights}."
-                )
-        names = [name for layer in self.layers for name in (layer.weights, layer.bias) if name is not None]
+            _check_length(above.weights, V.shape[1], "column", len(W), below.weights)
         for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
             if (layer.bias is None) != (b is None):
                 raise InputError(f"Layer {layer.name!r} has a bias without a name or a name without a bias.")
-            if b is not None and len(b) != len(W):
-                raise ShapeError(
-                    f"{layer.bias} has {_count(len(b), 'value')}; expected {len(W)}, one for each row of "
-                    f"{layer.weights}."
-                )
+            if b is not None:
+                _check_length(layer.bias, len(b), "value", len(W), layer.weights)
+        names = [name for layer in self.layers for name in (layer.weights, layer.bias) if name is not None]
         if not all(names) or len(set(names)) < len(names) or "x" in names:
             raise InputError("Every array needs a name of its own, other than x.")
 
@@ -165,11 +167,10 @@ class Network:
         Raises: ShapeError if they do not fit the network; InputError if a number is not finite, or y is not 0 or 1
             for the logistic loss.
         """
-        X, Y, (outputs, names) = self._inputs(x), _samples("y", y), (len(self.W[-1]), self.layers[-1].weights)
+        X, Y = self._inputs(x), _samples("y", y)
         if len(Y) != len(X):
             raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x.")
-        if Y.shape[1] != outputs:
-            raise ShapeError(f"y has {_count(Y.shape[1], 'value')}; expected {outputs}, one for each row of {names}.")
+        _check_length("y", Y.shape[1], "value", len(self.W[-1]), self.layers[-1].weights)
         if self.loss_name == "logistic" and not np.isin(Y, (0, 1)).all():
             raise InputError("y has values other than 0 and 1; the logistic loss needs these.")
         return X, Y
@@ -196,7 +197,7 @@ class Network:
             if layer.activation == "relu":
                 Z[np.abs(Z) <= (error if self.rational else FLOAT_TOLERANCE)] = 0
                 trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
-            _activate(layer.activation, Z, A)
+            ACTIVATE[layer.activation](Z, A)
             trace.z.append(Z)
             trace.a.append(A)
         _check_range(*trace.z)
@@ -210,8 +211,7 @@ class Network:
         Raises: ShapeError if y does not fit; InputError if a loss exceeds the range of float64.
         """
         Y, losses = self.check(trace.x, y)[1], np.empty(len(trace.x))
-        kernel = half_squared if self.loss_name == "half-squared" else logistic
-        kernel(trace.y_hat, Y, losses)
+        LOSSES[self.loss_name][0](trace.y_hat, Y, losses)
         _check_range(losses)
         return losses
 
@@ -225,22 +225,21 @@ class Network:
             raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=relu_at_zero)
         Y = self.check(trace.x, y)[1]
         dA = np.empty_like(Y)
-        kernel = half_squared_backward if self.loss_name == "half-squared" else logistic_backward
-        kernel(trace.y_hat, Y, 1 / len(Y), dA)
-        d_y_hat, named, deltas = dA.copy(), {}, []
-        for number in reversed(range(len(self.layers))):
-            layer, W, b = self.layers[number], self.W[number], self.b[number]
+        LOSSES[self.loss_name][1](trace.y_hat, Y, 1 / len(Y), dA)
+        d_y_hat = dA.copy()
+        deltas: list[np.ndarray] = []
+        arrays = {name: np.zeros_like(array) for name, array in self.arrays.items()}
+        for number, layer in reversed(list(enumerate(self.layers))):
             inputs = trace.a[number - 1] if number else trace.x
-            dZ, dW, dX = np.empty_like(dA), np.zeros_like(W), np.empty_like(inputs)
-            db = None if b is None else np.zeros_like(b)
-            _activate_backward(layer.activation, dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
+            dZ, dX = np.empty_like(dA), np.empty_like(inputs)
+            dW, db = arrays[layer.weights], arrays.get(layer.bias or "")
+            BACKWARD[layer.activation](dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
             layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, db)
-            layers.affine_backward_input(dZ, W, dX)
-            named = {layer.weights: dW} | ({} if db is None else {layer.bias: db}) | named
+            layers.affine_backward_input(dZ, self.W[number], dX)
             deltas.insert(0, dZ)
             dA = dX
-        _check_range(*named.values(), *deltas, dA)
-        return Gradients(named, deltas, d_y_hat, dA)
+        _check_range(*arrays.values(), *deltas, dA)
+        return Gradients(arrays, deltas, d_y_hat, dA)
 
     def differences(self, x: Matrix, y: Matrix) -> dict[str, Differences]:
         """Numerical derivatives of J in every entry of every named array, and of x.
@@ -266,22 +265,16 @@ class Network:
     def _steps(self, X: np.ndarray, array: np.ndarray) -> np.ndarray:
         """Step for every entry within which no unit that is off its kink comes to it."""
         steps = steps_for(array)
-
-        def signs(index: tuple, value: float) -> list[np.ndarray]:
-            array[index] = value
-            return [np.sign(z) for z in self.forward(X).z]
-
         for index in np.ndindex(array.shape):
             original = array[index]
             for _ in range(MAX_HALVINGS):
-                h = steps[index]
-                sides = ((2 * h, h * SIDE), (-2 * h, -h * SIDE))
-                if all(
-                    all(map(np.array_equal, signs(index, original + far), signs(index, original + near)))
-                    for far, near in sides
-                ):
+                signs = []
+                for offset in (2, SIDE, -2, -SIDE):
+                    array[index] = original + offset * steps[index]
+                    signs.append(np.sign(np.hstack(self.forward(X).z)))
+                if np.array_equal(signs[0], signs[1]) and np.array_equal(signs[2], signs[3]):
                     break
-                steps[index] = h / 2
+                steps[index] /= 2
             array[index] = original
         return steps
 
@@ -296,36 +289,23 @@ class Network:
         return X
 
 
-def _activate(name: str, Z: np.ndarray, A: np.ndarray) -> None:
-    if name == "identity":
-        A[:] = Z
-    else:
-        {"relu": layers.relu, "sigmoid": layers.sigmoid, "tanh": layers.tanh}[name](Z, A)
-
-
-def _activate_backward(
-    name: str, dA: np.ndarray, Z: np.ndarray, A: np.ndarray, relu_at_zero: float, dZ: np.ndarray
-) -> None:
-    if name == "identity":
-        dZ[:] = dA
-    elif name == "relu":
-        layers.relu_backward(dA, Z, relu_at_zero, dZ)
-    else:
-        {"sigmoid": layers.sigmoid_backward, "tanh": layers.tanh_backward}[name](dA, A, dZ)
-
-
 def _rounding_error(inputs: np.ndarray, error: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     """How far z may be from its exact value, if the inputs are by ``error``, and weights and inputs are rounded."""
     terms = np.abs(inputs) @ np.abs(W).T + (0 if b is None else np.abs(b))
-    return error @ np.abs(W).T + (W.shape[1] + 3) * np.finfo(np.float64).eps * terms
+    return np.asarray(error @ np.abs(W).T + (W.shape[1] + 3) * np.finfo(np.float64).eps * terms)
 
 
-def _choice(what: str, name: str, choices: Sequence[str]) -> str:
+def _choice(what: str, name: str, choices: Collection[str]) -> str:
     plain = str(name).lower().replace("_", "-")
     plain = ALIASES.get(plain, plain)
     if plain not in choices:
         raise InputError(f"The {what} is {name!r}; expected one of {', '.join(choices)}.")
     return plain
+
+
+def _check_length(name: str | None, length: int, noun: str, rows: int, below: str) -> None:
+    if length != rows:
+        raise ShapeError(f"{name} has {_count(length, noun)}; expected {rows}, one for each row of {below}.")
 
 
 def _count(number: int, noun: str) -> str:
