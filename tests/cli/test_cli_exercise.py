@@ -18,7 +18,9 @@ def strict(text):
         raise AssertionError(f"{constant} is not JSON")
 
     assert text.count("\n") == 1
-    assert "-0," not in text and "-0]" not in text and "-0.0" not in text
+    assert "-0," not in text
+    assert "-0]" not in text
+    assert "-0.0" not in text
     return json.loads(text, parse_constant=refuse)
 
 
@@ -143,13 +145,15 @@ def test_tables(run, arguments, shown):
 def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, message):
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("mlcore: ") and done.err.count("\n") == 1
+    assert done.err.startswith("mlcore: ")
+    assert done.err.count("\n") == 1
     assert message in done.err
 
 
 def test_descend(run):
     found = document(run, "descend", "--relu-at-zero", 1)
-    assert found["losses"][-1] < 1e-12 and found["standstill"] is None
+    assert found["losses"][-1] < 1e-12
+    assert found["standstill"] is None
     assert document(run, "descend")["losses"] == [0.5] * 21
 
 
@@ -195,7 +199,7 @@ def test_deep_network_with_several_samples(run, tmp_path):
     assert "exact" not in found
     for arguments in (["forward"], ["grad", "--check"], ["derive"], ["graph"], ["descend"]):
         done = run(*arguments, "--net", "net.toml")
-        assert done.code == 0 and done.out, arguments
+        assert (done.code, bool(done.out)) == (0, True), arguments
 
 
 def test_several_samples_of_the_exercise(run):

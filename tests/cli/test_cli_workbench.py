@@ -37,7 +37,8 @@ def test_the_shell_completes_commands_and_options(start, words, expected):
 
 def test_derive(run):
     done = run("derive")
-    assert done.code == 0 and done.err == ""
+    assert done.code == 0
+    assert done.err == ""
     assert "  ∂J/∂V = 0 [2  0] = [0  0]" in done.out.splitlines()
     assert r"\begin{align*}" in run("derive", "--format", "latex").out
     assert run("derive", "--format", "markdown", "--relu-at-zero", 1).out.count("$$") % 2 == 0
@@ -46,14 +47,16 @@ def test_derive(run):
 def test_check_passes_what_the_printed_sheet_says(run):
     done = run("check", "--y-hat", "0", "--dV", "-2,0", "--dW", "0,0,0;0,0,0")
     assert done.code == 0
-    assert "right (with φ'(0) = 1)" in done.out and "3 of 3 right." in done.out
+    assert "right (with φ'(0) = 1)" in done.out
+    assert "3 of 3 right." in done.out
 
 
 def test_check_names_mistakes(run):
     done = run("check", "--dV", "0;0", "--json")
     assert done.code == 1
     (verdict,) = json.loads(done.out)["answers"]
-    assert verdict["status"] == "wrong" and any("transposed" in mistake for mistake in verdict["mistakes"])
+    assert verdict["status"] == "wrong"
+    assert any("transposed" in mistake for mistake in verdict["mistakes"])
     assert "dV: transposed" in run("check", "--answer", "dV=0;0").out
 
 
@@ -83,14 +86,18 @@ def test_check_reads_answers_from_a_file(run, tmp_path):
 def test_wrong_usage(run, arguments, message):
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
-    assert done.err.count("\n") == 1 and message in done.err
+    assert done.err.count("\n") == 1
+    assert message in done.err
 
 
 def test_exercise_and_its_solution_fit_check(run, tmp_path):
     done = run("exercise", "--seed", 7, "--kink", "output", "--net", "net.toml")
-    assert done.code == 0 and "Questions" in done.out and "Forward" not in done.out
+    assert done.code == 0
+    assert "Questions" in done.out
+    assert "Forward" not in done.out
     solved = run("exercise", "--seed", 7, "--kink", "output", "--solution").out
-    assert solved.startswith(done.out.rstrip("\n")) and "The numbers" in solved
+    assert solved.startswith(done.out.rstrip("\n"))
+    assert "The numbers" in solved
     truth = json.loads(run("grad", "--net", "net.toml", "--json").out)
     rows = ";".join(",".join(map(str, row)) for row in truth["gradients"]["V"])
     assert run("check", "--net", "net.toml", "--dV", rows).code == 0
@@ -129,7 +136,8 @@ def test_every_command_fits_80_columns_and_ascii(run, start, monkeypatch, comman
     assert max(map(len, done.out.splitlines())) <= 80
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     out, _ = start(*command.split()).communicate(timeout=120)
-    assert out.isascii() and "?" not in out
+    assert out.isascii()
+    assert "?" not in out
 
 
 def test_the_collector_of_garbage_is_left_as_it_was(run):

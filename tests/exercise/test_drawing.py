@@ -57,8 +57,10 @@ def test_the_exercise_as_data():
         ("h2", -1, 0, 0, "off"),
         ("ŷ", 0, 0, 0, "kink"),
     ]
-    assert EXERCISE.nodes[-1].label == "J" and EXERCISE.nodes[-1].a == Fraction(1, 2)
-    assert len(EXERCISE.edges) == 9 and all(isinstance(edge.gradient, Fraction) for edge in EXERCISE.edges)
+    assert EXERCISE.nodes[-1].label == "J"
+    assert EXERCISE.nodes[-1].a == Fraction(1, 2)
+    assert len(EXERCISE.edges) == 9
+    assert all(isinstance(edge.gradient, Fraction) for edge in EXERCISE.edges)
     assert [(edge.name, edge.value, edge.gradient) for edge in EXERCISE.edges[-3:]] == [
         ("V[1,1]", 0, 0),
         ("V[1,2]", 1, 0),
@@ -68,9 +70,11 @@ def test_the_exercise_as_data():
 
 def test_the_convention_at_the_kink():
     gradients = {edge.name: edge.gradient for edge in build(default_problem(), Fraction(1, 2)).edges}
-    assert gradients["V[1,1]"] == -1 and gradients["V[1,2]"] == 0
+    assert gradients["V[1,1]"] == -1
+    assert gradients["V[1,2]"] == 0
     text = to_text(build(default_problem(), Fraction(1)))
-    assert "h1 → ŷ    V[1,1] =  0   dJ/dw = −2" in text and "φ'(0) = 1 is a convention." in text
+    assert "h1 → ŷ    V[1,1] =  0   dJ/dw = −2" in text
+    assert "φ'(0) = 1 is a convention." in text
     with pytest.raises(InputError, match=r"relu_at_zero is 1\.5; expected a number from 0 to 1"):
         build(default_problem(), Fraction(3, 2))
 
@@ -125,7 +129,8 @@ def test_markup_of_the_exercise(draw, expected):
 @pytest.mark.parametrize("graph", [EXERCISE, DEEP, MANY], ids=["exercise", "deep", "many inputs"])
 def test_svg_has_an_element_for_each_node_and_edge(graph):
     root = svg_of(graph)
-    assert len(of_class(root, "node")) == len(graph.nodes) and len(of_class(root, "edge")) == len(graph.edges)
+    assert len(of_class(root, "node")) == len(graph.nodes)
+    assert len(of_class(root, "edge")) == len(graph.edges)
     assert len(of_class(root, "ring")) == sum(node.state == "kink" for node in graph.nodes)
     faint = [edge for edge in of_class(root, "edge") if "zero" in edge.get("class").split()]
     assert len(faint) == sum(not edge.gradient for edge in graph.edges)
@@ -140,8 +145,11 @@ def test_svg_of_the_exercise():
     (kink,) = of_class(root, "kink")
     assert kink.find(f"{SVG}title").text == "ŷ, z = 0, φ(z) = 0, δ = 0, on the kink"
     labels = ["".join(label.itertext()) for label in of_class(root, "label")]
-    assert "W[2,2] = −1dJ/dw = 0" in labels and "y = 1dJ/dŷ = −1" in labels and len(labels) == 9
-    assert root.find(f"{SVG}title").text == "Network 3-2-1, J = 1/2" and root.find(f"{SVG}desc").text
+    assert "W[2,2] = −1dJ/dw = 0" in labels
+    assert "y = 1dJ/dŷ = −1" in labels
+    assert len(labels) == 9
+    assert root.find(f"{SVG}title").text == "Network 3-2-1, J = 1/2"
+    assert root.find(f"{SVG}desc").text
     text = to_svg(DEEP).replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert not re.search(r"https?:|href|<script|@import|url\(", text), "it needs nothing else"
 
@@ -163,9 +171,10 @@ def overlap(one, other):
 def test_svg_labels_have_room(sizes, bias):
     root = svg_of(build(problem_of(sizes, bias=bias)))
     taken = [*rectangles(root, "back"), *rectangles(root, "card")]
-    assert overlap((0, 0, 2, 2), (1, 1, 3, 3)) and not [pair for pair in combinations(taken, 2) if overlap(*pair)]
+    assert overlap((0, 0, 2, 2), (1, 1, 3, 3))
+    assert not [pair for pair in combinations(taken, 2) if overlap(*pair)]
     *_, width, height = map(float, root.get("viewBox").split())
-    assert all(0 <= left and 0 <= top and right <= width and bottom <= height for left, top, right, bottom in taken)
+    assert all(left >= 0 and top >= 0 and right <= width and bottom <= height for left, top, right, bottom in taken)
     all_labelled = len(of_class(root, "label")) == len(of_class(root, "edge"))
     assert all_labelled != ("Point at an edge" in "".join(root.itertext()))
 
@@ -200,7 +209,8 @@ def test_hostile_names_in_mermaid():
 def test_hostile_names_in_dot():
     for line in to_dot(hostile()).splitlines():
         for string in re.findall(r'"((?:[^"\\]|\\.)*)"', line):
-            assert set(re.findall(r"\\(.)", string)) <= {"n", '"', "\\"} and not re.search("&(?!amp;)", string)
+            assert set(re.findall(r"\\(.)", string)) <= {"n", '"', "\\"}
+            assert not re.search("&(?!amp;)", string)
         assert '"' not in re.sub(r'"((?:[^"\\]|\\.)*)"', "", line)
     assert '\\"<b>&amp;\\\\|]`;#' in to_dot(hostile())
 
@@ -209,7 +219,8 @@ def test_hostile_names_in_dot():
 @pytest.mark.parametrize("graph", [EXERCISE, DEEP, hostile()], ids=["exercise", "deep", "hostile"])
 def test_graphviz_reads_it(graph):
     done = subprocess.run(["dot", "-Tjson"], input=to_dot(graph), capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0 and done.stderr == ""
+    assert done.returncode == 0
+    assert done.stderr == ""
     drawn = json.loads(done.stdout)
     assert sum(edge.get("style") != "invis" for edge in drawn["edges"]) == len(graph.edges)
     assert sum(node["name"].startswith("n") for node in drawn["objects"]) == len(graph.nodes)
@@ -223,7 +234,8 @@ def test_deeper_networks():
     assert {node.state for node in DEEP.nodes if node.label.startswith("a1")} == {""}  # smooth
     assert all(isinstance(edge.gradient, float) for edge in DEEP.edges)
     biases = [edge for edge in DEEP.edges if DEEP.nodes[edge.source].kind == "bias"]
-    assert [edge.name for edge in biases[:3]] == ["b1[1]", "b1[2]", "b1[3]"] and biases[0].symbol == "dJ/db"
+    assert [edge.name for edge in biases[:3]] == ["b1[1]", "b1[2]", "b1[3]"]
+    assert biases[0].symbol == "dJ/db"
     assert [(edge.name, edge.symbol) for edge in DEEP.edges[-2:]] == [("y1", "dJ/dŷ"), ("y2", "dJ/dŷ")]
 
 

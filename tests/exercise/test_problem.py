@@ -27,7 +27,8 @@ A = [[1, 1]]
 
 def test_exercise():
     problem = default_problem()
-    assert problem.x == [[1, 2, 1]] and problem.y == [[1]]
+    assert problem.x == [[1, 2, 1]]
+    assert problem.y == [[1]]
     assert [layer.W for layer in problem.network.layers] == [[[1, 0, 1], [1, -1, 0]], [[0, 1]]]
 
 
@@ -59,7 +60,7 @@ def test_every_problem_can_be_written_and_read_back(tmp_path):
 def test_change():
     problem = change(default_problem(), x="1,2;3,4", y="0,1;1,0", w="1,1", v="1/2;-1")
     assert problem.x == [[1, 2], [3, 4]]
-    assert problem.network.layers[1].W == [[Fraction(1, 2)], [-1]]
+    assert [[Fraction(1, 2)], [-1]] == problem.network.layers[1].W
     assert default_problem().x == [[1, 2, 1]]
 
 
@@ -95,7 +96,8 @@ def test_rows_as_they_are_typed(text, rows):
 def test_rows_that_are_refused(text, message):
     with pytest.raises(InputError) as caught:
         parse_rows(text, "x")
-    assert message in str(caught.value) and caught.value.parameter == "x"
+    assert message in str(caught.value)
+    assert caught.value.parameter == "x"
     assert len(str(caught.value)) < 220
 
 
@@ -138,7 +140,8 @@ def test_bad_files(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DataError) as caught:
         read_problem(path)
-    assert str(caught.value).startswith(str(path)) and message in str(caught.value), str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b'{"x": NaN}', b"[1]"])
