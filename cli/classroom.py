@@ -1,45 +1,58 @@
-"""The commands of teachers and students: exercise, check, graph and verify."""
+"""The commands of teachers and students: exercise, check and graph."""
 
-import json
-import tomllib
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcore.errors import DataError, InputError
+from mlcore.errors import InputError
 
-from . import documents
-from .exercise import Json, Net, ReluAtZero, V, W, X, Y, choose_format, parse_convention, print_json, read
+from .exercise import Numbers, ReluAtZero, choose_format, matrix_text, on_network, option, parse_convention
 
 if TYPE_CHECKING:
-    from mlcore.exercise.marking import Answer, Marking
+    from mlcore.exercise.marking import Marking
 
-Numbers = Annotated[str | None, typer.Option(metavar="NUMBERS", show_default=False)]
+
+def _show_marking(marking: "Marking") -> None:
+    """Each answer with its verdict, the truth, and the mistakes that give the same numbers."""
+    from .render import Grid, out, paragraph, show
+
+    status = {
+        "right": ("right", "green"),
+        "right-by-convention": (f"right (with φ'(0) = {marking.convention})", "green"),
+        "in-subdifferential": ("in the subdifferential", "green"),
+        "wrong": ("wrong", "bold red"),
+    }
+    grid = Grid("answer", "verdict", "truth", left=3)
+    for verdict in marking.verdicts:
+        grid.add(verdict.name, status[verdict.status], matrix_text(verdict.truth))
+    out.print(grid)
+    for verdict in marking.verdicts:
+        remarks = [verdict.remark] if verdict.remark and verdict.status != "right-by-convention" else []
+        for line in [*remarks, *verdict.mistakes]:
+            paragraph(f"{verdict.name}: {line}")
+    right = sum(verdict.status != "wrong" for verdict in marking.verdicts)
+    show(f"\n{right} of {len(marking.verdicts)} right.", "bold")
 
 
 def exercise(
     seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
-    features: Annotated[int, typer.Option(help="Features, 1 to 8.")] = 3,
-    hidden: Annotated[int, typer.Option(help="Hidden units, 1 to 8.")] = 2,
+    features: Annotated[int, typer.Option(help="Number of features, 1 to 8.")] = 3,
+    hidden: Annotated[int, typer.Option(help="Number of hidden units, 1 to 8.")] = 2,
     kink: Annotated[
-        str, typer.Option(metavar="none|hidden|output|both", help="Which units are exactly on their kink.")
+        str, option("--kink", "none|hidden|output|both", "Units to place exactly on their kink.", True)
     ] = "none",
-    output_format: Annotated[
-        str, typer.Option("--format", metavar="text|markdown|latex", help="How it is written.")
-    ] = "text",
+    output_format: Annotated[str, option("--format", "text|markdown|latex", "Format of the output.", True)] = "text",
     solution: Annotated[bool, typer.Option("--solution", help="Add the derivation, for the teacher.")] = False,
-    net: Annotated[
-        Path | None, typer.Option("--net", metavar="FILE", help="Save the network here, for check.", show_default=False)
-    ] = None,
+    net: Annotated[Path | None, option("--net", "FILE", "Also save the network here, for check.")] = None,
 ) -> None:
     """Example: mlcore exercise --seed 7 --kink output --solution
 
-    A new sheet like exercise 1, with small integers and results that are worth
-    computing. With --net FILE, `mlcore check --net FILE` marks the answers.
+    Make a new sheet like exercise 1, with small integers and results that are
+    worth computing. --net FILE saves the network, and `mlcore check --net
+    FILE` then marks the answers.
     """
-    from mlcore import derivation
+    from mlcore.exercise import derivation
     from mlcore.exercise.formats import WRITERS
     from mlcore.exercise.generator import make_problem
     from mlcore.exercise.problem import to_toml
@@ -48,92 +61,65 @@ def exercise(
 
     write = choose_format(output_format, WRITERS)
     with render.compilation():
-        sheet = make_problem(seed, features, hidden, kink)
-        posed = derivation.pose(sheet)
+        problem = make_problem(seed, features, hidden, kink)
+        sheet = derivation.pose(problem)
         if solution:
-            solved = derivation.derive(sheet)
-            posed.sections += solved.sections
+            sheet.sections += derivation.derive(problem).sections
     if net:
-        net.write_text(to_toml(sheet))
-    written = write(posed).rstrip("\n")
-    if output_format == "text":
-        render.show(written)
-    else:
-        print(written)
+        net.write_text(to_toml(problem))
+    render.show(write(sheet).rstrip("\n"))
 
 
+@on_network(_show_marking, passed="all_right")
 def check(
-    net: Net = None,
-    x: X = None,
-    y: Y = None,
-    w: W = None,
-    v: V = None,
-    y_hat: Annotated[
-        str | None, typer.Option("--y-hat", metavar="NUMBERS", help="Your output.", show_default=False)
-    ] = None,
-    loss: Annotated[str | None, typer.Option("--loss", metavar="NUMBER", help="Your J.", show_default=False)] = None,
-    d_v: Annotated[str | None, typer.Option("--dV", metavar="ROWS", help="Your dJ/dV.", show_default=False)] = None,
-    d_w: Annotated[str | None, typer.Option("--dW", metavar="ROWS", help="Your dJ/dW.", show_default=False)] = None,
+    numbers: Numbers,
+    y_hat: Annotated[str | None, option("--y-hat", "NUMBERS", "Your ŷ.")] = None,
+    loss: Annotated[str | None, option("--loss", "NUMBER", "Your J.")] = None,
+    d_v: Annotated[str | None, option("--dV", "ROWS", "Your dJ/dV.")] = None,
+    d_w: Annotated[str | None, option("--dW", "ROWS", "Your dJ/dW.")] = None,
     answer: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=ROWS",
-            help="Any other answer: z:LAYER, a:LAYER, delta:LAYER, dNAME of an array, dx; may be repeated.",
-            show_default=False,
+        option(
+            "--answer",
+            "NAME=ROWS",
+            "Any other answer: z:LAYER, a:LAYER, delta:LAYER, dNAME of an array, dx; may be repeated.",
         ),
     ] = None,
-    answers: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Answers by name in TOML or JSON.", show_default=False)
-    ] = None,
-    as_json: Json = False,
-) -> None:
+    answers: Annotated[Path | None, option("--answers", "FILE", "Answers by name in TOML or JSON.")] = None,
+) -> "Marking":
     """Example: mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"
 
-    Your answers against the truth. At a kink, an answer may rest on any
-    convention, if one choice fits all answers together; a decimal is right if
-    the truth rounds to it; a wrong answer is told its most likely mistake.
-    Exit code 1 if something is wrong.
+    Mark your answers. At a kink they may follow any convention for φ'(0), as
+    long as one choice fits all of them together. A decimal is right if the
+    exact value rounds to it. For a wrong answer, mlcore names the mistakes
+    that produce exactly these numbers. The exit code is 1 if an answer is
+    wrong.
     """
-    from mlcore.exercise.marking import mark
-
-    from . import classroom_view, render
+    from mlcore.exercise.marking import mark, parse_answer, read_answers
 
     typed = {"y_hat": y_hat, "loss": loss, "dV": d_v, "dW": d_w}
-    given = [_answer(name, text, f"--{name.replace('_', '-')}") for name, text in typed.items() if text is not None]
+    given = [parse_answer(name, text) for name, text in typed.items() if text is not None]
     for entry in answer or []:
         name, equals, text = entry.partition("=")
         if not equals:
-            raise InputError(f"--answer is {entry!r}; expected NAME=ROWS, such as delta:hidden=0,1.")
-        given.append(_answer(name.strip(), text, f"--answer {name.strip()}"))
-    given += _answers_in(answers) if answers else []
+            raise InputError("expected NAME=ROWS, such as delta:hidden=0,1", parameter="answer", value=entry)
+        given.append(parse_answer(name.strip(), text))
+    given += read_answers(answers) if answers else []
     if not given:
-        raise InputError("No answer is given; expected one at least, such as --y-hat 0 (see mlcore check --help).")
-    with render.compilation():
-        marking = mark(read(net, x, y, w, v), given)
-    document = _marking_document(marking)
-    if as_json:
-        print_json(document)
-    else:
-        classroom_view.marking(document)
-    if not marking.all_right:
-        raise typer.Exit(1)
+        raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
+    return mark(numbers.problem(), given)
 
 
-def draw(
-    net: Net = None,
-    x: X = None,
-    y: Y = None,
-    w: W = None,
-    v: V = None,
+@on_network()
+def graph(
+    numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
-    output_format: Annotated[
-        str, typer.Option("--format", metavar="text|mermaid|dot|svg", help="How it is drawn.")
-    ] = "text",
-) -> None:
+    output_format: Annotated[str, option("--format", "text|mermaid|dot|svg", "Format of the drawing.", True)] = "text",
+) -> str:
     """Example: mlcore graph --format svg > network.svg
 
-    The network with its values on the nodes, and weights and gradients on the
-    edges; units on their kink are marked.
+    Draw the network with values at the nodes, and weights and gradients along
+    the edges; units on their kink are marked.
     """
     from mlcore.exercise.drawing import graph, markup, svg, text
 
@@ -146,99 +132,4 @@ def draw(
         "svg": svg.to_svg,
     }
     write = choose_format(output_format, formats)
-    convention = parse_convention(relu_at_zero)
-    with render.compilation():
-        drawn = graph.build(read(net, x, y, w, v), convention)
-    print(write(drawn).rstrip("\n"))
-
-
-def verify(as_json: Json = False) -> None:
-    """Example: mlcore verify
-
-    Every compiled kernel against its naive twin, and every gradient against
-    finite differences, on this machine. Exit code 1 if one is out of tolerance.
-    """
-    from mlcore import verification
-
-    from . import classroom_view, render
-
-    results = []
-    with render.compilation(), render.Activity("Verifying") as activity:
-        for result in verification.verify():
-            activity.update(f"Verifying {result.kernel}")
-            results.append(result)
-    document = {
-        "schema": "mlcore.verify/1",
-        "ok": all(result.ok for result in results),
-        "results": [result._asdict() | {"ok": result.ok} for result in results],
-    }
-    if as_json:
-        print_json(documents.finite(document))
-    else:
-        classroom_view.verification(document)
-    if not document["ok"]:
-        raise typer.Exit(1)
-
-
-def _answer(name: str, text: str, where: str) -> "Answer":
-    from mlcore.exercise.marking import Answer
-    from mlcore.exercise.problem import parse_rows
-
-    rows = parse_rows(text, where)
-    typed = [[entry.strip() for entry in row.split(",")] for row in text.split(";")]
-    return Answer(name, rows, [[_decimals(entry) for entry in row] for row in typed])
-
-
-def _decimals(text: str) -> int | None:
-    """Number of decimals of a number as typed; None if it is meant exactly."""
-    whole, point, decimals = text.partition(".")
-    return len(decimals) if point and decimals.isdigit() else None
-
-
-def _answers_in(path: Path) -> "list[Answer]":
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        # numbers stay as they were typed, since their decimals say how exactly they are meant
-        content = (
-            json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-            if path.suffix == ".json"
-            else tomllib.loads(text, parse_float=str)
-        )
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no TOML or JSON file: {error}.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no answers by name; expected lines such as dV = [[-2, 0]].")
-    try:
-        return [_answer(name, _as_typed(value), name) for name, value in content.items()]
-    except InputError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def _as_typed(value: object) -> str:
-    """Nested lists as rows with semicolons."""
-    if isinstance(value, list):
-        return (";" if any(isinstance(entry, list) for entry in value) else ",").join(map(_as_typed, value))
-    return str(value)
-
-
-def _marking_document(marking: "Marking") -> dict:
-    return {
-        "schema": "mlcore.check/1",
-        "all_right": marking.all_right,
-        "answers": [
-            {
-                "name": verdict.name,
-                "status": verdict.status,
-                "mistakes": list(verdict.mistakes),
-                "remark": verdict.remark,
-                "truth": _truth(verdict.truth),
-            }
-            for verdict in marking.verdicts
-        ],
-    }
-
-
-def _truth(values: list | Fraction | float) -> list | str | float:
-    if isinstance(values, list):
-        return [_truth(value) for value in values]
-    return str(values) if isinstance(values, Fraction) else values
+    return write(graph.build(numbers.problem(), parse_convention(relu_at_zero)))

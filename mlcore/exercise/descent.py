@@ -1,38 +1,49 @@
-"""Gradient descent on a small network, in float64, with a word on why it stands still when it does."""
+"""Gradient descent on a small network, in float64, with the reason where nothing moves."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlcore.errors import DivergedError, InputError
+from mlcore.exercise.exact import ExactNetwork
 from mlcore.exercise.network import Gradients, Matrix, Network, Trace
+from mlcore.results import Result
+
+MAX_STEPS = 1_000_000
 
 
-@dataclass
-class Descent:
-    """What a descent did: the loss before each step and after the last, the network then, and why it stands still."""
+@dataclass(frozen=True)
+class Descended(Result):
+    """The loss J before each step and after the last, weights and biases at the end, and why nothing moves."""
 
+    relu_at_zero: float
+    learning_rate: float
     losses: list[float]
-    network: Network
+    arrays: dict[str, np.ndarray]
     standstill: str | None
 
 
 def descend(
     network: Network, x: Matrix, y: Matrix, steps: int, learning_rate: float, relu_at_zero: float = 0.0
-) -> Descent:
+) -> Descended:
     """Take ``steps`` steps ``a -= learning_rate dJ/da`` in all weights and biases; the network given is not changed.
+
+    The first step starts from the exact pre-activations where the network is rational, so that it sees the kinks that
+    exact gradients see. After it, numbers are rounded in every step: a unit counts as on its kink if its z is 0 but
+    for rounding.
 
     Raises: InputError for steps or a rate out of range; DivergedError if the values leave the range of float64.
     """
-    if steps < 1 or steps > 1_000_000:
-        raise InputError(f"steps is {steps}; expected a whole number from 1 to 1,000,000.")
+    if not 1 <= steps <= MAX_STEPS:
+        raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
     if not 0 < learning_rate < np.inf:
-        raise InputError(f"learning_rate is {learning_rate:g}; expected a number above 0.")
+        raise InputError("expected a number above 0", parameter="learning_rate", value=learning_rate)
+    z = ExactNetwork(network, x, y).trace.z if network.rational else None
     network = Network(network.layers, network.loss_name)
     losses: list[float] = []
     for step in range(steps + 1):
         try:
-            trace = network.forward(x)
+            trace = network.forward(x, z, snap=step > 0)
             losses.append(float(network.losses(trace, y).mean()))
             gradients = network.backward(trace, y, relu_at_zero)
         except InputError as error:
@@ -40,12 +51,18 @@ def descend(
                 raise
             raise DivergedError(
                 f"The descent diverged in step {step}: with a learning rate of {learning_rate:g} the values exceed "
-                f"the range of float64; try --learning-rate {min(0.1, learning_rate / 10):g}."
+                "the range of float64",
+                suggestion={"learning_rate": min(0.1, learning_rate / 10)},
             ) from error
+        if not any(gradient.any() for gradient in gradients.arrays.values()):
+            losses += losses[-1:] * (steps - step)
+            break
         if step < steps:
             for array, gradient in zip(network.arrays.values(), gradients.arrays.values(), strict=True):
                 array -= learning_rate * gradient
-    return Descent(losses, network, _standstill(network, trace, gradients, relu_at_zero))
+        z = None
+    standstill = _standstill(network, trace, gradients, relu_at_zero)
+    return Descended(relu_at_zero, learning_rate, losses, network.arrays, standstill)
 
 
 def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_zero: float) -> str | None:
@@ -54,15 +71,11 @@ def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_ze
         return None
     for layer, z in zip(network.layers, trace.z, strict=True):
         if layer.activation == "relu" and (z < 0).all():
-            return (
-                f"Every unit of layer {layer.name} is off (z < 0), where relu' = 0: the units are dead, and nothing "
-                "moves."
-            )
-    wanted = np.argwhere(gradients.y_hat)
-    at_kink = sorted({str(unit + 1) for sample, unit in wanted if trace.z[-1][sample, unit] == 0})
+            return f"All units of layer {layer.name} are off (z < 0), where phi'(z) = 0: they are dead, nothing moves."
+    at_kink = sorted({str(unit + 1) for _, unit in np.argwhere((gradients.y_hat != 0) & (trace.z[-1] == 0))})
     if network.layers[-1].activation == "relu" and at_kink and relu_at_zero == 0:
         return (
-            f"Output unit {', '.join(at_kink)} is exactly on its kink, and with relu'(0) = 0 no gradient passes it: "
-            "every gradient is 0, and nothing moves."
+            f"Output unit {', '.join(at_kink)} is exactly on its kink. With phi'(0) = 0 no gradient passes it: all "
+            "gradients are 0, nothing moves."
         )
-    return "No unit that is on passes a gradient from the loss to a weight: every gradient is 0, and nothing moves."
+    return "No unit that is on passes a gradient from the loss to a weight: all gradients are 0, nothing moves."

@@ -4,11 +4,15 @@ import re
 import textwrap
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
-from mlcore.exercise.derivation import Array, Derivation, Line
-from mlcore.exercise.formulas import Value, plain_number, to_unicode
+from mlcore.exercise.derivation import Derivation, Line
+from mlcore.exercise.formulas import plain_number, to_unicode
+from mlcore.exercise.network import Number
 
 WIDTH = 80
+
+Box = list[str]  # lines of one width
 
 
 def to_latex(derivation: Derivation) -> str:
@@ -27,7 +31,7 @@ def _latex_blocks(derivation: Derivation, heading: str, environment: str) -> lis
         blocks.append(heading % section.title.replace("φ", r"$\varphi$"))
         lines = []
         for line in section.lines:
-            parts = _formatted(line, str, _latex_array)
+            parts = _formatted(line, str, _latex_number, _latex_matrix)
             parts[parts.index("=")] = "&="
             remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
             lines.append("  " + " ".join(parts) + (rf" && \text{{{remark}}}" if remark else ""))
@@ -35,31 +39,29 @@ def _latex_blocks(derivation: Derivation, heading: str, environment: str) -> lis
     return blocks + derivation.footnotes
 
 
-def _formatted(line: Line, formula: Callable, array: Callable) -> list:
-    """The parts of a line in a format; a negative number inside a formula is put in brackets."""
-    parts = []
-    for number, part in enumerate(line.parts):
+def _formatted(
+    line: Line, formula: Callable[[str], Any], number: Callable[[Number], str], matrix: Callable[[list[list[str]]], Any]
+) -> list[Any]:
+    """The parts of a line; a negative number that does not follow an equals sign is put in brackets."""
+    parts: list[Any] = []
+    opening = True
+    for part in line.parts:
         if isinstance(part, str):
             parts.append(formula(part))
+        elif part.size > 1:
+            parts.append(matrix([[number(value) for value in row] for row in part]))
         else:
-            single = len(part.rows) == 1 and len(part.rows[0]) == 1
-            bracketed = single and part.rows[0][0] < 0 and line.parts[number - 1] != "="
-            parts.append(array(part, bracketed))
+            text = number(part.item())
+            parts.append(formula(f"({text})" if part.item() < 0 and not opening else text))
+        opening = isinstance(part, str) and part == "="
     return parts
 
 
-def _latex_array(array: Array, bracketed: bool = False) -> str:
-    if len(array.rows) == 1 and len(array.rows[0]) == 1:
-        number = _latex_number(array.rows[0][0])
-        return f"({number})" if bracketed else number
-    return (
-        r"\begin{pmatrix} "
-        + r" \\ ".join(" & ".join(map(_latex_number, row)) for row in array.rows)
-        + r" \end{pmatrix}"
-    )
+def _latex_matrix(cells: list[list[str]]) -> str:
+    return r"\begin{pmatrix} " + r" \\ ".join(map(" & ".join, cells)) + r" \end{pmatrix}"
 
 
-def _latex_number(value: Value) -> str:
+def _latex_number(value: Number) -> str:
     if isinstance(value, Fraction) and value.denominator > 1:
         return f"{'-' * (value < 0)}\\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}"
     text = plain_number(value).replace("\N{MINUS SIGN}", "-")
@@ -86,43 +88,35 @@ def _spoken(text: str) -> str:
     return re.sub(r"\$(.*?)\$", lambda match: to_unicode(match[1]), text)
 
 
-def _text_line(line: Line) -> list[str]:
+def _text_line(line: Line) -> Box:
     """Rows of a formula; it is broken before an equals sign where it would be too wide."""
-    segments: list[list[list[str]]] = [[]]
-    for part, box in zip(line.parts, _formatted(line, lambda formula: [to_unicode(formula)], _box), strict=True):
-        if part == "=":
-            segments.append([])
-        segments[-1].append(box)
-    rows: list[str] = []
-    current = _beside(segments[0])
+    sides: list[list[Box]] = [[]]
+    for box in _formatted(line, lambda formula: [to_unicode(formula)], plain_number, _matrix_box):
+        if box == ["="]:
+            sides.append([])
+        sides[-1].append(box)
+    rows: Box = []
+    current = _beside(sides[0])
     indent = len(current[0])
-    for segment in segments[1:]:
-        box = _beside(segment)
-        if len(current[0]) + 1 + len(box[0]) > WIDTH - 2 and len(current[0]) > indent:
+    for side in map(_beside, sides[1:]):
+        if len(current[0]) + 1 + len(side[0]) > WIDTH - 2 and len(current[0]) > indent:
             rows += current
-            current = [" " * indent] * len(box)
-        current = _beside([current, box])
-    if line.remark:
-        remark = [f"  {line.remark}"]
-        if len(current[0]) + len(remark[0]) <= WIDTH - 2:
-            current = _beside([current, remark])
-        else:
-            current = [*current, " " * indent + remark[0]]
-    return [*rows, *current]
+            current = [" " * indent] * len(side)
+        current = _beside([current, side])
+    if line.remark and len(current[0]) + len(line.remark) > WIDTH - 4:
+        return [*rows, *current, f"{' ' * indent}  {line.remark}"]
+    return [*rows, *(_beside([current, [f"  {line.remark}"]]) if line.remark else current)]
 
 
-def _box(array: Array, bracketed: bool = False) -> list[str]:
-    cells = [[plain_number(value) for value in row] for row in array.rows]
-    if len(cells) == 1 and len(cells[0]) == 1:
-        return [f"({cells[0][0]})" if bracketed else cells[0][0]]
+def _matrix_box(cells: list[list[str]]) -> Box:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["[" + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + "]" for row in cells]
+    return ["[" + "  ".join(map(str.rjust, row, widths)) + "]" for row in cells]
 
 
-def _beside(boxes: list[list[str]]) -> list[str]:
-    """Boxes of lines next to each other, centred on one line."""
+def _beside(boxes: list[Box]) -> Box:
+    """Boxes next to each other, centred on one line."""
     above = max((len(box) - 1) // 2 for box in boxes)
-    below = max(len(box) - 1 - (len(box) - 1) // 2 for box in boxes)
+    below = max(len(box) // 2 for box in boxes)
     rows = [""] * (above + 1 + below)
     for number, box in enumerate(boxes):
         width, top = max(map(len, box)), above - (len(box) - 1) // 2

@@ -8,10 +8,9 @@ from mlcore.exercise.exact import ExactNetwork
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem
 
-KINKS = ("none", "hidden", "output", "both")
-MOST_UNITS = 8
-TRIES = 10_000
-LARGEST_WEIGHT, LARGEST_INPUT, LARGEST_VALUE = 3, 3, 9
+KINKS = {"none": [], "hidden": [0], "output": [1], "both": [0, 1]}  # the layers of the units on their kink
+MAX_UNITS, MAX_TRIES = 8, 10_000
+MAX_WEIGHT, MAX_INPUT, MAX_VALUE = 3, 3, 9
 
 # What the first hidden units are before they are shuffled; the others are on or off by chance. An output on its kink
 # takes two units that are on and cancel, or the gradient of W vanishes.
@@ -26,66 +25,67 @@ WANTED = {
 def make_problem(seed: int, features: int = 3, hidden: int = 2, kink: str = "none") -> Problem:
     """A network with weights W and V and ReLU on both layers, one sample and one output; the same for the same seed.
 
-    One hidden unit at least is on, and one is off where the sizes leave room for it. ``kink`` says which units have
+    At least one hidden unit is on, and one is off where the sizes leave room for it. ``kink`` says which units have
     z = 0: none, one hidden unit, the output, or both; no others have. The gradients of W and V are not zero, under
-    the convention relu'(0) = 1 where the output is on its kink.
+    the convention phi'(0) = 1 where the output is on its kink.
 
     Raises: InputError if the sizes are not 1 to 8, or if there is no such exercise.
     """
     for name, size in (("features", features), ("hidden", hidden)):
-        if not 1 <= size <= MOST_UNITS:
-            raise InputError(f"{name} is {size}; expected 1 to {MOST_UNITS}.")
+        if not 1 <= size <= MAX_UNITS:
+            raise InputError(f"expected a whole number from 1 to {MAX_UNITS}", parameter=name, value=size)
     if kink not in KINKS:
-        raise InputError(f"kink is {kink!r}; expected one of {', '.join(KINKS)}.")
+        raise InputError(f"expected one of {', '.join(KINKS)}", parameter="kink", value=kink)
     if hidden == 1 and kink != "none":
-        raise InputError(f"kink is {kink!r}, which leaves a single hidden unit no gradient; expected hidden >= 2.")
+        message = "a single hidden unit would have no gradient; use at least 2"
+        raise InputError(message, parameter="kink", value=kink, suggestion={"hidden": 2})
     generator = random.Random(seed)
-    for _ in range(TRIES):
-        sheet = _propose(generator, features, hidden, kink)
-        if sheet and _worth_setting(sheet, kink):
-            return sheet
-    raise InputError(f"seed {seed} gave no exercise of {features} features, {hidden} hidden units; try another seed.")
+    for _ in range(MAX_TRIES):
+        problem = _propose(generator, features, hidden, kink)
+        if problem and _worth_setting(problem, kink):
+            return problem
+    raise InputError(
+        f"No exercise with {features} features and {hidden} hidden units was found for seed {seed}",
+        suggestion={"seed": seed + 1},
+    )
 
 
 def _propose(generator: random.Random, features: int, hidden: int, kink: str) -> Problem | None:
-    """A sheet whose hidden units are as wanted; its output need not be."""
+    """A problem whose hidden units are as wanted; its output need not be."""
     states = list(WANTED[kink][:hidden])
     states += [generator.choice(("on", "off")) for _ in range(hidden - len(states))]
     generator.shuffle(states)
-    x = [generator.randint(1, LARGEST_INPUT) for _ in range(features)]
+    x = [generator.randint(1, MAX_INPUT) for _ in range(features)]
     W = [_row(generator, x, state) for state in states]
-    if None in W:
+    if not all(W):
         return None
-    V = [generator.choice((-1, 1)) * generator.randint(1, LARGEST_WEIGHT) for _ in range(hidden)]
+    V = [generator.choice((-1, 1)) * generator.randint(1, MAX_WEIGHT) for _ in range(hidden)]
     if kink == "both" and hidden == 2:
         V[states.index("on")] = 0  # alone, it has nothing to cancel with
     z = sum(v * max(sum(w * a for w, a in zip(row, x, strict=True)), 0) for v, row in zip(V, W, strict=True))
     error = generator.choice((-1, 1)) * generator.randint(1, 3)
     y = abs(error) if z == 0 else z + error
-    if not 0 <= z <= LARGEST_VALUE or not 0 <= y <= LARGEST_VALUE:
+    if not 0 <= z <= MAX_VALUE or not 0 <= y <= MAX_VALUE:
         return None
     layers = [Layer("hidden", "W", [_fractions(row) for row in W]), Layer("output", "V", [_fractions(V)])]
     return Problem(Network(layers), [_fractions(x)], [_fractions([y])])
 
 
-def _row(generator: random.Random, x: list[int], state: str) -> list[int] | None:
+def _row(generator: random.Random, x: list[int], state: str) -> list[int]:
     """Weights that make a hidden unit on, off or kinked; all of them 0 only where one input leaves no other kink."""
     for _ in range(100):
-        row = [generator.randint(-LARGEST_WEIGHT, LARGEST_WEIGHT) for _ in x]
+        row = [generator.randint(-MAX_WEIGHT, MAX_WEIGHT) for _ in x]
         z = sum(w * a for w, a in zip(row, x, strict=True))
         trivial = not any(row) and len(x) > 1
-        if not trivial and abs(z) <= LARGEST_VALUE and state == ("on" if z > 0 else "off" if z < 0 else "kink"):
+        if not trivial and abs(z) <= MAX_VALUE and state == ("on" if z > 0 else "off" if z < 0 else "kink"):
             return row
-    return None
+    return []
 
 
-def _worth_setting(sheet: Problem, kink: str) -> bool:
-    exact = ExactNetwork(sheet.network, sheet.x, sheet.y)
+def _worth_setting(problem: Problem, kink: str) -> bool:
+    exact = ExactNetwork(problem.network, problem.x, problem.y)
     layers = [unit.layer for unit in exact.trace.kinks]
-    if layers != {"none": [], "hidden": [0], "output": [1], "both": [0, 1]}[kink]:
-        return False
-    gradients = exact.backward(relu_at_zero=int(1 in layers)).arrays
-    return all(any(any(row) for row in array) for array in gradients.values())
+    return layers == KINKS[kink] and all(array.any() for array in exact.backward(int(1 in layers)).arrays.values())
 
 
 def _fractions(values: list[int]) -> list[Fraction]:

@@ -1,9 +1,9 @@
 """Small networks of any depth, worked by the kernels in float64: forward values, loss, gradients, differences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +12,28 @@ from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 from mlcore.kernels.losses import half_squared, half_squared_backward, logistic, logistic_backward
 
-ACTIVATIONS = ("relu", "identity", "sigmoid", "tanh")
-LOSSES = ("half-squared", "logistic")
-MOST_HALVINGS, SIDE = 14, 2.0**-20  # of a numerical step; which side of a kink the point is on is seen this near
+ACTIVATE: dict[str, Callable[..., None]] = {
+    "relu": layers.relu,
+    "identity": lambda Z, A: np.copyto(A, Z),
+    "sigmoid": layers.sigmoid,
+    "tanh": layers.tanh,
+}
+BACKWARD: dict[str, Callable[..., None]] = {
+    "relu": lambda dA, Z, A, at_zero, dZ: layers.relu_backward(dA, Z, at_zero, dZ),
+    "identity": lambda dA, Z, A, at_zero, dZ: np.copyto(dZ, dA),
+    "sigmoid": lambda dA, Z, A, at_zero, dZ: layers.sigmoid_backward(dA, A, dZ),
+    "tanh": lambda dA, Z, A, at_zero, dZ: layers.tanh_backward(dA, A, dZ),
+}
+LOSSES = {"half-squared": (half_squared, half_squared_backward), "logistic": (logistic, logistic_backward)}
+ALIASES = {
+    "rectifier": "relu", "linear": "identity", "none": "identity", "sigma": "sigmoid", "hyperbolic-tangent": "tanh",
+    "half-squared-error": "half-squared", "log-loss": "logistic", "bce": "logistic", "binary-cross-entropy": "logistic",
+}  # fmt: skip
+MAX_HALVINGS, SIDE = 14, 2.0**-20  # of a numerical step; which side of a kink the point is on is seen this near
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit of a network without exact values counts as on its kink
 
 Number = int | float | Fraction
-Matrix = Sequence[Sequence[Number]]
+Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
 
 
 class Layer(NamedTuple):
@@ -76,20 +91,25 @@ class Differences(NamedTuple):
     @property
     def one_sided_differ(self) -> np.ndarray:
         """Entries in which J has no derivative, because its one-sided derivatives differ."""
-        return ~self._close(self.left, self.right)
+        return np.asarray(~self._close(self.left, self.right))
 
     def contradict(self, gradient: np.ndarray) -> np.ndarray:
         """Entries in which J has a derivative, and it is not the one given."""
-        return ~self._close(self.central, gradient) & ~self.one_sided_differ
+        return np.asarray(~self._close(self.central, gradient) & ~self.one_sided_differ)
 
     def _close(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.abs(a - b) <= 1e-6 * np.maximum(1, np.maximum(np.abs(a), np.abs(b))) + self.error
+        largest = np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
+        return np.asarray(np.abs(a - b) <= 1e-6 * largest + self.error)
 
 
 class Network:
     """Layers that fit together, and a loss: half the squared error, or the logistic loss of an identity output.
 
-    Inputs and targets are lists of samples; a flat list of numbers is one sample.
+    Inputs and targets are lists of samples; a flat list of numbers is one sample. Activations and losses may be
+    written as in ``ReLU``, ``linear`` or ``half_squared``. The logistic loss has the sigmoid in it: y_hat is the
+    logit, also where the output is said to be a sigmoid.
+
+    Raises: ShapeError if the layers do not fit together; InputError if a name or a number is wrong.
 
     Example:
         >>> network = Network([Layer("hidden", "W", [[1, 0, 1], [1, -1, 0]]), Layer("output", "V", [[0, 1]])])
@@ -102,33 +122,29 @@ class Network:
 
     def __init__(self, layers: Sequence[Layer], loss: str = "half-squared") -> None:
         if not layers:
-            raise ShapeError("The network has no layers; expected at least one.")
-        if loss not in LOSSES:
-            raise InputError(f"loss is {loss!r}; expected one of {', '.join(LOSSES)}.")
-        self.loss_name = loss
-        self.layers = [_checked(layer) for layer in layers]
+            raise ShapeError("The network has no layers; give it at least one.")
+        self.loss_name = _choice("loss", loss, LOSSES)
+        chosen = [_choice(f"activation of layer {layer.name!r}", layer.activation, ACTIVATE) for layer in layers]
+        if self.loss_name == "logistic":
+            if chosen[-1] not in ("identity", "sigmoid"):
+                raise InputError(f"The logistic loss needs a sigmoid or identity output, but it is {chosen[-1]}.")
+            chosen[-1] = "identity"
+        self.layers = [layer._replace(activation=name) for layer, name in zip(layers, chosen, strict=True)]
         self.W = [_finite(layer.weights, layer.W, 2) for layer in self.layers]
-        self.b = [None if layer.b is None else _finite(layer.bias, layer.b, 1) for layer in self.layers]
-        for number in range(1, len(self.W)):
-            shape, units = self.W[number].shape, len(self.W[number - 1])
-            if shape[1] != units:
-                raise ShapeError(
-                    f"{self.layers[number].weights} has shape {shape}; expected {units} columns, "
-                    f"one for each row of {self.layers[number - 1].weights}."
-                )
-        for W, b, layer in zip(self.W, self.b, self.layers, strict=True):
-            if b is not None and len(b) != W.shape[0]:
-                raise ShapeError(
-                    f"{layer.bias} has {len(b)} values; expected {W.shape[0]}, one for each row of {layer.weights}."
-                )
-        if not all(self.arrays):
-            raise InputError("An array has an empty name; expected a name for each.")
-        if len(set(self.arrays)) != len(self.W) + sum(b is not None for b in self.b) or "x" in self.arrays:
-            raise InputError("Two arrays have the same name, or one is called x; expected a name of its own for each.")
-        if loss == "logistic" and self.layers[-1].activation != "identity":
-            raise InputError(
-                f"The logistic loss takes logits, but the output is {self.layers[-1].activation}; expected identity."
-            )
+        self.b = [None if layer.b is None else _finite(str(layer.bias), layer.b, 1) for layer in self.layers]
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        for below, above, W, V in zip(self.layers, self.layers[1:], self.W, self.W[1:], strict=False):
+            _check_length(above.weights, V.shape[1], "column", len(W), below.weights)
+        for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
+            if (layer.bias is None) != (b is None):
+                raise InputError(f"Layer {layer.name!r} has a bias without a name or a name without a bias.")
+            if b is not None:
+                _check_length(layer.bias, len(b), "value", len(W), layer.weights)
+        names = [name for layer in self.layers for name in (layer.weights, layer.bias) if name is not None]
+        if not all(names) or len(set(names)) < len(names) or "x" in names:
+            raise InputError("Every array needs a name of its own, other than x.")
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -137,47 +153,54 @@ class Network:
         for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
             named[layer.weights] = W
             if b is not None:
-                named[layer.bias] = b
+                named[str(layer.bias)] = b
         return named
 
     @property
     def rational(self) -> bool:
         """Whether all values are rational functions of the numbers, so that exact arithmetic can follow them."""
-        return self.loss_name == "half-squared" and all(
-            layer.activation in ("relu", "identity") for layer in self.layers
-        )
+        return self.loss_name == "half-squared" and {layer.activation for layer in self.layers} <= {"relu", "identity"}
 
-    def forward(self, x: Matrix, z: Sequence[Matrix] | None = None) -> Trace:
+    def check(self, x: Matrix, y: Matrix) -> tuple[np.ndarray, np.ndarray]:
+        """The samples as arrays: x (n, i) and y (n, k).
+
+        Raises: ShapeError if they do not fit the network; InputError if a number is not finite, or y is not 0 or 1
+            for the logistic loss.
+        """
+        X, Y = self._inputs(x), _samples("y", y)
+        if len(Y) != len(X):
+            raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x.")
+        _check_length("y", Y.shape[1], "value", len(self.W[-1]), self.layers[-1].weights)
+        if self.loss_name == "logistic" and not np.isin(Y, (0, 1)).all():
+            raise InputError("y has values other than 0 and 1; the logistic loss needs these.")
+        return X, Y
+
+    def forward(self, x: Matrix, z: Sequence[Matrix] | None = None, *, snap: bool = False) -> Trace:
         """Values of all units.
 
         ``z`` are the exact pre-activations of every layer, where they are known: rounded, they take the place of the
         computed ones, so that no rounding hides a kink or makes one. Without them, |z| <= FLOAT_TOLERANCE is a kink
-        where the network is not rational, and z = 0 where it is.
+        where the network is not rational; where it is, z = 0 or, with ``snap``, a z that may be 0 but for rounding.
 
         Shapes: x (n, i) or (i,).
         Raises: ShapeError if x does not fit; InputError if the values exceed the range of float64.
         """
-        X = _samples("x", x)
-        if X.shape[1] != self.W[0].shape[1]:
-            raise ShapeError(
-                f"x has {X.shape[1]} value{'s' * (X.shape[1] != 1)}; expected {self.W[0].shape[1]} to match "
-                f"{self.layers[0].weights} of shape {self.W[0].shape}."
-            )
-        tolerance = 0.0 if self.rational else FLOAT_TOLERANCE
-        trace = Trace(X, [], [], [])
+        X = self._inputs(x)
+        trace, error = Trace(X, [], [], []), np.zeros_like(X)  # error: of rounding, at most
         for number, (layer, W, b) in enumerate(zip(self.layers, self.W, self.b, strict=True)):
             inputs = trace.a[-1] if trace.a else X
+            error = _rounding_error(inputs, error, W, b) if snap else np.zeros(len(W))
             Z, A = np.empty((2, len(X), len(W)))
             layers.affine(inputs, W, b, Z)
             if z is not None:
                 Z[:] = _finite(f"z of layer {layer.name}", z[number], 2)
             if layer.activation == "relu":
-                Z[np.abs(Z) <= tolerance] = 0
+                Z[np.abs(Z) <= (error if self.rational else FLOAT_TOLERANCE)] = 0
                 trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
-            _activate(layer.activation, Z, A)
+            ACTIVATE[layer.activation](Z, A)
             trace.z.append(Z)
             trace.a.append(A)
-        _within_range(*trace.z)
+        _check_range(*trace.z)
         trace.kinks.sort()
         return trace
 
@@ -187,38 +210,36 @@ class Network:
         Shapes: y (n, k) or (k,).
         Raises: ShapeError if y does not fit; InputError if a loss exceeds the range of float64.
         """
-        Y, losses = self._targets(trace, y), np.empty(len(trace.x))
-        kernel = half_squared if self.loss_name == "half-squared" else logistic
-        kernel(trace.y_hat, Y, losses)
-        _within_range(losses)
+        Y, losses = self.check(trace.x, y)[1], np.empty(len(trace.x))
+        LOSSES[self.loss_name][0](trace.y_hat, Y, losses)
+        _check_range(losses)
         return losses
 
     def backward(self, trace: Trace, y: Matrix, relu_at_zero: float = 0.0) -> Gradients:
-        """Gradients of the mean loss at a forward pass, with ``relu_at_zero`` as the convention for relu'(0).
+        """Gradients of the mean loss at a forward pass, with ``relu_at_zero`` for phi'(0).
 
         Raises: ShapeError if y does not fit; InputError if a value exceeds the range of float64, or if
             relu_at_zero is not in [0, 1].
         """
         if not 0 <= relu_at_zero <= 1:
-            raise InputError(f"relu_at_zero is {relu_at_zero:g}; expected a number from 0 to 1.")
-        Y = self._targets(trace, y)
+            raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=relu_at_zero)
+        Y = self.check(trace.x, y)[1]
         dA = np.empty_like(Y)
-        kernel = half_squared_backward if self.loss_name == "half-squared" else logistic_backward
-        kernel(trace.y_hat, Y, 1 / len(Y), dA)
-        d_y_hat, named, deltas = dA.copy(), {}, []
-        for number in reversed(range(len(self.layers))):
-            layer, W, b = self.layers[number], self.W[number], self.b[number]
+        LOSSES[self.loss_name][1](trace.y_hat, Y, 1 / len(Y), dA)
+        d_y_hat = dA.copy()
+        deltas: list[np.ndarray] = []
+        arrays = {name: np.zeros_like(array) for name, array in self.arrays.items()}
+        for number, layer in reversed(list(enumerate(self.layers))):
             inputs = trace.a[number - 1] if number else trace.x
-            dZ, dW, dX = np.empty_like(dA), np.zeros_like(W), np.empty_like(inputs)
-            db = None if b is None else np.zeros_like(b)
-            _activate_backward(layer.activation, dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
+            dZ, dX = np.empty_like(dA), np.empty_like(inputs)
+            dW, db = arrays[layer.weights], arrays.get(layer.bias or "")
+            BACKWARD[layer.activation](dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
             layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, db)
-            layers.affine_backward_input(dZ, W, dX)
-            named = {layer.weights: dW} | ({} if db is None else {layer.bias: db}) | named
+            layers.affine_backward_input(dZ, self.W[number], dX)
             deltas.insert(0, dZ)
             dA = dX
-        _within_range(*named.values(), *deltas, dA)
-        return Gradients(named, deltas, d_y_hat, dA)
+        _check_range(*arrays.values(), *deltas, dA)
+        return Gradients(arrays, deltas, d_y_hat, dA)
 
     def differences(self, x: Matrix, y: Matrix) -> dict[str, Differences]:
         """Numerical derivatives of J in every entry of every named array, and of x.
@@ -244,68 +265,51 @@ class Network:
     def _steps(self, X: np.ndarray, array: np.ndarray) -> np.ndarray:
         """Step for every entry within which no unit that is off its kink comes to it."""
         steps = steps_for(array)
-
-        def signs(index: tuple, value: float) -> list[np.ndarray]:
-            array[index] = value
-            return [np.sign(z) for z in self.forward(X).z]
-
         for index in np.ndindex(array.shape):
             original = array[index]
-            for _ in range(MOST_HALVINGS):
-                h = steps[index]
-                sides = ((2 * h, h * SIDE), (-2 * h, -h * SIDE))
-                if all(
-                    all(map(np.array_equal, signs(index, original + far), signs(index, original + near)))
-                    for far, near in sides
-                ):
+            for _ in range(MAX_HALVINGS):
+                signs = []
+                for offset in (2, SIDE, -2, -SIDE):
+                    array[index] = original + offset * steps[index]
+                    signs.append(np.sign(np.hstack(self.forward(X).z)))
+                if np.array_equal(signs[0], signs[1]) and np.array_equal(signs[2], signs[3]):
                     break
-                steps[index] = h / 2
+                steps[index] /= 2
             array[index] = original
         return steps
 
-    def _targets(self, trace: Trace, y: Matrix) -> np.ndarray:
-        Y = _samples("y", y)
-        if Y.shape != trace.y_hat.shape:
-            samples, outputs = trace.y_hat.shape
-            if len(Y) != samples:
-                raise ShapeError(f"y has {len(Y)} samples; expected {samples}, as x has.")
+    def _inputs(self, x: Matrix) -> np.ndarray:
+        X, (rows, columns), name = _samples("x", x), self.W[0].shape, self.layers[0].weights
+        if X.shape[1] != columns:
+            hint = f" For one sample of {columns} values, write them in one row." if X.shape == (columns, 1) else ""
             raise ShapeError(
-                f"y has {Y.shape[1]} value{'s' * (Y.shape[1] != 1)}; expected {outputs}, one for each row of "
-                f"{self.layers[-1].weights}."
+                f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}; expected {columns} in each, since "
+                f"{name} is {rows} x {columns}.{hint}"
             )
-        if self.loss_name == "logistic" and not np.isin(Y, (0, 1)).all():
-            raise InputError("y holds another number than 0 and 1; expected one of these for the logistic loss.")
-        return Y
+        return X
 
 
-def _activate(name: str, Z: np.ndarray, A: np.ndarray) -> None:
-    if name == "identity":
-        A[:] = Z
-    else:
-        {"relu": layers.relu, "sigmoid": layers.sigmoid, "tanh": layers.tanh}[name](Z, A)
+def _rounding_error(inputs: np.ndarray, error: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    """How far z may be from its exact value, if the inputs are by ``error``, and weights and inputs are rounded."""
+    terms = np.abs(inputs) @ np.abs(W).T + (0 if b is None else np.abs(b))
+    return np.asarray(error @ np.abs(W).T + (W.shape[1] + 3) * np.finfo(np.float64).eps * terms)
 
 
-def _activate_backward(
-    name: str, dA: np.ndarray, Z: np.ndarray, A: np.ndarray, relu_at_zero: float, dZ: np.ndarray
-) -> None:
-    if name == "identity":
-        dZ[:] = dA
-    elif name == "relu":
-        layers.relu_backward(dA, Z, relu_at_zero, dZ)
-    else:
-        {"sigmoid": layers.sigmoid_backward, "tanh": layers.tanh_backward}[name](dA, A, dZ)
+def _choice(what: str, name: str, choices: Collection[str]) -> str:
+    plain = str(name).lower().replace("_", "-")
+    plain = ALIASES.get(plain, plain)
+    if plain not in choices:
+        raise InputError(f"The {what} is {name!r}; expected one of {', '.join(choices)}.")
+    return plain
 
 
-def _checked(layer: Layer) -> Layer:
-    if layer.activation not in ACTIVATIONS:
-        raise InputError(
-            f"The activation of layer {layer.name!r} is {layer.activation!r}; expected one of {', '.join(ACTIVATIONS)}."
-        )
-    if (layer.bias is None) != (layer.b is None):
-        raise InputError(
-            f"Layer {layer.name!r} has a bias without name or a name without bias; expected both or neither."
-        )
-    return layer
+def _check_length(name: str | None, length: int, noun: str, rows: int, below: str) -> None:
+    if length != rows:
+        raise ShapeError(f"{name} has {_count(length, noun)}; expected {rows}, one for each row of {below}.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _samples(name: str, values: Matrix) -> np.ndarray:
@@ -313,21 +317,21 @@ def _samples(name: str, values: Matrix) -> np.ndarray:
     return _finite(name, [values] if flat else values, 2)
 
 
-def _finite(name: str, values: Matrix | Sequence[Number], dimensions: int) -> np.ndarray:
+def _finite(name: str, values: Any, dimensions: int) -> np.ndarray:
     expected = "a list of numbers" if dimensions == 1 else "rows of numbers, all of one length"
     try:
         array = np.array(values, np.float64)
     except OverflowError as error:
-        raise InputError(f"{name} holds a number that exceeds the range of float64 (1.8e308).") from error
+        raise InputError(f"{name} has a number beyond the range of float64 (1.8e308); use smaller numbers.") from error
     except (TypeError, ValueError) as error:
-        raise ShapeError(f"{name} is not {expected}.") from error
+        raise ShapeError(f"{name} must be {expected}.") from error
     if array.ndim != dimensions or not array.size:
-        raise ShapeError(f"{name} has shape {array.shape}; expected {expected}.")
+        raise ShapeError(f"{name} has the shape {array.shape}; it must be {expected}.")
     if not np.isfinite(array).all():
-        raise InputError(f"{name} holds NaN or infinity; expected finite numbers.")
+        raise InputError(f"{name} has NaN or infinity in it; expected finite numbers.")
     return array
 
 
-def _within_range(*arrays: np.ndarray) -> None:
+def _check_range(*arrays: np.ndarray) -> None:
     if not all(np.isfinite(array).all() for array in arrays):
         raise InputError("The values exceed the range of float64 (1.8e308); use smaller numbers.")

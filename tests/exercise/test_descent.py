@@ -1,27 +1,54 @@
 """Gradient descent from the exercise's start, and why it stands still."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from mlcore import Layer, Network
 from mlcore.errors import DivergedError, InputError
 from mlcore.exercise.descent import descend
+from mlcore.exercise.exact import ExactNetwork
 
 
 def exercise():
     return Network([Layer("hidden", "W", [[1, 0, 1], [1, -1, 0]]), Layer("output", "V", [[0, 1]])])
 
 
-def test_stuck_at_the_kink_with_convention_0():
-    found = descend(exercise(), [1, 2, 1], [1], 20, 0.1)
+def on_the_kink_but_for_rounding():
+    """0.1 + 0.2 - 0.3 is 0, but 5.6e-17 in floating point."""
+    return Network([Layer("hidden", "W", [[0.1, 0.2, -0.3]]), Layer("output", "V", [[1]])])
+
+
+@pytest.mark.parametrize(("network", "x"), [(exercise(), [1, 2, 1]), (on_the_kink_but_for_rounding(), [1, 1, 1])])
+def test_stuck_at_the_kink_with_convention_0(network, x):
+    """Where exact gradients are all 0, the descent stands still."""
+    assert not ExactNetwork(network, x, [1]).backward().flat.any()
+    found = descend(network, x, [1], 20, 0.1)
     assert found.losses == [0.5] * 21
     assert "exactly on its kink" in found.standstill
+
+
+def test_a_kink_met_on_the_way_is_seen_through_rounding():
+    """The second sample moves the bias of the output; the first one's unit stays on its kink."""
+    layers = [Layer("hidden", "W", [[0.1, 0.2, -0.3]]), Layer("output", "V", [[1]], "identity", "c", [0.5])]
+    found = descend(Network(layers), [[1, 1, 1], [-1, -1, -1]], [[0], [0]], 30, 0.5)
+    np.testing.assert_array_equal(found.arrays["W"], [[0.1, 0.2, -0.3]])
+    assert found.losses[-1] < 1e-8
+
+
+def test_a_unit_just_off_its_kink_is_off_it():
+    """The first step is exact: z = 1e-20 is no kink, though the terms of its sum are 0.1."""
+    tiny = Fraction(1, 10**20)
+    network = Network([Layer("output", "W", [[Fraction(1, 10), tiny - Fraction(1, 10)]])])
+    assert descend(network, [1, 1], [1], 1, 0.1).losses[-1] < 0.5
 
 
 def test_falls_with_convention_1():
     network = exercise()
     found = descend(network, [1, 2, 1], [1], 20, 0.1, relu_at_zero=1.0)
-    assert found.losses[-1] < 1e-12 and len(found.losses) == 21
+    assert found.losses[-1] < 1e-12
+    assert len(found.losses) == 21
     assert found.standstill is None
     np.testing.assert_array_equal(network.arrays["V"], [[0, 1]])  # the network given is not changed
 
@@ -33,20 +60,20 @@ def test_a_quarter_gets_there_in_one_step():
 def test_a_half_kills_the_unit():
     found = descend(exercise(), [1, 2, 1], [1], 20, 0.5, relu_at_zero=1.0)
     assert found.losses[-1] == 0.5
-    assert "Every unit of layer hidden is off (z < 0)" in found.standstill
+    assert "All units of layer hidden are off (z < 0)" in found.standstill
 
 
 def test_steps_are_those_of_the_gradient():
     network = Network([Layer("output", "W", [[2.0]], "identity", "b", [1.0])])
     found = descend(network, [[1.0], [2.0]], [[0.0], [0.0]], 1, 0.1)
     # y_hat = 3, 5: dJ/dW = (3 * 1 + 5 * 2) / 2, dJ/db = (3 + 5) / 2
-    np.testing.assert_allclose(found.network.arrays["W"], [[2 - 0.1 * 6.5]])
-    np.testing.assert_allclose(found.network.arrays["b"], [1 - 0.1 * 4])
+    np.testing.assert_allclose(found.arrays["W"], [[2 - 0.1 * 6.5]])
+    np.testing.assert_allclose(found.arrays["b"], [1 - 0.1 * 4])
 
 
 def test_divergence():
     network = Network([Layer("output", "W", [[2.0]], "identity")])
-    with pytest.raises(DivergedError, match="diverged in step .* try --learning-rate 0.1"):
+    with pytest.raises(DivergedError, match="diverged in step .* try learning_rate=0.1"):
         descend(network, [1e6], [0], 100, 1e8)
 
 

@@ -16,41 +16,38 @@ SIZES = [(1, 1), (3, 1), (1, 2), (3, 2), (2, 3), (3, 3), (5, 4), (1, 8), (8, 2),
 @pytest.mark.parametrize(("features", "hidden"), SIZES)
 def test_kinks_are_as_asked_and_results_are_not_trivial(features, hidden, kink):
     if hidden == 1 and kink != "none":
-        with pytest.raises(InputError, match=f"kink is '{kink}', .* expected hidden >= 2"):
+        with pytest.raises(InputError, match=f"kink is '{kink}'; .* try hidden=2"):
             make_problem(0, features, hidden, kink)
         return
     for seed in range(5):
-        sheet = make_problem(seed, features, hidden, kink)
-        exact = ExactNetwork(sheet.network, sheet.x, sheet.y)
+        problem = make_problem(seed, features, hidden, kink)
+        exact = ExactNetwork(problem.network, problem.x, problem.y)
         on_kink = [unit.layer for unit in exact.trace.kinks]
         assert on_kink == {"none": [], "hidden": [0], "output": [1], "both": [0, 1]}[kink]
         gradients = exact.backward(1 if 1 in on_kink else 0).arrays
-        assert [array for array, rows in gradients.items() if not any(map(any, rows))] == []
+        assert all(rows.any() for rows in gradients.values())
         z = exact.trace.z[0][0]
-        assert (len(z), len(sheet.x[0])) == (hidden, features)
+        assert (len(z), len(problem.x[0])) == (hidden, features)
         assert max(z) > 0
         assert min(z) < 0 or hidden < {"none": 2, "hidden": 3, "output": 3, "both": 4}[kink]
-        numbers = [w for layer in sheet.network.layers for row in layer.W for w in row]
+        assert {type(value) for value in [*problem.x[0], *problem.y[0], *problem.network.layers[0].W[0]]} == {Fraction}
+        numbers = [w for layer in problem.network.layers for row in layer.W for w in row]
         assert all(abs(w) <= 3 and w.denominator == 1 for w in numbers)
-        assert all(1 <= value <= 3 for value in sheet.x[0]) and 0 <= sheet.y[0][0] <= 9
+        assert all(1 <= value <= 3 for value in problem.x[0])
+        assert 0 <= problem.y[0][0] <= 9
 
 
-def test_a_seed_gives_one_sheet_and_other_seeds_give_others():
-    sheets = [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
-    assert sheets == [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
-    assert len(set(sheets)) > 15
-
-
-def test_numbers_are_fractions():
-    sheet = make_problem(1)
-    assert isinstance(sheet.network.layers[0].W[0][0], Fraction) and isinstance(sheet.x[0][0], Fraction)
+def test_a_seed_gives_one_problem_and_other_seeds_give_others():
+    problems = [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
+    assert problems == [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
+    assert len(set(problems)) > 15
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"features": 0}, "features is 0; expected 1 to 8."),
-        ({"hidden": 9}, "hidden is 9; expected 1 to 8."),
+        ({"features": 0}, "features is 0; expected a whole number from 1 to 8."),
+        ({"hidden": 9}, "hidden is 9; expected a whole number from 1 to 8."),
         ({"kink": "all"}, "kink is 'all'; expected one of none, hidden, output, both."),
     ],
 )

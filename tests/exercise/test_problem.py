@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 from test_exact import random_network
 
-from mlcore.errors import DataError
-from mlcore.exercise.problem import Problem, change, default_problem, read_problem, to_toml
+from mlcore.errors import DataError, InputError
+from mlcore.exercise.problem import Problem, change, default_problem, parse_number, parse_rows, read_problem, to_toml
 
 MIXED = """
 loss = "logistic"
@@ -26,69 +26,113 @@ A = [[1, 1]]
 
 
 def test_exercise():
-    sheet = default_problem()
-    assert sheet.x == [[1, 2, 1]] and sheet.y == [[1]]
-    assert [layer.W for layer in sheet.network.layers] == [[[1, 0, 1], [1, -1, 0]], [[0, 1]]]
+    problem = default_problem()
+    assert problem.x == [[1, 2, 1]]
+    assert problem.y == [[1]]
+    assert [layer.W for layer in problem.network.layers] == [[[1, 0, 1], [1, -1, 0]], [[0, 1]]]
 
 
 def test_toml_and_json(tmp_path):
     toml, as_json = tmp_path / "net.toml", tmp_path / "net.json"
     toml.write_text(MIXED)
-    sheet = read_problem(toml)
-    assert sheet.x == [[Fraction(1, 2), Fraction(1, 3)], [Fraction(1, 100), 2]]
-    assert [layer.name for layer in sheet.network.layers] == ["layer 1", "out"]
-    assert list(sheet.network.arrays) == ["first weights", "b1", "A"]
+    problem = read_problem(toml)
+    assert problem.x == [[Fraction(1, 2), Fraction(1, 3)], [Fraction(1, 100), 2]]
+    assert [layer.name for layer in problem.network.layers] == ["layer 1", "out"]
+    assert list(problem.network.arrays) == ["first weights", "b1", "A"]
     as_json.write_text(
         json.dumps({"loss": "logistic", "x": [[0.5, "1/3"], [0.01, 2]], "y": [[1], [0]], "layers": [
             {"activation": "tanh", "first weights": [[1, 2], [3, 4]], "b1": [0, -0.5]},
             {"name": "out", "activation": "identity", "A": [[1, 1]]}]})
     )  # fmt: skip
-    assert to_toml(read_problem(as_json)) == to_toml(sheet)
+    assert to_toml(read_problem(as_json)) == to_toml(problem)
 
 
-def test_every_sheet_can_be_written_and_read_back(tmp_path):
+def test_every_problem_can_be_written_and_read_back(tmp_path):
     generator = random.Random(6)
     path = tmp_path / "net.toml"
     for _ in range(100):
-        sheet = Problem(*random_network(generator))
-        path.write_text(to_toml(sheet))
+        problem = Problem(*random_network(generator))
+        path.write_text(to_toml(problem))
         again = read_problem(path)
-        assert (again.x, again.y, again.network.layers) == (sheet.x, sheet.y, sheet.network.layers)
+        assert (again.x, again.y, again.network.layers) == (problem.x, problem.y, problem.network.layers)
 
 
 def test_change():
-    sheet = change(default_problem(), x="1,2;3,4", y="0,1;1,0", w="1,1", v="1/2;-1")
-    assert sheet.x == [[1, 2], [3, 4]]
-    assert sheet.network.layers[1].W == [[Fraction(1, 2)], [-1]]
+    problem = change(default_problem(), x="1,2;3,4", y="0,1;1,0", w="1,1", v="1/2;-1")
+    assert problem.x == [[1, 2], [3, 4]]
+    assert [[Fraction(1, 2)], [-1]] == problem.network.layers[1].W
     assert default_problem().x == [[1, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("1,0,1;1,-1,0", [[1, 0, 1], [1, -1, 0]]),
+        ("[[1, 0, 1], [1, -1, 0]]", [[1, 0, 1], [1, -1, 0]]),
+        (" [2.5e-1 , -3/4] ", [[Fraction(1, 4), Fraction(-3, 4)]]),
+        ("\u22121,\u20132", [[-1, -2]]),
+    ],
+)
+def test_rows_as_they_are_typed(text, rows):
+    assert parse_rows(text, "x") == rows
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Expected the keys x, y and layers"),
+        ("1,two,3", "x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2 with commas between them"),
+        ("1,two,3", "but 'two' is not a number."),
+        ("1,nan,3", "'nan' is not a number"),
+        ("inf", "'inf' is not a number"),
+        ("1_0,2,3", "'1_0' is not a number"),
+        ("", "but a number is missing"),
+        ("1,,3", "but a number is missing"),
+        ("1/0,2", "'1/0' divides by zero"),
+        ("1e999,2", "'1e999' exceeds the range of float64 (1.8e308)"),
+        ("1" * 5000, "1...' exceeds the range of float64"),
+        ("1,2;3", "expected rows of one length, but row 1 has length 2 and row 2 length 1."),
+    ],
+)  # fmt: skip
+def test_rows_that_are_refused(text, message):
+    with pytest.raises(InputError) as caught:
+        parse_rows(text, "x")
+    assert message in str(caught.value)
+    assert caught.value.parameter == "x"
+    assert len(str(caught.value)) < 220
+
+
+def test_numbers_that_are_refused():
+    for text in ("", "two", "1/0", "1e999", "1,2"):
+        with pytest.raises(InputError, match="c is '.*'; expected a number such as 2, -0.5"):
+            parse_number(text, "c")
+
+
+LAYER = "[[layers]]\nW = [[1]]"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "The keys x, y and layers are needed"),
         ("x = ", "Invalid value"),
         ("x = [1]\ny = [1]\nlayers = 3", "layers is not a list of tables"),
-        ("x = [1]\ny = [1]\nlayers = []", "The network has no layers"),
-        ("x = [1]\ny = [1]\nz = 1\n[[layers]]\nW = [[1]]", "'z' is no key of a network"),
+        ("x = [1]\ny = [1]\nlayers = []", "no layers"),
+        (f"x = [1]\ny = [1]\nz = 1\n{LAYER}", "The key 'z' is unknown; expected layers, loss, x, y"),
         ("x = [1]\ny = [1]\n[[layers]]\nW = [1]", "Layer 1 has the keys W; expected name, activation, one matrix"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1]]\nV = [[1]]", "Layer 1 has the keys W, V"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [['a']]", "W: 'a' is not a finite number"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[nan]]", "'nan' is not a finite number"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[true]]", "W holds True"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1], [1, 2]]", "W is not rows of numbers"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1, 2]]", "x has 1 value; expected 2"),
-        ("x = [1]\ny = [1, 2]\n[[layers]]\nW = [[1]]", "y has 2 values; expected 1"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1]]\nb = [1, 2]", "b has 2 values; expected 1"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1]]\n[[layers]]\nW = [[1]]", "have the same name"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1]]\nactivation = 'swish'", "activation of layer 'layer 1' is 'swish'"),
-        ("x = [1]\ny = [1]\nloss = 'hinge'\n[[layers]]\nW = [[1]]", "loss is 'hinge'"),
-        ("x = [1]\ny = [1]\nloss = 'logistic'\n[[layers]]\nW = [[1]]", "expected identity"),
-        (
-            "x = [1]\ny = [3]\nloss = 'logistic'\n[[layers]]\nW = [[1]]\nactivation = 'identity'",
-            "another number than 0 and 1",
-        ),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1e999]]", "exceeds the range of float64"),
+        (f"x = [1]\ny = [1]\n{LAYER}\nV = [[1]]", "Layer 1 has the keys W, V"),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [['a']]", "W is 'a'; expected a number such as"),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [[nan]]", "W is 'nan'; expected a number"),
+        ("x = [1e999]\ny = [1]\n" + LAYER, "in the range of float64"),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [[true]]", "W is True; expected a number"),
+        ("x = 1\ny = [1]\n" + LAYER, "x is not a list of numbers"),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1], [1, 2]]", "W "),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1, 2]]", "x has 1 "),
+        ("x = [1]\ny = [1, 2]\n" + LAYER, "y has 2 values; expected 1"),
+        (f"x = [1]\ny = [1]\n{LAYER}\nb = [1, 2]", "b has 2 values; expected 1"),
+        (f"x = [1]\ny = [1]\n{LAYER}\n{LAYER}", "name"),
+        (f"x = [1]\ny = [1]\n{LAYER}\nactivation = 'swish'", "'swish'"),
+        (f"x = [1]\ny = [1]\nloss = 'hinge'\n{LAYER}", "'hinge'"),
+        (f"x = [1]\ny = [3]\nloss = 'logistic'\n{LAYER}\nactivation = 'identity'", "other than 0 and 1"),
     ],
 )
 def test_bad_files(tmp_path, text, message):
@@ -96,7 +140,8 @@ def test_bad_files(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DataError) as caught:
         read_problem(path)
-    assert str(caught.value).startswith(str(path)) and message in str(caught.value), str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b'{"x": NaN}', b"[1]"])

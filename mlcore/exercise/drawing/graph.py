@@ -5,19 +5,19 @@ them. What is drawn is the first sample; in fractions where the network is ratio
 """
 
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from mlcore.errors import InputError
-from mlcore.exercise.exact import ExactGradients, ExactNetwork, ExactTrace
-from mlcore.exercise.network import Gradients, Network, Trace
+from mlcore.exercise.exact import ExactGradients, Pass
+from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem
+from mlcore.exercise.work import check_convention
 
-MOST_NODES, MOST_EDGES = 60, 400
-LONGEST_NAME = 20
+MAX_NODES, MAX_EDGES = 60, 400
+MAX_NAME = 20
 STATES = {"on": "on", "off": "off", "kink": "on the kink", "": ""}
 
 Value = Fraction | float
@@ -45,9 +45,14 @@ class Edge(NamedTuple):
     symbol: str  # dJ/dw
     gradient: Value
 
+    @property
+    def lines(self) -> list[str]:
+        """What is written along the edge."""
+        return [f"{self.name} = {short(self.value)}", f"{self.symbol} = {short(self.gradient)}"]
+
 
 class Column(NamedTuple):
-    """What stands over the nodes of a column, and the names of the arrays that lead to it."""
+    """What is written above the nodes of a column, and the names of the arrays that lead to it."""
 
     title: str
     subtitle: str = ""
@@ -71,38 +76,38 @@ class Graph:
     def rows(self, index: int) -> list[tuple[str, str]]:
         """What is written in a node: symbols with their values."""
         node = self.nodes[index]
-        if node.kind == "unit":
+        if node.z is not None and node.delta is not None:
             return [("z", short(node.z)), ("φ(z)", short(node.a)), ("δ", short(node.delta))]
         targets = [(edge.name, short(edge.value)) for edge in self.edges if edge.target == index]
         return [*targets, (node.label, short(node.a))]
 
-
-class _Worked(NamedTuple):
-    """What the arithmetic says of one sample, exact or in floats: both are indexed alike."""
-
-    trace: Trace | ExactTrace
-    gradients: Gradients | ExactGradients
-    W: list
-    b: list
-    y: Sequence[Value]
-    loss: Value
+    def lines(self, index: int) -> list[str]:
+        """What is written in a node, line by line."""
+        node, rows = self.nodes[index], [f"{symbol} = {value}" for symbol, value in self.rows(index)]
+        return [node.label, *rows, *filter(None, [STATES[node.state]])] if node.kind == "unit" else rows
 
 
-def build(sheet: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
+def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
     """The graph of the first sample, with ``relu_at_zero`` as the convention for relu'(0).
 
-    Raises: InputError if the network is too big to draw, or relu_at_zero is not in [0, 1].
+    Raises: InputError if the network is too big to draw, or if relu_at_zero is not in [0, 1].
     """
-    sizes = _checked_sizes(sheet.network)
-    if not 0 <= relu_at_zero <= 1:
-        raise InputError(f"relu_at_zero is {float(relu_at_zero):g}; expected a number from 0 to 1.")
-    worked = _work(sheet, relu_at_zero)
-    graph = Graph(f"Network {'-'.join(map(str, sizes))}, J = {short(worked.loss)}", [], [Column("input")], [], [])
-    graph.nodes += [Node("input", 0, f"x{i}", a) for i, a in enumerate(worked.trace.x[0], start=1)]
-    for number in range(len(sheet.network.layers)):
-        _add_layer(graph, sheet.network, number, worked)
-    _add_loss(graph, sheet.network, worked)
-    graph.notes = _notes(graph, sheet, relu_at_zero)
+    network = problem.network
+    sizes = _checked_sizes(network)
+    check_convention(relu_at_zero)
+    work = Pass(network, problem.x[:1], problem.y[:1])
+    gradients = work.backward(relu_at_zero)
+    graph = Graph(f"Network {'-'.join(map(str, sizes))}, J = {short(work.trace.loss)}", [], [Column("input")], [], [])
+    graph.nodes += [Node("input", 0, f"x{i}", x) for i, x in enumerate(work.trace.x[0], start=1)]
+    for number in range(len(network.layers)):
+        _add_layer(graph, network, number, work, gradients)
+    outputs, loss = graph.members(len(network.layers)), len(graph.nodes)
+    graph.columns.append(Column("loss", network.loss_name))
+    graph.nodes.append(Node("loss", len(network.layers) + 1, "J", work.trace.loss))
+    for source, y, gradient in zip(outputs, work.y[0], gradients.y_hat[0], strict=True):
+        name = graph.nodes[source].label.replace("ŷ", "y")
+        graph.edges.append(Edge(source, loss, name, y, "dJ/dŷ", gradient))
+    graph.notes = _notes(graph, problem, relu_at_zero)
     return graph
 
 
@@ -120,56 +125,37 @@ def short(value: Value) -> str:
 
 def _checked_sizes(network: Network) -> list[int]:
     """Number of inputs, and of units in each layer."""
-    sizes = [network.W[0].shape[1], *(len(W) for W in network.W)]
-    biases = [b for b in network.b if b is not None]
+    sizes = [network.W[0].shape[1], *map(len, network.W)]
+    biases = [len(b) for b in network.b if b is not None]
     nodes = sum(sizes) + len(biases) + 1
-    edges = sum(W.size for W in network.W) + sum(map(len, biases)) + sizes[-1]
-    if nodes > MOST_NODES or edges > MOST_EDGES:
+    edges = sum(W.size for W in network.W) + sum(biases) + sizes[-1]
+    if nodes > MAX_NODES or edges > MAX_EDGES:
         raise InputError(
-            f"The network {'-'.join(map(str, sizes))} has {nodes} nodes and {edges} edges, which is too big to draw; "
-            f"expected at most {MOST_NODES} and {MOST_EDGES}."
+            f"The network {'-'.join(map(str, sizes))} has {nodes} nodes and {edges} edges and is too big to draw; "
+            f"at most {MAX_NODES} nodes and {MAX_EDGES} edges are possible."
         )
     return sizes
 
 
-def _work(sheet: Problem, relu_at_zero: Fraction) -> _Worked:
-    network, x, y = sheet.network, sheet.x[:1], sheet.y[:1]
-    if network.rational:
-        exact = ExactNetwork(network, x, y)
-        return _Worked(exact.trace, exact.backward(relu_at_zero), exact.W, exact.b, exact.y[0], exact.trace.loss)
-    trace = network.forward(x)
-    gradients, loss = network.backward(trace, y, float(relu_at_zero)), float(network.losses(trace, y)[0])
-    return _Worked(trace, gradients, network.W, network.b, list(map(float, y[0])), loss)
-
-
-def _add_layer(graph: Graph, network: Network, number: int, worked: _Worked) -> None:
-    layer, sources, (trace, gradients, W, b, *_) = network.layers[number], graph.members(number), worked
-    weights, bias = _printable(layer.weights), _printable(layer.bias or "")
-    if layer.bias is not None:
+def _add_layer(graph: Graph, network: Network, number: int, work: Pass, gradients: ExactGradients) -> None:
+    layer, sources, b = network.layers[number], graph.members(number), work.b[number]
+    weights, bias = _printable(layer.weights), None if layer.bias is None else _printable(layer.bias)
+    if bias:
         sources.append(len(graph.nodes))
         graph.nodes.append(Node("bias", number, "bias", Fraction(1)))
-    arrays = weights if layer.bias is None else f"{weights}, {bias}"
-    graph.columns.append(Column(_printable(layer.name), f"φ = {layer.activation}", arrays))
-    for unit, (z, a) in enumerate(zip(trace.z[number][0], trace.a[number][0], strict=True)):
-        target, kink = len(graph.nodes), (0, number, unit) in trace.kinks
+    title = Column(_printable(layer.name), f"φ = {layer.activation}", f"{weights}, {bias}" if bias else weights)
+    graph.columns.append(title)
+    for unit, (z, a) in enumerate(zip(work.trace.z[number][0], work.trace.a[number][0], strict=True)):
+        target, kink = len(graph.nodes), (0, number, unit) in work.trace.kinks
         state = "" if layer.activation != "relu" else "kink" if kink else "on" if z > 0 else "off"
         delta = gradients.deltas[number][0][unit]
         graph.nodes.append(Node("unit", number + 1, _label(network, number, unit), a, z, delta, state))
-        entries = zip(sources, W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
+        entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
         for i, (source, value, gradient) in enumerate(entries, start=1):
             graph.edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
-        if layer.bias is not None:
+        if layer.bias is not None and b is not None:
             gradient = gradients.arrays[layer.bias][unit]
-            graph.edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[number][unit], "dJ/db", gradient))
-
-
-def _add_loss(graph: Graph, network: Network, worked: _Worked) -> None:
-    outputs, loss = graph.members(len(network.layers)), len(graph.nodes)
-    graph.columns.append(Column("loss", network.loss_name))
-    graph.nodes.append(Node("loss", len(network.layers) + 1, "J", worked.loss))
-    for source, target, gradient in zip(outputs, worked.y, worked.gradients.y_hat[0], strict=True):
-        name = graph.nodes[source].label.replace("ŷ", "y")
-        graph.edges.append(Edge(source, loss, name, target, "dJ/dŷ", gradient))
+            graph.edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient))
 
 
 def _label(network: Network, number: int, unit: int) -> str:
@@ -178,12 +164,12 @@ def _label(network: Network, number: int, unit: int) -> str:
     return f"h{unit + 1}" if len(network.layers) == 2 else f"a{number + 1}.{unit + 1}"
 
 
-def _notes(graph: Graph, sheet: Problem, relu_at_zero: Fraction) -> list[str]:
+def _notes(graph: Graph, problem: Problem, relu_at_zero: Fraction) -> list[str]:
     notes = ["δ = dJ/dz."]
     if any(node.state == "kink" for node in graph.nodes):
-        notes.append(f"Dashed: on the kink (z = 0), where φ has no derivative; here φ'(0) = {short(relu_at_zero)}.")
-    if sheet.several:
-        notes.append(f"Sample 1 of {len(sheet.x)}; the gradients are those of this sample alone.")
+        notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(relu_at_zero)} is a convention.")
+    if problem.several:
+        notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
     shown = [value for node in graph.nodes for value in (node.a, node.z, node.delta) if value is not None]
     shown += [value for edge in graph.edges for value in (edge.value, edge.gradient)]
     if any(Fraction(short(value).replace("−", "-")) != Fraction(value) for value in shown):
@@ -192,20 +178,9 @@ def _notes(graph: Graph, sheet: Problem, relu_at_zero: Fraction) -> list[str]:
 
 
 def _printable(name: str) -> str:
-    """The name without what would move the cursor or turn the writing round, and not too long."""
+    """The name without what would move the cursor or turn the direction of writing, and not too long."""
     name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name) or "?"
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-
-
-def node_lines(graph: Graph, index: int) -> list[str]:
-    """What is written in a node, line by line."""
-    node, rows = graph.nodes[index], [f"{symbol} = {value}" for symbol, value in graph.rows(index)]
-    return [node.label, *rows, *filter(None, [STATES[node.state]])] if node.kind == "unit" else rows
-
-
-def edge_lines(edge: Edge) -> list[str]:
-    """What is written along an edge, line by line."""
-    return [f"{edge.name} = {short(edge.value)}", f"{edge.symbol} = {short(edge.gradient)}"]
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def terminal_width(text: str) -> int:

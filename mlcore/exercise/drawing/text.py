@@ -7,9 +7,9 @@ from typing import NamedTuple
 from mlcore.exercise.drawing.graph import STATES, Graph, short, terminal_width
 
 WIDTH = 100  # of a drawing: what is wider goes on below
-ASCII = str.maketrans({"φ": "phi", "ŷ": "y_hat", "δ": "delta", "−": "-", "→": "->", "…": "..."})
+SYMBOLS = str.maketrans({"φ": "phi", "ŷ": "y_hat", "δ": "delta", "−": "-", "→": "->", "…": "..."})
 WIRES = " ╵╷│╴┘┐┤╶└┌├─┴┬┼"  # by the sum of the directions in which a wire leaves its cell
-ASCII_WIRES = " |||-+++-+++-+++"
+LINES = str.maketrans(f"{WIRES}╌╎►", " |||-+++-+++-+++-:>")  # in ASCII
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 
 
@@ -36,18 +36,19 @@ class _Block(NamedTuple):
 def to_text(graph: Graph, ascii_only: bool = False) -> str:
     """Boxes side by side, joined by wires that stand for all weights of a layer, and below them the edges."""
     spell = _in_ascii if ascii_only else str
-    parts: list[list[_Block]] = [[]]  # bands of columns that go side by side
+    bands: list[list[_Block]] = [[]]  # of columns that go side by side
     for column in range(len(graph.columns)):
-        block = _block(graph, column, spell, ascii_only)
-        if parts[-1] and sum(part.width for part in [*parts[-1], block]) > WIDTH:
-            parts.append([])
-        parts[-1].append(block)
-    drawn = [_band(band, ascii_only) for band in parts]
+        block = _block(graph, column, spell)
+        if bands[-1] and sum(other.width for other in [*bands[-1], block]) > WIDTH:
+            bands.append([])
+        bands[-1].append(block)
+    drawn = "\n\n".join(map(_band, bands))
+    drawn = drawn.translate(LINES) if ascii_only else drawn
     notes = "\n".join(map(spell, graph.notes))
-    return "\n\n".join([spell(graph.title), *drawn, *_edge_tables(graph, spell), notes]) + "\n"
+    return "\n\n".join([spell(graph.title), drawn, *_edge_tables(graph, spell), notes]) + "\n"
 
 
-def _band(blocks: list[_Block], ascii_only: bool) -> str:
+def _band(blocks: list[_Block]) -> str:
     """Columns side by side, with the middle of each at one height."""
     middle = max(block.middle for block in blocks)
     tall = max(middle - block.middle + len(block.lines) for block in blocks)
@@ -55,7 +56,7 @@ def _band(blocks: list[_Block], ascii_only: bool) -> str:
     for block in blocks:
         down = middle - block.middle
         if block.arrive:
-            wires = _wires(leave, [row + down for row in block.arrive], middle, tall, block.name, ascii_only)
+            wires = _wires(leave, [row + down for row in block.arrive], middle, tall, block.name)
             parts.append([""] * 3 + wires)
         parts.append([*block.heading, *[""] * (down + 1), *block.lines, *[""] * (tall - down - len(block.lines))])
         leave = [row + down for row in block.leave]
@@ -64,7 +65,7 @@ def _band(blocks: list[_Block], ascii_only: bool) -> str:
     return "\n".join(rows)
 
 
-def _block(graph: Graph, column: int, spell: Callable[[str], str], ascii_only: bool) -> _Block:
+def _block(graph: Graph, column: int, spell: Callable[[str], str]) -> _Block:
     members = graph.members(column)
     rows = {index: [(spell(symbol), spell(value)) for symbol, value in graph.rows(index)] for index in members}
     symbols, values = (max(len(row[i]) for found in rows.values() for row in found) for i in (0, 1))
@@ -78,24 +79,21 @@ def _block(graph: Graph, column: int, spell: Callable[[str], str], ascii_only: b
         block.arrive.extend([row] if node.kind in ("unit", "loss") else [])
         lines = [f"{symbol:<{symbols}} = {value:>{values}}".ljust(inner) for symbol, value in found]
         title = spell(node.label) if node.kind == "unit" else ""
-        block.lines.extend(_box(title, lines, STATES[node.state], inner, node.state == "kink", ascii_only))
+        block.lines.extend(_box(title, lines, STATES[node.state], inner, dashed=node.state == "kink"))
     return block
 
 
-def _box(title: str, lines: list[str], state: str, inner: int, dashed: bool, ascii_only: bool) -> list[str]:
-    corners, dash, side = ("++++", "-", "|") if ascii_only else ("┌┐└┘", "─", "│")
-    if dashed:
-        dash, side = ("- ", ":") if ascii_only else ("╌", "╎")
+def _box(title: str, lines: list[str], state: str, inner: int, dashed: bool) -> list[str]:
+    dash, side = "╌╎" if dashed else "─│"
 
     def border(text: str, left: str, right: str) -> str:
-        text = f"{dash[0]} {text} " if text else ""
-        return f"{left}{text}{(dash * (inner + 2))[: inner + 2 - len(text)]}{right}"
+        text = f"{dash} {text} " if text else ""
+        return left + text + dash * (inner + 2 - len(text)) + right
 
-    middle = [f"{side} {line} {side}" for line in lines]
-    return [border(title, *corners[:2]), *middle, border(state, *corners[2:])]
+    return [border(title, "┌", "┐"), *(f"{side} {line} {side}" for line in lines), border(state, "└", "┘")]
 
 
-def _wires(leave: list[int], arrive: list[int], middle: int, tall: int, name: str, ascii_only: bool) -> list[str]:
+def _wires(leave: list[int], arrive: list[int], middle: int, tall: int, name: str) -> list[str]:
     """Wires from every box on the left, through the name of the weights, to every box on the right."""
     name = f" {name} " if name else ""
     cells = [[0, 0] for _ in range(tall)]  # the bus left of the name, and the one right of it
@@ -106,12 +104,11 @@ def _wires(leave: list[int], arrive: list[int], middle: int, tall: int, name: st
         for row in range(min([*ports, middle]), max([*ports, middle])):
             cells[row][bus] |= DOWN
             cells[row + 1][bus] |= UP
-    glyphs, lines = ASCII_WIRES if ascii_only else WIRES, []
+    lines = []
     for row, (left, right) in enumerate(cells):
-        ends = (glyphs[LEFT + RIGHT if row in leave else 0], (">" if ascii_only else "►") if row in arrive else " ")
-        lines.append(
-            f"{ends[0]}{glyphs[left]}{name if row == middle else ' ' * terminal_width(name)}{glyphs[right]}{ends[1]}"
-        )
+        text = name if row == middle else " " * terminal_width(name)
+        start, end = "─" if row in leave else " ", "►" if row in arrive else " "
+        lines.append(f"{start}{WIRES[left]}{text}{WIRES[right]}{end}")
     return lines
 
 
@@ -133,7 +130,7 @@ def _edge_tables(graph: Graph, spell: Callable[[str], str]) -> Iterator[str]:
 
 
 def _in_ascii(text: str) -> str:
-    return text.translate(ASCII).encode("ascii", "replace").decode()
+    return text.translate(SYMBOLS).encode("ascii", "replace").decode()
 
 
 def _pad(text: str, width: int) -> str:

@@ -1,0 +1,278 @@
+"""What lies behind a kink: the smooth pieces of J around a point, the Clarke subdifferential, and where J falls.
+
+J is a polynomial in weights and biases on each piece, that is for each choice of which units on their kink are on.
+A piece counts if it holds on open sets arbitrarily near the point. The gradients of these pieces are the vertices
+whose convex hull is the subdifferential. Which pieces hold is decided by the gradients of the kinked z alone; where
+these do not decide, a pattern of units stays undecided.
+Source: Clarke 1983, theorem 2.5.1; Kakade and Lee 2018 for why automatic differentiation is not enough.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcore.exercise.exact import ExactGradients, ExactNetwork
+from mlcore.exercise.network import Kink
+
+MAX_KINKS = 12  # units on the kink up to which all their patterns are examined
+ZERO, ONE = Fraction(0), Fraction(1)
+
+Pattern = dict[Kink, bool]
+
+
+class Piece(NamedTuple):
+    """A smooth piece of J at the point: which kinked units are on, and its gradient there."""
+
+    pattern: Pattern
+    gradients: ExactGradients
+
+
+class Descent(NamedTuple):
+    """A direction in weights and biases along which J falls, with its one-sided slope."""
+
+    direction: dict[str, np.ndarray]
+    slope: Fraction
+
+
+@dataclass(frozen=True)
+class Subdifferential:
+    """The Clarke subdifferential of J in all weights and biases at a point, and what follows from it.
+
+    ``complete``: whether all pieces are known to be here. ``undecided``: those that may hold near the point or not.
+    ``stationary``: whether 0 is in it; None if not known. ``descent``: None if no direction was found.
+    """
+
+    pieces: list[Piece]
+    complete: bool
+    undecided: list[Piece]
+    stationary: bool | None
+    descent: Descent | None
+
+
+def subdifferential(exact: ExactNetwork) -> Subdifferential:
+    """All pieces of J at the point of the network, and the verdict."""
+    around = Surroundings(exact)
+    certain: dict[tuple[Fraction, ...], Piece] = {}
+    open_pieces = []
+    complete = len(around.kinks) <= MAX_KINKS
+    for pattern, sure in around.patterns() if complete else ():
+        piece = Piece(around.spread(pattern), around.gradients(pattern))
+        if sure:
+            certain.setdefault(tuple(piece.gradients.flat), piece)
+        else:
+            open_pieces.append(piece)
+    # A vertex that is there already changes nothing.
+    undecided = [piece for piece in open_pieces if tuple(piece.gradients.flat) not in certain]
+    stationary: bool | None = any(not any(point) for point in certain) or zero_combination(list(certain)) is not None
+    if not stationary and (undecided or not complete):
+        stationary = None  # a piece that is not here may bring 0 into the hull
+    pieces = list(certain.values())
+    return Subdifferential(pieces, complete and not undecided, undecided, stationary, around.descent(pieces))
+
+
+class Surroundings:
+    """The pieces around a point. Equal samples share their units: ``kinks`` has those of the first of them."""
+
+    def __init__(self, exact: ExactNetwork) -> None:
+        self.exact, self.trace = exact, exact.trace
+        rows = [tuple(row) for row in exact.x]
+        self.first = [rows.index(row) for row in rows]
+        by_layer = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
+        self.kinks = [kink for kink in by_layer if self.first[kink.sample] == kink.sample]
+        self._gradients: dict[tuple[bool, ...], ExactGradients] = {}
+        self._forms: dict[tuple[Kink, tuple[tuple[Kink, bool], ...]], np.ndarray] = {}
+        self.width = len(self.gradients(dict.fromkeys(self.kinks, False)).flat)
+
+    def spread(self, pattern: Pattern) -> Pattern:
+        """The pattern with the units of all samples that are decided by it."""
+        units = ((kink, kink._replace(sample=self.first[kink.sample])) for kink in self.trace.kinks)
+        return {kink: pattern[unit] for kink, unit in units if unit in pattern}
+
+    def at_zero(self, pattern: Pattern) -> list[np.ndarray]:
+        """phi'(0) for every unit on the piece."""
+        numbers = [np.full(z.shape, ZERO) for z in self.trace.z]
+        for (sample, layer, unit), on in self.spread(pattern).items():
+            numbers[layer][sample, unit] = ONE if on else ZERO
+        return numbers
+
+    def gradients(self, pattern: Pattern) -> ExactGradients:
+        """Gradients of J on the piece."""
+        key = tuple(pattern[kink] for kink in self.kinks)
+        if key not in self._gradients:
+            self._gradients[key] = self.exact.backward(self.at_zero(pattern))
+        return self._gradients[key]
+
+    def form(self, kink: Kink, pattern: Pattern) -> np.ndarray:
+        """Gradient of a kinked unit's z in weights and biases, on the piece."""
+        below = {k: on for k, on in pattern.items() if k.layer < kink.layer and k.sample == kink.sample}
+        key = kink, tuple(below.items())
+        if key not in self._forms:
+            delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
+            delta[0, kink.unit] = ONE
+            sample = slice(kink.sample, kink.sample + 1)
+            flat = self.exact.pull_back(kink.layer, delta, self.at_zero(below), sample).flat
+            self._forms[key] = np.concatenate([flat, np.full(self.width - len(flat), ZERO)])
+        return self._forms[key]
+
+    def patterns(self) -> Iterator[tuple[Pattern, bool]]:
+        """Patterns that hold on open sets near the point, or may, and whether that is certain."""
+        return self._patterns({}, self.kinks, Independent())
+
+    def _patterns(
+        self, pattern: Pattern, rest: Sequence[Kink], independent: "Independent | None"
+    ) -> Iterator[tuple[Pattern, bool]]:
+        """Units are decided from the first layer on, since the form of a unit's z depends on what is below it.
+
+        As long as the forms are independent, every pattern holds.
+        """
+        if not rest:
+            yield pattern, independent is not None or bool(self._holds(pattern))
+            return
+        kink, *rest = rest
+        forced = self._forced(kink, pattern)
+        if forced is not None:
+            yield from self._patterns(pattern | {kink: forced}, rest, independent)
+            return
+        longer = independent and independent.with_row(self.form(kink, pattern))
+        for on in (False, True):
+            if longer or self._holds(pattern | {kink: on}) is not False:
+                yield from self._patterns(pattern | {kink: on}, rest, longer)
+
+    def _forced(self, kink: Kink, pattern: Pattern) -> bool | None:
+        """Whether the unit is on, where the piece leaves no choice; None where both are open.
+
+        Without a bias, z is 0 on the whole piece if all inputs are, and then on and off are the same. If the inputs
+        that are not are ReLU units that the point has on their kink, they are positive on the piece, and so the signs
+        of their weights decide where they agree.
+        """
+        alive = self._alive(kink.sample, kink.layer, pattern)
+        if self.exact.b[kink.layer] is not None:
+            return None
+        if not alive:
+            return False
+        if kink.layer == 0 or self.exact.layers[kink.layer - 1].activation == "identity":
+            return None
+        weights = self.exact.W[kink.layer][kink.unit][alive]
+        if any(self.trace.a[kink.layer - 1][kink.sample][alive]):
+            return None
+        return True if all(weights > 0) else False if all(weights < 0) else None
+
+    def _alive(self, sample: int, layer: int, pattern: Pattern) -> list[int]:
+        """Inputs of a layer that are not 0 on the whole piece."""
+        values = self.exact.inputs(layer)[sample]
+        if layer == 0:
+            return list(np.flatnonzero(values))
+        if self.exact.layers[layer - 1].activation == "identity":
+            moves = self.exact.b[layer - 1] is not None or self._alive(sample, layer - 1, pattern)
+            return list(range(len(values))) if moves else []
+        on = [bool(value) or pattern.get(Kink(sample, layer - 1, unit), False) for unit, value in enumerate(values)]
+        return list(np.flatnonzero(on))
+
+    def _holds(self, pattern: Pattern) -> bool | None:
+        """Whether the pattern holds on open sets arbitrarily near the point; None if the forms do not decide."""
+        forms = self._signed_forms(pattern)
+        if not forms or positive_direction(forms) is not None:
+            return True
+        return None if any(kink.layer for kink in pattern) else False  # z of the first layer is its form
+
+    def _signed_forms(self, pattern: Pattern) -> list[np.ndarray]:
+        """Forms of the kinked units that are not forced, signed so that the piece has them > 0."""
+        free = [kink for kink in pattern if self._forced(kink, pattern) is None]
+        return [self.form(kink, pattern) * (1 if pattern[kink] else -1) for kink in free]
+
+    def slope(self, direction: np.ndarray) -> Fraction:
+        """One-sided derivative of J along a direction in weights and biases: that of the piece which it enters."""
+        pattern: Pattern = {}
+        moving = np.flatnonzero(direction)
+        for kink in self.kinks:
+            pattern[kink] = self.form(kink, pattern)[moving] @ direction[moving] > 0
+        return Fraction(self.gradients(pattern).flat[moving] @ direction[moving])
+
+    def named(self, direction: np.ndarray) -> dict[str, np.ndarray]:
+        """A vector over all weights and biases, as arrays by name."""
+        arrays = self.gradients(dict.fromkeys(self.kinks, False)).arrays
+        parts = np.split(direction, np.cumsum([array.size for array in arrays.values()])[:-1])
+        return {name: part.reshape(array.shape) for (name, array), part in zip(arrays.items(), parts, strict=True)}
+
+    def descent(self, pieces: list[Piece]) -> Descent | None:
+        """Direction of the steepest descent among the single entries; if none falls, one within a piece, if any."""
+        units = np.full((self.width, self.width), ZERO)
+        np.fill_diagonal(units, ONE)
+        entries = [sign * unit for unit in units for sign in (1, -1)]
+        steepest = min(entries, key=self.slope)
+        if (slope := self.slope(steepest)) < 0:
+            return Descent(self.named(steepest), slope)
+        for pattern, gradients in pieces:
+            direction = positive_direction([*self._signed_forms(pattern), -gradients.flat])
+            if direction is not None:
+                return Descent(self.named(direction), self.slope(direction))
+        return None
+
+
+# Exact linear algebra -------------------------------------------------------------------------------------------
+
+
+class Independent:
+    """Linearly independent rows in reduced form, to which rows can be added one by one."""
+
+    def __init__(self, rows: Sequence[tuple[int, np.ndarray]] = ()) -> None:
+        self._rows = list(rows)  # (place of the first entry that is not 0, which is 1; the row)
+
+    def with_row(self, row: np.ndarray) -> "Independent | None":
+        """These rows and another one; None if it depends on them."""
+        for pivot, known in self._rows:
+            if row[pivot]:
+                row = row - row[pivot] * known
+        (places,) = row.nonzero()
+        return Independent([*self._rows, (places[0], row / row[places[0]])]) if len(places) else None
+
+
+def positive_direction(rows: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Solve ``<row, v> > 0`` for all rows; None if that cannot be.
+
+    A solution can be sought among the combinations of the rows, so that only their products matter.
+    """
+    matrix = np.array(rows, object)
+    coefficients = _simplex(matrix @ matrix.T)[1]
+    return None if coefficients is None else coefficients @ matrix
+
+
+def zero_combination(points: Sequence[Sequence[Fraction]]) -> np.ndarray | None:
+    """Weights >= 0, not all 0, that combine the points to 0; None if 0 is not in their convex hull."""
+    return _simplex(np.array(points, object).T)[0] if points else None
+
+
+def _simplex(columns: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Weights >= 0, not all 0, with ``columns @ weights = 0``; or v with ``v @ columns > 0``. One always exists.
+
+    Phase 1 of the simplex method with Bland's rule: each equation has an artificial variable, and their sum is
+    minimised; the multipliers at the optimum are v. All in integers, with the last pivot as common denominator.
+    Source: Gordan 1873; Edmonds 1967 for the pivoting.
+    """
+    scales = np.array([lcm(*(value.denominator for value in column)) for column in columns.T], object)
+    m, n = columns.shape[0] + 1, columns.shape[1]
+    # Rows: the coordinates, then the sum of the weights, which is to be 1, then the costs.
+    table: np.ndarray = np.zeros((m + 1, n + m + 1), object)
+    table[: m - 1, :n] = np.vectorize(int, otypes=[object])(columns * scales)
+    table[m - 1, [*range(n), -1]] = 1
+    table[range(m), range(n, n + m)] = 1
+    table[m] = -table[:m].sum(0)
+    table[m, n : n + m] = 0
+    basis: np.ndarray = np.arange(n, n + m)
+    denominator = 1
+    while len(falling := np.flatnonzero(table[m, :n] < 0)):
+        entering = falling[0]
+        (rows,) = np.nonzero(table[:m, entering] > 0)
+        leaving = min(rows, key=lambda i: (Fraction(table[i, -1], table[i, entering]), basis[i]))
+        pivot_row, pivot = table[leaving].copy(), table[leaving, entering]
+        table = (pivot * table - np.outer(table[:, entering], pivot_row)) // denominator
+        table[leaving], basis[leaving], denominator = pivot_row, entering, pivot
+    if table[m, -1] != 0:  # reduced cost of artificial variable i is 1 - (multiplier i)
+        return None, table[m, n : n + m - 1] - denominator
+    weights = np.zeros(n, object)
+    weights[basis[basis < n]] = table[:m, -1][basis < n]
+    return weights * scales, None
