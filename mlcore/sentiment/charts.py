@@ -1,112 +1,112 @@
-"""Charts as SVG for an HTML page, which styles their classes: curves, points, and the diagonal they should lie on."""
+"""Charts for an HTML page: the numbers that its template draws as SVG."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 44
-MOST_TICKS = 6
+LEFT, RIGHT, TOP, BOTTOM = 56, WIDTH - 16, 16, HEIGHT - 44
+MAX_TICKS = 6
 SMALLEST_DOT, LARGEST_DOT = 2.5, 9.0
 
 
-@dataclass(frozen=True)
-class Series:
-    """A named curve; None interrupts it."""
+class Curve(NamedTuple):
+    """A named curve as an SVG path."""
 
     name: str
-    values: Sequence[float | None]
+    path: str
 
 
-@dataclass(frozen=True)
-class _Axes:
-    """Rectangle of the chart in the units of the data."""
+class Dot(NamedTuple):
+    """A point of a curve, or of a cloud, with its radius."""
 
-    x: tuple[float, float]
-    y: tuple[float, float]
-
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        (left, right), (low, high) = self.x, self.y
-        across = (x - left) / (right - left) * (WIDTH - LEFT - RIGHT)
-        return LEFT + across, HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+    series: int
+    x: float
+    y: float
+    r: float
 
 
-def curves(title: str, x_name: str, xs: Sequence[float], series: Sequence[Series], marked: int | None = None) -> str:
-    """Curves over common xs, numbered by the classes s0, s1, ..., with a line at ``xs[marked]``."""
-    values = [value for one in series for value in one.values if value is not None]
-    axes = _Axes(_wide(min(xs), max(xs)), _wide(min(values), max(values)))
-    parts = [_frame(axes, x_name, whole=True)]
+@dataclass
+class Chart:
+    """A chart in SVG coordinates, whose y grows downwards, and the ticks with their labels."""
+
+    title: str
+    x_name: str
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    y_name: str = ""
+    curves: list[Curve] = field(default_factory=list)
+    dots: list[Dot] = field(default_factory=list)
+    mark: str = ""  # path of a dashed line
+    width, height, left, right, top, bottom = WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """The place of a point in the units of the data."""
+        (left, right), (low, high) = self.x_range, self.y_range
+        across, up = (x - left) / (right - left), (y - low) / (high - low)
+        return round(LEFT + across * (RIGHT - LEFT), 1), round(BOTTOM - up * (BOTTOM - TOP), 1)
+
+    @property
+    def x_ticks(self) -> list[tuple[float, str]]:
+        """Place and label of each tick; along curves, whole numbers only."""
+        ticks = (x for x in round_numbers(*self.x_range) if not self.curves or x == round(x))
+        return [(self.at(x, self.y_range[0])[0], f"{x:g}") for x in ticks]
+
+    @property
+    def y_ticks(self) -> list[tuple[float, str]]:
+        """Place and label of each tick."""
+        return [(self.at(self.x_range[0], y)[1], f"{y:g}") for y in round_numbers(*self.y_range)]
+
+
+def curves(
+    title: str,
+    x_name: str,
+    xs: Sequence[float],
+    series: Mapping[str, Sequence[float | None]],
+    marked: float | None = None,
+) -> Chart:
+    """Named curves over common xs, which None interrupts, with a dashed line at ``marked``."""
+    values = [value for one in series.values() for value in one if value is not None]
+    chart = Chart(title, x_name, _wide(min(xs), max(xs)), _wide(min(values), max(values)))
     if marked is not None:
-        (x, bottom), (_, top) = axes.place(xs[marked], axes.y[0]), axes.place(xs[marked], axes.y[1])
-        parts.append(f'<path class="mark" d="M{x:.1f} {bottom:.1f}V{top:.1f}"/>')
-    for number, one in enumerate(series):
-        points = [axes.place(x, y) for x, y in zip(xs, one.values, strict=True) if y is not None]
-        path = "".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(points))
-        parts.append(f'<path class="curve s{number}" d="{path}"/>')
-        parts += [f'<circle class="dot s{number}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points]
-        parts.append(
-            f'<text class="end s{number}" x="{WIDTH - RIGHT}" y="{TOP + 16 * number + 4}">{escape(one.name)}</text>'
-        )
-    return _svg(title, parts)
+        chart.mark = f"M{chart.at(marked, chart.y_range[0])[0]} {BOTTOM}V{TOP}"
+    for number, (name, one) in enumerate(series.items()):
+        points = [chart.at(x, y) for x, y in zip(xs, one, strict=True) if y is not None]
+        chart.curves.append(Curve(name, "M" + "L".join(f"{x} {y}" for x, y in points)))
+        chart.dots += [Dot(number, x, y, SMALLEST_DOT) for x, y in points]
+    return chart
 
 
-def dots(
+def scatter(
     title: str, names: tuple[str, str], points: Sequence[tuple[float, float, float]], limits: tuple[float, float]
-) -> str:
-    """Points (x, y, weight) between the same limits in both directions, with the diagonal where x = y; the area of a
-    point grows with its weight.
+) -> Chart:
+    """Points (x, y, weight) between the same limits in both directions, with the diagonal where x = y.
+
+    The area of a point grows with its weight.
     """
-    axes = _Axes(limits, limits)
-    (x1, y1), (x2, y2) = axes.place(limits[0], limits[0]), axes.place(limits[1], limits[1])
-    parts = [_frame(axes, names[0], whole=False), f'<path class="mark" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>']
+    chart = Chart(title, names[0], limits, limits, names[1], mark=f"M{LEFT} {BOTTOM}L{RIGHT} {TOP}")
     heaviest = max((weight for *_, weight in points), default=1)
     for x, y, weight in points:
-        across, down = axes.place(x, y)
         radius = max(SMALLEST_DOT, LARGEST_DOT * math.sqrt(weight / heaviest)) if heaviest > 1 else SMALLEST_DOT
-        parts.append(f'<circle class="dot s0" cx="{across:.1f}" cy="{down:.1f}" r="{radius:.1f}"/>')
-    parts.append(f'<text x="{LEFT + 6}" y="{TOP + 12}">{escape(names[1])}</text>')
-    return _svg(title, parts)
-
-
-def _svg(title: str, parts: list[str]) -> str:
-    name = escape(title)
-    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name}"><title>{name}</title>'
-    return head + "".join(parts) + "</svg>"
-
-
-def _frame(axes: _Axes, x_name: str, whole: bool) -> str:
-    """Grid lines with their numbers; ``whole``: along x, whole numbers only."""
-    parts = []
-    for y in _ticks(*axes.y):
-        across, down = axes.place(axes.x[0], y)
-        parts.append(f'<path class="grid" d="M{across:.1f} {down:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="end" x="{LEFT - 8}" y="{down + 4:.1f}">{y:g}</text>')
-    for x in _ticks(*axes.x):
-        if whole and x != round(x):
-            continue
-        across, down = axes.place(x, axes.y[0])
-        parts.append(f'<text class="middle" x="{across:.1f}" y="{down + 18:.1f}">{x:g}</text>')
-    parts.append(f'<text class="middle" x="{(WIDTH + LEFT - RIGHT) / 2}" y="{HEIGHT - 6}">{escape(x_name)}</text>')
-    return "".join(parts)
+        chart.dots.append(Dot(0, *chart.at(x, y), round(radius, 1)))
+    return chart
 
 
 def _wide(low: float, high: float) -> tuple[float, float]:
     """Limits that are apart, even where the data are not."""
-    if high > low:
-        return low, high
-    room = abs(low) / 2 or 0.5
+    room = 0.0 if high > low else abs(low) / 2 or 0.5
     return low - room, high + room
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, at most MOST_TICKS.
+def round_numbers(low: float, high: float) -> list[float]:
+    """Round numbers from low to high, at most MAX_TICKS.
 
     Example:
-        >>> _ticks(0.13, 0.52)
+        >>> round_numbers(0.13, 0.52)
         [0.2, 0.3, 0.4, 0.5]
     """
-    exact = (high - low) / (MOST_TICKS - 1)
+    exact = (high - low) / (MAX_TICKS - 1)
     power = 10.0 ** math.floor(math.log10(exact))
     step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= exact * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)

@@ -1,291 +1,207 @@
-"""A report of a model and its figures on labelled texts: one HTML page that needs nothing else, and no script."""
+"""HTML pages that need nothing else, and no script: a report on a model, and explained predictions.
+
+The templates are files in ``data/templates``. Everything that comes from outside is escaped, and what could not be
+seen, or would reverse the page, is replaced. The same findings give the same page.
+"""
 
 import re
-from dataclasses import dataclass, replace
-from html import escape
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
-from mlcore.sentiment.charts import Series, curves, dots
+import numpy as np
+
+from mlcore.files import installed
+from mlcore.sentiment.charts import Chart, curves, scatter
 from mlcore.sentiment.description import describe
-from mlcore.sentiment.evaluation import Assessment, LabelFigures, Mistake, RatingAssessment, WordLogit
-from mlcore.sentiment.explanation import explain
-from mlcore.sentiment.markup import coloured_words
+from mlcore.sentiment.evaluation import (
+    Assessment, Evaluation, Mistake, RatingEvaluation, assess, strongest_words,
+)  # fmt: skip
+from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
-from mlcore.text.features import LARGEST_NGRAM
+from mlcore.text.dataset import Dataset, occurrences
 
 # Control characters, and those that reverse the direction of what follows
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-MOST_CELLS = 30  # labels of a confusion matrix
-MOST_CONFUSIONS = 20
-MOST_DOTS = 1_000
-MOST_WORDS = 400  # of a mistake that are shown
-LONGEST_EXPLAINED = 30_000  # characters: the work grows with the square of the number of words
-STRONGEST = 0.6  # opacity of the darkest cell: text stays legible on it
-BLUE = "44,107,214"
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2330; --muted: #5a6577; --line: #d5dae2; --page: #fff;
-  --s0: #2c6bd6; --s1: #c26a00 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8ebf1; --muted: #98a3b5; --line: #3c4555; --page: #14171d;
-  --s0: #74acff; --s1: #f5b445 } }
-* { box-sizing: border-box }
-body { max-width: 62rem; margin: 0 auto; padding: 1rem; font: 1rem/1.55 system-ui, sans-serif;
-  color: var(--ink); background: var(--page); overflow-wrap: break-word; print-color-adjust: exact }
-h1 { font-size: 1.6rem; line-height: 1.25 } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem }
-.big { font-size: 1.3rem } .muted { color: var(--muted) }
-.wide { overflow-x: auto } .two { display: flex; flex-wrap: wrap; gap: 0 2rem } .two > * { flex: 1 1 19rem }
-table { border-collapse: collapse; margin: .5rem 0 }
-th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line) }
-th { font-weight: 600 } .n { text-align: right; font-variant-numeric: tabular-nums }
-code { overflow-wrap: anywhere } figure { margin: 0 }
-.matrix td, .matrix th { padding: .25rem .6rem } pre { white-space: pre-wrap; margin: .5rem 0 }
-article { border-top: 1px solid var(--line); padding: .5rem 0; break-inside: avoid }
-svg { display: block; width: 100%; max-width: 34rem; height: auto; break-inside: avoid }
-svg text { font: 12px system-ui, sans-serif; fill: var(--muted) }
-svg .end { text-anchor: end } svg .middle { text-anchor: middle }
-svg .grid { stroke: var(--line); fill: none } svg .mark { stroke: var(--muted); stroke-dasharray: 4 4; fill: none }
-svg .curve { fill: none; stroke-width: 2 } svg .s0 { stroke: var(--s0) } svg .s1 { stroke: var(--s1) }
-svg .dot.s0 { fill: var(--s0); fill-opacity: .7 } svg .dot.s1 { fill: var(--s1) }
-svg text.s0 { fill: var(--s0); stroke: none } svg text.s1 { fill: var(--s1); stroke: none }
-""".strip()
-KINDS = dict(zip(range(1, LARGEST_NGRAM + 1), ("words", "pairs of words", "triples of words"), strict=True))
+MAX_CELLS = 30  # labels of a confusion matrix
+MAX_CONFUSIONS = 20
+MAX_DOTS = 1_000
+MAX_WORDS = 400  # of a mistake that are shown
+MAX_STRONGEST = 20  # words for each label
+MAX_EXPLAINED = 30_000  # characters: the work grows with the square of the number of words
+KINDS = {1: "words", 2: "pairs of words", 3: "triples of words"}
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What a report shows of a classifier on labelled texts."""
+class ColouredWord(NamedTuple):
+    """A word of an explanation, whether a space precedes it, and how strong it is compared with the strongest."""
 
-    model: str  # names of the files
-    data: str
-    figures: Assessment | RatingAssessment
-    strongest: dict[str, list[WordLogit]]
-    mistakes: list[Mistake]
+    word: str
+    space: bool
+    known: bool
+    contribution: float
+    share: float
 
 
-def page(classifier: Model, findings: Findings) -> str:
-    """The whole report; everything that came from files is escaped. The same findings give the same page."""
-    figures = findings.figures
-    labelled = isinstance(figures, Assessment)
-    title = f"{_text(findings.model)} on {_text(findings.data)}"
-    sections = [
-        f"<h1>{title}</h1>",
-        _headline(figures),
-        _training(classifier),
-        _label_sections(figures) if labelled else _rating_section(figures),
-        _strongest(findings.strongest, classifier.labels),
-        _mistakes(classifier, findings.mistakes),
-        _facts(classifier),
-    ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n"
-        + "\n".join(sections)
-        + "\n</body>\n</html>\n"
+def explanation_page(explanations: Sequence[Explanation], number: int) -> str:
+    """A page of explanations, each with its ``number`` strongest features."""
+    entries = []
+    for found in explanations:
+        changes = {effect.word: effect.change for effect in found.without}
+        shown, rest = found.features[:number], found.features[number:]
+        shares = relative_sizes(feature.contribution for feature in shown)
+        features = [(one, share, changes.get(one.feature)) for one, share in zip(shown, shares, strict=True)]
+        total = sum(feature.contribution for feature in rest)
+        entries.append(
+            {"explanation": found, "words": coloured_words(found), "features": features, "more": len(rest), "rest": total}
+        )
+    return render("explanation.html", title="Explained predictions", explanations=entries)
+
+
+def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, threads: int = 1) -> str:
+    """A page on the model of this name: how it was trained, and all figures on a dataset that has kept its texts.
+
+    Raises: DataError if a label does not suit the model; ModelFileError if the outputs are not finite.
+    """
+    found = assess(model, dataset, n_mistakes, threads)
+    figures, description = found.evaluation, describe(model)
+    context: dict[str, Any] = (
+        _label_sections(figures) if isinstance(figures, Evaluation) else _rating_sections(figures)
+    )
+    return render(
+        "report.html",
+        title=f"{name} on {found.title}",
+        labels=model.labels,
+        figures=figures,
+        training=_training(description.history, description.best),
+        strongest=_strongest(model, dataset).items(),
+        mistakes=[_mistake(model, mistake) for mistake in found.mistakes],
+        description=description,
+        shapes={name: " × ".join(f"{size:,}" for size in shape) for name, shape in description.shapes.items()},
+        facts=[
+            ("Parameters", f"{description.parameters:,}"),
+            ("Vocabulary", ", ".join(f"{part.features:,} {KINDS[part.words]}" for part in description.vocabulary)),
+            ("Labels", ", ".join(model.labels) or "none: it predicts a number"),
+            ("Loss", description.loss),
+            ("Texts", ", ".join(f"{split} {n:,}" for split, n in description.texts.items()) or "not recorded"),
+        ],
+        codes=[("SHA-256 of the data", description.fingerprint), ("To train it again", description.command)],
+        **context,
     )
 
 
-def _text(value: str) -> str:
-    """Text that came from outside, for HTML; what could not be seen, or would reverse the page, is replaced."""
-    return escape(CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(value.split())))
+def render(template: str, **context: object) -> str:
+    """Fill in a template: whatever it prints is escaped, and its text can be seen."""
+    import jinja2
 
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _table(head: list[str], rows: list[list[str]], left: int = 1, kind: str = "") -> str:
-    """A table of cells that are HTML already; the first ``left`` columns are text, the others numbers."""
-
-    def row(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(
-            cell if cell.startswith("<td") else f"<{tag}{'' if i < left else ' class=n'}>{cell}</{tag}>"
-            for i, cell in enumerate(cells)
-        )
-
-    lines = ([row(head, "th")] if head else []) + [row(cells, "td") for cells in rows]
-    return f'<div class="wide"><table{f" class={kind}" if kind else ""}>\n' + "\n".join(lines) + "\n</table></div>"
-
-
-# Figures --------------------------------------------------------------------------------------------------
-
-
-def _headline(figures: Assessment | RatingAssessment) -> str:
-    if isinstance(figures, RatingAssessment):
-        return (
-            f'<p class="big">Root mean square error <b>{figures.rmse:.4f}</b> on {figures.n:,} texts</p>'
-            f"<p>Always answering the mean gives {figures.baseline:.4f}.</p>"
-        )
-    (low, high), right = figures.accuracy_interval, int(figures.confusion.trace())
-    return (
-        f'<p class="big">Accuracy <b>{figures.accuracy:.2%}</b>: {right:,} of {figures.n:,} texts</p>'
-        f"<p>95 % interval {low:.2%} to {high:.2%}. Always answering {_text(figures.most_frequent)} gives "
-        f"{figures.baseline:.2%}.</p>"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(installed("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
     )
+    environment.filters |= {
+        "percent": lambda value: "–" if value is None else f"{value:.2%}",
+        "figure": lambda value: "–" if value is None else f"{value:.4f}",
+        "count": lambda value: f"{value:,}",
+        "signed": lambda value: f"{value:+.4f}",
+    }
+    return environment.get_template(template).render(context)
 
 
-def _rating_section(figures: RatingAssessment) -> str:
-    rows = [
-        ["Root mean square error", _figure(figures.rmse)],
-        ["Mean absolute error", _figure(figures.mae)],
-        ["R²: share of the variance that is explained", _figure(figures.r2)],
-        ["Correlation of truths and predictions", _figure(figures.pearson)],
-        ["Mean loss, ½ (y − ŷ)²", _figure(figures.loss)],
+def _visible(value: object) -> object:
+    if type(value) is not str:  # markup, or a number
+        return value
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(value.split()))
+
+
+def coloured_words(explanation: Explanation) -> list[ColouredWord]:
+    """The words with their strengths, which the template shows as colours."""
+    shares = relative_sizes(word.contribution for word in explanation.words)
+    return [
+        ColouredWord(word.word, space, word.known, word.contribution, share)
+        for (word, space), share in zip(explanation.spaced_words(), shares, strict=True)
     ]
-    every = -(-figures.n // MOST_DOTS)
+
+
+def relative_sizes(values: Iterable[float]) -> list[float]:
+    """The size of each value in relation to the largest: from 0 to 1."""
+    sizes = [abs(value) for value in values]
+    largest = max(sizes, default=0.0) or 1.0
+    return [size / largest for size in sizes]
+
+
+def _training(history: list[dict[str, Any]], best: dict[str, Any] | None) -> list[tuple[str, Chart]]:
+    charts = []
+    for caption, columns in (
+        ("Loss", {"training": "train_loss", "held out": "dev_loss"}),
+        ("Accuracy", {"held out": "dev_accuracy"}),
+    ):
+        series = {name: [epoch[column] for epoch in history] for name, column in columns.items()}
+        series = {name: values for name, values in series.items() if any(value is not None for value in values)}
+        if series:
+            epochs = [epoch["epoch"] for epoch in history]
+            chart = curves(f"{caption} of each epoch", "epoch", epochs, series, best and best["epoch"])
+            charts.append((caption, chart))
+    return charts
+
+
+def _rating_sections(figures: RatingEvaluation) -> dict[str, Any]:
+    every = -(-figures.n // MAX_DOTS)
     points = list(zip(figures.truths[::every].tolist(), figures.predicted[::every].tolist(), strict=True))
     values = [value for point in points for value in point]
     limits = (min(values), max(values)) if max(values) > min(values) else (values[0] - 1, values[0] + 1)
-    chart = dots("Predictions over truths", ("truth", "predicted"), [(x, y, 1) for x, y in points], limits)
-    return f"<h2>Figures</h2>\n{_table([], rows)}\n<h2>Predictions</h2>\n{chart}"
+    return {
+        "figure_rows": [
+            ("Root mean square error", figures.rmse, ""),
+            ("Mean absolute error", figures.mae, ""),
+            ("R²", figures.r2, "share of the variance that is explained"),
+            ("Correlation", figures.pearson, "of truths and predictions"),
+            ("Mean loss", figures.loss, "½ (y − ŷ)²"),
+        ],
+        "scatter": scatter("Predictions over truths", ("truth", "predicted"), [(x, y, 1) for x, y in points], limits),
+    }
 
 
-def _label_sections(figures: Assessment) -> str:
+def _label_sections(figures: Evaluation) -> dict[str, Any]:
+    labels, confusion = figures.labels, figures.confusion.tolist()
     rows = [
-        ["Log loss", _figure(figures.loss), "mean of −log p of the true label"],
-        ["Brier score", _figure(figures.brier), "mean squared error of the probabilities"],
-        ["Calibration error", _figure(figures.calibration_error), "mean distance of accuracy and probability"],
+        ("Log loss", figures.loss, "mean of −log p of the true label"),
+        ("Brier score", figures.brier, "mean squared error of the probabilities"),
+        ("Calibration error", figures.calibration_error, "mean distance between accuracy and probability"),
     ]
-    if len(figures.labels) == 2:
-        what = "a positive text has the higher logit so often"
-        rows.append(["ROC AUC", _figure(figures.auc), what])
-    rows = [[name, f"<td class=n>{value}</td>", what] for name, value, what in rows]
-
-    def label_row(name: str, found: LabelFigures) -> list[str]:
-        return [name, *(_percent(value) for value in found[:3]), f"{found.support:,}"]
-
-    labels = [
-        *(label_row(_text(label), found) for label, found in zip(figures.labels, figures.per_label, strict=True)),
-        label_row("<i>mean</i>", figures.macro),
-        label_row("<i>weighted mean</i>", figures.weighted),
-    ]
+    if len(labels) == 2:
+        rows.append(("ROC AUC", figures.auc, "how often a positive text has a higher logit than a negative one"))
+    averages = [("mean", figures.macro), ("weighted mean", figures.weighted)]
     points = [(bin.probability, bin.accuracy, bin.n) for bin in figures.calibration if bin.n]
-    chart = dots("Calibration", ("probability of the predicted label", "share that is right"), points, (0, 1))
-    return (
-        f"<h2>Figures</h2>\n{_table([], rows, left=3)}\n"
-        f"{_table(['label', 'precision', 'recall', 'F1', 'texts'], labels)}\n"
-        f"<h2>Confusion</h2>\n{_confusion(figures)}\n"
-        f"<h2>Calibration</h2>\n<p>On the dashed line, the predicted label is right as often as its probability "
-        f"says; larger dots are more texts.</p>\n{chart}"
-    )
+    axes = ("probability of the predicted label", "accuracy")
+    return {
+        "right": int(figures.confusion.trace()),
+        "figure_rows": rows,
+        "label_rows": [*zip(labels, figures.per_label, strict=True), *averages],
+        "matrix": [
+            (label, [(n, n / max(sum(row), 1)) for n in row]) for label, row in zip(labels, confusion, strict=True)
+        ],
+        "confusions": None if len(labels) <= MAX_CELLS else list(islice(figures.confusions(), MAX_CONFUSIONS)),
+        "scatter": scatter("Calibration", axes, points, (0, 1)),  # type: ignore[arg-type]
+    }
 
 
-def _confusion(figures: Assessment) -> str:
-    """The matrix, a cell the darker the larger its share of the row; of many labels the most frequent confusions."""
-    names = [_text(label) for label in figures.labels]
-    if len(names) > MOST_CELLS:
-        wrong = [
-            (count, truth, predicted)
-            for truth, row in enumerate(figures.confusion.tolist())
-            for predicted, count in enumerate(row)
-            if count and truth != predicted
-        ]
-        wrong.sort(key=lambda entry: (-entry[0], entry[1:]))
-        rows = [[names[truth], names[predicted], f"{count:,}"] for count, truth, predicted in wrong[:MOST_CONFUSIONS]]
-        return _table(["truth", "predicted", "texts"], rows, left=2)
-    rows = []
-    for name, row in zip(names, figures.confusion.tolist(), strict=True):
-        total = max(sum(row), 1)
-        rows.append([f"<td><b>{name}</b></td>", *(_cell(count, count / total) for count in row)])
-    head = ["truth ↓ predicted →", *names]
-    return _table(head, rows, kind="matrix")
+def _strongest(model: Model, dataset: Dataset) -> dict[str, Any]:
+    """Words that the texts have; rare ones only where there are few texts."""
+    rows, _ = dataset.held_out()
+    documents = model.features.documents_of(dataset.tokens, dataset.words)
+    min_count = max(1, min(10, len(rows) // 100))
+    return strongest_words(model, occurrences(documents, rows, len(model.features)), MAX_STRONGEST, min_count)
 
 
-def _cell(count: int, share: float) -> str:
-    colour = f"rgba({BLUE},{STRONGEST * share:.3f})"
-    return f'<td class="n" style="background:{colour}" title="{share:.1%}">{count:,}</td>'
-
-
-# Model ----------------------------------------------------------------------------------------------------
-
-
-def _training(classifier: Model) -> str:
-    history = classifier.provenance.history
-    if not history:
-        return ""
-    epochs = [epoch["epoch"] for epoch in history]
-    best = max((i for i, epoch in enumerate(history) if epoch["best"]), default=None)
-
-    def values(name: str) -> list[float | None]:
-        return [epoch[name] for epoch in history]
-
-    losses = [Series("training", values("train_loss")), Series("held out", values("dev_loss"))]
-    losses = [one for one in losses if any(value is not None for value in one.values)]
-    charts = _figure_of("Loss", curves("Loss of each epoch", "epoch", epochs, losses, best))
-    accuracies = values("dev_accuracy")
-    if any(value is not None for value in accuracies):
-        series = [Series("held out", accuracies)]
-        charts += _figure_of("Accuracy", curves("Accuracy of each epoch", "epoch", epochs, series, best))
-    kept = "" if best is None else f"<p>The dashed line is the epoch that was kept, {epochs[best]}.</p>"
-    return f'<h2>Training</h2>\n<div class="two">{charts}</div>\n{kept}'
-
-
-def _figure_of(caption: str, chart: str) -> str:
-    return f"<figure><figcaption>{caption}</figcaption>{chart}</figure>"
-
-
-def _strongest(strongest: dict[str, list[WordLogit]], labels: tuple[str, ...]) -> str:
-    what = "rating" if not labels else "logit" if len(labels) == 2 else "logit above the mean of all labels"
-    rows = [
-        [
-            f"<b>{_text(label)}</b>",
-            ", ".join(f'{_text(word)} <span class="muted">{logit:+.1f}</span>' for word, logit in words) or "–",
-        ]
-        for label, words in strongest.items()
-    ]
-    heading = f'<h2>Strongest words</h2>\n<p class="muted">The {what} of the text that is this word alone.</p>'
-    return f"{heading}\n{_table([], rows, left=2)}"
-
-
-def _mistakes(classifier: Model, mistakes: list[Mistake]) -> str:
-    if not mistakes:
-        return "<h2>Worst mistakes</h2>\n<p>None.</p>"
-    legend = (
-        "Green speaks for the predicted label, red against it; the stronger, the more. Faint words are unknown."
-        if classifier.labels
-        else "Green raises the predicted rating, red lowers it; the stronger, the more. Faint words are unknown."
-    )
-    articles = "\n".join(_mistake(classifier, mistake) for mistake in mistakes)
-    return f'<h2>Worst mistakes</h2>\n<p class="muted">{legend}</p>\n{articles}'
-
-
-def _mistake(classifier: Model, mistake: Mistake) -> str:
+def _mistake(model: Model, mistake: Mistake) -> dict[str, Any]:
+    truth, predicted = mistake.truth, mistake.predicted
     if mistake.probability is None:
-        what = f"<b>{mistake.truth:g}</b>, predicted <b>{mistake.predicted:.2f}</b>"
-    else:
-        truth, predicted = _text(str(mistake.truth)), _text(str(mistake.predicted))
-        what = f"<b>{truth}</b>, predicted <b>{predicted}</b> ({mistake.probability:.2%})"
-    if len(mistake.text) > LONGEST_EXPLAINED:
-        words = f'{_text(mistake.text[:2000])} <span class="muted">(the beginning of a long text)</span>'
-    else:
-        explanation = explain(classifier, mistake.text)
-        words = coloured_words(replace(explanation, words=explanation.words[:MOST_WORDS]))
-        if more := len(explanation.words) - MOST_WORDS:
-            words += f' <span class="muted">({more:,} more words)</span>' if more > 0 else ""
-    place = f'<span class="muted"><bdi>{_text(mistake.place)}</bdi>:</span>'
-    return f"<article><div>{place} {what}</div><div>{words}</div></article>"
-
-
-def _facts(classifier: Model) -> str:
-    found = describe(classifier)
-    table, W1, W2 = (" × ".join(f"{size:,}" for size in found.shapes[name]) for name in ("table", "W1", "W2"))
-    formulas = (
-        f"E = 1/N Σ E_w       embedding {table}\nH = φ(W1 E + b1)    W1 {W1}, b1 {found.shapes['b1'][0]}\n"
-        f"ŷ = W2 H + b2       W2 {W2}, b2 {found.shapes['b2'][0]}"
-    )
-    rows = [
-        ["Parameters", f"{found.parameters:,}"],
-        ["Vocabulary", ", ".join(f"{part.features:,} {KINDS[part.words]}" for part in found.vocabulary)],
-        ["Labels", _text(", ".join(found.labels)) or "none: it predicts a number"],
-        ["Loss", found.loss],
-    ]
-    if found.texts:
-        rows.append(["Texts", ", ".join(f"{_text(name)} {count:,}" for name, count in found.texts.items())])
-    if found.fingerprint:
-        rows.append(["SHA-256 of the data", f"<code>{_text(found.fingerprint)}</code>"])
-    rows.append(["To train it again", f"<code>{_text(found.command)}</code>"])
-    return f"<h2>The model</h2>\n<pre>{formulas}</pre>\n{_table([], rows, left=2)}"
+        truth, predicted = f"{truth:g}", f"{predicted:.2f}"
+    found = mistake._asdict() | {"truth": truth, "predicted": predicted}
+    if len(mistake.text) > MAX_EXPLAINED:
+        return found | {"text": mistake.text[:2000], "words": None}
+    words = coloured_words(explain(model, mistake.text))
+    return found | {"words": words[:MAX_WORDS], "more": max(len(words) - MAX_WORDS, 0)}
