@@ -56,8 +56,8 @@ def compare_embeddings(
     """
     from mlcore.sentiment.comparison import Experiment, warm_up
     from mlcore.sentiment.training import available_cores
-    from mlcore.text.corpus import built_in_corpus
-    from mlcore.text.unpacking import STANDARD_INPUT
+    from mlcore.text.dataset import built_in_dataset
+    from mlcore.text.readers import STANDARD_INPUT
 
     from . import comparison_view, render
 
@@ -67,7 +67,7 @@ def compare_embeddings(
         raise InputError("vectors is -, as is the data; standard input can be read once.")
     with render.compilation(as_json):
         warm_up()
-    corpus = read(data or [built_in_corpus()], file_format, text_column, label_column, quiet=as_json)
+    corpus = read(data or [built_in_dataset()], file_format, text_column, label_column, quiet=as_json)
     with render.Activity("Counting words", as_json):
         experiment = Experiment(corpus, settings, seeds, available_cores())
     if vectors is not None:

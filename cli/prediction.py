@@ -17,7 +17,6 @@ from .dataset import Format, LabelColumn, TextColumn, data_path, read
 
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import Assessment, Evaluation, Mistake, RatingAssessment
-    from mlcore.text.corpus import Corpus
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -53,16 +52,17 @@ def evaluate(
     """
     from mlcore.sentiment import evaluation
     from mlcore.sentiment.model_file import load
-    from mlcore.sentiment.preparation import labelled_part
     from mlcore.sentiment.training import available_cores
+    from mlcore.text.dataset import encode_split
 
     from . import prediction_view, render
 
     with render.compilation(as_json):
         classifier = load(model)
-        corpus, part_name = measured(read(data, file_format, text_column, label_column, quiet=as_json))
+        corpus = read(data, file_format, text_column, label_column, quiet=as_json, keep_texts=True)
+        rows, part_name = corpus.held_out()
         threads = available_cores()
-        part = labelled_part(classifier, corpus, threads)
+        part = encode_split(corpus, rows, classifier.features, classifier.labels, threads)
         result = evaluation.assess(classifier, part, threads)
         worst = evaluation.mistakes(classifier, part, corpus, errors, threads) if errors else []
     if as_json:
@@ -73,12 +73,6 @@ def evaluate(
     show(name, result)
     if errors:
         prediction_view.mistakes(worst)
-
-
-def measured(corpus: "Corpus") -> tuple["Corpus", str]:
-    """The texts to measure on, and which part of the data they are: test, dev or all."""
-    held_out = corpus.select(corpus.held_out())
-    return held_out, (held_out.splits[0] if len(held_out.texts) < len(corpus.texts) else "all")
 
 
 def evaluation_document(result: "Evaluation") -> dict:

@@ -9,7 +9,7 @@ import typer
 from mlcore.errors import InputError
 
 from .dataset import Format, LabelColumn, TextColumn, read
-from .prediction import Data, Model, measured
+from .prediction import Data, Model
 
 WORDS = 20  # of the strongest words, for each label
 
@@ -32,14 +32,13 @@ def report(
     and its worst mistakes with the words that led to them. Measured on the
     texts that mlcore evaluate takes.
     """
-    import numpy as np
 
     from mlcore.files import check_writable, write_beside
     from mlcore.sentiment.evaluation import assess, mistakes, strongest_words
     from mlcore.sentiment.model_file import load
-    from mlcore.sentiment.preparation import labelled_part
     from mlcore.sentiment.report import Findings, page
     from mlcore.sentiment.training import available_cores
+    from mlcore.text.dataset import encode_split, occurrences
 
     from . import render
 
@@ -49,13 +48,14 @@ def report(
         check_writable(output)
     with render.compilation():
         classifier = load(model)
-        corpus, part_name = measured(read(data, file_format, text_column, label_column))
+        corpus = read(data, file_format, text_column, label_column, keep_texts=True)
+        rows, part_name = corpus.held_out()
         with render.Activity("Assessing"):
             threads = available_cores()
-            part = labelled_part(classifier, corpus, threads)
+            part = encode_split(corpus, rows, classifier.features, classifier.labels, threads)
             figures = assess(classifier, part, threads)
             # the words that these texts have, and the rarest of them only where there are few texts
-            counts = np.bincount(part.documents.ids, minlength=len(classifier.features))
+            counts = occurrences(part.documents, part.rows, len(classifier.features))
             often = max(1, min(10, len(part.rows) // 100))
             strongest = strongest_words(classifier, counts, WORDS, often)
             worst = mistakes(classifier, part, corpus, errors, threads)

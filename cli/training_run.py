@@ -21,15 +21,14 @@ from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.initialization import continue_from, new_classifier
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load, save
-from mlcore.sentiment.preparation import prepare
+from mlcore.sentiment.settings import encoding
 from mlcore.sentiment.training import EpochReport, Progress, State, available_cores, fit, history, warm_up
-from mlcore.text.corpus import built_in_corpus, name_of, read_examples
-from mlcore.text.numbered import fingerprint, number_examples
-from mlcore.text.unpacking import STANDARD_INPUT
+from mlcore.text.dataset import built_in_dataset, encode
+from mlcore.text.readers import STANDARD_INPUT
 from mlcore.text.vectors import Vectors
 
 from . import render, training_view
-from .dataset import read, reading
+from .dataset import read
 from .prediction import evaluation_document
 from .vectors import check_readable, coverage_sentence, given_vectors
 
@@ -189,29 +188,18 @@ class Run:
         )
 
     def _prepared(self, earlier: Model | None) -> Prepared:
-        """The corpus as a training wants it: from the cache, or read, and then kept there for the next time."""
-        inputs, paths = self.inputs, self.inputs.data or [built_in_corpus()]
-        fraction = inputs.held_out_fraction()
-        dev = fraction if inputs.dev is None or fraction is not None else Path(inputs.dev)
-        return self._read(paths, dev, earlier, None)
-
-    def _read(
-        self, paths: list[Path], dev: Path | float | None, earlier: Model | None, folder: Path | None
-    ) -> Prepared:
-        """Read and prepare the corpus, in memory or in a folder."""
-        inputs = self.inputs
+        """Read and encode the dataset."""
+        inputs, paths = self.inputs, self.inputs.data or [built_in_dataset()]
+        dev = inputs.held_out_fraction()
         columns = inputs.format, inputs.text_column, inputs.label_column
-        with reading(paths, self.quiet) as progress:
-            examples = read_examples(paths, *columns, progress)
-            corpus = number_examples(examples, ", ".join(map(name_of, paths)), self.threads, folder)
-        fingerprints = [corpus.fingerprint]
-        if isinstance(dev, Path):
-            dev = read([dev], *columns, self.quiet)
-            dev = dev.select(dev.held_out())
-            fingerprints.append(fingerprint(dev))
+        dataset = read(paths, *columns, self.quiet, threads=self.threads)
+        fingerprints = [dataset.fingerprint]
+        if inputs.dev is not None and dev is None:
+            dev = read([Path(inputs.dev)], *columns, self.quiet, threads=self.threads)
+            fingerprints.append(dev.fingerprint)
         with render.Activity("Counting words", self.quiet):
-            known = earlier and earlier.features
-            return Prepared(prepare(corpus, dev, self.settings, known, self.threads, folder), fingerprints)
+            known, options = earlier and earlier.features, encoding(self.settings)
+            return Prepared(encode(dataset, dev, **options, known=known, threads=self.threads), fingerprints)
 
     def _vectors(self) -> Vectors | None:
         if self.inputs.vectors is None:

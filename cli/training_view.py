@@ -8,13 +8,13 @@ from . import prediction_view, render
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import Evaluation
     from mlcore.sentiment.model import Model
-    from mlcore.sentiment.preparation import TrainingData
     from mlcore.sentiment.training import EpochReport
+    from mlcore.text.dataset import EncodedDataset
 
 KINDS = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 
 
-def network(data: "TrainingData", classifier: "Model") -> None:
+def network(data: "EncodedDataset", classifier: "Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     settings, features = classifier.settings, classifier.features
     dim, hidden, outputs = settings.dim, settings.hidden, len(classifier.parameters.b2)
@@ -60,7 +60,7 @@ def _quality(report: "EpochReport") -> str:
 
 
 def results(
-    best: "EpochReport", found: "dict[str, Evaluation | None]", classifier: "Model", data: "TrainingData"
+    best: "EpochReport", found: "dict[str, Evaluation | None]", classifier: "Model", data: "EncodedDataset"
 ) -> None:
     """Figures of the held-out and the test part, and the strongest words."""
     from mlcore.sentiment.evaluation import strongest_words

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.sentiment.preparation import LARGEST_RATING
+from mlcore.text.dataset import LARGEST_RATING
 
 
 class Kind(NamedTuple):

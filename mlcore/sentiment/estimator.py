@@ -16,12 +16,10 @@ from mlcore.sentiment import model_file
 from mlcore.sentiment.arguments import Classes, described, labels_of, ratings_of, texts_of
 from mlcore.sentiment.initialization import new_classifier
 from mlcore.sentiment.model import Model, Provenance
-from mlcore.sentiment.preparation import prepare
-from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.settings import Settings, encoding
 from mlcore.sentiment.training import available_cores, history
 from mlcore.sentiment.training import fit as train
-from mlcore.text.corpus import Corpus
-from mlcore.text.numbered import number_corpus
+from mlcore.text.dataset import dataset_of, encode
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -136,10 +134,9 @@ class SentimentClassifier:
         texts = texts_of(X)
         labels = ratings_of(y) if settings.loss == "squared" else labels_of(y)
         _check_lengths(texts, labels.of_texts)
-        corpus = Corpus("X", texts, labels.names(), [""] * len(texts))
         try:
-            numbered = number_corpus(corpus, threads)
-            data = prepare(numbered, dev, settings, threads=threads)
+            numbered = dataset_of(texts, labels.names(), threads)
+            data = encode(numbered, dev, **encoding(settings), threads=threads)
         except DataError as error:
             raise InputError(_as_in_python(error)) from None
         # The kind of labels is kept for load; its being there says that the model was trained from Python

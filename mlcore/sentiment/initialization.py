@@ -8,9 +8,8 @@ import numpy as np
 from mlcore.errors import InputError, ShapeError
 from mlcore.kernels.compiling import kernel
 from mlcore.sentiment.model import Model, Parameters, Split, blocks_of_rows
-from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
-from mlcore.text.memory import return_what_is_free
+from mlcore.text.dataset import EncodedDataset
 from mlcore.text.vectors import Vectors
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
@@ -19,7 +18,7 @@ NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature
 LENGTHS = {"trainable": 0.5, "fixed": 3.0}
 
 
-def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | None = None, threads: int = 1) -> Model:
+def new_classifier(data: EncodedDataset, settings: Settings, vectors: Vectors | None = None, threads: int = 1) -> Model:
     """Untrained classifier for this data.
 
     ``vectors`` of the words of ``data.features``: where a word has one, it starts from there; all others, and the
@@ -44,7 +43,6 @@ def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | No
         table[: shape[0]][vectors.found] = with_length(vectors.table[vectors.found], length)
     elif settings.embedding == "fixed":
         table[:] = with_length(table, length)
-    return_what_is_free()  # a training takes the most memory of all that is done
     return Model(settings, data.labels, data.features, parameters)
 
 
@@ -85,8 +83,7 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
 
 def _totals(train: Split, features: int, values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
     totals = np.zeros((features, width))
-    for block, rows in train.documents.in_blocks(train.rows):
-        add_values(train.documents.ids, train.documents.offsets, rows, values[block], columns[block], totals)
+    add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, totals)
     return totals
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from mlcore.kernels import forward, losses, simd
 from mlcore.sentiment.settings import Settings
-from mlcore.text.features import Features
-from mlcore.text.pool import MOST_THREADS, in_order, shares
-from mlcore.text.vocabulary import Documents
+from mlcore.text.dataset import Documents
+from mlcore.text.dataset import Split as Split
+from mlcore.text.ngrams import Features
+from mlcore.text.pool import MAX_THREADS, in_order, shares
 
 LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
 ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
@@ -61,14 +62,6 @@ class Parameters(NamedTuple):
         list(in_order(take_rows, shares(len(self.table), threads), threads))
         for array, values in zip(self[1:], others[1:], strict=True):
             array[:] = values
-
-
-class Split(NamedTuple):
-    """Some texts with their targets: the rows that are trained on, held out, or tested."""
-
-    documents: Documents
-    targets: np.ndarray  # (n, 1) float32: with two labels 1 for the positive one, with more their numbers; or a rating
-    rows: np.ndarray  # numbers of the texts that belong to this part
 
 
 @dataclass
@@ -140,7 +133,7 @@ class Model:
             for start in blocks:
                 score(start)
         else:
-            with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
+            with ThreadPoolExecutor(min(threads, MAX_THREADS)) as pool:
                 list(pool.map(score, blocks))
         return logits
 

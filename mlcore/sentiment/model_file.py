@@ -10,10 +10,9 @@ import numpy as np
 from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.arrayfile import Format, load_arrays, save_arrays
 from mlcore.sentiment.model import HISTORY, LARGEST_PARAMETER, Model, Parameters, Provenance, in_range
-from mlcore.sentiment.preparation import MOST_LABELS
 from mlcore.sentiment.settings import Settings
-from mlcore.text.features import Features
-from mlcore.text.pairs import PairTable
+from mlcore.text.dataset import MAX_LABELS
+from mlcore.text.ngrams import Features, PairTable
 from mlcore.text.vocabulary import WordTable
 
 MODEL = Format(
@@ -74,7 +73,7 @@ def _build(header: dict, arrays: dict[str, np.ndarray]) -> Model:
     """Model from the parts of a file, each checked: whoever can write a file can write a checksum."""
     settings = Settings(**header["settings"])
     labels = header["labels"]
-    enough = (0,) if settings.loss == "squared" else range(2, MOST_LABELS + 1)
+    enough = (0,) if settings.loss == "squared" else range(2, MAX_LABELS + 1)
     if not (isinstance(labels, list) and len(labels) in enough and all(map(_is_label, labels))):
         raise ModelFileError("its labels are not printable strings, as many as its loss has")
     if len(set(labels)) != len(labels):

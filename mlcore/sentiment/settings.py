@@ -79,6 +79,12 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected True or False.")
 
 
+def encoding(settings: Settings) -> dict:
+    """Arguments of ``encode``."""
+    names = ("ngrams", "min_count", "max_features", "binary", "seed")
+    return {name: getattr(settings, name) for name in names} | {"ratings": settings.loss == "squared"}
+
+
 def reproducing_command(classifier: "Model") -> str:
     """The command that trains the same classifier again: what it was trained on, then every setting, quoted for sh.
 

@@ -1,6 +1,5 @@
 """Training: from arrays to a trained classifier, epoch by epoch."""
 
-import os
 import subprocess
 import sys
 import time
@@ -18,13 +17,12 @@ from mlcore.kernels.losses import loss_of
 from mlcore.sentiment.evaluation import Evaluation, evaluate
 from mlcore.sentiment.initialization import new_classifier
 from mlcore.sentiment.model import HISTORY, Model, Parameters, Split, aligned_zeros, in_range
-from mlcore.sentiment.preparation import TrainingData, prepare
-from mlcore.sentiment.settings import LEARNING_RATES, Settings
-from mlcore.text.corpus import Corpus
-from mlcore.text.features import Features
-from mlcore.text.pairs import PairTable
+from mlcore.sentiment.settings import LEARNING_RATES, Settings, encoding
+from mlcore.text.dataset import Documents, EncodedDataset, dataset_of, encode
+from mlcore.text.ngrams import Features, PairTable
+from mlcore.text.pool import available_cores as available_cores
 from mlcore.text.pool import shares
-from mlcore.text.vocabulary import Documents, WordTable
+from mlcore.text.vocabulary import WordTable
 
 LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
 MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
@@ -158,11 +156,6 @@ class Workspace(NamedTuple):
         )  # fmt: skip
 
 
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def fit(
     classifier: Model,
     train: Split,
@@ -263,7 +256,6 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
             task.weights, task.recipe, rates[batch : batch + per_call], state.parameters, state.M, state.S,
             task.work, losses,
         )  # fmt: skip
-        train.documents.release()
         state.step += len(rates[batch : batch + per_call])
         done = order[: (batch + per_call) * batch_size]
         loss = float(np.mean(losses[done], dtype=np.float64))
@@ -330,7 +322,7 @@ def warm_up(optimizer: str) -> None:
     train = Split(documents, np.array([[0], [1]], np.float32), np.arange(2))
     features = Features(WordTable(), PairTable(0, np.zeros(2, np.int64)), 1, True)  # of one row, columns are contiguous
     with watch_compilation(compiling):
-        data = TrainingData(features, np.array([2, 0]), ("neg", "pos"), train, None, None)
+        data = EncodedDataset(features, np.array([2, 0]), ("neg", "pos"), train, None, None)
         classifier = new_classifier(data, settings)
         for _ in fit(classifier, train, None, threads=1):
             evaluate(classifier, train)
@@ -355,9 +347,9 @@ def warm_up_half(optimizer: str) -> None:
 
 def warm_up_reading() -> None:
     """Compile every kernel that makes arrays of texts, or load it from the cache."""
-    corpus = Corpus("warm-up", ["good film", "bad film"], ["pos", "neg"], ["", ""], ["", ""])
-    features = prepare(corpus, 0, Settings(ngrams=2)).features
-    features.documents(corpus.texts)
+    dataset = dataset_of(["good film", "bad film"], ["pos", "neg"])
+    features = encode(dataset, 0, **encoding(Settings(ngrams=2))).features
+    features.documents(dataset.texts)
 
 
 def _start(function: str, argument: str) -> subprocess.Popen:

@@ -19,7 +19,7 @@ from mlcore.kernels import reference
 from mlcore.sentiment.model import Parameters
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.sentiment.training import Recipe, Workspace, run_together, with_moments
-from mlcore.text.vocabulary import Documents
+from mlcore.text.dataset import Documents
 
 Random = np.random.Generator
 Dtype = type[np.floating]

@@ -1,63 +1,74 @@
-"""An array that grows at its end, in memory or in a file, until it is finished."""
+"""An array that grows at its end, in memory or, if it becomes too large for that, in a temporary file."""
 
+import os
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-MOST_SPARE = 1 << 24  # numbers
+MEMORY_SHARE = 0.25  # of the free memory that one array may take
+ALWAYS_FITS = 1 << 24  # bytes
+MAX_SPARE = 1 << 24  # numbers for which there is room before they come
 
 
-class Growing:
+def free_memory() -> float:
+    """Bytes of memory that can be used without swapping; infinite where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        try:
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):
+            return float("inf")
+
+
+class GrowingArray:
     """Numbers that are appended piece by piece, and become one array.
 
-    Without a path they are kept in memory: in blocks, each as large as all before it up to MOST_SPARE, which are given
-    back one by one as the array takes their content. With one they are written to a new file there, which the array
-    then maps, so that it may be larger than memory. What is written to the array does not reach the file: it could be
-    mapped for reading only, but kernels would be compiled once more for that.
+    More than MEMORY_SHARE of the free memory goes into a file in TMPDIR, which has no name and vanishes with the array.
+    The array is then mapped from it copy-on-write: read-only arrays would need kernels compiled for them.
 
     Example:
-        >>> growing = Growing(np.int32)
+        >>> growing = GrowingArray(np.int32)
         >>> growing.append(np.array([3, 1]))
         >>> growing.append(np.array([4]))
         >>> growing.finish()
         array([3, 1, 4], dtype=int32)
     """
 
-    def __init__(self, dtype: type, path: Path | None = None) -> None:
-        self._path, self._dtype = path, np.dtype(dtype)
-        if path:
-            path.write_bytes(b"")
-        self._pieces: list[np.ndarray] = []
-        self._spare = np.empty(0, dtype)  # the rest of the last block
-        self._size = 0
+    def __init__(self, dtype: type) -> None:
+        self._array, self._size = np.empty(0, dtype), 0
+        self._file: BinaryIO | None = None
 
     def append(self, array: np.ndarray) -> None:
         """Add a one-dimensional array at the end.
 
         Raises: OSError if the file cannot be written.
         """
-        if self._path:
-            with open(self._path, "ab") as file:  # never open for longer: what comes between may fail
-                file.write(np.ascontiguousarray(array, self._dtype).data)
+        end = self._size + len(array)
+        if end > len(self._array) and not self._file:
+            needed = end * self._array.itemsize
+            if needed > ALWAYS_FITS and needed > MEMORY_SHARE * free_memory():
+                self._file = tempfile.TemporaryFile(prefix="mlcore-")  # noqa: SIM115, it lives as long as the array
+                self._file.write(self._array[: self._size].data)
+                self._array = np.empty(0, self._array.dtype)
+            else:  # in place or by moving pages, where the system can; nothing else refers to the array
+                self._array.resize(end + min(self._size // 4, MAX_SPARE), refcheck=False)
+        if self._file:
+            self._file.write(np.ascontiguousarray(array, self._array.dtype).data)
         else:
-            if len(array) > len(self._spare):
-                self._spare = np.empty(max(len(array), min(self._size, MOST_SPARE)), self._dtype)
-            piece, self._spare = self._spare[: len(array)], self._spare[len(array) :]
-            piece[:] = array
-            self._pieces.append(piece)
-        self._size += len(array)
+            self._array[self._size : end] = array
+        self._size = end
 
     def finish(self) -> np.ndarray:
         """The array; nothing can be appended any more.
 
         Raises: OSError if the file cannot be written or mapped.
         """
-        if self._path and self._size:
-            return np.asarray(np.memmap(self._path, self._dtype, "c"))
-        found, end = np.empty(self._size, self._dtype), self._size
-        del self._spare
-        while self._pieces:  # from the last on
-            piece = self._pieces.pop()
-            found[end - len(piece) : end] = piece
-            end -= len(piece)
-        return found
+        if self._file:
+            self._file.flush()
+            return np.asarray(np.memmap(self._file, self._array.dtype, "c"))
+        self._array.resize(self._size, refcheck=False)
+        return self._array

@@ -1,12 +1,13 @@
 """Work on one chunk after another by several threads, with the results in the order of the chunks."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeVar
 
-MOST_THREADS = 64  # at work at a time, whatever number is asked for
+MAX_THREADS = 64  # at work at a time, whatever number is asked for
 
 Chunk, Result = TypeVar("Chunk"), TypeVar("Result")
 
@@ -24,7 +25,7 @@ def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
     if threads == 1:
         yield from (function(chunk) for chunk in chunks if chunk is not None)
         return
-    threads = min(threads, MOST_THREADS)
+    threads = min(threads, MAX_THREADS)
     running: deque[Future] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -40,6 +41,11 @@ def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
                 future.cancel()
 
 
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def shares(size: int, threads: int) -> list[slice]:
     """The numbers below ``size`` in about equal parts, one for each thread.
 
@@ -47,7 +53,7 @@ def shares(size: int, threads: int) -> list[slice]:
         >>> shares(5, 2)
         [slice(0, 2, None), slice(2, 5, None)]
     """
-    threads = min(threads, MOST_THREADS)
+    threads = min(threads, MAX_THREADS)
     return [slice(*ends) for ends in pairwise(size * thread // threads for thread in range(threads + 1))]
 
 

@@ -1,91 +1,55 @@
-"""Words and their numbers: a hash table over bytes that kernels fill and read, and texts as ids with counts."""
+"""Words and their numbers: a hash table over bytes that kernels fill and read, and texts as word numbers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from mlcore.kernels.compiling import kernel, part_of_kernels
 from mlcore.kernels.simd import eight_bytes, mixed
-from mlcore.text.growing import Growing
-from mlcore.text.memory import release
+from mlcore.text.growing import GrowingArray
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, tokenise
 
 CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
-TEXTS = 1 << 17  # gone through together
-MAPPED = 1 << 28  # bytes of a file that may stay in memory
 UNKNOWN = -1
 
-
-class Documents(NamedTuple):
-    """Texts as distinct word ids with their counts (CSR): text i has the entries offsets[i]..offsets[i + 1]."""
-
-    ids: np.ndarray  # (m,) int32, ascending within a text
-    counts: np.ndarray  # (m,) int32, at least 1; or (1,) of a 1 that stands for all, which takes no memory
-    offsets: np.ndarray  # (n + 1,) int64
-
-    @classmethod
-    def joined(cls, parts: Iterable["Documents"], storage: Sequence[Growing] | None = None) -> "Documents":
-        """The texts of one part after another, in memory or in a storage for each of the three arrays."""
-        return join_texts(cls, parts, storage or (Growing(np.int32), Growing(np.int32), Growing(np.int64)))
-
-    @property
-    def n_texts(self) -> int:
-        return len(self.offsets) - 1
-
-    def lengths(self) -> np.ndarray:
-        """Number of known words of each text, repeats included: (n,) int64."""
-        lengths = np.empty(self.n_texts, np.int64)
-        sum_counts(self.counts, self.offsets, lengths)
-        return lengths
-
-    def in_blocks(self, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Some texts after others, and their place among all of ``rows``; those before do not stay in memory."""
-        for start in range(0, len(rows), TEXTS):
-            block = slice(start, start + TEXTS)
-            yield block, rows[block]
-            self.release()
-
-    def release(self) -> None:
-        """Let go of what is mapped from large files, and is read again when it is needed: it need not fill memory."""
-        if self.ids.nbytes > MAPPED:
-            release(self.ids)
-            release(self.counts)
+Texts = TypeVar("Texts", bound=tuple[np.ndarray, ...])
 
 
-class TokenIds(NamedTuple):
+class Tokens(NamedTuple):
     """Texts as word numbers, UNKNOWN where a word is not known: text i has ids[offsets[i]:offsets[i + 1]]."""
 
     ids: np.ndarray  # (t,) int32
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
-    def joined(cls, parts: Iterable["TokenIds"], storage: Sequence[Growing] | None = None) -> "TokenIds":
-        """The texts of one part after another, in memory or in a storage for each of the two arrays."""
-        return join_texts(cls, parts, storage or (Growing(np.int32), Growing(np.int64)))
+    def joined(cls, parts: Iterable["Tokens"]) -> "Tokens":
+        """The texts of one part after another."""
+        return cls(*join_texts(parts, np.int32))
 
     @property
     def n_texts(self) -> int:
         return len(self.offsets) - 1
 
-    def parts(self, size: int) -> Iterator[tuple[int, "TokenIds"]]:
+    def select(self, rows: np.ndarray) -> "Tokens":
+        """The texts with these numbers, which ascend."""
+        lengths = np.diff(self.offsets)
+        chosen = np.zeros(self.n_texts, bool)
+        chosen[rows] = True
+        return Tokens(self.ids[np.repeat(chosen, lengths)], np.cumsum([0, *lengths[rows]]))
+
+    def parts(self, size: int) -> Iterator[tuple[int, "Tokens"]]:
         """The texts in parts of up to ``size`` tokens, or of one text, each with the number of its first text."""
         first = 0
         while first < self.n_texts:
             fitting = np.searchsorted(self.offsets, self.offsets[first] + size, side="right") - 1
             last = max(first + 1, int(fitting))
             offsets = self.offsets[first : last + 1]
-            yield first, TokenIds(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
-            if self.ids.nbytes > MAPPED:
-                release(self.ids)
+            yield first, Tokens(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
             first = last
-
-    def text_of_token(self) -> np.ndarray:
-        """Number of the text that each token belongs to: (t,) int64."""
-        return np.repeat(np.arange(self.n_texts), np.diff(self.offsets))
 
 
 class WordTable:
@@ -142,35 +106,34 @@ class WordTable:
         table._bytes = np.empty(table._bounds[-1], np.uint8)
         copy_words(self._bytes, self._bounds, numbers, table._bounds[:-1], table._bytes)
         table._keys = self._keys[numbers]
-        table._slots = np.full(max(4, 1 << (2 * len(numbers)).bit_length()), UNKNOWN, np.int32)
-        fill_slots(table._keys, table._slots)
+        table._slots = slots_of(table._keys)
         return table
 
-    def add(self, texts: Iterable[str], threads: int = 1) -> TokenIds:
+    def add(self, texts: Iterable[str], threads: int = 1) -> Tokens:
         """Number the words of the texts, giving new words the next numbers."""
-        return TokenIds.joined(self.add_parts(texts, threads))
+        return Tokens.joined(self.add_parts(texts, threads))
 
-    def add_parts(self, texts: Iterable[str], threads: int = 1) -> Iterator[TokenIds]:
+    def add_parts(self, texts: Iterable[str], threads: int = 1) -> Iterator[Tokens]:
         """Do what ``add`` does, part by part, so that neither the texts nor their tokens need be in memory."""
 
         scratch = Scratch()
 
-        def number(chunk: list[str]) -> tuple[WordTable, TokenIds]:
+        def number(chunk: list[str]) -> tuple[WordTable, Tokens]:
             local, spans = WordTable(), tokenise(chunk, scratch)
-            return local, TokenIds(local._add(spans), spans.offsets)
+            return local, Tokens(local._add(spans), spans.offsets)
 
         for local, part in in_order(number, chunks_of(texts), threads):
             # words of the first chunk come first, whichever thread was faster
-            yield TokenIds(self.add_words(local)[part.ids], part.offsets)
+            yield Tokens(self.add_words(local)[part.ids], part.offsets)
 
-    def look_up(self, texts: Iterable[str], threads: int = 1) -> TokenIds:
+    def look_up(self, texts: Iterable[str], threads: int = 1) -> Tokens:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        return TokenIds.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
+        return Tokens.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
 
-    def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> TokenIds:
+    def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> Tokens:
         """Do what ``look_up`` does at once: for texts that ``chunks_of`` gives."""
         spans = tokenise(texts, scratch)
-        return TokenIds(self.look_up_spans(spans), spans.offsets)
+        return Tokens(self.look_up_spans(spans), spans.offsets)
 
     def add_words(self, other: "WordTable") -> np.ndarray:
         """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
@@ -216,18 +179,17 @@ class WordTable:
             self._keys = np.concatenate([self._keys, np.zeros(words + 1, np.int64)])
             self._bounds = np.concatenate([self._bounds, np.zeros(words + 1, np.int64)])
         if 2 * words >= len(self._slots):
-            self._slots = np.full(2 * len(self._slots), UNKNOWN, np.int32)
-            fill_slots(self._keys[:words], self._slots)
+            self._slots = slots_of(self._keys[:words])
 
 
 def choose_words(
-    table: WordTable, tokens: TokenIds, chosen: np.ndarray, min_count: int, threads: int = 1
+    table: WordTable, tokens: Tokens, chosen: np.ndarray, min_count: int, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the words that occur at least ``min_count`` times in the chosen texts, the most frequent first (on
     ties, the lower number), and their counts: chosen (n,) bool -> (v,) and (v,) int64.
     """
 
-    def count(part: tuple[int, TokenIds]) -> np.ndarray:
+    def count(part: tuple[int, Tokens]) -> np.ndarray:
         first, (ids, offsets) = part
         counts = np.zeros(len(table), np.int64)
         count_words(ids, offsets, chosen[first : first + len(offsets) - 1], counts)
@@ -261,17 +223,29 @@ def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def join_texts(kind: type, parts: Iterable[tuple[np.ndarray, ...]], storage: Sequence[Growing]) -> tuple:
-    """Join parts of texts in CSR form, whose last array are the offsets, in a storage for each array."""
-    *growing, offsets = storage
+def join_texts(parts: Iterable[tuple[np.ndarray, ...]], *dtypes: type) -> list[np.ndarray]:
+    """Join parts of texts in CSR form: arrays of these types, and the offsets of the texts in them."""
+    *arrays, offsets = [GrowingArray(dtype) for dtype in (*dtypes, np.int64)]
     end = np.int64(0)
     offsets.append(np.zeros(1))
-    for *arrays, part_offsets in parts:
-        for stored, array in zip(growing, arrays, strict=True):
-            stored.append(array)
+    for *values, part_offsets in parts:
+        for array, value in zip(arrays, values, strict=True):
+            array.append(value)
         offsets.append(end + part_offsets[1:])
         end += part_offsets[-1]
-    return kind(*(stored.finish() for stored in storage))
+    return [array.finish() for array in (*arrays, offsets)]
+
+
+def free_slots(entries: int) -> np.ndarray:
+    """Slots of an empty hash table, a power of two, that will be at most half full."""
+    return np.full(max(4, 1 << (2 * entries).bit_length()), UNKNOWN, np.int32)
+
+
+def slots_of(keys: np.ndarray) -> np.ndarray:
+    """Hash table of the places of these keys, for ``find_slot``."""
+    slots = free_slots(len(keys))
+    fill_slots(keys, slots)
+    return slots
 
 
 def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
@@ -293,16 +267,29 @@ def same_bytes(data, start, end, others, first, last):
     return True
 
 
-@kernel
-def find_slot(data, start, end, key, bounds, word_bytes, word_keys, slots):
-    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
-    slot = mixed(key) & (slots.shape[0] - 1)
-    while slots[slot] != UNKNOWN:
-        word = slots[slot]
-        if word_keys[word] == key:
-            if key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
-                return slot
+@part_of_kernels
+def find_slot(key, keys, slots, slot):
+    """First slot from ``slot`` on that is free or has this key: linear probing."""
+    while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
         slot = (slot + 1) & (slots.shape[0] - 1)
+    return slot
+
+
+@part_of_kernels
+def first_slot(key, slots):
+    """Slot at which the search for a key begins."""
+    return mixed(key) & (slots.shape[0] - 1)
+
+
+@kernel
+def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
+    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
+    slot = find_slot(key, word_keys, slots, first_slot(key, slots))
+    while key >= HASHED and slots[slot] != UNKNOWN:  # shorter words are their own keys
+        word = slots[slot]
+        if same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
+            break
+        slot = find_slot(key, word_keys, slots, (slot + 1) & (slots.shape[0] - 1))
     return slot
 
 
@@ -314,7 +301,7 @@ def find_tokens(data, starts, ends, keys, bounds, word_bytes, word_keys, slots, 
     -> ids (t,).
     """
     for t in range(starts.shape[0]):
-        ids[t] = slots[find_slot(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
+        ids[t] = slots[find_word(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
 
 
 @kernel
@@ -328,7 +315,7 @@ def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_ke
     """
     for t in range(done, starts.shape[0]):
         start, end = starts[t], ends[t]
-        slot = find_slot(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
+        slot = find_word(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
         if slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
@@ -346,12 +333,12 @@ def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_ke
 
 @kernel
 def fill_slots(keys, slots):
-    """Enter the words with these keys, all distinct, into empty slots."""
-    for word in range(keys.shape[0]):
-        slot = mixed(keys[word]) & (slots.shape[0] - 1)
+    """Enter distinct entries with these keys, which may be equal, into empty slots."""
+    for entry in range(keys.shape[0]):
+        slot = first_slot(keys[entry], slots)
         while slots[slot] != UNKNOWN:
             slot = (slot + 1) & (slots.shape[0] - 1)
-        slots[slot] = word
+        slots[slot] = entry
 
 
 @kernel
@@ -377,15 +364,3 @@ def count_words(ids, offsets, chosen, counts):
             for t in range(offsets[text], offsets[text + 1]):
                 if ids[t] != UNKNOWN:
                     counts[ids[t]] += 1
-
-
-@kernel
-def sum_counts(counts, offsets, lengths):
-    """Sum of the counts of each text: overwrite lengths.
-
-    Shapes: counts (m,) or (1,), offsets (n + 1,) -> lengths (n,).
-    """
-    for text in range(lengths.shape[0]):
-        lengths[text] = 0
-        for entry in range(offsets[text], offsets[text + 1]):
-            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]

@@ -1,34 +1,85 @@
 """Features of a text: its known words and n-grams of words, numbered exactly, without hashing two into one.
 
-An n-gram is kept as a pair: the number of the n-gram without its last word, and that word. An n-gram cannot occur
-more often than that shorter one, so that counting and pruning go level by level: what is pruned at one level need
-not be counted at the next.
+An n-gram is kept as a pair: the number of the n-gram without its last word, and that word; as one number, its key, it
+is ``feature << 32 | word``. An n-gram cannot occur more often than that shorter one, so that counting and pruning go
+level by level: what is pruned at one level need not be counted at the next.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.kernels.compiling import kernel
-from mlcore.text.growing import Growing
-from mlcore.text.pairs import PairTable, frequent_pairs, pair_up
+from mlcore.kernels.simd import mixed
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch
 from mlcore.text.vocabulary import (
     TOKENS,
     UNKNOWN,
-    Documents,
-    TokenIds,
+    Tokens,
     WordTable,
     choose_words,
     chunks_of,
+    find_slot,
+    first_slot,
+    free_slots,
+    join_texts,
     places_of,
+    slots_of,
 )
 
 LARGEST_NGRAM = 3
 ENTRIES = 1 << 14  # sorted at a time
 DIGIT = 11  # bits of the numbers by which they are sorted at a time
+KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
+KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cache
+
+
+class Documents(NamedTuple):
+    """Texts as distinct feature ids with their counts (CSR): text i has the entries offsets[i]..offsets[i + 1]."""
+
+    ids: np.ndarray  # (m,) int32, ascending within a text
+    counts: np.ndarray  # (m,) int32, at least 1; or (1,) of a 1 that stands for all, which takes no memory
+    offsets: np.ndarray  # (n + 1,) int64
+
+    @classmethod
+    def joined(cls, parts: Iterable["Documents"]) -> "Documents":
+        """The texts of one part after another."""
+        return cls(*join_texts(parts, np.int32, np.int32))
+
+    @property
+    def n_texts(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self) -> np.ndarray:
+        """Number of known words of each text, repeats included: (n,) int64."""
+        lengths = np.empty(self.n_texts, np.int64)
+        sum_counts(self.counts, self.offsets, lengths)
+        return lengths
+
+
+class PairTable:
+    """Distinct pairs in the order of their numbers, which begin at ``first``; ``keys``: (m,) int64."""
+
+    def __init__(self, first: int, keys: np.ndarray) -> None:
+        self.first, self.keys = first, keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def slots(self) -> np.ndarray:
+        """Hash table of the keys, made when it is first needed; two threads may both make it, which does no harm."""
+        return slots_of(self.keys)
+
+    def look_up(self, keys: np.ndarray) -> np.ndarray:
+        """Number the pairs; those not in the table are UNKNOWN: (t,) int64 -> (t,) int32."""
+        ids = np.empty(len(keys), np.int32)
+        find_pairs(keys, self.first, self.keys, self.slots, ids)
+        return ids
 
 
 class Features:
@@ -71,7 +122,7 @@ class Features:
             sizes[len(self.words) :] = sizes[prefixes] + 1
         return sizes
 
-    def locate(self, words: TokenIds) -> np.ndarray:
+    def locate(self, words: Tokens) -> np.ndarray:
         """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (largest, t) int32."""
         ids = np.empty((self.largest, len(words.ids)), np.int32)
         ids[0] = words.ids
@@ -94,30 +145,28 @@ class Features:
 
         return in_order(read, chunks_of(texts), threads)
 
-    def documents_of(
-        self, tokens: TokenIds, table: WordTable, threads: int = 1, storage: Sequence[Growing] | None = None
-    ) -> Documents:
-        """Known features of texts that are words of a table, in memory or in a storage; the tokens may be in files."""
+    def documents_of(self, tokens: Tokens, table: WordTable, threads: int = 1) -> Documents:
+        """Known features of texts that are words of a table; where they are too large for memory, they are in a file."""
         numbers = self.words.numbers_of(table)
 
-        def count(part: tuple[int, TokenIds]) -> Documents:
+        def count(part: tuple[int, Tokens]) -> Documents:
             _, (ids, offsets) = part
-            return self.count(TokenIds(numbers[ids], offsets))
+            return self.count(Tokens(numbers[ids], offsets))
 
         parts = in_order(count, tokens.parts(TOKENS), threads)
         if self.binary:
             ones = chain([np.ones(1, np.int32)], repeat(np.ones(0, np.int32)))
             parts = (part._replace(counts=one) for part, one in zip(parts, ones))  # noqa: B905
-        return Documents.joined(parts, storage)
+        return Documents.joined(parts)
 
-    def count(self, words: TokenIds) -> Documents:
+    def count(self, words: Tokens) -> Documents:
         """Known features of texts of known words, at once."""
         return count_features(self.locate(words), words.offsets, len(self), self.binary)
 
 
 def choose_features(
     table: WordTable,
-    tokens: TokenIds,
+    tokens: Tokens,
     rows: np.ndarray,
     largest: int,
     min_count: int,
@@ -137,16 +186,16 @@ def choose_features(
     numbers, all_counts = numbers[:max_features], [counts[:max_features]]
     places, levels, first = places_of(numbers, len(table)), [], len(numbers)
 
-    def keys_of(part: tuple[int, TokenIds]) -> np.ndarray:
+    def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
         first_text, (ids, offsets) = part
-        words = TokenIds(places[ids], offsets)
+        words = Tokens(places[ids], offsets)
         before = words.ids
         for level in levels:
             before = level.look_up(pair_up(before, words))
         return pair_up(before, words, chosen[first_text : first_text + words.n_texts])
 
     for _ in range(1, largest):
-        keys, counts = frequent_pairs(lambda: tokens.parts(TOKENS), keys_of, len(tokens.ids), min_count, threads)
+        keys, counts = frequent_pairs(tokens, keys_of, min_count, threads)
         # what is beyond the most frequent of one level cannot be among those of all, nor can what begins with it
         levels.append(PairTable(first, keys[:max_features]))
         all_counts.append(counts[:max_features])
@@ -194,6 +243,78 @@ def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool
     np.cumsum(documents.offsets, out=documents.offsets)
     end = documents.offsets[-1]
     return Documents(documents.ids[:end], documents.counts[:end], documents.offsets)
+
+
+def pair_up(ids: np.ndarray, words: Tokens, chosen: np.ndarray | None = None) -> np.ndarray:
+    """Key of each token's pair: what ends at the token before, and the token's word; UNKNOWN where either is.
+
+    Shapes: ids (t,) of features that end at each token, chosen (n,) bool, the texts that have pairs, by default all
+    -> (t,) int64.
+    """
+    keys = np.empty(len(ids), np.int64)
+    pair_keys(ids, words.ids, words.offsets, np.ones(words.n_texts, bool) if chosen is None else chosen, keys)
+    return keys
+
+
+class Buckets(NamedTuple):
+    """Keys of a part by bucket: b has keys[bounds[b]:bounds[b + 1]] in the order of the tokens, with their places."""
+
+    keys: np.ndarray  # (m,) int64
+    places: np.ndarray  # (m,) int32, counted from the first token of the part
+    bounds: np.ndarray  # (buckets + 1,) int64
+    size: int  # tokens of the part, with and without a key
+
+
+def frequent_pairs(
+    tokens: Tokens, keys_of: Callable[[tuple[int, Tokens]], np.ndarray], min_count: int, threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of the pairs that occur at least ``min_count`` times, the most frequent first (on ties, the earlier one),
+    and their counts: (m,) and (m,) int64.
+
+    The keys are dealt out to buckets by their hash, and each bucket is counted on its own, in a table that fits into
+    the cache; which thread does it makes no difference. Where there are very many tokens, each turn takes a share of
+    the keys only, so that memory is needed for these and for the pairs that are kept.
+
+    ``keys_of``: the keys of a part of the tokens, UNKNOWN where a token has no pair: (t,) int64.
+    """
+    turns = max(1, -(-len(tokens.ids) // KEYS_AT_A_TIME))
+    buckets = 1 << (len(tokens.ids) // turns // KEYS_IN_BUCKET).bit_length()
+    kept = [(np.zeros(0, np.int64),) * 3]
+    for turn in range(turns):
+        deal = partial(_deal, keys_of, turn, turns, buckets)
+        dealt = list(in_order(deal, tokens.parts(TOKENS), threads))
+        starts = np.cumsum([0, *(part.size for part in dealt[:-1])])
+        kept.extend(in_order(partial(_count, dealt, starts, min_count), range(buckets if dealt else 0), threads))
+    keys, counts, firsts = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
+    order = np.lexsort((firsts, -counts))
+    return keys[order], counts[order]
+
+
+def _deal(
+    keys_of: Callable[[tuple[int, Tokens]], np.ndarray], turn: int, turns: int, buckets: int, part: tuple[int, Tokens]
+) -> Buckets:
+    keys = keys_of(part)
+    bounds = np.zeros(buckets + 2, np.int64)
+    count_buckets(keys, turn, turns, bounds)
+    np.cumsum(bounds, out=bounds)
+    dealt = Buckets(np.empty(bounds[-1], np.int64), np.empty(bounds[-1], np.int32), bounds[:-1], len(keys))
+    fill_buckets(keys, turn, turns, bounds, dealt.keys, dealt.places)
+    return dealt
+
+
+def _count(dealt: list[Buckets], starts: np.ndarray, min_count: int, bucket: int) -> tuple[np.ndarray, ...]:
+    """The frequent pairs of a bucket, their counts and the tokens of their first occurrences, in any order.
+
+    ``starts``: the first token of each part.
+    """
+    slices = [slice(part.bounds[bucket], part.bounds[bucket + 1]) for part in dealt]
+    keys = np.concatenate([part.keys[at] for part, at in zip(dealt, slices, strict=True)])
+    places = np.concatenate([start + part.places[at] for part, at, start in zip(dealt, slices, starts, strict=True)])
+    distinct, counts, firsts = (np.empty(len(keys), np.int64) for _ in range(3))
+    slots = free_slots(len(keys))
+    found = count_pairs(keys, places, slots, distinct, counts, firsts)
+    frequent = np.flatnonzero(counts[:found] >= min_count)
+    return distinct[frequent], counts[frequent], firsts[frequent]
 
 
 @kernel
@@ -255,3 +376,110 @@ def sort_and_count(ids, token_offsets, digits, binary, entries, others, heads, o
             out_counts[place - 1] = 1 if fresh or binary else out_counts[place - 1] + 1
             out_sizes[first + (before >> 32) + 1] += fresh
         first = last
+
+
+@kernel
+def find_pairs(keys, first, known, slots, ids):
+    """Number each pair, from ``first`` on, UNKNOWN where it is not known: overwrite ids.
+
+    Shapes: keys (t,), known (pairs,) the keys in the table, slots a power of two -> ids (t,).
+    """
+    for t in range(keys.shape[0]):
+        ids[t] = UNKNOWN
+        if keys[t] != UNKNOWN:
+            pair = slots[find_slot(keys[t], known, slots, first_slot(keys[t], slots))]
+            if pair != UNKNOWN:
+                ids[t] = first + pair
+
+
+@kernel
+def pair_keys(ids, words, offsets, chosen, keys):
+    """Key of each token's pair, ``ids of the token before << 32 | word``: overwrite keys.
+
+    UNKNOWN where either is unknown, at the first token of a text, and in texts that are not chosen.
+
+    Shapes: ids and words (t,), offsets (n + 1,), chosen (n,) bool -> keys (t,).
+    """
+    for text in range(offsets.shape[0] - 1):
+        before = UNKNOWN
+        for t in range(offsets[text], offsets[text + 1]):
+            keys[t] = UNKNOWN
+            if before != UNKNOWN and words[t] != UNKNOWN and chosen[text]:
+                keys[t] = np.int64(before) << 32 | np.int64(words[t])
+            before = ids[t]
+
+
+@kernel
+def bucket_of(key, turn, turns, buckets):
+    """Bucket that a key belongs to in this turn, or UNKNOWN if it has none then, or none at all.
+
+    The hash is mixed once more, so that the keys of a bucket still have different slots. The turn is 16 bits scaled to
+    the number of turns, for a division would take longer than all else. The product stays below 2 ** 63.
+    """
+    value = (mixed(key) & 0xFFFFFFFF) * 0x1E3779B1
+    if key == UNKNOWN or (value >> 40 & 0xFFFF) * turns >> 16 != turn:
+        return UNKNOWN
+    return value >> 24 & (buckets - 1)
+
+
+@kernel
+def count_buckets(keys, turn, turns, bounds):
+    """Count the keys of each bucket b: add to bounds[b + 2].
+
+    Shapes: keys (t,) -> bounds (buckets + 2,).
+    """
+    for t in range(keys.shape[0]):
+        bucket = bucket_of(keys[t], turn, turns, bounds.shape[0] - 2)
+        if bucket != UNKNOWN:
+            bounds[bucket + 2] += 1
+
+
+@kernel
+def fill_buckets(keys, turn, turns, bounds, dealt, places):
+    """Deal out the keys, and the places where they were: overwrite dealt and places.
+
+    bounds[b + 1] is where bucket b begins, and afterwards where it ends.
+
+    Shapes: keys (t,), bounds (buckets + 2,) -> dealt and places (m,).
+    """
+    for t in range(keys.shape[0]):
+        bucket = bucket_of(keys[t], turn, turns, bounds.shape[0] - 2)
+        if bucket != UNKNOWN:
+            place = bounds[bucket + 1]
+            dealt[place] = keys[t]
+            places[place] = t
+            bounds[bucket + 1] += 1
+
+
+@kernel
+def count_pairs(keys, places, slots, distinct, counts, firsts):
+    """Find the distinct keys, in the order of their first occurrence: overwrite the last three and the empty slots.
+
+    Returns their number m.
+
+    Shapes: keys and places (t,), slots a power of two, more than t -> distinct, counts and firsts (t,), of which the
+    first m are overwritten.
+    """
+    found = 0
+    for t in range(keys.shape[0]):
+        slot = find_slot(keys[t], distinct, slots, first_slot(keys[t], slots))
+        if slots[slot] == UNKNOWN:
+            slots[slot] = found
+            distinct[found] = keys[t]
+            firsts[found] = places[t]
+            counts[found] = 0
+            found += 1
+        counts[slots[slot]] += 1
+    return found
+
+
+@kernel
+def sum_counts(counts, offsets, lengths):
+    """Sum of the counts of each text: overwrite lengths.
+
+    Shapes: counts (m,) or (1,), offsets (n + 1,) -> lengths (n,).
+    """
+    for text in range(lengths.shape[0]):
+        lengths[text] = 0
+        for entry in range(offsets[text], offsets[text + 1]):
+            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]

@@ -1,0 +1,368 @@
+"""The dataset: labelled texts as numbers, from the files to the arrays that are trained on and measured on."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, repeat
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcore.errors import DataError, InputError
+from mlcore.files import installed
+from mlcore.kernels.compiling import kernel
+from mlcore.text.growing import GrowingArray
+from mlcore.text.ngrams import Documents as Documents
+from mlcore.text.ngrams import Features, choose_features, extend
+from mlcore.text.readers import SPLITS, Example, name_of, read_examples
+from mlcore.text.vocabulary import Tokens, WordTable
+
+MAX_LABELS = 1_000
+LARGEST_RATING = 1e18  # whose square is far from overflow in float32
+HELD_OUT = 0.1  # of the texts, where they have no dev split
+BATCH = 500  # examples that are looked at together
+SPLIT_NUMBERS = {name: number for number, name in enumerate(("", *SPLITS))}
+
+
+@dataclass(eq=False)
+class Dataset:
+    """Labelled texts as word numbers, each with the numbers of its label and of its split ("" where it has none)."""
+
+    source: str
+    words: WordTable
+    tokens: Tokens
+    label_names: list[str]  # in the order of their first occurrence
+    label_places: list[str]  # where each label occurs first
+    labels: np.ndarray  # (n,) int32 indices of label_names
+    splits: np.ndarray  # (n,) int8 values of SPLIT_NUMBERS
+    fingerprint: str  # SHA-256 of the texts with their labels and splits
+    texts: list[str] | None = None  # only where they are asked for
+    places: list[str] | None = None  # line or file of each text, only where asked for
+    undecodable: list[str] = field(default_factory=list)  # places of bytes that are not UTF-8, if they were let through
+
+    @property
+    def n_texts(self) -> int:
+        return len(self.labels)
+
+    def place(self, row: int) -> str:
+        """Where a text comes from, as messages name it."""
+        return self.places[row] if self.places else f"text {row + 1}"
+
+    def rows(self, *splits: str) -> np.ndarray:
+        """Numbers of the texts of these splits, ascending: (m,) int64."""
+        return np.flatnonzero(np.isin(self.splits, [SPLIT_NUMBERS[name] for name in splits]))
+
+    def held_out(self) -> tuple[np.ndarray, str]:
+        """Texts to measure on, and which they are: the test split, or else the dev split, or else "all"."""
+        for name in ("test", "dev"):
+            rows = self.rows(name)
+            if 0 < len(rows) < self.n_texts:
+                return rows, name
+        return np.arange(self.n_texts), "all"
+
+
+class Split(NamedTuple):
+    """Some texts with their targets: those that are trained on, held out, or tested."""
+
+    documents: Documents
+    targets: np.ndarray  # (n, 1) float32: with two labels 1 for the positive one, with more their numbers; or a rating
+    rows: np.ndarray  # (m,) int64 numbers of the texts that belong to the split
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedDataset:
+    """All that a training needs, as arrays."""
+
+    features: Features
+    feature_counts: np.ndarray  # (v,) int64 occurrences in the texts that are trained on; texts, if features are binary
+    labels: tuple[str, ...]  # of two, the positive one is last; none for ratings
+    train: Split
+    dev: Split | None
+    test: Split | None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of texts in each split."""
+        splits = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {name: len(split.rows) if split else 0 for name, split in splits.items()}
+
+
+# From texts to numbers ------------------------------------------------------------------------------------
+
+
+def built_in_dataset() -> Path:
+    """Path of the dataset that is installed with mlcore."""
+    return installed("reviews.tsv")
+
+
+def read_dataset(
+    paths: Sequence[Path] | Path,
+    format: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    threads: int = 1,
+    progress: Callable[[int], None] = lambda texts: None,
+    keep_texts: bool = False,
+    lenient: bool = False,
+) -> Dataset:
+    """Number the labelled texts that ``read_examples`` finds; a few thousand of them are in memory at a time.
+
+    The result is the same for any number of threads. ``keep_texts`` keeps the texts and their places.
+    ``lenient`` replaces bytes that are not UTF-8, and notes their places.
+
+    Raises: as ``read_examples``.
+    """
+    paths = [Path(paths)] if isinstance(paths, str | PathLike) else list(paths)
+    undecodable: list[str] = []
+    examples = read_examples(
+        paths, format, text_column, label_column, progress, undecodable if lenient else None
+    )  # fmt: skip
+    return _number(examples, ", ".join(map(name_of, paths)), threads, keep_texts, undecodable)
+
+
+def dataset_of(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    threads: int = 1,
+    source: str = "X",
+    splits: Iterable[str] = repeat(""),
+) -> Dataset:
+    """Dataset of texts in memory, which it keeps.
+
+    Example:
+        >>> data = dataset_of(["Good film!", "Bad film."], ["pos", "neg"])
+        >>> data.tokens.ids.tolist(), data.labels.tolist(), data.label_names
+        ([0, 1, 2, 3, 1, 4], [0, 1], ['pos', 'neg'])
+    """
+    places = (f"text {number}" for number in range(1, len(texts) + 1))
+    examples = (Example(*columns) for columns in zip(texts, labels, splits, places, strict=False))
+    return replace(_number(examples, source, threads, False, []), texts=list(texts))
+
+
+def _number(
+    examples: Iterator[Example], source: str, threads: int, keep_texts: bool, undecodable: list[str]
+) -> Dataset:
+    words, fingerprint, label_numbers, label_places = WordTable(), _Fingerprint(), {}, []
+    labels, splits = GrowingArray(np.int32), GrowingArray(np.int8)
+    kept: tuple[list[str], list[str]] = [], []
+
+    def take_texts() -> Iterator[str]:
+        """The texts, while all else of the examples is noted."""
+        while batch := list(islice(examples, BATCH)):
+            columns = texts, names, split_names, places = tuple(zip(*batch, strict=True))
+            fingerprint.add(*columns[:3])
+            for name, place in zip(names, places, strict=True):
+                if name not in label_numbers:
+                    label_numbers[name] = len(label_numbers)
+                    label_places.append(place)
+            labels.append(np.array([label_numbers[name] for name in names], np.int32))
+            splits.append(np.array([SPLIT_NUMBERS[name] for name in split_names], np.int8))
+            if keep_texts:
+                kept[0].extend(texts)
+                kept[1].extend(places)
+            yield from texts
+
+    tokens = Tokens.joined(words.add_parts(take_texts(), threads))
+    return Dataset(
+        source, words, tokens, list(label_numbers), label_places, labels.finish(), splits.finish(),
+        fingerprint.hexdigest(), *(kept if keep_texts else (None, None)), undecodable,
+    )  # fmt: skip
+
+
+class _Fingerprint:
+    """SHA-256 of texts with their labels and splits, in order, however many are added at a time."""
+
+    def __init__(self) -> None:
+        self._columns = [(hashlib.sha256(), hashlib.sha256()) for _ in range(3)]
+
+    def add(self, *columns: Sequence[str]) -> None:
+        for (content, lengths), values in zip(self._columns, columns, strict=True):
+            encoded = [value.encode("utf-8", "surrogatepass") for value in values]
+            content.update(b"".join(encoded))
+            lengths.update(np.fromiter(map(len, encoded), "<i8", len(encoded)))
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256(b"".join(digest.digest() for column in self._columns for digest in column)).hexdigest()
+
+
+# From numbers to splits with features and targets ---------------------------------------------------------
+
+
+def encode(
+    dataset: Dataset,
+    dev: Dataset | float | None,
+    *,
+    ngrams: int,
+    min_count: int,
+    max_features: int | None,
+    binary: bool,
+    ratings: bool,
+    seed: int,
+    known: Features | None = None,
+    threads: int = 1,
+) -> EncodedDataset:
+    """Split a dataset and turn it into the arrays of a training, the same for any number of threads.
+
+    ``dev``: what is held out. None takes the dev split, or a tenth of the texts where there is none; a fraction of
+    the texts, or the held-out texts of another dataset, replace the dev split, which is then trained on; 0 holds
+    nothing out. The test split is never trained on.
+    ``ratings``: the labels are numbers to be predicted.
+    ``known``: features to keep besides those of the texts.
+
+    Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
+    """
+    train = dataset.rows("", "train", *(["dev"] if dev is not None else []))
+    if not len(train):
+        raise DataError(f"{dataset.source} contains no texts to train on.")
+    labels = () if ratings else choose_labels(dataset, train)
+    targets = targets_of(dataset, labels)
+    dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
+    fraction = HELD_OUT if dev is None and not len(dev_rows) else dev
+    if isinstance(fraction, int | float):
+        if not 0 <= fraction < 1:
+            raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
+        if fraction > 0:
+            held_out = hold_out(targets[train, 0] if labels else np.zeros(len(train)), fraction, seed)
+            train, dev_rows = train[~held_out], train[held_out]
+            if not len(train) or len(np.unique(targets[train])) < len(labels):
+                raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
+    encoded = encode_rows(
+        dataset, {"train": train, "dev": dev_rows, "test": dataset.rows("test")}, targets, labels,
+        ngrams=ngrams, min_count=min_count, max_features=max_features, binary=binary, known=known, threads=threads,
+    )  # fmt: skip
+    if isinstance(dev, Dataset):
+        encoded = replace(encoded, dev=encode_split(dev, dev.held_out()[0], encoded.features, labels, threads))
+    return encoded
+
+
+def encode_rows(
+    dataset: Dataset,
+    rows: Mapping[str, np.ndarray],
+    targets: np.ndarray,
+    labels: tuple[str, ...],
+    *,
+    ngrams: int,
+    min_count: int,
+    max_features: int | None,
+    binary: bool,
+    known: Features | None = None,
+    threads: int = 1,
+) -> EncodedDataset:
+    """The same with given rows of the splits "train", "dev" and "test", of which the last two may be empty.
+
+    Raises: DataError if no feature is frequent enough in the texts to train on.
+    """
+    train = rows["train"]
+    features = choose_features(
+        dataset.words, dataset.tokens, train, ngrams, min_count, max_features, binary, threads
+    )  # fmt: skip
+    if not len(features):
+        if min_count > 1:
+            problem = f"no word occurs {min_count} times in the texts to train on"
+            raise DataError(f"{dataset.source}: {problem}", suggestion={"min_count": 1})
+        raise DataError(f"{dataset.source} contains no words in the texts to train on.")
+    if known:
+        features = extend(known, features)
+    documents = features.documents_of(dataset.tokens, dataset.words, threads)
+    splits = (Split(documents, targets, rows[name]) if len(rows[name]) else None for name in ("dev", "test"))
+    counts = occurrences(documents, train, len(features))
+    return EncodedDataset(features, counts, labels, Split(documents, targets, train), *splits)
+
+
+def encode_split(
+    dataset: Dataset, rows: np.ndarray, features: Features, labels: tuple[str, ...], threads: int = 1
+) -> Split:
+    """These rows of a dataset as a model with these features and labels sees them.
+
+    Raises: DataError if one of the rows has another label, or is no rating where there are no labels.
+    """
+    documents = features.documents_of(dataset.tokens, dataset.words, threads)
+    return Split(documents, targets_of(dataset, labels, rows), rows)
+
+
+def choose_labels(dataset: Dataset, rows: np.ndarray) -> tuple[str, ...]:
+    """The labels of these rows, in numerical order if all are whole numbers, else in alphabetical order.
+
+    Of two labels the positive one is last: ``pos``, or else the last in this order.
+
+    Raises: DataError unless there are from 2 to MAX_LABELS.
+    """
+    labels = sorted(dataset.label_names[number] for number in np.unique(dataset.labels[rows]))
+    if not 2 <= len(labels) <= MAX_LABELS:
+        shown = ", ".join([*map(repr, labels[:10]), *["..."] * (len(labels) > 10)])
+        raise DataError(
+            f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({shown}); "
+            f"expected from 2 to {MAX_LABELS:,}",
+            suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
+        )
+    if all(label.isdecimal() for label in labels):
+        labels.sort(key=lambda label: (int(label), label))
+    if len(labels) == 2 and labels[0] == "pos":
+        labels.reverse()
+    return tuple(labels)
+
+
+def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Mask of a random sample of the texts: the given fraction of each label, at least one text each.
+
+    Shapes: labels (n,) -> (n,) bool.
+    """
+    random = np.random.default_rng([seed, 1])
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        held_out[rows[: max(1, round(fraction * len(rows)))]] = True
+    return held_out
+
+
+def targets_of(dataset: Dataset, labels: tuple[str, ...], rows: np.ndarray | None = None) -> np.ndarray:
+    """Index of each text's label among ``labels``, or without labels its rating: (n, 1) float32.
+
+    Raises: DataError if one of the rows (default: all) has another label, or no rating.
+    """
+    numbers = {label: float(number) for number, label in enumerate(labels)}
+    of_names = [numbers.get(name) if labels else rating_of(name) for name in dataset.label_names]
+    targets = np.array(of_names, np.float32)[dataset.labels, np.newaxis]  # None becomes NaN
+    rows = np.arange(dataset.n_texts) if rows is None else rows
+    wrong = rows[np.isnan(targets[rows, 0])]
+    if len(wrong):
+        number = dataset.labels[wrong[0]]
+        place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
+        expected = _alternatives(labels) if labels else f"a number up to {LARGEST_RATING:g}"
+        name = dataset.label_names[number]
+        raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
+    return targets
+
+
+def _alternatives(labels: tuple[str, ...]) -> str:
+    shown = [repr(label) for label in labels[:12]] + ["..."] * (len(labels) > 12)
+    return " or ".join([", ".join(shown[:-1]), shown[-1]]) + ", as in the training data"
+
+
+def rating_of(label: str) -> float | None:
+    """The number that a label is, or None unless it is a finite one up to LARGEST_RATING."""
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if abs(value) <= LARGEST_RATING else None
+
+
+def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:
+    """How often each feature occurs in these rows of documents: (v,) int64."""
+    totals = np.zeros(features, np.int64)
+    add_occurrences(*documents, rows, totals)
+    return totals
+
+
+@kernel
+def add_occurrences(ids, counts, offsets, rows, totals):
+    """Count the features of some texts, repeats included: add to totals.
+
+    Shapes: ids (m,), counts (m,) or (1,), offsets (n + 1,), rows (r,) -> totals (v,).
+    """
+    for r in range(rows.shape[0]):
+        for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
+            totals[ids[j]] += counts[j if counts.shape[0] > 1 else 0]
