@@ -1,92 +1,133 @@
-"""The Typer application: every command with its short help."""
+"""The Typer application: every command with its short help, loaded when it is asked for."""
 
+import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from mlcore import __version__
 
-# Name: the module and the function or group in it, and what the list of commands says.
-COMMANDS = {
-    "forward": ("exercise", "forward", "Forward values and loss of the 3-2-1 network, or any other."),
-    "grad": ("exercise", "grad", "Gradients by backpropagation, and the truth at the ReLU's kink."),
-    "derive": ("exercise", "derive", "The derivation step by step, as text, LaTeX or Markdown."),
-    "descend": ("exercise", "descend", "Gradient descent from the exercise's start."),
-    "graph": ("classroom", "draw", "The network drawn, in the terminal or as Mermaid, DOT or SVG."),
-    "check": ("classroom", "check", "Mark your own answers, and name the mistakes."),
-    "exercise": ("classroom", "exercise", "Make a new exercise sheet, with or without its solution."),
-    "verify": ("classroom", "verify", "Check every compiled kernel on this machine."),
-    "data": ("dataset", "data", "Look at labelled texts before training on them."),
-    "train-sentiment": ("training", "train_sentiment", "Train a sentiment classifier with a trainable embedding."),
-    "evaluate": ("prediction", "evaluate", "How good a model is on labelled texts, and where it is wrong."),
-    "report": ("report", "report", "The same and more as a web page."),
-    "predict": ("prediction", "predict", "Label and probability of texts."),
-    "explain": ("explanation", "explain", "Why a text is predicted as it is: the exact share of every word."),
-    "describe": ("explanation", "describe", "What a model is, where it comes from, and how to train it again."),
-    "neighbors": ("explanation", "neighbors", "Nearest words in a model's embedding."),
-    "compare-embeddings": ("comparison", "compare_embeddings", "Fixed or trainable embeddings? The experiment itself."),
-    "vectors": ("vectors", "vectors", "Write a model's embeddings in word2vec's text format."),
-    "net": ("exercise", "net", "The network as a file."),
+
+class Entry(NamedTuple):
+    """Where a command is defined, and its line in the list of commands."""
+
+    module: str
+    function: str
+    help: str
+
+
+GROUPS = {
+    "By hand": {
+        "forward": Entry("exercise", "forward", "Compute the forward values and the loss of a small network."),
+        "grad": Entry("exercise", "grad", "Compute gradients, including what happens where ReLU has no derivative."),
+        "derive": Entry("exercise", "derive", "Write out the derivation as text, LaTeX or Markdown."),
+        "descend": Entry("exercise", "descend", "Take steps of gradient descent."),
+        "graph": Entry("classroom", "graph", "Draw the network as text, Mermaid, DOT or SVG."),
+        "check": Entry("classroom", "check", "Mark your own answers and name the mistakes."),
+        "exercise": Entry("classroom", "exercise", "Make a new exercise sheet, with or without its solution."),
+        "net": Entry("exercise", "net", "Print the network as a file to start from."),
+    },
+    "Classifier": {
+        "data": Entry("dataset", "data", "Inspect labelled texts before training on them."),
+        "train-sentiment": Entry("training", "train_sentiment", "Train a text classifier with a trainable embedding."),
+        "evaluate": Entry("prediction", "evaluate", "Measure a model on labelled texts."),
+        "report": Entry("prediction", "report", "Write an HTML evaluation report."),
+        "predict": Entry("prediction", "predict", "Predict the labels of texts."),
+        "explain": Entry("explanation", "explain", "Show the exact contribution of every word to a prediction."),
+        "describe": Entry("explanation", "describe", "Show what a model contains and how to train it again."),
+        "neighbors": Entry("explanation", "neighbors", "Find the nearest words in a model's embedding."),
+        "compare-embeddings": Entry("comparison", "compare_embeddings", "Compare fixed with trainable embeddings."),
+        "vectors": Entry("explanation", "vectors", "Write a model's word vectors in word2vec's text format."),
+    },
+    "Tools": {
+        "verify": Entry("verify", "verify", "Check every compiled kernel on this machine."),
+    },
 }
-
-PLAIN = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as all else of it
-
-
-class _Quick:
-    """Command that converts only the options that are given: Typer loads pydantic even for those that are not."""
-
-    def parse_args(self, context: typer.Context, arguments: list[str]) -> list[str]:
-        """The arguments that are left after the options."""
-        for parameter in self.get_params(context):
-            parameter.process_value = partial(_process, parameter, parameter.process_value)
-        return super().parse_args(context, arguments)
+COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
+HABITS = {  # what users of other tools type
+    "train": "train-sentiment", "supervised": "train-sentiment", "fit": "train-sentiment", "test": "evaluate",
+    "compare": "compare-embeddings", "gradient": "grad", "backward": "grad", "mark": "check", "draw": "graph",
+}  # fmt: skip
+PLAIN = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as everything else
 
 
-def _process(
-    parameter: TyperOption | TyperArgument, convert: Callable, context: typer.Context, value: object
-) -> object:
+def _convert_given_options_only(command: TyperCommand | TyperGroup, context: Any) -> None:
+    """Typer loads pydantic to convert even options that were not given; leave those at their defaults."""
+    for parameter in command.get_params(context):
+        parameter.process_value = partial(_process, parameter, parameter.process_value)  # type: ignore[method-assign]
+
+
+def _process(parameter: Any, convert: Callable[..., Any], context: Any, value: object) -> object:
     if value is None and isinstance(parameter, TyperOption) and not (parameter.required or parameter.multiple):
         return parameter.callback and parameter.callback(context, parameter, None)
     return convert(context, value)
 
 
-class Command(_Quick, TyperCommand):
+class Command(TyperCommand):
     """A command."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse options and arguments."""
+        _convert_given_options_only(self, ctx)
+        return super().parse_args(ctx, args)
 
-class Commands(_Quick, TyperGroup):
-    """All commands by name, for the list of them; the one that is asked for is loaded then, and no other."""
 
-    def __init__(self, **settings: object) -> None:
+class Commands(TyperGroup):
+    """All commands by name; only the one that is asked for is loaded."""
+
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        for name, (_, _, short_help) in COMMANDS.items():
-            self.add_command(TyperCommand(name, short_help=short_help))
+        for name, entry in COMMANDS.items():
+            self.add_command(TyperCommand(name, short_help=entry.help))
 
-    def resolve_command(
-        self, context: typer.Context, arguments: list[str]
-    ) -> tuple[str | None, TyperCommand | TyperGroup | None, list[str]]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options before the command."""
+        _convert_given_options_only(self, ctx)
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands in groups."""
+        for group, entries in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that the arguments begin with, its name, and the rest of them."""
-        name, _, rest = super().resolve_command(context, arguments)
+        if args[0] == "help" and len(args) == 1:
+            print(ctx.get_help())
+            raise typer.Exit
+        if args[0] == "help":
+            args = [args[1], "--help"]
+        if args[0] not in COMMANDS:
+            likely = {HABITS.get(name, name) for name in get_close_matches(args[0], [*COMMANDS, *HABITS], cutoff=0.7)}
+            hint = f" Did you mean {' or '.join(map(repr, sorted(likely)))}?" if likely else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        name, _, rest = super().resolve_command(ctx, args)
         return name, name and _load(name), rest
 
 
 def _load(name: str) -> TyperCommand | TyperGroup:
-    module, attribute, _ = COMMANDS[name]
-    found = getattr(import_module(f".{module}", __package__), attribute)
-    single = typer.Typer(**PLAIN)
+    entry = COMMANDS[name]
+    found = getattr(import_module(f".{entry.module}", __package__), entry.function)
+    single = typer.Typer(**PLAIN)  # type: ignore[arg-type]
     if isinstance(found, typer.Typer):
         single.add_typer(found, name=name)
     else:
         single.command(name, cls=Command)(found)
-    return typer.main.get_group(single).commands[name]
+    return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
 
 
-HELP = {"help_option_names": ["-h", "--help"]}
-app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, context_settings=HELP, **PLAIN)
+app = typer.Typer(
+    cls=Commands,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    **PLAIN,  # type: ignore[arg-type]
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,7 +137,7 @@ def _print_version(wanted: bool) -> None:
         import numba
         import numpy
 
-        from mlcore.sentiment.training import available_cores
+        from mlcore.text.pool import available_cores
 
         print(
             f"mlcore {__version__}, Python {platform.python_version()}, NumPy {numpy.__version__}, "
@@ -108,11 +149,35 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def mlcore(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the versions and exit.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option("--version", "-V", help="Show the versions and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Example: mlcore grad --x 1,2,1
 
-    Backpropagation by hand, and a sentiment classifier at scale, on one set of
-    Numba kernels.
+    Work backpropagation by hand, and train fast text classifiers, on one set
+    of Numba kernels.
     """
+
+
+# How messages name what was typed ---------------------------------------------------------------------------
+
+
+def option_name(parameter: str) -> str:
+    """The option of a parameter of the library: ``relu_at_zero`` is typed as ``--relu-at-zero``."""
+    return f"--{parameter.replace('_', '-')}"
+
+
+def setting_words(parameter: str, value: object) -> str:
+    """The words that give an option a value."""
+    if isinstance(value, bool):
+        return option_name(parameter if value else f"no_{parameter}")
+    return f"{option_name(parameter)} {value}"
+
+
+def command_of(error: typer.TyperException) -> str:
+    """The command that a usage error is about."""
+    context = getattr(error, "ctx", None)
+    if context is not None and context.parent is not None:
+        return str(context.command_path)
+    return " ".join(["mlcore", *(word for word in sys.argv[1:2] if word in COMMANDS)])

@@ -1,4 +1,4 @@
-"""What people see: tables on stdout, progress and messages on stderr. The only module that imports rich."""
+"""Terminal output: tables on stdout, progress and messages on stderr. The only module that imports rich."""
 
 import textwrap
 import threading
@@ -19,7 +19,8 @@ from mlcore.kernels.compiling import watch_compilation
 if TYPE_CHECKING:
     from mlcore.sentiment.training import Progress as Progressed
 
-HEARTBEAT = 1.5  # seconds between two lines of progress where nothing can be animated
+HEARTBEAT = 1.5  # seconds between two lines of progress where stderr is not a terminal
+COLUMNS = 80  # of wrapped paragraphs
 
 ASCII = str.maketrans(
     {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
@@ -30,10 +31,10 @@ ASCII = str.maketrans(
 
 
 class _Console(Console):
-    """Console that leaves a closed pipe to the caller, who may have something to save first."""
+    """Console that raises on a closed pipe: the caller may have a model to save first."""
 
     def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704 - Rich calls this while it handles the BrokenPipeError
+        raise  # Rich calls this while it handles the BrokenPipeError
 
 
 out = _Console(highlight=False, soft_wrap=True)
@@ -41,40 +42,41 @@ err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
-    """A message for the person, on stderr."""
+    """Print a message on stderr."""
     err.print(Text(printable(message)))
 
 
 def show(text: str, style: str = "") -> None:
-    """Lines of the result, on stdout."""
+    """Print lines of the result on stdout."""
     out.print(Text(_writable(text), style))
 
 
 def paragraph(text: str, style: str = "") -> None:
-    """A sentence or more of the result, broken into lines of at most 80 columns."""
-    show(textwrap.fill(_writable(text), 80, break_long_words=False, break_on_hyphens=False), style)
+    """Print sentences of the result, wrapped to 80 columns."""
+    show(textwrap.fill(_writable(text), COLUMNS, break_long_words=False, break_on_hyphens=False), style)
 
 
 def flow(pieces: Iterable[tuple[str, str]]) -> None:
-    """Pieces of a line, each with its style, broken between words into lines of at most 80 columns."""
+    """Print pieces of text, each with its style, wrapped to 80 columns."""
     text = Text.assemble(*((_writable(piece), style) for piece, style in pieces))
-    for line in text.wrap(out, min(80, out.width)):
+    for line in text.wrap(out, min(COLUMNS, out.width)):
         line.rstrip()
         out.print(line)
 
 
 def has_colour() -> bool:
-    """Whether standard output shows colours: a terminal does, unless NO_COLOR or TERM=dumb forbid it."""
+    """Whether standard output shows colours: it is a terminal, and neither NO_COLOR nor TERM=dumb is set."""
     return out.color_system is not None and not out.no_color
 
 
 class Shown:
-    """Calls what shows results, as long as standard output takes them: a closed pipe must not end a training."""
+    """Call views only while standard output accepts them: a closed pipe must not end a training."""
 
     def __init__(self, wanted: bool) -> None:
-        self._wanted, self._error = wanted, None
+        self._wanted = wanted
+        self._error: OSError | None = None
 
-    def __call__(self, function: Callable, *arguments: object) -> None:
+    def __call__(self, function: Callable[..., None], *arguments: object) -> None:
         if self._wanted and self._error is None:
             try:
                 function(*arguments)
@@ -83,13 +85,13 @@ class Shown:
                 self._error = error
 
     def complain(self) -> None:
-        """Raise what standard output answered, now that nothing can be lost by it."""
+        """Raise the error of standard output, once nothing can be lost by it."""
         if self._error is not None:
             raise self._error
 
 
 class Grid(Table):
-    """Table whose first ``left`` columns are text and whose others are numbers."""
+    """Table with ``left`` columns of text, and columns of numbers after them."""
 
     def __init__(self, *columns: str, title: str | None = None, left: int = 1) -> None:
         super().__init__(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_edge=False)
@@ -97,33 +99,33 @@ class Grid(Table):
             self.add_column(Text(_writable(name)), justify="left" if number < left else "right")
 
     def add(self, *cells: str | tuple[str, str], end_section: bool = False) -> None:
-        """Add a row of texts, or pairs of a text and its style; nothing in them is taken for markup."""
+        """Add a row of texts, or of pairs (text, style); markup in them has no effect."""
         styled = ((cell, "") if isinstance(cell, str) else cell for cell in cells)
         self.add_row(*(Text(_writable(text), style) for text, style in styled), end_section=end_section)
 
 
 def has_unicode() -> bool:
-    """Whether standard output can show any character."""
+    """Whether standard output can encode any character."""
     return out.encoding.startswith("utf")
 
 
 def _writable(text: str) -> str:
-    """The text as it can be shown: symbols spelled out where the terminal cannot do Unicode, no control characters."""
+    """The text without control characters, and with symbols spelled out if standard output is not Unicode."""
     return printable(text if has_unicode() else text.translate(ASCII))
 
 
 def printable(text: str) -> str:
-    """The text with a replacement for everything that could move the cursor, except for line feeds."""
+    """The text with control characters replaced, except line feeds: nothing in it can move the cursor."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def width(text: str) -> int:
-    """Number of columns that a text takes in a terminal."""
+    """Columns that a text takes in a terminal."""
     return cell_len(_writable(text))
 
 
 def shortened(text: str, columns: int) -> str:
-    """The text on one line, cut to so many columns."""
+    """The text on one line, cut to a number of columns."""
     line = _writable(" ".join(text[: 10 * columns].split()))
     if cell_len(line) <= columns and len(text) <= 10 * columns:
         return line
@@ -134,7 +136,7 @@ def shortened(text: str, columns: int) -> str:
 
 
 class Activity:
-    """What is going on, on stderr: a spinner in a terminal; elsewhere a line when it takes longer than a moment."""
+    """Show on stderr what is running: a spinner in a terminal, elsewhere a line every HEARTBEAT seconds."""
 
     def __init__(self, text: str, quiet: bool = False) -> None:
         self.text, self.quiet = text, quiet
@@ -150,7 +152,7 @@ class Activity:
         return self
 
     def update(self, text: str) -> None:
-        """Say something else from now on."""
+        """Change the text."""
         self.text = text
         if self._status:
             self._status.update(Text(text))
@@ -167,13 +169,13 @@ class Activity:
 
 @contextmanager
 def compilation(quiet: bool = False) -> Iterator[None]:
-    """Say that kernels are being compiled, if one has to be, and which."""
+    """Show which kernels are being compiled, if any has to be."""
     activity: list[Activity] = []
 
     def started(name: str) -> None:
         if not activity:
             if not quiet:
-                say("First run: compiling kernels, once; later runs take them from the cache.")
+                say("First run: compiling kernels. Later runs load them from the cache.")
             activity.append(Activity("", quiet).__enter__())
         activity[0].update(f"Compiling {name}")
 
@@ -186,7 +188,7 @@ def compilation(quiet: bool = False) -> Iterator[None]:
 
 
 class TrainingBar:
-    """Progress of the epochs, on stderr: a bar in a terminal, elsewhere a line now and then."""
+    """Progress of a training on stderr: a bar in a terminal, elsewhere a line every HEARTBEAT seconds."""
 
     def __init__(self, epochs: int, quiet: bool) -> None:
         self.epochs, self.quiet = epochs, quiet
@@ -194,7 +196,7 @@ class TrainingBar:
         self._bar: Progress | None = None
 
     def update(self, state: "Progressed") -> None:
-        """Show the state within an epoch."""
+        """Show the progress within an epoch."""
         if self.quiet:
             return
         rate = state.features / state.seconds / 1e6
@@ -222,12 +224,12 @@ class TrainingBar:
         self.clear()
 
     def clear(self) -> None:
-        """Take the bar away, so that a row can be printed where it was."""
+        """Remove the bar, so that a row can be printed in its place."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
 
 def number(value: float) -> str:
-    """A number as people write it: up to six digits, and a minus sign that is one."""
+    """A number with up to six significant digits and a typographic minus sign."""
     return f"{value:.6g}".replace("-", "−")

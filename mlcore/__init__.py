@@ -1,6 +1,7 @@
 """mlcore: backpropagation by hand and a sentiment classifier at scale, on one set of Numba kernels.
 
-Public names are imported on first use, so that ``import mlcore`` alone stays fast.
+``Layer`` and ``Network`` work small networks, ``SentimentClassifier`` classifies texts; the rest are the errors that
+they raise. Names are imported on first use, so that ``import mlcore`` alone stays fast.
 """
 
 from importlib import import_module
@@ -20,18 +21,26 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
-    **dict.fromkeys(
-        ("MlcoreError", "InputError", "ShapeError", "NotFittedError", "DataError", "ModelFileError", "DivergedError"),
-        "mlcore.errors",
-    ),
-    **dict.fromkeys(("Layer", "Network"), "mlcore.exercise.network"),
+_MODULES = {
+    "Layer": "mlcore.exercise.network",
+    "Network": "mlcore.exercise.network",
     "SentimentClassifier": "mlcore.sentiment.estimator",
+    "MlcoreError": "mlcore.errors",
+    "InputError": "mlcore.errors",
+    "ShapeError": "mlcore.errors",
+    "NotFittedError": "mlcore.errors",
+    "DataError": "mlcore.errors",
+    "ModelFileError": "mlcore.errors",
+    "DivergedError": "mlcore.errors",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'mlcore' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -1,0 +1,101 @@
+"""The documentation shows what the commands print. Run this file as a script to write current output into it.
+
+Trained numbers differ in the last digits between processors, and timings always do: samples of trained models are
+compared without the lines that contain digits. All other samples are compared to the letter.
+"""
+
+import doctest
+import re
+import shlex
+import shutil
+import sys
+
+import pytest
+from conftest import REPOSITORY, needs_speed
+
+PAGES = ["README.md", "cli/README.md"]
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+SAMPLE = re.compile(r"^\$ mlcore (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+INDENTED = re.compile(r"^    mlcore (.*)$", re.MULTILINE)
+TRAINED = re.compile("train|predict|evaluate|explain|neighbors|describe|compare|grad --model")
+
+
+def comparable(command, output):
+    """Lines without trailing spaces; of trained models only those without digits."""
+    lines = [line.rstrip() for line in output.rstrip().splitlines()]
+    if TRAINED.match(command):
+        lines = [re.sub("─+", "─", line) for line in lines if not re.search(r"\d", line)]
+    return "\n".join(lines)
+
+
+@needs_speed
+@pytest.mark.parametrize("page", PAGES)
+def test_samples_run_and_print_what_the_page_shows(page, run, tmp_path):
+    (tmp_path / "data").mkdir()
+    shutil.copy(REPOSITORY / "data" / "reviews.tsv", tmp_path / "data")
+    text = (REPOSITORY / page).read_text()
+    samples = [match.groups() for block in BLOCK.findall(text) for match in SAMPLE.finditer(block)]
+    assert len(samples) >= 4
+    for command, shown in samples:
+        done = run(*shlex.split(command))
+        assert done.code in (0, 1), done.err
+        assert comparable(command, done.out) == comparable(command, shown), command
+    for command in INDENTED.findall(text):
+        assert run(*shlex.split(command)).code in (0, 1), command
+
+
+@pytest.mark.parametrize("page", ["README.md", "mlcore/README.md"])
+def test_python_samples(page):
+    failed, tried = doctest.testfile(str(REPOSITORY / page), module_relative=False)
+    assert (failed, tried > 0) == (0, True)
+
+
+def test_the_picture_is_what_graph_draws(run):
+    assert run("graph", "--format", "svg").out == (REPOSITORY / ".readme" / "network.svg").read_text()
+
+
+def test_every_command_is_documented():
+    from mlcore.cli.commands import COMMANDS
+
+    for page in PAGES:
+        text = (REPOSITORY / page).read_text()
+        assert [name for name in COMMANDS if f"mlcore {name}" not in text and f"`{name}`" not in text] == [], page
+
+
+def test_links_lead_somewhere():
+    for page in [*PAGES, "mlcore/README.md", "tests/benchmarks/README.md", ".github/CONTRIBUTING.md"]:
+        path = REPOSITORY / page
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", path.read_text()):
+            assert (path.parent / target).exists(), f"{page}: {target}"
+
+
+def test_ci_runs_the_command_of_the_readme():
+    pattern = re.search(r"-o '(python3.*?)' README", (REPOSITORY / ".ci" / "run").read_text())[1]
+    (command,) = re.findall(pattern, (REPOSITORY / "README.md").read_text())
+    assert command.endswith(".venv/bin/python -m pytest -q")
+
+
+def write_current_output():
+    """Run all samples in the repository's folder, and write what they print into the pages."""
+    import os
+    import subprocess
+    import tempfile
+
+    def fill(block):
+        lines = []
+        for command, _ in SAMPLE.findall(block[1]):
+            call = [sys.executable, "-m", "mlcore", *shlex.split(command)]
+            done = subprocess.run(call, cwd=folder, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+            lines += [f"$ mlcore {command}", *(row.rstrip() for row in done.stdout.splitlines())]
+        return "```console\n" + "".join(f"{line}\n" for line in lines) + "```"
+
+    environment = {"COLUMNS": "80"}
+    for page in PAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(REPOSITORY / "data", f"{folder}/data")
+            path = REPOSITORY / page
+            path.write_text(BLOCK.sub(fill, path.read_text()))
+
+
+if __name__ == "__main__":
+    write_current_output()
