@@ -230,6 +230,6 @@ class TrainingBar:
             self._bar = None
 
 
-def number(value: float) -> str:
-    """A number with up to six significant digits and a typographic minus sign."""
-    return f"{value:.6g}".replace("-", "−")
+def number(value: float | None, spec: str = ".6g") -> str:
+    """A number in this format with a real minus sign, or - for None."""
+    return "-" if value is None else f"{value:{spec}}".replace("-", "−")

@@ -1,5 +1,6 @@
 """How good a model is on labelled texts, where it is wrong, and which words move it most."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,6 +69,15 @@ class Evaluation(Result):
         found = super().to_dict()
         labels = zip(self.labels, found["per_label"], strict=True)
         return found | {"per_label": [{"label": label} | figures for label, figures in labels]}
+
+    def confusions(self) -> Iterator[tuple[str, str, int]]:
+        """True label, predicted label and number of texts, the most frequent confusion first."""
+        wrong = self.confusion * ~np.eye(len(self.labels), dtype=bool)
+        for place in np.argsort(-wrong, axis=None, kind="stable").tolist():
+            truth, predicted = divmod(place, len(self.labels))
+            if not wrong[truth, predicted]:
+                return
+            yield self.labels[truth], self.labels[predicted], int(wrong[truth, predicted])
 
 
 @dataclass(frozen=True)
