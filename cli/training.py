@@ -1,132 +1,438 @@
-"""``mlcore train-sentiment``: exercise 5 at scale. The options; what they do is in training_run."""
+"""``mlcore train-sentiment``: its options, the training with everything around it, and what it shows."""
 
+import inspect
+import json
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import Field, asdict, dataclass, replace
+from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from mlcore.errors import InputError
-from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.errors import DivergedError, InputError
+from mlcore.sentiment.settings import FIELDS, Settings
 
-from .dataset import Format, LabelColumn, TextColumn, data_path
-from .prediction import Json
+from .dataset import Format, LabelColumn, TextColumn, data_path, read
+from .output import Json, print_json
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.model import Model
+    from mlcore.sentiment.training import EpochReport, State, TrainingResult
+    from mlcore.text.dataset import EncodedDataset
+
+PANELS = ("Data", "Text", "Network", "Training", "Output", None)
+LOG_SCHEMA = "mlcore.log/1"
+MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "mlcore.log/'}  # how files begin
+KINDS = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 
 
-def _option(panel: str, text: str, *names: str, **more: object) -> typer.models.OptionInfo:
+def setting_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator of a command with ``**settings``: give it an option for each of these settings (default: all)."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        parameters = [_parameter(FIELDS[name]) for name in names or FIELDS] + own
+        parameters.sort(key=lambda parameter: PANELS.index(_panel(parameter)))
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate
+
+
+def _parameter(field: Field[Any]) -> inspect.Parameter:
+    flags = {True: [f"--{field.name}/--no-{field.name}"], False: [f"--{field.name.replace('_', '-')}"]}
+    names = flags[field.default] if field.type is bool else []
+    option = _option(field.metadata["group"], field.metadata["help"], *names)
+    option.show_default = field.metadata.get("automatic", True)
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[field.type, option]
+    )
+
+
+def _panel(parameter: inspect.Parameter) -> str | None:
+    (option,) = (entry for entry in parameter.annotation.__metadata__)
+    return option.rich_help_panel
+
+
+def _option(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-DATA, TEXT, NETWORK, TRAINING, OUTPUT = "Data", "Text", "Network", "Training", "Output"
-DEFAULT_RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
+def _path(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
+    return _option(panel, text, *names, **{"metavar": "PATH", "parser": data_path} | more)
 
 
+@setting_options()
 def train_sentiment(
     data: Annotated[
         list[Path] | None,
-        _option(
-            DATA,
-            "File or folder of labelled texts, or -; may be repeated. See mlcore data.",
-            metavar="PATH",
-            parser=data_path,
-            show_default="built in",
-        ),
+        _path("Data", "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in"),
     ] = None,
     dev: Annotated[
         str | None,
         _option(
-            DATA,
-            "What is held out to choose the best epoch; 0 for nothing.",
-            metavar="PATH|FRACTION",
-            show_default="the data's own dev part, or 0.1",
+            "Data", "Texts, or the fraction, to hold out for choosing the best epoch; 0 for none.",
+            metavar="PATH|FRACTION", show_default="the data's dev split, or 0.1",
         ),
     ] = None,
     file_format: Format = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     vectors: Annotated[
-        Path | None, _option(DATA, "Start from these word vectors: GloVe, word2vec text or .vec.", parser=data_path)
+        Path | None, _path("Data", "Start from these word vectors: GloVe, word2vec text or .vec.")
     ] = None,
-    init: Annotated[
-        Path | None, _option(DATA, "Start from this model, and keep its words.", metavar="MODEL", parser=data_path)
+    warm_start: Annotated[
+        Path | None, _path("Data", "Start from this model, and keep its words.", metavar="MODEL")
     ] = None,
-    ngrams: Annotated[int, _option(TEXT, "1: words; 2: pairs of neighbours, too; 3: triples, too.")] = Settings.ngrams,
-    min_count: Annotated[
-        int | None,
-        _option(TEXT, "Features that occur less often are not learned.", show_default="1, with n-grams 2"),
-    ] = Settings.min_count,
-    max_features: Annotated[
-        int | None, _option(TEXT, "Only the most frequent words and n-grams.", show_default="all")
-    ] = Settings.max_features,
-    binary: Annotated[
-        bool, _option(TEXT, "In a text, each feature counts once, or as often as it occurs.", "--binary/--no-binary")
-    ] = Settings.binary,
-    dim: Annotated[int, _option(NETWORK, "Width of the embedding.")] = Settings.dim,
-    hidden: Annotated[int, _option(NETWORK, "Units of the hidden layer.")] = Settings.hidden,
-    loss: Annotated[
-        str, _option(NETWORK, "logistic (softmax for more than two labels), or squared for ratings.")
-    ] = Settings.loss,
-    embedding: Annotated[str, _option(NETWORK, "trainable or fixed.")] = Settings.embedding,
-    start: Annotated[
-        str, _option(NETWORK, "naive-bayes adds what the labels say of each feature to random embeddings.")
-    ] = Settings.start,
-    epochs: Annotated[int, _option(TRAINING, "Most passes over the texts; the best is kept.")] = Settings.epochs,
-    patience: Annotated[
-        int, _option(TRAINING, "Stop after so many passes in a row without a lower held-out loss.")
-    ] = Settings.patience,
-    batch_size: Annotated[int, _option(TRAINING, "Texts per update.")] = Settings.batch_size,
-    optimizer: Annotated[str, _option(TRAINING, "sgd, adagrad or adam.")] = Settings.optimizer,
-    learning_rate: Annotated[float | None, _option(TRAINING, "Step size.", show_default=DEFAULT_RATES)] = None,
-    schedule: Annotated[
-        str, _option(TRAINING, "constant, or linear: the step size falls to 0 over --epochs.")
-    ] = Settings.schedule,
-    word_dropout: Annotated[
-        float, _option(TRAINING, "Share of a text's features that are left out at random in each pass.")
-    ] = Settings.word_dropout,
-    weight_decay: Annotated[
-        float, _option(TRAINING, "Decoupled decay of the layers, and of the features of a batch.")
-    ] = Settings.weight_decay,
-    class_weight: Annotated[
-        str, _option(TRAINING, "none, or balanced: all labels weigh the same, however frequent.")
-    ] = Settings.class_weight,
-    seed: Annotated[
-        int, _option(TRAINING, "For the start, the held-out part, the order of texts and word dropout.")
-    ] = Settings.seed,
     threads: Annotated[
-        int | None, _option(TRAINING, "Any number gives the same model.", show_default="the cores")
+        int | None, _option("Training", "CPU threads to use (does not change the model).", show_default="all cores")
     ] = None,
-    model: Annotated[Path, _option(OUTPUT, "Where to write the model.", parser=data_path)] = Path("sentiment.npz"),
-    half: Annotated[bool, _option(OUTPUT, "Store the embedding in 16 bits: half the file.", "--half")] = Settings.half,
-    checkpoint: Annotated[
-        Path | None, _option(OUTPUT, "Save the training here after every epoch.", parser=data_path)
-    ] = None,
-    resume: Annotated[bool, _option(OUTPUT, "Go on from the checkpoint, if there is one.", "--resume")] = False,
-    log: Annotated[Path | None, _option(OUTPUT, "Write a line of JSON per epoch here.", parser=data_path)] = None,
-    no_cache: Annotated[
-        bool, _option(DATA, "Read the data again, and keep nothing of it for the next time.", "--no-cache")
-    ] = False,
+    model: Annotated[Path, _path("Output", "Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
+    checkpoint: Annotated[Path | None, _path("Output", "Save the training here after every epoch.")] = None,
+    resume: Annotated[bool, _option("Output", "Resume from the checkpoint if there is one.", "--resume")] = False,
+    log: Annotated[Path | None, _path("Output", "Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    **settings: Any,
 ) -> None:
     """Example: mlcore train-sentiment --data reviews.csv --ngrams 2
 
     Train the network embedding -> mean -> dense ReLU -> dense on labelled
     texts, and save the best epoch. Two labels give one logit, more give a
-    softmax, and ratings are learned with --loss squared. A part named dev or
-    test in the data is held out or tested on. Ctrl-C keeps the best epoch.
+    softmax; use --loss squared to predict numeric ratings. A split named dev
+    in the data is held out, and one named test is evaluated at the end.
+    Ctrl-C keeps the best epoch.
     """
-    settings = Settings(
-        dim=dim, hidden=hidden, ngrams=ngrams, min_count=min_count, max_features=max_features, binary=binary, loss=loss,
-        embedding=embedding, start=start, epochs=epochs, patience=patience, batch_size=batch_size, optimizer=optimizer,
-        learning_rate=learning_rate, schedule=schedule, word_dropout=word_dropout, weight_decay=weight_decay,
-        class_weight=class_weight, seed=seed, half=half,
-    )  # fmt: skip
+    chosen = Settings(**settings)
     if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}; expected a whole number from 1 up.")
-    if init and vectors:
-        raise InputError("--init and --vectors both say where to begin; expected one of them.")
+        raise InputError("expected a whole number from 1 up", parameter="threads", value=threads)
+    if warm_start and vectors:
+        raise InputError("--warm-start and --vectors both set the embeddings to start from; choose one.")
     if resume and checkpoint is None:
-        raise InputError("--resume needs the --checkpoint that it goes on from.")
-    from .training_run import Inputs, Outputs, Run
+        raise InputError("--resume also needs --checkpoint, the file to resume from.")
+    inputs = Inputs(data or [], dev, file_format, text_column, label_column, vectors, warm_start)
+    Run(inputs, chosen, model, checkpoint, resume, log, threads, as_json, quiet).go()
 
-    inputs = Inputs(data or [], dev, file_format, text_column, label_column, vectors, init, not no_cache)
-    Run(inputs, settings, Outputs(model, checkpoint, resume, log), threads, as_json, quiet).go()
+
+class Inputs(NamedTuple):
+    """What a training reads, as it was typed."""
+
+    data: list[Path]  # none: the built-in dataset
+    dev: str | None
+    format: str | None
+    text_column: str | None
+    label_column: str | None
+    vectors: Path | None
+    warm_start: Path | None
+
+    def held_out(self) -> Path | float | None:
+        """The path or the fraction that ``--dev`` gives.
+
+        Raises: InputError if it is a number, but not a fraction.
+        """
+        try:
+            # a plain number first: Fraction would write 1e999999999 out
+            fraction = None if self.dev is None else float(Fraction(self.dev) if "/" in self.dev else self.dev)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            return Path(self.dev or "")
+        if fraction is not None and not 0 <= fraction < 1:
+            raise InputError(
+                "expected a fraction from 0 to less than 1, or a path", parameter="dev", value=fraction
+            )
+        return fraction
+
+    def paths(self) -> list[Path]:
+        """All files and folders that are read.
+
+        Raises: InputError if standard input is to be read twice.
+        """
+        held_out = self.held_out()
+        named = *self.data, held_out if isinstance(held_out, Path) else None, self.vectors, self.warm_start
+        paths = [path for path in named if path is not None]
+        if paths.count(Path("-")) > 1:
+            raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
+        return [path for path in paths if path != Path("-")]
+
+    def to_dict(self) -> dict[str, str | list[str]]:
+        """Names and values of the options, for the command that trains the same model again."""
+        given = self._replace(data=[str(path) for path in self.data])._asdict()  # type: ignore[arg-type]
+        return {name: value if isinstance(value, list) else str(value) for name, value in given.items() if value}
+
+
+@dataclass
+class Run:
+    """One training: ``go`` does all of it."""
+
+    inputs: Inputs
+    settings: Settings
+    path: Path
+    checkpoint: Path | None
+    resume: bool
+    log: Path | None
+    threads: int | None
+    as_json: bool
+    quiet: bool
+
+    def go(self) -> None:
+        """Train, show the progress, and save the best epoch, whatever happens on the way."""
+        from mlcore.files import check_outputs
+        from mlcore.sentiment.training import result_of
+        from mlcore.text.pool import available_cores
+
+        from . import render
+        from .commands import option_name, setting_words
+
+        outputs = {"model": self.path, "checkpoint": self.checkpoint, "log": self.log}
+        check_outputs(outputs, self.inputs.paths(), MARKS)
+        for path in self.inputs.paths():
+            path.stat()  # a mistyped path should not wait for what is read before it
+        self.threads = self.threads or available_cores()
+        self.shown = render.Shown(not (self.quiet or self.as_json))
+        self.reports: list[EpochReport] = []
+        self.interrupts, interrupted = Interrupts(), False
+        try:
+            with ExitStack() as compilation:
+                compilation.enter_context(render.compilation(self.quiet))
+                self._prepare()
+                self._train(compilation)
+        except KeyboardInterrupt:
+            interrupted = True
+            self.interrupts.ignore()  # one is enough: what follows saves the model, and ends
+        except DivergedError as error:
+            if not self.reports:
+                raise
+            render.say(f"mlcore: {error.describe(option_name, setting_words)}")
+        if not self.reports:
+            render.say(f"mlcore: interrupted before the end of the first epoch; {self.path} was not written.")
+            raise typer.Exit(130)
+        with self.interrupts.hold():
+            self._save(interrupted)
+        result = result_of(self.model, self.data, self.reports, str(self.path), interrupted, self.threads)
+        self.shown(show_results, result, self.model, self.data)
+        if self.as_json:
+            print_json("train-sentiment", result)
+        if interrupted:
+            raise typer.Exit(130)
+        self._say(f'Next: mlcore predict {self.path} "A wonderful film."\n  or: mlcore evaluate {self.path} DATA')
+        self.shown.complain()
+
+    def _prepare(self) -> None:
+        """Read everything, count the words, and initialize the model."""
+        from mlcore.sentiment.initialization import continue_from, new_model
+        from mlcore.sentiment.model import Provenance
+        from mlcore.sentiment.model_file import load_model
+        from mlcore.text.dataset import Dataset, built_in_dataset, encode
+
+        from . import render
+        from .vectors import coverage_sentence, given_vectors
+
+        inputs, settings, threads = self.inputs, self.settings, self.threads
+        earlier = load_model(inputs.warm_start) if inputs.warm_start else None
+        how = inputs.format, inputs.text_column, inputs.label_column, self.quiet
+        dataset = read(inputs.data or [built_in_dataset()], *how, threads=threads)
+        dev = inputs.held_out()
+        held_out = read([dev], *how, threads=threads) if isinstance(dev, Path) else dev
+        with render.Activity("Counting words", self.quiet):
+            known = earlier and earlier.features
+            self.data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
+        vectors = inputs.vectors and given_vectors(inputs.vectors, self.data.features.words, settings.dim, self.quiet)
+        if vectors:
+            coverage = vectors.coverage(self.data.feature_counts)
+            self._say(coverage_sentence(vectors.source, coverage, vectors.duplicates))
+        self.model = new_model(self.data, settings, vectors, threads)
+        if earlier:
+            continue_from(self.model, earlier)
+        digests = [dataset.fingerprint] + ([held_out.fingerprint] if isinstance(held_out, Dataset) else [])
+        digests += [vectors.fingerprint()] if vectors else []
+        digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters] if earlier else []
+        fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
+        self.model.provenance = Provenance(inputs.to_dict(), fingerprint, self.data.sizes)
+
+    def _train(self, compilation: ExitStack) -> None:
+        """Train epoch by epoch, and keep log and checkpoint."""
+        from mlcore.sentiment.checkpoint import save_checkpoint
+        from mlcore.sentiment.training import Progress, fit
+
+        from . import render
+
+        state = self._start_or_resume()
+        self.reports = state.reports
+        self.shown(show_network, self.data, self.model)
+        for report in self.reports:
+            self.shown(show_epoch, report, self.model)
+        bar = render.TrainingBar(self.settings.epochs, self.quiet)
+
+        def progress(progressed: Progress) -> None:
+            compilation.close()  # the first batches are done, and with them everything is compiled
+            self.interrupts.check()
+            bar.update(progressed)
+
+        epochs = fit(self.model, self.data.train, self.data.dev, self.threads, progress, state)
+        with bar, closing(epochs):
+            for report in epochs:
+                bar.clear()
+                if report.warning:
+                    render.say(f"mlcore: {report.warning}.")
+                with self.interrupts.hold():
+                    self._log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
+                    if self.checkpoint:
+                        save_checkpoint(self.checkpoint, self.model, state)
+                self.shown(show_epoch, report, self.model)
+
+    def _start_or_resume(self) -> "State":
+        from mlcore.sentiment.checkpoint import load_checkpoint
+        from mlcore.sentiment.training import State
+
+        if self.checkpoint and self.checkpoint.exists():
+            if self.resume:
+                state = load_checkpoint(self.checkpoint, self.model)
+                self._say(f"Resuming after epoch {state.epoch} from {self.checkpoint}.")
+                return state
+            self._say(f"{self.checkpoint} exists and will be replaced; to resume from it, add --resume.")
+        elif self.resume:
+            self._say(f"{self.checkpoint} does not exist yet: starting from the beginning.")
+        if self.log:
+            self.log.write_text("")
+        self._log({"settings": asdict(self.settings.resolved()), "inputs": self.model.provenance.inputs})
+        return State.initial(self.model, self.threads)
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        if self.log:
+            with open(self.log, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"schema": LOG_SCHEMA} | entry, allow_nan=False) + "\n")
+
+    def _say(self, message: str) -> None:
+        from . import render
+
+        if not self.quiet:
+            render.say(message)
+
+    def _save(self, interrupted: bool) -> None:
+        import numpy as np
+
+        from mlcore.sentiment.model_file import save_model
+        from mlcore.sentiment.training import history
+
+        from . import render
+
+        existed, table = self.path.exists(), self.model.parameters.table
+        self.model.provenance.history = history(self.reports)
+        if self.settings.float16 and np.abs(table).max(initial=0) > np.finfo(np.float16).max:
+            render.say("mlcore: the embedding has numbers too large for 16 bits; it is saved in 32 bits.")
+            self.model.settings = replace(self.settings, float16=False)
+        elif self.settings.float16:
+            table[:] = table.astype(np.float16)  # so that all figures are those of the model in the file
+        save_model(self.model, self.path)
+        if interrupted:
+            best = [report.epoch for report in self.reports if report.best][-1]
+            epoch = min(len(self.reports) + 1, self.settings.epochs)
+            render.say(f"mlcore: interrupted in epoch {epoch}; the best epoch so far, {best}, is in {self.path}.")
+        else:
+            self._say(f"{'Replaced' if existed else 'Wrote'} {self.path}.")
+
+
+class Interrupts:
+    """Ctrl-C that cannot get lost.
+
+    Python drops a KeyboardInterrupt that is raised in a callback of the compiler or of the garbage collector, so it is
+    raised again at the next ``check``.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = self.held = False
+        signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, *_: object) -> None:
+        self.pressed = True
+        if not self.held:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed at any time."""
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    def ignore(self) -> None:
+        """Take no further Ctrl-C."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.pressed = False
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Delay Ctrl-C until the end of what is written."""
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False
+        self.check()
+
+
+# Tables -----------------------------------------------------------------------------------------------------
+
+
+def show_network(data: "EncodedDataset", model: "Model") -> None:
+    """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
+    from .render import show
+
+    settings, outputs = model.settings.resolved(), len(model.parameters.b2)
+    dim, hidden = settings.dim, settings.hidden
+    frozen, distinct = ", frozen" * settings.freeze_embedding, "distinct " * settings.binary
+    unit = "words" if settings.ngrams == 1 else "features"
+    show(f"E = 1/N Σ E_w       embedding {len(model.features):,} × {dim}{frozen}, mean over N {distinct}{unit}")
+    show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}")
+    show(f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}")
+    often = f" that occur at least {settings.min_count} times" * ((settings.min_count or 1) > 1)
+    most = f", the {settings.max_features:,} most frequent" if settings.max_features else ""
+    show(f"{model.n_parameters:,} parameters. Features: {KINDS[settings.ngrams]}{often}{most}.")
+    if len(model.labels) > 2:
+        show(f"Labels: {', '.join(model.labels[:8])}{', ...' * (len(model.labels) > 8)}.")
+    splits = {"training": data.train, "held out": data.dev, "test": data.test}
+    show("Texts: " + ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split) + ".\n")
+    show("  ".join(_columns(model)), "bold")
+
+
+def _columns(model: "Model") -> tuple[str, ...]:
+    quality = "accuracy" if model.labels else "RMSE"
+    return "epoch", "training loss", "held-out loss", quality, "seconds", "M features/s"
+
+
+def show_epoch(report: "EpochReport", model: "Model") -> None:
+    """One row of the table of epochs."""
+    from .render import show
+
+    quality = "-"
+    if report.dev_accuracy is not None:
+        quality = f"{report.dev_accuracy:.2%}"
+    elif report.dev_loss is not None:
+        quality = f"{math.sqrt(2 * report.dev_loss):.3f}"  # the loss is half the square
+    cells = (
+        str(report.epoch),
+        f"{report.train_loss:.4f}",
+        "-" if report.dev_loss is None else f"{report.dev_loss:.4f}",
+        quality,
+        f"{report.seconds:.2f}",
+        f"{report.features / report.seconds / 1e6:.1f}",
+    )
+    row = "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, _columns(model), strict=True))
+    show(f"{row}  {'best' if report.best and report.dev_loss is not None else ''}".rstrip())
+
+
+def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset") -> None:
+    """Figures of the held-out and the test texts, and the strongest words."""
+    from mlcore.sentiment.evaluation import strongest_words
+
+    from . import prediction_view
+
+    titles = f"Held-out texts, best epoch {result.best_epoch}", "Test texts"
+    for title, evaluation in zip(titles, (result.dev, result.test), strict=True):
+        if evaluation:
+            prediction_view.evaluation(f"\n{title}", evaluation)
+    prediction_view.strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)

@@ -5,15 +5,44 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
+
+from mlcore.errors import InputError
+
+START = 64  # bytes in which the mark of a file is looked for
 
 
 def installed(name: str) -> Path:
     """Path of a file of ``data/``."""
     return Path(str(files("mlcore.data") / name))
+
+
+def check_outputs(
+    outputs: Mapping[str, Path | None], inputs: Iterable[Path], marks: Mapping[str, bytes] | None = None
+) -> None:
+    """Find out before any work whether outputs can be written without overwriting inputs, each other, or other files.
+
+    ``outputs``: paths by the parameters that give them. ``marks``: bytes near the start of such an output; an existing
+    file without them is not replaced.
+
+    Raises: InputError if an output would overwrite something else; OSError if it cannot be written.
+    """
+    taken = dict.fromkeys(inputs, "an input")
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        for other, use in taken.items():
+            if path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other)):
+                raise InputError(f"it would overwrite {use}; choose another file", parameter=name, value=str(path))
+        taken[path] = f"the {name}"
+        check_writable(path)
+        mark = (marks or {}).get(name, b"")
+        if path.exists() and path.stat().st_size and mark not in path.open("rb").read(START):
+            problem = f"it exists, and is not a {name} file of mlcore; choose another file"
+            raise InputError(problem, parameter=name, value=str(path))
 
 
 def check_writable(path: Path) -> None:

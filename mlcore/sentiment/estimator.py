@@ -1,59 +1,51 @@
-"""The sentiment classifier for Python programs, by the protocol of scikit-learn's estimators, without needing it."""
+"""The classifier for Python programs: follows scikit-learn's estimator API without needing scikit-learn."""
 
-import re
+import dataclasses
+import inspect
 import warnings
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Mapping, Set, Sized
 from contextlib import suppress
-from dataclasses import fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import config
 
-from mlcore.errors import DataError, DivergedError, InputError, ModelFileError, NotFittedError, ShapeError
-from mlcore.sentiment import model_file
-from mlcore.sentiment.arguments import Classes, described, labels_of, ratings_of, texts_of
-from mlcore.sentiment.initialization import new_classifier
+from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
+from mlcore.sentiment import training
+from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.model import Model, Provenance
-from mlcore.sentiment.settings import Settings, encoding
-from mlcore.sentiment.training import available_cores, history
-from mlcore.sentiment.training import fit as train
-from mlcore.text.dataset import dataset_of, encode
+from mlcore.sentiment.model_file import load_model, save_model
+from mlcore.sentiment.settings import FIELDS, Settings
+from mlcore.text.dataset import LARGEST_RATING, dataset_of, encode
+from mlcore.text.pool import available_cores
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
-SETTINGS = tuple(field.name for field in fields(Settings))
-PARAMETERS = (*SETTINGS, "dev", "threads")
+    from mlcore.sentiment.explanation import Explanation
 
-
-class Fitted(NamedTuple):
-    """All that fit learns, in one place, so that another thread sees either none of it or all."""
-
-    classifier: Model
-    classes: Classes | None  # None for ratings
-
-    @property
-    def kind(self) -> str | None:
-        """Kind of the labels, None for ratings."""
-        return self.classes and self.classes.kind
+DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "threads": None}
+SIGNATURE = inspect.Signature(
+    [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in DEFAULTS.items()]
+)
 
 
 class SentimentClassifier:
     """Exercise 5's network for labelled texts: embedding, mean, dense ReLU layer, dense layer.
 
-    The parameters are those of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``), and so is the
-    model: equal texts, labels and parameters give the same bytes, whatever the number of threads. Besides them:
+    Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and two
+    more. Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
-    ``dev``: the fraction of the texts that is held out to choose the best epoch and to stop early; 0 for none.
-    ``threads``: by default the cores, or NUMBA_NUM_THREADS, by which joblib (``n_jobs``) gives each process its share.
+    ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
+    ``threads``: by default the cores, or NUMBA_NUM_THREADS, with which joblib (``n_jobs``) gives each process its share.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2.
 
-    Follows scikit-learn's protocol, so that it can be used in Pipeline, cross_val_score or GridSearchCV; parameters
-    are checked by fit. Several threads may use it, or one object of it, at the same time. A model that comes from
-    somebody else should come by ``save`` and ``load``: unlike a pickle, that file cannot run code.
+    Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one estimator
+    at the same time. Get models of other people by ``save`` and ``load``: unlike a pickle, that file cannot run code.
 
     Example:
         >>> texts = ["A good, warm film.", "A bad, dull film.", "Good fun!", "Bad plot."] * 5
@@ -68,96 +60,67 @@ class SentimentClassifier:
         1.0
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = Settings.dim,
-        hidden: int = Settings.hidden,
-        ngrams: int = Settings.ngrams,
-        min_count: int | None = Settings.min_count,
-        max_features: int | None = Settings.max_features,
-        binary: bool = Settings.binary,
-        loss: str = Settings.loss,
-        embedding: str = Settings.embedding,
-        start: str = Settings.start,
-        epochs: int = Settings.epochs,
-        patience: int = Settings.patience,
-        batch_size: int = Settings.batch_size,
-        optimizer: str = Settings.optimizer,
-        learning_rate: float | None = Settings.learning_rate,
-        schedule: str = Settings.schedule,
-        word_dropout: float = Settings.word_dropout,
-        weight_decay: float = Settings.weight_decay,
-        class_weight: str = Settings.class_weight,
-        seed: int = Settings.seed,
-        half: bool = Settings.half,
-        dev: float = 0.1,
-        threads: int | None = None,
-    ) -> None:
-        given = locals()
-        for name in PARAMETERS:
-            setattr(self, name, given[name])
+    loss: str
+    dev: float
+    threads: int | None
+
+    def __init__(self, **parameters: Any) -> None:
+        bound = SIGNATURE.bind(self, **parameters)
+        bound.apply_defaults()
+        self.__dict__.update({name: bound.arguments[name] for name in DEFAULTS})
+
+    __init__.__signature__ = SIGNATURE  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        defaults = SentimentClassifier.__init__.__kwdefaults__
         shown = [
-            f"{name}={value!r}" for name, value in self.get_params().items() if repr(value) != repr(defaults[name])
+            f"{name}={value!r}" for name, value in self.get_params().items() if repr(value) != repr(DEFAULTS[name])
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given; ``deep`` makes no difference, because none is an estimator."""
-        return {name: getattr(self, name) for name in PARAMETERS}
+        return {name: getattr(self, name) for name in DEFAULTS}
 
     def set_params(self, **parameters: Any) -> "SentimentClassifier":
         """Change parameters, which the next fit checks and uses.
 
-        Raises: InputError if there is none of such a name.
+        Raises: InputError if a parameter does not exist.
         """
         for name in parameters:
-            if name not in PARAMETERS:
-                raise InputError(f"{name} is no parameter of {type(self).__name__}; expected {', '.join(PARAMETERS)}.")
-        for name, value in parameters.items():
-            setattr(self, name, value)
+            if name not in DEFAULTS:
+                raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(DEFAULTS)}.")
+        self.__dict__.update(parameters)
         return self
 
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> "SentimentClassifier":
-        """Train a new model on texts with their labels: of one type, str, int or bool, or numbers to be predicted.
+        """Train a new model on texts with their labels, all str, int or bool, or on numbers to predict.
 
-        An epoch that diverges is taken back, with half the learning rate and a warning.
-        Ctrl-C raises KeyboardInterrupt as ever, and a training that cannot be finished DivergedError; the estimator
-        then has the best complete epoch, or, if there was none, what it had before.
+        An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C
+        (KeyboardInterrupt) or a DivergedError the estimator has the best complete epoch, or, if there was none, what it
+        had before.
 
-        Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels are not as many.
+        Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
         settings, dev, threads = self._checked_parameters()
-        texts = texts_of(X)
-        labels = ratings_of(y) if settings.loss == "squared" else labels_of(y)
-        _check_lengths(texts, labels.of_texts)
+        texts, labels = texts_of(X), (ratings_of if settings.loss == "squared" else labels_of)(y)
+        _check_lengths(texts, labels.values)
+        dataset = dataset_of(texts, labels.names(), threads)
         try:
-            numbered = dataset_of(texts, labels.names(), threads)
-            data = encode(numbered, dev, **encoding(settings), threads=threads)
-        except DataError as error:
-            raise InputError(_as_in_python(error)) from None
-        # The kind of labels is kept for load; its being there says that the model was trained from Python
-        inputs = {"dev": repr(dev), "labels": labels.kind}
-        classifier, reports = new_classifier(data, settings, threads=threads), []
+            data = encode(dataset, dev, **settings.encoding(), threads=threads)
+        except DataError as error:  # the texts and labels are arguments here
+            raise InputError(error.message, suggestion=error.suggestion) from None
+        # The type of the labels is kept for load; that it is there says that the model was trained from Python
+        inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": labels.kind}
+        model, reports = new_model(data, settings, threads=threads), []
         try:
-            for report in train(classifier, data.train, data.dev, threads):
+            for report in training.fit(model, data.train, data.dev, threads):
                 reports.append(report)
-                if report.restarts:
-                    warnings.warn(
-                        f"Epoch {report.epoch} diverged and was taken back; the learning rate is now "
-                        f"{report.learning_rate:g}.",
-                        stacklevel=2,
-                    )
-        except DivergedError as error:
-            raise DivergedError(_as_in_python(error)) from None
+                if report.warning:
+                    warnings.warn(report.warning, stacklevel=2)
         finally:
             if reports:
-                classifier.provenance = Provenance(inputs, numbered.fingerprint, data.sizes, history(reports))
-                classes = Classes.of(np.unique(labels.of_texts), labels.kind, data.labels) if data.labels else None
-                self._fitted = Fitted(classifier, classes)
+                model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, training.history(reports))
+                self._fitted = _Fitted(model, Classes.read(data.labels, labels.kind) if data.labels else None)
         return self
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
@@ -169,53 +132,52 @@ class SentimentClassifier:
 
         Raises: InputError with loss="squared".
         """
-        classifier, classes = self._labelled_model("predict_proba")
-        return classifier.probabilities(self._logits(classifier, X))[:, classes.numbers]
+        model, classes = self._labelled_model("predict_proba")
+        return model.probabilities(self._logits(model, X))[:, classes.numbers]
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
         """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,).
 
         Raises: InputError with loss="squared".
         """
-        classifier, classes = self._labelled_model("decision_function")
-        logits = self._logits(classifier, X).astype(np.float64)
+        model, classes = self._labelled_model("decision_function")
+        logits = self._logits(model, X).astype(np.float64)
         if len(classes.values) == 2:
             return logits[:, 0] if classes.numbers[1] == 1 else -logits[:, 0]
         return logits[:, classes.numbers]
 
     def score(self, X: Iterable[str], y: Iterable[Any]) -> float:
-        """Share of the texts that have the predicted label, or with loss="squared" R^2 of the numbers.
+        """Accuracy, or with loss="squared" R^2 of the numbers.
 
         R^2 is 1 - sum (y - prediction)^2 / sum (y - mean y)^2, as in sklearn.metrics.r2_score; where all y are equal,
         it is 1 for a perfect prediction, else 0.
         """
         fitted = self._model()
-        kind = fitted.kind
-        truth, predicted = labels_of(y) if kind else ratings_of(y), self._predict(fitted, X)
-        _check_lengths(predicted, truth.of_texts)
-        if kind:
-            if (truth.kind == "str") != (kind == "str"):
-                raise InputError(f"y has labels of type {truth.kind}; the model was fitted with {kind}.")
-            return float(np.mean(predicted == truth.of_texts))
-        unexplained = np.sum((truth.of_texts - predicted) ** 2)
-        total = np.sum((truth.of_texts - truth.of_texts.mean()) ** 2)
+        truth, predicted = (labels_of if fitted.classes else ratings_of)(y), self._predict(fitted, X)
+        _check_lengths(predicted, truth.values)
+        if fitted.classes:
+            if (truth.kind == "str") != (fitted.classes.kind == "str"):
+                raise InputError(f"y has labels of type {truth.kind}; the model was fitted with {fitted.classes.kind}.")
+            return float(np.mean(predicted == truth.values))
+        unexplained = np.sum((truth.values - predicted) ** 2)
+        total = np.sum((truth.values - truth.values.mean()) ** 2)
         return float(1 - unexplained / total) if total else float(unexplained == 0)
 
-    def explain(self, text: str) -> Any:
+    def explain(self, text: str) -> "Explanation":
         """What each word contributes to the prediction for a text: see ``mlcore.sentiment.explanation.explain``."""
-        classifier, _ = self._model()
+        model, _ = self._model()
         if not isinstance(text, str):
-            raise InputError(f"text is {described(text)}; expected one text, a str.")
+            raise InputError(f"text is {_described(text)}; expected one text, a str.")
         from mlcore.sentiment.explanation import explain
 
-        return explain(classifier, text)
+        return explain(model, text)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file for ``load`` and for the commands of mlcore.
 
         Raises: OSError if the file cannot be written.
         """
-        model_file.save(self._model().classifier, Path(path))
+        save_model(self._model().model, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "SentimentClassifier":
@@ -223,16 +185,15 @@ class SentimentClassifier:
 
         Raises: ModelFileError if it is not a model file, damaged, or of a newer format; OSError if it cannot be read.
         """
-        classifier = model_file.load(Path(path))
-        inputs = classifier.provenance.inputs
-        loaded = cls(**{name: getattr(classifier.settings, name) for name in SETTINGS})
+        model = load_model(Path(path))
+        inputs, loaded = model.provenance.inputs, cls(**dataclasses.asdict(model.settings))
         with suppress(TypeError, ValueError):  # the command line may have been given a file of texts to hold out
-            loaded.dev = float(inputs.get("dev", loaded.dev))
+            loaded.dev = float(inputs.get("dev", loaded.dev))  # type: ignore[arg-type]
         try:
-            classes = Classes.read(classifier.labels, inputs.get("labels", "str")) if classifier.labels else None
+            classes = Classes.read(model.labels, inputs.get("labels", "str")) if model.labels else None
         except (KeyError, TypeError, ValueError):
             raise ModelFileError(f"{path} has labels that are not of the type that it names; train it again.") from None
-        loaded._fitted = Fitted(classifier, classes)
+        loaded._fitted = _Fitted(model, classes)
         return loaded
 
     @property
@@ -244,9 +205,9 @@ class SentimentClassifier:
         return classes.values
 
     @property
-    def history_(self) -> list[dict]:
+    def history_(self) -> list[dict[str, Any]]:
         """For each epoch a dict with its number, losses, accuracy, learning rate and whether it was the best so far."""
-        return self._model().classifier.provenance.history
+        return self._model().model.provenance.history
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
@@ -263,41 +224,168 @@ class SentimentClassifier:
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 
-    def _model(self) -> Fitted:
+    def _model(self) -> "_Fitted":
         if not hasattr(self, "_fitted"):
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit or load first.")
         return self._fitted
 
-    def _labelled_model(self, method: str) -> Fitted:
-        fitted = self._model()
-        if fitted.classes is None:
+    def _labelled_model(self, method: str) -> "tuple[Model, Classes]":
+        model, classes = self._model()
+        if classes is None:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
-        return fitted
+        return model, classes
 
-    def _predict(self, fitted: Fitted, X: Iterable[str]) -> np.ndarray:
-        classifier, classes = fitted
-        logits = self._logits(classifier, X)
+    def _predict(self, fitted: "_Fitted", X: Iterable[str]) -> np.ndarray:
+        model, classes = fitted
+        logits = self._logits(model, X)
         if classes is None:
             return logits[:, 0].astype(np.float64)
-        place = np.argsort(classes.numbers)  # among the sorted labels, of each of the classifier's
-        return classes.values[place[classifier.decide(logits)]]
+        return classes.values[np.argsort(classes.numbers)[model.decide(logits)]]
 
-    def _logits(self, classifier: Model, X: Iterable[str]) -> np.ndarray:
+    def _logits(self, model: Model, X: Iterable[str]) -> np.ndarray:
         threads = self._checked_threads()
-        return classifier.logits(classifier.features.documents(texts_of(X), threads), threads=threads)
+        return model.logits(model.features.documents(texts_of(X), threads), threads=threads)
 
     def _checked_parameters(self) -> tuple[Settings, float, int]:
         """Settings, held-out fraction and number of threads."""
         dev = _plain(self.dev)
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
-            raise InputError(f"dev is {dev!r}; expected a fraction from 0 to less than 1.")
-        return Settings(**{name: _plain(getattr(self, name)) for name in SETTINGS}), dev, self._checked_threads()
+            raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
+        return Settings(**{name: _plain(getattr(self, name)) for name in FIELDS}), dev, self._checked_threads()
 
     def _checked_threads(self) -> int:
         threads = _plain(self.threads)
         if threads is not None and (type(threads) is not int or threads < 1):
-            raise InputError(f"threads is {threads!r}; expected a whole number from 1 up, or None for all cores.")
+            expected = "expected a whole number from 1 up, or None for all cores"
+            raise InputError(expected, parameter="threads", value=threads)
         return threads or min(available_cores(), config.NUMBA_NUM_THREADS)
+
+
+# Texts and labels -------------------------------------------------------------------------------------------
+
+
+class Kind(NamedTuple):
+    """A type of labels, and how to write them as the strings of a model file and read them back."""
+
+    types: tuple[type, ...]
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+# In this order, because a bool is also an integer, and an integer also a real number
+KINDS = {
+    "str": Kind((str,), str, str),
+    "bool": Kind((bool, np.bool_), lambda label: str(bool(label)), {"False": False, "True": True}.__getitem__),
+    "int": Kind((Integral,), lambda label: str(int(label)), int),
+    "float": Kind((Real,), lambda label: repr(float(label)), float),
+}
+
+
+class Labels(NamedTuple):
+    """The label, or the rating, of every text."""
+
+    values: np.ndarray  # (n,) of the type that was given; ratings are float64
+    kind: str  # of KINDS
+
+    def names(self) -> list[str]:
+        """The labels as strings."""
+        distinct, numbers = np.unique(self.values, return_inverse=True)
+        names = [KINDS[self.kind].write(value) for value in distinct]
+        return [names[number] for number in numbers]
+
+
+class Classes(NamedTuple):
+    """The labels in scikit-learn's order, which is ascending, and the model's numbers of them."""
+
+    values: np.ndarray  # (labels,)
+    kind: str  # of KINDS
+    numbers: np.ndarray  # (labels,)
+
+    @classmethod
+    def read(cls, labels: tuple[str, ...], kind: Any) -> "Classes":
+        """Read the labels of a model as values of this kind.
+
+        Raises: KeyError, TypeError or ValueError if they are not.
+        """
+        values, numbers = np.unique([KINDS[kind].read(label) for label in labels], return_index=True)
+        if [KINDS[kind].write(value) for value in values] != [labels[number] for number in numbers]:
+            raise ValueError("a label is not written as its value is")
+        if len(values) < len(labels):
+            raise ValueError("two labels have the same value")
+        return cls(values, kind, numbers)
+
+
+class _Fitted(NamedTuple):
+    """All that fit learns, in one place, so that another thread sees either none of it or all."""
+
+    model: Model
+    classes: Classes | None  # None for ratings
+
+
+def texts_of(X: Iterable[str]) -> list[str]:
+    """All texts in a list.
+
+    Raises: InputError if they are something else, naming the place.
+    """
+    texts = _listed(X, "X", "a list of texts, such as ['A good film.']")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"X[{i}] is {_described(text)}; expected a text, a str.")
+    return texts
+
+
+def labels_of(y: Iterable[Any]) -> Labels:
+    """All labels, of one kind; whole numbers may be mixed with floats that are whole.
+
+    Raises: InputError if they are something else, naming the place.
+    """
+    labels = _listed(y, "y", "a list of labels, such as ['pos', 'neg']")
+    kinds = [_kind(label, f"y[{i}]") for i, label in enumerate(labels)]
+    for i, kind in enumerate(kinds):
+        if kind != kinds[0] and not {kind, kinds[0]} <= {"int", "float"}:
+            raise InputError(f"y[{i}] is of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type.")
+    return Labels(np.asarray(labels), "float" if "float" in kinds else kinds[0] if kinds else "str")
+
+
+def _kind(label: Any, place: str) -> str:
+    """Name in KINDS of the type of a label that a model file can hold."""
+    kind = next((name for name, kind in KINDS.items() if isinstance(label, kind.types)), None)
+    if kind is None:
+        raise InputError(f"{place} is {_described(label)}; expected a label: a str, an int or a bool.")
+    if kind == "float" and not float(label).is_integer():
+        raise InputError(f"{place} is {label}; expected a label; to predict numbers, use loss='squared'.")
+    if kind == "str" and not (label and label.isprintable()):
+        raise InputError(f"{place} is {str(label)!r}; expected a label of printable characters.")
+    return kind
+
+
+def ratings_of(y: Iterable[Any]) -> Labels:
+    """All numbers to predict.
+
+    Raises: InputError if they are something else, naming the place.
+    """
+    ratings = _listed(y, "y", "a list of numbers, such as [4, 2.5]")
+    for i, rating in enumerate(ratings):
+        if not isinstance(rating, Real) or isinstance(rating, bool) or not abs(rating) <= LARGEST_RATING:
+            raise InputError(f"y[{i}] is {_described(rating)}; expected a number up to {LARGEST_RATING:g}.")
+    whole = all(isinstance(rating, Integral) for rating in ratings)
+    return Labels(np.array(ratings, np.float64), "int" if whole else "float")
+
+
+def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
+    """A list of the values, which must be one-dimensional and have an order."""
+    if not isinstance(values, str | bytes | Mapping | Set) and getattr(values, "ndim", 1) == 1:
+        with suppress(TypeError):
+            return list(values)
+    raise InputError(f"{name} is {_described(values)}; expected {expected}.")
+
+
+def _described(value: object) -> str:
+    """A wrong value for a message, short whatever it is."""
+    if isinstance(value, str | bytes | int | float | type(None)) and len(repr(value)) <= 40:
+        return repr(value)
+    shape = getattr(value, "shape", None)
+    return f"of type {type(value).__name__}{f' and shape {shape}' if shape else ''}"
 
 
 def _plain(value: Any) -> Any:
@@ -307,18 +395,4 @@ def _plain(value: Any) -> Any:
 
 def _check_lengths(texts: Sized, labels: Sized) -> None:
     if len(texts) != len(labels):
-        raise ShapeError(f"X has {len(texts):,} texts, but y has {len(labels):,} labels; expected as many.")
-
-
-def _as_in_python(error: Exception) -> str:
-    """The message with options of the command line as parameters.
-
-    Example:
-        >>> _as_in_python(DataError("X is short; try --dev 0 (see --min-count)."))
-        'X is short; try dev=0 (see min_count).'
-    """
-
-    def parameter(option: re.Match) -> str:
-        return option["name"].replace("-", "_") + (f"={option['value']}" if option["value"] else "")
-
-    return re.sub(r"--(?P<name>[a-z-]+)(?: (?P<value>\d+(?:\.\d+)?(?:e-?\d+)?))?", parameter, str(error))
+        raise ShapeError(f"X has {len(texts):,} texts, but y has {len(labels):,} labels; give each text one label.")

@@ -3,20 +3,23 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlcore.kernels import forward, losses, simd
 from mlcore.sentiment.settings import Settings
-from mlcore.text.dataset import Documents
-from mlcore.text.dataset import Split as Split
-from mlcore.text.ngrams import Features
+from mlcore.text.ngrams import Documents, Features
 from mlcore.text.pool import MAX_THREADS, in_order, shares
 
-LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
+MAX_PARAMETER = 1e9  # with as many parameters as there may be, all outputs are finite in float32
 ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 BLOCK = 512  # texts scored at a time by a thread
+HISTORY: dict[str, tuple[type, ...]] = {  # what a model records of each epoch: nothing that varies between equal runs
+    "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
+    "dev_accuracy": (int, float, NoneType), "learning_rate": (int, float), "restarts": (int,), "best": (bool,),
+}  # fmt: skip
 
 
 class Parameters(NamedTuple):
@@ -37,7 +40,7 @@ class Parameters(NamedTuple):
 
     @classmethod
     def initial(cls, features: int, outputs: int, settings: Settings) -> "Parameters":
-        """Start of a training: small uniform embeddings, He-uniform W1 and W2, biases 0."""
+        """Random parameters to start from: small uniform embeddings, He-uniform W1 and W2, biases 0."""
         random = np.random.default_rng([settings.seed, 0])
         parameters = cls.zeros(features, settings.dim, settings.hidden, outputs)
         for array, limit in (
@@ -66,20 +69,17 @@ class Parameters(NamedTuple):
 
 @dataclass
 class Provenance:
-    """Where a model comes from, as far as equal trainings have it in common: no dates, timings or output paths."""
+    """Where a model comes from: what equal trainings have in common, without dates, timings or output paths."""
 
     inputs: dict[str, str | list[str]] = field(default_factory=dict)  # options besides the settings, as given
     fingerprint: str = ""  # SHA-256 of all that was read
     texts: dict[str, int] = field(default_factory=dict)  # number of texts in train, dev and test
-    history: list[dict] = field(default_factory=list)  # of each epoch the figures of HISTORY
-
-
-HISTORY = ("epoch", "train_loss", "dev_loss", "dev_accuracy", "learning_rate", "restarts", "best")
+    history: list[dict[str, Any]] = field(default_factory=list)  # for each epoch the figures of HISTORY
 
 
 @dataclass
 class Model:
-    """A network with the features it knows and the labels it tells apart; of two, the positive one is last.
+    """A network with its features and labels; of two labels, the positive one is last.
 
     Without labels it predicts a number, such as a rating.
     """
@@ -90,13 +90,14 @@ class Model:
     parameters: Parameters
     provenance: Provenance = field(default_factory=Provenance)
 
-    def __setstate__(self, state: dict) -> None:
-        """Take the parts of a pickle. What joblib has mapped for reading only is copied: to Numba it is of another
-        type, for which every kernel would be compiled once more.
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle. Arrays that joblib has mapped read-only are copied: for Numba they are of another type, for
+        which it would compile every kernel again.
         """
         self.__dict__.update(state)
-        arrays = (array if array.flags.writeable else np.array(array) for array in self.parameters)
-        self.parameters = Parameters(*arrays)
+        self.parameters = Parameters(
+            *(array if array.flags.writeable else np.array(array) for array in self.parameters)
+        )
 
     @property
     def loss(self) -> int:
@@ -107,7 +108,7 @@ class Model:
 
     @property
     def n_parameters(self) -> int:
-        """Number of numbers in the table and the layers (the padding is none)."""
+        """Number of parameters in the table and the layers, not counting the padding."""
         dim, hidden, outputs = self.settings.dim, self.settings.hidden, len(self.parameters.b2)
         return len(self.features) * dim + hidden * dim + hidden + outputs * hidden + outputs
 
@@ -151,14 +152,14 @@ class Model:
 
 
 def blocks_of_rows(rows: int) -> Iterator[slice]:
-    """All rows of a table, some at a time: what is computed in float64 should not take twice its memory."""
+    """All rows of a table, some at a time, so that computing in float64 does not take twice the table's memory."""
     return (slice(start, start + ROWS) for start in range(0, rows, ROWS))
 
 
 def in_range(array: np.ndarray) -> bool:
     """Whether all numbers of a parameter are finite and small enough for finite outputs."""
-    # NaN is neither the largest nor in range; the absolute values would be another array of this size
-    return not array.size or -LARGEST_PARAMETER <= float(array.min()) <= float(array.max()) <= LARGEST_PARAMETER
+    # min and max are NaN if a number is; the absolute values would be another array of this size
+    return not array.size or -MAX_PARAMETER <= float(array.min()) <= float(array.max()) <= MAX_PARAMETER
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -168,10 +169,9 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.where(logits >= 0, 1, decay) / (1 + decay)
 
 
-def aligned_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Array of zeros that starts on a cache line, so that padded rows touch as few lines as possible."""
-    line = 64
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + line, np.uint8)
-    start = -memory.ctypes.data % line
+    memory = np.zeros(size + simd.BLOCK, np.uint8)
+    start = -memory.ctypes.data % simd.BLOCK
     return memory[start : start + size].view(dtype).reshape(shape)

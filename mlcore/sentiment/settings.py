@@ -1,114 +1,175 @@
-"""Settings of a training, apart from the rest so that the command line can show the defaults without NumPy."""
+"""Settings of a training, without NumPy so that the command line can show the defaults quickly.
 
+Each setting is declared once: options, the estimator's parameters, validation, the model's metadata, the identity of a
+checkpoint and the reproducing command are derived from the fields.
+"""
+
+import dataclasses
 import math
 import shlex
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 
 from mlcore.errors import InputError
 
-if TYPE_CHECKING:
-    from mlcore.sentiment.model import Model
-
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
-CHOICES = {
-    "optimizer": tuple(LEARNING_RATES),
-    "loss": ("logistic", "squared"),
-    "embedding": ("trainable", "fixed"),
-    "start": ("random", "naive-bayes"),
-    "schedule": ("constant", "linear"),
-    "class_weight": ("none", "balanced"),
-}
-WHOLE = {  # the range of each whole number
-    "dim": (1, 10_000), "hidden": (1, 10_000), "epochs": (1, 1_000_000), "patience": (1, 1_000_000),
-    "batch_size": (1, 1_000_000), "min_count": (1, 2**31), "max_features": (1, 2**31 - 1), "ngrams": (1, 3),
-    "seed": (0, 2**63 - 1),
-}  # fmt: skip
-LARGEST = 1e300  # a greater whole number is no float
+LARGEST = 1e300  # larger whole numbers have no float
 
 
-@dataclass(frozen=True)
+def setting(default: Any, help: str, group: str, **metadata: Any) -> Any:
+    """Declare a setting.
+
+    ``choices``: the strings it may be. ``minimum`` and ``maximum``: the inclusive range of a number; ``above`` and
+    ``below``: exclusive bounds. ``automatic``: what None stands for, in words. ``resumable``: whether a training may be
+    resumed with another value.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "group": group, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that a training depends on besides the data. The defaults were chosen by measurement (README)."""
+    """Everything that a training depends on besides the data. The defaults were chosen by measurement (README).
 
-    dim: int = 50
-    hidden: int = 32
-    ngrams: int = 1
-    min_count: int | None = None  # None: 1 for words alone, 2 with n-grams
-    max_features: int | None = None
-    binary: bool = True
-    loss: str = "logistic"
-    embedding: str = "trainable"
-    start: str = "naive-bayes"
-    epochs: int = 30
-    patience: int = 3
-    batch_size: int = 64
-    optimizer: str = "adagrad"
-    learning_rate: float | None = None  # None: the optimiser's default
-    schedule: str = "constant"
-    word_dropout: float = 0.0
-    weight_decay: float = 0.0
-    class_weight: str = "none"
-    seed: int = 1
-    half: bool = False  # the table is saved in float16
+    Values stay as they are given; ``resolved`` tells what None stands for.
+
+    Raises: InputError if a value is of the wrong type or out of range.
+    """
+
+    dim: int = setting(50, "Width of the embedding.", "Network", minimum=1, maximum=10_000)
+    hidden: int = setting(32, "Units of the hidden layer.", "Network", minimum=1, maximum=10_000)
+    ngrams: int = setting(1, "1: words; 2: also word pairs; 3: also word triples.", "Text", minimum=1, maximum=3)
+    min_count: int | None = setting(
+        None, "Ignore words and n-grams that occur less often.", "Text",
+        minimum=1, maximum=2**31, automatic="1, with n-grams 2",
+    )  # fmt: skip
+    max_features: int | None = setting(
+        None, "Keep only the most frequent words and n-grams.", "Text",
+        minimum=1, maximum=2**31 - 1, automatic="all",
+    )  # fmt: skip
+    binary: bool = setting(True, "Count each word once per text, or as often as it occurs.", "Text")
+    loss: str = setting(
+        "logistic", "logistic for labels (softmax if more than two), squared for numeric ratings.", "Network",
+        choices=("logistic", "squared"),
+    )  # fmt: skip
+    freeze_embedding: bool = setting(False, "Train only the dense layers.", "Network")
+    initialization: str = setting(
+        "naive-bayes", "random embeddings, or naive-bayes: add each word's log-count ratio.", "Network",
+        choices=("random", "naive-bayes"),
+    )  # fmt: skip
+    epochs: int = setting(
+        30, "Passes over the texts at most; the best one is kept.", "Training",
+        minimum=1, maximum=100_000, resumable=True,
+    )  # fmt: skip
+    patience: int = setting(
+        3, "Stop after this many epochs without a lower held-out loss.", "Training",
+        minimum=1, maximum=100_000, resumable=True,
+    )  # fmt: skip
+    batch_size: int = setting(64, "Texts per batch.", "Training", minimum=1, maximum=1_000_000)
+    optimizer: str = setting("adagrad", "sgd, adagrad or adam.", "Training", choices=tuple(LEARNING_RATES))
+    learning_rate: float | None = setting(
+        None, "Learning rate.", "Training", above=0,
+        automatic=", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()),
+    )  # fmt: skip
+    schedule: str = setting(
+        "constant", "constant, or linear: the learning rate falls to 0 over all epochs.", "Training",
+        choices=("constant", "linear"),
+    )  # fmt: skip
+    word_dropout: float = setting(
+        0.0, "Share of each text's words to drop at random in each epoch.", "Training", minimum=0, below=1
+    )
+    weight_decay: float = setting(
+        0.0, "Decoupled weight decay, for the layers and the embeddings of each batch.", "Training", minimum=0
+    )
+    class_weight: str = setting(
+        "none", "balanced: give every label the same weight, however frequent it is.", "Training",
+        choices=("none", "balanced"),
+    )  # fmt: skip
+    seed: int = setting(
+        1, "Seed of everything random: parameters, held-out texts, order, dropout.", "Training",
+        minimum=0, maximum=2**63 - 1,
+    )  # fmt: skip
+    float16: bool = setting(False, "Store the embedding in 16 bits: half the file.", "Output", resumable=True)
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])  # frozen
-        if self.min_count is None:
-            object.__setattr__(self, "min_count", 1 if self.ngrams == 1 else 2)
-        for name, (least, most) in WHOLE.items():
-            value = getattr(self, name)
-            if value is None and name == "max_features":
-                continue
-            if type(value) is not int or not least <= value <= most:
-                raise InputError(f"{name} is {value}; expected a whole number from {least} to {most:,}.")
-        for name, most in (("learning_rate", math.inf), ("weight_decay", math.inf), ("word_dropout", 1.0)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < min(most, LARGEST):
-                limit = f"from 0 to less than {most:g}" if most < math.inf else "that is not negative"
-                raise InputError(f"{name} is {value}; expected a number {limit}.")
-        if self.learning_rate == 0:
-            raise InputError("learning_rate is 0; expected a number above 0.")
-        for name in ("binary", "half"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} is {getattr(self, name)!r}; expected True or False.")
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+
+    def resolved(self) -> "Settings":
+        """The settings with concrete values where None means automatic."""
+        rate, count = self.learning_rate, self.min_count
+        return dataclasses.replace(
+            self,
+            learning_rate=LEARNING_RATES[self.optimizer] if rate is None else rate,
+            min_count=(1 if self.ngrams == 1 else 2) if count is None else count,
+        )
+
+    def encoding(self) -> dict[str, Any]:
+        """The arguments of ``mlcore.text.dataset.encode``."""
+        names = ("ngrams", "min_count", "max_features", "binary", "seed")
+        resolved = self.resolved()
+        return {name: getattr(resolved, name) for name in names} | {"ratings": self.loss == "squared"}
+
+    def identity(self) -> dict[str, Any]:
+        """The values that have to be equal for a training to be resumed."""
+        values = dataclasses.asdict(self.resolved())
+        fixed = {"epochs"} if self.schedule == "linear" else set()
+        resumable = {field.name for field in dataclasses.fields(self) if field.metadata.get("resumable")} - fixed
+        return {name: value for name, value in values.items() if name not in resumable}
 
 
-def encoding(settings: Settings) -> dict:
-    """Arguments of ``encode``."""
-    names = ("ngrams", "min_count", "max_features", "binary", "seed")
-    return {name: getattr(settings, name) for name in names} | {"ratings": settings.loss == "squared"}
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
 
-def reproducing_command(classifier: "Model") -> str:
-    """The command that trains the same classifier again: what it was trained on, then every setting, quoted for sh.
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    """Raises: InputError if a setting cannot have this value."""
+    kinds, bounds = get_args(field.type) or (field.type,), field.metadata
+    if value is None and type(None) in kinds:
+        return
+    if bool in kinds:
+        valid, expected = isinstance(value, bool), "True or False"
+    elif str in kinds:
+        valid, expected = isinstance(value, str) and value in bounds["choices"], "one of " + ", ".join(bounds["choices"])
+    else:
+        whole = int in kinds
+        valid = type(value) is int or (not whole and isinstance(value, int | float) and not isinstance(value, bool))
+        valid = valid and bounds.get("minimum", -LARGEST) <= value <= bounds.get("maximum", LARGEST)
+        valid = valid and bounds.get("above", -math.inf) < value < bounds.get("below", math.inf)
+        expected = f"a {'whole ' * whole}number {_range(bounds)}"
+    if not valid:
+        raise InputError(f"expected {expected}", parameter=field.name, value=value)
 
-    Of one that was trained from Python, which alone notes what kind its labels were, the call of Python.
+
+def _range(bounds: Mapping[str, Any]) -> str:
+    if "above" in bounds:
+        return f"above {bounds['above']}"
+    if "below" in bounds:
+        return f"from {bounds['minimum']} to less than {bounds['below']}"
+    return f"from {bounds['minimum']} to {bounds['maximum']:,}" if "maximum" in bounds else f"from {bounds['minimum']} up"
+
+
+def reproducing_command(settings: Settings, inputs: Mapping[str, Any]) -> str:
+    """The command that trains the same model again: its inputs, then every setting, quoted for sh.
+
+    For a model that was trained from Python, whose inputs name the type of its labels, the call in Python.
     """
-    inputs, settings = classifier.provenance.inputs, asdict(classifier.settings)
+    values = dataclasses.asdict(settings.resolved())
     if "labels" in inputs:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
-    options = inputs | settings
-    words = [word for name, value in options.items() for word in _option(name, value)]
+    words = [word for name, value in {**inputs, **values}.items() for word in _option(name, value)]
     return shlex.join(["mlcore", "train-sentiment", *words])
 
 
-def _option(name: str, value: object) -> Iterator[str]:
-    """Words of the command line that give an option this value; none for None, and for a flag that is not set."""
+def _option(name: str, value: Any) -> Iterator[str]:
+    """Words that give an option this value; none for None, and for a flag that is off unless asked for."""
     option = "--" + name.replace("_", "-")
     if value is True:
         yield option
-    elif value is False and getattr(Settings, name):
+    elif value is False and FIELDS[name].default:
         yield option.replace("--", "--no-", 1)
     elif isinstance(value, list):
         for one in value:
             yield from _option(name, one)
     elif value is not None and value is not False:
-        # what begins with a dash could be taken for an option
+        # a value that begins with a dash could be taken for an option
         yield from [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]

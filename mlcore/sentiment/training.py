@@ -1,31 +1,26 @@
-"""Training: from arrays to a trained classifier, epoch by epoch."""
+"""Training: from arrays to a trained model, epoch by epoch."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlcore.errors import DivergedError
-from mlcore.kernels import embedding, layers, simd, training_step
-from mlcore.kernels.compiling import watch_compilation
+from mlcore.kernels import simd, training_step
 from mlcore.kernels.losses import loss_of
-from mlcore.sentiment.evaluation import Evaluation, evaluate
-from mlcore.sentiment.initialization import new_classifier
-from mlcore.sentiment.model import HISTORY, Model, Parameters, Split, aligned_zeros, in_range
-from mlcore.sentiment.settings import LEARNING_RATES, Settings, encoding
-from mlcore.text.dataset import Documents, EncodedDataset, dataset_of, encode
-from mlcore.text.ngrams import Features, PairTable
-from mlcore.text.pool import available_cores as available_cores
+from mlcore.kernels.training_step import Recipe, Workspace
+from mlcore.results import Result
+from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation, evaluate, quick_figures
+from mlcore.sentiment.model import HISTORY, Model, Parameters, aligned_zeros, in_range
+from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.pool import shares
-from mlcore.text.vocabulary import WordTable
 
-LOST = 1000  # times the loss of no answer at all: far beyond what a training comes back from
-MOST_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
+LOST = 1000  # times the loss of a network whose output is 0: training does not recover from there
+MAX_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
 FEATURES_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
 
 
@@ -38,15 +33,32 @@ class EpochReport:
     dev_loss: float | None
     dev_accuracy: float | None  # for ratings None
     learning_rate: float  # at the start of the training, or after the last restart
-    restarts: int  # how often the epoch diverged and was taken back
+    restarts: int  # how often the epoch diverged and was repeated
     best: bool  # the lowest held-out loss so far (the last epoch, when nothing is held out)
     seconds: float
     features: int  # in the texts, each as often as it counts
 
+    @property
+    def warning(self) -> str:
+        """What to tell the user about restarts; empty if there were none."""
+        if not self.restarts:
+            return ""
+        return f"epoch {self.epoch} diverged and was repeated; the learning rate is now {self.learning_rate:g}"
 
-def history(reports: list[EpochReport]) -> list[dict]:
-    """The figures of the epochs that a model's provenance holds: none that differ between equal trainings."""
+
+def history(reports: list[EpochReport]) -> list[dict[str, Any]]:
+    """The figures of the epochs for a model's provenance: those that equal trainings have in common."""
     return [{name: getattr(report, name) for name in HISTORY} for report in reports]
+
+
+class Progress(NamedTuple):
+    """State within an epoch: the mean loss and the number of features of the texts done."""
+
+    epoch: int
+    share: float
+    loss: float
+    features: int
+    seconds: float
 
 
 @dataclass
@@ -66,21 +78,22 @@ class State:
     reports: list[EpochReport] = field(default_factory=list)
 
     @classmethod
-    def initial(cls, classifier: Model, threads: int = 1) -> "State":
-        """Start of a training from a copy of the classifier's parameters."""
-        settings = classifier.settings
-        return cls(*with_moments(classifier.parameters, settings.optimizer, threads), settings.learning_rate)
+    def initial(cls, model: Model, threads: int = 1) -> "State":
+        """Start of a training from a copy of the model's parameters."""
+        settings = model.settings.resolved()
+        assert settings.learning_rate is not None
+        return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
 
-    def complete(self, report: EpochReport, classifier: Model) -> None:
-        """End an epoch; if it is the best so far, the classifier takes the parameters."""
+    def complete(self, report: EpochReport, model: Model) -> None:
+        """End an epoch; if it is the best so far, the model takes the parameters."""
         if report.best:
-            classifier.parameters.take(self.parameters)
+            model.parameters.take(self.parameters)
         self.reports.append(report)
         self.epoch += 1
 
-    def take_back(self, classifier: Model) -> None:
+    def restart(self, model: Model) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
-        self.parameters.take(classifier.parameters)
+        self.parameters.take(model.parameters)
         for array in (*self.M, *self.S):
             if array is not None:
                 array[:] = 0
@@ -88,125 +101,24 @@ class State:
         self.learning_rate /= 2
 
 
-class Progress(NamedTuple):
-    """State within an epoch: the mean loss and the number of features of the texts done."""
+def with_moments(
+    parameters: Parameters, optimizer: str, threads: int = 1
+) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
+    """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimizer does not keep.
 
-    epoch: int
-    share: float
-    loss: float
-    features: int
-    seconds: float
-
-
-class Recipe(NamedTuple):
-    """What ``training_step.train_batches`` has to know of the settings."""
-
-    batch_size: int
-    loss: int
-    word_dropout: float
-    weight_decay: float
-    trainable: bool
-
-
-class Workspace(NamedTuple):
-    """Memory of ``training_step.train_batches``: what the threads share, with places for the lists of two batches of each."""
-
-    arrived: np.ndarray
-    used: np.ndarray
-    words: embedding.Words
-    index: embedding.RowList
-    E: np.ndarray
-    Z: np.ndarray
-    H: np.ndarray
-    logits: np.ndarray
-    Y: np.ndarray
-    losses: np.ndarray
-    dlogits: np.ndarray
-    dH: np.ndarray
-    dZ: np.ndarray
-    dE: np.ndarray
-    dW1: np.ndarray
-    db1: np.ndarray
-    dW2: np.ndarray
-    db2: np.ndarray
-
-    @classmethod
-    def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
-        """Memory for batches of at most ``batch`` texts, with at most ``entries`` distinct words in all of them."""
-        (features, dim), (outputs, hidden) = parameters.table.shape, parameters.W2.shape
-
-        def zeros(*shape: int) -> np.ndarray:
-            return aligned_zeros(shape, parameters.table.dtype)
-
-        def numbers(size: int, dtype: type = np.int32) -> np.ndarray:
-            return np.zeros((2 * threads, size), dtype)
-
-        return cls(
-            arrived=np.zeros(threads * training_step.CACHE_LINE, np.int64),
-            used=np.zeros(2 * threads, np.int64),
-            words=embedding.Words(
-                ids=numbers(entries), counts=numbers(entries),
-                starts=numbers(batch, np.int64), ends=numbers(batch, np.int64),
-            ),
-            index=embedding.RowList.allocate(features, entries, parameters.table.dtype, threads),
-            E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
-            Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
-            dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
-            dW1=zeros(hidden, dim), db1=zeros(threads, hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
-        )  # fmt: skip
-
-
-def fit(
-    classifier: Model,
-    train: Split,
-    dev: Split | None,
-    threads: int,
-    progress: Callable[[Progress], None] = lambda state: None,
-    state: State | None = None,
-) -> Iterator[EpochReport]:
-    """Train from the classifier's parameters, or from a state between two epochs, yielding a report of each epoch.
-
-    The work is done on a copy, and the classifier takes the parameters of each epoch that is the best so far: however
-    the iteration ends, it holds those of the best complete epoch, or its own if there is none. The result has the
-    same bits for any number of threads. Ends early when ``patience`` epochs in a row are not the best.
-
-    An epoch that diverges is taken back: it starts again from the best parameters so far, with fresh moments and
-    half the learning rate. It diverges when a parameter is out of range, or a mean loss not finite or more than LOST
-    times that of a network whose output is 0.
-
-    Raises: DivergedError when this has been done MOST_RESTARTS times.
+    Each row of the table is stored next to its moments in one array, the first that is returned, (v, d), (v, 2 d) or
+    (v, 3 d): one cache miss instead of three.
     """
-    settings = classifier.settings
-    state = state or State.initial(classifier, threads)
-    batch_size = min(settings.batch_size, len(train.rows))
-    # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
-    threads = min(threads, state.parameters.table.shape[1] // simd.LANES, batch_size)
-    work = Workspace.allocate(state.parameters, batch_size, _most_entries(train, batch_size), threads)
-    recipe = Recipe(
-        batch_size, classifier.loss, settings.word_dropout, settings.weight_decay, settings.embedding == "trainable"
-    )
-    largest_loss = LOST * _loss_of_nothing(classifier, train)
-    weights = text_weights(train, settings, len(classifier.labels))
-    lengths = train.documents.lengths()
-    task = _Task(train, lengths, weights, recipe, work, largest_loss, threads, progress)
-    features = int(lengths[train.rows].sum())
-    with ThreadPoolExecutor(threads) as pool:
-        while state.epoch < settings.epochs and not out_of_patience(state.reports, settings.patience):
-            restarts = 0
-            while (done := _attempt(pool, task, classifier, dev, state)) is None:
-                restarts += 1
-                if restarts + sum(report.restarts for report in state.reports) > MOST_RESTARTS:
-                    raise _diverged(state.epoch + 1, settings)
-                state.take_back(classifier)
-            loss, seconds, held_out = done
-            improved = held_out is None or all(held_out.loss < report.dev_loss for report in state.reports)
-            report = EpochReport(
-                state.epoch + 1, loss, held_out and held_out.loss, held_out and held_out.accuracy,
-                state.learning_rate, restarts, improved, seconds, features,
-            )  # fmt: skip
-            # all that Ctrl-C must find together: it does not reach the threads, and the pool lets them come to an end
-            pool.submit(state.complete, report, classifier).result()
-            yield report
+    kept = {"sgd": "P", "adagrad": "PS", "adam": "PMS"}[optimizer]
+    table, *layers = parameters
+    width = table.shape[1]
+    rows = aligned_zeros((len(table), len(kept) * width), table.dtype)
+    groups: dict[str, Any] = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))  # type: ignore[arg-type]
+    for number, name in enumerate(kept):
+        columns = slice(number * width, (number + 1) * width)
+        groups[name] = Parameters(rows[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
+    groups["P"].take(parameters, threads)  # the first touch of the memory takes longer than all else
+    return rows, groups["P"], groups["M"], groups["S"]
 
 
 class _Task(NamedTuple):
@@ -222,29 +134,79 @@ class _Task(NamedTuple):
     progress: Callable[[Progress], None]
 
 
+def fit(
+    model: Model,
+    train: Split,
+    dev: Split | None,
+    threads: int,
+    progress: Callable[[Progress], None] = lambda state: None,
+    state: State | None = None,
+) -> Iterator[EpochReport]:
+    """Train from the model's parameters, or from a state between two epochs, yielding a report of each epoch.
+
+    Training works on a copy, and the model takes the parameters of each epoch that is the best so far: however the
+    iteration ends, it holds those of the best complete epoch, or its own if there is none. The result has the same bits
+    for any number of threads. Ends early after ``patience`` epochs without improvement.
+
+    An epoch that diverges is repeated from the best parameters so far, with fresh moments and half the learning rate.
+    It diverges when a parameter is out of range, or a mean loss not finite or more than LOST times that of a network
+    whose output is 0.
+
+    Raises: DivergedError after MAX_RESTARTS repetitions.
+    """
+    settings = model.settings
+    state = state or State.initial(model, threads)
+    batch_size = min(settings.batch_size, len(train.rows))
+    # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
+    threads = min(threads, state.parameters.table.shape[1] // simd.LANES, batch_size)
+    recipe = Recipe(
+        batch_size, model.loss, settings.word_dropout, settings.weight_decay, not settings.freeze_embedding
+    )
+    lengths = train.documents.lengths()
+    task = _Task(
+        train, lengths, text_weights(train, settings, len(model.labels)), recipe,
+        Workspace.allocate(state.parameters, batch_size, _most_entries(train, batch_size), threads),
+        LOST * _loss_of_zeros(model, train), threads, progress,
+    )  # fmt: skip
+    features = int(lengths[train.rows].sum())
+    with ThreadPoolExecutor(threads) as pool:
+        while state.epoch < settings.epochs and not out_of_patience(state.reports, settings.patience):
+            restarts = 0
+            while (done := _attempt(pool, task, model, dev, state)) is None:
+                restarts += 1
+                if restarts + sum(report.restarts for report in state.reports) > MAX_RESTARTS:
+                    raise _diverged(state.epoch + 1, settings)
+                state.restart(model)
+            loss, seconds, dev_loss, dev_accuracy = done
+            best = dev_loss is None or all(dev_loss < report.dev_loss for report in state.reports)
+            report = EpochReport(
+                state.epoch + 1, loss, dev_loss, dev_accuracy, state.learning_rate, restarts, best, seconds, features
+            )
+            # Ctrl-C must find all of this done or nothing: it does not reach the pool's threads, which always finish
+            pool.submit(state.complete, report, model).result()
+            yield report
+
+
 def _attempt(
-    pool: ThreadPoolExecutor, task: _Task, classifier: Model, dev: Split | None, state: State
-) -> tuple[float, float, Evaluation | None] | None:
-    """Train for an epoch: its mean loss, its seconds, and figures of the held-out part; or None if it diverges."""
+    pool: ThreadPoolExecutor, task: _Task, model: Model, dev: Split | None, state: State
+) -> tuple[float, float, float | None, float | None] | None:
+    """Train for an epoch: its mean loss, its seconds, the held-out loss and accuracy; or None if it diverges."""
     started = time.perf_counter()
-    loss = _run_epoch(pool, task, classifier.settings, state)
+    loss = _run_epoch(pool, task, model.settings, state)
     seconds = time.perf_counter() - started
-    if loss is None:
-        return None
-    if dev is None:
-        return loss, seconds, None
-    # whole rows, moments and all: kernels know such an array, and score the columns that the layers have
-    found = replace(classifier, parameters=state.parameters._replace(table=state.rows))
-    held_out = evaluate(found, dev, task.threads)
-    return (loss, seconds, held_out) if held_out.loss <= task.largest_loss else None
+    if loss is None or dev is None:
+        return None if loss is None else (loss, seconds, None, None)
+    # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
+    trained = replace(model, parameters=state.parameters._replace(table=state.rows))
+    dev_loss, dev_accuracy = quick_figures(trained, dev, task.threads)
+    return (loss, seconds, dev_loss, dev_accuracy) if dev_loss <= task.largest_loss else None
 
 
 def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> float | None:
     """Train for an epoch and return its mean loss, or None as soon as it diverges."""
-    train, batch_size = task.train, task.recipe.batch_size
+    train, batch_size, lengths = task.train, task.recipe.batch_size, task.lengths
     random = np.random.default_rng([settings.seed, 2, state.epoch])  # of the epoch alone, so that it can be resumed
     order, key = random.permutation(train.rows), int(random.integers(2**32))
-    lengths = task.lengths
     rates = _learning_rates(state, settings, -(-len(order) // batch_size))
     per_call = max(1, int(FEATURES_PER_CALL * len(order) / max(lengths[order].sum(), 1)) // batch_size)
     losses = np.zeros(len(train.targets), state.parameters.table.dtype)
@@ -267,6 +229,32 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
     return loss if all(pool.map(in_range, parts)) else None
 
 
+def run_together(
+    pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable[..., None], *arguments: object
+) -> None:
+    """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
+
+    def run(thread: int) -> None:
+        try:
+            function(thread, *arguments)
+        except BaseException:
+            arrived[:] = training_step.RELEASED  # nobody waits for a thread that failed
+            raise
+
+    threads = len(arrived) // training_step.CACHE_LINE
+    futures: list[Future[None]] = []
+    try:
+        for thread in range(threads):
+            futures.append(pool.submit(run, thread))
+        for future in futures:
+            future.result()
+    except BaseException:  # such as Ctrl-C: wait for the threads that have started
+        if len(futures) < threads:
+            arrived[:] = training_step.RELEASED  # nobody waits for a thread that never started
+        wait(futures)
+        raise
+
+
 def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:
     """Learning rate of each batch of the next epoch: (batches,) float64."""
     if settings.schedule == "constant":
@@ -275,16 +263,16 @@ def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarra
     return state.learning_rate * (1 - done / (settings.epochs * batches))
 
 
-def _loss_of_nothing(classifier: Model, train: Split) -> float:
+def _loss_of_zeros(model: Model, train: Split) -> float:
     """Mean loss over the training texts of a network whose output is 0."""
     targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
-    loss_of(classifier.loss, np.zeros((len(targets), len(classifier.parameters.b2)), np.float32), targets, losses)
-    # of ratings that are all 0 it is 0, while a network that has not been trained yet answers something
+    loss_of(model.loss, np.zeros((len(targets), len(model.parameters.b2)), np.float32), targets, losses)
+    # 0 for ratings that are all 0, although an untrained network does not answer 0
     return max(float(np.mean(losses, dtype=np.float64)), 1e-3)
 
 
 def out_of_patience(reports: list[EpochReport], patience: int) -> bool:
-    """Whether the last ``patience`` epochs were all not the best."""
+    """Whether none of the last ``patience`` epochs was the best so far."""
     return len(reports) > patience and not any(report.best for report in reports[-patience:])
 
 
@@ -302,110 +290,53 @@ def text_weights(train: Split, settings: Settings, labels: int) -> np.ndarray:
 
 
 def _most_entries(train: Split, batch_size: int) -> int:
-    """Number of entries that the largest possible batch has."""
+    """Number of entries of the largest possible batch."""
     return int(np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum())
 
 
-def warm_up(optimizer: str) -> None:
-    """Compile every kernel that training and scoring use, or load it from the cache, on toy corpora.
-
-    If one has to be compiled, another process compiles some of them at the same time, into the same cache.
-    """
-    helper: list[subprocess.Popen] = []
-
-    def compiling(_: str) -> None:
-        if not helper:
-            helper.append(_start("warm_up_half", optimizer))
-
-    settings = Settings(dim=1, hidden=1, epochs=1, optimizer=optimizer)
-    documents = Documents(np.zeros(2, np.int32), np.ones(1, np.int32), np.arange(3))
-    train = Split(documents, np.array([[0], [1]], np.float32), np.arange(2))
-    features = Features(WordTable(), PairTable(0, np.zeros(2, np.int64)), 1, True)  # of one row, columns are contiguous
-    with watch_compilation(compiling):
-        data = EncodedDataset(features, np.array([2, 0]), ("neg", "pos"), train, None, None)
-        classifier = new_classifier(data, settings)
-        for _ in fit(classifier, train, None, threads=1):
-            evaluate(classifier, train)
-    for process in helper:
-        process.wait()
-    warm_up_reading()
-
-
-def warm_up_half(optimizer: str) -> None:
-    """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
-    _, parameters, M, S = with_moments(Parameters.zeros(2, 1, 1, 1), optimizer)
-    work, step = Workspace.allocate(parameters, 1, 1, 1), training_step.Step(0.0, 1.0, 1.0, 1.0)
-    index = embedding.RowList.allocate(1, 1, np.float32)
-    layers.relu_backward(work.dH, work.Z, 0.0, work.dZ)
-    layers.affine_backward_input(work.dlogits, parameters.W2, work.dH)
-    training_step.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
-    training_step.update_layer(
-        work.dZ, work.E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[0], 0, 0, step
-    )
-    warm_up_reading()
-
-
-def warm_up_reading() -> None:
-    """Compile every kernel that makes arrays of texts, or load it from the cache."""
-    dataset = dataset_of(["good film", "bad film"], ["pos", "neg"])
-    features = encode(dataset, 0, **encoding(Settings(ngrams=2))).features
-    features.documents(dataset.texts)
-
-
-def _start(function: str, argument: str) -> subprocess.Popen:
-    """Call a function of this module in another process."""
-    code = f"from {__name__} import {function}; {function}({argument!r})"
-    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    return subprocess.Popen([sys.executable, "-c", code], **nowhere)
-
-
-def with_moments(
-    parameters: Parameters, optimizer: str, threads: int = 1
-) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
-    """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimiser does not keep.
-
-    Each row of the table lies beside its moments in one array, the first that is returned, (v, d), (v, 2 d) or
-    (v, 3 d): they are used together, and to find a place in a large table takes longer than to read it.
-    """
-    kept = {"sgd": "P", "adagrad": "PS", "adam": "PMS"}[optimizer]
-    table, *layers = parameters
-    width = table.shape[1]
-    rows = aligned_zeros((len(table), len(kept) * width), table.dtype)
-    found = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))
-    for number, name in enumerate(kept):
-        columns = slice(number * width, (number + 1) * width)
-        found[name] = Parameters(rows[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
-    found["P"].take(parameters, threads)  # the first touch of the memory takes longer than all else
-    return rows, found["P"], found["M"], found["S"]
-
-
-def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
-    """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
-
-    def run(thread: int) -> None:
-        try:
-            function(thread, *arguments)
-        except BaseException:
-            arrived[:] = training_step.RELEASED  # nobody waits for a thread that failed
-            raise
-
-    threads = len(arrived) // training_step.CACHE_LINE
-    futures: list[Future] = []
-    try:
-        for thread in range(threads):
-            futures.append(pool.submit(run, thread))
-        for future in futures:
-            future.result()
-    except BaseException:  # such as Ctrl-C: what has started comes to its end
-        if len(futures) < threads:
-            arrived[:] = training_step.RELEASED  # nobody waits for a thread that never started
-        wait(futures)
-        raise
-
-
 def _diverged(epoch: int, settings: Settings) -> DivergedError:
-    smaller = min(LEARNING_RATES[settings.optimizer], settings.learning_rate / 10)
+    rate = settings.resolved().learning_rate
+    assert rate is not None
     return DivergedError(
-        f"The training diverged in epoch {epoch}, even after the learning rate of {settings.learning_rate:g} was "
-        f"halved {MOST_RESTARTS} times; try --learning-rate {smaller:g}."
+        f"training diverged in epoch {epoch}, even after the learning rate of {rate:g} was halved {MAX_RESTARTS} times",
+        suggestion={"learning_rate": min(LEARNING_RATES[settings.optimizer], rate / 10)},
+    )
+
+
+@dataclass(frozen=True)
+class TrainingResult(Result):
+    """What a training has made: its figures, and the evaluation of its best epoch."""
+
+    settings: Settings  # resolved
+    inputs: dict[str, str | list[str]]
+    labels: tuple[str, ...]
+    texts: dict[str, int]
+    features: int
+    parameters: int
+    epochs: list[EpochReport]
+    best_epoch: int
+    dev: Evaluation | RatingEvaluation | None
+    test: Evaluation | RatingEvaluation | None
+    interrupted: bool
+    model: str  # path
+
+
+def result_of(
+    model: Model, data: EncodedDataset, reports: list[EpochReport], path: str, interrupted: bool, threads: int
+) -> TrainingResult:
+    """Evaluate a trained model on the held-out and the test texts."""
+    dev, test = (split and evaluate(model, split, threads) for split in (data.dev, data.test))
+    return TrainingResult(
+        settings=model.settings.resolved(),
+        inputs=model.provenance.inputs,
+        labels=model.labels,
+        texts=data.sizes,
+        features=len(model.features),
+        parameters=model.n_parameters,
+        epochs=reports,
+        best_epoch=max(report.epoch for report in reports if report.best),
+        dev=dev,
+        test=test,
+        interrupted=interrupted,
+        model=path,
     )
