@@ -11,7 +11,7 @@ from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
 
 from .dataset import Format, LabelColumn, TextColumn, data_path, read
-from .explanation import check_readable, given_vectors
+from .explanation import check_readable, coverage_sentence, given_vectors
 from .output import Json, print_json
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def compare_embeddings(
     settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams)
     check_readable(vectors)
     if vectors == Path("-") and vectors in (data or []):
-        raise InputError("standard input can be read only once, and the data come from it", parameter="vectors", value="-")
+        raise InputError(
+            "standard input can be read only once, and the data come from it", parameter="vectors", value="-"
+        )
     with render.compilation(as_json):
         dataset = read(data or [built_in_dataset()], file_format, text_column, label_column, as_json)
         given = vectors and given_vectors(vectors, dataset.words, dim, as_json)
@@ -121,7 +123,7 @@ def _show(found: "Comparison") -> None:
     dim, hidden, epochs, ngrams = (found.settings[name] for name in ("dim", "hidden", "epochs", "ngrams"))
     paragraph(f"Embedding of {dim}, {hidden} hidden units, features of 1 to {ngrams} words.")
     if found.vectors:
-        paragraph(found.coverage)
+        paragraph(coverage_sentence(found.vectors.source, found.vectors, found.vectors.duplicates))
     _show_table(found)
     if "test" in found.own_parts:
         paragraph("The test texts are the same for all seeds: ± does not show how much other texts would differ.")

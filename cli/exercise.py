@@ -82,12 +82,13 @@ def grad(
     With --model FILE --text TEXT --label LABEL, the same of a classifier that
     train-sentiment wrote: its layers, and the gradients down to each word.
     """
-    from . import exercise_view, lesson, render
+    from . import exercise_view, render
+    from .gradients import gradients_of_model, wants_model
 
     convention = parse_convention(relu_at_zero)
     others = {"--net": net, "--x": x, "--y": y, "--w": w, "--v": v, "--check": check or None, "--code": code}
-    if lesson.is_wanted(model, text, label, others):
-        lesson.teach(model, text, label, float(convention), as_json)
+    if wants_model(model, text, label, others):
+        gradients_of_model(model, text, label, float(convention), as_json)
         return
     with render.compilation():
         sheet = read(net, x, y, w, v)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlcore.sentiment.description import Description
     from mlcore.sentiment.explanation import Explanation
     from mlcore.sentiment.neighbors import Neighborhood
-    from mlcore.text.vectors import Vectors
+    from mlcore.text.vectors import Coverage, Vectors
     from mlcore.text.vocabulary import WordTable
 
 STANDARD_OUTPUT = Path("-")
@@ -190,6 +190,20 @@ def given_vectors(path: Path, words: "WordTable", dim: int, quiet: bool = False)
 
     with render.Activity(f"Reading {path}", quiet) as activity:
         return read_vectors(path, words, dim, lambda lines: activity.update(f"Reading {path}: {lines:,} vectors"))
+
+
+def coverage_sentence(source: str, coverage: "Coverage", duplicates: int) -> str:
+    """How many of the words, and how much of the texts, have a vector."""
+    words, tokens = coverage.words_found / max(coverage.words, 1), coverage.tokens_found / max(coverage.tokens, 1)
+    sentence = (
+        f"{source} has vectors for {coverage.words_found:,} of {coverage.words:,} words ({words:.1%}), which make up "
+        f"{tokens:.1%} of the texts"
+    )
+    if coverage.words_lower_cased:
+        sentence += f"; {coverage.words_lower_cased:,} of them only in another case"
+    if duplicates:
+        sentence += f"; skipped {duplicates:,} lines that repeat a word"
+    return sentence + "."
 
 
 # Tables ---------------------------------------------------------------------------------------------------

@@ -84,7 +84,9 @@ def _show(found: "Backpropagation", model: "Model") -> None:
     _show_gradients(found)
     show(f"δ₂ = {dlogits}    δ₁ = (W2ᵀ δ₂) ⊙ φ'(z)", "dim")
     if (found.z == 0).any():
-        paragraph(f"On the kink: z = 0 somewhere; these gradients use φ'(0) = {_number(found.relu_at_zero)}.", "bold yellow")
+        paragraph(
+            f"On the kink: z = 0 somewhere; these gradients use φ'(0) = {_number(found.relu_at_zero)}.", "bold yellow"
+        )
     if found.embeddings:
         _show_embeddings(found, model.settings.freeze_embedding)
 

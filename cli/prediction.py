@@ -17,7 +17,12 @@ from .output import Json, print_json
 
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import (
-        CalibrationBin, Evaluation, LabelFigures, Mistake, RatingEvaluation, WordScore,
+        CalibrationBin,
+        Evaluation,
+        LabelFigures,
+        Mistake,
+        RatingEvaluation,
+        WordScore,
     )  # fmt: skip
     from mlcore.sentiment.prediction import Predictions
 

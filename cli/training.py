@@ -231,7 +231,7 @@ class Run:
         from mlcore.text.dataset import Dataset, built_in_dataset, encode
 
         from . import render
-        from .vectors import coverage_sentence, given_vectors
+        from .explanation import coverage_sentence, given_vectors
 
         inputs, settings, threads = self.inputs, self.settings, self.threads
         earlier = load_model(inputs.warm_start) if inputs.warm_start else None
@@ -429,10 +429,10 @@ def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset
     """Figures of the held-out and the test texts, and the strongest words."""
     from mlcore.sentiment.evaluation import strongest_words
 
-    from . import prediction_view
+    from .prediction import show_evaluation, show_strongest_words
 
     titles = f"Held-out texts, best epoch {result.best_epoch}", "Test texts"
     for title, evaluation in zip(titles, (result.dev, result.test), strict=True):
         if evaluation:
-            prediction_view.evaluation(f"\n{title}", evaluation)
-    prediction_view.strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)
+            show_evaluation(f"\n{title}", evaluation, brief=True)
+    show_strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)

@@ -6,9 +6,9 @@ accuracy measured on the same test texts.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,16 @@ from mlcore.sentiment.evaluation import quick_figures
 from mlcore.sentiment.initialization import feature_ratios, new_model
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import (
-    HELD_OUT, Dataset, EncodedDataset, Split, choose_labels, encode_rows, hold_out, targets_of,
+    HELD_OUT,
+    Dataset,
+    EncodedDataset,
+    Split,
+    choose_labels,
+    encode_rows,
+    hold_out,
+    targets_of,
 )  # fmt: skip
-from mlcore.text.vectors import Vectors
+from mlcore.text.vectors import Coverage, Vectors
 
 MAX_SEEDS = 20  # the exact test looks at 2^seeds cases
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # weights of the loss against the penalty that are tried
@@ -66,8 +73,7 @@ class Missing(NamedTuple):
 
     arm: str
     seed: int
-    reason: str  # "diverged", or what to install
-    message: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,16 @@ class Summary:
     against_fixed: Difference | None  # None for fixed random embeddings themselves
 
 
+@dataclass
+class GivenVectors(Coverage):
+    """Vectors that were given, and how much of the dataset they cover."""
+
+    source: str
+    lines: int
+    duplicates: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Comparison(Result):
     """The runs of an experiment, summarized."""
@@ -107,12 +123,17 @@ class Comparison(Result):
     own_parts: list[str]  # splits that the data has, so that they are not drawn
     settings: dict[str, int]
     seeds: int
-    vectors: dict[str, Any] | None
+    vectors: GivenVectors | None
     arms: list[Summary]
     best_trainable_against_best_fixed: Difference | None
     runs: list[Run]
     missing: list[Missing]
     interrupted: bool
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a training has no result."""
+        return any(missing.arm != LINEAR for missing in self.missing)
 
 
 class Experiment:
@@ -182,11 +203,13 @@ class Experiment:
                 try:
                     yield self._train(arm, seed, data, vectors, threads, progress)
                 except DivergedError as error:
-                    yield Missing(arm.name, seed, "diverged", str(error))
+                    yield Missing(arm.name, seed, str(error))
             if seed == self.seeds[0] or not all(map(len, self.own.values())):
                 baselines = [_majority(data), _linear(data, lambda: progress(LINEAR, seed, None))]
             # without a draw, nothing depends on the seed
-            yield from (replace(run, seed=seed) if isinstance(run, Run) else run._replace(seed=seed) for run in baselines)
+            yield from (
+                replace(run, seed=seed) if isinstance(run, Run) else run._replace(seed=seed) for run in baselines
+            )
 
     def _train(
         self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Callable
@@ -201,13 +224,14 @@ class Experiment:
         for report in training.fit(model, data.train, data.dev, threads):
             best = report if report.best else best
             progress(arm.name, seed, report.epoch + 1)
+        seconds = time.perf_counter() - started
         return Run(
             arm=arm.name,
             seed=seed,
             test_accuracy=quick_figures(model, data.test, threads)[1],
             dev_accuracy=best.dev_accuracy,
             parameters=model.n_parameters - (len(data.features) * settings.dim if arm.freeze_embedding else 0),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             best_epoch=best.epoch,
             finished=report.epoch - best.epoch >= settings.patience,
         )
@@ -215,7 +239,7 @@ class Experiment:
     def compare(self, results: Sequence[Run | Missing], interrupted: bool = False) -> Comparison:
         """Summarize the results of ``run``, all of them or those until an interruption."""
         runs = [result for result in results if isinstance(result, Run)]
-        summaries, vectors = summarize(runs, self.names), self.vectors
+        summaries = summarize(runs, self.names)
         return Comparison(
             data=self.dataset.source,
             labels=self.labels,
@@ -223,16 +247,22 @@ class Experiment:
             own_parts=[name for name, rows in self.own.items() if len(rows)],
             settings={name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")},
             seeds=len(self.seeds),
-            vectors=vectors
-            and asdict(vectors.coverage(np.bincount(self.dataset.tokens.ids, minlength=len(self.dataset.words))))
-            | {"source": vectors.source, "lines": vectors.lines, "duplicates": vectors.duplicates}
-            | {"sha256": vectors.fingerprint()},
+            vectors=self._given_vectors(),
             arms=summaries,
             best_trainable_against_best_fixed=compare_best(runs, summaries),
             runs=runs,
             missing=[result for result in results if isinstance(result, Missing)],
             interrupted=interrupted,
         )
+
+    def _given_vectors(self) -> GivenVectors | None:
+        if not (vectors := self.vectors):
+            return None
+        coverage = vectors.coverage(np.bincount(self.dataset.tokens.ids, minlength=len(self.dataset.words)))
+        return GivenVectors(
+            **vars(coverage), source=vectors.source, lines=vectors.lines, duplicates=vectors.duplicates,
+            sha256=vectors.fingerprint(),
+        )  # fmt: skip
 
 
 # Baselines ------------------------------------------------------------------------------------------------
@@ -250,7 +280,7 @@ def _accuracy(decided: np.ndarray | int, split: Split) -> float:
 
 def _linear(data: EncodedDataset, starting: Callable[[], None]) -> Run | Missing:
     if find_spec("sklearn") is None:
-        return Missing(LINEAR, 0, "pip install 'mlcore[compare]'", "needs scikit-learn: pip install 'mlcore[compare]'")
+        return Missing(LINEAR, 0, "needs scikit-learn: pip install 'mlcore[compare]'")
     starting()
     started = time.perf_counter()
     test, dev = linear_accuracies(data)

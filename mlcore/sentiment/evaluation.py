@@ -316,7 +316,9 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
     return [mistake(i) for i in order[wrong[order]][:number].tolist()]
 
 
-def strongest_words(model: Model, feature_counts: np.ndarray, number: int, min_count: int) -> dict[str, list[WordScore]]:
+def strongest_words(
+    model: Model, feature_counts: np.ndarray, number: int, min_count: int
+) -> dict[str, list[WordScore]]:
     """The features that speak most for each label among those that occur ``min_count`` times, strongest first.
 
     With two labels, the positive one first, its logit tells; with more, the logit minus the mean over all labels

@@ -58,7 +58,9 @@ def score(
     """
     outputs = model.logits(documents, rows, threads)
     if not np.isfinite(outputs).all():
-        raise ModelFileError("The model's output for a text is not finite: its parameters are too large; train it again")
+        raise ModelFileError(
+            "The model's output for a text is not finite: its parameters are too large; train it again"
+        )
     if not model.labels:
         return outputs, np.empty((len(outputs), 0)), np.zeros(len(outputs), np.int64)
     return outputs, model.probabilities(outputs), model.decide(outputs)

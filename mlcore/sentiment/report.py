@@ -9,13 +9,15 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from mlcore.files import installed
 from mlcore.sentiment.charts import Chart, curves, scatter
 from mlcore.sentiment.description import describe
 from mlcore.sentiment.evaluation import (
-    Assessment, Evaluation, Mistake, RatingEvaluation, assess, strongest_words,
+    Evaluation,
+    Mistake,
+    RatingEvaluation,
+    assess,
+    strongest_words,
 )  # fmt: skip
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
@@ -52,7 +54,13 @@ def explanation_page(explanations: Sequence[Explanation], number: int) -> str:
         features = [(one, share, changes.get(one.feature)) for one, share in zip(shown, shares, strict=True)]
         total = sum(feature.contribution for feature in rest)
         entries.append(
-            {"explanation": found, "words": coloured_words(found), "features": features, "more": len(rest), "rest": total}
+            {
+                "explanation": found,
+                "words": coloured_words(found),
+                "features": features,
+                "more": len(rest),
+                "rest": total,
+            }
         )
     return render("explanation.html", title="Explained predictions", explanations=entries)
 
@@ -64,9 +72,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
     """
     found = assess(model, dataset, n_mistakes, threads)
     figures, description = found.evaluation, describe(model)
-    context: dict[str, Any] = (
-        _label_sections(figures) if isinstance(figures, Evaluation) else _rating_sections(figures)
-    )
+    context: dict[str, Any] = _label_sections(figures) if isinstance(figures, Evaluation) else _rating_sections(figures)
     return render(
         "report.html",
         title=f"{name} on {found.title}",
