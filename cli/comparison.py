@@ -2,6 +2,7 @@
 
 import math
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,11 +68,12 @@ def compare_embeddings(
         raise InputError(
             "standard input can be read only once, and the data come from it", parameter="vectors", value="-"
         )
-    with render.compilation(as_json):
+    with ExitStack() as compilation:
+        compilation.enter_context(render.compilation(as_json))
         dataset = read(data or [built_in_dataset()], file_format, text_column, label_column, as_json)
-        given = vectors and given_vectors(vectors, dataset.words, dim, as_json)
+        given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
         experiment = Experiment(dataset, settings, seeds, given)
-        results, interrupted = _run(experiment, as_json)
+        results, interrupted = _run(experiment, compilation, as_json)
     found = experiment.compare(results, interrupted)
     for missing in found.missing:
         render.say(f"mlcore: {missing.arm}, seed {missing.seed}: {missing.reason}")
@@ -81,12 +83,13 @@ def compare_embeddings(
     if as_json:
         print_json("compare-embeddings", found)
     elif found.runs:
-        _show(found)
+        coverage = experiment.coverage
+        _show(found, coverage_sentence(given.source, coverage, given.duplicates) if given and coverage else "")
     if interrupted or found.diverged:
         raise typer.Exit(130 if interrupted else 1)
 
 
-def _run(experiment: "Experiment", quiet: bool) -> "tuple[list[Run | Missing], bool]":
+def _run(experiment: "Experiment", compilation: ExitStack, quiet: bool) -> "tuple[list[Run | Missing], bool]":
     """The results, and whether Ctrl-C ended the runs."""
     from mlcore.text.pool import available_cores
 
@@ -97,6 +100,8 @@ def _run(experiment: "Experiment", quiet: bool) -> "tuple[list[Run | Missing], b
         with render.Activity("Training", quiet) as activity:
 
             def progress(name: str, seed: int, epoch: int | None) -> None:
+                if epoch is None:  # a baseline, after all arms: everything is compiled
+                    compilation.close()
                 step = f", epoch {epoch}" if epoch else ""
                 activity.update(f"Run {len(results) + 1} of {experiment.planned}: seed {seed}, {name}{step}")
 
@@ -111,7 +116,7 @@ def _run(experiment: "Experiment", quiet: bool) -> "tuple[list[Run | Missing], b
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def _show(found: "Comparison") -> None:
+def _show(found: "Comparison", coverage: str) -> None:
     """What was compared, the figures of each arm, a plot of the accuracies, and the answer."""
     from .render import paragraph, show
 
@@ -122,8 +127,8 @@ def _show(found: "Comparison") -> None:
         paragraph(f"Drawn anew for each seed: {' and '.join(drawn)}.")
     dim, hidden, epochs, ngrams = (found.settings[name] for name in ("dim", "hidden", "epochs", "ngrams"))
     paragraph(f"Embedding of {dim}, {hidden} hidden units, features of 1 to {ngrams} words.")
-    if found.vectors:
-        paragraph(coverage_sentence(found.vectors.source, found.vectors, found.vectors.duplicates))
+    if coverage:
+        paragraph(coverage)
     _show_table(found)
     if "test" in found.own_parts:
         paragraph("The test texts are the same for all seeds: ± does not show how much other texts would differ.")
@@ -142,26 +147,24 @@ def _show(found: "Comparison") -> None:
 def _show_table(found: "Comparison") -> None:
     from mlcore.sentiment.comparison import ARMS
 
-    from .render import Grid, number, out, paragraph
+    from .render import number, paragraph, table
 
     uneven = len({summary.runs for summary in found.arms}) > 1
-    grid = Grid("embeddings", "accuracy %", "vs fixed", "p", "runs" if uneven else "seconds", "trained")
-    last_arm = [summary.arm for summary in found.arms if summary.arm in {arm.name for arm in ARMS}][-1:]
-    for summary in found.arms:
-        against, deviation, seconds = summary.against_fixed, summary.deviation, summary.seconds
-        grid.add(
-            summary.arm,
-            f"{100 * summary.mean:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}"),
-            number(100 * against.mean, "+.2f") if against else "",
-            _p(against.p) if against else "",
-            str(summary.runs) if uneven else f"{seconds:.2f}" if seconds < 100 else f"{seconds:.0f}",
-            f"{summary.parameters:,.0f}" if summary.parameters < 1e7 else f"{summary.parameters / 1e6:.1f} M",
-            end_section=[summary.arm] == last_arm,
-        )
-    for name, reason in {missing.arm: missing.reason for missing in found.missing}.items():
-        if name not in {summary.arm for summary in found.arms}:
-            grid.add(name, reason, "", "", "", "")
-    out.print(grid)
+    rows = []
+    for arm in found.arms:
+        against, seconds = arm.against_fixed, f"{arm.seconds:.2f}" if arm.seconds < 100 else f"{arm.seconds:.0f}"
+        rows.append((
+            arm.arm,
+            f"{100 * arm.mean:.2f}" + ("" if arm.deviation is None else f" ± {100 * arm.deviation:.2f}"),
+            *((number(100 * against.mean, "+.2f"), _p(against.p)) if against else ("", "")),
+            str(arm.runs) if uneven else seconds,
+            f"{arm.parameters:,.0f}" if arm.parameters < 1e7 else f"{arm.parameters / 1e6:.1f} M",
+        ))  # fmt: skip
+    shown = {summary.arm for summary in found.arms}
+    for name, reason in {missing.arm: missing.reason for missing in found.missing if missing.arm not in shown}.items():
+        rows.append((name, reason, "", "", "", ""))
+    columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs" if uneven else "seconds", "trained")
+    table(columns, rows, line_after=len(shown & {arm.name for arm in ARMS}))
     least, seeds = max(((s.against_fixed.least_p, s.runs) for s in found.arms if s.against_fixed), default=(1, 1))
     paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "

@@ -1,7 +1,4 @@
-"""``mlcore explain``, ``describe``, ``neighbors`` and ``vectors``: what a trained model has learned, and why it answers.
-
-Also the given vectors that a training starts from.
-"""
+"""``mlcore explain``, ``describe``, ``neighbors`` and ``vectors``: what a model has learned. Reads given vectors too."""
 
 import errno
 import os
@@ -50,7 +47,6 @@ def explain(
     changes when a word is left out. --json prints all of them.
     """
     from mlcore.files import check_outputs, write_beside
-    from mlcore.sentiment.explanation import Explanations
     from mlcore.sentiment.explanation import explain as explain_text
     from mlcore.sentiment.model_file import load_model
 
@@ -68,7 +64,7 @@ def explain(
         write_beside(html, lambda file: file.write(page))
         render.say(f"Wrote {html}.")
     if as_json:
-        print_json("explain", Explanations(explanations))
+        print_json("explain", {"explanations": [found.to_dict() for found in explanations]})
     elif html is None:
         for i, found in enumerate(explanations):
             if i:
@@ -209,32 +205,27 @@ def coverage_sentence(source: str, coverage: "Coverage", duplicates: int) -> str
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def _show_explanation(found: "Explanation", number: int) -> None:
+def _show_explanation(found: "Explanation", n: int) -> None:
     """The prediction, the text with its words coloured or marked, the strongest features, and the sum."""
-    from .render import flow, has_colour, paragraph, shortened, show
-    from .render import number as formatted
+    from .render import flow, has_colour, number, paragraph, shortened, show
 
     show(found.heading, "bold")
     if found.words:
         show("")
         flow(_styled_words(found))
         name = shortened(found.output or "a higher number", NAME_WIDTH)
-        legend = (
-            f"green: for {name}, red: against it, dim: unknown"
-            if has_colour()
-            else f"+ for {name}, − against it, one to three by strength; [unknown]"
-        )
-        show(legend, "dim")
+        marks = f"+ for {name}, − against it, one to three by strength; [unknown]"
+        show(f"green: for {name}, red: against it, dim: unknown" if has_colour() else marks, "dim")
     show("")
     if not found.known_words:
         show("No known words: the prediction is the default, the same for all such texts.", "bold yellow")
     else:
         known = f"{found.known_words:,} of {len(found.words):,} words known"
         show(f"{known}, {found.units_on:,} of {found.units:,} hidden units on", "dim")
-        _show_features(found, number)
+        _show_features(found, n)
     total = sum(feature.contribution for feature in found.features)
     name = "predicted number" if found.output is None else "logit"
-    constant, contributions, logit = (formatted(value, "+.4f") for value in (found.constant, total, found.logit))
+    constant, contributions, logit = (number(value, "+.4f") for value in (found.constant, total, found.logit))
     answer = "" if found.output is None else f" → {found.output} {found.output_probability:.2%}"
     paragraph(f"constant {constant} + contributions {contributions} = {name} {logit}{answer}", "bold")
 
@@ -257,23 +248,21 @@ def _styled_words(found: "Explanation") -> Iterator[tuple[str, str]]:
             yield word.word + ("+" if strength > 0 else "−") * abs(strength), ""
 
 
-def _show_features(found: "Explanation", number: int) -> None:
-    from .render import Grid, out, shortened
-    from .render import number as formatted
+def _show_features(found: "Explanation", n: int) -> None:
+    from .render import number, shortened, table
 
-    changes = {effect.word: effect.change for effect in found.without}
-    shown, rest = found.features[:number], found.features[number:]
+    shown, rest = found.features[:n], found.features[n:]
     largest = max(abs(feature.contribution) for feature in shown) or 1.0
-    grid = Grid("feature", "times", "contribution", "", "without it")
+    rows: list[tuple[str | tuple[str, str], ...]] = []
     for feature in shown:
-        share, change = feature.contribution / largest, changes.get(feature.feature)
+        share, change = feature.contribution / largest, found.change_without(feature.feature)
         bar = _diverging_bar(share), "green" if share > 0 else "red"
-        cells = f"{feature.count:,}", formatted(feature.contribution, "+.4f"), bar
-        grid.add(shortened(feature.feature, NAME_WIDTH), *cells, "" if change is None else formatted(change, "+.4f"))
+        cells = f"{feature.count:,}", number(feature.contribution, "+.4f"), bar
+        rows.append((shortened(feature.feature, NAME_WIDTH), *cells, "" if change is None else number(change, "+.4f")))
     if rest:
         total = sum(feature.contribution for feature in rest)
-        grid.add(f"({len(rest):,} more)", "", formatted(total, "+.4f"), "", "")
-    out.print(grid)
+        rows.append((f"({len(rest):,} more)", "", number(total, "+.4f"), "", ""))
+    table(("feature", "times", "contribution", "", "without it"), rows)
 
 
 def _diverging_bar(share: float) -> str:
@@ -332,7 +321,7 @@ def _show_description(found: "Description") -> None:
 
 
 def _show_neighborhood(found: "Neighborhood") -> None:
-    from .render import Grid, number, out, shortened, show
+    from .render import number, shortened, show, table
 
     def score(logits: list[float]) -> str:
         """The logit with two labels, the number for a rating, and the largest of many logits with its label."""
@@ -343,8 +332,6 @@ def _show_neighborhood(found: "Neighborhood") -> None:
 
     mean = f" (the mean of its {found.mean_of} features)" if found.mean_of > 1 else ""
     show(f"Nearest to {found.word}{mean}, {score(found.logits)}", "bold")
-    grid = Grid("feature", "cosine", f"score for {found.labels[1]}" if len(found.labels) == 2 else "score")
-    grid.columns[-1].justify = "left"
-    for neighbor in found.neighbors:
-        grid.add(shortened(neighbor.feature, NAME_WIDTH), f"{neighbor.cosine:.4f}", score(neighbor.logits))
-    out.print(grid)
+    columns = ("feature", "cosine", f"score for {found.labels[1]}" if len(found.labels) == 2 else "score")
+    rows = ((shortened(n.feature, NAME_WIDTH), f"{n.cosine:.4f}", score(n.logits)) for n in found.neighbors)
+    table(columns, rows, left_last=True)

@@ -69,8 +69,10 @@ def _show(found: "Backpropagation", model: "Model") -> None:
 
     loss, dlogits = FORMULAS[LOSSES[model.loss]]
     show(f"E = 1/N Σ E_w    H = φ(W1 E + b1)    ŷ = W2 H + b2\n{loss}")
-    words = zip(found.tokens, found.known, strict=True)
-    flow([("text:", ""), *(piece for word, known in words for piece in ((" ", ""), _mark(word, known)))])
+    words = [
+        (word, "") if known else (f"[{word}]", "dim") for word, known in zip(found.tokens, found.known, strict=True)
+    ]
+    flow([("text:", ""), *(piece for word in words for piece in ((" ", ""), word))])
     target = _number(found.target) + (f" ({found.label})" if model.labels else "")
     unit = "known words" if model.settings.ngrams == 1 else "known words and n-grams"
     once = ", each once" if model.settings.binary else ", with repeats"
@@ -91,55 +93,54 @@ def _show(found: "Backpropagation", model: "Model") -> None:
         _show_embeddings(found, model.settings.freeze_embedding)
 
 
-def _mark(word: str, known: bool) -> tuple[str, str]:
-    return (word, "") if known else (f"[{word}]", "dim")
-
-
 def _show_units(found: "Backpropagation") -> None:
     """The units whose delta is largest, in their order, and the outputs."""
-    from .render import Grid, out, shortened
+    from .render import shortened, table
 
-    grid = Grid("layer", "unit", "z", "a", "δ = dJ/dz", "", left=2)
-    grid.columns[-1].justify = "left"
-    shown = sorted(_largest(found.dz)[:MAX_UNITS])
-    for unit in shown:
+    rows: list[tuple[str | tuple[str, str], ...]] = []
+    for unit in sorted(_largest(found.dz)[:MAX_UNITS]):
         z = found.z[unit]
         state = ("on the kink", "bold yellow") if z == 0 else ("on" if z > 0 else "off", "dim")
-        grid.add("hidden", str(unit + 1), *map(_number, (z, found.h[unit], found.dz[unit])), state)
-    if more := len(found.z) - len(shown):
-        on = np.count_nonzero(found.z > 0)
-        grid.add("", f"({more} more)", "", "", "", (f"on: {on} of {len(found.z)} in all", "dim"))
+        rows.append(("hidden", str(unit + 1), *map(_number, (z, found.h[unit], found.dz[unit])), state))
+    if (more := len(found.z) - MAX_UNITS) > 0:
+        on = f"on: {np.count_nonzero(found.z > 0)} of {len(found.z)} in all"
+        rows.append(("", f"({more} more)", "", "", "", (on, "dim")))
     names = found.labels if len(found.logits) > 1 else ("1",)
     for unit in sorted(_largest(found.dlogits)[:MAX_UNITS]):
         value = _number(found.logits[unit])
-        grid.add("output", shortened(names[unit], NAME_WIDTH), value, value, _number(found.dlogits[unit]), "")
-    out.print(grid)
+        rows.append(("output", shortened(names[unit], NAME_WIDTH), value, value, _number(found.dlogits[unit]), ""))
+    table(("layer", "unit", "z", "a", "δ = dJ/dz", ""), rows, left=2, left_last=True)
 
 
 def _show_gradients(found: "Backpropagation") -> None:
-    from .render import Grid, number, out
+    from .render import number, table
 
-    grid = Grid("gradient", "formula", "shape", "norm", "largest entries", left=3)
-    grid.columns[-1].justify = "left"
+    rows = []
     for name, formula in GRADIENTS.items():
         gradient: np.ndarray = getattr(found, f"d{name}")
         places = [np.unravel_index(i, gradient.shape) for i in _largest(gradient)[:MAX_ENTRIES] if gradient.flat[i]]
         entries = (f"[{', '.join(str(i + 1) for i in place)}] {number(gradient[place], '.3g')}" for place in places)
-        grid.add(f"dJ/d{name}", formula, " × ".join(map(str, gradient.shape)), _norm(gradient), ", ".join(entries))
-    out.print(grid)
+        shape = " × ".join(map(str, gradient.shape))
+        rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), ", ".join(entries)))
+    table(("gradient", "formula", "shape", "norm", "largest entries"), rows, left=3, left_last=True)
 
 
 def _show_embeddings(found: "Backpropagation", frozen: bool) -> None:
-    from .render import Grid, number, out, paragraph, shortened, show
+    from .render import number, paragraph, shortened, show, table
 
     show("\ndJ/dE_w = (count of w / N) W1ᵀ δ₁", "bold")
-    grid = Grid("embedding", "count / N", "|dJ/dE_w|", "change of ŷ")
-    for row in found.embeddings[:MAX_FEATURES]:
-        cells = f"{row.count:,}/{found.averaged:,}", _norm(row.gradient), number(row.change, "+.3g")
-        grid.add(shortened(row.feature, NAME_WIDTH), *cells)
+    rows = [
+        (
+            shortened(e.feature, NAME_WIDTH),
+            f"{e.count:,}/{found.averaged:,}",
+            _norm(e.gradient),
+            number(e.change, "+.3g"),
+        )
+        for e in found.embeddings[:MAX_FEATURES]
+    ]
     if (more := len(found.embeddings) - MAX_FEATURES) > 0:
-        grid.add(f"({more:,} more)", "", "", "")
-    out.print(grid)
+        rows.append((f"({more:,} more)", "", "", ""))
+    table(("embedding", "count / N", "|dJ/dE_w|", "change of ŷ"), rows)
     many = len(found.labels) > 2
     output = f"the logit of {found.label}" if many else "ŷ" if found.labels else "the prediction"
     paragraph(
@@ -152,7 +153,7 @@ def _show_embeddings(found: "Backpropagation", frozen: bool) -> None:
 
 def _largest(values: np.ndarray) -> list[int]:
     """Indices of the entries, the largest in size first."""
-    return np.argsort(-np.abs(values), axis=None, kind="stable").tolist()
+    return list(np.argsort(-np.abs(values), axis=None, kind="stable").tolist())
 
 
 def _norm(array: np.ndarray) -> str:

@@ -3,8 +3,8 @@
 import errno
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice, zip_longest
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import (
         CalibrationBin,
         Evaluation,
-        LabelFigures,
         Mistake,
         RatingEvaluation,
         WordScore,
@@ -151,14 +150,12 @@ def predict(
         loaded = load_model(model)
         write = _write_objects if as_json else _write_lines
         size = max(1, min(MAX_AT_ONCE, MAX_PROBABILITIES // max(len(loaded.labels), 1)))
-        decode: Callable = decode_arguments if texts else decode_lines
+        portions: Iterable[list[str] | bytes] = in_portions(chain.from_iterable(map(_lines, paths)), size)
         if texts:
             portions = (texts[start : start + size] for start in range(0, len(texts), size))
-        else:
-            portions = in_portions(chain.from_iterable(map(_lines, paths)), size)
 
         def answer(portion: list[str] | bytes) -> str:
-            lines = decode(portion)
+            lines = decode_lines(portion) if isinstance(portion, bytes) else decode_arguments(portion)
             return write(predict(loaded, lines.texts), lines.undecodable)
 
         # an empty portion means that nothing more has arrived: answer everything so far
@@ -191,7 +188,7 @@ def _lines(path: Path) -> Iterator[bytes]:
     return read_stream(sys.stdin.buffer, "standard input")
 
 
-def _write_lines(found: "Predictions", undecodable: Sequence[int]) -> str:
+def _write_lines(found: "Predictions", undecodable: Collection[int]) -> str:
     """A line for each text: label and probability, or rating, and the number of known words."""
     from .render import printable
 
@@ -211,7 +208,7 @@ def _write_lines(found: "Predictions", undecodable: Sequence[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_objects(found: "Predictions", undecodable: Sequence[int]) -> str:
+def _write_objects(found: "Predictions", undecodable: Collection[int]) -> str:
     encode = json.JSONEncoder(allow_nan=False).encode
     return "".join(
         encode({"schema": "mlcore.predict/1", **answer, "undecodable": i in undecodable}) + "\n"
@@ -251,61 +248,57 @@ def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: b
 
 
 def _show_labels(found: "Evaluation") -> None:
-    from .render import Grid, number, out, shortened
-
-    grid = Grid("label", "precision", "recall", "F1", "texts", title="\nEach label")
-
-    def add(name: str, figures: "LabelFigures", end_section: bool = False) -> None:
-        shares = (number(value, ".2%") for value in figures[:3])
-        grid.add(name, *shares, f"{figures.support:,}", end_section=end_section)
+    from .render import number, shortened, table
 
     rows = list(zip(found.labels, found.per_label, strict=True))
     if len(rows) > MAX_LABELS:
         rows = sorted(rows, key=lambda row: -row[1].support)[:MAX_LABELS]
-    for i, (label, figures) in enumerate(rows, start=1):
-        add(shortened(label, LABEL_WIDTH), figures, end_section=i == len(rows))
-    if more := len(found.labels) - len(rows):
-        grid.add(f"({more:,} more)", "", "", "", "")
-    add("mean", found.macro)
-    add("weighted mean", found.weighted)
-    out.print(grid)
+    more = [(f"({len(found.labels) - len(rows):,} more)", "", "", "", "")] if len(rows) < len(found.labels) else []
+    averages = [("mean", found.macro), ("weighted mean", found.weighted)]
+    cells = [
+        (shortened(name, LABEL_WIDTH), *(number(value, ".2%") for value in figures[:3]), f"{figures.support:,}")
+        for name, figures in rows + averages
+    ]
+    columns, n = ("label", "precision", "recall", "F1", "texts"), len(rows)
+    table(columns, [*cells[:n], *more, *cells[n:]], "\nEach label", line_after=n)
 
 
 def _show_confusion(found: "Evaluation") -> None:
     """The matrix where it fits into the terminal, else the most frequent confusions."""
-    from .render import Grid, out, shortened, width
+    from .render import shortened, table, width
 
     names = [shortened(label, LABEL_WIDTH) for label in found.labels]
+    digits = len(f"{found.confusion.max():,}")
     for prefix in ("predicted ", ""):
         heads = [prefix + name for name in names]
-        digits = len(f"{found.confusion.max():,}")
         widths = [max(len("truth"), *map(width, names)), *(max(width(head), digits) for head in heads)]
         if sum(widths) + 3 * len(widths) <= COLUMNS:
             title = None if prefix else "Truth (rows) and prediction (columns)"
-            grid = Grid("truth" if prefix else "", *heads, title=title)
-            for name, row in zip(names, found.confusion.tolist(), strict=True):
-                grid.add(name, *(f"{count:,}" for count in row))
-            break
-    else:
-        grid = Grid("truth", "predicted", "texts", left=2, title="Most frequent confusions")
-        for truth, predicted, count in islice(found.confusions(), MAX_CONFUSIONS):
-            grid.add(shortened(truth, LABEL_WIDTH), shortened(predicted, LABEL_WIDTH), f"{count:,}")
-    out.print(grid)
+            counts = ([f"{count:,}" for count in row] for row in found.confusion.tolist())
+            rows = ((name, *cells) for name, cells in zip(names, counts, strict=True))
+            table(["truth" if prefix else "", *heads], rows, title)
+            return
+    rows = (
+        (shortened(truth, LABEL_WIDTH), shortened(predicted, LABEL_WIDTH), f"{count:,}")
+        for truth, predicted, count in found.confusions()[:MAX_CONFUSIONS]
+    )
+    table(("truth", "predicted", "texts"), rows, "Most frequent confusions", left=2)
 
 
 def _show_calibration(bins: "list[CalibrationBin]") -> None:
-    from .render import Grid, out
+    from .render import table
 
+    rows = (
+        (f"{b.low:.0%} to {b.high:.0%}", f"{b.n:,}", f"{b.probability:.1%}", f"{b.accuracy:.1%}", _bar(b.accuracy))
+        for b in bins
+        if b.accuracy is not None
+    )
     title = "\nCalibration: is the predicted label right as often as its probability says?"
-    grid = Grid("probability", "texts", "mean", "right", "", title=title)
-    grid.columns[-1].justify = "left"
-    for bin in bins:
-        if bin.accuracy is not None:
-            bar = "█" * round(BAR_WIDTH * bin.accuracy)
-            grid.add(
-                f"{bin.low:.0%} to {bin.high:.0%}", f"{bin.n:,}", f"{bin.probability:.1%}", f"{bin.accuracy:.1%}", bar
-            )
-    out.print(grid)
+    table(("probability", "texts", "mean", "right", ""), rows, title, left_last=True)
+
+
+def _bar(share: float) -> str:
+    return "█" * round(BAR_WIDTH * share)
 
 
 def _show_mistakes(mistakes: "list[Mistake]") -> None:
@@ -314,11 +307,10 @@ def _show_mistakes(mistakes: "list[Mistake]") -> None:
 
     show("\nWorst mistakes" if mistakes else "\nNo mistakes.", "bold")
     for mistake in mistakes:
-        if mistake.probability is None:
-            what = f"{number(mistake.truth)}, predicted {number(mistake.predicted)}"
-        else:
-            truth, predicted = (shortened(label, LABEL_WIDTH) for label in (mistake.truth, mistake.predicted))
-            what = f"{truth}, predicted {predicted} ({mistake.probability:.2%})"
+        answers = (mistake.truth, mistake.predicted)
+        truth, predicted = (number(a) if isinstance(a, float) else shortened(a, LABEL_WIDTH) for a in answers)
+        probability = "" if mistake.probability is None else f" ({mistake.probability:.2%})"
+        what = f"{truth}, predicted {predicted}{probability}"
         place, room = mistake.place, COLUMNS - 2 - width(what)
         while width(place) > room:  # its end says more than its beginning
             place = "..." + place[4 if place.startswith("...") else 3 :]
@@ -328,7 +320,7 @@ def _show_mistakes(mistakes: "list[Mistake]") -> None:
 
 def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[str, ...]) -> None:
     """The features that speak most for each label: beside each other for two, else a line for each label."""
-    from .render import Grid, number, out, shortened, width
+    from .render import number, shortened, table, width
 
     def cells(entry: "WordScore | None") -> tuple[str, str]:
         return (shortened(entry.word, WORD_WIDTH), number(entry.score, "+.1f")) if entry else ("", "")
@@ -336,17 +328,12 @@ def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[
     if len(labels) <= 2:
         figure = "score" if labels else "rating"
         heads = (f"for {shortened(name, LABEL_WIDTH)}" if labels else name for name in strongest)
-        title = f"\nStrongest words ({figure} of a text with only this word)"
-        grid = Grid(*chain.from_iterable((head, figure) for head in heads), title=title)
-        grid.columns[2].justify = "left"
-        for pair in zip_longest(*strongest.values()):
-            grid.add(*chain.from_iterable(map(cells, pair)))
-    else:
-        grid = Grid("for", "words", left=2, title="\nStrongest words")
-        names = {label: shortened(label, LABEL_WIDTH) for label in list(strongest)[:MAX_LABELS]}
-        room = COLUMNS - 6 - max(map(width, names.values()))
-        for label, name in names.items():
-            grid.add(name, shortened(", ".join(entry.word for entry in strongest[label]), room))
-        if more := len(strongest) - len(names):
-            grid.add(f"({more:,} more)", "")
-    out.print(grid)
+        columns = [column for head in heads for column in (head, figure)]
+        rows = ([*cells(one), *cells(other)] for one, other in zip_longest(*strongest.values()))
+        table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)")
+        return
+    names = {label: shortened(label, LABEL_WIDTH) for label in list(strongest)[:MAX_LABELS]}
+    room = COLUMNS - 6 - max(map(width, names.values()))
+    lines = [(names[label], shortened(", ".join(e.word for e in strongest[label]), room)) for label in names]
+    more = [(f"({len(strongest) - len(names):,} more)", "")] if len(strongest) > len(names) else []
+    table(("for", "words"), lines + more, "\nStrongest words", left=2)

@@ -3,7 +3,7 @@
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,23 @@ class Grid(Table):
         """Add a row of texts, or of pairs (text, style); markup in them has no effect."""
         styled = ((cell, "") if isinstance(cell, str) else cell for cell in cells)
         self.add_row(*(Text(_writable(text), style) for text, style in styled), end_section=end_section)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | tuple[str, str]]],
+    title: str | None = None,
+    left: int = 1,
+    left_last: bool = False,
+    line_after: int = 0,
+) -> None:
+    """Print a Grid of these rows, whose last column may be text too, with a line after so many of them."""
+    grid = Grid(*columns, title=title, left=left)
+    if left_last:
+        grid.columns[-1].justify = "left"
+    for i, row in enumerate(rows, start=1):
+        grid.add(*row, end_section=i == line_after)
+    out.print(grid)
 
 
 def has_unicode() -> bool:

@@ -65,7 +65,7 @@ def check_writable(path: Path) -> None:
         raise OSError(error.errno, f"the folder {path.parent} cannot be written to", str(path)) from error
 
 
-def write_beside(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file completely before it takes the place of one that may be there."""
     path = _final(path)
     beside = path.parent / f".mlcore-{secrets.token_hex(8)}.part"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,17 +20,19 @@ from mlcore.sentiment.initialization import feature_ratios, new_model
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import (
     HELD_OUT,
+    SPLIT_NUMBERS,
     Dataset,
     EncodedDataset,
     Split,
     choose_labels,
-    encode_rows,
+    encode,
     hold_out,
     targets_of,
-)  # fmt: skip
-from mlcore.text.vectors import Coverage, Vectors
+)
+from mlcore.text.vectors import Vectors
 
 MAX_SEEDS = 20  # the exact test looks at 2^seeds cases
+Progress = Callable[[str, int, int | None], None]  # takes what is trained next, its seed, its epoch (None: a baseline)
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # weights of the loss against the penalty that are tried
 
 
@@ -68,7 +70,8 @@ class Run:
     finished: bool = True  # whether the training stopped because the held-out loss rose, not at the last epoch
 
 
-class Missing(NamedTuple):
+@dataclass(frozen=True)
+class Missing:
     """A run without a result, and why."""
 
     arm: str
@@ -103,16 +106,6 @@ class Summary:
     against_fixed: Difference | None  # None for fixed random embeddings themselves
 
 
-@dataclass
-class GivenVectors(Coverage):
-    """Vectors that were given, and how much of the dataset they cover."""
-
-    source: str
-    lines: int
-    duplicates: int
-    sha256: str
-
-
 @dataclass(frozen=True)
 class Comparison(Result):
     """The runs of an experiment, summarized."""
@@ -123,7 +116,7 @@ class Comparison(Result):
     own_parts: list[str]  # splits that the data has, so that they are not drawn
     settings: dict[str, int]
     seeds: int
-    vectors: GivenVectors | None
+    vectors: dict[str, Any] | None
     arms: list[Summary]
     best_trainable_against_best_fixed: Difference | None
     runs: list[Run]
@@ -144,7 +137,7 @@ class Experiment:
 
     ``vectors``: given vectors of the dataset's words; without them the arms that need them are left out.
 
-    Raises: DataError if the dataset cannot be trained on; InputError if a setting or the number of seeds is wrong.
+    Raises: DataError if the dataset cannot be trained on; InputError if an argument is wrong.
     """
 
     def __init__(self, dataset: Dataset, settings: Settings, seeds: int, vectors: Vectors | None = None) -> None:
@@ -153,50 +146,33 @@ class Experiment:
         if not 1 <= seeds <= MAX_SEEDS:
             raise InputError(f"expected a whole number from 1 to {MAX_SEEDS}", parameter="seeds", value=seeds)
         self.dataset, self.settings, self.seeds, self.vectors = dataset, settings, range(1, seeds + 1), vectors
-        self.own = {name: dataset.rows(name) for name in ("dev", "test")}
+        self.coverage = vectors and vectors.coverage(np.bincount(dataset.tokens.ids, minlength=len(dataset.words)))
+        self.own_splits = [name for name in ("dev", "test") if len(dataset.rows(name))]
+        self.arms = [arm for arm in ARMS if vectors or not arm.given]
+        self.names = [*(arm.name for arm in self.arms), MAJORITY, LINEAR]  # in the order of the runs of a seed
+        self.planned = seeds * len(self.names)  # runs
         self.train = dataset.rows("", "train")
         if not len(self.train):
             raise DataError(f"{dataset.source} contains no texts to train on")
         self.labels = choose_labels(dataset, self.train)
-        self.targets = targets_of(dataset, self.labels)
-        self.arms = [arm for arm in ARMS if vectors or not arm.given]
-        self.names = [*(arm.name for arm in self.arms), MAJORITY, LINEAR]  # in the order of the runs of a seed
-
-    @property
-    def planned(self) -> int:
-        """Number of runs."""
-        return len(self.seeds) * len(self.names)
-
-    def rows(self, seed: int) -> dict[str, np.ndarray]:
-        """Numbers of the texts that are trained on, held out and tested with this seed."""
-        train, own = self.train, dict(self.own)
-        for name in ("test", "dev"):
-            if not len(own[name]):
-                chosen = hold_out(self.targets[train, 0], HELD_OUT, seed)
-                train, own[name] = train[~chosen], train[chosen]
-        if len(np.unique(self.targets[train])) < len(self.labels):
-            raise DataError(
-                f"{self.dataset.source} has too few texts of a label to train, hold out and test; at least 3 of each "
-                "label are needed, better hundreds"
-            )
-        return {"train": train, **own}
+        self.targets = targets_of(dataset, self.labels)[:, 0]
+        needed, counts = 3 - len(self.own_splits), np.bincount(self.targets[self.train].astype(np.int64))
+        if counts.min() < needed:
+            rarest = f"{counts.min()} of the label {self.labels[counts.argmin()]!r}"
+            raise DataError(f"{dataset.source} has too few texts to train, hold out and test on: {rarest}")
 
     def encode(self, seed: int, threads: int = 1) -> tuple[EncodedDataset, Vectors | None]:
         """The splits of this seed as arrays, and the vectors of their words."""
-        settings = self.settings.resolved()
-        data = encode_rows(
-            self.dataset, self.rows(seed), self.targets, self.labels, ngrams=settings.ngrams,
-            min_count=settings.min_count, max_features=settings.max_features, binary=settings.binary, threads=threads,
-        )  # fmt: skip
-        return data, self.vectors and self.vectors.select(self.dataset.words.numbers_of(data.features.words)[:-1])
+        dataset = self.dataset
+        if "test" not in self.own_splits:
+            splits = dataset.splits.copy()
+            splits[self.train[hold_out(self.targets[self.train], HELD_OUT, seed)]] = SPLIT_NUMBERS["test"]
+            dataset = replace(dataset, splits=splits)
+        data = encode(dataset, None, **replace(self.settings, seed=seed).encoding(), threads=threads)
+        return data, self.vectors and self.vectors.select(dataset.words.numbers_of(data.features.words)[:-1])
 
-    def run(
-        self, threads: int = 1, progress: Callable[[str, int, int | None], None] = lambda name, seed, epoch: None
-    ) -> Iterator[Run | Missing]:
-        """All runs, seed by seed; one that diverges does not end the others.
-
-        ``progress`` is called with what is about to be trained, its seed and its epoch, None for a baseline.
-        """
+    def run(self, threads: int = 1, progress: Progress = lambda name, seed, epoch: None) -> Iterator[Run | Missing]:
+        """All runs, seed by seed; one that diverges does not end the others."""
         for seed in self.seeds:
             data, vectors = self.encode(seed, threads)
             for arm in self.arms:
@@ -204,15 +180,13 @@ class Experiment:
                     yield self._train(arm, seed, data, vectors, threads, progress)
                 except DivergedError as error:
                     yield Missing(arm.name, seed, str(error))
-            if seed == self.seeds[0] or not all(map(len, self.own.values())):
-                baselines = [_majority(data), _linear(data, lambda: progress(LINEAR, seed, None))]
-            # without a draw, nothing depends on the seed
-            yield from (
-                replace(run, seed=seed) if isinstance(run, Run) else run._replace(seed=seed) for run in baselines
-            )
+            if seed == self.seeds[0] or len(self.own_splits) < 2:  # else they do not depend on the seed
+                progress(LINEAR, seed, None)
+                baselines = list(_baselines(data))
+            yield from (replace(run, seed=seed) for run in baselines)
 
     def _train(
-        self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Callable
+        self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Progress
     ) -> Run:
         settings = replace(
             self.settings, freeze_embedding=arm.freeze_embedding, initialization=arm.initialization, seed=seed
@@ -220,34 +194,34 @@ class Experiment:
         progress(arm.name, seed, 1)
         started = time.perf_counter()
         model = new_model(data, settings, vectors if arm.given else None, threads)
-        best = report = None
+        reports = []
         for report in training.fit(model, data.train, data.dev, threads):
-            best = report if report.best else best
+            reports.append(report)
             progress(arm.name, seed, report.epoch + 1)
         seconds = time.perf_counter() - started
-        return Run(
-            arm=arm.name,
-            seed=seed,
-            test_accuracy=quick_figures(model, data.test, threads)[1],
-            dev_accuracy=best.dev_accuracy,
-            parameters=model.n_parameters - (len(data.features) * settings.dim if arm.freeze_embedding else 0),
-            seconds=seconds,
-            best_epoch=best.epoch,
-            finished=report.epoch - best.epoch >= settings.patience,
-        )
+        best = [report for report in reports if report.best][-1]
+        assert data.test is not None  # it is drawn if need be
+        _, accuracy = quick_figures(model, data.test, threads)
+        assert accuracy is not None and best.dev_accuracy is not None  # noqa: PT018, there are labels
+        parameters = model.n_parameters - (len(data.features) * settings.dim if arm.freeze_embedding else 0)
+        finished = len(reports) - best.epoch >= settings.patience
+        return Run(arm.name, seed, accuracy, best.dev_accuracy, parameters, seconds, best.epoch, finished)
 
     def compare(self, results: Sequence[Run | Missing], interrupted: bool = False) -> Comparison:
         """Summarize the results of ``run``, all of them or those until an interruption."""
         runs = [result for result in results if isinstance(result, Run)]
-        summaries = summarize(runs, self.names)
+        summaries, given = summarize(runs, self.names), self.vectors
+        vectors = given and vars(self.coverage) | {
+            "source": given.source, "lines": given.lines, "duplicates": given.duplicates, "sha256": given.fingerprint()
+        }  # fmt: skip
         return Comparison(
             data=self.dataset.source,
             labels=self.labels,
-            texts={name: len(rows) for name, rows in self.rows(1).items()},
-            own_parts=[name for name, rows in self.own.items() if len(rows)],
+            texts=self.encode(1)[0].sizes,
+            own_parts=self.own_splits,
             settings={name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")},
             seeds=len(self.seeds),
-            vectors=self._given_vectors(),
+            vectors=vectors or None,
             arms=summaries,
             best_trainable_against_best_fixed=compare_best(runs, summaries),
             runs=runs,
@@ -255,37 +229,28 @@ class Experiment:
             interrupted=interrupted,
         )
 
-    def _given_vectors(self) -> GivenVectors | None:
-        if not (vectors := self.vectors):
-            return None
-        coverage = vectors.coverage(np.bincount(self.dataset.tokens.ids, minlength=len(self.dataset.words)))
-        return GivenVectors(
-            **vars(coverage), source=vectors.source, lines=vectors.lines, duplicates=vectors.duplicates,
-            sha256=vectors.fingerprint(),
-        )  # fmt: skip
-
 
 # Baselines ------------------------------------------------------------------------------------------------
 
 
-def _majority(data: EncodedDataset) -> Run:
-    """Always answer the label that most of the training texts have, the first on ties."""
+def _baselines(data: EncodedDataset) -> Iterator[Run | Missing]:
+    """Always answering the label of most training texts, and logistic regression, which takes scikit-learn."""
     label = int(np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64)).argmax())
-    return Run(MAJORITY, 0, _accuracy(label, data.test), _accuracy(label, data.dev), 0, 0.0)
-
-
-def _accuracy(decided: np.ndarray | int, split: Split) -> float:
-    return float(np.mean(split.targets[split.rows, 0] == decided))
-
-
-def _linear(data: EncodedDataset, starting: Callable[[], None]) -> Run | Missing:
+    yield Run(MAJORITY, 0, _accuracy(label, data.test), _accuracy(label, data.dev), 0, 0.0)
     if find_spec("sklearn") is None:
-        return Missing(LINEAR, 0, "needs scikit-learn: pip install 'mlcore[compare]'")
-    starting()
+        yield Missing(LINEAR, 0, "needs scikit-learn: pip install 'mlcore[compare]'")
+        return
     started = time.perf_counter()
-    test, dev = linear_accuracies(data)
+    accuracies = linear_accuracies(data)
     parameters = (len(data.features) + 1) * (1 if len(data.labels) == 2 else len(data.labels))
-    return Run(LINEAR, 0, test, dev, parameters, time.perf_counter() - started)
+    yield Run(LINEAR, 0, *accuracies, parameters, time.perf_counter() - started)
+
+
+def _accuracy(decided: np.ndarray | int, split: Split | None) -> float:
+    """Share of right labels; ``decided`` are those of all texts of the documents."""
+    assert split is not None
+    decided = decided[split.rows] if isinstance(decided, np.ndarray) else decided
+    return float(np.mean(split.targets[split.rows, 0] == decided))
 
 
 def linear_accuracies(data: EncodedDataset) -> tuple[float, float]:
@@ -296,25 +261,25 @@ def linear_accuracies(data: EncodedDataset) -> tuple[float, float]:
 
     Source: Wang and Manning 2012, who take a support vector machine; with logistic regression Mesnil et al. 2014.
     """
-    from scipy.sparse import csr_array, diags_array
+    from scipy.sparse import csr_array
     from sklearn.linear_model import LogisticRegression
 
-    ids, _, offsets = data.train.documents
-    present = csr_array((np.ones(len(ids)), ids, offsets), shape=(len(offsets) - 1, len(data.features)))
-    scaled = [present @ diags_array(ratio) for ratio in feature_ratios(data.train, data.labels, len(data.features)).T]
+    ids, offsets = data.train.documents.ids, data.train.documents.offsets.astype(np.int32)  # all that liblinear takes
+    shape = len(offsets) - 1, len(data.features)
+    ratios = feature_ratios(data.train, data.labels, len(data.features))
+    scaled = [csr_array((ratio[ids], ids, offsets), shape=shape) for ratio in ratios.T]
     labels = [1] if len(data.labels) == 2 else range(len(data.labels))
     truths = data.train.targets[data.train.rows, 0]
-    best, best_dev = 0.0, -1.0
+    best = (-1.0, 0.0, 0.0)
     for strength in STRENGTHS:
-        scores = np.empty((present.shape[0], len(scaled)))
+        scores = np.empty((shape[0], len(scaled)))
         for number, (label, X) in enumerate(zip(labels, scaled, strict=True)):
             model = LogisticRegression(C=strength, solver="liblinear").fit(X[data.train.rows], truths == label)
             scores[:, number] = model.decision_function(X)
         decided = scores[:, 0] > 0 if len(scaled) == 1 else scores.argmax(axis=1)
-        test, dev = (_accuracy(decided[split.rows], split) for split in (data.test, data.dev))
-        if dev > best_dev:
-            best, best_dev = test, dev
-    return best, best_dev
+        test, dev = _accuracy(decided, data.test), _accuracy(decided, data.dev)
+        best = max(best, (dev, -strength, test))
+    return best[2], best[0]
 
 
 # Statistics -----------------------------------------------------------------------------------------------
@@ -322,26 +287,19 @@ def linear_accuracies(data: EncodedDataset) -> tuple[float, float]:
 
 def summarize(runs: Sequence[Run], names: Sequence[str]) -> list[Summary]:
     """Figures of each arm that has a run, in the order of the names."""
-    summaries = []
+    found = []
     for name in names:
-        if not (mine := [run for run in runs if run.arm == name]):
-            continue
-        columns = ("test_accuracy", "dev_accuracy", "parameters", "seconds")
-        tests, devs, parameters, seconds = np.array([[getattr(run, c) for c in columns] for run in mine], float).T
-        summaries.append(
-            Summary(
-                arm=name,
-                runs=len(mine),
-                mean=float(tests.mean()),
-                deviation=float(tests.std(ddof=1)) if len(mine) > 1 else None,
-                dev_mean=float(devs.mean()),
-                parameters=float(parameters.mean()),
-                seconds=float(seconds.mean()),
-                unfinished=sum(not run.finished for run in mine),
-                against_fixed=None if name == FIXED_RANDOM.name else difference(runs, name, FIXED_RANDOM.name),
-            )
-        )
-    return summaries
+        mine = [run for run in runs if run.arm == name]
+        figures = np.array([(run.test_accuracy, run.dev_accuracy, run.parameters, run.seconds) for run in mine])
+        if mine:
+            mean, dev_mean, parameters, seconds = (float(column.mean()) for column in figures.T)
+            deviation = float(figures[:, 0].std(ddof=1)) if len(mine) > 1 else None
+            unfinished = sum(not run.finished for run in mine)
+            against = None if name == FIXED_RANDOM.name else difference(runs, name, FIXED_RANDOM.name)
+            found.append(
+                Summary(name, len(mine), mean, deviation, dev_mean, parameters, seconds, unfinished, against)
+            )  # fmt: skip
+    return found
 
 
 def compare_best(runs: Sequence[Run], summaries: Sequence[Summary]) -> Difference | None:

@@ -50,31 +50,28 @@ def describe(model: Model, path: Path | None = None) -> Description:
     features, hidden, outputs = len(model.features), settings.hidden, len(model.parameters.b2)
     shapes = {"table": [features, settings.dim], "W1": [hidden, settings.dim], "b1": [hidden]}
     return Description(
-        file=path and _file(path),
+        file=_file(path) if path else None,
         labels=model.labels,
         loss=LOSSES[model.loss],
         shapes=shapes | {"W2": [outputs, hidden], "b2": [outputs]},
         parameters=model.n_parameters,
         vocabulary=_vocabulary(model),
-        settings=asdict(settings),
+        settings=asdict(settings.resolved()),
         inputs=provenance.inputs,
         fingerprint=provenance.fingerprint,
         texts=provenance.texts,
         history=provenance.history,
         best=next((epoch for epoch in reversed(provenance.history) if epoch["best"]), None),
-        command=reproducing_command(model),
+        command=reproducing_command(settings, provenance.inputs),
     )
 
 
 def _file(path: Path) -> dict[str, Any]:
-    if not path.is_file():  # a pipe: what came through it is gone
-        return {"path": str(path), "bytes": None, "sha256": None}
-    with open(path, "rb") as file:
-        return {
-            "path": str(path),
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
+    found: dict[str, Any] = {"path": str(path), "bytes": None, "sha256": None}
+    if path.is_file():  # what came through a pipe is gone
+        with open(path, "rb") as file:
+            found |= {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return found
 
 
 def _vocabulary(model: Model) -> list[Vocabulary]:

@@ -1,12 +1,10 @@
 """How good a model is on labelled texts, where it is wrong, and which words move it most."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataError
 from mlcore.kernels.losses import loss_of
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
@@ -66,18 +64,14 @@ class Evaluation(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, with each label beside its figures."""
-        found = super().to_dict()
-        labels = zip(self.labels, found["per_label"], strict=True)
-        return found | {"per_label": [{"label": label} | figures for label, figures in labels]}
+        rows = zip(self.labels, self.per_label, strict=True)
+        return {**super().to_dict(), "per_label": [{"label": label, **figures._asdict()} for label, figures in rows]}
 
-    def confusions(self) -> Iterator[tuple[str, str, int]]:
+    def confusions(self) -> list[tuple[str, str, int]]:
         """True label, predicted label and number of texts, the most frequent confusion first."""
-        wrong = self.confusion * ~np.eye(len(self.labels), dtype=bool)
-        for place in np.argsort(-wrong, axis=None, kind="stable").tolist():
-            truth, predicted = divmod(place, len(self.labels))
-            if not wrong[truth, predicted]:
-                return
-            yield self.labels[truth], self.labels[predicted], int(wrong[truth, predicted])
+        rows = zip(self.labels, self.confusion.tolist(), strict=True)
+        cells = [(truth, label, n) for truth, row in rows for label, n in zip(self.labels, row, strict=True)]
+        return sorted((cell for cell in cells if cell[2] and cell[0] != cell[1]), key=lambda cell: -cell[2])
 
 
 @dataclass(frozen=True)
@@ -91,14 +85,6 @@ class RatingEvaluation(Result):
     mae: float  # mean of |y - y_hat|
     r2: float | None  # 1 - (rmse / baseline)^2; None if all truths are equal
     pearson: float | None  # correlation of truths and predictions; None if either are all equal
-    truths: np.ndarray  # (n,) float64
-    predicted: np.ndarray  # (n,) float64
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures, without the arrays, which are as long as the data."""
-        found = super().to_dict()
-        del found["truths"], found["predicted"]
-        return found
 
 
 class Mistake(NamedTuple):
@@ -125,6 +111,7 @@ class Assessment(Result):
 
     data: str
     part: str  # "test", "dev" or "all"
+    split: Split
     evaluation: Evaluation | RatingEvaluation
     mistakes: list[Mistake]
 
@@ -135,16 +122,12 @@ class Assessment(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """All figures on one level."""
-        fields = super().to_dict()
-        return {"part": self.part} | fields["evaluation"] | {"mistakes": fields["mistakes"]}
+        mistakes = [mistake._asdict() for mistake in self.mistakes]
+        return {"part": self.part, **self.evaluation.to_dict(), "mistakes": mistakes}
 
 
 def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
-    """Mean loss and accuracy (None for ratings) on a split: the figures that training needs after each epoch.
-
-    Raises: DataError if the split has no texts.
-    """
-    _check_texts(split)
+    """Mean loss and accuracy (None for ratings) on a split: the figures that training needs after each epoch."""
     logits, targets = model.logits(split.documents, split.rows, threads), split.targets[split.rows]
     accuracy = float(np.mean(model.decide(logits) == targets[:, 0])) if model.labels else None
     return _mean_loss(model, logits, targets), accuracy
@@ -153,9 +136,8 @@ def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, 
 def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | RatingEvaluation:
     """All figures of the predictions for the texts of a split.
 
-    Raises: DataError if the split has no texts; ModelFileError if the outputs are not finite.
+    Raises: ModelFileError if the outputs are not finite.
     """
-    _check_texts(split)
     logits, probabilities, predicted = score(model, split.documents, split.rows, threads)
     targets = split.targets[split.rows]
     if not model.labels:
@@ -181,11 +163,6 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
         confusion=confusion,
         calibration=bins,
     )
-
-
-def _check_texts(split: Split) -> None:
-    if not len(split.rows):
-        raise DataError("There is no text to evaluate the model on")
 
 
 def _mean_loss(model: Model, logits: np.ndarray, targets: np.ndarray) -> float:
@@ -273,8 +250,6 @@ def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingEvalua
         mae=float(np.mean(np.abs(errors))),
         r2=1 - square / variance if variance else None,
         pearson=float(np.clip(np.mean(deviations * spread) / scale, -1, 1)) if scale else None,
-        truths=truths,
-        predicted=predicted,
     )
 
 
@@ -286,7 +261,7 @@ def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1
     rows, part = dataset.held_out()
     split = encode_split(dataset, rows, model.features, model.labels, threads)
     worst = mistakes(model, split, dataset, n_mistakes, threads) if n_mistakes else []
-    return Assessment(dataset.source, part, evaluate(model, split, threads), worst)
+    return Assessment(dataset.source, part, split, evaluate(model, split, threads), worst)
 
 
 def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads: int = 1) -> list[Mistake]:

@@ -5,7 +5,7 @@ For a fixed pattern of units that are on, the network is linear in the mean embe
     logit_k = W2_k (s * (W1 E + b1)) + b2_k = sum_f a_f (W2_k * s) W1 E_f  +  W2_k (s * b1) + b2_k,
 
 a_f being the share of feature f in the mean. Each term of the sum is the contribution of a feature; the rest is the
-constant. All of this is computed in float64, with the pattern that the model finds in float32.
+constant. All of this is computed in float64.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlcore.kernels.forward import forward_texts
 from mlcore.results import Result
 from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
-from mlcore.text.ngrams import Documents, count_features
+from mlcore.text.ngrams import count_features
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN, Tokens
 
@@ -94,12 +93,9 @@ class Explanation(Result):
             yield word, before != "(" and word.word not in (".", ",", "!", "?", ";", ":", ")")
             before = word.word
 
-
-@dataclass(frozen=True)
-class Explanations(Result):
-    """Several texts, explained."""
-
-    explanations: list[Explanation]
+    def change_without(self, feature: str) -> float | None:
+        """How the logit changes without a word; None for an n-gram."""
+        return next((effect.change for effect in self.without if effect.word == feature), None)
 
 
 def explain(model: Model, text: str, output: str | None = None) -> Explanation:
@@ -111,7 +107,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     words = features.words.look_up([text])
     located = features.locate(words)
     documents = count_features(located, words.offsets, len(features), features.binary)
-    logits, on = _predict(model, documents)
+    logits = model.logits(documents)
     probabilities = model.probabilities(logits)[0].tolist() if model.labels else []
     predicted = int(model.decide(logits)[0]) if model.labels else None
     chosen = predicted if output is None else label_number(model, output, "output")
@@ -119,6 +115,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
 
     exact = forward(model, documents)
     _, W1, b1, W2, b2 = exact.parameters
+    on = exact.Z[0] > 0
     slope = sign * (W2[unit] * on)
     averaged = int(documents.counts.sum())
     contributions = documents.counts / max(averaged, 1) * (exact.parameters.table @ (slope @ W1))
@@ -142,15 +139,6 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         units_on=int(on.sum()),
         units=len(on),
     )
-
-
-def _predict(model: Model, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
-    """The model's own logits of a text, (1, k) float32, and which units are on, (h,) bool; z = 0 counts as off."""
-    _, W1, b1, _, b2 = model.parameters
-    E, Z, H, logits = (np.zeros((1, width), np.float32) for width in (W1.shape[1], len(b1), len(b1), len(b2)))
-    ids, counts, offsets = documents
-    forward_texts(ids, counts, offsets[:-1], offsets[1:], model.parameters, E, Z, H, logits)
-    return logits, Z[0] > 0
 
 
 def _logits_without(model: Model, ids: np.ndarray) -> np.ndarray:

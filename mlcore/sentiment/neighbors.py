@@ -9,7 +9,7 @@ from mlcore.errors import InputError
 from mlcore.kernels import embedding, layers
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
-from mlcore.text.ngrams import Features, count_features
+from mlcore.text.ngrams import count_features
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
 
@@ -51,7 +51,13 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     """
     features, table = model.features, model.parameters.table
     found, words = tokens(word), features.words.look_up([word])
-    _check_known(features, word, found, words.ids)
+    if not found:
+        raise InputError(f"{word!r} contains no word; give a word such as 'good'")
+    for one, number_of in zip(found, words.ids.tolist(), strict=True):
+        if number_of == UNKNOWN:
+            similar = difflib.get_close_matches(one, features.words.words[:COMPARED], SUGGESTIONS)
+            advice = f"did you mean {' or '.join(similar)}" if similar else "try a word from the training texts"
+            raise InputError(f"The model does not know the word {one!r}; {advice}")
     located = features.locate(words)
     feature = int(located[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
     ids, counts, offsets = documents = count_features(located, words.offsets, len(features), features.binary)
@@ -77,16 +83,6 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     )
 
 
-def _check_known(features: Features, asked: str, found: list[str], ids: np.ndarray) -> None:
-    if not found:
-        raise InputError(f"{asked!r} contains no word; give a word such as 'good'")
-    for word, number in zip(found, ids.tolist(), strict=True):
-        if number == UNKNOWN:
-            similar = difflib.get_close_matches(word, features.words.words[:COMPARED], SUGGESTIONS)
-            advice = f"did you mean {' or '.join(similar)}?" if similar else "try a word from the training texts"
-            raise InputError(f"The model does not know the word {word!r}; {advice}")
-
-
 def _cosines(table: np.ndarray, e: np.ndarray) -> np.ndarray:
     """Cosine of every row with e, or minus infinity for a row that is 0: (v, d) and (1, d) float32 -> (v,) float64."""
     products = np.empty((1, len(table)), np.float32)
@@ -94,4 +90,5 @@ def _cosines(table: np.ndarray, e: np.ndarray) -> np.ndarray:
     lengths = np.sqrt(np.einsum("vd,vd->v", table, table, dtype=np.float64)) * np.linalg.norm(e.astype(np.float64))
     cosines = np.full(len(table), -np.inf)
     np.divide(products[0], lengths, out=cosines, where=lengths > 0)
-    return np.minimum(cosines, 1)
+    np.minimum(cosines, 1, out=cosines)
+    return cosines

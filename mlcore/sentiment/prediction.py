@@ -23,7 +23,7 @@ class Predictions:
     @property
     def confidence(self) -> np.ndarray:
         """Probability of the chosen label: (n,) float64."""
-        return self.probabilities[np.arange(len(self.chosen)), self.chosen]
+        return np.take_along_axis(self.probabilities, self.chosen[:, np.newaxis], axis=1)[:, 0]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The answer for each text in types that JSON has."""
