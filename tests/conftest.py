@@ -13,10 +13,7 @@ from hypothesis import settings
 from numba import config as numba_config
 
 from mlcore import Layer, Network, SentimentClassifier
-from mlcore.sentiment import comparison, training
-from mlcore.sentiment.backpropagation import lesson
-from mlcore.sentiment.settings import LEARNING_RATES
-from mlcore.text import vectors
+from mlcore.sentiment.backpropagation import backpropagate
 from mlcore.text.vocabulary import WordTable
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
@@ -50,14 +47,10 @@ def compiled(tmp_path_factory):
     network = Network([Layer("output", "V", [[1.0]])])
     network.backward(network.forward([1.0]), [1.0])
     network.losses(network.forward([1.0]), [1.0])
-    for optimizer in LEARNING_RATES:
-        training.warm_up(optimizer)
-    comparison.warm_up()
-    vectors.warm_up()
     WordTable.from_lines(np.frombuffer(b"a\n", np.uint8))  # as a model file is read
     model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0)
     model.fit(["good film", "bad film"], ["pos", "neg"]).explain("good film")
-    lesson(model._model().classifier, "good film", "pos")
+    backpropagate(model._model().model, "good film", "pos")
 
 
 class Done(NamedTuple):
@@ -115,4 +108,4 @@ def reviews(tmp_path):
 def model(run, reviews):
     """A small trained model."""
     assert run("train-sentiment", "--data", reviews, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "-q").code == 0
-    return reviews.parent / "sentiment.npz"
+    return reviews.parent / "sentiment.safetensors"
