@@ -159,7 +159,8 @@ def predict(
             return write(predict(loaded, lines.texts), lines.undecodable)
 
         # an empty portion means that nothing more has arrived: answer everything so far
-        for answers in in_order(answer, (portion or None for portion in portions), available_cores()):
+        arrived: Iterator[list[str] | bytes | None] = (portion or None for portion in portions)
+        for answers in in_order(answer, arrived, available_cores()):
             sys.stdout.write(answers)
             sys.stdout.flush()
 

@@ -90,7 +90,7 @@ class RatingEvaluation(Result):
 class Mistake(NamedTuple):
     """A text with a wrong prediction: labels with the probability of the predicted one, or ratings with None."""
 
-    row: int  # number of the text in the dataset
+    row: int  # among the evaluated texts
     place: str
     text: str
     truth: str | float
@@ -283,7 +283,7 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
 
     def mistake(i: int) -> Mistake:
         row, texts = int(split.rows[i]), dataset.texts or []
-        where = row, dataset.place(row), texts[row]
+        where = i, dataset.place(row), texts[row]
         if not model.labels:
             return Mistake(*where, float(truths[i]), float(outputs[i, 0]), None)
         return Mistake(*where, model.labels[int(truths[i])], model.labels[predicted[i]], float(sizes[i]))
