@@ -7,10 +7,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import Field, asdict, dataclass, replace
-from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from mlcore.sentiment.training import EpochReport, State, TrainingResult
     from mlcore.text.dataset import EncodedDataset
 
-PANELS = ("Data", "Text", "Network", "Training", "Output", None)
+PANELS = ("Data", "Text", "Network", "Training", "Output")
 LOG_SCHEMA = "mlcore.log/1"
 MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "mlcore.log/'}  # how files begin
 KINDS = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
@@ -35,10 +34,13 @@ def setting_options(*names: str) -> Callable[[Callable[..., None]], Callable[...
     """Decorator of a command with ``**settings``: give it an option for each of these settings (default: all)."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command)
-        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        parameters = [_parameter(FIELDS[name]) for name in names or FIELDS] + own
-        parameters.sort(key=lambda parameter: PANELS.index(_panel(parameter)))
+        signature, panel = inspect.signature(command), PANELS[0]
+        ranked = [(FIELDS[name].metadata["group"], _parameter(FIELDS[name])) for name in names or FIELDS]
+        for parameter in signature.parameters.values():
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                panel = parameter.annotation.__metadata__[0].rich_help_panel or panel
+                ranked.append((panel, parameter.replace(kind=parameter.KEYWORD_ONLY)))
+        parameters = [parameter for _, parameter in sorted(ranked, key=lambda entry: PANELS.index(entry[0]))]
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command
@@ -47,18 +49,11 @@ def setting_options(*names: str) -> Callable[[Callable[..., None]], Callable[...
 
 
 def _parameter(field: Field[Any]) -> inspect.Parameter:
-    flags = {True: [f"--{field.name}/--no-{field.name}"], False: [f"--{field.name.replace('_', '-')}"]}
-    names = flags[field.default] if field.type is bool else []
-    option = _option(field.metadata["group"], field.metadata["help"], *names)
+    flag = f"--{field.name.replace('_', '-')}" + f"/--no-{field.name}" * (field.default is True)
+    option = _option(field.metadata["group"], field.metadata["help"], *([flag] if field.type is bool else []))
     option.show_default = field.metadata.get("automatic", True)
-    return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=Annotated[field.type, option]
-    )
-
-
-def _panel(parameter: inspect.Parameter) -> str | None:
-    (option,) = (entry for entry in parameter.annotation.__metadata__)
-    return option.rich_help_panel
+    annotation = Annotated[field.type, option]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
@@ -78,10 +73,12 @@ def train_sentiment(
     dev: Annotated[
         str | None,
         _option(
-            "Data", "Texts, or the fraction, to hold out for choosing the best epoch; 0 for none.",
-            metavar="PATH|FRACTION", show_default="the data's dev split, or 0.1",
+            "Data",
+            "Texts or fraction to hold out, for choosing the best epoch.",
+            metavar="PATH|FRACTION",
+            show_default="the data's dev split, or 0.1",
         ),
-    ] = None,
+    ] = None,  # fmt: skip
     file_format: Format = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -110,67 +107,24 @@ def train_sentiment(
     in the data is held out, and one named test is evaluated at the end.
     Ctrl-C keeps the best epoch.
     """
-    chosen = Settings(**settings)
     if threads is not None and threads < 1:
         raise InputError("expected a whole number from 1 up", parameter="threads", value=threads)
     if warm_start and vectors:
         raise InputError("--warm-start and --vectors both set the embeddings to start from; choose one.")
     if resume and checkpoint is None:
         raise InputError("--resume also needs --checkpoint, the file to resume from.")
-    inputs = Inputs(data or [], dev, file_format, text_column, label_column, vectors, warm_start)
-    Run(inputs, chosen, model, checkpoint, resume, log, threads, as_json, quiet).go()
-
-
-class Inputs(NamedTuple):
-    """What a training reads, as it was typed."""
-
-    data: list[Path]  # none: the built-in dataset
-    dev: str | None
-    format: str | None
-    text_column: str | None
-    label_column: str | None
-    vectors: Path | None
-    warm_start: Path | None
-
-    def held_out(self) -> Path | float | None:
-        """The path or the fraction that ``--dev`` gives.
-
-        Raises: InputError if it is a number, but not a fraction.
-        """
-        try:
-            # a plain number first: Fraction would write 1e999999999 out
-            fraction = None if self.dev is None else float(Fraction(self.dev) if "/" in self.dev else self.dev)
-        except (ValueError, ZeroDivisionError, OverflowError):
-            return Path(self.dev or "")
-        if fraction is not None and not 0 <= fraction < 1:
-            raise InputError(
-                "expected a fraction from 0 to less than 1, or a path", parameter="dev", value=fraction
-            )
-        return fraction
-
-    def paths(self) -> list[Path]:
-        """All files and folders that are read.
-
-        Raises: InputError if standard input is to be read twice.
-        """
-        held_out = self.held_out()
-        named = *self.data, held_out if isinstance(held_out, Path) else None, self.vectors, self.warm_start
-        paths = [path for path in named if path is not None]
-        if paths.count(Path("-")) > 1:
-            raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
-        return [path for path in paths if path != Path("-")]
-
-    def to_dict(self) -> dict[str, str | list[str]]:
-        """Names and values of the options, for the command that trains the same model again."""
-        given = self._replace(data=[str(path) for path in self.data])._asdict()  # type: ignore[arg-type]
-        return {name: value if isinstance(value, list) else str(value) for name, value in given.items() if value}
+    inputs = {
+        "data": data, "dev": dev, "format": file_format, "text_column": text_column, "label_column": label_column,
+        "vectors": vectors, "warm_start": warm_start,
+    }  # fmt: skip
+    Run(inputs, Settings(**settings), model, checkpoint, resume, log, threads, as_json, quiet).go()
 
 
 @dataclass
 class Run:
     """One training: ``go`` does all of it."""
 
-    inputs: Inputs
+    inputs: dict[str, Any]  # as typed
     settings: Settings
     path: Path
     checkpoint: Path | None
@@ -182,17 +136,13 @@ class Run:
 
     def go(self) -> None:
         """Train, show the progress, and save the best epoch, whatever happens on the way."""
-        from mlcore.files import check_outputs
         from mlcore.sentiment.training import result_of
         from mlcore.text.pool import available_cores
 
         from . import render
         from .commands import option_name, setting_words
 
-        outputs = {"model": self.path, "checkpoint": self.checkpoint, "log": self.log}
-        check_outputs(outputs, self.inputs.paths(), MARKS)
-        for path in self.inputs.paths():
-            path.stat()  # a mistyped path should not wait for what is read before it
+        self._check_paths()
         self.threads = self.threads or available_cores()
         self.shown = render.Shown(not (self.quiet or self.as_json))
         self.reports: list[EpochReport] = []
@@ -223,6 +173,29 @@ class Run:
         self._say(f'Next: mlcore predict {self.path} "A wonderful film."\n  or: mlcore evaluate {self.path} DATA')
         self.shown.complain()
 
+    def _check_paths(self) -> None:
+        """Find out before any work what cannot be read or written."""
+        from mlcore.files import check_outputs
+
+        read = self.inputs["data"] or [], self._held_out(), self.inputs["vectors"], self.inputs["warm_start"]
+        paths = [path for path in (*read[0], *read[1:]) if isinstance(path, Path)]
+        if paths.count(Path("-")) > 1:
+            raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
+        paths = [path for path in paths if path != Path("-")]
+        check_outputs({"model": self.path, "checkpoint": self.checkpoint, "log": self.log}, paths, MARKS)
+        for path in paths:
+            path.stat()
+
+    def _held_out(self) -> Path | float | None:
+        """The path or the fraction that ``--dev`` gives."""
+        try:
+            fraction = None if self.inputs["dev"] is None else float(self.inputs["dev"])
+        except ValueError:
+            return data_path(self.inputs["dev"])
+        if fraction is not None and not 0 <= fraction < 1:
+            raise InputError("expected a fraction from 0 to less than 1, or a path", parameter="dev", value=fraction)
+        return fraction
+
     def _prepare(self) -> None:
         """Read everything, count the words, and initialize the model."""
         from mlcore.sentiment.initialization import continue_from, new_model
@@ -234,16 +207,17 @@ class Run:
         from .explanation import coverage_sentence, given_vectors
 
         inputs, settings, threads = self.inputs, self.settings, self.threads
-        earlier = load_model(inputs.warm_start) if inputs.warm_start else None
-        how = inputs.format, inputs.text_column, inputs.label_column, self.quiet
-        dataset = read(inputs.data or [built_in_dataset()], *how, threads=threads)
-        dev = inputs.held_out()
-        held_out = read([dev], *how, threads=threads) if isinstance(dev, Path) else dev
+        earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
+        how = inputs["format"], inputs["text_column"], inputs["label_column"], self.quiet
+        dataset, held_out = read(inputs["data"] or [built_in_dataset()], *how, threads=threads), self._held_out()
+        if isinstance(held_out, Path):
+            held_out = read([held_out], *how, threads=threads)
         with render.Activity("Counting words", self.quiet):
             known = earlier and earlier.features
             self.data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
-        vectors = inputs.vectors and given_vectors(inputs.vectors, self.data.features.words, settings.dim, self.quiet)
-        if vectors:
+        vectors = None
+        if inputs["vectors"]:
+            vectors = given_vectors(inputs["vectors"], self.data.features.words, settings.dim, self.quiet)
             coverage = vectors.coverage(self.data.feature_counts)
             self._say(coverage_sentence(vectors.source, coverage, vectors.duplicates))
         self.model = new_model(self.data, settings, vectors, threads)
@@ -253,7 +227,9 @@ class Run:
         digests += [vectors.fingerprint()] if vectors else []
         digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters] if earlier else []
         fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-        self.model.provenance = Provenance(inputs.to_dict(), fingerprint, self.data.sizes)
+        given = {name: value for name, value in inputs.items() if value}
+        given = {name: list(map(str, value)) if name == "data" else str(value) for name, value in given.items()}
+        self.model.provenance = Provenance(given, fingerprint, self.data.sizes)
 
     def _train(self, compilation: ExitStack) -> None:
         """Train epoch by epoch, and keep log and checkpoint."""
@@ -266,7 +242,7 @@ class Run:
         self.reports = state.reports
         self.shown(show_network, self.data, self.model)
         for report in self.reports:
-            self.shown(show_epoch, report, self.model)
+            self.shown(show_epoch, report)
         bar = render.TrainingBar(self.settings.epochs, self.quiet)
 
         def progress(progressed: Progress) -> None:
@@ -284,7 +260,7 @@ class Run:
                     self._log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
                     if self.checkpoint:
                         save_checkpoint(self.checkpoint, self.model, state)
-                self.shown(show_epoch, report, self.model)
+                self.shown(show_epoch, report)
 
     def _start_or_resume(self) -> "State":
         from mlcore.sentiment.checkpoint import load_checkpoint
@@ -383,46 +359,37 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     from .render import show
 
     settings, outputs = model.settings.resolved(), len(model.parameters.b2)
-    dim, hidden = settings.dim, settings.hidden
+    dim, hidden, features = settings.dim, settings.hidden, f"{len(model.features):,}"
     frozen, distinct = ", frozen" * settings.freeze_embedding, "distinct " * settings.binary
     unit = "words" if settings.ngrams == 1 else "features"
-    show(f"E = 1/N Σ E_w       embedding {len(model.features):,} × {dim}{frozen}, mean over N {distinct}{unit}")
+    show(f"E = 1/N Σ E_w       embedding {features} × {dim}{frozen}, mean over N {distinct}{unit}")
     show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}")
     show(f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}")
-    often = f" that occur at least {settings.min_count} times" * ((settings.min_count or 1) > 1)
+    often = f" that occur at least {settings.min_count} times" * (settings.min_count != 1)
     most = f", the {settings.max_features:,} most frequent" if settings.max_features else ""
     show(f"{model.n_parameters:,} parameters. Features: {KINDS[settings.ngrams]}{often}{most}.")
     if len(model.labels) > 2:
         show(f"Labels: {', '.join(model.labels[:8])}{', ...' * (len(model.labels) > 8)}.")
     splits = {"training": data.train, "held out": data.dev, "test": data.test}
     show("Texts: " + ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split) + ".\n")
-    show("  ".join(_columns(model)), "bold")
+    show(
+        f"epoch  training loss  held-out loss  {'accuracy' if model.labels else '    RMSE'}  seconds  M features/s",
+        "bold",
+    )
 
 
-def _columns(model: "Model") -> tuple[str, ...]:
-    quality = "accuracy" if model.labels else "RMSE"
-    return "epoch", "training loss", "held-out loss", quality, "seconds", "M features/s"
-
-
-def show_epoch(report: "EpochReport", model: "Model") -> None:
+def show_epoch(report: "EpochReport") -> None:
     """One row of the table of epochs."""
     from .render import show
 
-    quality = "-"
-    if report.dev_accuracy is not None:
-        quality = f"{report.dev_accuracy:.2%}"
-    elif report.dev_loss is not None:
-        quality = f"{math.sqrt(2 * report.dev_loss):.3f}"  # the loss is half the square
-    cells = (
-        str(report.epoch),
-        f"{report.train_loss:.4f}",
-        "-" if report.dev_loss is None else f"{report.dev_loss:.4f}",
-        quality,
-        f"{report.seconds:.2f}",
-        f"{report.features / report.seconds / 1e6:.1f}",
-    )
-    row = "  ".join(cell.rjust(len(name)) for cell, name in zip(cells, _columns(model), strict=True))
-    show(f"{row}  {'best' if report.best and report.dev_loss is not None else ''}".rstrip())
+    loss, quality, best = "-", "-", ""
+    if report.dev_loss is not None:
+        loss, best = f"{report.dev_loss:.4f}", "best" * report.best
+        rmse = math.sqrt(2 * report.dev_loss)  # the loss is half the square
+        quality = f"{rmse:.3f}" if report.dev_accuracy is None else f"{report.dev_accuracy:.2%}"
+    speed = report.features / report.seconds / 1e6
+    row = f"{report.epoch:5}  {report.train_loss:13.4f}  {loss:>13}  {quality:>8}  {report.seconds:7.2f}  {speed:12.1f}"
+    show(f"{row}  {best}".rstrip())
 
 
 def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset") -> None:
@@ -431,8 +398,7 @@ def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset
 
     from .prediction import show_evaluation, show_strongest_words
 
-    titles = f"Held-out texts, best epoch {result.best_epoch}", "Test texts"
-    for title, evaluation in zip(titles, (result.dev, result.test), strict=True):
-        if evaluation:
-            show_evaluation(f"\n{title}", evaluation, brief=True)
+    for title, found in ((f"Held-out texts, best epoch {result.best_epoch}", result.dev), ("Test texts", result.test)):
+        if found:
+            show_evaluation(f"\n{title}", found, brief=True)
     show_strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)

@@ -39,10 +39,12 @@ def check_outputs(
                 raise InputError(f"it would overwrite {use}; choose another file", parameter=name, value=str(path))
         taken[path] = f"the {name}"
         check_writable(path)
-        mark = (marks or {}).get(name, b"")
-        if path.exists() and path.stat().st_size and mark not in path.open("rb").read(START):
-            problem = f"it exists, and is not a {name} file of mlcore; choose another file"
-            raise InputError(problem, parameter=name, value=str(path))
+        if marks and name in marks and path.exists():
+            with open(path, "rb") as file:
+                start = file.read(START)
+            if start and marks[name] not in start:
+                problem = f"it exists, and is not a {name} file of mlcore; choose another file"
+                raise InputError(problem, parameter=name, value=str(path))
 
 
 def check_writable(path: Path) -> None:

@@ -284,3 +284,11 @@ def _yield_core(context, builder, signature, arguments):
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
     builder.call(function, [])
     return context.get_dummy_value()
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Array of zeros that starts on a cache line, so that padded rows touch as few lines as possible."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + BLOCK, np.uint8)
+    start = -memory.ctypes.data % BLOCK
+    return memory[start : start + size].view(dtype).reshape(shape)

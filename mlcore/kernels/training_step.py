@@ -3,17 +3,20 @@
 The conventions are those of ``mlcore.kernels``.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.kernels.compiling import kernel, part_of_kernels
 from mlcore.kernels.embedding import RowList, Words, gather_mean, list_rows, row_gradient, take_words
-from mlcore.kernels.forward import forward_means
+from mlcore.kernels.forward import Parameters, forward_means
 from mlcore.kernels.layers import affine_backward_input, affine_backward_weights, relu_backward
 from mlcore.kernels.losses import loss_of, loss_of_backward
 from mlcore.kernels.simd import (
     LANES,
+    aligned_zeros,
     load_acquire,
     load_lanes,
     prefetch_line,
@@ -321,3 +324,85 @@ def backpropagate(texts, a, b, targets, weights, loss, parameters, work, losses)
     affine_backward_input(dlogits, parameters.W2, dH)
     relu_backward(dH, Z, 0.0, dZ)
     affine_backward_input(dZ, parameters.W1, work.dE[a:b])
+
+
+class Recipe(NamedTuple):
+    """What ``train_batches`` has to know of the settings."""
+
+    batch_size: int
+    loss: int
+    word_dropout: float
+    weight_decay: float
+    trainable: bool
+
+
+class Workspace(NamedTuple):
+    """Memory of ``train_batches``: what the threads share, with places for the lists of two batches of each."""
+
+    arrived: np.ndarray
+    used: np.ndarray
+    words: Words
+    index: RowList
+    E: np.ndarray
+    Z: np.ndarray
+    H: np.ndarray
+    logits: np.ndarray
+    Y: np.ndarray
+    losses: np.ndarray
+    dlogits: np.ndarray
+    dH: np.ndarray
+    dZ: np.ndarray
+    dE: np.ndarray
+    dW1: np.ndarray
+    db1: np.ndarray
+    dW2: np.ndarray
+    db2: np.ndarray
+
+    @classmethod
+    def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
+        """Memory for batches of at most ``batch`` texts, with at most ``entries`` distinct words in all of them."""
+        (features, dim), (outputs, hidden) = parameters.table.shape, parameters.W2.shape
+
+        def zeros(*shape: int) -> np.ndarray:
+            return aligned_zeros(shape, parameters.table.dtype)
+
+        def numbers(size: int, dtype: type = np.int32) -> np.ndarray:
+            return np.zeros((2 * threads, size), dtype)
+
+        return cls(
+            arrived=np.zeros(threads * CACHE_LINE, np.int64),
+            used=np.zeros(2 * threads, np.int64),
+            words=Words(
+                ids=numbers(entries), counts=numbers(entries),
+                starts=numbers(batch, np.int64), ends=numbers(batch, np.int64),
+            ),
+            index=RowList.allocate(features, entries, parameters.table.dtype, threads),
+            E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
+            Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
+            dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
+            dW1=zeros(hidden, dim), db1=zeros(threads, hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
+        )  # fmt: skip
+
+
+def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
+    """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
+
+    def run(thread: int) -> None:
+        try:
+            function(thread, *arguments)
+        except BaseException:
+            arrived[:] = RELEASED  # nobody waits for a thread that failed
+            raise
+
+    threads = len(arrived) // CACHE_LINE
+    futures: list[Future] = []
+    try:
+        for thread in range(threads):
+            futures.append(pool.submit(run, thread))
+        for future in futures:
+            future.result()
+    except BaseException:  # such as Ctrl-C: what has started comes to its end
+        if len(futures) < threads:
+            arrived[:] = RELEASED  # nobody waits for a thread that never started
+        wait(futures)
+        raise

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError, ModelFileError
-from mlcore.sentiment.model import Model, Parameters
+from mlcore.kernels.forward import Parameters
+from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import Format, load_tensors, save_tensors
 from mlcore.sentiment.training import EpochReport, State, out_of_patience
 
-GROUPS = ("best", "parameters", "M", "S")
 NOTHING = np.zeros(0, np.float32)  # in place of the moments that an optimizer does not have
+GROUPS, LAYERS = ("best", "parameters", "M", "S"), Parameters._fields[1:]
 CHECKPOINT = Format(
     "mlcore-checkpoint",
     3,
-    {f"{group}_{name}": ("float32",) for group in GROUPS for name in Parameters._fields},
+    dict.fromkeys(("best_table", "rows", *(f"{group}_{name}" for group in GROUPS for name in LAYERS)), ("float32",)),
     description="a checkpoint of mlcore",
     writer="train-sentiment --checkpoint",
     remedy="start the training again without it",
@@ -48,8 +49,8 @@ def load_checkpoint(path: Path, model: Model) -> State:
         state = None if different else _restore(model, header, tensors)
     if state is None:
         raise InputError(
-            f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its own "
-            "settings and data, or start a new training without resuming."
+            f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its "
+            "own settings and data, or start a new training without resuming."
         )
     done, settings = state.reports, model.settings
     if len(done) > settings.epochs or any(out_of_patience(done[:n], settings.patience) for n in range(len(done))):
@@ -62,11 +63,12 @@ def load_checkpoint(path: Path, model: Model) -> State:
 
 def _named(best: Parameters, state: State) -> dict[str, np.ndarray]:
     """All arrays of a training by their names in the file."""
-    return {
+    layers = {
         f"{group}_{name}": NOTHING if array is None else array
         for group, parameters in zip(GROUPS, (best, state.parameters, state.M, state.S), strict=True)
-        for name, array in parameters._asdict().items()
+        for name, array in zip(LAYERS, parameters[1:], strict=True)
     }
+    return {"best_table": best.table, "rows": state.rows, **layers}  # the rows hold the tables and their moments
 
 
 def _restore(model: Model, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> State:

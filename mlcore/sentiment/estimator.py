@@ -40,12 +40,13 @@ class SentimentClassifier:
     more. Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
     ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
-    ``threads``: by default the cores, or NUMBA_NUM_THREADS, with which joblib (``n_jobs``) gives each process its share.
+    ``threads``: by default the cores, or NUMBA_NUM_THREADS, which joblib (``n_jobs``) sets to each process's share.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2.
 
-    Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one estimator
-    at the same time. Get models of other people by ``save`` and ``load``: unlike a pickle, that file cannot run code.
+    Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one
+    estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file cannot run
+    code.
 
     Example:
         >>> texts = ["A good, warm film.", "A bad, dull film.", "Good fun!", "Bad plot."] * 5
@@ -63,6 +64,7 @@ class SentimentClassifier:
     loss: str
     dev: float
     threads: int | None
+    _fitted: "tuple[Model, Classes | None]"
 
     def __init__(self, **parameters: Any) -> None:
         bound = SIGNATURE.bind(self, **parameters)
@@ -102,15 +104,15 @@ class SentimentClassifier:
         Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
         settings, dev, threads = self._checked_parameters()
-        texts, labels = texts_of(X), (ratings_of if settings.loss == "squared" else labels_of)(y)
-        _check_lengths(texts, labels.values)
-        dataset = dataset_of(texts, labels.names(), threads)
+        texts, (labels, kind) = texts_of(X), labels_of(y, settings.loss == "squared")
+        _check_lengths(texts, labels)
+        dataset = dataset_of(texts, _names(labels, kind), threads)
         try:
             data = encode(dataset, dev, **settings.encoding(), threads=threads)
         except DataError as error:  # the texts and labels are arguments here
             raise InputError(error.message, suggestion=error.suggestion) from None
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
-        inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": labels.kind}
+        inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
         model, reports = new_model(data, settings, threads=threads), []
         try:
             for report in training.fit(model, data.train, data.dev, threads):
@@ -120,12 +122,13 @@ class SentimentClassifier:
         finally:
             if reports:
                 model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, training.history(reports))
-                self._fitted = _Fitted(model, Classes.read(data.labels, labels.kind) if data.labels else None)
+                # at once, so that another thread sees either none of it or all
+                self._fitted = model, Classes.read(data.labels, kind) if data.labels else None
         return self
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """Most probable label of each text, of the type that fit was given, or its number (float64): (n,)."""
-        return self._predict(self._model(), X)
+        return self._predict(*self._model(), X)
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64.
@@ -152,15 +155,14 @@ class SentimentClassifier:
         R^2 is 1 - sum (y - prediction)^2 / sum (y - mean y)^2, as in sklearn.metrics.r2_score; where all y are equal,
         it is 1 for a perfect prediction, else 0.
         """
-        fitted = self._model()
-        truth, predicted = (labels_of if fitted.classes else ratings_of)(y), self._predict(fitted, X)
-        _check_lengths(predicted, truth.values)
-        if fitted.classes:
-            if (truth.kind == "str") != (fitted.classes.kind == "str"):
-                raise InputError(f"y has labels of type {truth.kind}; the model was fitted with {fitted.classes.kind}.")
-            return float(np.mean(predicted == truth.values))
-        unexplained = np.sum((truth.values - predicted) ** 2)
-        total = np.sum((truth.values - truth.values.mean()) ** 2)
+        model, classes = self._model()
+        (truth, kind), predicted = labels_of(y, classes is None), self._predict(model, classes, X)
+        _check_lengths(predicted, truth)
+        if classes:
+            if (kind == "str") != (classes.kind == "str"):
+                raise InputError(f"y has labels of type {kind}; the model was fitted with {classes.kind}.")
+            return float(np.mean(predicted == truth))
+        unexplained, total = np.sum((truth - predicted) ** 2), np.sum((truth - truth.mean()) ** 2)
         return float(1 - unexplained / total) if total else float(unexplained == 0)
 
     def explain(self, text: str) -> "Explanation":
@@ -177,7 +179,7 @@ class SentimentClassifier:
 
         Raises: OSError if the file cannot be written.
         """
-        save_model(self._model().model, Path(path))
+        save_model(self._model()[0], Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "SentimentClassifier":
@@ -193,7 +195,7 @@ class SentimentClassifier:
             classes = Classes.read(model.labels, inputs.get("labels", "str")) if model.labels else None
         except (KeyError, TypeError, ValueError):
             raise ModelFileError(f"{path} has labels that are not of the type that it names; train it again.") from None
-        loaded._fitted = _Fitted(model, classes)
+        loaded._fitted = model, classes
         return loaded
 
     @property
@@ -207,7 +209,7 @@ class SentimentClassifier:
     @property
     def history_(self) -> list[dict[str, Any]]:
         """For each epoch a dict with its number, losses, accuracy, learning rate and whether it was the best so far."""
-        return self._model().model.provenance.history
+        return self._model()[0].provenance.history
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
@@ -224,7 +226,7 @@ class SentimentClassifier:
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 
-    def _model(self) -> "_Fitted":
+    def _model(self) -> "tuple[Model, Classes | None]":
         if not hasattr(self, "_fitted"):
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit or load first.")
         return self._fitted
@@ -235,8 +237,7 @@ class SentimentClassifier:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
         return model, classes
 
-    def _predict(self, fitted: "_Fitted", X: Iterable[str]) -> np.ndarray:
-        model, classes = fitted
+    def _predict(self, model: Model, classes: "Classes | None", X: Iterable[str]) -> np.ndarray:
         logits = self._logits(model, X)
         if classes is None:
             return logits[:, 0].astype(np.float64)
@@ -264,36 +265,6 @@ class SentimentClassifier:
 # Texts and labels -------------------------------------------------------------------------------------------
 
 
-class Kind(NamedTuple):
-    """A type of labels, and how to write them as the strings of a model file and read them back."""
-
-    types: tuple[type, ...]
-    write: Callable[[Any], str]
-    read: Callable[[str], Any]
-
-
-# In this order, because a bool is also an integer, and an integer also a real number
-KINDS = {
-    "str": Kind((str,), str, str),
-    "bool": Kind((bool, np.bool_), lambda label: str(bool(label)), {"False": False, "True": True}.__getitem__),
-    "int": Kind((Integral,), lambda label: str(int(label)), int),
-    "float": Kind((Real,), lambda label: repr(float(label)), float),
-}
-
-
-class Labels(NamedTuple):
-    """The label, or the rating, of every text."""
-
-    values: np.ndarray  # (n,) of the type that was given; ratings are float64
-    kind: str  # of KINDS
-
-    def names(self) -> list[str]:
-        """The labels as strings."""
-        distinct, numbers = np.unique(self.values, return_inverse=True)
-        names = [KINDS[self.kind].write(value) for value in distinct]
-        return [names[number] for number in numbers]
-
-
 class Classes(NamedTuple):
     """The labels in scikit-learn's order, which is ascending, and the model's numbers of them."""
 
@@ -307,19 +278,21 @@ class Classes(NamedTuple):
 
         Raises: KeyError, TypeError or ValueError if they are not.
         """
-        values, numbers = np.unique([KINDS[kind].read(label) for label in labels], return_index=True)
-        if [KINDS[kind].write(value) for value in values] != [labels[number] for number in numbers]:
-            raise ValueError("a label is not written as its value is")
-        if len(values) < len(labels):
-            raise ValueError("two labels have the same value")
+        _, write, read = KINDS[kind]
+        values, numbers = np.unique([read(label) for label in labels], return_index=True)
+        if len(values) < len(labels) or [write(value) for value in values] != [labels[i] for i in numbers]:
+            raise ValueError("labels are not written as their values are, or two have the same value")
         return cls(values, kind, numbers)
 
 
-class _Fitted(NamedTuple):
-    """All that fit learns, in one place, so that another thread sees either none of it or all."""
-
-    model: Model
-    classes: Classes | None  # None for ratings
+# Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
+# bool is also an integer, and an integer also a real number
+KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], str], Callable[[str], Any]]] = {
+    "str": ((str,), str, str),
+    "bool": ((bool, np.bool_), lambda label: str(bool(label)), {"False": False, "True": True}.__getitem__),
+    "int": ((Integral,), lambda label: str(int(label)), int),
+    "float": ((Real,), lambda label: repr(float(label)), float),
+}
 
 
 def texts_of(X: Iterable[str]) -> list[str]:
@@ -334,22 +307,25 @@ def texts_of(X: Iterable[str]) -> list[str]:
     return texts
 
 
-def labels_of(y: Iterable[Any]) -> Labels:
-    """All labels, of one kind; whole numbers may be mixed with floats that are whole.
+def labels_of(y: Iterable[Any], ratings: bool = False) -> tuple[np.ndarray, str]:
+    """All labels of one type, or ratings as float64, and their kind; whole numbers and whole floats may be mixed.
 
     Raises: InputError if they are something else, naming the place.
     """
-    labels = _listed(y, "y", "a list of labels, such as ['pos', 'neg']")
-    kinds = [_kind(label, f"y[{i}]") for i, label in enumerate(labels)]
+    labels = _listed(y, "y", f"a list of {'numbers' if ratings else 'labels'}, such as {EXAMPLES[ratings]}")
+    kinds = [(_rating_kind if ratings else _label_kind)(label, f"y[{i}]") for i, label in enumerate(labels)]
     for i, kind in enumerate(kinds):
         if kind != kinds[0] and not {kind, kinds[0]} <= {"int", "float"}:
             raise InputError(f"y[{i}] is of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type.")
-    return Labels(np.asarray(labels), "float" if "float" in kinds else kinds[0] if kinds else "str")
+    kind = "float" if "float" in kinds else kinds[0] if kinds else "str"
+    return np.array(labels, np.float64 if ratings else None), kind
 
 
-def _kind(label: Any, place: str) -> str:
-    """Name in KINDS of the type of a label that a model file can hold."""
-    kind = next((name for name, kind in KINDS.items() if isinstance(label, kind.types)), None)
+EXAMPLES = "['pos', 'neg']", "[4, 2.5]"
+
+
+def _label_kind(label: Any, place: str) -> str:
+    kind = next((kind for kind, (types, _, _) in KINDS.items() if isinstance(label, types)), None)
     if kind is None:
         raise InputError(f"{place} is {_described(label)}; expected a label: a str, an int or a bool.")
     if kind == "float" and not float(label).is_integer():
@@ -359,17 +335,17 @@ def _kind(label: Any, place: str) -> str:
     return kind
 
 
-def ratings_of(y: Iterable[Any]) -> Labels:
-    """All numbers to predict.
+def _rating_kind(rating: Any, place: str) -> str:
+    if not isinstance(rating, Real) or isinstance(rating, bool) or not abs(rating) <= LARGEST_RATING:
+        raise InputError(f"{place} is {_described(rating)}; expected a number up to {LARGEST_RATING:g}.")
+    return "int" if isinstance(rating, Integral) else "float"
 
-    Raises: InputError if they are something else, naming the place.
-    """
-    ratings = _listed(y, "y", "a list of numbers, such as [4, 2.5]")
-    for i, rating in enumerate(ratings):
-        if not isinstance(rating, Real) or isinstance(rating, bool) or not abs(rating) <= LARGEST_RATING:
-            raise InputError(f"y[{i}] is {_described(rating)}; expected a number up to {LARGEST_RATING:g}.")
-    whole = all(isinstance(rating, Integral) for rating in ratings)
-    return Labels(np.array(ratings, np.float64), "int" if whole else "float")
+
+def _names(labels: np.ndarray, kind: str) -> list[str]:
+    """Labels as strings."""
+    values, numbers = np.unique(labels, return_inverse=True)
+    names = [KINDS[kind][1](value) for value in values]
+    return [names[number] for number in numbers]
 
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from mlcore.errors import InputError, ShapeError
 from mlcore.kernels.compiling import kernel
-from mlcore.sentiment.model import Model, Parameters, blocks_of_rows
+from mlcore.sentiment.model import Model, blocks_of_rows, initial_parameters
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.vectors import Vectors
@@ -32,7 +32,7 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
     find_ratios = partial(feature_ratios, data.train, data.labels, features)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None
-        parameters = Parameters.initial(features, outputs, settings)  # in this thread, which receives Ctrl-C
+        parameters = initial_parameters(features, outputs, settings)  # in this thread, which receives Ctrl-C
     table = parameters.table[:, : settings.dim]
     if naive_bayes:
         _add_ratios(table, other.result() if other else find_ratios(), settings.seed)

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 
 from mlcore.errors import InputError, ModelFileError
 from mlcore.files import write_beside
-from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Parameters, Provenance, in_range
+from mlcore.kernels.forward import Parameters
+from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import MAX_LABELS
 from mlcore.text.ngrams import Features, PairTable
@@ -73,7 +74,8 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
     header = {"format": kind.name, "version": kind.version, **header}
     tensors = {name: np.ascontiguousarray(tensors[name]) for name in kind.tensors}
     metadata = {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
-    write_beside(path, lambda file: safetensors.numpy.save_file(tensors, file.name, metadata))
+    content = safetensors.numpy.save(tensors, metadata)  # save_file would write a file that only its owner may read
+    write_beside(path, lambda file: file.write(content))
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def load_tensors(path: Path, kind: Format) -> Iterator[tuple[dict[str, Any], dic
     """
     with open(path, "rb") as file:
         start = file.peek(9)
-        if start[8:9] != b"{" or int.from_bytes(start[:8], "little") > MAX_HEADER:
+        if start[8:9] != b"{" or not 0 < int.from_bytes(start[:8], "little") <= MAX_HEADER:
             raise _foreign(path, kind)
         content = file.read()
     try:
@@ -173,15 +175,16 @@ def load_model(path: Path) -> Model:
 
 def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     """Model from the parts of a file, each checked: whoever can write a file can write a checksum."""
-    settings, labels = Settings(**header["settings"]), header["labels"]
+    settings, labels = Settings(**header["settings"]), list(header["labels"])
     sizes = (0,) if settings.loss == "squared" else range(2, MAX_LABELS + 1)
-    if not (isinstance(labels, list) and len(labels) in sizes and all(map(_is_label, labels))):
+    printable = all(type(label) is str and label and label.isprintable() for label in labels)
+    if len(labels) not in sizes or labels != header["labels"] or not printable:
         raise ModelFileError("its labels are not printable strings, as many as its loss needs")
     if len(set(labels)) != len(labels):
         raise ModelFileError("it has a label twice")
     features = _features(tensors["vocabulary"], tensors["ngrams"], settings)
-    parameters = Parameters.zeros(0, settings.dim, settings.hidden, len(labels) if len(labels) > 2 else 1)
-    shapes = [(len(features), settings.dim), (settings.hidden, settings.dim), *(array.shape for array in parameters[2:])]
+    dim, hidden, outputs = settings.dim, settings.hidden, len(labels) if len(labels) > 2 else 1
+    shapes = ((len(features), dim), (hidden, dim), (hidden,), (outputs, hidden), (outputs,))
     for name, shape in zip(Parameters._fields, shapes, strict=True):
         if tensors[name].shape != shape:
             raise ModelFileError(f"{name} has shape {tensors[name].shape}; expected {shape}")
@@ -189,7 +192,7 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
             raise ModelFileError(f"{name} has NaN, infinity, or a number beyond {MAX_PARAMETER:g}")
     if (tensors["table"].dtype == np.float16) != settings.float16:
         raise ModelFileError(f"table has the type {tensors['table'].dtype}, but float16 is {settings.float16}")
-    parameters = Parameters.zeros(len(features), settings.dim, *parameters.W2.shape[::-1])
+    parameters = Parameters.zeros(len(features), dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : tensors[name].shape[-1]] = tensors[name]
     return Model(settings, tuple(labels), features, parameters, _provenance(header["provenance"]))
@@ -197,7 +200,9 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
 
 def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Features:
     if lines.ndim != 1 or ngrams.ndim != 2 or ngrams.shape[1] != 2:
-        raise ModelFileError(f"vocabulary has shape {lines.shape} and ngrams {ngrams.shape}; expected (bytes,) and (n, 2)")
+        raise ModelFileError(
+            f"vocabulary has shape {lines.shape} and ngrams {ngrams.shape}; expected (bytes,) and (n, 2)"
+        )
     if CONTROL.search(lines.tobytes().decode()):
         raise ModelFileError("its vocabulary has control characters")
     words = WordTable.from_lines(lines)
@@ -227,19 +232,9 @@ def _provenance(header: dict[str, Any]) -> Provenance:
         raise ModelFileError("its provenance has other values than strings")
     if not all(type(number) is int and number >= 0 for number in provenance.texts.values()):
         raise ModelFileError("its provenance has numbers of texts that are not numbers")
-    if not isinstance(provenance.history, list) or not all(map(_is_epoch, provenance.history)):
-        raise ModelFileError("its history does not consist of epochs")
+    for epoch in provenance.history:
+        values = [epoch[name] for name in HISTORY]
+        typed = all(type(value) in types for value, types in zip(values, HISTORY.values(), strict=True))
+        if not typed or len(epoch) > len(HISTORY) or any(abs(value or 0) > MAX_FIGURE for value in values):
+            raise ModelFileError("its history does not consist of epochs")
     return provenance
-
-
-def _is_epoch(figures: object) -> bool:
-    return (
-        isinstance(figures, dict)
-        and tuple(figures) == tuple(HISTORY)
-        and all(type(figures[name]) in types for name, types in HISTORY.items())
-        and all(abs(value) < MAX_FIGURE for value in figures.values() if value is not None)
-    )
-
-
-def _is_label(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and value.isprintable()

@@ -8,9 +8,12 @@ import dataclasses
 import math
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from mlcore.errors import InputError
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.model import Model
 
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 LARGEST = 1e300  # larger whole numbers have no float
@@ -35,60 +38,40 @@ class Settings:
     Raises: InputError if a value is of the wrong type or out of range.
     """
 
+    # fmt: off
     dim: int = setting(50, "Width of the embedding.", "Network", minimum=1, maximum=10_000)
     hidden: int = setting(32, "Units of the hidden layer.", "Network", minimum=1, maximum=10_000)
     ngrams: int = setting(1, "1: words; 2: also word pairs; 3: also word triples.", "Text", minimum=1, maximum=3)
-    min_count: int | None = setting(
-        None, "Ignore words and n-grams that occur less often.", "Text",
-        minimum=1, maximum=2**31, automatic="1, with n-grams 2",
-    )  # fmt: skip
-    max_features: int | None = setting(
-        None, "Keep only the most frequent words and n-grams.", "Text",
-        minimum=1, maximum=2**31 - 1, automatic="all",
-    )  # fmt: skip
+    min_count: int | None = setting(None, "Ignore words and n-grams that occur less often.", "Text", minimum=1,
+                                    maximum=2**31, automatic="1, with n-grams 2")
+    max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.", "Text", minimum=1,
+                                       maximum=2**31 - 1, automatic="all")
     binary: bool = setting(True, "Count each word once per text, or as often as it occurs.", "Text")
-    loss: str = setting(
-        "logistic", "logistic for labels (softmax if more than two), squared for numeric ratings.", "Network",
-        choices=("logistic", "squared"),
-    )  # fmt: skip
+    loss: str = setting("logistic", "logistic for labels (softmax if more than two), squared for numeric ratings.",
+                        "Network", choices=("logistic", "squared"))
     freeze_embedding: bool = setting(False, "Train only the dense layers.", "Network")
-    initialization: str = setting(
-        "naive-bayes", "random embeddings, or naive-bayes: add each word's log-count ratio.", "Network",
-        choices=("random", "naive-bayes"),
-    )  # fmt: skip
-    epochs: int = setting(
-        30, "Passes over the texts at most; the best one is kept.", "Training",
-        minimum=1, maximum=100_000, resumable=True,
-    )  # fmt: skip
-    patience: int = setting(
-        3, "Stop after this many epochs without a lower held-out loss.", "Training",
-        minimum=1, maximum=100_000, resumable=True,
-    )  # fmt: skip
+    initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.", "Network",
+                                  choices=("random", "naive-bayes"))
+    epochs: int = setting(30, "Maximum number of epochs; the best one is kept.", "Training", minimum=1,
+                          maximum=100_000, resumable=True)
+    patience: int = setting(3, "Stop after this many epochs without a lower held-out loss.", "Training", minimum=1,
+                            maximum=100_000, resumable=True)
     batch_size: int = setting(64, "Texts per batch.", "Training", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", "Training", choices=tuple(LEARNING_RATES))
-    learning_rate: float | None = setting(
-        None, "Learning rate.", "Training", above=0,
-        automatic=", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()),
-    )  # fmt: skip
-    schedule: str = setting(
-        "constant", "constant, or linear: the learning rate falls to 0 over all epochs.", "Training",
-        choices=("constant", "linear"),
-    )  # fmt: skip
-    word_dropout: float = setting(
-        0.0, "Share of each text's words to drop at random in each epoch.", "Training", minimum=0, below=1
-    )
-    weight_decay: float = setting(
-        0.0, "Decoupled weight decay, for the layers and the embeddings of each batch.", "Training", minimum=0
-    )
-    class_weight: str = setting(
-        "none", "balanced: give every label the same weight, however frequent it is.", "Training",
-        choices=("none", "balanced"),
-    )  # fmt: skip
-    seed: int = setting(
-        1, "Seed of everything random: parameters, held-out texts, order, dropout.", "Training",
-        minimum=0, maximum=2**63 - 1,
-    )  # fmt: skip
+    learning_rate: float | None = setting(None, "Learning rate.", "Training", above=0, automatic=", ".join(
+                                          f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()))
+    schedule: str = setting("constant", "constant, or linear: the learning rate falls to 0 over all epochs.",
+                            "Training", choices=("constant", "linear"))
+    word_dropout: float = setting(0.0, "Share of each text's words to drop at random in each epoch.", "Training",
+                                  minimum=0, below=1)
+    weight_decay: float = setting(0.0, "Decoupled weight decay, for the layers and the embeddings of each batch.",
+                                  "Training", minimum=0)
+    class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is.",
+                                "Training", choices=("none", "balanced"))
+    seed: int = setting(1, "Seed of everything random: parameters, held-out texts, order, dropout.", "Training",
+                        minimum=0, maximum=2**63 - 1)
     float16: bool = setting(False, "Store the embedding in 16 bits: half the file.", "Output", resumable=True)
+    # fmt: on
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -128,7 +111,10 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
     if bool in kinds:
         valid, expected = isinstance(value, bool), "True or False"
     elif str in kinds:
-        valid, expected = isinstance(value, str) and value in bounds["choices"], "one of " + ", ".join(bounds["choices"])
+        valid, expected = (
+            isinstance(value, str) and value in bounds["choices"],
+            "one of " + ", ".join(bounds["choices"]),
+        )
     else:
         whole = int in kinds
         valid = type(value) is int or (not whole and isinstance(value, int | float) and not isinstance(value, bool))
@@ -144,15 +130,17 @@ def _range(bounds: Mapping[str, Any]) -> str:
         return f"above {bounds['above']}"
     if "below" in bounds:
         return f"from {bounds['minimum']} to less than {bounds['below']}"
-    return f"from {bounds['minimum']} to {bounds['maximum']:,}" if "maximum" in bounds else f"from {bounds['minimum']} up"
+    return (
+        f"from {bounds['minimum']} to {bounds['maximum']:,}" if "maximum" in bounds else f"from {bounds['minimum']} up"
+    )
 
 
-def reproducing_command(settings: Settings, inputs: Mapping[str, Any]) -> str:
+def reproducing_command(model: "Model") -> str:
     """The command that trains the same model again: its inputs, then every setting, quoted for sh.
 
     For a model that was trained from Python, whose inputs name the type of its labels, the call in Python.
     """
-    values = dataclasses.asdict(settings.resolved())
+    inputs, values = model.provenance.inputs, dataclasses.asdict(model.settings.resolved())
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -10,11 +10,13 @@ import numpy as np
 
 from mlcore.errors import DivergedError
 from mlcore.kernels import simd, training_step
+from mlcore.kernels.forward import Parameters
 from mlcore.kernels.losses import loss_of
-from mlcore.kernels.training_step import Recipe, Workspace
+from mlcore.kernels.optimizers import with_moments
+from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
 from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation, evaluate, quick_figures
-from mlcore.sentiment.model import HISTORY, Model, Parameters, aligned_zeros, in_range
+from mlcore.sentiment.model import HISTORY, Model, in_range
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.pool import shares
@@ -101,26 +103,6 @@ class State:
         self.learning_rate /= 2
 
 
-def with_moments(
-    parameters: Parameters, optimizer: str, threads: int = 1
-) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
-    """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimizer does not keep.
-
-    Each row of the table is stored next to its moments in one array, the first that is returned, (v, d), (v, 2 d) or
-    (v, 3 d): one cache miss instead of three.
-    """
-    kept = {"sgd": "P", "adagrad": "PS", "adam": "PMS"}[optimizer]
-    table, *layers = parameters
-    width = table.shape[1]
-    rows = aligned_zeros((len(table), len(kept) * width), table.dtype)
-    groups: dict[str, Any] = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))  # type: ignore[arg-type]
-    for number, name in enumerate(kept):
-        columns = slice(number * width, (number + 1) * width)
-        groups[name] = Parameters(rows[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
-    groups["P"].take(parameters, threads)  # the first touch of the memory takes longer than all else
-    return rows, groups["P"], groups["M"], groups["S"]
-
-
 class _Task(NamedTuple):
     """What stays the same from epoch to epoch."""
 
@@ -159,9 +141,7 @@ def fit(
     batch_size = min(settings.batch_size, len(train.rows))
     # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
     threads = min(threads, state.parameters.table.shape[1] // simd.LANES, batch_size)
-    recipe = Recipe(
-        batch_size, model.loss, settings.word_dropout, settings.weight_decay, not settings.freeze_embedding
-    )
+    recipe = Recipe(batch_size, model.loss, settings.word_dropout, settings.weight_decay, not settings.freeze_embedding)
     lengths = train.documents.lengths()
     task = _Task(
         train, lengths, text_weights(train, settings, len(model.labels)), recipe,
@@ -191,33 +171,34 @@ def _attempt(
     pool: ThreadPoolExecutor, task: _Task, model: Model, dev: Split | None, state: State
 ) -> tuple[float, float, float | None, float | None] | None:
     """Train for an epoch: its mean loss, its seconds, the held-out loss and accuracy; or None if it diverges."""
-    started = time.perf_counter()
-    loss = _run_epoch(pool, task, model.settings, state)
-    seconds = time.perf_counter() - started
-    if loss is None or dev is None:
-        return None if loss is None else (loss, seconds, None, None)
+    done = _run_epoch(pool, task, model.settings, state)
+    if done is None or dev is None:
+        return done and (*done, None, None)
     # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
     trained = replace(model, parameters=state.parameters._replace(table=state.rows))
     dev_loss, dev_accuracy = quick_figures(trained, dev, task.threads)
-    return (loss, seconds, dev_loss, dev_accuracy) if dev_loss <= task.largest_loss else None
+    return (*done, dev_loss, dev_accuracy) if dev_loss <= task.largest_loss else None
 
 
-def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> float | None:
-    """Train for an epoch and return its mean loss, or None as soon as it diverges."""
+def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> tuple[float, float] | None:
+    """Train for an epoch and return its mean loss and its seconds, or None as soon as it diverges."""
     train, batch_size, lengths = task.train, task.recipe.batch_size, task.lengths
     random = np.random.default_rng([settings.seed, 2, state.epoch])  # of the epoch alone, so that it can be resumed
     order, key = random.permutation(train.rows), int(random.integers(2**32))
     rates = _learning_rates(state, settings, -(-len(order) // batch_size))
     per_call = max(1, int(FEATURES_PER_CALL * len(order) / max(lengths[order].sum(), 1)) // batch_size)
     losses = np.zeros(len(train.targets), state.parameters.table.dtype)
+
+    def train_on(texts: np.ndarray, rates: np.ndarray) -> None:
+        run_together(
+            pool, task.work.arrived, training_step.train_batches, texts, state.step, key, train.documents,
+            train.targets, task.weights, task.recipe, rates, state.parameters, state.M, state.S, task.work, losses,
+        )  # fmt: skip
+
+    train_on(order[:0], rates[:0])  # compiles what is not compiled yet, so that the seconds are those of training
     started = time.perf_counter()
     for batch in range(0, len(rates), per_call):
-        texts = order[batch * batch_size : (batch + per_call) * batch_size]
-        run_together(
-            pool, task.work.arrived, training_step.train_batches, texts, state.step, key, train.documents, train.targets,
-            task.weights, task.recipe, rates[batch : batch + per_call], state.parameters, state.M, state.S,
-            task.work, losses,
-        )  # fmt: skip
+        train_on(order[batch * batch_size : (batch + per_call) * batch_size], rates[batch : batch + per_call])
         state.step += len(rates[batch : batch + per_call])
         done = order[: (batch + per_call) * batch_size]
         loss = float(np.mean(losses[done], dtype=np.float64))
@@ -226,33 +207,7 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
     parts = (array[rows] for array in state.parameters for rows in shares(len(array), task.threads))
-    return loss if all(pool.map(in_range, parts)) else None
-
-
-def run_together(
-    pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable[..., None], *arguments: object
-) -> None:
-    """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
-
-    def run(thread: int) -> None:
-        try:
-            function(thread, *arguments)
-        except BaseException:
-            arrived[:] = training_step.RELEASED  # nobody waits for a thread that failed
-            raise
-
-    threads = len(arrived) // training_step.CACHE_LINE
-    futures: list[Future[None]] = []
-    try:
-        for thread in range(threads):
-            futures.append(pool.submit(run, thread))
-        for future in futures:
-            future.result()
-    except BaseException:  # such as Ctrl-C: wait for the threads that have started
-        if len(futures) < threads:
-            arrived[:] = training_step.RELEASED  # nobody waits for a thread that never started
-        wait(futures)
-        raise
+    return (loss, time.perf_counter() - started) if all(pool.map(in_range, parts)) else None
 
 
 def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:
@@ -326,17 +281,8 @@ def result_of(
 ) -> TrainingResult:
     """Evaluate a trained model on the held-out and the test texts."""
     dev, test = (split and evaluate(model, split, threads) for split in (data.dev, data.test))
+    best = max(report.epoch for report in reports if report.best)
     return TrainingResult(
-        settings=model.settings.resolved(),
-        inputs=model.provenance.inputs,
-        labels=model.labels,
-        texts=data.sizes,
-        features=len(model.features),
-        parameters=model.n_parameters,
-        epochs=reports,
-        best_epoch=max(report.epoch for report in reports if report.best),
-        dev=dev,
-        test=test,
-        interrupted=interrupted,
-        model=path,
-    )
+        model.settings.resolved(), model.provenance.inputs, model.labels, data.sizes, len(model.features),
+        model.n_parameters, reports, best, dev, test, interrupted, path,
+    )  # fmt: skip

@@ -18,7 +18,8 @@ kernels = SimpleNamespace(**{k: v for m in (_l, _o, _e, _f) for k, v in vars(m).
 from mlcore.kernels import reference
 from mlcore.sentiment.model import Parameters
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
-from mlcore.sentiment.training import Recipe, Workspace, run_together, with_moments
+from mlcore.kernels.optimizers import with_moments
+from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.text.dataset import Documents
 
 Random = np.random.Generator

@@ -1,25 +1,22 @@
 """Model files that somebody changed, by accident or on purpose: each is refused by name, or is the same model.
 
-All are loaded in a process of its own whose memory is limited, so that one that makes it allocate much is seen.
+All are loaded in a process of its own with limited memory, so that a file that makes it allocate much is noticed.
 """
 
 import functools
-import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_modelfile import assert_same, make_classifier
+from test_model_file import assert_same, make_model, parts, sealed
 
 from mlcore.errors import ModelFileError
-from mlcore.sentiment.arrayfile import CHECKSUM, HEADER, checksum, npy
-from mlcore.sentiment.model_file import MODEL, load, save
+from mlcore.sentiment.model_file import KEY, load_model, save_model
 
 MEMORY = 256 << 20  # bytes that a process may allocate besides what it has after a first load
 SECONDS = 5  # for a file of a few megabytes, on a busy machine
@@ -27,34 +24,29 @@ SECONDS = 5  # for a file of a few megabytes, on a busy machine
 
 @functools.cache
 def original():
-    """Bytes of a small model, and its members."""
+    """Bytes of a small model, its JSON and its tensors."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.npz")
-        save(make_classifier(), path)
-        content = path.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return content, {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+        save_model(make_model(), Path(folder, "model"))
+        content = Path(folder, "model").read_bytes()
+    return content, *parts(content)
 
 
-def forged(header=None, **members):
-    """The small model with another header (bytes of JSON) or other members, and a checksum that fits."""
-    members = original()[1] | members
-    if header is not None:
-        members[HEADER] = npy(np.frombuffer(header, np.uint8))
-    members[CHECKSUM] = npy(np.frombuffer(checksum(MODEL, members), np.uint8))
-    return zipped(members)
+def outer_and_data():
+    """The header of the safetensors format, and what follows it."""
+    content = original()[0]
+    end = 8 + int.from_bytes(content[:8], "little")
+    return content[8:end], content[end:]
 
 
-def zipped(members, method=zipfile.ZIP_STORED):
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", method) as archive:
-        for name, member in members.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member, method)
-    return memory.getvalue()
+def framed(outer, data=None):
+    """A file with this header, whose length is right."""
+    return len(outer).to_bytes(8, "little") + outer + (outer_and_data()[1] if data is None else data)
 
 
-def header_json():
-    return json.loads(np.load(io.BytesIO(original()[1][HEADER])).tobytes())
+def with_json(text):
+    """A file with this text in place of the JSON, without a checksum."""
+    outer = json.loads(outer_and_data()[0])
+    return framed(json.dumps(outer | {"__metadata__": {KEY: text}}).encode())
 
 
 # Changes at random ------------------------------------------------------------------------------------------
@@ -85,68 +77,60 @@ def delete(content, random):
 
 
 def swap_blocks(content, random):
-    length = random.integers(1, 60)
-    a, b = sorted(random.integers(len(content) - length, size=2))
+    length = random.integers(1, max(2, min(60, len(content) // 2)))
+    a, b = sorted(random.integers(len(content) - length + 1, size=2))
     if b >= a + length:
         content[a : a + length], content[b : b + length] = content[b : b + length], content[a : a + length]
 
 
-def extreme_numbers(content, random):
-    """Sizes and offsets of the zip format are in four and two bytes."""
-    start, size = random.integers(len(content) - 4), random.choice([2, 4])
-    content[start : start + size] = bytes([random.choice([0x00, 0x7F, 0x80, 0xFF])]) * size
+def change_digits(content, random):
+    """The sizes and places in the header are decimal."""
+    digits = [place for place, byte in enumerate(content) if byte in b"0123456789"] or [0]
+    for place in random.choice(digits, size=random.integers(1, 4)):
+        content[place] = ord("0") + random.integers(10)
 
 
-MUTATIONS = (flip_bits, replace_bytes, truncate, insert, delete, swap_blocks, extreme_numbers)
+MUTATIONS = (flip_bits, replace_bytes, truncate, insert, delete, swap_blocks, change_digits)
+
+
+def mutated(content, trial, random):
+    changed = bytearray(content)
+    MUTATIONS[trial % len(MUTATIONS)](changed, random)
+    return bytes(changed)
 
 
 def mutate_file(trial, random):
-    content = bytearray(original()[0])
-    MUTATIONS[trial % len(MUTATIONS)](content, random)
-    return bytes(content)
+    return mutated(original()[0], trial, random)
 
 
-def mutate_member(trial, random, seal=lambda members: forged(**members)):
-    """Change a member, and give the file a checksum that fits."""
-    members = dict(original()[1])
-    name = random.choice([HEADER, *MODEL.members])
-    changed = bytearray(members[name])
-    MUTATIONS[trial % len(MUTATIONS)](changed, random)
-    return seal(members | {name: bytes(changed)})
+def mutate_outer(trial, random):
+    """Change the header of the safetensors format or the tensors, and keep the length of the header right."""
+    outer, data = outer_and_data()
+    return (
+        framed(mutated(outer, trial, random)) if random.random() < 0.7 else framed(outer, mutated(data, trial, random))
+    )
 
 
-def mutate_unsigned_member(trial, random):
-    """Change a member, and nothing but the checks of the zip format."""
-    return mutate_member(trial, random, zipped)
+def mutate_tensor(trial, random):
+    """Change a tensor and perhaps its shape, and give the file a checksum that fits."""
+    _, header, tensors = original()
+    name = random.choice(list(tensors))
+    changed, dtype = mutated(tensors[name].tobytes(), trial, random), tensors[name].dtype
+    array = np.frombuffer(changed[: len(changed) - len(changed) % dtype.itemsize], dtype)
+    if array.size == tensors[name].size:
+        array = array.reshape(tensors[name].shape)
+    return sealed(header, tensors | {name: array})
 
 
 VALUES = [
-    None,
-    True,
-    0,
-    -1,
-    1,
-    2**31,
-    2**63,
-    10**400,
-    1.5,
-    1e308,
-    "",
-    "x",
-    "\x1b[31m",
-    "\ud800",
-    [],
-    [1],
-    [[]],
-    {},
-    {"a": {}},
-]
+    None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, 1e308, "", "x", "\x1b[31m", "\ud800", [], [1], [[]], {}, {"a": {}},
+]  # fmt: skip
 
 
-def mutate_header(trial, random):
-    """Give one value anywhere in the header another value, of any type, and the file a checksum that fits."""
-    header = header_json()
-    places = []
+def mutate_json(trial, random):
+    """Give one value anywhere in the JSON another value, of any type, and the file a checksum that fits."""
+    _, header, tensors = original()
+    header, places = json.loads(json.dumps(header)), []
 
     def visit(container):
         for key in list(container) if isinstance(container, dict) else range(len(container)):
@@ -159,18 +143,18 @@ def mutate_header(trial, random):
     container[key] = VALUES[random.integers(len(VALUES))]
     if random.random() < 0.1:
         del container[key]
-    return forged(json.dumps(header).encode())
+    return sealed(header, tensors)
 
 
 def check_unsigned(content, path):
     """A file with a wrong checksum is refused, or is the same model to the last bit."""
     path.write_bytes(content)
     try:
-        found = load(path)
+        found = load_model(path)
     except ModelFileError as error:
         assert str(error).startswith(f"{path} "), str(error)
         return False
-    assert_same(found, make_classifier())
+    assert_same(found, make_model())
     return True
 
 
@@ -178,41 +162,38 @@ def check_signed(content, path):
     """A file with a right checksum is refused, or is a model that can be used, described and saved."""
     path.write_bytes(content)
     try:
-        found = load(path)
+        found = load_model(path)
     except ModelFileError as error:
         assert str(error).startswith(f"{path} "), str(error)
         return False
     logits = found.logits(found.features.documents(["good bad naïve good", ""]))
     assert np.isfinite(logits).all()
-    found.features.names, found.features.words_in(), repr(found.settings), found.n_parameters  # noqa: B018
+    found.features.names, found.features.words_in(), repr(found.settings), found.n_parameters
     for epoch in found.provenance.history:
         assert f"{epoch['epoch']:d} {epoch['train_loss']:.4f} {epoch['learning_rate']:g} {epoch['restarts']:d}"
         assert isinstance(epoch["best"], bool)
         assert all(epoch[name] is None or f"{epoch[name]:.4f}" for name in ("dev_loss", "dev_accuracy"))
     assert all(f"{number:d}" for number in found.provenance.texts.values())
-    save(found, path)
-    assert_same(load(path), found)
+    save_model(found, path)
+    assert_same(load_model(path), found)
     return True
 
 
 RANDOM = {
     "file": (mutate_file, check_unsigned),
-    "unsigned": (mutate_unsigned_member, check_unsigned),
-    "member": (mutate_member, check_signed),
-    "header": (mutate_header, check_signed),
+    "outer": (mutate_outer, check_unsigned),
+    "tensor": (mutate_tensor, check_signed),
+    "json": (mutate_json, check_signed),
 }
 
 
 def load_many(kind, trials, folder):
     """Load that many changed files in this process, whose memory is limited from now on; print how many are models."""
-    path = Path(folder, "changed.npz")
+    path = Path(folder, "changed")
     change, check = RANDOM[kind]
     check_signed(original()[0], path)
     limit_memory()
-    loaded = 0
-    for trial in range(trials):
-        loaded += check(change(trial, np.random.default_rng([7, trial])), path)
-    print(loaded)
+    print(sum(check(change(trial, np.random.default_rng([7, trial])), path) for trial in range(trials)))
 
 
 def limit_memory():
@@ -243,117 +224,82 @@ def test_files_that_were_changed_at_random(kind, trials, tmp_path):
 
 
 def with_header(**changes):
-    return lambda: forged(json.dumps(header_json() | changes).encode())
+    return lambda: sealed(original()[1] | changes, original()[2])
+
+
+def with_settings(**changes):
+    return lambda: with_header(settings=original()[1]["settings"] | changes)()
 
 
 def with_provenance(**changes):
-    return lambda: with_header(provenance=header_json()["provenance"] | changes)()
+    return lambda: with_header(provenance=original()[1]["provenance"] | changes)()
 
 
 def with_history(**changes):
-    history = lambda: [header_json()["provenance"]["history"][0] | changes]  # noqa: E731
-    return lambda: with_provenance(history=history())()
+    return lambda: with_provenance(history=[original()[1]["provenance"]["history"][0] | changes])()
 
 
-def with_shape(name, type_, shape, values=b""):
-    def build():
-        memory = io.BytesIO()
-        np.lib.format.write_array_header_1_0(memory, {"descr": type_, "fortran_order": False, "shape": shape})
-        return forged(**{name: memory.getvalue() + values})
-
-    return build
-
-
-def bomb():
-    """A gigabyte of zeros in a megabyte."""
-    return zipped(original()[1] | {"table": bytes(1 << 30)}, zipfile.ZIP_DEFLATED)
-
-
-def stored_size(field, value):
-    """Every size of one kind in the zip's directory set to a huge one: field is its place in an entry."""
+def with_entry(**changes):
+    """Another description of the table in the header of the safetensors format."""
 
     def build():
-        content = bytearray(original()[0])
-        place = content.find(b"PK\x01\x02")
-        while place >= 0:
-            content[place + field : place + field + 4] = value
-            place = content.find(b"PK\x01\x02", place + 4)
-        return bytes(content)
+        outer = json.loads(outer_and_data()[0])
+        return framed(json.dumps(outer | {"table": outer["table"] | changes}).encode())
 
     return build
-
-
-def nested_members():
-    """The vocabulary holds the entry of W1 within itself: two members share their bytes."""
-    members = original()[1]
-    inner = zipped({"W1": members["W1"]})
-    inner = inner[: inner.index(b"PK\x01\x02")]
-    rest = {name: member for name, member in members.items() if name != "W1"}
-    vocabulary = bytearray(members["vocabulary"] + inner)
-    whole = bytearray(zipped(rest | {"vocabulary": bytes(vocabulary), "W1": members["W1"]}))
-    directory = whole.index(b"PK\x01\x02")
-    entry = whole.rindex(b"PK\x01\x02")
-    whole[entry + 42 : entry + 46] = whole.index(inner[:30]).to_bytes(4, "little")
-    assert directory < entry
-    return bytes(whole)
-
-
-def all_at_one_place():
-    """Every entry of the directory leads to the first member."""
-    content = bytearray(original()[0])
-    place = content.find(b"PK\x01\x02")
-    while place >= 0:
-        content[place + 42 : place + 46] = bytes(4)
-        place = content.find(b"PK\x01\x02", place + 4)
-    return bytes(content)
-
-
-def twice():
-    memory = io.BytesIO(original()[0])
-    with zipfile.ZipFile(memory, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
-        archive.writestr("table.npy", original()[1]["table"])
-    return memory.getvalue()
 
 
 HOSTILE = {
-    "zip bomb": bomb,
-    "uncompressed size 4 GB": stored_size(24, b"\xfe\xff\xff\xff"),
-    "compressed size 4 GB": stored_size(20, b"\xfe\xff\xff\xff"),
-    "zip64 without its sizes": stored_size(24, b"\xff\xff\xff\xff"),
-    "nested members": nested_members,
-    "all members at one place": all_at_one_place,
-    "a member twice": twice,
-    "100,000 members": lambda: zipped(original()[1] | {str(i): b"" for i in range(100_000)}),
-    "shape of 4 TB": with_shape("table", "<f4", (10**12, 1), bytes(48)),
-    "shape of 10^24": with_shape("table", "<f4", (10**11, 10**11), bytes(48)),
-    "shape without elements": with_shape("table", "<f4", (0, 10**11)),
-    "vocabulary in two dimensions": with_shape("vocabulary", "|u1", (2, 2), b"a\nb\n"),
-    "a header without dimensions": with_shape(HEADER, "|u1", (), b"1"),
-    "a number of 10 million digits": lambda: forged(b'{"format": ' + b"9" * 10**7 + b"}"),
-    "a fraction of 10 million digits": lambda: forged(b'{"format": 0.' + b"9" * 10**7 + b"}"),
-    "objects in objects": lambda: forged(b'{"a":' * 10**6 + b"1" + b"}" * 10**6),
-    "UTF-8 cut off": lambda: forged(b'{"format": "\xc3'),
-    "huge layers": with_header(settings=header_json()["settings"] | {"dim": 10_000, "hidden": 10_000}),
-    "a learning rate of 10^400": with_header(settings=header_json()["settings"] | {"learning_rate": 10**400}),
+    "a header of 16 EB": lambda: b"\xff" * 7 + b"\x7f" + original()[0][8:],
+    "a header of 90 MB": lambda: (90 << 20).to_bytes(8, "little") + original()[0][8:],
+    "a header of 20 MB of spaces": lambda: framed(b"{" + b" " * (20 << 20)),
+    "shape of 4 TB": with_entry(shape=[10**12, 1]),
+    "shape of 10^24": with_entry(shape=[10**11, 10**13]),
+    "shape without elements": with_entry(shape=[0, 10**11]),
+    "shape of negative numbers": with_entry(shape=[-12, -3]),
+    "shape of strings": with_entry(shape=["12", "3"]),
+    "offsets of 4 TB": with_entry(data_offsets=[0, 4 * 10**12]),
+    "offsets of 10^400": with_entry(data_offsets=[0, 10**400]),
+    "offsets that overlap": with_entry(data_offsets=[0, 144]),
+    "offsets that are nothing": with_entry(data_offsets=None),
+    "another type of the same size": with_entry(dtype="I32"),
+    "a type that nobody knows": with_entry(dtype="F31"),
+    "a tensor twice": lambda: framed(outer_and_data()[0][:-1] + b',"table":{"dtype":"F32"}}'),
+    "100,000 tensors": lambda: framed(
+        json.dumps({str(i): {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for i in range(100_000)}).encode()
+    ),
+    "a header that is a list": lambda: framed(b"{}[]"),
+    "metadata of other types": lambda: framed(b'{"__metadata__": {"mlcore": 3}}'),
+    "metadata that is a list": lambda: framed(b'{"__metadata__": ["mlcore"]}'),
+    "a number of 10 million digits": lambda: with_json('{"format": ' + "9" * 10**7 + "}"),
+    "a fraction of 10 million digits": lambda: with_json('{"format": 0.' + "9" * 10**7 + "}"),
+    "objects in objects": lambda: with_json('{"a":' * 10**6 + "1" + "}" * 10**6),
+    "objects in objects of the header": lambda: framed(b'{"a":' * 10**6 + b"1" + b"}" * 10**6),
+    "UTF-8 cut off": lambda: framed(b'{"__metadata__": {"mlcore": "\xc3'),
+    "JSON that is a list": lambda: with_json("[]"),
+    "huge layers": with_settings(dim=10_000, hidden=10_000),
+    "a learning rate of 10^400": with_settings(learning_rate=10**400),
     "a version of 4,000 digits": with_header(version=10**4_000),
-    "a setting of 10 million letters": with_header(settings=header_json()["settings"] | {"epochs": "\x1b" * 10**7}),
-    "a setting that is not there": with_header(settings=header_json()["settings"] | {"\x1b[31m": 1}),
+    "a setting of a million letters": with_settings(epochs="\x1b" * 10**6),
+    "a setting that does not exist": with_settings(**{"\x1b[31m": 1}),
+    "labels are a number": with_header(labels=2),
+    "labels are a dictionary": with_header(labels={"neg": 1, "pos": 2}),
     "provenance has more": with_provenance(date="today"),
     "inputs is a list": with_provenance(inputs=[]),
     "inputs of lists of lists": with_provenance(inputs={"data": [["a.csv"]]}),
     "texts is a list": with_provenance(texts=[]),
     "texts are nothing": with_provenance(texts={"train": None}),
     "texts are fractions": with_provenance(texts={"train": 0.5}),
-    "history is an object": with_provenance(history={}),
+    "history is an object": with_provenance(history={"epoch": 1}),
     "history of strings": with_provenance(history=["epoch"]),
-    "history of lists": with_provenance(history=[list(header_json()["provenance"]["history"][0])]),
+    "history of lists": with_provenance(history=[["epoch"]]),
     "an epoch without number": with_history(epoch=None),
+    "an epoch with more": with_history(seconds=1.5),
     "a loss that is true": with_history(train_loss=True),
     "a loss of 10^400": with_history(train_loss=10**400),
-    "a loss that is not finite": with_history(train_loss=float("nan")),
+    "a loss that is not finite": lambda: with_json(json.dumps(original()[1]).replace("0.5", "Infinity")),
     "a best epoch that is a number": with_history(best=1),
 }
-THE_SAME = {"compressed size 4 GB"}  # whose content is untouched
 
 
 @pytest.fixture(scope="module")
@@ -361,22 +307,21 @@ def verdicts(tmp_path_factory):
     """What came of each hostile file, and in how many seconds."""
     folder = tmp_path_factory.mktemp("hostile")
     for number, build in enumerate(HOSTILE.values()):
-        (folder / f"{number}.npz").write_bytes(build())
+        (folder / f"{number}.model").write_bytes(build())
     lines = in_a_process(f"load_all({str(folder)!r})").splitlines()
     return folder, dict(zip(HOSTILE, zip(lines[::2], map(float, lines[1::2]), strict=True), strict=True))
 
 
 def load_all(folder):
     """Load every hostile file in this process, whose memory is limited from now on; print verdicts and seconds."""
-    good = Path(folder, "good.npz")
+    good = Path(folder, "good")
     good.write_bytes(original()[0])
-    load(good)
+    load_model(good)
     limit_memory()
     for number in range(len(HOSTILE)):
         started = time.perf_counter()
         try:
-            assert_same(load(Path(folder, f"{number}.npz")), make_classifier())
-            print("the same")
+            print(load_model(Path(folder, f"{number}.model")).settings)
         except ModelFileError as error:
             print(error)
         except Exception as error:
@@ -388,9 +333,7 @@ def load_all(folder):
 def test_files_that_were_changed_on_purpose(name, verdicts):
     folder, found = verdicts
     verdict, seconds = found[name]
-    if name in THE_SAME:
-        assert verdict == "the same"
-    else:
-        path = f"{folder / str(list(HOSTILE).index(name))}.npz "
-        assert verdict.startswith(path) and len(verdict) < len(path) + 300 and verdict.isprintable()
+    path = f"{folder / str(list(HOSTILE).index(name))}.model "
+    assert verdict.startswith(path)
+    assert len(verdict) < len(path) + 300 and verdict.isprintable()
     assert seconds < SECONDS

@@ -2,143 +2,202 @@
 
 import dataclasses
 import hashlib
+import json
 from copy import deepcopy
 
 import numpy as np
 import pytest
 
-from mlcore.errors import DataError, DivergedError, InputError, ModelFileError
-from mlcore.sentiment import evaluation
-from mlcore.sentiment.arrayfile import load_arrays, save_arrays
+from mlcore.errors import DivergedError, InputError, ModelFileError, ShapeError
+from mlcore.sentiment import training
 from mlcore.sentiment.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from mlcore.sentiment.initialization import continue_from, feature_ratios, new_classifier
-from mlcore.sentiment.model import Parameters
-from mlcore.sentiment.model_file import load, save
-from mlcore.sentiment.preparation import choose_labels, hold_out, occurrences, prepare, targets_of
-from mlcore.sentiment.settings import LEARNING_RATES, Settings
-from mlcore.sentiment.training import State, fit, text_weights, with_moments
-from mlcore.text.corpus import Corpus
+from mlcore.sentiment.evaluation import quick_figures
+from mlcore.sentiment.initialization import continue_from, feature_ratios, new_model
+from mlcore.sentiment.model import Provenance
+from mlcore.sentiment.model_file import load_model, load_tensors, save_model, save_tensors
+from mlcore.sentiment.settings import FIELDS, LEARNING_RATES, Settings, reproducing_command
+from mlcore.sentiment.training import State, fit, result_of, text_weights
+from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.vectors import Vectors
 
 
-def make_corpus(texts=200, seed=0):
-    """Texts whose label follows from one word among others, some of them empty."""
-    random = np.random.default_rng(seed)
-    corpus = Corpus("made")
+def make_texts(texts=200, seed=0):
+    """Texts whose label follows from one word among others, some of them empty, and their labels."""
+    random, made, labels = np.random.default_rng(seed), [], []
     for _ in range(texts):
         label = str(random.choice(["neg", "pos"]))
         words = [f"w{i}" for i in random.zipf(1.5, random.integers(0, 12)) if i < 50]
-        corpus.texts.append(" ".join([*words, {"neg": "bad", "pos": "good"}[label]]) if random.random() > 0.02 else "")
-        corpus.labels.append(label)
-        corpus.splits.append("")
-    return corpus
+        made.append(" ".join([*words, {"neg": "bad", "pos": "good"}[label]]) if random.random() > 0.02 else "")
+        labels.append(label)
+    return made, labels
 
 
-def train(corpus, settings, threads=1, dev=None):
-    data = prepare(corpus, dev, settings)
-    classifier = new_classifier(data, settings)
-    return classifier, data, list(fit(classifier, data.train, data.dev, threads))
+TEXTS, LABELS = make_texts()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+def encoded(settings, texts=TEXTS, labels=LABELS, dev=None, **more):
+    return encode(dataset_of(texts, labels), dev, **settings.encoding(), **more)
+
+
+def train(settings, texts=TEXTS, labels=LABELS, dev=None, threads=1):
+    data = encoded(settings, texts, labels, dev)
+    model = new_model(data, settings)
+    return model, data, list(fit(model, data.train, data.dev, threads))
+
+
+# Settings ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("dim", 0, "a whole number from 1 to 10,000"),
+        ("dim", 10**9, "a whole number from 1 to 10,000"),
+        ("dim", 2.5, "a whole number from 1 to 10,000"),
+        ("dim", True, "a whole number from 1 to 10,000"),
+        ("ngrams", 4, "a whole number from 1 to 3"),
+        ("patience", None, "a whole number from 1 to 100,000"),
+        ("max_features", 0, "a whole number from 1 to 2,147,483,647"),
+        ("seed", -1, "a whole number from 0 to 9,223,372,036,854,775,807"),
+        ("learning_rate", 0.0, "a number above 0"),
+        ("learning_rate", float("nan"), "a number above 0"),
+        ("learning_rate", float("inf"), "a number above 0"),
+        ("learning_rate", 10**400, "a number above 0"),
+        ("learning_rate", "1", "a number above 0"),
+        ("word_dropout", 1.0, "a number from 0 to less than 1"),
+        ("word_dropout", -0.1, "a number from 0 to less than 1"),
+        ("weight_decay", float("nan"), "a number from 0 up"),
+        ("optimizer", "adamw", "one of sgd, adagrad, adam"),
+        ("optimizer", ["sgd"], "one of sgd, adagrad, adam"),
+        ("binary", 1, "True or False"),
+        ("float16", None, "True or False"),
+    ],
+)
+def test_settings_are_checked(name, value, expected):
+    with pytest.raises(InputError) as caught:
+        Settings(**{name: value})
+    assert (caught.value.parameter, caught.value.value is value) == (name, True)
+    assert str(caught.value) == f"{name} is {value!r}; expected {expected}."
+
+
+def test_settings_keep_none_and_resolve_it():
+    settings = Settings(optimizer="adam", ngrams=2)
+    assert (settings.learning_rate, settings.min_count) == (None, None)
+    assert (settings.resolved().learning_rate, settings.resolved().min_count) == (0.0005, 2)
+    assert settings.resolved().resolved() == settings.resolved()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.dim = 3
+
+
+def test_the_reproducing_command_has_every_setting(run, reviews):
+    """Typed as it is printed, it trains the same model."""
+    import shlex
+
+    options = ["--no-binary", "--freeze-embedding", "--ngrams", 2, "--epochs", 2, "--seed", 7]
+    assert run("train-sentiment", "--data", reviews, *options, "-q").code == 0
+    path = reviews.parent / "sentiment.safetensors"
+    before, command = load_model(path), shlex.split(reproducing_command(load_model(path)))
+    assert command[:4] == ["mlcore", "train-sentiment", "--data", str(reviews)]
+    for name in set(FIELDS) - {"max_features", "binary", "float16"}:
+        assert f"--{name.replace('_', '-')}" in command
+    assert run(*command[1:], "-q").code == 0
+    np.testing.assert_array_equal(load_model(path).parameters.table, before.parameters.table)
+
+
+# Training ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_same_bytes_for_any_number_of_threads(tmp_path, optimizer):
     settings = Settings(dim=5, hidden=23, epochs=2, batch_size=16, optimizer=optimizer, ngrams=2, word_dropout=0.2)
     hashes = set()
     for threads in (1, 2, 3, 7, 100_000):
-        classifier, *_ = train(make_corpus(), settings, threads)
-        save(classifier, tmp_path / "model.npz")
-        hashes.add(hashlib.sha256((tmp_path / "model.npz").read_bytes()).hexdigest())
+        save_model(train(settings, threads=threads)[0], tmp_path / "model")
+        hashes.add(hashlib.sha256((tmp_path / "model").read_bytes()).hexdigest())
     assert len(hashes) == 1
 
 
 def test_seed_matters_and_is_all_that_matters():
-    def table(seed):
-        return train(make_corpus(), Settings(dim=3, epochs=1, seed=seed))[0].parameters.table
-
-    np.testing.assert_array_equal(table(1), table(1))
-    assert not np.array_equal(table(1), table(2))
+    first, same, other = (train(Settings(dim=3, epochs=1, seed=seed))[0].parameters.table for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
 
 
 def test_learns_and_keeps_the_best_epoch():
-    classifier, data, reports = train(make_corpus(), Settings(dim=5, hidden=4, epochs=8, learning_rate=0.1))
+    model, data, reports = train(Settings(dim=5, hidden=4, epochs=8, learning_rate=0.1))
     best = min(reports, key=lambda report: report.dev_loss)
     assert [report.epoch for report in reports if report.best][-1] == best.epoch
-    result = evaluation.evaluate(classifier, data.dev)
-    assert result.loss == pytest.approx(best.dev_loss, rel=1e-6)
-    assert result.accuracy > 0.95
-    assert result.confusion.sum() == result.n == len(data.dev.rows)
-
-
-def test_best_is_the_first_of_equal_losses():
-    corpus = make_corpus()
-    settings = Settings(dim=2, hidden=2, epochs=3, learning_rate=1e-30)
-    _, _, reports = train(corpus, settings)
-    assert [report.best for report in reports] == [True, False, False]
+    loss, accuracy = quick_figures(model, data.dev)
+    assert loss == pytest.approx(best.dev_loss, rel=1e-6)
+    assert accuracy == best.dev_accuracy > 0.95
+    result = json.loads(json.dumps(result_of(model, data, reports, "m", False, 1).to_dict(), allow_nan=False))
+    assert (result["best_epoch"], result["dev"]["n"], result["test"]) == (best.epoch, len(data.dev.rows), None)
+    assert result["settings"] == dataclasses.asdict(model.settings.resolved())
 
 
 def test_interrupted_training_holds_the_best_complete_epoch():
     settings = Settings(dim=5, hidden=4, epochs=5)
-    data = prepare(make_corpus(), None, settings)
-    classifier = new_classifier(data, settings)
-    seen = []
+    data = encoded(settings)
+    model, seen = new_model(data, settings), []
 
-    def interrupt(state):
-        if state.epoch == 3:
+    def interrupt(progress):
+        if progress.epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        for report in fit(classifier, data.train, data.dev, 2, interrupt):
-            seen.append(report)
+        seen.extend(report for report in fit(model, data.train, data.dev, 2, interrupt) if seen.append(report))
     assert len(seen) == 2
-    assert evaluation.evaluate(classifier, data.dev).loss == pytest.approx(min(r.dev_loss for r in seen), rel=1e-6)
+    assert quick_figures(model, data.dev)[0] == pytest.approx(min(r.dev_loss for r in seen), rel=1e-6)
 
 
 def test_nothing_held_out_keeps_the_last_epoch():
-    corpus = make_corpus()
-    classifier, data, reports = train(corpus, Settings(dim=3, epochs=3), dev=0)
-    assert data.dev is None
-    assert len(data.train.rows) == len(corpus.texts)
-    assert [report.best for report in reports] == [True] * 3
-    assert reports[0].dev_loss is None
+    _, data, reports = train(Settings(dim=3, epochs=3), dev=0)
+    assert (data.dev, len(data.train.rows)) == (None, len(TEXTS))
+    assert [(report.best, report.dev_loss) for report in reports] == [(True, None)] * 3
+
+
+def test_patience_counts_from_the_first_of_equal_losses():
+    _, _, reports = train(Settings(dim=2, hidden=2, epochs=30, learning_rate=1e-30, patience=2))
+    assert [report.best for report in reports] == [True, False, False]
 
 
 def test_divergence_for_good_is_an_error():
     with pytest.raises(
-        DivergedError, match="epoch 1, even after .* of 1e\\+38 was halved 20 times; try --learning-rate 1\\."
+        DivergedError, match="training diverged in epoch 1, even after .* of 1e\\+38 was halved 20 times"
     ):
-        train(make_corpus(), Settings(dim=3, optimizer="sgd", learning_rate=1e38))
+        train(Settings(dim=3, optimizer="sgd", learning_rate=1e38))
 
 
-def test_an_epoch_that_diverges_is_taken_back_with_half_the_learning_rate():
-    classifier, data, reports = train(make_corpus(), Settings(dim=3, optimizer="sgd", learning_rate=300.0, epochs=3))
+def test_an_epoch_that_diverges_is_repeated_with_half_the_learning_rate():
+    model, _, reports = train(Settings(dim=3, optimizer="sgd", learning_rate=300.0, epochs=3))
     restarts = sum(report.restarts for report in reports)
+    assert (len(reports), reports[-1].learning_rate) == (3, 300 / 2**restarts)
     assert restarts > 0
-    assert reports[-1].learning_rate == 300 / 2**restarts
-    assert len(reports) == 3
-    assert all(np.isfinite(array).all() for array in classifier.parameters)
+    assert (
+        reports[0].warning
+        == f"epoch 1 diverged and was repeated; the learning rate is now {reports[0].learning_rate:g}"
+    )
+    assert all(np.isfinite(array).all() for array in model.parameters)
 
 
 def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
     """The second epoch is spoilt once; its repetition is a first epoch from there at half the rate."""
-    from mlcore.sentiment import training
-
     settings = Settings(dim=3, hidden=4, epochs=2)
-    data = prepare(make_corpus(), None, settings)
-    spoilt, expected = new_classifier(data, settings), new_classifier(data, settings)
+    data = encoded(settings)
+    spoilt, expected = new_model(data, settings), new_model(data, settings)
     right, calls = training._run_epoch, []
 
     def wrong(pool, task, settings, state):
         calls.append(state.epoch)
-        loss = right(pool, task, settings, state)
-        return None if len(calls) == 2 else loss
+        done = right(pool, task, settings, state)
+        return None if len(calls) == 2 else done
 
-    monkeypatch.setattr(training, "_run_epoch", wrong)
-    reports = list(fit(spoilt, data.train, data.dev, 1))
-    assert [report.restarts for report in reports] == [0, 1]
-    monkeypatch.setattr(training, "_run_epoch", right)
-    epochs = fit(expected, data.train, data.dev, 1)
-    next(epochs)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_run_epoch", wrong)
+        assert [report.restarts for report in fit(spoilt, data.train, data.dev, 1)] == [0, 1]
+    next(fit(expected, data.train, data.dev, 1))
     state = State.initial(expected)
-    state.epoch, state.learning_rate = 1, settings.learning_rate / 2
+    state.epoch, state.learning_rate = 1, settings.resolved().learning_rate / 2
     list(fit(expected, data.train, data.dev, 1, state=state))
     np.testing.assert_array_equal(spoilt.parameters.table, expected.parameters.table)
 
@@ -147,176 +206,185 @@ def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
 def test_an_epoch_diverges_by_one_number_in_any_share_of_the_table(value):
     """A word of no text, whose row stands last, which neither a loss nor an update looks at."""
     settings = Settings(dim=17, hidden=4, epochs=1)  # enough for two threads
-    data = prepare(make_corpus(), None, settings)
-    classifier = new_classifier(data, settings)
+    data = encoded(settings)
+    model = new_model(data, settings)
     data.train.documents.ids[data.train.documents.ids == len(data.features) - 1] = 0
-    state = State.initial(classifier)
+    state = State.initial(model)
     state.parameters.table[-1, -1] = value
-    (report,) = fit(classifier, data.train, data.dev, threads=2, state=state)
+    (report,) = fit(model, data.train, data.dev, threads=2, state=state)
     assert report.restarts == 1
 
 
-@pytest.mark.parametrize("optimizer", LEARNING_RATES)
-def test_moments_are_the_same_for_any_number_of_threads(optimizer):
-    start = Parameters.initial(5, 1, Settings(dim=3, hidden=2))
-    expected, *_ = with_moments(start, optimizer)
-    for threads in (2, 7, 100):
-        rows, parameters, *_ = with_moments(start, optimizer, threads)
-        np.testing.assert_array_equal(rows, expected)
-        for found, array in zip(parameters, start, strict=True):
-            np.testing.assert_array_equal(found, array)
-
-
-def test_patience():
-    corpus = make_corpus()
-    _, _, reports = train(corpus, Settings(dim=2, hidden=2, epochs=30, learning_rate=1e-30, patience=2))
-    assert [report.best for report in reports] == [True, False, False]
-
-
 def test_linear_schedule_falls_to_nothing(monkeypatch):
-    from mlcore.sentiment import training
-
-    found = []
-    right = training._learning_rates
+    found, right = [], training._learning_rates
     monkeypatch.setattr(training, "_learning_rates", lambda *arguments: found.append(right(*arguments)) or found[-1])
-    train(make_corpus(), Settings(dim=2, epochs=4, patience=9, learning_rate=0.5, schedule="linear"))
+    train(Settings(dim=2, epochs=4, patience=9, learning_rate=0.5, schedule="linear"))
     rates = np.concatenate(found)
     np.testing.assert_allclose(rates, 0.5 * (1 - np.arange(len(rates)) / len(rates)))
 
 
-def test_fixed_embeddings_stay():
-    settings = Settings(dim=3, hidden=4, epochs=2, embedding="fixed", weight_decay=0.1)
-    data = prepare(make_corpus(), None, settings)
-    classifier = new_classifier(data, settings)
-    before = deepcopy(classifier.parameters)
-    list(fit(classifier, data.train, data.dev, 1))
-    np.testing.assert_array_equal(classifier.parameters.table, before.table)
-    assert not np.array_equal(classifier.parameters.W1, before.W1)
+def test_frozen_embeddings_stay():
+    settings = Settings(dim=3, hidden=4, epochs=2, freeze_embedding=True, weight_decay=0.1)
+    data = encoded(settings)
+    model = new_model(data, settings)
+    before = deepcopy(model.parameters)
+    list(fit(model, data.train, data.dev, 1))
+    np.testing.assert_array_equal(model.parameters.table, before.table)
+    assert not np.array_equal(model.parameters.W1, before.W1)
 
 
 def test_many_labels_and_ratings_are_learned():
-    corpus = make_corpus()
-    corpus.labels = [str(len(text.split()) % 3) for text in corpus.texts]
-    for text, label in enumerate(corpus.labels):
-        corpus.texts[text] += f" label{label}"
-    classifier, data, _ = train(corpus, Settings(dim=5, learning_rate=0.1))
-    assert (classifier.labels, classifier.parameters.W2.shape[0]) == (("0", "1", "2"), 3)
-    assert evaluation.evaluate(classifier, data.dev).accuracy > 0.95
-    logits = classifier.logits(data.dev.documents, data.dev.rows)
-    np.testing.assert_allclose(classifier.probabilities(logits).sum(axis=1), 1, rtol=1e-12)
-    classifier, data, reports = train(corpus, Settings(dim=5, learning_rate=0.1, loss="squared"))
-    assert classifier.labels == ()
-    errors = classifier.logits(data.dev.documents, data.dev.rows) - data.dev.targets[data.dev.rows]
+    labels = [str(len(text.split()) % 3) for text in TEXTS]
+    texts = [f"{text} label{label}" for text, label in zip(TEXTS, labels, strict=True)]
+    model, data, _ = train(Settings(dim=5, learning_rate=0.1), texts, labels)
+    assert (model.labels, model.parameters.W2.shape[0]) == (("0", "1", "2"), 3)
+    assert quick_figures(model, data.dev)[1] > 0.95
+    logits = model.logits(data.dev.documents, data.dev.rows)
+    np.testing.assert_allclose(model.probabilities(logits).sum(axis=1), 1, rtol=1e-12)
+    model, data, reports = train(Settings(dim=5, learning_rate=0.1, loss="squared"), texts, labels)
+    assert (model.labels, reports[-1].dev_accuracy) == ((), None)
+    errors = model.logits(data.dev.documents, data.dev.rows) - data.dev.targets[data.dev.rows]
     assert np.abs(errors).mean() < 0.3
-    assert reports[-1].dev_accuracy is None
+
+
+@pytest.mark.parametrize("ratings", [["0"], ["0", "1e-9"], ["1e18", "-1e18"]])
+def test_ratings_of_any_size_train(ratings):
+    labels = [ratings[i % len(ratings)] for i in range(len(TEXTS))]
+    _, _, reports = train(Settings(dim=3, hidden=4, epochs=2, loss="squared"), TEXTS, labels)
+    assert [np.isfinite(report.train_loss) for report in reports] == [True, True]
 
 
 def test_balanced_weights_make_all_labels_weigh_the_same():
-    corpus = make_corpus()
-    corpus.labels = ["neg"] * 150 + ["pos"] * 50
     settings = Settings(class_weight="balanced")
-    part = prepare(corpus, 0.2, settings).train
-    weights, classes = text_weights(part, settings, 2)[part.rows], part.targets[part.rows, 0]
-    assert weights.sum() == pytest.approx(len(part.rows))
+    split = encoded(settings, TEXTS, ["neg"] * 150 + ["pos"] * 50, 0.2).train
+    weights, classes = text_weights(split, settings, 2)[split.rows], split.targets[split.rows, 0]
+    assert weights.sum() == pytest.approx(len(split.rows))
     assert weights[classes == 0].sum() == pytest.approx(weights[classes == 1].sum())
-    assert (text_weights(part, Settings(), 2) == 1).all()
+    assert (text_weights(split, Settings(), 2) == 1).all()
+
+
+def test_logits_follow_the_formula():
+    model, *_ = train(Settings(dim=3, hidden=4, epochs=1, binary=False))
+    table, W1, b1, W2, b2 = model.parameters
+    good, bad = (table[model.features.names.index(word)] for word in ("good", "bad"))
+    E = np.array([(2 * good + bad) / 3, np.zeros_like(good), np.zeros_like(good)])
+    logits = model.logits(model.features.documents(["good bad unknown good", "", "qqq"]))
+    np.testing.assert_allclose(logits, np.maximum(E @ W1.T + b1, 0) @ W2.T + b2, rtol=1e-5)
+
+
+# Initialization ---------------------------------------------------------------------------------------------
 
 
 def test_feature_ratios_follow_the_formula():
-    corpus = Corpus("c", ["a b", "a a c", "b", "zzz"], ["x", "y", "y", "x"], ["", "", "", "test"])
-    data = prepare(corpus, 0, Settings())
-    names = data.features.names
-    found = feature_ratios(data.train, data.labels, len(data.features))
-    with_y, with_x = {"a": 2, "b": 2, "c": 2}, {"a": 2, "b": 2, "c": 1}  # texts of the label with the word, plus 1
-    expected = [np.log(with_y[name] / 6) - np.log(with_x[name] / 5) for name in names]
-    np.testing.assert_allclose(found[:, 0], expected)
+    data = encoded(Settings(), ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"], 0)
+    texts_of_y, texts_of_x = {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 2, "c": 1}
+    ratios = feature_ratios(data.train, data.labels, len(data.features))
+    for name, ratio in zip(data.features.names, ratios[:, 0], strict=True):
+        assert ratio == pytest.approx(np.log((texts_of_y[name] + 1) / 6) - np.log((texts_of_x[name] + 1) / 7))
 
 
 def test_feature_ratios_of_many_labels_are_one_against_the_rest():
-    corpus = Corpus("c", ["a b", "a a c", "b", "c c"], ["x", "y", "z", "z"], [""] * 4)
-    data = prepare(corpus, 0, Settings())
-    found = feature_ratios(data.train, data.labels, len(data.features))
+    texts, labels = ["a b", "a a c", "b", "c c"], ["x", "y", "z", "z"]
+    data = encoded(Settings(), texts, labels, 0)
+    ratios = feature_ratios(data.train, data.labels, len(data.features))
     for number, label in enumerate(data.labels):
-        rest = dataclasses.replace(corpus, labels=["1" if other == label else "0" for other in corpus.labels])
-        alone = prepare(rest, 0, Settings())
-        np.testing.assert_allclose(found[:, number], feature_ratios(alone.train, alone.labels, len(found))[:, 0])
+        rest = encoded(Settings(), texts, ["1" if other == label else "0" for other in labels], 0)
+        np.testing.assert_allclose(ratios[:, number], feature_ratios(rest.train, rest.labels, len(ratios))[:, 0])
 
 
 def test_feature_ratios_of_ratings_are_mean_deviations():
-    corpus = Corpus("c", ["a b", "a a", "b", "b"], ["1", "2", "3", "6"], [""] * 4)
-    data = prepare(corpus, 0, Settings(loss="squared"))
+    data = encoded(Settings(loss="squared"), ["a b", "a a", "b", "b"], ["1", "2", "3", "6"], 0)
     found = dict(zip(data.features.names, feature_ratios(data.train, (), 2)[:, 0], strict=True))
     deviation = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6])
     assert found == pytest.approx({"a": deviation[:2].sum() / 3, "b": deviation[[0, 2, 3]].sum() / 4})
 
 
-def test_a_checkpoint_goes_with_its_own_split_only(tmp_path):
-    """Another share held out makes other features of the same number, and trains on what was held out."""
-    settings = Settings(dim=3, hidden=4, epochs=2, max_features=20)
-    checkpointed(make_corpus(), settings, tmp_path / "c", 1)
-    data = prepare(make_corpus(), 0.4, settings)
-    classifier = new_classifier(data, settings)
-    classifier.provenance.texts = {"train": len(data.train.rows), "dev": len(data.dev.rows)}
-    with pytest.raises(InputError, match="is of another training \\(texts, features differ\\)"):
-        load_checkpoint(tmp_path / "c", classifier)
+def test_given_vectors_are_kept_up_to_their_scale():
+    settings = Settings(dim=3, initialization="random")
+    data = encoded(settings)
+    words = len(data.features.words)
+    table, found = np.random.default_rng(1).normal(size=(words, 3)).astype(np.float32), np.arange(words) % 2 == 0
+    vectors = Vectors("v", table, found, np.zeros(words, bool), words, 0)
+    start = new_model(data, settings).parameters.table[:, :3]
+    model = new_model(data, settings, vectors).parameters.table[:, :3]
+    np.testing.assert_array_equal(model[~found], start[~found])
+    np.testing.assert_allclose(model[found] / table[found], (model[found] / table[found])[0, 0], rtol=1e-5)
+    assert np.linalg.norm(model[found], axis=1).mean() == pytest.approx(0.5)
+    with pytest.raises(ShapeError, match="expected .*, a row for each known word"):
+        new_model(data, dataclasses.replace(settings, dim=4), vectors)
 
 
-@pytest.mark.parametrize("ratings", [["0"], ["0", "1e-9"], ["1e18", "-1e18"]])
-def test_ratings_of_any_size_train(ratings):
-    corpus = make_corpus()
-    corpus.labels = [ratings[i % len(ratings)] for i in range(len(corpus.texts))]
-    _, _, reports = train(corpus, Settings(dim=3, hidden=4, epochs=2, loss="squared"))
-    assert len(reports) == 2
-    assert all(np.isfinite(report.train_loss) for report in reports)
+def test_a_warm_start_keeps_what_the_model_knows():
+    settings = Settings(dim=3, hidden=4, epochs=2, ngrams=2)
+    earlier, _, _ = train(settings)
+    new = ["a new film good film", "a new film bad film"] * 5, ["pos", "neg"] * 5
+
+    def continued(settings=settings, labels=new[1]):
+        model = new_model(encoded(settings, new[0], labels, 0, known=earlier.features), settings)
+        random = deepcopy(model.parameters)
+        continue_from(model, earlier)
+        return model, random
+
+    model, random = continued()
+    documents = [some.features.documents(["w1 w2 good", "bad w3"]) for some in (model, earlier)]
+    np.testing.assert_array_equal(model.logits(documents[0]), earlier.logits(documents[1]))
+    fresh = [number for number, name in enumerate(model.features.names) if name not in earlier.features.names]
+    assert {"film", "new film", "good film"} <= {model.features.names[number] for number in fresh}
+    np.testing.assert_array_equal(model.parameters.table[fresh], random.table[fresh])
+    with pytest.raises(InputError, match="^dim is 4; the model to start from has 3; try dim=3.$"):
+        continued(dataclasses.replace(settings, dim=4))
+    with pytest.raises(InputError, match="labels 'a', 'b', but the model to start from has 'neg', 'pos'"):
+        continued(labels=["a", "b"] * 5)
 
 
-def checkpointed(corpus, settings, path, epochs, threads=1, resume=False):
-    """Train for a number of epochs, with a checkpoint after each, or go on from the last one to the end."""
-    data = prepare(corpus, None, settings)
-    classifier = new_classifier(data, settings)
-    state = load_checkpoint(path, classifier) if resume else State.initial(classifier)
-    for report in fit(classifier, data.train, data.dev, threads, state=state):
-        save_checkpoint(path, classifier, state)
+# Checkpoints ------------------------------------------------------------------------------------------------
+
+
+def checkpointed(settings, path, epochs=99, threads=1, resume=False, dev=None):
+    """Train for some epochs, with a checkpoint after each, or go on from the last one to the end."""
+    data = encoded(settings, dev=dev)
+    model = new_model(data, settings)
+    model.provenance.texts = data.sizes
+    state = load_checkpoint(path, model) if resume else State.initial(model)
+    for report in fit(model, data.train, data.dev, threads, state=state):
+        save_checkpoint(path, model, state)
         if report.epoch == epochs:
             break
-    return classifier
+    return model
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+@pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, optimizer):
     settings = Settings(
-        dim=3, hidden=4, epochs=6, patience=3, batch_size=16, optimizer=optimizer, word_dropout=0.3, schedule="linear",
+        dim=3, hidden=4, epochs=6, batch_size=16, optimizer=optimizer, word_dropout=0.3, schedule="linear",
         weight_decay=0.01,
     )  # fmt: skip
-    whole = checkpointed(make_corpus(), settings, tmp_path / "whole", 99)
+    save_model(checkpointed(settings, tmp_path / "whole"), tmp_path / "a")
     for epochs in (1, 3, 5):
-        checkpointed(make_corpus(), settings, tmp_path / "broken", epochs)
-        resumed = checkpointed(make_corpus(), settings, tmp_path / "broken", 99, threads=2, resume=True)
-        for name, model in (("a", whole), ("b", resumed)):
-            save(model, tmp_path / name)
+        checkpointed(settings, tmp_path / "broken", epochs)
+        save_model(checkpointed(settings, tmp_path / "broken", threads=2, resume=True), tmp_path / "b")
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_checkpoint_goes_with_its_own_training_only(tmp_path):
-    settings = Settings(dim=3, hidden=4, epochs=3)
-    checkpointed(make_corpus(), settings, tmp_path / "c", 1)
-    more = dataclasses.replace(settings, epochs=9, patience=1, half=True)
-    assert load_checkpoint(tmp_path / "c", new_classifier(prepare(make_corpus(), None, more), more)).epoch == 1
-    other = dataclasses.replace(settings, seed=2, dim=4)
-    with pytest.raises(InputError, match="is of another training \\(dim, seed, features differ\\)"):
-        checkpointed(make_corpus(), other, tmp_path / "c", 1, resume=True)
-    checkpointed(make_corpus(), dataclasses.replace(settings, learning_rate=1e-30), tmp_path / "d", 3)
-    for change in ({"epochs": 2}, {"patience": 1}):
-        smaller = dataclasses.replace(settings, learning_rate=1e-30, **change)
-        with pytest.raises(InputError, match="has 3 epochs, more than --epochs . and --patience . would have made"):
-            checkpointed(make_corpus(), smaller, tmp_path / "d", 3, resume=True)
-    linear = dataclasses.replace(settings, schedule="linear", epochs=9)
-    with pytest.raises(InputError, match="\\(epochs, schedule differ\\)"):
-        checkpointed(make_corpus(), linear, tmp_path / "c", 1, resume=True)
-    classifier = new_classifier(prepare(make_corpus(), None, settings), settings)
-    classifier.provenance.fingerprint = "other texts"
+    settings = Settings(dim=3, hidden=4, epochs=3, max_features=20, learning_rate=1e-30)
+    checkpointed(settings, tmp_path / "c", 3)
+
+    def resume(message=None, dev=None, **changes):
+        with pytest.raises(InputError, match=message):
+            checkpointed(dataclasses.replace(settings, **changes), tmp_path / "c", resume=True, dev=dev)
+
+    resume("belongs to another training \\(dim, seed, features differ\\)", seed=2, dim=4)
+    resume("\\(epochs, schedule differ\\)", schedule="linear", epochs=9)
+    resume("\\(texts, features differ\\)", dev=0.4)  # which would train on held-out texts
+    resume("already has 3 epochs, more than 2 epochs", epochs=2)
+    resume("already has 3 epochs, more than 3 epochs with a patience of 1", patience=1)
+    more = dataclasses.replace(settings, epochs=9, patience=2, float16=True)
+    assert checkpointed(more, tmp_path / "c", resume=True).settings == more
+    model = new_model(encoded(settings), settings)
+    model.provenance = Provenance(fingerprint="other texts", texts=encoded(settings).sizes)
     with pytest.raises(InputError, match="\\(data differ\\)"):
-        load_checkpoint(tmp_path / "c", classifier)
+        load_checkpoint(tmp_path / "c", model)
 
 
 @pytest.mark.parametrize(
@@ -327,169 +395,25 @@ def test_a_checkpoint_goes_with_its_own_training_only(tmp_path):
         ({"learning_rate": -1.0}, "learning rate"),
         ({"reports": [{}]}, "damaged"),
         ({"identity": 3}, "damaged"),
+        ({"rows": np.zeros((3, 3), np.float32)}, "rows has another shape"),
+        ({"S_b1": np.full(4, np.nan, np.float32)}, "not finite"),
     ],
 )
 def test_damaged_checkpoints(tmp_path, changes, message):
     settings = Settings(dim=3, hidden=4, epochs=1)
-    checkpointed(make_corpus(), settings, tmp_path / "c", 1)
-    with load_arrays(tmp_path / "c", CHECKPOINT) as (header, arrays):
-        save_arrays(tmp_path / "c", CHECKPOINT, header | changes, arrays)
+    checkpointed(settings, tmp_path / "c", 1)
+    with load_tensors(tmp_path / "c", CHECKPOINT) as (header, tensors):
+        arrays = {name: value for name, value in changes.items() if name in tensors}
+        others = {name: value for name, value in changes.items() if name not in tensors}
+        save_tensors(tmp_path / "c", CHECKPOINT, header | others, tensors | arrays)
     with pytest.raises(ModelFileError, match=message):
-        checkpointed(make_corpus(), settings, tmp_path / "c", 1, resume=True)
-    save(new_classifier(prepare(make_corpus(), None, settings), settings), tmp_path / "c")
-    with pytest.raises(ModelFileError, match="is not a checkpoint of mlcore"):
-        checkpointed(make_corpus(), settings, tmp_path / "c", 1, resume=True)
-    checkpointed(make_corpus(), settings, tmp_path / "c", 1)
-    with pytest.raises(ModelFileError, match="is not a model file of mlcore"):
-        load(tmp_path / "c")
+        checkpointed(settings, tmp_path / "c", resume=True)
 
 
-def test_a_training_that_goes_on_from_a_model_keeps_what_it_knows():
-    settings = Settings(dim=3, hidden=4, epochs=2, ngrams=2)
-    earlier, _, _ = train(make_corpus(), settings)
-    corpus = Corpus("new", ["a new film good film", "a new film bad film"] * 5, ["pos", "neg"] * 5, [""] * 10)
-    data = prepare(corpus, 0, settings, earlier.features)
-    classifier = new_classifier(data, settings)
-    random = deepcopy(classifier.parameters)
-    continue_from(classifier, earlier)
-    text = ["w1 w2 good", "bad w3"]
-    np.testing.assert_array_equal(
-        classifier.logits(classifier.features.documents(text)), earlier.logits(earlier.features.documents(text))
-    )
-    new = [number for number, name in enumerate(classifier.features.names) if name not in earlier.features.names]
-    assert {"film", "new film", "good film"} <= {classifier.features.names[number] for number in new}
-    np.testing.assert_array_equal(classifier.parameters.table[new], random.table[new])
-    with pytest.raises(InputError, match="dim is 4, but the model to begin with has 3"):
-        wider = dataclasses.replace(settings, dim=4)
-        continue_from(new_classifier(prepare(corpus, 0, wider, earlier.features), wider), earlier)
-    corpus.labels = ["a", "b"] * 5
-    with pytest.raises(InputError, match="labels are 'a', 'b', but the model to begin with has 'neg', 'pos'"):
-        continue_from(new_classifier(prepare(corpus, 0, settings, earlier.features), settings), earlier)
-
-
-def test_hold_out_is_a_share_of_each_label():
-    labels = np.array([0] * 90 + [1] * 10)
-    held_out = hold_out(labels, 0.1, seed=1)
-    assert held_out[:90].sum() == 9
-    assert held_out[90:].sum() == 1
-
-
-def test_parts_of_a_corpus():
-    corpus = make_corpus(100)
-    corpus.splits = ["train"] * 60 + ["dev"] * 20 + ["test"] * 15 + [""] * 5
-    settings = Settings(dim=2, min_count=1)
-    own = prepare(corpus, None, settings)
-    assert [len(part.rows) for part in (own.train, own.dev, own.test)] == [65, 20, 15]
-    everything = prepare(corpus, 0, settings)
-    assert (len(everything.train.rows), everything.dev) == (85, None)
-    other = prepare(corpus, make_corpus(30, seed=1), settings)
-    assert [len(part.rows) for part in (other.train, other.dev, other.test)] == [85, 30, 15]
-    quarter = prepare(corpus, 0.25, settings)
-    assert abs(len(quarter.dev.rows) - 21) <= 1
-    assert not set(quarter.dev.rows) & set(quarter.train.rows)
-
-
-def test_vocabulary_comes_from_the_texts_that_are_trained_on():
-    corpus = Corpus("c", ["good film", "bad film", "unseen film"], ["pos", "neg", "pos"], ["", "", "test"])
-    data = prepare(corpus, 0, Settings(min_count=1))
-    assert data.features.names == ["film", "good", "bad"]
-    assert data.feature_counts.tolist() == [2, 1, 1]
-
-
-def test_occurrences_count_repeats_in_the_chosen_rows():
-    corpus = Corpus("c", ["a a b", "b c", "c c c"], ["pos", "neg", "pos"], ["", "", "test"])
-    data = prepare(corpus, 0, Settings(binary=False))
-    assert data.features.names == ["a", "b", "c"]
-    assert data.feature_counts.tolist() == [2, 2, 1]
-    assert occurrences(data.train.documents, np.array([2, 1]), 3).tolist() == [0, 1, 4]
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        (["neg", "pos"], ("neg", "pos")),
-        (["pos", "zzz"], ("zzz", "pos")),
-        (["b", "a"], ("a", "b")),
-        (["10", "9", "2"], ("2", "9", "10")),
-        (["neu", "pos", "neg"], ("neg", "neu", "pos")),
-    ],
-)
-def test_order_of_labels(labels, expected):
-    assert choose_labels("c", labels) == expected
-
-
-@pytest.mark.parametrize(
-    ("texts", "labels", "dev", "message"),
-    [
-        (["a"] * 9, ["pos"] * 9, 0, "has 1 label to train on"),
-        (
-            ["a"] * 1001,
-            list(map(str, range(1001))),
-            0,
-            "has 1,001 labels to train on .'0', '1', .* expected from 2 to 1,000",
-        ),
-        (["...", "-"], ["pos", "neg"], 0, "occurs 9 times"),
-        (["a", "b"], ["pos", "neg"], None, "too few texts to hold some out"),
-    ],
-)
-def test_untrainable_texts(texts, labels, dev, message):
-    with pytest.raises(DataError, match=message):
-        prepare(Corpus("c", texts, labels, [""] * len(texts)), dev, Settings(min_count=9))
-
-
-def test_label_that_the_training_data_does_not_have():
-    corpus = Corpus("c", ["a", "b"], ["pos", "neg"], ["", ""])
-    with pytest.raises(DataError, match="d, text 1: the label is 'good'"):
-        prepare(corpus, Corpus("d", ["a"], ["good"], [""]), Settings(min_count=1))
-
-
-def test_targets_of_ratings():
-    assert targets_of("d", ["3.5", " -1e3"], [], ()).tolist() == [[3.5], [-1000]]
-    for label in ("good", "nan", "inf", "1e19"):
-        with pytest.raises(DataError, match=f"d, text 2: the label is '{label}'; expected a number up to 1e\\+18"):
-            targets_of("d", ["3.5", label], [], ())
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("dim", 0), ("hidden", 0), ("epochs", 0), ("batch_size", 0), ("min_count", 0), ("dim", 10**9), ("dim", 2.5),
-     ("seed", -1), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
-     ("optimizer", "adamw"), ("loss", "hinge"), ("ngrams", 4), ("patience", None), ("word_dropout", 1.0),
-     ("word_dropout", -0.1), ("weight_decay", float("nan")), ("binary", 1), ("half", None), ("max_features", 0)],
-)  # fmt: skip
-def test_settings_are_checked(name, value):
-    with pytest.raises(InputError, match=f"^{name} is"):
-        Settings(**{name: value})
-
-
-def test_text_without_known_words_gets_the_value_at_E_0():
-    classifier, *_ = train(make_corpus(), Settings(dim=3, hidden=4, epochs=1))
-    parameters = classifier.parameters
-    expected = parameters.W2 @ np.maximum(parameters.b1, 0) + parameters.b2
-    np.testing.assert_allclose(
-        classifier.logits(classifier.features.documents(["", "qqq"])), [[expected[0]]] * 2, rtol=1e-6
-    )
-
-
-def test_logits_follow_the_formula():
-    classifier, *_ = train(make_corpus(), Settings(dim=3, hidden=4, epochs=1, binary=False))
-    table, W1, b1, W2, b2 = classifier.parameters
-    words = classifier.features.names
-    E = (2 * table[words.index("good")] + table[words.index("bad")]) / 3
-    expected = W2 @ np.maximum(W1 @ E + b1, 0) + b2
-    np.testing.assert_allclose(
-        classifier.logits(classifier.features.documents(["good bad unknown good"]))[0], expected, rtol=1e-5
-    )
-
-
-def test_strongest_words():
-    classifier, data, _ = train(make_corpus(), Settings(dim=5, hidden=4, epochs=5, learning_rate=0.1))
-    strongest = evaluation.strongest_words(classifier, data.feature_counts, 3, 10)
-    assert (strongest["pos"][0].word, strongest["neg"][0].word) == ("good", "bad")
-    logit = classifier.logits(classifier.features.documents(["good"]))[0, 0]
-    assert strongest["pos"][0].logit == pytest.approx(logit)
-
-
-def test_settings_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Settings().dim = 3
+def test_models_and_checkpoints_are_told_apart(tmp_path):
+    settings = Settings(dim=3, hidden=4, epochs=1)
+    save_model(checkpointed(settings, tmp_path / "c"), tmp_path / "m")
+    with pytest.raises(ModelFileError, match="c is not a model file of mlcore; expected a file that train-sentiment"):
+        load_model(tmp_path / "c")
+    with pytest.raises(ModelFileError, match="m is not a checkpoint of mlcore"):
+        load_checkpoint(tmp_path / "m", new_model(encoded(settings), settings))

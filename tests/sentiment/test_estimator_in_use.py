@@ -1,11 +1,96 @@
-"""SentimentClassifier inside scikit-learn: clones, pipelines, cross-validation and the search for parameters."""
+"""SentimentClassifier inside scikit-learn, and in several threads and processes at once."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from test_estimator import LABELS, TEXTS, small
+from test_estimator import LABELS, TEXTS, TWO_LABELS, TWO_TEXTS, small
 
 from mlcore.errors import NotFittedError
-from mlcore.sentiment.training import available_cores
+from mlcore.text.pool import available_cores
+
+VARIANTS = [
+    {"seed": seed, "ngrams": 1 + seed % 3, "optimizer": ("sgd", "adagrad", "adam")[seed % 3], "threads": 1 + seed % 2}
+    for seed in range(8)
+]
+
+
+def fitted_bytes(parameters):
+    """All that fit and predict find, as bytes."""
+    model = small(**parameters).fit(TEXTS, LABELS)
+    return b"".join(map(np.ascontiguousarray, (*model._fitted[0].parameters, model.predict_proba(TEXTS))))
+
+
+def test_threads_that_fit_and_predict_at_once():
+    expected = [fitted_bytes(variant) for variant in VARIANTS]
+    gate = threading.Barrier(len(VARIANTS))
+
+    def work(variant):
+        gate.wait()
+        return fitted_bytes(variant)
+
+    with ThreadPoolExecutor(len(VARIANTS)) as pool:
+        for _ in range(3):
+            assert list(pool.map(work, VARIANTS)) == expected
+    assert len(set(expected)) == len(expected)
+
+
+def test_one_estimator_is_refitted_while_others_use_it():
+    """A prediction is that of the one model or of the other, never of half of each."""
+    first, second = (TWO_TEXTS, TWO_LABELS), (TEXTS, [len(label) for label in LABELS])
+    expected = {small().fit(*data).predict_proba(TEXTS).tobytes() for data in (first, second)}
+    model, stop = small().fit(*first), threading.Event()
+
+    def refit():
+        for _ in range(10):
+            for data in (second, first):
+                model.fit(*data)
+        stop.set()
+
+    def use(_):
+        found = set()
+        while not stop.is_set():
+            found.add(model.predict_proba(TEXTS).tobytes())
+            assert len({type(label) for label in model.predict(TEXTS).tolist()}) == 1
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        refitted = pool.submit(refit)
+        found = set().union(*pool.map(use, range(3)))
+        refitted.result()
+    assert found <= expected
+
+
+def test_a_refit_in_the_middle_of_a_prediction():
+    """The texts come from a generator that fits the same estimator to other labels: the worst moment, every time."""
+    others = ["zz" if label == "pos" else "pos" for label in LABELS]  # which the network has the other way round
+
+    def texts(model):
+        model.fit(TEXTS, others)
+        yield from TEXTS
+
+    for name in ("predict", "predict_proba", "decision_function"):
+        model = small().fit(TWO_TEXTS, TWO_LABELS)
+        expected = getattr(model, name)(TEXTS)
+        np.testing.assert_array_equal(getattr(model, name)(texts(model)), expected)
+        assert model.classes_.tolist() == ["pos", "zz"]
+    model = small().fit(TEXTS, LABELS)
+    expected = model.score(TEXTS, LABELS)
+    assert model.score(texts(model), LABELS) == expected > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_processes():
+    expected = [fitted_bytes(variant) for variant in VARIANTS[:4]]
+    with get_context("fork").Pool(2) as pool:
+        assert pool.map(fitted_bytes, VARIANTS[:4]) == expected
+
+
+# scikit-learn -----------------------------------------------------------------------------------------------
 
 
 def shorter(texts):
@@ -92,7 +177,7 @@ def test_a_fitted_model_in_other_processes(sklearn):
     joblib = pytest.importorskip("joblib")
 
     model = small(dim=2000).fit([*TEXTS, " ".join(f"w{i}" for i in range(200))], [*LABELS, "fair"])
-    assert model._fitted.classifier.parameters.table.nbytes > 2**20
+    assert model._fitted[0].parameters.table.nbytes > 2**20
     found = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(TEXTS) for _ in range(2))
     for probabilities in found:
         np.testing.assert_array_equal(probabilities, model.predict_proba(TEXTS))
@@ -108,16 +193,3 @@ def test_grid_search(sklearn):
     best = small(**search.best_params_).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(search.predict_proba(TEXTS), best.predict_proba(TEXTS))
     assert search.classes_.tolist() == ["fair", "neg", "pos"]
-
-
-def test_other_estimators_around_it(sklearn):
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.ensemble import VotingClassifier
-    from sklearn.model_selection import learning_curve
-
-    calibrated = CalibratedClassifierCV(small(), cv=2).fit(TEXTS, LABELS)
-    np.testing.assert_allclose(calibrated.predict_proba(TEXTS).sum(axis=1), 1)
-    voting = VotingClassifier([("a", small()), ("b", small(seed=2))], voting="soft").fit(TEXTS, LABELS)
-    assert set(voting.predict(TEXTS)) <= set(LABELS)
-    _, train, test = learning_curve(small(), TEXTS, LABELS, train_sizes=[0.5, 1.0], cv=2)
-    assert train.shape == test.shape == (2, 2)
