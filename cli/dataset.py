@@ -129,7 +129,7 @@ def show_inspection(found: "Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and the vocabulary's coverage."""
     from mlcore.text.readers import SPLITS
 
-    from .render import Grid, out, show
+    from .render import Grid, out, show, shortened
 
     def number(count: int, thing: str) -> str:
         return f"{count:,} {thing}{'s' * (count != 1)}"
@@ -153,7 +153,7 @@ def show_inspection(found: "Inspection") -> None:
         total, name = sum(counts.values()), SPLITS[split] if len(found.parts) > 1 else "all"
         for label in counts if len(counts) <= MAX_LABELS else most_frequent:
             count = counts[label]
-            grid.add(name, _shortened(label), f"{count:,}", f"{count / total:.1%}", bar(count, largest))
+            grid.add(name, shortened(label, LABEL_WIDTH), f"{count:,}", f"{count / total:.1%}", bar(count, largest))
             name = ""
         if others := total - sum(counts[label] for label in most_frequent):
             grid.add("", f"({len(counts) - MAX_LABELS:,} more)", f"{others:,}", f"{others / total:.1%}", "")
@@ -175,7 +175,7 @@ def show_inspection(found: "Inspection") -> None:
     def pairs(examples: list[dict[str, str]]) -> list[str]:
         return [f"{one['place']} = {one['earlier']}" for one in examples]
 
-    conflicts = [", ".join(f"{place} ({_shortened(label)})" for label, place in example.items())
+    conflicts = [", ".join(f"{place} ({shortened(label, LABEL_WIDTH)})" for label, place in example.items())
                  for example in found.conflicts.examples]  # fmt: skip
     findings = [  # name, count, examples, and how many examples there would be
         ("empty (no words or punctuation)", found.empty.count, found.empty.places, found.empty.count),
@@ -210,7 +210,3 @@ def show_inspection(found: "Inspection") -> None:
                 grid.add(name, str(known.min_count), f"{known.words:,}", share, bar(known.share or 0, 1))
                 name = ""
         out.print(grid)
-
-
-def _shortened(label: str) -> str:
-    return label if len(label) <= LABEL_WIDTH else f"{label[: LABEL_WIDTH - 3]}..."

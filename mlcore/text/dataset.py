@@ -164,7 +164,7 @@ def _number(
                 kept[1].extend(places)
             yield from texts
 
-    tokens = Tokens.joined(words.add_parts(take_texts(), threads))
+    tokens = words.add(take_texts(), threads)
     return Dataset(
         source, words, tokens, list(label_numbers), label_places, labels.finish(), splits.finish(),
         fingerprint.hexdigest(), *(kept if keep_texts else (None, None)), undecodable,

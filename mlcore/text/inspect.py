@@ -140,7 +140,7 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
 def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
     """The dataset with the held-out texts of another behind it, as its only dev split."""
     rows, _ = dev.held_out()
-    words = WordTable.from_lines(dataset.words.to_lines())
+    words = dataset.words.select(np.arange(len(dataset.words)))
     word_numbers, chosen = words.add_words(dev.words), dev.tokens.select(rows)
     names = list(dict.fromkeys(dataset.label_names + dev.label_names))
     label_numbers = np.array([names.index(name) for name in dev.label_names], np.int32)

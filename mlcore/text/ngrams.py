@@ -12,24 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel
+from mlcore.kernels.compiling import kernel, part_of_kernels
 from mlcore.kernels.simd import mixed
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch
 from mlcore.text.vocabulary import (
-    TOKENS,
-    UNKNOWN,
-    Tokens,
-    WordTable,
-    choose_words,
-    chunks_of,
-    find_slot,
-    first_slot,
-    free_slots,
-    join_texts,
-    places_of,
-    slots_of,
-)
+    TOKENS, UNKNOWN, Tokens, WordTable, chunks_of, find_slot, first_slot, free_slots, join_texts, slots_of,
+)  # fmt: skip
 
 LARGEST_NGRAM = 3
 ENTRIES = 1 << 14  # sorted at a time
@@ -55,7 +44,7 @@ class Documents(NamedTuple):
         return len(self.offsets) - 1
 
     def lengths(self) -> np.ndarray:
-        """Number of known words of each text, repeats included: (n,) int64."""
+        """Number of known features of each text, repeats included: (n,) int64."""
         lengths = np.empty(self.n_texts, np.int64)
         sum_counts(self.counts, self.offsets, lengths)
         return lengths
@@ -175,16 +164,22 @@ def choose_features(
     threads: int = 1,
 ) -> Features:
     """Features of up to ``largest`` words that occur at least ``min_count`` times in the given rows of texts, and of
-    these the ``max_features`` most frequent (on ties, the shorter and earlier ones).
-
-    ``tokens`` may be mapped from files: they are gone through part by part. The features and their order are the same
-    for any number of threads.
+    these the ``max_features`` most frequent (on ties, the shorter and earlier ones), whatever the number of threads.
     """
     chosen = np.zeros(tokens.n_texts, bool)
     chosen[rows] = True
-    numbers, counts = choose_words(table, tokens, chosen, min_count, threads)
-    numbers, all_counts = numbers[:max_features], [counts[:max_features]]
-    places, levels, first = places_of(numbers, len(table)), [], len(numbers)
+
+    def count_words(part: tuple[int, Tokens]) -> np.ndarray:
+        first, (ids, offsets) = part
+        counted = np.repeat(chosen[first : first + len(offsets) - 1], np.diff(offsets))
+        return np.bincount(ids[counted], minlength=len(table))
+
+    parts = tokens.parts(max(TOKENS, len(table)))
+    counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
+    numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
+    all_counts, levels, first = [counts[numbers]], list[PairTable](), len(numbers)
+    places = np.full(len(table), UNKNOWN, np.int32)
+    places[numbers] = np.arange(first)
 
     def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
         first_text, (ids, offsets) = part
@@ -214,7 +209,7 @@ def choose_features(
 
 def extend(known: Features, new: Features) -> Features:
     """Features of both, those of ``known`` first among the words and first among the n-grams, in their order."""
-    words = WordTable.from_lines(known.words.to_lines())
+    words = known.words.select(np.arange(len(known.words)))
     of_new = words.add_words(new.words)
     moved = np.concatenate([np.arange(len(known.words)), len(words) + np.arange(len(known.ngrams))])
     table = PairTable(len(words), moved[known.ngrams.keys >> 32] << 32 | moved[known.ngrams.keys & 0xFFFFFFFF])
@@ -238,8 +233,7 @@ def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool
     entries, others = (np.empty(max(longest, min(ids.size, ENTRIES)), np.int64) for _ in range(2))
     documents = Documents(np.empty(ids.size, np.int32), np.empty(ids.size, np.int32), np.zeros_like(offsets))
     digits = -(-max(size - 1, 0).bit_length() // DIGIT)
-    heads = np.empty(1 << DIGIT, np.int64)
-    sort_and_count(ids, offsets, digits, binary, entries, others, heads, *documents)
+    sort_and_count(ids, offsets, digits, binary, entries, others, np.empty(1 << DIGIT, np.int64), *documents)
     np.cumsum(documents.offsets, out=documents.offsets)
     end = documents.offsets[-1]
     return Documents(documents.ids[:end], documents.counts[:end], documents.offsets)
@@ -256,15 +250,6 @@ def pair_up(ids: np.ndarray, words: Tokens, chosen: np.ndarray | None = None) ->
     return keys
 
 
-class Buckets(NamedTuple):
-    """Keys of a part by bucket: b has keys[bounds[b]:bounds[b + 1]] in the order of the tokens, with their places."""
-
-    keys: np.ndarray  # (m,) int64
-    places: np.ndarray  # (m,) int32, counted from the first token of the part
-    bounds: np.ndarray  # (buckets + 1,) int64
-    size: int  # tokens of the part, with and without a key
-
-
 def frequent_pairs(
     tokens: Tokens, keys_of: Callable[[tuple[int, Tokens]], np.ndarray], min_count: int, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -272,49 +257,112 @@ def frequent_pairs(
     and their counts: (m,) and (m,) int64.
 
     The keys are dealt out to buckets by their hash, and each bucket is counted on its own, in a table that fits into
-    the cache; which thread does it makes no difference. Where there are very many tokens, each turn takes a share of
-    the keys only, so that memory is needed for these and for the pairs that are kept.
+    the cache. Where there are very many tokens, each turn takes a share of the buckets only, so that memory is needed
+    for these and for the pairs that are kept.
 
     ``keys_of``: the keys of a part of the tokens, UNKNOWN where a token has no pair: (t,) int64.
     """
-    turns = max(1, -(-len(tokens.ids) // KEYS_AT_A_TIME))
+    turns = 1 << max(0, (len(tokens.ids) - 1) // KEYS_AT_A_TIME).bit_length()
     buckets = 1 << (len(tokens.ids) // turns // KEYS_IN_BUCKET).bit_length()
     kept = [(np.zeros(0, np.int64),) * 3]
+
+    def deal(turn: int, part: tuple[int, Tokens]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        return *deal_keys(keys_of(part), turn, turns, buckets), int(tokens.offsets[part[0]])
+
     for turn in range(turns):
-        deal = partial(_deal, keys_of, turn, turns, buckets)
-        dealt = list(in_order(deal, tokens.parts(TOKENS), threads))
-        starts = np.cumsum([0, *(part.size for part in dealt[:-1])])
-        kept.extend(in_order(partial(_count, dealt, starts, min_count), range(buckets if dealt else 0), threads))
+        dealt = list(in_order(partial(deal, turn), tokens.parts(TOKENS), threads))
+
+        def count(
+            bucket: int, dealt: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = dealt
+        ) -> tuple[np.ndarray, ...]:
+            slices = [slice(bounds[bucket], bounds[bucket + 1]) for _, _, bounds, _ in dealt]
+            keys = np.concatenate([part[0][at] for part, at in zip(dealt, slices, strict=True)])
+            places = np.concatenate([part[3] + part[1][at] for part, at in zip(dealt, slices, strict=True)])
+            found = count_pairs(keys, places, free_slots(len(keys)))
+            return tuple(array[found[1] >= min_count] for array in found)
+
+        kept.extend(in_order(count, range(buckets if dealt else 0), threads))
     keys, counts, firsts = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
     order = np.lexsort((firsts, -counts))
     return keys[order], counts[order]
 
 
-def _deal(
-    keys_of: Callable[[tuple[int, Tokens]], np.ndarray], turn: int, turns: int, buckets: int, part: tuple[int, Tokens]
-) -> Buckets:
-    keys = keys_of(part)
-    bounds = np.zeros(buckets + 2, np.int64)
-    count_buckets(keys, turn, turns, bounds)
-    np.cumsum(bounds, out=bounds)
-    dealt = Buckets(np.empty(bounds[-1], np.int64), np.empty(bounds[-1], np.int32), bounds[:-1], len(keys))
-    fill_buckets(keys, turn, turns, bounds, dealt.keys, dealt.places)
-    return dealt
+@kernel
+def pair_keys(ids, words, offsets, chosen, keys):
+    """Keys of the tokens' pairs, as ``pair_up`` says: overwrite keys.
 
-
-def _count(dealt: list[Buckets], starts: np.ndarray, min_count: int, bucket: int) -> tuple[np.ndarray, ...]:
-    """The frequent pairs of a bucket, their counts and the tokens of their first occurrences, in any order.
-
-    ``starts``: the first token of each part.
+    Shapes: ids and words (t,), offsets (n + 1,), chosen (n,) bool -> keys (t,).
     """
-    slices = [slice(part.bounds[bucket], part.bounds[bucket + 1]) for part in dealt]
-    keys = np.concatenate([part.keys[at] for part, at in zip(dealt, slices, strict=True)])
-    places = np.concatenate([start + part.places[at] for part, at, start in zip(dealt, slices, starts, strict=True)])
-    distinct, counts, firsts = (np.empty(len(keys), np.int64) for _ in range(3))
-    slots = free_slots(len(keys))
-    found = count_pairs(keys, places, slots, distinct, counts, firsts)
-    frequent = np.flatnonzero(counts[:found] >= min_count)
-    return distinct[frequent], counts[frequent], firsts[frequent]
+    for text in range(offsets.shape[0] - 1):
+        before = UNKNOWN
+        for t in range(offsets[text], offsets[text + 1]):
+            keys[t] = UNKNOWN
+            if before != UNKNOWN and words[t] != UNKNOWN and chosen[text]:
+                keys[t] = np.int64(before) << 32 | np.int64(words[t])
+            before = ids[t]
+
+
+@kernel
+def find_pairs(keys, first, known, slots, ids):
+    """Number each pair, from ``first`` on, UNKNOWN where it is not known: overwrite ids.
+
+    Shapes: keys (t,), known (pairs,) the keys in the table, slots a power of two -> ids (t,).
+    """
+    for t in range(keys.shape[0]):
+        ids[t] = UNKNOWN
+        if keys[t] != UNKNOWN:
+            pair = slots[find_slot(keys[t], known, slots, first_slot(keys[t], slots))]
+            if pair != UNKNOWN:
+                ids[t] = first + pair
+
+
+@part_of_kernels
+def bucket_of(key, turn, turns, buckets):
+    """Bucket of a key in this turn, or UNKNOWN; mixed once more, so that keys of a bucket have different slots.
+
+    The product stays below 2 ** 63.
+    """
+    bucket = ((mixed(key) & 0xFFFFFFFF) * 0x1E3779B1 >> 24 & (turns * buckets - 1)) - turn * buckets
+    return bucket if key != UNKNOWN and 0 <= bucket < buckets else UNKNOWN
+
+
+@kernel
+def deal_keys(keys, turn, turns, buckets):
+    """Deal out the keys (t,) of a turn: those of bucket b are dealt[bounds[b]:bounds[b + 1]], with their places.
+
+    Returns dealt (m,) int64, places (m,) int32 and bounds (buckets + 1,) int64.
+    """
+    bounds = np.zeros(buckets + 2, np.int64)
+    for t in range(keys.shape[0]):
+        bucket = bucket_of(keys[t], turn, turns, buckets)
+        if bucket != UNKNOWN:
+            bounds[bucket + 2] += 1
+    for b in range(buckets):
+        bounds[b + 2] += bounds[b + 1]
+    dealt, places = np.empty(bounds[-1], np.int64), np.empty(bounds[-1], np.int32)
+    for t in range(keys.shape[0]):
+        bucket = bucket_of(keys[t], turn, turns, buckets)
+        if bucket != UNKNOWN:  # bounds[bucket + 1] is where it begins, and at last where it ends
+            dealt[bounds[bucket + 1]], places[bounds[bucket + 1]] = keys[t], t
+            bounds[bucket + 1] += 1
+    return dealt, places, bounds[:-1]
+
+
+@kernel
+def count_pairs(keys, places, slots):
+    """Distinct keys of keys (t,) in the order of their first occurrence, their counts, and the places of the firsts.
+
+    ``slots`` are empty, and more than t.
+    """
+    distinct, counts, firsts = np.empty_like(keys), np.empty_like(keys), np.empty_like(keys)
+    found = 0
+    for t in range(keys.shape[0]):
+        slot = find_slot(keys[t], distinct, slots, first_slot(keys[t], slots))
+        if slots[slot] == UNKNOWN:
+            slots[slot], distinct[found], firsts[found], counts[found] = found, keys[t], places[t], 0
+            found += 1
+        counts[slots[slot]] += 1
+    return distinct[:found], counts[:found], firsts[:found]
 
 
 @kernel
@@ -376,101 +424,6 @@ def sort_and_count(ids, token_offsets, digits, binary, entries, others, heads, o
             out_counts[place - 1] = 1 if fresh or binary else out_counts[place - 1] + 1
             out_sizes[first + (before >> 32) + 1] += fresh
         first = last
-
-
-@kernel
-def find_pairs(keys, first, known, slots, ids):
-    """Number each pair, from ``first`` on, UNKNOWN where it is not known: overwrite ids.
-
-    Shapes: keys (t,), known (pairs,) the keys in the table, slots a power of two -> ids (t,).
-    """
-    for t in range(keys.shape[0]):
-        ids[t] = UNKNOWN
-        if keys[t] != UNKNOWN:
-            pair = slots[find_slot(keys[t], known, slots, first_slot(keys[t], slots))]
-            if pair != UNKNOWN:
-                ids[t] = first + pair
-
-
-@kernel
-def pair_keys(ids, words, offsets, chosen, keys):
-    """Key of each token's pair, ``ids of the token before << 32 | word``: overwrite keys.
-
-    UNKNOWN where either is unknown, at the first token of a text, and in texts that are not chosen.
-
-    Shapes: ids and words (t,), offsets (n + 1,), chosen (n,) bool -> keys (t,).
-    """
-    for text in range(offsets.shape[0] - 1):
-        before = UNKNOWN
-        for t in range(offsets[text], offsets[text + 1]):
-            keys[t] = UNKNOWN
-            if before != UNKNOWN and words[t] != UNKNOWN and chosen[text]:
-                keys[t] = np.int64(before) << 32 | np.int64(words[t])
-            before = ids[t]
-
-
-@kernel
-def bucket_of(key, turn, turns, buckets):
-    """Bucket that a key belongs to in this turn, or UNKNOWN if it has none then, or none at all.
-
-    The hash is mixed once more, so that the keys of a bucket still have different slots. The turn is 16 bits scaled to
-    the number of turns, for a division would take longer than all else. The product stays below 2 ** 63.
-    """
-    value = (mixed(key) & 0xFFFFFFFF) * 0x1E3779B1
-    if key == UNKNOWN or (value >> 40 & 0xFFFF) * turns >> 16 != turn:
-        return UNKNOWN
-    return value >> 24 & (buckets - 1)
-
-
-@kernel
-def count_buckets(keys, turn, turns, bounds):
-    """Count the keys of each bucket b: add to bounds[b + 2].
-
-    Shapes: keys (t,) -> bounds (buckets + 2,).
-    """
-    for t in range(keys.shape[0]):
-        bucket = bucket_of(keys[t], turn, turns, bounds.shape[0] - 2)
-        if bucket != UNKNOWN:
-            bounds[bucket + 2] += 1
-
-
-@kernel
-def fill_buckets(keys, turn, turns, bounds, dealt, places):
-    """Deal out the keys, and the places where they were: overwrite dealt and places.
-
-    bounds[b + 1] is where bucket b begins, and afterwards where it ends.
-
-    Shapes: keys (t,), bounds (buckets + 2,) -> dealt and places (m,).
-    """
-    for t in range(keys.shape[0]):
-        bucket = bucket_of(keys[t], turn, turns, bounds.shape[0] - 2)
-        if bucket != UNKNOWN:
-            place = bounds[bucket + 1]
-            dealt[place] = keys[t]
-            places[place] = t
-            bounds[bucket + 1] += 1
-
-
-@kernel
-def count_pairs(keys, places, slots, distinct, counts, firsts):
-    """Find the distinct keys, in the order of their first occurrence: overwrite the last three and the empty slots.
-
-    Returns their number m.
-
-    Shapes: keys and places (t,), slots a power of two, more than t -> distinct, counts and firsts (t,), of which the
-    first m are overwritten.
-    """
-    found = 0
-    for t in range(keys.shape[0]):
-        slot = find_slot(keys[t], distinct, slots, first_slot(keys[t], slots))
-        if slots[slot] == UNKNOWN:
-            slots[slot] = found
-            distinct[found] = keys[t]
-            firsts[found] = places[t]
-            counts[found] = 0
-            found += 1
-        counts[slots[slot]] += 1
-    return found
 
 
 @kernel

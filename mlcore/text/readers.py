@@ -1,49 +1,53 @@
-"""Readers of labelled texts, one for each format: they yield ``Example``s, and name file, line and column of what
-is wrong.
+"""Readers of labelled texts: they yield ``Example``s, and their errors name the file, the line and the column.
 
-Formats: a folder for each label (also as a tar archive), CSV (RFC 4180), TSV (no quoting), JSON Lines, and
-fastText's ``__label__x text``.
+Formats: a folder for each label (also as a tar archive), CSV (RFC 4180, also with semicolons), TSV (without quoting),
+JSON Lines, and fastText's ``__label__x text``.
 """
 
 import codecs
 import csv
-import io
 import json
 import os
 import tarfile
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, count, islice
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from mlcore.errors import DataError, InputError
 from mlcore.text.lines import decode_lines, whole_lines
-from mlcore.text.unpacking import STANDARD_INPUT, SUFFIXES, PieceReader, read_pieces, unpack_pieces
+from mlcore.text.unpacking import STANDARD_INPUT, SUFFIXES, PieceReader, read_pieces
+from mlcore.text.unpacking import name_of as name_of
 
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}  # and how they are shown
 FORMATS = ("folder", "csv", "tsv", "jsonl", "fasttext")
-EXPECTED = "a folder for each label (or a tar archive of it), CSV, TSV, JSON Lines or fastText text"
+SUPPORTED = "a folder for each label (or a tar archive of it), CSV, TSV, JSON Lines and fastText"
 FORMAT_OF_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"} | dict.fromkeys(
     (".tar", ".tgz", ".tbz", ".tbz2", ".txz"), "folder"
 )
-OTHER_ARCHIVES = {b"PK\3\4": "a zip archive", b"\x28\xb5\x2f\xfd": "compressed by zstd", b"7z\xbc\xaf": "a 7z archive"}
-HEAD = 1 << 16  # bytes that the format is recognised from
-BATCH = 500  # examples that are counted, or kept, at a time
-UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without a label
-LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
-LONGEST_TEXT = 50_000_000  # bytes of one file in an archive, or characters of a field of CSV
-SYNONYMS = {
-    "text": ("sentence", "review", "content"),
-    "label": ("sentiment", "class", "target", "category", "stars", "rating"),
-    "split": (),
+UNSUPPORTED = {
+    b"PK\3\4": "a zip archive; unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",
+    b"7z\xbc\xaf": "a 7z archive; unpack it first",
 }
-DEEPEST = 4  # names in the path of a text, seen from the folder that is read: aclImdb/train/pos/0_9.txt
+USUAL_NAMES = {  # of columns, in lower case
+    "text": ("text", "sentence", "review", "content"),
+    "label": ("label", "sentiment", "class", "target", "category", "stars", "rating"),
+}
+UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
+LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
+MAX_DEPTH = 4  # of names in the path of a text below the folder: aclImdb/train/pos/0_9.txt
+MAX_TEXT = 50_000_000  # bytes of a file in an archive, or characters of a CSV field
+HEAD = 1 << 16  # bytes from which the format is recognised
+BATCH = 500  # examples between two reports of progress
 
 
 class Example(NamedTuple):
-    """One labelled text; split is "" where the data does not say, and place is a line or a file."""
+    """One labelled text; split is "" where the data does not name one, and place is a line or a file."""
 
     text: str
     label: str
@@ -51,158 +55,267 @@ class Example(NamedTuple):
     place: str
 
 
-_example = partial(tuple.__new__, Example)  # of a tuple; in half the time of a call of Example
+_example = partial(tuple.__new__, Example)  # takes half the time of calling Example
 
 
-class ColumnNames(NamedTuple):
-    """Names of the columns, or keys, of text and label; None for the usual ones."""
+def read_examples(
+    paths: Sequence[Path] | Path,
+    format: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    progress: Callable[[int], None] = lambda texts: None,
+    undecodable: list[str] | None = None,
+) -> Iterator[Example]:
+    """Read the labelled texts of files and folders one by one, in order; ``-`` is standard input.
 
-    text: str | None = None
-    label: str | None = None
+    A file of lines may be larger than memory; an archive is held in memory as a whole.
+
+    ``format``: one of FORMATS for all paths, instead of what the name or the content of each says.
+    ``text_column`` and ``label_column``: names of columns or JSON keys; other formats ignore them.
+    ``progress`` is called with the number of texts so far.
+    ``undecodable``: a list for the places of bytes that are not UTF-8, which are replaced; without it they are refused.
+
+    Raises: InputError, at once, if an argument is wrong; while reading, DataError if the content does not follow the
+    format or has no texts; OSError if it cannot be read.
+    """
+    paths = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+    if not paths:
+        raise InputError("No data is given; give at least one path.")
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise InputError(f"{name_of(twice)} is given twice; it can be read once.")
+    if format not in (None, *FORMATS):
+        raise InputError(f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}", parameter="format", value=format)
+    if format not in (None, "folder") and (folder := next(filter(_is_folder, paths), None)):
+        raise InputError(f"{folder} is a folder; leave the format out", parameter="format", value=format)
+    columns = {"text": text_column, "label": label_column}
+    for role, name in columns.items():
+        if name is not None and not name.strip():
+            raise InputError("expected the name of a column", parameter=f"{role}_column", value=name)
+    if text_column is not None and text_column == label_column:
+        raise InputError("this is the column of the texts", parameter="label_column", value=label_column)
+
+    def examples() -> Iterator[Example]:
+        for path in paths:
+            prefix = f"{name_of(path)}, " if len(paths) > 1 else ""
+            source = _Source(name_of(path), prefix, columns, undecodable)
+            found = _read_folder(path, source) if _is_folder(path) else _read_file(path, format, source)
+            first = next(found, None)
+            if first is None:
+                raise DataError(f"{source.name} contains no labelled texts.")
+            yield first
+            yield from found
+
+    return _counted(examples(), progress)
+
+
+def _counted(examples: Iterator[Example], progress: Callable[[int], None]) -> Iterator[Example]:
+    for done, example in zip(count(0, BATCH), examples):
+        if done:
+            progress(done)
+        yield example
+        yield from islice(examples, BATCH - 1)
+
+
+def _is_folder(path: Path) -> bool:
+    return path != STANDARD_INPUT and path.is_dir()
+
+
+def _read_file(path: Path, format: str | None, source: "_Source") -> Iterator[Example]:
+    pieces, head = read_pieces(path), b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= HEAD:
+            break
+    if not head:
+        raise DataError(f"{source.name} is empty; supported are {SUPPORTED}.")
+    format = format or recognise(path.name, head, source.columns)
+    if format is None:
+        kind = next((kind for magic, kind in UNSUPPORTED.items() if head.startswith(magic)), None)
+        if kind and b"xl/" in head:
+            kind = "an Excel workbook; save the sheet as CSV"
+        if kind:
+            raise DataError(f"{source.name} is {kind}.")
+        raise DataError(
+            f"Cannot tell the format of {source.name}; supported are {SUPPORTED}", suggestion={"format": "csv"}
+        )
+    return READERS[format](chain([head], pieces), source)
+
+
+def recognise(name: str, head: bytes, columns: dict[str, str | None]) -> str | None:
+    """Format of a file by its name, or else by its first bytes; None if neither tells.
+
+    Example:
+        >>> columns = {"text": None, "label": None}
+        >>> [recognise(name, b"label\\ttext\\n", columns) for name in ("reviews.csv.gz", "-")]
+        ['csv', 'tsv']
+    """
+    path = Path(name.lower())
+    suffix = Path(path.stem).suffix if path.suffix in SUFFIXES else path.suffix
+    if suffix in FORMAT_OF_SUFFIX:
+        return FORMAT_OF_SUFFIX[suffix]
+    if head[257:262] == b"ustar":
+        return "folder"
+    text = head.removeprefix(codecs.BOM_UTF8)
+    for start, format in ((b"__label__", "fasttext"), (b"{", "jsonl")):
+        if text.lstrip().startswith(start):
+            return format
+    header = text.partition(b"\n")[0].decode(errors="replace").removesuffix("\r")
+    separator = _separator(header, columns, "\t,;")
+    return separator and ("tsv" if separator == "\t" else "csv")
 
 
 @dataclass(frozen=True)
-class Source:
-    """What texts are read from: its name in messages, what its places begin with, and a list for the places of bytes
-    that are not UTF-8, which are replaced; without the list they are refused.
-    """
+class _Source:
+    """What texts are read from: its name in messages, what begins its places, and what the caller asked for."""
 
     name: str
-    prefix: str = ""
-    undecodable: list[str] | None = None
+    prefix: str
+    columns: dict[str, str | None]  # names of the columns of "text" and "label", None for the usual ones
+    undecodable: list[str] | None
 
-    def where(self, line: int, column: str = "") -> str:
-        """A line, and perhaps a column of it, as messages name it."""
-        return f"{self.name}, line {line}{column and f', column {column}'}"
-
-    @property
-    def line(self) -> str:
-        """What ``Corpus.places`` has before the number of a line."""
-        return f"{self.prefix}line "
+    def error(self, line: int, problem: str, column: str = "", **more: Any) -> DataError:
+        """Error about a line, and perhaps about a column of it."""
+        return DataError(f"{self.name}, line {line}{column and f', column {column}'}: {problem}", **more)
 
     def lines(self, pieces: Iterator[bytes]) -> Iterator[str]:
-        """Lines without their ends; only the line feed ends a line, and a carriage return before it."""
-        return chain.from_iterable(self._portions(pieces))
+        """Lines without their ends; only a line feed ends a line, with or without a carriage return before it."""
+        return chain.from_iterable(self._blocks(pieces))
 
-    def _portions(self, pieces: Iterator[bytes]) -> Iterator[list[str]]:
+    def _blocks(self, pieces: Iterator[bytes]) -> Iterator[list[str]]:
         before, mark = 0, codecs.BOM_UTF8
         for content in whole_lines(pieces, self.name):
-            texts, undecodable = decode_lines(content.removeprefix(mark))
-            if undecodable:
-                self._refuse(content, self.name, before)
-                self.undecodable.extend(f"{self.line}{before + number + 1}" for number in sorted(undecodable))
+            texts, wrong = decode_lines(content.removeprefix(mark))
+            if wrong:
+                places = [f"{self.prefix}line {before + number + 1}" for number in sorted(wrong)]
+                self.note_undecodable(content, self.name, places, before)
             yield texts
             before, mark = before + len(texts), b""
 
-    def text(self, content: bytes, where: str, place: str) -> str:
-        """A file that is one text."""
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            self._refuse(content, where)
-            self.undecodable.append(place)
-            return content.decode("utf-8-sig", errors="replace")
-
-    def _refuse(self, content: bytes, where: str, lines_before: int = 0) -> None:
-        """Name the first byte that is not UTF-8, unless such are let through."""
+    def note_undecodable(self, content: bytes, where: str, places: list[str], lines_before: int = 0) -> None:
+        """Note the places of bytes that are not UTF-8, or refuse them, naming the first."""
         if self.undecodable is not None:
+            self.undecodable.extend(places)
             return
         try:
             content.decode()
         except UnicodeDecodeError as error:
             line = lines_before + content.count(b"\n", 0, error.start) + 1
-            raise DataError(
-                f"{where}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8."
-            ) from error
+            byte = f"byte 0x{content[error.start]:02x}"
+            raise DataError(f"{where}, line {line}: {byte} is not UTF-8; save the file as UTF-8.") from error
+
+    def example(self, text: str, label: str, split: str, line: int, names: Sequence[str] = ("", "", "")) -> Example:
+        """The text of a line; ``names`` of the columns are for messages."""
+        known = _clean(label)
+        if not known:
+            raise self.error(line, _bad_label(label), names[1])
+        if split and split not in SPLITS:
+            raise self.error(line, f"the split is {split!r}; expected train, dev or test.", names[2])
+        return _example((text, known, split, f"{self.prefix}line {line}"))
+
+
+@lru_cache(1 << 12)  # labels repeat; equal ones become one object
+def _clean(label: str) -> str:
+    """The label without the white space around it, or "" if it cannot be printed."""
+    label = label.strip()
+    return label if label.isprintable() else ""
+
+
+def _bad_label(label: str) -> str:
+    return f"the label is {repr(label.strip()) if label.strip() else 'empty'}; expected printable characters."
 
 
 # A folder for each label ----------------------------------------------------------------------------------
 
 
-class _File(NamedTuple):
-    path: PurePosixPath  # within the folder or archive
-    split: str
-    label: str
-
-
-def read_folder(folder: Path, source: Source) -> Iterator[Example]:
+def _read_folder(folder: Path, source: _Source) -> Iterator[Example]:
     """Texts of a folder for each label, sorted by their paths."""
-    for file in _arranged(_texts_below(folder), source.name):
-        place = str(folder / file.path)
-        text = source.text((folder / file.path).read_bytes(), place, place)
-        yield Example(text, _label(file.label) or _refuse_label(file.label, place), file.split, place)
-
-
-def read_archive(pieces: Iterator[bytes], source: Source) -> Iterator[Example]:
-    """The same from the pieces of a tar archive, in the same order, without unpacking it to disk."""
-    contents: dict[PurePosixPath, bytes] = {}
-    stream = io.BufferedReader(PieceReader(pieces))
-    try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_CheckedHeader) as archive:
-            for member in archive:
-                path = PurePosixPath(member.name)
-                if member.isfile() and _is_text(path):
-                    if member.issparse() or member.size > LONGEST_TEXT:
-                        raise DataError(f"{source.name}, {path}: has {member.size:,} bytes; expected a text.")
-                    contents[path] = archive.extractfile(member).read()
-        while stream.read(1 << 20):  # the sum of compressed data is at its end
-            pass
-    except tarfile.TarError as error:
-        raise DataError(f"{source.name} is not a complete tar archive ({error}); fetch it again.") from error
-    for file in _arranged(contents, source.name):
-        where = f"{source.name}, {file.path}"
-        place = f"{source.prefix}{file.path}"
-        text = source.text(contents.pop(file.path), where, place)
-        yield Example(text, _label(file.label) or _refuse_label(file.label, where), file.split, place)
-
-
-class _CheckedHeader(tarfile.TarInfo):
-    """Header of a member; tarfile takes a cut or damaged one, behind the first, for the end of the archive."""
-
-    @classmethod
-    def frombuf(cls, buffer: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
-        try:
-            return super().frombuf(buffer, encoding, errors)
-        except tarfile.HeaderError as error:
-            if buffer.count(0) == tarfile.BLOCKSIZE:  # this is how an archive ends
-                raise
-            raise tarfile.ReadError(str(error)) from error
-
-
-def _texts_below(folder: Path) -> Iterator[PurePosixPath]:
+    paths: list[PurePosixPath] = []
     for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         here = PurePosixPath(Path(place).relative_to(folder).as_posix())
-        if len(here.parts) == DEEPEST - 1:
+        if len(here.parts) == MAX_DEPTH - 1:
             folders.clear()
         folders[:] = [name for name in folders if name != UNLABELLED and not name.startswith(".")]
-        yield from (path for name in names if _is_text(path := here / name))
+        paths += (path for name in names if _is_text(path := here / name))
+    return _labelled(paths, lambda path: (folder / path).read_bytes(), lambda path: str(folder / path), "", source)
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
+def _read_archive(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
+    """The same from a tar archive, in the same order, without unpacking it to disk."""
+    contents: dict[PurePosixPath, bytes] = {}
+    stream = PieceReader(pieces)
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_CheckedHeader) as archive:
+            for member in archive:
+                path = PurePosixPath(member.name)
+                if member.isfile() and _is_text(path):
+                    if member.issparse() or member.size > MAX_TEXT:
+                        raise DataError(f"{source.name}, {path} has {member.size:,} bytes; is it a text?")
+                    contents[path] = archive.extractfile(member).read()  # type: ignore[union-attr]
+        while stream.read(1 << 20):  # the checksum of compressed data is at its end
+            pass
+    except tarfile.TarError as error:
+        raise DataError(f"{source.name} is not a complete tar archive ({error}); fetch it again.") from error
+    name = "" if source.prefix else f"{source.name}, "
+    return _labelled(contents, contents.pop, lambda path: f"{source.prefix}{path}", name, source)
+
+
+class _CheckedHeader(tarfile.TarInfo):
+    """Header of a member: tarfile takes a damaged one, if it is not the first, for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> tarfile.TarInfo:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf.count(0) == tarfile.BLOCKSIZE:  # this is how an archive ends
+                raise
+            raise tarfile.ReadError(str(error)) from error
+
+
 def _is_text(path: PurePosixPath) -> bool:
-    """Whether this is a text that may have a label: neither a hidden file, nor one of aclImdb's without a label."""
+    """Whether this may be a labelled text: neither a hidden file, nor one of aclImdb's without labels."""
     name = f"/{path}"
     return name.lower().endswith(".txt") and "/." not in name and f"/{UNLABELLED}/" not in name
 
 
-def _arranged(paths: Iterable[PurePosixPath], name: str) -> list[_File]:
-    """The texts with the labels, and the splits if there are any, that their folders are named after."""
+def _labelled(
+    paths: Iterable[PurePosixPath],
+    load: Callable[[PurePosixPath], bytes],
+    place_of: Callable[[PurePosixPath], str],
+    name: str,
+    source: _Source,
+) -> Iterator[Example]:
+    """The texts with the labels, and the splits if there are any, that their folders are named after.
+
+    ``name``: what errors have in front of a place.
+    """
     paths = sorted(path for path in paths if len(path.parts) > 1)
     if not paths:
-        raise DataError(f"{name} has no text in a folder named after its label; expected {LAYOUT}.")
+        raise DataError(f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}.")
     first = next((path for path in paths if _has_split(path)), None)
     depth = 3 if first else 2
     root = (first or max(paths, key=lambda path: len(path.parts))).parts[:-depth]
-    found: list[_File] = []
+    found = []
     for path in paths:
         if path.parts[:-depth] == root and (not first or _has_split(path)):
-            found.append(_File(path, path.parts[-3] if first else "", path.parts[-2]))
+            found.append(path)
         elif not _is_beside_labels(path, root):  # a folder "valid", say, must not be left out in silence
-            raise DataError(f"{name} has {path} where it cannot be told what is a label; expected {LAYOUT}.")
-    return found
+            raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
+    for path in found:
+        place, label = place_of(path), _clean(path.parts[-2])
+        if not label:
+            raise DataError(f"{name}{place}: {_bad_label(path.parts[-2])}")
+        content = load(path)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            source.note_undecodable(content, f"{name}{place}", [place])
+            text = content.decode("utf-8-sig", errors="replace")
+        yield Example(text, label, path.parts[-3] if first else "", place)
 
 
 def _has_split(path: PurePosixPath) -> bool:
@@ -218,144 +331,123 @@ def _is_beside_labels(path: PurePosixPath, root: tuple[str, ...]) -> bool:
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def read_csv(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
-    """Rows of a CSV file by RFC 4180 with a header: fields may be quoted, and quoted fields hold any character."""
-    csv.field_size_limit(LONGEST_TEXT)
-    reader = csv.reader((line + "\n" for line in source.lines(pieces)), strict=True)
-    line = 1  # where the row that is read begins
+def _find_columns(header: Sequence[str], wanted: dict[str, str | None]) -> tuple[int, int, int | None]:
+    """Indices of the columns of text, label and split, by their given or usual names; None without a split.
+
+    Raises: LookupError with the role that no column has, or several have.
+    """
+    exact = [name.strip() for name in header]
+    plain = [name.lower() for name in exact]
+    found: dict[str, int] = {}
+    for role in sorted(USUAL_NAMES, key=lambda role: wanted[role] is None):  # a column that is named has no other role
+        name = (wanted[role] or role).strip()
+        usual = () if wanted[role] else USUAL_NAMES[role]
+        matches: list[int] = []
+        for names, accepted in ((exact, (name,)), (plain, (name.lower(),)), (plain, usual)):
+            matches = matches or [i for i, n in enumerate(names) if n in accepted and i not in found.values()]
+        if len(matches) != 1:
+            raise LookupError(role)
+        found[role] = matches[0]
+    splits = [i for i, name in enumerate(plain) if name == "split" and i not in found.values()]
+    if len(splits) > 1:
+        raise LookupError("split")
+    return found["text"], found["label"], splits[0] if splits else None
+
+
+def _columns(header: Sequence[str], source: _Source, line: int, kind: str = "column") -> tuple[int, int, int | None]:
+    """The same, or an error that suggests a column."""
     try:
-        columns = _Table(source, next(reader, []), names)
-        line = reader.line_num + 1
+        return _find_columns(header, source.columns)
+    except LookupError as error:
+        role = error.args[0]
+        names = [name.strip() for name in header]
+        taken = {"split", *(USUAL_NAMES["label" if role == "text" else "text"]), *source.columns.values()}
+        free = [name for name in names if name and names.count(name) == 1 and name.lower() not in taken]
+        listed = ", ".join(names) if any(names) else "nothing"
+        raise source.error(
+            line,
+            f"expected one {kind} named {source.columns.get(role) or role}, found {textwrap.shorten(listed, 200, placeholder=' ...')}",
+            suggestion={f"{role}_column": free[0]} if free and role != "split" else None,
+        ) from error
+
+
+def _separator(header: str, wanted: dict[str, str | None], separators: str) -> str | None:
+    """What separates the names of these columns, if anything does."""
+    for separator in separators:
+        with suppress(LookupError, csv.Error, StopIteration):
+            quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+            fields = next(csv.reader([header], delimiter=separator, quoting=quoting, strict=True))
+            _find_columns(fields, wanted)
+            return separator
+    return None
+
+
+def _table(rows: Iterator[tuple[int, list[str]]], source: _Source) -> Iterator[Example]:
+    """Examples in numbered rows, the first of which is the header."""
+    line, header = next(rows, (1, []))
+    text, label, split = _columns(header, source, line)
+    names = [header[i].strip() for i in (text, label, split or 0)]
+    for line, row in rows:
+        if len(row) != len(header):
+            raise source.error(line, f"has {len(row)} fields; expected {len(header)} as in the header.")
+        yield source.example(row[text], row[label], row[split] if split is not None else "", line, names)
+
+
+def _read_csv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
+    """Rows of a CSV file by RFC 4180 with a header: fields may be quoted, and quoted fields hold any character."""
+    return _table(_csv_rows(source.lines(pieces), source), source)
+
+
+def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(MAX_TEXT)
+    first = next(lines, "")
+    separator = _separator(first, source.columns, ",;") or ","  # Excel writes semicolons in many countries
+    reader = csv.reader((line + "\n" for line in chain([first], lines)), strict=True, delimiter=separator)
+    line = 1  # where the row begins that is being read
+    try:
         for row in reader:
-            if row:
-                yield columns.example(row, line)
+            if row or line == 1:
+                yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        if str(error) == "unexpected end of data":
-            cause = "a quote is opened in this row and never closed"
-        elif str(error).startswith("field larger"):
-            cause = f"has a field of more than {LONGEST_TEXT:,} characters; perhaps a quote is never closed"
-        elif str(error).startswith("new-line character"):
-            cause = "has a carriage return outside of quotes; expected lines that end with a line feed; convert the line ends"
-        else:
-            cause = f"not CSV by RFC 4180 ({error})"
-        raise DataError(f"{source.where(line)}: {cause}.") from error
+        causes = {
+            "unexpected end of data": "a quote is opened in this row and never closed",
+            "field larger": f"has a field of more than {MAX_TEXT:,} characters; perhaps a quote is never closed",
+            "new-line character": "has a carriage return outside of quotes; convert the line ends to line feeds",
+        }
+        cause = next((cause for start, cause in causes.items() if str(error).startswith(start)), None)
+        raise source.error(line, f"{cause or f'not CSV by RFC 4180 ({error})'}.") from error
 
 
-def read_tsv(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
+def _read_tsv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
     """Rows of a TSV file with a header: a tab ends a field, a line end ends a row, a quote is a character."""
-    lines = source.lines(pieces)
-    columns = _Table(source, next(lines, "").split("\t"), names)
-    for number, line in enumerate(lines, start=2):
-        if line:
-            yield columns.example(line.split("\t"), number)
-
-
-class Columns(NamedTuple):
-    """Numbers of the columns of text, label and split."""
-
-    text: int
-    label: int
-    split: int | None
-
-    @classmethod
-    def find(cls, header: Sequence[str], names: ColumnNames) -> "Columns":
-        """Columns of these names, or of the usual ones.
-
-        Raises: LookupError with the name that is missing, or that several columns have.
-        """
-        text, label = (
-            _find(header, wanted or role, () if wanted else SYNONYMS[role])
-            for role, wanted in (("text", names.text), ("label", names.label))
-        )
-        splits = [i for i, name in enumerate(header) if _plain(name) == "split" and i not in (text, label)]
-        if len(splits) > 1:
-            raise LookupError("split")
-        return cls(text, label, splits[0] if splits else None)
-
-
-def _find(header: Sequence[str], wanted: str, synonyms: tuple[str, ...]) -> int:
-    exact = [i for i, name in enumerate(header) if name.strip() == wanted.strip()]
-    found = exact or [i for i, name in enumerate(header) if _plain(name) == _plain(wanted)]
-    found = found or [i for i, name in enumerate(header) if _plain(name) in synonyms]
-    if len(found) != 1:
-        raise LookupError(wanted)
-    return found[0]
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower()
-
-
-class _Table:
-    """Examples in the rows of a table."""
-
-    def __init__(self, source: Source, header: list[str], names: ColumnNames) -> None:
-        self.source, self.line = source, source.line
-        self.header, self.width = [name.strip() for name in header], len(header)
-        try:
-            self.text, self.label, self.split = Columns.find(header, names)
-        except LookupError as missing:
-            raise DataError(
-                f"{source.where(1)}: expected a header with one column named {missing.args[0]}; "
-                f"found {_listed(self.header) if any(self.header) else 'nothing'}{_advice(missing.args[0], names)}."
-            ) from missing
-
-    def example(self, row: list[str], line: int) -> Example:
-        if len(row) != self.width:
-            raise DataError(
-                f"{self.source.where(line)}: has {len(row)} fields; expected {self.width} as in the header."
-            )
-        label = _label(row[self.label]) or _refuse_label(row[self.label], self._where(line, self.label))
-        split = "" if self.split is None else row[self.split]
-        if split and split not in SPLITS:
-            _refuse_split(split, self._where(line, self.split))
-        return _example((row[self.text], label, split, f"{self.line}{line}"))
-
-    def _where(self, line: int, column: int) -> str:
-        return self.source.where(line, self.header[column])
-
-
-def _advice(missing: str, names: ColumnNames) -> str:
-    """What to do about a column that is missing or not the only one of its name."""
-    if missing == "split":
-        return ""
-    if missing in names:
-        return f"; correct --{'text' if missing == names.text else 'label'}-column"
-    return f"; name the column with --{missing}-column"
-
-
-def _listed(names: Iterable[str]) -> str:
-    listed = ", ".join(names)
-    return listed if len(listed) <= 200 else f"{listed[:200]} ..."
+    lines = enumerate(source.lines(pieces), start=1)
+    return _table(((number, line.split("\t")) for number, line in lines if line or number == 1), source)
 
 
 # Lines ----------------------------------------------------------------------------------------------------
 
 
-def read_json_lines(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
+def _read_json_lines(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
     """One JSON object per line; the first one decides which keys are text, label and split."""
-    keys: tuple[str, str, str | None] | None = None
-    place = source.line
+    keys: tuple[str, str, str] | None = None
     for number, line in enumerate(source.lines(pieces), start=1):
         if not line.strip():
             continue
         record = _record(line, number, source)
-        keys = keys or _keys(record, names, source.where(number))
-        text_key, label_key, split_key = keys
+        if keys is None:
+            names = list(record)
+            text, label, split = _columns(names, source, number, "key")
+            split_key = "split" if "split" not in (names[text], names[label]) else ""  # later objects may have one
+            keys = names[text], names[label], split_key if split is None else names[split]
         try:
-            text, value = record[text_key], record[label_key]
+            text, label = record[keys[0]], record[keys[1]]
         except KeyError:
-            raise DataError(f"{source.where(number)}: {_expected_keys(text_key, label_key, record)}.") from None
-        if not isinstance(text, str) or isinstance(value, (dict, list, type(None))):
-            raise DataError(
-                f"{source.where(number)}: {text_key} must be a string, and {label_key} a string or a number."
-            )
-        label = _label(str(value)) or _refuse_label(str(value), source.where(number, label_key))
-        split = record.get(split_key, "")
-        if split != "" and split not in SPLITS:
-            _refuse_split(split, source.where(number, split_key))
-        yield _example((text, label, split, f"{place}{number}"))
+            expected = f'expected the keys "{keys[0]}" and "{keys[1]}"'
+            raise source.error(number, f"{expected}, found {', '.join(record) or 'nothing'}.") from None
+        if not isinstance(text, str) or isinstance(label, dict | list | None):
+            raise source.error(number, f"{keys[0]} must be a string, and {keys[1]} a string or a number.")
+        yield source.example(text, str(label), str(record.get(keys[2], "")), number, keys)
 
 
 def _refuse_constant(constant: str) -> None:
@@ -365,226 +457,35 @@ def _refuse_constant(constant: str) -> None:
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _record(line: str, number: int, source: Source) -> dict:
+def _record(line: str, number: int, source: _Source) -> dict[str, Any]:
     try:
-        record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
-        if end < len(line):  # white space around it, or what is no object; slower
-            record = DECODER.decode(line)
+        record = DECODER.decode(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"{source.where(number, str(error.colno))}: not a JSON object ({error.msg}).") from error
+        raise source.error(number, f"not a JSON object ({error.msg}).", str(error.colno)) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{source.where(number)}: not a JSON object ({error}).") from error
+        raise source.error(number, f"not a JSON object ({error}).") from error
     if not isinstance(record, dict):
-        raise DataError(f"{source.where(number)}: not a JSON object, but a {type(record).__name__}.")
+        raise source.error(number, f"not a JSON object, but a {type(record).__name__}.")
     return record
 
 
-def _keys(record: dict, names: ColumnNames, where: str) -> tuple[str, str, str | None]:
-    found = list(record)
-    try:
-        columns = Columns.find(found, names)
-    except LookupError as missing:
-        expected = _expected_keys(names.text or "text", names.label or "label", record)
-        raise DataError(f"{where}: {expected}{_advice(missing.args[0], names)}.") from missing
-    text, label = found[columns.text], found[columns.label]
-    if columns.split is not None:
-        return text, label, found[columns.split]
-    return text, label, None if "split" in (text, label) else "split"  # later objects may have one
-
-
-def _expected_keys(text: str, label: str, record: dict) -> str:
-    return f'expected an object with the keys "{text}" and "{label}"; found {_listed(record) or "nothing"}'
-
-
-def read_fasttext(pieces: Iterator[bytes], source: Source, names: ColumnNames) -> Iterator[Example]:
-    """One text per line after its label, ``__label__x text``; there are no columns to name."""
-    place = source.line
+def _read_fasttext(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
+    """One text per line after its label, ``__label__x text``."""
     for number, line in enumerate(source.lines(pieces), start=1):
-        words = line.split(None, 1)
-        if len(words) == 2:
-            mark, text = words
-        elif words:
-            mark, text = words[0], ""
-        else:
+        mark, text = [*line.split(None, 1), "", ""][:2]
+        if not mark:
             continue
-        label = _label_in(mark)
-        if not label or text.startswith("__label__"):
-            _refuse_mark(mark, source.where(number))
-        yield _example((text, label, "", f"{place}{number}"))
+        if not mark.startswith("__label__") or mark == "__label__":
+            raise source.error(number, "expected __label__NAME and a space before the text.")
+        if text.startswith("__label__"):
+            raise source.error(number, "has two labels; expected one for each text.")
+        yield source.example(text, mark[9:], "", number)
 
 
-@lru_cache(1 << 12)
-def _label_in(mark: str) -> str:
-    """The label of ``__label__x``, or nothing if there is none."""
-    return _label(mark.removeprefix("__label__")) if mark.startswith("__label__") else ""
-
-
-def _refuse_mark(mark: str, where: str) -> NoReturn:
-    name = mark.removeprefix("__label__")
-    if not name or name == mark:
-        raise DataError(f"{where}: expected __label__NAME and a space before the text.")
-    if not _label(name):
-        _refuse_label(name, where)
-    raise DataError(f"{where}: has two labels; expected one for each text.")
-
-
-@lru_cache(1 << 12)  # labels repeat; equal ones are one object
-def _label(value: str) -> str:
-    """The label without the white space around it, or nothing if it is none."""
-    label = value.strip()
-    return label if label.isprintable() else ""
-
-
-def _refuse_label(value: str, where: str) -> NoReturn:
-    label = value.strip()
-    raise DataError(f"{where}: the label is {repr(label) if label else 'empty'}; expected a printable word or more.")
-
-
-def _refuse_split(value: object, where: str) -> NoReturn:
-    raise DataError(f"{where}: the split is {value!r}; expected train, dev or test.")
-
-
-READERS = {"csv": read_csv, "tsv": read_tsv, "jsonl": read_json_lines, "fasttext": read_fasttext}
-
-
-def read_examples(
-    paths: Sequence[Path] | Path,
-    format: str | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    progress: Callable[[int], None] = lambda texts: None,
-    undecodable: list[str] | None = None,
-) -> Iterator[Example]:
-    """Read the labelled texts of files and folders one by one, in this order; ``-`` is standard input.
-
-    Of a file of lines, which may be larger than the memory, a piece is held at a time; an archive is held as a whole.
-
-    ``format``: one of FORMATS for all paths, instead of what the name or the content of each says.
-    ``text_column`` and ``label_column``: names of columns or JSON keys; formats without such have no use for them.
-    ``progress`` is called with the number of texts so far.
-    ``undecodable``: a list for the places of bytes that are not UTF-8, which are replaced; without it they are refused.
-
-    Raises: InputError, at once, if an argument is wrong; while reading, DataError if the content is not what the format
-    promises or has no text; OSError if it cannot be read.
-    """
-    paths = _checked_paths(paths)
-    names = _checked_names(text_column, label_column)
-    if format not in (None, *FORMATS):
-        raise InputError(f"format is {format!r}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
-    for path in paths:
-        if _is_folder(path) and format not in (None, "folder"):
-            raise InputError(f"format is {format!r}, but {path} is a folder; leave the format out.")
-    sources = [Source(name_of(path), f"{name_of(path)}, " if len(paths) > 1 else "", undecodable) for path in paths]
-    found = (_some(path, format, source, names) for path, source in zip(paths, sources, strict=True))
-    return _counted(chain.from_iterable(found), progress)
-
-
-def _counted(examples: Iterator[Example], progress: Callable[[int], None]) -> Iterator[Example]:
-    for done, example in zip(count(0, BATCH), examples):
-        if done:
-            progress(done)
-        yield example
-        yield from islice(examples, BATCH - 1)
-
-
-def _some(path: Path, format: str | None, source: Source, names: ColumnNames) -> Iterator[Example]:
-    """The texts of a path, of which there must be one."""
-    examples = _examples(path, format, source, names)
-    first = next(examples, None)
-    if first is None:
-        raise DataError(f"{source.name} holds no labelled text; expected some.")
-    return chain([first], examples)
-
-
-def _is_folder(path: Path) -> bool:
-    return path != STANDARD_INPUT and path.is_dir()
-
-
-def name_of(path: Path) -> str:
-    """The path as messages name it."""
-    return "standard input" if path == STANDARD_INPUT else str(path)
-
-
-def _checked_paths(paths: Sequence[Path] | Path) -> list[Path]:
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not paths:
-        raise InputError("No data is given; expected a path or more.")
-    if "" in paths:
-        raise InputError("A path to data is empty; expected a file or a folder, or - for standard input.")
-    paths = [Path(path) for path in paths]
-    if paths.count(STANDARD_INPUT) > 1:
-        raise InputError("Standard input, -, is given twice; it can be read once.")
-    repeated = {path for path in paths if paths.count(path) > 1}
-    if repeated:
-        raise InputError(f"{min(repeated)} is given twice; expected each path once.")
-    return paths
-
-
-def _checked_names(text: str | None, label: str | None) -> ColumnNames:
-    for role, name in (("text", text), ("label", label)):
-        if name is not None and not name.strip():
-            raise InputError(f"{role}_column is {name!r}; expected the name of a column.")
-    if text is not None and text == label:
-        raise InputError(f"label_column is {label!r}, as is the column of the text; expected another one.")
-    return ColumnNames(text, label)
-
-
-def _examples(path: Path, format: str | None, source: Source, names: ColumnNames) -> Iterator[Example]:
-    if _is_folder(path):
-        return read_folder(path, source)
-    pieces = unpack_pieces(source.name, read_pieces(path))
-    head = b""
-    for piece in pieces:
-        head += piece
-        if len(head) >= HEAD:
-            break
-    if not head:
-        raise DataError(f"{source.name} is empty; expected {EXPECTED}.")
-    format = format or recognise(path.name, head, names)
-    if format is None:
-        kind = next((kind for magic, kind in OTHER_ARCHIVES.items() if head.startswith(magic)), None)
-        if kind:
-            raise DataError(f"{source.name} is {kind}, which mlcore does not read; unpack it first.")
-        raise DataError(
-            f"{source.name} has no format that mlcore knows by its name or its first bytes; expected {EXPECTED}; "
-            "name the format with --format."
-        )
-    pieces = chain([head], pieces)
-    return read_archive(pieces, source) if format == "folder" else READERS[format](pieces, source, names)
-
-
-def recognise(name: str, head: bytes, names: ColumnNames) -> str | None:
-    """Format of a file by its name, or else by its first bytes; None if neither tells.
-
-    Example:
-        >>> [recognise(name, b"label\\ttext\\n", ColumnNames()) for name in ("reviews.csv.gz", "-")]
-        ['csv', 'tsv']
-    """
-    path = Path(name.lower())
-    suffix = Path(path.stem).suffix if path.suffix in SUFFIXES else path.suffix
-    return FORMAT_OF_SUFFIX.get(suffix) or _format_of_content(head, names)
-
-
-def _format_of_content(head: bytes, names: ColumnNames) -> str | None:
-    if head[257:262] == b"ustar":
-        return "folder"
-    text = head.removeprefix(codecs.BOM_UTF8)
-    if text.lstrip().startswith(b"__label__"):
-        return "fasttext"
-    if text.lstrip().startswith(b"{"):
-        return "jsonl"
-    header = text.partition(b"\n")[0].decode(errors="replace").removesuffix("\r")
-    for format, columns in (("tsv", header.split("\t")), ("csv", _csv_fields(header))):
-        try:
-            Columns.find(columns, names)
-        except LookupError:
-            continue
-        return format
-    return None
-
-
-def _csv_fields(line: str) -> list[str]:
-    try:
-        return next(csv.reader([line], strict=True), [])
-    except csv.Error:
-        return []
+READERS: dict[str, Callable[[Iterator[bytes], _Source], Iterator[Example]]] = {
+    "folder": _read_archive,
+    "csv": _read_csv,
+    "tsv": _read_tsv,
+    "jsonl": _read_json_lines,
+    "fasttext": _read_fasttext,
+}

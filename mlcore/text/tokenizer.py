@@ -97,6 +97,12 @@ class TokenSpans(NamedTuple):
         find_keys(data, starts, ends, keys)
         return cls(data, starts, ends, keys, np.array([0, len(starts)]))
 
+    @classmethod
+    def of_lines(cls, data: np.ndarray) -> "TokenSpans":
+        """Each line as a token, without its line feed."""
+        ends = np.flatnonzero(data == ord("\n"))
+        return cls.of_one_text(data, np.append(np.zeros(1, np.int64), ends + 1)[:-1], ends)
+
 
 def tokenise(texts: list[str], scratch: Scratch | None = None) -> TokenSpans:
     """Find the tokens of all texts, exactly those of ``tokens``.

@@ -1,8 +1,7 @@
-"""Bytes of a file or of standard input, unpacked where their first bytes say that they are compressed."""
+"""Bytes of a file or of standard input, decompressed where their first bytes say that they are compressed."""
 
 import bz2
 import errno
-import io
 import lzma
 import sys
 import zlib
@@ -10,31 +9,36 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mlcore.errors import DataError
 
 STANDARD_INPUT = Path("-")
-BLOCK = 1 << 14  # bytes unpacked at a time
-GATHERED = 1 << 19  # bytes that are handed on together, so that whoever works on them does it seldom
-DECOMPRESSORS: dict[bytes, Callable] = {
-    b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its sum is checked
+PIECE = 1 << 19  # bytes that are read together, and at most handed on together
+BLOCK = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
+DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its checksum is verified
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
 }
 DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)}  # a text may begin with "BZh"
 SUFFIXES = (".gz", ".bz2", ".xz")
 
 
-def read_pieces(path: Path) -> Iterator[bytes]:
-    """The content in pieces that are not small, read once: it may be a pipe.
+def read_pieces(path: Path, size: int = PIECE) -> Iterator[bytes]:
+    """Content of a file or of standard input, decompressed, in pieces; it is read once, for it may be a pipe.
 
-    Raises: OSError if it cannot be read.
+    Raises: OSError if it cannot be read; DataError if it is compressed and damaged.
     """
     if path == STANDARD_INPUT:
-        yield from iter(partial(standard_input().read, GATHERED), b"")
+        yield from unpack_pieces(name_of(path), iter(partial(standard_input().read, size), b""))
     else:
         with open(path, "rb") as file:
-            yield from iter(partial(file.read, GATHERED), b"")
+            yield from unpack_pieces(name_of(path), iter(partial(file.read, size), b""))
+
+
+def name_of(path: Path) -> str:
+    """The path as messages name it."""
+    return "standard input" if path == STANDARD_INPUT else str(path)
 
 
 def standard_input() -> BinaryIO:
@@ -48,89 +52,68 @@ def standard_input() -> BinaryIO:
 
 
 def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Content that comes in pieces, decompressed if it is gzip, bzip2 or xz, else as it comes; ``name`` is for messages.
+    """Content that comes in pieces, decompressed if it is gzip, bzip2 or xz; ``name`` is for messages.
 
-    Raises: DataError if compressed content is damaged or cut short, anywhere: what came before it is no result.
+    Raises: DataError if compressed content is damaged or cut short anywhere, whatever came before it.
     """
     head = b""
     for piece in pieces:
         head += piece
         if not any(magic.startswith(head) for magic in DECOMPRESSORS):
             break
-    for magic, new_decompressor in DECOMPRESSORS.items():
-        if head.startswith(magic):
-            try:
-                yield from _gather(_decompress(chain([head], pieces), new_decompressor))
-            except (EOFError, zlib.error, lzma.LZMAError, _Damage) as error:
-                raise DataError(f"{name} is damaged or incomplete ({error}); fetch it again.") from error
-            return
-    yield head
-    yield from pieces
+    pieces = chain([head], pieces)
+    new_decompressor = next((new for magic, new in DECOMPRESSORS.items() if head.startswith(magic)), None)
+    return _decompress(name, pieces, new_decompressor) if new_decompressor else pieces
 
 
-class _Damage(Exception):
-    """What a decompressor calls an OSError, told apart from one of the stream that the pieces come from."""
-
-
-def _decompress(pieces: Iterator[bytes], new_decompressor: Callable) -> Iterator[bytes]:
+def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[], Any]) -> Iterator[bytes]:
     """All streams of the content, one behind the other; Python's own readers drop what follows a damaged one."""
     decompressor = new_decompressor()
     for piece in pieces:
-        for place in range(0, len(piece), BLOCK):
-            packed = piece[place : place + BLOCK]
+        for start in range(0, len(piece), BLOCK):
+            packed = piece[start : start + BLOCK]
             while packed:
                 if decompressor.eof:
                     packed = packed.lstrip(b"\0")  # padding
                     if not packed:
                         break
                     decompressor = new_decompressor()
-                try:
-                    yield from _drain(decompressor, packed)
-                except OSError as error:
-                    raise _Damage(error) from error
+                yield from _drain(name, decompressor, packed)
                 packed = decompressor.unused_data
     if not decompressor.eof:
-        raise EOFError("it ends too early")
+        raise _damaged(name, "it ends too early")
 
 
-def _drain(decompressor: object, packed: bytes) -> Iterator[bytes]:
-    """All that packed bytes become, in pieces of at most GATHERED bytes: a kilobyte of bzip2 can be a gigabyte."""
+def _drain(name: str, decompressor: Any, packed: bytes) -> Iterator[bytes]:
+    """All that packed bytes become, in pieces of at most PIECE bytes: a kilobyte of bzip2 can be a gigabyte."""
     while True:
-        piece = decompressor.decompress(packed, GATHERED)
+        try:
+            piece = decompressor.decompress(packed, PIECE)
+        except (OSError, zlib.error, lzma.LZMAError) as error:
+            raise _damaged(name, error) from error
         yield piece
         packed = getattr(decompressor, "unconsumed_tail", b"")  # zlib hands back what it had no room for
-        if decompressor.eof or (not packed and len(piece) < GATHERED):
+        if decompressor.eof or (not packed and len(piece) < PIECE):
             return
 
 
-def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that are not small."""
-    gathered, size = [], 0
-    for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size >= GATHERED:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    yield b"".join(gathered)
+def _damaged(name: str, cause: object) -> DataError:
+    return DataError(f"{name} is damaged or incomplete ({cause}); fetch it again.")
 
 
-class PieceReader(io.RawIOBase):
-    """Readable stream of pieces, so that an archive need not be in memory unpacked."""
+class PieceReader:
+    """Readable stream of pieces, as tarfile needs it, so that an archive need not be in memory decompressed."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._piece = pieces, memoryview(b"")
+        self._pieces, self._rest = pieces, bytearray()
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:
-        while not self._piece:
+    def read(self, size: int) -> bytes:
+        """The next bytes, fewer than ``size`` only at the end."""
+        while len(self._rest) < size:
             piece = next(self._pieces, None)
             if piece is None:
-                return 0
-            self._piece = memoryview(piece)
-        size = min(len(buffer), len(self._piece))
-        buffer[:size] = self._piece[:size]
-        self._piece = self._piece[size:]
-        return size
+                break
+            self._rest += piece
+        taken = bytes(self._rest[:size])
+        del self._rest[:size]
+        return taken

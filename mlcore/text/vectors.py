@@ -4,10 +4,10 @@ A line is a word and its numbers, separated by spaces or tabs; a first line ``co
 largest files have words with spaces in them, so that the numbers are counted from the right.
 """
 
+import codecs
 import hashlib
-import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,28 +15,28 @@ import numpy as np
 
 from mlcore.errors import DataError
 from mlcore.kernels.compiling import kernel
+from mlcore.text.lines import whole_lines
 from mlcore.text.tokenizer import TokenSpans
-from mlcore.text.unpacking import STANDARD_INPUT, standard_input, unpack_pieces
+from mlcore.text.unpacking import name_of, read_pieces
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
-BLOCK = 1 << 22  # bytes looked through at a time
+BLOCK = 1 << 22  # bytes read at a time
 LONGEST_LINE = 1 << 24  # bytes: a file with longer ones is something else
 ROWS = 4_096  # rows written at a time
 FEW_DIGITS = "U16"  # NumPy's shortest text of a float32 number, such as -1.2345678e-10, has less
 MISSING, LOWER_CASED, EXACT = 0, 1, 2  # how a word was found
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Vectors:
     """Vectors of those words of a vocabulary that a file has; the rows of the others are 0."""
 
     source: str
     table: np.ndarray  # (v, d) float32
     found: np.ndarray  # (v,) bool
-    lower_cased: np.ndarray  # (v,) bool: found, but only as another spelling in lower case, such as Paris for paris
+    lower_cased: np.ndarray  # (v,) bool: found, but only in another spelling, such as Paris for paris
     lines: int  # vectors in the file
-    duplicates: int  # lines with a word of the vocabulary that an earlier line has, too, and that were passed over
+    duplicates: int  # lines that were skipped because an earlier line has the same word of the vocabulary
 
     def coverage(self, counts: np.ndarray) -> "Coverage":
         """How much of the vocabulary, and of texts in which its words occur this often, has a vector.
@@ -44,17 +44,13 @@ class Vectors:
         Shapes: counts (v,) or longer: what follows the words is ignored.
         """
         counts = counts[: len(self.found)]
-        return Coverage(
-            len(self.found), int(self.found.sum()), int(self.lower_cased.sum()),
-            int(counts.sum()), int(counts[self.found].sum()),
-        )  # fmt: skip
+        words, found, lower_cased = len(self.found), int(self.found.sum()), int(self.lower_cased.sum())
+        return Coverage(words, found, lower_cased, int(counts.sum()), int(counts[self.found].sum()))
 
     def select(self, numbers: np.ndarray) -> "Vectors":
         """Vectors of the words with these numbers, in this order."""
-        return Vectors(
-            self.source, self.table[numbers], self.found[numbers], self.lower_cased[numbers], self.lines,
-            self.duplicates,
-        )  # fmt: skip
+        chosen = {name: getattr(self, name)[numbers] for name in ("table", "found", "lower_cased")}
+        return replace(self, **chosen)
 
     def fingerprint(self) -> str:
         """SHA-256 of which words have a vector, and of these vectors, as hexadecimal digits."""
@@ -63,9 +59,9 @@ class Vectors:
         return digest.hexdigest()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Coverage:
-    """What has a vector: of the words of a vocabulary, and of the tokens of texts that consist of such words."""
+    """How many words of a vocabulary have vectors, and how many tokens of texts that consist of such words."""
 
     words: int
     words_found: int
@@ -79,46 +75,22 @@ def read_vectors(
 ) -> Vectors:
     """Read the vectors of these words from a file, which may be compressed; ``-`` is standard input.
 
-    A line is for the word that is written there, or, if the vocabulary has no such word, for the same in lower
-    case; a line with the very word counts more than that, and of equal ones the first counts. Only the lines of
-    known words are parsed; what other lines hold, such as bytes that are not UTF-8, does not matter as long as
-    there are enough numbers. ``progress`` is called with the number of lines so far.
+    A line is for the word that is written there, or, if the vocabulary has no such word, for the same in lower case; a
+    line with the very word counts more than that, and of equal ones the first counts. Only the lines of known words
+    are parsed: what other lines contain, such as bytes that are not UTF-8, does not matter if they have enough numbers.
+    ``progress`` is called with the number of vectors so far.
 
-    Raises: DataError if the vectors have another width, or a line is none; OSError if the file cannot be read.
+    Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
-    if path == STANDARD_INPUT:
-        return _read("standard input", standard_input(), words, dim, progress)
-    with open(path, "rb") as file:
-        return _read(str(path), file, words, dim, progress)
-
-
-def _read(name: str, file: BinaryIO, words: WordTable, dim: int, progress: Callable[[int], None]) -> Vectors:
-    reader = _Reader(name, words, dim)
-    for block in _whole_lines(name, unpack_pieces(name, iter(lambda: file.read(BLOCK), b""))):
+    reader = _Reader(name_of(path), words, dim)
+    for block in whole_lines(read_pieces(path, BLOCK), reader.name, LONGEST_LINE):
         reader.take(block)
         progress(reader.vectors)
     return reader.result()
 
 
-def _whole_lines(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The pieces in blocks of whole lines; a line feed is added to the last one if it has none."""
-    collected, size = [], 0
-    for piece in pieces:
-        collected.append(piece)
-        size += len(piece)
-        if size >= BLOCK:
-            lines, feed, rest = b"".join(collected).rpartition(b"\n")
-            if len(rest) > LONGEST_LINE:
-                raise DataError(f"{name} has a line of more than {LONGEST_LINE:,} bytes; expected a word and numbers.")
-            collected, size = [rest], len(rest)
-            if feed:
-                yield lines + feed
-    if rest := b"".join(collected):
-        yield rest + b"\n" * (not rest.endswith(b"\n"))
-
-
 class _Reader:
-    """Takes blocks of lines, and keeps what they say of the words."""
+    """Takes blocks of lines, and keeps what they say about the words."""
 
     def __init__(self, name: str, words: WordTable, dim: int) -> None:
         self.name, self.words, self.dim = name, words, dim
@@ -130,16 +102,19 @@ class _Reader:
     def take(self, block: bytes) -> None:
         """Keep the vectors of known words in a block of whole lines."""
         if self.lines == 0:
-            block = block.removeprefix(BYTE_ORDER_MARK)
-            block = block[self._take_first(block) :]
+            block = block.removeprefix(codecs.BOM_UTF8)
+            block = block[self._take_header(block) :]
         data = np.frombuffer(block, np.uint8)
         ends = np.flatnonzero(data == ord("\n"))
-        starts, numbers = np.empty_like(ends), np.empty_like(ends)
-        token_ends = np.empty_like(ends)
+        starts, token_ends, numbers = (np.empty_like(ends) for _ in range(3))
         split_lines(data, ends, self.dim, starts, token_ends, numbers)
-        self._check(block, starts, ends, token_ends)
-        spans = TokenSpans.of_one_text(data, starts, token_ends)
-        ids = self.words.look_up_spans(spans)
+        if (short := np.flatnonzero(token_ends < 0)).size:
+            fields = max(len(block[starts[short[0]] : ends[short[0]]].split()) - 1, 0)
+            raise DataError(
+                f"{self._place(short[0])}: {fields} numbers follow the word; expected {self.dim}; "
+                "if this is the last line, the file is incomplete: fetch it again."
+            )
+        ids = self.words.look_up_spans(TokenSpans.of_one_text(data, starts, token_ends))
         ids[token_ends == starts] = UNKNOWN  # blank lines, and vectors of the empty word
         self._keep(block, ids, EXACT, numbers, ends)
         others = np.flatnonzero(ids == UNKNOWN)
@@ -147,74 +122,62 @@ class _Reader:
         mark_upper_case(data, starts[others], token_ends[others], marks)
         others = others[marks]
         ids = np.full_like(ids, UNKNOWN)
-        ids[others] = self.words.look_up_spans(_lower_cased(data, starts[others], token_ends[others]))
+        ids[others] = self.words.look_up_spans(_lower_cased(block, starts[others], token_ends[others]))
         self._keep(block, ids, LOWER_CASED, numbers, ends)
         self.lines += len(ends)
         self.vectors += int(np.count_nonzero(numbers < ends))
 
-    def _take_first(self, block: bytes) -> int:
-        """Length of the header; refuse vectors of another width with a hint, going by the first vector."""
+    def _take_header(self, block: bytes) -> int:
+        """Length of the header; refuse vectors of another width, going by the first one."""
         first, _, rest = block.partition(b"\n")
-        fields, size = first.split(), 0
+        fields, length = first.split(), 0
         if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit() and (self.dim > 1 or fields[1] == b"1"):
             width, self.promised = int(fields[1]), int(fields[0])
-            self.lines, size = 1, len(first) + 1
+            self.lines, length = 1, len(first) + 1
+            if b"\0" in rest[:BLOCK]:
+                raise DataError(
+                    f"{self.name} is in word2vec's binary format; convert it to text, for example with gensim: "
+                    "load_word2vec_format(..., binary=True), then save_word2vec_format(...)."
+                )
         else:
-            width = 0
-            while width < len(fields) - 1 and _is_number(fields[-1 - width]):
-                width += 1
-        if width == 0:
+            width = next((n for n in range(len(fields)) if not _is_number(fields[-1 - n])), len(fields) - 1)
+        if width < 1:
             raise DataError(
                 f"{self.name}, line 1: expected a word and {self.dim} numbers, separated by spaces (GloVe, word2vec's "
                 "text format or fastText's .vec)."
             )
         if width != self.dim:
-            raise DataError(
-                f"{self.name}, line 1: the vectors have {width:,} numbers; expected {self.dim:,}, the width of the "
-                f"embedding; choose it with --dim {width}, or take other vectors."
-            )
-        return size
-
-    def _check(self, block: bytes, starts: np.ndarray, ends: np.ndarray, token_ends: np.ndarray) -> None:
-        """Refuse the first line that has too few numbers."""
-        if (short := np.flatnonzero(token_ends < 0)).size:
-            line = block[starts[short[0]] : ends[short[0]]]
-            numbers = max(len(line.split()) - 1, 0)
-            raise DataError(
-                f"{self._place(short[0])}: there are {numbers} numbers after the word; expected {self.dim}; "
-                "if this is the last line, the file is incomplete: fetch it again."
-            )
+            problem = f"the vectors have {width:,} numbers, but the embedding has {self.dim:,}"
+            raise DataError(f"{self.name}, line 1: {problem}", suggestion={"dim": width})
+        return length
 
     def _keep(self, block: bytes, ids: np.ndarray, how: int, numbers: np.ndarray, ends: np.ndarray) -> None:
-        """Parse the lines of these words, where they are known and not found as well already."""
+        """Parse the lines of these words, unless they have been found already, and as well."""
         lines = np.flatnonzero(ids != UNKNOWN)
-        first = np.zeros(len(lines), bool)
-        first[np.unique(ids[lines], return_index=True)[1]] = True
-        first &= self.how[ids[lines]] < how
+        new = np.zeros(len(lines), bool)
+        new[np.unique(ids[lines], return_index=True)[1]] = True
+        new &= self.how[ids[lines]] < how
         if how == EXACT:
-            self.duplicates += int(np.count_nonzero(~first))
-        lines = lines[first]
-        if not len(lines):
-            return
-        self.table[ids[lines]] = self._parse(block, lines, numbers, ends)
-        self.how[ids[lines]] = how
+            self.duplicates += int(np.count_nonzero(~new))
+        lines = lines[new]
+        if len(lines):
+            self.table[ids[lines]] = self._parse(block, lines, numbers, ends)
+            self.how[ids[lines]] = how
 
     def _parse(self, block: bytes, lines: np.ndarray, numbers: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Numbers of these lines: (lines, d) float32."""
-        places = list(zip(numbers[lines].tolist(), ends[lines].tolist(), strict=True))
-        fields = b" ".join([block[start:end] for start, end in places]).split()
+        texts = [block[start:end] for start, end in zip(numbers[lines].tolist(), ends[lines].tolist(), strict=True)]
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
             try:
-                rows = np.array(list(map(float, fields))).astype(np.float32).reshape(len(lines), self.dim)
+                rows = np.array(list(map(float, b" ".join(texts).split()))).astype(np.float32)
             except ValueError:
-                rows = np.full((len(lines), self.dim), np.nan)  # at least one is none: find out which below
+                rows = np.array([np.nan])  # find out below which one it is
         if not np.isfinite(rows).all():
-            for line, (start, end) in zip(lines, places, strict=True):
-                for field in block[start:end].split():
-                    if not _is_number(field):
-                        shown = field[:40].decode(errors="replace")
-                        raise DataError(f"{self._place(line)}: {shown!r} is not a finite number that float32 can hold.")
-        return rows
+            line, field = next((i, field) for i, text in zip(lines, texts, strict=True)
+                               for field in text.split() if not _is_number(field))  # fmt: skip
+            shown = field[:40].decode(errors="replace")
+            raise DataError(f"{self._place(line)}: {shown!r} is not a finite number that float32 can hold.")
+        return rows.reshape(len(lines), self.dim)
 
     def _place(self, line: int) -> str:
         return f"{self.name}, line {self.lines + int(line) + 1:,}"
@@ -222,7 +185,7 @@ class _Reader:
     def result(self) -> Vectors:
         """What was found."""
         if self.vectors == 0:
-            raise DataError(f"{self.name} holds no vector; expected a word and {self.dim} numbers in a line.")
+            raise DataError(f"{self.name} contains no vectors; expected a word and {self.dim} numbers in each line.")
         if self.promised is not None and self.vectors < self.promised:
             raise DataError(
                 f"{self.name} is incomplete: its first line promises {self.promised:,} vectors, and there are "
@@ -241,15 +204,11 @@ def _is_number(field: bytes) -> bool:
         return False
 
 
-def _lower_cased(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> TokenSpans:
+def _lower_cased(block: bytes, starts: np.ndarray, ends: np.ndarray) -> TokenSpans:
     """The tokens in lower case; bytes that are not UTF-8 stay what they are."""
-    content = data.tobytes()
-    joined = b"\n".join([content[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
-    lower = joined.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape") + b"\n"
-    lower_data = np.frombuffer(lower, np.uint8)
-    lower_ends = np.flatnonzero(lower_data == ord("\n"))[: len(starts)]
-    lower_starts = np.concatenate([np.zeros(min(1, len(starts)), np.int64), lower_ends[:-1] + 1])
-    return TokenSpans.of_one_text(lower_data, lower_starts, lower_ends)
+    tokens = [block[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    lower = b"\n".join([*tokens, b""]).decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")
+    return TokenSpans.of_lines(np.frombuffer(lower, np.uint8))
 
 
 def write_vectors(words: WordTable, table: np.ndarray, file: BinaryIO) -> None:
@@ -263,31 +222,21 @@ def write_vectors(words: WordTable, table: np.ndarray, file: BinaryIO) -> None:
     file.write(f"{len(names)} {table.shape[1]}\n".encode())
     for start in range(0, len(names), ROWS):
         rows = np.asarray(table[start : min(start + ROWS, len(names))], np.float32)
-        lines = io.StringIO()
-        for name, digits in zip(names[start : start + ROWS], shortest_digits(rows), strict=True):
-            lines.write(f"{name} {' '.join(digits)}\n")
-        file.write(lines.getvalue().encode())
+        digits = zip(names[start : start + ROWS], shortest_digits(rows), strict=True)
+        file.write("".join(f"{name} {' '.join(row)}\n" for name, row in digits).encode())
 
 
 def shortest_digits(rows: np.ndarray) -> list[list[str]]:
     """Decimal digits from which each float32 number is read back exactly: as few as NumPy finds: (n, d) -> n lists.
 
-    Reading goes by way of float64, which rounds twice; where this does not lead back, all digits of float64 are
-    given.
+    Readers parse float64 and round once more; where that does not lead back, all digits of float64 are given.
     """
     digits = rows.astype(FEW_DIGITS)
     wrong = digits.astype(np.float64).astype(np.float32) != rows
     if wrong.any():
         digits = digits.astype("U32")
         digits[wrong] = [repr(number) for number in rows[wrong].tolist()]
-    return digits.tolist()
-
-
-def warm_up() -> None:
-    """Compile the kernels that reading uses, or load them from the cache."""
-    words = WordTable()
-    words.add(["a"])
-    _Reader("warm-up", words, 1).take(b"A 1\n")
+    return digits.tolist()  # type: ignore[no-any-return]
 
 
 @kernel

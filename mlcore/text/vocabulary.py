@@ -1,8 +1,7 @@
 """Words and their numbers: a hash table over bytes that kernels fill and read, and texts as word numbers."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +14,6 @@ from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, tokenise
 CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
 UNKNOWN = -1
-
-Texts = TypeVar("Texts", bound=tuple[np.ndarray, ...])
 
 
 class Tokens(NamedTuple):
@@ -52,8 +49,18 @@ class Tokens(NamedTuple):
             first = last
 
 
+class Table(NamedTuple):
+    """Words in one buffer, and a hash table over it, as kernels read and fill it."""
+
+    size: np.ndarray  # (1,) int64, number of words
+    bounds: np.ndarray  # (capacity + 1,) int64: word w is bytes[bounds[w]:bounds[w + 1]]
+    bytes: np.ndarray  # (bytes,) uint8
+    keys: np.ndarray  # (capacity,) int64, see ``word_key``
+    slots: np.ndarray  # (slots,) int32, a power of two of them: word numbers for linear probing, at most half full
+
+
 class WordTable:
-    """Distinct words, numbered in the order of their first occurrence, in one buffer with a hash table over it.
+    """Distinct words, numbered in the order of their first occurrence.
 
     Example:
         >>> table = WordTable()
@@ -64,76 +71,77 @@ class WordTable:
     """
 
     def __init__(self) -> None:
-        self._size = np.zeros(1, np.int64)  # number of words; an array because kernels write it
-        self._bounds = np.zeros(8_193, np.int64)  # word w is _bytes[_bounds[w]:_bounds[w + 1]]
-        self._bytes = np.zeros(65_536, np.uint8)
-        self._keys = np.zeros(8_192, np.int64)
-        self._slots = np.full(32_768, UNKNOWN, np.int32)  # hash table with linear probing, at most half full
+        self._table = Table(
+            np.zeros(1, np.int64), np.zeros(8_193, np.int64), np.zeros(65_536, np.uint8), np.zeros(8_192, np.int64),
+            free_slots(8_192),
+        )  # fmt: skip
 
     @classmethod
     def from_lines(cls, lines: np.ndarray) -> "WordTable":
         """Table of the words in a buffer, (bytes,) uint8, each word followed by a line feed."""
         table = cls()
-        table._add(_spans_of_lines(lines))
+        table._add(TokenSpans.of_lines(lines))
         return table
 
     def __len__(self) -> int:
-        return int(self._size[0])
+        return int(self._table.size[0])
 
     @property
     def words(self) -> list[str]:
         """All words in the order of their numbers."""
-        joined, bounds = self._bytes.tobytes(), self._bounds.tolist()
-        return [joined[bounds[w] : bounds[w + 1]].decode() for w in range(len(self))]
+        return self.to_lines().tobytes().decode().split("\n")[:-1]  # splitlines would know more line ends
 
     def word(self, number: int) -> str:
         """The word with this number."""
-        return self._bytes[self._bounds[number] : self._bounds[number + 1]].tobytes().decode()
+        bounds = self._table.bounds
+        return self._table.bytes[bounds[number] : bounds[number + 1]].tobytes().decode()
 
     def to_lines(self) -> np.ndarray:
         """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
-        numbers = np.arange(len(self))
-        lines = np.full(self._bounds[len(self)] + len(self), ord("\n"), np.uint8)
-        copy_words(self._bytes, self._bounds, numbers, self._bounds[:-1][numbers] + numbers, lines)
+        numbers, bounds = np.arange(len(self)), self._table.bounds
+        lines = np.full(bounds[len(self)] + len(self), ord("\n"), np.uint8)
+        copy_words(self._table, numbers, bounds[:-1][numbers] + numbers, lines)
         return lines
 
     def select(self, numbers: np.ndarray) -> "WordTable":
         """New table of the words with these distinct numbers, in this order."""
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(self._table.bounds)[numbers])])
+        copied, keys = np.empty(bounds[-1], np.uint8), self._table.keys[numbers]
+        copy_words(self._table, numbers, bounds[:-1], copied)
         table = WordTable()
-        lengths = np.diff(self._bounds)[numbers]
-        table._size[0] = len(numbers)
-        table._bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        table._bytes = np.empty(table._bounds[-1], np.uint8)
-        copy_words(self._bytes, self._bounds, numbers, table._bounds[:-1], table._bytes)
-        table._keys = self._keys[numbers]
-        table._slots = slots_of(table._keys)
+        table._table = Table(np.array([len(numbers)]), bounds, copied, keys, slots_of(keys))
         return table
 
     def add(self, texts: Iterable[str], threads: int = 1) -> Tokens:
-        """Number the words of the texts, giving new words the next numbers."""
-        return Tokens.joined(self.add_parts(texts, threads))
+        """Number the words of the texts, giving new words the next numbers.
 
-    def add_parts(self, texts: Iterable[str], threads: int = 1) -> Iterator[Tokens]:
-        """Do what ``add`` does, part by part, so that neither the texts nor their tokens need be in memory."""
-
+        The texts are taken as they are needed, and the result is the same for any number of threads.
+        """
         scratch = Scratch()
 
         def number(chunk: list[str]) -> tuple[WordTable, Tokens]:
             local, spans = WordTable(), tokenise(chunk, scratch)
             return local, Tokens(local._add(spans), spans.offsets)
 
-        for local, part in in_order(number, chunks_of(texts), threads):
-            # words of the first chunk come first, whichever thread was faster
-            yield Tokens(self.add_words(local)[part.ids], part.offsets)
+        # words of the first chunk come first, whichever thread was faster
+        numbered = in_order(number, chunks_of(texts), threads)
+        return Tokens.joined(Tokens(self.add_words(local)[part.ids], part.offsets) for local, part in numbered)
 
     def look_up(self, texts: Iterable[str], threads: int = 1) -> Tokens:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        return Tokens.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
+        scratch = Scratch()
+        return Tokens.joined(in_order(lambda chunk: self.look_up_chunk(scratch, chunk), chunks_of(texts), threads))
 
     def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> Tokens:
-        """Do what ``look_up`` does at once: for texts that ``chunks_of`` gives."""
+        """Number the words of a few texts, as ``look_up`` does."""
         spans = tokenise(texts, scratch)
         return Tokens(self.look_up_spans(spans), spans.offsets)
+
+    def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
+        """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
+        ids = np.empty(len(spans.starts), np.int32)
+        find_tokens(spans, self._table, ids)
+        return ids
 
     def add_words(self, other: "WordTable") -> np.ndarray:
         """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
@@ -144,70 +152,27 @@ class WordTable:
         return np.append(self.look_up_spans(other._spans()), np.int32(UNKNOWN))
 
     def _spans(self) -> TokenSpans:
-        size = len(self)
+        size, table = len(self), self._table
         return TokenSpans(
-            self._bytes, self._bounds[:size], self._bounds[1 : size + 1], self._keys[:size], np.array([0, size])
+            table.bytes, table.bounds[:size], table.bounds[1 : size + 1], table.keys[:size], np.array([0, size])
         )
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
-        ids = np.empty(len(spans.starts), np.int32)
-        done = 0
-        while True:
-            done = add_tokens(
-                spans.data, spans.starts, spans.ends, spans.keys, done,
-                self._size, self._bounds, self._bytes, self._keys, self._slots, ids,
-            )  # fmt: skip
-            if done == len(ids):
-                return ids
+        ids, done = np.empty(len(spans.starts), np.int32), 0
+        while (done := add_tokens(spans, done, self._table, ids)) < len(ids):
             self._grow(int(spans.ends[done] - spans.starts[done]))
-
-    def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
-        """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
-        ids = np.empty(len(spans.starts), np.int32)
-        find_tokens(
-            spans.data, spans.starts, spans.ends, spans.keys,
-            self._bounds, self._bytes, self._keys, self._slots, ids,
-        )  # fmt: skip
         return ids
 
     def _grow(self, next_word: int) -> None:
         """Double whatever is full; ``next_word`` is the number of bytes that must fit."""
-        words = len(self)
-        if self._bounds[words] + next_word > len(self._bytes):
-            self._bytes = np.concatenate([self._bytes, np.zeros(len(self._bytes) + next_word, np.uint8)])
-        if words == len(self._keys):
-            self._keys = np.concatenate([self._keys, np.zeros(words + 1, np.int64)])
-            self._bounds = np.concatenate([self._bounds, np.zeros(words + 1, np.int64)])
-        if 2 * words >= len(self._slots):
-            self._slots = slots_of(self._keys[:words])
-
-
-def choose_words(
-    table: WordTable, tokens: Tokens, chosen: np.ndarray, min_count: int, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the words that occur at least ``min_count`` times in the chosen texts, the most frequent first (on
-    ties, the lower number), and their counts: chosen (n,) bool -> (v,) and (v,) int64.
-    """
-
-    def count(part: tuple[int, Tokens]) -> np.ndarray:
-        first, (ids, offsets) = part
-        counts = np.zeros(len(table), np.int64)
-        count_words(ids, offsets, chosen[first : first + len(offsets) - 1], counts)
-        return counts
-
-    counts = np.zeros(len(table), np.int64)
-    for part_counts in in_order(count, tokens.parts(max(TOKENS, len(table))), threads):
-        counts += part_counts
-    order = np.argsort(-counts, kind="stable")
-    order = order[counts[order] >= min_count]
-    return order, counts[order]
-
-
-def places_of(numbers: np.ndarray, size: int) -> np.ndarray:
-    """Place of each number below ``size`` among these, or UNKNOWN, also for UNKNOWN itself, at the end: (size + 1,)."""
-    places = np.full(size + 1, UNKNOWN, np.int32)
-    places[numbers] = np.arange(len(numbers))
-    return places
+        words, (size, bounds, data, keys, slots) = len(self), self._table
+        if bounds[words] + next_word > len(data):
+            data = np.concatenate([data, np.zeros(len(data) + next_word, np.uint8)])
+        if words == len(keys):
+            keys, bounds = (np.concatenate([array, np.zeros(words + 1, np.int64)]) for array in (keys, bounds))
+        if 2 * words >= len(slots):
+            slots = slots_of(keys[:words])
+        self._table = Table(size, bounds, data, keys, slots)
 
 
 def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -248,12 +213,6 @@ def slots_of(keys: np.ndarray) -> np.ndarray:
     return slots
 
 
-def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
-    ends = np.flatnonzero(lines == ord("\n"))
-    starts = np.concatenate([np.zeros(min(len(ends), 1), np.int64), ends[:-1] + 1])
-    return TokenSpans.of_one_text(lines, starts, ends)
-
-
 @part_of_kernels
 def same_bytes(data, start, end, others, first, last):
     """Whether ``data[start:end]``, of at least eight bytes, and ``others[first:last]`` are the same."""
@@ -281,39 +240,41 @@ def first_slot(key, slots):
     return mixed(key) & (slots.shape[0] - 1)
 
 
-@kernel
+@part_of_kernels
 def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
     """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
-    slot = find_slot(key, word_keys, slots, first_slot(key, slots))
-    while key >= HASHED and slots[slot] != UNKNOWN:  # shorter words are their own keys
+    slot = first_slot(key, slots)
+    while True:
+        slot = find_slot(key, word_keys, slots, slot)
         word = slots[slot]
-        if same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
-            break
-        slot = find_slot(key, word_keys, slots, (slot + 1) & (slots.shape[0] - 1))
-    return slot
+        # shorter words are their own keys
+        if word == UNKNOWN or key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
+            return slot
+        slot = (slot + 1) & (slots.shape[0] - 1)
+
+
+# The arrays are taken out of the tuples first: where a loop does it, Numba counts references in every turn
 
 
 @kernel
-def find_tokens(data, starts, ends, keys, bounds, word_bytes, word_keys, slots, ids):
-    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids.
-
-    Shapes: data (bytes,), starts, ends and keys (t,), bounds (words + 1,), word_keys (words,), slots a power of two
-    -> ids (t,).
-    """
-    for t in range(starts.shape[0]):
+def find_tokens(spans, table, ids):
+    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids (t,)."""
+    data, starts, ends, keys, _ = spans
+    _, bounds, word_bytes, word_keys, slots = table
+    for t in range(ids.shape[0]):
         ids[t] = slots[find_word(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
 
 
 @kernel
-def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_keys, slots, ids):
+def add_tokens(spans, done, table, ids):
     """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
 
     Returns the number of that token, for the caller to make room and call again, or t at the end.
-    Updates size, bounds, word_bytes, word_keys and slots; overwrites ids[done:returned].
-
-    Shapes: data (bytes,), starts, ends and keys (t,) -> ids (t,); the table as in find_tokens.
+    Updates the table and overwrites ids[done:returned] of ids (t,).
     """
-    for t in range(done, starts.shape[0]):
+    data, starts, ends, keys, _ = spans
+    size, bounds, word_bytes, word_keys, slots = table
+    for t in range(done, ids.shape[0]):
         start, end = starts[t], ends[t]
         slot = find_word(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
         if slots[slot] == UNKNOWN:
@@ -328,7 +289,7 @@ def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_ke
             slots[slot] = word
             size[0] = word + 1
         ids[t] = slots[slot]
-    return starts.shape[0]
+    return ids.shape[0]
 
 
 @kernel
@@ -342,25 +303,13 @@ def fill_slots(keys, slots):
 
 
 @kernel
-def copy_words(word_bytes, bounds, numbers, starts, copied):
+def copy_words(table, numbers, starts, copied):
     """Copy the words with these numbers, the first to starts[0]: overwrite as much of copied as they take.
 
-    Shapes: bounds (words + 1,), numbers and starts (v,) -> copied (bytes,).
+    Shapes: numbers and starts (v,) -> copied (bytes,).
     """
+    bounds, word_bytes = table.bounds, table.bytes
     for w in range(numbers.shape[0]):
         first = bounds[numbers[w]]
         for i in range(bounds[numbers[w] + 1] - first):
             copied[starts[w] + i] = word_bytes[first + i]
-
-
-@kernel
-def count_words(ids, offsets, chosen, counts):
-    """Count the words of the chosen texts: add to counts.
-
-    Shapes: ids (t,), offsets (n + 1,), chosen (n,) bool -> counts (words,).
-    """
-    for text in range(chosen.shape[0]):
-        if chosen[text]:
-            for t in range(offsets[text], offsets[text + 1]):
-                if ids[t] != UNKNOWN:
-                    counts[ids[t]] += 1
