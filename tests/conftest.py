@@ -14,8 +14,8 @@ from numba import config as numba_config
 
 from mlcore import Layer, Network, SentimentClassifier
 from mlcore.sentiment.backpropagation import backpropagate
+from mlcore.sentiment.neighbors import neighbors
 from mlcore.sentiment.settings import LEARNING_RATES
-from mlcore.text import vectors
 from mlcore.text.vocabulary import WordTable
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
@@ -52,10 +52,10 @@ def compiled(tmp_path_factory):
     for optimizer in LEARNING_RATES:
         model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
         model.fit(["good film", "bad film"], ["pos", "neg"])
-    vectors.warm_up()
     WordTable.from_lines(np.frombuffer(b"a\n", np.uint8))  # as a model file is read
     model.explain("good film")
     backpropagate(model._model()[0], "good film", "pos")
+    neighbors(model._model()[0], "good bad", 1)
 
 
 class Done(NamedTuple):

@@ -62,7 +62,7 @@ def describe(model: Model, path: Path | None = None) -> Description:
         texts=provenance.texts,
         history=provenance.history,
         best=next((epoch for epoch in reversed(provenance.history) if epoch["best"]), None),
-        command=reproducing_command(settings, provenance.inputs),
+        command=reproducing_command(model),
     )
 
 
