@@ -12,7 +12,7 @@ from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
 
 from .dataset import Format, LabelColumn, TextColumn, data_path, read
-from .explanation import check_readable, coverage_sentence, given_vectors
+from .explanation import coverage_sentence, given_vectors
 from .output import Json, print_json
 
 if TYPE_CHECKING:
@@ -63,11 +63,10 @@ def compare_embeddings(
     from . import render
 
     settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams)
-    check_readable(vectors)
     if vectors == Path("-") and vectors in (data or []):
-        raise InputError(
-            "standard input can be read only once, and the data come from it", parameter="vectors", value="-"
-        )
+        raise InputError("standard input can be read only once; it holds the data", parameter="vectors", value="-")
+    if vectors and vectors != Path("-"):
+        vectors.stat()  # report a mistyped path before any work
     with ExitStack() as compilation:
         compilation.enter_context(render.compilation(as_json))
         dataset = read(data or [built_in_dataset()], file_format, text_column, label_column, as_json)
@@ -165,7 +164,7 @@ def _show_table(found: "Comparison") -> None:
         rows.append((name, reason, "", "", "", ""))
     columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs" if uneven else "seconds", "trained")
     table(columns, rows, line_after=len(shown & {arm.name for arm in ARMS}))
-    least, seeds = max(((s.against_fixed.least_p, s.runs) for s in found.arms if s.against_fixed), default=(1, 1))
+    least, seeds = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
     paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "
         f"embeddings in points. p: exact sign-flip test; with {seeds} seeds the smallest possible p is {_p(least)}. "

@@ -1,7 +1,5 @@
-"""``mlcore explain``, ``describe``, ``neighbors`` and ``vectors``: what a model has learned. Reads given vectors too."""
+"""``mlcore explain``, ``describe``, ``neighbors`` and ``vectors``: what a model has learned; and given vectors."""
 
-import errno
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,11 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = Path("-")
 NAME_WIDTH = 20
+FORMULAS = {
+    "logistic": "P = 1 / (1 + exp(−ŷ))    J = log(1 + exp(−s ŷ))",
+    "softmax": "P = exp(ŷ) / Σ exp(ŷ)    J = −log P of the label",
+    "squared": "J = ½ (y − ŷ)²",
+}
 HALF_BAR = 8  # columns on either side of 0
 LEVELS = 3  # of strength; below the first a word has no colour
 STYLES = {1: "green", 2: "bold green", 3: "bold black on green", -1: "red", -2: "bold red", -3: "bold white on red"}
@@ -35,9 +38,7 @@ def explain(
         str | None, typer.Option(metavar="LABEL", help="Label to explain.", show_default="the predicted label")
     ] = None,
     number: Annotated[int, typer.Option(min=1, help="Number of features to show.")] = 15,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a web page instead.", show_default=False)
-    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a web page instead.")] = None,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore explain sentiment.safetensors "A warm, funny film."
@@ -94,7 +95,7 @@ def describe(model: ModelFile, as_json: Json = False) -> None:
 
 def neighbors(
     model: ModelFile,
-    word: Annotated[str, typer.Argument(metavar="WORD", help="A word, or several words.", show_default=False)],
+    word: Annotated[str, typer.Argument(metavar="WORD", help="A word, or several words.")],
     number: Annotated[int, typer.Option(min=1, help="Number of neighbors to show.")] = 10,
     as_json: Json = False,
 ) -> None:
@@ -167,15 +168,6 @@ def _standard_input() -> str:
 
 
 # Given vectors --------------------------------------------------------------------------------------------
-
-
-def check_readable(path: Path | None) -> None:
-    """Report a mistyped path before any work.
-
-    Raises: OSError if there is no such file.
-    """
-    if path is not None and path != STANDARD_OUTPUT and not path.exists():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def given_vectors(path: Path, words: "WordTable", dim: int, quiet: bool = False) -> "Vectors":
@@ -285,12 +277,8 @@ def _show_description(found: "Description") -> None:
     show(f"                    {unit} of a text; {'each counts once' if settings['binary'] else 'repeats count'}")
     show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}, φ(z) = max(0, z)")
     show(f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}")
-    loss = {
-        "logistic": "P = 1 / (1 + exp(−ŷ))    J = log(1 + exp(−s ŷ)), s = 1 for {last}, −1 for {first}",
-        "softmax": "P = exp(ŷ) / Σ exp(ŷ)    J = −log P of the label",
-        "squared": "J = ½ (y − ŷ)²",
-    }[found.loss]
-    paragraph(loss.format(first=(found.labels or ("",))[0], last=(found.labels or ("",))[-1]))
+    signs = f", s = 1 for {found.labels[1]}, −1 for {found.labels[0]}" if len(found.labels) == 2 else ""
+    paragraph(FORMULAS[found.loss] + signs)
     show(f"{found.parameters:,} parameters")
 
     show("\nLabels and vocabulary", "bold")
@@ -334,4 +322,4 @@ def _show_neighborhood(found: "Neighborhood") -> None:
     show(f"Nearest to {found.word}{mean}, {score(found.logits)}", "bold")
     columns = ("feature", "cosine", f"score for {found.labels[1]}" if len(found.labels) == 2 else "score")
     rows = ((shortened(n.feature, NAME_WIDTH), f"{n.cosine:.4f}", score(n.logits)) for n in found.neighbors)
-    table(columns, rows, left_last=True)
+    table(columns, rows, also_left=[-1])

@@ -33,16 +33,13 @@ def wants_model(model: Path | None, text: str | None, label: str | None, others:
     Raises: InputError if the options do not go together.
     """
     mine = {"--model": model, "--text": text, "--label": label}
-    given = [name for name, value in mine.items() if value is not None]
-    if not given:
-        return False
+    given, missing = ([name for name in mine if (mine[name] is None) == absent] for absent in (False, True))
     foreign = [name for name, value in others.items() if value is not None]
-    if foreign:
+    if given and foreign:
         raise InputError(f"{foreign[0]} cannot be combined with {given[0]}")
-    missing = [name for name in mine if name not in given]
-    if missing:
+    if given and missing:
         raise InputError(f"{given[0]} also needs {' and '.join(missing)}")
-    return True
+    return bool(given)
 
 
 def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
@@ -109,7 +106,7 @@ def _show_units(found: "Backpropagation") -> None:
     for unit in sorted(_largest(found.dlogits)[:MAX_UNITS]):
         value = _number(found.logits[unit])
         rows.append(("output", shortened(names[unit], NAME_WIDTH), value, value, _number(found.dlogits[unit]), ""))
-    table(("layer", "unit", "z", "a", "δ = dJ/dz", ""), rows, left=2, left_last=True)
+    table(("layer", "unit", "z", "a", "δ = dJ/dz", ""), rows, left=2, also_left=[-1])
 
 
 def _show_gradients(found: "Backpropagation") -> None:
@@ -122,7 +119,7 @@ def _show_gradients(found: "Backpropagation") -> None:
         entries = (f"[{', '.join(str(i + 1) for i in place)}] {number(gradient[place], '.3g')}" for place in places)
         shape = " × ".join(map(str, gradient.shape))
         rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), ", ".join(entries)))
-    table(("gradient", "formula", "shape", "norm", "largest entries"), rows, left=3, left_last=True)
+    table(("gradient", "formula", "shape", "norm", "largest entries"), rows, left=3, also_left=[-1])
 
 
 def _show_embeddings(found: "Backpropagation", frozen: bool) -> None:

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     )  # fmt: skip
     from mlcore.sentiment.prediction import Predictions
 
-ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.", show_default=False)
-]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.")]
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
 MAX_AT_ONCE = 1 << 15  # texts that are predicted together
 MAX_PROBABILITIES = 1 << 21  # of them
@@ -123,7 +121,6 @@ def predict(
             metavar="PATH",
             help="Texts, one per line; may be repeated, and - is standard input.",
             parser=data_path,
-            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
@@ -295,7 +292,7 @@ def _show_calibration(bins: "list[CalibrationBin]") -> None:
         if b.accuracy is not None
     )
     title = "\nCalibration: is the predicted label right as often as its probability says?"
-    table(("probability", "texts", "mean", "right", ""), rows, title, left_last=True)
+    table(("probability", "texts", "mean", "right", ""), rows, title, also_left=[-1])
 
 
 def _bar(share: float) -> str:
@@ -331,7 +328,7 @@ def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[
         heads = (f"for {shortened(name, LABEL_WIDTH)}" if labels else name for name in strongest)
         columns = [column for head in heads for column in (head, figure)]
         rows = ([*cells(one), *cells(other)] for one, other in zip_longest(*strongest.values()))
-        table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)")
+        table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)", also_left=[2])
         return
     names = {label: shortened(label, LABEL_WIDTH) for label in list(strongest)[:MAX_LABELS]}
     room = COLUMNS - 6 - max(map(width, names.values()))

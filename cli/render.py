@@ -109,13 +109,13 @@ def table(
     rows: Iterable[Sequence[str | tuple[str, str]]],
     title: str | None = None,
     left: int = 1,
-    left_last: bool = False,
+    also_left: Sequence[int] = (),
     line_after: int = 0,
 ) -> None:
-    """Print a Grid of these rows, whose last column may be text too, with a line after so many of them."""
+    """Print a Grid of these rows, where other columns may be text too, with a line after so many rows."""
     grid = Grid(*columns, title=title, left=left)
-    if left_last:
-        grid.columns[-1].justify = "left"
+    for column in also_left:
+        grid.columns[column].justify = "left"
     for i, row in enumerate(rows, start=1):
         grid.add(*row, end_section=i == line_after)
     out.print(grid)

@@ -7,10 +7,10 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.kernels import embedding, layers
-from mlcore.kernels.forward import forward_texts
+from mlcore.kernels.forward import Parameters, forward_texts
 from mlcore.kernels.losses import loss_of, loss_of_backward
 from mlcore.results import Result
-from mlcore.sentiment.model import Model, Parameters
+from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
 from mlcore.text.dataset import Documents, rating_of
 from mlcore.text.tokenizer import tokens

@@ -146,7 +146,8 @@ class Experiment:
         if not 1 <= seeds <= MAX_SEEDS:
             raise InputError(f"expected a whole number from 1 to {MAX_SEEDS}", parameter="seeds", value=seeds)
         self.dataset, self.settings, self.seeds, self.vectors = dataset, settings, range(1, seeds + 1), vectors
-        self.coverage = vectors and vectors.coverage(np.bincount(dataset.tokens.ids, minlength=len(dataset.words)))
+        counts = np.bincount(dataset.tokens.ids, minlength=len(dataset.words))
+        self.coverage = vectors.coverage(counts) if vectors else None
         self.own_splits = [name for name in ("dev", "test") if len(dataset.rows(name))]
         self.arms = [arm for arm in ARMS if vectors or not arm.given]
         self.names = [*(arm.name for arm in self.arms), MAJORITY, LINEAR]  # in the order of the runs of a seed

@@ -120,8 +120,11 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     averaged = int(documents.counts.sum())
     contributions = documents.counts / max(averaged, 1) * (exact.parameters.table @ (slope @ W1))
     counts = np.unique(located[located != UNKNOWN], return_counts=True)[1]
-    changes = sign * (_logits_without(model, words.ids)[:, unit] - exact.logits[0, unit])
     names, texts = features.names_of(exact.features.tolist()), tokens(text)
+    known = np.flatnonzero(words.ids != UNKNOWN)
+    _, first, repeats = np.unique(words.ids[known], return_index=True, return_counts=True)
+    changes = sign * (_logits_without(model, words.ids)[:, unit] - exact.logits[0, unit])
+    effects = map(WordEffect, (texts[i] for i in known[first]), repeats.tolist(), changes.tolist())
     shares = list(map(FeatureShare, names, counts.tolist(), contributions.tolist()))
     return Explanation(
         text=text,
@@ -133,8 +136,8 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         constant=float(slope @ b1 + sign * b2[unit]),
         features=sorted(shares, key=lambda share: -abs(share.contribution)),
         words=_word_shares(texts, located, exact.features, contributions / np.maximum(counts, 1)),
-        without=_word_effects(texts, words.ids, changes),
-        known_words=int(np.count_nonzero(words.ids != UNKNOWN)),
+        without=sorted(effects, key=lambda effect: -abs(effect.change)),
+        known_words=len(known),
         averaged=averaged,
         units_on=int(on.sum()),
         units=len(on),
@@ -172,11 +175,3 @@ def _word_shares(texts: list[str], located: np.ndarray, features: np.ndarray, of
         for back in range(size):
             shares[ends - back] += share  # no place occurs twice
     return list(map(WordShare, texts, (located[0] != UNKNOWN).tolist(), shares.tolist()))
-
-
-def _word_effects(texts: list[str], ids: np.ndarray, changes: np.ndarray) -> list[WordEffect]:
-    """Shapes: ids (t,) of the tokens; changes (m,) of the distinct known words, in the order of their numbers."""
-    known = np.flatnonzero(ids != UNKNOWN)
-    _, first, counts = np.unique(ids[known], return_index=True, return_counts=True)
-    words = [texts[i] for i in known[first]]
-    return sorted(map(WordEffect, words, counts.tolist(), changes.tolist()), key=lambda effect: -abs(effect.change))

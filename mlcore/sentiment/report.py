@@ -10,7 +10,7 @@ from typing import Any
 from mlcore.files import installed
 from mlcore.sentiment.charts import LARGE_DOT, SMALL_DOT, Chart, span
 from mlcore.sentiment.description import describe
-from mlcore.sentiment.evaluation import Evaluation, Mistake, WordScore, assess, strongest_words
+from mlcore.sentiment.evaluation import Evaluation, assess, strongest_words
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
 from mlcore.text.dataset import Dataset, Split, occurrences
@@ -35,7 +35,9 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
     Raises: DataError if a label does not suit the model; ModelFileError if the outputs are not finite.
     """
     found, description = assess(model, dataset, n_mistakes, threads), describe(model)
-    figures = found.evaluation
+    figures, split = found.evaluation, found.split
+    counts = occurrences(split.documents, split.rows, len(model.features))
+    min_count = max(1, min(10, len(split.rows) // 100))  # rare words only where there are few texts
     return render(
         "report.html",
         title=f"{name} on {found.title}",
@@ -44,9 +46,9 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
         charts=_training(description.history, description.best),
-        scatter=_calibration(figures) if isinstance(figures, Evaluation) else _ratings(model, found.split),
-        strongest=_strongest(model, found.split),
-        mistakes=[(mistake, _explain(model, mistake)) for mistake in found.mistakes],
+        scatter=_calibration(figures) if isinstance(figures, Evaluation) else _ratings(model, split),
+        strongest=strongest_words(model, counts, MAX_STRONGEST, min_count),
+        mistakes=[(m, explain(model, m.text) if len(m.text) <= MAX_EXPLAINED else None) for m in found.mistakes],
         description=description,
     )
 
@@ -113,13 +115,3 @@ def _calibration(figures: Evaluation) -> Chart:
     ]
     axes = "probability of the predicted label", "accuracy"
     return Chart("Calibration", *axes, {"": points}, (0, 1), (0, 1), False)
-
-
-def _strongest(model: Model, split: Split) -> dict[str, list[WordScore]]:
-    """Words that the texts have; rare ones only where there are few texts."""
-    counts = occurrences(split.documents, split.rows, len(model.features))
-    return strongest_words(model, counts, MAX_STRONGEST, max(1, min(10, len(split.rows) // 100)))
-
-
-def _explain(model: Model, mistake: Mistake) -> Explanation | None:
-    return explain(model, mistake.text) if len(mistake.text) <= MAX_EXPLAINED else None

@@ -123,7 +123,11 @@ def test_explain_in_colour_and_in_ascii(start, model):
 
 
 def test_explain_html(run, model, tmp_path):
-    assert run("explain", model, "good <i>&lt;script&gt;</i> bad", "--html", "page.html") == (0, "", "Wrote page.html.\n")
+    assert run("explain", model, "good <i>&lt;script&gt;</i> bad", "--html", "page.html") == (
+        0,
+        "",
+        "Wrote page.html.\n",
+    )
     page = (tmp_path / "page.html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert "<script" not in page
@@ -211,7 +215,19 @@ def test_vectors_are_those_of_the_model(run, start, model, many):
     assert piped(start, b"", "vectors", model, "-o", "-") == (0, content.decode(), "")
     assert run("vectors", many, "-o", "many.vec").err.endswith("n-grams: the format has only words.\n")
     model.with_name("out.vec.gz").write_bytes(gzip.compress(content))
-    options = ("--dim", 3, "--hidden", 2, "--epochs", 1, "--seeds", 1, "--json", "--data", model.with_name("reviews.tsv"))
+    options = (
+        "--dim",
+        3,
+        "--hidden",
+        2,
+        "--epochs",
+        1,
+        "--seeds",
+        1,
+        "--json",
+        "--data",
+        model.with_name("reviews.tsv"),
+    )
     found = json.loads(run("compare-embeddings", "--vectors", "out.vec.gz", *options).out)
     assert found["vectors"]["words_found"] == 11
 
@@ -238,7 +254,12 @@ def test_gradients_of_a_model(run, model, many, rating):
 def test_gradients_of_a_model_as_json(run, model):
     options = ("--text", "good film", "--label", "neg", "--relu-at-zero", "1/2", "--json")
     found = json.loads(run("grad", "--model", model, *options).out)
-    assert (found["schema"], found["relu_at_zero"], found["label"], found["target"]) == ("mlcore.grad-model/1", 0.5, "neg", 0)
+    assert (found["schema"], found["relu_at_zero"], found["label"], found["target"]) == (
+        "mlcore.grad-model/1",
+        0.5,
+        "neg",
+        0,
+    )
     assert (len(found["dW1"]), len(found["dW1"][0]), len(found["embeddings"])) == (2, 3, 2)
 
 
@@ -252,7 +273,7 @@ def test_gradients_of_a_model_as_json(run, model):
     (("explain", "MODEL", "good", "--html", "nowhere/page.html"), 5, "the folder nowhere does not exist"),
     (("explain", "reviews.tsv", "good"), 4, "reviews.tsv"),
     (("describe", "nowhere"), 5, "nowhere: No such file or directory; check the path."),
-    (("neighbors", "MODEL", "goood"), 2, "The model does not know the word 'goood'; similar words that it knows: good."),
+    (("neighbors", "MODEL", "goood"), 2, "The model does not know the word 'goood'; similar words: good."),
     (("vectors", "MODEL"), 2, "'--output' / '-o'"),
     (("vectors", "MODEL", "-o", "MODEL"), 2, "would overwrite an input"),
     (("vectors", "MODEL", "-o", "."), 5, "is a folder or device, not a file"),

@@ -102,7 +102,9 @@ def test_neighbors_are_those_of_a_naive_twin(labels):
         cosines = [float(row @ table[query] / np.linalg.norm(row) / np.linalg.norm(table[query])) for row in table]
         expected = sorted((i for i in range(len(names)) if i != query), key=lambda i: (-cosines[i], i))[:5]
         assert [neighbor.feature for neighbor in found.neighbors] == [names[i] for i in expected]
-        assert [neighbor.cosine for neighbor in found.neighbors] == pytest.approx([cosines[i] for i in expected], abs=1e-6)
+        assert [neighbor.cosine for neighbor in found.neighbors] == pytest.approx(
+            [cosines[i] for i in expected], abs=1e-6
+        )
         assert found.mean_of == 1
         alone = model.logits(model.features.documents([found.word, *(n.feature for n in found.neighbors)])).tolist()
         assert [found.logits, *(neighbor.logits for neighbor in found.neighbors)] == alone
@@ -132,7 +134,7 @@ def test_words_that_are_no_feature_together_have_their_mean():
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ("not godo", "does not know the word 'godo'; similar words that it knows: good"),
+    ("not godo", "does not know the word 'godo'; similar words: good"),
     ("qqqq", "'qqqq'; try a word from the training texts"), ("#", "'#' contains no word"),
 ])  # fmt: skip
 def test_an_unknown_word_is_refused_with_suggestions(words, message):

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from mlcore.errors import DataError, DivergedError, InputError, ShapeError
 from mlcore.sentiment import comparison, training
 from mlcore.sentiment.comparison import (
-    ARMS, LINEAR, MAJORITY, Experiment, Missing, Run, compare_best, difference, linear_accuracies, summarize,
+    ARMS,
+    LINEAR,
+    MAJORITY,
+    Experiment,
+    Missing,
+    Run,
+    compare_best,
+    difference,
+    linear_accuracies,
+    summarize,
 )  # fmt: skip
 from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.settings import Settings
@@ -180,7 +189,11 @@ def test_summaries_and_the_answer():
     runs = [run_of(fixed, 1, 0.5), run_of(trainable, 1, 0.7, 0.9), run_of(other, 1, 0.99, 0.8),
             replace(run_of(fixed, 2, 0.6), finished=False), run_of(trainable, 2, 0.9, 0.9)]  # fmt: skip
     summaries = summarize(runs, [fixed, trainable, other])
-    assert [(s.arm, s.runs, round(s.mean, 9)) for s in summaries] == [(fixed, 2, 0.55), (trainable, 2, 0.8), (other, 1, 0.99)]
+    assert [(s.arm, s.runs, round(s.mean, 9)) for s in summaries] == [
+        (fixed, 2, 0.55),
+        (trainable, 2, 0.8),
+        (other, 1, 0.99),
+    ]
     assert [s.unfinished for s in summaries] == [1, 0, 0]
     assert summaries[0].against_fixed is None
     assert summaries[0].deviation == pytest.approx(0.1 / np.sqrt(2))
@@ -188,7 +201,9 @@ def test_summaries_and_the_answer():
     assert summaries[1].against_fixed.mean == pytest.approx(0.25)
     assert (summaries[1].against_fixed.p, summaries[1].against_fixed.least_p) == (0.5, 0.5)
     found = compare_best(runs, summaries)
-    assert (found.arm, found.other, found.runs) == (trainable, fixed, 2), "the best on the held-out texts, not on the test"
+    assert (found.arm, found.other, found.runs) == (trainable, fixed, 2), (
+        "the best on the held-out texts, not on the test"
+    )
     assert compare_best(runs[:1], summarize(runs[:1], [fixed])) is None
     assert difference(runs, other, trainable).runs == 1
     assert difference(runs[:2] + runs[3:], other, fixed) is None

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, each against the plainest computation that there is, and against scikit-learn."""
+"""The figures of an evaluation against scikit-learn and the formulas; mistakes, and the strongest words."""
 
 import math
 
@@ -9,7 +9,13 @@ from sklearn import metrics
 
 from mlcore.errors import ModelFileError
 from mlcore.sentiment.evaluation import (
-    area_under_curve, assess, evaluate, mistakes, quick_figures, strongest_words, wilson,
+    area_under_curve,
+    assess,
+    evaluate,
+    mistakes,
+    quick_figures,
+    strongest_words,
+    wilson,
 )  # fmt: skip
 from mlcore.text.dataset import dataset_of
 
@@ -26,81 +32,47 @@ def make(labels, seed=1, n=60):
     return model, *random_data(model, list(truths), seed)
 
 
-def rows_of(model, split):
-    """Probabilities of the labels, text by text, from the formula."""
-    for logits in model.logits(split.documents, split.rows).tolist():
-        powers = [1, math.exp(logits[0])] if len(logits) == 1 else [math.exp(logit) for logit in logits]
-        yield [power / sum(powers) for power in powers]
-
-
-def naive(model, dataset, split):
-    """All figures with loops over texts, labels and pairs of texts."""
-    labels = list(model.labels)
-    truths = [labels.index(dataset.label_names[number]) for number in dataset.labels]
-    rows = list(rows_of(model, split))
-    n, predicted = len(rows), [max(range(len(labels)), key=row.__getitem__) for row in rows]
-    pairs = list(zip(predicted, truths, strict=True))
-    found = {
-        "n": n,
-        "accuracy": sum(p == t for p, t in pairs) / n,
-        "loss": sum(-math.log(row[t]) for row, t in zip(rows, truths, strict=True)) / n,
-        "baseline": max(truths.count(t) for t in truths) / n,
-        "confusion": [[pairs.count((j, i)) for j in range(len(labels))] for i in range(len(labels))],
-        "most_frequent": labels[max(range(len(labels)), key=truths.count)],
-    }
-    squares = [[(p - (i == t)) ** 2 for i, p in enumerate(row)] for row, t in zip(rows, truths, strict=True)]
-    found["brier"] = sum(row[1] if len(labels) == 2 else sum(row) for row in squares) / n
-    if len(labels) == 2:
-        wins = [(a[1] > b[1]) + (a[1] == b[1]) / 2 for a, t in zip(rows, truths, strict=True) if t
-                for b, u in zip(rows, truths, strict=True) if not u]  # fmt: skip
-        found["auc"] = sum(wins) / len(wins)
-    error = 0
-    for i in range(10):
-        inside = [k for k in range(n) if i / 10 <= max(rows[k]) < (i + 1) / 10 or (i == 9 and max(rows[k]) == 1)]
-        error += abs(sum(predicted[k] == truths[k] for k in inside) - sum(max(rows[k]) for k in inside)) / n
-    found["calibration_error"] = error
-    found["per_label"] = []
-    for i, label in enumerate(labels):
-        right, named, support = pairs.count((i, i)), predicted.count(i), truths.count(i)
-        ratios = (right, named), (right, support), (2 * right, named + support)
-        figures = [part / whole if whole else None for part, whole in ratios]
-        found["per_label"].append(dict(zip(("label", "precision", "recall", "f1"), (label, *figures), strict=True)))
-        found["per_label"][-1]["support"] = support
-    return found
-
-
 @pytest.mark.parametrize("labels", [TWO, THREE, SIX])
 @pytest.mark.parametrize("seed", range(4))
-def test_figures_are_those_of_a_naive_computation(labels, seed):
-    model, dataset, split = make(labels, seed)
-    evaluation = evaluate(model, split)
-    found, expected = evaluation.to_dict(), naive(model, dataset, split)
-    for one, other in zip(found["per_label"], expected.pop("per_label"), strict=True):
-        assert one == {key: value if value is None or key == "label" else pytest.approx(value) for key, value in other.items()}
-    for name, value in expected.items():
-        assert found[name] == (value if isinstance(value, str | list) else pytest.approx(value, rel=1e-5)), name
-    assert quick_figures(model, split) == (evaluation.loss, evaluation.accuracy)
-    assert sum(bin.n for bin in evaluation.calibration) == 60
-    wrong = evaluation.confusions()
-    assert sum(n for *_, n in wrong) == round(60 * (1 - evaluation.accuracy))
-    assert [n for *_, n in wrong] == sorted((n for *_, n in wrong), reverse=True)
+def test_figures_are_those_of_scikit_learn_and_of_the_formulas(labels, seed):
+    model, _, split = make(labels, seed, n=100)
+    evaluation, numbers = evaluate(model, split), list(range(len(labels)))
+    found, logits, truths = evaluation.to_dict(), model.logits(split.documents), split.targets[:, 0].astype(int)
+    powers = np.exp(np.hstack([np.zeros_like(logits), logits]) if len(labels) == 2 else logits.astype(float))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    predicted, largest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right, one_hot = predicted == truths, np.eye(len(labels))[truths]
 
+    assert found["accuracy"] == pytest.approx(right.mean())
+    assert found["baseline"] == pytest.approx(one_hot.mean(axis=0).max())
+    assert found["most_frequent"] == labels[one_hot.sum(axis=0).argmax()]
+    assert found["confusion"] == metrics.confusion_matrix(truths, predicted, labels=numbers).tolist()
+    assert found["loss"] == pytest.approx(metrics.log_loss(truths, probabilities, labels=numbers), rel=1e-5)
+    squares = (probabilities - one_hot) ** 2
+    assert found["brier"] == pytest.approx(
+        (squares[:, 1] if len(labels) == 2 else squares.sum(axis=1)).mean(), rel=1e-5
+    )
+    expected = metrics.roc_auc_score(truths, logits[:, 0]) if len(labels) == 2 else None
+    assert found["auc"] == (expected if expected is None else pytest.approx(expected))
+    bins = [(largest >= i / 10) & ((largest < (i + 1) / 10) | (i == 9)) for i in range(10)]
+    assert [one["n"] for one in found["calibration"]] == [mask.sum() for mask in bins]
+    error = sum(abs(right[mask].sum() - largest[mask].sum()) for mask in bins) / 100
+    assert found["calibration_error"] == pytest.approx(error, abs=1e-6)
 
-@pytest.mark.parametrize("labels", [TWO, SIX])
-@pytest.mark.parametrize("seed", range(2))
-def test_figures_are_those_of_scikit_learn(labels, seed):
-    model, _, split = make(labels, seed, n=200)
-    found = evaluate(model, split)
-    logits, numbers = model.logits(split.documents), list(range(len(labels)))
-    truths, predicted, probabilities = split.targets[:, 0].astype(int), model.decide(logits), model.probabilities(logits)
-    assert found.confusion.tolist() == metrics.confusion_matrix(truths, predicted, labels=numbers).tolist()
-    for average, figures in (("macro", found.macro), ("weighted", found.weighted)):
+    def figures_of(average):
         options = {"labels": numbers, "average": average, "zero_division": np.nan}
-        assert figures[:3] == pytest.approx(metrics.precision_recall_fscore_support(truths, predicted, **options)[:3])
-    assert found.loss == pytest.approx(metrics.log_loss(truths, probabilities, labels=numbers), rel=1e-5)
-    if len(labels) == 2:
-        assert found.auc == pytest.approx(metrics.roc_auc_score(truths, logits[:, 0]))
-        assert found.brier == pytest.approx(metrics.brier_score_loss(truths, probabilities[:, 1]))
+        return metrics.precision_recall_fscore_support(truths, predicted, **options)[:3]
+
+    rows = [[entry[name] for entry in found["per_label"]] for name in ("precision", "recall", "f1")]
+    np.testing.assert_allclose(np.array(rows, float), figures_of(None))
+    assert [entry["label"] for entry in found["per_label"]] == list(labels)
+    for average in ("macro", "weighted"):
+        assert list(found[average].values()) == [*map(pytest.approx, figures_of(average)), 100]
+
+    assert quick_figures(model, split) == (evaluation.loss, evaluation.accuracy)
+    confusions = evaluation.confusions()
+    assert sum(n for *_, n in confusions) == 100 - right.sum()
+    assert confusions == sorted(confusions, key=lambda confusion: -confusion[2])
 
 
 def test_figures_of_ratings():
@@ -167,12 +139,12 @@ def test_area_under_the_curve_with_ties():
 def test_mistakes_are_wrong_and_sorted(labels):
     model, dataset, split = make(labels)
     everything = mistakes(model, split, dataset, 1000)
-    rows, truths = list(rows_of(model, split)), [dataset.label_names[number] for number in dataset.labels]
-    predicted = [labels[row.index(max(row))] for row in rows]
+    truths, logits = [dataset.label_names[number] for number in dataset.labels], model.logits(split.documents)
+    predicted, largest = [labels[number] for number in model.decide(logits)], model.probabilities(logits).max(axis=1)
     assert {m.row for m in everything} == {i for i in range(60) if predicted[i] != truths[i]}
     for m in everything:
         assert m[1:5] == (f"text {m.row + 1}", dataset.texts[m.row], truths[m.row], predicted[m.row])
-        assert m.probability == pytest.approx(max(rows[m.row]))
+        assert m.probability == pytest.approx(largest[m.row])
     assert everything == sorted(everything, key=lambda m: -m.probability)
     assert mistakes(model, split, dataset, 2) == everything[:2]
     some = sorted(m.row for m in everything[3:5])
@@ -211,7 +183,9 @@ def test_strongest_words(labels):
         strengths = {label: {name: z[i] - z.mean() for name, z in alone.items()} for i, label in enumerate(labels)}
     else:
         first, last = ("pos", "neg") if labels else ("highest", "lowest")
-        strengths = {label: {name: sign * z[0] for name, z in alone.items()} for label, sign in ((first, 1), (last, -1))}
+        strengths = {
+            label: {name: sign * z[0] for name, z in alone.items()} for label, sign in ((first, 1), (last, -1))
+        }
     found = strongest_words(model, counts, 4, 5)
     assert set(found) == set(strengths)
     for label, words in found.items():

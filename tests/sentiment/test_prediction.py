@@ -101,7 +101,10 @@ def test_errors_come_in_their_turn():
         yield from (1, 2, 3)
         raise DataError("damaged")
 
-    for portions, error, expected in (((1, 2, 0, 4), ZeroDivisionError, [1, 1 / 2]), (damaged(), DataError, [1, 1 / 2, 1 / 3])):
+    for portions, error, expected in (
+        ((1, 2, 0, 4), ZeroDivisionError, [1, 1 / 2]),
+        (damaged(), DataError, [1, 1 / 2, 1 / 3]),
+    ):
         results = []
         with pytest.raises(error):
             for result in in_order(lambda number: 1 / number, iter(portions), 3):
