@@ -57,7 +57,7 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
         if number_of == UNKNOWN:
             similar = difflib.get_close_matches(one, features.words.words[:COMPARED], SUGGESTIONS)
             advice = (
-                f"similar words that it knows: {', '.join(similar)}"
+                f"similar words: {', '.join(similar)}"
                 if similar
                 else "try a word from the training texts"
             )

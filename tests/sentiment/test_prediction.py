@@ -92,24 +92,27 @@ def test_results_come_in_order_and_few_portions_are_under_way(threads):
         yield 7
 
     for result in in_order(lambda number: time.sleep(number / 100) or number, portions(), threads):
-        results.append(result)
+        results.append(result)  # noqa: PERF402, portions looks at it
     assert results == [5, 4, 3, 2, 1, 0, 1, 2, 3, 7]
 
 
-def test_errors_come_in_their_turn():
-    def damaged():
-        yield from (1, 2, 3)
+@pytest.mark.parametrize(("portions", "error"), [([1, 2, 0, 4], ZeroDivisionError), ([1, 2, None, "x"], TypeError)])
+def test_an_error_comes_in_its_turn(portions, error):
+    results = in_order(lambda number: 1 / number, iter(portions), 3)
+    assert [next(results), next(results)] == [1, 1 / 2]
+    with pytest.raises(error):
+        next(results)
+
+
+def test_results_before_an_error_of_the_portions_come_first():
+    def portions():
+        yield from (1, 2)
         raise DataError("damaged")
 
-    for portions, error, expected in (
-        ((1, 2, 0, 4), ZeroDivisionError, [1, 1 / 2]),
-        (damaged(), DataError, [1, 1 / 2, 1 / 3]),
-    ):
-        results = []
-        with pytest.raises(error):
-            for result in in_order(lambda number: 1 / number, iter(portions), 3):
-                results.append(result)
-        assert results == expected
+    results = in_order(lambda number: -number, portions(), 3)
+    assert [next(results), next(results)] == [-1, -2]
+    with pytest.raises(DataError):
+        next(results)
 
 
 # Predictions ----------------------------------------------------------------------------------------------
@@ -263,13 +266,13 @@ def test_memory_is_flat(two, tmp_path):
         "file=sys.stderr)"
     )
     peaks = []
-    for lines in (400_000, 1_600_000):
+    for lines in (200_000, 800_000):
         (tmp_path / "lines").write_bytes(b"a good film, zzz\n" * lines)
         arguments = [sys.executable, "-c", command, "predict", MODEL, "--file", "lines"]
         done = subprocess.run(arguments, capture_output=True, cwd=tmp_path)
         assert done.stdout.count(b"\n") == lines
         peaks.append(int(done.stderr))
-    assert peaks[1] - peaks[0] < 12_000  # kilobytes; the text alone has 20,000 more, the answers have 25,000
+    assert peaks[1] - peaks[0] < 7_000  # kilobytes; the text alone has 10,000 more, the answers have 12,000
 
 
 def test_a_long_line(two, start):
