@@ -152,6 +152,7 @@ class Experiment:
         self.arms = [arm for arm in ARMS if vectors or not arm.given]
         self.names = [*(arm.name for arm in self.arms), MAJORITY, LINEAR]  # in the order of the runs of a seed
         self.planned = seeds * len(self.names)  # runs
+        self.sizes: dict[str, int] = {}  # texts in each split, once there is a run
         self.train = dataset.rows("", "train")
         if not len(self.train):
             raise DataError(f"{dataset.source} contains no texts to train on")
@@ -176,6 +177,7 @@ class Experiment:
         """All runs, seed by seed; one that diverges does not end the others."""
         for seed in self.seeds:
             data, vectors = self.encode(seed, threads)
+            self.sizes = data.sizes
             for arm in self.arms:
                 try:
                     yield self._train(arm, seed, data, vectors, threads, progress)
@@ -218,7 +220,7 @@ class Experiment:
         return Comparison(
             data=self.dataset.source,
             labels=self.labels,
-            texts=self.encode(1)[0].sizes,
+            texts=self.sizes or self.encode(1)[0].sizes,
             own_parts=self.own_splits,
             settings={name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")},
             seeds=len(self.seeds),

@@ -56,11 +56,7 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     for one, number_of in zip(found, words.ids.tolist(), strict=True):
         if number_of == UNKNOWN:
             similar = difflib.get_close_matches(one, features.words.words[:COMPARED], SUGGESTIONS)
-            advice = (
-                f"similar words: {', '.join(similar)}"
-                if similar
-                else "try a word from the training texts"
-            )
+            advice = f"similar words: {', '.join(similar)}" if similar else "try one from the training texts"
             raise InputError(f"The model does not know the word {one!r}; {advice}")
     located = features.locate(words)
     feature = int(located[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
