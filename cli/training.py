@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlcore.errors import DivergedError, InputError
+from mlcore.files import check_outputs
 from mlcore.sentiment.settings import FIELDS, Settings
+from mlcore.text.pool import available_cores
 
 from .dataset import Format, LabelColumn, TextColumn, data_path, read
 from .output import Json, print_json
@@ -52,12 +54,13 @@ def _parameter(field: Field[Any]) -> inspect.Parameter:
     flag = f"--{field.name.replace('_', '-')}" + f"/--no-{field.name}" * (field.default is True)
     option = _option(field.metadata["group"], field.metadata["help"], *([flag] if field.type is bool else []))
     option.show_default = field.metadata.get("automatic", True)
-    annotation = Annotated[field.type, option]
+    annotation: Any = Annotated[field.type, option]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
-    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+    option: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=panel, **more)
+    return option
 
 
 def _path(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
@@ -117,7 +120,25 @@ def train_sentiment(
         "data": data, "dev": dev, "format": file_format, "text_column": text_column, "label_column": label_column,
         "vectors": vectors, "warm_start": warm_start,
     }  # fmt: skip
-    Run(inputs, Settings(**settings), model, checkpoint, resume, log, threads, as_json, quiet).go()
+    paths = [path for path in (*(data or []), _held_out(dev), vectors, warm_start) if isinstance(path, Path)]
+    if paths.count(Path("-")) > 1:
+        raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
+    paths = [path for path in paths if path != Path("-")]
+    check_outputs({"model": model, "checkpoint": checkpoint, "log": log}, paths, MARKS)
+    for path in paths:
+        path.stat()  # a mistyped path should not wait for what is read before it
+    Run(inputs, Settings(**settings), model, checkpoint, resume, log, threads or available_cores(), as_json, quiet).go()
+
+
+def _held_out(dev: str | None) -> Path | float | None:
+    """The path or the fraction that ``--dev`` gives."""
+    try:
+        fraction = None if dev is None else float(dev)
+    except ValueError:
+        return data_path(str(dev))
+    if fraction is not None and not 0 <= fraction < 1:
+        raise InputError("expected a fraction from 0 to less than 1, or a path", parameter="dev", value=fraction)
+    return fraction
 
 
 @dataclass
@@ -130,20 +151,17 @@ class Run:
     checkpoint: Path | None
     resume: bool
     log: Path | None
-    threads: int | None
+    threads: int
     as_json: bool
     quiet: bool
 
     def go(self) -> None:
         """Train, show the progress, and save the best epoch, whatever happens on the way."""
         from mlcore.sentiment.training import result_of
-        from mlcore.text.pool import available_cores
 
         from . import render
         from .commands import option_name, setting_words
 
-        self._check_paths()
-        self.threads = self.threads or available_cores()
         self.shown = render.Shown(not (self.quiet or self.as_json))
         self.reports: list[EpochReport] = []
         self.interrupts, interrupted = Interrupts(), False
@@ -173,35 +191,12 @@ class Run:
         self._say(f'Next: mlcore predict {self.path} "A wonderful film."\n  or: mlcore evaluate {self.path} DATA')
         self.shown.complain()
 
-    def _check_paths(self) -> None:
-        """Find out before any work what cannot be read or written."""
-        from mlcore.files import check_outputs
-
-        read = self.inputs["data"] or [], self._held_out(), self.inputs["vectors"], self.inputs["warm_start"]
-        paths = [path for path in (*read[0], *read[1:]) if isinstance(path, Path)]
-        if paths.count(Path("-")) > 1:
-            raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
-        paths = [path for path in paths if path != Path("-")]
-        check_outputs({"model": self.path, "checkpoint": self.checkpoint, "log": self.log}, paths, MARKS)
-        for path in paths:
-            path.stat()
-
-    def _held_out(self) -> Path | float | None:
-        """The path or the fraction that ``--dev`` gives."""
-        try:
-            fraction = None if self.inputs["dev"] is None else float(self.inputs["dev"])
-        except ValueError:
-            return data_path(self.inputs["dev"])
-        if fraction is not None and not 0 <= fraction < 1:
-            raise InputError("expected a fraction from 0 to less than 1, or a path", parameter="dev", value=fraction)
-        return fraction
-
     def _prepare(self) -> None:
         """Read everything, count the words, and initialize the model."""
         from mlcore.sentiment.initialization import continue_from, new_model
         from mlcore.sentiment.model import Provenance
         from mlcore.sentiment.model_file import load_model
-        from mlcore.text.dataset import Dataset, built_in_dataset, encode
+        from mlcore.text.dataset import built_in_dataset, encode
 
         from . import render
         from .explanation import coverage_sentence, given_vectors
@@ -209,11 +204,10 @@ class Run:
         inputs, settings, threads = self.inputs, self.settings, self.threads
         earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
         how = inputs["format"], inputs["text_column"], inputs["label_column"], self.quiet
-        dataset, held_out = read(inputs["data"] or [built_in_dataset()], *how, threads=threads), self._held_out()
-        if isinstance(held_out, Path):
-            held_out = read([held_out], *how, threads=threads)
+        dataset, dev = read(inputs["data"] or [built_in_dataset()], *how, threads=threads), _held_out(inputs["dev"])
+        held_out = read([dev], *how, threads=threads) if isinstance(dev, Path) else dev
         with render.Activity("Counting words", self.quiet):
-            known = earlier and earlier.features
+            known = earlier.features if earlier else None
             self.data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
         vectors = None
         if inputs["vectors"]:
@@ -223,7 +217,7 @@ class Run:
         self.model = new_model(self.data, settings, vectors, threads)
         if earlier:
             continue_from(self.model, earlier)
-        digests = [dataset.fingerprint] + ([held_out.fingerprint] if isinstance(held_out, Dataset) else [])
+        digests = [some.fingerprint for some in (dataset, held_out) if not isinstance(some, float | None)]
         digests += [vectors.fingerprint()] if vectors else []
         digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters] if earlier else []
         fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
@@ -246,7 +240,7 @@ class Run:
         bar = render.TrainingBar(self.settings.epochs, self.quiet)
 
         def progress(progressed: Progress) -> None:
-            compilation.close()  # the first batches are done, and with them everything is compiled
+            compilation.close()  # only the short evaluation may still have to be compiled; the bar takes over
             self.interrupts.check()
             bar.update(progressed)
 

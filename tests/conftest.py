@@ -7,7 +7,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from numba import config as numba_config
@@ -15,8 +14,8 @@ from numba import config as numba_config
 from mlcore import Layer, Network, SentimentClassifier
 from mlcore.sentiment.backpropagation import backpropagate
 from mlcore.sentiment.neighbors import neighbors
-from mlcore.sentiment.settings import LEARNING_RATES
-from mlcore.text.vocabulary import WordTable
+from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.text.dataset import dataset_of, encode
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
 settings.register_profile("mlcore", deadline=None, derandomize=True, max_examples=300)
@@ -49,10 +48,12 @@ def compiled(tmp_path_factory):
     network = Network([Layer("output", "V", [[1.0]])])
     network.backward(network.forward([1.0]), [1.0])
     network.losses(network.forward([1.0]), [1.0])
+    texts, labels = ["good film", "bad film"], ["pos", "neg"]
     for optimizer in LEARNING_RATES:
         model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
-        model.fit(["good film", "bad film"], ["pos", "neg"])
-    WordTable.from_lines(np.frombuffer(b"a\n", np.uint8))  # as a model file is read
+        model.fit(texts, labels)
+    dataset = dataset_of(texts, labels)
+    encode(dataset, dataset, **Settings().encoding(), known=model._model()[0].features)
     model.explain("good film")
     backpropagate(model._model()[0], "good film", "pos")
     neighbors(model._model()[0], "good bad", 1)

@@ -21,7 +21,6 @@ CHECKPOINT = Format(
     3,
     dict.fromkeys(("best_table", "rows", *(f"{group}_{name}" for group in GROUPS for name in LAYERS)), ("float32",)),
     description="a checkpoint of mlcore",
-    writer="train-sentiment --checkpoint",
     remedy="start the training again without it",
 )
 

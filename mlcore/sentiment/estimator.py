@@ -131,18 +131,12 @@ class SentimentClassifier:
         return self._predict(*self._model(), X)
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
-        """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64.
-
-        Raises: InputError with loss="squared".
-        """
+        """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64."""
         model, classes = self._labelled_model("predict_proba")
         return model.probabilities(self._logits(model, X))[:, classes.numbers]
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
-        """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,).
-
-        Raises: InputError with loss="squared".
-        """
+        """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,)."""
         model, classes = self._labelled_model("decision_function")
         logits = self._logits(model, X).astype(np.float64)
         if len(classes.values) == 2:
@@ -241,7 +235,8 @@ class SentimentClassifier:
         logits = self._logits(model, X)
         if classes is None:
             return logits[:, 0].astype(np.float64)
-        return classes.values[np.argsort(classes.numbers)[model.decide(logits)]]
+        labels: np.ndarray = classes.values[np.argsort(classes.numbers)[model.decide(logits)]]
+        return labels
 
     def _logits(self, model: Model, X: Iterable[str]) -> np.ndarray:
         threads = self._checked_threads()
@@ -259,7 +254,7 @@ class SentimentClassifier:
         if threads is not None and (type(threads) is not int or threads < 1):
             expected = "expected a whole number from 1 up, or None for all cores"
             raise InputError(expected, parameter="threads", value=threads)
-        return threads or min(available_cores(), config.NUMBA_NUM_THREADS)
+        return threads or min(available_cores(), config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 # Texts and labels -------------------------------------------------------------------------------------------
@@ -336,7 +331,7 @@ def _label_kind(label: Any, place: str) -> str:
 
 
 def _rating_kind(rating: Any, place: str) -> str:
-    if not isinstance(rating, Real) or isinstance(rating, bool) or not abs(rating) <= LARGEST_RATING:
+    if isinstance(rating, bool) or not (isinstance(rating, Real) and abs(rating) <= LARGEST_RATING):  # type: ignore[operator]
         raise InputError(f"{place} is {_described(rating)}; expected a number up to {LARGEST_RATING:g}.")
     return "int" if isinstance(rating, Integral) else "float"
 

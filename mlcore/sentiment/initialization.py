@@ -59,7 +59,8 @@ def _add_ratios(table: np.ndarray, ratios: np.ndarray, seed: int) -> None:
 def with_length(rows: np.ndarray, length: float) -> np.ndarray:
     """The rows scaled by one factor to this mean length; rows that are all 0 stay so."""
     mean = np.linalg.norm(rows.astype(np.float64), axis=1).mean() if len(rows) else 0.0
-    return rows * np.float32(length / mean) if mean > 0 else rows
+    scaled: np.ndarray = rows * np.float32(length / mean) if mean > 0 else rows
+    return scaled
 
 
 def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.ndarray:
@@ -73,19 +74,21 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
     """
     targets = train.targets[train.rows, 0].astype(np.float64)
     ones, column = np.ones(len(targets)), np.zeros(len(targets), np.int64)
+
+    def totals(values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
+        sums = np.zeros((features, width))
+        add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, sums)
+        return sums
+
+    ratios: np.ndarray
     if not labels:
         deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
-        return _totals(train, features, deviations, column, 1) / (_totals(train, features, ones, column, 1) + 1)
-    with_label = _totals(train, features, ones, targets.astype(np.int64), len(labels)) + 1
+        ratios = totals(deviations, column, 1) / (totals(ones, column, 1) + 1)
+        return ratios
+    with_label = totals(ones, targets.astype(np.int64), len(labels)) + 1
     without = with_label.sum(axis=1, keepdims=True) - with_label - (len(labels) - 2)
     ratios = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
     return ratios[:, 1:] if len(labels) == 2 else ratios
-
-
-def _totals(train: Split, features: int, values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
-    totals = np.zeros((features, width))
-    add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, totals)
-    return totals
 
 
 @kernel

@@ -114,8 +114,9 @@ class Model:
         if self.loss == losses.LOGISTIC:
             positive = sigmoid(logits[:, :1])
             return np.hstack([1 - positive, positive])
-        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        powers: np.ndarray = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        powers /= powers.sum(axis=1, keepdims=True)
+        return powers
 
     def decide(self, logits: np.ndarray) -> np.ndarray:
         """Number of the most probable label of each text: (n, k) -> (n,) int64."""
@@ -135,6 +136,6 @@ def in_range(array: np.ndarray) -> bool:
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probability of the positive label, ``1 / (1 + exp(-z))``, in float64 and without overflow."""
-    logits = logits.astype(np.float64)
-    decay = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, decay) / (1 + decay)
+    decay = np.exp(-np.abs(logits.astype(np.float64)))
+    probabilities: np.ndarray = np.where(logits >= 0, 1, decay) / (1 + decay)
+    return probabilities

@@ -50,8 +50,7 @@ class Format:
     name: str
     version: int
     tensors: dict[str, tuple[str, ...]]
-    description: str  # such as "a model file of mlcore"
-    writer: str  # the command that writes it
+    description: str
     remedy: str  # what to do when there is no other copy
 
 
@@ -61,7 +60,6 @@ MODEL = Format(
     {"vocabulary": ("uint8",), "ngrams": ("int32",), "table": ("float32", "float16")}
     | dict.fromkeys(Parameters._fields[1:], ("float32",)),
     description="a model file of mlcore",
-    writer="train-sentiment",
     remedy="train it again",
 )
 
@@ -124,7 +122,7 @@ def _parse(path: Path, kind: Format, content: bytes) -> tuple[dict[str, Any], di
 
 
 def _foreign(path: Path, kind: Format) -> _Rejected:
-    return _Rejected(f"{path} is not {kind.description}; expected a file that {kind.writer} wrote.")
+    return _Rejected(f"{path} is not {kind.description}; expected a file that train-sentiment wrote.")
 
 
 def _of_another_version(path: Path, kind: Format, version: Any) -> ModelFileError:

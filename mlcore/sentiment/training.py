@@ -1,7 +1,7 @@
 """Training: from arrays to a trained model, epoch by epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -123,7 +123,7 @@ def fit(
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
     state: State | None = None,
-) -> Iterator[EpochReport]:
+) -> Generator[EpochReport, None, None]:
     """Train from the model's parameters, or from a state between two epochs, yielding a report of each epoch.
 
     Training works on a copy, and the model takes the parameters of each epoch that is the best so far: however the
@@ -152,13 +152,13 @@ def fit(
     with ThreadPoolExecutor(threads) as pool:
         while state.epoch < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
-            while (done := _attempt(pool, task, model, dev, state)) is None:
+            while (done := _run_epoch(pool, task, model, dev, state)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MAX_RESTARTS:
                     raise _diverged(state.epoch + 1, settings)
                 state.restart(model)
             loss, seconds, dev_loss, dev_accuracy = done
-            best = dev_loss is None or all(dev_loss < report.dev_loss for report in state.reports)
+            best = dev_loss is None or all(dev_loss < (report.dev_loss or 0) for report in state.reports)
             report = EpochReport(
                 state.epoch + 1, loss, dev_loss, dev_accuracy, state.learning_rate, restarts, best, seconds, features
             )
@@ -167,25 +167,16 @@ def fit(
             yield report
 
 
-def _attempt(
+def _run_epoch(
     pool: ThreadPoolExecutor, task: _Task, model: Model, dev: Split | None, state: State
 ) -> tuple[float, float, float | None, float | None] | None:
-    """Train for an epoch: its mean loss, its seconds, the held-out loss and accuracy; or None if it diverges."""
-    done = _run_epoch(pool, task, model.settings, state)
-    if done is None or dev is None:
-        return done and (*done, None, None)
-    # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
-    trained = replace(model, parameters=state.parameters._replace(table=state.rows))
-    dev_loss, dev_accuracy = quick_figures(trained, dev, task.threads)
-    return (*done, dev_loss, dev_accuracy) if dev_loss <= task.largest_loss else None
-
-
-def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state: State) -> tuple[float, float] | None:
-    """Train for an epoch and return its mean loss and its seconds, or None as soon as it diverges."""
+    """Train for an epoch: its mean loss, its seconds, the held-out loss and accuracy; None as soon as it diverges."""
     train, batch_size, lengths = task.train, task.recipe.batch_size, task.lengths
-    random = np.random.default_rng([settings.seed, 2, state.epoch])  # of the epoch alone, so that it can be resumed
+    random = np.random.default_rng(
+        [model.settings.seed, 2, state.epoch]
+    )  # of the epoch alone, so that it can be resumed
     order, key = random.permutation(train.rows), int(random.integers(2**32))
-    rates = _learning_rates(state, settings, -(-len(order) // batch_size))
+    rates = _learning_rates(state, model.settings, -(-len(order) // batch_size))
     per_call = max(1, int(FEATURES_PER_CALL * len(order) / max(lengths[order].sum(), 1)) // batch_size)
     losses = np.zeros(len(train.targets), state.parameters.table.dtype)
 
@@ -207,7 +198,15 @@ def _run_epoch(pool: ThreadPoolExecutor, task: _Task, settings: Settings, state:
         seconds = time.perf_counter() - started
         task.progress(Progress(state.epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
     parts = (array[rows] for array in state.parameters for rows in shares(len(array), task.threads))
-    return (loss, time.perf_counter() - started) if all(pool.map(in_range, parts)) else None
+    if not all(pool.map(in_range, parts)):
+        return None
+    seconds = time.perf_counter() - started
+    if dev is None:
+        return loss, seconds, None, None
+    # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
+    trained = replace(model, parameters=state.parameters._replace(table=state.rows))
+    dev_loss, dev_accuracy = quick_figures(trained, dev, task.threads)
+    return (loss, seconds, dev_loss, dev_accuracy) if dev_loss <= task.largest_loss else None
 
 
 def _learning_rates(state: State, settings: Settings, batches: int) -> np.ndarray:

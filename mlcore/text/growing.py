@@ -68,7 +68,8 @@ class GrowingArray:
         Raises: OSError if the file cannot be written or mapped.
         """
         if self._file:
-            self._file.flush()
-            return np.asarray(np.memmap(self._file, self._array.dtype, "c"))
+            with self._file:  # the mapping keeps the file
+                self._file.flush()
+                return np.asarray(np.memmap(self._file, self._array.dtype, "c"))
         self._array.resize(self._size, refcheck=False)
         return self._array

@@ -363,10 +363,11 @@ def _columns(header: Sequence[str], source: _Source, line: int, kind: str = "col
         names = [name.strip() for name in header]
         taken = {"split", *(USUAL_NAMES["label" if role == "text" else "text"]), *source.columns.values()}
         free = [name for name in names if name and names.count(name) == 1 and name.lower() not in taken]
-        listed = ", ".join(names) if any(names) else "nothing"
+        listed = textwrap.shorten(", ".join(names), 200, placeholder=" ...")
+        found = f"the {kind}s {listed}" if any(names) else f"no {kind}s"
         raise source.error(
             line,
-            f"expected one {kind} named {source.columns.get(role) or role}, found {textwrap.shorten(listed, 200, placeholder=' ...')}",
+            f"found {found}; expected one named {source.columns.get(role) or role}",
             suggestion={f"{role}_column": free[0]} if free and role != "split" else None,
         ) from error
 

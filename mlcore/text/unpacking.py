@@ -91,7 +91,8 @@ def _drain(name: str, decompressor: Any, packed: bytes) -> Iterator[bytes]:
             piece = decompressor.decompress(packed, PIECE)
         except (OSError, zlib.error, lzma.LZMAError) as error:
             raise _damaged(name, error) from error
-        yield piece
+        if piece:
+            yield piece
         packed = getattr(decompressor, "unconsumed_tail", b"")  # zlib hands back what it had no room for
         if decompressor.eof or (not packed and len(piece) < PIECE):
             return

@@ -83,7 +83,7 @@ def read_vectors(
     Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
     reader = _Reader(name_of(path), words, dim)
-    for block in whole_lines(read_pieces(path, BLOCK), reader.name, LONGEST_LINE):
+    for block in filter(None, whole_lines(read_pieces(path, BLOCK), reader.name, LONGEST_LINE)):
         reader.take(block)
         progress(reader.vectors)
     return reader.result()

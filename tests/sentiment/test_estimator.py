@@ -169,17 +169,6 @@ def test_any_sequence_or_iterable(form, tmp_path):
     assert found.score(form(TEXTS), form(LABELS)) == expected.score(TEXTS, LABELS)
 
 
-def test_series_of_pandas():
-    pandas = pytest.importorskip("pandas")
-    for dtype, values in ((None, LABELS), ("category", LABELS), ("Int64", [len(label) for label in LABELS])):
-        y = pandas.Series(values, index=range(7, 7 + len(values)), dtype=dtype)
-        model = small().fit(pandas.Series(TEXTS, index=y.index), y)
-        assert model.classes_.tolist() == sorted(set(values))
-        assert model.score(pandas.Series(TEXTS), y) == model.score(TEXTS, values)
-    with pytest.raises(InputError, match=r"^X is of type DataFrame and shape \(36, 1\)"):
-        small().fit(pandas.DataFrame({"text": TEXTS}), LABELS)
-
-
 @pytest.mark.parametrize(
     "names",
     [

@@ -123,7 +123,8 @@ def mutate_tensor(trial, random):
 
 
 VALUES = [
-    None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, 1e308, "", "x", "\x1b[31m", "\ud800", [], [1], [[]], {}, {"a": {}},
+    None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1.5, 1e308, "", "x", "\x1b[31m", "\ud800", [], [1], [[]], {},
+    {"a": {}},
 ]  # fmt: skip
 
 
@@ -152,7 +153,8 @@ def check_unsigned(content, path):
     try:
         found = load_model(path)
     except ModelFileError as error:
-        assert str(error).startswith(f"{path} "), str(error)
+        if not str(error).startswith(f"{path} "):
+            raise
         return False
     assert_same(found, make_model())
     return True
@@ -164,7 +166,8 @@ def check_signed(content, path):
     try:
         found = load_model(path)
     except ModelFileError as error:
-        assert str(error).startswith(f"{path} "), str(error)
+        if not str(error).startswith(f"{path} "):
+            raise
         return False
     logits = found.logits(found.features.documents(["good bad naïve good", ""]))
     assert np.isfinite(logits).all()
@@ -335,5 +338,6 @@ def test_files_that_were_changed_on_purpose(name, verdicts):
     verdict, seconds = found[name]
     path = f"{folder / str(list(HOSTILE).index(name))}.model "
     assert verdict.startswith(path)
-    assert len(verdict) < len(path) + 300 and verdict.isprintable()
+    assert len(verdict) < len(path) + 300
+    assert verdict.isprintable()
     assert seconds < SECONDS

@@ -1,0 +1,193 @@
+"""The dataset: what is numbered, split and encoded, in memory or in a temporary file."""
+
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlcore.errors import DataError, InputError
+from mlcore.text import growing
+from mlcore.text.dataset import (
+    built_in_dataset, choose_labels, dataset_of, encode, encode_split, hold_out, occurrences, read_dataset, targets_of,
+)  # fmt: skip
+from mlcore.text.growing import GrowingArray
+from mlcore.text.readers import read_examples
+
+CHOICE = {"ngrams": 2, "min_count": 1, "max_features": None, "binary": False, "ratings": False, "seed": 1}
+DATA = dataset_of(
+    ["good film", "bad film", "good cast", "bad plot"] * 10, ["pos", "neg"] * 20,
+    splits=["", "train", "train", ""] * 7 + ["dev"] * 4 + ["test"] * 8,
+)  # fmt: skip
+
+
+def rows(split):
+    return split.rows.tolist() if split else None
+
+
+def test_reading_keeps_what_the_examples_say(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,label,split\na b,x,train\nb,y,dev\n\xff,x,test\n" + b"c,z,\n" * 600)
+    data = read_dataset([path], keep_texts=True, lenient=True, threads=2)
+    assert (data.n_texts, data.source, data.undecodable) == (603, str(path), ["line 4"])
+    assert (data.label_names, data.label_places) == (["x", "y", "z"], ["line 2", "line 3", "line 5"])
+    assert (data.texts[:3], data.places[:2]) == (["a b", "b", "\ufffd"], ["line 2", "line 3"])
+    assert (data.words.words, data.tokens.ids[:4].tolist()) == (["a", "b", "c"], [0, 1, 1, 2])
+    assert [data.rows(name).tolist() for name in ("train", "dev", "test")] == [[0], [1], [2]]
+    assert (data.held_out()[0].tolist(), data.held_out()[1]) == ([2], "test")
+    with pytest.raises(DataError, match="a.csv, line 4: byte 0xff is not UTF-8"):
+        read_dataset(path)
+    path.write_text("text,label,split\na,x,dev\nb,y,dev\n")
+    assert (read_dataset(path).held_out()[1], read_dataset(path).texts) == ("all", None)
+
+
+def test_fingerprint_depends_on_texts_labels_and_splits():
+    data = [dataset_of(["a", "b"], ["x", "y"], threads) for threads in (1, 2)]
+    data += [dataset_of(["ab", ""], ["x", "y"]), dataset_of(["a", "b"], ["y", "x"]),
+             dataset_of(["a", "b"], ["x", "y"], splits=["", "dev"])]  # fmt: skip
+    assert data[0].fingerprint == data[1].fingerprint
+    assert len({one.fingerprint for one in data}) == 4
+
+
+def test_a_dataset_larger_than_memory_is_the_same(monkeypatch, tmp_path):
+    """With no memory to spare, what is numbered and encoded lies in files of TMPDIR, of which none is left."""
+    expected = read_dataset(built_in_dataset())
+    monkeypatch.setattr(growing, "ALWAYS_FITS", 0)
+    monkeypatch.setattr(growing, "free_memory", lambda: 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = read_dataset(built_in_dataset(), threads=2)
+    assert isinstance(data.tokens.ids.base, np.memmap)
+    for array, same in (
+        (data.tokens.ids, expected.tokens.ids),
+        (data.labels, expected.labels),
+        (data.splits, expected.splits),
+    ):
+        assert array.dtype == same.dtype and np.array_equal(array, same)
+    encoded = [encode(one, None, **CHOICE) for one in (data, expected)]
+    assert isinstance(encoded[0].train.documents.ids.base, np.memmap)
+    for array, same in zip(encoded[0].train.documents, encoded[1].train.documents, strict=True):
+        assert np.array_equal(array, same)
+    assert encoded[0].features.names == encoded[1].features.names
+    data.tokens.ids[:] = 0  # copied, not written to the file
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.integers(0, 40), max_size=9), st.booleans())
+def test_growing_is_concatenation(pieces, in_file):
+    arrays = [np.arange(size, dtype=np.int16)[::-1] for size in pieces]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growing, "ALWAYS_FITS", 50 if in_file else 1 << 24)
+        patch.setattr(growing, "free_memory", lambda: 0)
+        array = GrowingArray(np.int32)
+        for piece in arrays:
+            array.append(piece)
+        found = array.finish()
+    assert found.dtype == np.int32 and found.flags.writeable
+    assert found.tolist() == [number for piece in arrays for number in piece.tolist()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_array_that_grows_takes_hardly_more_memory_than_itself():
+    """300 MB in pieces of 1 MB, just beyond what a doubling would have had room for."""
+    code = (
+        "import re, numpy as np; from pathlib import Path; from mlcore.text import growing\n"
+        "growing.free_memory = lambda: 1e12\n"
+        "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        "piece, array, before = np.ones(1 << 18, np.int32), growing.GrowingArray(np.int32), peak()\n"
+        "for _ in range(300): array.append(piece)\n"
+        "assert array.finish().sum() == 300 << 18\n"
+        "print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 450_000  # kilobytes; two copies would be 600,000
+    assert growing.free_memory() > 1 << 20
+
+
+# Splits and targets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dev", "sizes"),
+    [(None, (28, 4, 8)), (0, (32, 0, 8)), (0.25, (24, 8, 8)), (dataset_of(["new film"] * 3, ["pos"] * 3), (32, 3, 8))],
+)
+def test_what_is_held_out(dev, sizes):
+    encoded = encode(DATA, dev, **CHOICE)
+    assert tuple(encoded.sizes.values()) == sizes
+    assert rows(encoded.test) == list(range(32, 40))
+    assert encoded.labels == ("neg", "pos")
+    train, names = encoded.train, encoded.features.names
+    counts = dict.fromkeys(names, 0)
+    for row in train.rows.tolist():
+        first, second = DATA.texts[row].split()
+        for name in (first, second, f"{first} {second}"):
+            counts[name] += 1
+    assert encoded.feature_counts.tolist() == list(counts.values())
+    if dev is None:
+        assert rows(encoded.dev) == list(range(28, 32))
+    elif isinstance(dev, float):
+        assert not {*rows(train)} & {*rows(encoded.dev)}
+        assert encoded.dev.targets[encoded.dev.rows].sum() == 4, "of each label the same share"
+    elif dev:
+        assert encoded.dev.documents.ids.tolist() == [names.index("film")] * 3
+
+
+def test_without_a_dev_split_a_tenth_is_held_out():
+    data = dataset_of(["a", "b"] * 20, ["x", "y"] * 20)
+    assert encode(data, None, **CHOICE).sizes == {"train": 36, "dev": 4, "test": 0}
+    mask = hold_out(np.array([0] * 100 + [1] * 10), 0.25, seed=3)
+    assert (mask[:100].sum(), mask[100:].sum()) == (25, 2)
+    assert np.array_equal(mask, hold_out(np.array([0] * 100 + [1] * 10), 0.25, seed=3))
+    assert hold_out(np.array([0, 0, 1]), 0.01, seed=1).sum() == 2, "at least one text of each label"
+
+
+def test_targets_and_labels():
+    data = dataset_of(["a"] * 4, ["10", "9", "2.5", "nan"], splits=["train", "train", "dev", "test"])
+    assert choose_labels(data, np.array([0, 1])) == ("9", "10")
+    assert choose_labels(data, np.array([0, 2])) == ("10", "2.5")
+    assert choose_labels(dataset_of(["a"] * 2, ["pos", "z"]), np.arange(2)) == ("z", "pos")
+    assert targets_of(data, ("9", "10"), np.array([0, 1]))[:2].tolist() == [[1], [0]]
+    assert targets_of(data, (), np.arange(3))[:3].tolist() == [[10], [9], [2.5]]
+    features = encode(dataset_of(["a b"] * 2, ["9", "10"]), 0, **CHOICE).features
+    split = encode_split(data, np.array([1]), features, ("9", "10"))
+    assert split.targets[split.rows].tolist() == [[0]]
+    assert occurrences(split.documents, np.array([0, 2]), len(features)).tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "splits", "options", "message"),
+    [
+        ("xy", ["test"] * 2, {}, "X contains no texts to train on."),
+        ("xx", [""] * 2, {}, "X has 1 label to train on ('x'); expected from 2 to 1,000."),
+        ([str(n) for n in range(1001)], [""] * 1001, {}, "'105', ...); expected from 2 to 1,000; try loss='squared'."),
+        ("xyz", ["train", "train", "test"], {}, "X, text 3: the label is 'z'; expected 'x' or 'y', as in the training data."),
+        (["1", "1e30"], [""] * 2, {"ratings": True}, "X, text 2: the label is '1e30'; expected a number up to 1e+18."),
+        ("xy", [""] * 2, {}, "X has too few texts to hold some out; try dev=0."),
+        ("xy", [""] * 2, {"dev": 1.0}, "dev is 1.0; expected a fraction from 0 to less than 1, or other texts."),
+        ("xy", [""] * 2, {"dev": 0, "min_count": 9}, "X: no word occurs 9 times in the texts to train on; try min_count=1."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_on(labels, splits, options, message):
+    data = dataset_of(["word"] * len(labels), list(labels), splits=splits)
+    with pytest.raises((DataError, InputError)) as caught:
+        encode(data, **{"dev": None, **CHOICE, **options})
+    assert str(caught.value).endswith(message)
+
+
+def test_texts_without_words_cannot_be_trained_on():
+    with pytest.raises(DataError, match="X contains no words in the texts to train on."):
+        encode(dataset_of(["", "-"], ["x", "y"]), 0, **CHOICE)
+
+
+def test_known_features_come_first():
+    known = encode(dataset_of(["zebra", "bad"], ["x", "y"]), 0, **CHOICE).features
+    assert encode(DATA, 0, **CHOICE, known=known).features.names[:2] == known.names
+
+
+def test_the_built_in_dataset():
+    data = read_dataset(built_in_dataset())
+    assert [len(data.rows(split)) for split in ("train", "dev", "test")] == [6237, 780, 780]
+    assert set(data.label_names) == {"pos", "neg"}
+    assert len(list(read_examples(built_in_dataset()))) == data.n_texts

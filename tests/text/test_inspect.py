@@ -1,0 +1,108 @@
+"""What is found in texts before a training: every number by hand on small corpora, and by a naive twin on real ones."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from mlcore.errors import DataError
+from mlcore.text.dataset import built_in_dataset, dataset_of
+from mlcore.text.inspect import Coverage, Found, Known, inspect
+from mlcore.text.readers import read_examples
+from mlcore.text.tokenizer import tokens
+
+SMALL = dataset_of(
+    ["Good film", "good  FILM", "", "good film", "a b c d e", "  ", "bad", "a b c d e", "Bad", "new film"],
+    ["pos", "pos", "neg", "neg", "neg", "pos", "neg", "neg", "pos", "pos"],
+    splits=["train", "train", "", "train", "", "train", "train", "dev", "test", "test"],
+    source="small",
+)
+
+
+def test_everything_about_a_small_dataset():
+    assert inspect(SMALL).to_dict() == {
+        "source": "small", "dev_source": None, "texts": 10, "labels": {"neg": 5, "pos": 5},
+        "parts": {"train": {"neg": 4, "pos": 3}, "dev": {"neg": 1}, "test": {"pos": 2}},
+        "tokens": 20, "vocabulary": 9,
+        "lengths": {
+            "minimum": 0, "lower_quartile": 1, "median": 2, "upper_quartile": 2, "maximum": 5, "mean": 2.0,
+            "histogram": [{"first": first, "last": last, "texts": texts}
+                          for first, last, texts in ((0, 0, 2), (1, 1, 2), (2, 3, 4), (4, 7, 2))],
+        },
+        "empty": {"count": 2, "places": ["text 3", "text 6"]},
+        "duplicates": {"count": 2, "examples": [{"place": "text 2", "earlier": "text 1"},
+                                                {"place": "text 4", "earlier": "text 1"}]},
+        "conflicts": {"count": 5, "different": 2, "examples": [{"neg": "text 4", "pos": "text 1"},
+                                                               {"neg": "text 7", "pos": "text 9"}]},
+        "shared": {"dev": {"count": 1, "examples": [{"place": "text 8", "earlier": "text 5"}]},
+                   "test": {"count": 1, "examples": [{"place": "text 9", "earlier": "text 7"}]}},
+        "undecodable": {"count": 0, "places": []},
+        # the training split has good and film three times, and a, b, c, d, e and bad once
+        "coverage": [
+            {"part": part, "tokens": tokens, "known": [
+                {"min_count": min_count, "words": words, "share": share}
+                for min_count, words, share in zip((1, 2, 5), (8, 2, 0), shares, strict=True)]}
+            for part, tokens, shares in (("dev", 5, (1.0, 0.0, 0.0)), ("test", 3, (2 / 3, 1 / 3, 0.0)))
+        ],
+    }  # fmt: skip
+
+
+def test_another_dataset_is_held_out_in_place_of_the_dev_split():
+    other = dataset_of(["x", "good film", "y"], ["pos", "new", "pos"], splits=["train", "dev", ""], source="other")
+    other.undecodable.append("line 9")
+    found = inspect(SMALL, other)
+    assert (found.dev_source, found.vocabulary) == ("other", 9)
+    assert found.labels == {"neg": 5, "new": 1, "pos": 5}
+    assert found.parts == {"train": {"neg": 5, "pos": 3}, "dev": {"new": 1}, "test": {"pos": 2}}
+    assert found.shared["dev"].examples == [{"place": "other, text 2", "earlier": "text 1"}]
+    assert found.undecodable == Found(1, ["other, line 9"])
+    assert found.coverage[0] == Coverage("dev", 2, [Known(1, 8, 1.0), Known(2, 7, 1.0), Known(5, 0, 0.0)])
+
+
+def test_without_other_splits_a_tenth_is_held_out_the_same_in_every_run():
+    data = dataset_of([f"word w{i}" for i in range(50)], ["a", "b"] * 25)
+    (coverage,) = inspect(data).coverage
+    # of each of the 5 texts, one of two words occurs in the 45 others
+    assert coverage == Coverage("tenth", 10, [Known(1, 46, 0.5), Known(2, 1, 0.5), Known(5, 1, 0.5)])
+    assert inspect(data) == inspect(data)
+
+
+def test_where_there_is_nothing_to_measure_on():
+    assert inspect(dataset_of(["one"], ["a"])).coverage == []
+    assert inspect(dataset_of(["one"], ["a"], splits=["test"])).coverage == []
+    (coverage,) = inspect(dataset_of(["one", "!?", ""], ["a", "a", "a"], splits=["", "", "test"])).coverage
+    assert coverage == Coverage("test", 0, [Known(1, 3, None), Known(2, 0, None), Known(5, 0, None)])
+    only_empty = inspect(dataset_of(["", " "], ["a", "b"]))
+    assert (only_empty.tokens, only_empty.empty.count, only_empty.duplicates.count) == (0, 2, 0)
+    assert (only_empty.conflicts.count, len(only_empty.lengths.histogram)) == (0, 1)
+    with pytest.raises(DataError, match="c contains no texts."):
+        inspect(dataset_of([], [], source="c"))
+
+
+def test_only_the_first_few_places_are_kept():
+    found = inspect(dataset_of(["", "x"] * 50, ["a", "a", "a", "b"] * 25))
+    assert (found.empty.count, len(found.empty.places)) == (50, 5)
+    assert (found.duplicates.count, found.duplicates.examples[0]) == (49, {"place": "text 4", "earlier": "text 2"})
+    assert (found.conflicts.count, found.conflicts.different) == (50, 1)
+
+
+@pytest.mark.parametrize("cut", [3, 1])
+def test_against_a_naive_count(cut):
+    """Part of the built-in dataset with its texts cut to their first tokens, so that there are repeats of all kinds."""
+    examples = list(read_examples(built_in_dataset()))[::4]
+    texts = [" ".join(tokens(example.text)[:cut]) for example in examples]
+    found = inspect(dataset_of(texts, [example.label for example in examples], splits=[e.split for e in examples]))
+    labels_of, in_split = defaultdict(set), defaultdict(Counter)
+    for text, example in zip(texts, examples, strict=True):
+        labels_of[text].add(example.label)
+        in_split[example.split][text] += 1
+    assert found.duplicates.count == sum(counts.total() - len(counts) for counts in in_split.values()) > 0
+    assert found.conflicts.count == sum(len(labels_of[text]) > 1 for text in texts) > 0
+    for split, repeats in found.shared.items():
+        assert repeats.count == sum(text in in_split["train"] for text in in_split[split].elements()) > 0
+    counts = Counter(word for text in in_split["train"].elements() for word in tokens(text))
+    for coverage in found.coverage:
+        seen = [counts[word] for text in in_split[coverage.part].elements() for word in tokens(text)]
+        for known in coverage.known:
+            assert known.words == sum(count >= known.min_count for count in counts.values())
+            assert known.share == np.mean([count >= known.min_count for count in seen])

@@ -1,0 +1,190 @@
+"""N-grams are counted, chosen, numbered and found exactly; each kernel against a dictionary."""
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlcore.kernels.simd import mixed
+from mlcore.text import growing, ngrams, vocabulary
+from mlcore.text.ngrams import PairTable, choose_features, count_features, extend, frequent_pairs, pair_up
+from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
+
+texts_of_words = st.lists(st.lists(st.sampled_from("abcdé"), max_size=9).map(" ".join), min_size=1, max_size=6)
+
+
+def ngrams_in(text, largest, known=None):
+    """All n-grams of a text, by slicing; of n-grams whose words and beginnings are known, if such are given."""
+    words = text.split()
+    found = [" ".join(words[t : t + n]) for n in range(1, largest + 1) for t in range(len(words) - n + 1)]
+    return [ngram for ngram in found if known is None or ngram in known]
+
+
+def choose(texts, rows, largest=3, min_count=1, max_features=None, binary=False):
+    table = WordTable()
+    return choose_features(table, table.add(texts), np.array(rows), largest, min_count, max_features, binary)
+
+
+def counters(documents, names):
+    return [
+        {names[i]: c for i, c in zip(documents.ids[a:b], documents.counts[a:b].tolist(), strict=True)}
+        for a, b in pairwise(documents.offsets)
+    ]
+
+
+@given(texts_of_words, st.integers(1, 3), st.integers(1, 3), st.one_of(st.none(), st.integers(1, 12)))
+def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_count, max_features):
+    rows = range(0, len(texts), 2)
+    features = choose(texts, rows, largest, min_count, max_features)
+    expected = Counter(ngram for row in rows for ngram in ngrams_in(texts[row], largest))
+    frequent = {ngram: times for ngram, times in expected.items() if times >= min_count}
+    names = features.names
+    chosen = {name: expected[name] for name in names}
+    assert len(chosen) == len(features)
+    if max_features is None or len(frequent) <= max_features:
+        assert chosen == frequent
+        order = [(len(name.split()), -chosen[name]) for name in names]
+        assert order == sorted(order), "features are numbered by size and frequency"
+    else:  # the most frequent ones, and with each n-gram all that it is made of
+        assert len(chosen) == max_features
+        assert chosen.items() <= frequent.items()
+        assert min(chosen.values()) >= max(times for ngram, times in frequent.items() if ngram not in chosen)
+        assert all(part in chosen for ngram in chosen for part in ngrams_in(ngram, largest))
+    documents = features.documents(texts)
+    assert counters(documents, names) == [Counter(ngrams_in(text, largest, chosen)) for text in texts]
+    assert documents.lengths().tolist() == [len(ngrams_in(text, largest, chosen)) for text in texts]
+    assert features.words_in().tolist() == [len(name.split()) for name in names]
+    assert features.names_of(range(len(names))) == names
+
+
+@given(texts_of_words, texts_of_words, st.integers(1, 3))
+def test_extended_features_are_those_of_both(old_texts, new_texts, largest):
+    known, new = (choose(texts, range(len(texts)), largest) for texts in (old_texts, new_texts))
+    both = extend(known, new)
+    names, words = both.names, len(both.words)
+    assert sorted(names) == sorted({*known.names, *new.names})
+    assert names[: len(known.words)] + names[words : words + len(known.ngrams)] == known.names
+    assert both.words_in().tolist() == [len(name.split()) for name in names]
+    texts = [*old_texts, *new_texts]
+    assert counters(both.documents(texts), names) == [Counter(ngrams_in(text, largest, names)) for text in texts]
+
+
+def test_binary_features_and_unknown_words():
+    features = choose(["a a a b a a"], [0], largest=2, binary=True)
+    assert features.documents(["a a a b"]).counts.tolist() == [1, 1, 1, 1]
+    features = choose(["a b"], [0], largest=2)
+    assert counters(features.documents(["a x b", "a", "", "x"]), features.names) == [{"a": 1, "b": 1}, {"a": 1}, {}, {}]
+
+
+def test_pairs_do_not_cross_texts_and_only_chosen_texts_have_some():
+    words = Tokens(np.array([4, 5, 6, UNKNOWN, 7], np.int32), np.array([0, 2, 2, 5]))
+    assert pair_up(words.ids, words).tolist() == [UNKNOWN, 4 << 32 | 5, UNKNOWN, UNKNOWN, UNKNOWN]
+    words = Tokens(np.array([4, 5, 6, 7], np.int32), np.array([0, 2, 4]))
+    assert pair_up(words.ids, words, np.array([False, True])).tolist() == [UNKNOWN] * 3 + [6 << 32 | 7]
+
+
+def keys_of_one_slot(slots, number):
+    """Keys whose search begins at the same slot, so that only the comparison of keys tells them apart."""
+    hashed = getattr(mixed, "py_func", mixed)  # Python cannot call what becomes a part of kernels
+    return [key for key in range(1, 500 * slots) if hashed(key) & (slots - 1) == 3][:number]
+
+
+@given(
+    st.lists(st.integers(0, 2**40) | st.sampled_from(keys_of_one_slot(16, 9)), max_size=60, unique=True),
+    st.lists(st.integers(-1, 2**40), max_size=20),
+)
+def test_pair_table_is_a_dictionary(keys, others):
+    table = PairTable(7, np.array(keys, np.int64))
+    numbers = {key: 7 + number for number, key in enumerate(keys)}
+    asked = keys[::-1] + others
+    assert table.look_up(np.array(asked, np.int64)).tolist() == [numbers.get(key, UNKNOWN) for key in asked]
+
+
+KEYS = st.sampled_from([UNKNOWN, *range(2**31, 2**31 + 9), *range(5), *keys_of_one_slot(16, 4)])
+
+
+@settings(max_examples=100)
+@given(st.lists(st.lists(KEYS, max_size=20), max_size=5), st.integers(1, 3), st.integers(1, 3))
+def test_frequent_pairs_are_those_of_a_counter(texts, min_count, threads):
+    """In whatever turns, buckets and threads they are counted; as often as each other, the first to occur is first."""
+    counter = Counter(key for keys in texts for key in keys if key != UNKNOWN)
+    expected = [(key, count) for key, count in counter.most_common() if count >= min_count]
+    every = np.array([key for keys in texts for key in keys], np.int64)
+    tokens = Tokens(np.zeros(len(every), np.int32), np.cumsum([0, *map(len, texts)]))
+
+    def keys_of(part):
+        first = tokens.offsets[part[0]]
+        return every[first : first + len(part[1].ids)]
+
+    for at_a_time, in_bucket in ((10_000, 10_000), (10_000, 4), (7, 3), (1, 1)):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (("KEYS_AT_A_TIME", at_a_time), ("KEYS_IN_BUCKET", in_bucket), ("TOKENS", 9)):
+                patch.setattr(ngrams, name, value)
+            keys, counts = frequent_pairs(tokens, keys_of, min_count, threads)
+        assert list(zip(keys.tolist(), counts.tolist(), strict=True)) == expected
+
+
+def test_every_key_has_its_turn_and_no_turn_or_bucket_has_most():
+    keys = np.array([a << 32 | b for a in range(100) for b in range(100)])
+    sizes = [np.diff(ngrams.deal_keys(keys, turn, 4, 8)[2]) for turn in range(4)]
+    assert np.sum(sizes) == 10_000
+    assert np.min(sizes) > 200 and np.max(sizes) < 420
+
+
+@settings(max_examples=60)
+@given(texts_of_words, st.integers(1, 3), st.integers(2, 3), st.booleans())
+def test_features_and_documents_do_not_depend_on_parts_threads_or_storage(texts, largest, threads, binary):
+    rows = range(0, len(texts), 2)
+    expected = choose(texts, rows, largest, binary=binary)
+    documents = expected.documents(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, value in (
+            (vocabulary, "CHARACTERS", 5), (ngrams, "TOKENS", 4), (ngrams, "KEYS_AT_A_TIME", 5),
+            (ngrams, "KEYS_IN_BUCKET", 1), (growing, "ALWAYS_FITS", 0), (growing, "MEMORY_SHARE", 0),
+        ):  # fmt: skip
+            patch.setattr(module, name, value)
+        table = WordTable()
+        tokens = table.add(texts, threads)
+        assert isinstance(tokens.offsets.base, np.memmap)
+        features = choose_features(table, tokens, np.array(rows), largest, 1, None, binary, threads)
+        assert features.names == expected.names
+        for found in (features.documents(texts, threads), features.documents_of(tokens, table, threads)):
+            assert (found.ids.tolist(), found.offsets.tolist()) == (documents.ids.tolist(), documents.offsets.tolist())
+            assert np.array_equal(np.broadcast_to(found.counts, len(found.ids)), documents.counts)
+        known = [number for _, part in features.read(texts, threads) for number in part.tolist()]
+    assert known == [len(ngrams_in(text, 1, expected.names)) for text in texts]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([UNKNOWN, 0, 1, 2, 2047, 2048, 5000]), max_size=12), max_size=6),
+    st.sampled_from([1, 7, 1 << 14]),
+    st.integers(1, 2),
+    st.booleans(),
+)
+def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary):
+    """Also in small blocks of texts, with numbers of one and of two digits, and of more than one level."""
+    offsets = np.cumsum([0, *map(len, texts)])
+    ids = np.array([[word for text in texts for word in text]] * levels, np.int32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ngrams, "ENTRIES", entries)
+        documents = count_features(ids, offsets, 5001, binary)
+    for (a, b), text in zip(pairwise(documents.offsets), texts, strict=True):
+        expected = sorted(Counter(word for word in text * levels if word != UNKNOWN).items())
+        assert documents.ids[a:b].tolist() == [word for word, _ in expected]
+        assert documents.counts[a:b].tolist() == [1 if binary else times for _, times in expected]
+
+
+def test_more_texts_are_counted_than_are_sorted_together():
+    documents = count_features(np.arange(5000, dtype=np.int32)[np.newaxis] % 2, np.arange(5001), 2, False)
+    assert documents.ids.tolist() == [0, 1] * 2500
+    assert documents.offsets.tolist() == list(range(5001))
+
+
+@pytest.mark.parametrize("largest", [1, 2, 3])
+def test_no_texts(largest):
+    features = choose(["", "-"], [0, 1], largest)
+    assert (len(features), features.names) == (0, [])
+    assert features.documents([]).n_texts == 0

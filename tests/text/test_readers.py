@@ -1,0 +1,433 @@
+"""Every format gives the same texts; what is wrong is named with its file and line."""
+
+import bz2
+import gzip
+import io
+import lzma
+import sys
+import tarfile
+import tracemalloc
+from functools import partial
+from pathlib import Path
+
+import pytest
+from conftest import DATASETS, needs_datasets
+
+from mlcore.errors import DataError, InputError
+from mlcore.text import readers, unpacking
+from mlcore.text.readers import read_examples
+
+CONTENTS = {
+    "csv": 'text,label\r\n"Good, ""very"" good",pos\r\nBad or worse,neg\r\n',
+    "jsonl": '{"label": "pos", "text": "Good, \\"very\\" good"}\n{"label": "neg", "text": "Bad or worse"}\n',
+    "fasttext": '__label__pos Good, "very" good\n__label__neg Bad or worse\n',
+    "tsv": 'text\tlabel\nGood, "very" good\tpos\nBad or worse\tneg\n',
+}
+EXPECTED = [("pos", 'Good, "very" good'), ("neg", "Bad or worse")]
+COMPRESSORS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+IMDB = ["train/pos/1_9.txt", "train/neg/2_1.txt", "test/neg/0_2.txt", "train/unsup/0_0.txt", "train/pos/notes.md"]
+IMDB_ROWS = [
+    ("neg", "test/neg/0_2.txt", "test"),
+    ("neg", "train/neg/2_1.txt", "train"),
+    ("pos", "train/pos/1_9.txt", "train"),
+]
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def rows(*arguments, **options):
+    return [(label, text, split) for text, label, split, _ in read_examples(*arguments, **options)]
+
+
+def texts_at(folder, *names):
+    """Folder with a text at each path, which consists of that path."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def tar(folder):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.add(folder, ".")
+    return buffer.getvalue()
+
+
+def give_standard_input(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+# Formats --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+@pytest.mark.parametrize("format", CONTENTS)
+def test_every_format_with_every_compression(tmp_path, monkeypatch, format, suffix):
+    """By its name, by its content alone whatever the name says, when told, and from standard input."""
+    packed = COMPRESSORS[suffix](CONTENTS[format].encode())
+    plain_name = "a.txt" if format == "fasttext" else f"a.{format}"
+    give_standard_input(monkeypatch, packed)
+    for path, told in (
+        (write(tmp_path / (plain_name + suffix), packed), None),
+        (write(tmp_path / plain_name, packed), None),
+        (write(tmp_path / "anything", COMPRESSORS[suffix](b"\xef\xbb\xbf" + CONTENTS[format].encode())), None),
+        (write(tmp_path / "misleading.tgz", packed), format),
+        (Path("-"), None),
+    ):
+        assert [(label, text) for label, text, _ in rows(path, told)] == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.CSV", '\ufefflabel,x,text\npos,1,"a ""b"""\nneg,2,c\td', [("pos", 'a "b"', ""), ("neg", "c\td", "")]),
+        ("a", 'review;sentiment\n"a; b";pos\nc,d;neg\n', [("pos", "a; b", ""), ("neg", "c,d", "")]),
+        ("a.csv", f'text,label\n"a\nb",pos\n{"x" * 200_000},neg\n', [("pos", "a\nb", ""), ("neg", "x" * 200_000, "")]),
+        ("a.tsv", 'split\tlabel\ttext\ntest\tpos\t"Good" and "so\ndev\tneg\tBad\u2028too\r\n',
+         [("pos", '"Good" and "so', "test"), ("neg", "Bad\u2028too", "dev")]),
+        ("a.jsonl", '\n {"text": "a", "label": 2, "split": "dev"} \n\n{"text": "b", "label": true}',
+         [("2", "a", "dev"), ("True", "b", "")]),
+        ("a", "\ufeff\n __label__a  b c \n__label__d\n__label__e\tf", [("a", "b c ", ""), ("d", "", ""), ("e", "f", "")]),
+    ],
+)  # fmt: skip
+def test_details_of_formats(tmp_path, name, content, expected):
+    assert rows(write(tmp_path / name, content)) == expected
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz", "a.tar.bz2", "a", "-"])
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+def test_archives_with_every_compression(tmp_path, monkeypatch, name, suffix):
+    folder = texts_at(tmp_path / "aclImdb", *IMDB)
+    packed = COMPRESSORS[suffix](tar(folder))
+    give_standard_input(monkeypatch, packed)
+    assert rows(Path("-") if name == "-" else write(tmp_path / name, packed)) == rows(folder) == IMDB_ROWS
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a b/1.txt", "ä/2.TXT", "2/x.txt", "2/x.md"], [("2", ""), ("a b", ""), ("ä", "")]),
+        (["train/x/1.txt", "dev/x/1.txt", "test/y/1.txt"], [("x", "dev"), ("y", "test"), ("x", "train")]),
+        (["aclImdb/a/1.txt", "aclImdb/b/1.txt"], [("a", ""), ("b", "")]),
+        (["README.txt", "set/README.txt", "set/train/a/1.txt", "set/train/urls.txt"], [("a", "train")]),
+        (["a/1.txt", "unsup/1.txt", ".git/1.txt", "a/._1.txt"], [("a", "")]),
+        (["train/1.txt", "plane/1.txt"], [("plane", ""), ("train", "")]),
+    ],
+)
+def test_folder_for_each_label(tmp_path, names, expected):
+    folder = texts_at(tmp_path / "folder", *names)
+    for path in (folder, write(tmp_path / "a.tar", tar(folder))):
+        examples = list(read_examples(path))
+        assert [(example.label, example.split) for example in examples] == expected
+        assert all(example.place.endswith(example.text) for example in examples)
+
+
+def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monkeypatch):
+    folder = texts_at(tmp_path / "folder", "x/1.txt")
+    archive, table = (
+        write(tmp_path / "a.tar", tar(folder)),
+        write(tmp_path / "a.csv", 'text,label\n"a\nb",pos\nc,pos\n'),
+    )
+    give_standard_input(monkeypatch, b"__label__neg b\n")
+    places = [example.place for example in read_examples([table, Path("-"), folder, archive])]
+    assert places == [f"{table}, line 2", f"{table}, line 4", "standard input, line 1", str(folder / "x/1.txt"),
+                      f"{archive}, x/1.txt"]  # fmt: skip
+    assert [example.place for example in read_examples(table)] == ["line 2", "line 4"]
+
+
+def test_progress_is_the_number_of_texts_so_far(tmp_path):
+    paths, counted = [write(tmp_path / name, "text,label\n" + "a,pos\n" * 600) for name in ("a.csv", "b.csv")], []
+    assert len(list(read_examples(paths, progress=counted.append))) == 1200
+    assert counted == [500, 1000]
+
+
+# Columns --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        (("review", "sentiment"), {}),
+        (("Content", "STARS"), {}),
+        (("sentence", "label", "stars"), {}),
+        (("text", "class", "review"), {}),
+        (("body", "verdict", "text", "label"), {"text_column": "Body", "label_column": "verdict"}),
+        (("a", "label", "A"), {"text_column": "a"}),
+        (("split", "label"), {"text_column": "split"}),
+        (("label", "sentiment"), {"text_column": "label"}),  # one column must not take both roles
+        (("review", "text"), {"label_column": "text"}),
+    ],
+)
+def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
+    values = ("good", "pos", "third", "fourth")[: len(columns)]
+    separator = {"csv": ",", "tsv": "\t"}.get(format)
+    table = f"{separator.join(columns)}\n{separator.join(values)}\n" if separator else ""
+    content = table or str(dict(zip(columns, values, strict=True))).replace("'", '"')
+    for name in ("a", f"a.{format}"):
+        assert rows(write(tmp_path / name, content), **named) == [("pos", "good", "")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named", "message", "suggestion"),
+    [
+        ("a.csv", "text,score\n", {}, "found the columns text, score; expected one named label", {"label_column": "score"}),
+        ("a.csv", "review,content,label\n", {}, "review, content, label; expected one named text", {"text_column": "review"}),
+        ("a.csv", "text,label\n", {"text_column": "body"}, "text, label; expected one named body", {"text_column": "text"}),
+        ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one named x", {"text_column": "text"}),
+        ("a.csv", "label\n", {"text_column": "label"}, "the columns label; expected one named label", {}),
+        ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "expected one named split", {}),
+        ("a.csv", "\n", {}, "line 1: found no columns; expected one named text", {}),
+        ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one named y", {"label_column": "label"}),
+        ("a.jsonl", '{"text": "a", "stars": 5}', {"label_column": "x"}, "found the keys text, stars; expected one named x",
+         {"label_column": "stars"}),
+        ("a.jsonl", "{}", {}, "found no keys; expected one named text", {}),
+    ],
+)  # fmt: skip
+def test_columns_that_are_not_found(tmp_path, name, content, named, message, suggestion):
+    path = write(tmp_path / name, content)
+    with pytest.raises(DataError) as caught:
+        list(read_examples(path, **named))
+    assert str(caught.value).startswith(f"{path}, line 1: ")
+    assert message in str(caught.value)
+    assert caught.value.suggestion == suggestion
+
+
+# What is refused ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "is empty; supported are a folder for each label"),
+        ("a.tgz", b"", "is empty"),
+        ("a.csv", "text,label\n", "contains no labelled texts."),
+        ("a.csv", "text,label\ngood,\x1b[31m\n", "line 2, column label: the label is '\\x1b[31m'"),
+        ("a.csv", "review,stars\na,\n", "line 2, column stars: the label is empty"),
+        ("a.csv", "text,label\ngood,pos\nbad,neg,x\n", "line 3: has 3 fields; expected 2"),
+        ("a.csv", 'text,label\n"a\nb",pos\n"open,neg\n', "line 4: a quote is opened in this row and never closed"),
+        ("a.csv", 'text,label\n"a"b,pos\n', "line 2: not CSV by RFC 4180"),
+        ("a.csv", "text,label\na\rb,pos\n", "line 2: has a carriage return outside of quotes"),
+        ("a.csv", bytes(range(255, -1, -1)), "line 1: byte 0xff is not UTF-8"),
+        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\n",
+         "line 2, column split: the split is 'valid'; expected train, dev or test"),
+        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "line 3: byte 0xe4 is not UTF-8; save the file as UTF-8."),
+        ("a.jsonl", '{"text": "a", "label": ""}', "line 1, column label: the label is empty"),
+        ("a.jsonl", '{"text": "a", "label": NaN}', "line 1: not a JSON object (NaN is not JSON)"),
+        ("a.jsonl", '{"text": "a", "label": "b", "split": 0}', "line 1, column split: the split is '0'"),
+        ("a.jsonl", '{"text": "good", "label": "pos"}\n{', "line 2, column 2: not a JSON object"),
+        ("a.jsonl", ' {"text": "a", "label": "b"} \n{"text": "a", "label": "b"} x',
+         "line 2, column 29: not a JSON object (Extra data"),
+        ("a.jsonl", '{"text": 5, "label": "pos"}\n', "line 1: text must be a string"),
+        ("a.jsonl", '{"review": "a", "stars": []}', "line 1: review must be a string, and stars a string or a number"),
+        ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}',
+         'line 3: expected the keys "review" and "stars", found text, stars.'),
+        ("a.jsonl", "[1]", "line 1: not a JSON object, but a list."),
+        ("a.jsonl", "[" * 100_000, "line 1: not a JSON object"),
+        ("a.txt", "__label__pos good\nbad\n", "line 2: expected __label__NAME"),
+        ("a.txt", "__label__pos __label__neg bad\n", "line 1: has two labels"),
+        ("a.txt", "__label__\x1b good\n", "line 1: the label is '\\x1b'"),
+        ("a.txt", "just text\n", "supported are a folder for each label (or a tar archive of it), CSV, TSV, JSON Lines"),
+        ("a.bin", bytes(range(256)), "Cannot tell the format of"),
+        ("a.zip", "PK\3\4", "is a zip archive; unpack it first."),
+        ("a.xlsx", b"PK\3\4...xl/workbook.xml", "is an Excel workbook; save the sheet as CSV."),
+        ("a.tar.gz", bytes(range(256)), "is not a complete tar archive"),
+    ],
+)  # fmt: skip
+def test_bad_files(tmp_path, name, content, message):
+    path = write(tmp_path / name, content)
+    with pytest.raises(DataError) as caught:
+        list(read_examples(path))
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["1.txt", "2.txt"], "has no texts in folders named after their labels; expected LABEL/"),
+        (["a/1.csv"], "has no texts in folders named after their labels"),
+        (["train/a/1.txt", "valid/a/1.txt"], "has valid/a/1.txt, whose label cannot be told"),
+        (["train/a/1.txt", "train/a/old/1.txt"], "has train/a/old/1.txt, whose"),
+        (["train/a/1.txt", "b/1.txt"], "has b/1.txt, whose"),
+        (["a/1.txt", "b/1.txt", "b/old/2.txt"], "has a/1.txt, whose"),
+        (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected printable characters"),
+        ([" /1.txt"], "the label is empty"),
+    ],
+)
+def test_folders_of_which_a_part_would_be_left_out(tmp_path, names, message):
+    folder = texts_at(tmp_path / "folder", *names)
+    for path in (folder, write(tmp_path / "a.tar", tar(folder))):
+        with pytest.raises(DataError) as caught:
+            list(read_examples(path))
+        assert message in str(caught.value)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([],), "No data is given; give at least one path."),
+        (([Path("-"), Path("-")],), "standard input is given twice; it can be read once."),
+        (([Path("a"), Path("a")],), "a is given twice; it can be read once."),
+        ((Path("."), "imdb"), "format is 'imdb'; expected folder, csv, tsv, jsonl or fasttext."),
+        ((Path("."), "csv"), "format is 'csv'; . is a folder; leave the format out."),
+        ((Path("."), None, " "), "text_column is ' '; expected the name of a column."),
+        ((Path("."), None, "a", "a"), "label_column is 'a'; this is the column of the texts."),
+    ],
+)
+def test_wrong_arguments_are_found_before_the_first_example_is_asked_for(arguments, message):
+    with pytest.raises(InputError) as caught:
+        read_examples(*arguments)
+    assert str(caught.value) == message
+
+
+def test_missing_files_and_a_closed_standard_input(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError):
+        list(read_examples(tmp_path / "a.csv"))
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(OSError, match="Standard input is closed"):
+        list(read_examples(Path("-")))
+
+
+# Damage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+def test_compressed_texts_are_never_read_in_part(tmp_path, suffix):
+    """Two streams, one behind the other, as parallel compressors write them, cut and changed everywhere."""
+    first, second = "text,label\na,pos\n", "b,neg\n"
+    whole = b"".join(COMPRESSORS[suffix](part.encode()) for part in (first, second))
+    path, expected = write(tmp_path / f"a.csv{suffix}", whole + bytes(1000)), [("pos", "a", ""), ("neg", "b", "")]
+    assert rows(path) == expected, "padding is no damage"
+    start_of_second = len(COMPRESSORS[suffix](first.encode()))
+    for end in set(range(8, len(whole))) - {start_of_second}:
+        path.write_bytes(whole[:end])
+        with pytest.raises(DataError, match=r"a\.csv\.\w+ is damaged or incomplete \(.+\); fetch it again"):
+            rows(path)
+    for place in range(start_of_second, len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            assert rows(path) == expected  # a bit that does not matter, such as the time
+        except DataError as error:
+            assert str(path) in str(error)
+    path.write_bytes(whole + b"more")
+    with pytest.raises(DataError, match="is damaged"):
+        rows(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_damaged_archives_are_never_read_in_part(tmp_path, suffix):
+    """A plain archive has no checksum over its content, but its headers have, and it ends with zeros."""
+    whole = COMPRESSORS[suffix](tar(texts_at(tmp_path / "aclImdb", *IMDB)))
+    path = tmp_path / f"a.tar{suffix}"
+    for end in range(0 if suffix else 512, len(whole.rstrip(b"\0")), 7 if suffix else 512):
+        path.write_bytes(whole[:end])
+        with pytest.raises(DataError, match=r"a\.tar"):
+            rows(path)
+    header = len(whole) // 2 if suffix else whole.index(b"train/neg")
+    path.write_bytes(whole[:header] + b"\0" + whole[header + 1 :])
+    with pytest.raises(DataError, match=r"a\.tar"):
+        rows(path)
+
+
+def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path, monkeypatch):
+    member = tarfile.TarInfo("aclImdb/train/pos/1_9.txt")
+    member.size = 3 << 30
+    with pytest.raises(DataError, match="3,221,225,472 bytes; is it a text?"):
+        rows(write(tmp_path / "a.tar.gz", gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))))
+    for compress in (bz2.compress, gzip.compress, lzma.compress):
+        size = 30 * unpacking.PIECE
+        pieces = list(unpacking.unpack_pieces("x", iter([compress(bytes(size)) + compress(b"end")])))
+        assert b"".join(pieces) == bytes(size) + b"end"
+        assert max(map(len, pieces)) <= unpacking.PIECE
+    monkeypatch.setattr(readers, "MAX_TEXT", 1000)
+    path = write(tmp_path / "a.csv", 'text,label\na,b\n"' + "c\n" * 1000)
+    with pytest.raises(DataError, match="line 3: has a field of more than 1,000 characters; perhaps a quote is never"):
+        rows(path)
+
+
+# Pieces ---------------------------------------------------------------------------------------------------
+
+ODD_CONTENTS = {
+    "csv": '\ufefftext,split,label\r\n"a\r\n\nb",dev,x\r\n\r\n\ufeff\U0001f600 \u2028,,y\n',
+    "jsonl": '\ufeff\n{"text": "\u00e4\\ud83d", "label": 2}\r\n \n {"label": true, "text": ""} \n{"label": 1.5, "text": "z"}',
+    "fasttext": "\ufeff\n __label__a  b \r\n\r\n__label__c\n__label__\u00e4\u2028d\r",
+    "tsv": 'label\ttext\r\na\t"\r"\r\n\nb\t\u00e9\r',
+}
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("format", ODD_CONTENTS)
+def test_examples_do_not_depend_on_the_pieces_in_which_they_are_read(tmp_path, monkeypatch, format, size):
+    """Whole, undecodable, and with an error in the last line: places, labels and messages are the same."""
+    content = ODD_CONTENTS[format].encode()
+    wrong = {"csv": b"\na,b", "tsv": b"\na\tb\tc", "jsonl": b"\n{]", "fasttext": b"\nx"}[format]
+
+    def read(path, pieces, undecodable):
+        monkeypatch.setattr(readers, "read_pieces", lambda path: unpacking.read_pieces(path, pieces))
+        monkeypatch.setattr(readers, "HEAD", pieces)
+        try:
+            return list(read_examples(path, format, undecodable=undecodable)), undecodable
+        except DataError as error:
+            return str(error)
+
+    for whole in (content, content.replace(b"\xc3", b"\xff"), content + wrong):
+        path = write(tmp_path / "a", whole)
+        assert read(path, 1 << 30, None) == read(path, size, None)
+        assert read(path, 1 << 30, []) == read(path, size, [])
+
+
+@pytest.mark.parametrize("compress", [bytes, partial(gzip.compress, compresslevel=1)])
+@pytest.mark.parametrize("format", CONTENTS)
+def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
+    """Of 130 MB, as many as they may be unpacked, a few pieces are in memory."""
+    row = {"csv": '"{0}",pos\r\n', "tsv": "{0}\tpos\n", "fasttext": "__label__pos {0}\n",
+           "jsonl": '{{"text": "{0}", "label": "pos"}}\n'}[format].format("good film " * 1300).encode()  # fmt: skip
+    header = {"csv": b"text,label\n", "tsv": b"text\tlabel\n"}.get(format, b"")
+    with open(tmp_path / "a", "wb") as file:
+        file.write(compress(header))
+        file.writelines([compress(row * 100)] * 100)
+    examples = read_examples(tmp_path / "a", format)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in examples) == 10_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12_000_000
+
+
+def test_bytes_that_are_not_utf8_are_replaced_and_noted_where_that_is_asked_for(tmp_path):
+    table = write(tmp_path / "a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\xff\tneg\nbad\tneg\n\xe4\tneg\n")
+    folder = texts_at(tmp_path / "folder", "x/1.txt", "x/2.txt")
+    bad, undecodable = write(folder / "x/2.txt", b"fine\n\xff"), []
+    examples = list(read_examples([table, folder], undecodable=undecodable))
+    assert [example.text for example in examples] == [
+        "good",
+        "b\ufffdd\ufffd",
+        "bad",
+        "\ufffd",
+        "x/1.txt",
+        "fine\n\ufffd",
+    ]
+    assert undecodable == [f"{table}, line 3", f"{table}, line 5", str(bad)]
+    with pytest.raises(DataError, match="line 2: byte 0xff is not UTF-8") as caught:
+        rows(folder)
+    assert str(bad) in str(caught.value)
+
+
+@needs_datasets
+@pytest.mark.parametrize(
+    ("name", "texts", "labels"),
+    [("mr.csv", 10_662, 2), ("sst5-train.jsonl", 8_544, 5), ("trec-train.fasttext.txt", 5_452, 6),
+     ("aclImdb-train.tar.gz", 25_000, 2)],
+)  # fmt: skip
+def test_real_files(name, texts, labels):
+    examples = list(read_examples(DATASETS / name))
+    assert len({example.place for example in examples}) == texts
+    assert len({example.label for example in examples}) == labels
