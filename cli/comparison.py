@@ -1,8 +1,8 @@
 """``mlcore compare-embeddings``: the question of exercise 5."""
 
-import json
+import math
 import signal
-from dataclasses import asdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +12,16 @@ from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
 
 from .dataset import Format, LabelColumn, TextColumn, data_path, read
-from .prediction import Json
-from .vectors import check_readable, given_vectors
+from .explanation import coverage_sentence, given_vectors
+from .output import Json, print_json
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.comparison import Experiment, Run
+    from mlcore.sentiment.comparison import Comparison, Difference, Experiment, Missing, Run, Summary
 
-EPOCHS = 100  # enough for fixed embeddings, too; trainable ones have lost their patience long before
+EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
+PLOT = 46  # columns
+STEP = 0.05  # the ends of the plot's scale are multiples of it
+SPLITS = {"train": "training", "dev": "held out", "test": "test"}
 
 
 def compare_embeddings(
@@ -38,7 +41,7 @@ def compare_embeddings(
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[int, typer.Option(help="Width of the embedding.")] = Settings.dim,
     hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = Settings.hidden,
-    epochs: Annotated[int, typer.Option(help="Passes over the texts at most.")] = EPOCHS,
+    epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = EPOCHS,
     ngrams: Annotated[int, typer.Option(help="Features of 1 to this many words.")] = Settings.ngrams,
     file_format: Format = None,
     text_column: TextColumn = None,
@@ -47,87 +50,160 @@ def compare_embeddings(
 ) -> None:
     """Example: mlcore compare-embeddings --data reviews.csv --seeds 5
 
-    Fixed or trainable embeddings? Train both kinds, and with --vectors both
-    from given vectors, too, with the same seeds on the same texts; choose
-    each epoch on the same held-out texts, and compare the accuracies on the
-    same test texts: the data's own test part, or a tenth drawn for each seed.
-    Vectors have to come from other texts: those of a model that was trained
-    on these ones know the labels of the test texts.
+    Fixed or trainable embeddings? Trains both kinds, and with --vectors both
+    from given vectors too, with the same seeds on the same texts; chooses each
+    epoch on the same held-out texts, and compares the accuracies on the same
+    test texts: the data's own test split, or a tenth drawn for each seed.
+    The vectors must come from other texts: vectors of a model trained on these
+    texts already contain the labels of the test texts.
     """
-    from mlcore.sentiment.comparison import Experiment, warm_up
-    from mlcore.text.pool import available_cores
+    from mlcore.sentiment.comparison import Experiment
     from mlcore.text.dataset import built_in_dataset
-    from mlcore.text.readers import STANDARD_INPUT
 
-    from . import comparison_view, render
+    from . import render
 
     settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams)
-    check_readable(vectors)
-    if vectors == STANDARD_INPUT and STANDARD_INPUT in (data or []):
-        raise InputError("vectors is -, as is the data; standard input can be read once.")
-    with render.compilation(as_json):
-        warm_up()
-    corpus = read(data or [built_in_dataset()], file_format, text_column, label_column, quiet=as_json)
-    with render.Activity("Counting words", as_json):
-        experiment = Experiment(corpus, settings, seeds, available_cores())
-    if vectors is not None:
-        experiment.vectors = given_vectors(vectors, experiment.table, dim, as_json)
-    runs, interrupted = _run(experiment, as_json)
-    planned = len(experiment.seeds) * len(experiment.names())
+    if vectors == Path("-") and vectors in (data or []):
+        raise InputError("standard input can be read only once; it holds the data", parameter="vectors", value="-")
+    if vectors and vectors != Path("-"):
+        vectors.stat()  # report a mistyped path before any work
+    with ExitStack() as compilation:
+        compilation.enter_context(render.compilation(as_json))
+        dataset = read(data or [built_in_dataset()], file_format, text_column, label_column, as_json)
+        given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
+        experiment = Experiment(dataset, settings, seeds, given)
+        results, interrupted = _run(experiment, compilation, as_json)
+    found = experiment.compare(results, interrupted)
+    for missing in found.missing:
+        render.say(f"mlcore: {missing.arm}, seed {missing.seed}: {missing.reason}")
     if interrupted:
-        render.say(f"mlcore: interrupted after {len(runs)} of {planned} runs{': they are below' if runs else ''}.")
+        kept = ": they are below" if found.runs else ""
+        render.say(f"mlcore: interrupted after {len(results)} of {experiment.planned} runs{kept}.")
     if as_json:
-        print(json.dumps(_document(experiment, runs, interrupted), allow_nan=False))
-    elif runs:
-        comparison_view.comparison(experiment, runs)
-    if interrupted:
-        raise typer.Exit(130)
+        print_json("compare-embeddings", found)
+    elif found.runs:
+        coverage = experiment.coverage
+        _show(found, coverage_sentence(given.source, coverage, given.duplicates) if given and coverage else "")
+    if interrupted or found.diverged:
+        raise typer.Exit(130 if interrupted else 1)
 
 
-def _run(experiment: "Experiment", quiet: bool) -> "tuple[list[Run], bool]":
-    """The runs, and whether Ctrl-C has cut them short."""
+def _run(experiment: "Experiment", compilation: ExitStack, quiet: bool) -> "tuple[list[Run | Missing], bool]":
+    """The results, and whether Ctrl-C ended the runs."""
     from mlcore.text.pool import available_cores
 
     from . import render
 
-    runs: list[Run] = []
-    names = experiment.names()
-    planned = len(experiment.seeds) * len(names)
+    results: list[Run | Missing] = []
     try:
         with render.Activity("Training", quiet) as activity:
 
             def progress(name: str, seed: int, epoch: int | None) -> None:
+                if epoch is None:  # a baseline, after all arms: everything is compiled
+                    compilation.close()
                 step = f", epoch {epoch}" if epoch else ""
-                activity.update(f"Run {len(runs) + 1} of {planned}: seed {seed}, {name}{step}")
+                activity.update(f"Run {len(results) + 1} of {experiment.planned}: seed {seed}, {name}{step}")
 
-            for run in experiment.run(available_cores(), progress):
-                runs.append(run)
+            for result in experiment.run(available_cores(), progress):
+                results.append(result)  # noqa: PERF402, an interruption keeps them
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough: what follows shows what there is, and ends
-        return runs, True
-    return runs, False
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not keep the results from being shown
+        return results, True
+    return results, False
 
 
-def _document(experiment: "Experiment", runs: "list[Run]", interrupted: bool) -> dict:
-    from mlcore.sentiment.comparison import answer, summarise
+# Tables ---------------------------------------------------------------------------------------------------
 
-    summaries = summarise(runs, experiment.names())
-    found = answer(runs, summaries)
-    settings, vectors = experiment.settings, experiment.vectors
-    return {
-        "schema": "mlcore.compare-embeddings/1",
-        "data": experiment.source,
-        "labels": list(experiment.labels),
-        "texts": {name: len(rows) for name, rows in experiment.rows(1).items()},
-        "own_parts": [name for name, rows in experiment.own.items() if len(rows)],
-        "settings": {name: getattr(settings, name) for name in ("dim", "hidden", "epochs", "ngrams")},
-        "seeds": len(experiment.seeds),
-        "vectors": vectors
-        and asdict(vectors.coverage(experiment.word_counts))
-        | {"source": vectors.source, "lines": vectors.lines, "duplicates": vectors.duplicates}
-        | {"sha256": vectors.fingerprint()},
-        "arms": [asdict(summary) for summary in summaries],
-        "best_trainable_against_best_fixed": found and asdict(found),
-        "runs": [asdict(run) for run in runs],
-        "interrupted": interrupted,
-    }
+
+def _show(found: "Comparison", coverage: str) -> None:
+    """What was compared, the figures of each arm, a plot of the accuracies, and the answer."""
+    from .render import paragraph, show
+
+    show(found.data, "bold")
+    sizes = (f"{SPLITS[s]} {n:,}{' (its own split)' if s in found.own_parts else ''}" for s, n in found.texts.items())
+    paragraph(f"Texts: {', '.join(sizes)}. Labels: {len(found.labels):,}.")
+    if drawn := [SPLITS[name] for name in ("dev", "test") if name not in found.own_parts]:
+        paragraph(f"Drawn anew for each seed: {' and '.join(drawn)}.")
+    dim, hidden, epochs, ngrams = (found.settings[name] for name in ("dim", "hidden", "epochs", "ngrams"))
+    paragraph(f"Embedding of {dim}, {hidden} hidden units, features of 1 to {ngrams} words.")
+    if coverage:
+        paragraph(coverage)
+    _show_table(found)
+    if "test" in found.own_parts:
+        paragraph("The test texts are the same for all seeds: ± does not show how much other texts would differ.")
+    for summary in found.arms:
+        if summary.unfinished:
+            paragraph(
+                f"{summary.arm}: still improving after the last epoch in {summary.unfinished} of {summary.runs} runs; "
+                f"try --epochs {4 * epochs}."
+            )
+    _plot(found.arms)
+    if found.best_trainable_against_best_fixed:
+        show("")
+        paragraph(_answer(found.best_trainable_against_best_fixed))
+
+
+def _show_table(found: "Comparison") -> None:
+    from mlcore.sentiment.comparison import ARMS
+
+    from .render import number, paragraph, table
+
+    uneven = len({summary.runs for summary in found.arms}) > 1
+    rows = []
+    for arm in found.arms:
+        against, seconds = arm.against_fixed, f"{arm.seconds:.2f}" if arm.seconds < 100 else f"{arm.seconds:.0f}"
+        rows.append((
+            arm.arm,
+            f"{100 * arm.mean:.2f}" + ("" if arm.deviation is None else f" ± {100 * arm.deviation:.2f}"),
+            *((number(100 * against.mean, "+.2f"), _p(against.p)) if against else ("", "")),
+            str(arm.runs) if uneven else seconds,
+            f"{arm.parameters:,.0f}" if arm.parameters < 1e7 else f"{arm.parameters / 1e6:.1f} M",
+        ))  # fmt: skip
+    shown = {summary.arm for summary in found.arms}
+    for name, reason in {missing.arm: missing.reason for missing in found.missing if missing.arm not in shown}.items():
+        rows.append((name, reason, "", "", "", ""))
+    columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs" if uneven else "seconds", "trained")
+    table(columns, rows, line_after=len(shown & {arm.name for arm in ARMS}))
+    least, seeds = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
+    paragraph(
+        "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "
+        f"embeddings in points. p: exact sign-flip test; with {seeds} seeds the smallest possible p is {_p(least)}. "
+        "trained: number of parameters."
+    )
+
+
+def _plot(summaries: "list[Summary]") -> None:
+    """A dot for each mean, and a whisker of one standard deviation to either side."""
+    from .render import show
+
+    spans = [(s.mean - (s.deviation or 0), s.mean, s.mean + (s.deviation or 0)) for s in summaries]
+    low = math.floor(min(span[0] for span in spans) / STEP) * STEP
+    high = max(math.ceil(max(span[2] for span in spans) / STEP) * STEP, low + STEP)
+    width = max(len(s.arm) for s in summaries)
+    left, right = f"{100 * low:.0f} %", f"{100 * high:.0f} %"
+    show(f"\n{'':{width}}  {left}{right:>{PLOT - len(left)}}")
+    for summary, span in zip(summaries, spans, strict=True):
+        first, middle, last = (round((value - low) / (high - low) * (PLOT - 1)) for value in span)
+        line = [" "] * PLOT
+        line[first : last + 1] = "─" * (last + 1 - first)
+        if first < middle < last:
+            line[first], line[last] = "├", "┤"
+        line[middle] = "●"
+        show(f"{summary.arm:{width}}  {''.join(line).rstrip()}")
+
+
+def _answer(found: "Difference") -> str:
+    verb = "better than" if found.mean > 0 else "worse than" if found.mean < 0 else "apart from"
+    if found.runs == 1:
+        chance = "one seed cannot tell that from chance; take more with --seeds"
+    else:
+        least = f", the smallest possible with {found.runs} seeds" if found.p == found.least_p else ""
+        chance = f"p = {_p(found.p)}{least}"
+    return (
+        f"Trainable or fixed? The best trainable embeddings ({found.arm}) are {abs(100 * found.mean):.2f} points "
+        f"{verb} the best fixed ones ({found.other}), each the best of its kind on the held-out texts: {chance}."
+    )
+
+
+def _p(p: float) -> str:
+    return f"{p:.3g}" if p >= 0.001 else f"{p:.1e}"

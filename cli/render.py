@@ -3,7 +3,7 @@
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,23 @@ class Grid(Table):
         """Add a row of texts, or of pairs (text, style); markup in them has no effect."""
         styled = ((cell, "") if isinstance(cell, str) else cell for cell in cells)
         self.add_row(*(Text(_writable(text), style) for text, style in styled), end_section=end_section)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | tuple[str, str]]],
+    title: str | None = None,
+    left: int = 1,
+    also_left: Sequence[int] = (),
+    line_after: int = 0,
+) -> None:
+    """Print a Grid of these rows, where other columns may be text too, with a line after so many rows."""
+    grid = Grid(*columns, title=title, left=left)
+    for column in also_left:
+        grid.columns[column].justify = "left"
+    for i, row in enumerate(rows, start=1):
+        grid.add(*row, end_section=i == line_after)
+    out.print(grid)
 
 
 def has_unicode() -> bool:
@@ -230,6 +247,6 @@ class TrainingBar:
             self._bar = None
 
 
-def number(value: float) -> str:
-    """A number with up to six significant digits and a typographic minus sign."""
-    return f"{value:.6g}".replace("-", "−")
+def number(value: float | None, spec: str = ".6g") -> str:
+    """A number in this format with a real minus sign, or - for None."""
+    return "-" if value is None else f"{value:{spec}}".replace("-", "−")

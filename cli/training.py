@@ -199,7 +199,7 @@ class Run:
         from mlcore.text.dataset import built_in_dataset, encode
 
         from . import render
-        from .vectors import coverage_sentence, given_vectors
+        from .explanation import coverage_sentence, given_vectors
 
         inputs, settings, threads = self.inputs, self.settings, self.threads
         earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
@@ -390,9 +390,9 @@ def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset
     """Figures of the held-out and the test texts, and the strongest words."""
     from mlcore.sentiment.evaluation import strongest_words
 
-    from . import prediction_view
+    from .prediction import show_evaluation, show_strongest_words
 
     for title, found in ((f"Held-out texts, best epoch {result.best_epoch}", result.dev), ("Test texts", result.test)):
         if found:
-            prediction_view.evaluation(f"\n{title}", found)
-    prediction_view.strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)
+            show_evaluation(f"\n{title}", found, brief=True)
+    show_strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)

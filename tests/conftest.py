@@ -12,7 +12,8 @@ from hypothesis import settings
 from numba import config as numba_config
 
 from mlcore import Layer, Network, SentimentClassifier
-from mlcore.sentiment.backpropagation import lesson
+from mlcore.sentiment.backpropagation import backpropagate
+from mlcore.sentiment.neighbors import neighbors
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.dataset import dataset_of, encode
 
@@ -54,7 +55,8 @@ def compiled(tmp_path_factory):
     dataset = dataset_of(texts, labels)
     encode(dataset, dataset, **Settings().encoding(), known=model._model()[0].features)
     model.explain("good film")
-    lesson(model._model()[0], "good film", "pos")
+    backpropagate(model._model()[0], "good film", "pos")
+    neighbors(model._model()[0], "good bad", 1)
 
 
 class Done(NamedTuple):

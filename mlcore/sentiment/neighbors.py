@@ -7,49 +7,57 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.kernels import embedding, layers
+from mlcore.results import Result
 from mlcore.sentiment.model import Model
-from mlcore.text.ngrams import Features, count_features
+from mlcore.text.ngrams import count_features
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
 
-COMPARED = 50_000  # words among which the one that was meant is looked for, the most frequent; takes about a second
+COMPARED = 50_000  # most frequent words that are searched for similar spellings; takes about a second
 SUGGESTIONS = 3
 
 
-@dataclass
+@dataclass(frozen=True)
 class Neighbor:
-    """A feature, the cosine of its embedding with that of the word, and the logits of the text that is it alone."""
+    """A feature, the cosine between its embedding and that of the word, and the logits of a text with only this."""
 
     feature: str
     cosine: float
     logits: list[float]
 
 
-@dataclass
-class Neighborhood:
+@dataclass(frozen=True)
+class Neighborhood(Result):
     """The features nearest to a word, the nearest first.
 
-    ``word`` is what was asked for as the model sees it. ``mean_of`` is 1 where that is a feature; what is none, but
-    consists of known words, has the mean embedding of its features, as a text has, and ``mean_of`` is their number.
+    ``mean_of`` is 1 where the word is a feature. Several known words that are not a feature have the mean embedding
+    of their features, as a text has, and ``mean_of`` is the number of these.
     """
 
-    word: str
+    labels: tuple[str, ...]
+    word: str  # as the model reads it
     mean_of: int
     logits: list[float]
     neighbors: list[Neighbor]
 
 
-def neighbors(classifier: Model, word: str, number: int) -> Neighborhood:
+def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     """The ``number`` features whose embeddings have the largest cosine with that of a word, or of several.
 
     On ties the lower number, which is the more frequent word, comes first. An embedding that is 0 has no direction:
-    such a feature is nobody's neighbour, and has none.
+    such a feature has no neighbors and is none.
 
     Raises: InputError if a word is not known, or the embedding is 0.
     """
-    features, table = classifier.features, classifier.parameters.table
+    features, table = model.features, model.parameters.table
     found, words = tokens(word), features.words.look_up([word])
-    _check_known(features, word, found, words.ids)
+    if not found:
+        raise InputError(f"{word!r} contains no word; give a word such as 'good'")
+    for one, number_of in zip(found, words.ids.tolist(), strict=True):
+        if number_of == UNKNOWN:
+            similar = difflib.get_close_matches(one, features.words.words[:COMPARED], SUGGESTIONS)
+            advice = f"similar words: {', '.join(similar)}" if similar else "try one from the training texts"
+            raise InputError(f"The model does not know the word {one!r}; {advice}")
     located = features.locate(words)
     feature = int(located[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
     ids, counts, offsets = documents = count_features(located, words.offsets, len(features), features.binary)
@@ -58,30 +66,21 @@ def neighbors(classifier: Model, word: str, number: int) -> Neighborhood:
         e = np.zeros((1, table.shape[1]), np.float32)
         embedding.gather_mean(table, ids, counts, offsets[:-1], offsets[1:], 0, e.shape[1], e)
     if not e.any():
-        raise InputError(f"The embedding of {' '.join(found)!r} is 0, which has no direction; try another word.")
+        raise InputError(f"The embedding of {' '.join(found)!r} is 0, which has no direction; try another word")
     cosines = _cosines(table, e)
     if feature != UNKNOWN:
-        cosines[feature] = -np.inf  # it is not its own neighbour
+        cosines[feature] = -np.inf  # it is not its own neighbor
     nearest = np.argsort(-cosines, kind="stable")[:number]
     nearest = nearest[cosines[nearest] > -np.inf]
     names = features.names_of(nearest.tolist())
-    logits = classifier.logits(features.documents(names)).tolist()
+    logits = model.logits(features.documents(names)).tolist()
     return Neighborhood(
+        labels=model.labels,
         word=" ".join(found),
         mean_of=len(ids) if feature == UNKNOWN else 1,
-        logits=classifier.logits(documents)[0].tolist(),
-        neighbors=[Neighbor(*entry) for entry in zip(names, cosines[nearest].tolist(), logits, strict=True)],
+        logits=model.logits(documents)[0].tolist(),
+        neighbors=list(map(Neighbor, names, cosines[nearest].tolist(), logits)),
     )
-
-
-def _check_known(features: Features, asked: str, found: list[str], ids: np.ndarray) -> None:
-    if not found:
-        raise InputError(f"{asked!r} has no letter, digit or mark; expected a word.")
-    for word, number in zip(found, ids.tolist(), strict=True):
-        if number == UNKNOWN:
-            similar = difflib.get_close_matches(word, features.words.words[:COMPARED], SUGGESTIONS)
-            advice = f"did you mean {' or '.join(similar)}?" if similar else "try one from the training texts."
-            raise InputError(f"The model does not know the word {word!r}; {advice}")
 
 
 def _cosines(table: np.ndarray, e: np.ndarray) -> np.ndarray:
@@ -91,4 +90,5 @@ def _cosines(table: np.ndarray, e: np.ndarray) -> np.ndarray:
     lengths = np.sqrt(np.einsum("vd,vd->v", table, table, dtype=np.float64)) * np.linalg.norm(e.astype(np.float64))
     cosines = np.full(len(table), -np.inf)
     np.divide(products[0], lengths, out=cosines, where=lengths > 0)
-    return np.minimum(cosines, 1)
+    np.minimum(cosines, 1, out=cosines)
+    return cosines

@@ -1,205 +1,121 @@
-"""The figures of an assessment, each against the plainest computation that there is, and against scikit-learn."""
+"""The figures of an evaluation against scikit-learn and the formulas; mistakes, and the strongest words."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from naive import THREE, TWO, random_data, random_model
+from sklearn import metrics
 
-from mlcore.errors import DataError, ModelFileError
-from mlcore.sentiment.evaluation import area_under_curve, assess, evaluate, mistakes, strongest_words, wilson
-from mlcore.sentiment.initialization import new_classifier
-from mlcore.sentiment.model import Split
-from mlcore.sentiment.preparation import labelled_part, prepare
-from mlcore.sentiment.settings import Settings
-from mlcore.text.corpus import Corpus
+from mlcore.errors import ModelFileError
+from mlcore.sentiment.evaluation import (
+    area_under_curve,
+    assess,
+    evaluate,
+    mistakes,
+    quick_figures,
+    strongest_words,
+    wilson,
+)  # fmt: skip
+from mlcore.text.dataset import dataset_of
 
-WORDS = ["good", "bad", "dull", "warm", "film", "plot", "fun", "awful", "not", "very", "a", "the"]
+SIX = tuple("abcdef")
 
 
-def make(labels, n=60, seed=1, **settings):
-    """A classifier that gets some texts right and some wrong, and such texts; the last label is never true."""
+def make(labels, seed=1, n=60):
+    """A model that gets some texts right and some wrong, and such texts; the last label is never true."""
+    model = random_model(seed, labels)
+    model.parameters.b1[1] = 0.5
     random = np.random.default_rng(seed)
-    texts = [" ".join(random.choice(WORDS, random.integers(0, 6))) for _ in range(n)]
     used = labels[: max(2, len(labels) - 1)]
-    truths = [used[i] for i in random.integers(len(used), size=n)]
-    corpus = Corpus("test", texts, truths, [""] * n, [f"line {i + 2}" for i in range(n)])
-    all_labels = Corpus("train", [*texts, *labels], [*truths, *labels], [""] * (n + len(labels)))
-    options = {"dim": 3, "hidden": 4, "start": "random"} | settings
-    data = prepare(all_labels, 0, Settings(**options))
-    classifier = new_classifier(data, Settings(**options))
-    for array in classifier.parameters:
-        array[:] = random.normal(size=array.shape)
-    return classifier, corpus, labelled_part(classifier, corpus)
+    truths = [used[i] for i in random.integers(len(used), size=n)] if labels else random.integers(1, 6, n).astype(str)
+    return model, *random_data(model, list(truths), seed)
 
 
-def softmax_of(classifier, part):
-    """Probabilities of the labels, text by text, from the formula."""
-    for logits in classifier.logits(part.documents).tolist():
-        powers = [1, math.exp(logits[0])] if len(logits) == 1 else [math.exp(logit) for logit in logits]
-        yield [power / sum(powers) for power in powers]
+@pytest.mark.parametrize("labels", [TWO, THREE, SIX])
+@pytest.mark.parametrize("seed", range(4))
+def test_figures_are_those_of_scikit_learn_and_of_the_formulas(labels, seed):
+    model, _, split = make(labels, seed, n=100)
+    evaluation, numbers = evaluate(model, split), list(range(len(labels)))
+    found, logits, truths = evaluation.to_dict(), model.logits(split.documents), split.targets[:, 0].astype(int)
+    powers = np.exp(np.hstack([np.zeros_like(logits), logits]) if len(labels) == 2 else logits.astype(float))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    predicted, largest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right, one_hot = predicted == truths, np.eye(len(labels))[truths]
+
+    assert found["accuracy"] == pytest.approx(right.mean())
+    assert found["baseline"] == pytest.approx(one_hot.mean(axis=0).max())
+    assert found["most_frequent"] == labels[one_hot.sum(axis=0).argmax()]
+    assert found["confusion"] == metrics.confusion_matrix(truths, predicted, labels=numbers).tolist()
+    assert found["loss"] == pytest.approx(metrics.log_loss(truths, probabilities, labels=numbers), rel=1e-5)
+    squares = (probabilities - one_hot) ** 2
+    assert found["brier"] == pytest.approx(
+        (squares[:, 1] if len(labels) == 2 else squares.sum(axis=1)).mean(), rel=1e-5
+    )
+    expected = metrics.roc_auc_score(truths, logits[:, 0]) if len(labels) == 2 else None
+    assert found["auc"] == (expected if expected is None else pytest.approx(expected))
+    bins = [(largest >= i / 10) & ((largest < (i + 1) / 10) | (i == 9)) for i in range(10)]
+    assert [one["n"] for one in found["calibration"]] == [mask.sum() for mask in bins]
+    error = sum(abs(right[mask].sum() - largest[mask].sum()) for mask in bins) / 100
+    assert found["calibration_error"] == pytest.approx(error, abs=1e-6)
+
+    def figures_of(average):
+        options = {"labels": numbers, "average": average, "zero_division": np.nan}
+        return metrics.precision_recall_fscore_support(truths, predicted, **options)[:3]
+
+    rows = [[entry[name] for entry in found["per_label"]] for name in ("precision", "recall", "f1")]
+    np.testing.assert_allclose(np.array(rows, float), figures_of(None))
+    assert [entry["label"] for entry in found["per_label"]] == list(labels)
+    for average in ("macro", "weighted"):
+        assert list(found[average].values()) == [*map(pytest.approx, figures_of(average)), 100]
+
+    assert quick_figures(model, split) == (evaluation.loss, evaluation.accuracy)
+    confusions = evaluation.confusions()
+    assert sum(n for *_, n in confusions) == 100 - right.sum()
+    assert confusions == sorted(confusions, key=lambda confusion: -confusion[2])
 
 
-def naive(classifier, corpus, part):
-    """All figures with loops over texts, labels and pairs of texts."""
-    labels, truths = list(classifier.labels), [classifier.labels.index(label) for label in corpus.labels]
-    rows = list(softmax_of(classifier, part))
-    n, predicted = len(rows), [max(range(len(labels)), key=row.__getitem__) for row in rows]
-    found = {
-        "n": n,
-        "accuracy": sum(p == t for p, t in zip(predicted, truths, strict=True)) / n,
-        "loss": sum(-math.log(row[t]) for row, t in zip(rows, truths, strict=True)) / n,
-        "baseline": max(truths.count(t) for t in truths) / n,
-    }
-    if len(labels) == 2:
-        found["brier"] = sum((row[1] - t) ** 2 for row, t in zip(rows, truths, strict=True)) / n
-        pairs = [(a[1] > b[1]) + (a[1] == b[1]) / 2 for a, t in zip(rows, truths, strict=True) if t
-                 for b, u in zip(rows, truths, strict=True) if not u]  # fmt: skip
-        found["auc"] = sum(pairs) / len(pairs)
-    else:
-        squares = [(p - (i == t)) ** 2 for row, t in zip(rows, truths, strict=True) for i, p in enumerate(row)]
-        found["brier"], found["auc"] = sum(squares) / n, None
-    error = 0
-    for i in range(10):
-        inside = [k for k in range(n) if i / 10 <= max(rows[k]) < (i + 1) / 10 or i == 9 and max(rows[k]) == 1]
-        error += abs(sum(predicted[k] == truths[k] for k in inside) - sum(max(rows[k]) for k in inside)) / n
-    found["calibration_error"] = error
-    figures = []
-    for i in range(len(labels)):
-        right = sum(p == t == i for p, t in zip(predicted, truths, strict=True))
-        named, support = predicted.count(i), truths.count(i)
-        figures += [right / named if named else None, right / support if support else None]
-        figures += [2 * right / (named + support) if named + support else None, support]
-    found["per_label"] = figures
-    found["confusion"] = [
-        [sum(t == i and p == j for p, t in zip(predicted, truths, strict=True)) for j in range(len(labels))]
-        for i in range(len(labels))
-    ]
-    return found
+def test_figures_of_ratings():
+    model, _, split = make((), 3, n=80)
+    found, (truths, predicted) = evaluate(model, split), (split.targets[:, 0], model.logits(split.documents)[:, 0])
+    errors = [p - t for p, t in zip(predicted.tolist(), truths.tolist(), strict=True)]
+    assert found.rmse == pytest.approx(math.sqrt(sum(e * e for e in errors) / 80))
+    assert found.mae == pytest.approx(sum(map(abs, errors)) / 80)
+    assert found.loss == pytest.approx(sum(e * e / 2 for e in errors) / 80)
+    assert quick_figures(model, split) == (pytest.approx(found.loss), None)
+    assert found.baseline == pytest.approx(np.std(truths.astype(float)))
+    assert found.r2 == pytest.approx(metrics.r2_score(truths, predicted))
+    assert found.pearson == pytest.approx(np.corrcoef(truths, predicted)[0, 1])
 
 
-def flat(found):
-    return {
-        name: [figure for figures in value for figure in figures] if name == "per_label" else
-        value.tolist() if name == "confusion" else value
-        for name, value in vars(found).items()
-    }  # fmt: skip
+@pytest.mark.parametrize("values", [["0.1"] * 7, ["0.7"] * 1001, ["3"]])
+def test_undefined_figures_of_equal_ratings_are_none(values):
+    model = random_model(1, ())
+    found = evaluate(model, random_data(model, values)[1])
+    assert (found.r2, found.pearson, found.baseline) == (None, None, 0)
 
 
-@pytest.mark.parametrize("labels", [["neg", "pos"], ["a", "b", "c"], ["a", "b", "c", "d", "e", "f"]])
-@pytest.mark.parametrize("seed", range(5))
-def test_figures_are_those_of_a_naive_computation(labels, seed):
-    classifier, corpus, part = make(labels, seed=seed)
-    found, expected = flat(assess(classifier, part)), naive(classifier, corpus, part)
-    for name, value in expected.items():
-        if value is None:
-            assert found[name] is None
-            continue
-        if isinstance(value, list):
-            assert [v is None for v in np.ravel(found[name])] == [v is None for v in np.ravel(value)]
-            found[name] = [v for v in np.ravel(found[name]) if v is not None]
-            value = [v for v in np.ravel(value) if v is not None]
-        assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-9), name
-    quick = evaluate(classifier, part)
-    assert (quick.n, quick.accuracy, quick.loss) == (found["n"], found["accuracy"], found["loss"])
-    assert sum(bin.n for bin in found["calibration"]) == found["n"]
-    assert found["most_frequent"] == max(classifier.labels, key=corpus.labels.count)
-
-
-@pytest.mark.parametrize("labels", [["neg", "pos"], ["a", "b", "c", "d"]])
-@pytest.mark.parametrize("seed", range(3))
-def test_figures_are_those_of_scikit_learn(labels, seed):
-    metrics = pytest.importorskip("sklearn.metrics")
-    classifier, corpus, part = make(labels, n=200, seed=seed)
-    found = assess(classifier, part)
-    truths, predicted = part.targets[:, 0].astype(int), classifier.decide(classifier.logits(part.documents))
-    numbers = list(range(len(labels)))
-    assert found.confusion.tolist() == metrics.confusion_matrix(truths, predicted, labels=numbers).tolist()
-    for average, figures in (("macro", found.macro), ("weighted", found.weighted)):
-        expected = metrics.precision_recall_fscore_support(
-            truths, predicted, labels=numbers, average=average, zero_division=np.nan
-        )
-        assert figures[:3] == pytest.approx(expected[:3])
-    probabilities = classifier.probabilities(classifier.logits(part.documents))
-    assert found.loss == pytest.approx(metrics.log_loss(truths, probabilities, labels=numbers), rel=1e-5)
-    if len(labels) == 2:
-        assert found.auc == pytest.approx(metrics.roc_auc_score(truths, classifier.logits(part.documents)[:, 0]))
-        assert found.brier == pytest.approx(metrics.brier_score_loss(truths, probabilities[:, 1]))
-
-
-def make_ratings(values, seed=1):
-    random = np.random.default_rng(seed)
-    texts = [" ".join(random.choice(WORDS, 4)) for _ in values]
-    corpus = Corpus("test", texts, [str(value) for value in values], [""] * len(texts))
-    settings = Settings(dim=3, hidden=4, start="random", loss="squared")
-    classifier = new_classifier(prepare(corpus, 0, settings), settings)
-    for array in classifier.parameters:
-        array[:] = random.normal(size=array.shape)
-    return classifier, corpus, labelled_part(classifier, corpus)
+def test_undefined_figures_of_labels_are_none():
+    model, _, split = make(TWO)
+    model.parameters.W2[:], model.parameters.b2[:] = 0, -1  # predicts neg for all texts
+    found = evaluate(model, split._replace(rows=np.flatnonzero(split.targets[:, 0] == 0)))
+    assert (found.auc, found.per_label[1], found.accuracy_interval[1]) == (None, (None, None, None, 0), 1)
+    assert found.per_label[0] == found.macro == (1, 1, 1, found.n)
 
 
 def test_a_probability_of_1_is_in_the_last_bin():
-    classifier, _, part = make(["neg", "pos"])
-    classifier.parameters.W2[:] = 0
-    classifier.parameters.b2[:] = 1e3
-    found = assess(classifier, part)
+    model, _, split = make(TWO)
+    model.parameters.W2[:], model.parameters.b2[:] = 0, 1e3
+    found = evaluate(model, split)
     assert [bin.n for bin in found.calibration] == [0] * 9 + [60]
     assert found.calibration[9].probability == 1
 
 
-def test_figures_of_ratings():
-    metrics = pytest.importorskip("sklearn.metrics")
-    values = np.random.default_rng(3).integers(1, 6, 80)
-    classifier, _, part = make_ratings(values)
-    found = assess(classifier, part)
-    predicted = classifier.logits(part.documents)[:, 0].tolist()
-    errors = [p - t for p, t in zip(predicted, values.tolist(), strict=True)]
-    assert found.rmse == pytest.approx(math.sqrt(sum(e * e for e in errors) / 80))
-    assert found.mae == pytest.approx(sum(map(abs, errors)) / 80)
-    assert found.loss == pytest.approx(sum(e * e / 2 for e in errors) / 80)
-    assert found.loss == pytest.approx(evaluate(classifier, part).loss)
-    assert found.baseline == pytest.approx(np.std(values))
-    assert found.r2 == pytest.approx(metrics.r2_score(values, predicted))
-    assert found.pearson == pytest.approx(np.corrcoef(values, predicted)[0, 1])
-
-
-@pytest.mark.parametrize("values", [[0.1] * 7, [0.7] * 1001, [3]])
-def test_what_is_not_defined_for_equal_ratings_is_none(values):
-    found = assess(*make_ratings(values)[::2])
-    assert (found.r2, found.pearson, found.baseline) == (None, None, 0)
-
-
-def test_what_is_not_defined_for_labels_is_none():
-    classifier, corpus, part = make(["neg", "pos"])
-    rows = np.array([i for i, label in enumerate(corpus.labels) if label == "neg"])
-    classifier.parameters.W2[:] = 0
-    classifier.parameters.b2[:] = -1  # names nothing pos
-    found = assess(classifier, Split(part.documents, part.targets, rows))
-    assert found.auc is None
-    assert found.per_label[1] == (None, None, None, 0)
-    assert found.per_label[0] == (1, 1, 1, len(rows))
-    assert found.macro == (1, 1, 1, len(rows))
-    assert found.accuracy_interval[1] == 1
-
-
-@pytest.mark.parametrize("make_any", [lambda: make(["neg", "pos"]), lambda: make_ratings([1, 2])])
-@pytest.mark.parametrize("measure", [evaluate, assess])
-def test_no_text_is_an_error_and_not_a_number(make_any, measure):
-    classifier, _, part = make_any()
-    with pytest.raises(DataError, match="There is no text to measure the model on; expected one or more."):
-        measure(classifier, with_rows(part, []))
-
-
-def with_rows(part, rows):
-    return part._replace(rows=np.array(rows, np.int64))
-
-
-def test_numbers_too_large_are_an_error_and_not_a_number():
-    classifier, _, part = make(["neg", "pos"])
-    classifier.parameters.W2[:] = 3e38
-    classifier.parameters.b1[:] = 1e3
+def test_numbers_too_large_are_an_error():
+    model, _, split = make(TWO)
+    model.parameters.W2[:], model.parameters.b1[:] = 3e38, 1e3
     with pytest.raises(ModelFileError, match="is not finite"):
-        assess(classifier, part)
+        evaluate(model, split)
 
 
 @pytest.mark.parametrize(("right", "n", "interval"), [
@@ -215,67 +131,66 @@ def test_area_under_the_curve_with_ties():
     for _ in range(50):
         scores, positive = random.integers(0, 4, 12), random.random(12) < 0.5
         pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
-        expected = sum(pairs) / len(pairs) if pairs else None
-        assert area_under_curve(scores, positive) == (None if expected is None else pytest.approx(expected))
+        expected = pytest.approx(sum(pairs) / len(pairs)) if pairs else None
+        assert area_under_curve(scores, positive) == expected
 
 
-@pytest.mark.parametrize("labels", [["neg", "pos"], ["a", "b", "c"]])
+@pytest.mark.parametrize("labels", [TWO, THREE])
 def test_mistakes_are_wrong_and_sorted(labels):
-    classifier, corpus, part = make(labels)
-    everything = mistakes(classifier, part, corpus, 1000)
-    rows = list(softmax_of(classifier, part))
-    assert {m.row for m in everything} == {
-        i for i, row in enumerate(rows) if classifier.labels[row.index(max(row))] != corpus.labels[i]
-    }
+    model, dataset, split = make(labels)
+    everything = mistakes(model, split, dataset, 1000)
+    truths, logits = [dataset.label_names[number] for number in dataset.labels], model.logits(split.documents)
+    predicted, largest = [labels[number] for number in model.decide(logits)], model.probabilities(logits).max(axis=1)
+    assert {m.row for m in everything} == {i for i in range(60) if predicted[i] != truths[i]}
     for m in everything:
-        assert m.truth == corpus.labels[m.row] != m.predicted
-        assert (m.text, m.place) == (corpus.texts[m.row], corpus.places[m.row])
-        assert m.probability == pytest.approx(max(rows[m.row]))
-    assert [m.probability for m in everything] == sorted((m.probability for m in everything), reverse=True)
-    assert mistakes(classifier, part, corpus, 2) == everything[:2]
-    assert mistakes(classifier, part, replace(corpus, places=[]), 1)[0].place == f"text {everything[0].row + 1}"
-    some = [m.row for m in everything[3:5]]
-    assert [m.row for m in mistakes(classifier, with_rows(part, sorted(some)), corpus, 9)] == some
-    assert mistakes(classifier, with_rows(part, []), corpus, 9) == []
+        assert m[1:5] == (f"text {m.row + 1}", dataset.texts[m.row], truths[m.row], predicted[m.row])
+        assert m.probability == pytest.approx(largest[m.row])
+    assert everything == sorted(everything, key=lambda m: -m.probability)
+    assert mistakes(model, split, dataset, 2) == everything[:2]
+    some = sorted(m.row for m in everything[3:5])
+    expected = [m._replace(row=some.index(m.row)) for m in everything[3:5]]
+    assert mistakes(model, split._replace(rows=np.array(some)), dataset, 9) == expected
 
 
 def test_mistakes_in_ratings_are_the_largest_errors():
-    classifier, corpus, part = make_ratings([1, 5, 2, 4, 3])
-    found = mistakes(classifier, part, corpus, 3)
-    errors = [abs(m.truth - m.predicted) for m in found]
-    outputs = classifier.logits(part.documents)[:, 0].astype(float)
-    assert errors == sorted(np.abs(outputs - part.targets[:, 0]).tolist(), reverse=True)[:3]
+    model, dataset, split = make((), n=5)
+    found = mistakes(model, split, dataset, 3)
+    errors = np.abs(model.logits(split.documents)[:, 0].astype(float) - split.targets[:, 0])
+    assert [abs(m.truth - m.predicted) for m in found] == sorted(errors.tolist(), reverse=True)[:3]
     assert {m.probability for m in found} == {None}
 
 
-def alone(classifier, word):
-    return classifier.logits(classifier.features.documents([word]))[0]
+@pytest.mark.parametrize(("splits", "part", "n"), [
+    (["train", "dev", "test", "test"], "test", 2), (["", "dev", "", ""], "dev", 1), ([""] * 4, "all", 4),
+])  # fmt: skip
+def test_an_assessment_takes_the_texts_that_were_not_trained_on(splits, part, n):
+    model = random_model(1)
+    dataset = dataset_of(["good", "bad", "film", "plot"], ["pos", "neg", "pos", "neg"], source="X", splits=splits)
+    found = assess(model, dataset, n_mistakes=4)
+    assert (found.part, found.evaluation.n, found.to_dict()["part"]) == (part, n, part)
+    assert found.title == ("X" if part == "all" else f"X, {part} split")
+    assert all(dataset.texts[dataset.held_out()[0][m.row]] == m.text for m in found.mistakes)
+    assert found.to_dict()["mistakes"] == [m._asdict() for m in found.mistakes]
 
 
-@pytest.mark.parametrize("labels", [["neg", "pos"], ["a", "b", "c"]])
+@pytest.mark.parametrize("labels", [TWO, THREE, ()])
 def test_strongest_words(labels):
-    classifier, _, part = make(labels)
-    counts = np.bincount(part.documents.ids, minlength=len(classifier.features))
-    found = strongest_words(classifier, counts, 4, 5)
-    assert set(found) == set(labels)
-    names = [name for name, count in zip(classifier.features.names, counts, strict=True) if count >= 5]
+    model, _, split = make(labels)
+    counts = np.bincount(split.documents.ids, minlength=len(model.features))
+    frequent = [name for name, count in zip(model.features.names, counts, strict=True) if count >= 5]
+    alone = {name: model.logits(model.features.documents([name]))[0] for name in frequent}
+    if len(labels) == 3:
+        strengths = {label: {name: z[i] - z.mean() for name, z in alone.items()} for i, label in enumerate(labels)}
+    else:
+        first, last = ("pos", "neg") if labels else ("highest", "lowest")
+        strengths = {
+            label: {name: sign * z[0] for name, z in alone.items()} for label, sign in ((first, 1), (last, -1))
+        }
+    found = strongest_words(model, counts, 4, 5)
+    assert set(found) == set(strengths)
     for label, words in found.items():
-        if len(labels) == 2:
-            strengths = {name: float(alone(classifier, name)[0]) for name in names}
-            sign = 1 if label == "pos" else -1
-        else:
-            strengths = {name: float((z := alone(classifier, name))[labels.index(label)] - z.mean()) for name in names}
-            sign = 1
-        expected = sorted(
-            (name for name in names if sign * strengths[name] > 0), key=lambda name: -sign * strengths[name]
-        )
+        of_label = strengths[label]
+        expected = sorted((name for name in of_label if of_label[name] > 0 or not labels), key=lambda n: -of_label[n])
+        sign = -1 if label in ("neg", "lowest") else 1
         assert [entry.word for entry in words] == expected[:4]
-        assert [entry.logit for entry in words] == pytest.approx([strengths[entry.word] for entry in words], rel=1e-4)
-
-
-def test_strongest_words_of_ratings():
-    classifier, _, part = make_ratings([1, 5, 2, 4, 3])
-    found = strongest_words(classifier, np.ones(len(classifier.features)), 3, 1)
-    ratings = sorted(float(alone(classifier, name)[0]) for name in classifier.features.names)
-    assert [entry.logit for entry in found["lowest"]] == pytest.approx(ratings[:3])
-    assert [entry.logit for entry in found["highest"]] == pytest.approx(ratings[:-4:-1])
+        assert [entry.score for entry in words] == pytest.approx([sign * of_label[e.word] for e in words], rel=1e-4)

@@ -1,0 +1,60 @@
+"""Random models, and the network of exercise 5 with loops over features, for tests to compare with."""
+
+import numpy as np
+
+from mlcore.sentiment.model import Model, Parameters
+from mlcore.sentiment.settings import Settings
+from mlcore.text.dataset import Dataset, Features, Split, dataset_of, encode_split
+from mlcore.text.ngrams import choose_features
+from mlcore.text.vocabulary import WordTable
+
+WORDS = ["good", "bad", "film", "not", "it's", "!", ",", "plot"]
+TWO, THREE = ("neg", "pos"), ("a", "b", "c")
+
+
+def random_model(
+    seed: int, labels: tuple[str, ...] = TWO, ngrams: int = 1, binary: bool = True, scale: float = 1.0
+) -> Model:
+    """Random parameters, and n-grams of random texts as features; one unit is 0 for every text, one always on."""
+    random = np.random.default_rng(seed)
+    table = WordTable()
+    tokens = table.add([" ".join(WORDS), *(" ".join(random.choice(WORDS, 6)) for _ in range(12))])
+    features = choose_features(table, tokens, np.arange(13), ngrams, 1, None, binary)
+    loss = "logistic" if labels else "squared"
+    settings = Settings(dim=3, hidden=5, ngrams=ngrams, binary=binary, loss=loss, min_count=1)
+    parameters = Parameters.zeros(len(features), 3, 5, len(labels) if len(labels) > 2 else 1)
+    for array in (parameters.table[:, :3], parameters.W1[:, :3], parameters.b1, parameters.W2, parameters.b2):
+        array[:] = scale * random.normal(size=array.shape)
+    parameters.W1[0], parameters.b1[0] = 0, 0
+    parameters.b1[1] = 100 * scale**2
+    return Model(settings, labels, features, parameters)
+
+
+def random_data(model: Model, truths: list[str], seed: int = 1) -> tuple[Dataset, Split]:
+    """Random texts with these labels, as they are and as the model sees them."""
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(WORDS, random.integers(0, 6))) for _ in truths]
+    dataset = dataset_of(texts, truths, source="test")
+    return dataset, encode_split(dataset, np.arange(len(texts)), model.features, model.labels)
+
+
+def features_of(features: Features, words: list[str]) -> dict[str, int]:
+    """Occurrences of each known feature among the words, by their names."""
+    known, found = set(features.names), {}
+    for size in range(1, features.largest + 1):
+        for start in range(len(words) - size + 1):
+            name = " ".join(words[start : start + size])
+            if name in known:
+                found[name] = found.get(name, 0) + 1
+    return found
+
+
+def logits_of(model: Model, words: list[str], parameters=None) -> np.ndarray:
+    """The formulas of exercise 5 in float64, one feature at a time, with the model's or other parameters."""
+    table, W1, b1, W2, b2 = parameters or (array.astype(np.float64) for array in model.parameters)
+    counts = features_of(model.features, words)
+    weights = {name: 1 if model.features.binary else count for name, count in counts.items()}
+    E, names = np.zeros(table.shape[1]), model.features.names
+    for name, weight in weights.items():
+        E += weight / sum(weights.values()) * table[names.index(name)]
+    return W2 @ np.maximum(W1 @ E + b1, 0) + b2
