@@ -13,7 +13,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError
 from mlcore.files import installed
 from mlcore.kernels.compiling import kernel
-from mlcore.text.growing import GrowingArray
+from mlcore.text.growing import GrowingArray, release_free_memory
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
 from mlcore.text.readers import SPLITS, Example, name_of, read_examples
@@ -245,6 +245,7 @@ def encode_rows(
     documents = features.documents_of(dataset.tokens, dataset.words, threads)
     splits = (Split(documents, targets, rows[name]) if len(rows[name]) else None for name in ("dev", "test"))
     counts = occurrences(documents, train, len(features))
+    release_free_memory()  # training needs more than all that comes before it
     return EncodedDataset(features, counts, labels, Split(documents, targets, train), *splits)
 
 
