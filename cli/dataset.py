@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -111,7 +111,7 @@ def read(
 @contextmanager
 def reading(paths: Sequence[Path], quiet: bool) -> Iterator[Callable[[int], None]]:
     """Report on stderr what is read, and how many texts so far whenever the function is called with their number."""
-    from mlcore.text.readers import STANDARD_INPUT, name_of
+    from mlcore.text.unpacking import STANDARD_INPUT, name_of
 
     from . import render
 
@@ -129,7 +129,7 @@ def show_inspection(found: "Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and the vocabulary's coverage."""
     from mlcore.text.readers import SPLITS
 
-    from .render import Grid, out, show, shortened
+    from .render import Grid, out, shortened, show
 
     def number(count: int, thing: str) -> str:
         return f"{count:,} {thing}{'s' * (count != 1)}"
@@ -149,7 +149,7 @@ def show_inspection(found: "Inspection") -> None:
     grid = grid_with_bars("split", "label", "texts", "share", left=2)
     largest = max(count for counts in found.parts.values() for count in counts.values())
     for split, counts in found.parts.items():
-        most_frequent = sorted(counts, key=lambda label: -counts[label])[:MAX_LABELS]  # noqa: B023, used at once
+        most_frequent = sorted(counts, key=lambda label: -counts[label])[:MAX_LABELS]
         total, name = sum(counts.values()), SPLITS[split] if len(found.parts) > 1 else "all"
         for label in counts if len(counts) <= MAX_LABELS else most_frequent:
             count = counts[label]
@@ -162,51 +162,48 @@ def show_inspection(found: "Inspection") -> None:
     lengths = found.lengths
     show("\nTokens per text", "bold")
     show(
-        f"min {lengths.minimum:,}, quartiles {lengths.lower_quartile:,}, {lengths.median:,} and "
-        f"{lengths.upper_quartile:,}, max {lengths.maximum:,}, mean {lengths.mean:,.1f}"
+        "min {minimum:,}, quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}, max {maximum:,}, "
+        "mean {mean:,.1f}".format_map(lengths)
     )
     grid = grid_with_bars("tokens", "texts", left=0)
-    largest = max(bin["texts"] for bin in lengths.histogram)
-    for bin in lengths.histogram:
+    largest = max(bin["texts"] for bin in lengths["histogram"])
+    for bin in lengths["histogram"]:
         span = f"{bin['first']:,}" if bin["first"] == bin["last"] else f"{bin['first']:,} to {bin['last']:,}"
         grid.add(span, f"{bin['texts']:,}", bar(bin["texts"], largest))
     out.print(grid)
 
-    def pairs(examples: list[dict[str, str]]) -> list[str]:
-        return [f"{one['place']} = {one['earlier']}" for one in examples]
-
-    conflicts = [", ".join(f"{place} ({shortened(label, LABEL_WIDTH)})" for label, place in example.items())
-                 for example in found.conflicts.examples]  # fmt: skip
-    findings = [  # name, count, examples, and how many examples there would be
-        ("empty (no words or punctuation)", found.empty.count, found.empty.places, found.empty.count),
-        ("duplicates within the same split", found.duplicates.count, pairs(found.duplicates.examples),
-         found.duplicates.count),
-        ("same text with different labels", found.conflicts.count, conflicts, found.conflicts.different),
-        *((f"{'held-out' if split == 'dev' else split} texts that are also in training", shared.count,
-           pairs(shared.examples), shared.count) for split, shared in found.shared.items()),
-        ("lines or files that are not UTF-8", found.undecodable.count, found.undecodable.places,
-         found.undecodable.count),
-    ]  # fmt: skip
+    findings = {"empty (no words or punctuation)": found.empty, "duplicates within the same split": found.duplicates,
+                "same text with different labels": found.conflicts}  # fmt: skip
+    for split, shared in found.shared.items():
+        findings[f"{'held-out' if split == 'dev' else split} texts that are also in training"] = shared
+    findings["lines or files that are not UTF-8"] = found.undecodable
     show("\nWorth a look", "bold")
     grid = Grid("finding", "number")
-    for name, count, _, _ in findings:
-        grid.add(name, (f"{count:,}", "bold" if count else ""))
+    for name, finding in findings.items():
+        grid.add(name, (f"{finding['count']:,}", "bold" if finding["count"] else ""))
     out.print(grid)
-    for name, count, examples, total in findings:
-        if count:
+
+    def line(example: Any) -> str:
+        if finding is found.conflicts:
+            return ", ".join(f"{place} ({shortened(label, LABEL_WIDTH)})" for label, place in example.items())
+        return example if isinstance(example, str) else f"{example['place']} = {example['earlier']}"
+
+    wrap = textwrap.TextWrapper(80, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+    for name, finding in findings.items():
+        if finding["count"]:
             show(f"{name[0].upper()}{name[1:]}:")
-            for example in examples[:MAX_EXAMPLES]:
-                show(textwrap.fill(example, 80, initial_indent="  ", subsequent_indent="    ", break_long_words=False))
-            if total > MAX_EXAMPLES:
-                show(f"  and {total - MAX_EXAMPLES:,} more")
+            for example in (finding.get("places") or finding["examples"])[:MAX_EXAMPLES]:
+                show(wrap.fill(line(example)))
+            if (more := finding["different" if finding is found.conflicts else "count"] - MAX_EXAMPLES) > 0:
+                show(f"  and {more:,} more")
 
     if found.coverage:
         show("\nVocabulary coverage by split", "bold")
         grid = grid_with_bars("split", "--min-count", "words", "known", left=1)
         for covered in found.coverage:
-            name = (SPLITS | {"tenth": "random tenth"})[covered.part]
-            for known in covered.known:
-                share = "-" if known.share is None else f"{known.share:.2%}"
-                grid.add(name, str(known.min_count), f"{known.words:,}", share, bar(known.share or 0, 1))
+            name = (SPLITS | {"tenth": "random tenth"})[covered["part"]]
+            for known in covered["known"]:
+                share = "-" if known["share"] is None else f"{known['share']:.2%}"
+                grid.add(name, str(known["min_count"]), f"{known['words']:,}", share, bar(known["share"] or 0, 1))
                 name = ""
         out.print(grid)

@@ -13,7 +13,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError
 from mlcore.files import installed
 from mlcore.kernels.compiling import kernel
-from mlcore.text.growing import GrowingArray
+from mlcore.text.growing import GrowingArray, release_free_memory
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
 from mlcore.text.readers import SPLITS, Example, name_of, read_examples
@@ -107,27 +107,18 @@ def read_dataset(
     keep_texts: bool = False,
     lenient: bool = False,
 ) -> Dataset:
-    """Number the labelled texts that ``read_examples`` finds; a few thousand of them are in memory at a time.
+    """Number the labelled texts that ``read_examples`` finds, and raises as it does; few are in memory at a time.
 
-    The result is the same for any number of threads. ``keep_texts`` keeps the texts and their places.
-    ``lenient`` replaces bytes that are not UTF-8, and notes their places.
-
-    Raises: as ``read_examples``.
+    ``keep_texts`` keeps the texts and their places; ``lenient`` replaces bytes that are not UTF-8, and notes where.
     """
     paths = [Path(paths)] if isinstance(paths, str | PathLike) else list(paths)
     undecodable: list[str] = []
-    examples = read_examples(
-        paths, format, text_column, label_column, progress, undecodable if lenient else None
-    )  # fmt: skip
+    examples = read_examples(paths, format, text_column, label_column, progress, undecodable if lenient else None)
     return _number(examples, ", ".join(map(name_of, paths)), threads, keep_texts, undecodable)
 
 
 def dataset_of(
-    texts: Sequence[str],
-    labels: Sequence[str],
-    threads: int = 1,
-    source: str = "X",
-    splits: Iterable[str] = repeat(""),
+    texts: Sequence[str], labels: Sequence[str], threads: int = 1, source: str = "X", splits: Iterable[str] = repeat("")
 ) -> Dataset:
     """Dataset of texts in memory, which it keeps.
 
@@ -144,47 +135,37 @@ def dataset_of(
 def _number(
     examples: Iterator[Example], source: str, threads: int, keep_texts: bool, undecodable: list[str]
 ) -> Dataset:
-    words, fingerprint, label_numbers, label_places = WordTable(), _Fingerprint(), {}, []
+    words, label_numbers, label_places = WordTable(), dict[str, int](), list[str]()
+    digests = [(hashlib.sha256(), hashlib.sha256()) for _ in ("texts", "labels", "splits")]
     labels, splits = GrowingArray(np.int32), GrowingArray(np.int8)
-    kept: tuple[list[str], list[str]] = [], []
+    all_texts: list[str] | None = [] if keep_texts else None
+    all_places: list[str] | None = [] if keep_texts else None
 
     def take_texts() -> Iterator[str]:
         """The texts, while all else of the examples is noted."""
         while batch := list(islice(examples, BATCH)):
             columns = texts, names, split_names, places = tuple(zip(*batch, strict=True))
-            fingerprint.add(*columns[:3])
+            for (content, lengths), values in zip(digests, columns, strict=False):
+                encoded = [value.encode("utf-8", "surrogatepass") for value in values]
+                content.update(b"".join(encoded))
+                lengths.update(np.fromiter(map(len, encoded), "<i8", len(encoded)).tobytes())
             for name, place in zip(names, places, strict=True):
                 if name not in label_numbers:
                     label_numbers[name] = len(label_numbers)
                     label_places.append(place)
             labels.append(np.array([label_numbers[name] for name in names], np.int32))
             splits.append(np.array([SPLIT_NUMBERS[name] for name in split_names], np.int8))
-            if keep_texts:
-                kept[0].extend(texts)
-                kept[1].extend(places)
+            if all_texts is not None and all_places is not None:
+                all_texts.extend(texts)
+                all_places.extend(places)
             yield from texts
 
     tokens = words.add(take_texts(), threads)
+    fingerprint = hashlib.sha256(b"".join(digest.digest() for pair in digests for digest in pair)).hexdigest()
     return Dataset(
         source, words, tokens, list(label_numbers), label_places, labels.finish(), splits.finish(),
-        fingerprint.hexdigest(), *(kept if keep_texts else (None, None)), undecodable,
+        fingerprint, all_texts, all_places, undecodable,
     )  # fmt: skip
-
-
-class _Fingerprint:
-    """SHA-256 of texts with their labels and splits, in order, however many are added at a time."""
-
-    def __init__(self) -> None:
-        self._columns = [(hashlib.sha256(), hashlib.sha256()) for _ in range(3)]
-
-    def add(self, *columns: Sequence[str]) -> None:
-        for (content, lengths), values in zip(self._columns, columns, strict=True):
-            encoded = [value.encode("utf-8", "surrogatepass") for value in values]
-            content.update(b"".join(encoded))
-            lengths.update(np.fromiter(map(len, encoded), "<i8", len(encoded)))
-
-    def hexdigest(self) -> str:
-        return hashlib.sha256(b"".join(digest.digest() for column in self._columns for digest in column)).hexdigest()
 
 
 # From numbers to splits with features and targets ---------------------------------------------------------
@@ -255,19 +236,16 @@ def encode_rows(
     Raises: DataError if no feature is frequent enough in the texts to train on.
     """
     train = rows["train"]
-    features = choose_features(
-        dataset.words, dataset.tokens, train, ngrams, min_count, max_features, binary, threads
-    )  # fmt: skip
+    features = choose_features(dataset.words, dataset.tokens, train, ngrams, min_count, max_features, binary, threads)
     if not len(features):
-        if min_count > 1:
-            problem = f"no word occurs {min_count} times in the texts to train on"
-            raise DataError(f"{dataset.source}: {problem}", suggestion={"min_count": 1})
-        raise DataError(f"{dataset.source} contains no words in the texts to train on.")
+        times, remedy = (f"{min_count} times ", {"min_count": 1}) if min_count > 1 else ("", {})
+        raise DataError(f"{dataset.source}: no word occurs {times}in the texts to train on", suggestion=remedy)
     if known:
         features = extend(known, features)
     documents = features.documents_of(dataset.tokens, dataset.words, threads)
     splits = (Split(documents, targets, rows[name]) if len(rows[name]) else None for name in ("dev", "test"))
     counts = occurrences(documents, train, len(features))
+    release_free_memory()  # training needs more than all that comes before it
     return EncodedDataset(features, counts, labels, Split(documents, targets, train), *splits)
 
 
@@ -330,15 +308,13 @@ def targets_of(dataset: Dataset, labels: tuple[str, ...], rows: np.ndarray | Non
     if len(wrong):
         number = dataset.labels[wrong[0]]
         place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
-        expected = _alternatives(labels) if labels else f"a number up to {LARGEST_RATING:g}"
+        shown = [*map(repr, labels[:12]), *["..."] * (len(labels) > 12)]
+        expected = (
+            f"one of {', '.join(shown)} as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
+        )
         name = dataset.label_names[number]
         raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
     return targets
-
-
-def _alternatives(labels: tuple[str, ...]) -> str:
-    shown = [repr(label) for label in labels[:12]] + ["..."] * (len(labels) > 12)
-    return " or ".join([", ".join(shown[:-1]), shown[-1]]) + ", as in the training data"
 
 
 def rating_of(label: str) -> float | None:

@@ -1,6 +1,8 @@
 """An array that grows at its end, in memory or, if it becomes too large for that, in a temporary file."""
 
+import ctypes
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -15,13 +17,18 @@ MAX_SPARE = 1 << 24  # numbers for which there is room before they come
 def free_memory() -> float:
     """Bytes of memory that can be used without swapping; infinite where the system does not tell."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
+        return 1024 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0])
+    except (OSError, IndexError):
         try:
             return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):
+        except (AttributeError, ValueError, OSError):  # on Windows; macOS has no such name
             return float("inf")
+
+
+def release_free_memory() -> None:
+    """Return unused memory to the operating system; glibc keeps tens of megabytes of what threads have worked in."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
 
 
 class GrowingArray:
@@ -39,7 +46,8 @@ class GrowingArray:
     """
 
     def __init__(self, dtype: type) -> None:
-        self._array, self._size = np.empty(0, dtype), 0
+        self._array: np.ndarray = np.empty(0, dtype)
+        self._size = 0
         self._file: BinaryIO | None = None
 
     def append(self, array: np.ndarray) -> None:

@@ -3,75 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from mlcore.errors import DataError
 from mlcore.results import Result
 from mlcore.text.dataset import SPLIT_NUMBERS, Dataset
-from mlcore.text.vocabulary import Tokens, WordTable
+from mlcore.text.vocabulary import Tokens
 
 MIN_COUNTS = (1, 2, 5)
 FEW = 5  # examples of each finding
 SEED = 0  # of the random tenth
 
 
-@dataclass(frozen=True)
-class Lengths:
-    """Tokens of a text: quartiles (each the length of some text), and how many texts are in each doubling of length."""
-
-    minimum: int
-    lower_quartile: int
-    median: int
-    upper_quartile: int
-    maximum: int
-    mean: float
-    histogram: list[dict[str, int]]  # number of "texts" that have from "first" to "last" tokens
-
-
-@dataclass(frozen=True)
-class Found:
-    """Number of texts, or lines, and the places of some of them."""
-
-    count: int
-    places: list[str]
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """Number of texts with the same tokens as an earlier one, and of some the "place" and that of the "earlier" one."""
-
-    count: int
-    examples: list[dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Conflicts:
-    """Number of texts with the same tokens as one with another label, how many different texts these are, and of some
-    the first place of each label.
-    """
-
-    count: int
-    different: int
-    examples: list[dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Known:
-    """Number of words that occur ``min_count`` times or more in training, and the share of tokens that are known."""
-
-    min_count: int
-    words: int
-    share: float | None  # None without tokens
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Tokens of a split, and how many of them the training vocabulary covers; "tenth" is a random tenth of training."""
-
-    part: str
-    tokens: int
-    known: list[Known]
+Finding = dict[str, Any]  # "count", and "places" or "examples" of some
 
 
 @dataclass(frozen=True)
@@ -85,13 +31,13 @@ class Inspection(Result):
     parts: dict[str, dict[str, int]]
     tokens: int
     vocabulary: int
-    lengths: Lengths
-    empty: Found
-    duplicates: Repeats
-    conflicts: Conflicts
-    shared: dict[str, Repeats]
-    undecodable: Found
-    coverage: list[Coverage]
+    lengths: dict[str, Any]  # tokens per text: quartiles (each the length of some text), and a histogram that doubles
+    empty: Finding
+    duplicates: Finding  # texts with the same tokens as an earlier one: "place" and that of the "earlier" one
+    conflicts: Finding  # texts with the same tokens as one with another label; how many "different" texts these are
+    shared: dict[str, Finding]  # by split: texts that are also trained on
+    undecodable: Finding
+    coverage: list[dict[str, Any]]  # by split ("tenth" is a random tenth of training): the tokens that training knows
 
 
 def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
@@ -105,7 +51,7 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
     Example:
         >>> from mlcore.text.dataset import dataset_of
         >>> found = inspect(dataset_of(["Good film!", "good film !", "Bad."], ["pos", "neg", "neg"]))
-        >>> found.tokens, found.duplicates.count, found.conflicts.examples
+        >>> found.tokens, found.duplicates["count"], found.conflicts["examples"]
         (8, 1, [{'neg': 'text 2', 'pos': 'text 1'}])
     """
     if not dataset.n_texts:
@@ -128,11 +74,11 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
         tokens=len(data.tokens.ids),
         vocabulary=int(np.count_nonzero(np.bincount(data.tokens.ids))),
         lengths=_lengths(lengths),
-        empty=Found(len(empty), [data.place(row) for row in empty[:FEW]]),
+        empty={"count": len(empty), "places": [data.place(row) for row in empty[:FEW]]},
         duplicates=_repeats(data, np.arange(data.n_texts), within),
         conflicts=_conflicts(data, firsts),
         shared={name: _repeats(data, rows, _earlier(firsts, train)) for name, rows in others.items()},
-        undecodable=Found(len(data.undecodable), data.undecodable),
+        undecodable={"count": len(data.undecodable), "places": data.undecodable},
         coverage=list(_coverage(data, train, others)),
     )
 
@@ -176,31 +122,32 @@ def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:
     return dict(sorted((data.label_names[number], count) for number, count in counts.items()))
 
 
-def _lengths(lengths: np.ndarray) -> Lengths:
+def _lengths(lengths: np.ndarray) -> dict[str, Any]:
     quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf").tolist()
     counts = np.bincount(np.frexp(lengths)[1])  # the number of bits: 0 for 0, 1 for 1, 2 for 2 and 3, ...
     histogram = [
         {"first": (1 << bits) >> 1, "last": (1 << bits) - 1, "texts": int(counts[bits])}
         for bits in range(int(np.flatnonzero(counts)[0]), len(counts))
     ]
-    return Lengths(*map(int, quartiles), mean=float(lengths.mean()), histogram=histogram)
+    names = "minimum", "lower_quartile", "median", "upper_quartile", "maximum"
+    return dict(zip(names, map(int, quartiles), strict=True)) | {"mean": float(lengths.mean()), "histogram": histogram}
 
 
 def _earlier(firsts: np.ndarray, among: np.ndarray) -> np.ndarray:
     """For each text the first of those among these that has the same tokens, or -1: (n,) int64."""
-    found = np.full(len(firsts) + 1, -1)  # the last entry is for -1
+    found: np.ndarray = np.full(len(firsts) + 1, -1)  # the last entry is for -1
     among = among[firsts[among] >= 0][::-1]
     found[firsts[among]] = among
-    return found[firsts]
+    return found[firsts]  # type: ignore[no-any-return]
 
 
-def _repeats(data: Dataset, rows: np.ndarray, earlier: np.ndarray) -> Repeats:
+def _repeats(data: Dataset, rows: np.ndarray, earlier: np.ndarray) -> Finding:
     repeated = rows[(earlier[rows] >= 0) & (earlier[rows] != rows)]
     examples = [{"place": data.place(row), "earlier": data.place(earlier[row])} for row in repeated[:FEW]]
-    return Repeats(len(repeated), examples)
+    return {"count": len(repeated), "examples": examples}
 
 
-def _conflicts(data: Dataset, firsts: np.ndarray) -> Conflicts:
+def _conflicts(data: Dataset, firsts: np.ndarray) -> Finding:
     rows = np.flatnonzero(firsts >= 0)
     pairs = np.unique(np.stack([firsts[rows], data.labels[rows]]), axis=1)
     texts, labels = np.unique(pairs[0], return_counts=True)
@@ -210,10 +157,10 @@ def _conflicts(data: Dataset, firsts: np.ndarray) -> Conflicts:
     for first in different[:FEW]:
         members = in_conflict[firsts[in_conflict] == first][::-1]  # backwards: the first place of a label stays
         examples.append(dict(sorted({data.label_names[data.labels[row]]: data.place(row) for row in members}.items())))
-    return Conflicts(len(in_conflict), len(different), examples)
+    return {"count": len(in_conflict), "different": len(different), "examples": examples}
 
 
-def _coverage(data: Dataset, train: np.ndarray, others: dict[str, np.ndarray]) -> Iterator[Coverage]:
+def _coverage(data: Dataset, train: np.ndarray, others: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
     """For each split that is not trained on, or else for a random tenth of the one that is."""
     if not others and len(train) > 1:
         shuffled = np.random.default_rng(SEED).permutation(train)
@@ -223,7 +170,11 @@ def _coverage(data: Dataset, train: np.ndarray, others: dict[str, np.ndarray]) -
     for name, rows in others.items() if len(train) else ():
         seen = counts[data.tokens.select(rows).ids]
         known = [
-            Known(least, int((counts >= least).sum()), float((seen >= least).mean()) if len(seen) else None)
+            {
+                "min_count": least,
+                "words": int((counts >= least).sum()),
+                "share": float((seen >= least).mean()) if len(seen) else None,
+            }
             for least in MIN_COUNTS
         ]
-        yield Coverage(name, len(seen), known)
+        yield {"part": name, "tokens": len(seen), "known": known}

@@ -17,7 +17,16 @@ from mlcore.kernels.simd import mixed
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch
 from mlcore.text.vocabulary import (
-    TOKENS, UNKNOWN, Tokens, WordTable, chunks_of, find_slot, first_slot, free_slots, join_texts, slots_of,
+    TOKENS,
+    UNKNOWN,
+    Tokens,
+    WordTable,
+    chunks_of,
+    find_slot,
+    first_slot,
+    free_slots,
+    join_texts,
+    slots_of,
 )  # fmt: skip
 
 LARGEST_NGRAM = 3
@@ -135,7 +144,7 @@ class Features:
         return in_order(read, chunks_of(texts), threads)
 
     def documents_of(self, tokens: Tokens, table: WordTable, threads: int = 1) -> Documents:
-        """Known features of texts that are words of a table; where they are too large for memory, they are in a file."""
+        """Known features of texts that are words of a table."""
         numbers = self.words.numbers_of(table)
 
         def count(part: tuple[int, Tokens]) -> Documents:
@@ -250,6 +259,9 @@ def pair_up(ids: np.ndarray, words: Tokens, chosen: np.ndarray | None = None) ->
     return keys
 
 
+_Dealt = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # keys, places and bounds of ``deal_keys``, first token
+
+
 def frequent_pairs(
     tokens: Tokens, keys_of: Callable[[tuple[int, Tokens]], np.ndarray], min_count: int, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -264,24 +276,21 @@ def frequent_pairs(
     """
     turns = 1 << max(0, (len(tokens.ids) - 1) // KEYS_AT_A_TIME).bit_length()
     buckets = 1 << (len(tokens.ids) // turns // KEYS_IN_BUCKET).bit_length()
-    kept = [(np.zeros(0, np.int64),) * 3]
+    kept: list[tuple[np.ndarray, ...]] = [(np.zeros(0, np.int64),) * 3]
 
-    def deal(turn: int, part: tuple[int, Tokens]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    def deal(turn: int, part: tuple[int, Tokens]) -> _Dealt:
         return *deal_keys(keys_of(part), turn, turns, buckets), int(tokens.offsets[part[0]])
+
+    def count(dealt: list[_Dealt], bucket: int) -> tuple[np.ndarray, ...]:
+        slices = [slice(bounds[bucket], bounds[bucket + 1]) for _, _, bounds, _ in dealt]
+        keys = np.concatenate([keys[at] for (keys, _, _, _), at in zip(dealt, slices, strict=True)])
+        places = np.concatenate([first + places[at] for (_, places, _, first), at in zip(dealt, slices, strict=True)])
+        found = count_pairs(keys, places, free_slots(len(keys)))
+        return tuple(array[found[1] >= min_count] for array in found)
 
     for turn in range(turns):
         dealt = list(in_order(partial(deal, turn), tokens.parts(TOKENS), threads))
-
-        def count(
-            bucket: int, dealt: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = dealt
-        ) -> tuple[np.ndarray, ...]:
-            slices = [slice(bounds[bucket], bounds[bucket + 1]) for _, _, bounds, _ in dealt]
-            keys = np.concatenate([part[0][at] for part, at in zip(dealt, slices, strict=True)])
-            places = np.concatenate([part[3] + part[1][at] for part, at in zip(dealt, slices, strict=True)])
-            found = count_pairs(keys, places, free_slots(len(keys)))
-            return tuple(array[found[1] >= min_count] for array in found)
-
-        kept.extend(in_order(count, range(buckets if dealt else 0), threads))
+        kept.extend(in_order(partial(count, dealt), range(buckets if dealt else 0), threads))
     keys, counts, firsts = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
     order = np.lexsort((firsts, -counts))
     return keys[order], counts[order]

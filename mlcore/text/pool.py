@@ -9,7 +9,8 @@ from typing import TypeVar
 
 MAX_THREADS = 64  # at work at a time, whatever number is asked for
 
-Chunk, Result = TypeVar("Chunk"), TypeVar("Result")
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
 
 
 def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None], threads: int) -> Iterator[Result]:
@@ -26,7 +27,7 @@ def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
         yield from (function(chunk) for chunk in chunks if chunk is not None)
         return
     threads = min(threads, MAX_THREADS)
-    running: deque[Future] = deque()
+    running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for future in _submitted(pool, function, chunks):
@@ -59,11 +60,11 @@ def shares(size: int, threads: int) -> list[slice]:
 
 def _submitted(
     pool: ThreadPoolExecutor, function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
-) -> Iterator[Future | None]:
+) -> Iterator[Future[Result] | None]:
     try:
         for chunk in chunks:
             yield None if chunk is None else pool.submit(function, chunk)
-    except Exception as error:  # noqa: BLE001, it is raised in its turn
-        failed: Future = Future()
+    except Exception as error:  # it is raised in its turn
+        failed: Future[Result] = Future()
         failed.set_exception(error)
         yield failed

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, count, islice
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, Self, cast
 
 from mlcore.errors import DataError, InputError
 from mlcore.text.lines import decode_lines, whole_lines
-from mlcore.text.unpacking import STANDARD_INPUT, SUFFIXES, PieceReader, read_pieces
+from mlcore.text.unpacking import STANDARD_INPUT as STANDARD_INPUT
+from mlcore.text.unpacking import SUFFIXES, PieceReader, read_pieces
 from mlcore.text.unpacking import name_of as name_of
 
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}  # and how they are shown
@@ -236,7 +237,7 @@ def _read_folder(folder: Path, source: _Source) -> Iterator[Example]:
             folders.clear()
         folders[:] = [name for name in folders if name != UNLABELLED and not name.startswith(".")]
         paths += (path for name in names if _is_text(path := here / name))
-    return _labelled(paths, lambda path: (folder / path).read_bytes(), lambda path: str(folder / path), "", source)
+    return _labelled(paths, lambda path: (folder / path).read_bytes(), f"{folder.as_posix().rstrip('/')}/", source)
 
 
 def _raise(error: OSError) -> None:
@@ -248,26 +249,25 @@ def _read_archive(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]
     contents: dict[PurePosixPath, bytes] = {}
     stream = PieceReader(pieces)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_CheckedHeader) as archive:
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", tarinfo=_CheckedHeader) as archive:
             for member in archive:
                 path = PurePosixPath(member.name)
                 if member.isfile() and _is_text(path):
                     if member.issparse() or member.size > MAX_TEXT:
                         raise DataError(f"{source.name}, {path} has {member.size:,} bytes; is it a text?")
-                    contents[path] = archive.extractfile(member).read()  # type: ignore[union-attr]
+                    contents[path] = cast(IO[bytes], archive.extractfile(member)).read()
         while stream.read(1 << 20):  # the checksum of compressed data is at its end
             pass
     except tarfile.TarError as error:
         raise DataError(f"{source.name} is not a complete tar archive ({error}); fetch it again.") from error
-    name = "" if source.prefix else f"{source.name}, "
-    return _labelled(contents, contents.pop, lambda path: f"{source.prefix}{path}", name, source)
+    return _labelled(contents, contents.pop, source.prefix, source)
 
 
 class _CheckedHeader(tarfile.TarInfo):
     """Header of a member: tarfile takes a damaged one, if it is not the first, for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> tarfile.TarInfo:
+    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Self:
         try:
             return super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
@@ -283,49 +283,33 @@ def _is_text(path: PurePosixPath) -> bool:
 
 
 def _labelled(
-    paths: Iterable[PurePosixPath],
-    load: Callable[[PurePosixPath], bytes],
-    place_of: Callable[[PurePosixPath], str],
-    name: str,
-    source: _Source,
+    paths: Iterable[PurePosixPath], load: Callable[[PurePosixPath], bytes], root: str, source: _Source
 ) -> Iterator[Example]:
-    """The texts with the labels, and the splits if there are any, that their folders are named after.
-
-    ``name``: what errors have in front of a place.
-    """
+    """The texts with the labels, and the splits if there are any, that their folders are named after."""
     paths = sorted(path for path in paths if len(path.parts) > 1)
     if not paths:
         raise DataError(f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}.")
-    first = next((path for path in paths if _has_split(path)), None)
-    depth = 3 if first else 2
-    root = (first or max(paths, key=lambda path: len(path.parts))).parts[:-depth]
-    found = []
-    for path in paths:
-        if path.parts[:-depth] == root and (not first or _has_split(path)):
-            found.append(path)
-        elif not _is_beside_labels(path, root):  # a folder "valid", say, must not be left out in silence
+    splits = {path: path.parts[-3] for path in paths if len(path.parts) > 2 and path.parts[-3] in SPLITS}
+    depth = 3 if splits else 2
+    above = next(iter(splits), max(paths, key=lambda path: len(path.parts))).parts[:-depth]
+    found = [path for path in paths if path.parts[:-depth] == above and (path in splits or not splits)]
+    for path in sorted({*paths}.difference(found)):
+        folder = path.parts[:-1]
+        # a README may lie on the way to the labels' folders, or beside them; a folder "valid" must not be left out
+        if folder != above[: len(folder)] and not (folder[:-1] == above and folder[-1] in SPLITS):
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
     for path in found:
-        place, label = place_of(path), _clean(path.parts[-2])
+        place, label = f"{root}{path}", _clean(path.parts[-2])
+        where = place if source.prefix or root else f"{source.name}, {place}"
         if not label:
-            raise DataError(f"{name}{place}: {_bad_label(path.parts[-2])}")
+            raise DataError(f"{where}: {_bad_label(path.parts[-2])}")
         content = load(path)
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
-            source.note_undecodable(content, f"{name}{place}", [place])
+            source.note_undecodable(content, where, [place])
             text = content.decode("utf-8-sig", errors="replace")
-        yield Example(text, label, path.parts[-3] if first else "", place)
-
-
-def _has_split(path: PurePosixPath) -> bool:
-    return len(path.parts) > 2 and path.parts[-3] in SPLITS
-
-
-def _is_beside_labels(path: PurePosixPath, root: tuple[str, ...]) -> bool:
-    """Whether a text without a label lies where a README may: on the way to the labels' folders, or beside them."""
-    folder = path.parts[:-1]
-    return folder == root[: len(folder)] or (folder[:-1] == root and folder[-1] in SPLITS)
+        yield Example(text, label, splits.get(path, ""), place)
 
 
 # Tables ---------------------------------------------------------------------------------------------------
@@ -376,9 +360,8 @@ def _separator(header: str, wanted: dict[str, str | None], separators: str) -> s
     """What separates the names of these columns, if anything does."""
     for separator in separators:
         with suppress(LookupError, csv.Error, StopIteration):
-            quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-            fields = next(csv.reader([header], delimiter=separator, quoting=quoting, strict=True))
-            _find_columns(fields, wanted)
+            quoted = csv.reader([header], delimiter=separator, strict=True)
+            _find_columns(header.split(separator) if separator == "\t" else next(quoted), wanted)
             return separator
     return None
 

@@ -61,15 +61,7 @@ def tokens(text: str) -> list[str]:
 
 
 class Scratch(threading.local):
-    """Memory that each thread uses again, by name: to get new memory takes longer than to fill it with tokens.
-
-    Example:
-        >>> scratch = Scratch()
-        >>> first, second = (scratch.empty("numbers", size, np.int64) for size in (3, 2))
-        >>> first[:] = 7
-        >>> second
-        array([7, 7])
-    """
+    """Memory that each thread uses again, by name: to get new memory takes longer than to fill it with tokens."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, type], np.ndarray] = {}
@@ -87,7 +79,7 @@ class TokenSpans(NamedTuple):
     data: np.ndarray  # (bytes,) uint8, UTF-8
     starts: np.ndarray  # (t,) int64
     ends: np.ndarray  # (t,) int64
-    keys: np.ndarray  # (t,) int64, see ``word_key``
+    keys: np.ndarray  # (t,) int64, see ``find_keys``
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
@@ -169,17 +161,14 @@ def characters(size: int) -> np.ndarray:
 @kernel
 def code_point_at(data, position):
     """Code point and length in bytes of the UTF-8 character at ``position``."""
-    first = np.int64(data[position])
-    if first < 0x80:
-        return first, 1
-    last = np.int64(data[position + 1]) & 0x3F
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | last, 2
-    last = last << 6 | np.int64(data[position + 2]) & 0x3F
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | last, 3
-    last = last << 6 | np.int64(data[position + 3]) & 0x3F
-    return (first & 0x07) << 18 | last, 4
+    point = np.int64(data[position])
+    if point < 0x80:
+        return point, 1
+    length = 2 + (point >= 0xE0) + (point >= 0xF0)
+    point &= 0xFF >> length + 1
+    for i in range(1, length):
+        point = point << 6 | np.int64(data[position + i]) & 0x3F
+    return point, length
 
 
 @kernel
@@ -188,19 +177,11 @@ def put(point, data, place):
     if point < 0x80:
         data[place] = point
         return place + 1
-    if point < 0x800:
-        data[place] = 0xC0 | point >> 6
-    else:
-        if point < 0x10000:
-            data[place] = 0xE0 | point >> 12
-        else:
-            data[place] = 0xF0 | point >> 18
-            place += 1
-            data[place] = 0x80 | point >> 12 & 0x3F
-        place += 1
-        data[place] = 0x80 | point >> 6 & 0x3F
-    data[place + 1] = 0x80 | point & 0x3F
-    return place + 2
+    more = 1 + (point >= 0x800) + (point >= 0x10000)
+    data[place] = 0xFF00 >> more + 1 & 0xFF | point >> 6 * more
+    for i in range(1, more + 1):
+        data[place + i] = 0x80 | point >> 6 * (more - i) & 0x3F
+    return place + more + 1
 
 
 @kernel
@@ -252,7 +233,7 @@ def fold_simple(data, position, stop, table, folded, place):
         done += BLOCK
     for i in range(np.uint64(position + done), np.uint64(stop)):
         byte = data[i]
-        if byte >= 0x80 or byte == LESS or byte == AMPERSAND:
+        if byte >= 0x80 or byte == LESS or byte == AMPERSAND:  # noqa: SIM109, tuples are slow in kernels
             break
         folded[np.uint64(place + done)] = table[byte]
         done += 1
@@ -299,20 +280,6 @@ def fold(data, bounds, table, markup, folded, begins, stops):
 
 
 @part_of_kernels
-def word_key(data, start, end):
-    """Key of the word ``data[start:end]``: the word itself if it has up to seven bytes, else a hash of all of them."""
-    length = end - start
-    if length <= EXACT:
-        return length << 56 | eight_bytes(data, start) & ((np.int64(1) << 8 * length) - 1)
-    value = mixed(eight_bytes(data, end - 8))
-    place = start
-    while place < end - 8:  # a range with a step took several times as long
-        value = mixed(value ^ eight_bytes(data, place))
-        place += 8
-    return HASHED | value & (HASHED - 1)
-
-
-@part_of_kernels
 def below(bits):
     """Bits of the numbers below this one, which is at most BLOCK."""
     return ALL if bits >= BLOCK else (ONE << np.uint64(bits)) - ONE
@@ -332,9 +299,8 @@ def letters_from(data, position, stop):
 def scan_tokens(data, begins, stops, starts, ends, offsets):
     """Find the tokens of folded texts: overwrite the last three.
 
-    An apostrophe is part of a word if it stands alone between two letters. The bytes of a block are bits here, and the
-    tokens lie where bits change: to look at byte after byte would take several times as long, for where a word ends
-    cannot be foreseen.
+    An apostrophe is part of a word if it stands alone between two letters. The bytes of a block are bits here, and
+    tokens lie where bits change: byte after byte would take several times as long, for branches could not be predicted.
 
     Shapes: data (bytes,), with BLOCK more behind the last text, begins and stops (n,) of the texts in it
     -> starts and ends (t,) with room for a token per byte, offsets (n + 1,) with offsets[0] = 0.
@@ -370,9 +336,18 @@ def scan_tokens(data, begins, stops, starts, ends, offsets):
 
 @kernel
 def find_keys(data, starts, ends, keys):
-    """Key of each token: overwrite keys.
+    """Key of each token: the word itself if it has up to seven bytes, else a hash of all of them: overwrite keys.
 
     Shapes: data (bytes,), with seven more behind the last token, starts and ends (t,) -> keys (t,).
     """
     for t in range(starts.shape[0]):
-        keys[t] = word_key(data, starts[t], ends[t])
+        place, end = starts[t], ends[t]
+        length = end - place
+        if length <= EXACT:
+            keys[t] = length << 56 | eight_bytes(data, place) & ((np.int64(1) << 8 * length) - 1)
+            continue
+        value = mixed(eight_bytes(data, end - 8))
+        while place < end - 8:  # a range with a step took several times as long
+            value = mixed(value ^ eight_bytes(data, place))
+            place += 8
+        keys[t] = HASHED | value & (HASHED - 1)

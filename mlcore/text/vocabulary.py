@@ -55,7 +55,7 @@ class Table(NamedTuple):
     size: np.ndarray  # (1,) int64, number of words
     bounds: np.ndarray  # (capacity + 1,) int64: word w is bytes[bounds[w]:bounds[w + 1]]
     bytes: np.ndarray  # (bytes,) uint8
-    keys: np.ndarray  # (capacity,) int64, see ``word_key``
+    keys: np.ndarray  # (capacity,) int64, see ``find_keys``
     slots: np.ndarray  # (slots,) int32, a power of two of them: word numbers for linear probing, at most half full
 
 

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from mlcore.errors import DataError, InputError
 from mlcore.text import growing
 from mlcore.text.dataset import (
-    built_in_dataset, choose_labels, dataset_of, encode, encode_split, hold_out, occurrences, read_dataset, targets_of,
+    built_in_dataset,
+    choose_labels,
+    dataset_of,
+    encode,
+    encode_split,
+    hold_out,
+    occurrences,
+    read_dataset,
+    targets_of,
 )  # fmt: skip
 from mlcore.text.growing import GrowingArray
 from mlcore.text.readers import read_examples
@@ -65,7 +73,7 @@ def test_a_dataset_larger_than_memory_is_the_same(monkeypatch, tmp_path):
         (data.labels, expected.labels),
         (data.splits, expected.splits),
     ):
-        assert array.dtype == same.dtype and np.array_equal(array, same)
+        np.testing.assert_array_equal(array, same, strict=True)
     encoded = [encode(one, None, **CHOICE) for one in (data, expected)]
     assert isinstance(encoded[0].train.documents.ids.base, np.memmap)
     for array, same in zip(encoded[0].train.documents, encoded[1].train.documents, strict=True):
@@ -85,7 +93,7 @@ def test_growing_is_concatenation(pieces, in_file):
         for piece in arrays:
             array.append(piece)
         found = array.finish()
-    assert found.dtype == np.int32 and found.flags.writeable
+    assert (found.dtype, found.flags.writeable) == (np.int32, True)
     assert found.tolist() == [number for piece in arrays for number in piece.tolist()]
 
 
@@ -162,7 +170,7 @@ def test_targets_and_labels():
         ("xy", ["test"] * 2, {}, "X contains no texts to train on."),
         ("xx", [""] * 2, {}, "X has 1 label to train on ('x'); expected from 2 to 1,000."),
         ([str(n) for n in range(1001)], [""] * 1001, {}, "'105', ...); expected from 2 to 1,000; try loss='squared'."),
-        ("xyz", ["train", "train", "test"], {}, "X, text 3: the label is 'z'; expected 'x' or 'y', as in the training data."),
+        ("xyz", ["train", "train", "test"], {}, "X, text 3: the label is 'z'; expected one of 'x', 'y' as in the training data."),
         (["1", "1e30"], [""] * 2, {"ratings": True}, "X, text 2: the label is '1e30'; expected a number up to 1e+18."),
         ("xy", [""] * 2, {}, "X has too few texts to hold some out; try dev=0."),
         ("xy", [""] * 2, {"dev": 1.0}, "dev is 1.0; expected a fraction from 0 to less than 1, or other texts."),
@@ -177,7 +185,7 @@ def test_what_cannot_be_trained_on(labels, splits, options, message):
 
 
 def test_texts_without_words_cannot_be_trained_on():
-    with pytest.raises(DataError, match="X contains no words in the texts to train on."):
+    with pytest.raises(DataError, match="X: no word occurs in the texts to train on."):
         encode(dataset_of(["", "-"], ["x", "y"]), 0, **CHOICE)
 
 

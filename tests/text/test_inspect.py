@@ -7,7 +7,7 @@ import pytest
 
 from mlcore.errors import DataError
 from mlcore.text.dataset import built_in_dataset, dataset_of
-from mlcore.text.inspect import Coverage, Found, Known, inspect
+from mlcore.text.inspect import inspect
 from mlcore.text.readers import read_examples
 from mlcore.text.tokenizer import tokens
 
@@ -17,6 +17,11 @@ SMALL = dataset_of(
     splits=["train", "train", "", "train", "", "train", "train", "dev", "test", "test"],
     source="small",
 )
+
+
+def covers(part, tokens, *known):
+    names = "min_count", "words", "share"
+    return {"part": part, "tokens": tokens, "known": [dict(zip(names, one, strict=True)) for one in known]}
 
 
 def test_everything_about_a_small_dataset():
@@ -38,12 +43,8 @@ def test_everything_about_a_small_dataset():
                    "test": {"count": 1, "examples": [{"place": "text 9", "earlier": "text 7"}]}},
         "undecodable": {"count": 0, "places": []},
         # the training split has good and film three times, and a, b, c, d, e and bad once
-        "coverage": [
-            {"part": part, "tokens": tokens, "known": [
-                {"min_count": min_count, "words": words, "share": share}
-                for min_count, words, share in zip((1, 2, 5), (8, 2, 0), shares, strict=True)]}
-            for part, tokens, shares in (("dev", 5, (1.0, 0.0, 0.0)), ("test", 3, (2 / 3, 1 / 3, 0.0)))
-        ],
+        "coverage": [covers("dev", 5, (1, 8, 1.0), (2, 2, 0.0), (5, 0, 0.0)),
+                     covers("test", 3, (1, 8, 2 / 3), (2, 2, 1 / 3), (5, 0, 0.0))],
     }  # fmt: skip
 
 
@@ -54,16 +55,16 @@ def test_another_dataset_is_held_out_in_place_of_the_dev_split():
     assert (found.dev_source, found.vocabulary) == ("other", 9)
     assert found.labels == {"neg": 5, "new": 1, "pos": 5}
     assert found.parts == {"train": {"neg": 5, "pos": 3}, "dev": {"new": 1}, "test": {"pos": 2}}
-    assert found.shared["dev"].examples == [{"place": "other, text 2", "earlier": "text 1"}]
-    assert found.undecodable == Found(1, ["other, line 9"])
-    assert found.coverage[0] == Coverage("dev", 2, [Known(1, 8, 1.0), Known(2, 7, 1.0), Known(5, 0, 0.0)])
+    assert found.shared["dev"]["examples"] == [{"place": "other, text 2", "earlier": "text 1"}]
+    assert found.undecodable == {"count": 1, "places": ["other, line 9"]}
+    assert found.coverage[0] == covers("dev", 2, (1, 8, 1.0), (2, 7, 1.0), (5, 0, 0.0))
 
 
 def test_without_other_splits_a_tenth_is_held_out_the_same_in_every_run():
     data = dataset_of([f"word w{i}" for i in range(50)], ["a", "b"] * 25)
     (coverage,) = inspect(data).coverage
     # of each of the 5 texts, one of two words occurs in the 45 others
-    assert coverage == Coverage("tenth", 10, [Known(1, 46, 0.5), Known(2, 1, 0.5), Known(5, 1, 0.5)])
+    assert coverage == covers("tenth", 10, (1, 46, 0.5), (2, 1, 0.5), (5, 1, 0.5))
     assert inspect(data) == inspect(data)
 
 
@@ -71,19 +72,22 @@ def test_where_there_is_nothing_to_measure_on():
     assert inspect(dataset_of(["one"], ["a"])).coverage == []
     assert inspect(dataset_of(["one"], ["a"], splits=["test"])).coverage == []
     (coverage,) = inspect(dataset_of(["one", "!?", ""], ["a", "a", "a"], splits=["", "", "test"])).coverage
-    assert coverage == Coverage("test", 0, [Known(1, 3, None), Known(2, 0, None), Known(5, 0, None)])
+    assert coverage == covers("test", 0, (1, 3, None), (2, 0, None), (5, 0, None))
     only_empty = inspect(dataset_of(["", " "], ["a", "b"]))
-    assert (only_empty.tokens, only_empty.empty.count, only_empty.duplicates.count) == (0, 2, 0)
-    assert (only_empty.conflicts.count, len(only_empty.lengths.histogram)) == (0, 1)
+    assert (only_empty.tokens, only_empty.empty["count"], only_empty.duplicates["count"]) == (0, 2, 0)
+    assert (only_empty.conflicts["count"], len(only_empty.lengths["histogram"])) == (0, 1)
     with pytest.raises(DataError, match="c contains no texts."):
         inspect(dataset_of([], [], source="c"))
 
 
 def test_only_the_first_few_places_are_kept():
     found = inspect(dataset_of(["", "x"] * 50, ["a", "a", "a", "b"] * 25))
-    assert (found.empty.count, len(found.empty.places)) == (50, 5)
-    assert (found.duplicates.count, found.duplicates.examples[0]) == (49, {"place": "text 4", "earlier": "text 2"})
-    assert (found.conflicts.count, found.conflicts.different) == (50, 1)
+    assert (found.empty["count"], len(found.empty["places"])) == (50, 5)
+    assert (found.duplicates["count"], found.duplicates["examples"][0]) == (
+        49,
+        {"place": "text 4", "earlier": "text 2"},
+    )
+    assert (found.conflicts["count"], found.conflicts["different"]) == (50, 1)
 
 
 @pytest.mark.parametrize("cut", [3, 1])
@@ -96,13 +100,13 @@ def test_against_a_naive_count(cut):
     for text, example in zip(texts, examples, strict=True):
         labels_of[text].add(example.label)
         in_split[example.split][text] += 1
-    assert found.duplicates.count == sum(counts.total() - len(counts) for counts in in_split.values()) > 0
-    assert found.conflicts.count == sum(len(labels_of[text]) > 1 for text in texts) > 0
+    assert found.duplicates["count"] == sum(counts.total() - len(counts) for counts in in_split.values()) > 0
+    assert found.conflicts["count"] == sum(len(labels_of[text]) > 1 for text in texts) > 0
     for split, repeats in found.shared.items():
-        assert repeats.count == sum(text in in_split["train"] for text in in_split[split].elements()) > 0
+        assert repeats["count"] == sum(text in in_split["train"] for text in in_split[split].elements()) > 0
     counts = Counter(word for text in in_split["train"].elements() for word in tokens(text))
     for coverage in found.coverage:
-        seen = [counts[word] for text in in_split[coverage.part].elements() for word in tokens(text)]
-        for known in coverage.known:
-            assert known.words == sum(count >= known.min_count for count in counts.values())
-            assert known.share == np.mean([count >= known.min_count for count in seen])
+        seen = [counts[word] for text in in_split[coverage["part"]].elements() for word in tokens(text)]
+        for known in coverage["known"]:
+            assert known["words"] == sum(count >= known["min_count"] for count in counts.values())
+            assert known["share"] == np.mean([count >= known["min_count"] for count in seen])

@@ -131,7 +131,7 @@ def test_every_key_has_its_turn_and_no_turn_or_bucket_has_most():
     keys = np.array([a << 32 | b for a in range(100) for b in range(100)])
     sizes = [np.diff(ngrams.deal_keys(keys, turn, 4, 8)[2]) for turn in range(4)]
     assert np.sum(sizes) == 10_000
-    assert np.min(sizes) > 200 and np.max(sizes) < 420
+    assert 200 < np.min(sizes) < np.max(sizes) < 420
 
 
 @settings(max_examples=60)

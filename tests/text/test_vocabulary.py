@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from mlcore.kernels.simd import BLOCK
 from mlcore.text import vocabulary
 from mlcore.text.tokenizer import (
-    HASHED, LEFT, TABLE_SIZES, Scratch, TokenSpans, _fold, _table_size, characters, normalise, tokenise, tokens,
+    HASHED,
+    LEFT,
+    TABLE_SIZES,
+    Scratch,
+    TokenSpans,
+    _fold,
+    _table_size,
+    characters,
+    normalise,
+    tokenise,
+    tokens,
 )  # fmt: skip
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable, slots_of
 
