@@ -39,7 +39,8 @@ class MlcoreError(Exception):
         """The whole message, with parameters written by ``name``, and those with a value by ``setting``."""
         start = f"{name(self.parameter)} is {self.value!r}; " if self.parameter else ""
         end = "; try " + " ".join(setting(*item) for item in self.suggestion.items()) if self.suggestion else ""
-        return f"{start}{self.message.removesuffix('.')}{end}."
+        message = f"{start}{self.message.removesuffix('.')}{end}"
+        return message if message.endswith("?") else f"{message}."
 
     def __str__(self) -> str:
         return self.describe()
