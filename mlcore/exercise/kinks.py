@@ -10,6 +10,7 @@ Source: Clarke 1983, theorem 2.5.1; Kakade and Lee 2018 for why automatic differ
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from math import lcm
 from typing import NamedTuple
 
@@ -207,11 +208,11 @@ class Surroundings:
             return direction
 
         entries = (entry(index, sign) for index in range(self.width) for sign in (1, -1))
-        direction: np.ndarray | None = min(entries, key=self.slope)
-        if self.slope(direction) >= 0:
-            within = (positive_direction([*self.signed_forms(p), -gradients.flat]) for p, gradients in pieces)
-            direction = next((found for found in within if found is not None), None)
-        return None if direction is None else Descent(self.named(direction), self.slope(direction))
+        within = (positive_direction([*self.signed_forms(p), -gradients.flat]) for p, gradients in pieces)
+        for direction in chain([min(entries, key=self.slope)], within):
+            if direction is not None and (slope := self.slope(direction)) < 0:
+                return Descent(self.named(direction), slope)
+        return None
 
 
 # Exact linear algebra -------------------------------------------------------------------------------------------
