@@ -10,6 +10,7 @@ Source: Clarke 1983, theorem 2.5.1; Kakade and Lee 2018 for why automatic differ
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from math import lcm
 from typing import NamedTuple
 
@@ -57,21 +58,21 @@ def subdifferential(exact: ExactNetwork) -> Subdifferential:
     """All pieces of J at the point of the network, and the verdict."""
     around = Surroundings(exact)
     certain: dict[tuple[Fraction, ...], Piece] = {}
-    open_pieces = []
-    complete = len(around.kinks) <= MAX_KINKS
-    for pattern, sure in around.patterns() if complete else ():
+    possible = []
+    for pattern, holds in around.patterns():
         piece = Piece(around.spread(pattern), around.gradients(pattern))
-        if sure:
-            certain.setdefault(tuple(piece.gradients.flat), piece)
+        point = tuple(piece.gradients.flat)
+        if holds:
+            certain[point] = certain.pop(point, piece)
         else:
-            open_pieces.append(piece)
+            possible.append(piece)
     # A vertex that is there already changes nothing.
-    undecided = [piece for piece in open_pieces if tuple(piece.gradients.flat) not in certain]
+    undecided = [piece for piece in possible if tuple(piece.gradients.flat) not in certain]
+    pieces, complete = list(certain.values()), around.examined and not undecided
     stationary: bool | None = any(not any(point) for point in certain) or zero_combination(list(certain)) is not None
-    if not stationary and (undecided or not complete):
+    if not stationary and not complete:
         stationary = None  # a piece that is not here may bring 0 into the hull
-    pieces = list(certain.values())
-    return Subdifferential(pieces, complete and not undecided, undecided, stationary, around.descent(pieces))
+    return Subdifferential(pieces, complete, undecided, stationary, around.descent(pieces))
 
 
 class Surroundings:
@@ -83,9 +84,11 @@ class Surroundings:
         self.first = [rows.index(row) for row in rows]
         by_layer = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
         self.kinks = [kink for kink in by_layer if self.first[kink.sample] == kink.sample]
+        self.examined = len(self.kinks) <= MAX_KINKS
         self._gradients: dict[tuple[bool, ...], ExactGradients] = {}
-        self._forms: dict[tuple[Kink, tuple[tuple[Kink, bool], ...]], np.ndarray] = {}
-        self.width = len(self.gradients(dict.fromkeys(self.kinks, False)).flat)
+        self._forms: dict[tuple[Kink, Sequence[tuple[Kink, bool]]], np.ndarray] = {}
+        self.arrays = self.gradients(dict.fromkeys(self.kinks, False)).arrays
+        self.width = sum(array.size for array in self.arrays.values())
 
     def spread(self, pattern: Pattern) -> Pattern:
         """The pattern with the units of all samples that are decided by it."""
@@ -108,19 +111,20 @@ class Surroundings:
 
     def form(self, kink: Kink, pattern: Pattern) -> np.ndarray:
         """Gradient of a kinked unit's z in weights and biases, on the piece."""
-        below = {k: on for k, on in pattern.items() if k.layer < kink.layer and k.sample == kink.sample}
+        below = {k: on for k, on in pattern.items() if k.sample == kink.sample and k.layer < kink.layer}
         key = kink, tuple(below.items())
         if key not in self._forms:
             delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
             delta[0, kink.unit] = ONE
             sample = slice(kink.sample, kink.sample + 1)
             flat = self.exact.pull_back(kink.layer, delta, self.at_zero(below), sample).flat
-            self._forms[key] = np.concatenate([flat, np.full(self.width - len(flat), ZERO)])
+            self._forms[key] = np.append(flat, np.full(self.width - len(flat), ZERO))
         return self._forms[key]
 
     def patterns(self) -> Iterator[tuple[Pattern, bool]]:
-        """Patterns that hold on open sets near the point, or may, and whether that is certain."""
-        return self._patterns({}, self.kinks, Independent())
+        """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many."""
+        if self.examined:
+            yield from self._patterns({}, self.kinks, Independent())
 
     def _patterns(
         self, pattern: Pattern, rest: Sequence[Kink], independent: "Independent | None"
@@ -149,10 +153,10 @@ class Surroundings:
         that are not are ReLU units that the point has on their kink, they are positive on the piece, and so the signs
         of their weights decide where they agree.
         """
-        alive = self._alive(kink.sample, kink.layer, pattern)
         if self.exact.b[kink.layer] is not None:
             return None
-        if not alive:
+        alive = self._alive(kink.sample, kink.layer, pattern)
+        if not any(alive):
             return False
         if kink.layer == 0 or self.exact.layers[kink.layer - 1].activation == "identity":
             return None
@@ -161,25 +165,22 @@ class Surroundings:
             return None
         return True if all(weights > 0) else False if all(weights < 0) else None
 
-    def _alive(self, sample: int, layer: int, pattern: Pattern) -> list[int]:
-        """Inputs of a layer that are not 0 on the whole piece."""
+    def _alive(self, sample: int, layer: int, pattern: Pattern) -> list[bool]:
+        """Which inputs of a layer are not 0 on the whole piece."""
         values = self.exact.inputs(layer)[sample]
-        if layer == 0:
-            return list(np.flatnonzero(values))
-        if self.exact.layers[layer - 1].activation == "identity":
-            moves = self.exact.b[layer - 1] is not None or self._alive(sample, layer - 1, pattern)
-            return list(range(len(values))) if moves else []
-        on = [bool(value) or pattern.get(Kink(sample, layer - 1, unit), False) for unit, value in enumerate(values)]
-        return list(np.flatnonzero(on))
+        if layer and self.exact.layers[layer - 1].activation == "identity":
+            moves = self.exact.b[layer - 1] is not None or any(self._alive(sample, layer - 1, pattern))
+            return [moves] * len(values)
+        return [bool(v) or pattern.get(Kink(sample, layer - 1, unit), False) for unit, v in enumerate(values)]
 
     def _holds(self, pattern: Pattern) -> bool | None:
         """Whether the pattern holds on open sets arbitrarily near the point; None if the forms do not decide."""
-        forms = self._signed_forms(pattern)
+        forms = self.signed_forms(pattern)
         if not forms or positive_direction(forms) is not None:
             return True
         return None if any(kink.layer for kink in pattern) else False  # z of the first layer is its form
 
-    def _signed_forms(self, pattern: Pattern) -> list[np.ndarray]:
+    def signed_forms(self, pattern: Pattern) -> list[np.ndarray]:
         """Forms of the kinked units that are not forced, signed so that the piece has them > 0."""
         free = [kink for kink in pattern if self._forced(kink, pattern) is None]
         return [self.form(kink, pattern) * (1 if pattern[kink] else -1) for kink in free]
@@ -194,22 +195,23 @@ class Surroundings:
 
     def named(self, direction: np.ndarray) -> dict[str, np.ndarray]:
         """A vector over all weights and biases, as arrays by name."""
-        arrays = self.gradients(dict.fromkeys(self.kinks, False)).arrays
-        parts = np.split(direction, np.cumsum([array.size for array in arrays.values()])[:-1])
-        return {name: part.reshape(array.shape) for (name, array), part in zip(arrays.items(), parts, strict=True)}
+        parts = np.split(direction, np.cumsum([array.size for array in self.arrays.values()])[:-1])
+        shapes = [array.shape for array in self.arrays.values()]
+        return {name: part.reshape(shape) for name, part, shape in zip(self.arrays, parts, shapes, strict=True)}
 
     def descent(self, pieces: list[Piece]) -> Descent | None:
         """Direction of the steepest descent among the single entries; if none falls, one within a piece, if any."""
-        units = np.full((self.width, self.width), ZERO)
-        np.fill_diagonal(units, ONE)
-        entries = [sign * unit for unit in units for sign in (1, -1)]
-        steepest = min(entries, key=self.slope)
-        if (slope := self.slope(steepest)) < 0:
-            return Descent(self.named(steepest), slope)
-        for pattern, gradients in pieces:
-            direction = positive_direction([*self._signed_forms(pattern), -gradients.flat])
-            if direction is not None:
-                return Descent(self.named(direction), self.slope(direction))
+
+        def entry(index: int, sign: int) -> np.ndarray:
+            direction = np.full(self.width, ZERO)
+            direction[index] = Fraction(sign)
+            return direction
+
+        entries = (entry(index, sign) for index in range(self.width) for sign in (1, -1))
+        within = (positive_direction([*self.signed_forms(p), -gradients.flat]) for p, gradients in pieces)
+        for direction in chain([min(entries, key=self.slope)], within):
+            if direction is not None and (slope := self.slope(direction)) < 0:
+                return Descent(self.named(direction), slope)
         return None
 
 
@@ -259,9 +261,8 @@ def _simplex(columns: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]
     table: np.ndarray = np.zeros((m + 1, n + m + 1), object)
     table[: m - 1, :n] = np.vectorize(int, otypes=[object])(columns * scales)
     table[m - 1, [*range(n), -1]] = 1
-    table[range(m), range(n, n + m)] = 1
     table[m] = -table[:m].sum(0)
-    table[m, n : n + m] = 0
+    table[range(m), range(n, n + m)] = 1
     basis: np.ndarray = np.arange(n, n + m)
     denominator = 1
     while len(falling := np.flatnonzero(table[m, :n] < 0)):
@@ -271,7 +272,7 @@ def _simplex(columns: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]
         pivot_row, pivot = table[leaving].copy(), table[leaving, entering]
         table = (pivot * table - np.outer(table[:, entering], pivot_row)) // denominator
         table[leaving], basis[leaving], denominator = pivot_row, entering, pivot
-    if table[m, -1] != 0:  # reduced cost of artificial variable i is 1 - (multiplier i)
+    if table[m, -1] != 0:  # the reduced cost of artificial variable i is 1 - (multiplier i)
         return None, table[m, n : n + m - 1] - denominator
     weights = np.zeros(n, object)
     weights[basis[basis < n]] = table[:m, -1][basis < n]

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError
 from mlcore.exercise.exact import ExactNetwork, Pass, fractions
-from mlcore.exercise.kinks import MAX_KINKS, Surroundings, zero_combination
+from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import Values, Work, catalogue, forward_values, gradient_values, layer_names
 from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.problem import Problem, parse_rows
@@ -128,12 +129,16 @@ class Marker:
 
     def __init__(self, problem: Problem) -> None:
         exact = problem.network.rational
-        self.work = (ExactNetwork if exact else Pass)(problem.network, problem.x, problem.y)
-        self._truths: dict[Fraction, Values] = {}
+        self.work = work = (ExactNetwork if exact else Pass)(problem.network, problem.x, problem.y)
+        self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
+        self.truths = {c: forward_values(work) | gradient_values(work, work.backward(c)) for c in self.conventions}
+        self.names = self.truths[CONVENTIONS[0]]  # of all answers, with values of the right shape
+        layers = layer_names(work.network)
+        steps = [f"{letter}:{name}" for name in layers for letter in "za"]
+        steps += ["y_hat", *(f"delta:{name}" for name in reversed(layers))]
+        self.order = {name: steps.index(name) if name in steps else len(steps) for name in self.names}
         self._mistaken: dict[Fraction, list[tuple[str, Values]]] = {}
-        self._points: list[Values] | None = None
         self._certain = True  # whether all points are known to be gradients of pieces
-        self.conventions = CONVENTIONS if self.work.trace.kinks else CONVENTIONS[:1]
 
     def mark(self, answers: Sequence[Answer]) -> Marking:
         """As the function ``mark``."""
@@ -147,7 +152,7 @@ class Marker:
             remark = "in the Clarke subdifferential, but not the value of phi'(0) = 0, 1/2 or 1 for all kinked units"
             if not self._certain:
                 remark += " (with pieces of J that may hold near the point; this was not decided)"
-        truth, verdicts, consequences = self.truth(c), [], self._consequences(answers, c)
+        truth, verdicts, consequences = self.truths[c], [], self._consequences(answers, c)
         for answer in answers:
             if answer in fitting:
                 verdicts.append(Verdict(answer.name, status, (), remark, truth[answer.name]))
@@ -157,45 +162,36 @@ class Marker:
                 verdicts.append(self._wrong_verdict(answer, fitting, c, consequences))
         return Marking(verdicts, c)
 
-    def truth(self, c: Fraction) -> Values:
-        """All right answers with c for phi'(0)."""
-        if c not in self._truths:
-            self._truths[c] = forward_values(self.work) | gradient_values(self.work, self.work.backward(c))
-        return self._truths[c]
-
     def _check_names(self, answers: Sequence[Answer]) -> None:
         if not answers:
             raise InputError("There are no answers; give at least one.")
-        names, known = [answer.name for answer in answers], self.truth(CONVENTIONS[0])
+        names = [answer.name for answer in answers]
         for name in names:
-            if name not in known:
-                raise InputError(f"The answer {name!r} is unknown; use {', '.join(known)}.")
+            if name not in self.names:
+                raise InputError(f"The answer {name!r} is unknown; use {', '.join(self.names)}.")
             if names.count(name) > 1:
                 raise InputError(f"{name} is answered twice; give one answer.")
 
     def _oriented(self, answer: Answer) -> Answer:
         """The answer as a row where it is a vector, which a student may write as a column, or the other way round."""
-        shape, weights = (
-            self.truth(CONVENTIONS[0])[answer.name].shape,
-            [f"d{layer.weights}" for layer in self.work.layers],
-        )
-        turn = answer.name not in weights and 1 in shape and shape != answer.values.shape == shape[::-1]
+        shape, typed = self.names[answer.name].shape, answer.values.shape
+        is_weights = answer.name in [f"d{layer.weights}" for layer in self.work.layers]
+        turn = 1 in shape and shape != typed == shape[::-1] and not is_weights
         return answer.transposed() if turn else answer
 
     # The choice at a kink -----------------------------------------------------------------------------------
 
     def _depends_on_choice(self, answer: Answer) -> bool:
         """Whether it takes a choice to make the answer right: the truth varies with it, or is another without one."""
-        truths = [self.truth(c)[answer.name] for c in self.conventions]
+        truths = [truth[answer.name] for truth in self.truths.values()]
         if len(truths) == 1 or not answer.name.startswith("d") or truths[0].shape != answer.values.shape:
             return False
         return not all(_same(truth, truths[0]) and _fits(truth, answer) for truth in truths)
 
     def _best_convention(self, answers: Sequence[Answer]) -> tuple[Fraction, list[Answer]]:
         """The convention that fits most answers, and these answers."""
-        fitting = {
-            c: [answer for answer in answers if _fits(self.truth(c)[answer.name], answer)] for c in self.conventions
-        }
+        truths = self.truths.items()
+        fitting = {c: [answer for answer in answers if _fits(truth[answer.name], answer)] for c, truth in truths}
         return max(fitting.items(), key=lambda item: len(item[1]))
 
     def _largest_in_subdifferential(self, answers: Sequence[Answer], more_than: int) -> list[Answer]:
@@ -213,11 +209,11 @@ class Marker:
         With p the entries of a piece, weights w >= 0 have to give ``lower <= sum w p <= upper``; each inequality has
         a slack variable. All homogeneous: 0 is in the hull of the columns of this system.
         """
-        values, margins = (np.concatenate([getattr(answer, part).ravel() for answer in answers]) for part in PARTS)
+        margins = np.concatenate([answer.margins.ravel() for answer in answers])
         rounded = margins > 0
         columns = set()
-        for point in self.points():
-            above = np.concatenate([point[answer.name].ravel() for answer in answers]) - values
+        for point in self.points:
+            above = np.concatenate([(point[answer.name] - answer.values).ravel() for answer in answers])
             inequalities = [(above + margins)[rounded], (margins - above)[rounded]]
             columns.add(tuple(np.concatenate([above[~rounded], *inequalities])))
         if not columns:
@@ -226,23 +222,22 @@ class Marker:
         identity = [[-Fraction(i == exact + k) for i in range(exact + slacks)] for k in range(slacks)]
         return zero_combination([*sorted(columns), *identity]) is not None
 
+    @cached_property
     def points(self) -> list[Values]:
         """The gradients of all pieces, and of those that may hold: the student has the benefit of the doubt."""
-        if self._points is None:
-            self._points = []
-            if isinstance(self.work, ExactNetwork):
-                around = Surroundings(self.work)
-                for pattern, certain in around.patterns() if len(around.kinks) <= MAX_KINKS else ():
-                    self._points.append(gradient_values(self.work, around.gradients(pattern)))
-                    self._certain &= certain
-        return self._points
+        if not isinstance(self.work, ExactNetwork):
+            return []
+        around = Surroundings(self.work)
+        patterns = list(around.patterns())
+        self._certain = all(certain for _, certain in patterns)
+        return [gradient_values(self.work, around.gradients(pattern)) for pattern, _ in patterns]
 
     # What went wrong ----------------------------------------------------------------------------------------
 
     def _wrong_verdict(
         self, answer: Answer, fitting: list[Answer], c: Fraction, consequences: Sequence[tuple[list[str], Values]]
     ) -> Verdict:
-        truth, remark, mistakes = self.truth(c)[answer.name], "", []
+        truth, remark, mistakes = self.truths[c][answer.name], "", []
         if answer.values.shape != truth.shape:
             mistakes.append(self._wrong_shape(answer))
         elif self._depends_on_choice(answer):
@@ -252,27 +247,24 @@ class Marker:
                 remark = f"by itself right with phi'(0) = {alone}, {apart}"
             elif self._is_member([answer]):
                 remark = f"by itself in the subdifferential, {apart}"
-            elif isinstance(self.work, ExactNetwork) and not self.points():
+            elif isinstance(self.work, ExactNetwork) and not self.points:
                 remark = "too many units are on their kink to examine the subdifferential"
         conventions = dict.fromkeys((c, *self.conventions))
         for convention in conventions:
             made = self._mistakes(convention)
             mistakes += [name for name, values in made if _fits(values.get(answer.name), answer)]
         for causes, values in consequences:
-            if self._order([answer.name]) > self._order(causes) and _fits(values.get(answer.name), answer):
+            if self.order[answer.name] > self.order[causes[-1]] and _fits(values.get(answer.name), answer):
                 mistakes.append(f"follows from your {' and '.join(causes)}")
                 break
-        slips = [slip for c in conventions if (slip := _slip_in_one_entry(self.truth(c)[answer.name], answer))]
+        slips = [slip for c in conventions if (slip := _slip_in_one_entry(self.truths[c][answer.name], answer))]
         mistakes += [slip for slip in slips if slip.startswith("wrong sign")] or slips
         return Verdict(answer.name, "wrong", tuple(dict.fromkeys(mistakes)), remark, truth)
 
     def _wrong_shape(self, answer: Answer) -> str:
-        turned, truth = answer.transposed(), self.truth(CONVENTIONS[0])[answer.name]
-        if (
-            _fits(truth, turned)
-            or self._depends_on_choice(turned)
-            and (self._best_convention([turned])[1] or self._is_member([turned]))
-        ):
+        turned, truth = answer.transposed(), self.names[answer.name]
+        at_choice = self._depends_on_choice(turned)
+        if _fits(truth, turned) or at_choice and (self._best_convention([turned])[1] or self._is_member([turned])):
             return "transposed"
         (rows, columns), typed = truth.shape, answer.values.ravel()
         if truth.size == 1 and len(typed) == 2 and all(value.denominator == 1 and value >= 0 for value in typed):
@@ -283,7 +275,7 @@ class Marker:
     def _mistakes(self, c: Fraction) -> list[tuple[str, Values]]:
         """What each mistake gives, where this is not the truth."""
         if c not in self._mistaken:
-            truth, self._mistaken[c] = self.truth(c), []
+            truth, self._mistaken[c] = self.truths[c], []
             with np.errstate(all="ignore"):
                 for mistake in catalogue(self.work.network):
                     values = mistake.values(self.work, c)
@@ -291,33 +283,18 @@ class Marker:
                     self._mistaken[c].append((mistake.name, changed))
         return self._mistaken[c]
 
-    def _order(self, names: Sequence[str]) -> int:
-        """When the last of these is computed: z and a of each layer, y_hat, deltas, and then all gradients."""
-        layers = layer_names(self.work.network)
-        order = [f"{letter}:{name}" for name in layers for letter in "za"]
-        order += ["y_hat", *(f"delta:{name}" for name in reversed(layers))]
-        return max(order.index(name) if name in order else len(order) for name in names)
-
     def _consequences(self, answers: Sequence[Answer], c: Fraction) -> list[tuple[list[str], Values]]:
         """What follows, with no new mistake, from each wrong answer on the way to the gradients, and from several."""
-        truth, end = self.truth(c), self._order(["loss"])
-        wrong = [
-            answer
-            for answer in sorted(answers, key=lambda answer: self._order([answer.name]))
-            if answer.values.shape == truth[answer.name].shape
-            and self._order([answer.name]) < end
-            and not _fits(truth[answer.name], answer)
-        ]
-        groups = [*([answer] for answer in wrong), *(wrong[:size] for size in range(2, len(wrong) + 1))]
-        found = []
-        for group in groups:
+        truth, found = self.truths[c], []
+        on_the_way = sorted(
+            (a for a in answers if self.order[a.name] < self.order["loss"]), key=lambda a: self.order[a.name]
+        )
+        wrong = [a for a in on_the_way if a.values.shape == truth[a.name].shape and not _fits(truth[a.name], a)]
+        for group in [*([answer] for answer in wrong), *(wrong[:size] for size in range(2, len(wrong) + 1))]:
             values = Work(self.work, c, given={answer.name: answer.values for answer in group}).values()
             changed = {name: rows for name, rows in values.items() if not _same(rows, truth[name])}
             found.append(([answer.name for answer in group], changed))
         return found
-
-
-PARTS = ("values", "margins")
 
 
 def _margin(typed: re.Match[str]) -> Fraction:

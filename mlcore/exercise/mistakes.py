@@ -167,7 +167,7 @@ class Work(Pass):
 
     def outer(self, layer: int) -> np.ndarray:
         """Sum of the outer products of delta and input over the samples."""
-        return self.deltas[layer].T @ self.inputs(layer)
+        return np.asarray(self.deltas[layer].T @ self.inputs(layer))
 
     def through(self, layer: int, W: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Delta times other weights than those of the layer, where they fit."""

@@ -81,7 +81,7 @@ def test_vertices_are_the_gradients_nearby(count):
             assert tuple(gradient_of_piece(exact, moved(exact, offset))) in vertices | open_ones
         reached = {tuple(np.full(around.width, Fraction(0)))} if not around.width else set()
         for pattern, certain in around.patterns():
-            forms = around._signed_forms(pattern)
+            forms = around.signed_forms(pattern)
             if certain:
                 direction = positive_direction(forms) if forms else np.full(around.width, Fraction(0))
                 near = moved(exact, direction, TINY / max([1, *map(abs, direction)]))
