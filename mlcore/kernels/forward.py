@@ -1,10 +1,42 @@
-"""The forward pass of the network of exercise 5: embedding, mean, dense ReLU layer, dense layer."""
+"""The network of exercise 5, embedding, mean, dense ReLU layer and dense layer: its parameters and its forward pass."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.kernels.compiling import kernel
 from mlcore.kernels.embedding import gather_mean
 from mlcore.kernels.layers import affine, relu
+from mlcore.kernels.simd import LANES, aligned_zeros
+
+
+class Parameters(NamedTuple):
+    """Parameters of the network, or arrays of the same shapes. Table and W1 are padded with columns of zeros."""
+
+    table: np.ndarray  # (v, padded d)
+    W1: np.ndarray  # (h, padded d)
+    b1: np.ndarray  # (h,)
+    W2: np.ndarray  # (k, h)
+    b2: np.ndarray  # (k,)
+
+    @classmethod
+    def zeros(cls, features: int, dim: int, hidden: int, outputs: int, dtype: type = np.float32) -> "Parameters":
+        """Parameters that are all 0, each array on a cache line of its own."""
+        padded = -(-dim // LANES) * LANES
+        shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
+        return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
+
+    def zeros_like(self) -> "Parameters":
+        """Parameters of the same shapes that are all 0."""
+        return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
+
+    def take(self, others: "Parameters", threads: int = 1) -> None:
+        """Overwrite all with others of the same shapes."""
+        with ThreadPoolExecutor(threads) as pool:  # the first touch of a large table takes longer than all else
+            list(pool.map(np.copyto, *(np.array_split(table, threads) for table in (self.table, others.table))))
+        for array, values in zip(self[1:], others[1:], strict=True):
+            array[:] = values
 
 
 @kernel

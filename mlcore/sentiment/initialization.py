@@ -7,7 +7,7 @@ import numpy as np
 
 from mlcore.errors import InputError, ShapeError
 from mlcore.kernels.compiling import kernel
-from mlcore.sentiment.model import Model, Parameters, Split, blocks_of_rows
+from mlcore.sentiment.model import Model, Parameters, Split, blocks_of_rows, initial_parameters
 from mlcore.sentiment.preparation import TrainingData
 from mlcore.sentiment.settings import Settings
 from mlcore.text.memory import return_what_is_free
@@ -33,7 +33,7 @@ def new_classifier(data: TrainingData, settings: Settings, vectors: Vectors | No
     find_ratios = partial(feature_ratios, data.train, data.labels, features)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None
-        parameters = Parameters.initial(features, outputs, settings)  # in this thread, which hears of Ctrl-C
+        parameters = initial_parameters(features, outputs, settings)  # in this thread, which hears of Ctrl-C
     table, length = parameters.table[:, : settings.dim], LENGTHS[settings.embedding]
     if naive_bayes:
         _add_ratios(table, other.result() if other else find_ratios(), settings.seed)

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels import forward, losses, simd
+from mlcore.kernels import forward, losses
+from mlcore.kernels.forward import Parameters
+from mlcore.kernels.simd import aligned_zeros
 from mlcore.sentiment.settings import Settings
 from mlcore.text.features import Features
-from mlcore.text.pool import MOST_THREADS, in_order, shares
+from mlcore.text.pool import MOST_THREADS
 from mlcore.text.vocabulary import Documents
 
 LARGEST_PARAMETER = 1e9  # with as many as there may be, all outputs are finite in float32
@@ -18,49 +20,18 @@ ROWS = 1 << 10  # of a table that are computed at a time, in the second-level ca
 BLOCK = 512  # texts scored at a time by a thread
 
 
-class Parameters(NamedTuple):
-    """Parameters of the network, or arrays of the same shapes. Table and W1 are padded with columns of zeros."""
-
-    table: np.ndarray  # (v, padded d)
-    W1: np.ndarray  # (h, padded d)
-    b1: np.ndarray  # (h,)
-    W2: np.ndarray  # (k, h)
-    b2: np.ndarray  # (k,)
-
-    @classmethod
-    def zeros(cls, features: int, dim: int, hidden: int, outputs: int, dtype: type = np.float32) -> "Parameters":
-        """Parameters that are all 0, each array on a cache line of its own."""
-        padded = -(-dim // simd.LANES) * simd.LANES
-        shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
-        return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
-
-    @classmethod
-    def initial(cls, features: int, outputs: int, settings: Settings) -> "Parameters":
-        """Start of a training: small uniform embeddings, He-uniform W1 and W2, biases 0."""
-        random = np.random.default_rng([settings.seed, 0])
-        parameters = cls.zeros(features, settings.dim, settings.hidden, outputs)
-        for array, limit in (
-            (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
-            (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
-            (parameters.W2, np.sqrt(6 / settings.hidden)),
-        ):
-            for block in blocks_of_rows(len(array)):
-                array[block] = random.uniform(-limit, limit, array[block].shape)
-        return parameters
-
-    def zeros_like(self) -> "Parameters":
-        """Parameters of the same shapes that are all 0."""
-        return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
-
-    def take(self, others: "Parameters", threads: int = 1) -> None:
-        """Overwrite all with others of the same shapes."""
-
-        def take_rows(rows: slice) -> None:
-            self.table[rows] = others.table[rows]
-
-        list(in_order(take_rows, shares(len(self.table), threads), threads))
-        for array, values in zip(self[1:], others[1:], strict=True):
-            array[:] = values
+def initial_parameters(features: int, outputs: int, settings: Settings) -> Parameters:
+    """Start of a training: small uniform embeddings, He-uniform W1 and W2, biases 0."""
+    random = np.random.default_rng([settings.seed, 0])
+    parameters = Parameters.zeros(features, settings.dim, settings.hidden, outputs)
+    for array, limit in (
+        (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
+        (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
+        (parameters.W2, np.sqrt(6 / settings.hidden)),
+    ):
+        for block in blocks_of_rows(len(array)):
+            array[block] = random.uniform(-limit, limit, array[block].shape)
+    return parameters
 
 
 class Split(NamedTuple):
@@ -173,12 +144,3 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     logits = logits.astype(np.float64)
     decay = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1, decay) / (1 + decay)
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Array of zeros that starts on a cache line, so that padded rows touch as few lines as possible."""
-    line = 64
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + line, np.uint8)
-    start = -memory.ctypes.data % line
-    return memory[start : start + size].view(dtype).reshape(shape)

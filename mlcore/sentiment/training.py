@@ -5,19 +5,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.errors import DivergedError
-from mlcore.kernels import embedding, layers, simd, training_step
+from mlcore.kernels import embedding, layers, optimizers, simd, training_step
 from mlcore.kernels.compiling import watch_compilation
 from mlcore.kernels.losses import loss_of
+from mlcore.kernels.optimizers import with_moments
+from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.sentiment.evaluation import Evaluation, evaluate
 from mlcore.sentiment.initialization import new_classifier
-from mlcore.sentiment.model import HISTORY, Model, Parameters, Split, aligned_zeros, in_range
+from mlcore.sentiment.model import HISTORY, Model, Parameters, Split, in_range
 from mlcore.sentiment.preparation import TrainingData, prepare
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.corpus import Corpus
@@ -98,64 +100,6 @@ class Progress(NamedTuple):
     loss: float
     features: int
     seconds: float
-
-
-class Recipe(NamedTuple):
-    """What ``training_step.train_batches`` has to know of the settings."""
-
-    batch_size: int
-    loss: int
-    word_dropout: float
-    weight_decay: float
-    trainable: bool
-
-
-class Workspace(NamedTuple):
-    """Memory of ``training_step.train_batches``: what the threads share, with places for the lists of two batches of each."""
-
-    arrived: np.ndarray
-    used: np.ndarray
-    words: embedding.Words
-    index: embedding.RowList
-    E: np.ndarray
-    Z: np.ndarray
-    H: np.ndarray
-    logits: np.ndarray
-    Y: np.ndarray
-    losses: np.ndarray
-    dlogits: np.ndarray
-    dH: np.ndarray
-    dZ: np.ndarray
-    dE: np.ndarray
-    dW1: np.ndarray
-    db1: np.ndarray
-    dW2: np.ndarray
-    db2: np.ndarray
-
-    @classmethod
-    def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
-        """Memory for batches of at most ``batch`` texts, with at most ``entries`` distinct words in all of them."""
-        (features, dim), (outputs, hidden) = parameters.table.shape, parameters.W2.shape
-
-        def zeros(*shape: int) -> np.ndarray:
-            return aligned_zeros(shape, parameters.table.dtype)
-
-        def numbers(size: int, dtype: type = np.int32) -> np.ndarray:
-            return np.zeros((2 * threads, size), dtype)
-
-        return cls(
-            arrived=np.zeros(threads * training_step.CACHE_LINE, np.int64),
-            used=np.zeros(2 * threads, np.int64),
-            words=embedding.Words(
-                ids=numbers(entries), counts=numbers(entries),
-                starts=numbers(batch, np.int64), ends=numbers(batch, np.int64),
-            ),
-            index=embedding.RowList.allocate(features, entries, parameters.table.dtype, threads),
-            E=zeros(batch, dim), Z=zeros(batch, hidden), H=zeros(batch, hidden), logits=zeros(batch, outputs),
-            Y=zeros(batch, 1), losses=zeros(batch), dlogits=zeros(batch, outputs),
-            dH=zeros(batch, hidden), dZ=zeros(batch, hidden), dE=zeros(batch, dim),
-            dW1=zeros(hidden, dim), db1=zeros(threads, hidden), dW2=zeros(outputs, hidden), db2=zeros(outputs),
-        )  # fmt: skip
 
 
 def available_cores() -> int:
@@ -342,12 +286,12 @@ def warm_up(optimizer: str) -> None:
 def warm_up_half(optimizer: str) -> None:
     """Compile about half of what ``warm_up`` does, in the order in which it needs it."""
     _, parameters, M, S = with_moments(Parameters.zeros(2, 1, 1, 1), optimizer)
-    work, step = Workspace.allocate(parameters, 1, 1, 1), training_step.Step(0.0, 1.0, 1.0, 1.0)
+    work, step = Workspace.allocate(parameters, 1, 1, 1), optimizers.Step(0.0, 1.0, 1.0, 1.0)
     index = embedding.RowList.allocate(1, 1, np.float32)
     layers.relu_backward(work.dH, work.Z, 0.0, work.dZ)
     layers.affine_backward_input(work.dlogits, parameters.W2, work.dH)
-    training_step.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
-    training_step.update_layer(
+    optimizers.update_rows(work.dE, index, 0, parameters.table, M.table, S.table, 0, 0, step)
+    optimizers.update_layer(
         work.dZ, work.E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[0], 0, 0, step
     )
     warm_up_reading()
@@ -365,50 +309,6 @@ def _start(function: str, argument: str) -> subprocess.Popen:
     code = f"from {__name__} import {function}; {function}({argument!r})"
     nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     return subprocess.Popen([sys.executable, "-c", code], **nowhere)
-
-
-def with_moments(
-    parameters: Parameters, optimizer: str, threads: int = 1
-) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
-    """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimiser does not keep.
-
-    Each row of the table lies beside its moments in one array, the first that is returned, (v, d), (v, 2 d) or
-    (v, 3 d): they are used together, and to find a place in a large table takes longer than to read it.
-    """
-    kept = {"sgd": "P", "adagrad": "PS", "adam": "PMS"}[optimizer]
-    table, *layers = parameters
-    width = table.shape[1]
-    rows = aligned_zeros((len(table), len(kept) * width), table.dtype)
-    found = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))
-    for number, name in enumerate(kept):
-        columns = slice(number * width, (number + 1) * width)
-        found[name] = Parameters(rows[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
-    found["P"].take(parameters, threads)  # the first touch of the memory takes longer than all else
-    return rows, found["P"], found["M"], found["S"]
-
-
-def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
-    """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
-
-    def run(thread: int) -> None:
-        try:
-            function(thread, *arguments)
-        except BaseException:
-            arrived[:] = training_step.RELEASED  # nobody waits for a thread that failed
-            raise
-
-    threads = len(arrived) // training_step.CACHE_LINE
-    futures: list[Future] = []
-    try:
-        for thread in range(threads):
-            futures.append(pool.submit(run, thread))
-        for future in futures:
-            future.result()
-    except BaseException:  # such as Ctrl-C: what has started comes to its end
-        if len(futures) < threads:
-            arrived[:] = training_step.RELEASED  # nobody waits for a thread that never started
-        wait(futures)
-        raise
 
 
 def _diverged(epoch: int, settings: Settings) -> DivergedError:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from mlcore.kernels.compiling import kernel
-from mlcore.kernels.simd import mixed
+from mlcore.kernels.simd import mix_bits
 from mlcore.text.pool import in_order
 from mlcore.text.vocabulary import UNKNOWN, TokenIds
 
@@ -129,7 +129,7 @@ def _count(dealt: list[Buckets], starts: np.ndarray, min_count: int, bucket: int
 def pair_slot(key, keys, slots):
     """Slot of a pair: its own, or the free one where it belongs."""
     mask = slots.shape[0] - 1
-    slot = mixed(key) & mask
+    slot = mix_bits(key) & mask
     while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
         slot = (slot + 1) & mask
     return slot
@@ -180,7 +180,7 @@ def bucket_of(key, turn, turns, buckets):
     The hash is mixed once more, so that the keys of a bucket still have different slots. The turn is 16 bits scaled to
     the number of turns, for a division would take longer than all else. The product stays below 2 ** 63.
     """
-    value = (mixed(key) & 0xFFFFFFFF) * 0x1E3779B1
+    value = (mix_bits(key) & 0xFFFFFFFF) * 0x1E3779B1
     if key == UNKNOWN or (value >> 40 & 0xFFFF) * turns >> 16 != turn:
         return UNKNOWN
     return value >> 24 & (buckets - 1)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, part_of_kernels
-from mlcore.kernels.simd import eight_bytes, mixed
+from mlcore.kernels.compiling import kernel, inline_kernel
+from mlcore.kernels.simd import load_eight_bytes, mix_bits
 from mlcore.text.growing import Growing
 from mlcore.text.memory import release
 from mlcore.text.pool import in_order
@@ -280,14 +280,14 @@ def _spans_of_lines(lines: np.ndarray) -> TokenSpans:
     return TokenSpans.of_one_text(lines, starts, ends)
 
 
-@part_of_kernels
+@inline_kernel
 def same_bytes(data, start, end, others, first, last):
     """Whether ``data[start:end]``, of at least eight bytes, and ``others[first:last]`` are the same."""
-    if end - start != last - first or eight_bytes(data, end - 8) != eight_bytes(others, last - 8):
+    if end - start != last - first or load_eight_bytes(data, end - 8) != load_eight_bytes(others, last - 8):
         return False
     place = start
     while place < end - 8:
-        if eight_bytes(data, place) != eight_bytes(others, first + place - start):
+        if load_eight_bytes(data, place) != load_eight_bytes(others, first + place - start):
             return False
         place += 8
     return True
@@ -296,7 +296,7 @@ def same_bytes(data, start, end, others, first, last):
 @kernel
 def find_slot(data, start, end, key, bounds, word_bytes, word_keys, slots):
     """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
-    slot = mixed(key) & (slots.shape[0] - 1)
+    slot = mix_bits(key) & (slots.shape[0] - 1)
     while slots[slot] != UNKNOWN:
         word = slots[slot]
         if word_keys[word] == key:
@@ -348,7 +348,7 @@ def add_tokens(data, starts, ends, keys, done, size, bounds, word_bytes, word_ke
 def fill_slots(keys, slots):
     """Enter the words with these keys, all distinct, into empty slots."""
     for word in range(keys.shape[0]):
-        slot = mixed(keys[word]) & (slots.shape[0] - 1)
+        slot = mix_bits(keys[word]) & (slots.shape[0] - 1)
         while slots[slot] != UNKNOWN:
             slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = word

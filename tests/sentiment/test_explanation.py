@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlcore.errors import InputError
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.markup import coloured_words, page
-from mlcore.sentiment.model import Model, Parameters
+from mlcore.sentiment.model import Model, Parameters, initial_parameters
 from mlcore.sentiment.settings import Settings
 from mlcore.text.features import Features, choose_features
 from mlcore.text.tokenizer import tokens
@@ -172,7 +172,7 @@ def test_a_long_text_of_many_words():
     text = " ".join(f"w{number % 1_500} w{number % 7}" for number in range(5_000))
     features = choose_features(table, table.add([text]), np.array([0]), 2, 1, None, True)
     settings = Settings(dim=3, hidden=5, ngrams=2)
-    parameters = Parameters.initial(len(features), 1, settings)
+    parameters = initial_parameters(len(features), 1, settings)
     found = explain(Model(settings, ("neg", "pos"), features, parameters), text)
     assert (len(found.words), len(found.without)) == (10_000, 1_500)
 

@@ -11,7 +11,7 @@ import pytest
 from mlcore.errors import InputError, ModelFileError
 from mlcore.files import check_writable
 from mlcore.sentiment.arrayfile import checksum, npy
-from mlcore.sentiment.model import HISTORY, Model, Parameters, Provenance
+from mlcore.sentiment.model import HISTORY, Model, Parameters, initial_parameters, Provenance
 from mlcore.sentiment.model_file import MODEL, load, save
 from mlcore.sentiment.settings import Settings
 from mlcore.text.features import choose_features
@@ -26,7 +26,7 @@ def make_classifier(labels=("neg", "pos"), **settings):
     outputs = len(labels) if len(labels) > 2 else 1
     history = [dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}]
     provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, history)
-    return Model(settings, labels, features, Parameters.initial(len(features), outputs, settings), provenance)
+    return Model(settings, labels, features, initial_parameters(len(features), outputs, settings), provenance)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mlcore.sentiment import evaluation
 from mlcore.sentiment.arrayfile import load_arrays, save_arrays
 from mlcore.sentiment.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from mlcore.sentiment.initialization import continue_from, feature_ratios, new_classifier
-from mlcore.sentiment.model import Parameters
+from mlcore.sentiment.model import Parameters, initial_parameters
 from mlcore.sentiment.model_file import load, save
 from mlcore.sentiment.preparation import choose_labels, hold_out, occurrences, prepare, targets_of
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
@@ -158,7 +158,7 @@ def test_an_epoch_diverges_by_one_number_in_any_share_of_the_table(value):
 
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_moments_are_the_same_for_any_number_of_threads(optimizer):
-    start = Parameters.initial(5, 1, Settings(dim=3, hidden=2))
+    start = initial_parameters(5, 1, Settings(dim=3, hidden=2))
     expected, *_ = with_moments(start, optimizer)
     for threads in (2, 7, 100):
         rows, parameters, *_ = with_moments(start, optimizer, threads)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcore.kernels.simd import mixed
+from mlcore.kernels.simd import mix_bits
 from mlcore.text import features as features_module
 from mlcore.text import pairs, vocabulary
 from mlcore.text.features import choose_features, count_features, extend
@@ -116,7 +116,7 @@ def test_pair_table_is_a_dictionary(keys, others):
 
 def keys_of_one_slot(slots, number):
     """Keys whose search begins at the same slot, so that only the comparison of keys tells them apart."""
-    hashed = getattr(mixed, "py_func", mixed)  # Python cannot call what becomes a part of kernels
+    hashed = getattr(mix_bits, "py_func", mix_bits)  # Python cannot call what becomes a part of kernels
     return [key for key in range(1, 500 * slots) if hashed(key) & (slots - 1) == 3][:number]
 
 
