@@ -1,4 +1,4 @@
-"""The commands of teachers and students: exercise, check, graph and verify."""
+"""The commands of teachers and students: exercise, check and graph."""
 
 import json
 import tomllib
@@ -150,34 +150,6 @@ def draw(
     with render.compilation():
         drawn = graph.build(read(net, x, y, w, v), convention)
     print(write(drawn).rstrip("\n"))
-
-
-def verify(as_json: Json = False) -> None:
-    """Example: mlcore verify
-
-    Every compiled kernel against its naive twin, and every gradient against
-    finite differences, on this machine. Exit code 1 if one is out of tolerance.
-    """
-    from mlcore import verification
-
-    from . import classroom_view, render
-
-    results = []
-    with render.compilation(), render.Activity("Verifying") as activity:
-        for result in verification.verify():
-            activity.update(f"Verifying {result.kernel}")
-            results.append(result)
-    document = {
-        "schema": "mlcore.verify/1",
-        "ok": all(result.ok for result in results),
-        "results": [result._asdict() | {"ok": result.ok} for result in results],
-    }
-    if as_json:
-        print_json(documents.finite(document))
-    else:
-        classroom_view.verification(document)
-    if not document["ok"]:
-        raise typer.Exit(1)
 
 
 def _answer(name: str, text: str, where: str) -> "Answer":

@@ -1,4 +1,4 @@
-"""Tables of check and verify."""
+"""Table of check."""
 
 from .exercise_view import matrix
 from .render import Grid, out, paragraph, show
@@ -23,18 +23,3 @@ def marking(document: dict) -> None:
             paragraph(f"{entry['name']}: {line}")
     right = sum(entry["status"] != "wrong" for entry in document["answers"])
     show(f"\n{right} of {len(document['answers'])} right.", "bold")
-
-
-def verification(document: dict) -> None:
-    """The largest error of every kernel."""
-    grid = Grid("kernel", "against", "type", "largest error", "tolerance", "", left=3)
-    grid.columns[-1].justify = "left"
-    for result in document["results"]:
-        state = ("ok", "green") if result["ok"] else ("WRONG", "bold red")
-        grid.add(
-            result["kernel"], result["against"], result["dtype"],
-            f"{result['largest_error']:.1e}", f"{result['tolerance']:.0e}", state,
-        )  # fmt: skip
-    out.print(grid)
-    wrong = [result["kernel"] for result in document["results"] if not result["ok"]]
-    show(f"\n{'All kernels agree with their twins.' if not wrong else 'Out of tolerance: ' + ', '.join(wrong)}", "bold")

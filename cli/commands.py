@@ -19,7 +19,7 @@ COMMANDS = {
     "graph": ("classroom", "draw", "The network drawn, in the terminal or as Mermaid, DOT or SVG."),
     "check": ("classroom", "check", "Mark your own answers, and name the mistakes."),
     "exercise": ("classroom", "exercise", "Make a new exercise sheet, with or without its solution."),
-    "verify": ("classroom", "verify", "Check every compiled kernel on this machine."),
+    "verify": ("verify", "verify", "Check every compiled kernel on this machine."),
     "data": ("dataset", "data", "Look at labelled texts before training on them."),
     "train-sentiment": ("training", "train_sentiment", "Train a sentiment classifier with a trainable embedding."),
     "evaluate": ("prediction", "evaluate", "How good a model is on labelled texts, and where it is wrong."),
