@@ -43,4 +43,4 @@ def _show(verification: "Verification") -> None:
         grid.add(check.kernel, check.against, check.dtype, *error, state)
     out.print(grid)
     wrong = ", ".join(check.kernel for check in verification.results if not check.ok)
-    show(f"\nOut of tolerance: {wrong}" if wrong else "\nAll kernels are within tolerance.", "bold")
+    show(f"\nOut of tolerance: {wrong}" if wrong else "\nAll kernels agree with their twins.", "bold")

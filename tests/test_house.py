@@ -6,10 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from numba import config
-
-from mlcore.kernels import layers
-from mlcore.kernels.compiling import KernelCache
 
 REPOSITORY = Path(__file__).parent.parent
 # Rooms from the bottom up; a file imports only from rooms below its own, or from earlier files of its own package.
@@ -168,46 +164,6 @@ def test_rules():
 )
 def test_the_rules_can_be_broken(module, source, expected):
     assert any(expected in found for found in violations(module, source))
-
-
-KERNELS = {"kernel", "part_of_kernels"}
-GIVE_CODE = {f"mlcore.{name.removesuffix('.py').replace('/', '.')}" for name in KernelCache.GIVE_CODE}
-
-
-def foreign_names(source):
-    """Functions and constants of other files that kernels use: a cache would keep stale ones, but of the files that it
-    looks at.
-    """
-    tree = ast.parse(source)
-    foreign = set()
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module not in GIVE_CODE:
-            foreign |= {alias.asname or alias.name for alias in node.names}
-    for function in tree.body:
-        if isinstance(function, ast.FunctionDef) and KERNELS & set(map(ast.unparse, function.decorator_list)):
-            for node in ast.walk(function):
-                if isinstance(node, ast.Name) and node.id in foreign:
-                    yield f"{function.name} uses {node.id}"
-
-
-def test_kernels_use_only_what_their_cache_looks_at():
-    found = {module: names for module, source in sources() if (names := list(foreign_names(source)))}
-    assert found == {}
-    for decorator in ("kernel", "part_of_kernels"):
-        for use in ("f()", "1 + f"):
-            assert list(foreign_names(f"from b import f\n@{decorator}\ndef g():\n    {use}")) == ["g uses f"]
-    assert list(foreign_names("from mlcore.kernels.simd import f\n@kernel\ndef g():\n    f()")) == []
-
-
-@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
-def test_a_kernel_is_compiled_again_when_a_file_that_gives_it_code_has_changed(monkeypatch):
-    def stamp():
-        return KernelCache(layers.affine.py_func)._cache_file._source_stamp
-
-    before = stamp()
-    assert before == stamp() == layers.affine._cache._cache_file._source_stamp
-    monkeypatch.setattr(KernelCache, "GIVE_CODE", ("lanes.py", "errors.py"))
-    assert stamp() != before
 
 
 def sets_fastmath(source):

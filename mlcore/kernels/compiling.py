@@ -11,18 +11,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+import numba
+from numba import njit
 from numba.core import event
 
+config: Any = numba.config
 # No "fastmath": it lets LLVM reorder and fuse operations, which it does differently where a kernel is compiled alone
 # and where it is inlined. The bits of a result would depend on which of them a process compiles first.
-OPTIONS = {"error_model": "numpy", "nogil": True}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 # Without entries for Python and C, a function takes less time to compile
 INLINE = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 LAYERS = "kernels", "text", "sentiment"  # packages with kernels; each may use code and constants of those before it
 
 
-def kernel(function: Callable) -> Any:
+def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call, with IEEE arithmetic and without the GIL, and cache the result."""
     compiled = njit(**OPTIONS)(function)
     if not config.DISABLE_JIT:
@@ -30,7 +32,7 @@ def kernel(function: Callable) -> Any:
     return compiled
 
 
-def inline_kernel(function: Callable) -> Any:
+def inline_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function into the kernels that call it: a call would cost more than the body."""
     return njit(**INLINE)(function)
 
@@ -56,15 +58,15 @@ def _cache_class() -> Any:
     - A cache that is damaged, or cannot be written, costs time and stops nothing.
     """
     from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
-    from numba.core.runtime import rtsys
+    from numba.core.runtime.nrt import rtsys
 
     class Locator:
-        def __init__(self, function: Callable) -> None:
+        def __init__(self, function: Callable[..., Any]) -> None:
             self._py_file, self._line = function.__code__.co_filename, function.__code__.co_firstlineno
             self.ready, self.folder = cache_folders(Path(self._py_file).parent)
 
         @classmethod
-        def from_function(cls, function: Callable, path: str) -> "Locator":
+        def from_function(cls, function: Callable[..., Any], path: str) -> "Locator":
             return cls(function)
 
         def get_cache_path(self) -> str:
@@ -80,7 +82,7 @@ def _cache_class() -> Any:
             return str(self._line)
 
     class Implementation(CompileResultCacheImpl):
-        _locator_classes = [Locator]
+        _locator_classes: list[Any] = [Locator]
 
     class KernelCache(FunctionCache):
         _impl_class = Implementation

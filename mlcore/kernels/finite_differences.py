@@ -13,7 +13,8 @@ Function = Callable[[], float]
 
 def steps_for(array: np.ndarray) -> np.ndarray:
     """The usual step for every entry."""
-    return STEP * np.maximum(1.0, np.abs(array))
+    steps: np.ndarray = STEP * np.maximum(1.0, np.abs(array))
+    return steps
 
 
 def central_differences(function: Function, array: np.ndarray, steps: np.ndarray | None = None) -> np.ndarray:
@@ -54,12 +55,12 @@ def _per_entry(
 ) -> np.ndarray:
     steps, result = steps_for(array) if steps is None else steps, np.empty(array.shape, np.float64)
     for index in np.ndindex(array.shape):
-        original = array[index]
+        original = float(array[index])
 
         def shifted(offset: float, index: tuple[int, ...] = index, original: float = original) -> float:
             array[index] = original + offset
             return function()
 
-        result[index] = difference(shifted, side * steps[index])
+        result[index] = difference(shifted, float(side * steps[index]))
         array[index] = original
     return result

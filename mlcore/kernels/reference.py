@@ -4,6 +4,8 @@
 each text.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -18,7 +20,7 @@ def shares(C):
     return C / np.maximum(C.sum(axis=1, keepdims=True), 1)
 
 
-FORMULAS = {
+FORMULAS: dict[str, Callable[..., np.ndarray]] = {
     "affine": lambda X, W, b: X @ W.T + (0 if b is None else b),
     "affine_backward_input": lambda dY, W: dY @ W,
     "affine_backward_weights": lambda dY, X: dY.T @ X,

@@ -13,18 +13,18 @@ import time
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from mlcore.kernels.compiling import INLINE, inline_kernel
+from mlcore.kernels.compiling import INLINE, config, inline_kernel
 
 BLOCK = 64  # bytes in a cache line, and in the widest registers
 LANES = 16  # float32 in as many bytes
 WIDE = 2 * LANES  # two vectors side by side keep more registers busy
 
 BYTE, INT32, INT64 = map(ir.IntType, (8, 32, 64))
-PLACE = types.intp, types.intp
+PLACE = types.intp, types.intp  # row and column
 
 
 class VectorType(types.Type):
@@ -163,10 +163,8 @@ for _operator, _write in (
 
 
 def _write_sqrt(builder, result, vector):
-    name = f"llvm.sqrt.v{result.count}{result.element.intrinsic_name}"
-    return builder.call(
-        cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [result]), name), [vector]
-    )
+    kind, name = ir.FunctionType(result, [result]), f"llvm.sqrt.v{result.count}{result.element.intrinsic_name}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
 
 
 _sqrt = compiles_to(_sign_elementwise, _write_sqrt)(lambda a: np.sqrt(a))
@@ -179,11 +177,10 @@ overload(np.sqrt, jit_options=INLINE)(lambda a: (lambda a: _sqrt(a)) if _sign_el
 def _write_in_range_mask(builder, result, pointer, low, high):
     block = ir.VectorType(BYTE, BLOCK)
     low, high = builder.trunc(low, BYTE), builder.trunc(high, BYTE)
+    loaded, largest = builder.load(_to(builder, pointer, block), align=1), builder.sub(high, low)
     # one comparison for both ends: unsigned, what is below "low" is beyond all others
-    distances = builder.sub(builder.load(_to(builder, pointer, block), align=1), _splat(builder, low, block))
-    return builder.bitcast(
-        builder.icmp_unsigned("<=", distances, _splat(builder, builder.sub(high, low), block)), result
-    )
+    distances = builder.sub(loaded, _splat(builder, low, block))
+    return builder.bitcast(builder.icmp_unsigned("<=", distances, _splat(builder, largest, block)), result)
 
 
 @compiles_to(

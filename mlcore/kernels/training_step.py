@@ -35,7 +35,7 @@ class Workspace(NamedTuple):
     arrived: np.ndarray
     used: np.ndarray
     words: Words
-    index: RowList
+    row_list: RowList
     E: np.ndarray
     Z: np.ndarray
     H: np.ndarray
@@ -58,19 +58,19 @@ class Workspace(NamedTuple):
         dtype, lists = parameters.table.dtype.type, 2 * threads
         ids, counts = (np.zeros((lists, entries), np.int32) for _ in range(2))
         starts, ends = (np.zeros((lists, batch), np.int64) for _ in range(2))
-        shapes = dict(
-            E=(batch, dim), Z=(batch, hidden), H=(batch, hidden), logits=(batch, outputs), Y=(batch, 1),
-            losses=(batch,), dlogits=(batch, outputs), dH=(batch, hidden), dZ=(batch, hidden), dE=(batch, dim),
-            dW1=(hidden, dim), db1=(threads, hidden), dW2=(outputs, hidden), db2=(outputs,),
-        )  # fmt: skip
+        outs, hiddens, dims = (batch, outputs), (batch, hidden), (batch, dim)
+        shapes = dims, hiddens, hiddens, outs, (batch, 1), (batch,), outs, hiddens, hiddens, dims
+        weights = (hidden, dim), (threads, hidden), (outputs, hidden), (outputs,)
         return cls(
             np.zeros(threads * CACHE_LINE, np.int64), np.zeros(lists, np.int64), Words(ids, counts, starts, ends),
             RowList.allocate(features, entries, dtype, threads),
-            **{name: aligned_zeros(shape, dtype) for name, shape in shapes.items()},
+            *(aligned_zeros(shape, dtype) for shape in shapes + weights),
         )  # fmt: skip
 
 
-def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable, *arguments: object) -> None:
+def run_together(
+    pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable[..., object], *arguments: object
+) -> None:
     """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
 
     def run(thread: int) -> None:
@@ -80,10 +80,10 @@ def run_together(pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callab
             arrived[:] = RELEASED  # nobody waits for a thread that failed
             raise
 
-    futures: list[Future] = []
+    futures: list[Future[None]] = []
     try:
         for thread in range(len(arrived) // CACHE_LINE):
-            futures.append(pool.submit(run, thread))
+            futures.append(pool.submit(run, thread))  # noqa: PERF401, Ctrl-C must find those that have started
         for future in futures:
             future.result()
     except BaseException:  # such as Ctrl-C: what has started comes to its end
@@ -174,7 +174,7 @@ def train_batches(
                 work.dW2, work.db2, zero, H.shape[1], step,
             )  # fmt: skip
         if recipe.trainable:
-            index = rows_of(work.index, thread, place)
+            index = rows_of(work.row_list, thread, place)
             update_rows(dE, index, work.used[place], parameters.table, M.table, S.table, first, last, step)
 
 
@@ -193,7 +193,7 @@ def list_batch(thread, batch, order, key, documents, recipe, work):
     take_words(documents, texts, recipe.word_dropout, key, words)
     if recipe.trainable:
         starts, ends = words.starts[: texts.shape[0]], words.ends[: texts.shape[0]]
-        work.used[place] = list_rows(words.ids, words.counts, starts, ends, rows_of(work.index, thread, place))
+        work.used[place] = list_rows(words.ids, words.counts, starts, ends, rows_of(work.row_list, thread, place))
 
 
 @inline_kernel

@@ -81,7 +81,7 @@ def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
         return float(error / np.abs(expected).max(initial=1.0))
 
 
-def written(kernel: Callable, like: np.ndarray, *inputs: object) -> np.ndarray:
+def written(kernel: Callable[..., object], like: np.ndarray, *inputs: object) -> np.ndarray:
     """What a kernel writes into an array like this one, which holds NaN before."""
     output = np.full_like(like, np.nan)
     kernel(*inputs, output)
@@ -111,7 +111,7 @@ def with_twins(random: np.random.Generator, dtype: type, n: int) -> Compared:
     yield "affine_backward_weights", dW, W + FORMULAS["affine_backward_weights"](dY, X)
     yield "affine_backward_weights", db, b + dY.sum(axis=0)
     for name, number in LOSSES.items():
-        Y = random.integers(0, 2, (n, 1) if name == "softmax" else Z.shape).astype(dtype)
+        Y: np.ndarray = random.integers(0, 2, (n, 1) if name == "softmax" else Z.shape).astype(dtype)
         yield name, written(losses.loss_of, Z[:, 0], number, 5 * Z, Y), FORMULAS[name](5 * Z, Y)
         found = written(losses.loss_of_backward, Z, number, 5 * Z, Y, 0.25)
         yield f"{name}_backward", found, FORMULAS[f"{name}_backward"](5 * Z, Y, 0.25)
@@ -121,18 +121,18 @@ def with_twins(random: np.random.Generator, dtype: type, n: int) -> Compared:
     Z = FORMULAS["affine"](E, parameters.W1, parameters.b1)
     H = np.maximum(Z, 0)
     expected = E, Z, H, FORMULAS["affine"](H, parameters.W2, parameters.b2)
-    found = [np.full(array.shape, np.nan, dtype) for array in expected]
-    forward.forward_texts(*entries_of(documents), parameters, *found)
+    outputs = [np.full(array.shape, np.nan, dtype) for array in expected]
+    forward.forward_texts(*entries_of(documents), parameters, *outputs)
     names = "gather_mean", "forward_means", "forward_means", "forward_texts"
-    yield from zip(names, found, expected, strict=True)
-    yield "gather_mean_backward", table_gradient(found[0], documents), FORMULAS["gather_mean_backward"](E, C)
+    yield from zip(names, outputs, expected, strict=True)
+    yield "gather_mean_backward", table_gradient(outputs[0], documents), FORMULAS["gather_mean_backward"](E, C)
 
 
 def with_differences(random: np.random.Generator, dtype: type, n: int) -> Compared:
     """The gradient that each backward kernel finds, beside numerical derivatives."""
     X, W, b, dY, Z = _layer(random, dtype, n, 3)
 
-    def slopes(array: np.ndarray, weights: np.ndarray, kernel: Callable, *inputs: object) -> np.ndarray:
+    def slopes(array: np.ndarray, weights: np.ndarray, kernel: Callable[..., object], *inputs: object) -> np.ndarray:
         return central_differences(lambda: float((weights * written(kernel, weights, *inputs)).sum()), array)
 
     dW, db = np.zeros_like(W), np.zeros_like(b)
@@ -153,7 +153,7 @@ def with_differences(random: np.random.Generator, dtype: type, n: int) -> Compar
         expected = one_sided_differences(loss, kinks, side) if side else central_differences(loss, kinks)
         yield "relu_backward", written(layers.relu_backward, Z, dY, kinks, at_zero), expected
     for name, number in LOSSES.items():
-        Y = random.integers(0, 2, (n, 1) if name == "softmax" else Z.shape).astype(dtype)
+        Y: np.ndarray = random.integers(0, 2, (n, 1) if name == "softmax" else Z.shape).astype(dtype)
         found = written(losses.loss_of_backward, Z, number, Z, Y, 0.25)
         yield f"{name}_backward", found, slopes(Z, np.full(n, 0.25), losses.loss_of, number, Z, Y)
     documents, parameters = random_network(random, dtype, n)
@@ -165,7 +165,8 @@ def with_differences(random: np.random.Generator, dtype: type, n: int) -> Compar
 def with_one_thread(random: np.random.Generator, dtype: type, n: int) -> Compared:
     """Parameters after three steps by two threads, beside those by one."""
     documents, parameters = random_network(random, dtype, n)
-    Y, weights = random.integers(0, 2, (n, 1)).astype(dtype), random.uniform(0.5, 2, n).astype(dtype)
+    Y: np.ndarray = random.integers(0, 2, (n, 1)).astype(dtype)
+    weights: np.ndarray = random.uniform(0.5, 2, n).astype(dtype)
     one, two = (train(documents, parameters, Y, weights, "adagrad", threads) for threads in (1, 2))
     yield from (("train_batches", *pair) for pair in zip(two, one, strict=True))
 

@@ -92,4 +92,6 @@ def test_instruction(name):
 def test_aligned_zeros_start_on_a_cache_line():
     for size in range(1, 20):
         array = simd.aligned_zeros((size, 3), np.float32)
-        assert array.ctypes.data % BLOCK == 0 and array.shape == (size, 3) and not array.any()
+        assert array.ctypes.data % BLOCK == 0
+        assert array.shape == (size, 3)
+        assert not array.any()
