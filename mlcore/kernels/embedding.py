@@ -1,16 +1,15 @@
 """The embedding: means of the rows that occur in texts, and the way back.
 
 Documents are in CSR form with repeats counted: text ``t`` holds the distinct ids ``ids[offsets[t]:offsets[t + 1]]``,
-each ``counts[...]`` times; counts of one element stand for all. A mean needs no more than that, and about half of the
-words of a review are repeats.
+each ``counts[...]`` times; a single count stands for all. About half of the words of a review are repeats.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, part_of_kernels
-from mlcore.kernels.simd import LANES, load_lanes, store_lanes, zero_line, zero_pair
+from mlcore.kernels.compiling import inline_kernel, kernel
+from mlcore.kernels.simd import LANES, WIDE, load_vector, store_vector, zero_vector
 
 
 class Words(NamedTuple):
@@ -37,21 +36,20 @@ class RowList(NamedTuple):
     def allocate(cls, features: int, entries: int, dtype: type, threads: int | None = None) -> "RowList":
         """Memory for the rows of ``entries`` entries, of a table of ``features`` rows.
 
-        With ``threads``: for the lists of two batches of each, and slot_of for each; ``mlcore.kernels.training_step`` says why.
+        With ``threads``: a slot_of for each, and lists for two batches of each; see ``training_step``.
         """
-        rows, of_threads, of_lists = min(features, entries), (), ()
-        if threads:
-            of_threads, of_lists = (threads,), (2 * threads,)
-        slots, texts = (np.zeros((*of_lists, entries), np.int32) for _ in range(2))
-        of_rows, nexts = (np.zeros((*of_lists, rows), np.int32) for _ in range(2))
-        firsts = np.zeros((*of_lists, rows + 1), np.int32)
-        slot_of, shares = np.full((*of_threads, features), -1, np.int32), np.zeros((*of_lists, entries), dtype)
-        return cls(slot_of, slots, of_rows, firsts, nexts, texts, shares)
+        thread, lists = ((threads,), (2 * threads,)) if threads else ((), ())
+        rows = min(features, entries)
+        slots, rows_, firsts, nexts, texts = (
+            np.zeros((*lists, size), np.int32) for size in (entries, rows, rows + 1, rows, entries)
+        )
+        slot_of, shares = np.full((*thread, features), -1, np.int32), np.zeros((*lists, entries), dtype)
+        return cls(slot_of, slots, rows_, firsts, nexts, texts, shares)
 
 
 @kernel
-def mix_bits(x):
-    """Scatter the low 32 bits of a number over all 32: a hash for counter-based random numbers.
+def random_bits(x):
+    """Scatter the low 32 bits of a number over all 32: a counter-based random number.
 
     Source: xorshift-multiply rounds, as in the finaliser of MurmurHash3.
     """
@@ -65,10 +63,10 @@ def take_words(documents, texts, dropout, key, words):
     """Find the entries of texts, without those that word dropout leaves out this time.
 
     An entry, a distinct word of a text, is left out with probability ``dropout``. Whether it is depends on ``key``
-    and on its place in the documents only, so that any thread finds the same.
+    and its place in the documents only, so that every thread finds the same.
 
-    Overwrites words.starts and words.ends for the texts. With dropout they are places in words.ids and words.counts,
-    where the entries are copied to, and without it places in the documents themselves.
+    Overwrites words.starts and words.ends. With dropout they are places in words.ids and words.counts, which the
+    entries are copied to; without it, places in the documents.
 
     Shapes: texts (n,); words.starts and words.ends (n,) or more, words.ids and words.counts with room for all entries.
     Source: Iyyer et al. 2015, section 4.1 (there for each occurrence).
@@ -80,7 +78,7 @@ def take_words(documents, texts, dropout, key, words):
         if threshold > 0:
             words.starts[t] = kept
             for j in range(start, end):
-                if mix_bits(mix_bits(j) ^ key) >= threshold:
+                if random_bits(random_bits(j) ^ key) >= threshold:
                     words.ids[kept] = documents.ids[j]
                     words.counts[kept] = documents.counts[place_of(documents.counts, j)]
                     kept += 1
@@ -90,14 +88,17 @@ def take_words(documents, texts, dropout, key, words):
             words.ends[t] = end
 
 
-@part_of_kernels
-def add_rows(A, rows, weights, begin, end, column, total):
-    """Add ``weights[j] A[rows[j]]`` for j from begin to end - 1 to lanes that begin at ``column``; return the sum.
+@inline_kernel
+def place_of(counts, j):
+    """Place of the count of entry j: a single count stands for all."""
+    return np.uint64(j if counts.shape[0] > 1 else 0)
 
-    One weight stands for all.
-    """
+
+@inline_kernel
+def add_rows(A, rows, weights, begin, end, column, total):
+    """Add ``weights[j] A[rows[j]]`` for j from begin to end - 1, from ``column`` on, to the vector ``total``."""
     for j in range(np.uint64(begin), np.uint64(end)):
-        total = total + A.dtype.type(weights[place_of(weights, j)]) * load_lanes(A, rows[j], column, total)
+        total = total + A.dtype.type(weights[place_of(weights, j)]) * load_vector(A, rows[j], column, total)
     return total
 
 
@@ -107,21 +108,22 @@ def gather_mean(table, ids, counts, starts, ends, first, last, E):
 
     A text without words gets 0.
 
-    Shapes: table (v, d), d a multiple of LANES, as first and last are; ids, counts (m,); starts, ends (b,) of each
+    Shapes: table (v, d), with d, first and last multiples of LANES; ids, counts (m,); starts, ends (b,) of each
     text's entries -> E (b, d).
     """
     one = table.dtype.type(1)
     for b in range(starts.shape[0]):
         start, end = starts[b], ends[b]
         share = one / table.dtype.type(max(count_words(counts, start, end), 1))
-        for column in range(first, last - LANES, 2 * LANES):
-            store_lanes(E, b, column, share * add_rows(table, ids, counts, start, end, column, zero_pair(table)))
-        if (last - first) % (2 * LANES) > 0:
-            column = last - LANES
-            store_lanes(E, b, column, share * add_rows(table, ids, counts, start, end, column, zero_line(table)))
+        for column in range(first, last - LANES, WIDE):
+            total = add_rows(table, ids, counts, start, end, column, zero_vector(table.dtype, WIDE))
+            store_vector(E, b, column, share * total)
+        if (last - first) % WIDE > 0:
+            rest = add_rows(table, ids, counts, start, end, last - LANES, zero_vector(table.dtype, LANES))
+            store_vector(E, b, last - LANES, share * rest)
 
 
-@part_of_kernels
+@inline_kernel
 def count_words(counts, start, end):
     """Sum of ``counts[start:end]``."""
     words = 0
@@ -130,26 +132,18 @@ def count_words(counts, start, end):
     return words
 
 
-@part_of_kernels
-def place_of(counts, j):
-    """Where the count of entry j is: one count stands for all."""
-    return np.uint64(j if counts.shape[0] > 1 else 0)
-
-
 @kernel
 def list_rows(ids, counts, starts, ends, index):
-    """List for each row of the table that occurs in some texts these texts, and its shares of their means.
+    """List the rows of the table that occur in some texts, each with these texts and its shares of their means.
 
-    Row k of the list is row ``index.rows[k]`` of the table, in order of first occurrence; it occurs in the texts
-    ``index.texts[index.firsts[k]:index.firsts[k + 1]]``, in order, with ``index.shares`` in the same places: of a
-    text of N words, k of which are this one, k / N. Returns the number of rows r, and overwrites the first r entries
-    of index.rows, r + 1 of index.firsts, and all that these point to. ``index.slot_of`` holds -1 everywhere before
-    and after.
+    Row k of the list is row ``index.rows[k]`` of the table, in order of first occurrence. It occurs in the texts
+    ``index.texts[index.firsts[k]:index.firsts[k + 1]]``, in order, with ``index.shares`` in the same places: k / N
+    where k of the N words of the text are this one. Returns the number of rows; ``index.slot_of`` holds -1 everywhere
+    before and after.
 
-    Shapes: ids, counts (m,); starts, ends (b,); index.slot_of (v,); index.slots, index.texts, index.shares and
-    index.rows with room for all entries, index.firsts for one more, index.nexts as index.rows.
+    Shapes: ids, counts (m,); starts, ends (b,); index as RowList.allocate makes it.
     """
-    used, entry = np.uint32(0), np.uint32(0)  # unsigned, as all places here: that spares the test for negative ones
+    used, entry = np.uint32(0), np.uint32(0)  # places are unsigned, which spares the test for negative ones
     for b in range(starts.shape[0]):
         for j in range(np.uint64(starts[b]), np.uint64(ends[b])):
             row = np.uint32(ids[j])
@@ -186,23 +180,24 @@ def list_rows(ids, counts, starts, ends, index):
 
 @kernel
 def gather_mean_backward(dE, index, used, first, last, dRows):
-    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the ``used`` rows of a list: write dRows.
+    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the ``used`` rows of a list: overwrite them.
 
     A word that occurs k times counts k times: dE_w = sum over texts of (count of w / words of the text) dE[text].
     Each row is summed in one go, which is why the texts are listed by row.
 
-    Shapes: dE (b, d), d a multiple of LANES, as first and last are; index as list_rows writes it -> dRows (used, d).
+    Shapes: dE (b, d), with d, first and last multiples of LANES; index as list_rows writes it -> dRows (used, d).
     Source: exercise 5, dJ/dE_w.
     """
     for k in range(np.uint64(used)):
-        for column in range(first, last - LANES, 2 * LANES):
-            store_lanes(dRows, k, column, row_gradient(dE, index, k, column, zero_pair(dE)))
-        if (last - first) % (2 * LANES) > 0:
-            store_lanes(dRows, k, last - LANES, row_gradient(dE, index, k, last - LANES, zero_line(dE)))
+        for column in range(first, last - LANES, WIDE):
+            store_vector(dRows, k, column, row_gradient(dE, index, k, column, zero_vector(dE.dtype, WIDE)))
+        if (last - first) % WIDE > 0:
+            rest = row_gradient(dE, index, k, last - LANES, zero_vector(dE.dtype, LANES))
+            store_vector(dRows, k, last - LANES, rest)
 
 
-@part_of_kernels
+@inline_kernel
 def row_gradient(dE, index, k, column, zeros):
-    """Lanes of the gradient of row k of a list."""
+    """Gradient of row k of a list, from ``column`` on: a vector like ``zeros``."""
     begin, end = index.firsts[k], index.firsts[k + np.uint64(1)]
     return add_rows(dE, index.texts, index.shares, begin, end, column, zeros)

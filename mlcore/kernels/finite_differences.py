@@ -1,6 +1,6 @@
-"""Numerical derivatives of scalar functions of arrays: the independent witness for every gradient.
+"""Numerical derivatives of scalar functions of arrays: an independent check of every gradient.
 
-All steps are relative to the size of the entry. With float64 and a function of size 1, the errors are about 1e-10.
+Steps are relative to the size of the entry. With float64 and a function of size 1, the errors are about 1e-10.
 """
 
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from collections.abc import Callable
 import numpy as np
 
 STEP = 1e-5  # near the cube root of the float64 epsilon, where truncation and rounding errors are about equal
+Function = Callable[[], float]
 
 
 def steps_for(array: np.ndarray) -> np.ndarray:
     """The usual step for every entry."""
-    return STEP * np.maximum(1.0, np.abs(array))
+    steps: np.ndarray = STEP * np.maximum(1.0, np.abs(array))
+    return steps
 
 
-def central_differences(
-    function: Callable[[], float], array: np.ndarray, steps: np.ndarray | None = None
-) -> np.ndarray:
+def central_differences(function: Function, array: np.ndarray, steps: np.ndarray | None = None) -> np.ndarray:
     """``(f(a + h) - f(a - h)) / 2h`` for every entry a of ``array``, which ``function`` reads; h is its step.
 
     The array is changed and restored entry by entry. At a kink this is the mean of the two one-sided derivatives.
@@ -27,27 +27,18 @@ def central_differences(
         >>> central_differences(lambda: float(a @ a), a).round(6).tolist()
         [2.0, -4.0]
     """
-
-    def difference(value_at: Callable[[float], float], h: float) -> float:
-        return (value_at(h) - value_at(-h)) / (2 * h)
-
-    return _per_entry(function, array, difference, steps)
+    return _per_entry(function, array, lambda f, h: (f(h) - f(-h)) / (2 * h), 1, steps)
 
 
 def one_sided_differences(
-    function: Callable[[], float], array: np.ndarray, side: int, steps: np.ndarray | None = None
+    function: Function, array: np.ndarray, side: int, steps: np.ndarray | None = None
 ) -> np.ndarray:
     """Derivative from the right (side 1) or from the left (side -1) for every entry of ``array``.
 
     Second order: ``(4 f(a + h) - 3 f(a) - f(a + 2h)) / 2h`` with h of the sign of ``side``, which is exact for
     a function that is piecewise quadratic on either side of a kink, as the loss of exercise 1 is in each entry.
     """
-
-    def difference(value_at: Callable[[float], float], h: float) -> float:
-        h *= side
-        return (4 * value_at(h) - 3 * value_at(0.0) - value_at(2 * h)) / (2 * h)
-
-    return _per_entry(function, array, difference, steps)
+    return _per_entry(function, array, lambda f, h: (4 * f(h) - 3 * f(0.0) - f(2 * h)) / (2 * h), side, steps)
 
 
 def rounding_error(value: float, steps: np.ndarray) -> np.ndarray:
@@ -56,20 +47,20 @@ def rounding_error(value: float, steps: np.ndarray) -> np.ndarray:
 
 
 def _per_entry(
-    function: Callable[[], float],
+    function: Function,
     array: np.ndarray,
     difference: Callable[[Callable[[float], float], float], float],
+    side: int,
     steps: np.ndarray | None,
 ) -> np.ndarray:
-    steps = steps_for(array) if steps is None else steps
-    result = np.empty(array.shape, np.float64)
+    steps, result = steps_for(array) if steps is None else steps, np.empty(array.shape, np.float64)
     for index in np.ndindex(array.shape):
-        original = array[index]
+        original = float(array[index])
 
-        def value_at(offset: float, index: tuple = index, original: float = original) -> float:
+        def shifted(offset: float, index: tuple[int, ...] = index, original: float = original) -> float:
             array[index] = original + offset
             return function()
 
-        result[index] = difference(value_at, steps[index])
+        result[index] = difference(shifted, float(side * steps[index]))
         array[index] = original
     return result

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, part_of_kernels
-from mlcore.kernels.simd import LANES, load_lanes, sum_lanes, zero_line
+from mlcore.kernels.compiling import inline_kernel, kernel
+from mlcore.kernels.simd import LANES, horizontal_sum, load_vector, zero_vector
 
 
 @kernel
@@ -17,14 +17,14 @@ def affine(X, W, b, Y):
             Y[n, o] = dot(X, n, W, o) if b is None else dot(X, n, W, o) + b[o]
 
 
-@part_of_kernels
+@inline_kernel
 def dot(X, n, W, o):
-    """Product of row n of X and row o of W: of as many whole lanes as there are, and then of number by number."""
+    """Product of row n of X and row o of W: whole vectors as far as they go, then number by number."""
     whole = X.shape[1] - X.shape[1] % LANES
-    lanes = zero_line(X)
+    vector = zero_vector(X.dtype, LANES)
     for i in range(0, whole, LANES):
-        lanes = lanes + load_lanes(X, n, i, lanes) * load_lanes(W, o, i, lanes)
-    total = sum_lanes(lanes)
+        vector = vector + load_vector(X, n, i, vector) * load_vector(W, o, i, vector)
+    total = horizontal_sum(vector)
     for i in range(whole, X.shape[1]):
         total += X[n, i] * W[o, i]
     return total
@@ -61,19 +61,10 @@ def affine_backward_weights(dY, X, first, last, dW, db):
         for n in range(dY.shape[0]):
             dy, x = dY[n, o], X[n]
             if dy != 0:
-                add_product(dy, x, first, last, dw)
+                for i in range(np.uint64(first), np.uint64(last)):
+                    dw[i] += dy * x[i]
                 if db is not None:
                     db[o] += dy
-
-
-@part_of_kernels
-def add_product(factor, x, first, last, y):
-    """Add elements ``first`` to ``last`` of ``factor * x`` to y: with the same bits, wherever they begin and end.
-
-    Shapes: x (i,) -> y (i,).
-    """
-    for i in range(np.uint64(first), np.uint64(last)):
-        y[i] += factor * x[i]
 
 
 @kernel
@@ -107,17 +98,22 @@ def relu_backward(dH, Z, at_zero, dZ):
                 dZ[n, o] = dH[n, o]
 
 
+@inline_kernel
+def sigmoid_of(z, one):
+    """Logistic function of a number, ``1 / (1 + exp(-z))``, without overflow; ``one`` is 1 in its type."""
+    decay = np.exp(-abs(z))
+    return (one if z >= 0 else decay) / (one + decay)
+
+
 @kernel
 def sigmoid(Z, H):
-    """Logistic function, ``1 / (1 + exp(-z))``, without overflow: overwrite H.
+    """Logistic function: overwrite H.
 
     Shapes: Z (n, o) -> H (n, o).
     """
-    one = Z.dtype.type(1)
     for n in range(Z.shape[0]):
         for o in range(Z.shape[1]):
-            decay = np.exp(-abs(Z[n, o]))
-            H[n, o] = (one if Z[n, o] >= 0 else decay) / (one + decay)
+            H[n, o] = sigmoid_of(Z[n, o], Z.dtype.type(1))
 
 
 @kernel

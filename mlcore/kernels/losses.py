@@ -3,6 +3,7 @@
 import numpy as np
 
 from mlcore.kernels.compiling import kernel
+from mlcore.kernels.layers import sigmoid_of
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 
@@ -57,13 +58,10 @@ def logistic_backward(Z, Y, scale, dZ):
 
     Shapes: Z (n, k), Y (n, k) in [0, 1] -> dZ (n, k). ``scale`` is 1/n for the mean over n samples.
     """
-    one = Z.dtype.type(1)
-    factor = Z.dtype.type(scale)
+    one, factor = Z.dtype.type(1), Z.dtype.type(scale)
     for n in range(Z.shape[0]):
         for k in range(Z.shape[1]):
-            decay = np.exp(-abs(Z[n, k]))
-            sigmoid = (one if Z[n, k] >= 0 else decay) / (one + decay)
-            dZ[n, k] = factor * (sigmoid - Y[n, k])
+            dZ[n, k] = factor * (sigmoid_of(Z[n, k], one) - Y[n, k])
 
 
 @kernel

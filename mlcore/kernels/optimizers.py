@@ -1,9 +1,28 @@
-"""The optimizers' moments."""
+"""Optimisers: each formula is written once, for numbers of a dense layer and for vectors of the table."""
+
+from typing import NamedTuple
 
 import numpy as np
 
+from mlcore.kernels.compiling import inline_kernel, kernel
+from mlcore.kernels.embedding import row_gradient
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.simd import aligned_zeros
+from mlcore.kernels.layers import affine_backward_weights
+from mlcore.kernels.simd import LANES, WIDE, aligned_zeros, load_vector, prefetch, store_vector, zero_vector
+
+ROWS_AHEAD = 4  # rows of the table that are prefetched before their update
+ADAGRAD_EPS = 1e-10
+ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
+MOMENTS = {"sgd": "", "adagrad": "S", "adam": "MS"}  # what each optimiser keeps: means of gradients, sums of squares
+
+
+class Step(NamedTuple):
+    """One update of all parameters, as the optimisers need it; see ``step_of``."""
+
+    rate: float
+    keep: float
+    eps_rows: float
+    eps_layers: float
 
 
 def with_moments(
@@ -11,16 +30,143 @@ def with_moments(
 ) -> tuple[np.ndarray, Parameters, Parameters, Parameters]:
     """Copy of the parameters, and M and S of the same shapes, all 0, or None for what the optimiser does not keep.
 
-    Each row of the table lies beside its moments in one array, the first that is returned, (v, d), (v, 2 d) or
-    (v, 3 d): they are used together, and to find a place in a large table takes longer than to read it.
+    The first array returned, (v, d), (v, 2 d) or (v, 3 d), has each row of the table next to its moments: one cache
+    miss instead of three.
     """
-    kept = {"sgd": "P", "adagrad": "PS", "adam": "PMS"}[optimizer]
-    table, *layers = parameters
+    kept, (table, *layers) = "P" + MOMENTS[optimizer], parameters
     width = table.shape[1]
     rows = aligned_zeros((len(table), len(kept) * width), table.dtype)
-    found = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))
+    made = dict.fromkeys("PMS", Parameters(*[None] * len(parameters)))  # type: ignore[arg-type]
     for number, name in enumerate(kept):
-        columns = slice(number * width, (number + 1) * width)
-        found[name] = Parameters(rows[:, columns], *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
-    found["P"].take(parameters, threads)  # the first touch of the memory takes longer than all else
-    return rows, found["P"], found["M"], found["S"]
+        columns = rows[:, number * width : (number + 1) * width]
+        made[name] = Parameters(columns, *(aligned_zeros(layer.shape, layer.dtype) for layer in layers))
+    made["P"].take(parameters, threads)
+    return rows, made["P"], made["M"], made["S"]
+
+
+@inline_kernel
+def step_of(M, learning_rate, weight_decay, number):
+    """Step with this number, 1, 2, ..., of SGD without moments, of Adagrad with S, or of Adam with M and S.
+
+    Weight decay is decoupled from the gradient: parameters are first multiplied by ``1 - learning_rate weight_decay``.
+    Adam's bias corrections are folded into its rate, ``learning_rate sqrt(1 - beta2^number) / (1 - beta1^number)``.
+    That is torch.optim.SparseAdam for the rows of the table. torch.optim.Adam, for the layers, adds epsilon after the
+    correction, which comes to ``eps sqrt(1 - beta2^number)``.
+
+    Source: Loshchilov and Hutter 2019, algorithm 2, in the form of torch.optim.AdamW; Kingma and Ba 2015, algorithm 1
+    and the remark below it.
+    """
+    keep = 1 - learning_rate * weight_decay
+    if M is None:
+        return Step(learning_rate, keep, ADAGRAD_EPS, ADAGRAD_EPS)
+    root = np.sqrt(1 - ADAM_BETA2**number)
+    return Step(learning_rate * root / (1 - ADAM_BETA1**number), keep, ADAM_EPS, ADAM_EPS * root)
+
+
+@inline_kernel
+def sgd(p, g, rate):
+    """Gradient descent, ``p - rate g``."""
+    return p - rate * g
+
+
+@inline_kernel
+def adagrad(p, g, s, rate, eps):
+    """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s.
+
+    Source: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad.
+    """
+    s = s + g * g
+    return p - rate * g / (np.sqrt(s) + eps), s
+
+
+@inline_kernel
+def adam(p, g, m, s, add_m, add_s, rate, eps):
+    """Adam, ``m + add_m (g - m)``, ``s + add_s (g^2 - s)`` and ``p - rate m / (sqrt(s) + eps)``: the new p, m and s.
+
+    m and s are the moving averages of g and g^2, to which ``1 - beta`` of the new value is added.
+
+    Source: Kingma and Ba 2015, algorithm 1.
+    """
+    m = m + add_m * (g - m)
+    s = s + add_s * (g * g - s)
+    return p - rate * m / (np.sqrt(s) + eps), m, s
+
+
+@kernel
+def update_rows(dE, index, used, P, M, S, first, last, step):
+    """Update columns ``first`` to ``last`` of the ``used`` rows of a list by the gradients of ``gather_mean_backward``.
+
+    The gradient of a row goes from registers to the optimiser and is never stored. Other rows keep their moments.
+    Rows are prefetched, since they lie anywhere in the table.
+
+    Shapes: dE (b, d), with d, first and last multiples of LANES; index as list_rows writes it; P (v, d), and so M and
+    S, of which M or both may be None; see step_of.
+    """
+    for k in range(np.uint64(used)):
+        ahead = index.rows[min(k + np.uint64(ROWS_AHEAD), np.uint64(used - 1))]
+        for column in range(first, last, LANES):
+            prefetch(P, ahead, column)
+            if M is not None:
+                prefetch(M, ahead, column)
+            if S is not None:
+                prefetch(S, ahead, column)
+        for column in range(first, last - LANES, WIDE):
+            g = row_gradient(dE, index, k, column, zero_vector(dE.dtype, WIDE))
+            update_vector(P, M, S, index.rows[k], column, g, step)
+        if (last - first) % WIDE > 0:
+            rest = row_gradient(dE, index, k, last - LANES, zero_vector(dE.dtype, LANES))
+            update_vector(P, M, S, index.rows[k], last - LANES, rest, step)
+
+
+@inline_kernel
+def update_vector(P, M, S, row, column, g, step):
+    """Update a part of a row by its gradient, a vector."""
+    number = P.dtype.type
+    p = number(step.keep) * load_vector(P, row, column, g)
+    rate, eps = number(step.rate), number(step.eps_rows)
+    if S is None:
+        p = sgd(p, g, rate)
+    elif M is None:
+        p, s = adagrad(p, g, load_vector(S, row, column, g), rate, eps)
+        store_vector(S, row, column, s)
+    else:
+        m, s = load_vector(M, row, column, g), load_vector(S, row, column, g)
+        p, m, s = adam(p, g, m, s, number(1 - ADAM_BETA1), number(1 - ADAM_BETA2), rate, eps)
+        store_vector(M, row, column, m)
+        store_vector(S, row, column, s)
+    store_vector(P, row, column, p)
+
+
+@kernel
+def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
+    """Sum the gradient of a dense layer over the batch into dW and db, then update W and b.
+
+    Of W, only columns ``first`` to ``last``; the bias is updated with the first column. db is the thread's own.
+
+    Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); M and S as W and b, or None; see step_of.
+    """
+    dW[:, first:last] = 0
+    db[:] = 0
+    affine_backward_weights(dY, X, first, last, dW, db)
+    for r in range(W.shape[0]):
+        update_numbers(W[r], dW[r], None if M_W is None else M_W[r], None if S_W is None else S_W[r], first, last, step)
+    if first == 0 and last > 0:
+        update_numbers(b, db, M_b, S_b, np.int64(0), b.shape[0], step)
+
+
+@inline_kernel
+def update_numbers(p, g, m, s, first, last, step):
+    """Update elements ``first`` to ``last`` of a vector by their gradients.
+
+    Shapes: p and g (d,); m and s as p, or None.
+    """
+    number = p.dtype.type
+    keep, rate, eps = number(step.keep), number(step.rate), number(step.eps_layers)
+    add_m, add_s = number(1 - ADAM_BETA1), number(1 - ADAM_BETA2)
+    for d in range(np.uint64(first), np.uint64(last)):
+        if s is None:
+            p[d] = sgd(keep * p[d], g[d], rate)
+        elif m is None:
+            p[d], s[d] = adagrad(keep * p[d], g[d], s[d], rate, eps)
+        else:
+            p[d], m[d], s[d] = adam(keep * p[d], g[d], m[d], s[d], add_m, add_s, rate, eps)

@@ -1,8 +1,12 @@
-"""SIMD vectors, bit masks, prefetching and atomics for kernels: the instructions that Numba lacks.
+"""SIMD for kernels: vector registers, bit masks, prefetching and acquire/release atomics, as intrinsics of Numba.
 
-The plain functions say what is meant, and run with NUMBA_DISABLE_JIT. Kernels get in their place what follows below.
+Each function says in Python what its instruction does, and runs as written with NUMBA_DISABLE_JIT. Compiled code gets
+the instruction: the lambda gives the signature for the types of the arguments, or None if they do not fit, and the
+function or second lambda writes the LLVM code. Nothing checks that a place is in its array; rows are contiguous.
 """
 
+import functools
+import inspect
 import operator
 import sys
 import time
@@ -11,283 +15,251 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import models, register_model
+from numba.extending import intrinsic, models, overload, register_model
 
-from mlcore.kernels.compiling import in_kernels, part_of_kernels, pointer_to_element
+from mlcore.kernels.compiling import INLINE, config, inline_kernel
 
-LANES = 16  # float32 in a cache line, and in the widest vectors
+BLOCK = 64  # bytes in a cache line, and in the widest registers
+LANES = 16  # float32 in as many bytes
+WIDE = 2 * LANES  # two vectors side by side keep more registers busy
+
+BYTE, INT32, INT64 = map(ir.IntType, (8, 32, 64))
+PLACE = types.intp, types.intp  # row and column
 
 
-class LanesType(types.Type):
-    """Numba's type of ``width`` numbers in registers."""
+class VectorType(types.Type):
+    """Numba's type of ``width`` numbers in SIMD registers."""
 
     def __init__(self, dtype, width):
         self.dtype, self.width = dtype, width
-        super().__init__(f"lanes({dtype}, {width})")
+        super().__init__(f"vector({dtype}, {width})")
 
 
-@register_model(LanesType)
-class LanesModel(models.PrimitiveModel):
-    """Lanes as LLVM's vectors."""
+@register_model(VectorType)
+class VectorModel(models.PrimitiveModel):
+    """A vector as LLVM's."""
 
-    def __init__(self, manager, lanes):
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), lanes.width))
-
-
-def zero_line(array):
-    """LANES zeros of an array's type."""
-    return np.zeros(LANES, array.dtype)
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.width))
 
 
-def zero_pair(array):
-    """Twice LANES zeros of an array's type."""
-    return np.zeros(2 * LANES, array.dtype)
+def compiles_to(sign, write):
+    """Decorator of a Python function: in its place, compiled code gets the code that ``write`` writes.
 
-
-def load_lanes(array, row, column, like):
-    """Numbers of a row from ``column`` on, as many as ``like`` has; nothing checks that they are there.
-
-    The rows of the array are contiguous, and lie at equal distances, here and below.
+    ``write`` gets the builder, the LLVM type of the result, and the arguments. An array and a place in it, which come
+    first, are one pointer.
     """
+
+    def replace(function):
+        def define(typing, *kinds):
+            def generate(context, builder, signature, arguments):
+                if isinstance(kinds[0] if kinds else None, types.Array):
+                    end = 1 + kinds[0].ndim
+                    pointer = _pointer(context, builder, kinds[0], arguments[0], arguments[1:end])
+                    arguments = [pointer, *arguments[end:]]
+                written = write(builder, context.get_value_type(signature.return_type), *arguments)
+                return context.get_dummy_value() if signature.return_type == types.void else written
+
+            signature = sign(*kinds)
+            return signature and (signature, generate)
+
+        places = (
+            inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY),
+            *inspect.signature(function).parameters.values(),
+        )
+        define.__signature__ = inspect.Signature(places)  # from which Numba takes the arguments
+        return functools.update_wrapper(intrinsic(prefer_literal=True)(define), function)
+
+    return (lambda function: function) if config.DISABLE_JIT else replace
+
+
+def _pointer(context, builder, kind, array, places):
+    """Pointer to the bytes of ``array[place]`` or ``array[row, column]``."""
+    array = context.make_array(kind)(context, builder, array)
+    offset = builder.mul(places[-1], context.get_constant(types.intp, kind.dtype.bitwidth // 8))
+    if kind.ndim == 2:
+        offset = builder.add(offset, builder.mul(places[0], builder.extract_value(array.strides, 0)))
+    return builder.gep(builder.bitcast(array.data, BYTE.as_pointer()), [offset])
+
+
+def _to(builder, pointer, kind):
+    return builder.bitcast(pointer, kind.as_pointer())
+
+
+def _splat(builder, number, vector):
+    """Vector with the same number in all lanes."""
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), number, INT32(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(INT32, vector.count), None))
+
+
+# Vectors -----------------------------------------------------------------------------------------------------------
+
+
+@compiles_to(
+    lambda dtype, width: VectorType(dtype.dtype, width.literal_value)(dtype, width),
+    lambda builder, result, *_: ir.Constant(result, None),
+)
+def zero_vector(dtype, width):
+    """Vector of zeros; ``width`` is LANES or WIDE."""
+    return np.zeros(width, dtype)
+
+
+@compiles_to(
+    lambda array, row, column, like: like(array, *PLACE, like) if array.dtype == like.dtype else None,
+    lambda builder, result, pointer, like: builder.load(_to(builder, pointer, result), align=4),
+)
+def load_vector(array, row, column, like):
+    """Numbers of a row from ``column`` on, as many as the vector ``like`` has."""
     return array[row, column : column + len(like)].copy()
 
 
-def store_lanes(array, row, column, lanes):
-    """Overwrite as many numbers of a row as there are lanes; nothing checks that they are there."""
-    array[row, column : column + len(lanes)] = lanes
-
-
-def sum_lanes(lanes):
-    """Sum of the lanes: one half is added to the other, until one number is left."""
-    while len(lanes) > 1:
-        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
-    return lanes[0]
-
-
-def prefetch_line(array, row, column):
-    """Ask for a cache line that will be written soon."""
-
-
-@in_kernels(zero_line, lambda array: LanesType(array.dtype, LANES)(array), (types.Array,))
-@in_kernels(zero_pair, lambda array: LanesType(array.dtype, 2 * LANES)(array), (types.Array,))
-def _zeros(context, builder, signature, arguments):
-    return ir.Constant(context.get_value_type(signature.return_type), None)
-
-
-def _address(context, builder, signature, arguments, pointee):
-    """Pointer to an element of an array, of the arguments (array, row, column, ...), whose rows are contiguous."""
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    size = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
-    row = builder.mul(arguments[1], builder.extract_value(array.strides, 0))
-    place = builder.add(row, builder.mul(arguments[2], size))
-    start = builder.bitcast(array.data, ir.IntType(8).as_pointer())
-    return builder.bitcast(builder.gep(start, [place]), pointee.as_pointer())
-
-
-PLACE = types.Array, types.Integer, types.Integer
-
-
-def _fitting(array, lanes):
-    """Whether these can be lanes of such an array."""
-    return isinstance(array, types.Array) and isinstance(lanes, LanesType) and array.dtype == lanes.dtype
-
-
-@in_kernels(
-    load_lanes,
-    lambda array, row, column, like: like(array, types.intp, types.intp, like) if _fitting(array, like) else None,
-    (*PLACE, LanesType),
+@compiles_to(
+    lambda array, row, column, vector: types.void(array, *PLACE, vector) if array.dtype == vector.dtype else None,
+    lambda builder, _, pointer, vector: builder.store(vector, _to(builder, pointer, vector.type), align=4),
 )
-def _load_lanes(context, builder, signature, arguments):
-    lanes = signature.return_type
-    address = _address(context, builder, signature, arguments, context.get_value_type(lanes))
-    return builder.load(address, align=lanes.dtype.bitwidth // 8)
+def store_vector(array, row, column, vector):
+    """Overwrite as many numbers of a row as the vector has."""
+    array[row, column : column + len(vector)] = vector
 
 
-@in_kernels(
-    store_lanes,
-    lambda array, row, column, lanes: (
-        types.void(array, types.intp, types.intp, lanes) if _fitting(array, lanes) else None
-    ),
-    (*PLACE, LanesType),
-)
-def _store_lanes(context, builder, signature, arguments):
-    address = _address(context, builder, signature, arguments, context.get_value_type(signature.args[3]))
-    builder.store(arguments[3], address, align=signature.args[3].dtype.bitwidth // 8)
-    return context.get_dummy_value()
-
-
-@in_kernels(prefetch_line, lambda array, row, column: types.void(array, types.intp, types.intp), PLACE)
-def _prefetch_line(context, builder, signature, arguments):
-    address = _address(context, builder, signature, arguments, ir.IntType(8))
-    number = ir.IntType(32)
-    function_type = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
-    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address.type], function_type)
-    builder.call(prefetch, [address, number(1), number(3), number(1)])  # to write, into all caches, data
-    return context.get_dummy_value()
-
-
-@in_kernels(sum_lanes, lambda lanes: lanes.dtype(lanes), (LanesType,))
-def _sum_lanes(context, builder, signature, arguments):
-    place = ir.IntType(32)
-    (left,), width = arguments, signature.args[0].width
+def _write_horizontal_sum(builder, result, vector):
+    width = vector.type.count
     while width > 1:
         width //= 2
-        halves = []
-        for first in (0, width):
-            chosen = ir.Constant(ir.VectorType(place, width), [place(first + i) for i in range(width)])
-            halves.append(builder.shuffle_vector(left, left, chosen))
-        left = builder.fadd(*halves)
-    return builder.extract_element(left, place(0))
+        lanes = (ir.Constant(ir.VectorType(INT32, width), [*range(i, i + width)]) for i in (0, width))
+        vector = builder.fadd(*(builder.shuffle_vector(vector, vector, half) for half in lanes))
+    return builder.extract_element(vector, INT32(0))
 
 
-@in_kernels(np.sqrt, lambda lanes: lanes(lanes) if isinstance(lanes, LanesType) else None, (LanesType,))
-def _sqrt(context, builder, signature, arguments):
-    lanes, vector = signature.return_type, context.get_value_type(signature.return_type)
-    name = f"llvm.sqrt.v{lanes.width}f{lanes.dtype.bitwidth}"
-    sqrt = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
-    return builder.call(sqrt, arguments)
+@compiles_to(lambda vector: vector.dtype(vector), _write_horizontal_sum)
+def horizontal_sum(vector):
+    """Sum of the lanes, in this order: one half is added to the other, until one number is left."""
+    while len(vector) > 1:
+        vector = vector[: len(vector) // 2] + vector[len(vector) // 2 :]
+    return vector[0]
 
 
-def repeated(builder, number, vector):
-    """Vector of the same number in all places."""
-    place = ir.IntType(32)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, place(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(place, vector.count), None))
+def _sign_elementwise(*kinds):
+    """Signature for vectors, and for numbers of their type beside them."""
+    vector = next((kind for kind in kinds if isinstance(kind, VectorType)), None)
+    return vector(*kinds) if vector and {*kinds} <= {vector, vector.dtype} else None
 
 
-def _arithmetic(operation, instruction):
-    """Let compiled code apply an operation of Python to lanes, or to a number and lanes."""
+def _overload_operator(function, write):
+    """Let compiled code apply an operator of Python to vectors, and to a number and a vector."""
 
-    def typer(a, b):
-        lanes = next((kind for kind in (a, b) if isinstance(kind, LanesType)), None)
-        return lanes and lanes(*(kind if kind == lanes else lanes.dtype for kind in (a, b)))
+    def write_vectors(builder, result, *values):
+        return write(builder, *(value if value.type == result else _splat(builder, value, result) for value in values))
 
-    def build(context, builder, signature, arguments):
-        vector = context.get_value_type(signature.return_type)
-        a, b = (
-            value if isinstance(kind, LanesType) else repeated(builder, value, vector)
-            for value, kind in zip(arguments, signature.args, strict=True)
-        )
-        return getattr(builder, instruction)(a, b)
-
-    in_kernels(operation, typer, (LanesType, LanesType), (types.Float, LanesType), (LanesType, types.Float))(build)
+    apply = compiles_to(_sign_elementwise, write_vectors)(lambda a, b: function(a, b))
+    overload(function, jit_options=INLINE)(lambda a, b: (lambda a, b: apply(a, b)) if _sign_elementwise(a, b) else None)
 
 
-for _operation, _instruction in (
-    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv"),
+for _operator, _write in (
+    (operator.add, ir.IRBuilder.fadd), (operator.sub, ir.IRBuilder.fsub),
+    (operator.mul, ir.IRBuilder.fmul), (operator.truediv, ir.IRBuilder.fdiv),
 ):  # fmt: skip
-    _arithmetic(_operation, _instruction)
+    _overload_operator(_operator, _write)
 
 
-BLOCK = 64  # bytes that are compared at once
+def _write_sqrt(builder, result, vector):
+    kind, name = ir.FunctionType(result, [result]), f"llvm.sqrt.v{result.count}{result.element.intrinsic_name}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
 
 
-def bits_between(data, place, low, high):
-    """Bit i of the result: whether ``low <= data[place + i] <= high``, for i below BLOCK; nothing checks that they
-    are there.
-    """
+_sqrt = compiles_to(_sign_elementwise, _write_sqrt)(lambda a: np.sqrt(a))
+overload(np.sqrt, jit_options=INLINE)(lambda a: (lambda a: _sqrt(a)) if _sign_elementwise(a) else None)
+
+
+# Bytes and bits ----------------------------------------------------------------------------------------------------
+
+
+def _write_in_range_mask(builder, result, pointer, low, high):
+    block = ir.VectorType(BYTE, BLOCK)
+    low, high = builder.trunc(low, BYTE), builder.trunc(high, BYTE)
+    loaded, largest = builder.load(_to(builder, pointer, block), align=1), builder.sub(high, low)
+    # one comparison for both ends: unsigned, what is below "low" is beyond all others
+    distances = builder.sub(loaded, _splat(builder, low, block))
+    return builder.bitcast(builder.icmp_unsigned("<=", distances, _splat(builder, largest, block)), result)
+
+
+@compiles_to(
+    lambda data, place, low, high: types.uint64(data, *PLACE, types.intp) if data.dtype == types.uint8 else None,
+    _write_in_range_mask,
+)
+def in_range_mask(data, place, low, high):
+    """Bit mask of BLOCK bytes: whether ``low <= data[place + i] <= high`` is bit i."""
     block = data[place : place + BLOCK]
     return np.packbits((low <= block) & (block <= high), bitorder="little").view(np.uint64)[0]
 
 
-def eight_bytes(data, place):
-    """Eight bytes as a number, the first one lowest; nothing checks that they are there."""
+@compiles_to(
+    lambda data, place: types.int64(data, types.intp) if data.dtype == types.uint8 else None,
+    lambda builder, result, pointer: builder.load(_to(builder, pointer, result), align=1),
+)
+def load_eight_bytes(data, place):
+    """Eight bytes as one number, the first byte lowest."""
     return np.int64(int.from_bytes(data[place : place + 8].tobytes(), "little", signed=True))
 
 
-def lowest_bit(bits):
+@compiles_to(lambda bits: types.int64(types.uint64), lambda builder, result, bits: builder.cttz(bits, cgutils.true_bit))
+def count_trailing_zeros(bits):
     """Place of the lowest bit that is set; there must be one."""
     return (int(bits) & -int(bits)).bit_length() - 1
 
 
-@part_of_kernels
-def mixed(number):
-    """Scatter the bits of a number over the lower ones: a hash. The products stay below 2 ** 63."""
+@inline_kernel
+def mix_bits(number):
+    """Scatter the bits of a number over the lower ones: a hash for tables. The products stay below 2 ** 63."""
     value = (number & 0xFFFFFFFF) * 0x45D9F3B ^ (number >> 32) * 0x7FEB352D
     return value ^ value >> 29
 
 
-def _load(context, builder, signature, arguments, kind):
-    pointer = pointer_to_element(context, builder, signature, arguments)
-    return builder.load(builder.bitcast(pointer, kind.as_pointer()), align=1)
+# Memory and threads ------------------------------------------------------------------------------------------------
 
 
-@in_kernels(
-    bits_between,
-    lambda data, place, low, high: (
-        types.uint64(data, types.intp, types.intp, types.intp) if data.dtype == types.uint8 else None
-    ),
-    (types.Array, types.Integer, types.Integer, types.Integer),
+def _write_prefetch(builder, result, pointer):
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT32, INT32, INT32])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+    builder.call(function, [pointer, INT32(1), INT32(3), INT32(1)])  # to write, into all caches, data
+
+
+@compiles_to(lambda array, row, column: types.void(array, *PLACE), _write_prefetch)
+def prefetch(array, row, column):
+    """Ask for a cache line that will be written soon."""
+
+
+@compiles_to(
+    lambda array, place: types.int64(array, types.intp) if array.dtype == types.int64 else None,
+    lambda builder, result, pointer: builder.load_atomic(_to(builder, pointer, INT64), "acquire", 8),
 )
-def _bits_between(context, builder, signature, arguments):
-    byte = ir.IntType(8)
-    block = ir.VectorType(byte, BLOCK)
-    low, high = (builder.trunc(value, byte) for value in arguments[2:])
-    # in one comparison: what is below "low" is beyond all others without a sign
-    loaded = _load(context, builder, signature, arguments, block)
-    distances = builder.sub(loaded, repeated(builder, low, block))
-    most = repeated(builder, builder.sub(high, low), block)
-    return builder.bitcast(builder.icmp_unsigned("<=", distances, most), ir.IntType(BLOCK))
+def load_acquire(array, place):
+    """Read an element that another thread writes, and see everything that it wrote before."""
+    return array[place]
 
 
-@in_kernels(
-    eight_bytes,
-    lambda data, place: types.int64(data, types.intp) if data.dtype == types.uint8 else None,
-    (types.Array, types.Integer),
+@compiles_to(
+    lambda array, place, value: types.void(array, types.intp, types.int64) if array.dtype == types.int64 else None,
+    lambda builder, _, pointer, value: builder.store_atomic(value, _to(builder, pointer, INT64), "release", 8),
 )
-def _eight_bytes(context, builder, signature, arguments):
-    return _load(context, builder, signature, arguments, ir.IntType(64))
+def store_release(array, place, value):
+    """Write an element for the other threads, after everything that this thread wrote before."""
+    array[place] = value
 
 
-@in_kernels(lowest_bit, lambda bits: types.int64(types.uint64), (types.Integer,))
-def _lowest_bit(context, builder, signature, arguments):
-    return builder.cttz(arguments[0], cgutils.true_bit)
+def _write_yield(builder, result):
+    name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+    builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(INT32, []), name), [])
 
 
-def load_acquire(array, index):
-    """Read an element that another thread writes, and see all that it wrote before."""
-    return array[index]
-
-
-def store_release(array, index, value):
-    """Write an element for the other threads, after all that this thread wrote before."""
-    array[index] = value
-
-
+@compiles_to(lambda: types.void(), _write_yield)
 def yield_core():
     """Let another thread run on this core."""
     time.sleep(0)
 
 
-@in_kernels(
-    load_acquire,
-    lambda array, index: types.int64(array, types.intp) if array.dtype == types.int64 else None,
-    (types.Array, types.Integer),
-)
-def _load_acquire(context, builder, signature, arguments):
-    return builder.load_atomic(pointer_to_element(context, builder, signature, arguments), "acquire", 8)
-
-
-@in_kernels(
-    store_release,
-    lambda array, index, value: types.void(array, types.intp, types.int64) if array.dtype == types.int64 else None,
-    (types.Array, types.Integer, types.Integer),
-)
-def _store_release(context, builder, signature, arguments):
-    builder.store_atomic(arguments[2], pointer_to_element(context, builder, signature, arguments), "release", 8)
-    return context.get_dummy_value()
-
-
-@in_kernels(yield_core, lambda: types.void(), ())
-def _yield_core(context, builder, signature, arguments):
-    name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
-    builder.call(function, [])
-    return context.get_dummy_value()
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Array of zeros that starts on a cache line, so that padded rows touch as few lines as possible."""
+def aligned_zeros(shape, dtype):
+    """Array of zeros that starts on a cache line, so that padded rows touch as few of them as possible."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.zeros(size + BLOCK, np.uint8)
     start = -memory.ctypes.data % BLOCK

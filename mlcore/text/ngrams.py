@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, part_of_kernels
-from mlcore.kernels.simd import mixed
+from mlcore.kernels.compiling import kernel, inline_kernel
+from mlcore.kernels.simd import mix_bits
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch
 from mlcore.text.vocabulary import (
@@ -325,13 +325,13 @@ def find_pairs(keys, first, known, slots, ids):
                 ids[t] = first + pair
 
 
-@part_of_kernels
+@inline_kernel
 def bucket_of(key, turn, turns, buckets):
-    """Bucket of a key in this turn, or UNKNOWN; mixed once more, so that keys of a bucket have different slots.
+    """Bucket of a key in this turn, or UNKNOWN; mix_bits once more, so that keys of a bucket have different slots.
 
     The product stays below 2 ** 63.
     """
-    bucket = ((mixed(key) & 0xFFFFFFFF) * 0x1E3779B1 >> 24 & (turns * buckets - 1)) - turn * buckets
+    bucket = ((mix_bits(key) & 0xFFFFFFFF) * 0x1E3779B1 >> 24 & (turns * buckets - 1)) - turn * buckets
     return bucket if key != UNKNOWN and 0 <= bucket < buckets else UNKNOWN
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, part_of_kernels
-from mlcore.kernels.simd import BLOCK, bits_between, eight_bytes, lowest_bit, mixed
+from mlcore.kernels.compiling import kernel, inline_kernel
+from mlcore.kernels.simd import BLOCK, in_range_mask, load_eight_bytes, count_trailing_zeros, mix_bits
 
 TAG = re.compile(r"</?[a-z][^<>]*>")
 # Entities of numbers that are no character, or that Python refuses to read because they have thousands of digits.
@@ -207,7 +207,7 @@ def begins_entity(data, position, stop):
     return byte >= 0x80 or byte == HASH or CAPITAL_A <= byte & 0xDF <= CAPITAL_Z
 
 
-@part_of_kernels
+@inline_kernel
 def fold_ascii(data, place, folded, to):
     """Fold a block of ASCII characters as ``characters`` does, all at once: overwrite as many of folded."""
     for i in range(np.uint64(BLOCK)):
@@ -219,17 +219,17 @@ def fold_ascii(data, place, folded, to):
         folded[to + i] = lower if kept else SPACE
 
 
-@part_of_kernels
+@inline_kernel
 def fold_simple(data, position, stop, table, folded, place):
     """Fold the ASCII characters before the first ``<`` or ``&`` into folded from ``place`` on; returns their number."""
     done = np.int64(0)
     while position + done + BLOCK <= stop:
         at = position + done
-        others = bits_between(data, at, 0x80, 0xFF)
-        others |= bits_between(data, at, LESS, LESS) | bits_between(data, at, AMPERSAND, AMPERSAND)
+        others = in_range_mask(data, at, 0x80, 0xFF)
+        others |= in_range_mask(data, at, LESS, LESS) | in_range_mask(data, at, AMPERSAND, AMPERSAND)
         fold_ascii(data, np.uint64(at), folded, np.uint64(place + done))  # beyond the first other one for nothing
         if others:
-            return done + lowest_bit(others)
+            return done + count_trailing_zeros(others)
         done += BLOCK
     for i in range(np.uint64(position + done), np.uint64(stop)):
         byte = data[i]
@@ -279,19 +279,19 @@ def fold(data, bounds, table, markup, folded, begins, stops):
         stops[text] = place if position == stop else LEFT
 
 
-@part_of_kernels
+@inline_kernel
 def below(bits):
     """Bits of the numbers below this one, which is at most BLOCK."""
     return ALL if bits >= BLOCK else (ONE << np.uint64(bits)) - ONE
 
 
-@part_of_kernels
+@inline_kernel
 def letters_from(data, position, stop):
     """Which bytes of a block of a folded text are parts of words; none is from ``stop`` on."""
     if position >= stop:
         return NONE
-    bits = bits_between(data, position, SMALL_A, SMALL_Z) | bits_between(data, position, ZERO, NINE)
-    bits |= bits_between(data, position, UNDERLINE, UNDERLINE) | bits_between(data, position, 0x80, 0xFF)
+    bits = in_range_mask(data, position, SMALL_A, SMALL_Z) | in_range_mask(data, position, ZERO, NINE)
+    bits |= in_range_mask(data, position, UNDERLINE, UNDERLINE) | in_range_mask(data, position, 0x80, 0xFF)
     return bits & below(stop - position)
 
 
@@ -313,19 +313,19 @@ def scan_tokens(data, begins, stops, starts, ends, offsets):
         for position in range(begins[text], stops[text], BLOCK):
             letters, next_letters = next_letters, letters_from(data, position + BLOCK, stops[text])
             within = below(stops[text] - position)
-            spaces = bits_between(data, position, SPACE, SPACE)
-            joints = bits_between(data, position, APOSTROPHE, APOSTROPHE)
+            spaces = in_range_mask(data, position, SPACE, SPACE)
+            joints = in_range_mask(data, position, APOSTROPHE, APOSTROPHE)
             marks = within & ~(letters | spaces | joints)
             joints &= (letters << ONE | letter_before) & (letters >> ONE | next_letters << LAST)
             inside = letters | joints & within
             changes = inside ^ (inside << ONE | inside_before)
             found, left = changes & inside | marks, changes & ~inside | marks << ONE | mark_before
             while found:
-                starts[started] = position + lowest_bit(found)
+                starts[started] = position + count_trailing_zeros(found)
                 started += 1
                 found &= found - ONE
             while left:
-                ends[ended] = position + lowest_bit(left)
+                ends[ended] = position + count_trailing_zeros(left)
                 ended += 1
                 left &= left - ONE
             letter_before, inside_before, mark_before = letters >> LAST, inside >> LAST, marks >> LAST
@@ -344,10 +344,10 @@ def find_keys(data, starts, ends, keys):
         place, end = starts[t], ends[t]
         length = end - place
         if length <= EXACT:
-            keys[t] = length << 56 | eight_bytes(data, place) & ((np.int64(1) << 8 * length) - 1)
+            keys[t] = length << 56 | load_eight_bytes(data, place) & ((np.int64(1) << 8 * length) - 1)
             continue
-        value = mixed(eight_bytes(data, end - 8))
+        value = mix_bits(load_eight_bytes(data, end - 8))
         while place < end - 8:  # a range with a step took several times as long
-            value = mixed(value ^ eight_bytes(data, place))
+            value = mix_bits(value ^ load_eight_bytes(data, place))
             place += 8
         keys[t] = HASHED | value & (HASHED - 1)

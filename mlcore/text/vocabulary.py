@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, part_of_kernels
-from mlcore.kernels.simd import eight_bytes, mixed
+from mlcore.kernels.compiling import kernel, inline_kernel
+from mlcore.kernels.simd import load_eight_bytes, mix_bits
 from mlcore.text.growing import GrowingArray
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, tokenise
@@ -213,20 +213,20 @@ def slots_of(keys: np.ndarray) -> np.ndarray:
     return slots
 
 
-@part_of_kernels
+@inline_kernel
 def same_bytes(data, start, end, others, first, last):
     """Whether ``data[start:end]``, of at least eight bytes, and ``others[first:last]`` are the same."""
-    if end - start != last - first or eight_bytes(data, end - 8) != eight_bytes(others, last - 8):
+    if end - start != last - first or load_eight_bytes(data, end - 8) != load_eight_bytes(others, last - 8):
         return False
     place = start
     while place < end - 8:
-        if eight_bytes(data, place) != eight_bytes(others, first + place - start):
+        if load_eight_bytes(data, place) != load_eight_bytes(others, first + place - start):
             return False
         place += 8
     return True
 
 
-@part_of_kernels
+@inline_kernel
 def find_slot(key, keys, slots, slot):
     """First slot from ``slot`` on that is free or has this key: linear probing."""
     while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
@@ -234,13 +234,13 @@ def find_slot(key, keys, slots, slot):
     return slot
 
 
-@part_of_kernels
+@inline_kernel
 def first_slot(key, slots):
     """Slot at which the search for a key begins."""
-    return mixed(key) & (slots.shape[0] - 1)
+    return mix_bits(key) & (slots.shape[0] - 1)
 
 
-@part_of_kernels
+@inline_kernel
 def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
     """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
     slot = first_slot(key, slots)

@@ -1,139 +1,162 @@
-"""Every kernel against its naive twin, in float32 and float64, at sizes from none to many."""
+"""Every kernel against its naive twin, and every backward against numerical derivatives."""
 
-import inspect
-from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
+import ast
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mlcore.kernels import embedding as _e
-from mlcore.kernels import forward as _f
-from mlcore.kernels import layers as _l
-from mlcore.kernels import losses as _o
-from mlcore.kernels import training_step as steps
+import mlcore.kernels
+from mlcore.kernels import embedding, layers, losses, verification
+from mlcore.kernels.finite_differences import central_differences
+from mlcore.kernels.verification import largest_error, verify, with_differences, with_twins
 
-kernels = SimpleNamespace(**{k: v for m in (_l, _o, _e, _f) for k, v in vars(m).items()})
-from mlcore.kernels import reference
-from mlcore.sentiment.twins import CASES, kept_moments, step_for
-
-TOLERANCE = {np.float32: dict(rtol=2e-5, atol=2e-5), np.float64: dict(rtol=1e-12, atol=1e-12)}
+TOLERANCES = {np.float32: 2e-5, np.float64: 1e-12}
 SIZES = (0, 1, 3, 50)
-# Kernels whose twins are put together from those of others, by the case itself.
-COMPOSED = {
-    "forward_texts", "forward_means", "backpropagate", "update_rows", "update_layer", "loss_of", "loss_of_backward",
+# Kernels that others are reached through, and those that test_training_step.py tests
+COMPOSED = {"loss_of", "loss_of_backward"}
+IN_TRAINING = {
+    "barrier", "backpropagate", "list_rows", "random_bits", "take_words", "train_batches", "update_layer", "update_rows",
 }  # fmt: skip
-# Kernels that verify() checks as a whole, in the types of a training.
-ELSEWHERE = {"train_batches", "barrier"}
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("name", CASES)
-def test_kernel_equals_its_twin(name, dtype, size):
-    for found, expected in CASES[name](np.random.default_rng(size), dtype, size):
-        assert found.dtype == dtype
-        np.testing.assert_allclose(found, expected, **TOLERANCE[dtype])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_kernels_equal_their_twins(dtype, size):
+    for name, found, expected in with_twins(np.random.default_rng(size), dtype, size):
+        assert found.dtype == dtype, name
+        assert largest_error(found, expected) <= TOLERANCES[dtype], name
 
 
-def test_every_kernel_has_a_twin_and_a_check():
-    source = inspect.getsource(kernels) + inspect.getsource(steps)
-    found = {line.split("(")[0].removeprefix("def ") for line in source.split("@kernel\n")[1:]}
-    assert found == set(CASES) | ELSEWHERE
-    assert set(CASES) - COMPOSED <= set(dir(reference))
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_backwards_equal_differences(size):
+    for name, found, expected in with_differences(np.random.default_rng(size), np.float64, size):
+        assert largest_error(found, expected) <= 1e-6, name
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_logistic_loss_at_huge_logits(dtype):
+def kernels_in(source):
+    """Names of the functions that are compiled as kernels."""
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    return {function.name for function in functions if "kernel" in map(ast.unparse, function.decorator_list)}
+
+
+def test_every_kernel_is_in_the_table():
+    found = set().union(*(kernels_in(path.read_text()) for path in Path(mlcore.kernels.__file__).parent.glob("*.py")))
+    random = np.random.default_rng(1)
+    twins, differences = (
+        {name for name, *_ in table(random, np.float64, 1)} for table in (with_twins, with_differences)
+    )
+    assert found == twins | COMPOSED | IN_TRAINING
+    assert differences == {name for name in found if "_backward" in name} - COMPOSED
+    assert kernels_in("@kernel\ndef f(): ...\n@inline_kernel\ndef g(): ...\ndef h(): ...") == {"f"}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "table", "failing"),
+    [
+        (layers, "relu", with_twins, "relu"),
+        (layers, "relu", with_differences, "relu_backward"),
+        (layers, "relu_backward", with_differences, "relu_backward"),
+        (losses, "loss_of", with_twins, "logistic"),
+        (losses, "loss_of_backward", with_differences, "half_squared_backward"),
+        (embedding, "list_rows", with_twins, "gather_mean_backward"),
+        (embedding, "list_rows", with_differences, "gather_mean_backward"),
+    ],
+)
+def test_the_tables_find_wrong_kernels(module, name, table, failing, monkeypatch):
+    """A leaky ReLU, a fixed convention, scaled losses, and the classic: repeated words that count once."""
+    right = getattr(module, name)
+    wrong = {
+        "relu": lambda Z, H: np.copyto(H, np.where(Z > 0, Z, 0.01 * Z)),
+        "relu_backward": lambda dH, Z, at_zero, dZ: right(dH, Z, 0.0, dZ),
+        "list_rows": lambda ids, counts, *rest: right(ids, np.ones_like(counts), *rest),
+    }.get(name, lambda number, Z, *rest: right(number, 2 * Z, *rest))
+    wrong.__name__ = name
+    monkeypatch.setattr(module, name, wrong)
+    errors = {}
+    for kernel, found, expected in table(np.random.default_rng(7), np.float64, 7):
+        errors[kernel] = max(errors.get(kernel, 0), np.abs(found - expected).max())
+    assert errors[failing] > 1e-3
+    assert errors["affine_backward_input"] < 1e-8
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_losses_at_huge_logits(dtype):
     Z, Y = np.array([[1000, -1000, 1000, -1000, 0]], dtype).T, np.array([[1, 0, 0, 1, 1]], dtype).T
-    losses, dZ = np.empty(5, dtype), np.empty_like(Z)
-    kernels.logistic(Z, Y, losses)
-    kernels.logistic_backward(Z, Y, 1.0, dZ)
-    np.testing.assert_allclose(losses, [0, 0, 1000, 1000, np.log(2)], rtol=1e-6)
+    found, dZ = np.empty(5, dtype), np.empty_like(Z)
+    losses.logistic(Z, Y, found)
+    losses.logistic_backward(Z, Y, 1.0, dZ)
+    np.testing.assert_allclose(found, [0, 0, 1000, 1000, np.log(2)], rtol=1e-6)
     np.testing.assert_allclose(dZ[:, 0], [0, 0, 1, -1, -0.5])
-
-
-def test_logistic_loss_keeps_the_digits_of_confident_logits():
-    losses = np.empty(1)
-    kernels.logistic(np.array([[40.0]]), np.array([[1.0]]), losses)
-    np.testing.assert_allclose(losses, np.exp(-40.0), rtol=1e-12)  # log(1 + exp(-40)) computed naively is 0
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_softmax_at_huge_logits(dtype):
     Z, Y = np.array([[1000, 0, -1000], [1000, 0, -1000]], dtype), np.array([[0], [2]], dtype)
-    losses, dZ = np.empty(2, dtype), np.empty_like(Z)
-    kernels.softmax(Z, Y, losses)
-    kernels.softmax_backward(Z, Y, 1.0, dZ)
-    np.testing.assert_allclose(losses, [0, 2000])
+    found, dZ = np.empty(2, dtype), np.empty_like(Z)
+    losses.softmax(Z, Y, found)
+    losses.softmax_backward(Z, Y, 1.0, dZ)
+    np.testing.assert_allclose(found, [0, 2000])
     np.testing.assert_allclose(dZ, [[0, 0, 0], [1, 0, -1]])
 
 
-def test_word_dropout_leaves_out_the_share_that_it_should():
-    kept = np.mean([kernels.mix_bits(kernels.mix_bits(j) ^ 7) >= int(0.3 * 2**32) for j in range(100_000)])
-    assert abs(kept - 0.7) < 0.005  # more than three standard deviations
+def test_logistic_loss_keeps_the_digits_of_confident_logits():
+    found = np.empty(1)
+    losses.logistic(np.array([[40.0]]), np.array([[1.0]]), found)
+    np.testing.assert_allclose(found, np.exp(-40.0), rtol=1e-12)  # log(1 + exp(-40)) computed naively is 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_relu_lets_a_diverged_value_through(value):
     Z, H, dZ = np.array([[value]]), np.zeros((1, 1)), np.zeros((1, 1))
-    kernels.relu(Z, H)
-    kernels.relu_backward(np.ones((1, 1)), Z, 0.0, dZ)
+    layers.relu(Z, H)
+    layers.relu_backward(np.ones((1, 1)), Z, 0.0, dZ)
     np.testing.assert_equal(H, Z)
     assert dZ == 1
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_barrier_lets_nobody_pass_before_all_have_come(threads):
-    arrived = np.zeros(threads * steps.CACHE_LINE, np.int64)
-    turns = np.zeros(threads, np.int64)
-
-    def work(thread):
-        for step in range(1, 20):
-            turns[thread] = step
-            steps.barrier(thread, arrived)
-            if not (turns == step).all():
-                return f"thread {thread} saw {turns} in step {step}"
-            steps.barrier(thread, arrived)
-        return "in step"
-
-    with ThreadPoolExecutor(threads) as pool:
-        assert list(pool.map(work, range(threads))) == ["in step"] * threads
+def test_word_dropout_leaves_out_the_share_that_it_should():
+    bits = embedding.random_bits
+    kept = np.mean([bits(bits(j) ^ 7) >= int(0.3 * 2**32) for j in range(100_000)])
+    assert abs(kept - 0.7) < 0.005  # more than three standard deviations
 
 
-@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
-def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimizer):
-    random = np.random.default_rng(1)
-    P, M, S, dE = random.uniform(0.1, 1, size=(4, 64, 64)).astype(np.float32)
-    step = step_for(optimizer, 0.01)
-    index, ones = kernels.RowList.allocate(64, 64, np.float32), np.ones(64, np.int32)
-    used = kernels.list_rows(random.permutation(64).astype(np.int32), ones, np.arange(64), np.arange(1, 65), index)
-    of_rows, of_layers = [], []
-    for cuts in ([0, 64], [0, 16, 64], [0, 48, 64], [0, 32, 64], [0, 1, 6, 13, 64]):
-        table, layer, bias = ([array.copy() for array in (P, M, S)] for _ in range(3))
-        dW, db = np.empty_like(P), np.empty_like(P)[0]
-        for first, last in zip(cuts[:-1], cuts[1:], strict=True):
-            M_W, S_W = kept_moments(optimizer, *layer[1:])
-            M_b, S_b = kept_moments(optimizer, bias[1][0], bias[2][0])
-            steps.update_layer(dE, dE, layer[0], bias[0][0], M_W, M_b, S_W, S_b, dW, db, first, last, step)
-            if 1 not in cuts:
-                steps.update_rows(dE, index, used, table[0], *kept_moments(optimizer, *table[1:]), first, last, step)
-        of_layers.append(b"".join(array.tobytes() for array in layer))
-        of_rows.append(b"".join(array.tobytes() for array in table))
-    assert len(set(of_layers)) == 1
-    assert len(set(of_rows[:-1])) == 1
+def test_central_differences_restore_the_array():
+    array = np.random.default_rng(7).normal(size=(2, 3))
+    before = array.copy()
+    central_differences(lambda: float((array**2).sum()), array)
+    np.testing.assert_array_equal(array, before)
 
 
-def test_nobody_waits_at_a_barrier_that_is_released():
-    """One thread never comes; the others wait, are set free, and pass every later barrier."""
-    arrived = np.zeros(3 * steps.CACHE_LINE, np.int64)
+def test_verify(monkeypatch):
+    started = []
+    found = verify(started.append)
+    assert found.ok
+    assert {check.kernel for check in found.results} == set(started)
+    for wrong in (lambda H: H * np.nan, lambda H: H + 1e-4):
+        monkeypatch.setattr(layers, "tanh", wrapped(layers.tanh, wrong))
+        monkeypatch.setattr(verification, "SIZES", (3,))
+        found = verify()
+        assert not found.ok
+        assert {check.kernel for check in found.results if not check.ok} == {"tanh", "tanh_backward"}
+        monkeypatch.undo()
 
-    def work(thread):
-        for _ in range(5):
-            steps.barrier(thread, arrived)
 
-    with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(work, thread) for thread in range(2)]
-        arrived[:] = steps.RELEASED
-        for future in futures:
-            future.result(timeout=60)
+def wrapped(kernel, change):
+    def tanh(Z, H):
+        kernel(Z, H)
+        H[:] = change(H)
+
+    return tanh
+
+
+def test_training_by_two_threads_is_verified(monkeypatch):
+    def wrong(documents, parameters, Y, weights, optimizer, threads):
+        return [parameters.b1 + threads]
+
+    monkeypatch.setattr(verification, "train", wrong)
+    assert [check.kernel for check in verify().results if not check.ok] == ["train_batches"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "error"),
+    [([4.0], [5.0], 0.2), ([0.1], [0.0], 0.1), ([], [], 0), ([1.0], [1.0, 1.0], np.inf), ([np.inf], [np.inf], np.nan)],
+)
+def test_largest_error(found, expected, error):
+    np.testing.assert_equal(largest_error(np.array(found), np.array(expected)), error)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlcore.kernels.simd import mixed
+from mlcore.kernels.simd import mix_bits
 from mlcore.text import growing, ngrams, vocabulary
 from mlcore.text.ngrams import PairTable, choose_features, count_features, extend, frequent_pairs, pair_up
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
@@ -88,7 +88,7 @@ def test_pairs_do_not_cross_texts_and_only_chosen_texts_have_some():
 
 def keys_of_one_slot(slots, number):
     """Keys whose search begins at the same slot, so that only the comparison of keys tells them apart."""
-    hashed = getattr(mixed, "py_func", mixed)  # Python cannot call what becomes a part of kernels
+    hashed = getattr(mix_bits, "py_func", mix_bits)  # Python cannot call what becomes a part of kernels
     return [key for key in range(1, 500 * slots) if hashed(key) & (slots - 1) == 3][:number]
 
 

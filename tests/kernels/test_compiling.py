@@ -1,0 +1,116 @@
+"""The cache of compiled kernels: never stale, and where it cannot be read or written, kernels answer all the same."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numba import config
+
+import mlcore
+
+pytestmark = [
+    pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled"),
+    pytest.mark.skipif(sys.platform == "win32", reason="folders are made read-only by their mode"),
+]
+SCRIPT = """
+import os, sys, tempfile, warnings
+tempfile.tempdir = os.environ["TMPDIR"]
+if "changed" in sys.argv:
+    import numba.core.caching
+    del numba.core.caching.CompileResultCacheImpl
+import numpy as np
+from mlcore.kernels.compiling import watch_compilation
+from mlcore.kernels import losses
+compiled, dZ = [], np.zeros((1, 1))
+with watch_compilation(compiled.append):
+    losses.logistic_backward(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, dZ)
+print(dZ[0, 0], *compiled, "arraymath" if "numba.np.arraymath" in sys.modules else "")
+"""
+COMPILED, CACHED = "0.5 logistic_backward sigmoid_of arraymath", "0.5"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the package, with a home and a folder for temporary files beside it."""
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    package = Path(mlcore.__file__).parent
+    shutil.copytree(package, tmp_path / "mlcore", ignore=lambda path, names: {"__pycache__", "text", "sentiment"})
+    yield tmp_path
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        path.chmod(0o700)
+
+
+def run(folder, *arguments):
+    """What a process prints, with its warnings; root, too, may only do what modes allow."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "XDG", "PYTHON"))}
+    environment |= {"HOME": str(folder / "home"), "TMPDIR": str(folder / "temporary")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
+        preexec_fn=lambda: ctypes.CDLL(None).prctl(24, 1, 0, 0, 0),  # drop CAP_DAC_OVERRIDE for what is executed
+    )  # fmt: skip
+    return done.stdout.strip(), done.stderr
+
+
+def make_read_only(*folders):
+    for folder in folders:
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(path.stat().st_mode & 0o555)
+
+
+def test_a_ready_cache_is_used_where_nothing_can_be_written_until_what_the_kernel_uses_changes(folder):
+    assert run(folder) == (COMPILED, "")
+    for read_only in (folder / "mlcore", folder):
+        make_read_only(read_only)
+        assert run(folder) == (CACHED, "")
+    callee = folder / "mlcore" / "kernels" / "layers.py"
+    callee.chmod(0o700)
+    callee.write_text(callee.read_text().replace("/ (one + decay)", "/ (one + one + decay + decay)"))
+    assert run(folder)[0] == COMPILED.replace("0.5", "0.25")
+
+
+def test_a_cache_for_the_user_or_a_temporary_one_is_used_where_the_package_cannot_be_written(folder):
+    make_read_only(folder / "mlcore")
+    assert run(folder) == (COMPILED, "")
+    assert list((folder / "home").rglob("*.nbi"))
+    assert run(folder) == (CACHED, "")
+    shutil.rmtree(folder / "home" / ".cache")
+    make_read_only(folder / "home")
+    assert run(folder) == (COMPILED, "")
+    assert run(folder) == (CACHED, "")
+    (private,) = (folder / "temporary").iterdir()
+    assert private.stat().st_mode & 0o777 == 0o700
+
+
+def test_kernels_are_compiled_each_time_where_no_folder_can_be_written_or_trusted(folder):
+    (folder / "temporary" / f"mlcore-{os.getuid()}").mkdir()
+    (folder / "temporary" / f"mlcore-{os.getuid()}").chmod(0o777)
+    make_read_only(folder / "mlcore", folder / "home")
+    output, errors = run(folder)
+    assert output == COMPILED
+    assert errors.count("RuntimeWarning: Compiled kernels cannot be kept") == 1
+
+
+def test_a_damaged_cache_is_written_again(folder):
+    run(folder)
+    for suffix, content in ((".nbi", b""), (".nbc", b"no pickle")):
+        damaged = list(folder.rglob(f"*logistic_backward*{suffix}"))
+        assert damaged
+        for path in damaged:
+            path.write_bytes(content or path.read_bytes()[: path.stat().st_size // 2])
+        assert run(folder)[0].startswith("0.5 logistic_backward")
+    assert run(folder) == (CACHED, "")
+
+
+def test_a_numba_with_other_private_parts_caches_in_its_own_way(folder):
+    for expected in (COMPILED, "0.5 arraymath"):
+        assert run(folder, "changed")[0].split() == expected.split()
+    shutil.rmtree(folder / "mlcore" / "kernels" / "__pycache__")
+    make_read_only(folder)
+    output, errors = run(folder, "changed")
+    assert output == COMPILED
+    assert errors.count("RuntimeWarning: Compiled kernels cannot be kept") == 1
