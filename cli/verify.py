@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .exercise import Json, print_json
+from .output import Json, print_json
 
 if TYPE_CHECKING:
     from mlcore.kernels.verification import Verification
@@ -24,7 +24,7 @@ def verify(as_json: Json = False) -> None:
     with render.compilation(), render.Activity("Verifying") as activity:
         result = verification.verify(lambda kernel: activity.update(f"Verifying {kernel}"))
     if as_json:
-        print_json({"schema": "mlcore.verify/1", **result.to_dict()})
+        print_json("verify", result)
     else:
         _show(result)
     if not result.ok:

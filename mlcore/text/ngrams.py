@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, inline_kernel
+from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import mix_bits
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, inline_kernel
-from mlcore.kernels.simd import BLOCK, in_range_mask, load_eight_bytes, count_trailing_zeros, mix_bits
+from mlcore.kernels.compiling import inline_kernel, kernel
+from mlcore.kernels.simd import BLOCK, count_trailing_zeros, in_range_mask, load_eight_bytes, mix_bits
 
 TAG = re.compile(r"</?[a-z][^<>]*>")
 # Entities of numbers that are no character, or that Python refuses to read because they have thousands of digits.

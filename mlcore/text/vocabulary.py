@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel, inline_kernel
+from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import load_eight_bytes, mix_bits
 from mlcore.text.growing import GrowingArray
 from mlcore.text.pool import in_order
