@@ -34,6 +34,7 @@ UNSUPPORTED = {
     b"PK\3\4": "a zip archive; unpack it first",
     b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"[": "a JSON list; write one object on each line instead (JSON Lines)",
 }
 USUAL_NAMES = {  # of columns, in lower case
     "text": ("text", "sentence", "review", "content"),
