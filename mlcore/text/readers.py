@@ -346,7 +346,8 @@ def _columns(header: Sequence[str], source: _Source, line: int, kind: str = "col
     except LookupError as error:
         role = error.args[0]
         names = [name.strip() for name in header]
-        taken = {"split", *(USUAL_NAMES["label" if role == "text" else "text"]), *source.columns.values()}
+        given = (name.lower() for name in source.columns.values() if name)
+        taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"], *given}
         free = [name for name in names if name and names.count(name) == 1 and name.lower() not in taken]
         listed = textwrap.shorten(", ".join(names), 200, placeholder=" ...")
         found = f"the {kind}s {listed}" if any(names) else f"no {kind}s"
