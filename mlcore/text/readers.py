@@ -34,6 +34,7 @@ UNSUPPORTED = {
     b"PK\3\4": "a zip archive; unpack it first",
     b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"[": "a JSON list; write one object on each line instead (JSON Lines)",
 }
 USUAL_NAMES = {  # of columns, in lower case
     "text": ("text", "sentence", "review", "content"),
@@ -345,7 +346,8 @@ def _columns(header: Sequence[str], source: _Source, line: int, kind: str = "col
     except LookupError as error:
         role = error.args[0]
         names = [name.strip() for name in header]
-        taken = {"split", *(USUAL_NAMES["label" if role == "text" else "text"]), *source.columns.values()}
+        given = (name.lower() for name in source.columns.values() if name)
+        taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"], *given}
         free = [name for name in names if name and names.count(name) == 1 and name.lower() not in taken]
         listed = textwrap.shorten(", ".join(names), 200, placeholder=" ...")
         found = f"the {kind}s {listed}" if any(names) else f"no {kind}s"

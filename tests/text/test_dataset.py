@@ -170,11 +170,13 @@ def test_targets_and_labels():
         ("xy", ["test"] * 2, {}, "X contains no texts to train on."),
         ("xx", [""] * 2, {}, "X has 1 label to train on ('x'); expected from 2 to 1,000."),
         ([str(n) for n in range(1001)], [""] * 1001, {}, "'105', ...); expected from 2 to 1,000; try loss='squared'."),
-        ("xyz", ["train", "train", "test"], {}, "X, text 3: the label is 'z'; expected one of 'x', 'y' as in the training data."),
+        ("xyz", ["train", "train", "test"], {},
+         "X, text 3: the label is 'z'; expected one of 'x', 'y' as in the training data."),
         (["1", "1e30"], [""] * 2, {"ratings": True}, "X, text 2: the label is '1e30'; expected a number up to 1e+18."),
         ("xy", [""] * 2, {}, "X has too few texts to hold some out; try dev=0."),
         ("xy", [""] * 2, {"dev": 1.0}, "dev is 1.0; expected a fraction from 0 to less than 1, or other texts."),
-        ("xy", [""] * 2, {"dev": 0, "min_count": 9}, "X: no word occurs 9 times in the texts to train on; try min_count=1."),
+        ("xy", [""] * 2, {"dev": 0, "min_count": 9},
+         "X: no word occurs 9 times in the texts to train on; try min_count=1."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_on(labels, splits, options, message):
