@@ -96,18 +96,15 @@ def read_examples(
     if text_column is not None and text_column == label_column:
         raise InputError("this is the column of the texts", parameter="label_column", value=label_column)
 
-    def examples() -> Iterator[Example]:
-        for path in paths:
-            prefix = f"{name_of(path)}, " if len(paths) > 1 else ""
-            source = _Source(name_of(path), prefix, columns, undecodable)
-            found = _read_folder(path, source) if _is_folder(path) else _read_file(path, format, source)
-            first = next(found, None)
-            if first is None:
-                raise DataError(f"{source.name} contains no labelled texts.")
-            yield first
-            yield from found
+    def examples_of(path: Path) -> Iterator[Example]:
+        source = _Source(name_of(path), f"{name_of(path)}, " if len(paths) > 1 else "", columns, undecodable)
+        found = _read_folder(path, source) if _is_folder(path) else _read_file(path, format, source)
+        first = next(found, None)
+        if first is None:
+            raise DataError(f"{source.name} contains no labelled texts.")
+        return chain([first], found)
 
-    return _counted(examples(), progress)
+    return _counted(chain.from_iterable(map(examples_of, paths)), progress)
 
 
 def _counted(examples: Iterator[Example], progress: Callable[[int], None]) -> Iterator[Example]:
@@ -368,33 +365,34 @@ def _separator(header: str, wanted: dict[str, str | None], separators: str) -> s
     return None
 
 
-def _table(rows: Iterator[tuple[int, list[str]]], source: _Source) -> Iterator[Example]:
-    """Examples in numbered rows, the first of which is the header."""
-    line, header = next(rows, (1, []))
-    text, label, split = _columns(header, source, line)
+def _row_reader(header: list[str], source: _Source) -> Callable[[list[str], int], Example]:
+    """Function that makes an example of a row and its line."""
+    text, label, split = _columns(header, source, 1)
     names = [header[i].strip() for i in (text, label, split or 0)]
-    for line, row in rows:
+
+    def read(row: list[str], line: int) -> Example:
         if len(row) != len(header):
             raise source.error(line, f"has {len(row)} fields; expected {len(header)} as in the header.")
-        yield source.example(row[text], row[label], row[split] if split is not None else "", line, names)
+        return source.example(row[text], row[label], row[split] if split is not None else "", line, names)
+
+    return read
 
 
 def _read_csv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
     """Rows of a CSV file by RFC 4180 with a header: fields may be quoted, and quoted fields hold any character."""
-    return _table(_csv_rows(source.lines(pieces), source), source)
-
-
-def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(MAX_TEXT)
+    lines = source.lines(pieces)
     first = next(lines, "")
     separator = _separator(first, source.columns, ",;") or ","  # Excel writes semicolons in many countries
-    reader = csv.reader((line + "\n" for line in chain([first], lines)), strict=True, delimiter=separator)
+    rows = csv.reader((line + "\n" for line in chain([first], lines)), strict=True, delimiter=separator)
     line = 1  # where the row begins that is being read
     try:
-        for row in reader:
-            if row or line == 1:
-                yield line, row
-            line = reader.line_num + 1
+        read = _row_reader(next(rows, []), source)
+        line = rows.line_num + 1
+        for row in rows:
+            if row:
+                yield read(row, line)
+            line = rows.line_num + 1
     except csv.Error as error:
         causes = {
             "unexpected end of data": "a quote is opened in this row and never closed",
@@ -407,8 +405,11 @@ def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list
 
 def _read_tsv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
     """Rows of a TSV file with a header: a tab ends a field, a line end ends a row, a quote is a character."""
-    lines = enumerate(source.lines(pieces), start=1)
-    return _table(((number, line.split("\t")) for number, line in lines if line or number == 1), source)
+    lines = source.lines(pieces)
+    read = _row_reader(next(lines, "").split("\t"), source)
+    for number, line in enumerate(lines, start=2):
+        if line:
+            yield read(line.split("\t"), number)
 
 
 # Lines ----------------------------------------------------------------------------------------------------
@@ -445,7 +446,9 @@ DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def _record(line: str, number: int, source: _Source) -> dict[str, Any]:
     try:
-        record = DECODER.decode(line)
+        record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
+        if end < len(line):  # white space around it, or not an object; slower
+            record = DECODER.decode(line)
     except json.JSONDecodeError as error:
         raise source.error(number, f"not a JSON object ({error.msg}).", str(error.colno)) from error
     except (ValueError, RecursionError) as error:
@@ -458,9 +461,10 @@ def _record(line: str, number: int, source: _Source) -> dict[str, Any]:
 def _read_fasttext(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
     """One text per line after its label, ``__label__x text``."""
     for number, line in enumerate(source.lines(pieces), start=1):
-        mark, text = [*line.split(None, 1), "", ""][:2]
-        if not mark:
+        words = line.split(None, 1)
+        if not words:
             continue
+        mark, text = words if len(words) == 2 else (words[0], "")
         if not mark.startswith("__label__") or mark == "__label__":
             raise source.error(number, "expected __label__NAME and a space before the text.")
         if text.startswith("__label__"):
