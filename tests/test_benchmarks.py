@@ -49,16 +49,6 @@ def bench(program, tmp_path, monkeypatch, started):
     return bench
 
 
-def test_a_ratio_is_that_of_each_round_and_missed_by_its_share_of_the_limit(program):
-    table = program("table")
-    row = table.Row("epoch", "s", [1.0, 9.0, 3.0], "peer", [4.0, 10.0, 10.0], table.Target(0.25))
-    assert row.ratios == [0.25, 0.9, 0.3]
-    assert row.missed_by == pytest.approx(0.2)
-    assert row._replace(target=table.Target(0.3)).missed_by == 0
-    assert table.Row("rate", "MB/s", [120.0], target=table.Target(150, at_least=True)).missed_by == pytest.approx(0.2)
-    assert table.Row("rate", "MB/s", [150.0], target=table.Target(150, at_least=True)).missed_by == 0
-
-
 def test_markdown_and_json_say_the_same(program):
     table = program("table")
     rows = [
@@ -105,25 +95,6 @@ def test_contestants_take_turns_after_a_warm_up(bench):
     assert found == {"A": [{"turn": 3}, {"turn": 5}], "B": [{"turn": 4}, {"turn": 6}]}
 
 
-def test_fasttext_is_tried_again_only_after_nan(bench, program, monkeypatch):
-    compare, ends = program("compare"), ["Encountered NaN.", "Encountered NaN.", ""]
-
-    def peer(*arguments):
-        if end := ends.pop(0):
-            raise compare.ProcessFailed(end)
-        return {"seconds": 1.0}
-
-    monkeypatch.setattr(bench, "peer", peer)
-    assert bench.train_fasttext(5) == {"seconds": 1.0}
-    assert bench.retries == 2
-    ends[:] = ["no such file"]
-    with pytest.raises(compare.ProcessFailed, match="no such file"):
-        bench.train_fasttext(5)
-    ends[:] = ["NaN"] * 100
-    with pytest.raises(compare.ProcessFailed, match="20 times in a row"):
-        bench.train_fasttext(5)
-
-
 def test_every_contest_gives_rows_with_their_targets(bench, program, started):
     for name in ("train.txt", "test-0.txt", "test-1.txt", "test-2.txt"):
         (bench.folder / name).write_text("")
@@ -137,11 +108,6 @@ def test_every_contest_gives_rows_with_their_targets(bench, program, started):
         "Tokenising finds exactly the tokens of the rule.",
         "The models of one and of two threads have the same bytes.",
     ]
-
-
-def test_repeated_texts(bench):
-    (bench.folder / "train.txt").write_text("a\nb\n")
-    assert (bench.folder / bench.repeated(3)).read_text() == "a\nb\n" * 3
 
 
 def archive(folder):
