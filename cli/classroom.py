@@ -7,32 +7,10 @@ import typer
 
 from mlcore.errors import InputError
 
-from .exercise import Numbers, ReluAtZero, choose_format, matrix_text, on_network, option, parse_convention
+from .exercise import Numbers, ReluAtZero, choose_format, on_network, option, parse_convention
 
 if TYPE_CHECKING:
     from mlcore.exercise.marking import Marking
-
-
-def _show_marking(marking: "Marking") -> None:
-    """Each answer with its verdict, the truth, and the mistakes that give the same numbers."""
-    from .render import Grid, out, paragraph, show
-
-    status = {
-        "right": ("right", "green"),
-        "right-by-convention": (f"right (with φ'(0) = {marking.convention})", "green"),
-        "in-subdifferential": ("in the subdifferential", "green"),
-        "wrong": ("wrong", "bold red"),
-    }
-    grid = Grid("answer", "verdict", "truth", left=3)
-    for verdict in marking.verdicts:
-        grid.add(verdict.name, status[verdict.status], matrix_text(verdict.truth))
-    out.print(grid)
-    for verdict in marking.verdicts:
-        remarks = [verdict.remark] if verdict.remark and verdict.status != "right-by-convention" else []
-        for line in [*remarks, *verdict.mistakes]:
-            paragraph(f"{verdict.name}: {line}")
-    right = sum(verdict.status != "wrong" for verdict in marking.verdicts)
-    show(f"\n{right} of {len(marking.verdicts)} right.", "bold")
 
 
 def exercise(
@@ -64,13 +42,13 @@ def exercise(
         problem = make_problem(seed, features, hidden, kink)
         sheet = derivation.pose(problem)
         if solution:
-            sheet.sections += derivation.derive(problem).sections
+            sheet += derivation.derive(problem)
     if net:
         net.write_text(to_toml(problem))
     render.show(write(sheet).rstrip("\n"))
 
 
-@on_network(_show_marking, passed="all_right")
+@on_network(has_view=True, passed="all_right")
 def check(
     numbers: Numbers,
     y_hat: Annotated[str | None, option("--y-hat", "NUMBERS", "Your ŷ.")] = None,
@@ -121,7 +99,7 @@ def graph(
     Draw the network with values at the nodes, and weights and gradients along
     the edges; units on their kink are marked.
     """
-    from mlcore.exercise.drawing import graph, markup, svg, text
+    from mlcore.exercise.drawing import graph, markup, text
 
     from . import render
 
@@ -129,7 +107,7 @@ def graph(
         "text": lambda drawn: text.to_text(drawn, ascii_only=not render.has_unicode()),
         "mermaid": markup.to_mermaid,
         "dot": markup.to_dot,
-        "svg": svg.to_svg,
+        "svg": markup.to_svg,
     }
     write = choose_format(output_format, formats)
     return write(graph.build(numbers.problem(), parse_convention(relu_at_zero)))

@@ -1,6 +1,8 @@
-"""Formulas in a subset of LaTeX, and numbers, as Unicode text."""
+"""Formulas in a subset of LaTeX, and numbers, as Unicode text; and boxes of such text."""
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from fractions import Fraction
 
 from mlcore.exercise.network import Number
@@ -13,6 +15,9 @@ SYMBOLS = {
 SUBSCRIPTS = str.maketrans("0123456789ks", "₀₁₂₃₄₅₆₇₈₉ₖₛ")
 SUPERSCRIPTS = str.maketrans("0123456789-z", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᶻ")
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # braces within braces, one deep
+
+
+Box = list[str]  # lines of one width
 
 
 def plain_number(value: Number) -> str:
@@ -38,3 +43,31 @@ def to_unicode(formula: str) -> str:
     text = re.sub(r"\^\{([^{}]*)\}|\^(\d)", lambda match: (match[1] or match[2]).translate(SUPERSCRIPTS), text)
     text = text.replace(" / ∂", "/∂").replace("\0", "_").replace("-", "\N{MINUS SIGN}")
     return re.sub(r" +", " ", text).strip()
+
+
+def matrix_box(cells: Sequence[Sequence[str]]) -> Box:
+    """Rows in brackets, one below the other, in aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["[" + "  ".join(map(str.rjust, row, widths)) + "]" for row in cells]
+
+
+def beside(boxes: Sequence[Box]) -> Box:
+    """Boxes next to each other, centred on one line."""
+    above = max((len(box) - 1) // 2 for box in boxes)
+    tall = above + 1 + max(len(box) // 2 for box in boxes)
+    columns = []
+    for box in boxes:
+        top, width = above - (len(box) - 1) // 2, max(map(terminal_width, box))
+        lines = [*[""] * top, *box, *[""] * (tall - top - len(box))]
+        columns.append([pad(line, width) for line in lines])
+    return list(map(" ".join, zip(*columns, strict=True)))
+
+
+def pad(text: str, width: int) -> str:
+    """The text with blanks up to a width in a terminal."""
+    return text + " " * (width - terminal_width(text))
+
+
+def terminal_width(text: str) -> int:
+    """Cells of a terminal that the text takes."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
