@@ -1,9 +1,8 @@
-"""The commands of exercise 1: forward, grad, derive, descend and net, with its own numbers or the user's."""
+"""The commands of exercise 1, with its own numbers or the user's, and of its teachers."""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlcore.errors import InputError
+from mlcore.results import Result
 
 from .output import Json, print_json
 
 if TYPE_CHECKING:
-    from mlcore.exercise.descent import Descended
     from mlcore.exercise.problem import Problem
-    from mlcore.exercise.work import Worked
 
 
 def option(name: str, metavar: str, help: str, default: str | bool = False) -> Any:
@@ -45,9 +43,8 @@ class Numbers:
 def on_network(has_view: bool = False, passed: str = "") -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function: the options of ``Numbers`` take the place of its first parameter.
 
-    The function returns a text to print, a result for --json and for the view of the command's name in
-    ``exercise_view``, or a function to call with the value of --json. The exit code is 1 if the attribute ``passed``
-    of the result is false.
+    The function returns a text, a result that ``exercise_view`` has a function of the command's name for, or a
+    function to call with the value of --json. The exit code is 1 if the attribute ``passed`` of the result is false.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
@@ -55,10 +52,14 @@ def on_network(has_view: bool = False, passed: str = "") -> Callable[[Callable[.
 
         @wraps(command)
         def run(as_json: Json = False, **given: Any) -> None:
+            from mlcore.exercise.work import convention
+
             from . import exercise_view, render
 
             numbers = Numbers(**{name: given.pop(name) for name in options})
             with render.compilation():
+                if "relu_at_zero" in given:
+                    given["relu_at_zero"] = convention(given["relu_at_zero"])
                 result = command(numbers, **given)
             if isinstance(result, str):
                 render.show(result.rstrip("\n"))
@@ -82,29 +83,24 @@ def on_network(has_view: bool = False, passed: str = "") -> Callable[[Callable[.
 
 
 ReluAtZero = Annotated[
-    str, typer.Option(metavar="NUMBER", help="Value to take for φ'(0): 0, 1/2, 1 or any number between.")
+    Any, option("--relu-at-zero", "NUMBER", "Value to take for φ'(0): 0, 1/2, 1 or any number between.", True)
 ]
 
 
-def parse_convention(text: str) -> Fraction:
-    """The value of --relu-at-zero."""
-    from mlcore.exercise.problem import parse_number
-    from mlcore.exercise.work import check_convention
-
-    convention = parse_number(text, "relu_at_zero")
-    check_convention(convention)
-    return convention
+def format_option(choices: str) -> Any:
+    """The option --format."""
+    return option("--format", choices, "Format of the output.", True)
 
 
-def choose_format(name: str, formats: dict[str, Callable[..., str]]) -> Callable[..., str]:
-    """The function that writes the format of --format."""
+def written(content: Any, name: str, formats: dict[str, Callable[..., str]]) -> str:
+    """The content in the format of --format."""
     if name not in formats:
         raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
-    return formats[name]
+    return formats[name](content)
 
 
 @on_network(has_view=True)
-def forward(numbers: Numbers) -> "Worked":
+def forward(numbers: Numbers) -> Result:
     """Example: mlcore forward --x 1,2,1
 
     Compute forward values and loss of the network x -> φ(W x) -> φ(V h) with
@@ -112,23 +108,21 @@ def forward(numbers: Numbers) -> "Worked":
     integers, decimals or fractions such as -1/2; commas separate numbers and
     semicolons separate rows.
     """
-    from mlcore.exercise import work
+    from mlcore.exercise.work import work
 
-    return work.forward(numbers.problem())
+    return work(numbers.problem())
 
 
 @on_network(has_view=True, passed="agrees")
 def grad(
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
-    check: Annotated[bool, typer.Option("--check", help="Compare every entry with numerical derivatives.")] = False,
-    code: Annotated[
-        str | None, option("--code", "numpy|pytorch|jax", "Print a program for this library instead.")
-    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare with numerical derivatives.")] = False,
+    code: Annotated[str | None, option("--code", "numpy|pytorch|jax", "Print a program instead.")] = None,
     model: Annotated[Path | None, option("--model", "FILE", "Trained model to use instead of the network.")] = None,
     text: Annotated[str | None, option("--text", "TEXT", "Text to run through the model.")] = None,
     label: Annotated[str | None, option("--label", "LABEL", "The text's true label or rating.")] = None,
-) -> "Worked | str | Callable[[bool], None]":
+) -> Result | str | Callable[[bool], None]:
     """Example: mlcore grad --relu-at-zero 1 --check
 
     Compute the gradients of the loss by backpropagation. Where a
@@ -140,24 +134,24 @@ def grad(
     --model FILE --text TEXT --label LABEL shows the same for a model that
     train-sentiment wrote: its layers, and the gradients down to each word.
     """
-    from mlcore.exercise import programs, work
+    from mlcore.exercise.programs import program
+    from mlcore.exercise.work import work
 
-    convention = parse_convention(relu_at_zero)
     if (model, text, label) != (None, None, None):
         from .gradients import gradients_of_model, wants_model
 
         others = asdict(numbers) | {"check": check or None, "code": code}
         if wants_model(model, text, label, {f"--{name}": value for name, value in others.items()}):
-            return partial(gradients_of_model, model, text, label, float(convention))
+            return partial(gradients_of_model, model, text, label, float(relu_at_zero))
     problem = numbers.problem()
-    return work.gradients(problem, convention, check) if code is None else programs.program(problem, code, convention)
+    return program(problem, code, relu_at_zero) if code is not None else work(problem, relu_at_zero, check)
 
 
 @on_network()
 def derive(
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
-    output_format: Annotated[str, option("--format", "text|latex|markdown", "Format of the output.", True)] = "text",
+    output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
 ) -> str:
     """Example: mlcore derive --format latex
 
@@ -167,8 +161,7 @@ def derive(
     from mlcore.exercise import derivation
     from mlcore.exercise.formats import WRITERS
 
-    write = choose_format(output_format, WRITERS)
-    return write(derivation.derive(numbers.problem(), parse_convention(relu_at_zero)))
+    return written(derivation.derive(numbers.problem(), relu_at_zero), output_format, WRITERS)
 
 
 @on_network(has_view=True)
@@ -177,7 +170,7 @@ def descend(
     relu_at_zero: ReluAtZero = "0",
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
-) -> "Descended":
+) -> Result:
     """Example: mlcore descend --relu-at-zero 1
 
     Take steps of gradient descent from the network's numbers, and show the
@@ -186,8 +179,96 @@ def descend(
     """
     from mlcore.exercise import descent
 
-    problem, convention = numbers.problem(), parse_convention(relu_at_zero)
-    return descent.descend(problem.network, problem.x, problem.y, steps, learning_rate, float(convention))
+    problem = numbers.problem()
+    return descent.descend(problem.network, problem.x, problem.y, steps, learning_rate, float(relu_at_zero))
+
+
+def exercise(
+    seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
+    features: Annotated[int, typer.Option(help="Number of features, 1 to 8.")] = 3,
+    hidden: Annotated[int, typer.Option(help="Number of hidden units, 1 to 8.")] = 2,
+    kink: Annotated[str, option("--kink", "none|hidden|output|both", "Units to place on their kink.", True)] = "none",
+    output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
+    solution: Annotated[bool, typer.Option("--solution", help="Add the derivation, for the teacher.")] = False,
+    net: Annotated[Path | None, option("--net", "FILE", "Also save the network here, for check.")] = None,
+) -> None:
+    """Example: mlcore exercise --seed 7 --kink output --solution
+
+    Make a new sheet like exercise 1, with small integers and results that are
+    worth computing. --net FILE saves the network, and `mlcore check --net
+    FILE` then marks the answers.
+    """
+    from mlcore.exercise import derivation
+    from mlcore.exercise.formats import WRITERS
+    from mlcore.exercise.generator import make_problem
+    from mlcore.exercise.problem import to_toml
+
+    from . import render
+
+    with render.compilation():
+        problem = make_problem(seed, features, hidden, kink)
+        sheet = derivation.pose(problem) + (derivation.derive(problem) if solution else [])
+    text = written(sheet, output_format, WRITERS)
+    if net:
+        net.write_text(to_toml(problem))
+    render.show(text.rstrip("\n"))
+
+
+@on_network(has_view=True, passed="all_right")
+def check(
+    numbers: Numbers,
+    y_hat: Annotated[str | None, option("--y-hat", "NUMBERS", "Your ŷ.")] = None,
+    loss: Annotated[str | None, option("--loss", "NUMBER", "Your J.")] = None,
+    d_v: Annotated[str | None, option("--dV", "ROWS", "Your dJ/dV.")] = None,
+    d_w: Annotated[str | None, option("--dW", "ROWS", "Your dJ/dW.")] = None,
+    answer: Annotated[list[str] | None, option("--answer", "NAME=ROWS", "Any other answer; may be repeated.")] = None,
+    answers: Annotated[Path | None, option("--answers", "FILE", "Answers by name in TOML or JSON.")] = None,
+) -> Result:
+    """Example: mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"
+
+    Mark your answers. At a kink they may follow any convention for φ'(0), as
+    long as one choice fits all of them together. A decimal is right if the
+    exact value rounds to it. For a wrong answer, mlcore names the mistakes
+    that produce exactly these numbers. The exit code is 1 if an answer is
+    wrong. NAME of --answer is z:LAYER, a:LAYER, delta:LAYER, dARRAY or dx.
+    """
+    from mlcore.exercise.marking import mark, parse_answer, read_answers
+
+    typed = {"y_hat": y_hat, "loss": loss, "dV": d_v, "dW": d_w}
+    given = [parse_answer(name, text) for name, text in typed.items() if text is not None]
+    for entry in answer or []:
+        name, equals, text = entry.partition("=")
+        if not equals:
+            raise InputError("expected NAME=ROWS, such as delta:hidden=0,1", parameter="answer", value=entry)
+        given.append(parse_answer(name.strip(), text))
+    given += read_answers(answers) if answers else []
+    if not given:
+        raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
+    return mark(numbers.problem(), given)
+
+
+@on_network()
+def graph(
+    numbers: Numbers,
+    relu_at_zero: ReluAtZero = "0",
+    output_format: Annotated[str, format_option("text|mermaid|dot|svg")] = "text",
+) -> str:
+    """Example: mlcore graph --format svg > network.svg
+
+    Draw the network with values at the nodes, and weights and gradients along
+    the edges; units on their kink are marked.
+    """
+    from mlcore.exercise.drawing import graph, markup, text
+
+    from . import render
+
+    formats = {
+        "text": lambda drawn: text.to_text(drawn, ascii_only=not render.has_unicode()),
+        "mermaid": markup.to_mermaid,
+        "dot": markup.to_dot,
+        "svg": markup.to_svg,
+    }
+    return written(graph.build(numbers.problem(), relu_at_zero), output_format, formats)
 
 
 net = typer.Typer(help="Example: mlcore net show\n\nPrint the network as a file.", rich_markup_mode=None)

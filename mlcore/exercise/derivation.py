@@ -1,22 +1,19 @@
 """The derivation of all gradients as a good student writes it: symbols, shapes, numbers.
 
-A derivation is data: sections of lines, and lines of parts. A part is a formula in the LaTeX subset that
-``mlcore.exercise.formats`` knows, or a matrix of numbers. That module makes text, LaTeX or Markdown of it.
+A derivation is data, sections of formulas; ``mlcore.exercise.formats`` makes text, LaTeX or Markdown of it.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.formulas import plain_number
+from mlcore.exercise.formats import Part, Section, plain_number
 from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem, default_problem, to_toml
-from mlcore.exercise.work import check_convention
+from mlcore.exercise.work import convention
 
 PHI = {"relu": r"\varphi", "sigmoid": r"\sigma", "tanh": r"\tanh", "identity": ""}
 DEFINITIONS = {  # an activation as a function of z, and its derivative
@@ -30,28 +27,6 @@ SLIPS = [
     r"$\varphi'(0) = 1$; the product as written is $[0, 0]$.",
     r"3. It writes the scalar $V h = 0$ as the vector $[0, 0]$.",
 ]
-
-Part = str | np.ndarray  # a formula, or numbers of shape (rows, columns)
-
-
-class Line(NamedTuple):
-    """One formula, from left to right, and a remark on it, such as the shape of the result."""
-
-    parts: Sequence[Part]
-    remark: str = ""
-
-
-@dataclass
-class Section:
-    """A step of the derivation with its title."""
-
-    title: str
-    lines: list[Line] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)  # paragraphs below the lines, with formulas between dollar signs
-
-    def add(self, *parts: Part, remark: str = "") -> None:
-        """Append a line."""
-        self.lines.append(Line(parts, remark))
 
 
 class Symbols:
@@ -113,26 +88,26 @@ def derive(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> list[Secti
 
     Raises: InputError if relu_at_zero is not in [0, 1].
     """
-    check_convention(relu_at_zero)
+    relu_at_zero = convention(relu_at_zero)
     symbols = Symbols(problem.network)
     works = [Pass(problem.network, sample.x, sample.y) for sample in problem.samples]
     found = [work.backward(relu_at_zero) for work in works]
     of_sample = [f" {number}" for number in range(1, len(works) + 1)] if problem.several else [""]
     on_kink = any(work.trace.kinks for work in works)
-    convention = f", with φ'(0) = {relu_at_zero} by convention" if on_kink else ""
+    by_convention = f", with φ'(0) = {relu_at_zero} by convention" if on_kink else ""
     sections = [_function(symbols, problem)]
     for number, work in zip(of_sample, works, strict=True):
         sections.append(_forward(symbols, work, number))
     sections.append(_chain_rule(symbols, problem.network))
     for number, work, gradients in zip(of_sample, works, found, strict=True):
-        title = f"The numbers{f' of sample{number}' if number else ''}{convention}"
+        title = f"The numbers{f' of sample{number}' if number else ''}{by_convention}"
         sections.append(_backward(symbols, work, gradients, title, with_gradients=not problem.several))
     if problem.several:
         mean = Section("The mean over the samples")
         for layer in reversed(range(symbols.depth)):
             for name in symbols.gradients(layer):
                 terms = [_columns(gradients.arrays[name]) for gradients in found]
-                total = [part for term in terms for part in ("+", term)][1:]
+                total: list[Part] = [part for term in terms for part in ("+", term)][1:]
                 result = np.sum(terms, axis=0) / len(terms)
                 mean.add(_partial(symbols.names[name]), "=", rf"\frac{{1}}{{{len(terms)}}} (", *total, ")", "=", result)
         sections.append(mean)

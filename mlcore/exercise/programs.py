@@ -7,7 +7,7 @@ the code but numbers and names that have been made identifiers; as they were typ
 
 import builtins
 import keyword
-import unicodedata
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +18,7 @@ from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import FLOAT_TOLERANCE, Kink, Number
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.templates import fill
-from mlcore.exercise.work import check_convention
+from mlcore.exercise.work import convention
 
 LANGUAGES = ("numpy", "pytorch", "jax")
 OWN_NAMES = {
@@ -38,7 +38,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
     """
     if language not in LANGUAGES:
         raise InputError(f"expected one of {', '.join(LANGUAGES)}", parameter="code", value=language)
-    check_convention(relu_at_zero)
+    relu_at_zero = convention(relu_at_zero)
     network = problem.network
     kinks, rounded = _kinks(problem)
     values = {
@@ -96,17 +96,12 @@ def _quoted(name: str) -> str:
 
 
 def _identifiers(names: list[str], depth: int) -> dict[str, str]:
-    """An identifier for each name, such that neither it nor its gradient's, ``d...``, has another meaning."""
+    """An identifier for each name: itself, unless it or its gradient's, ``d...``, has another meaning."""
     taken = OWN_NAMES | set(dir(builtins)) | set(keyword.kwlist)
     taken |= {f"{letter}{number}" for letter in ("z", "a", "delta") for number in range(1, depth + 1)}
-    found: dict[str, str] = {}
-    for name in names:
-        letters = unicodedata.normalize("NFKC", name)[:MAX_NAME]  # as Python reads identifiers
-        base = "".join(letter if f"_{letter}".isidentifier() else "_" for letter in letters)
-        if not base or base[0] == "_" or not base.isidentifier() or base != unicodedata.normalize("NFKC", base):
-            base = "array" + "".join(letter for letter in base if letter.isascii())
-        while base in taken or f"d{base}" in taken:
-            base += "_"
-        taken |= {base, f"d{base}"}
-        found[name] = base
+    found = {}
+    for number, name in enumerate(names, start=1):
+        is_plain = re.fullmatch(r"(?!d?array)[A-Za-z]\w{,39}", name, re.ASCII) and taken.isdisjoint((name, f"d{name}"))
+        found[name] = name if is_plain else f"array{number}"
+        taken |= {found[name], f"d{found[name]}"}
     return found

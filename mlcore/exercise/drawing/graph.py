@@ -12,7 +12,7 @@ from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.work import check_convention
+from mlcore.exercise.work import convention
 
 MAX_NODES, MAX_EDGES = 60, 400
 MAX_NAME = 20
@@ -82,13 +82,13 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
     """
     network, depth = problem.network, len(problem.network.layers)
     sizes = _checked_sizes(network)
-    check_convention(relu_at_zero)
+    relu_at_zero = convention(relu_at_zero)
     work = Pass(network, problem.x[:1], problem.y[:1])
     trace, gradients = work.trace, work.backward(relu_at_zero)
     columns, edges = [Column("input")], []
     nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
     sources = list(range(len(nodes)))
-    for number, layer in enumerate(network.layers):
+    for number, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
         weights, bias = _printable(layer.weights), _printable(layer.bias or "")
         if layer.bias:
             sources.append(len(nodes))
@@ -104,9 +104,9 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
             entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
             for i, (source, value, gradient) in enumerate(entries, start=1):
                 edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
-            if layer.bias:
-                value, gradient = (arrays[unit] for arrays in (work.b[number], gradients.arrays[layer.bias]))
-                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", value, "dJ/db", gradient))
+            if layer.bias and b is not None:
+                gradient = gradients.arrays[layer.bias][unit]
+                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient))
         sources = list(targets)
     goals = [nodes[source].label.replace("ŷ", "y") for source in sources]
     for source, goal, y, gradient in zip(sources, goals, work.y[0], gradients.y_hat[0], strict=True):

@@ -1,10 +1,10 @@
 """A network in the languages of Mermaid and Graphviz, and as an SVG picture that needs nothing else."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
-from mlcore.exercise.formulas import terminal_width
+from mlcore.exercise.formats import terminal_width
 from mlcore.exercise.templates import fill
 
 MAX_LABELLED = 8  # nodes in a column up to which its edges have room for labels
@@ -50,9 +50,9 @@ def to_svg(graph: Graph) -> str:
         notes.append("Point at an edge for its weight and gradient.")  # browsers show its title
     bottom = max(place.y + place.height for place in places) + 36
     right = [place.x + place.width for place in places] + [MARGIN + LABEL_LETTER * len(note) for note in notes]
-    size = {"width": round(max(right) + MARGIN), "height": round(bottom + LINE * len(notes))}
-    values = {"graph": graph, "places": places, "labels": labels, "notes": notes, "states": STATES} | size
-    return fill("network.svg.j2", bottom=bottom, margin=MARGIN, line=LINE, **values)
+    size: dict[str, Any] = {"width": round(max(right) + MARGIN), "height": round(bottom + LINE * len(notes))}
+    values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes, "states": STATES}
+    return fill("network.svg.j2", bottom=bottom, margin=MARGIN, line=LINE, **values, **size)
 
 
 def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, float]]]:

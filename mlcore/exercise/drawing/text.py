@@ -1,10 +1,11 @@
 """A network drawn with box-drawing characters, or in ASCII."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node, short
-from mlcore.exercise.formulas import Box, beside, pad, terminal_width
+from mlcore.exercise.formats import Box, beside, pad, terminal_width
 
 WIDTH = 100  # of a drawing: what is wider goes on below
 SYMBOLS = str.maketrans({"φ": "phi", "ŷ": "y_hat", "δ": "delta", "−": "-", "…": "..."})
@@ -57,14 +58,13 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
         ends = graph.nodes[edge.source].label, graph.nodes[edge.target].label
         rows.append((*ends, edge.name, short(edge.value), edge.symbol, short(edge.gradient)))
     a, b, name, value, symbol, gradient = (max(map(terminal_width, column)) for column in zip(*rows, strict=True))
-    for number, (below, above) in enumerate(zip(graph.columns, graph.columns[1:], strict=False), start=1):
+    for number, (below, above) in enumerate(pairwise(graph.columns), start=1):
         lines = [f"{below.title} → {above.title}"]
-        for edge, row in zip(graph.edges, rows, strict=True):
-            if graph.nodes[edge.target].column == number:
-                ends = f"{row[0]:<{a}} → {row[1]:<{b}}"
-                lines.append(
-                    f"  {ends}   {pad(row[2], name)} = {row[3]:>{value}}   {row[4]:<{symbol}} = {row[5]:>{gradient}}"
-                )
+        for row in (
+            row for row, edge in zip(rows, graph.edges, strict=True) if graph.nodes[edge.target].column == number
+        ):
+            weight = f"{pad(row[2], name)} = {row[3]:>{value}}"
+            lines.append(f"  {row[0]:<{a}} → {row[1]:<{b}}   {weight}   {row[4]:<{symbol}} = {row[5]:>{gradient}}")
         yield "\n".join(lines)
 
 
