@@ -125,14 +125,13 @@ def grad(
 ) -> Result | str | Callable[[bool], None]:
     """Example: mlcore grad --relu-at-zero 1 --check
 
-    Compute the gradients of the loss by backpropagation. Where a
-    pre-activation is exactly 0, φ has no derivative and the numbers depend on
-    a convention: the output then shows what the usual ones give, the Clarke
-    subdifferential, and whether the loss can still decrease. The exit code is
-    1 if --check finds an entry that has a derivative other than the gradient.
+    Compute the gradients of the loss by backpropagation. Where a z is exactly
+    0, φ has no derivative: the output then shows what the usual conventions
+    give, the Clarke subdifferential, and whether the loss can still decrease.
+    The exit code is 1 if --check finds a derivative that the gradient is not.
 
-    --model FILE --text TEXT --label LABEL shows the same for a model that
-    train-sentiment wrote: its layers, and the gradients down to each word.
+    --model, --text and --label show the same for a trained model, down to the
+    gradients of each word.
     """
     from mlcore.exercise.programs import program
     from mlcore.exercise.work import work
@@ -280,9 +279,9 @@ def show_net(numbers: Numbers) -> str:
     """Example: mlcore net show > my-net.toml
 
     Print the network as a TOML file to start from. A layer has a name, an
-    activation (relu, identity, sigmoid, tanh), a matrix of weights and, if you
-    like, a list of biases, both under names of your choice. The loss is
-    half-squared or logistic.
+    activation (relu, identity, sigmoid, tanh), a matrix of weights and perhaps
+    a list of biases, under names of your choice; the loss is half-squared or
+    logistic.
     """
     from mlcore.exercise.problem import to_toml
 

@@ -161,7 +161,8 @@ def _function(symbols: Symbols, problem: Problem) -> Section:
 def _forward(symbols: Symbols, work: Pass, number: str) -> Section:
     section, trace = Section(f"Forward, sample{number}" if number else "Forward"), work.trace
     for layer, (z, b) in enumerate(zip(symbols.z, work.b, strict=True)):
-        product: list[Part] = [work.W[layer], work.inputs(layer).T, *([] if b is None else ["+", _columns(b)])]
+        bias: list[Part] = [] if b is None else ["+", _columns(b)]
+        product: list[Part] = [work.W[layer], work.inputs(layer).T, *bias]
         section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", trace.z[layer].T)
         on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
         remark = f"unit {on_kink} is on the kink" if on_kink else ""

@@ -114,21 +114,21 @@ def _text_line(line: Line) -> Box:
 
 def _blocks(sections: list[Section], heading: str, environment: str, separator: str) -> str:
     """Headings, formulas in environments and paragraphs."""
+
+    def matrix(cells: list[list[str]]) -> str:
+        return r"\begin{pmatrix} " + r" \\ ".join(map(" & ".join, cells)) + r" \end{pmatrix}"
+
     blocks = []
     for section in sections:
         blocks.append(heading % section.title.replace("φ", r"$\varphi$"))
         lines = []
         for line in section.lines:
-            parts = _parts(line, str, _latex_number, _latex_matrix)
+            parts = _parts(line, str, _latex_number, matrix)
             parts[parts.index("=")] = "&="
             remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
             lines.append("  " + " ".join(parts) + (rf" && \text{{{remark}}}" if remark else ""))
         blocks += [environment % " \\\\\n".join(lines)] * bool(lines) + ["\n\n".join(section.text)] * bool(section.text)
     return separator.join(blocks) + "\n"
-
-
-def _latex_matrix(cells: list[list[str]]) -> str:
-    return r"\begin{pmatrix} " + r" \\ ".join(map(" & ".join, cells)) + r" \end{pmatrix}"
 
 
 def _latex_number(value: Number) -> str:

@@ -54,8 +54,6 @@ def test_the_convention_at_the_kink():
     text = to_text(build(default_problem(), Fraction(1)))
     assert "h1 → ŷ    V[1,1] =  0   dJ/dw = −2" in text
     assert "φ'(0) = 1 is a convention." in text
-    with pytest.raises(InputError, match=r"relu_at_zero is 1\.5; expected a number from 0 to 1"):
-        build(default_problem(), Fraction(3, 2))
 
 
 @pytest.mark.parametrize("ascii_only", [False, True])
@@ -202,14 +200,11 @@ def test_several_samples(draw):
     assert "sample" not in draw(EXERCISE)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "said"),
-    [((60, 2, 1), "60-2-1 has 64 nodes and 123 edges"), ((20, 20, 1), "20-20-1 has 42 nodes and 421 edges")],
-)
-def test_too_big(sizes, said):
+@pytest.mark.parametrize("said", ["60-2-1 has 64 nodes and 123 edges", "20-20-1 has 42 nodes and 421 edges"])
+def test_too_big(said):
     assert all(draw(build(problem_of([56, 2, 1]))) for draw in FORMATS), "the largest is drawn"
     with pytest.raises(InputError, match=f"The network {said} and is too big to draw; at most 60 nodes and 400 edges"):
-        build(problem_of(sizes))
+        build(problem_of([int(size) for size in said.split()[0].split("-")]))
 
 
 @pytest.mark.parametrize(

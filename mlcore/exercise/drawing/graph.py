@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import convention
 
@@ -81,8 +80,16 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
     Raises: InputError if the network is too big to draw, or if relu_at_zero is not in [0, 1].
     """
     network, depth = problem.network, len(problem.network.layers)
-    sizes = _checked_sizes(network)
     relu_at_zero = convention(relu_at_zero)
+    sizes = [network.W[0].shape[1], *map(len, network.W)]
+    n_nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
+    n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
+    title = f"Network {'-'.join(map(str, sizes))}"
+    if n_nodes > MAX_NODES or n_edges > MAX_EDGES:
+        raise InputError(
+            f"The {title.lower()} has {n_nodes} nodes and {n_edges} edges and is too big to draw; at most "
+            f"{MAX_NODES} nodes and {MAX_EDGES} edges fit."
+        )
     work = Pass(network, problem.x[:1], problem.y[:1])
     trace, gradients = work.trace, work.backward(relu_at_zero)
     columns, edges = [Column("input")], []
@@ -100,7 +107,10 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
             z, a, delta = (values[number][0][unit] for values in (trace.z, trace.a, gradients.deltas))
             state = "" if layer.activation != "relu" else "on" if z > 0 else "off" if z < 0 else "kink"
             rows = [("z", short(z)), ("φ(z)", short(a)), ("δ", short(delta))]
-            nodes.append(Node("unit", number + 1, _label(number, unit, depth, sizes[-1]), rows, state))
+            label = f"h{unit + 1}" if depth == 2 else f"a{number + 1}.{unit + 1}"
+            if number == depth - 1:
+                label = f"ŷ{unit + 1}" if sizes[-1] > 1 else "ŷ"
+            nodes.append(Node("unit", number + 1, label, rows, state))
             entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
             for i, (source, value, gradient) in enumerate(entries, start=1):
                 edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
@@ -123,8 +133,7 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
     shown += [value for rows in (*trace.z, *trace.a, *gradients.deltas) for value in rows[0]]
     if any(Fraction(short(value).replace("−", "-")) != Fraction(value) for value in shown):
         notes.append("Long numbers are rounded to four significant digits.")
-    title = f"Network {'-'.join(map(str, sizes))}, J = {short(trace.loss)}"
-    return Graph(title, notes, columns, nodes, edges)
+    return Graph(f"{title}, J = {short(trace.loss)}", notes, columns, nodes, edges)
 
 
 def short(value: Value) -> str:
@@ -137,25 +146,6 @@ def short(value: Value) -> str:
         digits = four.divide(Decimal(ratio.numerator), Decimal(ratio.denominator)).normalize(four)
         text = f"{digits:f}" if -4 <= digits.adjusted() < 6 else f"{digits:e}"
     return text.replace("-", "−")
-
-
-def _checked_sizes(network: Network) -> list[int]:
-    """Number of inputs, and of units in each layer."""
-    sizes = [network.W[0].shape[1], *map(len, network.W)]
-    nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
-    edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
-    if nodes > MAX_NODES or edges > MAX_EDGES:
-        raise InputError(
-            f"The network {'-'.join(map(str, sizes))} has {nodes} nodes and {edges} edges and is too big to draw; at "
-            f"most {MAX_NODES} nodes and {MAX_EDGES} edges fit."
-        )
-    return sizes
-
-
-def _label(number: int, unit: int, depth: int, outputs: int) -> str:
-    if number == depth - 1:
-        return f"ŷ{unit + 1}" if outputs > 1 else "ŷ"
-    return f"h{unit + 1}" if depth == 2 else f"a{number + 1}.{unit + 1}"
 
 
 def _printable(name: str) -> str:

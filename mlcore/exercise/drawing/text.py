@@ -9,7 +9,7 @@ from mlcore.exercise.formats import Box, beside, pad, terminal_width
 
 WIDTH = 100  # of a drawing: what is wider goes on below
 SYMBOLS = str.maketrans({"φ": "phi", "ŷ": "y_hat", "δ": "delta", "−": "-", "…": "..."})
-LINES = str.maketrans({"→": "->"} | dict(zip("─╌│╎►┌┐└┘", "--|:>++++", strict=True)))  # in ASCII
+LINES = str.maketrans({"→": "->"} | dict(zip("−─╌│╎►┌┐└┘", "---|:>++++", strict=True)))  # in ASCII
 
 
 def to_text(graph: Graph, ascii_only: bool = False) -> str:
