@@ -6,6 +6,7 @@ With WRITE_GOLDEN=1 in the environment, the golden texts are written instead of 
 import gc
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,8 @@ TEXTS = {
     "derive-samples": "derive --x 1,2,1;1/2,0,1 --y 1;-2 --relu-at-zero 1/2",
     "derive-latex": "derive --format latex",
     "derive-markdown": "derive --format markdown --relu-at-zero 1",
-    "descend": "descend --relu-at-zero 1 --steps 40 --learning-rate 0.5",
+    "descend": "descend --relu-at-zero 1 --steps 40",
     "check": "check --y-hat 0 --dV -2,0 --dW 0,0,0;0,0,0",
-    "check-wrong": "check --dV 0;0 --loss 1/2",
     "exercise": "exercise --seed 7 --kink output --solution",
     "graph": "graph",
     "graph-mermaid": "graph --format mermaid",
@@ -40,7 +40,7 @@ def strict(text):
         raise AssertionError(f"{constant} is not JSON")
 
     assert text.count("\n") == 1
-    assert "-0.0" not in text
+    assert not re.search(r"-0(\.0)?[],}]", text)
     return json.loads(text, parse_constant=refuse)
 
 
@@ -53,7 +53,7 @@ def document(run, *arguments):
 @pytest.mark.parametrize("name", TEXTS)
 def test_golden_texts(run, name):
     done = run(*TEXTS[name].split())
-    assert (done.code, done.err) == (int(name == "check-wrong"), "")
+    assert (done.code, done.err) == (0, "")
     if os.environ.get("WRITE_GOLDEN"):
         (GOLDEN / f"{name}.txt").write_text(done.out)
     assert done.out == (GOLDEN / f"{name}.txt").read_text()
@@ -186,6 +186,7 @@ def test_check_reads_answers_from_a_file(run, tmp_path):
     assert run("check", "--answers", "a.toml").code == 0
     wrong = run("check", "--answers", "a.json", "--json")
     assert (wrong.code, strict(wrong.out)["answers"][0]["status"]) == (1, "wrong")
+    assert "dV: transposed" in run("check", "--answer", "dV=0;0").out
     done = run("check", "--answers", "b.json")
     assert (done.code, done.err.count("\n")) == (3, 1)
 
