@@ -27,9 +27,9 @@ GROUPS = {
         "grad": Entry("exercise", "grad", "Compute gradients, including what happens where ReLU has no derivative."),
         "derive": Entry("exercise", "derive", "Write out the derivation as text, LaTeX or Markdown."),
         "descend": Entry("exercise", "descend", "Take steps of gradient descent."),
-        "graph": Entry("classroom", "graph", "Draw the network as text, Mermaid, DOT or SVG."),
-        "check": Entry("classroom", "check", "Mark your own answers and name the mistakes."),
-        "exercise": Entry("classroom", "exercise", "Make a new exercise sheet, with or without its solution."),
+        "graph": Entry("exercise", "graph", "Draw the network as text, Mermaid, DOT or SVG."),
+        "check": Entry("exercise", "check", "Mark your own answers and name the mistakes."),
+        "exercise": Entry("exercise", "exercise", "Make a new exercise sheet, with or without its solution."),
         "net": Entry("exercise", "net", "Print the network as a file to start from."),
     },
     "Classifier": {

@@ -1,22 +1,19 @@
 """The derivation of all gradients as a good student writes it: symbols, shapes, numbers.
 
-A derivation is data: sections of lines, and lines of parts. A part is a formula in the LaTeX subset that
-``mlcore.exercise.formats`` knows, or a matrix of numbers. That module makes text, LaTeX or Markdown of it.
+A derivation is data, sections of formulas; ``mlcore.exercise.formats`` makes text, LaTeX or Markdown of it.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.formulas import plain_number
+from mlcore.exercise.formats import Part, Section, plain_number
 from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem, default_problem, to_toml
-from mlcore.exercise.work import check_convention
+from mlcore.exercise.work import convention
 
 PHI = {"relu": r"\varphi", "sigmoid": r"\sigma", "tanh": r"\tanh", "identity": ""}
 DEFINITIONS = {  # an activation as a function of z, and its derivative
@@ -24,43 +21,12 @@ DEFINITIONS = {  # an activation as a function of z, and its derivative
     "sigmoid": (r"1/(1 + e^{-z})", r"\sigma(z) (1 - \sigma(z))"),
     "tanh": (None, r"1 - \tanh^2 z"),
 }
-SLIPS = (
-    r"The printed solution has $\varphi(W x)$ in $\partial J/\partial W$ where $\varphi'(W x)$ is meant.",
-    r"It substitutes $\varphi'(0) = 0$ and then writes $[-2, 0]$ for $\partial J/\partial V$, which is the value of "
+SLIPS = [
+    r"1. It has $\varphi(W x)$ in $\partial J/\partial W$ where $\varphi'(W x)$ is meant.",
+    r"2. It substitutes $\varphi'(0) = 0$ and then writes $[-2, 0]$ for $\partial J/\partial V$, which is the value of "
     r"$\varphi'(0) = 1$; the product as written is $[0, 0]$.",
-    r"It writes the scalar $V h = 0$ as the vector $[0, 0]$.",
-)
-
-Part = str | np.ndarray  # a formula, or numbers of shape (rows, columns)
-
-
-@dataclass
-class Line:
-    """One formula, from left to right, and a remark on it, such as the shape of the result."""
-
-    parts: list[Part]
-    remark: str = ""
-
-
-@dataclass
-class Section:
-    """A step of the derivation with its title."""
-
-    title: str
-    lines: list[Line] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)  # paragraphs below the lines, with formulas between dollar signs
-
-    def add(self, *parts: Part, remark: str = "") -> None:
-        """Append a line."""
-        self.lines.append(Line(list(parts), remark))
-
-
-@dataclass
-class Derivation:
-    """All sections, and footnotes with formulas between dollar signs."""
-
-    sections: list[Section]
-    footnotes: list[str] = field(default_factory=list)
+    r"3. It writes the scalar $V h = 0$ as the vector $[0, 0]$.",
+]
 
 
 class Symbols:
@@ -68,8 +34,8 @@ class Symbols:
 
     def __init__(self, network: Network) -> None:
         self.layers, self.depth = network.layers, (depth := len(network.layers))
-        self.weights = [_name(layer.weights) for layer in network.layers]
-        self.biases = [_name(layer.bias) if layer.bias else None for layer in network.layers]
+        self.names = {name: _name(name) for name in network.arrays}
+        self.weights = [self.names[layer.weights] for layer in network.layers]
         self.phi = [PHI[layer.activation] for layer in network.layers]
         hidden = ["h"] if depth == 2 else [f"h_{{{number}}}" for number in range(1, depth)]
         self.inputs = ["x", *hidden]  # of each layer
@@ -85,31 +51,16 @@ class Symbols:
 
     def affine(self, layer: int, inputs: str) -> str:
         """W x + b with the names of a layer."""
-        product = f"{self.weights[layer]} {inputs}"
-        return f"{product} + {self.biases[layer]}" if self.biases[layer] else product
+        bias = self.layers[layer].bias
+        return f"{self.weights[layer]} {inputs}" + (f" + {self.names[bias]}" if bias else "")
 
     def activated(self, layer: int, z: str) -> str:
         """phi(z), or z where the activation is the identity."""
         return f"{self.phi[layer]}({z})" if self.phi[layer] else z
 
     def layer(self, layer: int) -> str:
-        """The output of a layer as a function of its input: an equation."""
-        return f"{self.outputs[layer]} = {self.activated(layer, self.affine(layer, self.inputs[layer]))}"
-
-    def delta_of(self, layer: int) -> str:
-        """delta of a layer by the chain rule."""
-        above = layer + 1
-        pulled = self.error if above == self.depth else rf"{self.weights[above]}^\top {self.delta[above]}"
-        return rf"({pulled}) \odot {self.phi[layer]}'({self.z[layer]})" if self.phi[layer] else pulled
-
-    def gradients(self) -> dict[str, str]:
-        """The gradients in all arrays by name, from the last layer back to the first, and in x."""
-        found = {}
-        for number, layer in reversed(list(enumerate(self.layers))):
-            found[layer.weights] = rf"{self.delta[number]} {self.inputs[number]}^\top"
-            if layer.bias:
-                found[layer.bias] = self.delta[number]
-        return found | {"x": rf"{self.weights[0]}^\top {self.delta[0]}"}
+        """The output of a layer as a function of its input."""
+        return self.activated(layer, self.affine(layer, self.inputs[layer]))
 
     def function(self) -> str:
         """The function from x to y_hat as nested symbols."""
@@ -119,49 +70,68 @@ class Symbols:
             text = self.activated(layer, self.affine(layer, inner))
         return text
 
+    def delta_of(self, layer: int) -> str:
+        """delta of a layer by the chain rule."""
+        above = layer + 1
+        pulled = self.error if above == self.depth else rf"{self.weights[above]}^\top {self.delta[above]}"
+        return rf"({pulled}) \odot {self.phi[layer]}'({self.z[layer]})" if self.phi[layer] else pulled
 
-def derive(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Derivation:
+    def gradients(self, layer: int) -> dict[str, str]:
+        """The gradients in the arrays of a layer, by name."""
+        weights, bias = self.layers[layer].weights, self.layers[layer].bias
+        found = {weights: rf"{self.delta[layer]} {self.inputs[layer]}^\top"}
+        return found | ({bias: self.delta[layer]} if bias else {})
+
+
+def derive(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> list[Section]:
     """The whole derivation with the numbers of the problem, and with ``relu_at_zero`` for relu'(0).
 
     Raises: InputError if relu_at_zero is not in [0, 1].
     """
-    check_convention(relu_at_zero)
-    network, symbols = problem.network, Symbols(problem.network)
-    works = [Pass(network, sample.x, sample.y) for sample in problem.samples]
+    relu_at_zero = convention(relu_at_zero)
+    symbols = Symbols(problem.network)
+    works = [Pass(problem.network, sample.x, sample.y) for sample in problem.samples]
     found = [work.backward(relu_at_zero) for work in works]
+    of_sample = [f" {number}" for number in range(1, len(works) + 1)] if problem.several else [""]
     on_kink = any(work.trace.kinks for work in works)
-    convention = f", with φ'(0) = {relu_at_zero} by convention" if on_kink else ""
+    by_convention = f", with φ'(0) = {relu_at_zero} by convention" if on_kink else ""
     sections = [_function(symbols, problem)]
-    for number, work in enumerate(works, start=1):
-        title, loss = (f"Forward, sample {number}", f"J_{{{number}}}") if problem.several else ("Forward", "J")
-        sections.append(_forward(symbols, work, title, loss))
-    sections.append(_chain_rule(symbols, network))
-    for number, (work, gradients) in enumerate(zip(works, found, strict=True), start=1):
-        title = f"The numbers{f' of sample {number}' if problem.several else ''}{convention}"
+    for number, work in zip(of_sample, works, strict=True):
+        sections.append(_forward(symbols, work, number))
+    sections.append(_chain_rule(symbols, problem.network))
+    for number, work, gradients in zip(of_sample, works, found, strict=True):
+        title = f"The numbers{f' of sample{number}' if number else ''}{by_convention}"
         sections.append(_backward(symbols, work, gradients, title, with_gradients=not problem.several))
     if problem.several:
-        sections.append(_mean(symbols, network, found))
-    is_exercise = to_toml(problem) == to_toml(default_problem())
-    return Derivation(sections, list(SLIPS) if is_exercise else [])
+        mean = Section("The mean over the samples")
+        for layer in reversed(range(symbols.depth)):
+            for name in symbols.gradients(layer):
+                terms = [_columns(gradients.arrays[name]) for gradients in found]
+                total: list[Part] = [part for term in terms for part in ("+", term)][1:]
+                result = np.sum(terms, axis=0) / len(terms)
+                mean.add(_partial(symbols.names[name]), "=", rf"\frac{{1}}{{{len(terms)}}} (", *total, ")", "=", result)
+        sections.append(mean)
+    if to_toml(problem) == to_toml(default_problem()):
+        sections.append(Section("Slips of the printed solution", text=SLIPS))
+    return sections
 
 
-def pose(problem: Problem) -> Derivation:
+def pose(problem: Problem) -> list[Section]:
     """The problem as an exercise: what is given, and what is asked for."""
     symbols, given = Symbols(problem.network), Section("Given")
-    for number in range(symbols.depth):
-        output, _, function = symbols.layer(number).partition(" = ")
-        given.add(output, "=", function)
+    for number, output in enumerate(symbols.outputs):
+        given.add(output, "=", symbols.layer(number))
     given.lines += _function(symbols, problem).lines[1:]
-    for layer, W, bias in zip(problem.network.layers, symbols.weights, symbols.biases, strict=True):
-        given.add(W, "=", np.array(layer.W, dtype=object))
-        if bias:
-            given.add(bias, "=", _column(layer.b))
+    for layer in problem.network.layers:
+        for name, values in ((layer.weights, layer.W), (layer.bias, layer.b)):
+            if name:
+                given.add(symbols.names[name], "=", _columns(values))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True), start=1):
         of = f"^{{({number})}}" if problem.several else ""
-        given.add(f"x{of}", "=", _column(x))
-        given.add(f"y{of}", "=", _column(y))
-    arrays = [name for pair in zip(symbols.weights, symbols.biases, strict=True) for name in reversed(pair) if name]
-    gradients = " and ".join(rf"$\partial J / \partial {name}$" for name in reversed(arrays))
+        given.add(f"x{of}", "=", _columns(x))
+        given.add(f"y{of}", "=", _columns(y))
+    arrays = [name for layer in reversed(range(symbols.depth)) for name in symbols.gradients(layer)]
+    gradients = " and ".join(rf"$\partial J / \partial {symbols.names[name]}$" for name in arrays)
     questions = [
         r"(a) Write the function $x \mapsto \hat{y}$ in symbols.",
         r"(b) Compute $\hat{y}$ and $J$.",
@@ -169,7 +139,7 @@ def pose(problem: Problem) -> Derivation:
         "(d) Compute them with the numbers. Where a unit is exactly on the kink of its ReLU, say which value of "
         r"$\varphi'(0)$ you take.",
     ]
-    return Derivation([given, Section("Questions", text=questions)])
+    return [given, Section("Questions", text=questions)]
 
 
 def _function(symbols: Symbols, problem: Problem) -> Section:
@@ -188,38 +158,40 @@ def _function(symbols: Symbols, problem: Problem) -> Section:
     return section
 
 
-def _forward(symbols: Symbols, work: Pass, title: str, loss: str) -> Section:
-    section, trace = Section(title), work.trace
-    for layer, z in enumerate(symbols.z):
-        b = work.b[layer]
-        product: list[Part] = [work.W[layer], work.inputs(layer).T]
-        product += [] if b is None else ["+", _column(b)]
+def _forward(symbols: Symbols, work: Pass, number: str) -> Section:
+    section, trace = Section(f"Forward, sample{number}" if number else "Forward"), work.trace
+    for layer, (z, b) in enumerate(zip(symbols.z, work.b, strict=True)):
+        bias: list[Part] = [] if b is None else ["+", _columns(b)]
+        product: list[Part] = [work.W[layer], work.inputs(layer).T, *bias]
         section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", trace.z[layer].T)
         on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
         remark = f"unit {on_kink} is on the kink" if on_kink else ""
         section.add(symbols.outputs[layer], "=", symbols.activated(layer, z), "=", trace.a[layer].T, remark=remark)
     y = ", ".join(map(plain_number, work.y[0]))
-    section.add(loss, "=", _column([trace.loss]), remark=f"y = ({y})" if "," in y else f"y = {y}")
+    loss = f"J_{{{number.strip()}}}" if number else "J"
+    section.add(loss, "=", _columns([trace.loss]), remark=f"y = ({y})" if "," in y else f"y = {y}")
     return section
 
 
 def _chain_rule(symbols: Symbols, network: Network) -> Section:
-    section, formulas = Section("The chain rule, from the loss back to the input"), symbols.gradients()
-    section.add(_partial(r"\hat{y}"), "=", symbols.error, remark=_shape(len(network.W[-1]), 1))
-    for number, layer in reversed(list(enumerate(network.layers))):
-        rows, columns = network.W[number].shape
-        delta = f"{symbols.delta[number]} = {_partial(symbols.z[number])}"
-        section.add(delta, "=", symbols.delta_of(number), remark=_shape(rows, 1))
-        section.add(_partial(symbols.weights[number]), "=", formulas[layer.weights], remark=_shape(rows, columns))
-        if bias := symbols.biases[number]:
-            section.add(_partial(bias), "=", symbols.delta[number], remark=_shape(rows, 1))
+    section, arrays = Section("The chain rule, from the loss back to the input"), network.arrays
+
+    def shape(rows: int, columns: int = 1) -> str:
+        return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
+
+    section.add(_partial(r"\hat{y}"), "=", symbols.error, remark=shape(len(network.W[-1])))
+    for layer in reversed(range(symbols.depth)):
+        delta = f"{symbols.delta[layer]} = {_partial(symbols.z[layer])}"
+        section.add(delta, "=", symbols.delta_of(layer), remark=shape(len(network.W[layer])))
+        for name, formula in symbols.gradients(layer).items():
+            section.add(_partial(symbols.names[name]), "=", formula, remark=shape(*arrays[name].shape))
     return section
 
 
 def _backward(symbols: Symbols, work: Pass, found: ExactGradients, title: str, with_gradients: bool) -> Section:
     section = Section(title)
     for layer in reversed(range(symbols.depth)):
-        delta = found.deltas[layer].T
+        delta, weights, bias = found.deltas[layer].T, work.layers[layer].weights, work.layers[layer].bias
         slopes: list[Part] = [r"\odot", found.slopes[layer].T] if symbols.phi[layer] else []
         error: list[Part] = ["(", work.predicted().T, "-", work.y.T, ")"]
         if layer < symbols.depth - 1:
@@ -228,23 +200,9 @@ def _backward(symbols: Symbols, work: Pass, found: ExactGradients, title: str, w
                 error = ["(", *error, ")", *slopes, "=", found.pulled[layer].T]
         section.add(symbols.delta[layer], "=", *error, *slopes, "=", delta)
         if with_gradients:
-            dW = found.arrays[work.layers[layer].weights]
-            section.add(_partial(symbols.weights[layer]), "=", delta, work.inputs(layer), "=", dW)
-            if bias := symbols.biases[layer]:
-                section.add(_partial(bias), "=", symbols.delta[layer], "=", delta)
-    return section
-
-
-def _mean(symbols: Symbols, network: Network, found: Sequence[ExactGradients]) -> Section:
-    section, n = Section("The mean over the samples"), len(found)
-    for number, layer in reversed(list(enumerate(network.layers))):
-        terms = [gradients.arrays[layer.weights] for gradients in found]
-        total = [part for term in terms for part in ("+", term)][1:]
-        mean = np.sum(terms, axis=0) / n
-        section.add(_partial(symbols.weights[number]), "=", rf"\frac{{1}}{{{n}}} (", *total, ")", "=", mean)
-        if bias := symbols.biases[number]:
-            delta = np.sum([gradients.deltas[number] for gradients in found], axis=0)
-            section.add(_partial(bias), "=", delta.T / n)
+            section.add(_partial(symbols.names[weights]), "=", delta, work.inputs(layer), "=", found.arrays[weights])
+            if bias:
+                section.add(_partial(symbols.names[bias]), "=", symbols.delta[layer], "=", delta)
     return section
 
 
@@ -252,12 +210,10 @@ def _partial(name: str) -> str:
     return rf"\frac{{\partial J}}{{\partial {name}}}"
 
 
-def _shape(rows: int, columns: int) -> str:
-    return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
-
-
-def _column(values: Any) -> np.ndarray:
-    return np.array(values, dtype=object).reshape(-1, 1)
+def _columns(values: Any) -> np.ndarray:
+    """A matrix as it is, a vector as a column."""
+    array = np.array(values, dtype=object)
+    return array if array.ndim == 2 else array.reshape(-1, 1)
 
 
 def _name(name: str) -> str:

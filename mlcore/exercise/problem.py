@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -73,15 +73,13 @@ def change(
 ) -> Problem:
     """The problem with other numbers, as typed: x and y with samples as rows, w and v the first and last weights."""
     layers = list(problem.network.layers)
-    if w is not None:
-        layers[0] = layers[0]._replace(W=parse_rows(w, "w"))
-    if v is not None:
-        layers[-1] = layers[-1]._replace(W=parse_rows(v, "v"))
-    return replace(
-        problem,
-        network=Network(layers, problem.network.loss_name),
-        x=problem.x if x is None else parse_rows(x, "x"),
-        y=problem.y if y is None else parse_rows(y, "y"),
+    for number, text, name in ((0, w, "w"), (-1, v, "v")):
+        if text is not None:
+            layers[number] = layers[number]._replace(W=parse_rows(text, name))
+    return Problem(
+        Network(layers, problem.network.loss_name),
+        problem.x if x is None else parse_rows(x, "x"),
+        problem.y if y is None else parse_rows(y, "y"),
     )
 
 
@@ -96,12 +94,10 @@ def parse_rows(text: str, parameter: str) -> Rows:
     except ValueError as error:
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas between them, but {error}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]):
-            message = (
-                f"expected rows of one length, but row 1 has length {len(rows[0])} and row {number} length {len(row)}"
-            )
-            raise InputError(message, parameter=parameter, value=_cut(text))
+    lengths = [len(row) for row in rows]
+    if len(set(lengths)) > 1:
+        message = f"expected rows of one length, but their lengths are {', '.join(map(str, lengths[:9]))}"
+        raise InputError(message, parameter=parameter, value=_cut(text))
     return rows
 
 
@@ -117,18 +113,6 @@ def parse_number(text: str, parameter: str) -> Fraction:
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
 
 
-def to_toml(problem: Problem) -> str:
-    """The problem as a TOML file, which ``read_problem`` reads back without loss."""
-    network = problem.network
-    lines = [f'loss = "{network.loss_name}"', f"x = {_toml(problem.x)}", f"y = {_toml(problem.y)}"]
-    for layer in network.layers:
-        lines += ["", "[[layers]]", f"name = {json.dumps(layer.name)}", f'activation = "{layer.activation}"']
-        lines.append(f"{_toml_key(layer.weights)} = {_toml(layer.W)}")
-        if layer.bias is not None and layer.b is not None:
-            lines.append(f"{_toml_key(layer.bias)} = {_toml(layer.b)}")
-    return "\n".join(lines) + "\n"
-
-
 def _fraction(text: str) -> Fraction:
     """The number; or a ValueError that says what is wrong with it."""
     text = text.strip().translate(MINUS_SIGNS)
@@ -137,9 +121,7 @@ def _fraction(text: str) -> Fraction:
     if not NUMBER.fullmatch(text):
         raise ValueError(f"{_cut(text)!r} is not a number")
     try:
-        if len(text) > MAX_DIGITS:
-            raise OverflowError
-        value = Fraction(text)
+        value = Fraction(text if len(text) <= MAX_DIGITS else "1e999")
         float(value)
     except ZeroDivisionError:
         raise ValueError(f"{text!r} divides by zero") from None
@@ -152,15 +134,23 @@ def _cut(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, Sequence):
-        return f"[{', '.join(map(_toml, value))}]"
-    fraction = Fraction(value)
-    return str(fraction) if fraction.denominator == 1 else f'"{fraction}"'
+def to_toml(problem: Problem) -> str:
+    """The problem as a TOML file, which ``read_problem`` reads back without loss."""
 
+    def written(value: Any) -> str:
+        if isinstance(value, Sequence):
+            return f"[{', '.join(map(written, value))}]"
+        fraction = Fraction(value)
+        return str(fraction) if fraction.denominator == 1 else f'"{fraction}"'
 
-def _toml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+    lines = [f'loss = "{problem.network.loss_name}"', f"x = {written(problem.x)}", f"y = {written(problem.y)}"]
+    for layer in problem.network.layers:
+        lines += ["", "[[layers]]", f"name = {json.dumps(layer.name)}", f'activation = "{layer.activation}"']
+        for name, values in ((layer.weights, layer.W), (layer.bias, layer.b)):
+            if name is not None:
+                key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+                lines.append(f"{key} = {written(values)}")
+    return "\n".join(lines) + "\n"
 
 
 def _build(content: object) -> Problem:
@@ -180,17 +170,15 @@ def _build(content: object) -> Problem:
 def _layer(number: int, content: dict[str, Any]) -> Layer:
     """A layer's table: name and activation, one matrix, and perhaps one list, under names of the user's choice."""
     name = content.get("name", f"layer {number}")
-    arrays = {key: value for key, value in content.items() if key not in ("name", "activation")}
-    matrices = [key for key, value in arrays.items() if _depth(value) == 2]
-    biases = [key for key, value in arrays.items() if _depth(value) == 1]
-    if not isinstance(name, str) or len(matrices) != 1 or len(biases) > 1 or len(arrays) > 1 + len(biases):
+    depths = {key: _depth(value) for key, value in content.items() if key not in ("name", "activation")}
+    weights, bias = (next((key for key in depths if depths[key] == depth), None) for depth in (2, 1))
+    if not isinstance(name, str) or weights is None or sorted(depths.values()) not in ([2], [1, 2]):
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
             "such as W = [[1, 0]] and at most one list of biases such as b = [1]."
         )
-    (weights,), bias = matrices, biases[0] if biases else None
-    b = None if bias is None else _rows(arrays[bias], bias)[0]
-    return Layer(name, weights, _rows(arrays[weights], weights), content.get("activation", "relu"), bias, b)
+    b = None if bias is None else _rows(content[bias], bias)[0]
+    return Layer(name, weights, _rows(content[weights], weights), content.get("activation", "relu"), bias, b)
 
 
 def _depth(value: object) -> int:
@@ -201,10 +189,8 @@ def _rows(values: object, name: str) -> Rows:
     rows = values if _depth(values) == 2 else [values]
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
         raise InputError(f"{name} is not a list of numbers or of rows of numbers.")
-    return [[_entry(value, name) for value in row] for row in rows]
-
-
-def _entry(value: object, name: str) -> Fraction:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InputError('expected a number, or a fraction in quotes such as "1/2"', parameter=name, value=value)
-    return parse_number(str(value), name)
+    for value in (value for row in rows for value in row):
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            message = 'expected a number, or a fraction in quotes such as "1/2"'
+            raise InputError(message, parameter=name, value=value)
+    return [[parse_number(str(value), name) for value in row] for row in rows]

@@ -7,7 +7,7 @@ the code but numbers and names that have been made identifiers; as they were typ
 
 import builtins
 import keyword
-import unicodedata
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.network import FLOAT_TOLERANCE, Kink, Number
+from mlcore.exercise.network import FLOAT_TOLERANCE, Number
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.templates import fill
-from mlcore.exercise.work import check_convention
+from mlcore.exercise.work import convention
 
 LANGUAGES = ("numpy", "pytorch", "jax")
 OWN_NAMES = {
@@ -38,9 +38,14 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
     """
     if language not in LANGUAGES:
         raise InputError(f"expected one of {', '.join(LANGUAGES)}", parameter="code", value=language)
-    check_convention(relu_at_zero)
+    relu_at_zero = convention(relu_at_zero)
     network = problem.network
-    kinks, rounded = _kinks(problem)
+    work, rounded = Pass(network, problem.x, problem.y), True
+    kinks = work.trace.kinks
+    if network.rational:
+        arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
+        inexact = any(Fraction(float(value)) != value for array in arrays for value in array.flat)
+        rounded = inexact or network.forward(problem.x).kinks != kinks
     values = {
         "language": language,
         "x": problem.x,
@@ -49,26 +54,15 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
         "names": _identifiers(list(network.arrays), len(network.layers)),
         "values": ["x", *(f"a{number}" for number in range(1, len(network.layers))), "y_hat"],
         "kinks": kinks,
-        "rounded": rounded,
+        "rounded": {kink.layer for kink in kinks} if rounded else set(),  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,
         "relu_at_zero": _number(relu_at_zero),
         "used": {layer.activation for layer in network.layers},
         "loss_name": network.loss_name,
         "literal": _literal,
-        "quoted": _quoted,
+        "quoted": lambda name: repr(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."),
     }
     return fill("program.py.j2", str, **values)
-
-
-def _kinks(problem: Problem) -> tuple[list[Kink], set[int]]:
-    """Units on their kink, and the layers of those that float64 may miss, because numbers are rounded there."""
-    work = Pass(problem.network, problem.x, problem.y)
-    kinks, rounded = work.trace.kinks, True
-    if problem.network.rational:
-        arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
-        inexact = any(Fraction(float(value)) != value for array in arrays for value in array.flat)
-        rounded = inexact or problem.network.forward(problem.x).kinks != kinks
-    return kinks, {kink.layer for kink in kinks} if rounded else set()
 
 
 def _literal(rows: Any) -> str:
@@ -90,23 +84,14 @@ def _number(value: Number) -> str:
     return fraction if Fraction(rounded) != exact and "/" in fraction and len(fraction) <= MAX_NUMBER else rounded
 
 
-def _quoted(name: str) -> str:
-    """The name for a comment: on one line, whatever it contains."""
-    return repr(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "...")
-
-
 def _identifiers(names: list[str], depth: int) -> dict[str, str]:
-    """An identifier for each name, such that neither it nor its gradient's, ``d...``, has another meaning."""
+    """An identifier for each name: a similar one, unless it or its gradient's, ``d...``, has another meaning."""
     taken = OWN_NAMES | set(dir(builtins)) | set(keyword.kwlist)
     taken |= {f"{letter}{number}" for letter in ("z", "a", "delta") for number in range(1, depth + 1)}
-    found: dict[str, str] = {}
-    for name in names:
-        letters = unicodedata.normalize("NFKC", name)[:MAX_NAME]  # as Python reads identifiers
-        base = "".join(letter if f"_{letter}".isidentifier() else "_" for letter in letters)
-        if not base or base[0] == "_" or not base.isidentifier() or base != unicodedata.normalize("NFKC", base):
-            base = "array" + "".join(letter for letter in base if letter.isascii())
-        while base in taken or f"d{base}" in taken:
-            base += "_"
-        taken |= {base, f"d{base}"}
-        found[name] = base
+    found = {}
+    for number, name in enumerate(names, start=1):
+        plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+        is_free = re.fullmatch(r"(?!d?array)[A-Za-z]\w{,39}", plain) and taken.isdisjoint((plain, f"d{plain}"))
+        found[name] = plain if is_free else f"array{number}"
+        taken |= {found[name], f"d{found[name]}"}
     return found

@@ -1,14 +1,36 @@
-"""forward, grad, descend and net: the exercise's numbers as literals, other networks, and what is refused."""
+"""The commands of exercise 1: what they print, other networks, and what is refused.
 
+With WRITE_GOLDEN=1 in the environment, the golden texts are written instead of compared.
+"""
+
+import gc
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from conftest import needs_speed
+from mlcore.cli.commands import COMMANDS
 
 GOLDEN = Path(__file__).parent / "golden"
-NO_GRADIENT = {"W": [[0, 0, 0], [0, 0, 0]], "V": [[0, 0]], "x": [0, 0, 0]}
+TEXTS = {
+    "forward": "forward --x 1/2,0,0;1,2,1 --y 1;1",
+    "grad": "grad --check",
+    "grad-samples": "grad --x 1,2,1;1,2,1 --y 1;1 --relu-at-zero 1/2",
+    "grad-same": "grad --y 0",
+    "derive": "derive",
+    "derive-samples": "derive --x 1,2,1;1/2,0,1 --y 1;-2 --relu-at-zero 1/2",
+    "derive-latex": "derive --format latex",
+    "derive-markdown": "derive --format markdown --relu-at-zero 1",
+    "descend": "descend --relu-at-zero 1 --steps 40",
+    "check": "check --y-hat 0 --dV -2,0 --dW 0,0,0;0,0,0",
+    "exercise": "exercise --seed 7 --kink output --solution",
+    "graph": "graph",
+    "graph-mermaid": "graph --format mermaid",
+    "graph-dot": "graph --format dot --relu-at-zero 1",
+    "net": "net show --x 1/2,2,1",
+}
 
 
 def strict(text):
@@ -18,9 +40,7 @@ def strict(text):
         raise AssertionError(f"{constant} is not JSON")
 
     assert text.count("\n") == 1
-    assert "-0," not in text
-    assert "-0]" not in text
-    assert "-0.0" not in text
+    assert not re.search(r"-0(\.0)?[],}]", text)
     return json.loads(text, parse_constant=refuse)
 
 
@@ -30,32 +50,59 @@ def document(run, *arguments):
     return strict(done.out)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["forward", "--x", "1,2,1"],
-        ["grad"],
-        ["descend", "--relu-at-zero", "1", "--steps", "3"],
-    ],
-)
-def test_golden(run, arguments):
-    found, expected = strict(run(*arguments, "--json").out), json.loads((GOLDEN / f"{arguments[0]}.json").read_text())
+@pytest.mark.parametrize("name", TEXTS)
+def test_golden_texts(run, name):
+    done = run(*TEXTS[name].split())
+    assert (done.code, done.err) == (0, "")
+    if os.environ.get("WRITE_GOLDEN"):
+        (GOLDEN / f"{name}.txt").write_text(done.out)
+    assert done.out == (GOLDEN / f"{name}.txt").read_text()
+    if not name.startswith(("derive-", "graph-")):
+        assert max(map(len, done.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", ["forward --x 1,2,1", "grad", "descend --relu-at-zero 1 --steps 3"])
+def test_golden_json(run, arguments):
+    command, *options = arguments.split()
+    found, expected = document(run, command, *options), json.loads((GOLDEN / f"{command}.json").read_text())
     assert list(found) == list(expected)
     assert found == expected
+
+
+@pytest.mark.parametrize("command", ["forward", "grad --check", "derive", "check --y-hat 0", "graph", "descend"])
+def test_ascii(start, command):
+    process = start(*command.split(), env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, _ = process.communicate(timeout=120)
+    assert out.isascii()
+    assert "?" not in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run, command):
+    done = run(command, "-h")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split()[:3] == ["Usage:", "mlcore", command]
+    assert f"Example: mlcore {command}" in done.out
+    assert command in run("--help").out.split()
+
+
+@pytest.mark.parametrize(("words", "expected"), [("gra", ["grad", "graph"]), ("forward --j", ["--json"])])
+def test_the_shell_completes_commands_and_options(start, words, expected):
+    variables = {"_MLCORE_COMPLETE": "complete_bash", "COMP_WORDS": f"mlcore {words}"}
+    completion = start(env=os.environ | variables | {"COMP_CWORD": str(len(words.split()))})
+    assert completion.communicate()[0].split() == expected
 
 
 @pytest.mark.parametrize(("convention", "slope"), [("0", 0), ("1/2", -1), ("1", -2), ("0.25", -0.5)])
 def test_conventions(run, convention, slope):
     found = document(run, "grad", "--relu-at-zero", convention)
-    assert found["gradients"] == NO_GRADIENT | {"V": [[slope, 0]]}
+    assert found["gradients"] == {"W": [[0, 0, 0], [0, 0, 0]], "V": [[slope, 0]], "x": [0, 0, 0]}
     assert found["layers"][1]["delta"] == [slope / 2]
 
 
 def test_off_the_kink(run):
     found = document(run, "grad", "--x", "2,1,0", "--v", "1/2,3", "--y", "1", "--relu-at-zero", "1")
-    assert found["layers"][0]["z"] == [2, 1]
-    assert found["y_hat"] == [4]
-    assert found["loss"] == 4.5
+    assert (found["layers"][0]["z"], found["y_hat"], found["loss"]) == ([2, 1], [4], 4.5)
     assert found["gradients"] == {"V": [[6, 3]], "W": [[3, 1.5, 0], [18, 9, 0]], "x": [10.5, -9, 1.5]}
     assert found["kinks"] == []
     assert found["by_convention"]["0"] == found["by_convention"]["1"] == found["gradients"]
@@ -64,7 +111,7 @@ def test_off_the_kink(run):
 def test_negative_numbers_first_and_every_notation(run):
     found = document(run, "forward", "--x", "-1,2.5e-1,\u22121/4", "--y", "-3")
     assert (found["x"], found["y"]) == ([-1, 0.25, -0.25], [-3])
-    strict(run("grad", "--x", "-0,0,0", "--w", "-1,-1,-1", "--v", "-1", "--y", "-0.0", "--json").out)
+    document(run, "grad", "--x", "-0,0,0", "--w", "-1,-1,-1", "--v", "-1", "--y", "-0.0")
 
 
 def test_check_of_the_exercise(run):
@@ -73,9 +120,7 @@ def test_check_of_the_exercise(run):
     assert found["V"]["left"][0] == pytest.approx([0, 0], abs=1e-9)
     assert found["V"]["right"][0] == pytest.approx([-2, 0], abs=1e-9)
     assert found["V"]["one_sided_differ"] == [[True, False]]
-    assert not any(any(row) for row in found["W"]["one_sided_differ"])
-    for convention in ("1/2", "1"):
-        assert run("grad", "--check", "--relu-at-zero", convention).code == 0, "there is no derivative to contradict"
+    assert run("grad", "--check", "--relu-at-zero", "1").code == 0, "there is no derivative to contradict"
 
 
 def test_check_fails_for_a_convention_that_contradicts_the_derivative(run):
@@ -93,7 +138,7 @@ def test_check_fails_for_a_convention_that_contradicts_the_derivative(run):
     assert (right.code, "WRONG" in right.out) == (0, False)
 
 
-@pytest.mark.parametrize("y", ["1e5", "1e6", "1e9", "-3e12"])
+@pytest.mark.parametrize("y", ["1e6", "-3e12"])
 def test_check_of_big_numbers_is_not_confused_by_rounding(run, y):
     found = document(run, "grad", "--x", "3,2,1", "--v", "1,1", "--y", y, "--check")["check"]
     assert found["agrees"]
@@ -101,76 +146,71 @@ def test_check_of_big_numbers_is_not_confused_by_rounding(run, y):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "shown"),
-    [
-        (["grad"], " output   1       0   0           0   on the kink"),
-        (["grad"], "On the kink: z = 0 at output unit 1."),
-        (["grad"], " dJ/dV   [0  0]      [−1  0]       [−2  0]"),
-        (["grad"], "0 is in it: the point is stationary in Clarke's sense."),
-        (["grad"], "Yet J decreases with slope −2 when V[1, 1] grows."),
-        (["grad", "--y", "0"], "φ'(0) = 0, 1/2 and 1 give the same gradients."),
-        (["grad", "--w", "0.1,-0.3", "--v", "1", "--x", "3,1"], "z = 0 at hidden unit 1, output unit 1."),
-        (["grad", "--x", "1,2,1;1,2,1", "--y", "1;1"], "z = 0 at sample 1 output unit 1, sample 2 output unit 1."),
-        (["forward", "--x", "1/2,0,0"], " 1/2"),
-        (["descend"], "exactly on its kink"),
-        (["descend", "--relu-at-zero", "1"], "At the end:"),
-    ],
-)
-def test_tables(run, arguments, shown):
-    done = run(*arguments)
-    assert done.code == 0
-    assert shown in done.out or shown in done.out.replace("\n", " ")
-    assert max(map(len, done.out.splitlines())) <= 80
-    assert "kink" not in run("grad", "--v", "1,1").out
-
-
-@pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["forward", "--w", "1,2;3"], "--w is '1,2;3'; expected rows of one length"),
-        (["forward", "--x", "1,two,3"], "--x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2"),
-        (["forward", "--x", "1,2"], "x has 1 sample of 2 values; expected 3 in each, since W is 2 x 3."),
-        (["forward", "--x", "1e200,0,0", "--v", "1e200,0"], "beyond the range of float64"),
-        (["grad", "--relu-at-zero", "2"], "--relu-at-zero is 2; expected a number from 0 to 1."),
-        (["grad", "--relu-at-zero", "half"], "--relu-at-zero is 'half'; expected a number such as 2"),
-        (["grad", "--code", "cobol"], "--code is 'cobol'; expected one of numpy, pytorch, jax."),
-        (["descend", "--steps", "0"], "--steps is 0; expected a whole number from 1"),
-        (["grad", "--chekc"], "No such option: --chekc (Possible options: --check, --code, --help). See mlcore grad"),
-        (["gard"], "No such command 'gard'. Did you mean 'grad'? See mlcore --help."),
-        (["net", "shwo"], "No such command 'shwo'. Did you mean 'show'? See mlcore net --help."),
-        (["forward", "--x"], "Option '--x' requires an argument. See mlcore forward --help."),
-        (["forward", "extra"], "Got unexpected extra argument(s) (extra). See mlcore forward --help."),
+        ("forward --w 1,2;3", "--w is '1,2;3'; expected rows of one length"),
+        ("forward --x 1,two,3", "--x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2"),
+        ("forward --x 1,2", "x has 1 sample of 2 values; expected 3 in each, since W is 2 x 3."),
+        ("forward --x 1e200,0,0 --v 1e200,0", "beyond the range of float64"),
+        ("grad --relu-at-zero 2", "--relu-at-zero is 2; expected a number from 0 to 1."),
+        ("grad --relu-at-zero half", "--relu-at-zero is 'half'; expected a number such as 2"),
+        ("grad --code cobol", "--code is 'cobol'; expected one of numpy, pytorch, jax."),
+        ("descend --steps 0", "--steps is 0; expected a whole number from 1"),
+        ("check", "There are no answers to check; give at least one"),
+        ("check --answer dV", "--answer is 'dV'; expected NAME=ROWS"),
+        ("check --answer dQ=1", "dQ"),
+        ("check --dV one", "--dV is 'one'; expected numbers"),
+        ("derive --format word", "--format is 'word'; expected one of text, latex, markdown."),
+        ("graph --format png", "--format is 'png'; expected one of text, mermaid, dot, svg."),
+        ("exercise --kink all", "--kink is 'all'; expected one of none, hidden, output, both."),
+        ("exercise --hidden 0", "--hidden is 0; expected "),
+        ("grad --chekc", "No such option: --chekc (Possible options: --check, --code, --help). See mlcore grad"),
+        ("gard", "No such command 'gard'. Did you mean 'grad'? See mlcore --help."),
+        ("net shwo", "No such command 'shwo'. Did you mean 'show'? See mlcore net --help."),
+        ("forward --x", "Option '--x' requires an argument. See mlcore forward --help."),
+        ("forward extra", "Got unexpected extra argument(s) (extra). See mlcore forward --help."),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, message):
-    done = run(*arguments)
+    done = run(*arguments.split())
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("mlcore: ")
     assert done.err.count("\n") == 1
     assert message in done.err
 
 
-def test_descend(run):
-    found = document(run, "descend", "--relu-at-zero", 1)
-    assert found["losses"][-1] < 1e-12
-    assert found["standstill"] is None
-    assert document(run, "descend")["losses"] == [0.5] * 21
+def test_check_reads_answers_from_a_file(run, tmp_path):
+    (tmp_path / "a.toml").write_text('y_hat = 0\ndV = [-2, 0]\ndW = [[0, 0, 0], [0, 0.00, "0/3"]]\n')
+    (tmp_path / "a.json").write_text('{"y_hat": 0.4}')
+    (tmp_path / "b.json").write_text("{")
+    assert run("check", "--answers", "a.toml").code == 0
+    wrong = run("check", "--answers", "a.json", "--json")
+    assert (wrong.code, strict(wrong.out)["answers"][0]["status"]) == (1, "wrong")
+    assert "dV: transposed" in run("check", "--answer", "dV=0;0").out
+    done = run("check", "--answers", "b.json")
+    assert (done.code, done.err.count("\n")) == (3, 1)
 
 
-def test_net_show_is_read_back(run, tmp_path):
+def test_exercise_and_its_solution_fit_check(run, tmp_path):
+    posed = run("exercise", "--seed", 7, "--kink", "output", "--net", "net.toml").out
+    assert (GOLDEN / "exercise.txt").read_text().startswith(posed.rstrip("\n"))
+    rows = ";".join(",".join(map(str, row)) for row in document(run, "grad", "--net", "net.toml")["gradients"]["V"])
+    assert run("check", "--net", "net.toml", "--dV", rows).code == 0
+
+
+@pytest.mark.parametrize("language", ["numpy", "pytorch", "jax"])
+def test_code(run, language):
+    compile(run("grad", "--code", language).out, "program", "exec")
+
+
+def test_net_show_is_read_back(run, start, tmp_path):
     shown = run("net", "show", "--x", "1/2,2,1").out
     (tmp_path / "net.toml").write_text(shown)
     assert run("net", "show", "--net", "net.toml").out == shown
-    assert run("grad", "--net", "net.toml", "--json").out == run("grad", "--x", "1/2,2,1", "--json").out
-
-
-def test_a_network_may_come_from_a_pipe(run, start, tmp_path):
-    """It can be read only once."""
-    os.mkfifo(tmp_path / "net")
-    process = start("forward", "--net", "net")
-    (tmp_path / "net").write_text(run("net", "show").out)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out) == (0, run("forward").out)
+    os.mkfifo(tmp_path / "pipe")  # which can be read only once
+    process = start("net", "show", "--net", "pipe")
+    (tmp_path / "pipe").write_text(shown)
+    assert process.communicate(timeout=120)[0] == shown
 
 
 DEEP = """
@@ -191,24 +231,21 @@ c = [1]
 
 def test_deep_network_with_several_samples(run, tmp_path):
     (tmp_path / "net.toml").write_text(DEEP)
-    found = json.loads(run("grad", "--net", "net.toml", "--check", "--json").out)
+    found = document(run, "grad", "--net", "net.toml", "--check")
     assert found["check"]["agrees"]
     assert [sample["x"] for sample in found["samples"]] == [[1, 2], [0, 1]]
     assert found["loss"] == pytest.approx(sum(sample["loss"] for sample in found["samples"]) / 2)
     assert list(found["gradients"]) == ["A", "b", "B", "C", "c", "x"]
     assert "exact" not in found
-    for arguments in (["forward"], ["grad", "--check"], ["derive"], ["graph"], ["descend"]):
-        done = run(*arguments, "--net", "net.toml")
-        assert (done.code, bool(done.out)) == (0, True), arguments
+    for command in ("forward", "grad --check", "derive", "graph", "descend"):
+        done = run(*command.split(), "--net", "net.toml")
+        assert (done.code, bool(done.out)) == (0, True), command
 
 
 def test_several_samples_of_the_exercise(run):
     found, one = document(run, "grad", "--x", "1,2,1;1,2,1", "--y", "1;1"), document(run, "grad")
     assert found["gradients"]["V"] == one["gradients"]["V"]
-    assert [(kink["sample"], kink["layer"], kink["unit"]) for kink in found["kinks"]] == [
-        (1, "output", 1),
-        (2, "output", 1),
-    ]
+    assert [(kink["sample"], kink["layer"]) for kink in found["kinks"]] == [(1, "output"), (2, "output")]
     assert found["samples"][0]["exact"] == one["exact"]
     assert len(found["exact"]["subdifferential"]["vertices"]) == 2
 
@@ -220,3 +257,9 @@ def test_first_run_says_that_it_compiles(start, tmp_path, monkeypatch):
     assert strict(out)["loss"] == 0.5
     assert err.startswith("First run: compiling kernels.")
     assert start("forward", "--json").communicate(timeout=120) == (out, "")
+
+
+def test_the_collector_of_garbage_is_left_as_it_was(run):
+    before = gc.get_threshold(), gc.get_freeze_count()
+    run("--help")
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before

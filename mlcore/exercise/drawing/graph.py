@@ -4,17 +4,14 @@ Names come from files that anybody may have written: ``build`` makes them printa
 them. What is drawn is the first sample; in fractions where the network is rational, rounded where they are long.
 """
 
-import unicodedata
-from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from mlcore.errors import InputError
-from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.network import Network
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.work import check_convention
+from mlcore.exercise.work import convention
 
 MAX_NODES, MAX_EDGES = 60, 400
 MAX_NAME = 20
@@ -24,15 +21,19 @@ Value = Fraction | float
 
 
 class Node(NamedTuple):
-    """An input, a bias (the constant 1), a unit, or the loss. Only units have z, delta = dJ/dz and a state."""
+    """An input, a bias (the constant 1), a unit, or the loss, and what is written in it."""
 
     kind: str  # input, bias, unit, loss
     column: int
     label: str
-    a: Value
-    z: Value | None = None
-    delta: Value | None = None
+    rows: list[tuple[str, str]]  # symbols with their values
     state: str = ""  # of a ReLU: on, off, or kink, where z is 0
+
+    @property
+    def lines(self) -> list[str]:
+        """What is written in it, line by line."""
+        rows = [f"{symbol} = {value}" for symbol, value in self.rows]
+        return [self.label, *rows, *filter(None, [STATES[self.state]])] if self.kind == "unit" else rows
 
 
 class Edge(NamedTuple):
@@ -59,8 +60,7 @@ class Column(NamedTuple):
     arrays: str = ""
 
 
-@dataclass
-class Graph:
+class Graph(NamedTuple):
     """What there is to draw: nodes in the order of their columns, and edges, which refer to nodes by index."""
 
     title: str
@@ -73,42 +73,67 @@ class Graph:
         """Indices of the nodes of a column."""
         return [index for index, node in enumerate(self.nodes) if node.column == column]
 
-    def rows(self, index: int) -> list[tuple[str, str]]:
-        """What is written in a node: symbols with their values."""
-        node = self.nodes[index]
-        if node.z is not None and node.delta is not None:
-            return [("z", short(node.z)), ("φ(z)", short(node.a)), ("δ", short(node.delta))]
-        targets = [(edge.name, short(edge.value)) for edge in self.edges if edge.target == index]
-        return [*targets, (node.label, short(node.a))]
-
-    def lines(self, index: int) -> list[str]:
-        """What is written in a node, line by line."""
-        node, rows = self.nodes[index], [f"{symbol} = {value}" for symbol, value in self.rows(index)]
-        return [node.label, *rows, *filter(None, [STATES[node.state]])] if node.kind == "unit" else rows
-
 
 def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
     """The graph of the first sample, with ``relu_at_zero`` as the convention for relu'(0).
 
     Raises: InputError if the network is too big to draw, or if relu_at_zero is not in [0, 1].
     """
-    network = problem.network
-    sizes = _checked_sizes(network)
-    check_convention(relu_at_zero)
+    network, depth = problem.network, len(problem.network.layers)
+    relu_at_zero = convention(relu_at_zero)
+    sizes = [network.W[0].shape[1], *map(len, network.W)]
+    n_nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
+    n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
+    title = f"Network {'-'.join(map(str, sizes))}"
+    if n_nodes > MAX_NODES or n_edges > MAX_EDGES:
+        raise InputError(
+            f"The {title.lower()} has {n_nodes} nodes and {n_edges} edges and is too big to draw; at most "
+            f"{MAX_NODES} nodes and {MAX_EDGES} edges fit."
+        )
     work = Pass(network, problem.x[:1], problem.y[:1])
-    gradients = work.backward(relu_at_zero)
-    graph = Graph(f"Network {'-'.join(map(str, sizes))}, J = {short(work.trace.loss)}", [], [Column("input")], [], [])
-    graph.nodes += [Node("input", 0, f"x{i}", x) for i, x in enumerate(work.trace.x[0], start=1)]
-    for number in range(len(network.layers)):
-        _add_layer(graph, network, number, work, gradients)
-    outputs, loss = graph.members(len(network.layers)), len(graph.nodes)
-    graph.columns.append(Column("loss", network.loss_name))
-    graph.nodes.append(Node("loss", len(network.layers) + 1, "J", work.trace.loss))
-    for source, y, gradient in zip(outputs, work.y[0], gradients.y_hat[0], strict=True):
-        name = graph.nodes[source].label.replace("ŷ", "y")
-        graph.edges.append(Edge(source, loss, name, y, "dJ/dŷ", gradient))
-    graph.notes = _notes(graph, problem, relu_at_zero)
-    return graph
+    trace, gradients = work.trace, work.backward(relu_at_zero)
+    columns, edges = [Column("input")], []
+    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
+    sources = list(range(len(nodes)))
+    for number, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
+        weights, bias = _printable(layer.weights), _printable(layer.bias or "")
+        if layer.bias:
+            sources.append(len(nodes))
+            nodes.append(Node("bias", number, "bias", [("bias", "1")]))
+        arrays = f"{weights}, {bias}" if layer.bias else weights
+        columns.append(Column(_printable(layer.name), f"φ = {layer.activation}", arrays))
+        targets = range(len(nodes), len(nodes) + sizes[number + 1])
+        for unit, target in enumerate(targets):
+            z, a, delta = (values[number][0][unit] for values in (trace.z, trace.a, gradients.deltas))
+            state = "" if layer.activation != "relu" else "on" if z > 0 else "off" if z < 0 else "kink"
+            rows = [("z", short(z)), ("φ(z)", short(a)), ("δ", short(delta))]
+            label = f"h{unit + 1}" if depth == 2 else f"a{number + 1}.{unit + 1}"
+            if number == depth - 1:
+                label = f"ŷ{unit + 1}" if sizes[-1] > 1 else "ŷ"
+            nodes.append(Node("unit", number + 1, label, rows, state))
+            entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
+            for i, (source, value, gradient) in enumerate(entries, start=1):
+                edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
+            if layer.bias and b is not None:
+                gradient = gradients.arrays[layer.bias][unit]
+                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient))
+        sources = list(targets)
+    goals = [nodes[source].label.replace("ŷ", "y") for source in sources]
+    for source, goal, y, gradient in zip(sources, goals, work.y[0], gradients.y_hat[0], strict=True):
+        edges.append(Edge(source, len(nodes), goal, y, "dJ/dŷ", gradient))
+    columns.append(Column("loss", network.loss_name))
+    rows = [(goal, short(y)) for goal, y in zip(goals, work.y[0], strict=True)]
+    nodes.append(Node("loss", depth + 1, "J", [*rows, ("J", short(trace.loss))]))
+    notes = ["δ = dJ/dz."]
+    if trace.kinks:
+        notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(relu_at_zero)} is a convention.")
+    if problem.several:
+        notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
+    shown = [trace.loss, *trace.x[0], *(value for edge in edges for value in (edge.value, edge.gradient))]
+    shown += [value for rows in (*trace.z, *trace.a, *gradients.deltas) for value in rows[0]]
+    if any(Fraction(short(value).replace("−", "-")) != Fraction(value) for value in shown):
+        notes.append("Long numbers are rounded to four significant digits.")
+    return Graph(f"{title}, J = {short(trace.loss)}", notes, columns, nodes, edges)
 
 
 def short(value: Value) -> str:
@@ -123,66 +148,7 @@ def short(value: Value) -> str:
     return text.replace("-", "−")
 
 
-def _checked_sizes(network: Network) -> list[int]:
-    """Number of inputs, and of units in each layer."""
-    sizes = [network.W[0].shape[1], *map(len, network.W)]
-    biases = [len(b) for b in network.b if b is not None]
-    nodes = sum(sizes) + len(biases) + 1
-    edges = sum(W.size for W in network.W) + sum(biases) + sizes[-1]
-    if nodes > MAX_NODES or edges > MAX_EDGES:
-        raise InputError(
-            f"The network {'-'.join(map(str, sizes))} has {nodes} nodes and {edges} edges and is too big to draw; "
-            f"at most {MAX_NODES} nodes and {MAX_EDGES} edges are possible."
-        )
-    return sizes
-
-
-def _add_layer(graph: Graph, network: Network, number: int, work: Pass, gradients: ExactGradients) -> None:
-    layer, sources, b = network.layers[number], graph.members(number), work.b[number]
-    weights, bias = _printable(layer.weights), None if layer.bias is None else _printable(layer.bias)
-    if bias:
-        sources.append(len(graph.nodes))
-        graph.nodes.append(Node("bias", number, "bias", Fraction(1)))
-    title = Column(_printable(layer.name), f"φ = {layer.activation}", f"{weights}, {bias}" if bias else weights)
-    graph.columns.append(title)
-    for unit, (z, a) in enumerate(zip(work.trace.z[number][0], work.trace.a[number][0], strict=True)):
-        target, kink = len(graph.nodes), (0, number, unit) in work.trace.kinks
-        state = "" if layer.activation != "relu" else "kink" if kink else "on" if z > 0 else "off"
-        delta = gradients.deltas[number][0][unit]
-        graph.nodes.append(Node("unit", number + 1, _label(network, number, unit), a, z, delta, state))
-        entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
-        for i, (source, value, gradient) in enumerate(entries, start=1):
-            graph.edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
-        if layer.bias is not None and b is not None:
-            gradient = gradients.arrays[layer.bias][unit]
-            graph.edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient))
-
-
-def _label(network: Network, number: int, unit: int) -> str:
-    if number == len(network.layers) - 1:
-        return f"ŷ{unit + 1}" if len(network.W[-1]) > 1 else "ŷ"
-    return f"h{unit + 1}" if len(network.layers) == 2 else f"a{number + 1}.{unit + 1}"
-
-
-def _notes(graph: Graph, problem: Problem, relu_at_zero: Fraction) -> list[str]:
-    notes = ["δ = dJ/dz."]
-    if any(node.state == "kink" for node in graph.nodes):
-        notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(relu_at_zero)} is a convention.")
-    if problem.several:
-        notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
-    shown = [value for node in graph.nodes for value in (node.a, node.z, node.delta) if value is not None]
-    shown += [value for edge in graph.edges for value in (edge.value, edge.gradient)]
-    if any(Fraction(short(value).replace("−", "-")) != Fraction(value) for value in shown):
-        notes.append("Long numbers are rounded to four significant digits.")
-    return notes
-
-
 def _printable(name: str) -> str:
     """The name without what would move the cursor or turn the direction of writing, and not too long."""
     name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name) or "?"
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
-
-
-def terminal_width(text: str) -> int:
-    """Cells of a terminal that the text takes."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

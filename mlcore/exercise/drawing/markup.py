@@ -1,25 +1,103 @@
-"""A network in the languages of Mermaid and Graphviz."""
+"""A network in the languages of Mermaid and Graphviz, and as an SVG picture that needs nothing else."""
 
 import re
+from typing import Any, NamedTuple
 
-from mlcore.exercise.drawing.graph import Graph
+from mlcore.exercise.drawing.graph import STATES, Graph, Node
+from mlcore.exercise.formats import terminal_width
 from mlcore.exercise.templates import fill
+
+MAX_LABELLED = 8  # nodes in a column up to which its edges have room for labels
+MAX_SLOTS = 4  # and labels side by side between two columns
+LETTER, LINE = 7.4, 19  # width of a letter and height of a line, in pixels
+LABEL_LETTER = 6.1  # width of a letter in the labels of edges
+HEAD, MARGIN = 64, 28
+FARTHEST = 0.66  # of the way: where the edges to one node are still a label apart
 
 
 def to_mermaid(graph: Graph) -> str:
     """A Mermaid flowchart, for Markdown."""
-    return fill("network.mmd.j2", _for_mermaid, graph=graph)
+
+    def escape(text: str) -> str:  # ASCII punctuation that could mean something to Mermaid or Markdown
+        return re.sub(r"[!-&*;<>?@\\^`{|}~]", lambda found: f"#{ord(found[0])};", text)
+
+    return fill("network.mmd.j2", escape, graph=graph)
 
 
 def to_dot(graph: Graph) -> str:
     """A graph for ``dot`` of Graphviz."""
-    return fill("network.dot.j2", _for_dot, graph=graph)
+
+    def escape(text: str) -> str:
+        return text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+
+    return fill("network.dot.j2", escape, graph=graph)
 
 
-def _for_mermaid(text: str) -> str:
-    """The text with ASCII punctuation that could mean something to Mermaid or Markdown as numeric entities."""
-    return re.sub(r"[!-&*;<>?@\\^`{|}~]", lambda found: f"#{ord(found[0])};", text)
+class _Place(NamedTuple):
+    """The rectangle of a node."""
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
-def _for_dot(text: str) -> str:
-    return text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+def to_svg(graph: Graph) -> str:
+    """A picture that needs nothing else, for light and dark pages."""
+    places, labels = _layout(graph)
+    notes = list(graph.notes)
+    if len(labels) < len(graph.edges):
+        notes.append("Point at an edge for its weight and gradient.")  # browsers show its title
+    bottom = max(place.y + place.height for place in places) + 36
+    right = [place.x + place.width for place in places] + [MARGIN + LABEL_LETTER * len(note) for note in notes]
+    size: dict[str, Any] = {"width": round(max(right) + MARGIN), "height": round(bottom + LINE * len(notes))}
+    values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes, "states": STATES}
+    return fill("network.svg.j2", bottom=bottom, margin=MARGIN, line=LINE, **values, **size)
+
+
+def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, float]]]:
+    """Where the nodes are, and the middles and widths of the labels of those edges that have room for one.
+
+    Between two columns the labels stand side by side in slots, one slot for each node of the smaller column, near
+    the larger one: there, the edges of a slot are far enough apart.
+    """
+    columns = [[node for node in graph.nodes if node.column == number] for number in range(len(graph.columns))]
+    highest = [max(map(_height, column)) + 20 for column in columns]
+    pitches = [
+        high if len(column) > MAX_LABELLED else max(high, 104) for high, column in zip(highest, columns, strict=True)
+    ]
+    tall = max(pitch * len(column) for pitch, column in zip(pitches, columns, strict=True))
+    places: list[_Place] = []
+    labels: dict[int, tuple[float, float, float]] = {}
+    x: float = MARGIN
+    for number, (column, pitch) in enumerate(zip(columns, pitches, strict=True)):
+        edges = {i: edge for i, edge in enumerate(graph.edges) if graph.nodes[edge.target].column == number}
+        sources, targets = (sorted({edge[end] for edge in edges.values()}) for end in (0, 1))
+        by_target = len(targets) <= len(sources)
+        slots = targets if by_target else sources
+        roomy = len(slots) <= MAX_SLOTS and max(len(sources), len(targets)) <= MAX_LABELLED
+        slot = 16 + LABEL_LETTER * max(
+            (terminal_width(line) for edge in edges.values() for line in edge.lines), default=0
+        )
+        gap = max(slot + 48, (slot * (len(slots) - 0.5) + 10) / FARTHEST) if roomy and edges else 220 if edges else 0
+        width = max(*map(_width, column), LETTER * terminal_width(graph.columns[number].title))
+        top = HEAD + (tall - pitch * len(column)) / 2
+        for row, node in enumerate(column):
+            places.append(_Place(x + gap, top + pitch * row + (pitch - _height(node)) / 2, width, _height(node)))
+        for i, edge in edges.items() if roomy else ():
+            along = ((slots.index(edge[by_target]) + 0.5) * slot + 10) / gap if len(slots) > 1 else 0.5
+            along = along if by_target else 1 - along
+            start, end = (places[index].y + places[index].height / 2 for index in (edge.source, edge.target))
+            wide = LABEL_LETTER * max(map(terminal_width, edge.lines)) + 8
+            labels[i] = (x + along * gap, start + along * (end - start), wide)
+        x += gap + width
+    return places, labels
+
+
+def _height(node: Node) -> int:
+    return 18 + LINE * (len(node.rows) + (node.kind == "unit"))
+
+
+def _width(node: Node) -> float:
+    rows = [terminal_width(f"{symbol}   {value}") for symbol, value in node.rows]
+    return 28 + LETTER * max(*rows, terminal_width(node.label + STATES[node.state]) + 2 if node.kind == "unit" else 0)
