@@ -31,16 +31,16 @@ class Arm(NamedTuple):
 
     name: str
     freeze_embedding: bool
-    initialization: str  # of words without a given vector
-    given: bool  # whether the words start from given vectors
+    given: bool = False  # whether the words start from given vectors
+    initialization: str = "random"  # of the other words
 
 
 ARMS = (
-    Arm("fixed, random", True, "random", False),
-    Arm("fixed, given", True, "random", True),
-    Arm("trainable, random", False, "random", False),
-    Arm("trainable, given", False, "random", True),
-    Arm("trainable, naive Bayes", False, "naive-bayes", False),
+    Arm("fixed, random", True),
+    Arm("fixed, given", True, given=True),
+    Arm("trainable, random", False),
+    Arm("trainable, given", False, given=True),
+    Arm("trainable, naive Bayes", False, initialization="naive-bayes"),
 )
 REFERENCE, MAJORITY, LINEAR = ARMS[0].name, "majority label", "NB logistic regression"
 
@@ -170,13 +170,15 @@ class Experiment:
                     yield Missing(arm.name, seed, str(error))
             if seed == 1 or len(self.own_splits) < 2:  # else they do not depend on the seed
                 progress(LINEAR, seed, None)
-                baselines = majority(data), linear(data)
+                most_frequent = np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64)).argmax()
+                decided = np.full(data.train.documents.n_texts, most_frequent)
+                baselines = Run(MAJORITY, seed, *_accuracies(decided, data), 0, 0.0), linear(data)
             yield from (run._replace(seed=seed) for run in baselines)
 
     def _train(
         self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Progress
     ) -> Run:
-        _, freeze_embedding, initialization, _ = arm
+        _, freeze_embedding, _, initialization = arm
         settings = replace(self.settings, freeze_embedding=freeze_embedding, initialization=initialization, seed=seed)
         progress(arm.name, seed, 1)
         started, reports = time.perf_counter(), []
@@ -196,10 +198,10 @@ class Experiment:
     def compare(self, results: Sequence[Run | Missing], interrupted: bool = False) -> Comparison:
         """Summarize the results of ``run``, all of them or those until an interruption."""
         runs = [result for result in results if isinstance(result, Run)]
-        summaries, given = summarize(runs, self.names), self.vectors
-        vectors = given and vars(self.coverage) | {
-            "source": given.source, "lines": given.lines, "duplicates": given.duplicates, "sha256": given.fingerprint()
-        }  # fmt: skip
+        summaries, vectors = summarize(runs, self.names), None
+        if given := self.vectors:
+            facts = {name: getattr(given, name) for name in ("source", "lines", "duplicates")}
+            vectors = vars(self.coverage) | facts | {"sha256": given.fingerprint()}
         return Comparison(
             data=self.dataset.source,
             labels=self.labels,
@@ -207,20 +209,13 @@ class Experiment:
             own_parts=self.own_splits,
             settings={name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")},
             seeds=len(self.seeds),
-            vectors=vectors or None,
+            vectors=vectors,
             arms=summaries,
             best_trainable_against_best_fixed=compare_best(runs, summaries),
             runs=runs,
             missing=[result for result in results if isinstance(result, Missing)],
             interrupted=interrupted,
         )
-
-
-def majority(data: EncodedDataset) -> Run:
-    """Always answering the label of most training texts."""
-    label = np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64)).argmax()
-    decided = np.full(data.train.documents.n_texts, label)
-    return Run(MAJORITY, 1, *_accuracies(decided, data), 0, 0.0)
 
 
 def linear(data: EncodedDataset) -> Run | Missing:
@@ -284,8 +279,10 @@ def compare_best(runs: Sequence[Run], summaries: list[Summary]) -> Difference | 
     would be flattered there.
     """
     frozen = {arm.name: arm.freeze_embedding for arm in ARMS}
-    # the last entry of a kind stays: the best, on ties the first
-    best = {frozen[s.arm]: s.arm for s in sorted(reversed(summaries), key=lambda s: s.dev_mean) if s.arm in frozen}
+    best: dict[bool, str] = {}
+    for summary in sorted(summaries, key=lambda summary: -summary.dev_mean):
+        if summary.arm in frozen:
+            best.setdefault(frozen[summary.arm], summary.arm)
     return difference(runs, best[False], best[True]) if len(best) == 2 else None
 
 
@@ -301,11 +298,9 @@ def difference(runs: Sequence[Run], arm: str, other: str) -> Difference | None:
 def sign_flip_test(differences: np.ndarray) -> float:
     """Exact two-sided p-value of paired differences, (n,).
 
-    It is the share of the 2^n choices of their signs under which their sum is as far from 0 as it is. The test
-    assumes that without an effect each difference is as likely to be positive as negative, and nothing about its
-    distribution, where a t-test on a handful of values would rest on the normal one. With n differences it cannot be
-    lower than 2^(1 - n). Splits drawn from the same texts overlap, so that their differences are not quite
-    independent and the p-value is somewhat too low.
+    It is the share of the 2^n choices of their signs under which their sum is as far from 0 as it is, and cannot be
+    lower than 2^(1 - n). Unlike a t-test it does not assume a normal distribution. Splits drawn from the same texts
+    overlap, so that their differences are not quite independent and the p-value is somewhat too low.
 
     Source: Fisher 1935, section 21.
 

@@ -183,10 +183,7 @@ def _mean_loss(model: Model, logits: np.ndarray, targets: np.ndarray) -> float:
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """95 % confidence interval for a probability of which ``right`` of ``n`` trials succeeded.
-
-    Source: Wilson 1927, the score interval.
-    """
+    """95 % confidence interval for a probability of which ``right`` of ``n`` trials succeeded: Wilson's."""
     share, square = right / n, Z95**2
     middle = (share + square / (2 * n)) / (1 + square / n)
     radius = Z95 / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n**2))
@@ -197,14 +194,13 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
     """Share of the pairs of a positive and another text in which the positive one has the higher score.
 
-    A tie counts half; without such pairs it is None. Computed from the ranks of the positive texts, where equal
-    scores share the mean of their ranks.
+    A tie counts half, as equal scores share the mean of their ranks; without such pairs it is None.
 
     Shapes: scores (n,), positive (n,) bool.
-    Source: Mann and Whitney 1947; Hanley and McNeil 1982.
+    Source: Mann and Whitney 1947.
     """
     positives, others = int(positive.sum()), int((~positive).sum())
-    if not positives or not others:
+    if not positives * others:
         return None
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1 up
@@ -249,11 +245,10 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
     """
     outputs, probabilities, predicted = score(model, split.documents, split.rows, threads)
     truths, found = split.targets[split.rows, 0], []
+    errors = np.abs(outputs[:, 0].astype(np.float64) - truths)
+    sizes, wrong = errors, np.flatnonzero(errors)
     if model.labels:
         sizes, wrong = probabilities.max(axis=1, initial=0), np.flatnonzero(predicted != truths)
-    else:
-        sizes = np.abs(outputs[:, 0].astype(np.float64) - truths)
-        wrong = np.flatnonzero(sizes)
     for i in wrong[np.argsort(-sizes[wrong], kind="stable")[:number]].tolist():
         answers: tuple[Any, ...] = float(truths[i]), float(outputs[i, 0]), None
         if model.labels:
