@@ -59,7 +59,7 @@ class Axis:
     def __init__(self, name: str, values: Sequence[float], start: int, end: int) -> None:
         self.name, self.start, self.end = name, start, end
         low, high = min(values), max(values)
-        room = 0.0 if high > low else abs(low) / 2 or 0.5  # equal values need room, too
+        room = 0.0 if high > low else abs(low) / 2 or 0.5  # equal values need room
         self.low, self.high = low - room, high + room
 
     def place(self, value: float) -> float:

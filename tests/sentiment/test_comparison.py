@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.errors import DataError, InputError, ShapeError
-from mlcore.sentiment import comparison, training
+from mlcore.sentiment import comparison
 from mlcore.sentiment.comparison import (
     ARMS,
     LINEAR,
@@ -62,16 +62,6 @@ def test_given_vectors_keep_their_directions_and_the_others_are_random(frozen, i
     assert not new_model(data, settings, vectors).parameters.table[:4].any()
     with pytest.raises(ShapeError, match=r"vectors have shape \(2, 3\); expected \(11, 3\)"):
         new_model(data, settings, vectors.select(np.arange(2)))
-
-
-def test_fixed_embeddings_do_not_move():
-    settings = replace(SMALL, freeze_embedding=True)
-    data = encode(dataset(), None, **settings.encoding())
-    model = new_model(data, settings)
-    table, W1 = model.parameters.table.copy(), model.parameters.W1.copy()
-    list(training.fit(model, data.train, data.dev, 1))
-    np.testing.assert_array_equal(model.parameters.table, table)
-    assert (model.parameters.W1 != W1).any()
 
 
 # The experiment ---------------------------------------------------------------------------------------------

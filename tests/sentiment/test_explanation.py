@@ -85,9 +85,9 @@ def test_an_ngram_is_shared_by_its_words_and_its_occurrences():
     model.parameters.table[model.features.names.index("not good"), 0] = 1
     model.parameters.W1[0, 0], model.parameters.W2[:], model.parameters.b1[:] = 1, 1, 1
     found = explain(model, "not good not good")
-    strongest = found.features[0]
-    assert (strongest.feature, strongest.count, strongest.contribution) == ("not good", 2, pytest.approx(1 / found.averaged))
-    assert [word.contribution for word in found.words] == pytest.approx([1 / found.averaged / 4] * 4)
+    strongest, share = found.features[0], 1 / found.averaged
+    assert (strongest.feature, strongest.count, strongest.contribution) == ("not good", 2, pytest.approx(share))
+    assert [word.contribution for word in found.words] == pytest.approx([share / 4] * 4)
 
 
 def test_leaving_words_out_in_blocks_gives_the_same(monkeypatch):

@@ -234,10 +234,11 @@ def test_a_fast_stream_is_not_answered_line_by_line(two, tmp_path):
     assert len(sizes) < 1000
 
 
+@pytest.mark.full
 @needs_speed
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_flat(two, tmp_path):
-    """Four times the lines take the same memory."""
+    """Eight times the lines take the same memory; the order in which threads finish moves it by some megabytes."""
     # Not getrusage, which a child process inherits from its parent
     command = (
         "import re, sys; from pathlib import Path; from mlcore.cli.app import main\n"
@@ -245,13 +246,13 @@ def test_memory_is_flat(two, tmp_path):
         "file=sys.stderr)"
     )
     peaks = []
-    for lines in (200_000, 800_000):
+    for lines in (200_000, 1_600_000):
         (tmp_path / "lines").write_bytes(b"a good film, zzz\n" * lines)
         arguments = [sys.executable, "-c", command, "predict", MODEL, "--file", "lines"]
         done = subprocess.run(arguments, capture_output=True, cwd=tmp_path)
         assert done.stdout.count(b"\n") == lines
         peaks.append(int(done.stderr))
-    assert peaks[1] - peaks[0] < 7_000  # kilobytes; the text alone has 10,000 more, the answers have 12,000
+    assert peaks[1] - peaks[0] < 15_000  # kilobytes; the text alone has 23,000 more, the answers have 28,000
 
 
 def test_a_long_line(two, start):
