@@ -7,7 +7,6 @@ accuracy measured on the same test texts.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,17 +17,8 @@ from mlcore.sentiment import training
 from mlcore.sentiment.evaluation import quick_figures
 from mlcore.sentiment.initialization import feature_ratios, new_model
 from mlcore.sentiment.settings import Settings
-from mlcore.text.dataset import (
-    HELD_OUT,
-    SPLIT_NUMBERS,
-    Dataset,
-    EncodedDataset,
-    Split,
-    choose_labels,
-    encode,
-    hold_out,
-    targets_of,
-)
+from mlcore.text import dataset as texts
+from mlcore.text.dataset import Dataset, EncodedDataset
 from mlcore.text.vectors import Vectors
 
 MAX_SEEDS = 20  # the exact test looks at 2^seeds cases
@@ -41,23 +31,21 @@ class Arm(NamedTuple):
 
     name: str
     freeze_embedding: bool
-    initialization: str  # of words without a given vector
-    given: bool  # whether the words start from given vectors
+    given: bool = False  # whether the words start from given vectors
+    initialization: str = "random"  # of the other words
 
 
-FIXED_RANDOM = Arm("fixed, random", True, "random", False)
 ARMS = (
-    FIXED_RANDOM,
-    Arm("fixed, given", True, "random", True),
-    Arm("trainable, random", False, "random", False),
-    Arm("trainable, given", False, "random", True),
-    Arm("trainable, naive Bayes", False, "naive-bayes", False),
+    Arm("fixed, random", True),
+    Arm("fixed, given", True, given=True),
+    Arm("trainable, random", False),
+    Arm("trainable, given", False, given=True),
+    Arm("trainable, naive Bayes", False, initialization="naive-bayes"),
 )
-MAJORITY, LINEAR = "majority label", "NB logistic regression"
+REFERENCE, MAJORITY, LINEAR = ARMS[0].name, "majority label", "NB logistic regression"
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One training: accuracies in [0, 1], the number of trained parameters, and the time."""
 
     arm: str
@@ -70,8 +58,7 @@ class Run:
     finished: bool = True  # whether the training stopped because the held-out loss rose, not at the last epoch
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(NamedTuple):
     """A run without a result, and why."""
 
     arm: str
@@ -79,8 +66,7 @@ class Missing:
     reason: str
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """An arm against another, over the seeds that both have: mean difference in accuracy, and its p-value."""
 
     arm: str
@@ -91,8 +77,7 @@ class Difference:
     least_p: float  # the smallest that this number of runs can give
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """The runs of an arm: mean and standard deviation over the seeds, and the comparison with fixed random ones."""
 
     arm: str
@@ -156,10 +141,10 @@ class Experiment:
         self.train = dataset.rows("", "train")
         if not len(self.train):
             raise DataError(f"{dataset.source} contains no texts to train on")
-        self.labels = choose_labels(dataset, self.train)
-        self.targets = targets_of(dataset, self.labels)[:, 0]
-        needed, counts = 3 - len(self.own_splits), np.bincount(self.targets[self.train].astype(np.int64))
-        if counts.min() < needed:
+        self.labels = texts.choose_labels(dataset, self.train)
+        self.targets = texts.targets_of(dataset, self.labels)[self.train, 0]
+        counts = np.bincount(self.targets.astype(np.int64))
+        if counts.min() < 3 - len(self.own_splits):
             rarest = f"{counts.min()} of the label {self.labels[counts.argmin()]!r}"
             raise DataError(f"{dataset.source} has too few texts to train, hold out and test on: {rarest}")
 
@@ -168,9 +153,9 @@ class Experiment:
         dataset = self.dataset
         if "test" not in self.own_splits:
             splits = dataset.splits.copy()
-            splits[self.train[hold_out(self.targets[self.train], HELD_OUT, seed)]] = SPLIT_NUMBERS["test"]
+            splits[self.train[texts.hold_out(self.targets, texts.HELD_OUT, seed)]] = texts.SPLIT_NUMBERS["test"]
             dataset = replace(dataset, splits=splits)
-        data = encode(dataset, None, **replace(self.settings, seed=seed).encoding(), threads=threads)
+        data = texts.encode(dataset, None, **replace(self.settings, seed=seed).encoding(), threads=threads)
         return data, self.vectors and self.vectors.select(dataset.words.numbers_of(data.features.words)[:-1])
 
     def run(self, threads: int = 1, progress: Progress = lambda name, seed, epoch: None) -> Iterator[Run | Missing]:
@@ -183,21 +168,21 @@ class Experiment:
                     yield self._train(arm, seed, data, vectors, threads, progress)
                 except DivergedError as error:
                     yield Missing(arm.name, seed, str(error))
-            if seed == self.seeds[0] or len(self.own_splits) < 2:  # else they do not depend on the seed
+            if seed == 1 or len(self.own_splits) < 2:  # else they do not depend on the seed
                 progress(LINEAR, seed, None)
-                baselines = list(_baselines(data))
-            yield from (replace(run, seed=seed) for run in baselines)
+                most_frequent = np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64)).argmax()
+                decided = np.full(data.train.documents.n_texts, most_frequent)
+                baselines = Run(MAJORITY, seed, *_accuracies(decided, data), 0, 0.0), linear(data)
+            yield from (run._replace(seed=seed) for run in baselines)
 
     def _train(
         self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Progress
     ) -> Run:
-        settings = replace(
-            self.settings, freeze_embedding=arm.freeze_embedding, initialization=arm.initialization, seed=seed
-        )
+        _, freeze_embedding, _, initialization = arm
+        settings = replace(self.settings, freeze_embedding=freeze_embedding, initialization=initialization, seed=seed)
         progress(arm.name, seed, 1)
-        started = time.perf_counter()
+        started, reports = time.perf_counter(), []
         model = new_model(data, settings, vectors if arm.given else None, threads)
-        reports = []
         for report in training.fit(model, data.train, data.dev, threads):
             reports.append(report)
             progress(arm.name, seed, report.epoch + 1)
@@ -206,17 +191,17 @@ class Experiment:
         assert data.test is not None  # it is drawn if need be
         _, accuracy = quick_figures(model, data.test, threads)
         assert accuracy is not None and best.dev_accuracy is not None  # noqa: PT018, there are labels
-        parameters = model.n_parameters - (len(data.features) * settings.dim if arm.freeze_embedding else 0)
+        parameters = model.n_parameters - (len(data.features) * settings.dim if freeze_embedding else 0)
         finished = len(reports) - best.epoch >= settings.patience
         return Run(arm.name, seed, accuracy, best.dev_accuracy, parameters, seconds, best.epoch, finished)
 
     def compare(self, results: Sequence[Run | Missing], interrupted: bool = False) -> Comparison:
         """Summarize the results of ``run``, all of them or those until an interruption."""
         runs = [result for result in results if isinstance(result, Run)]
-        summaries, given = summarize(runs, self.names), self.vectors
-        vectors = given and vars(self.coverage) | {
-            "source": given.source, "lines": given.lines, "duplicates": given.duplicates, "sha256": given.fingerprint()
-        }  # fmt: skip
+        summaries, vectors = summarize(runs, self.names), None
+        if given := self.vectors:
+            facts = {name: getattr(given, name) for name in ("source", "lines", "duplicates")}
+            vectors = vars(self.coverage) | facts | {"sha256": given.fingerprint()}
         return Comparison(
             data=self.dataset.source,
             labels=self.labels,
@@ -224,7 +209,7 @@ class Experiment:
             own_parts=self.own_splits,
             settings={name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")},
             seeds=len(self.seeds),
-            vectors=vectors or None,
+            vectors=vectors,
             arms=summaries,
             best_trainable_against_best_fixed=compare_best(runs, summaries),
             runs=runs,
@@ -233,59 +218,42 @@ class Experiment:
         )
 
 
-# Baselines ------------------------------------------------------------------------------------------------
-
-
-def _baselines(data: EncodedDataset) -> Iterator[Run | Missing]:
-    """Always answering the label of most training texts, and logistic regression, which takes scikit-learn."""
-    label = int(np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64)).argmax())
-    yield Run(MAJORITY, 0, _accuracy(label, data.test), _accuracy(label, data.dev), 0, 0.0)
-    if find_spec("sklearn") is None:
-        yield Missing(LINEAR, 0, "needs scikit-learn: pip install 'mlcore[compare]'")
-        return
-    started = time.perf_counter()
-    accuracies = linear_accuracies(data)
-    parameters = (len(data.features) + 1) * (1 if len(data.labels) == 2 else len(data.labels))
-    yield Run(LINEAR, 0, *accuracies, parameters, time.perf_counter() - started)
-
-
-def _accuracy(decided: np.ndarray | int, split: Split | None) -> float:
-    """Share of right labels; ``decided`` are those of all texts of the documents."""
-    assert split is not None
-    decided = decided[split.rows] if isinstance(decided, np.ndarray) else decided
-    return float(np.mean(split.targets[split.rows, 0] == decided))
-
-
-def linear_accuracies(data: EncodedDataset) -> tuple[float, float]:
-    """Accuracies on the test and dev splits of logistic regression on presence times log-count ratio.
+def linear(data: EncodedDataset) -> Run | Missing:
+    """Logistic regression on presence times log-count ratio, which takes scikit-learn.
 
     With more than two labels, each against the others. The strength of the penalty is the one that suits the dev
     split best, on ties the strongest.
 
     Source: Wang and Manning 2012, who take a support vector machine; with logistic regression Mesnil et al. 2014.
     """
-    from scipy.sparse import csr_array
-    from sklearn.linear_model import LogisticRegression
-
+    try:
+        from scipy.sparse import csr_array
+        from sklearn.linear_model import LogisticRegression
+    except ImportError:
+        return Missing(LINEAR, 1, "needs scikit-learn: pip install 'mlcore[compare]'")
+    started = time.perf_counter()
     ids, offsets = data.train.documents.ids, data.train.documents.offsets.astype(np.int32)  # all that liblinear takes
     shape = len(offsets) - 1, len(data.features)
     ratios = feature_ratios(data.train, data.labels, len(data.features))
-    scaled = [csr_array((ratio[ids], ids, offsets), shape=shape) for ratio in ratios.T]
-    labels = [1] if len(data.labels) == 2 else range(len(data.labels))
-    truths = data.train.targets[data.train.rows, 0]
-    best = (-1.0, 0.0, 0.0)
+    columns = zip([1] if len(data.labels) == 2 else range(len(data.labels)), ratios.T, strict=True)
+    scaled = [(label, csr_array((ratio[ids], ids, offsets), shape=shape)) for label, ratio in columns]
+    truths, best = data.train.targets[data.train.rows, 0], (-1.0, 0.0, 0.0)
     for strength in STRENGTHS:
         scores = np.empty((shape[0], len(scaled)))
-        for number, (label, X) in enumerate(zip(labels, scaled, strict=True)):
+        for column, (label, X) in enumerate(scaled):
             model = LogisticRegression(C=strength, solver="liblinear").fit(X[data.train.rows], truths == label)
-            scores[:, number] = model.decision_function(X)
-        decided = scores[:, 0] > 0 if len(scaled) == 1 else scores.argmax(axis=1)
-        test, dev = _accuracy(decided, data.test), _accuracy(decided, data.dev)
+            scores[:, column] = model.decision_function(X)
+        test, dev = _accuracies(scores[:, 0] > 0 if len(scaled) == 1 else scores.argmax(axis=1), data)
         best = max(best, (dev, -strength, test))
-    return best[2], best[0]
+    parameters = (shape[1] + 1) * len(scaled)
+    return Run(LINEAR, 1, best[2], best[0], parameters, time.perf_counter() - started)
 
 
-# Statistics -----------------------------------------------------------------------------------------------
+def _accuracies(decided: np.ndarray, data: EncodedDataset) -> tuple[float, float]:
+    """Share of right labels in the test and dev splits; ``decided`` are those of all texts of the dataset."""
+    assert data.test and data.dev  # noqa: PT018, they are drawn if need be
+    test, dev = (float(np.mean(s.targets[s.rows, 0] == decided[s.rows])) for s in (data.test, data.dev))
+    return test, dev
 
 
 def summarize(runs: Sequence[Run], names: Sequence[str]) -> list[Summary]:
@@ -293,51 +261,46 @@ def summarize(runs: Sequence[Run], names: Sequence[str]) -> list[Summary]:
     found = []
     for name in names:
         mine = [run for run in runs if run.arm == name]
-        figures = np.array([(run.test_accuracy, run.dev_accuracy, run.parameters, run.seconds) for run in mine])
         if mine:
-            mean, dev_mean, parameters, seconds = (float(column.mean()) for column in figures.T)
-            deviation = float(figures[:, 0].std(ddof=1)) if len(mine) > 1 else None
+            figures = [(run.test_accuracy, run.dev_accuracy, run.parameters, run.seconds) for run in mine]
+            mean, dev_mean, parameters, seconds = np.mean(figures, axis=0).tolist()
+            deviation = float(np.std([run.test_accuracy for run in mine], ddof=1)) if len(mine) > 1 else None
             unfinished = sum(not run.finished for run in mine)
-            against = None if name == FIXED_RANDOM.name else difference(runs, name, FIXED_RANDOM.name)
-            found.append(
-                Summary(name, len(mine), mean, deviation, dev_mean, parameters, seconds, unfinished, against)
-            )  # fmt: skip
+            against = None if name == REFERENCE else difference(runs, name, REFERENCE)
+            arm = Summary(name, len(mine), mean, deviation, dev_mean, parameters, seconds, unfinished, against)
+            found.append(arm)
     return found
 
 
-def compare_best(runs: Sequence[Run], summaries: Sequence[Summary]) -> Difference | None:
+def compare_best(runs: Sequence[Run], summaries: list[Summary]) -> Difference | None:
     """The best trainable arm against the best fixed one; None if a kind has no run.
 
     The best ones are those with the highest mean accuracy on the held-out texts: chosen on the test texts, they
     would be flattered there.
     """
-    best = []
-    for frozen in (False, True):
-        names = {arm.name for arm in ARMS if arm.freeze_embedding == frozen}
-        best.append(max((s for s in summaries if s.arm in names), key=lambda s: s.dev_mean, default=None))
-    trainable, fixed = best
-    return difference(runs, trainable.arm, fixed.arm) if trainable and fixed else None
+    frozen = {arm.name: arm.freeze_embedding for arm in ARMS}
+    best: dict[bool, str] = {}
+    for summary in sorted(summaries, key=lambda summary: -summary.dev_mean):
+        if summary.arm in frozen:
+            best.setdefault(frozen[summary.arm], summary.arm)
+    return difference(runs, best[False], best[True]) if len(best) == 2 else None
 
 
 def difference(runs: Sequence[Run], arm: str, other: str) -> Difference | None:
     """An arm against another over the seeds that both have; None if there is none."""
     mine, others = ({run.seed: run.test_accuracy for run in runs if run.arm == name} for name in (arm, other))
-    seeds = sorted(mine.keys() & others.keys())
-    if not seeds:
+    differences = np.array([mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())])
+    if not (n := len(differences)):
         return None
-    differences = np.array([mine[seed] - others[seed] for seed in seeds])
-    n = len(seeds)
     return Difference(arm, other, n, float(differences.mean()), sign_flip_test(differences), 2.0 ** (1 - n))
 
 
 def sign_flip_test(differences: np.ndarray) -> float:
     """Exact two-sided p-value of paired differences, (n,).
 
-    It is the share of the 2^n choices of their signs under which their sum is as far from 0 as it is. The test
-    assumes that without an effect each difference is as likely to be positive as negative, and nothing about its
-    distribution, where a t-test on a handful of values would rest on the normal one. With n differences it cannot be
-    lower than 2^(1 - n). Splits drawn from the same texts overlap, so that their differences are not quite
-    independent and the p-value is somewhat too low.
+    It is the share of the 2^n choices of their signs under which their sum is as far from 0 as it is, and cannot be
+    lower than 2^(1 - n). Unlike a t-test it does not assume a normal distribution. Splits drawn from the same texts
+    overlap, so that their differences are not quite independent and the p-value is somewhat too low.
 
     Source: Fisher 1935, section 21.
 

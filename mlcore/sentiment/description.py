@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ LOSSES = {losses.LOGISTIC: "logistic", losses.SOFTMAX: "softmax", losses.SQUARED
 MOST_FREQUENT = 12
 
 
-@dataclass(frozen=True)
-class Vocabulary:
+class Vocabulary(NamedTuple):
     """Features of one size: how many there are, and the most frequent ones in the training texts, in order."""
 
     words: int  # in each of them
@@ -46,39 +45,27 @@ class Description(Result):
 
 def describe(model: Model, path: Path | None = None) -> Description:
     """What a model, loaded from this path, says about itself."""
-    settings, provenance = model.settings, model.provenance
-    features, hidden, outputs = len(model.features), settings.hidden, len(model.parameters.b2)
-    shapes = {"table": [features, settings.dim], "W1": [hidden, settings.dim], "b1": [hidden]}
+    file: dict[str, Any] = {"path": str(path), "bytes": None, "sha256": None}
+    if path and path.is_file():  # what came through a pipe is gone
+        with open(path, "rb") as opened:
+            file |= {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+    shapes = {name: list(array.shape) for name, array in model.parameters._asdict().items()}
+    for name in ("table", "W1"):
+        shapes[name][1] = model.settings.dim
+    sizes, vocabulary = model.features.words_in(), []
+    for size in range(1, model.features.largest + 1):
+        numbers = np.flatnonzero(sizes == size)  # from the most frequent on
+        names = model.features.names_of(numbers[:MOST_FREQUENT].tolist())
+        vocabulary.append(Vocabulary(size, len(numbers), names))
     return Description(
-        file=_file(path) if path else None,
+        file=file if path else None,
         labels=model.labels,
         loss=LOSSES[model.loss],
-        shapes=shapes | {"W2": [outputs, hidden], "b2": [outputs]},
+        shapes=shapes,
         parameters=model.n_parameters,
-        vocabulary=_vocabulary(model),
-        settings=asdict(settings.resolved()),
-        inputs=provenance.inputs,
-        fingerprint=provenance.fingerprint,
-        texts=provenance.texts,
-        history=provenance.history,
-        best=next((epoch for epoch in reversed(provenance.history) if epoch["best"]), None),
+        vocabulary=vocabulary,
+        settings=asdict(model.settings.resolved()),
+        best=next((epoch for epoch in reversed(model.provenance.history) if epoch["best"]), None),
         command=reproducing_command(model),
+        **vars(model.provenance),
     )
-
-
-def _file(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"path": str(path), "bytes": None, "sha256": None}
-    if path.is_file():  # what came through a pipe is gone
-        with open(path, "rb") as file:
-            found |= {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    return found
-
-
-def _vocabulary(model: Model) -> list[Vocabulary]:
-    """Those of one size are numbered from the most frequent on."""
-    sizes, found = model.features.words_in(), []
-    for size in range(1, model.features.largest + 1):
-        numbers = np.flatnonzero(sizes == size)
-        names = model.features.names_of(numbers[:MOST_FREQUENT].tolist())
-        found.append(Vocabulary(size, len(numbers), names))
-    return found

@@ -18,9 +18,9 @@ BINS = 10  # of the calibration
 class LabelFigures(NamedTuple):
     """Figures of one label, or averages over labels; None where they are not defined."""
 
-    precision: float | None  # right / predicted as this label; None if it is never predicted
-    recall: float | None  # right / truly of this label; None if there are none
-    f1: float | None  # 2 right / (predicted as this label + truly of it); None if neither occurs
+    precision: float | None  # right / predicted as this label
+    recall: float | None  # right / truly of this label
+    f1: float | None  # 2 right / (predicted as this label + truly of it)
     support: int  # texts that are truly of this label
 
 
@@ -142,10 +142,21 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
     targets = split.targets[split.rows]
     if not model.labels:
         return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
-    truths, labels = targets[:, 0].astype(np.int64), len(model.labels)
+    truths, labels, n = targets[:, 0].astype(np.int64), len(model.labels), len(targets)
     confusion = np.bincount(truths * labels + predicted, minlength=labels**2).reshape(labels, labels)
-    supports, right = confusion.sum(axis=1), predicted == truths
-    bins, per_label, n = _calibration(probabilities.max(axis=1), right), _per_label(confusion), len(right)
+    hits, predictions, supports = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
+    # masked where the denominator is 0; averages leave masked values out, and tolist() makes them None
+    figures = np.ma.divide([hits, hits, 2 * hits], [predictions, supports, predictions + supports])
+    averages = [np.ma.average(figures, axis=1, weights=weights) for weights in (np.ones(labels), supports)]
+    macro, weighted = (LabelFigures._make([*average.tolist(), n]) for average in averages)
+
+    confidence, right = probabilities.max(axis=1), predicted == truths
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
+    bins = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
+
+    probabilities[np.arange(n), truths] -= 1  # deviations from the truth, from here on
+    squares = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
     return Evaluation(
         n=n,
         labels=model.labels,
@@ -154,14 +165,14 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
         most_frequent=model.labels[supports.argmax()],
         baseline=float(supports.max() / n),
         loss=_mean_loss(model, logits, targets),
-        brier=_brier(probabilities, truths),
-        calibration_error=sum(b.n * abs(b.accuracy - b.probability) for b in bins if b.n) / n,  # type: ignore[operator]
+        brier=float(squares.mean()),
+        calibration_error=float(np.abs(rights - expected).sum() / n),
         auc=area_under_curve(logits[:, 0], truths == 1) if labels == 2 else None,
-        per_label=per_label,
-        macro=_average(per_label, np.ones(labels), n),
-        weighted=_average(per_label, supports, n),
+        per_label=list(map(LabelFigures, *figures.tolist(), supports.tolist())),
+        macro=macro,
+        weighted=weighted,
         confusion=confusion,
-        calibration=bins,
+        calibration=[CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(bins)],
     )
 
 
@@ -172,10 +183,7 @@ def _mean_loss(model: Model, logits: np.ndarray, targets: np.ndarray) -> float:
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """95 % confidence interval for a probability of which ``right`` of ``n`` trials succeeded.
-
-    Source: Wilson 1927, the score interval.
-    """
+    """95 % confidence interval for a probability of which ``right`` of ``n`` trials succeeded: Wilson's."""
     share, square = right / n, Z95**2
     middle = (share + square / (2 * n)) / (1 + square / n)
     radius = Z95 / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n**2))
@@ -186,54 +194,17 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
     """Share of the pairs of a positive and another text in which the positive one has the higher score.
 
-    A tie counts half; without such pairs it is None. Computed from the ranks of the positive texts, where equal
-    scores share the mean of their ranks.
+    A tie counts half, as equal scores share the mean of their ranks; without such pairs it is None.
 
     Shapes: scores (n,), positive (n,) bool.
-    Source: Mann and Whitney 1947; Hanley and McNeil 1982.
+    Source: Mann and Whitney 1947.
     """
     positives, others = int(positive.sum()), int((~positive).sum())
-    if not positives or not others:
+    if not positives * others:
         return None
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1 up
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * others))
-
-
-def _per_label(confusion: np.ndarray) -> list[LabelFigures]:
-    columns = (sizes.tolist() for sizes in (confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)))
-    return [
-        LabelFigures(_ratio(right, predicted), _ratio(right, support), _ratio(2 * right, predicted + support), support)
-        for right, predicted, support in zip(*columns, strict=True)
-    ]
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def _average(figures: list[LabelFigures], weights: np.ndarray, n: int) -> LabelFigures:
-    def average(values: tuple[float | None, ...]) -> float | None:
-        defined = [(value, weight) for value, weight in zip(values, weights.tolist(), strict=True) if value is not None]
-        return _ratio(sum(value * weight for value, weight in defined), sum(weight for _, weight in defined))
-
-    precisions, recalls, f1s, _ = zip(*figures, strict=True)
-    return LabelFigures(average(precisions), average(recalls), average(f1s), n)
-
-
-def _brier(probabilities: np.ndarray, truths: np.ndarray) -> float:
-    wrong = probabilities.copy()
-    wrong[np.arange(len(truths)), truths] -= 1
-    return float(np.mean(wrong[:, 1] ** 2 if wrong.shape[1] == 2 else (wrong**2).sum(axis=1)))
-
-
-def _calibration(probabilities: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
-    place = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
-    totals = (np.bincount(place, weights, BINS).tolist() for weights in (None, probabilities, right))
-    return [
-        CalibrationBin(i / BINS, (i + 1) / BINS, n, _ratio(probability, n), _ratio(rights, n))
-        for i, (n, probability, rights) in enumerate(zip(*totals, strict=True))
-    ]
 
 
 def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingEvaluation:
@@ -273,22 +244,18 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
     Raises: ModelFileError if the outputs are not finite.
     """
     outputs, probabilities, predicted = score(model, split.documents, split.rows, threads)
-    truths = split.targets[split.rows, 0]
+    truths, found = split.targets[split.rows, 0], []
+    errors = np.abs(outputs[:, 0].astype(np.float64) - truths)
+    sizes, wrong = errors, np.flatnonzero(errors)
     if model.labels:
-        sizes, wrong = probabilities.max(axis=1, initial=0), predicted != truths
-    else:
-        sizes = np.abs(outputs[:, 0].astype(np.float64) - truths)
-        wrong = sizes > 0
-    order = np.argsort(-sizes, kind="stable")
-
-    def mistake(i: int) -> Mistake:
-        row, texts = int(split.rows[i]), dataset.texts or []
-        where = i, dataset.place(row), texts[row]
-        if not model.labels:
-            return Mistake(*where, float(truths[i]), float(outputs[i, 0]), None)
-        return Mistake(*where, model.labels[int(truths[i])], model.labels[predicted[i]], float(sizes[i]))
-
-    return [mistake(i) for i in order[wrong[order]][:number].tolist()]
+        sizes, wrong = probabilities.max(axis=1, initial=0), np.flatnonzero(predicted != truths)
+    for i in wrong[np.argsort(-sizes[wrong], kind="stable")[:number]].tolist():
+        answers: tuple[Any, ...] = float(truths[i]), float(outputs[i, 0]), None
+        if model.labels:
+            answers = model.labels[int(truths[i])], model.labels[predicted[i]], float(sizes[i])
+        row = int(split.rows[i])
+        found.append(Mistake(i, dataset.place(row), (dataset.texts or [])[row], *answers))
+    return found
 
 
 def strongest_words(
@@ -302,18 +269,14 @@ def strongest_words(
     """
     candidates = np.flatnonzero(feature_counts >= min_count).astype(np.int32)
     logits = model.logits(Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1)))
-
-    def strongest(scores: np.ndarray, sign: int = 1, least: float = 0) -> list[WordScore]:
-        order = np.argsort(-sign * scores, kind="stable")[:number]
-        order = order[sign * scores[order] > least]
-        names = model.features.names_of(candidates[order].tolist())
-        return [WordScore(*entry) for entry in zip(names, scores[order].tolist(), strict=True)]
-
-    if not model.labels:
-        signs = {"highest": 1, "lowest": -1}
-        return {name: strongest(logits[:, 0], sign, -np.inf) for name, sign in signs.items()}
-    if len(model.labels) == 2:
-        negative, positive = model.labels
-        return {positive: strongest(logits[:, 0]), negative: strongest(logits[:, 0], -1)}
-    centred = logits - logits.mean(axis=1, keepdims=True)
-    return {label: strongest(centred[:, i]) for i, label in enumerate(model.labels)}
+    if many := len(model.labels) > 2:
+        columns = zip(model.labels, (logits - logits.mean(axis=1, keepdims=True)).T, strict=True)
+    else:
+        columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
+    found = {}
+    for name, strengths in columns:
+        order = np.argsort(-strengths, kind="stable")[:number]
+        order = order[strengths[order] > 0] if model.labels else order
+        scores = (strengths if many else logits[:, 0])[order].tolist()
+        found[name] = list(map(WordScore, model.features.names_of(candidates[order].tolist()), scores))
+    return found

@@ -103,7 +103,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
 
     Raises: InputError if the model has no such label.
     """
-    features = model.features
+    features, texts = model.features, tokens(text)
     words = features.words.look_up([text])
     located = features.locate(words)
     documents = count_features(located, words.offsets, len(features), features.binary)
@@ -114,18 +114,25 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     unit, sign = (chosen, 1) if len(model.labels) > 2 else (0, -1 if chosen == 0 else 1)
 
     exact = forward(model, documents)
-    _, W1, b1, W2, b2 = exact.parameters
+    table, W1, b1, W2, b2 = exact.parameters
     on = exact.Z[0] > 0
     slope = sign * (W2[unit] * on)
     averaged = int(documents.counts.sum())
-    contributions = documents.counts / max(averaged, 1) * (exact.parameters.table @ (slope @ W1))
+    contributions = documents.counts / max(averaged, 1) * (table @ (slope @ W1))
     counts = np.unique(located[located != UNKNOWN], return_counts=True)[1]
-    names, texts = features.names_of(exact.features.tolist()), tokens(text)
-    known = np.flatnonzero(words.ids != UNKNOWN)
-    _, first, repeats = np.unique(words.ids[known], return_index=True, return_counts=True)
-    changes = sign * (_logits_without(model, words.ids)[:, unit] - exact.logits[0, unit])
-    effects = map(WordEffect, (texts[i] for i in known[first]), repeats.tolist(), changes.tolist())
-    shares = list(map(FeatureShare, names, counts.tolist(), contributions.tolist()))
+    shares = map(FeatureShare, features.names_of(exact.features.tolist()), counts.tolist(), contributions.tolist())
+
+    # each word of an occurrence of a feature has an equal share of what the occurrence contributes
+    of_each, of_words = contributions / np.maximum(counts, 1), np.zeros(len(texts))
+    for size, ids in enumerate(located, start=1):
+        ends = np.flatnonzero(ids != UNKNOWN)
+        for back in range(size):
+            of_words[ends - back] += of_each[np.searchsorted(exact.features, ids[ends])] / size
+
+    known, first, repeats = np.unique(words.ids[words.ids != UNKNOWN], return_index=True, return_counts=True)
+    names = [texts[i] for i in np.flatnonzero(words.ids != UNKNOWN)[first]]
+    changes = sign * (_logits_without(model, words.ids, known)[:, unit] - exact.logits[0, unit])
+    effects = map(WordEffect, names, repeats.tolist(), changes.tolist())
     return Explanation(
         text=text,
         label=None if predicted is None else model.labels[predicted],
@@ -135,43 +142,25 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         logit=float(slope @ (W1 @ exact.E[0] + b1) + sign * b2[unit]),
         constant=float(slope @ b1 + sign * b2[unit]),
         features=sorted(shares, key=lambda share: -abs(share.contribution)),
-        words=_word_shares(texts, located, exact.features, contributions / np.maximum(counts, 1)),
+        words=list(map(WordShare, texts, (words.ids != UNKNOWN).tolist(), of_words.tolist())),
         without=sorted(effects, key=lambda effect: -abs(effect.change)),
-        known_words=len(known),
+        known_words=int(repeats.sum()),
         averaged=averaged,
         units_on=int(on.sum()),
         units=len(on),
     )
 
 
-def _logits_without(model: Model, ids: np.ndarray) -> np.ndarray:
-    """Logits of the text without each of its distinct known words, in the order of their numbers: (m, k) float64.
+def _logits_without(model: Model, ids: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Logits of the text of the tokens ``ids`` without each of these words: (t,), (m,) -> (m, k) float64.
 
     The tokens around a word that is left out become neighbours, and may be an n-gram then.
-
-    Shapes: ids (t,) of the text's tokens.
     """
-    features = model.features
-    distinct = np.unique(ids[ids != UNKNOWN])
     per_block = max(1, TOKENS_PER_BLOCK // max(len(ids), 1))
     blocks = [np.zeros((0, len(model.parameters.b2)))]
-    for start in range(0, len(distinct), per_block):
-        kept = ids != distinct[start : start + per_block, np.newaxis]
+    for start in range(0, len(words), per_block):
+        kept = ids != words[start : start + per_block, np.newaxis]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept.sum(axis=1))])
         remaining = Tokens(np.broadcast_to(ids, kept.shape)[kept], offsets)
-        blocks.append(forward(model, features.count(remaining)).logits)
+        blocks.append(forward(model, model.features.count(remaining)).logits)
     return np.concatenate(blocks)
-
-
-def _word_shares(texts: list[str], located: np.ndarray, features: np.ndarray, of_each: np.ndarray) -> list[WordShare]:
-    """What each token adds: of every feature that it is part of, an equal share of that occurrence.
-
-    Shapes: located (g, t), features (r,) ascending, of_each (r,) contribution of one occurrence.
-    """
-    shares = np.zeros(len(texts))
-    for size, ids in enumerate(located, start=1):
-        ends = np.flatnonzero(ids != UNKNOWN)
-        share = of_each[np.searchsorted(features, ids[ends])] / size
-        for back in range(size):
-            shares[ends - back] += share  # no place occurs twice
-    return list(map(WordShare, texts, (located[0] != UNKNOWN).tolist(), shares.tolist()))

@@ -2,14 +2,14 @@
 
 import difflib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.kernels import embedding, layers
+from mlcore.kernels import layers
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
-from mlcore.text.ngrams import count_features
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
 
@@ -17,8 +17,7 @@ COMPARED = 50_000  # most frequent words that are searched for similar spellings
 SUGGESTIONS = 3
 
 
-@dataclass(frozen=True)
-class Neighbor:
+class Neighbor(NamedTuple):
     """A feature, the cosine between its embedding and that of the word, and the logits of a text with only this."""
 
     feature: str
@@ -58,18 +57,19 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
             similar = difflib.get_close_matches(one, features.words.words[:COMPARED], SUGGESTIONS)
             advice = f"similar words: {', '.join(similar)}" if similar else "try one from the training texts"
             raise InputError(f"The model does not know the word {one!r}; {advice}")
-    located = features.locate(words)
-    feature = int(located[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
-    ids, counts, offsets = documents = count_features(located, words.offsets, len(features), features.binary)
-    e = table[feature : feature + 1]
-    if feature == UNKNOWN:
-        e = np.zeros((1, table.shape[1]), np.float32)
-        embedding.gather_mean(table, ids, counts, offsets[:-1], offsets[1:], 0, e.shape[1], e)
+    feature = int(features.locate(words)[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
+    documents = features.count(words)
+    ids, counts = (documents.ids, documents.counts) if feature == UNKNOWN else ([feature], [1])
+    e = np.average(table[ids], axis=0, weights=counts, keepdims=True).astype(np.float32)
     if not e.any():
         raise InputError(f"The embedding of {' '.join(found)!r} is 0, which has no direction; try another word")
-    cosines = _cosines(table, e)
-    if feature != UNKNOWN:
-        cosines[feature] = -np.inf  # it is not its own neighbor
+    products, cosines = np.empty((1, len(table)), np.float32), np.full(len(table), -np.inf)
+    layers.affine(e, table, None, products)  # equal rows have equal products, unlike with BLAS
+    lengths = np.sqrt(np.einsum("vd,vd->v", table, table, dtype=np.float64)) * np.linalg.norm(e.astype(np.float64))
+    np.divide(products[0], lengths, out=cosines, where=lengths > 0)
+    if len(ids) == 1:
+        cosines[ids] = -np.inf  # it is not its own neighbor
+    cosines = np.minimum(cosines, 1)
     nearest = np.argsort(-cosines, kind="stable")[:number]
     nearest = nearest[cosines[nearest] > -np.inf]
     names = features.names_of(nearest.tolist())
@@ -77,18 +77,7 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     return Neighborhood(
         labels=model.labels,
         word=" ".join(found),
-        mean_of=len(ids) if feature == UNKNOWN else 1,
+        mean_of=len(ids),
         logits=model.logits(documents)[0].tolist(),
         neighbors=list(map(Neighbor, names, cosines[nearest].tolist(), logits)),
     )
-
-
-def _cosines(table: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """Cosine of every row with e, or minus infinity for a row that is 0: (v, d) and (1, d) float32 -> (v,) float64."""
-    products = np.empty((1, len(table)), np.float32)
-    layers.affine(e, table, None, products)  # equal rows have equal products, unlike with BLAS
-    lengths = np.sqrt(np.einsum("vd,vd->v", table, table, dtype=np.float64)) * np.linalg.norm(e.astype(np.float64))
-    cosines = np.full(len(table), -np.inf)
-    np.divide(products[0], lengths, out=cosines, where=lengths > 0)
-    np.minimum(cosines, 1, out=cosines)
-    return cosines

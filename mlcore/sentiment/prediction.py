@@ -27,15 +27,13 @@ class Predictions:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The answer for each text in types that JSON has."""
-        if not self.labels:
-            found: list[dict[str, Any]] = [{"rating": value} for value in self.outputs[:, 0].tolist()]
-        else:
-            chosen = zip(self.chosen.tolist(), self.confidence.tolist(), self.probabilities.tolist(), strict=True)
-            found = [
-                {"label": self.labels[i], "probability": p, "probabilities": dict(zip(self.labels, row, strict=True))}
-                for i, p, row in chosen
-            ]
-        return [answer | {"known_words": known} for answer, known in zip(found, self.known.tolist(), strict=True)]
+        known, labels = self.known.tolist(), self.labels
+        if not labels:
+            ratings = zip(self.outputs[:, 0].tolist(), known, strict=True)
+            return [{"rating": rating, "known_words": n} for rating, n in ratings]
+        all_probabilities = (dict(zip(labels, row, strict=True)) for row in self.probabilities.tolist())
+        answers = zip((labels[i] for i in self.chosen), self.confidence.tolist(), all_probabilities, known, strict=True)
+        return [dict(zip(("label", "probability", "probabilities", "known_words"), a, strict=True)) for a in answers]
 
 
 def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:

@@ -3,30 +3,30 @@
 The templates are in ``data/templates``. The same findings give the same page.
 """
 
-import re
+import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from mlcore.files import installed
-from mlcore.sentiment.charts import LARGE_DOT, SMALL_DOT, Chart, span
-from mlcore.sentiment.description import describe
+from mlcore.sentiment.description import Description, describe
 from mlcore.sentiment.evaluation import Evaluation, assess, strongest_words
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
+from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, Split, occurrences
 
-# Control characters, and those that reverse the direction of what follows
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MAX_CELLS = 30  # labels of a confusion matrix
 MAX_CONFUSIONS = 20
 MAX_DOTS = 1_000
 MAX_STRONGEST = 20  # words for each label
 MAX_EXPLAINED = 30_000  # characters of a mistake: the work grows with the square of the number of words
+MAX_TICKS = 6
+SMALL_DOT, LARGE_DOT = 2.5, 9.0
+Point = tuple[float, float, float]  # x, y, and the radius of the dot
 
 
 def explanation_page(explanations: Sequence[Explanation], number: int) -> str:
     """A page of explanations, each with its ``number`` strongest features."""
-    return render("explanation.html", title="Explained predictions", explanations=explanations, number=number)
+    return fill("explanation.html", title="Explained predictions", explanations=explanations, number=number)
 
 
 def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, threads: int = 1) -> str:
@@ -38,14 +38,14 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
     figures, split = found.evaluation, found.split
     counts = occurrences(split.documents, split.rows, len(model.features))
     min_count = max(1, min(10, len(split.rows) // 100))  # rare words only where there are few texts
-    return render(
+    return fill(
         "report.html",
         title=f"{name} on {found.title}",
         labels=model.labels,
         figures=figures,
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
-        charts=_training(description.history, description.best),
+        charts=_training(description),
         scatter=_calibration(figures) if isinstance(figures, Evaluation) else _ratings(model, split),
         strongest=strongest_words(model, counts, MAX_STRONGEST, min_count),
         mistakes=[(m, explain(model, m.text) if len(m.text) <= MAX_EXPLAINED else None) for m in found.mistakes],
@@ -53,34 +53,43 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
     )
 
 
-def render(template: str, **context: object) -> str:
-    """Fill in a template: whatever it prints is escaped, and its text can be seen."""
-    import jinja2
+class Axis:
+    """Places in pixels from ``start`` to ``end`` for these values, and round numbers to write there."""
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(installed("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_visible,
-    )
-    environment.filters |= {
-        "format": lambda value, spec: "–" if value is None else f"{value:{spec}}",
-        "largest": lambda values: max(map(abs, values), default=0) or 1,
-    }
-    return environment.get_template(template).render(context)
+    def __init__(self, name: str, values: Sequence[float], start: int, end: int) -> None:
+        self.name, self.start, self.end = name, start, end
+        low, high = min(values), max(values)
+        room = 0.0 if high > low else abs(low) / 2 or 0.5  # equal values need room
+        self.low, self.high = low - room, high + room
 
+    def place(self, value: float) -> float:
+        """Where a value is."""
+        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
-def _visible(value: object) -> object:
-    """What a template prints; text that could not be seen, or would reverse the page, is replaced."""
-    if type(value) is not str:  # markup, or a number
-        return value
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(value.split()))
+    def ticks(self, whole: bool = False) -> list[float]:
+        """At most MAX_TICKS round numbers, or only the whole ones among them."""
+        exact = (self.high - self.low) / (MAX_TICKS - 1)
+        power = 10.0 ** math.floor(math.log10(exact))
+        step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= exact * (1 - 1e-9))
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        ticks = [round(i * step, 12) for i in range(first, last + 1)]
+        return [tick for tick in ticks if not whole or tick == round(tick)]
 
 
-def _training(history: list[dict[str, Any]], best: dict[str, Any] | None) -> list[Chart]:
-    charts = []
+@dataclass(frozen=True)
+class Chart:
+    """Series of points: joined by lines, with a mark at x = ``marked``, or scattered around the diagonal x = y."""
+
+    title: str
+    x: Axis
+    y: Axis
+    series: dict[str, list[Point]]
+    joined: bool = False
+    marked: float | None = None
+
+
+def _training(description: Description) -> list[Chart]:
+    charts, history, best = [], description.history, description.best
     for name, columns in (
         ("Loss", {"training": "train_loss", "held out": "dev_loss"}),
         ("Accuracy", {"held out": "dev_accuracy"}),
@@ -89,11 +98,9 @@ def _training(history: list[dict[str, Any]], best: dict[str, Any] | None) -> lis
             line: [(epoch["epoch"], epoch[column], SMALL_DOT) for epoch in history if epoch[column] is not None]
             for line, column in columns.items()
         }
-        if points := [point for line in series.values() for point in line]:
-            ranges = span([epoch["epoch"] for epoch in history]), span([y for _, y, _ in points])
-            charts.append(
-                Chart(f"{name} of each epoch", "epoch", "", series, *ranges, True, best["epoch"] if best else None)
-            )
+        if heights := [y for points in series.values() for _, y, _ in points]:
+            axes = _axes("epoch", "", [epoch["epoch"] for epoch in history], heights)
+            charts.append(Chart(f"{name} of each epoch", *axes, series, True, best["epoch"] if best else None))
     return charts
 
 
@@ -101,8 +108,8 @@ def _ratings(model: Model, split: Split) -> Chart:
     rows = split.rows[:: -(-len(split.rows) // MAX_DOTS)]
     predicted, truths = model.logits(split.documents, rows)[:, 0].tolist(), split.targets[rows, 0].tolist()
     points = [(x, y, SMALL_DOT) for x, y in zip(truths, predicted, strict=True)]
-    limits = span(truths + predicted)
-    return Chart("Predictions over truths", "truth", "predicted", {"": points}, limits, limits, False)
+    both = truths + predicted
+    return Chart("Predictions over truths", *_axes("truth", "predicted", both, both), {"": points})
 
 
 def _calibration(figures: Evaluation) -> Chart:
@@ -113,5 +120,9 @@ def _calibration(figures: Evaluation) -> Chart:
         for bin in figures.calibration
         if bin.probability is not None and bin.accuracy is not None
     ]
-    axes = "probability of the predicted label", "accuracy"
-    return Chart("Calibration", *axes, {"": points}, (0, 1), (0, 1), False)
+    axes = _axes("probability of the predicted label", "accuracy", (0, 1), (0, 1))
+    return Chart("Calibration", *axes, {"": points})
+
+
+def _axes(x_name: str, y_name: str, x: Sequence[float], y: Sequence[float]) -> tuple[Axis, Axis]:
+    return Axis(x_name, x, 56, 444), Axis(y_name, y, 256, 16)

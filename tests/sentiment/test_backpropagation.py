@@ -83,12 +83,13 @@ def test_the_convention_at_the_kink_is_taken():
     assert found[0.5].dz[0] == found[1.0].dz[0] / 2 != 0
 
 
-def test_labels_are_checked():
-    with pytest.raises(InputError, match="label is 'x'; expected one of the model's labels: neg, pos"):
-        backpropagate(random_model(1), "good", "x")
-    for rating in ("x", "nan", "inf", ""):
-        with pytest.raises(InputError, match="expected a number such as 3.5"):
-            backpropagate(random_model(1, ()), "good", rating)
+@pytest.mark.parametrize(("labels", "label", "message"), [
+    (TWO, "x", "label is 'x'; expected one of the model's labels: neg, pos"),
+    *(((), rating, "expected a number such as 3.5") for rating in ("x", "nan", "inf", "")),
+])  # fmt: skip
+def test_labels_are_checked(labels, label, message):
+    with pytest.raises(InputError, match=message):
+        backpropagate(random_model(1, labels), "good", label)
 
 
 @pytest.mark.parametrize("labels", KINDS)
@@ -99,12 +100,11 @@ def test_neighbors_are_those_of_a_naive_twin(labels):
     for word in ("good", "It's", names[-1], names[len(WORDS)]):
         found = neighbors(model, word, 5)
         query = names.index(found.word)
-        cosines = [float(row @ table[query] / np.linalg.norm(row) / np.linalg.norm(table[query])) for row in table]
+        lengths = np.linalg.norm(table, axis=1)
+        cosines = np.array([float(row @ table[query]) for row in table]) / lengths / lengths[query]
         expected = sorted((i for i in range(len(names)) if i != query), key=lambda i: (-cosines[i], i))[:5]
         assert [neighbor.feature for neighbor in found.neighbors] == [names[i] for i in expected]
-        assert [neighbor.cosine for neighbor in found.neighbors] == pytest.approx(
-            [cosines[i] for i in expected], abs=1e-6
-        )
+        assert [neighbor.cosine for neighbor in found.neighbors] == pytest.approx(cosines[expected], abs=1e-6)
         assert found.mean_of == 1
         alone = model.logits(model.features.documents([found.word, *(n.feature for n in found.neighbors)])).tolist()
         assert [found.logits, *(neighbor.logits for neighbor in found.neighbors)] == alone

@@ -4,7 +4,6 @@ import bz2
 import gzip
 import json
 import lzma
-import math
 import os
 import subprocess
 import sys
@@ -42,34 +41,23 @@ def two(tmp_path):
 
 
 def is_damaged(line):
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
+    return "\ufffd" in line.decode(errors="replace")
 
 
-alphabet = st.sampled_from(
-    [b"\n", b"\r", b"a", b"\0", b"\xe4", b"\xb8", b"\xad", b"\xff", b"\xef\xbb\xbf", b"\xc2\x85"]
-)
-BLOCKS = st.lists(st.lists(alphabet).map(b"".join))
+PIECES = [b"\n", b"\r", b"a", b"\0", b"\xe4", b"\xb8", b"\xad", b"\xff", b"\xef\xbb\xbf", b"\xc2\x85"]
 
 
-@given(BLOCKS)
-def test_lines_do_not_depend_on_the_pieces_in_which_they_arrive(pieces):
+@given(st.lists(st.lists(st.sampled_from(PIECES)).map(b"".join)), st.integers(1, 5))
+def test_lines_do_not_depend_on_the_pieces_in_which_they_arrive(pieces, size):
     """The line feed alone ends a line; a carriage return before it belongs to the end."""
     lines = b"".join(pieces).split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    found = list(map(decode_lines, whole_lines(pieces, "pieces")))
+    blocks = list(whole_lines(pieces, "pieces"))
+    found = list(map(decode_lines, blocks))
     texts = [line.removesuffix(b"\r").decode(errors="replace") for line in lines]
     assert [text for part in found for text in part.texts] == texts
     assert [i in part.undecodable for part in found for i in range(len(part.texts))] == list(map(is_damaged, lines))
-
-
-@given(BLOCKS, st.integers(1, 5))
-def test_portions_are_the_same_lines(blocks, size):
-    blocks = list(whole_lines(blocks, "blocks"))
     portions = list(in_portions(blocks, size))
     assert b"".join(portions) == b"".join(blocks)
     assert portions.count(b"") == blocks.count(b"")
@@ -96,22 +84,18 @@ def test_results_come_in_order_and_few_portions_are_under_way(threads):
     assert results == [5, 4, 3, 2, 1, 0, 1, 2, 3, 7]
 
 
-@pytest.mark.parametrize(("portions", "error"), [([1, 2, 0, 4], ZeroDivisionError), ([1, 2, None, "x"], TypeError)])
+def damaged():
+    yield from (1, 2)
+    raise DataError("damaged")
+
+
+@pytest.mark.parametrize(("portions", "error"), [
+    ([1, 2, 0, 4], ZeroDivisionError), ([1, 2, None, "x"], TypeError), (damaged(), DataError),
+])  # fmt: skip
 def test_an_error_comes_in_its_turn(portions, error):
     results = in_order(lambda number: 1 / number, iter(portions), 3)
     assert [next(results), next(results)] == [1, 1 / 2]
     with pytest.raises(error):
-        next(results)
-
-
-def test_results_before_an_error_of_the_portions_come_first():
-    def portions():
-        yield from (1, 2)
-        raise DataError("damaged")
-
-    results = in_order(lambda number: -number, portions(), 3)
-    assert [next(results), next(results)] == [-1, -2]
-    with pytest.raises(DataError):
         next(results)
 
 
@@ -130,11 +114,9 @@ def test_predictions_are_those_of_the_model(labels, ngrams):
         assert found.chosen.tolist() == model.decide(logits).tolist()
         assert found.confidence.tolist() == found.probabilities.max(axis=1).tolist()
         assert np.abs(found.probabilities.sum(axis=1) - 1).max() < 1e-12
-    else:
-        assert found.to_dicts()[3] == {"rating": float(logits[3, 0]), "known_words": 3}
 
 
-def test_an_output_that_is_not_finite_is_an_error(run, two, tmp_path):
+def test_an_output_that_is_not_finite_is_an_error(two):
     two.parameters.W2[:], two.parameters.b1[:] = 3e38, 3e38
     with pytest.raises(ModelFileError, match="output for a text is not finite"):
         predict(two, ["good"])
@@ -144,8 +126,8 @@ def answers(out):
     return [line.split("\t") for line in out.splitlines()]
 
 
-def piped(start, content, *arguments, **options):
-    process = start(*arguments, text=False, **options)
+def piped(start, content, *arguments):
+    process = start(*arguments, text=False)
     out, err = process.communicate(content, timeout=120)
     return process.returncode, out.decode(), err.decode()
 
@@ -155,17 +137,14 @@ def test_text_and_json_agree(two, start):
     code, text, err = piped(start, content, "predict", MODEL)
     assert (code, err) == (0, "")
     _, objects, _ = piped(start, content, "predict", MODEL, "--json")
-    for row, line, odd in zip(answers(text), objects.splitlines(), ODD, strict=True):
+    known = [2, 2, 1, 0, 0, 1, 2, 0, 0, 0]
+    for row, line, odd, n in zip(answers(text), objects.splitlines(), ODD, known, strict=True):
         found = json.loads(line)
-        assert found["schema"] == "mlcore.predict/1"
         assert list(found["probabilities"]) == list(TWO)
-        assert math.fsum(found["probabilities"].values()) == pytest.approx(1, abs=1e-9)
         assert found["probability"] == max(found["probabilities"].values()) == found["probabilities"][found["label"]]
-        assert row[:2] == [found["label"], f"{found['probability']:.4f}"]
-        known = found["known_words"]
-        assert row[2] == (f"{known} known" if known else UNKNOWN)
-        assert found["undecodable"] == is_damaged(odd) == (row[3:] == ["not UTF-8"])
-    assert [json.loads(line)["known_words"] for line in objects.splitlines()] == [2, 2, 1, 0, 0, 1, 2, 0, 0, 0]
+        assert (found["schema"], found["known_words"], found["undecodable"]) == ("mlcore.predict/1", n, is_damaged(odd))
+        expected = [found["label"], f"{found['probability']:.4f}", f"{n} known" if n else UNKNOWN]
+        assert row == expected + ["not UTF-8"] * is_damaged(odd)
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
@@ -255,10 +234,11 @@ def test_a_fast_stream_is_not_answered_line_by_line(two, tmp_path):
     assert len(sizes) < 1000
 
 
+@pytest.mark.full
 @needs_speed
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_flat(two, tmp_path):
-    """Four times the lines take the same memory."""
+    """Eight times the lines take the same memory; the order in which threads finish moves it by some megabytes."""
     # Not getrusage, which a child process inherits from its parent
     command = (
         "import re, sys; from pathlib import Path; from mlcore.cli.app import main\n"
@@ -266,13 +246,13 @@ def test_memory_is_flat(two, tmp_path):
         "file=sys.stderr)"
     )
     peaks = []
-    for lines in (200_000, 800_000):
+    for lines in (200_000, 1_600_000):
         (tmp_path / "lines").write_bytes(b"a good film, zzz\n" * lines)
         arguments = [sys.executable, "-c", command, "predict", MODEL, "--file", "lines"]
         done = subprocess.run(arguments, capture_output=True, cwd=tmp_path)
         assert done.stdout.count(b"\n") == lines
         peaks.append(int(done.stderr))
-    assert peaks[1] - peaks[0] < 7_000  # kilobytes; the text alone has 10,000 more, the answers have 12,000
+    assert peaks[1] - peaks[0] < 15_000  # kilobytes; the text alone has 23,000 more, the answers have 28,000
 
 
 def test_a_long_line(two, start):
