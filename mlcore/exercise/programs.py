@@ -17,8 +17,8 @@ from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import FLOAT_TOLERANCE, Number
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.templates import fill
 from mlcore.exercise.work import convention
+from mlcore.templates import fill
 
 LANGUAGES = ("numpy", "pytorch", "jax")
 OWN_NAMES = {

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
 from mlcore.exercise.formats import terminal_width
-from mlcore.exercise.templates import fill
+from mlcore.templates import fill
 
 MAX_LABELLED = 8  # nodes in a column up to which its edges have room for labels
 MAX_SLOTS = 4  # and labels side by side between two columns

@@ -1,1 +1,0 @@
-from mlcore.templates import fill as fill
