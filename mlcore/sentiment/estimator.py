@@ -74,10 +74,8 @@ class SentimentClassifier:
     __init__.__signature__ = SIGNATURE  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        shown = [
-            f"{name}={value!r}" for name, value in self.get_params().items() if repr(value) != repr(DEFAULTS[name])
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        shown = {name: repr(value) for name, value in self.get_params().items() if repr(value) != repr(DEFAULTS[name])}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given; ``deep`` makes no difference, because none is an estimator."""
@@ -88,9 +86,8 @@ class SentimentClassifier:
 
         Raises: InputError if a parameter does not exist.
         """
-        for name in parameters:
-            if name not in DEFAULTS:
-                raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(DEFAULTS)}.")
+        for name in parameters.keys() - DEFAULTS.keys():
+            raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(DEFAULTS)}.")
         self.__dict__.update(parameters)
         return self
 
@@ -103,10 +100,14 @@ class SentimentClassifier:
 
         Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
-        settings, dev, threads = self._checked_parameters()
-        texts, (labels, kind) = texts_of(X), labels_of(y, settings.loss == "squared")
+        dev, threads = _plain(self.dev), self._checked_threads()
+        if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
+            raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
+        settings = Settings(**{name: _plain(getattr(self, name)) for name in FIELDS})
+        texts, (labels, kind) = _texts_of(X), _labels_of(y, settings.loss == "squared")
         _check_lengths(texts, labels)
-        dataset = dataset_of(texts, _names(labels, kind), threads)
+        names = {value: KINDS[kind][1](value) for value in set(labels.tolist())}
+        dataset = dataset_of(texts, [names[value] for value in labels.tolist()], threads)
         try:
             data = encode(dataset, dev, **settings.encoding(), threads=threads)
         except DataError as error:  # the texts and labels are arguments here
@@ -128,20 +129,18 @@ class SentimentClassifier:
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """Most probable label of each text, of the type that fit was given, or its number (float64): (n,)."""
-        return self._predict(*self._model(), X)
+        return _decisions(*self._logits(X))
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64."""
-        model, classes = self._labelled_model("predict_proba")
-        return model.probabilities(self._logits(model, X))[:, classes.numbers]
+        model, classes, logits = self._logits(X, "predict_proba")
+        return model.probabilities(logits)[:, classes.numbers] if classes else logits
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
         """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,)."""
-        model, classes = self._labelled_model("decision_function")
-        logits = self._logits(model, X).astype(np.float64)
-        if len(classes.values) == 2:
-            return logits[:, 0] if classes.numbers[1] == 1 else -logits[:, 0]
-        return logits[:, classes.numbers]
+        _, classes, found = self._logits(X, "decision_function")
+        logits, numbers = found.astype(np.float64), classes.numbers if classes else np.zeros(0, np.int64)
+        return logits[:, numbers] if len(numbers) > 2 else logits[:, 0] * (1 if numbers[1] == 1 else -1)
 
     def score(self, X: Iterable[str], y: Iterable[Any]) -> float:
         """Accuracy, or with loss="squared" R^2 of the numbers.
@@ -149,8 +148,8 @@ class SentimentClassifier:
         R^2 is 1 - sum (y - prediction)^2 / sum (y - mean y)^2, as in sklearn.metrics.r2_score; where all y are equal,
         it is 1 for a perfect prediction, else 0.
         """
-        model, classes = self._model()
-        (truth, kind), predicted = labels_of(y, classes is None), self._predict(model, classes, X)
+        model, classes, logits = self._logits(X)
+        predicted, (truth, kind) = _decisions(model, classes, logits), _labels_of(y, classes is None)
         _check_lengths(predicted, truth)
         if classes:
             if (kind == "str") != (classes.kind == "str"):
@@ -161,11 +160,11 @@ class SentimentClassifier:
 
     def explain(self, text: str) -> "Explanation":
         """What each word contributes to the prediction for a text: see ``mlcore.sentiment.explanation.explain``."""
+        from mlcore.sentiment.explanation import explain
+
         model, _ = self._model()
         if not isinstance(text, str):
             raise InputError(f"text is {_described(text)}; expected one text, a str.")
-        from mlcore.sentiment.explanation import explain
-
         return explain(model, text)
 
     def save(self, path: str | Path) -> None:
@@ -225,29 +224,13 @@ class SentimentClassifier:
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit or load first.")
         return self._fitted
 
-    def _labelled_model(self, method: str) -> "tuple[Model, Classes]":
+    def _logits(self, X: Iterable[str], method: str = "") -> "tuple[Model, Classes | None, np.ndarray]":
+        """The model, its classes, which ``method`` needs, and its outputs; a fit meanwhile does not mix two models."""
         model, classes = self._model()
-        if classes is None:
+        if method and classes is None:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
-        return model, classes
-
-    def _predict(self, model: Model, classes: "Classes | None", X: Iterable[str]) -> np.ndarray:
-        logits = self._logits(model, X)
-        if classes is None:
-            return logits[:, 0].astype(np.float64)
-        labels: np.ndarray = classes.values[np.argsort(classes.numbers)[model.decide(logits)]]
-        return labels
-
-    def _logits(self, model: Model, X: Iterable[str]) -> np.ndarray:
         threads = self._checked_threads()
-        return model.logits(model.features.documents(texts_of(X), threads), threads=threads)
-
-    def _checked_parameters(self) -> tuple[Settings, float, int]:
-        """Settings, held-out fraction and number of threads."""
-        dev = _plain(self.dev)
-        if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
-            raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
-        return Settings(**{name: _plain(getattr(self, name)) for name in FIELDS}), dev, self._checked_threads()
+        return model, classes, model.logits(model.features.documents(_texts_of(X), threads), threads=threads)
 
     def _checked_threads(self) -> int:
         threads = _plain(self.threads)
@@ -258,6 +241,15 @@ class SentimentClassifier:
 
 
 # Texts and labels -------------------------------------------------------------------------------------------
+
+# Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
+# bool is also an integer, and an integer also a real number
+KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], str], Callable[[str], Any]]] = {
+    "str": ((str,), str, str),
+    "bool": ((bool, np.bool_), str, {"False": False, "True": True}.__getitem__),
+    "int": ((Integral,), lambda label: str(int(label)), int),
+    "float": ((Real,), lambda label: repr(float(label)), float),
+}
 
 
 class Classes(NamedTuple):
@@ -275,72 +267,47 @@ class Classes(NamedTuple):
         """
         _, write, read = KINDS[kind]
         values, numbers = np.unique([read(label) for label in labels], return_index=True)
-        if len(values) < len(labels) or [write(value) for value in values] != [labels[i] for i in numbers]:
+        if [write(value) for value in values.tolist()] != [labels[i] for i in numbers] or len(values) < len(labels):
             raise ValueError("labels are not written as their values are, or two have the same value")
         return cls(values, kind, numbers)
 
 
-# Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
-# bool is also an integer, and an integer also a real number
-KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], str], Callable[[str], Any]]] = {
-    "str": ((str,), str, str),
-    "bool": ((bool, np.bool_), lambda label: str(bool(label)), {"False": False, "True": True}.__getitem__),
-    "int": ((Integral,), lambda label: str(int(label)), int),
-    "float": ((Real,), lambda label: repr(float(label)), float),
-}
+def _decisions(model: Model, classes: Classes | None, logits: np.ndarray) -> np.ndarray:
+    if classes is None:
+        return logits[:, 0].astype(np.float64)
+    return np.asarray(classes.values[np.argsort(classes.numbers)[model.decide(logits)]])
 
 
-def texts_of(X: Iterable[str]) -> list[str]:
-    """All texts in a list.
-
-    Raises: InputError if they are something else, naming the place.
-    """
-    texts = _listed(X, "X", "a list of texts, such as ['A good film.']")
+def _texts_of(X: Iterable[str]) -> list[str]:
+    texts = _listed(X, "X", "texts, such as ['A good film.']")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"X[{i}] is {_described(text)}; expected a text, a str.")
     return texts
 
 
-def labels_of(y: Iterable[Any], ratings: bool = False) -> tuple[np.ndarray, str]:
-    """All labels of one type, or ratings as float64, and their kind; whole numbers and whole floats may be mixed.
-
-    Raises: InputError if they are something else, naming the place.
-    """
-    labels = _listed(y, "y", f"a list of {'numbers' if ratings else 'labels'}, such as {EXAMPLES[ratings]}")
-    kinds = [(_rating_kind if ratings else _label_kind)(label, f"y[{i}]") for i, label in enumerate(labels)]
-    for i, kind in enumerate(kinds):
-        if kind != kinds[0] and not {kind, kinds[0]} <= {"int", "float"}:
-            raise InputError(f"y[{i}] is of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type.")
-    kind = "float" if "float" in kinds else kinds[0] if kinds else "str"
-    return np.array(labels, np.float64 if ratings else None), kind
-
-
-EXAMPLES = "['pos', 'neg']", "[4, 2.5]"
-
-
-def _label_kind(label: Any, place: str) -> str:
-    kind = next((kind for kind, (types, _, _) in KINDS.items() if isinstance(label, types)), None)
-    if kind is None:
-        raise InputError(f"{place} is {_described(label)}; expected a label: a str, an int or a bool.")
-    if kind == "float" and not float(label).is_integer():
-        raise InputError(f"{place} is {label}; expected a label; to predict numbers, use loss='squared'.")
-    if kind == "str" and not (label and label.isprintable()):
-        raise InputError(f"{place} is {str(label)!r}; expected a label of printable characters.")
-    return kind
-
-
-def _rating_kind(rating: Any, place: str) -> str:
-    if isinstance(rating, bool) or not (isinstance(rating, Real) and abs(rating) <= LARGEST_RATING):  # type: ignore[operator]
-        raise InputError(f"{place} is {_described(rating)}; expected a number up to {LARGEST_RATING:g}.")
-    return "int" if isinstance(rating, Integral) else "float"
-
-
-def _names(labels: np.ndarray, kind: str) -> list[str]:
-    """Labels as strings."""
-    values, numbers = np.unique(labels, return_inverse=True)
-    names = [KINDS[kind][1](value) for value in values]
-    return [names[number] for number in numbers]
+def _labels_of(y: Iterable[Any], ratings: bool) -> tuple[np.ndarray, str]:
+    """All labels of one type, or ratings as float64, and their kind; whole numbers and whole floats may be mixed."""
+    labels = _listed(y, "y", "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']")
+    kinds: list[str | None] = []
+    for i, label in enumerate(labels):
+        kind = next((kind for kind, (types, _, _) in KINDS.items() if isinstance(label, types)), None)
+        kinds.append(kind)
+        problem = ""
+        if ratings:
+            if kind not in ("int", "float") or not abs(label) <= LARGEST_RATING:
+                problem = f"{_described(label)}; expected a number up to {LARGEST_RATING:g}"
+        elif kind is None:
+            problem = f"{_described(label)}; expected a label: a str, an int or a bool"
+        elif kind == "float" and not float(label).is_integer():
+            problem = f"{label}; expected a label; to predict numbers, use loss='squared'"
+        elif kind == "str" and not (label and label.isprintable()):
+            problem = f"{str(label)!r}; expected a label of printable characters"
+        elif kind != kinds[0] and not {kind, kinds[0]} <= {"int", "float"}:
+            problem = f"of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type"
+        if problem:
+            raise InputError(f"y[{i}] is {problem}.")
+    return np.array(labels, np.float64 if ratings else None), "float" if "float" in kinds else [*kinds, "str"][0] or ""
 
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
@@ -348,7 +315,7 @@ def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
     if not isinstance(values, str | bytes | Mapping | Set) and getattr(values, "ndim", 1) == 1:
         with suppress(TypeError):
             return list(values)
-    raise InputError(f"{name} is {_described(values)}; expected {expected}.")
+    raise InputError(f"{name} is {_described(values)}; expected a list of {expected}.")
 
 
 def _described(value: object) -> str:

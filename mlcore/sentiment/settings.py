@@ -7,7 +7,6 @@ checkpoint and the reproducing command are derived from the fields.
 import dataclasses
 import math
 import shlex
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from mlcore.errors import InputError
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
 
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 LARGEST = 1e300  # larger whole numbers have no float
+RANGES = {  # how a range is written, by the first of these bounds that it has
+    "above": "above {above}", "below": "from {minimum} to less than {below}",
+    "maximum": "from {minimum} to {maximum:,}", "minimum": "from {minimum} up",
+}  # fmt: skip
 
 
 def setting(default: Any, help: str, group: str, **metadata: Any) -> Any:
@@ -88,16 +91,16 @@ class Settings:
 
     def encoding(self) -> dict[str, Any]:
         """The arguments of ``mlcore.text.dataset.encode``."""
+        values = dataclasses.asdict(self.resolved())
         names = ("ngrams", "min_count", "max_features", "binary", "seed")
-        resolved = self.resolved()
-        return {name: getattr(resolved, name) for name in names} | {"ratings": self.loss == "squared"}
+        return {name: values[name] for name in names} | {"ratings": self.loss == "squared"}
 
     def identity(self) -> dict[str, Any]:
         """The values that have to be equal for a training to be resumed."""
-        values = dataclasses.asdict(self.resolved())
-        fixed = {"epochs"} if self.schedule == "linear" else set()
-        resumable = {field.name for field in dataclasses.fields(self) if field.metadata.get("resumable")} - fixed
-        return {name: value for name, value in values.items() if name not in resumable}
+        free = {name for name, field in FIELDS.items() if field.metadata.get("resumable")}
+        if self.schedule == "linear":
+            free.remove("epochs")
+        return {name: value for name, value in dataclasses.asdict(self.resolved()).items() if name not in free}
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -111,28 +114,17 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
     if bool in kinds:
         valid, expected = isinstance(value, bool), "True or False"
     elif str in kinds:
-        valid, expected = (
-            isinstance(value, str) and value in bounds["choices"],
-            "one of " + ", ".join(bounds["choices"]),
-        )
+        valid = isinstance(value, str) and value in bounds["choices"]
+        expected = "one of " + ", ".join(bounds["choices"])
     else:
         whole = int in kinds
-        valid = type(value) is int or (not whole and isinstance(value, int | float) and not isinstance(value, bool))
+        valid = type(value) is int or (not whole and isinstance(value, float))
         valid = valid and bounds.get("minimum", -LARGEST) <= value <= bounds.get("maximum", LARGEST)
         valid = valid and bounds.get("above", -math.inf) < value < bounds.get("below", math.inf)
-        expected = f"a {'whole ' * whole}number {_range(bounds)}"
+        span = next(span for bound, span in RANGES.items() if bound in bounds).format(**bounds)
+        expected = f"a {'whole ' * whole}number {span}"
     if not valid:
         raise InputError(f"expected {expected}", parameter=field.name, value=value)
-
-
-def _range(bounds: Mapping[str, Any]) -> str:
-    if "above" in bounds:
-        return f"above {bounds['above']}"
-    if "below" in bounds:
-        return f"from {bounds['minimum']} to less than {bounds['below']}"
-    return (
-        f"from {bounds['minimum']} to {bounds['maximum']:,}" if "maximum" in bounds else f"from {bounds['minimum']} up"
-    )
 
 
 def reproducing_command(model: "Model") -> str:
@@ -144,20 +136,12 @@ def reproducing_command(model: "Model") -> str:
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
-    words = [word for name, value in {**inputs, **values}.items() for word in _option(name, value)]
-    return shlex.join(["mlcore", "train-sentiment", *words])
-
-
-def _option(name: str, value: Any) -> Iterator[str]:
-    """Words that give an option this value; none for None, and for a flag that is off unless asked for."""
-    option = "--" + name.replace("_", "-")
-    if value is True:
-        yield option
-    elif value is False and FIELDS[name].default:
-        yield option.replace("--", "--no-", 1)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _option(name, one)
-    elif value is not None and value is not False:
-        # a value that begins with a dash could be taken for an option
-        yield from [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]
+    words = ["mlcore", "train-sentiment"]
+    for name, value in {**inputs, **values}.items():
+        option = "--" + name.replace("_", "-")
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, bool):
+                words += [option] if one else [option.replace("--", "--no-", 1)] * FIELDS[name].default
+            elif one is not None:  # a value that begins with a dash could be taken for an option
+                words += [f"{option}={one}"] if str(one).startswith("-") else [option, str(one)]
+    return shlex.join(words)

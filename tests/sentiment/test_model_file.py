@@ -10,7 +10,8 @@ import safetensors.numpy
 from mlcore.errors import InputError, ModelFileError
 from mlcore.files import check_outputs, check_writable
 from mlcore.sentiment import model_file
-from mlcore.sentiment.model import HISTORY, Model, Provenance, initial_parameters
+from mlcore.sentiment.initialization import random_parameters
+from mlcore.sentiment.model import HISTORY, Model, Provenance
 from mlcore.sentiment.model_file import KEY, MODEL, load_model, save_model
 from mlcore.sentiment.settings import Settings
 from mlcore.text.ngrams import choose_features
@@ -27,7 +28,7 @@ def make_model(labels=("neg", "pos"), **settings):
     outputs = len(labels) if len(labels) > 2 else 1
     history = [dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}]
     provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, history)
-    return Model(settings, labels, features, initial_parameters(len(features), outputs, settings), provenance)
+    return Model(settings, labels, features, random_parameters(len(features), outputs, settings), provenance)
 
 
 def assert_same(found, expected):
