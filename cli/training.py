@@ -23,66 +23,54 @@ from .output import Json, print_json
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
-    from mlcore.sentiment.training import EpochReport, Progress
+    from mlcore.sentiment.training import EpochReport, Progress, TrainingResult
     from mlcore.text.dataset import EncodedDataset
 
-PANELS = ("Data", "Text", "Network", "Training", "Output")
 MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "mlcore.log/'}  # how files begin
 FEATURES = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator of a command with ``**settings``: give it an option for each setting, in the panel of its group."""
-    signature, panel, ranked = inspect.signature(command), PANELS[0], []
+    """Decorator of a command with ``**settings``: give it an option for each setting, before ``threads``."""
+    given = inspect.signature(command).parameters.values()
+    own = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in given if parameter.name != "settings"]
+    options = []
     for name, field in FIELDS.items():
-        flag = [f"--{name.replace('_', '-')}" + f"/--no-{name}" * (field.default is True)] * (field.type is bool)
-        option = _option(field.metadata["group"], field.metadata["help"], *flag)
-        option.show_default = field.metadata.get("automatic", True)
+        flags = [f"--{name.replace('_', '-')}" + f"/--no-{name}" * (field.default is True)] * (field.type is bool)
+        option = typer.Option(*flags, help=field.metadata["help"], show_default=field.metadata.get("automatic", True))
         annotation: Any = Annotated[field.type, option]
-        ranked.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
-        )
-    for parameter in signature.parameters.values():
-        if parameter.kind is not parameter.VAR_KEYWORD:
-            option = parameter.annotation.__metadata__[0]
-            panel = option.rich_help_panel = option.rich_help_panel or panel
-            ranked.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
-    ranked.sort(key=lambda parameter: PANELS.index(parameter.annotation.__metadata__[0].rich_help_panel))
-    command.__signature__ = signature.replace(parameters=ranked)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in ranked}
+        options.append(own[0].replace(name=name, default=field.default, annotation=annotation))
+    place = [parameter.name for parameter in own].index("threads")
+    parameters = own[:place] + options + own[place:]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 
-def _option(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=panel, **more)
+def _path(text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(*names, help=text, **{"metavar": "PATH", "parser": data_path} | more)
     return option
-
-
-def _path(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
-    return _option(panel, text, *names, **{"metavar": "PATH", "parser": data_path} | more)
 
 
 # fmt: off
 @with_settings
 def train_sentiment(
     data: Annotated[list[Path] | None, _path(
-        "Data", "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in")] = None,
-    dev: Annotated[str | None, _option(
-        "Data", "Texts or fraction to hold out, for choosing the best epoch.", metavar="PATH|FRACTION",
+        "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in")] = None,
+    dev: Annotated[str | None, typer.Option(
+        help="Texts or fraction to hold out, for choosing the best epoch.", metavar="PATH|FRACTION",
         show_default="the data's dev split, or 0.1")] = None,
     file_format: Format = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
-    vectors: Annotated[Path | None, _path(
-        "Data", "Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
-    warm_start: Annotated[Path | None, _path(
-        "Data", "Start from this model, and keep its words.", metavar="MODEL")] = None,
-    threads: Annotated[int | None, _option(
-        "Training", "CPU threads to use (does not change the model).", show_default="all cores")] = None,
-    model: Annotated[Path, _path("Output", "Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
-    checkpoint: Annotated[Path | None, _path("Output", "Save the training here after every epoch.")] = None,
-    resume: Annotated[bool, _option("Output", "Resume from the checkpoint if there is one.", "--resume")] = False,
-    log: Annotated[Path | None, _path("Output", "Write one line of JSON per epoch here.")] = None,
+    vectors: Annotated[Path | None, _path("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
+    warm_start: Annotated[Path | None, _path("Start from this model, and keep its words.", metavar="MODEL")] = None,
+    threads: Annotated[int | None, typer.Option(
+        min=1, help="CPU threads to use (does not change the model).", show_default="all cores")] = None,
+    model: Annotated[Path, _path("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
+    checkpoint: Annotated[Path | None, _path("Save the training here after every epoch.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint if there is one.")] = False,
+    log: Annotated[Path | None, _path("Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
     **settings: Any,
@@ -96,8 +84,6 @@ def train_sentiment(
     in the data is held out, and one named test is evaluated at the end.
     Ctrl-C keeps the best epoch.
     """
-    if threads is not None and threads < 1:
-        raise InputError("expected a whole number from 1 up", parameter="threads", value=threads)
     if warm_start and vectors:
         raise InputError("--warm-start and --vectors both set the embeddings to start from; choose one.")
     if resume and checkpoint is None:
@@ -119,12 +105,9 @@ def train_sentiment(
 def _held_out(dev: str | None) -> Path | float | None:
     """The path or the fraction that ``--dev`` gives."""
     try:
-        fraction = None if dev is None else float(dev)
+        return None if dev is None else float(dev)
     except ValueError:
         return data_path(str(dev))
-    if fraction is not None and not 0 <= fraction < 1:
-        raise InputError("expected a fraction from 0 to less than 1, or a path", parameter="dev", value=fraction)
-    return fraction
 
 
 def _train(
@@ -140,7 +123,8 @@ def _train(
     from .commands import option_name, setting_words
 
     say: Callable[[str], None] = render.say if not quiet else lambda message: None
-    shown, reports, interrupted = render.Shown(not (quiet or as_json)), [], False
+    shown, interrupted = render.Shown(not (quiet or as_json)), False
+    reports: list[EpochReport] = []
 
     def interrupt(*_: object) -> None:
         """Ctrl-C stops at once while there is nothing to lose, and later at the next progress.
@@ -168,18 +152,16 @@ def _train(
         with ExitStack() as files, bar, ExitStack() as compilation:
             compilation.enter_context(render.compilation(quiet))
             data, model = _prepare(inputs, settings, threads, quiet)
-            resumed = resume and checkpoint is not None and checkpoint.exists()
-            if checkpoint and resumed:
-                state = load_checkpoint(checkpoint, model)
-                say(f"Resuming after epoch {len(state.reports)} from {checkpoint}.")
-            else:
-                state = State.initial(model, threads)
-                if resume:
-                    say(f"{checkpoint} does not exist yet: starting from the beginning.")
-                elif checkpoint and checkpoint.exists():
+            state, resumed = State.initial(model, threads), False
+            if checkpoint and checkpoint.exists():
+                if resumed := resume:
+                    state = load_checkpoint(checkpoint, model)
+                    say(f"Resuming after epoch {len(state.reports)} from {checkpoint}.")
+                else:
                     say(f"{checkpoint} exists and will be replaced; to resume from it, add --resume.")
-            mode = "a" if resumed else "w"
-            log_file = log and files.enter_context(open(log, mode, buffering=1, encoding="utf-8"))
+            elif resume:
+                say(f"{checkpoint} does not exist yet: starting from the beginning.")
+            log_file = log and files.enter_context(open(log, "a" if resumed else "w", buffering=1, encoding="utf-8"))
             if not resumed:
                 write_log({"settings": asdict(settings.resolved()), "inputs": model.provenance.inputs})
             shown(show_network, data, model)
@@ -292,14 +274,12 @@ def show_epoch(report: "EpochReport") -> None:
     """One row of the table of epochs."""
     from .render import show
 
-    loss, quality, best = "-", "-", ""
+    loss, quality, speed = "-", "-", report.features / report.seconds / 1e6
     if report.dev_loss is not None:
-        loss, best = f"{report.dev_loss:.4f}", "best" * report.best
-        rmse = math.sqrt(2 * report.dev_loss)  # the loss is half the square
+        loss, rmse = f"{report.dev_loss:.4f}", math.sqrt(2 * report.dev_loss)  # the loss is half the square
         quality = f"{rmse:.3f}" if report.dev_accuracy is None else f"{report.dev_accuracy:.2%}"
-    speed = report.features / report.seconds / 1e6
     row = f"{report.epoch:5}  {report.train_loss:13.4f}  {loss:>13}  {quality:>8}  {report.seconds:7.2f}  {speed:12.1f}"
-    show(f"{row}  {best}".rstrip())
+    show(row + "  best" * (report.best and report.dev_loss is not None))
 
 
 def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset") -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError, ModelFileError
+from mlcore.errors import InputError
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
-from mlcore.sentiment.model_file import Format, check_tensors, load_tensors, save_tensors
+from mlcore.sentiment.model_file import Format, check_tensors, load_tensors, require, save_tensors
 from mlcore.sentiment.training import EpochReport, State, out_of_patience
 
 CHECKPOINT = Format("mlcore-checkpoint", 3, "a checkpoint of mlcore", "start the training again without it")
@@ -43,8 +43,8 @@ def load_checkpoint(path: Path, model: Model) -> State:
                 array[:] = tensors[name]
             state.reports = [EpochReport(**report) for report in header["reports"]]
             state.learning_rate, state.step = header["learning_rate"], header["step"]
-            if type(state.step) is not int or not 0 < state.learning_rate < math.inf:
-                raise ModelFileError("its learning rate is not a number above 0, or its step is not a whole number")
+            valid = type(state.step) is int and 0 < state.learning_rate < math.inf
+            require(valid, "its learning rate is not a number above 0, or its step is not a whole number")
             model.parameters = best
     if different:
         raise InputError(
@@ -61,13 +61,13 @@ def load_checkpoint(path: Path, model: Model) -> State:
 
 
 def _tensors(best: Parameters, state: State) -> dict[str, np.ndarray]:
-    """All arrays of a training by their names in the file; the rows have the table and its moments."""
-    groups = {
-        "best": best, "current": state.parameters._replace(table=state.rows), "M": state.M._replace(table=None),
-        "S": state.S._replace(table=None),
-    }  # fmt: skip
-    named = {f"{group}_{name}": array for group, arrays in groups.items() for name, array in arrays._asdict().items()}
-    return {name: array for name, array in named.items() if array is not None}
+    """All arrays of a training by their names in the file; the rows have the table with its moments."""
+    groups = {"best": best, "current": state.parameters, "M": state.M, "S": state.S}
+    layers = {f"{group}_{name}": array for group, arrays in groups.items() for name, array in arrays._asdict().items()}
+    return {name: array for name, array in layers.items() if array is not None and not name.endswith("_table")} | {
+        "best_table": best.table,
+        "rows": state.rows,
+    }
 
 
 def _identity(model: Model) -> dict[str, Any]:

@@ -37,28 +37,19 @@ class SentimentClassifier:
     """Exercise 5's network for labelled texts: embedding, mean, dense ReLU layer, dense layer.
 
     Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and two
-    more. Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
-
-    ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
+    more. ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
     ``threads``: by default the cores, or NUMBA_NUM_THREADS, which joblib (``n_jobs``) sets to each process's share.
+    Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2.
 
     Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one
-    estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file cannot run
-    code.
+    estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file runs no code.
 
     Example:
         >>> texts = ["A good, warm film.", "A bad, dull film.", "Good fun!", "Bad plot."] * 5
-        >>> model = SentimentClassifier(dim=8, dev=0).fit(texts, [1, 0, 1, 0] * 5)
-        >>> model
-        SentimentClassifier(dim=8, dev=0)
-        >>> model.predict(["good plot, good fun", "dull"])
+        >>> SentimentClassifier(dim=8, dev=0).fit(texts, [1, 0, 1, 0] * 5).predict(["good plot, good fun", "dull"])
         array([1, 0])
-        >>> model.predict_proba(["good plot, good fun"]).shape
-        (1, 2)
-        >>> model.score(texts, [1, 0, 1, 0] * 5)
-        1.0
     """
 
     loss: str
@@ -82,10 +73,7 @@ class SentimentClassifier:
         return {name: getattr(self, name) for name in DEFAULTS}
 
     def set_params(self, **parameters: Any) -> "SentimentClassifier":
-        """Change parameters, which the next fit checks and uses.
-
-        Raises: InputError if a parameter does not exist.
-        """
+        """Change parameters, which the next fit checks and uses."""
         for name in parameters.keys() - DEFAULTS.keys():
             raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(DEFAULTS)}.")
         self.__dict__.update(parameters)
@@ -143,11 +131,7 @@ class SentimentClassifier:
         return logits[:, numbers] if len(numbers) > 2 else logits[:, 0] * (1 if numbers[1] == 1 else -1)
 
     def score(self, X: Iterable[str], y: Iterable[Any]) -> float:
-        """Accuracy, or with loss="squared" R^2 of the numbers.
-
-        R^2 is 1 - sum (y - prediction)^2 / sum (y - mean y)^2, as in sklearn.metrics.r2_score; where all y are equal,
-        it is 1 for a perfect prediction, else 0.
-        """
+        """Accuracy, or with loss="squared" R^2 of the numbers, as in sklearn.metrics.r2_score."""
         model, classes, logits = self._logits(X)
         predicted, (truth, kind) = _decisions(model, classes, logits), _labels_of(y, classes is None)
         _check_lengths(predicted, truth)
@@ -168,17 +152,14 @@ class SentimentClassifier:
         return explain(model, text)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to a file for ``load`` and for the commands of mlcore.
-
-        Raises: OSError if the file cannot be written.
-        """
+        """Write the model to a file for ``load`` and for the commands of mlcore."""
         save_model(self._model()[0], Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "SentimentClassifier":
-        """Read a fitted estimator from a file, whoever wrote it: ``save`` or ``mlcore train-sentiment``.
+        """Read a fitted estimator from a file that ``save`` or ``mlcore train-sentiment`` wrote.
 
-        Raises: ModelFileError if it is not a model file, damaged, or of a newer format; OSError if it cannot be read.
+        Raises: ModelFileError if it is not a model file, damaged, or of a newer format.
         """
         model = load_model(Path(path))
         inputs, loaded = model.provenance.inputs, cls(**dataclasses.asdict(model.settings))
@@ -261,7 +242,7 @@ class Classes(NamedTuple):
 
     @classmethod
     def read(cls, labels: tuple[str, ...], kind: Any) -> "Classes":
-        """Read the labels of a model as values of this kind.
+        """The labels of a model, read as values of this kind.
 
         Raises: KeyError, TypeError or ValueError if they are not.
         """

@@ -55,10 +55,7 @@ MODEL = Format("mlcore-sentiment", 3, "a model file of mlcore", "train it again"
 
 
 def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
-    """Write a file beside ``path`` and rename it, so that only a complete file replaces one that is already there.
-
-    Equal content gives equal bytes.
-    """
+    """Write a file beside ``path`` and rename it; equal content gives equal bytes."""
     header = {"format": kind.name, "version": kind.version, **header}
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
@@ -70,8 +67,7 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
 def load_tensors(path: Path, kind: Format) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """Header and tensors of a file; what the body of the ``with`` finds wrong in them counts as damage.
 
-    Raises: ModelFileError if the file is foreign, truncated, of another version or damaged; OSError if it cannot be
-    read.
+    Raises: ModelFileError if the file is foreign, truncated, of another version or damaged; OSError.
     """
     with open(path, "rb") as file:
         start = file.peek(9)
@@ -105,9 +101,14 @@ def _parse(content: bytes, kind: Format) -> tuple[dict[str, Any], dict[str, np.n
         numbers = f"format {version!r:.9}; this one reads {kind.version}"
         raise _Rejected(f"was written by {age} mlcore ({numbers}); {advice}.")
     tensors = safetensors.numpy.load(content)
-    if header.pop("sha256") != _digest(header, tensors):
-        raise ModelFileError("its checksum does not match its content")
+    require(header.pop("sha256") == _digest(header, tensors), "its checksum does not match its content")
     return header, tensors
+
+
+def require(condition: object, problem: str) -> None:
+    """Raises: ModelFileError if the condition does not hold."""
+    if not condition:
+        raise ModelFileError(problem)
 
 
 def check_tensors(
@@ -117,14 +118,13 @@ def check_tensors(
 
     Raises: ModelFileError if one is missing, superfluous or different, or has NaN or numbers beyond the limit.
     """
-    if tensors.keys() != expected.keys():
-        raise ModelFileError("its tensors have other names")
+    require(tensors.keys() == expected.keys(), "its tensors have other names")
     for name, (dtype, shape) in expected.items():
         array = tensors[name]
-        if (array.dtype.name, array.shape) != (dtype, shape):
-            raise ModelFileError(f"{name} is {array.dtype} of shape {array.shape}; expected {dtype} of shape {shape}")
-        if array.dtype.kind == "f" and not in_range(array, limit):
-            raise ModelFileError(f"{name} has NaN, infinity, or a number beyond {limit:g}")
+        found, right = f"{array.dtype} of shape {array.shape}", f"{dtype} of shape {shape}"
+        require(found == right, f"{name} is {found}; expected {right}")
+        fits = array.dtype.kind != "f" or in_range(array, limit)
+        require(fits, f"{name} has NaN, infinity, or a number beyond {limit:g}")
 
 
 def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
@@ -165,47 +165,40 @@ def load_model(path: Path) -> Model:
 
 def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     """Model from the parts of a file, each checked: whoever can write a file can write a checksum."""
-    settings, labels = Settings(**header["settings"]), list(header["labels"])
+    settings, labels = Settings(**header["settings"]), header["labels"]
     sizes = (0,) if settings.loss == "squared" else range(2, MAX_LABELS + 1)
     printable = all(type(label) is str and label and label.isprintable() for label in labels)
-    if len(labels) not in sizes or labels != header["labels"] or not printable or len(set(labels)) != len(labels):
-        raise ModelFileError("its labels are not different printable strings, as many as its loss needs")
-    vocabulary, ngrams = tensors["vocabulary"], tensors["ngrams"]
-    n_words, dim, hidden, outputs = (
-        int(np.count_nonzero(vocabulary == ord("\n"))), settings.dim, settings.hidden,
-        len(labels) if len(labels) > 2 else 1,
-    )  # fmt: skip
+    fits = type(labels) is list and len(labels) in sizes and printable and len(set(labels)) == len(labels)
+    require(fits, "its labels are not different printable strings, as many as its loss needs")
+    vocabulary, ngrams, dim, hidden = tensors["vocabulary"], tensors["ngrams"], settings.dim, settings.hidden
+    outputs = len(labels) if len(labels) > 2 else 1
+    n_features = int(np.count_nonzero(vocabulary == ord("\n"))) + len(ngrams)
     shapes = {
-        "vocabulary": (vocabulary.size,), "ngrams": (len(ngrams), 2), "table": (n_words + len(ngrams), dim),
+        "vocabulary": (vocabulary.size,), "ngrams": (len(ngrams), 2), "table": (n_features, dim),
         "W1": (hidden, dim), "b1": (hidden,), "W2": (outputs, hidden), "b2": (outputs,),
     }  # fmt: skip
     types = {"vocabulary": "uint8", "ngrams": "int32", "table": "float16" if settings.float16 else "float32"}
     check_tensors(tensors, {name: (types.get(name, "float32"), shape) for name, shape in shapes.items()})
     features = _features(vocabulary, ngrams, settings)
-    parameters = Parameters.zeros(len(features), dim, hidden, outputs)
+    parameters = Parameters.zeros(n_features, dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : tensors[name].shape[-1]] = tensors[name]
     return Model(settings, tuple(labels), features, parameters, _provenance(header["provenance"]))
 
 
 def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Features:
-    if CONTROL.search(lines.tobytes().decode()):
-        raise ModelFileError("its vocabulary has control characters")
+    require(not CONTROL.search(lines.tobytes().decode()), "its vocabulary has control characters")
     words = WordTable.from_lines(lines)
-    if len(words) != np.count_nonzero(lines == ord("\n")):
-        raise ModelFileError("its vocabulary has a word twice")
+    require(len(words) == np.count_nonzero(lines == ord("\n")), "its vocabulary has a word twice")
     before, last = ngrams.astype(np.int64).T
-    numbers = len(words) + np.arange(len(ngrams))
-    if (before < 0).any() or (before >= numbers).any() or (last < 0).any() or (last >= len(words)).any():
-        raise ModelFileError("its n-grams are not made of its words")
+    known = (before >= 0) & (before < len(words) + np.arange(len(ngrams))) & (last >= 0) & (last < len(words))
+    require(known.all(), "its n-grams are not made of its words")
     keys = before << 32 | last
-    if len(np.unique(keys)) != len(keys):
-        raise ModelFileError("it has an n-gram twice")
+    require(len(np.unique(keys)) == len(keys), "it has an n-gram twice")
     sizes = np.ones(len(words) + len(keys), np.int8)
     for _ in range(settings.ngrams):  # one pass more than needed finds n-grams that are too long
         sizes[len(words) :] = sizes[before] + 1
-    if sizes.max(initial=1) > settings.ngrams:
-        raise ModelFileError(f"it has an n-gram of more than {settings.ngrams} words")
+    require(sizes.max(initial=1) <= settings.ngrams, f"it has an n-gram of more than {settings.ngrams} words")
     return Features(words, PairTable(len(words), keys), settings.ngrams, settings.binary)
 
 
@@ -214,12 +207,10 @@ def _provenance(header: dict[str, Any]) -> Provenance:
     strings = [provenance.fingerprint, *provenance.inputs, *provenance.texts]
     for value in provenance.inputs.values():
         strings += value if isinstance(value, list) else [value]
-    if not all(isinstance(value, str) for value in strings):
-        raise ModelFileError("its provenance has other values than strings")
-    if not all(type(number) is int and number >= 0 for number in provenance.texts.values()):
-        raise ModelFileError("its provenance has numbers of texts that are not numbers")
+    require(all(isinstance(value, str) for value in strings), "its provenance has other values than strings")
+    counts = all(type(number) is int and number >= 0 for number in provenance.texts.values())
+    require(counts, "its provenance has numbers of texts that are not numbers")
     for epoch in provenance.history:
         typed = [type(epoch[name]) in types and abs(epoch[name] or 0) <= MAX_FIGURE for name, types in HISTORY.items()]
-        if not all(typed) or len(epoch) > len(HISTORY):
-            raise ModelFileError("its history does not consist of epochs")
+        require(all(typed) and len(epoch) == len(HISTORY), "its history does not consist of epochs")
     return provenance

@@ -22,14 +22,14 @@ RANGES = {  # how a range is written, by the first of these bounds that it has
 }  # fmt: skip
 
 
-def setting(default: Any, help: str, group: str, **metadata: Any) -> Any:
+def setting(default: Any, help: str, **metadata: Any) -> Any:
     """Declare a setting.
 
     ``choices``: the strings it may be. ``minimum`` and ``maximum``: the inclusive range of a number; ``above`` and
-    ``below``: exclusive bounds. ``automatic``: what None stands for, in words. ``resumable``: whether a training may be
-    resumed with another value.
+    ``below``: exclusive bounds. ``automatic``: what None stands for. ``resumable``: a training may be resumed with
+    another value.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "group": group, **metadata})
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,38 +42,38 @@ class Settings:
     """
 
     # fmt: off
-    dim: int = setting(50, "Width of the embedding.", "Network", minimum=1, maximum=10_000)
-    hidden: int = setting(32, "Units of the hidden layer.", "Network", minimum=1, maximum=10_000)
-    ngrams: int = setting(1, "1: words; 2: also word pairs; 3: also word triples.", "Text", minimum=1, maximum=3)
-    min_count: int | None = setting(None, "Ignore words and n-grams that occur less often.", "Text", minimum=1,
-                                    maximum=2**31, automatic="1, with n-grams 2")
-    max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.", "Text", minimum=1,
-                                       maximum=2**31 - 1, automatic="all")
-    binary: bool = setting(True, "Count each word once per text, or as often as it occurs.", "Text")
+    ngrams: int = setting(1, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3)
+    min_count: int | None = setting(None, "Ignore words and n-grams that occur less often.",
+                                    minimum=1, maximum=2**31, automatic="1, with n-grams 2")
+    max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
+                                       minimum=1, maximum=2**31 - 1, automatic="all")
+    binary: bool = setting(True, "Count each word once per text, or as often as it occurs.")
+    dim: int = setting(50, "Width of the embedding.", minimum=1, maximum=10_000)
+    hidden: int = setting(32, "Units of the hidden layer.", minimum=1, maximum=10_000)
     loss: str = setting("logistic", "logistic for labels (softmax if more than two), squared for numeric ratings.",
-                        "Network", choices=("logistic", "squared"))
-    freeze_embedding: bool = setting(False, "Train only the dense layers.", "Network")
-    initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.", "Network",
+                        choices=("logistic", "squared"))
+    freeze_embedding: bool = setting(False, "Train only the dense layers.")
+    initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.",
                                   choices=("random", "naive-bayes"))
-    epochs: int = setting(30, "Maximum number of epochs; the best one is kept.", "Training", minimum=1,
-                          maximum=100_000, resumable=True)
-    patience: int = setting(3, "Stop after this many epochs without a lower held-out loss.", "Training", minimum=1,
-                            maximum=100_000, resumable=True)
-    batch_size: int = setting(64, "Texts per batch.", "Training", minimum=1, maximum=1_000_000)
-    optimizer: str = setting("adagrad", "sgd, adagrad or adam.", "Training", choices=tuple(LEARNING_RATES))
-    learning_rate: float | None = setting(None, "Learning rate.", "Training", above=0, automatic=", ".join(
+    epochs: int = setting(30, "Maximum number of epochs; the best one is kept.",
+                          minimum=1, maximum=100_000, resumable=True)
+    patience: int = setting(3, "Stop after this many epochs without a lower held-out loss.",
+                            minimum=1, maximum=100_000, resumable=True)
+    batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
+    optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
+    learning_rate: float | None = setting(None, "Learning rate.", above=0, automatic=", ".join(
                                           f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()))
     schedule: str = setting("constant", "constant, or linear: the learning rate falls to 0 over all epochs.",
-                            "Training", choices=("constant", "linear"))
-    word_dropout: float = setting(0.0, "Share of each text's words to drop at random in each epoch.", "Training",
+                            choices=("constant", "linear"))
+    word_dropout: float = setting(0.0, "Share of each text's words to drop at random in each epoch.",
                                   minimum=0, below=1)
     weight_decay: float = setting(0.0, "Decoupled weight decay, for the layers and the embeddings of each batch.",
-                                  "Training", minimum=0)
+                                  minimum=0)
     class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is.",
-                                "Training", choices=("none", "balanced"))
-    seed: int = setting(1, "Seed of everything random: parameters, held-out texts, order, dropout.", "Training",
+                                choices=("none", "balanced"))
+    seed: int = setting(1, "Seed of everything random: parameters, held-out texts, order, dropout.",
                         minimum=0, maximum=2**63 - 1)
-    float16: bool = setting(False, "Store the embedding in 16 bits: half the file.", "Output", resumable=True)
+    float16: bool = setting(False, "Store the embedding in 16 bits: half the file.", resumable=True)
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -141,7 +141,7 @@ def reproducing_command(model: "Model") -> str:
         option = "--" + name.replace("_", "-")
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, bool):
-                words += [option] if one else [option.replace("--", "--no-", 1)] * FIELDS[name].default
+                words += [option] if one else [option.replace("--", "--no-", 1)] * (FIELDS[name].default is True)
             elif one is not None:  # a value that begins with a dash could be taken for an option
                 words += [f"{option}={one}"] if str(one).startswith("-") else [option, str(one)]
     return shlex.join(words)

@@ -47,11 +47,6 @@ class EpochReport:
         return message if self.restarts else ""
 
 
-def history(reports: list[EpochReport]) -> list[dict[str, Any]]:
-    """The figures of the epochs for a model's provenance: those that equal trainings have in common."""
-    return [{name: getattr(report, name) for name in HISTORY} for report in reports]
-
-
 class Progress(NamedTuple):
     """State within an epoch: the mean loss and the number of features of the texts done."""
 
@@ -224,6 +219,11 @@ def text_weights(train: Split, settings: Settings, labels: int) -> np.ndarray:
         counts = np.bincount(classes[train.rows], minlength=labels)
         weights[:] = (len(train.rows) / labels / np.maximum(counts, 1))[classes]
     return weights
+
+
+def history(reports: list[EpochReport]) -> list[dict[str, Any]]:
+    """The figures of the epochs for a model's provenance: those that equal trainings have in common."""
+    return [{name: getattr(report, name) for name in HISTORY} for report in reports]
 
 
 @dataclass(frozen=True)
