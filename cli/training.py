@@ -47,9 +47,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _path(text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(*names, help=text, **{"metavar": "PATH", "parser": data_path} | more)
-    return option
+def _path(text: str, *names: str, metavar: str = "PATH", **more: Any) -> Any:
+    return typer.Option(*names, help=text, metavar=metavar, parser=data_path, **more)
 
 
 # fmt: off
@@ -152,15 +151,15 @@ def _train(
         with ExitStack() as files, bar, ExitStack() as compilation:
             compilation.enter_context(render.compilation(quiet))
             data, model = _prepare(inputs, settings, threads, quiet)
-            state, resumed = State.initial(model, threads), False
-            if checkpoint and checkpoint.exists():
-                if resumed := resume:
-                    state = load_checkpoint(checkpoint, model)
-                    say(f"Resuming after epoch {len(state.reports)} from {checkpoint}.")
-                else:
-                    say(f"{checkpoint} exists and will be replaced; to resume from it, add --resume.")
+            exists = checkpoint is not None and checkpoint.exists()
+            resumed = resume and exists
+            state = load_checkpoint(checkpoint, model) if checkpoint and resumed else State.initial(model, threads)
+            if resumed:
+                say(f"Resuming after epoch {len(state.reports)} from {checkpoint}.")
             elif resume:
                 say(f"{checkpoint} does not exist yet: starting from the beginning.")
+            elif exists:
+                say(f"{checkpoint} exists and will be replaced; to resume from it, add --resume.")
             log_file = log and files.enter_context(open(log, "a" if resumed else "w", buffering=1, encoding="utf-8"))
             if not resumed:
                 write_log({"settings": asdict(settings.resolved()), "inputs": model.provenance.inputs})

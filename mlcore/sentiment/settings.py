@@ -80,14 +80,15 @@ class Settings:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
 
+    @property
+    def resolved_learning_rate(self) -> float:
+        """The learning rate, or that of the optimizer."""
+        return LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+
     def resolved(self) -> "Settings":
         """The settings with concrete values where None means automatic."""
-        rate, count = self.learning_rate, self.min_count
-        return dataclasses.replace(
-            self,
-            learning_rate=LEARNING_RATES[self.optimizer] if rate is None else rate,
-            min_count=(1 if self.ngrams == 1 else 2) if count is None else count,
-        )
+        count = (1 if self.ngrams == 1 else 2) if self.min_count is None else self.min_count
+        return dataclasses.replace(self, learning_rate=self.resolved_learning_rate, min_count=count)
 
     def encoding(self) -> dict[str, Any]:
         """The arguments of ``mlcore.text.dataset.encode``."""

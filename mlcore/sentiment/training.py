@@ -47,6 +47,11 @@ class EpochReport:
         return message if self.restarts else ""
 
 
+def history(reports: list[EpochReport]) -> list[dict[str, Any]]:
+    """The figures of the epochs for a model's provenance: those that equal trainings have in common."""
+    return [{name: getattr(report, name) for name in HISTORY} for report in reports]
+
+
 class Progress(NamedTuple):
     """State within an epoch: the mean loss and the number of features of the texts done."""
 
@@ -59,12 +64,9 @@ class Progress(NamedTuple):
 
 @dataclass
 class State:
-    """A training between two epochs: with the best parameters so far, all that the next epoch depends on.
+    """A training between two epochs: with the best parameters so far, all that the next epoch depends on."""
 
-    The arrays are those of ``with_moments``.
-    """
-
-    rows: np.ndarray  # (v, d), (v, 2 d) or (v, 3 d)
+    rows: np.ndarray  # as those below, from ``with_moments``
     parameters: Parameters
     M: Parameters
     S: Parameters
@@ -75,9 +77,8 @@ class State:
     @classmethod
     def initial(cls, model: Model, threads: int = 1) -> "State":
         """Start of a training from a copy of the model's parameters."""
-        settings = model.settings.resolved()
-        assert settings.learning_rate is not None
-        return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
+        settings = model.settings
+        return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.resolved_learning_rate)
 
     def complete(self, report: EpochReport, model: Model) -> None:
         """End an epoch; if it is the best so far, the model takes the parameters."""
@@ -105,9 +106,9 @@ def fit(
 ) -> Generator[EpochReport, None, None]:
     """Train from the model's parameters, or from a state between two epochs, yielding a report of each epoch.
 
-    Training works on a copy, and the model takes the parameters of each epoch that is the best so far: however the
-    iteration ends, it holds those of the best complete epoch, or its own if there is none. The result has the same bits
-    for any number of threads. Ends early after ``patience`` epochs without improvement.
+    The model takes the parameters of each epoch that is the best so far: however the iteration ends, it holds those of
+    the best complete epoch, or its own if there is none. They have the same bits for any number of threads. Ends early
+    after ``patience`` epochs without improvement.
 
     An epoch that diverges is repeated from the best parameters so far, with fresh moments and half the learning rate.
     It diverges when a parameter is out of range, or a mean loss not finite or more than LOST times that of a network
@@ -116,17 +117,16 @@ def fit(
     Raises: DivergedError after MAX_RESTARTS repetitions.
     """
     settings, state = model.settings, state or State.initial(model, threads)
-    batch_size = min(settings.batch_size, len(train.rows))
     # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
-    threads = min(threads, state.parameters.table.shape[1] // simd.LANES, batch_size)
+    threads = min(threads, state.parameters.table.shape[1] // simd.LANES, settings.batch_size, len(train.rows))
     with ThreadPoolExecutor(threads) as pool:
-        trainer = _Trainer(pool, model, train, dev, state, batch_size, threads, progress)
+        trainer = _Trainer(pool, threads, model, train, state)
         while len(state.reports) < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
-            while (report := trainer.run_epoch(restarts)) is None:
+            while (report := trainer.run_epoch(dev, restarts, progress)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MAX_RESTARTS:
-                    rate = settings.resolved().learning_rate or 0
+                    rate = settings.resolved_learning_rate
                     raise DivergedError(
                         f"training diverged in epoch {len(state.reports) + 1}, even after the learning rate of "
                         f"{rate:g} was halved {MAX_RESTARTS} times",
@@ -141,14 +141,11 @@ def fit(
 class _Trainer:
     """What stays the same from epoch to epoch."""
 
-    def __init__(
-        self, pool: ThreadPoolExecutor, model: Model, train: Split, dev: Split | None, state: State, batch_size: int,
-        threads: int, progress: Callable[[Progress], None],
-    ) -> None:  # fmt: skip
-        self.pool, self.model, self.train, self.dev, self.state = pool, model, train, dev, state
-        self.threads, self.progress, settings = threads, progress, model.settings
-        frozen = settings.freeze_embedding
-        self.recipe = Recipe(batch_size, model.loss, settings.word_dropout, settings.weight_decay, not frozen)
+    def __init__(self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State) -> None:
+        self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
+        settings, batch_size = model.settings, min(model.settings.batch_size, len(train.rows))
+        trainable = not settings.freeze_embedding
+        self.recipe = Recipe(batch_size, model.loss, settings.word_dropout, settings.weight_decay, trainable)
         self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, len(model.labels))
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
         self.work = Workspace.allocate(state.parameters, batch_size, int(entries), threads)
@@ -156,9 +153,9 @@ class _Trainer:
         loss_of(model.loss, np.zeros((len(targets), len(model.parameters.b2)), np.float32), targets, losses)
         # of ratings that are all 0 the loss is 0, although an untrained network does not answer 0
         self.largest_loss = LOST * max(float(np.mean(losses, dtype=np.float64)), 1e-3)
-        self.largest = min(MAX_PARAMETER, float(np.finfo(np.float16).max) if settings.float16 else MAX_PARAMETER)
+        self.largest = float(np.finfo(np.float16).max) if settings.float16 else MAX_PARAMETER
 
-    def run_epoch(self, restarts: int) -> EpochReport | None:
+    def run_epoch(self, dev: Split | None, restarts: int, progress: Callable[[Progress], None]) -> EpochReport | None:
         """Train for an epoch and evaluate it; None as soon as it diverges."""
         state, settings, train, batch_size = self.state, self.model.settings, self.train, self.recipe.batch_size
         epoch, lengths = len(state.reports), self.lengths
@@ -186,15 +183,15 @@ class _Trainer:
             loss, seconds = float(np.mean(losses[done], dtype=np.float64)), time.perf_counter() - started
             if not loss <= self.largest_loss:  # NaN is not
                 return None
-            self.progress(Progress(epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
+            progress(Progress(epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
         parts = [array[rows] for array in state.parameters for rows in shares(len(array), self.threads)]
         if not all(self.pool.map(in_range, parts, [self.largest] * len(parts))):
             return None
         seconds, dev_loss, dev_accuracy, best = time.perf_counter() - started, None, None, True
-        if self.dev:
+        if dev:
             # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
             trained = replace(self.model, parameters=state.parameters._replace(table=state.rows))
-            dev_loss, dev_accuracy = quick_figures(trained, self.dev, self.threads)
+            dev_loss, dev_accuracy = quick_figures(trained, dev, self.threads)
             if not dev_loss <= self.largest_loss:
                 return None
             best = all(dev_loss < (report.dev_loss or 0) for report in state.reports)
@@ -219,11 +216,6 @@ def text_weights(train: Split, settings: Settings, labels: int) -> np.ndarray:
         counts = np.bincount(classes[train.rows], minlength=labels)
         weights[:] = (len(train.rows) / labels / np.maximum(counts, 1))[classes]
     return weights
-
-
-def history(reports: list[EpochReport]) -> list[dict[str, Any]]:
-    """The figures of the epochs for a model's provenance: those that equal trainings have in common."""
-    return [{name: getattr(report, name) for name in HISTORY} for report in reports]
 
 
 @dataclass(frozen=True)

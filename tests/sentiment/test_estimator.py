@@ -4,14 +4,11 @@ import copy
 import hashlib
 import inspect
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-import mlcore
 from mlcore import SentimentClassifier
 from mlcore.errors import DivergedError, InputError, MlcoreError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import training
@@ -30,6 +27,11 @@ TWO_TEXTS, TWO_LABELS = (
 
 def small(**parameters):
     return SentimentClassifier(**SMALL | {"threads": 1} | parameters)
+
+
+def reloaded(model, folder):
+    model.save(folder / "model")
+    return SentimentClassifier.load(folder / "model")
 
 
 def sha256(model, path):
@@ -68,8 +70,7 @@ def test_parameters_go_in_and_out():
         ({"optimizer": ["sgd"]}, "optimizer is ['sgd']; expected one of sgd, adagrad, adam."),
         ({"dev": 1}, "dev is 1; expected a fraction from 0 to less than 1."),
         ({"dev": float("nan")}, "dev is nan; expected a fraction from 0 to less than 1."),
-        ({"dev": None}, "dev is None; expected a fraction from 0 to less than 1."),
-        ({"dev": False}, "dev is False; expected a fraction from 0 to less than 1."),
+        ({"dev": "0.1"}, "dev is '0.1'; expected a fraction from 0 to less than 1."),
         ({"threads": 0}, "threads is 0; expected a whole number from 1 up, or None for all cores."),
         ({"threads": True}, "threads is True; expected a whole number from 1 up, or None for all cores."),
         ({"dev": 0.9}, "X has too few texts to hold some out; try dev=0."),
@@ -84,14 +85,6 @@ def test_fit_checks_parameters_and_the_constructor_does_not(parameters, message)
     assert not hasattr(model, "classes_")
 
 
-def test_numbers_of_numpy_are_numbers(tmp_path):
-    plain = small(seed=2, binary=False, dev=0.25, optimizer="sgd").fit(TEXTS, LABELS)
-    numpy = small(
-        seed=np.int64(2), binary=np.False_, dev=np.float32(0.25), optimizer=np.str_("sgd"), threads=np.int8(1)
-    )
-    assert sha256(numpy.fit(TEXTS, LABELS), tmp_path / "a") == sha256(plain, tmp_path / "b")
-
-
 # Texts and labels -------------------------------------------------------------------------------------------
 
 
@@ -100,29 +93,25 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     [
         ("A good film.", "X is 'A good film.'; expected a list of texts, such as ['A good film.']."),
         ("A good film. " * 9, "X is of type str; expected a list of texts, such as ['A good film.']."),
-        (b"good", "X is b'good'; expected a list of texts, such as ['A good film.']."),
-        (None, "X is None; expected a list of texts, such as ['A good film.']."),
         ({"good": 1}, "X is of type dict; expected a list of texts, such as ['A good film.']."),
         (np.eye(2), "X is of type ndarray and shape (2, 2); expected a list of texts, such as ['A good film.']."),
-        (np.array("a"), "X is of type ndarray; expected a list of texts, such as ['A good film.']."),
-        (["a", None], "X[1] is None; expected a text, a str."),
         (["a", "b", float("nan")], "X[2] is nan; expected a text, a str."),
         ([["a"]], "X[0] is of type list; expected a text, a str."),
-        (np.array(["a", 3.5], object), "X[1] is 3.5; expected a text, a str."),
     ],
 )  # fmt: skip
-def test_what_is_no_list_of_texts(X, message):
+def test_what_are_no_texts(X, message):
     fitted = small().fit(TWO_TEXTS, TWO_LABELS)
     for call in (lambda: small().fit(X, ["pos", "neg"]), lambda: fitted.predict(X), lambda: fitted.score(X, ["pos"])):
         with pytest.raises(InputError) as error:
             call()
         assert str(error.value) == message
+    with pytest.raises(InputError, match="^text is .*; expected one text, a str.$"):
+        fitted.explain(["A good film."])
 
 
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ("ab", "y is 'ab'; expected a list of labels, such as ['pos', 'neg']."),
         (None, "y is None; expected a list of labels, such as ['pos', 'neg']."),
         ({"pos", "neg"}, "y is of type set; expected a list of labels, such as ['pos', 'neg']."),
         (["pos", None], "y[1] is None; expected a label: a str, an int or a bool."),
@@ -131,7 +120,6 @@ def test_what_is_no_list_of_texts(X, message):
         (["pos", float("nan")], "y[1] is nan; expected a label; to predict numbers, use loss='squared'."),
         ([1, 2.5], "y[1] is 2.5; expected a label; to predict numbers, use loss='squared'."),
         ([("pos",), ("neg",)], "y[0] is of type tuple; expected a label: a str, an int or a bool."),
-        (np.eye(2), "y is of type ndarray and shape (2, 2); expected a list of labels, such as ['pos', 'neg']."),
         (["pos", ""], "y[1] is ''; expected a label of printable characters."),
         (["pos", "a\nb"], "y[1] is 'a\\nb'; expected a label of printable characters."),
         (["pos", "pos"], "X has 1 label to train on ('pos'); expected from 2 to 1,000."),
@@ -143,7 +131,7 @@ def test_what_are_no_labels(y, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("wrong", [None, "3", True, np.True_, float("nan"), float("inf"), 1e30, -(10**400)])
+@pytest.mark.parametrize("wrong", [None, "3", np.True_, float("nan"), 1e30, -(10**400)])
 def test_what_are_no_numbers(wrong):
     with pytest.raises(InputError, match=r"^y\[1\] is .*; expected a number up to 1e\+18.$"):
         small(loss="squared").fit(["good", "bad"], [1.0, wrong])
@@ -162,8 +150,9 @@ def test_lengths():
 
 @pytest.mark.parametrize("form", [list, tuple, iter, np.array, lambda values: np.array(values, object)])
 def test_any_sequence_or_iterable(form, tmp_path):
-    expected = small().fit(TEXTS, LABELS)
-    found = small().fit(form(TEXTS), form(LABELS))
+    expected = small(seed=2, binary=False, dev=0.25, optimizer="sgd").fit(TEXTS, LABELS)
+    found = small(seed=np.int64(2), binary=np.False_, dev=np.float32(0.25), optimizer=np.str_("sgd"))
+    found.fit(form(TEXTS), form(LABELS))
     assert sha256(found, tmp_path / "a") == sha256(expected, tmp_path / "b")
     assert found.predict(form(TEXTS)).tolist() == expected.predict(TEXTS).tolist()
     assert found.score(form(TEXTS), form(LABELS)) == expected.score(TEXTS, LABELS)
@@ -175,14 +164,10 @@ def test_any_sequence_or_iterable(form, tmp_path):
         ("pos", "neg"),
         ("pos", "zz"),  # mlcore itself has "pos" last
         (10, 9),  # mlcore itself sorts these as numbers, and what follows as strings
-        (-1, -2),
         (True, False),
-        (1.0, 0.0),
         (2**70, 1),
         (np.int8(1), np.int8(-1)),
-        (10, 9, 100),
         ("pos", "a", "zz"),
-        (-1, 1, 0),
         (10.0, 9.0, 1e20),
     ],
     ids=str,
@@ -201,17 +186,10 @@ def test_labels_come_back_as_they_were_given(names, tmp_path):
         assert model.classes_[probabilities.argmax(axis=1)].tolist() == labels
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-15)
         scores = model.decision_function(texts)
-        if len(names) == 2:
-            assert model.classes_[(scores > 0).astype(int)].tolist() == labels
-        else:
-            assert model.classes_[scores.argmax(axis=1)].tolist() == labels
+        numbers = (scores > 0).astype(int) if len(names) == 2 else scores.argmax(axis=1)
+        assert model.classes_[numbers].tolist() == labels
         assert model.score(texts, labels) == 1
         assert model.score(texts, labels[1:] + labels[:1]) == 0
-
-
-def reloaded(model, folder):
-    model.save(folder / "model")
-    return SentimentClassifier.load(folder / "model")
 
 
 def test_labels_of_another_type_cannot_be_compared():
@@ -242,12 +220,6 @@ def test_numbers_are_predicted(tmp_path):
 
 
 # The model --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("parameters", [{}, {"ngrams": 2, "optimizer": "adam", "word_dropout": 0.3}, {"float16": True}])
-def test_the_number_of_threads_does_not_change_a_byte(parameters, tmp_path):
-    hashes = {sha256(small(**parameters, threads=n).fit(TEXTS, LABELS), tmp_path / "m") for n in (1, 2, 3, None)}
-    assert len(hashes) == 1
 
 
 def test_the_model_is_that_of_the_command_line(model, reviews, tmp_path):
@@ -292,19 +264,11 @@ def test_labels_that_are_not_what_a_file_says(tmp_path):
         model._fitted[0].provenance.inputs["labels"] = kind
         with pytest.raises(ModelFileError, match="model has labels that are not of the type that it names; train it"):
             reloaded(model, tmp_path)
-    for labels, kind in (
-        (("1", "01"), "int"),
-        (("1", "1.0"), "float"),
-        (("nan", "1"), "int"),
-        (("9" * 5000, "1"), "int"),
-    ):
+    for labels, kind in ((("1", "01"), "int"), (("1", "1.0"), "float"), (("nan", "1"), "int"), (("9" * 5000,), "int")):
         with pytest.raises((KeyError, ValueError)):
             Classes.read(labels, kind)
-
-
-def test_a_file_of_texts_to_hold_out_is_not_a_fraction(tmp_path):
-    model = small().fit(TWO_TEXTS, TWO_LABELS)
-    for dev, expected in (("dev.csv", 0.1), (["a", "b"], 0.1), ("0", 0)):
+    model._fitted[0].provenance.inputs["labels"] = "str"
+    for dev, expected in (("dev.csv", 0.1), (["a", "b"], 0.1), ("0", 0)):  # texts to hold out are not a fraction
         model._fitted[0].provenance.inputs["dev"] = dev
         assert reloaded(model, tmp_path).dev == expected
 
@@ -324,14 +288,6 @@ def test_before_fit(tmp_path):
     assert all(issubclass(NotFittedError, base) for base in (MlcoreError, ValueError, AttributeError))
     assert not hasattr(model, "classes_")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_second_fit_is_a_fresh_one(tmp_path):
-    model = small().fit(TEXTS, LABELS)
-    model.fit(TWO_TEXTS, [label == "pos" for label in TWO_LABELS])
-    fresh = small().fit(TWO_TEXTS, [label == "pos" for label in TWO_LABELS])
-    assert model.classes_.tolist() == [False, True]
-    assert sha256(model, tmp_path / "a") == sha256(fresh, tmp_path / "b")
 
 
 def test_epochs_that_diverge():
@@ -375,13 +331,6 @@ def test_what_an_interrupted_fit_leaves(error, monkeypatch, tmp_path):
     assert sha256(model, tmp_path / "a") == expected
 
 
-def test_explain():
-    model = small().fit(TWO_TEXTS, TWO_LABELS)
-    assert model.explain("A good film.") is not None
-    with pytest.raises(InputError, match="^text is of type list; expected one text, a str.$"):
-        model.explain(["A good film."])
-
-
 def test_copies_and_pickles(tmp_path):
     model = small(ngrams=2).fit(TEXTS, LABELS)
     expected = sha256(model, tmp_path / "a")
@@ -391,11 +340,3 @@ def test_copies_and_pickles(tmp_path):
         twin.set_params(seed=5).fit(TWO_TEXTS, TWO_LABELS)
         assert sha256(model, tmp_path / "b") == expected
     assert pickle.loads(pickle.dumps(small())).get_params() == small().get_params()
-
-
-def test_the_public_name_is_imported_when_it_is_used():
-    assert mlcore.SentimentClassifier is SentimentClassifier
-    code = "import sys, mlcore; print(any(m in sys.modules for m in ('numpy', 'numba', 'sklearn'))); "
-    code += "mlcore.SentimentClassifier; print('sklearn' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]

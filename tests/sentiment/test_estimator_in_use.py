@@ -1,40 +1,11 @@
 """SentimentClassifier inside scikit-learn, and in several threads and processes at once."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from test_estimator import LABELS, TEXTS, TWO_LABELS, TWO_TEXTS, small
 
 from mlcore.errors import NotFittedError
 from mlcore.text.pool import available_cores
-
-
-def test_one_estimator_is_refitted_while_others_use_it():
-    """A prediction is that of the one model or of the other, never of half of each."""
-    first, second = (TWO_TEXTS, TWO_LABELS), (TEXTS, [len(label) for label in LABELS])
-    expected = {small().fit(*data).predict_proba(TEXTS).tobytes() for data in (first, second)}
-    model, stop = small().fit(*first), threading.Event()
-
-    def refit():
-        for _ in range(10):
-            for data in (second, first):
-                model.fit(*data)
-        stop.set()
-
-    def use(_):
-        found = set()
-        while not stop.is_set():
-            found.add(model.predict_proba(TEXTS).tobytes())
-            assert len({type(label) for label in model.predict(TEXTS).tolist()}) == 1
-        return found
-
-    with ThreadPoolExecutor(4) as pool:
-        refitted = pool.submit(refit)
-        found = set().union(*pool.map(use, range(3)))
-        refitted.result()
-    assert found <= expected
 
 
 def test_a_refit_in_the_middle_of_a_prediction():
@@ -105,23 +76,6 @@ def test_pipeline(sklearn):
     assert "SentimentClassifier" in repr(pipeline)
 
 
-def test_cross_validation_in_two_processes(sklearn):
-    from sklearn.model_selection import cross_val_score
-
-    alone, together = (cross_val_score(small(), TEXTS, LABELS, cv=4, n_jobs=n, error_score="raise") for n in (1, 2))
-    assert alone.tolist() == together.tolist()
-
-
-def test_processes_share_the_cores(sklearn):
-    """As many threads as cores in each of as many processes would wait for one another most of the time."""
-    joblib = pytest.importorskip("joblib")
-
-    assert small(threads=None)._checked_threads() == available_cores()
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        found = joblib.Parallel(n_jobs=2)(joblib.delayed(small(threads=None)._checked_threads)() for _ in range(2))
-    assert found == [1, 1]
-
-
 def test_a_fitted_model_in_other_processes(sklearn):
     """Arrays of a megabyte or more are shared with them in memory that cannot be written to."""
     joblib = pytest.importorskip("joblib")
@@ -131,6 +85,10 @@ def test_a_fitted_model_in_other_processes(sklearn):
     found = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(TEXTS) for _ in range(2))
     for probabilities in found:
         np.testing.assert_array_equal(probabilities, model.predict_proba(TEXTS))
+    assert small(threads=None)._checked_threads() == available_cores()
+    with joblib.parallel_config("loky", inner_max_num_threads=1):  # which leaves each process one core
+        shares = joblib.Parallel(n_jobs=2)(joblib.delayed(small(threads=None)._checked_threads)() for _ in range(2))
+    assert shares == [1, 1]
 
 
 def test_grid_search(sklearn):
