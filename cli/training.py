@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -142,8 +143,7 @@ def _train(
         bar.update(state)
 
     def write_log(entry: dict[str, Any]) -> None:
-        if log_file:
-            print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
+        print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
 
     signal.signal(signal.SIGINT, interrupt)
     bar = render.TrainingBar(settings.epochs, quiet)
@@ -160,7 +160,7 @@ def _train(
                 say(f"{checkpoint} does not exist yet: starting from the beginning.")
             elif exists:
                 say(f"{checkpoint} exists and will be replaced; to resume from it, add --resume.")
-            log_file = log and files.enter_context(open(log, "a" if resumed else "w", buffering=1, encoding="utf-8"))
+            log_file = files.enter_context(open(log or os.devnull, "a" if resumed else "w", 1, encoding="utf-8"))
             if not resumed:
                 write_log({"settings": asdict(settings.resolved()), "inputs": model.provenance.inputs})
             shown(show_network, data, model)
@@ -188,14 +188,13 @@ def _train(
     if settings.float16:  # all figures shall be those of the model in the file
         model.parameters.table[:] = model.parameters.table.astype("float16")
     model.provenance.history = history(reports)
-    verb = "Replaced" if path.exists() else "Wrote"
+    done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
     save_model(model, path)
     result = result_of(model, data, reports, str(path), interrupted, threads)
     if interrupted:
-        place = f"in epoch {min(len(reports) + 1, settings.epochs)}; the best epoch so far, {result.best_epoch},"
-        render.say(f"mlcore: interrupted {place} is in {path}.")
-    else:
-        say(f"{verb} {path}.")
+        epoch = min(len(reports) + 1, settings.epochs)
+        done = f"mlcore: interrupted in epoch {epoch}; the best epoch so far, {result.best_epoch}, is in {path}."
+    (render.say if interrupted else say)(done)
     shown(show_results, result, model, data)
     if as_json:
         print_json("train-sentiment", result)

@@ -1,19 +1,19 @@
 """The classifier for Python programs: follows scikit-learn's estimator API without needing scikit-learn."""
 
 import dataclasses
-import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Set, Sized
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import config
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import training
+from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
@@ -21,19 +21,12 @@ from mlcore.sentiment.settings import FIELDS, Settings
 from mlcore.text.dataset import LARGEST_RATING, dataset_of, encode
 from mlcore.text.pool import available_cores
 
-if TYPE_CHECKING:
-    from sklearn.utils import Tags
-
-    from mlcore.sentiment.explanation import Explanation
-
 DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "threads": None}
-SIGNATURE = inspect.Signature(
-    [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in DEFAULTS.items()]
-)
+FIELDS_OF_INIT = [(name, Any, default) for name, default in DEFAULTS.items()]
+_Parameters = dataclasses.make_dataclass("SentimentClassifier", FIELDS_OF_INIT, kw_only=True, repr=False, eq=False)
 
 
-class SentimentClassifier:
+class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     """Exercise 5's network for labelled texts: embedding, mean, dense ReLU layer, dense layer.
 
     Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and two
@@ -52,17 +45,7 @@ class SentimentClassifier:
         array([1, 0])
     """
 
-    loss: str
-    dev: float
-    threads: int | None
     _fitted: "tuple[Model, Classes | None]"
-
-    def __init__(self, **parameters: Any) -> None:
-        bound = SIGNATURE.bind(self, **parameters)
-        bound.apply_defaults()
-        self.__dict__.update({name: bound.arguments[name] for name in DEFAULTS})
-
-    __init__.__signature__ = SIGNATURE  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         shown = {name: repr(value) for name, value in self.get_params().items() if repr(value) != repr(DEFAULTS[name])}
@@ -82,9 +65,8 @@ class SentimentClassifier:
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> "SentimentClassifier":
         """Train a new model on texts with their labels, all str, int or bool, or on numbers to predict.
 
-        An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C
-        (KeyboardInterrupt) or a DivergedError the estimator has the best complete epoch, or, if there was none, what it
-        had before.
+        An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C or a DivergedError
+        the estimator has the best complete epoch, or, if there was none, what it had before.
 
         Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
@@ -92,8 +74,8 @@ class SentimentClassifier:
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
             raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
         settings = Settings(**{name: _plain(getattr(self, name)) for name in FIELDS})
-        texts, (labels, kind) = _texts_of(X), _labels_of(y, settings.loss == "squared")
-        _check_lengths(texts, labels)
+        texts = _texts_of(X)
+        labels, kind = _labels_of(y, settings.loss == "squared", len(texts))
         names = {value: KINDS[kind][1](value) for value in set(labels.tolist())}
         dataset = dataset_of(texts, [names[value] for value in labels.tolist()], threads)
         try:
@@ -133,8 +115,7 @@ class SentimentClassifier:
     def score(self, X: Iterable[str], y: Iterable[Any]) -> float:
         """Accuracy, or with loss="squared" R^2 of the numbers, as in sklearn.metrics.r2_score."""
         model, classes, logits = self._logits(X)
-        predicted, (truth, kind) = _decisions(model, classes, logits), _labels_of(y, classes is None)
-        _check_lengths(predicted, truth)
+        predicted, (truth, kind) = _decisions(model, classes, logits), _labels_of(y, classes is None, len(logits))
         if classes:
             if (kind == "str") != (classes.kind == "str"):
                 raise InputError(f"y has labels of type {kind}; the model was fitted with {classes.kind}.")
@@ -142,14 +123,11 @@ class SentimentClassifier:
         unexplained, total = np.sum((truth - predicted) ** 2), np.sum((truth - truth.mean()) ** 2)
         return float(1 - unexplained / total) if total else float(unexplained == 0)
 
-    def explain(self, text: str) -> "Explanation":
+    def explain(self, text: str) -> Explanation:
         """What each word contributes to the prediction for a text: see ``mlcore.sentiment.explanation.explain``."""
-        from mlcore.sentiment.explanation import explain
-
-        model, _ = self._model()
         if not isinstance(text, str):
             raise InputError(f"text is {_described(text)}; expected one text, a str.")
-        return explain(model, text)
+        return explain(self._model()[0], text)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file for ``load`` and for the commands of mlcore."""
@@ -188,17 +166,14 @@ class SentimentClassifier:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
 
-    def __sklearn_tags__(self) -> "Tags":
+    def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
-        rates = self.loss == "squared"
-        return Tags(
-            estimator_type="regressor" if rates else "classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=None if rates else ClassifierTags(),
-            regressor_tags=RegressorTags() if rates else None,
-            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
-        )
+        tags = Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+        if self.loss == "squared":
+            tags = Tags("regressor", TargetTags(required=True), regressor_tags=RegressorTags())
+        tags.input_tags = InputTags(one_d_array=True, two_d_array=False, string=True)
+        return tags
 
     def _model(self) -> "tuple[Model, Classes | None]":
         if not hasattr(self, "_fitted"):
@@ -267,14 +242,13 @@ def _texts_of(X: Iterable[str]) -> list[str]:
     return texts
 
 
-def _labels_of(y: Iterable[Any], ratings: bool) -> tuple[np.ndarray, str]:
+def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray, str]:
     """All labels of one type, or ratings as float64, and their kind; whole numbers and whole floats may be mixed."""
     labels = _listed(y, "y", "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']")
     kinds: list[str | None] = []
     for i, label in enumerate(labels):
-        kind = next((kind for kind, (types, _, _) in KINDS.items() if isinstance(label, types)), None)
+        kind, problem = next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), None), ""
         kinds.append(kind)
-        problem = ""
         if ratings:
             if kind not in ("int", "float") or not abs(label) <= LARGEST_RATING:
                 problem = f"{_described(label)}; expected a number up to {LARGEST_RATING:g}"
@@ -288,7 +262,10 @@ def _labels_of(y: Iterable[Any], ratings: bool) -> tuple[np.ndarray, str]:
             problem = f"of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type"
         if problem:
             raise InputError(f"y[{i}] is {problem}.")
-    return np.array(labels, np.float64 if ratings else None), "float" if "float" in kinds else [*kinds, "str"][0] or ""
+    if len(labels) != texts:
+        raise ShapeError(f"X has {texts:,} texts, but y has {len(labels):,} labels; give each text one label.")
+    kind = "float" if "float" in kinds else kinds[0] if kinds else "str"
+    return np.array(labels, np.float64 if ratings else None), kind or ""
 
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
@@ -310,8 +287,3 @@ def _described(value: object) -> str:
 def _plain(value: Any) -> Any:
     """NumPy's numbers and strings, as a grid of parameters has them, as Python's."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _check_lengths(texts: Sized, labels: Sized) -> None:
-    if len(texts) != len(labels):
-        raise ShapeError(f"X has {len(texts):,} texts, but y has {len(labels):,} labels; give each text one label.")

@@ -21,13 +21,9 @@ ROWS = 1 << 10  # of a table that are computed at a time, in the second-level ca
 
 
 def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None = None, threads: int = 1) -> Model:
-    """Untrained model for this data.
+    """Untrained model for this data. A word that has a vector starts from it, scaled to a length that trains well.
 
-    ``vectors`` of the words of ``data.features``: a word that has one starts from it; all others, and the n-grams,
-    start as the settings say. All vectors are multiplied by the same number, which gives them a mean length that
-    training works well with.
-
-    Raises: ShapeError if the vectors do not belong to these words, or have another width.
+    Raises: ShapeError if the vectors do not belong to the words of ``data.features``, or have another width.
     """
     outputs = len(data.labels) if len(data.labels) > 2 else 1
     features, naive_bayes = len(data.features), settings.initialization == "naive-bayes"
@@ -88,17 +84,17 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
     Source: Wang and Manning 2012.
     """
     targets = train.targets[train.rows, 0].astype(np.float64)
-    ones, column = np.ones(len(targets)), np.zeros(len(targets), np.int64)
+    columns = targets.astype(np.int64) if labels else np.zeros(len(targets), np.int64)
 
-    def totals(values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
-        sums = np.zeros((features, width))
+    def totals(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((features, max(len(labels), 1)))
         add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, sums)
         return sums
 
+    with_label = totals(np.ones(len(targets))) + 1
     if not labels:
         deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
-        return np.asarray(totals(deviations, column, 1) / (totals(ones, column, 1) + 1))
-    with_label = totals(ones, targets.astype(np.int64), len(labels)) + 1
+        return np.asarray(totals(deviations) / with_label)
     without = with_label.sum(axis=1, keepdims=True) - with_label - (len(labels) - 2)
     ratios: np.ndarray = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
     return ratios[:, 1:] if len(labels) == 2 else ratios

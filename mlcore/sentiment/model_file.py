@@ -43,7 +43,7 @@ class _Rejected(Exception):
 
 
 class Format(NamedTuple):
-    """A kind of file: its name and version, and words for messages."""
+    """A kind of file."""
 
     name: str
     version: int
@@ -204,12 +204,11 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Feat
 
 def _provenance(header: dict[str, Any]) -> Provenance:
     provenance = Provenance(**header)
-    strings = [provenance.fingerprint, *provenance.inputs, *provenance.texts]
-    for value in provenance.inputs.values():
-        strings += value if isinstance(value, list) else [value]
-    require(all(isinstance(value, str) for value in strings), "its provenance has other values than strings")
-    counts = all(type(number) is int and number >= 0 for number in provenance.texts.values())
-    require(counts, "its provenance has numbers of texts that are not numbers")
+    inputs = [value if isinstance(value, list) else [value] for value in provenance.inputs.values()]
+    strings = [provenance.fingerprint, *provenance.inputs, *provenance.texts, *(one for some in inputs for one in some)]
+    counts = [type(number) is int and number >= 0 for number in provenance.texts.values()]
+    valid = all(counts) and all(isinstance(value, str) for value in strings)
+    require(valid, "its provenance has values of other types")
     for epoch in provenance.history:
         typed = [type(epoch[name]) in types and abs(epoch[name] or 0) <= MAX_FIGURE for name, types in HISTORY.items()]
         require(all(typed) and len(epoch) == len(HISTORY), "its history does not consist of epochs")

@@ -206,10 +206,7 @@ def out_of_patience(reports: list[EpochReport], patience: int) -> bool:
 
 
 def text_weights(train: Split, settings: Settings, labels: int) -> np.ndarray:
-    """Weight of each text in the loss: 1, or for balanced classes (texts / labels) / (texts of its label).
-
-    Shapes: -> (n,) float32.
-    """
+    """Weight of each text in the loss, 1, or for balanced classes (texts / labels) / (texts of its label): (n,)."""
     weights = np.ones(len(train.targets), np.float32)
     if settings.class_weight == "balanced" and labels:
         classes = train.targets[:, 0].astype(np.int64)

@@ -79,9 +79,6 @@ def test_settings_keep_none_and_resolve_it():
     settings = Settings(optimizer="adam", ngrams=2)
     assert (settings.learning_rate, settings.min_count) == (None, None)
     assert (settings.resolved().learning_rate, settings.resolved().min_count) == (0.0005, 2)
-    assert settings.resolved().resolved() == settings.resolved()
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.dim = 3
 
 
 # Training ---------------------------------------------------------------------------------------------------
@@ -135,23 +132,15 @@ def test_patience_counts_from_the_first_of_equal_losses():
     assert [report.best for report in reports] == [True, False, False]
 
 
-def test_divergence_for_good_is_an_error():
-    with pytest.raises(
-        DivergedError, match="training diverged in epoch 1, even after .* of 1e\\+38 was halved 20 times"
-    ):
-        train(Settings(dim=3, optimizer="sgd", learning_rate=1e38))
-
-
 def test_an_epoch_that_diverges_is_repeated_with_half_the_learning_rate():
     model, _, reports = train(Settings(dim=3, optimizer="sgd", learning_rate=300.0, epochs=3))
     restarts = sum(report.restarts for report in reports)
     assert (len(reports), reports[-1].learning_rate) == (3, 300 / 2**restarts)
     assert restarts > 0
-    assert (
-        reports[0].warning
-        == f"epoch 1 diverged and was repeated; the learning rate is now {reports[0].learning_rate:g}"
-    )
+    assert reports[0].warning.startswith("epoch 1 diverged and was repeated; the learning rate is now ")
     assert all(np.isfinite(array).all() for array in model.parameters)
+    with pytest.raises(DivergedError, match="diverged in epoch 1, even after .* of 1e\\+38 was halved 20 times"):
+        train(Settings(dim=3, optimizer="sgd", learning_rate=1e38))
 
 
 def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
@@ -242,28 +231,21 @@ def test_logits_follow_the_formula():
 # Initialization ---------------------------------------------------------------------------------------------
 
 
-def test_feature_ratios_follow_the_formula():
-    data = encoded(Settings(), ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"], 0)
-    texts_of_y, texts_of_x = {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 2, "c": 1}
-    ratios = feature_ratios(data.train, data.labels, len(data.features))
-    for name, ratio in zip(data.features.names, ratios[:, 0], strict=True):
-        assert ratio == pytest.approx(np.log((texts_of_y[name] + 1) / 6) - np.log((texts_of_x[name] + 1) / 7))
-
-
-def test_feature_ratios_of_many_labels_are_one_against_the_rest():
-    texts, labels = ["a b", "a a c", "b", "c c"], ["x", "y", "z", "z"]
+def test_feature_ratios_follow_the_formulas():
+    texts, labels = ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"]
     data = encoded(Settings(), texts, labels, 0)
-    ratios = feature_ratios(data.train, data.labels, len(data.features))
-    for number, label in enumerate(data.labels):
-        rest = encoded(Settings(), texts, ["1" if other == label else "0" for other in labels], 0)
-        np.testing.assert_allclose(ratios[:, number], feature_ratios(rest.train, rest.labels, len(ratios))[:, 0])
-
-
-def test_feature_ratios_of_ratings_are_mean_deviations():
-    data = encoded(Settings(loss="squared"), ["a b", "a a", "b", "b"], ["1", "2", "3", "6"], 0)
-    found = dict(zip(data.features.names, feature_ratios(data.train, (), 2)[:, 0], strict=True))
+    found = dict(zip(data.features.names, feature_ratios(data.train, data.labels, 3)[:, 0], strict=True))
+    expected = {"a": (1, 1), "b": (1, 2), "c": (1, 1)}  # texts with label y, and with label x
+    assert found == pytest.approx({w: np.log((y + 1) / 6) - np.log((x + 1) / 7) for w, (y, x) in expected.items()})
+    data = encoded(Settings(), texts, ["x", "y", "z", "z"], 0)  # of more labels: each against the rest
+    ratios = feature_ratios(data.train, data.labels, 3)
+    rest = encoded(Settings(), texts, ["1", "0", "0", "0"], 0)
+    np.testing.assert_allclose(ratios[:, 0], feature_ratios(rest.train, rest.labels, 3)[:, 0])
+    data = encoded(Settings(loss="squared"), texts, ["1", "2", "3", "6"], 0)  # of ratings: mean deviations
+    found = dict(zip(data.features.names, feature_ratios(data.train, (), 3)[:, 0], strict=True))
     deviation = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6])
-    assert found == pytest.approx({"a": deviation[:2].sum() / 3, "b": deviation[[0, 2, 3]].sum() / 4})
+    rows = {"a": [0, 1], "b": [0, 2, 3], "c": [1, 3]}
+    assert found == pytest.approx({word: deviation[texts].sum() / (len(texts) + 1) for word, texts in rows.items()})
 
 
 def test_given_vectors_are_kept_up_to_their_scale():
@@ -323,11 +305,10 @@ def checkpointed(settings, path, epochs=99, threads=1, resume=False, dev=None):
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, optimizer):
     settings = Settings(
-        dim=3, hidden=4, epochs=6, batch_size=16, optimizer=optimizer, word_dropout=0.3, schedule="linear",
-        weight_decay=0.01,
-    )  # fmt: skip
+        dim=3, epochs=6, batch_size=16, optimizer=optimizer, word_dropout=0.3, schedule="linear", weight_decay=0.01
+    )
     save_model(checkpointed(settings, tmp_path / "whole"), tmp_path / "a")
-    for epochs in (1, 3, 5):
+    for epochs in (1, 5):
         checkpointed(settings, tmp_path / "broken", epochs)
         save_model(checkpointed(settings, tmp_path / "broken", threads=2, resume=True), tmp_path / "b")
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
