@@ -11,7 +11,6 @@ import time
 import pytest
 from conftest import needs_speed
 
-from mlcore.sentiment.model_file import load_model
 from mlcore.sentiment.settings import FIELDS
 
 SMALL = ("--dim", 3, "--hidden", 2, "--epochs", 2)
@@ -88,17 +87,6 @@ def test_every_setting_is_an_option(start):
     for name, field in FIELDS.items():
         assert f"--{name.replace('_', '-')}" in out
         assert field.metadata["help"].split()[0] in out
-
-
-def test_the_settings_are_in_the_model(run, reviews):
-    options = ["--ngrams", 2, "--no-binary", "--schedule", "linear", "--word-dropout", 0.25, "--float16"]
-    assert run("train-sentiment", "--data", reviews, *SMALL, *options, "--freeze-embedding", "-q").code == 0
-    model = load_model(reviews.parent / MODEL)
-    settings = model.settings
-    assert (settings.ngrams, settings.binary, settings.schedule, settings.word_dropout) == (2, False, "linear", 0.25)
-    assert (settings.float16, settings.freeze_embedding, settings.min_count, settings.dim) == (True, True, None, 3)
-    assert model.provenance.inputs == {"data": [str(reviews)]}
-    assert [(epoch["epoch"], "seconds" in epoch) for epoch in model.provenance.history] == [(1, False), (2, False)]
 
 
 def test_inputs_are_in_the_model_and_outputs_are_not(run, reviews, tmp_path):
@@ -251,20 +239,6 @@ def test_divergence_leaves_the_old_model(run, reviews, model):
 
 
 # Results ----------------------------------------------------------------------------------------------------
-
-
-@needs_speed
-@pytest.mark.full
-def test_same_bytes_from_a_cold_and_a_warm_cache(start, reviews, tmp_path):
-    """What is compiled in this process computes the same as what another has compiled and saved."""
-    hashes, environment = set(), os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    for hash_seed in ("1", "2"):
-        options = ["--data", reviews, "--optimizer", "adam", "--word-dropout", 0.2, "--threads", 2]
-        process = start("train-sentiment", *options, env=environment | {"PYTHONHASHSEED": hash_seed})
-        _, err = process.communicate(timeout=300)
-        assert ("First run: compiling kernels" in err) == (hash_seed == "1")
-        hashes.add(sha256(tmp_path / MODEL))
-    assert len(hashes) == 1
 
 
 @needs_speed

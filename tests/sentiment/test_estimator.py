@@ -214,10 +214,6 @@ def test_numbers_are_predicted(tmp_path):
         for name in ("predict_proba", "decision_function"):
             with pytest.raises(InputError, match=f"^{name} needs labels; a model for numbers"):
                 getattr(model, name)(TEXTS)
-    pytest.importorskip("sklearn")
-    from sklearn.metrics import r2_score
-
-    assert model.score(TEXTS, ratings) == pytest.approx(r2_score(ratings, predicted), rel=1e-12)
 
 
 # The model --------------------------------------------------------------------------------------------------

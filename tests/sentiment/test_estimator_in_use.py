@@ -39,22 +39,17 @@ def sklearn():
     return pytest.importorskip("sklearn")
 
 
-def test_clone(sklearn):
-    model = small(ngrams=2, dev=np.float64(0.2)).fit(TEXTS, LABELS)
-    clone = sklearn.base.clone(model)
-    assert clone.get_params() == model.get_params()
-    assert not hasattr(clone, "classes_")
-
-
-def test_tags(sklearn):
+def test_clone_and_tags(sklearn):
     from sklearn.exceptions import NotFittedError as TheirNotFittedError
     from sklearn.utils.validation import check_is_fitted
 
-    assert sklearn.base.is_classifier(small())
-    assert not sklearn.base.is_regressor(small())
-    assert sklearn.base.is_regressor(small(loss="squared"))
-    assert not sklearn.base.is_classifier(small(loss="squared"))
-    check_is_fitted(small().fit(TEXTS, LABELS))
+    for loss in ("logistic", "squared"):
+        assert sklearn.base.is_classifier(small(loss=loss)) == (loss == "logistic")
+        assert sklearn.base.is_regressor(small(loss=loss)) == (loss == "squared")
+    model = small(ngrams=2, dev=np.float64(0.2)).fit(TEXTS, LABELS)
+    clone = sklearn.base.clone(model)
+    assert (clone.get_params(), hasattr(clone, "classes_")) == (model.get_params(), False)
+    check_is_fitted(model)
     with pytest.raises(TheirNotFittedError):
         check_is_fitted(small())
     assert TheirNotFittedError.__bases__ == NotFittedError.__bases__[1:]

@@ -152,9 +152,7 @@ def check_signed(content, path):
     found.features.names, found.features.words_in(), repr(found.settings), found.n_parameters
     for epoch in found.provenance.history:
         assert f"{epoch['epoch']:d} {epoch['train_loss']:.4f} {epoch['learning_rate']:g} {epoch['restarts']:d}"
-        assert isinstance(epoch["best"], bool)
         assert all(epoch[name] is None or f"{epoch[name]:.4f}" for name in ("dev_loss", "dev_accuracy"))
-    assert all(f"{number:d}" for number in found.provenance.texts.values())
     save_model(found, path)
     assert_same(load_model(path), found)
     return True
