@@ -3,10 +3,11 @@
 import inspect
 import json
 import math
+import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import Field, asdict, dataclass, replace
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,85 +24,58 @@ from .output import Json, print_json
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
-    from mlcore.sentiment.training import EpochReport, State, TrainingResult
+    from mlcore.sentiment.training import EpochReport, Progress, TrainingResult
     from mlcore.text.dataset import EncodedDataset
 
-PANELS = ("Data", "Text", "Network", "Training", "Output")
-LOG_SCHEMA = "mlcore.log/1"
 MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "mlcore.log/'}  # how files begin
-KINDS = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
+FEATURES = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 
 
-def setting_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator of a command with ``**settings``: give it an option for each of these settings (default: all)."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature, panel = inspect.signature(command), PANELS[0]
-        ranked = [(FIELDS[name].metadata["group"], _parameter(FIELDS[name])) for name in names or FIELDS]
-        for parameter in signature.parameters.values():
-            if parameter.kind is not parameter.VAR_KEYWORD:
-                panel = parameter.annotation.__metadata__[0].rich_help_panel or panel
-                ranked.append((panel, parameter.replace(kind=parameter.KEYWORD_ONLY)))
-        parameters = [parameter for _, parameter in sorted(ranked, key=lambda entry: PANELS.index(entry[0]))]
-        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
-
-    return decorate
-
-
-def _parameter(field: Field[Any]) -> inspect.Parameter:
-    flag = f"--{field.name.replace('_', '-')}" + f"/--no-{field.name}" * (field.default is True)
-    option = _option(field.metadata["group"], field.metadata["help"], *([flag] if field.type is bool else []))
-    option.show_default = field.metadata.get("automatic", True)
-    annotation: Any = Annotated[field.type, option]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation)
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator of a command with ``**settings``: give it an option for each setting, before ``threads``."""
+    given = inspect.signature(command).parameters.values()
+    own = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in given if parameter.name != "settings"]
+    options = []
+    for name, field in FIELDS.items():
+        flags = [f"--{name.replace('_', '-')}" + f"/--no-{name}" * (field.default is True)] * (field.type is bool)
+        option = typer.Option(*flags, help=field.metadata["help"], show_default=field.metadata.get("automatic", True))
+        annotation: Any = Annotated[field.type, option]
+        options.append(own[0].replace(name=name, default=field.default, annotation=annotation))
+    place = [parameter.name for parameter in own].index("threads")
+    parameters = own[:place] + options + own[place:]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
 
 
-def _option(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=panel, **more)
-    return option
+def _path(text: str, *names: str, metavar: str = "PATH", **more: Any) -> Any:
+    return typer.Option(*names, help=text, metavar=metavar, parser=data_path, **more)
 
 
-def _path(panel: str, text: str, *names: str, **more: Any) -> typer.models.OptionInfo:
-    return _option(panel, text, *names, **{"metavar": "PATH", "parser": data_path} | more)
-
-
-@setting_options()
+# fmt: off
+@with_settings
 def train_sentiment(
-    data: Annotated[
-        list[Path] | None,
-        _path("Data", "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in"),
-    ] = None,
-    dev: Annotated[
-        str | None,
-        _option(
-            "Data",
-            "Texts or fraction to hold out, for choosing the best epoch.",
-            metavar="PATH|FRACTION",
-            show_default="the data's dev split, or 0.1",
-        ),
-    ] = None,  # fmt: skip
+    data: Annotated[list[Path] | None, _path(
+        "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in")] = None,
+    dev: Annotated[str | None, typer.Option(
+        help="Texts or fraction to hold out, for choosing the best epoch.", metavar="PATH|FRACTION",
+        show_default="the data's dev split, or 0.1")] = None,
     file_format: Format = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
-    vectors: Annotated[
-        Path | None, _path("Data", "Start from these word vectors: GloVe, word2vec text or .vec.")
-    ] = None,
-    warm_start: Annotated[
-        Path | None, _path("Data", "Start from this model, and keep its words.", metavar="MODEL")
-    ] = None,
-    threads: Annotated[
-        int | None, _option("Training", "CPU threads to use (does not change the model).", show_default="all cores")
-    ] = None,
-    model: Annotated[Path, _path("Output", "Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
-    checkpoint: Annotated[Path | None, _path("Output", "Save the training here after every epoch.")] = None,
-    resume: Annotated[bool, _option("Output", "Resume from the checkpoint if there is one.", "--resume")] = False,
-    log: Annotated[Path | None, _path("Output", "Write one line of JSON per epoch here.")] = None,
+    vectors: Annotated[Path | None, _path("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
+    warm_start: Annotated[Path | None, _path("Start from this model, and keep its words.", metavar="MODEL")] = None,
+    threads: Annotated[int | None, typer.Option(
+        min=1, help="CPU threads to use (does not change the model).", show_default="all cores")] = None,
+    model: Annotated[Path, _path("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
+    checkpoint: Annotated[Path | None, _path("Save the training here after every epoch.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint if there is one.")] = False,
+    log: Annotated[Path | None, _path("Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
     **settings: Any,
 ) -> None:
+    # fmt: on
     """Example: mlcore train-sentiment --data reviews.csv --ngrams 2
 
     Train the network embedding -> mean -> dense ReLU -> dense on labelled
@@ -110,16 +84,10 @@ def train_sentiment(
     in the data is held out, and one named test is evaluated at the end.
     Ctrl-C keeps the best epoch.
     """
-    if threads is not None and threads < 1:
-        raise InputError("expected a whole number from 1 up", parameter="threads", value=threads)
     if warm_start and vectors:
         raise InputError("--warm-start and --vectors both set the embeddings to start from; choose one.")
     if resume and checkpoint is None:
         raise InputError("--resume also needs --checkpoint, the file to resume from.")
-    inputs = {
-        "data": data, "dev": dev, "format": file_format, "text_column": text_column, "label_column": label_column,
-        "vectors": vectors, "warm_start": warm_start,
-    }  # fmt: skip
     paths = [path for path in (*(data or []), _held_out(dev), vectors, warm_start) if isinstance(path, Path)]
     if paths.count(Path("-")) > 1:
         raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
@@ -127,222 +95,149 @@ def train_sentiment(
     check_outputs({"model": model, "checkpoint": checkpoint, "log": log}, paths, MARKS)
     for path in paths:
         path.stat()  # a mistyped path should not wait for what is read before it
-    Run(inputs, Settings(**settings), model, checkpoint, resume, log, threads or available_cores(), as_json, quiet).go()
+    inputs = {
+        "data": data, "dev": dev, "format": file_format, "text_column": text_column, "label_column": label_column,
+        "vectors": vectors, "warm_start": warm_start,
+    }  # fmt: skip
+    _train(inputs, Settings(**settings), threads or available_cores(), model, checkpoint, resume, log, as_json, quiet)
 
 
 def _held_out(dev: str | None) -> Path | float | None:
     """The path or the fraction that ``--dev`` gives."""
     try:
-        fraction = None if dev is None else float(dev)
+        return None if dev is None else float(dev)
     except ValueError:
         return data_path(str(dev))
-    if fraction is not None and not 0 <= fraction < 1:
-        raise InputError("expected a fraction from 0 to less than 1, or a path", parameter="dev", value=fraction)
-    return fraction
 
 
-@dataclass
-class Run:
-    """One training: ``go`` does all of it."""
+def _train(
+    inputs: dict[str, Any], settings: Settings, threads: int, path: Path, checkpoint: Path | None, resume: bool,
+    log: Path | None, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train, show the progress, and save the best epoch, whatever happens on the way."""
+    from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
+    from mlcore.sentiment.model_file import save_model
+    from mlcore.sentiment.training import State, fit, history, result_of
 
-    inputs: dict[str, Any]  # as typed
-    settings: Settings
-    path: Path
-    checkpoint: Path | None
-    resume: bool
-    log: Path | None
-    threads: int
-    as_json: bool
-    quiet: bool
+    from . import render
+    from .commands import option_name, setting_words
 
-    def go(self) -> None:
-        """Train, show the progress, and save the best epoch, whatever happens on the way."""
-        from mlcore.sentiment.training import result_of
+    say: Callable[[str], None] = render.say if not quiet else lambda message: None
+    shown, interrupted = render.Shown(not (quiet or as_json)), False
+    reports: list[EpochReport] = []
 
-        from . import render
-        from .commands import option_name, setting_words
+    def interrupt(*_: object) -> None:
+        """Ctrl-C stops at once while there is nothing to lose, and later at the next progress.
 
-        self.shown = render.Shown(not (self.quiet or self.as_json))
-        self.reports: list[EpochReport] = []
-        self.interrupts, interrupted = Interrupts(), False
-        try:
-            with ExitStack() as compilation:
-                compilation.enter_context(render.compilation(self.quiet))
-                self._prepare()
-                self._train(compilation)
-        except KeyboardInterrupt:
-            interrupted = True
-            self.interrupts.ignore()  # one is enough: what follows saves the model, and ends
-        except DivergedError as error:
-            if not self.reports:
-                raise
-            render.say(f"mlcore: {error.describe(option_name, setting_words)}")
-        if not self.reports:
-            render.say(f"mlcore: interrupted before the end of the first epoch; {self.path} was not written.")
-            raise typer.Exit(130)
-        with self.interrupts.hold():
-            self._save(interrupted)
-        result = result_of(self.model, self.data, self.reports, str(self.path), interrupted, self.threads)
-        self.shown(show_results, result, self.model, self.data)
-        if self.as_json:
-            print_json("train-sentiment", result)
+        It is noted because Python drops a KeyboardInterrupt that is raised in a callback of the compiler.
+        """
+        nonlocal interrupted
+        interrupted = True
+        if not reports:
+            raise KeyboardInterrupt
+
+    def progress(state: "Progress") -> None:
+        compilation.close()  # only the short evaluation may still have to be compiled; the bar takes over
         if interrupted:
-            raise typer.Exit(130)
-        self._say(f'Next: mlcore predict {self.path} "A wonderful film."\n  or: mlcore evaluate {self.path} DATA')
-        self.shown.complain()
+            raise KeyboardInterrupt
+        bar.update(state)
 
-    def _prepare(self) -> None:
-        """Read everything, count the words, and initialize the model."""
-        from mlcore.sentiment.initialization import continue_from, new_model
-        from mlcore.sentiment.model import Provenance
-        from mlcore.sentiment.model_file import load_model
-        from mlcore.text.dataset import built_in_dataset, encode
+    def write_log(entry: dict[str, Any]) -> None:
+        print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
 
-        from . import render
-        from .explanation import coverage_sentence, given_vectors
-
-        inputs, settings, threads = self.inputs, self.settings, self.threads
-        earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
-        how = inputs["format"], inputs["text_column"], inputs["label_column"], self.quiet
-        dataset, dev = read(inputs["data"] or [built_in_dataset()], *how, threads=threads), _held_out(inputs["dev"])
-        held_out = read([dev], *how, threads=threads) if isinstance(dev, Path) else dev
-        with render.Activity("Counting words", self.quiet):
-            known = earlier.features if earlier else None
-            self.data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
-        vectors = None
-        if inputs["vectors"]:
-            vectors = given_vectors(inputs["vectors"], self.data.features.words, settings.dim, self.quiet)
-            coverage = vectors.coverage(self.data.feature_counts)
-            self._say(coverage_sentence(vectors.source, coverage, vectors.duplicates))
-        self.model = new_model(self.data, settings, vectors, threads)
-        if earlier:
-            continue_from(self.model, earlier)
-        digests = [some.fingerprint for some in (dataset, held_out) if not isinstance(some, float | None)]
-        digests += [vectors.fingerprint()] if vectors else []
-        digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters] if earlier else []
-        fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-        given = {name: value for name, value in inputs.items() if value}
-        given = {name: list(map(str, value)) if name == "data" else str(value) for name, value in given.items()}
-        self.model.provenance = Provenance(given, fingerprint, self.data.sizes)
-
-    def _train(self, compilation: ExitStack) -> None:
-        """Train epoch by epoch, and keep log and checkpoint."""
-        from mlcore.sentiment.checkpoint import save_checkpoint
-        from mlcore.sentiment.training import Progress, fit
-
-        from . import render
-
-        state = self._start_or_resume()
-        self.reports = state.reports
-        self.shown(show_network, self.data, self.model)
-        for report in self.reports:
-            self.shown(show_epoch, report)
-        bar = render.TrainingBar(self.settings.epochs, self.quiet)
-
-        def progress(progressed: Progress) -> None:
-            compilation.close()  # only the short evaluation may still have to be compiled; the bar takes over
-            self.interrupts.check()
-            bar.update(progressed)
-
-        epochs = fit(self.model, self.data.train, self.data.dev, self.threads, progress, state)
-        with bar, closing(epochs):
+    signal.signal(signal.SIGINT, interrupt)
+    bar = render.TrainingBar(settings.epochs, quiet)
+    try:
+        with ExitStack() as files, bar, ExitStack() as compilation:
+            compilation.enter_context(render.compilation(quiet))
+            data, model = _prepare(inputs, settings, threads, quiet)
+            exists = checkpoint is not None and checkpoint.exists()
+            resumed = resume and exists
+            state = load_checkpoint(checkpoint, model) if checkpoint and resumed else State.initial(model, threads)
+            if resumed:
+                say(f"Resuming after epoch {len(state.reports)} from {checkpoint}.")
+            elif resume:
+                say(f"{checkpoint} does not exist yet: starting from the beginning.")
+            elif exists:
+                say(f"{checkpoint} exists and will be replaced; to resume from it, add --resume.")
+            log_file = files.enter_context(open(log or os.devnull, "a" if resumed else "w", 1, encoding="utf-8"))
+            if not resumed:
+                write_log({"settings": asdict(settings.resolved()), "inputs": model.provenance.inputs})
+            shown(show_network, data, model)
+            for report in state.reports:
+                shown(show_epoch, report)
+            reports = state.reports
+            epochs = files.enter_context(closing(fit(model, data.train, data.dev, threads, progress, state)))
             for report in epochs:
                 bar.clear()
                 if report.warning:
                     render.say(f"mlcore: {report.warning}.")
-                with self.interrupts.hold():
-                    self._log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
-                    if self.checkpoint:
-                        save_checkpoint(self.checkpoint, self.model, state)
-                self.shown(show_epoch, report)
-
-    def _start_or_resume(self) -> "State":
-        from mlcore.sentiment.checkpoint import load_checkpoint
-        from mlcore.sentiment.training import State
-
-        if self.checkpoint and self.checkpoint.exists():
-            if self.resume:
-                state = load_checkpoint(self.checkpoint, self.model)
-                self._say(f"Resuming after epoch {state.epoch} from {self.checkpoint}.")
-                return state
-            self._say(f"{self.checkpoint} exists and will be replaced; to resume from it, add --resume.")
-        elif self.resume:
-            self._say(f"{self.checkpoint} does not exist yet: starting from the beginning.")
-        if self.log:
-            self.log.write_text("")
-        self._log({"settings": asdict(self.settings.resolved()), "inputs": self.model.provenance.inputs})
-        return State.initial(self.model, self.threads)
-
-    def _log(self, entry: dict[str, Any]) -> None:
-        if self.log:
-            with open(self.log, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"schema": LOG_SCHEMA} | entry, allow_nan=False) + "\n")
-
-    def _say(self, message: str) -> None:
-        from . import render
-
-        if not self.quiet:
-            render.say(message)
-
-    def _save(self, interrupted: bool) -> None:
-        import numpy as np
-
-        from mlcore.sentiment.model_file import save_model
-        from mlcore.sentiment.training import history
-
-        from . import render
-
-        existed, table = self.path.exists(), self.model.parameters.table
-        self.model.provenance.history = history(self.reports)
-        if self.settings.float16 and np.abs(table).max(initial=0) > np.finfo(np.float16).max:
-            render.say("mlcore: the embedding has numbers too large for 16 bits; it is saved in 32 bits.")
-            self.model.settings = replace(self.settings, float16=False)
-        elif self.settings.float16:
-            table[:] = table.astype(np.float16)  # so that all figures are those of the model in the file
-        save_model(self.model, self.path)
-        if interrupted:
-            best = [report.epoch for report in self.reports if report.best][-1]
-            epoch = min(len(self.reports) + 1, self.settings.epochs)
-            render.say(f"mlcore: interrupted in epoch {epoch}; the best epoch so far, {best}, is in {self.path}.")
-        else:
-            self._say(f"{'Replaced' if existed else 'Wrote'} {self.path}.")
+                write_log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
+                if checkpoint:
+                    save_checkpoint(checkpoint, model, state)
+                shown(show_epoch, report)
+    except KeyboardInterrupt:
+        pass
+    except DivergedError as error:
+        if not reports:
+            raise
+        render.say(f"mlcore: {error.describe(option_name, setting_words)}")
+    if not reports:
+        render.say(f"mlcore: interrupted before the end of the first epoch; {path} was not written.")
+        raise typer.Exit(130)
+    if settings.float16:  # all figures shall be those of the model in the file
+        model.parameters.table[:] = model.parameters.table.astype("float16")
+    model.provenance.history = history(reports)
+    done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
+    save_model(model, path)
+    result = result_of(model, data, reports, str(path), interrupted, threads)
+    if interrupted:
+        epoch = min(len(reports) + 1, settings.epochs)
+        done = f"mlcore: interrupted in epoch {epoch}; the best epoch so far, {result.best_epoch}, is in {path}."
+    (render.say if interrupted else say)(done)
+    shown(show_results, result, model, data)
+    if as_json:
+        print_json("train-sentiment", result)
+    if interrupted:
+        raise typer.Exit(130)
+    say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
+    shown.complain()
 
 
-class Interrupts:
-    """Ctrl-C that cannot get lost.
+def _prepare(
+    inputs: dict[str, Any], settings: Settings, threads: int, quiet: bool
+) -> "tuple[EncodedDataset, Model]":
+    """Read everything, count the words, and initialize the model."""
+    from mlcore.sentiment.initialization import continue_from, new_model
+    from mlcore.sentiment.model import Provenance
+    from mlcore.sentiment.model_file import load_model
+    from mlcore.text.dataset import built_in_dataset, encode
 
-    Python drops a KeyboardInterrupt that is raised in a callback of the compiler or of the garbage collector, so it is
-    raised again at the next ``check``.
-    """
+    from . import render
+    from .explanation import coverage_sentence, given_vectors
 
-    def __init__(self) -> None:
-        self.pressed = self.held = False
-        signal.signal(signal.SIGINT, self._handle)
-
-    def _handle(self, *_: object) -> None:
-        self.pressed = True
-        if not self.held:
-            raise KeyboardInterrupt
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed at any time."""
-        if self.pressed:
-            raise KeyboardInterrupt
-
-    def ignore(self) -> None:
-        """Take no further Ctrl-C."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.pressed = False
-
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Delay Ctrl-C until the end of what is written."""
-        self.held = True
-        try:
-            yield
-        finally:
-            self.held = False
-        self.check()
+    earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
+    how = inputs["format"], inputs["text_column"], inputs["label_column"], quiet
+    dataset, dev = read(inputs["data"] or [built_in_dataset()], *how, threads=threads), _held_out(inputs["dev"])
+    held_out = read([dev], *how, threads=threads) if isinstance(dev, Path) else dev
+    with render.Activity("Counting words", quiet):
+        known = earlier.features if earlier else None
+        data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
+    vectors, digests = None, [some.fingerprint for some in (dataset, held_out) if not isinstance(some, float | None)]
+    if inputs["vectors"]:
+        vectors = given_vectors(inputs["vectors"], data.features.words, settings.dim, quiet)
+        digests.append(vectors.fingerprint())
+        if not quiet:
+            render.say(coverage_sentence(vectors.source, vectors.coverage(data.feature_counts), vectors.duplicates))
+    model = new_model(data, settings, vectors, threads)
+    if earlier:
+        continue_from(model, earlier)
+        digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters]
+    fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
+    given = {name: value for name, value in inputs.items() if value}
+    given = {name: list(map(str, value)) if name == "data" else str(value) for name, value in given.items()}
+    model.provenance = Provenance(given, fingerprint, data.sizes)
+    return data, model
 
 
 # Tables -----------------------------------------------------------------------------------------------------
@@ -352,38 +247,37 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     from .render import show
 
-    settings, outputs = model.settings.resolved(), len(model.parameters.b2)
+    settings, outputs, labels = model.settings.resolved(), len(model.parameters.b2), model.labels
     dim, hidden, features = settings.dim, settings.hidden, f"{len(model.features):,}"
     frozen, distinct = ", frozen" * settings.freeze_embedding, "distinct " * settings.binary
-    unit = "words" if settings.ngrams == 1 else "features"
-    show(f"E = 1/N Σ E_w       embedding {features} × {dim}{frozen}, mean over N {distinct}{unit}")
-    show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}")
-    show(f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}")
     often = f" that occur at least {settings.min_count} times" * (settings.min_count != 1)
     most = f", the {settings.max_features:,} most frequent" if settings.max_features else ""
-    show(f"{model.n_parameters:,} parameters. Features: {KINDS[settings.ngrams]}{often}{most}.")
-    if len(model.labels) > 2:
-        show(f"Labels: {', '.join(model.labels[:8])}{', ...' * (len(model.labels) > 8)}.")
     splits = {"training": data.train, "held out": data.dev, "test": data.test}
-    show("Texts: " + ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split) + ".\n")
+    texts = ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split)
     show(
-        f"epoch  training loss  held-out loss  {'accuracy' if model.labels else '    RMSE'}  seconds  M features/s",
-        "bold",
+        f"E = 1/N Σ E_w       embedding {features} × {dim}{frozen}, "
+        f"mean over N {distinct}{'words' if settings.ngrams == 1 else 'features'}\n"
+        f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}\n"
+        f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}\n"
+        f"{model.n_parameters:,} parameters. Features: {FEATURES[settings.ngrams]}{often}{most}."
     )
+    if len(labels) > 2:
+        show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
+    show(f"Texts: {texts}.\n")
+    quality = "accuracy" if labels else "    RMSE"
+    show(f"epoch  training loss  held-out loss  {quality}  seconds  M features/s", "bold")
 
 
 def show_epoch(report: "EpochReport") -> None:
     """One row of the table of epochs."""
     from .render import show
 
-    loss, quality, best = "-", "-", ""
+    loss, quality, speed = "-", "-", report.features / report.seconds / 1e6
     if report.dev_loss is not None:
-        loss, best = f"{report.dev_loss:.4f}", "best" * report.best
-        rmse = math.sqrt(2 * report.dev_loss)  # the loss is half the square
+        loss, rmse = f"{report.dev_loss:.4f}", math.sqrt(2 * report.dev_loss)  # the loss is half the square
         quality = f"{rmse:.3f}" if report.dev_accuracy is None else f"{report.dev_accuracy:.2%}"
-    speed = report.features / report.seconds / 1e6
     row = f"{report.epoch:5}  {report.train_loss:13.4f}  {loss:>13}  {quality:>8}  {report.seconds:7.2f}  {speed:12.1f}"
-    show(f"{row}  {best}".rstrip())
+    show(row + "  best" * (report.best and report.dev_loss is not None))
 
 
 def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset") -> None:

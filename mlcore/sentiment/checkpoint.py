@@ -8,33 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError, ModelFileError
+from mlcore.errors import InputError
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
-from mlcore.sentiment.model_file import Format, load_tensors, save_tensors
+from mlcore.sentiment.model_file import Format, check_tensors, load_tensors, require, save_tensors
 from mlcore.sentiment.training import EpochReport, State, out_of_patience
 
-NOTHING = np.zeros(0, np.float32)  # in place of the moments that an optimizer does not have
-GROUPS, LAYERS = ("best", "parameters", "M", "S"), Parameters._fields[1:]
-CHECKPOINT = Format(
-    "mlcore-checkpoint",
-    3,
-    dict.fromkeys(("best_table", "rows", *(f"{group}_{name}" for group in GROUPS for name in LAYERS)), ("float32",)),
-    description="a checkpoint of mlcore",
-    remedy="start the training again without it",
-)
+CHECKPOINT = Format("mlcore-checkpoint", 3, "a checkpoint of mlcore", "start the training again without it")
 
 
 def save_checkpoint(path: Path, model: Model, state: State) -> None:
     """Write the state and the best parameters so far beside ``path`` and rename the file."""
     header = {
-        "identity": _identity(model),
-        "learning_rate": state.learning_rate,
-        "epoch": state.epoch,
-        "step": state.step,
+        "identity": _identity(model), "learning_rate": state.learning_rate, "step": state.step,
         "reports": [asdict(report) for report in state.reports],
-    }
-    save_tensors(path, CHECKPOINT, header, _named(model.parameters, state))
+    }  # fmt: skip
+    save_tensors(path, CHECKPOINT, header, _tensors(model.parameters, state))
 
 
 def load_checkpoint(path: Path, model: Model) -> State:
@@ -45,8 +34,19 @@ def load_checkpoint(path: Path, model: Model) -> State:
     """
     with load_tensors(path, CHECKPOINT) as (header, tensors):
         different = [name for name, value in _identity(model).items() if header["identity"].get(name) != value]
-        state = None if different else _restore(model, header, tensors)
-    if state is None:
+        if not different:
+            state, best = State.initial(model), model.parameters.zeros_like()
+            arrays = _tensors(best, state)
+            expected = {name: ("float32", array.shape) for name, array in arrays.items()}
+            check_tensors(tensors, expected, float(np.finfo(np.float32).max))
+            for name, array in arrays.items():
+                array[:] = tensors[name]
+            state.reports = [EpochReport(**report) for report in header["reports"]]
+            state.learning_rate, state.step = header["learning_rate"], header["step"]
+            valid = type(state.step) is int and 0 < state.learning_rate < math.inf
+            require(valid, "its learning rate is not a number above 0, or its step is not a whole number")
+            model.parameters = best
+    if different:
         raise InputError(
             f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its "
             "own settings and data, or start a new training without resuming."
@@ -60,30 +60,14 @@ def load_checkpoint(path: Path, model: Model) -> State:
     return state
 
 
-def _named(best: Parameters, state: State) -> dict[str, np.ndarray]:
-    """All arrays of a training by their names in the file."""
-    layers = {
-        f"{group}_{name}": NOTHING if array is None else array
-        for group, parameters in zip(GROUPS, (best, state.parameters, state.M, state.S), strict=True)
-        for name, array in zip(LAYERS, parameters[1:], strict=True)
+def _tensors(best: Parameters, state: State) -> dict[str, np.ndarray]:
+    """All arrays of a training by their names in the file; the rows have the table with its moments."""
+    groups = {"best": best, "current": state.parameters, "M": state.M, "S": state.S}
+    layers = {f"{group}_{name}": array for group, arrays in groups.items() for name, array in arrays._asdict().items()}
+    return {name: array for name, array in layers.items() if array is not None and not name.endswith("_table")} | {
+        "best_table": best.table,
+        "rows": state.rows,
     }
-    return {"best_table": best.table, "rows": state.rows, **layers}  # the rows hold the tables and their moments
-
-
-def _restore(model: Model, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> State:
-    state, best = State.initial(model), model.parameters.zeros_like()
-    for name, array in _named(best, state).items():
-        if tensors[name].shape != array.shape or not np.isfinite(tensors[name]).all():
-            raise ModelFileError(f"{name} has another shape, or numbers that are not finite")
-        array[:] = tensors[name]
-    state.reports = [EpochReport(**report) for report in header["reports"]]
-    state.learning_rate, state.epoch, state.step = (header[name] for name in ("learning_rate", "epoch", "step"))
-    if not (type(state.epoch) is int and state.epoch == len(state.reports) and type(state.step) is int):
-        raise ModelFileError("its counts of epochs and steps are wrong")
-    if not (type(state.learning_rate) is float and 0 < state.learning_rate < math.inf):
-        raise ModelFileError("its learning rate is not a number above 0")
-    model.parameters = best
-    return state
 
 
 def _identity(model: Model) -> dict[str, Any]:

@@ -1,19 +1,19 @@
 """The classifier for Python programs: follows scikit-learn's estimator API without needing scikit-learn."""
 
 import dataclasses
-import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Set, Sized
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import config
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import training
+from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
@@ -21,92 +21,63 @@ from mlcore.sentiment.settings import FIELDS, Settings
 from mlcore.text.dataset import LARGEST_RATING, dataset_of, encode
 from mlcore.text.pool import available_cores
 
-if TYPE_CHECKING:
-    from sklearn.utils import Tags
-
-    from mlcore.sentiment.explanation import Explanation
-
 DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "threads": None}
-SIGNATURE = inspect.Signature(
-    [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    + [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in DEFAULTS.items()]
-)
+FIELDS_OF_INIT = [(name, Any, default) for name, default in DEFAULTS.items()]
+_Parameters = dataclasses.make_dataclass("SentimentClassifier", FIELDS_OF_INIT, kw_only=True, repr=False, eq=False)
 
 
-class SentimentClassifier:
+class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     """Exercise 5's network for labelled texts: embedding, mean, dense ReLU layer, dense layer.
 
     Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and two
-    more. Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
-
-    ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
+    more. ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
     ``threads``: by default the cores, or NUMBA_NUM_THREADS, which joblib (``n_jobs``) sets to each process's share.
+    Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2.
 
     Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one
-    estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file cannot run
-    code.
+    estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file runs no code.
 
     Example:
         >>> texts = ["A good, warm film.", "A bad, dull film.", "Good fun!", "Bad plot."] * 5
-        >>> model = SentimentClassifier(dim=8, dev=0).fit(texts, [1, 0, 1, 0] * 5)
-        >>> model
-        SentimentClassifier(dim=8, dev=0)
-        >>> model.predict(["good plot, good fun", "dull"])
+        >>> SentimentClassifier(dim=8, dev=0).fit(texts, [1, 0, 1, 0] * 5).predict(["good plot, good fun", "dull"])
         array([1, 0])
-        >>> model.predict_proba(["good plot, good fun"]).shape
-        (1, 2)
-        >>> model.score(texts, [1, 0, 1, 0] * 5)
-        1.0
     """
 
-    loss: str
-    dev: float
-    threads: int | None
     _fitted: "tuple[Model, Classes | None]"
 
-    def __init__(self, **parameters: Any) -> None:
-        bound = SIGNATURE.bind(self, **parameters)
-        bound.apply_defaults()
-        self.__dict__.update({name: bound.arguments[name] for name in DEFAULTS})
-
-    __init__.__signature__ = SIGNATURE  # type: ignore[attr-defined]
-
     def __repr__(self) -> str:
-        shown = [
-            f"{name}={value!r}" for name, value in self.get_params().items() if repr(value) != repr(DEFAULTS[name])
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        shown = {name: repr(value) for name, value in self.get_params().items() if repr(value) != repr(DEFAULTS[name])}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given; ``deep`` makes no difference, because none is an estimator."""
         return {name: getattr(self, name) for name in DEFAULTS}
 
     def set_params(self, **parameters: Any) -> "SentimentClassifier":
-        """Change parameters, which the next fit checks and uses.
-
-        Raises: InputError if a parameter does not exist.
-        """
-        for name in parameters:
-            if name not in DEFAULTS:
-                raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(DEFAULTS)}.")
+        """Change parameters, which the next fit checks and uses."""
+        for name in parameters.keys() - DEFAULTS.keys():
+            raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(DEFAULTS)}.")
         self.__dict__.update(parameters)
         return self
 
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> "SentimentClassifier":
         """Train a new model on texts with their labels, all str, int or bool, or on numbers to predict.
 
-        An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C
-        (KeyboardInterrupt) or a DivergedError the estimator has the best complete epoch, or, if there was none, what it
-        had before.
+        An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C or a DivergedError
+        the estimator has the best complete epoch, or, if there was none, what it had before.
 
         Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
-        settings, dev, threads = self._checked_parameters()
-        texts, (labels, kind) = texts_of(X), labels_of(y, settings.loss == "squared")
-        _check_lengths(texts, labels)
-        dataset = dataset_of(texts, _names(labels, kind), threads)
+        dev, threads = _plain(self.dev), self._checked_threads()
+        if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
+            raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
+        settings = Settings(**{name: _plain(getattr(self, name)) for name in FIELDS})
+        texts = _texts_of(X)
+        labels, kind = _labels_of(y, settings.loss == "squared", len(texts))
+        names = {value: KINDS[kind][1](value) for value in set(labels.tolist())}
+        dataset = dataset_of(texts, [names[value] for value in labels.tolist()], threads)
         try:
             data = encode(dataset, dev, **settings.encoding(), threads=threads)
         except DataError as error:  # the texts and labels are arguments here
@@ -128,30 +99,23 @@ class SentimentClassifier:
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """Most probable label of each text, of the type that fit was given, or its number (float64): (n,)."""
-        return self._predict(*self._model(), X)
+        return _decisions(*self._logits(X))
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64."""
-        model, classes = self._labelled_model("predict_proba")
-        return model.probabilities(self._logits(model, X))[:, classes.numbers]
+        model, classes, logits = self._logits(X, "predict_proba")
+        return model.probabilities(logits)[:, classes.numbers] if classes else logits
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
         """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,)."""
-        model, classes = self._labelled_model("decision_function")
-        logits = self._logits(model, X).astype(np.float64)
-        if len(classes.values) == 2:
-            return logits[:, 0] if classes.numbers[1] == 1 else -logits[:, 0]
-        return logits[:, classes.numbers]
+        _, classes, found = self._logits(X, "decision_function")
+        logits, numbers = found.astype(np.float64), classes.numbers if classes else np.zeros(0, np.int64)
+        return logits[:, numbers] if len(numbers) > 2 else logits[:, 0] * (1 if numbers[1] == 1 else -1)
 
     def score(self, X: Iterable[str], y: Iterable[Any]) -> float:
-        """Accuracy, or with loss="squared" R^2 of the numbers.
-
-        R^2 is 1 - sum (y - prediction)^2 / sum (y - mean y)^2, as in sklearn.metrics.r2_score; where all y are equal,
-        it is 1 for a perfect prediction, else 0.
-        """
-        model, classes = self._model()
-        (truth, kind), predicted = labels_of(y, classes is None), self._predict(model, classes, X)
-        _check_lengths(predicted, truth)
+        """Accuracy, or with loss="squared" R^2 of the numbers, as in sklearn.metrics.r2_score."""
+        model, classes, logits = self._logits(X)
+        predicted, (truth, kind) = _decisions(model, classes, logits), _labels_of(y, classes is None, len(logits))
         if classes:
             if (kind == "str") != (classes.kind == "str"):
                 raise InputError(f"y has labels of type {kind}; the model was fitted with {classes.kind}.")
@@ -159,27 +123,21 @@ class SentimentClassifier:
         unexplained, total = np.sum((truth - predicted) ** 2), np.sum((truth - truth.mean()) ** 2)
         return float(1 - unexplained / total) if total else float(unexplained == 0)
 
-    def explain(self, text: str) -> "Explanation":
+    def explain(self, text: str) -> Explanation:
         """What each word contributes to the prediction for a text: see ``mlcore.sentiment.explanation.explain``."""
-        model, _ = self._model()
         if not isinstance(text, str):
             raise InputError(f"text is {_described(text)}; expected one text, a str.")
-        from mlcore.sentiment.explanation import explain
-
-        return explain(model, text)
+        return explain(self._model()[0], text)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to a file for ``load`` and for the commands of mlcore.
-
-        Raises: OSError if the file cannot be written.
-        """
+        """Write the model to a file for ``load`` and for the commands of mlcore."""
         save_model(self._model()[0], Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "SentimentClassifier":
-        """Read a fitted estimator from a file, whoever wrote it: ``save`` or ``mlcore train-sentiment``.
+        """Read a fitted estimator from a file that ``save`` or ``mlcore train-sentiment`` wrote.
 
-        Raises: ModelFileError if it is not a model file, damaged, or of a newer format; OSError if it cannot be read.
+        Raises: ModelFileError if it is not a model file, damaged, or of a newer format.
         """
         model = load_model(Path(path))
         inputs, loaded = model.provenance.inputs, cls(**dataclasses.asdict(model.settings))
@@ -208,46 +166,27 @@ class SentimentClassifier:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
 
-    def __sklearn_tags__(self) -> "Tags":
+    def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
-        rates = self.loss == "squared"
-        return Tags(
-            estimator_type="regressor" if rates else "classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=None if rates else ClassifierTags(),
-            regressor_tags=RegressorTags() if rates else None,
-            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
-        )
+        tags = Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+        if self.loss == "squared":
+            tags = Tags("regressor", TargetTags(required=True), regressor_tags=RegressorTags())
+        tags.input_tags = InputTags(one_d_array=True, two_d_array=False, string=True)
+        return tags
 
     def _model(self) -> "tuple[Model, Classes | None]":
         if not hasattr(self, "_fitted"):
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit or load first.")
         return self._fitted
 
-    def _labelled_model(self, method: str) -> "tuple[Model, Classes]":
+    def _logits(self, X: Iterable[str], method: str = "") -> "tuple[Model, Classes | None, np.ndarray]":
+        """The model, its classes, which ``method`` needs, and its outputs; a fit meanwhile does not mix two models."""
         model, classes = self._model()
-        if classes is None:
+        if method and classes is None:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
-        return model, classes
-
-    def _predict(self, model: Model, classes: "Classes | None", X: Iterable[str]) -> np.ndarray:
-        logits = self._logits(model, X)
-        if classes is None:
-            return logits[:, 0].astype(np.float64)
-        labels: np.ndarray = classes.values[np.argsort(classes.numbers)[model.decide(logits)]]
-        return labels
-
-    def _logits(self, model: Model, X: Iterable[str]) -> np.ndarray:
         threads = self._checked_threads()
-        return model.logits(model.features.documents(texts_of(X), threads), threads=threads)
-
-    def _checked_parameters(self) -> tuple[Settings, float, int]:
-        """Settings, held-out fraction and number of threads."""
-        dev = _plain(self.dev)
-        if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
-            raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
-        return Settings(**{name: _plain(getattr(self, name)) for name in FIELDS}), dev, self._checked_threads()
+        return model, classes, model.logits(model.features.documents(_texts_of(X), threads), threads=threads)
 
     def _checked_threads(self) -> int:
         threads = _plain(self.threads)
@@ -259,6 +198,15 @@ class SentimentClassifier:
 
 # Texts and labels -------------------------------------------------------------------------------------------
 
+# Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
+# bool is also an integer, and an integer also a real number
+KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], str], Callable[[str], Any]]] = {
+    "str": ((str,), str, str),
+    "bool": ((bool, np.bool_), str, {"False": False, "True": True}.__getitem__),
+    "int": ((Integral,), lambda label: str(int(label)), int),
+    "float": ((Real,), lambda label: repr(float(label)), float),
+}
+
 
 class Classes(NamedTuple):
     """The labels in scikit-learn's order, which is ascending, and the model's numbers of them."""
@@ -269,78 +217,55 @@ class Classes(NamedTuple):
 
     @classmethod
     def read(cls, labels: tuple[str, ...], kind: Any) -> "Classes":
-        """Read the labels of a model as values of this kind.
+        """The labels of a model, read as values of this kind.
 
         Raises: KeyError, TypeError or ValueError if they are not.
         """
         _, write, read = KINDS[kind]
         values, numbers = np.unique([read(label) for label in labels], return_index=True)
-        if len(values) < len(labels) or [write(value) for value in values] != [labels[i] for i in numbers]:
+        if [write(value) for value in values.tolist()] != [labels[i] for i in numbers] or len(values) < len(labels):
             raise ValueError("labels are not written as their values are, or two have the same value")
         return cls(values, kind, numbers)
 
 
-# Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
-# bool is also an integer, and an integer also a real number
-KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], str], Callable[[str], Any]]] = {
-    "str": ((str,), str, str),
-    "bool": ((bool, np.bool_), lambda label: str(bool(label)), {"False": False, "True": True}.__getitem__),
-    "int": ((Integral,), lambda label: str(int(label)), int),
-    "float": ((Real,), lambda label: repr(float(label)), float),
-}
+def _decisions(model: Model, classes: Classes | None, logits: np.ndarray) -> np.ndarray:
+    if classes is None:
+        return logits[:, 0].astype(np.float64)
+    return np.asarray(classes.values[np.argsort(classes.numbers)[model.decide(logits)]])
 
 
-def texts_of(X: Iterable[str]) -> list[str]:
-    """All texts in a list.
-
-    Raises: InputError if they are something else, naming the place.
-    """
-    texts = _listed(X, "X", "a list of texts, such as ['A good film.']")
+def _texts_of(X: Iterable[str]) -> list[str]:
+    texts = _listed(X, "X", "texts, such as ['A good film.']")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"X[{i}] is {_described(text)}; expected a text, a str.")
     return texts
 
 
-def labels_of(y: Iterable[Any], ratings: bool = False) -> tuple[np.ndarray, str]:
-    """All labels of one type, or ratings as float64, and their kind; whole numbers and whole floats may be mixed.
-
-    Raises: InputError if they are something else, naming the place.
-    """
-    labels = _listed(y, "y", f"a list of {'numbers' if ratings else 'labels'}, such as {EXAMPLES[ratings]}")
-    kinds = [(_rating_kind if ratings else _label_kind)(label, f"y[{i}]") for i, label in enumerate(labels)]
-    for i, kind in enumerate(kinds):
-        if kind != kinds[0] and not {kind, kinds[0]} <= {"int", "float"}:
-            raise InputError(f"y[{i}] is of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type.")
+def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray, str]:
+    """All labels of one type, or ratings as float64, and their kind; whole numbers and whole floats may be mixed."""
+    labels = _listed(y, "y", "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']")
+    kinds: list[str | None] = []
+    for i, label in enumerate(labels):
+        kind, problem = next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), None), ""
+        kinds.append(kind)
+        if ratings:
+            if kind not in ("int", "float") or not abs(label) <= LARGEST_RATING:
+                problem = f"{_described(label)}; expected a number up to {LARGEST_RATING:g}"
+        elif kind is None:
+            problem = f"{_described(label)}; expected a label: a str, an int or a bool"
+        elif kind == "float" and not float(label).is_integer():
+            problem = f"{label}; expected a label; to predict numbers, use loss='squared'"
+        elif kind == "str" and not (label and label.isprintable()):
+            problem = f"{str(label)!r}; expected a label of printable characters"
+        elif kind != kinds[0] and not {kind, kinds[0]} <= {"int", "float"}:
+            problem = f"of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type"
+        if problem:
+            raise InputError(f"y[{i}] is {problem}.")
+    if len(labels) != texts:
+        raise ShapeError(f"X has {texts:,} texts, but y has {len(labels):,} labels; give each text one label.")
     kind = "float" if "float" in kinds else kinds[0] if kinds else "str"
-    return np.array(labels, np.float64 if ratings else None), kind
-
-
-EXAMPLES = "['pos', 'neg']", "[4, 2.5]"
-
-
-def _label_kind(label: Any, place: str) -> str:
-    kind = next((kind for kind, (types, _, _) in KINDS.items() if isinstance(label, types)), None)
-    if kind is None:
-        raise InputError(f"{place} is {_described(label)}; expected a label: a str, an int or a bool.")
-    if kind == "float" and not float(label).is_integer():
-        raise InputError(f"{place} is {label}; expected a label; to predict numbers, use loss='squared'.")
-    if kind == "str" and not (label and label.isprintable()):
-        raise InputError(f"{place} is {str(label)!r}; expected a label of printable characters.")
-    return kind
-
-
-def _rating_kind(rating: Any, place: str) -> str:
-    if isinstance(rating, bool) or not (isinstance(rating, Real) and abs(rating) <= LARGEST_RATING):  # type: ignore[operator]
-        raise InputError(f"{place} is {_described(rating)}; expected a number up to {LARGEST_RATING:g}.")
-    return "int" if isinstance(rating, Integral) else "float"
-
-
-def _names(labels: np.ndarray, kind: str) -> list[str]:
-    """Labels as strings."""
-    values, numbers = np.unique(labels, return_inverse=True)
-    names = [KINDS[kind][1](value) for value in values]
-    return [names[number] for number in numbers]
+    return np.array(labels, np.float64 if ratings else None), kind or ""
 
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
@@ -348,7 +273,7 @@ def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
     if not isinstance(values, str | bytes | Mapping | Set) and getattr(values, "ndim", 1) == 1:
         with suppress(TypeError):
             return list(values)
-    raise InputError(f"{name} is {_described(values)}; expected {expected}.")
+    raise InputError(f"{name} is {_described(values)}; expected a list of {expected}.")
 
 
 def _described(value: object) -> str:
@@ -362,8 +287,3 @@ def _described(value: object) -> str:
 def _plain(value: Any) -> Any:
     """NumPy's numbers and strings, as a grid of parameters has them, as Python's."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _check_lengths(texts: Sized, labels: Sized) -> None:
-    if len(texts) != len(labels):
-        raise ShapeError(f"X has {len(texts):,} texts, but y has {len(labels):,} labels; give each text one label.")

@@ -7,7 +7,8 @@ import numpy as np
 
 from mlcore.errors import InputError, ShapeError
 from mlcore.kernels.compiling import kernel
-from mlcore.sentiment.model import Model, blocks_of_rows, initial_parameters
+from mlcore.kernels.forward import Parameters
+from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.vectors import Vectors
@@ -16,51 +17,61 @@ NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature
 # Mean length of given and of frozen embeddings: short enough for training to move them in a few small steps; long
 # enough for the layers to grow to a frozen table within the usual epochs (measured).
 TRAINABLE_LENGTH, FROZEN_LENGTH = 0.5, 3.0
+ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 
 
 def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None = None, threads: int = 1) -> Model:
-    """Untrained model for this data.
+    """Untrained model for this data. A word that has a vector starts from it, scaled to a length that trains well.
 
-    ``vectors`` of the words of ``data.features``: a word that has one starts from it; all others, and the n-grams,
-    start as the settings say. All vectors are multiplied by the same number, which gives them a mean length that
-    training works well with.
-
-    Raises: ShapeError if the vectors do not belong to these words, or have another width.
+    Raises: ShapeError if the vectors do not belong to the words of ``data.features``, or have another width.
     """
     outputs = len(data.labels) if len(data.labels) > 2 else 1
     features, naive_bayes = len(data.features), settings.initialization == "naive-bayes"
     find_ratios = partial(feature_ratios, data.train, data.labels, features)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None
-        parameters = initial_parameters(features, outputs, settings)  # in this thread, which receives Ctrl-C
+        parameters = random_parameters(features, outputs, settings)  # in this thread, which receives Ctrl-C
     table = parameters.table[:, : settings.dim]
-    if naive_bayes:
-        _add_ratios(table, other.result() if other else find_ratios(), settings.seed)
+    if naive_bayes:  # add the ratios of each feature, each label's in a random direction of its own
+        ratios = other.result() if other else find_ratios()
+        directions = np.random.default_rng([settings.seed, 3]).normal(size=(ratios.shape[1], settings.dim))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        for block in _blocks(features):
+            table[block] += NAIVE_BAYES_SCALE * ratios[block] @ directions
     length = FROZEN_LENGTH if settings.freeze_embedding else TRAINABLE_LENGTH
     if vectors is not None:
         shape = len(data.features.words), settings.dim
         if vectors.table.shape != shape:
             raise ShapeError(f"vectors have shape {vectors.table.shape}; expected {shape}, a row for each known word.")
-        table[: shape[0]][vectors.found] = with_length(vectors.table[vectors.found], length)
+        table[: shape[0]][vectors.found] = _with_length(vectors.table[vectors.found], length)
     elif settings.freeze_embedding:
-        table[:] = with_length(table, length)
+        table[:] = _with_length(table, length)
     return Model(settings, data.labels, data.features, parameters)
 
 
-def _add_ratios(table: np.ndarray, ratios: np.ndarray, seed: int) -> None:
-    """Add the ratios of each feature, each label's in a random direction of its own."""
-    random = np.random.default_rng([seed, 3])
-    directions = random.normal(size=(ratios.shape[1], table.shape[1]))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    for block in blocks_of_rows(len(table)):
-        table[block] += NAIVE_BAYES_SCALE * ratios[block] @ directions
+def random_parameters(features: int, outputs: int, settings: Settings) -> Parameters:
+    """Small uniform embeddings, He-uniform W1 and W2, and biases of 0."""
+    random = np.random.default_rng([settings.seed, 0])
+    parameters = Parameters.zeros(features, settings.dim, settings.hidden, outputs)
+    for array, limit in (
+        (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
+        (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
+        (parameters.W2, np.sqrt(6 / settings.hidden)),
+    ):
+        for block in _blocks(len(array)):
+            array[block] = random.uniform(-limit, limit, array[block].shape)
+    return parameters
 
 
-def with_length(rows: np.ndarray, length: float) -> np.ndarray:
+def _blocks(rows: int) -> list[slice]:
+    """Some rows of a table at a time, so that float64 numbers do not take twice its memory."""
+    return [slice(start, start + ROWS) for start in range(0, rows, ROWS)]
+
+
+def _with_length(rows: np.ndarray, length: float) -> np.ndarray:
     """The rows scaled by one factor to this mean length; rows that are all 0 stay so."""
     mean = np.linalg.norm(rows.astype(np.float64), axis=1).mean() if len(rows) else 0.0
-    scaled: np.ndarray = rows * np.float32(length / mean) if mean > 0 else rows
-    return scaled
+    return np.asarray(rows * np.float32(length / mean) if mean > 0 else rows)
 
 
 def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.ndarray:
@@ -73,21 +84,19 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
     Source: Wang and Manning 2012.
     """
     targets = train.targets[train.rows, 0].astype(np.float64)
-    ones, column = np.ones(len(targets)), np.zeros(len(targets), np.int64)
+    columns = targets.astype(np.int64) if labels else np.zeros(len(targets), np.int64)
 
-    def totals(values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
-        sums = np.zeros((features, width))
+    def totals(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((features, max(len(labels), 1)))
         add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, sums)
         return sums
 
-    ratios: np.ndarray
+    with_label = totals(np.ones(len(targets))) + 1
     if not labels:
         deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
-        ratios = totals(deviations, column, 1) / (totals(ones, column, 1) + 1)
-        return ratios
-    with_label = totals(ones, targets.astype(np.int64), len(labels)) + 1
+        return np.asarray(totals(deviations) / with_label)
     without = with_label.sum(axis=1, keepdims=True) - with_label - (len(labels) - 2)
-    ratios = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
+    ratios: np.ndarray = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
     return ratios[:, 1:] if len(labels) == 2 else ratios
 
 
@@ -117,8 +126,7 @@ def continue_from(model: Model, earlier: Model) -> None:
         here, there = (", ".join(map(repr, labels)) for labels in (model.labels, earlier.labels))
         raise InputError(f"The texts have the labels {here}, but the model to start from has {there}; use its labels.")
     words, known, ngrams = len(model.features.words), len(earlier.features.words), len(earlier.features.ngrams)
-    table, *layers = model.parameters
-    earlier_table, *earlier_layers = earlier.parameters
-    table[:known], table[words : words + ngrams] = earlier_table[:known], earlier_table[known:]
-    for layer, values in zip(layers, earlier_layers, strict=True):
+    model.parameters.table[:known] = earlier.parameters.table[:known]
+    model.parameters.table[words : words + ngrams] = earlier.parameters.table[known:]
+    for layer, values in zip(model.parameters[1:], earlier.parameters[1:], strict=True):
         layer[:] = values

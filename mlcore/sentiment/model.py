@@ -1,6 +1,5 @@
 """The network of exercise 5 with its settings: what is trained, saved and asked for predictions."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import NoneType
@@ -16,26 +15,11 @@ from mlcore.text.ngrams import Documents, Features
 from mlcore.text.pool import MAX_THREADS
 
 MAX_PARAMETER = 1e9  # with as many parameters as there may be, all outputs are finite in float32
-ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 BLOCK = 512  # texts scored at a time by a thread
 HISTORY: dict[str, tuple[type, ...]] = {  # what a model records of each epoch: nothing that varies between equal runs
     "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
     "dev_accuracy": (int, float, NoneType), "learning_rate": (int, float), "restarts": (int,), "best": (bool,),
 }  # fmt: skip
-
-
-def initial_parameters(features: int, outputs: int, settings: Settings) -> Parameters:
-    """Random parameters to start from: small uniform embeddings, He-uniform W1 and W2, biases 0."""
-    random = np.random.default_rng([settings.seed, 0])
-    parameters = Parameters.zeros(features, settings.dim, settings.hidden, outputs)
-    for array, limit in (
-        (parameters.table[:, : settings.dim], 0.1 / np.sqrt(settings.dim)),
-        (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
-        (parameters.W2, np.sqrt(6 / settings.hidden)),
-    ):
-        for block in blocks_of_rows(len(array)):
-            array[block] = random.uniform(-limit, limit, array[block].shape)
-    return parameters
 
 
 @dataclass
@@ -50,10 +34,7 @@ class Provenance:
 
 @dataclass
 class Model:
-    """A network with its features and labels; of two labels, the positive one is last.
-
-    Without labels it predicts a number, such as a rating.
-    """
+    """Network, features and labels. Of two labels the positive one is last; without any it predicts numbers."""
 
     settings: Settings
     labels: tuple[str, ...]
@@ -62,13 +43,9 @@ class Model:
     provenance: Provenance = field(default_factory=Provenance)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickle. Arrays that joblib has mapped read-only are copied: for Numba they are of another type, for
-        which it would compile every kernel again.
-        """
+        """Restore a pickle. Numba would compile all kernels again for arrays that joblib has mapped read-only."""
         self.__dict__.update(state)
-        self.parameters = Parameters(
-            *(array if array.flags.writeable else np.array(array) for array in self.parameters)
-        )
+        self.parameters = Parameters(*(np.require(np.asarray(array), requirements="W") for array in self.parameters))
 
     @property
     def loss(self) -> int:
@@ -102,8 +79,7 @@ class Model:
 
         blocks = range(0, len(rows), BLOCK)
         if threads == 1 or len(blocks) == 1:
-            for start in blocks:
-                score(start)
+            list(map(score, blocks))
         else:
             with ThreadPoolExecutor(min(threads, MAX_THREADS)) as pool:
                 list(pool.map(score, blocks))
@@ -112,7 +88,8 @@ class Model:
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probability of each label, in the labels' order, summing to 1: (n, k) float32 -> (n, labels) float64."""
         if self.loss == losses.LOGISTIC:
-            positive = sigmoid(logits[:, :1])
+            decay = np.exp(-np.abs(logits[:, :1].astype(np.float64)))  # never overflows
+            positive = np.where(logits[:, :1] >= 0, 1, decay) / (1 + decay)
             return np.hstack([1 - positive, positive])
         powers: np.ndarray = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         powers /= powers.sum(axis=1, keepdims=True)
@@ -123,19 +100,7 @@ class Model:
         return (logits[:, 0] > 0).astype(np.int64) if self.loss == losses.LOGISTIC else logits.argmax(axis=1)
 
 
-def blocks_of_rows(rows: int) -> Iterator[slice]:
-    """All rows of a table, some at a time, so that computing in float64 does not take twice the table's memory."""
-    return (slice(start, start + ROWS) for start in range(0, rows, ROWS))
-
-
-def in_range(array: np.ndarray) -> bool:
-    """Whether all numbers of a parameter are finite and small enough for finite outputs."""
+def in_range(array: np.ndarray, limit: float = MAX_PARAMETER) -> bool:
+    """Whether no number is NaN or beyond the limit."""
     # min and max are NaN if a number is; the absolute values would be another array of this size
-    return not array.size or -MAX_PARAMETER <= float(array.min()) <= float(array.max()) <= MAX_PARAMETER
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probability of the positive label, ``1 / (1 + exp(-z))``, in float64 and without overflow."""
-    decay = np.exp(-np.abs(logits.astype(np.float64)))
-    probabilities: np.ndarray = np.where(logits >= 0, 1, decay) / (1 + decay)
-    return probabilities
+    return not array.size or -limit <= float(array.min()) <= float(array.max()) <= limit

@@ -9,9 +9,9 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -28,7 +28,6 @@ from mlcore.text.vocabulary import WordTable
 
 KEY = "mlcore"  # of the metadata; a single one, because safetensors does not promise an order
 MAX_HEADER = 100_000_000  # bytes, as safetensors itself allows
-MAX_VERSION = 1_000_000
 MAX_MESSAGE = 200
 MAX_FIGURE = 1e40  # of an epoch
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -39,38 +38,26 @@ DAMAGE = (
 )  # fmt: skip
 
 
-class _Rejected(ModelFileError):
-    """The message is complete: the file is not damaged, but of another kind."""
+class _Rejected(Exception):
+    """What a file is instead of damaged."""
 
 
-@dataclass(frozen=True)
-class Format:
-    """A kind of file: its name and version, its tensors with their possible dtypes, and words for messages."""
+class Format(NamedTuple):
+    """A kind of file."""
 
     name: str
     version: int
-    tensors: dict[str, tuple[str, ...]]
     description: str
     remedy: str  # what to do when there is no other copy
 
 
-MODEL = Format(
-    "mlcore-sentiment",
-    3,
-    {"vocabulary": ("uint8",), "ngrams": ("int32",), "table": ("float32", "float16")}
-    | dict.fromkeys(Parameters._fields[1:], ("float32",)),
-    description="a model file of mlcore",
-    remedy="train it again",
-)
+MODEL = Format("mlcore-sentiment", 3, "a model file of mlcore", "train it again")
 
 
 def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
-    """Write a file beside ``path`` and rename it, so that only a complete file replaces one that is already there.
-
-    Equal content gives equal bytes.
-    """
+    """Write a file beside ``path`` and rename it; equal content gives equal bytes."""
     header = {"format": kind.name, "version": kind.version, **header}
-    tensors = {name: np.ascontiguousarray(tensors[name]) for name in kind.tensors}
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
     content = safetensors.numpy.save(tensors, metadata)  # save_file would write a file that only its owner may read
     write_beside(path, lambda file: file.write(content))
@@ -80,56 +67,64 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
 def load_tensors(path: Path, kind: Format) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """Header and tensors of a file; what the body of the ``with`` finds wrong in them counts as damage.
 
-    Raises: ModelFileError if the file is foreign, truncated, of another version or damaged; OSError if it cannot be
-    read.
+    Raises: ModelFileError if the file is foreign, truncated, of another version or damaged; OSError.
     """
     with open(path, "rb") as file:
         start = file.peek(9)
-        if start[8:9] != b"{" or not 0 < int.from_bytes(start[:8], "little") <= MAX_HEADER:
-            raise _foreign(path, kind)
-        content = file.read()
+        known = start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") <= MAX_HEADER
+        content = file.read() if known else b""
     try:
-        yield _parse(path, kind, content)
-    except _Rejected:
-        raise
+        yield _parse(content, kind)
+    except _Rejected as error:
+        raise ModelFileError(f"{path} {error}") from None
     except DAMAGE as error:
         # the message may repeat what the file says: no more than a line of it, without control characters
         brief = "".join(letter if letter.isprintable() else "?" for letter in str(error)[:MAX_MESSAGE]).rstrip(".")
         raise ModelFileError(f"{path} is damaged ({brief}); copy it again, or {kind.remedy}.") from error
 
 
-def _parse(path: Path, kind: Format, content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _parse(content: bytes, kind: Format) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    foreign = _Rejected(f"is not {kind.description}; expected a file that train-sentiment wrote.")
+    if not content:
+        raise foreign
     start = 8 + int.from_bytes(content[:8], "little")
     outer = json.loads(content[8:start]) if start <= len(content) else {}
     ends = [entry["data_offsets"][1] for name, entry in outer.items() if name != "__metadata__"]
     if start + max(ends, default=0) > len(content):
-        raise _Rejected(f"{path} is truncated: its end is missing; copy it again, or {kind.remedy}.")
+        raise _Rejected(f"is truncated: its end is missing; copy it again, or {kind.remedy}.")
     metadata = outer.get("__metadata__", {})
     header = json.loads(metadata[KEY]) if KEY in metadata else {"format": None}
     if header["format"] != kind.name:
-        raise _foreign(path, kind)
-    if header["version"] != kind.version:
-        raise _of_another_version(path, kind, header["version"])
+        raise foreign
+    if (version := header["version"]) != kind.version:
+        age, advice = ("an older", kind.remedy) if version in range(kind.version) else ("a newer", "update mlcore")
+        numbers = f"format {version!r:.9}; this one reads {kind.version}"
+        raise _Rejected(f"was written by {age} mlcore ({numbers}); {advice}.")
     tensors = safetensors.numpy.load(content)
-    if tensors.keys() != kind.tensors.keys():
-        raise ModelFileError("its tensors have other names")
-    for name, dtypes in kind.tensors.items():
-        if tensors[name].dtype.name not in dtypes:
-            raise ModelFileError(f"{name} has the type {tensors[name].dtype}; expected {' or '.join(dtypes)}")
-    if header.pop("sha256") != _digest(header, tensors):
-        raise ModelFileError("its checksum does not match its content")
+    require(header.pop("sha256") == _digest(header, tensors), "its checksum does not match its content")
     return header, tensors
 
 
-def _foreign(path: Path, kind: Format) -> _Rejected:
-    return _Rejected(f"{path} is not {kind.description}; expected a file that train-sentiment wrote.")
+def require(condition: object, problem: str) -> None:
+    """Raises: ModelFileError if the condition does not hold."""
+    if not condition:
+        raise ModelFileError(problem)
 
 
-def _of_another_version(path: Path, kind: Format, version: Any) -> ModelFileError:
-    if type(version) is not int or not 0 < version <= MAX_VERSION:
-        return ModelFileError("its version is not a positive number")
-    age, advice = ("a newer", "update mlcore") if version > kind.version else ("an older", kind.remedy)
-    return _Rejected(f"{path} was written by {age} mlcore (format {version}; this one reads {kind.version}); {advice}.")
+def check_tensors(
+    tensors: dict[str, np.ndarray], expected: dict[str, tuple[str, tuple[int, ...]]], limit: float = MAX_PARAMETER
+) -> None:
+    """Compare tensors with the types and shapes that they should have.
+
+    Raises: ModelFileError if one is missing, superfluous or different, or has NaN or numbers beyond the limit.
+    """
+    require(tensors.keys() == expected.keys(), "its tensors have other names")
+    for name, (dtype, shape) in expected.items():
+        array = tensors[name]
+        found, right = f"{array.dtype} of shape {array.shape}", f"{dtype} of shape {shape}"
+        require(found == right, f"{name} is {found}; expected {right}")
+        fits = array.dtype.kind != "f" or in_range(array, limit)
+        require(fits, f"{name} has NaN, infinity, or a number beyond {limit:g}")
 
 
 def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
@@ -140,9 +135,6 @@ def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
         digest.update(f"\n{name} {array.dtype.name} {array.shape}\n".encode())
         digest.update(array.data)
     return digest.hexdigest()
-
-
-# Models -----------------------------------------------------------------------------------------------------
 
 
 def save_model(model: Model, path: Path) -> None:
@@ -173,66 +165,51 @@ def load_model(path: Path) -> Model:
 
 def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     """Model from the parts of a file, each checked: whoever can write a file can write a checksum."""
-    settings, labels = Settings(**header["settings"]), list(header["labels"])
+    settings, labels = Settings(**header["settings"]), header["labels"]
     sizes = (0,) if settings.loss == "squared" else range(2, MAX_LABELS + 1)
     printable = all(type(label) is str and label and label.isprintable() for label in labels)
-    if len(labels) not in sizes or labels != header["labels"] or not printable:
-        raise ModelFileError("its labels are not printable strings, as many as its loss needs")
-    if len(set(labels)) != len(labels):
-        raise ModelFileError("it has a label twice")
-    features = _features(tensors["vocabulary"], tensors["ngrams"], settings)
-    dim, hidden, outputs = settings.dim, settings.hidden, len(labels) if len(labels) > 2 else 1
-    shapes = ((len(features), dim), (hidden, dim), (hidden,), (outputs, hidden), (outputs,))
-    for name, shape in zip(Parameters._fields, shapes, strict=True):
-        if tensors[name].shape != shape:
-            raise ModelFileError(f"{name} has shape {tensors[name].shape}; expected {shape}")
-        if not in_range(tensors[name]):
-            raise ModelFileError(f"{name} has NaN, infinity, or a number beyond {MAX_PARAMETER:g}")
-    if (tensors["table"].dtype == np.float16) != settings.float16:
-        raise ModelFileError(f"table has the type {tensors['table'].dtype}, but float16 is {settings.float16}")
-    parameters = Parameters.zeros(len(features), dim, hidden, outputs)
+    fits = type(labels) is list and len(labels) in sizes and printable and len(set(labels)) == len(labels)
+    require(fits, "its labels are not different printable strings, as many as its loss needs")
+    vocabulary, ngrams, dim, hidden = tensors["vocabulary"], tensors["ngrams"], settings.dim, settings.hidden
+    outputs = len(labels) if len(labels) > 2 else 1
+    n_features = int(np.count_nonzero(vocabulary == ord("\n"))) + len(ngrams)
+    shapes = {
+        "vocabulary": (vocabulary.size,), "ngrams": (len(ngrams), 2), "table": (n_features, dim),
+        "W1": (hidden, dim), "b1": (hidden,), "W2": (outputs, hidden), "b2": (outputs,),
+    }  # fmt: skip
+    types = {"vocabulary": "uint8", "ngrams": "int32", "table": "float16" if settings.float16 else "float32"}
+    check_tensors(tensors, {name: (types.get(name, "float32"), shape) for name, shape in shapes.items()})
+    features = _features(vocabulary, ngrams, settings)
+    parameters = Parameters.zeros(n_features, dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : tensors[name].shape[-1]] = tensors[name]
     return Model(settings, tuple(labels), features, parameters, _provenance(header["provenance"]))
 
 
 def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Features:
-    if lines.ndim != 1 or ngrams.ndim != 2 or ngrams.shape[1] != 2:
-        raise ModelFileError(
-            f"vocabulary has shape {lines.shape} and ngrams {ngrams.shape}; expected (bytes,) and (n, 2)"
-        )
-    if CONTROL.search(lines.tobytes().decode()):
-        raise ModelFileError("its vocabulary has control characters")
+    require(not CONTROL.search(lines.tobytes().decode()), "its vocabulary has control characters")
     words = WordTable.from_lines(lines)
-    if len(words) != np.count_nonzero(lines == ord("\n")):
-        raise ModelFileError("its vocabulary has a word twice")
+    require(len(words) == np.count_nonzero(lines == ord("\n")), "its vocabulary has a word twice")
     before, last = ngrams.astype(np.int64).T
-    numbers = len(words) + np.arange(len(ngrams))
-    if (before < 0).any() or (before >= numbers).any() or (last < 0).any() or (last >= len(words)).any():
-        raise ModelFileError("its n-grams are not made of its words")
+    known = (before >= 0) & (before < len(words) + np.arange(len(ngrams))) & (last >= 0) & (last < len(words))
+    require(known.all(), "its n-grams are not made of its words")
     keys = before << 32 | last
-    if len(np.unique(keys)) != len(keys):
-        raise ModelFileError("it has an n-gram twice")
+    require(len(np.unique(keys)) == len(keys), "it has an n-gram twice")
     sizes = np.ones(len(words) + len(keys), np.int8)
     for _ in range(settings.ngrams):  # one pass more than needed finds n-grams that are too long
         sizes[len(words) :] = sizes[before] + 1
-    if sizes.max(initial=1) > settings.ngrams:
-        raise ModelFileError(f"it has an n-gram of more than {settings.ngrams} words")
+    require(sizes.max(initial=1) <= settings.ngrams, f"it has an n-gram of more than {settings.ngrams} words")
     return Features(words, PairTable(len(words), keys), settings.ngrams, settings.binary)
 
 
 def _provenance(header: dict[str, Any]) -> Provenance:
     provenance = Provenance(**header)
-    strings = [provenance.fingerprint, *provenance.inputs, *provenance.texts]
-    for value in provenance.inputs.values():
-        strings += value if isinstance(value, list) else [value]
-    if not all(isinstance(value, str) for value in strings):
-        raise ModelFileError("its provenance has other values than strings")
-    if not all(type(number) is int and number >= 0 for number in provenance.texts.values()):
-        raise ModelFileError("its provenance has numbers of texts that are not numbers")
+    inputs = [value if isinstance(value, list) else [value] for value in provenance.inputs.values()]
+    strings = [provenance.fingerprint, *provenance.inputs, *provenance.texts, *(one for some in inputs for one in some)]
+    counts = [type(number) is int and number >= 0 for number in provenance.texts.values()]
+    valid = all(counts) and all(isinstance(value, str) for value in strings)
+    require(valid, "its provenance has values of other types")
     for epoch in provenance.history:
-        values = [epoch[name] for name in HISTORY]
-        typed = all(type(value) in types for value, types in zip(values, HISTORY.values(), strict=True))
-        if not typed or len(epoch) > len(HISTORY) or any(abs(value or 0) > MAX_FIGURE for value in values):
-            raise ModelFileError("its history does not consist of epochs")
+        typed = [type(epoch[name]) in types and abs(epoch[name] or 0) <= MAX_FIGURE for name, types in HISTORY.items()]
+        require(all(typed) and len(epoch) == len(HISTORY), "its history does not consist of epochs")
     return provenance

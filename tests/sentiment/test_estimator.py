@@ -3,15 +3,13 @@
 import copy
 import hashlib
 import inspect
+import itertools
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-import mlcore
 from mlcore import SentimentClassifier
 from mlcore.errors import DivergedError, InputError, MlcoreError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import training
@@ -30,6 +28,11 @@ TWO_TEXTS, TWO_LABELS = (
 
 def small(**parameters):
     return SentimentClassifier(**SMALL | {"threads": 1} | parameters)
+
+
+def reloaded(model, folder):
+    model.save(folder / "model")
+    return SentimentClassifier.load(folder / "model")
 
 
 def sha256(model, path):
@@ -54,7 +57,7 @@ def test_parameters_go_in_and_out():
     assert SentimentClassifier(**model.get_params()).get_params() == model.get_params()
     assert repr(model) == "SentimentClassifier(epochs=3, dev=0)"
     assert repr(SentimentClassifier(epochs=np.arange(2))) == "SentimentClassifier(epochs=array([0, 1]))"
-    with pytest.raises(InputError, match="^SentimentClassifier has no parameter 'n_gram'; it has dim, hidden, ngrams,"):
+    with pytest.raises(InputError, match="^SentimentClassifier has no parameter 'n_gram'; it has ngrams, min_count, "):
         model.set_params(epochs=9, n_gram=2)
     assert model.epochs == 3
     with pytest.raises(TypeError, match="unexpected keyword argument 'n_gram'"):
@@ -68,8 +71,7 @@ def test_parameters_go_in_and_out():
         ({"optimizer": ["sgd"]}, "optimizer is ['sgd']; expected one of sgd, adagrad, adam."),
         ({"dev": 1}, "dev is 1; expected a fraction from 0 to less than 1."),
         ({"dev": float("nan")}, "dev is nan; expected a fraction from 0 to less than 1."),
-        ({"dev": None}, "dev is None; expected a fraction from 0 to less than 1."),
-        ({"dev": False}, "dev is False; expected a fraction from 0 to less than 1."),
+        ({"dev": "0.1"}, "dev is '0.1'; expected a fraction from 0 to less than 1."),
         ({"threads": 0}, "threads is 0; expected a whole number from 1 up, or None for all cores."),
         ({"threads": True}, "threads is True; expected a whole number from 1 up, or None for all cores."),
         ({"dev": 0.9}, "X has too few texts to hold some out; try dev=0."),
@@ -84,14 +86,6 @@ def test_fit_checks_parameters_and_the_constructor_does_not(parameters, message)
     assert not hasattr(model, "classes_")
 
 
-def test_numbers_of_numpy_are_numbers(tmp_path):
-    plain = small(seed=2, binary=False, dev=0.25, optimizer="sgd").fit(TEXTS, LABELS)
-    numpy = small(
-        seed=np.int64(2), binary=np.False_, dev=np.float32(0.25), optimizer=np.str_("sgd"), threads=np.int8(1)
-    )
-    assert sha256(numpy.fit(TEXTS, LABELS), tmp_path / "a") == sha256(plain, tmp_path / "b")
-
-
 # Texts and labels -------------------------------------------------------------------------------------------
 
 
@@ -100,29 +94,25 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     [
         ("A good film.", "X is 'A good film.'; expected a list of texts, such as ['A good film.']."),
         ("A good film. " * 9, "X is of type str; expected a list of texts, such as ['A good film.']."),
-        (b"good", "X is b'good'; expected a list of texts, such as ['A good film.']."),
-        (None, "X is None; expected a list of texts, such as ['A good film.']."),
         ({"good": 1}, "X is of type dict; expected a list of texts, such as ['A good film.']."),
         (np.eye(2), "X is of type ndarray and shape (2, 2); expected a list of texts, such as ['A good film.']."),
-        (np.array("a"), "X is of type ndarray; expected a list of texts, such as ['A good film.']."),
-        (["a", None], "X[1] is None; expected a text, a str."),
         (["a", "b", float("nan")], "X[2] is nan; expected a text, a str."),
         ([["a"]], "X[0] is of type list; expected a text, a str."),
-        (np.array(["a", 3.5], object), "X[1] is 3.5; expected a text, a str."),
     ],
 )  # fmt: skip
-def test_what_is_no_list_of_texts(X, message):
+def test_what_are_no_texts(X, message):
     fitted = small().fit(TWO_TEXTS, TWO_LABELS)
     for call in (lambda: small().fit(X, ["pos", "neg"]), lambda: fitted.predict(X), lambda: fitted.score(X, ["pos"])):
         with pytest.raises(InputError) as error:
             call()
         assert str(error.value) == message
+    with pytest.raises(InputError, match="^text is .*; expected one text, a str.$"):
+        fitted.explain(["A good film."])
 
 
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ("ab", "y is 'ab'; expected a list of labels, such as ['pos', 'neg']."),
         (None, "y is None; expected a list of labels, such as ['pos', 'neg']."),
         ({"pos", "neg"}, "y is of type set; expected a list of labels, such as ['pos', 'neg']."),
         (["pos", None], "y[1] is None; expected a label: a str, an int or a bool."),
@@ -131,7 +121,6 @@ def test_what_is_no_list_of_texts(X, message):
         (["pos", float("nan")], "y[1] is nan; expected a label; to predict numbers, use loss='squared'."),
         ([1, 2.5], "y[1] is 2.5; expected a label; to predict numbers, use loss='squared'."),
         ([("pos",), ("neg",)], "y[0] is of type tuple; expected a label: a str, an int or a bool."),
-        (np.eye(2), "y is of type ndarray and shape (2, 2); expected a list of labels, such as ['pos', 'neg']."),
         (["pos", ""], "y[1] is ''; expected a label of printable characters."),
         (["pos", "a\nb"], "y[1] is 'a\\nb'; expected a label of printable characters."),
         (["pos", "pos"], "X has 1 label to train on ('pos'); expected from 2 to 1,000."),
@@ -143,7 +132,7 @@ def test_what_are_no_labels(y, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("wrong", [None, "3", True, np.True_, float("nan"), float("inf"), 1e30, -(10**400)])
+@pytest.mark.parametrize("wrong", [None, "3", np.True_, float("nan"), 1e30, -(10**400)])
 def test_what_are_no_numbers(wrong):
     with pytest.raises(InputError, match=r"^y\[1\] is .*; expected a number up to 1e\+18.$"):
         small(loss="squared").fit(["good", "bad"], [1.0, wrong])
@@ -162,8 +151,9 @@ def test_lengths():
 
 @pytest.mark.parametrize("form", [list, tuple, iter, np.array, lambda values: np.array(values, object)])
 def test_any_sequence_or_iterable(form, tmp_path):
-    expected = small().fit(TEXTS, LABELS)
-    found = small().fit(form(TEXTS), form(LABELS))
+    expected = small(seed=2, binary=False, dev=0.25, optimizer="sgd").fit(TEXTS, LABELS)
+    found = small(seed=np.int64(2), binary=np.False_, dev=np.float32(0.25), optimizer=np.str_("sgd"))
+    found.fit(form(TEXTS), form(LABELS))
     assert sha256(found, tmp_path / "a") == sha256(expected, tmp_path / "b")
     assert found.predict(form(TEXTS)).tolist() == expected.predict(TEXTS).tolist()
     assert found.score(form(TEXTS), form(LABELS)) == expected.score(TEXTS, LABELS)
@@ -175,14 +165,10 @@ def test_any_sequence_or_iterable(form, tmp_path):
         ("pos", "neg"),
         ("pos", "zz"),  # mlcore itself has "pos" last
         (10, 9),  # mlcore itself sorts these as numbers, and what follows as strings
-        (-1, -2),
         (True, False),
-        (1.0, 0.0),
         (2**70, 1),
         (np.int8(1), np.int8(-1)),
-        (10, 9, 100),
         ("pos", "a", "zz"),
-        (-1, 1, 0),
         (10.0, 9.0, 1e20),
     ],
     ids=str,
@@ -201,17 +187,10 @@ def test_labels_come_back_as_they_were_given(names, tmp_path):
         assert model.classes_[probabilities.argmax(axis=1)].tolist() == labels
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-15)
         scores = model.decision_function(texts)
-        if len(names) == 2:
-            assert model.classes_[(scores > 0).astype(int)].tolist() == labels
-        else:
-            assert model.classes_[scores.argmax(axis=1)].tolist() == labels
+        numbers = (scores > 0).astype(int) if len(names) == 2 else scores.argmax(axis=1)
+        assert model.classes_[numbers].tolist() == labels
         assert model.score(texts, labels) == 1
         assert model.score(texts, labels[1:] + labels[:1]) == 0
-
-
-def reloaded(model, folder):
-    model.save(folder / "model")
-    return SentimentClassifier.load(folder / "model")
 
 
 def test_labels_of_another_type_cannot_be_compared():
@@ -235,19 +214,9 @@ def test_numbers_are_predicted(tmp_path):
         for name in ("predict_proba", "decision_function"):
             with pytest.raises(InputError, match=f"^{name} needs labels; a model for numbers"):
                 getattr(model, name)(TEXTS)
-    pytest.importorskip("sklearn")
-    from sklearn.metrics import r2_score
-
-    assert model.score(TEXTS, ratings) == pytest.approx(r2_score(ratings, predicted), rel=1e-12)
 
 
 # The model --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("parameters", [{}, {"ngrams": 2, "optimizer": "adam", "word_dropout": 0.3}, {"float16": True}])
-def test_the_number_of_threads_does_not_change_a_byte(parameters, tmp_path):
-    hashes = {sha256(small(**parameters, threads=n).fit(TEXTS, LABELS), tmp_path / "m") for n in (1, 2, 3, None)}
-    assert len(hashes) == 1
 
 
 def test_the_model_is_that_of_the_command_line(model, reviews, tmp_path):
@@ -273,17 +242,17 @@ def test_save_and_load(tmp_path):
     assert again.get_params() == model.get_params() | {"threads": None}
     assert again.history_ == model.history_
     np.testing.assert_array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
-    assert sha256(again, tmp_path / "a") == sha256(model, tmp_path / "b")
-    assert sha256(again.fit(TEXTS, LABELS), tmp_path / "c") == sha256(model, tmp_path / "b")
-
-
-def test_a_loaded_model_still_chooses_what_was_left_to_it(tmp_path):
-    """The learning rate of Adagrad and the minimum count of words alone were once kept for Adam and n-grams."""
-    parameters = {"learning_rate": None, "optimizer": "adam", "ngrams": 2}
-    loaded = reloaded(small(learning_rate=None).fit(TEXTS, LABELS), tmp_path).set_params(**parameters, threads=1)
-    fresh = small(**parameters).fit(TEXTS, LABELS)
-    assert sha256(loaded.fit(TEXTS, LABELS), tmp_path / "a") == sha256(fresh, tmp_path / "b")
-    assert loaded.history_[0]["learning_rate"] == 0.0005
+    expected = sha256(model, tmp_path / "a")
+    for twin in (again, copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert sha256(twin, tmp_path / "b") == expected
+        assert sha256(twin.fit(TEXTS, LABELS), tmp_path / "c") == expected
+        twin.set_params(seed=5).fit(TWO_TEXTS, TWO_LABELS)
+        assert sha256(model, tmp_path / "b") == expected
+    # a loaded estimator still chooses what was left to it
+    assert reloaded(small(learning_rate=None).fit(TEXTS, LABELS), tmp_path).learning_rate is None
+    diverging = small(optimizer="sgd", learning_rate=1e4, epochs=1)
+    with pytest.warns(UserWarning, match="^epoch 1 diverged and was repeated; the learning rate is now [0-9.e+]+$"):
+        diverging.fit(TEXTS, LABELS)
 
 
 def test_labels_that_are_not_what_a_file_says(tmp_path):
@@ -292,19 +261,11 @@ def test_labels_that_are_not_what_a_file_says(tmp_path):
         model._fitted[0].provenance.inputs["labels"] = kind
         with pytest.raises(ModelFileError, match="model has labels that are not of the type that it names; train it"):
             reloaded(model, tmp_path)
-    for labels, kind in (
-        (("1", "01"), "int"),
-        (("1", "1.0"), "float"),
-        (("nan", "1"), "int"),
-        (("9" * 5000, "1"), "int"),
-    ):
+    for labels, kind in ((("1", "01"), "int"), (("1", "1.0"), "float"), (("nan", "1"), "int"), (("9" * 5000,), "int")):
         with pytest.raises((KeyError, ValueError)):
             Classes.read(labels, kind)
-
-
-def test_a_file_of_texts_to_hold_out_is_not_a_fraction(tmp_path):
-    model = small().fit(TWO_TEXTS, TWO_LABELS)
-    for dev, expected in (("dev.csv", 0.1), (["a", "b"], 0.1), ("0", 0)):
+    model._fitted[0].provenance.inputs["labels"] = "str"
+    for dev, expected in (("dev.csv", 0.1), (["a", "b"], 0.1), ("0", 0)):  # texts to hold out are not a fraction
         model._fitted[0].provenance.inputs["dev"] = dev
         assert reloaded(model, tmp_path).dev == expected
 
@@ -317,85 +278,31 @@ def test_before_fit(tmp_path):
         lambda: model.classes_, lambda: model.history_,
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(
-            NotFittedError, match="^This SentimentClassifier has not been fitted; call fit or load first."
-        ):
+        with pytest.raises(NotFittedError, match="^This SentimentClassifier has not been fitted; call fit or load"):
             call()
     assert all(issubclass(NotFittedError, base) for base in (MlcoreError, ValueError, AttributeError))
     assert not hasattr(model, "classes_")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_fit_is_a_fresh_one(tmp_path):
-    model = small().fit(TEXTS, LABELS)
-    model.fit(TWO_TEXTS, [label == "pos" for label in TWO_LABELS])
-    fresh = small().fit(TWO_TEXTS, [label == "pos" for label in TWO_LABELS])
-    assert model.classes_.tolist() == [False, True]
-    assert sha256(model, tmp_path / "a") == sha256(fresh, tmp_path / "b")
-
-
-def test_epochs_that_diverge():
-    model = small(optimizer="sgd", learning_rate=1e4, epochs=1)
-    with pytest.warns(UserWarning, match="^epoch 1 diverged and was repeated; the learning rate is now [0-9.e+]+$"):
-        model.fit(TEXTS, LABELS)
-    assert model.history_[0]["restarts"] > 0
-    with pytest.raises(DivergedError, match=r"halved 20 times; try learning_rate=1\.0\.$"):
-        small(optimizer="sgd", learning_rate=1e30).fit(TEXTS, LABELS)
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, DivergedError])
 def test_what_an_interrupted_fit_leaves(error, monkeypatch, tmp_path):
-    model, real = small().fit(TWO_TEXTS, TWO_LABELS), training.fit
+    """The best complete epoch, or what was there before."""
+    model, real = small(patience=9).fit(TWO_TEXTS, TWO_LABELS), training.fit
     before = sha256(model, tmp_path / "a")
-    expected = sha256(small(patience=9).fit(TEXTS, LABELS), tmp_path / "b")
+    for epochs in (0, 2):
 
-    def fit_interrupted(epochs, *models):
-        def fit(*arguments):
-            for number, report in enumerate(real(*arguments), 1):
-                if number > epochs:
-                    break
-                yield report
+        def fit(*arguments, epochs=epochs):
+            yield from itertools.islice(real(*arguments), epochs)
             raise error("stop")
 
         with monkeypatch.context() as patch:
             patch.setattr(training, "fit", fit)
-            for one in models:
-                with pytest.raises(error, match="^stop"):
-                    one.fit(TEXTS, LABELS)
-
-    fresh = small()
-    fit_interrupted(0, model, fresh)
-    assert not hasattr(fresh, "classes_")
-    assert sha256(model, tmp_path / "a") == before
-    fit_interrupted(2, model.set_params(patience=9))
+            with pytest.raises(error, match="^stop"):
+                model.fit(TEXTS, LABELS)
+        assert (sha256(model, tmp_path / "a") == before) == (epochs == 0)
     assert [epoch["epoch"] for epoch in model.history_] == [1, 2]
     assert model.classes_.tolist() == ["fair", "neg", "pos"]
-    assert len({sha256(model, tmp_path / "a"), before, expected}) == 3
-    model.fit(TEXTS, LABELS)
-    assert sha256(model, tmp_path / "a") == expected
-
-
-def test_explain():
-    model = small().fit(TWO_TEXTS, TWO_LABELS)
-    assert model.explain("A good film.") is not None
-    with pytest.raises(InputError, match="^text is of type list; expected one text, a str.$"):
-        model.explain(["A good film."])
-
-
-def test_copies_and_pickles(tmp_path):
-    model = small(ngrams=2).fit(TEXTS, LABELS)
-    expected = sha256(model, tmp_path / "a")
-    for twin in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        np.testing.assert_array_equal(twin.predict_proba(TEXTS), model.predict_proba(TEXTS))
-        assert sha256(twin, tmp_path / "b") == expected
-        twin.set_params(seed=5).fit(TWO_TEXTS, TWO_LABELS)
-        assert sha256(model, tmp_path / "b") == expected
-    assert pickle.loads(pickle.dumps(small())).get_params() == small().get_params()
-
-
-def test_the_public_name_is_imported_when_it_is_used():
-    assert mlcore.SentimentClassifier is SentimentClassifier
-    code = "import sys, mlcore; print(any(m in sys.modules for m in ('numpy', 'numba', 'sklearn'))); "
-    code += "mlcore.SentimentClassifier; print('sklearn' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+    assert sha256(model.fit(TEXTS, LABELS), tmp_path / "a") == sha256(
+        small(patience=9).fit(TEXTS, LABELS), tmp_path / "b"
+    )

