@@ -7,5 +7,5 @@ _spec = find_spec(f"{__name__}.render")
 assert _spec is not None
 assert _spec.loader is not None
 _spec.loader = LazyLoader(_spec.loader)
-_module = sys.modules[_spec.name] = module_from_spec(_spec)
-_spec.loader.exec_module(_module)
+globals()["render"] = sys.modules[_spec.name] = module_from_spec(_spec)
+_spec.loader.exec_module(sys.modules[_spec.name])

@@ -1,6 +1,5 @@
 """``mlcore compare-embeddings``: the question of exercise 5."""
 
-import math
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,33 +11,20 @@ from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
 
 from . import render
-from .dataset import Format, LabelColumn, TextColumn, data_path, read
+from .dataset import Format, LabelColumn, TextColumn, path_option, read
 from .explanation import coverage_sentence, given_vectors
 from .output import STANDARD_STREAM, Json, print_json
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.comparison import Comparison, Difference, Missing, Run, Summary
+    from mlcore.sentiment.comparison import Comparison, Difference, Missing, Run
 
 EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
-PLOT = 46  # columns
-STEP = 0.05  # the ends of the plot's scale are multiples of it
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}
 
 
 def compare_embeddings(
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Labelled texts, as for train-sentiment; may be repeated.",
-            parser=data_path,
-            show_default="built in",
-        ),
-    ] = None,
-    vectors: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Given vectors: GloVe, word2vec text or fastText .vec.", parser=data_path),
-    ] = None,
+    data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")] = None,
+    vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[int, typer.Option(help="Width of the embedding.")] = Settings.dim,
     hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = Settings.hidden,
@@ -124,7 +110,6 @@ def _show(found: "Comparison", coverage: str) -> None:
         if n := summary.unfinished:
             improving = f"still improving after the last epoch in {n} of {summary.runs} runs"
             render.paragraph(f"{summary.arm}: {improving}; try --epochs {4 * epochs}.")
-    _plot(found.arms)
     if difference := found.best_trainable_against_best_fixed:
         render.show("")
         render.paragraph(_answer(difference))
@@ -142,7 +127,7 @@ def _show_table(found: "Comparison") -> None:
             f"{100 * arm.mean:.2f}{deviation}",
             *((render.number(100 * against.mean, "+.2f"), _p(against.p)) if against else ("", "")),
             str(arm.runs) if uneven else f"{arm.seconds:.2f}",
-            f"{arm.parameters:,.0f}",
+            f"{arm.parameters:,.0f}" if arm.parameters < 1e7 else f"{arm.parameters / 1e6:.1f} M",
         ))  # fmt: skip
     shown = {summary.arm for summary in found.arms}
     for name, reason in {missing.arm: missing.reason for missing in found.missing if missing.arm not in shown}.items():
@@ -155,24 +140,6 @@ def _show_table(found: "Comparison") -> None:
         f"embeddings in points. p: exact sign-flip test; with {seeds} seeds the smallest possible p is {_p(least)}. "
         "trained: number of parameters."
     )
-
-
-def _plot(summaries: "list[Summary]") -> None:
-    """A dot for each mean, and a whisker of one standard deviation to either side."""
-    spans = [(s.mean - (s.deviation or 0), s.mean, s.mean + (s.deviation or 0)) for s in summaries]
-    low = math.floor(min(span[0] for span in spans) / STEP) * STEP
-    high = max(math.ceil(max(span[2] for span in spans) / STEP) * STEP, low + STEP)
-    width = max(len(s.arm) for s in summaries)
-    left, right = f"{100 * low:.0f} %", f"{100 * high:.0f} %"
-    render.show(f"\n{'':{width}}  {left}{right:>{PLOT - len(left)}}")
-    for summary, span in zip(summaries, spans, strict=True):
-        first, middle, last = (round((value - low) / (high - low) * (PLOT - 1)) for value in span)
-        line = [" "] * PLOT
-        line[first : last + 1] = "─" * (last + 1 - first)
-        if first < middle < last:
-            line[first], line[last] = "├", "┤"
-        line[middle] = "●"
-        render.show(f"{summary.arm:{width}}  {''.join(line).rstrip()}")
 
 
 def _answer(found: "Difference") -> str:

@@ -1,8 +1,6 @@
 """``mlcore data``, and what every command that reads labelled texts shares: options, reading and its progress."""
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +9,7 @@ import typer
 from mlcore.errors import InputError
 
 from . import render
-from .output import Json, answer
+from .output import STANDARD_STREAM, Json, answer, standard_input
 
 if TYPE_CHECKING:
     from mlcore.text.dataset import Dataset
@@ -28,33 +26,26 @@ def data_path(text: str) -> Path:
     return Path(text)
 
 
-DataArgument = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="DATA...",
-        help="Files or folders of labelled texts, or - for standard input.",
-        parser=data_path,
-        show_default=False,
-    ),
-]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", help="folder, csv, tsv, jsonl or fasttext.", show_default="by name or content"),
-]
-TextColumn = Annotated[
-    str | None, typer.Option("--text-column", metavar="NAME", help="Column or key of the texts.", show_default="text")
-]
-LabelColumn = Annotated[
-    str | None,
-    typer.Option("--label-column", metavar="NAME", help="Column or key of the labels.", show_default="label"),
-]
+def path_option(help: str, *names: str, **more: Any) -> Any:
+    """An option for a path, which must not be empty."""
+    return typer.Option(*names, metavar="PATH", help=help, parser=data_path, **more)
+
+
+def _option(name: str, metavar: str, help: str, default: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=help, show_default=default)
+
+
+DATA = "Files or folders of labelled texts, or - for standard input."
+DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA...", help=DATA, parser=data_path, show_default=False)]
+FORMATS = "folder, csv, tsv, jsonl or fasttext."
+Format = Annotated[str | None, _option("--format", "FORMAT", FORMATS, "by name or content")]
+TextColumn = Annotated[str | None, _option("--text-column", "NAME", "Column or key of the texts.", "text")]
+LabelColumn = Annotated[str | None, _option("--label-column", "NAME", "Column or key of the labels.", "label")]
 
 
 def data(
     paths: DataArgument,
-    dev: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Held-out texts in a file of their own.", parser=data_path)
-    ] = None,
+    dev: Annotated[Path | None, path_option("Held-out texts in a file of their own.")] = None,
     file_format: Format = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -97,23 +88,18 @@ def read(
     """Read labelled texts, and report progress on stderr."""
     from mlcore.text.dataset import read_dataset
     from mlcore.text.pool import available_cores
+    from mlcore.text.unpacking import name_of
 
     paths = [paths] if isinstance(paths, Path) else paths
-    columns = file_format, text_column, label_column
-    with reading(paths, quiet) as progress:
-        return read_dataset(paths, *columns, threads or available_cores(), progress, keep_texts, lenient)
-
-
-@contextmanager
-def reading(paths: Sequence[Path], quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Report on stderr what is read, and how many texts so far whenever the function is called with their number."""
-    from mlcore.text.unpacking import STANDARD_INPUT, name_of
-
-    name = ", ".join(map(name_of, paths))
-    if STANDARD_INPUT in paths and sys.stdin is not None and sys.stdin.isatty() and not quiet:
-        render.say("Reading standard input; Ctrl-D ends it.")
+    if STANDARD_STREAM in paths and not quiet:
+        standard_input("Reading standard input; Ctrl-D ends it.")
+    name, columns = ", ".join(map(name_of, paths)), (file_format, text_column, label_column)
     with render.Activity(f"Reading {name}", quiet) as activity:
-        yield lambda texts: activity.update(f"Reading {name}: {texts:,} texts")
+
+        def progress(texts: int) -> None:
+            activity.update(f"Reading {name}: {texts:,} texts")
+
+        return read_dataset(paths, *columns, threads or available_cores(), progress, keep_texts, lenient)
 
 
 # Tables ---------------------------------------------------------------------------------------------------
@@ -129,26 +115,26 @@ def _show(found: "Inspection") -> None:
     render.show(f"{sizes} ({found.vocabulary:,} distinct)")
     _show_labels(found.parts, SPLITS if len(found.parts) > 1 else {"train": "all", "dev": "all", "test": "all"})
 
-    lengths, histogram = found.lengths, found.lengths["histogram"]
+    lengths = found.lengths
     render.show("\nTokens per text", "bold")
     quartiles = "quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}".format_map(lengths)
     render.show(f"min {lengths['minimum']:,}, {quartiles}, max {lengths['maximum']:,}, mean {lengths['mean']:,.1f}")
-    largest = max(bin["texts"] for bin in histogram)
-    spans = [" to ".join(f"{length:,}" for length in sorted({bin["first"], bin["last"]})) for bin in histogram]
-    texts = [(f"{bin['texts']:,}", render.bar(bin["texts"] / largest)) for bin in histogram]
-    render.table(("tokens", "texts", ""), [(span, *cells) for span, cells in zip(spans, texts, strict=True)], left=0)
+    largest, rows = max(bin["texts"] for bin in lengths["histogram"]), []
+    for bin in lengths["histogram"]:
+        span = " to ".join(f"{length:,}" for length in sorted({bin["first"], bin["last"]}))
+        rows.append((span, f"{bin['texts']:,}", render.bar(bin["texts"] / largest)))
+    render.table(("tokens", "texts", ""), rows, left=0)
 
     _show_findings(found, SPLITS)
     if found.coverage:
-        rows = []
+        coverage: list[list[str]] = []
         for covered in found.coverage:
-            name = (SPLITS | {"tenth": "random tenth"})[covered["part"]]
-            for known in covered["known"]:
+            names = [(SPLITS | {"tenth": "random tenth"})[covered["part"]], "", ""]
+            for name, known in zip(names, covered["known"], strict=True):
                 share, cells = known["share"], (str(known["min_count"]), f"{known['words']:,}")
-                rows.append((name, *cells, render.number(share, ".2%"), render.bar(share or 0)))
-                name = ""
+                coverage.append([name, *cells, render.number(share, ".2%"), render.bar(share or 0)])
         title = "\nVocabulary coverage by split"
-        render.table(("split", "--min-count", "words", "known", ""), rows, title)
+        render.table(("split", "--min-count", "words", "known", ""), coverage, title)
 
 
 def _show_labels(splits: dict[str, dict[str, int]], names: dict[str, str]) -> None:
@@ -170,26 +156,25 @@ def _show_labels(splits: dict[str, dict[str, int]], names: dict[str, str]) -> No
 def _show_findings(found: "Inspection", splits: dict[str, str]) -> None:
     """How often what is worth a look occurs, and examples of it."""
 
-    def line(example: Any) -> str:
-        if isinstance(example, str):
-            return example
-        if set(example) == {"place", "earlier"}:
-            return f"{example['place']} = {example['earlier']}"
-        return ", ".join(f"{place} ({render.shortened(label)})" for label, place in example.items())
-
-    findings = {
+    findings: dict[str, dict[str, Any]] = {
         "empty (no words or punctuation)": found.empty,
         "duplicates within the same split": found.duplicates,
         "same text with different labels": found.conflicts,
-        **{f"{splits[split]} texts that are also in training": shared for split, shared in found.shared.items()},
-        "lines or files that are not UTF-8": found.undecodable,
     }
+    for split, shared in found.shared.items():
+        findings[f"{splits[split].replace(' ', '-')} texts that are also in training"] = shared
+    findings["lines or files that are not UTF-8"] = found.undecodable
     numbers = [(f"{finding['count']:,}", "bold" if finding["count"] else "") for finding in findings.values()]
     render.table(("finding", "number"), list(zip(findings, numbers, strict=True)), "\nWorth a look")
     for name, finding in findings.items():
         if finding["count"]:
             render.show(f"{name[0].upper()}{name[1:]}:")
             for example in (finding.get("places") or finding["examples"])[:MAX_EXAMPLES]:
-                render.paragraph(line(example), indent="  ")
+                line = example
+                if finding is found.conflicts:
+                    line = ", ".join(f"{place} ({render.shortened(label)})" for label, place in example.items())
+                elif not isinstance(example, str):
+                    line = f"{example['place']} = {example['earlier']}"
+                render.paragraph(line, indent="  ")
             if (more := finding.get("different", finding["count"]) - MAX_EXAMPLES) > 0:
                 render.show(f"  and {more:,} more")

@@ -1,13 +1,22 @@
 """``mlcore explain``, ``describe``, ``neighbors`` and ``vectors``: what a model has learned; and given vectors."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import render
-from .output import Json, ModelFile, Output, answer, check_output, print_json, standard_input, write_output
+from .output import (
+    Json,
+    ModelFile,
+    Output,
+    answer,
+    check_output,
+    print_json,
+    standard_input,
+    texts_argument,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from mlcore.sentiment.description import Description
@@ -23,18 +32,13 @@ FORMULAS = {
 }
 MAX_LABELS = 20
 HALF_BAR = 8  # columns on either side of 0
-LEVELS = 3  # of strength; below the first a word has no colour
-STYLES = {1: "green", 2: "bold green", 3: "bold black on green", -1: "red", -2: "bold red", -3: "bold white on red"}
+LEVELS = 3  # of strength: signs behind a word
 
 
 def explain(
     model: ModelFile,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="one on standard input")
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Label to explain.", show_default="the predicted label")
-    ] = None,
+    texts: Annotated[list[str] | None, texts_argument("one on standard input")] = None,
+    output: Annotated[str | None, typer.Option(metavar="LABEL", help="Label to explain (default: predicted).")] = None,
     number: Annotated[int, typer.Option(min=1, help="Number of features to show.")] = 15,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a web page instead.")] = None,
     as_json: Json = False,
@@ -47,14 +51,14 @@ def explain(
     """
     from mlcore.sentiment.explanation import explain as explain_text
     from mlcore.sentiment.model_file import load_model
-    from mlcore.sentiment.report import explanation_page
 
-    if html:
-        check_output("html", html, [model])
+    check_output("html", html, [model])
     with render.compilation():
         loaded = load_model(model)
         explanations = [explain_text(loaded, text, output) for text in texts or [_standard_input()]]
     if html:
+        from mlcore.sentiment.report import explanation_page
+
         page = explanation_page(explanations, number).encode()
         write_output(html, lambda file: file.write(page))
     if as_json:
@@ -154,13 +158,16 @@ def coverage_sentence(source: str, coverage: "Coverage", duplicates: int) -> str
 
 def _show_explanation(found: "Explanation", n: int) -> None:
     """The text with its words coloured or marked, the strongest features, and the sum."""
-    if found.words:
-        render.show("")
-        render.flow(_styled_words(found))
-        name = render.shortened(found.output or "a higher number")
-        legend = f"+ for {name}, − against it, one to three by strength; [unknown]"
-        render.show(f"green: for {name}, red: against it, dim: unknown" if render.has_colour() else legend, "dim")
     render.show("")
+    if found.words:
+        largest, pieces = max(abs(word.contribution) for word in found.words) or 1, []
+        for word in found.words:
+            strength = round(LEVELS * word.contribution / largest)
+            signs, style = "+" * strength or "−" * -strength, "green" if strength > 0 else "red" if strength else ""
+            pieces += [(word.word + signs, style) if word.known else (f"[{word.word}]", "dim"), (" ", "")]
+        render.flow(pieces)
+        name = render.shortened(found.output or "a higher number")
+        render.show(f"+ for {name}, − against it, one to three by strength; [unknown]\n", "dim")
     if found.known_words:
         known = f"{found.known_words:,} of {len(found.words):,} words known"
         render.show(f"{known}, {found.units_on:,} of {found.units:,} hidden units on", "dim")
@@ -173,22 +180,6 @@ def _show_explanation(found: "Explanation", n: int) -> None:
     if found.output is not None:
         result = f"logit {logit} → {found.output} {found.output_probability:.2%}"
     render.paragraph(f"constant {constant} + contributions {contributions} = {result}", "bold")
-
-
-def _styled_words(found: "Explanation") -> Iterator[tuple[str, str]]:
-    """The words with their styles; where there is no colour, with one to three signs behind them."""
-    largest = max(abs(word.contribution) for word in found.words) or 1
-    colour = render.has_colour()
-    for i, (word, space) in enumerate(found.spaced_words()):
-        strength = round(LEVELS * word.contribution / largest)
-        if i and (space or not colour):
-            yield " ", ""
-        if not word.known:
-            yield (word.word, "dim") if colour else (f"[{word.word}]", "")
-        elif colour:
-            yield word.word, STYLES.get(strength, "")
-        else:
-            yield word.word + ("+" if strength > 0 else "−") * abs(strength), ""
 
 
 def _show_features(found: "Explanation", n: int) -> None:
@@ -209,8 +200,8 @@ def _show_features(found: "Explanation", n: int) -> None:
 
 def _show_description(found: "Description") -> None:
     """The file, the formulas with their shapes, the vocabulary, and how the model was trained."""
-    show, paragraph = render.show, render.paragraph
-    file, settings, labels = found.file or {}, found.settings, found.labels
+    show, paragraph, settings, labels = render.show, render.paragraph, found.settings, found.labels
+    file = found.file or {}
     size = f": {file['bytes']:,} bytes, sha256 {file['sha256']}" if file.get("bytes") is not None else ""
     paragraph(f"{file.get('path')}{size}", "bold")
     (features, dim), (hidden, _), (outputs, _) = (found.shapes[name] for name in ("table", "W1", "W2"))

@@ -21,6 +21,11 @@ STANDARD_STREAM = Path("-")
 Found = TypeVar("Found", bound=Result)
 
 
+def texts_argument(default: str) -> Any:
+    """The texts that a command reads, and what it reads without them."""
+    return typer.Argument(metavar="[TEXT]...", help="Texts.", show_default=default)
+
+
 def print_json(command: str, result: Result | dict[str, Any]) -> None:
     """Print the result of a command as strict JSON (RFC 8259), with the name of its schema."""
     fields = result.to_dict() if isinstance(result, Result) else result

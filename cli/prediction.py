@@ -6,18 +6,28 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlcore.errors import InputError
 
 from . import render
-from .dataset import DataArgument, Format, LabelColumn, TextColumn, data_path, read
-from .output import STANDARD_STREAM, Json, ModelFile, Output, answer, check_output, standard_input, write_output
+from .dataset import DataArgument, Format, LabelColumn, TextColumn, path_option, read
+from .output import (
+    STANDARD_STREAM,
+    Json,
+    ModelFile,
+    Output,
+    answer,
+    check_output,
+    standard_input,
+    texts_argument,
+    write_output,
+)
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.evaluation import Assessment, CalibrationBin, Evaluation, RatingEvaluation, WordScore
+    from mlcore.sentiment.evaluation import Assessment, Evaluation, RatingEvaluation, WordScore
     from mlcore.sentiment.prediction import Predictions
 
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
@@ -52,12 +62,7 @@ def evaluate(
         dataset = read(data, file_format, text_column, label_column, as_json, keep_texts=errors > 0)
         return assess(loaded, dataset, errors, available_cores())
 
-    def view(found: "Assessment") -> None:
-        show_evaluation(found.title, found.evaluation)
-        if errors:
-            _show_mistakes(found)
-
-    answer("evaluate", compute, view, as_json)
+    answer("evaluate", compute, _show_assessment, as_json)
 
 
 def report(
@@ -91,18 +96,8 @@ def report(
 
 def predict(
     model: ModelFile,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="lines of standard input")
-    ] = None,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--file",
-            metavar="PATH",
-            help="Texts, one per line; may be repeated, and - is standard input.",
-            parser=data_path,
-        ),
-    ] = None,
+    texts: Annotated[list[str] | None, texts_argument("lines of standard input")] = None,
+    files: Annotated[list[Path] | None, path_option("Texts, one per line; may be repeated.", "--file")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Example: mlcore predict sentiment.safetensors "A wonderful film."
@@ -130,16 +125,16 @@ def predict(
         loaded = load_model(model)
         write = _json_lines if as_json else _lines
         size = max(1, min(MAX_AT_ONCE, MAX_PROBABILITIES // max(len(loaded.labels), 1)))
-        portions: Iterable[list[str] | bytes] = in_portions(chain.from_iterable(map(_read_lines, paths)), size)
+        portions: Iterable[Any] = in_portions(chain.from_iterable(map(_read_lines, paths)), size)
         if texts:
             portions = (texts[start : start + size] for start in range(0, len(texts), size))
 
-        def predict_lines(portion: list[str] | bytes) -> str:
+        def predict_lines(portion: Any) -> str:
             lines = decode_lines(portion) if isinstance(portion, bytes) else decode_arguments(portion)
             return write(predict(loaded, lines.texts), lines.undecodable)
 
         # an empty portion means that nothing more has arrived: answer everything so far
-        arrived: Iterator[list[str] | bytes | None] = (portion or None for portion in portions)
+        arrived = (portion or None for portion in portions)
         for answers in in_order(predict_lines, arrived, available_cores()):
             sys.stdout.write(answers)
             sys.stdout.flush()
@@ -169,14 +164,25 @@ def _lines(found: "Predictions", undecodable: Collection[int]) -> str:
 
 
 def _json_lines(found: "Predictions", undecodable: Collection[int]) -> str:
+    """A JSON object for each text."""
+    lines = ({"schema": "mlcore.predict/1", **entry} for entry in found.to_dicts())
     encode = json.JSONEncoder(allow_nan=False).encode
-    return "".join(
-        encode({"schema": "mlcore.predict/1", **entry, "undecodable": i in undecodable}) + "\n"
-        for i, entry in enumerate(found.to_dicts())
-    )
+    return "".join(f"{encode(line | {'undecodable': i in undecodable})}\n" for i, line in enumerate(lines))
 
 
 # Tables ---------------------------------------------------------------------------------------------------
+
+
+def _show_assessment(found: "Assessment") -> None:
+    show_evaluation(found.title, found.evaluation)
+    if found.mistakes:
+        render.show("\nWorst mistakes", "bold")
+    for mistake in found.mistakes:
+        answers = mistake.truth, mistake.predicted
+        truth, predicted = (render.number(a) if isinstance(a, float) else render.shortened(a) for a in answers)
+        probability = "" if mistake.probability is None else f" ({mistake.probability:.2%})"
+        render.paragraph(f"{mistake.place}: {truth}, predicted {predicted}{probability}")
+        render.show(f"  {render.shortened(mistake.text, render.COLUMNS - 2)}")
 
 
 def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: bool = False) -> None:
@@ -203,7 +209,13 @@ def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: b
         _show_labels(found)
     _show_confusion(found)
     if not brief:
-        _show_calibration(found.calibration)
+        rows = [
+            (f"{b.low:.0%} to {b.high:.0%}", f"{b.n:,}", *map("{:.1%}".format, b[3:]), render.bar(b.accuracy))
+            for b in found.calibration
+            if b.accuracy is not None
+        ]
+        title = "\nCalibration: is the predicted label right as often as its probability says?"
+        render.table(("probability", "texts", "mean", "right", ""), rows, title)
 
 
 def _show_labels(found: "Evaluation") -> None:
@@ -214,9 +226,7 @@ def _show_labels(found: "Evaluation") -> None:
         (render.shortened(name), *(render.number(value, ".2%") for value in figures[:3]), f"{figures.support:,}")
         for name, figures in [*labels, ("mean", found.macro), ("weighted mean", found.weighted)]
     ]
-    title = "\nEach label" + f" (the {MAX_LABELS} most frequent of {len(found.labels):,})" * (
-        len(rows) < len(found.labels) + 2
-    )
+    title = "\nEach label" if len(labels) == len(found.labels) else f"\nThe {MAX_LABELS} most frequent labels"
     render.table(("label", "precision", "recall", "F1", "texts"), rows, title, line_after=len(labels))
     render.show("")
 
@@ -224,48 +234,15 @@ def _show_labels(found: "Evaluation") -> None:
 def _show_confusion(found: "Evaluation") -> None:
     """The matrix where it fits into the terminal, else the most frequent confusions."""
     names = [render.shortened(label) for label in found.labels]
-    digits = len(f"{found.confusion.max():,}")
-    for prefix in ("predicted ", ""):
-        columns = ["truth" if prefix else "", *(prefix + name for name in names)]
-        widths = [max(len("truth"), *map(render.width, names)), *(max(render.width(c), digits) for c in columns[1:])]
-        if sum(widths) + 3 * len(widths) <= render.COLUMNS:
-            counts = [[f"{count:,}" for count in row] for row in found.confusion.tolist()]
-            rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
-            render.table(columns, rows, None if prefix else "Truth (rows) and prediction (columns)")
-            return
+    widths = [max(render.width(name), len(f"{found.confusion.max():,}")) for name in ["truth", *names]]
+    if sum(widths) + 3 * len(widths) <= render.COLUMNS:
+        counts = [[f"{count:,}" for count in row] for row in found.confusion.tolist()]
+        rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
+        render.table(["", *names], rows, "Truth (rows) and prediction (columns)")
+        return
     confusions = found.confusions()[:MAX_CONFUSIONS]
     cells = [(render.shortened(truth), render.shortened(predicted), f"{n:,}") for truth, predicted, n in confusions]
     render.table(("truth", "predicted", "texts"), cells, "Most frequent confusions", left=2)
-
-
-def _show_calibration(bins: "list[CalibrationBin]") -> None:
-    rows = [
-        (
-            f"{b.low:.0%} to {b.high:.0%}",
-            f"{b.n:,}",
-            f"{b.probability:.1%}",
-            f"{b.accuracy:.1%}",
-            render.bar(b.accuracy),
-        )
-        for b in bins
-        if b.accuracy is not None
-    ]
-    title = "\nCalibration: is the predicted label right as often as its probability says?"
-    render.table(("probability", "texts", "mean", "right", ""), rows, title)
-
-
-def _show_mistakes(found: "Assessment") -> None:
-    """Two lines for each: where and what, and the beginning of the text."""
-    render.show("\nWorst mistakes" if found.mistakes else "\nNo mistakes.", "bold")
-    for mistake in found.mistakes:
-        answers = mistake.truth, mistake.predicted
-        truth, predicted = (render.number(a) if isinstance(a, float) else render.shortened(a) for a in answers)
-        probability = "" if mistake.probability is None else f" ({mistake.probability:.2%})"
-        what = f"{truth}, predicted {predicted}{probability}"
-        place, room = mistake.place, render.COLUMNS - 2 - render.width(what)
-        while render.width(place) > room:  # its end says more than its beginning
-            place = "..." + place.removeprefix("...")[1:]
-        render.show(f"{place}: {what}\n  {render.shortened(mistake.text, render.COLUMNS - 2)}")
 
 
 def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[str, ...]) -> None:
@@ -274,11 +251,14 @@ def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[
     if len(labels) <= 2:
         figure = "score" if labels else "rating"
         columns = [column for name in names for column in (f"for {name}" if labels else name, figure)]
-        pairs = zip_longest(*strongest.values(), fillvalue=None)
-        cells = [
-            [(render.shortened(e.word), render.number(e.score, "+.1f")) if e else ("", "") for e in p] for p in pairs
+        rows = [
+            [
+                cell
+                for e in pair
+                for cell in ((render.shortened(e.word), render.number(e.score, "+.1f")) if e else ("", ""))
+            ]
+            for pair in zip_longest(*strongest.values())
         ]
-        rows = [list(chain.from_iterable(pair)) for pair in cells]
         render.table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)", left=(0, 2))
         return
     room = render.COLUMNS - 6 - max(map(render.width, names))

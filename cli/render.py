@@ -63,14 +63,9 @@ def paragraph(text: str, style: str = "", indent: str = "") -> None:
 def flow(pieces: Iterable[tuple[str, str]]) -> None:
     """Print pieces of text, each with its style, wrapped to 80 columns."""
     text = Text.assemble(*((_writable(piece), style) for piece, style in pieces))
-    for line in text.wrap(out, min(COLUMNS, out.width)):
+    for line in text.wrap(out, COLUMNS):
         line.rstrip()
         out.print(line)
-
-
-def has_colour() -> bool:
-    """Whether standard output shows colours: it is a terminal, and neither NO_COLOR nor TERM=dumb is set."""
-    return out.color_system is not None and not out.no_color
 
 
 def has_unicode() -> bool:
