@@ -91,7 +91,7 @@ def compare_embeddings(
 
 
 def _show(found: "Comparison", coverage: str) -> None:
-    """What was compared, the figures of each arm, a plot of the accuracies, and the answer."""
+    """What was compared, the figures of each arm, and the answer."""
     render.show(found.data, "bold")
     sizes = [f"{SPLITS[s]} {n:,}{' (its own split)' * (s in found.own_parts)}" for s, n in found.texts.items()]
     render.paragraph(f"Texts: {', '.join(sizes)}. Labels: {len(found.labels):,}.")
@@ -103,9 +103,7 @@ def _show(found: "Comparison", coverage: str) -> None:
         render.paragraph(coverage)
     _show_table(found)
     if "test" in found.own_parts:
-        render.paragraph(
-            "The test texts are the same for all seeds: ± does not show how much other texts would differ."
-        )
+        render.paragraph("All seeds share the test texts: ± does not show how much other texts would differ.")
     for summary in found.arms:
         if n := summary.unfinished:
             improving = f"still improving after the last epoch in {n} of {summary.runs} runs"

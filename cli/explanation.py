@@ -171,7 +171,15 @@ def _show_explanation(found: "Explanation", n: int) -> None:
     if found.known_words:
         known = f"{found.known_words:,} of {len(found.words):,} words known"
         render.show(f"{known}, {found.units_on:,} of {found.units:,} hidden units on", "dim")
-        _show_features(found, n)
+        largest, rows = max(abs(feature.contribution) for feature in found.features) or 1, []
+        for feature in found.features:
+            share, change = feature.contribution / largest, found.change_without(feature.feature)
+            blocks = "█" * (max(round(HALF_BAR * abs(share)), 1) if share else 0)
+            bar = f"{'' if share > 0 else blocks:>{HALF_BAR}}│{blocks if share > 0 else ''}"
+            cells = render.shortened(feature.feature), f"{feature.count:,}", render.number(feature.contribution, "+.4f")
+            without = "" if change is None else render.number(change, "+.4f")
+            rows.append((*cells, (bar, "green" if share > 0 else "red"), without))
+        render.table(("feature", "times", "contribution", "", "without it"), rows, most=n)
     else:
         render.show("No known words: the prediction is the default, the same for all such texts.", "bold yellow")
     total = sum(feature.contribution for feature in found.features)
@@ -180,22 +188,6 @@ def _show_explanation(found: "Explanation", n: int) -> None:
     if found.output is not None:
         result = f"logit {logit} → {found.output} {found.output_probability:.2%}"
     render.paragraph(f"constant {constant} + contributions {contributions} = {result}", "bold")
-
-
-def _show_features(found: "Explanation", n: int) -> None:
-    largest = max(abs(feature.contribution) for feature in found.features) or 1
-    rows: list[list[render.Cell]] = []
-    for feature in found.features[:n]:
-        share, change = feature.contribution / largest, found.change_without(feature.feature)
-        blocks = "█" * (max(round(HALF_BAR * abs(share)), 1) if share else 0)
-        bar = f"{'' if share > 0 else blocks:>{HALF_BAR}}│{blocks if share > 0 else '':<{HALF_BAR}}"
-        cells = render.shortened(feature.feature), f"{feature.count:,}", render.number(feature.contribution, "+.4f")
-        without = "" if change is None else render.number(change, "+.4f")
-        rows.append([*cells, (bar, "green" if share > 0 else "red"), without])
-    if rest := found.features[n:]:
-        total = sum(feature.contribution for feature in rest)
-        rows.append([f"({len(rest):,} more)", "", render.number(total, "+.4f")])
-    render.table(("feature", "times", "contribution", "", "without it"), rows)
 
 
 def _show_description(found: "Description") -> None:
@@ -224,19 +216,16 @@ def _show_description(found: "Description") -> None:
         paragraph(f"{part.features:,} {name}" + (f"; the most frequent: {examples}" if examples else ""))
 
     show("\nTraining", "bold")
-    texts = ", ".join(f"{split} {count:,}" for split, count in found.texts.items())
-    facts = {"texts": texts or "not recorded", **found.inputs, "fingerprint": found.fingerprint or "not recorded"}
-    for name, value in facts.items():
-        paragraph(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
+    facts = {"texts": ", ".join(f"{split} {count:,}" for split, count in found.texts.items()), **found.inputs}
+    facts |= {"fingerprint": found.fingerprint, "epochs": f"{len(found.history)}" if found.history else ""}
     if best := found.best:
-        figures = [f"best epoch {best['epoch']} of {len(found.history)}", f"training loss {best['train_loss']:.4f}"]
+        facts["best epoch"] = f"{best['epoch']}, training loss {best['train_loss']:.4f}"
         for column, text in (("dev_loss", "held-out loss {:.4f}"), ("dev_accuracy", "held-out accuracy {:.2%}")):
-            figures += [text.format(best[column])] if best[column] is not None else []
-        paragraph(", ".join(figures), "bold")
-    else:
-        show("epochs: not recorded")
-    show("\nSettings", "bold")
-    paragraph(", ".join(f"{name} {value}" for name, value in settings.items() if value is not None))
+            facts["best epoch"] += ", " + text.format(best[column]) if best[column] is not None else ""
+    facts["settings"] = [f"{name} {value}" for name, value in settings.items() if value is not None]
+    for name, value in facts.items():
+        value = ", ".join(value) if isinstance(value, list) else value
+        paragraph(f"{name.replace('_', ' ')}: {value or 'not recorded'}")
     show("\nThe command that trains it again", "bold")
     show(found.command)
 

@@ -79,24 +79,38 @@ def _show(model: "Model", found: "Backpropagation") -> None:
     if (found.z == 0).any():
         at_zero = f"these gradients use φ'(0) = {_number(found.relu_at_zero)}"
         render.paragraph(f"On the kink: z = 0 somewhere; {at_zero}.", "bold yellow")
-    if found.embeddings:
-        _show_embeddings(found, model.settings.freeze_embedding)
+    if not found.embeddings:
+        return
+    rows = []
+    for entry in found.embeddings:
+        share, change = f"{entry.count:,}/{found.averaged:,}", render.number(entry.change, "+.3g")
+        rows.append((render.shortened(entry.feature), share, _norm(entry.gradient), change))
+    columns, title = ("embedding", "count / N", "|dJ/dE_w|", "change of ŷ"), "\ndJ/dE_w = (count of w / N) W1ᵀ δ₁"
+    render.table(columns, rows, title, most=MAX_FEATURES)
+    output = "the prediction" if not found.labels else f"the logit of {found.label}" if len(found.labels) > 2 else "ŷ"
+    render.paragraph(
+        f"The last column shows how {output} changes after one step of gradient descent with learning rate 1 on this "
+        "embedding alone. All other embeddings have gradient 0."
+        + " (The training of this model kept its embedding fixed.)"
+        * model.settings.freeze_embedding,
+        "dim",
+    )
 
 
 def _show_units(found: "Backpropagation") -> None:
-    """The units whose delta is largest, in their order, and the outputs."""
+    """The units and outputs whose delta is largest, in their order."""
     rows: list[list[render.Cell]] = []
-    for unit in sorted(_largest(found.dz)[:MAX_UNITS]):
-        z = found.z[unit]
-        state = ("on the kink", "bold yellow") if z == 0 else ("on" if z > 0 else "off", "dim")
-        rows.append(["hidden", str(unit + 1), *map(_number, (z, found.h[unit], found.dz[unit])), state])
-    if (more := len(found.z) - MAX_UNITS) > 0:
-        on = f"on: {np.count_nonzero(found.z > 0)} of {len(found.z)} in all"
-        rows.append(["", f"({more} more)", "", "", "", (on, "dim")])
-    names = found.labels if len(found.logits) > 1 else ("1",)
-    for unit in sorted(_largest(found.dlogits)[:MAX_UNITS]):
-        value = _number(found.logits[unit])
-        rows.append(["output", render.shortened(names[unit]), value, value, _number(found.dlogits[unit])])
+    outputs = list(map(render.shortened, found.labels)) if len(found.logits) > 1 else ["1"]
+    layers = {"hidden": (found.z, found.h, found.dz), "output": (found.logits, found.logits, found.dlogits)}
+    for layer, (z, a, delta) in layers.items():
+        for unit in sorted(_largest(delta)[:MAX_UNITS]):
+            state = ("on the kink", "bold yellow") if z[unit] == 0 else ("on" if z[unit] > 0 else "off", "dim")
+            name, numbers = str(unit + 1), map(_number, (z[unit], a[unit], delta[unit]))
+            rows.append([layer, name, *numbers, state] if layer == "hidden" else [layer, outputs[unit], *numbers])
+        if (more := len(z) - MAX_UNITS) > 0:
+            rows.append(["", f"({more:,} more)"])
+    if len(found.z) > MAX_UNITS:
+        render.show(f"{np.count_nonzero(found.z > 0)} of {len(found.z)} hidden units are on.")
     render.table(("layer", "unit", "z", "a", "δ = dJ/dz", ""), rows, left=2)
 
 
@@ -109,30 +123,6 @@ def _show_gradients(found: "Backpropagation") -> None:
         shape = " × ".join(map(str, gradient.shape))
         rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), ", ".join(entries)))
     render.table(("gradient", "formula", "shape", "norm", "largest entries"), rows, left=(0, 1, 2, 4))
-
-
-def _show_embeddings(found: "Backpropagation", frozen: bool) -> None:
-    rows = [
-        (
-            render.shortened(e.feature),
-            f"{e.count:,}/{found.averaged:,}",
-            _norm(e.gradient),
-            render.number(e.change, "+.3g"),
-        )
-        for e in found.embeddings[:MAX_FEATURES]
-    ]
-    if (more := len(found.embeddings) - MAX_FEATURES) > 0:
-        rows.append((f"({more:,} more)", "", "", ""))
-    title = "\ndJ/dE_w = (count of w / N) W1ᵀ δ₁"
-    render.table(("embedding", "count / N", "|dJ/dE_w|", "change of ŷ"), rows, title)
-    output = "the prediction" if not found.labels else f"the logit of {found.label}" if len(found.labels) > 2 else "ŷ"
-    render.paragraph(
-        f"The last column shows how {output} changes after one step of gradient descent with learning rate 1 on this "
-        "embedding alone. All other embeddings have gradient 0."
-        + " (The training of this model kept its embedding fixed.)"
-        * frozen,
-        "dim",
-    )
 
 
 def _largest(values: np.ndarray) -> list[int]:

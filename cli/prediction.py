@@ -206,7 +206,14 @@ def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: b
         render.show(f"95% interval {low:.2%} to {high:.2%}; {always}")
         curve = f"ROC AUC {number(found.auc, '.4f')}, " if len(found.labels) == 2 else ""
         render.show(f"{curve}Brier score {found.brier:.4f}, calibration error {found.calibration_error:.4f}")
-        _show_labels(found)
+        labels = sorted(zip(found.labels, found.per_label, strict=True), key=lambda row: -row[1].support)
+        cells = [
+            (render.shortened(name), *(number(value, ".2%") for value in figures[:3]), f"{figures.support:,}")
+            for name, figures in [("mean", found.macro), ("weighted mean", found.weighted), *labels]
+        ]
+        columns = ("label", "precision", "recall", "F1", "texts")
+        render.table(columns, cells, "\nEach label", line_after=2, most=MAX_LABELS + 2)
+        render.show("")
     _show_confusion(found)
     if not brief:
         rows = [
@@ -218,19 +225,6 @@ def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: b
         render.table(("probability", "texts", "mean", "right", ""), rows, title)
 
 
-def _show_labels(found: "Evaluation") -> None:
-    labels = list(zip(found.labels, found.per_label, strict=True))
-    if len(labels) > MAX_LABELS:
-        labels = sorted(labels, key=lambda row: -row[1].support)[:MAX_LABELS]
-    rows = [
-        (render.shortened(name), *(render.number(value, ".2%") for value in figures[:3]), f"{figures.support:,}")
-        for name, figures in [*labels, ("mean", found.macro), ("weighted mean", found.weighted)]
-    ]
-    title = "\nEach label" if len(labels) == len(found.labels) else f"\nThe {MAX_LABELS} most frequent labels"
-    render.table(("label", "precision", "recall", "F1", "texts"), rows, title, line_after=len(labels))
-    render.show("")
-
-
 def _show_confusion(found: "Evaluation") -> None:
     """The matrix where it fits into the terminal, else the most frequent confusions."""
     names = [render.shortened(label) for label in found.labels]
@@ -240,9 +234,8 @@ def _show_confusion(found: "Evaluation") -> None:
         rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
         render.table(["", *names], rows, "Truth (rows) and prediction (columns)")
         return
-    confusions = found.confusions()[:MAX_CONFUSIONS]
-    cells = [(render.shortened(truth), render.shortened(predicted), f"{n:,}") for truth, predicted, n in confusions]
-    render.table(("truth", "predicted", "texts"), cells, "Most frequent confusions", left=2)
+    cells = [(render.shortened(truth), render.shortened(label), f"{n:,}") for truth, label, n in found.confusions()]
+    render.table(("truth", "predicted", "texts"), cells, "Most frequent confusions", left=2, most=MAX_CONFUSIONS)
 
 
 def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[str, ...]) -> None:
@@ -263,6 +256,4 @@ def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[
         return
     room = render.COLUMNS - 6 - max(map(render.width, names))
     words = [render.shortened(", ".join(entry.word for entry in entries), room) for entries in strongest.values()]
-    rows = [list(row) for row in zip(names, words, strict=True)][:MAX_LABELS]
-    rows += [[f"({len(names) - MAX_LABELS:,} more)"]] * (len(names) > MAX_LABELS)
-    render.table(("for", "words"), rows, "\nStrongest words", left=2)
+    render.table(("for", "words"), zip(names, words, strict=True), "\nStrongest words", left=2, most=MAX_LABELS)

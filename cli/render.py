@@ -101,7 +101,8 @@ class Grid(Table):
     """Table whose columns are of text if their number is in ``left`` or they have no name, and else of numbers."""
 
     def __init__(self, *columns: str, title: str | None = None, left: int | Collection[int] = 1) -> None:
-        super().__init__(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_edge=False)
+        shown_title = Text(_writable(title), "bold") if title else None
+        super().__init__(box=SIMPLE_HEAD, title=shown_title, title_justify="left", title_style="", show_edge=False)
         texts = range(left) if isinstance(left, int) else left
         for i, name in enumerate(columns):
             self.add_column(Text(_writable(name)), justify="left" if i in texts or not name else "right")
@@ -118,11 +119,14 @@ def table(
     title: str | None = None,
     left: int | Collection[int] = 1,
     line_after: int = 0,
+    most: int | None = None,
 ) -> None:
-    """Print a Grid of these rows, with a line after so many of them; rows may be shorter than the columns."""
-    grid = Grid(*columns, title=title, left=left)
-    for i, row in enumerate(rows, start=1):
+    """Print a Grid of the first ``most`` rows, with a line after so many; rows may be shorter than the columns."""
+    grid, rows = Grid(*columns, title=title, left=left), list(rows)
+    for i, row in enumerate(rows[:most], start=1):
         grid.add(*row, end_section=i == line_after)
+    if most is not None and len(rows) > most:
+        grid.add(f"({len(rows) - most:,} more)")
     out.print(grid)
 
 
@@ -165,7 +169,7 @@ def shortened(text: str, columns: int = NAME_WIDTH) -> str:
 class Activity:
     """Show on stderr what is running: a spinner in a terminal, elsewhere a line every HEARTBEAT seconds.
 
-    Of several that run, the last one is shown: Rich before 14.1 allows one display at a time.
+    Of several that run, the one updated last is shown: Rich before 14.1 allows one display at a time.
     """
 
     running: ClassVar[list["Activity"]] = []
@@ -177,29 +181,29 @@ class Activity:
 
     def __enter__(self) -> "Activity":
         self._started = time.monotonic()
-        for other in self.running:
-            other.clear()
-        self.running.append(self)
+        self.running.insert(0, self)
         if not self.quiet and not err.is_terminal:
             threading.Thread(target=self._speak, daemon=True).start()
-        self.update(self.text)
+        if self.text:
+            self.update(self.text)
         return self
 
     def update(self, what: Any) -> None:
         """Show this text from now on."""
         self.text = str(what)
+        if self.running[-1] is not self:
+            self.running[-1].clear()
+            self.running.remove(self)
+            self.running.append(self)
         if self._status:
             self._status.update(Text(self.text))
-        elif self._is_shown() and err.is_terminal and not self.quiet:
+        elif err.is_terminal and not self.quiet:
             self._status = err.status(Text(self.text))
             self._status.start()
 
-    def _is_shown(self) -> bool:
-        return bool(self.text) and self.running[-1:] == [self]
-
     def _speak(self) -> None:
         while not self._ended.wait(HEARTBEAT):
-            if self._is_shown():
+            if self.text and self.running[-1:] == [self]:
                 say(f"{self.text} ({time.monotonic() - self._started:.0f} s)")
 
     def clear(self) -> None:
@@ -212,8 +216,6 @@ class Activity:
         self.clear()
         self._ended.set()
         self.running.remove(self)
-        if self.running:
-            self.running[-1].update(self.running[-1].text)
 
 
 class TrainingBar(Activity):

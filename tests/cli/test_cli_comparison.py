@@ -73,7 +73,7 @@ def test_several_files_columns_and_own_splits(run, tmp_path):
                "--label-column", "verdict", "--format", "tsv", *SMALL)  # fmt: skip
     joined = " ".join(done.out.split())
     assert "training 16, held out 4 (its own split), test 2 (its own split)" in joined
-    assert "The test texts are the same for all seeds" in joined
+    assert "All seeds share the test texts" in joined
     assert "Drawn anew" not in joined
 
 
