@@ -78,11 +78,6 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that the arguments begin with, its name, and the rest of them."""
-        if args[0] == "help" and len(args) == 1:
-            print(ctx.get_help())
-            raise typer.Exit
-        if args[0] == "help":
-            args = [args[1], "--help"]
         if args[0] not in COMMANDS:
             likely = {HABITS.get(name, name) for name in get_close_matches(args[0], [*COMMANDS, *HABITS], cutoff=0.7)}
             hint = f" Did you mean {' or '.join(map(repr, sorted(likely)))}?" if likely else ""

@@ -6,17 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import render
-from .output import (
-    Json,
-    ModelFile,
-    Output,
-    answer,
-    check_output,
-    print_json,
-    standard_input,
-    texts_argument,
-    write_output,
-)
+from .output import Json, ModelFile, Output, Texts, answer, check_output, load, print_json, standard_input, write_output
 
 if TYPE_CHECKING:
     from mlcore.sentiment.description import Description
@@ -37,7 +27,7 @@ LEVELS = 3  # of strength: signs behind a word
 
 def explain(
     model: ModelFile,
-    texts: Annotated[list[str] | None, texts_argument("one on standard input")] = None,
+    texts: Texts = None,
     output: Annotated[str | None, typer.Option(metavar="LABEL", help="Label to explain (default: predicted).")] = None,
     number: Annotated[int, typer.Option(min=1, help="Number of features to show.")] = 15,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a web page instead.")] = None,
@@ -50,11 +40,10 @@ def explain(
     changes when a word is left out. --json prints all of them.
     """
     from mlcore.sentiment.explanation import explain as explain_text
-    from mlcore.sentiment.model_file import load_model
 
     check_output("html", html, [model])
     with render.compilation():
-        loaded = load_model(model)
+        loaded = load(model)
         explanations = [explain_text(loaded, text, output) for text in texts or [_standard_input()]]
     if html:
         from mlcore.sentiment.report import explanation_page
@@ -77,9 +66,8 @@ def describe(model: ModelFile, as_json: Json = False) -> None:
     well it did, and the command that trains it again.
     """
     from mlcore.sentiment import description
-    from mlcore.sentiment.model_file import load_model
 
-    answer("describe", lambda: description.describe(load_model(model), model), _show_description, as_json)
+    answer("describe", lambda: description.describe(load(model), model), _show_description, as_json)
 
 
 def neighbors(
@@ -94,9 +82,8 @@ def neighbors(
     direction (cosine), each with the score of a text with only this word.
     """
     from mlcore.sentiment import neighbors
-    from mlcore.sentiment.model_file import load_model
 
-    answer("neighbors", lambda: neighbors.neighbors(load_model(model), word, number), _show_neighborhood, as_json)
+    answer("neighbors", lambda: neighbors.neighbors(load(model), word, number), _show_neighborhood, as_json)
 
 
 def vectors(model: ModelFile, output: Output) -> None:
@@ -107,12 +94,11 @@ def vectors(model: ModelFile, output: Output) -> None:
     and its numbers, most frequent word first. The digits are enough to read
     the same float32 numbers again. --vectors and other programs read it.
     """
-    from mlcore.sentiment.model_file import load_model
     from mlcore.text.vectors import write_vectors
 
     check_output("output", output, [model])
     with render.compilation():
-        loaded = load_model(model)
+        loaded = load(model)
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]
     write_output(output, lambda file: write_vectors(words, table, file))
     if ngrams := len(loaded.features) - len(words):

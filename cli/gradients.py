@@ -8,7 +8,7 @@ import numpy as np
 from mlcore.errors import InputError
 
 from . import render
-from .output import print_json
+from .output import load, print_json
 
 if TYPE_CHECKING:
     from mlcore.sentiment.backpropagation import Backpropagation
@@ -45,10 +45,9 @@ def wants_model(model: Path | None, text: str | None, label: str | None, others:
 def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
     """Show, or print as JSON, how one text goes through the model and its gradients come back."""
     from mlcore.sentiment.backpropagation import backpropagate
-    from mlcore.sentiment.model_file import load_model
 
     with render.compilation(as_json):
-        loaded = load_model(model)
+        loaded = load(model)
         found = backpropagate(loaded, text, label, relu_at_zero)
     if as_json:
         print_json("grad-model", found)

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
@@ -12,18 +12,25 @@ from mlcore.results import Result
 
 from . import render
 
+if TYPE_CHECKING:
+    from mlcore.sentiment.model import Model
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.")]
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - is standard output.")
 ]
+TEXTS: Any = typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="standard input")
+Texts = Annotated[list[str] | None, TEXTS]
 STANDARD_STREAM = Path("-")
 Found = TypeVar("Found", bound=Result)
 
 
-def texts_argument(default: str) -> Any:
-    """The texts that a command reads, and what it reads without them."""
-    return typer.Argument(metavar="[TEXT]...", help="Texts.", show_default=default)
+def load(path: Path) -> "Model":
+    """The model in a file."""
+    from mlcore.sentiment.model_file import load_model
+
+    return load_model(path)
 
 
 def print_json(command: str, result: Result | dict[str, Any]) -> None:

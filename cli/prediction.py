@@ -19,10 +19,11 @@ from .output import (
     Json,
     ModelFile,
     Output,
+    Texts,
     answer,
     check_output,
+    load,
     standard_input,
-    texts_argument,
     write_output,
 )
 
@@ -54,11 +55,10 @@ def evaluate(
     split of the data if there is one, else the dev split, else all texts.
     """
     from mlcore.sentiment.evaluation import assess
-    from mlcore.sentiment.model_file import load_model
     from mlcore.text.pool import available_cores
 
     def compute() -> "Assessment":
-        loaded = load_model(model)
+        loaded = load(model)
         dataset = read(data, file_format, text_column, label_column, as_json, keep_texts=errors > 0)
         return assess(loaded, dataset, errors, available_cores())
 
@@ -81,13 +81,12 @@ def report(
     and its worst mistakes with the words that caused them. It measures the
     same texts as mlcore evaluate.
     """
-    from mlcore.sentiment.model_file import load_model
     from mlcore.sentiment.report import report_page
     from mlcore.text.pool import available_cores
 
     check_output("output", output, [model, *data])
     with render.compilation():
-        loaded = load_model(model)
+        loaded = load(model)
         dataset = read(data, file_format, text_column, label_column, keep_texts=True)
         with render.Activity("Evaluating"):
             page = report_page(loaded, str(model), dataset, errors, available_cores())
@@ -96,7 +95,7 @@ def report(
 
 def predict(
     model: ModelFile,
-    texts: Annotated[list[str] | None, texts_argument("lines of standard input")] = None,
+    texts: Texts = None,
     files: Annotated[list[Path] | None, path_option("Texts, one per line; may be repeated.", "--file")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
@@ -108,7 +107,6 @@ def predict(
     once. Files may be compressed (.gz, .bz2, .xz). Lines that were not UTF-8
     are marked. Put -- before texts that begin with a dash.
     """
-    from mlcore.sentiment.model_file import load_model
     from mlcore.sentiment.prediction import predict
     from mlcore.text.lines import decode_arguments, decode_lines, in_portions
     from mlcore.text.pool import available_cores, in_order
@@ -122,7 +120,7 @@ def predict(
         if path != STANDARD_STREAM and (path.stat() and path.is_dir()):
             raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))
     with render.compilation():
-        loaded = load_model(model)
+        loaded = load(model)
         write = _json_lines if as_json else _lines
         size = max(1, min(MAX_AT_ONCE, MAX_PROBABILITIES // max(len(loaded.labels), 1)))
         portions: Iterable[Any] = in_portions(chain.from_iterable(map(_read_lines, paths)), size)
