@@ -89,7 +89,10 @@ class Commands(TyperGroup):
 def _load(name: str) -> TyperCommand:
     function = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name.replace("-", "_"))
     single = typer.Typer(**PLAIN)
-    single.command(name, cls=Command)(function)
+    if isinstance(function, typer.Typer):
+        single.add_typer(function, name=name)
+    else:
+        single.command(name, cls=Command)(function)
     return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
 
 

@@ -90,7 +90,9 @@ def report(
         dataset = read(data, file_format, text_column, label_column, keep_texts=True)
         with render.Activity("Evaluating"):
             page = report_page(loaded, str(model), dataset, errors, available_cores())
-    write_output(output, lambda file: file.write(page.encode()))
+    # a terminal or a pipe may have any encoding
+    content = page.encode("ascii", "xmlcharrefreplace") if output == STANDARD_STREAM else page.encode()
+    write_output(output, lambda file: file.write(content))
 
 
 def predict(
@@ -226,12 +228,13 @@ def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: b
 def _show_confusion(found: "Evaluation") -> None:
     """The matrix where it fits into the terminal, else the most frequent confusions."""
     names = [render.shortened(label) for label in found.labels]
-    widths = [max(render.width(name), len(f"{found.confusion.max():,}")) for name in ["truth", *names]]
-    if sum(widths) + 3 * len(widths) <= render.COLUMNS:
-        counts = [[f"{count:,}" for count in row] for row in found.confusion.tolist()]
+    counts = [[f"{count:,}" for count in row] for row in found.confusion.tolist()]
+    for prefix in ("predicted ", ""):
+        columns = ["truth", *(prefix + name for name in names)]
         rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
-        render.table(["", *names], rows, "Truth (rows) and prediction (columns)")
-        return
+        widths = [max(map(render.width, column)) for column in zip(columns, *rows, strict=True)]
+        if sum(widths) + 3 * len(widths) <= render.COLUMNS:
+            return render.table(columns, rows, None if prefix else "Truth (rows) and prediction (columns)")
     cells = [(render.shortened(truth), render.shortened(label), f"{n:,}") for truth, label, n in found.confusions()]
     render.table(("truth", "predicted", "texts"), cells, "Most frequent confusions", left=2, most=MAX_CONFUSIONS)
 

@@ -125,7 +125,6 @@ def test_tables_stay_within_80_columns_and_ascii(start, run, tmp_path):
     for command in (
         ("explain", "long", text), ("describe", "long"), ("neighbors", "long", words[0]),
         ("grad", "--model", "long", "--text", text, "--label", "pos"), ("data", "long.tsv"),
-        ("evaluate", "long", "long.tsv"),
     ):  # fmt: skip
         _, out, _ = piped(start, b"", *command, PYTHONIOENCODING="ascii")
         command_line = out.find("mlcore train-sentiment")
