@@ -49,9 +49,6 @@ def piped(start, content, *arguments, **variables):
     return process.returncode, out.decode(), err.decode()
 
 
-# explain --------------------------------------------------------------------------------------------------
-
-
 def test_explain_shows_the_marked_text_the_features_and_the_sum(run, model, many, rating):
     done = run("explain", model, "A good, dull film. (zzz)", "--output", "pos")
     assert (done.code, done.err) == (0, "")
@@ -133,9 +130,6 @@ def test_tables_stay_within_80_columns_and_ascii(start, run, tmp_path):
         assert "?" not in out
 
 
-# describe, neighbors --------------------------------------------------------------------------------------
-
-
 def test_describe(run, model, many, rating):
     done = run("describe", model)
     assert (done.code, done.err) == (0, "")
@@ -187,9 +181,6 @@ def test_neighbors(run, model, many, rating):
     assert "(the mean of its 2 features)" in run("neighbors", rating, "good bad").out
 
 
-# vectors --------------------------------------------------------------------------------------------------
-
-
 def test_vectors_are_those_of_the_model(run, start, model, many):
     done = run("vectors", model, "-o", "out.vec")
     assert (done.code, done.out, done.err) == (0, "", "Wrote out.vec.\n")
@@ -214,9 +205,6 @@ def test_vectors_are_those_of_the_model(run, start, model, many):
     )
     found = json.loads(run("compare-embeddings", "--vectors", "out.vec.gz", *options).out)
     assert found["vectors"]["words_found"] == 11
-
-
-# grad --model ---------------------------------------------------------------------------------------------
 
 
 def test_gradients_of_a_model(run, model, many, rating):
@@ -245,9 +233,6 @@ def test_gradients_of_a_model_as_json(run, model):
         0,
     ]
     assert (len(found["dW1"]), len(found["dW1"][0]), len(found["embeddings"])) == (2, 3, 2)
-
-
-# All ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
