@@ -39,8 +39,11 @@ def _run() -> int:
     from .commands import app, command_of, option_name, setting_words
 
     exit_codes = {DivergedError: 1, InputError: 2, DataError: 3, ModelFileError: 4}
+    arguments = sys.argv[1:] or ["help"]
+    if arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
     try:
-        code = app(sys.argv[1:] or ["--help"], prog_name="mlcore", standalone_mode=False)
+        code = app(arguments, prog_name="mlcore", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
@@ -90,8 +93,6 @@ def _close_quietly() -> int:
 
 def _complain(message: str) -> None:
     """Print one line on stderr; text from a file cannot move the cursor."""
-    line = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
-    )
+    line = " ".join(f"mlcore: {message}".split())
     with suppress(OSError):  # stderr may be closed; the exit code still tells
-        print(f"mlcore: {line}", file=sys.stderr)
+        print("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line), file=sys.stderr)

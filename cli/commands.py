@@ -5,47 +5,38 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from mlcore import __version__
 
-
-class Entry(NamedTuple):
-    """Where a command is defined, and its line in the list of commands."""
-
-    module: str
-    function: str
-    help: str
-
-
-GROUPS = {
+GROUPS = {  # the module of each command, and its line in the list of commands
     "By hand": {
-        "forward": Entry("exercise", "forward", "Compute the forward values and the loss of a small network."),
-        "grad": Entry("exercise", "grad", "Compute gradients, including what happens where ReLU has no derivative."),
-        "derive": Entry("exercise", "derive", "Write out the derivation as text, LaTeX or Markdown."),
-        "descend": Entry("exercise", "descend", "Take steps of gradient descent."),
-        "graph": Entry("exercise", "graph", "Draw the network as text, Mermaid, DOT or SVG."),
-        "check": Entry("exercise", "check", "Mark your own answers and name the mistakes."),
-        "exercise": Entry("exercise", "exercise", "Make a new exercise sheet, with or without its solution."),
-        "net": Entry("exercise", "net", "Print the network as a file to start from."),
+        "forward": ("exercise", "Compute the forward values and the loss of a small network."),
+        "grad": ("exercise", "Compute gradients, including what happens where ReLU has no derivative."),
+        "derive": ("exercise", "Write out the derivation as text, LaTeX or Markdown."),
+        "descend": ("exercise", "Take steps of gradient descent."),
+        "graph": ("exercise", "Draw the network as text, Mermaid, DOT or SVG."),
+        "check": ("exercise", "Mark your own answers and name the mistakes."),
+        "exercise": ("exercise", "Make a new exercise sheet, with or without its solution."),
+        "net": ("exercise", "Print the network as a file to start from."),
     },
     "Classifier": {
-        "data": Entry("dataset", "data", "Inspect labelled texts before training on them."),
-        "train-sentiment": Entry("training", "train_sentiment", "Train a text classifier with a trainable embedding."),
-        "evaluate": Entry("prediction", "evaluate", "Measure a model on labelled texts."),
-        "report": Entry("prediction", "report", "Write an HTML evaluation report."),
-        "predict": Entry("prediction", "predict", "Predict the labels of texts."),
-        "explain": Entry("explanation", "explain", "Show the exact contribution of every word to a prediction."),
-        "describe": Entry("explanation", "describe", "Show what a model contains and how to train it again."),
-        "neighbors": Entry("explanation", "neighbors", "Find the nearest words in a model's embedding."),
-        "compare-embeddings": Entry("comparison", "compare_embeddings", "Compare fixed with trainable embeddings."),
-        "vectors": Entry("explanation", "vectors", "Write a model's word vectors in word2vec's text format."),
+        "data": ("dataset", "Inspect labelled texts before training on them."),
+        "train-sentiment": ("training", "Train a text classifier with a trainable embedding."),
+        "evaluate": ("prediction", "Measure a model on labelled texts."),
+        "report": ("prediction", "Write an HTML evaluation report."),
+        "predict": ("prediction", "Predict the labels of texts."),
+        "explain": ("explanation", "Show the exact contribution of every word to a prediction."),
+        "describe": ("explanation", "Show what a model contains and how to train it again."),
+        "neighbors": ("explanation", "Find the nearest words in a model's embedding."),
+        "compare-embeddings": ("comparison", "Compare fixed with trainable embeddings."),
+        "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
     },
     "Tools": {
-        "verify": Entry("verify", "verify", "Check every compiled kernel on this machine."),
+        "verify": ("verify", "Check every compiled kernel on this machine."),
     },
 }
 COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
@@ -53,23 +44,12 @@ HABITS = {  # what users of other tools type
     "train": "train-sentiment", "supervised": "train-sentiment", "fit": "train-sentiment", "test": "evaluate",
     "compare": "compare-embeddings", "gradient": "grad", "backward": "grad", "mark": "check", "draw": "graph",
 }  # fmt: skip
-PLAIN = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as everything else
-
-
-def _convert_given_options_only(command: TyperCommand | TyperGroup, context: Any) -> None:
-    """Typer loads pydantic to convert even options that were not given; leave those at their defaults."""
-    for parameter in command.get_params(context):
-        parameter.process_value = partial(_process, parameter, parameter.process_value)  # type: ignore[method-assign]
-
-
-def _process(parameter: Any, convert: Callable[..., Any], context: Any, value: object) -> object:
-    if value is None and isinstance(parameter, TyperOption) and not (parameter.required or parameter.multiple):
-        return parameter.callback and parameter.callback(context, parameter, None)
-    return convert(context, value)
+HELP: Any = {"help_option_names": ["-h", "--help"]}
+PLAIN: Any = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as everything else
 
 
 class Command(TyperCommand):
-    """A command."""
+    """A command that converts only the options that were given: for defaults too, Typer would load pydantic."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse options and arguments."""
@@ -82,8 +62,8 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        for name, entry in COMMANDS.items():
-            self.add_command(TyperCommand(name, short_help=entry.help))
+        for name, (_, help) in COMMANDS.items():
+            self.add_command(TyperCommand(name, short_help=help))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the options before the command."""
@@ -94,15 +74,10 @@ class Commands(TyperGroup):
         """Write the list of commands in groups."""
         for group, entries in GROUPS.items():
             with formatter.section(group):
-                formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
+                formatter.write_dl([(name, help) for name, (_, help) in entries.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that the arguments begin with, its name, and the rest of them."""
-        if args[0] == "help" and len(args) == 1:
-            print(ctx.get_help())
-            raise typer.Exit
-        if args[0] == "help":
-            args = [args[1], "--help"]
         if args[0] not in COMMANDS:
             likely = {HABITS.get(name, name) for name in get_close_matches(args[0], [*COMMANDS, *HABITS], cutoff=0.7)}
             hint = f" Did you mean {' or '.join(map(repr, sorted(likely)))}?" if likely else ""
@@ -111,22 +86,31 @@ class Commands(TyperGroup):
         return name, name and _load(name), rest
 
 
-def _load(name: str) -> TyperCommand | TyperGroup:
-    entry = COMMANDS[name]
-    found = getattr(import_module(f".{entry.module}", __package__), entry.function)
-    single = typer.Typer(**PLAIN)  # type: ignore[arg-type]
-    if isinstance(found, typer.Typer):
-        single.add_typer(found, name=name)
+def _load(name: str) -> TyperCommand:
+    function = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name.replace("-", "_"))
+    single = typer.Typer(**PLAIN)
+    if isinstance(function, typer.Typer):
+        single.add_typer(function, name=name)
     else:
-        single.command(name, cls=Command)(found)
+        single.command(name, cls=Command)(function)
     return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
+
+
+def _convert_given_options_only(command: TyperCommand | TyperGroup, context: Any) -> None:
+    def process(parameter: Any, convert: Callable[..., Any], context: Any, value: object) -> object:
+        if value is None and isinstance(parameter, TyperOption) and not (parameter.required or parameter.multiple):
+            return parameter.callback and parameter.callback(context, parameter, None)
+        return convert(context, value)
+
+    for parameter in command.get_params(context):
+        parameter.process_value = partial(process, parameter, parameter.process_value)  # type: ignore[method-assign]
 
 
 app = typer.Typer(
     cls=Commands,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    **PLAIN,  # type: ignore[arg-type]
+    context_settings=HELP,
+    **PLAIN,
 )
 
 

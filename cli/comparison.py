@@ -1,6 +1,5 @@
 """``mlcore compare-embeddings``: the question of exercise 5."""
 
-import math
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,33 +10,21 @@ import typer
 from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
 
-from .dataset import Format, LabelColumn, TextColumn, data_path, read
+from . import render
+from .dataset import Format, LabelColumn, TextColumn, path_option, read
 from .explanation import coverage_sentence, given_vectors
-from .output import Json, print_json
+from .output import STANDARD_STREAM, Json, print_json
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.comparison import Comparison, Difference, Experiment, Missing, Run, Summary
+    from mlcore.sentiment.comparison import Comparison, Difference, Missing, Run
 
 EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
-PLOT = 46  # columns
-STEP = 0.05  # the ends of the plot's scale are multiples of it
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}
 
 
 def compare_embeddings(
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Labelled texts, as for train-sentiment; may be repeated.",
-            parser=data_path,
-            show_default="built in",
-        ),
-    ] = None,
-    vectors: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Given vectors: GloVe, word2vec text or fastText .vec.", parser=data_path),
-    ] = None,
+    data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")] = None,
+    vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[int, typer.Option(help="Width of the embedding.")] = Settings.dim,
     hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = Settings.hidden,
@@ -59,20 +46,32 @@ def compare_embeddings(
     """
     from mlcore.sentiment.comparison import Experiment
     from mlcore.text.dataset import built_in_dataset
-
-    from . import render
+    from mlcore.text.pool import available_cores
 
     settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams)
-    if vectors == Path("-") and vectors in (data or []):
+    if vectors == STANDARD_STREAM and vectors in (data or []):
         raise InputError("standard input can be read only once; it holds the data", parameter="vectors", value="-")
-    if vectors and vectors != Path("-"):
+    if vectors and vectors != STANDARD_STREAM:
         vectors.stat()  # report a mistyped path before any work
+    results: list[Run | Missing] = []
+    interrupted = False
     with ExitStack() as compilation:
         compilation.enter_context(render.compilation(as_json))
         dataset = read(data or [built_in_dataset()], file_format, text_column, label_column, as_json)
         given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
         experiment = Experiment(dataset, settings, seeds, given)
-        results, interrupted = _run(experiment, compilation, as_json)
+        activity = compilation.enter_context(render.Activity("Training", as_json))
+
+        def progress(name: str, seed: int, epoch: int | None) -> None:
+            step = f", epoch {epoch}" if epoch else ""
+            activity.update(f"Run {len(results) + 1} of {experiment.planned}: seed {seed}, {name}{step}")
+
+        try:
+            for result in experiment.run(available_cores(), progress):
+                results.append(result)  # noqa: PERF402, an interruption keeps them
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not keep the results from being shown
+            interrupted = True
     found = experiment.compare(results, interrupted)
     for missing in found.missing:
         render.say(f"mlcore: {missing.arm}, seed {missing.seed}: {missing.reason}")
@@ -88,108 +87,57 @@ def compare_embeddings(
         raise typer.Exit(130 if interrupted else 1)
 
 
-def _run(experiment: "Experiment", compilation: ExitStack, quiet: bool) -> "tuple[list[Run | Missing], bool]":
-    """The results, and whether Ctrl-C ended the runs."""
-    from mlcore.text.pool import available_cores
-
-    from . import render
-
-    results: list[Run | Missing] = []
-    try:
-        with render.Activity("Training", quiet) as activity:
-
-            def progress(name: str, seed: int, epoch: int | None) -> None:
-                if epoch is None:  # a baseline, after all arms: everything is compiled
-                    compilation.close()
-                step = f", epoch {epoch}" if epoch else ""
-                activity.update(f"Run {len(results) + 1} of {experiment.planned}: seed {seed}, {name}{step}")
-
-            for result in experiment.run(available_cores(), progress):
-                results.append(result)  # noqa: PERF402, an interruption keeps them
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not keep the results from being shown
-        return results, True
-    return results, False
-
-
 # Tables ---------------------------------------------------------------------------------------------------
 
 
 def _show(found: "Comparison", coverage: str) -> None:
-    """What was compared, the figures of each arm, a plot of the accuracies, and the answer."""
-    from .render import paragraph, show
-
-    show(found.data, "bold")
-    sizes = (f"{SPLITS[s]} {n:,}{' (its own split)' if s in found.own_parts else ''}" for s, n in found.texts.items())
-    paragraph(f"Texts: {', '.join(sizes)}. Labels: {len(found.labels):,}.")
+    """What was compared, the figures of each arm, and the answer."""
+    render.show(found.data, "bold")
+    sizes = [f"{SPLITS[s]} {n:,}{' (its own split)' * (s in found.own_parts)}" for s, n in found.texts.items()]
+    render.paragraph(f"Texts: {', '.join(sizes)}. Labels: {len(found.labels):,}.")
     if drawn := [SPLITS[name] for name in ("dev", "test") if name not in found.own_parts]:
-        paragraph(f"Drawn anew for each seed: {' and '.join(drawn)}.")
+        render.paragraph(f"Drawn anew for each seed: {' and '.join(drawn)}.")
     dim, hidden, epochs, ngrams = (found.settings[name] for name in ("dim", "hidden", "epochs", "ngrams"))
-    paragraph(f"Embedding of {dim}, {hidden} hidden units, features of 1 to {ngrams} words.")
+    render.paragraph(f"Embedding of {dim}, {hidden} hidden units, features of 1 to {ngrams} words.")
     if coverage:
-        paragraph(coverage)
+        render.paragraph(coverage)
     _show_table(found)
     if "test" in found.own_parts:
-        paragraph("The test texts are the same for all seeds: ± does not show how much other texts would differ.")
+        render.paragraph("All seeds share the test texts: ± does not show how much other texts would differ.")
     for summary in found.arms:
-        if summary.unfinished:
-            paragraph(
-                f"{summary.arm}: still improving after the last epoch in {summary.unfinished} of {summary.runs} runs; "
-                f"try --epochs {4 * epochs}."
-            )
-    _plot(found.arms)
-    if found.best_trainable_against_best_fixed:
-        show("")
-        paragraph(_answer(found.best_trainable_against_best_fixed))
+        if n := summary.unfinished:
+            improving = f"still improving after the last epoch in {n} of {summary.runs} runs"
+            render.paragraph(f"{summary.arm}: {improving}; try --epochs {4 * epochs}.")
+    if difference := found.best_trainable_against_best_fixed:
+        render.show("")
+        render.paragraph(_answer(difference))
 
 
 def _show_table(found: "Comparison") -> None:
     from mlcore.sentiment.comparison import ARMS
 
-    from .render import number, paragraph, table
-
     uneven = len({summary.runs for summary in found.arms}) > 1
     rows = []
     for arm in found.arms:
-        against, seconds = arm.against_fixed, f"{arm.seconds:.2f}" if arm.seconds < 100 else f"{arm.seconds:.0f}"
+        against, deviation = arm.against_fixed, f" ± {100 * arm.deviation:.2f}" if arm.deviation is not None else ""
         rows.append((
             arm.arm,
-            f"{100 * arm.mean:.2f}" + ("" if arm.deviation is None else f" ± {100 * arm.deviation:.2f}"),
-            *((number(100 * against.mean, "+.2f"), _p(against.p)) if against else ("", "")),
-            str(arm.runs) if uneven else seconds,
+            f"{100 * arm.mean:.2f}{deviation}",
+            *((render.number(100 * against.mean, "+.2f"), _p(against.p)) if against else ("", "")),
+            str(arm.runs) if uneven else f"{arm.seconds:.2f}",
             f"{arm.parameters:,.0f}" if arm.parameters < 1e7 else f"{arm.parameters / 1e6:.1f} M",
         ))  # fmt: skip
     shown = {summary.arm for summary in found.arms}
     for name, reason in {missing.arm: missing.reason for missing in found.missing if missing.arm not in shown}.items():
         rows.append((name, reason, "", "", "", ""))
     columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs" if uneven else "seconds", "trained")
-    table(columns, rows, line_after=len(shown & {arm.name for arm in ARMS}))
+    render.table(columns, rows, line_after=len(shown & {arm.name for arm in ARMS}))
     least, seeds = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
-    paragraph(
+    render.paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "
         f"embeddings in points. p: exact sign-flip test; with {seeds} seeds the smallest possible p is {_p(least)}. "
         "trained: number of parameters."
     )
-
-
-def _plot(summaries: "list[Summary]") -> None:
-    """A dot for each mean, and a whisker of one standard deviation to either side."""
-    from .render import show
-
-    spans = [(s.mean - (s.deviation or 0), s.mean, s.mean + (s.deviation or 0)) for s in summaries]
-    low = math.floor(min(span[0] for span in spans) / STEP) * STEP
-    high = max(math.ceil(max(span[2] for span in spans) / STEP) * STEP, low + STEP)
-    width = max(len(s.arm) for s in summaries)
-    left, right = f"{100 * low:.0f} %", f"{100 * high:.0f} %"
-    show(f"\n{'':{width}}  {left}{right:>{PLOT - len(left)}}")
-    for summary, span in zip(summaries, spans, strict=True):
-        first, middle, last = (round((value - low) / (high - low) * (PLOT - 1)) for value in span)
-        line = [" "] * PLOT
-        line[first : last + 1] = "─" * (last + 1 - first)
-        if first < middle < last:
-            line[first], line[last] = "├", "┤"
-        line[middle] = "●"
-        show(f"{summary.arm:{width}}  {''.join(line).rstrip()}")
 
 
 def _answer(found: "Difference") -> str:

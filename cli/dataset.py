@@ -1,9 +1,6 @@
 """``mlcore data``, and what every command that reads labelled texts shares: options, reading and its progress."""
 
-import sys
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +8,15 @@ import typer
 
 from mlcore.errors import InputError
 
+from . import render
+from .output import STANDARD_STREAM, Json, answer, standard_input
+
 if TYPE_CHECKING:
     from mlcore.text.dataset import Dataset
     from mlcore.text.inspect import Inspection
 
 MAX_EXAMPLES = 5  # of a finding; --json has all lines that are not UTF-8
 MAX_LABELS = 20
-LABEL_WIDTH, BAR_WIDTH = 20, 24
 
 
 def data_path(text: str) -> Path:
@@ -27,34 +26,26 @@ def data_path(text: str) -> Path:
     return Path(text)
 
 
-DataArgument = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="DATA...",
-        help="Files or folders of labelled texts, or - for standard input.",
-        parser=data_path,
-        show_default=False,
-    ),
-]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", help="folder, csv, tsv, jsonl or fasttext.", show_default="by name or content"),
-]
-TextColumn = Annotated[
-    str | None, typer.Option("--text-column", metavar="NAME", help="Column or key of the texts.", show_default="text")
-]
-LabelColumn = Annotated[
-    str | None,
-    typer.Option("--label-column", metavar="NAME", help="Column or key of the labels.", show_default="label"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+def path_option(help: str, *names: str, **more: Any) -> Any:
+    """An option for a path, which must not be empty."""
+    return typer.Option(*names, metavar="PATH", help=help, parser=data_path, **more)
+
+
+def _option(name: str, metavar: str, help: str, default: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=help, show_default=default)
+
+
+DATA = "Files or folders of labelled texts, or - for standard input."
+DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA...", help=DATA, parser=data_path, show_default=False)]
+FORMATS = "folder, csv, tsv, jsonl or fasttext."
+Format = Annotated[str | None, _option("--format", "FORMAT", FORMATS, "by name or content")]
+TextColumn = Annotated[str | None, _option("--text-column", "NAME", "Column or key of the texts.", "text")]
+LabelColumn = Annotated[str | None, _option("--label-column", "NAME", "Column or key of the labels.", "label")]
 
 
 def data(
     paths: DataArgument,
-    dev: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Held-out texts in a file of their own.", parser=data_path)
-    ] = None,
+    dev: Annotated[Path | None, path_option("Held-out texts in a file of their own.")] = None,
     file_format: Format = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -69,20 +60,16 @@ def data(
     """
     from mlcore.text.inspect import inspect
 
-    from . import render
-    from .output import print_json
-
     if dev in paths:
         raise InputError("these texts are trained on; give other texts", parameter="dev", value=str(dev))
-    options = file_format, text_column, label_column
-    with render.compilation(as_json):
+
+    def compute() -> "Inspection":
+        options = file_format, text_column, label_column
         datasets = [read(part, *options, as_json, True, True) for part in ([paths, [dev]] if dev else [paths])]
         with render.Activity("Inspecting the texts", as_json):
-            inspection = inspect(*datasets)
-    if as_json:
-        print_json("data", inspection)
-    else:
-        show_inspection(inspection)
+            return inspect(*datasets)
+
+    answer("data", compute, _show, as_json)
 
 
 # Reading --------------------------------------------------------------------------------------------------
@@ -101,109 +88,93 @@ def read(
     """Read labelled texts, and report progress on stderr."""
     from mlcore.text.dataset import read_dataset
     from mlcore.text.pool import available_cores
+    from mlcore.text.unpacking import name_of
 
     paths = [paths] if isinstance(paths, Path) else paths
-    columns = file_format, text_column, label_column
-    with reading(paths, quiet) as progress:
-        return read_dataset(paths, *columns, threads or available_cores(), progress, keep_texts, lenient)
-
-
-@contextmanager
-def reading(paths: Sequence[Path], quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Report on stderr what is read, and how many texts so far whenever the function is called with their number."""
-    from mlcore.text.unpacking import STANDARD_INPUT, name_of
-
-    from . import render
-
-    name = ", ".join(map(name_of, paths))
-    if STANDARD_INPUT in paths and sys.stdin is not None and sys.stdin.isatty() and not quiet:
-        render.say("Reading standard input; Ctrl-D ends it.")
+    if STANDARD_STREAM in paths and not quiet:
+        standard_input("Reading standard input; Ctrl-D ends it.")
+    name, columns = ", ".join(map(name_of, paths)), (file_format, text_column, label_column)
     with render.Activity(f"Reading {name}", quiet) as activity:
-        yield lambda texts: activity.update(f"Reading {name}: {texts:,} texts")
+
+        def progress(texts: int) -> None:
+            activity.update(f"Reading {name}: {texts:,} texts")
+
+        return read_dataset(paths, *columns, threads or available_cores(), progress, keep_texts, lenient)
 
 
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def show_inspection(found: "Inspection") -> None:
+def _show(found: "Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and the vocabulary's coverage."""
     from mlcore.text.readers import SPLITS
 
-    from .render import Grid, out, shortened, show
-
-    def number(count: int, thing: str) -> str:
-        return f"{count:,} {thing}{'s' * (count != 1)}"
-
-    def bar(count: float, largest: float) -> str:
-        return "█" * max(round(BAR_WIDTH * count / largest), 1) if count else ""  # at least a block for what is there
-
-    def grid_with_bars(*columns: str, left: int) -> Grid:
-        grid = Grid(*columns, "", left=left)
-        grid.columns[-1].justify = "left"
-        return grid
-
-    show(found.source + (f"; held out: {found.dev_source}" if found.dev_source else ""), "bold")
-    sizes = number(found.texts, "text"), number(len(found.labels), "label"), number(found.tokens, "token")
-    show(f"{', '.join(sizes)} ({found.vocabulary:,} distinct)")
-
-    grid = grid_with_bars("split", "label", "texts", "share", left=2)
-    largest = max(count for counts in found.parts.values() for count in counts.values())
-    for split, counts in found.parts.items():
-        most_frequent = sorted(counts, key=lambda label: -counts[label])[:MAX_LABELS]
-        total, name = sum(counts.values()), SPLITS[split] if len(found.parts) > 1 else "all"
-        for label in counts if len(counts) <= MAX_LABELS else most_frequent:
-            count = counts[label]
-            grid.add(name, shortened(label, LABEL_WIDTH), f"{count:,}", f"{count / total:.1%}", bar(count, largest))
-            name = ""
-        if others := total - sum(counts[label] for label in most_frequent):
-            grid.add("", f"({len(counts) - MAX_LABELS:,} more)", f"{others:,}", f"{others / total:.1%}", "")
-    out.print(grid)
+    render.show(found.source + (f"; held out: {found.dev_source}" if found.dev_source else ""), "bold")
+    counts = {"text": found.texts, "label": len(found.labels), "token": found.tokens}
+    sizes = ", ".join(f"{count:,} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
+    render.show(f"{sizes} ({found.vocabulary:,} distinct)")
+    _show_labels(found.parts, SPLITS if len(found.parts) > 1 else {"train": "all", "dev": "all", "test": "all"})
 
     lengths = found.lengths
-    show("\nTokens per text", "bold")
-    show(
-        "min {minimum:,}, quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}, max {maximum:,}, "
-        "mean {mean:,.1f}".format_map(lengths)
-    )
-    grid = grid_with_bars("tokens", "texts", left=0)
-    largest = max(bin["texts"] for bin in lengths["histogram"])
+    render.show("\nTokens per text", "bold")
+    quartiles = "quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}".format_map(lengths)
+    render.show(f"min {lengths['minimum']:,}, {quartiles}, max {lengths['maximum']:,}, mean {lengths['mean']:,.1f}")
+    largest, rows = max(bin["texts"] for bin in lengths["histogram"]), []
     for bin in lengths["histogram"]:
-        span = f"{bin['first']:,}" if bin["first"] == bin["last"] else f"{bin['first']:,} to {bin['last']:,}"
-        grid.add(span, f"{bin['texts']:,}", bar(bin["texts"], largest))
-    out.print(grid)
+        span = " to ".join(f"{length:,}" for length in sorted({bin["first"], bin["last"]}))
+        rows.append((span, f"{bin['texts']:,}", render.bar(bin["texts"] / largest)))
+    render.table(("tokens", "texts", ""), rows, left=0)
 
-    findings = {"empty (no words or punctuation)": found.empty, "duplicates within the same split": found.duplicates,
-                "same text with different labels": found.conflicts}  # fmt: skip
+    _show_findings(found, SPLITS)
+    if found.coverage:
+        coverage: list[list[str]] = []
+        for covered in found.coverage:
+            names = [(SPLITS | {"tenth": "random tenth"})[covered["part"]], "", ""]
+            for name, known in zip(names, covered["known"], strict=True):
+                share, cells = known["share"], (str(known["min_count"]), f"{known['words']:,}")
+                coverage.append([name, *cells, render.number(share, ".2%"), render.bar(share or 0)])
+        title = "\nVocabulary coverage by split"
+        render.table(("split", "--min-count", "words", "known", ""), coverage, title)
+
+
+def _show_labels(splits: dict[str, dict[str, int]], names: dict[str, str]) -> None:
+    """How many texts each label has, in each split; the most frequent labels, if there are many."""
+    rows = []
+    largest = max(count for counts in splits.values() for count in counts.values())
+    for split, counts in splits.items():
+        total, name = sum(counts.values()), names[split]
+        shown = sorted(counts, key=lambda label: -counts[label])[:MAX_LABELS]
+        for label in counts if len(counts) <= MAX_LABELS else shown:
+            figures = f"{counts[label]:,}", f"{counts[label] / total:.1%}", render.bar(counts[label] / largest)
+            rows.append((name, render.shortened(label), *figures))
+            name = ""
+        if others := total - sum(counts[label] for label in shown):
+            rows.append(("", f"({len(counts) - MAX_LABELS:,} more)", f"{others:,}", f"{others / total:.1%}", ""))
+    render.table(("split", "label", "texts", "share", ""), rows, left=2)
+
+
+def _show_findings(found: "Inspection", splits: dict[str, str]) -> None:
+    """How often what is worth a look occurs, and examples of it."""
+
+    findings: dict[str, dict[str, Any]] = {
+        "empty (no words or punctuation)": found.empty,
+        "duplicates within the same split": found.duplicates,
+        "same text with different labels": found.conflicts,
+    }
     for split, shared in found.shared.items():
-        findings[f"{'held-out' if split == 'dev' else split} texts that are also in training"] = shared
+        findings[f"{splits[split].replace(' ', '-')} texts that are also in training"] = shared
     findings["lines or files that are not UTF-8"] = found.undecodable
-    show("\nWorth a look", "bold")
-    grid = Grid("finding", "number")
-    for name, finding in findings.items():
-        grid.add(name, (f"{finding['count']:,}", "bold" if finding["count"] else ""))
-    out.print(grid)
-
-    def line(example: Any) -> str:
-        if finding is found.conflicts:
-            return ", ".join(f"{place} ({shortened(label, LABEL_WIDTH)})" for label, place in example.items())
-        return example if isinstance(example, str) else f"{example['place']} = {example['earlier']}"
-
-    wrap = textwrap.TextWrapper(80, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+    numbers = [(f"{finding['count']:,}", "bold" if finding["count"] else "") for finding in findings.values()]
+    render.table(("finding", "number"), list(zip(findings, numbers, strict=True)), "\nWorth a look")
     for name, finding in findings.items():
         if finding["count"]:
-            show(f"{name[0].upper()}{name[1:]}:")
+            render.show(f"{name[0].upper()}{name[1:]}:")
             for example in (finding.get("places") or finding["examples"])[:MAX_EXAMPLES]:
-                show(wrap.fill(line(example)))
-            if (more := finding["different" if finding is found.conflicts else "count"] - MAX_EXAMPLES) > 0:
-                show(f"  and {more:,} more")
-
-    if found.coverage:
-        show("\nVocabulary coverage by split", "bold")
-        grid = grid_with_bars("split", "--min-count", "words", "known", left=1)
-        for covered in found.coverage:
-            name = (SPLITS | {"tenth": "random tenth"})[covered["part"]]
-            for known in covered["known"]:
-                share = "-" if known["share"] is None else f"{known['share']:.2%}"
-                grid.add(name, str(known["min_count"]), f"{known['words']:,}", share, bar(known["share"] or 0, 1))
-                name = ""
-        out.print(grid)
+                line = example
+                if finding is found.conflicts:
+                    line = ", ".join(f"{place} ({render.shortened(label)})" for label, place in example.items())
+                elif not isinstance(example, str):
+                    line = f"{example['place']} = {example['earlier']}"
+                render.paragraph(line, indent="  ")
+            if (more := finding.get("different", finding["count"]) - MAX_EXAMPLES) > 0:
+                render.show(f"  and {more:,} more")

@@ -7,13 +7,13 @@ import numpy as np
 
 from mlcore.errors import InputError
 
-from .output import print_json
+from . import render
+from .output import load, print_json
 
 if TYPE_CHECKING:
     from mlcore.sentiment.backpropagation import Backpropagation
     from mlcore.sentiment.model import Model
 
-NAME_WIDTH = 20
 MAX_UNITS = 12  # of a layer; --json has all
 MAX_FEATURES = 15
 MAX_ENTRIES = 2  # of a gradient, the largest
@@ -45,107 +45,83 @@ def wants_model(model: Path | None, text: str | None, label: str | None, others:
 def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
     """Show, or print as JSON, how one text goes through the model and its gradients come back."""
     from mlcore.sentiment.backpropagation import backpropagate
-    from mlcore.sentiment.model_file import load_model
 
-    from . import render
-
-    with render.compilation():
-        loaded = load_model(model)
+    with render.compilation(as_json):
+        loaded = load(model)
         found = backpropagate(loaded, text, label, relu_at_zero)
     if as_json:
         print_json("grad-model", found)
     else:
-        _show(found, loaded)
+        _show(loaded, found)
 
 
-def _show(found: "Backpropagation", model: "Model") -> None:
+def _show(model: "Model", found: "Backpropagation") -> None:
     """Text and mean, units, output and loss, the gradients of the layers, and those of the embeddings."""
     from mlcore.sentiment.description import LOSSES
 
-    from .render import flow, paragraph, show
-
     loss, dlogits = FORMULAS[LOSSES[model.loss]]
-    show(f"E = 1/N Σ E_w    H = φ(W1 E + b1)    ŷ = W2 H + b2\n{loss}")
-    words = [
-        (word, "") if known else (f"[{word}]", "dim") for word, known in zip(found.tokens, found.known, strict=True)
-    ]
-    flow([("text:", ""), *(piece for word in words for piece in ((" ", ""), word))])
+    render.show(f"E = 1/N Σ E_w    H = φ(W1 E + b1)    ŷ = W2 H + b2\n{loss}")
+    words = zip(found.tokens, found.known, strict=True)
+    render.flow([("text:", ""), *((f" {word}", "") if known else (f" [{word}]", "dim") for word, known in words)])
     target = _number(found.target) + (f" ({found.label})" if model.labels else "")
     unit = "known words" if model.settings.ngrams == 1 else "known words and n-grams"
-    once = ", each once" if model.settings.binary else ", with repeats"
-    show(f"y = {target}    N = {found.averaged:,} {unit}{once}    |E| = {_norm(found.E)}")
+    once = "each once" if model.settings.binary else "with repeats"
+    render.show(f"y = {target}    N = {found.averaged:,} {unit}, {once}    |E| = {_norm(found.E)}")
     if not found.averaged:
-        paragraph("No known words: E = 0, and no embedding has a gradient.", "bold yellow")
-    show("")
+        render.paragraph("No known words: E = 0, and no embedding has a gradient.", "bold yellow")
+    render.show("")
     _show_units(found)
     y_hat = f"ŷ = {_number(found.logits[0])}    " if len(found.logits) == 1 else ""
-    show(f"{y_hat}J = {_number(found.loss)}\n", "bold")
+    render.show(f"{y_hat}J = {_number(found.loss)}\n", "bold")
     _show_gradients(found)
-    show(f"δ₂ = {dlogits}    δ₁ = (W2ᵀ δ₂) ⊙ φ'(z)", "dim")
+    render.show(f"δ₂ = {dlogits}    δ₁ = (W2ᵀ δ₂) ⊙ φ'(z)", "dim")
     if (found.z == 0).any():
-        paragraph(
-            f"On the kink: z = 0 somewhere; these gradients use φ'(0) = {_number(found.relu_at_zero)}.", "bold yellow"
-        )
-    if found.embeddings:
-        _show_embeddings(found, model.settings.freeze_embedding)
+        at_zero = f"these gradients use φ'(0) = {_number(found.relu_at_zero)}"
+        render.paragraph(f"On the kink: z = 0 somewhere; {at_zero}.", "bold yellow")
+    if not found.embeddings:
+        return
+    rows = []
+    for entry in found.embeddings:
+        share, change = f"{entry.count:,}/{found.averaged:,}", render.number(entry.change, "+.3g")
+        rows.append((render.shortened(entry.feature), share, _norm(entry.gradient), change))
+    columns, title = ("embedding", "count / N", "|dJ/dE_w|", "change of ŷ"), "\ndJ/dE_w = (count of w / N) W1ᵀ δ₁"
+    render.table(columns, rows, title, most=MAX_FEATURES)
+    output = "the prediction" if not found.labels else f"the logit of {found.label}" if len(found.labels) > 2 else "ŷ"
+    render.paragraph(
+        f"The last column shows how {output} changes after one step of gradient descent with learning rate 1 on this "
+        "embedding alone. All other embeddings have gradient 0."
+        + " (The training of this model kept its embedding fixed.)"
+        * model.settings.freeze_embedding,
+        "dim",
+    )
 
 
 def _show_units(found: "Backpropagation") -> None:
-    """The units whose delta is largest, in their order, and the outputs."""
-    from .render import shortened, table
-
-    rows: list[tuple[str | tuple[str, str], ...]] = []
-    for unit in sorted(_largest(found.dz)[:MAX_UNITS]):
-        z = found.z[unit]
-        state = ("on the kink", "bold yellow") if z == 0 else ("on" if z > 0 else "off", "dim")
-        rows.append(("hidden", str(unit + 1), *map(_number, (z, found.h[unit], found.dz[unit])), state))
-    if (more := len(found.z) - MAX_UNITS) > 0:
-        on = f"on: {np.count_nonzero(found.z > 0)} of {len(found.z)} in all"
-        rows.append(("", f"({more} more)", "", "", "", (on, "dim")))
-    names = found.labels if len(found.logits) > 1 else ("1",)
-    for unit in sorted(_largest(found.dlogits)[:MAX_UNITS]):
-        value = _number(found.logits[unit])
-        rows.append(("output", shortened(names[unit], NAME_WIDTH), value, value, _number(found.dlogits[unit]), ""))
-    table(("layer", "unit", "z", "a", "δ = dJ/dz", ""), rows, left=2, also_left=[-1])
+    """The units and outputs whose delta is largest, in their order."""
+    rows: list[list[render.Cell]] = []
+    outputs = list(map(render.shortened, found.labels)) if len(found.logits) > 1 else ["1"]
+    layers = {"hidden": (found.z, found.h, found.dz), "output": (found.logits, found.logits, found.dlogits)}
+    for layer, (z, a, delta) in layers.items():
+        for unit in sorted(_largest(delta)[:MAX_UNITS]):
+            state = ("on the kink", "bold yellow") if z[unit] == 0 else ("on" if z[unit] > 0 else "off", "dim")
+            name, numbers = str(unit + 1), map(_number, (z[unit], a[unit], delta[unit]))
+            rows.append([layer, name, *numbers, state] if layer == "hidden" else [layer, outputs[unit], *numbers])
+        if (more := len(z) - MAX_UNITS) > 0:
+            rows.append(["", f"({more:,} more)"])
+    if len(found.z) > MAX_UNITS:
+        render.show(f"{np.count_nonzero(found.z > 0)} of {len(found.z)} hidden units are on.")
+    render.table(("layer", "unit", "z", "a", "δ = dJ/dz", ""), rows, left=2)
 
 
 def _show_gradients(found: "Backpropagation") -> None:
-    from .render import number, table
-
     rows = []
     for name, formula in GRADIENTS.items():
         gradient: np.ndarray = getattr(found, f"d{name}")
         places = [np.unravel_index(i, gradient.shape) for i in _largest(gradient)[:MAX_ENTRIES] if gradient.flat[i]]
-        entries = (f"[{', '.join(str(i + 1) for i in place)}] {number(gradient[place], '.3g')}" for place in places)
+        entries = [f"[{', '.join(str(i + 1) for i in p)}] {render.number(gradient[p], '.3g')}" for p in places]
         shape = " × ".join(map(str, gradient.shape))
         rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), ", ".join(entries)))
-    table(("gradient", "formula", "shape", "norm", "largest entries"), rows, left=3, also_left=[-1])
-
-
-def _show_embeddings(found: "Backpropagation", frozen: bool) -> None:
-    from .render import number, paragraph, shortened, show, table
-
-    show("\ndJ/dE_w = (count of w / N) W1ᵀ δ₁", "bold")
-    rows = [
-        (
-            shortened(e.feature, NAME_WIDTH),
-            f"{e.count:,}/{found.averaged:,}",
-            _norm(e.gradient),
-            number(e.change, "+.3g"),
-        )
-        for e in found.embeddings[:MAX_FEATURES]
-    ]
-    if (more := len(found.embeddings) - MAX_FEATURES) > 0:
-        rows.append((f"({more:,} more)", "", "", ""))
-    table(("embedding", "count / N", "|dJ/dE_w|", "change of ŷ"), rows)
-    many = len(found.labels) > 2
-    output = f"the logit of {found.label}" if many else "ŷ" if found.labels else "the prediction"
-    paragraph(
-        f"The last column shows how {output} changes after one step of gradient descent with learning rate 1 on this "
-        "embedding alone. All other embeddings have gradient 0."
-        + (" (The training of this model kept its embedding fixed.)" if frozen else ""),
-        "dim",
-    )
+    render.table(("gradient", "formula", "shape", "norm", "largest entries"), rows, left=(0, 1, 2, 4))
 
 
 def _largest(values: np.ndarray) -> list[int]:
@@ -158,6 +134,4 @@ def _norm(array: np.ndarray) -> str:
 
 
 def _number(value: float) -> str:
-    from .render import number
-
-    return number(value, ".4g")
+    return render.number(value, ".4g")

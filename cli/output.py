@@ -1,16 +1,77 @@
-"""What programs read: results as JSON, one document on one line."""
+"""What the commands share: options, the two views of a result, files that are written, and standard input."""
 
 import json
-from typing import Annotated, Any
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
 from mlcore.results import Result
 
+from . import render
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.model import Model
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - is standard output.")
+]
+TEXTS: Any = typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="standard input")
+Texts = Annotated[list[str] | None, TEXTS]
+STANDARD_STREAM = Path("-")
+Found = TypeVar("Found", bound=Result)
+
+
+def load(path: Path) -> "Model":
+    """The model in a file."""
+    from mlcore.sentiment.model_file import load_model
+
+    return load_model(path)
 
 
 def print_json(command: str, result: Result | dict[str, Any]) -> None:
     """Print the result of a command as strict JSON (RFC 8259), with the name of its schema."""
     fields = result.to_dict() if isinstance(result, Result) else result
     print(json.dumps({"schema": f"mlcore.{command}/1"} | fields, allow_nan=False))
+
+
+def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> None:
+    """Show the result of one library call, and on stderr which kernels are compiled for it."""
+    with render.compilation(as_json):
+        result = compute()
+    if as_json:
+        print_json(command, result)
+    else:
+        view(result)
+
+
+def check_output(parameter: str, path: Path | None, inputs: Iterable[Path]) -> None:
+    """Find out before any work whether a file can be written, and overwrites none of the inputs."""
+    from mlcore.files import check_outputs
+
+    check_outputs({parameter: path if path != STANDARD_STREAM else None}, inputs)
+
+
+def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file, or to standard output for ``-``."""
+    from mlcore.files import write_beside
+
+    if path == STANDARD_STREAM:
+        sys.stdout.write("")  # finds out whether it is closed
+        write(sys.stdout.buffer)
+    else:
+        write_beside(path, write)
+        render.say(f"Wrote {path}.")
+
+
+def standard_input(hint: str) -> BinaryIO:
+    """The bytes of standard input; whoever sits at a terminal is told what to do."""
+    if sys.stdin is None:
+        raise OSError("standard input is closed; give texts as arguments, or lines on standard input")
+    if sys.stdin.isatty():
+        render.say(hint)
+    return sys.stdin.buffer

@@ -6,32 +6,34 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlcore.errors import InputError
 
-from .dataset import DataArgument, Format, LabelColumn, TextColumn, data_path, read
-from .output import Json, print_json
+from . import render
+from .dataset import DataArgument, Format, LabelColumn, TextColumn, path_option, read
+from .output import (
+    STANDARD_STREAM,
+    Json,
+    ModelFile,
+    Output,
+    Texts,
+    answer,
+    check_output,
+    load,
+    standard_input,
+    write_output,
+)
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.evaluation import (
-        CalibrationBin,
-        Evaluation,
-        Mistake,
-        RatingEvaluation,
-        WordScore,
-    )  # fmt: skip
+    from mlcore.sentiment.evaluation import Assessment, Evaluation, RatingEvaluation, WordScore
     from mlcore.sentiment.prediction import Predictions
 
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.")]
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
 MAX_AT_ONCE = 1 << 15  # texts that are predicted together
 MAX_PROBABILITIES = 1 << 21  # of them
-
-COLUMNS = 80
-LABEL_WIDTH, WORD_WIDTH, BAR_WIDTH = 20, 26, 24
 MAX_LABELS = 20  # rows of a table
 MAX_CONFUSIONS = 12
 
@@ -53,29 +55,20 @@ def evaluate(
     split of the data if there is one, else the dev split, else all texts.
     """
     from mlcore.sentiment.evaluation import assess
-    from mlcore.sentiment.model_file import load_model
     from mlcore.text.pool import available_cores
 
-    from . import render
-
-    with render.compilation(as_json):
-        loaded = load_model(model)
+    def compute() -> "Assessment":
+        loaded = load(model)
         dataset = read(data, file_format, text_column, label_column, as_json, keep_texts=errors > 0)
-        found = assess(loaded, dataset, errors, available_cores())
-    if as_json:
-        print_json("evaluate", found)
-        return
-    show_evaluation(found.title, found.evaluation)
-    if errors:
-        _show_mistakes(found.mistakes)
+        return assess(loaded, dataset, errors, available_cores())
+
+    answer("evaluate", compute, _show_assessment, as_json)
 
 
 def report(
     model: ModelFile,
     data: DataArgument,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write the page; - is standard output.")
-    ] = Path("report.html"),
+    output: Output = Path("report.html"),
     errors: Mistakes = 10,
     file_format: Format = None,
     text_column: TextColumn = None,
@@ -88,41 +81,24 @@ def report(
     and its worst mistakes with the words that caused them. It measures the
     same texts as mlcore evaluate.
     """
-    from mlcore.files import check_outputs, write_beside
-    from mlcore.sentiment.model_file import load_model
     from mlcore.sentiment.report import report_page
     from mlcore.text.pool import available_cores
 
-    from . import render
-
-    if output != Path("-"):
-        check_outputs({"output": output}, [model, *data])
+    check_output("output", output, [model, *data])
     with render.compilation():
-        loaded = load_model(model)
+        loaded = load(model)
         dataset = read(data, file_format, text_column, label_column, keep_texts=True)
         with render.Activity("Evaluating"):
             page = report_page(loaded, str(model), dataset, errors, available_cores())
-    if output != Path("-"):
-        write_beside(output, lambda file: file.write(page.encode()))
-        render.say(f"Wrote {output}.")
-    else:
-        sys.stdout.write(page.encode("ascii", "xmlcharrefreplace").decode())  # whatever the terminal can show
+    # a terminal or a pipe may have any encoding
+    content = page.encode("ascii", "xmlcharrefreplace") if output == STANDARD_STREAM else page.encode()
+    write_output(output, lambda file: file.write(content))
 
 
 def predict(
     model: ModelFile,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="lines of standard input")
-    ] = None,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--file",
-            metavar="PATH",
-            help="Texts, one per line; may be repeated, and - is standard input.",
-            parser=data_path,
-        ),
-    ] = None,
+    texts: Texts = None,
+    files: Annotated[list[Path] | None, path_option("Texts, one per line; may be repeated.", "--file")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Example: mlcore predict sentiment.safetensors "A wonderful film."
@@ -133,205 +109,152 @@ def predict(
     once. Files may be compressed (.gz, .bz2, .xz). Lines that were not UTF-8
     are marked. Put -- before texts that begin with a dash.
     """
-    from mlcore.sentiment.model_file import load_model
     from mlcore.sentiment.prediction import predict
     from mlcore.text.lines import decode_arguments, decode_lines, in_portions
     from mlcore.text.pool import available_cores, in_order
 
-    from . import render
-
     if texts and files:
         raise InputError("Give either texts or --file, not both")
-    paths = _checked_files(files or [Path("-")])
+    paths = files or [STANDARD_STREAM]
+    if paths.count(STANDARD_STREAM) > 1:
+        raise InputError("Standard input, -, is given twice, but it can be read only once")
+    for path in paths:  # report a wrong one before the first answer
+        if path != STANDARD_STREAM and (path.stat() and path.is_dir()):
+            raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))
     with render.compilation():
-        loaded = load_model(model)
-        write = _write_objects if as_json else _write_lines
+        loaded = load(model)
+        write = _json_lines if as_json else _lines
         size = max(1, min(MAX_AT_ONCE, MAX_PROBABILITIES // max(len(loaded.labels), 1)))
-        portions: Iterable[list[str] | bytes] = in_portions(chain.from_iterable(map(_lines, paths)), size)
+        portions: Iterable[Any] = in_portions(chain.from_iterable(map(_read_lines, paths)), size)
         if texts:
             portions = (texts[start : start + size] for start in range(0, len(texts), size))
 
-        def answer(portion: list[str] | bytes) -> str:
+        def predict_lines(portion: Any) -> str:
             lines = decode_lines(portion) if isinstance(portion, bytes) else decode_arguments(portion)
             return write(predict(loaded, lines.texts), lines.undecodable)
 
         # an empty portion means that nothing more has arrived: answer everything so far
-        arrived: Iterator[list[str] | bytes | None] = (portion or None for portion in portions)
-        for answers in in_order(answer, arrived, available_cores()):
+        arrived = (portion or None for portion in portions)
+        for answers in in_order(predict_lines, arrived, available_cores()):
             sys.stdout.write(answers)
             sys.stdout.flush()
 
 
-def _checked_files(paths: list[Path]) -> list[Path]:
-    """Report a wrong path before the first answer."""
-    if paths.count(Path("-")) > 1:
-        raise InputError("Standard input, -, is given twice, but it can be read only once")
-    for path in paths:
-        if path != Path("-") and (path.stat() and path.is_dir()):
-            raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))
-    return paths
-
-
-def _lines(path: Path) -> Iterator[bytes]:
+def _read_lines(path: Path) -> Iterator[bytes]:
     from mlcore.text.lines import read_lines, read_stream
 
-    from . import render
-
-    if path != Path("-"):
+    if path != STANDARD_STREAM:
         return read_lines(path)
-    if sys.stdin is None:
-        raise OSError("standard input is closed; give texts as arguments, or lines on standard input")
-    if sys.stdin.isatty():
-        render.say("Type one text per line; Ctrl-D ends.")
-    return read_stream(sys.stdin.buffer, "standard input")
+    return read_stream(standard_input("Type one text per line; Ctrl-D ends."), "standard input")
 
 
-def _write_lines(found: "Predictions", undecodable: Collection[int]) -> str:
+def _lines(found: "Predictions", undecodable: Collection[int]) -> str:
     """A line for each text: label and probability, or rating, and the number of known words."""
-    from .render import printable
-
-    labels = [printable(label) for label in found.labels]
+    labels = [render.printable(label) for label in found.labels]
     if labels:
         chosen = zip(found.chosen.tolist(), found.confidence.tolist(), strict=True)
         answers = [f"{labels[label]}\t{probability:.4f}" for label, probability in chosen]
     else:
         answers = [f"{value:.4f}" for value in found.outputs[:, 0].tolist()]
-    known = found.known.tolist()
-    lines = [
-        f"{answer}\t{n} known" if n else f"{answer}\tno known words; default prediction"
-        for answer, n in zip(answers, known, strict=True)
-    ]
-    for i in undecodable:
-        lines[i] += "\tnot UTF-8"
-    return "\n".join(lines) + "\n"
+    lines = []
+    for i, (text, known) in enumerate(zip(answers, found.known.tolist(), strict=True)):
+        remark = f"{known} known" if known else "no known words; default prediction"
+        lines.append("\t".join([text, remark] + ["not UTF-8"] * (i in undecodable)) + "\n")
+    return "".join(lines)
 
 
-def _write_objects(found: "Predictions", undecodable: Collection[int]) -> str:
+def _json_lines(found: "Predictions", undecodable: Collection[int]) -> str:
+    """A JSON object for each text."""
+    lines = ({"schema": "mlcore.predict/1", **entry} for entry in found.to_dicts())
     encode = json.JSONEncoder(allow_nan=False).encode
-    return "".join(
-        encode({"schema": "mlcore.predict/1", **answer, "undecodable": i in undecodable}) + "\n"
-        for i, answer in enumerate(found.to_dicts())
-    )
+    return "".join(f"{encode(line | {'undecodable': i in undecodable})}\n" for i, line in enumerate(lines))
 
 
 # Tables ---------------------------------------------------------------------------------------------------
+
+
+def _show_assessment(found: "Assessment") -> None:
+    show_evaluation(found.title, found.evaluation)
+    if found.mistakes:
+        render.show("\nWorst mistakes", "bold")
+    for mistake in found.mistakes:
+        answers = mistake.truth, mistake.predicted
+        truth, predicted = (render.number(a) if isinstance(a, float) else render.shortened(a) for a in answers)
+        probability = "" if mistake.probability is None else f" ({mistake.probability:.2%})"
+        render.paragraph(f"{mistake.place}: {truth}, predicted {predicted}{probability}")
+        render.show(f"  {render.shortened(mistake.text, render.COLUMNS - 2)}")
 
 
 def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: bool = False) -> None:
     """All figures, or the main ones as after a training."""
     from mlcore.sentiment.evaluation import RatingEvaluation
 
-    from .render import number, shortened, show
-
+    number = render.number
     if isinstance(found, RatingEvaluation):
         error = f"root mean square error {found.rmse:.4f} on {found.n:,} texts"
-        show(f"{title}: {error}, loss {found.loss:.4f}", "bold")
+        render.show(f"{title}: {error}, loss {found.loss:.4f}", "bold")
         if not brief:
-            show(f"mean absolute error {found.mae:.4f}; always answering the mean gives a root mean square")
-            correlation = number(found.pearson, ".4f")
-            show(f"error of {found.baseline:.4f}; R² {number(found.r2, '.4f')}, correlation {correlation}")
+            render.paragraph(
+                f"mean absolute error {found.mae:.4f}; always answering the mean gives a root mean square error of "
+                f"{found.baseline:.4f}; R² {number(found.r2, '.4f')}, correlation {number(found.pearson, '.4f')}"
+            )
         return
     right, (low, high) = int(found.confusion.trace()), found.accuracy_interval
-    show(f"{title}: accuracy {found.accuracy:.2%} ({right:,} of {found.n:,}), loss {found.loss:.4f}", "bold")
+    render.show(f"{title}: accuracy {found.accuracy:.2%} ({right:,} of {found.n:,}), loss {found.loss:.4f}", "bold")
     if not brief:
-        most_frequent = shortened(found.most_frequent, LABEL_WIDTH)
-        show(f"95% interval {low:.2%} to {high:.2%}; always answering {most_frequent} gives {found.baseline:.2%}")
+        always = f"always answering {render.shortened(found.most_frequent)} gives {found.baseline:.2%}"
+        render.show(f"95% interval {low:.2%} to {high:.2%}; {always}")
         curve = f"ROC AUC {number(found.auc, '.4f')}, " if len(found.labels) == 2 else ""
-        show(f"{curve}Brier score {found.brier:.4f}, calibration error {found.calibration_error:.4f}")
-        _show_labels(found)
-        show("")
+        render.show(f"{curve}Brier score {found.brier:.4f}, calibration error {found.calibration_error:.4f}")
+        labels = sorted(zip(found.labels, found.per_label, strict=True), key=lambda row: -row[1].support)
+        cells = [
+            (render.shortened(name), *(number(value, ".2%") for value in figures[:3]), f"{figures.support:,}")
+            for name, figures in [("mean", found.macro), ("weighted mean", found.weighted), *labels]
+        ]
+        columns = ("label", "precision", "recall", "F1", "texts")
+        render.table(columns, cells, "\nEach label", line_after=2, most=MAX_LABELS + 2)
+        render.show("")
     _show_confusion(found)
     if not brief:
-        _show_calibration(found.calibration)
-
-
-def _show_labels(found: "Evaluation") -> None:
-    from .render import number, shortened, table
-
-    rows = list(zip(found.labels, found.per_label, strict=True))
-    if len(rows) > MAX_LABELS:
-        rows = sorted(rows, key=lambda row: -row[1].support)[:MAX_LABELS]
-    more = [(f"({len(found.labels) - len(rows):,} more)", "", "", "", "")] if len(rows) < len(found.labels) else []
-    averages = [("mean", found.macro), ("weighted mean", found.weighted)]
-    cells = [
-        (shortened(name, LABEL_WIDTH), *(number(value, ".2%") for value in figures[:3]), f"{figures.support:,}")
-        for name, figures in rows + averages
-    ]
-    columns, n = ("label", "precision", "recall", "F1", "texts"), len(rows)
-    table(columns, [*cells[:n], *more, *cells[n:]], "\nEach label", line_after=n)
+        rows = [
+            (f"{b.low:.0%} to {b.high:.0%}", f"{b.n:,}", *map("{:.1%}".format, b[3:]), render.bar(b.accuracy))
+            for b in found.calibration
+            if b.accuracy is not None
+        ]
+        title = "\nCalibration: is the predicted label right as often as its probability says?"
+        render.table(("probability", "texts", "mean", "right", ""), rows, title)
 
 
 def _show_confusion(found: "Evaluation") -> None:
     """The matrix where it fits into the terminal, else the most frequent confusions."""
-    from .render import shortened, table, width
-
-    names = [shortened(label, LABEL_WIDTH) for label in found.labels]
-    digits = len(f"{found.confusion.max():,}")
+    names = [render.shortened(label) for label in found.labels]
+    counts = [[f"{count:,}" for count in row] for row in found.confusion.tolist()]
     for prefix in ("predicted ", ""):
-        heads = [prefix + name for name in names]
-        widths = [max(len("truth"), *map(width, names)), *(max(width(head), digits) for head in heads)]
-        if sum(widths) + 3 * len(widths) <= COLUMNS:
-            title = None if prefix else "Truth (rows) and prediction (columns)"
-            counts = ([f"{count:,}" for count in row] for row in found.confusion.tolist())
-            rows = ((name, *cells) for name, cells in zip(names, counts, strict=True))
-            table(["truth" if prefix else "", *heads], rows, title)
-            return
-    rows = (
-        (shortened(truth, LABEL_WIDTH), shortened(predicted, LABEL_WIDTH), f"{count:,}")
-        for truth, predicted, count in found.confusions()[:MAX_CONFUSIONS]
-    )
-    table(("truth", "predicted", "texts"), rows, "Most frequent confusions", left=2)
-
-
-def _show_calibration(bins: "list[CalibrationBin]") -> None:
-    from .render import table
-
-    rows = (
-        (f"{b.low:.0%} to {b.high:.0%}", f"{b.n:,}", f"{b.probability:.1%}", f"{b.accuracy:.1%}", _bar(b.accuracy))
-        for b in bins
-        if b.accuracy is not None
-    )
-    title = "\nCalibration: is the predicted label right as often as its probability says?"
-    table(("probability", "texts", "mean", "right", ""), rows, title, also_left=[-1])
-
-
-def _bar(share: float) -> str:
-    return "█" * round(BAR_WIDTH * share)
-
-
-def _show_mistakes(mistakes: "list[Mistake]") -> None:
-    """Two lines for each: where and what, and the beginning of the text."""
-    from .render import number, shortened, show, width
-
-    show("\nWorst mistakes" if mistakes else "\nNo mistakes.", "bold")
-    for mistake in mistakes:
-        answers = (mistake.truth, mistake.predicted)
-        truth, predicted = (number(a) if isinstance(a, float) else shortened(a, LABEL_WIDTH) for a in answers)
-        probability = "" if mistake.probability is None else f" ({mistake.probability:.2%})"
-        what = f"{truth}, predicted {predicted}{probability}"
-        place, room = mistake.place, COLUMNS - 2 - width(what)
-        while width(place) > room:  # its end says more than its beginning
-            place = "..." + place[4 if place.startswith("...") else 3 :]
-        show(f"{place}: {what}")
-        show(f"  {shortened(mistake.text, COLUMNS - 2)}")
+        columns = ["truth", *(prefix + name for name in names)]
+        rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
+        widths = [max(map(render.width, column)) for column in zip(columns, *rows, strict=True)]
+        if sum(widths) + 3 * len(widths) <= render.COLUMNS:
+            return render.table(columns, rows, None if prefix else "Truth (rows) and prediction (columns)")
+    cells = [(render.shortened(truth), render.shortened(label), f"{n:,}") for truth, label, n in found.confusions()]
+    render.table(("truth", "predicted", "texts"), cells, "Most frequent confusions", left=2, most=MAX_CONFUSIONS)
 
 
 def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[str, ...]) -> None:
     """The features that speak most for each label: beside each other for two, else a line for each label."""
-    from .render import number, shortened, table, width
-
-    def cells(entry: "WordScore | None") -> tuple[str, str]:
-        return (shortened(entry.word, WORD_WIDTH), number(entry.score, "+.1f")) if entry else ("", "")
-
+    names = [render.shortened(label) for label in strongest]
     if len(labels) <= 2:
         figure = "score" if labels else "rating"
-        heads = (f"for {shortened(name, LABEL_WIDTH)}" if labels else name for name in strongest)
-        columns = [column for head in heads for column in (head, figure)]
-        rows = ([*cells(one), *cells(other)] for one, other in zip_longest(*strongest.values()))
-        table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)", also_left=[2])
+        columns = [column for name in names for column in (f"for {name}" if labels else name, figure)]
+        rows = [
+            [
+                cell
+                for e in pair
+                for cell in ((render.shortened(e.word), render.number(e.score, "+.1f")) if e else ("", ""))
+            ]
+            for pair in zip_longest(*strongest.values())
+        ]
+        render.table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)", left=(0, 2))
         return
-    names = {label: shortened(label, LABEL_WIDTH) for label in list(strongest)[:MAX_LABELS]}
-    room = COLUMNS - 6 - max(map(width, names.values()))
-    lines = [(names[label], shortened(", ".join(e.word for e in strongest[label]), room)) for label in names]
-    more = [(f"({len(strongest) - len(names):,} more)", "")] if len(strongest) > len(names) else []
-    table(("for", "words"), lines + more, "\nStrongest words", left=2)
+    room = render.COLUMNS - 6 - max(map(render.width, names))
+    words = [render.shortened(", ".join(entry.word for entry in entries), room) for entries in strongest.values()]
+    render.table(("for", "words"), zip(names, words, strict=True), "\nStrongest words", left=2, most=MAX_LABELS)

@@ -3,24 +3,27 @@
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from mlcore.kernels.compiling import watch_compilation
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.training import Progress as Progressed
+    from mlcore.sentiment.training import Progress
 
+Cell = str | tuple[str, str]  # a text, or a text and its style
 HEARTBEAT = 1.5  # seconds between two lines of progress where stderr is not a terminal
 COLUMNS = 80  # of wrapped paragraphs
+NAME_WIDTH = 20  # of labels and features in tables
+BAR_WIDTH = 24
 
 ASCII = str.maketrans(
     {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
@@ -51,22 +54,23 @@ def show(text: str, style: str = "") -> None:
     out.print(Text(_writable(text), style))
 
 
-def paragraph(text: str, style: str = "") -> None:
+def paragraph(text: str, style: str = "", indent: str = "") -> None:
     """Print sentences of the result, wrapped to 80 columns."""
-    show(textwrap.fill(_writable(text), COLUMNS, break_long_words=False, break_on_hyphens=False), style)
+    wrapper = textwrap.TextWrapper(COLUMNS, indent, 2 * indent, break_long_words=False, break_on_hyphens=False)
+    show(wrapper.fill(_writable(text)), style)
 
 
 def flow(pieces: Iterable[tuple[str, str]]) -> None:
     """Print pieces of text, each with its style, wrapped to 80 columns."""
     text = Text.assemble(*((_writable(piece), style) for piece, style in pieces))
-    for line in text.wrap(out, min(COLUMNS, out.width)):
+    for line in text.wrap(out, COLUMNS):
         line.rstrip()
         out.print(line)
 
 
-def has_colour() -> bool:
-    """Whether standard output shows colours: it is a terminal, and neither NO_COLOR nor TERM=dumb is set."""
-    return out.color_system is not None and not out.no_color
+def has_unicode() -> bool:
+    """Whether standard output can encode any character."""
+    return out.encoding.startswith("utf")
 
 
 class Shown:
@@ -90,15 +94,20 @@ class Shown:
             raise self._error
 
 
+# Tables ---------------------------------------------------------------------------------------------------
+
+
 class Grid(Table):
-    """Table with ``left`` columns of text, and columns of numbers after them."""
+    """Table whose columns are of text if their number is in ``left`` or they have no name, and else of numbers."""
 
-    def __init__(self, *columns: str, title: str | None = None, left: int = 1) -> None:
-        super().__init__(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_edge=False)
-        for number, name in enumerate(columns):
-            self.add_column(Text(_writable(name)), justify="left" if number < left else "right")
+    def __init__(self, *columns: str, title: str | None = None, left: int | Collection[int] = 1) -> None:
+        shown_title = Text(_writable(title), "bold") if title else None
+        super().__init__(box=SIMPLE_HEAD, title=shown_title, title_justify="left", title_style="", show_edge=False)
+        texts = range(left) if isinstance(left, int) else left
+        for i, name in enumerate(columns):
+            self.add_column(Text(_writable(name)), justify="left" if i in texts or not name else "right")
 
-    def add(self, *cells: str | tuple[str, str], end_section: bool = False) -> None:
+    def add(self, *cells: Cell, end_section: bool = False) -> None:
         """Add a row of texts, or of pairs (text, style); markup in them has no effect."""
         styled = ((cell, "") if isinstance(cell, str) else cell for cell in cells)
         self.add_row(*(Text(_writable(text), style) for text, style in styled), end_section=end_section)
@@ -106,24 +115,29 @@ class Grid(Table):
 
 def table(
     columns: Sequence[str],
-    rows: Iterable[Sequence[str | tuple[str, str]]],
+    rows: Iterable[Sequence[Cell]],
     title: str | None = None,
-    left: int = 1,
-    also_left: Sequence[int] = (),
+    left: int | Collection[int] = 1,
     line_after: int = 0,
+    most: int | None = None,
 ) -> None:
-    """Print a Grid of these rows, where other columns may be text too, with a line after so many rows."""
-    grid = Grid(*columns, title=title, left=left)
-    for column in also_left:
-        grid.columns[column].justify = "left"
-    for i, row in enumerate(rows, start=1):
+    """Print a Grid of the first ``most`` rows, with a line after so many; rows may be shorter than the columns."""
+    grid, rows = Grid(*columns, title=title, left=left), list(rows)
+    for i, row in enumerate(rows[:most], start=1):
         grid.add(*row, end_section=i == line_after)
+    if most is not None and len(rows) > most:
+        grid.add(f"({len(rows) - most:,} more)")
     out.print(grid)
 
 
-def has_unicode() -> bool:
-    """Whether standard output can encode any character."""
-    return out.encoding.startswith("utf")
+def bar(share: float) -> str:
+    """A bar for a share of 1 or less: at least a block for what is there."""
+    return "█" * (max(round(BAR_WIDTH * share), 1) if share else 0)
+
+
+def number(value: float | None, spec: str = ".6g") -> str:
+    """A number in this format with a real minus sign, or - for None."""
+    return "-" if value is None else f"{value:{spec}}".replace("-", "−")
 
 
 def _writable(text: str) -> str:
@@ -141,7 +155,7 @@ def width(text: str) -> int:
     return cell_len(_writable(text))
 
 
-def shortened(text: str, columns: int) -> str:
+def shortened(text: str, columns: int = NAME_WIDTH) -> str:
     """The text on one line, cut to a number of columns."""
     line = _writable(" ".join(text[: 10 * columns].split()))
     if cell_len(line) <= columns and len(text) <= 10 * columns:
@@ -153,100 +167,87 @@ def shortened(text: str, columns: int) -> str:
 
 
 class Activity:
-    """Show on stderr what is running: a spinner in a terminal, elsewhere a line every HEARTBEAT seconds."""
+    """Show on stderr what is running: a spinner in a terminal, elsewhere a line every HEARTBEAT seconds.
+
+    Of several that run, the one updated last is shown: Rich before 14.1 allows one display at a time.
+    """
+
+    running: ClassVar[list["Activity"]] = []
 
     def __init__(self, text: str, quiet: bool = False) -> None:
         self.text, self.quiet = text, quiet
+        self._status: Status | None = None
+        self._ended = threading.Event()
 
     def __enter__(self) -> "Activity":
         self._started = time.monotonic()
-        self._done = threading.Event()
-        self._status = err.status(Text(self.text)) if err.is_terminal and not self.quiet else None
-        if self._status:
-            self._status.start()
-        elif not self.quiet:
+        self.running.insert(0, self)
+        if not self.quiet and not err.is_terminal:
             threading.Thread(target=self._speak, daemon=True).start()
+        if self.text:
+            self.update(self.text)
         return self
 
-    def update(self, text: str) -> None:
-        """Change the text."""
-        self.text = text
+    def update(self, what: Any) -> None:
+        """Show this text from now on."""
+        self.text = str(what)
+        if self.running[-1] is not self:
+            self.running[-1].clear()
+            self.running.remove(self)
+            self.running.append(self)
         if self._status:
-            self._status.update(Text(text))
+            self._status.update(Text(self.text))
+        elif err.is_terminal and not self.quiet:
+            self._status = err.status(Text(self.text))
+            self._status.start()
 
     def _speak(self) -> None:
-        while not self._done.wait(HEARTBEAT):
-            say(f"{self.text} ({time.monotonic() - self._started:.0f} s)")
+        while not self._ended.wait(HEARTBEAT):
+            if self.text and self.running[-1:] == [self]:
+                say(f"{self.text} ({time.monotonic() - self._started:.0f} s)")
 
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
+    def clear(self) -> None:
+        """Show nothing until the next update, so that something else can be printed in its place."""
         if self._status:
             self._status.stop()
+            self._status = None
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
+        self._ended.set()
+        self.running.remove(self)
+
+
+class TrainingBar(Activity):
+    """Progress of a training: within an epoch, and how long all of them will take."""
+
+    def __init__(self, epochs: int, quiet: bool) -> None:
+        super().__init__("", quiet)
+        self.epochs = epochs
+
+    def update(self, what: "Progress | str") -> None:
+        """Show how far the training is."""
+        if not isinstance(what, str):
+            rate, left = what.features / what.seconds / 1e6, self.epochs - what.epoch + 1 - what.share
+            what = (
+                f"epoch {what.epoch}/{self.epochs}, {what.share:.0%}: loss {what.loss:.4f}  {rate:.1f} M features/s, "
+                f"{left * what.seconds / what.share:.0f} s left"
+            )
+        super().update(what)
 
 
 @contextmanager
 def compilation(quiet: bool = False) -> Iterator[None]:
     """Show which kernels are being compiled, if any has to be."""
-    activity: list[Activity] = []
+    activity = Activity("", quiet)
+    with ExitStack() as stack:
 
-    def started(name: str) -> None:
-        if not activity:
-            if not quiet:
-                say("First run: compiling kernels. Later runs load them from the cache.")
-            activity.append(Activity("", quiet).__enter__())
-        activity[0].update(f"Compiling {name}")
+        def started(name: str) -> None:
+            if activity not in Activity.running:
+                if not quiet:
+                    say("First run: compiling kernels. Later runs load them from the cache.")
+                stack.enter_context(activity)
+            activity.update(f"Compiling {name}")
 
-    try:
         with watch_compilation(started):
             yield
-    finally:
-        for shown in activity:
-            shown.__exit__()
-
-
-class TrainingBar:
-    """Progress of a training on stderr: a bar in a terminal, elsewhere a line every HEARTBEAT seconds."""
-
-    def __init__(self, epochs: int, quiet: bool) -> None:
-        self.epochs, self.quiet = epochs, quiet
-        self._line_due = time.monotonic() + HEARTBEAT
-        self._bar: Progress | None = None
-
-    def update(self, state: "Progressed") -> None:
-        """Show the progress within an epoch."""
-        if self.quiet:
-            return
-        rate = state.features / state.seconds / 1e6
-        figures = f"loss {state.loss:.4f}  {rate:.1f} M features/s"
-        done = state.epoch - 1 + state.share
-        if err.is_terminal:
-            if self._bar is None:
-                columns = (
-                    TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"), BarColumn(), TaskProgressColumn(),
-                    TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
-                )  # fmt: skip
-                self._bar = Progress(*columns, console=err, transient=True)
-                self._task = self._bar.add_task("", total=self.epochs, epoch=state.epoch, figures="")
-                self._bar.start()
-            self._bar.update(self._task, completed=done, epoch=state.epoch, figures=figures)
-        elif time.monotonic() >= self._line_due:
-            left = (self.epochs - done) * state.seconds / state.share
-            say(f"epoch {state.epoch}/{self.epochs}, {state.share:.0%}: {figures}, {left:.0f} s left")
-            self._line_due = time.monotonic() + HEARTBEAT
-
-    def __enter__(self) -> "TrainingBar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Remove the bar, so that a row can be printed in its place."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-
-def number(value: float | None, spec: str = ".6g") -> str:
-    """A number in this format with a real minus sign, or - for None."""
-    return "-" if value is None else f"{value:{spec}}".replace("-", "−")

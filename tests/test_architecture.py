@@ -67,7 +67,14 @@ def imported_by(arguments, modules):
     return done.stdout + done.stderr, done.stderr.splitlines()[-1].split()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["train-sentiment", "--help"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        [],
+        *([name, "-h"] for name in ("train-sentiment", "explain", "compare-embeddings", "data", "report")),
+    ],
+)
 def test_help_imports_nothing_large(arguments):
     output, imported = imported_by(arguments, ["numba", "numpy", "pydantic", "rich", "jinja2", "safetensors"])
     assert imported == []

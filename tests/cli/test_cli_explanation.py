@@ -49,9 +49,6 @@ def piped(start, content, *arguments, **variables):
     return process.returncode, out.decode(), err.decode()
 
 
-# explain --------------------------------------------------------------------------------------------------
-
-
 def test_explain_shows_the_marked_text_the_features_and_the_sum(run, model, many, rating):
     done = run("explain", model, "A good, dull film. (zzz)", "--output", "pos")
     assert (done.code, done.err) == (0, "")
@@ -87,10 +84,8 @@ def test_explain_json_adds_up_for_every_kind_of_model(run, kind, request):
 
 
 def test_explain_another_output(run, model):
-    positive, negative = (
-        json.loads(run("explain", model, "good", "--output", label, "--json").out)["explanations"][0]
-        for label in ("pos", "neg")
-    )
+    done = [run("explain", model, "good", "--output", label, "--json") for label in ("pos", "neg")]
+    positive, negative = (json.loads(one.out)["explanations"][0] for one in done)
     assert (negative["logit"], negative["constant"]) == (-positive["logit"], -positive["constant"])
     assert (positive["label"], negative["label"], negative["output"]) == ("pos", "pos", "neg")
     assert negative["output_probability"] == pytest.approx(1 - positive["output_probability"])
@@ -105,24 +100,14 @@ def test_explain_reads_one_text_from_standard_input(start, model):
     assert [word["word"] for word in only["words"]] == ["good", "film", "bad", "plot"]
     code, out, err = shell(f'explain "{model}" <&-')
     assert (code, out) == (5, "")
-    assert err == "mlcore: standard input is closed; give a text as an argument or on standard input.\n"
+    assert err == "mlcore: standard input is closed; give texts as arguments, or lines on standard input.\n"
 
 
-def test_explain_in_colour_and_without(start, model):
+def test_explain_in_colour_and_as_a_page(run, start, model, tmp_path):
     _, out, _ = piped(start, b"", "explain", model, "good bad", FORCE_COLOR="1")
-    assert "\x1b[1;30;42mgood\x1b[0m" in out
-    assert "green: for" in out
-    _, out, _ = piped(start, b"", "explain", model, "good bad", FORCE_COLOR="1", NO_COLOR="1")
-    assert "good+++" in out
-    assert "[42m" not in out
-
-
-def test_explain_html(run, model, tmp_path):
-    assert run("explain", model, "good <i>&lt;script&gt;</i> bad", "--html", "page.html") == (
-        0,
-        "",
-        "Wrote page.html.\n",
-    )
+    assert "\x1b[32mgood+++\x1b[0m" in out
+    done = run("explain", model, "good <i>&lt;script&gt;</i> bad", "--html", "page.html")
+    assert done == (0, "", "Wrote page.html.\n")
     page = (tmp_path / "page.html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert "<script" not in page
@@ -136,16 +121,13 @@ def test_tables_stay_within_80_columns_and_ascii(start, run, tmp_path):
     text = " ".join(words)
     for command in (
         ("explain", "long", text), ("describe", "long"), ("neighbors", "long", words[0]),
-        ("grad", "--model", "long", "--text", text, "--label", "pos"),
+        ("grad", "--model", "long", "--text", text, "--label", "pos"), ("data", "long.tsv"),
     ):  # fmt: skip
         _, out, _ = piped(start, b"", *command, PYTHONIOENCODING="ascii")
         command_line = out.find("mlcore train-sentiment")
         assert max(map(len, out[:command_line].splitlines())) <= 80
         assert out.isascii()
         assert "?" not in out
-
-
-# describe, neighbors --------------------------------------------------------------------------------------
 
 
 def test_describe(run, model, many, rating):
@@ -155,7 +137,7 @@ def test_describe(run, model, many, rating):
     for part in (digest, f"{model.stat().st_size:,} bytes", "trainable embedding 11 × 3", "W1 2 × 3, b1 2",
                  "W2 1 × 2, b2 1", "each counts once", "44 parameters", "2 labels: neg, pos", "the most frequent: '",
                  "texts: train 36, dev 4", "best epoch", "held-out loss", "mlcore train-sentiment --data"):  # fmt: skip
-        assert part in done.out, part
+        assert part in " ".join(done.out.split()), part
     done = run("describe", many)
     assert "W2 3 × 4" in done.out
     assert "P = exp(ŷ) / Σ exp(ŷ)" in done.out
@@ -199,12 +181,9 @@ def test_neighbors(run, model, many, rating):
     assert "(the mean of its 2 features)" in run("neighbors", rating, "good bad").out
 
 
-# vectors --------------------------------------------------------------------------------------------------
-
-
 def test_vectors_are_those_of_the_model(run, start, model, many):
     done = run("vectors", model, "-o", "out.vec")
-    assert (done.code, done.out, done.err) == (0, "", "Wrote out.vec: 11 words with 3 numbers each.\n")
+    assert (done.code, done.out, done.err) == (0, "", "Wrote out.vec.\n")
     content, loaded = model.with_name("out.vec").read_bytes(), load_model(model)
     found = read_vectors(model.with_name("out.vec"), loaded.features.words, 3)
     assert found.table.tobytes() == np.ascontiguousarray(loaded.parameters.table[:, :3]).tobytes()
@@ -228,9 +207,6 @@ def test_vectors_are_those_of_the_model(run, start, model, many):
     assert found["vectors"]["words_found"] == 11
 
 
-# grad --model ---------------------------------------------------------------------------------------------
-
-
 def test_gradients_of_a_model(run, model, many, rating):
     done = run("grad", "--model", model, "--text", "A good good film, zzz", "--label", "pos")
     assert (done.code, done.err) == (0, "")
@@ -250,20 +226,17 @@ def test_gradients_of_a_model(run, model, many, rating):
 def test_gradients_of_a_model_as_json(run, model):
     options = ("--text", "good film", "--label", "neg", "--relu-at-zero", "1/2", "--json")
     found = json.loads(run("grad", "--model", model, *options).out)
-    assert (found["schema"], found["relu_at_zero"], found["label"], found["target"]) == (
+    assert [found[name] for name in ("schema", "relu_at_zero", "label", "target")] == [
         "mlcore.grad-model/1",
         0.5,
         "neg",
         0,
-    )
+    ]
     assert (len(found["dW1"]), len(found["dW1"][0]), len(found["embeddings"])) == (2, 3, 2)
 
 
-# All ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("arguments", "code", "message"), [
-    (("explain", "MODEL", "good", "--output", "x"), 2, "--output is 'x'; expected one of the model's labels: neg, pos."),
+    (("explain", "MODEL", "good", "--output", "x"), 2, "--output is 'x'; expected one of the model's labels: "),
     (("explain", "MODEL", "good", "--number", 0), 2, "--number"),
     (("explain", "MODEL", "good", "--html", "MODEL"), 2, "--html is "),
     (("explain", "MODEL", "good", "--html", "nowhere/page.html"), 5, "the folder nowhere does not exist"),
@@ -293,16 +266,3 @@ def test_closed_pipes(model):
         assert (code, len(out), err) == (0, 1, "")
     code, out, err = shell(f'vectors "{model}" -o - >&-')
     assert (code, out, err[:8]) == (5, "", "mlcore: ")
-
-
-@pytest.mark.parametrize(
-    "command", ["evaluate", "report", "predict", "explain", "describe", "neighbors", "vectors", "compare-embeddings"]
-)
-def test_help_begins_with_an_example_and_imports_nothing_heavy(command):
-    code = (
-        f"import sys; sys.argv = ['mlcore', '{command}', '--help']; from mlcore.cli.app import main\n"
-        "try: main()\nfinally: print([m for m in ('numba', 'numpy', 'rich') if m in sys.modules], file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stderr.splitlines()[-1] == "[]"
-    assert f"Example: mlcore {command}" in done.stdout
