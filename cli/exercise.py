@@ -136,12 +136,19 @@ def grad(
     from mlcore.exercise.programs import program
     from mlcore.exercise.work import work
 
-    if (model, text, label) != (None, None, None):
-        from .gradients import gradients_of_model, wants_model
+    trained = {"--model": model, "--text": text, "--label": label}
+    if given := [name for name, value in trained.items() if value is not None]:
+        others = {
+            f"--{name}": value for name, value in (asdict(numbers) | {"check": check or None, "code": code}).items()
+        }
+        if foreign := [name for name, value in others.items() if value is not None]:
+            raise InputError(f"{foreign[0]} cannot be combined with {given[0]}")
+        if model is None or text is None or label is None:
+            missing = " and ".join(name for name in trained if name not in given)
+            raise InputError(f"{given[0]} also needs {missing}")
+        from .gradients import gradients_of_model
 
-        others = asdict(numbers) | {"check": check or None, "code": code}
-        if wants_model(model, text, label, {f"--{name}": value for name, value in others.items()}):
-            return partial(gradients_of_model, model, text, label, float(relu_at_zero))
+        return partial(gradients_of_model, model, text, label, float(relu_at_zero))
     problem = numbers.problem()
     return program(problem, code, relu_at_zero) if code is not None else work(problem, relu_at_zero, check)
 

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlcore.errors import InputError
-
 from . import render
 from .output import load, print_json
 
@@ -23,23 +21,6 @@ FORMULAS = {  # of the loss, and of its gradient in the outputs
     "squared": ("J = ½ (y − ŷ)²", "ŷ − y"),
 }
 GRADIENTS = {"W2": "δ₂ Hᵀ", "b2": "δ₂", "W1": "δ₁ Eᵀ", "b1": "δ₁", "E": "W1ᵀ δ₁"}
-
-
-def wants_model(model: Path | None, text: str | None, label: str | None, others: dict[str, object]) -> bool:
-    """Whether the options ask for the gradients of a trained model.
-
-    ``others``: the options that do not go with --model, None where they were not given.
-
-    Raises: InputError if the options do not go together.
-    """
-    mine = {"--model": model, "--text": text, "--label": label}
-    given, missing = ([name for name in mine if (mine[name] is None) == absent] for absent in (False, True))
-    foreign = [name for name, value in others.items() if value is not None]
-    if given and foreign:
-        raise InputError(f"{foreign[0]} cannot be combined with {given[0]}")
-    if given and missing:
-        raise InputError(f"{given[0]} also needs {' and '.join(missing)}")
-    return bool(given)
 
 
 def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
