@@ -13,7 +13,7 @@ from mlcore.exercise.exact import ExactNetwork, fractions
 from mlcore.exercise.generator import KINKS, make_problem
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.marking import CONVENTIONS, Answer, Marker, mark, parse_answer, read_answers
-from mlcore.exercise.mistakes import Mistake, Work, catalogue, forward_values, gradient_values
+from mlcore.exercise.mistakes import Work, answers_of, catalogue
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, default_problem
 
@@ -57,13 +57,13 @@ def exercises(count):
 
 def by_convention(problem, c):
     exact = ExactNetwork(problem.network, problem.x, problem.y)
-    return forward_values(exact) | gradient_values(exact, exact.backward(c))
+    return answers_of(exact, exact.backward(c))
 
 
 def pieces(problem):
     exact = ExactNetwork(problem.network, problem.x, problem.y)
     around = Surroundings(exact)
-    return [gradient_values(exact, around.gradients(pattern)) for pattern, _ in around.patterns()]
+    return [answers_of(exact, around.gradients(pattern)) for pattern, _ in around.patterns()]
 
 
 @COUNTS
@@ -104,7 +104,7 @@ def test_two_units_with_one_convention_each():
     expected = {"-2;0": "in-subdifferential", "-1.33;-0.5": "in-subdifferential", "-2;-2": "right-by-convention"}
     for text, status in (expected | {"-2.1;0.0": "wrong"}).items():
         assert statuses(marked(problem, ("dV", text))) == [status]
-    assert "not the value of phi'(0) = 0, 1/2 or 1 for all" in marked(problem, ("dV", "-2;0")).verdicts[0].remark
+    assert "not the value of φ'(0) = 0, 1/2 or 1 for all" in marked(problem, ("dV", "-2;0")).verdicts[0].remark
     together = marked(problem, ("dV", "-2;0"), ("delta:output", "-1,0"))
     assert statuses(together) == ["in-subdifferential"] * 2
     apart = marked(problem, ("dV", "-2;0"), ("delta:output", "0,-1"))
@@ -127,7 +127,7 @@ def test_exercise_1_by_convention(dV, convention):
         assert statuses(marking) == ["right", "in-subdifferential", "right"]
     else:
         assert statuses(marking) == ["right", "right-by-convention", "right"]
-        assert verdict.remark == f"the value of the convention phi'(0) = {convention}"
+        assert verdict.remark == f"the value of the convention φ'(0) = {convention}"
         assert verdict.truth.tolist() == [[-2 * convention, 0]]
 
 
@@ -138,12 +138,12 @@ def test_exercise_1_by_convention(dV, convention):
         ("dV", "-2;0", "transposed"),
         ("dV", "-2/7;0", "transposed"),
         ("dV", "-2,0,0", "the shape is 1 x 3; expected 1 x 2"),
-        ("dV", "2,0", "wrong sign (y - y_hat instead of y_hat - y)"),
-        ("dV", "2,0", "factor y_hat - y left out"),
+        ("dV", "2,0", "wrong sign (y − ŷ instead of ŷ − y)"),
+        ("dV", "2,0", "factor ŷ − y left out"),
         ("dV", "-4,0", "1/2 in J left out (twice as large)"),
         ("dV", "-2,1", "z instead of h in the gradient of the weights (the activation left out)"),
         ("dV", "-1,-2,-1", "x instead of h in the gradient of the weights"),
-        ("dW", "0,0,0;-1,-2,-1", "phi'(z) left out (or 1 for z < 0) in layer hidden"),
+        ("dW", "0,0,0;-1,-2,-1", "φ'(z) left out (or 1 for z < 0) in layer hidden"),
         ("y_hat", "-1", "ReLU left out in the forward pass in all layers"),
         ("z:hidden", "2,1", "wrong sign in entry (1, 2)"),
         ("loss", "1", "1/2 in J left out (twice as large)"),
@@ -183,7 +183,7 @@ def test_answers_that_follow_from_a_wrong_one():
 def test_json_of_a_marking():
     assert marked(default_problem(), ("y_hat", "0"), ("dV", "-2,0")).to_dict()["answers"][1] == {
         "name": "dV", "status": "right-by-convention", "mistakes": [], "truth": [["-2", "0"]],
-        "remark": "the value of the convention phi'(0) = 1",
+        "remark": "the value of the convention φ'(0) = 1",
     }  # fmt: skip
 
 
@@ -317,18 +317,18 @@ PLANTED = {
     "1/2 of J kept": scaled(Fraction(1, 2)),
     "transposed": only("dW", lambda dW, p: dW.T if dW.shape[0] != dW.shape[1] else dW),
     "outer product reversed": only("dV", lambda dV, p: dV.T),
-    "factor y_hat - y left out": lambda p, c: hand(p, c, e=lambda q: q["Y"] * 0 + 1),
-    "J instead of y_hat - y": lambda p, c: hand(p, c, e=lambda q: (q["P"] - q["Y"]) ** 2 / Fraction(2)),
-    "phi'(z) left out (or 1 for z < 0) in layer output": lambda p, c: hand(p, c, (None, lambda q: 1)),
-    "phi'(z) left out (or 1 for z < 0) in layer hidden": lambda p, c: hand(p, c, (lambda q: 1, None)),
-    "phi(z) instead of phi'(z) in layer hidden": lambda p, c: hand(p, c, (lambda q: q["H"], None)),
-    "phi(z) instead of phi'(z) in all": lambda p, c: hand(p, c, (lambda q: q["H"], lambda q: q["P"])),
-    "phi'(z) of the wrong layer in layer hidden": lambda p, c: hand(p, c, (lambda q: q["M2"] + 0 * q["M1"], None)),
-    "phi'(z) of the wrong unit (the order": lambda p, c: hand(p, c, (lambda q: q["M1"][:, ::-1], None)),
+    "factor ŷ − y left out": lambda p, c: hand(p, c, e=lambda q: q["Y"] * 0 + 1),
+    "J instead of ŷ − y": lambda p, c: hand(p, c, e=lambda q: (q["P"] - q["Y"]) ** 2 / Fraction(2)),
+    "φ'(z) left out (or 1 for z < 0) in layer output": lambda p, c: hand(p, c, (None, lambda q: 1)),
+    "φ'(z) left out (or 1 for z < 0) in layer hidden": lambda p, c: hand(p, c, (lambda q: 1, None)),
+    "φ(z) instead of φ'(z) in layer hidden": lambda p, c: hand(p, c, (lambda q: q["H"], None)),
+    "φ(z) instead of φ'(z) in all": lambda p, c: hand(p, c, (lambda q: q["H"], lambda q: q["P"])),
+    "φ'(z) of the wrong layer in layer hidden": lambda p, c: hand(p, c, (lambda q: q["M2"] + 0 * q["M1"], None)),
+    "φ'(z) of the wrong unit (the order": lambda p, c: hand(p, c, (lambda q: q["M1"][:, ::-1], None)),
     "z instead of h": lambda p, c: hand(p, c, h=lambda q: q["Z1"]),
     "x instead of h": lambda p, c: hand(p, c, h=lambda q: q["X"]),
     "h instead of x": lambda p, c: {"dW": hand(p, c, inputs=lambda q: q["H"])["dW"]},
-    "weights left out in the delta": lambda p, c: hand(p, c, V=lambda q: q["M1"][:1] * 0 + 1),
+    "weights left out in the δ": lambda p, c: hand(p, c, V=lambda q: q["M1"][:1] * 0 + 1),
     "ReLU left out in the forward pass in layer hidden": lambda p, c: hand(p, c, hidden=lambda Z: Z),
     "|z| instead of ReLU in layer hidden": only("y_hat", lambda y, p: hand(p, 0, hidden=abs)["y_hat"]),
     "min(0, z)": only("y_hat", lambda y, p: hand(p, 0, hidden=lambda Z: np.minimum(Z, 0))["y_hat"]),
@@ -387,7 +387,7 @@ def test_networks_without_exact_values(problem):
     assert total > 100
     assert not wrong
     hidden = answer("z:hidden", truth["z:hidden"] + 1)
-    follows = Work(marker.work, 0, Mistake("", {}), {"z:hidden": hidden.values}).values()["y_hat"]
+    follows = Work(marker.work, 0, given={"z:hidden": hidden.values}).values()["y_hat"]
     verdict = marker.mark([hidden, answer("y_hat", follows)]).verdicts[1]
     assert "follows from your z:hidden" in verdict.mistakes
 
