@@ -9,6 +9,7 @@ Source: Clarke 1983, theorem 2.5.1; Kakade and Lee 2018 for why automatic differ
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from math import lcm
 from typing import NamedTuple
@@ -41,17 +42,13 @@ class Descent(NamedTuple):
 
 @dataclass(frozen=True)
 class Subdifferential:
-    """The Clarke subdifferential of J in all weights and biases at a point, and what follows from it.
-
-    ``complete``: whether all pieces are known to be here. ``undecided``: those that may hold near the point or not.
-    ``stationary``: whether 0 is in it; None if not known. ``descent``: None if no direction was found.
-    """
+    """The Clarke subdifferential of J in all weights and biases at a point, and what follows from it."""
 
     pieces: list[Piece]
-    complete: bool
-    undecided: list[Piece]
-    stationary: bool | None
-    descent: Descent | None
+    complete: bool  # whether all pieces are known to be here
+    undecided: list[Piece]  # those that may hold near the point or not
+    stationary: bool | None  # whether 0 is in it; None if not known
+    descent: Descent | None  # None if no direction was found
 
 
 def subdifferential(exact: ExactNetwork) -> Subdifferential:
@@ -84,8 +81,8 @@ class Surroundings:
         by_layer = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
         self.kinks = [kink for kink in by_layer if self.first[kink.sample] == kink.sample]
         self.examined = len(self.kinks) <= MAX_KINKS
-        self._gradients: dict[tuple[bool, ...], ExactGradients] = {}
-        self._forms: dict[tuple[Kink, tuple[tuple[Kink, bool], ...]], np.ndarray] = {}
+        self._backward = cache(lambda *states: exact.backward(self.at_zero(dict(zip(self.kinks, states, strict=True)))))
+        self._form = cache(self._form_above)
         self.arrays = self.gradients(dict.fromkeys(self.kinks, False)).arrays
         self.width = sum(array.size for array in self.arrays.values())
 
@@ -103,46 +100,40 @@ class Surroundings:
 
     def gradients(self, pattern: Pattern) -> ExactGradients:
         """Gradients of J on the piece."""
-        key = tuple(pattern[kink] for kink in self.kinks)
-        if key not in self._gradients:
-            self._gradients[key] = self.exact.backward(self.at_zero(pattern))
-        return self._gradients[key]
+        return self._backward(*(pattern[kink] for kink in self.kinks))
 
     def form(self, kink: Kink, pattern: Pattern) -> np.ndarray:
         """Gradient of a kinked unit's z in weights and biases, on the piece."""
-        below = {k: on for k, on in pattern.items() if k.sample == kink.sample and k.layer < kink.layer}
-        key = kink, tuple(below.items())
-        if key not in self._forms:
-            delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
-            delta[0, kink.unit] = ONE
-            sample = slice(kink.sample, kink.sample + 1)
-            flat = self.exact.pull_back(kink.layer, delta, self.at_zero(below), sample).flat
-            self._forms[key] = np.append(flat, np.full(self.width - len(flat), ZERO))
-        return self._forms[key]
+        below = [k for k, on in pattern.items() if on and k.sample == kink.sample and k.layer < kink.layer]
+        return self._form(kink, *below)
+
+    def _form_above(self, kink: Kink, *on: Kink) -> np.ndarray:
+        delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
+        delta[0, kink.unit] = ONE
+        samples = slice(kink.sample, kink.sample + 1)
+        flat = self.exact.pull_back(kink.layer, delta, self.at_zero(dict.fromkeys(on, True)), samples).flat
+        return np.append(flat, np.full(self.width - len(flat), ZERO))
 
     def patterns(self) -> Iterator[tuple[Pattern, bool]]:
-        """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many."""
-        if self.examined:
-            yield from self._patterns({}, self.kinks, [])
+        """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many.
 
-    def _patterns(
-        self, pattern: Pattern, rest: Sequence[Kink], independent: ReducedRows | None
-    ) -> Iterator[tuple[Pattern, bool]]:
-        """Units are decided from the first layer on, since the form of a unit's z depends on what is below it.
-
-        As long as the forms are independent, every pattern holds.
+        Units are decided from the first layer on, since the form of a unit's z depends on what is below it. As long
+        as the forms are independent, every pattern holds.
         """
-        if not rest:
-            yield pattern, independent is not None or bool(self._holds(pattern))
-            return
-        kink, *rest = rest
-        forced = self._forced(kink, pattern)
-        if forced is None and independent is not None:
-            independent = _extended(independent, self.form(kink, pattern))
-        for on in (False, True) if forced is None else (forced,):
-            longer = pattern | {kink: on}
-            if forced is not None or independent is not None or self._holds(longer) is not False:
-                yield from self._patterns(longer, rest, independent)
+        stack: list[tuple[Pattern, ReducedRows | None]] = [({}, [])] if self.examined else []
+        while stack:
+            pattern, independent = stack.pop()
+            if len(pattern) == len(self.kinks):
+                yield pattern, independent is not None or bool(self._holds(pattern))
+                continue
+            kink = self.kinks[len(pattern)]
+            forced = self._forced(kink, pattern)
+            if forced is None and independent is not None:
+                independent = _extended(independent, self.form(kink, pattern))
+            for on in (True, False) if forced is None else (forced,):
+                longer = pattern | {kink: on}
+                if forced is not None or independent is not None or self._holds(longer) is not False:
+                    stack.append((longer, independent))
 
     def _forced(self, kink: Kink, pattern: Pattern) -> bool | None:
         """Whether the unit is on, where the piece leaves no choice; None where both are open.
