@@ -155,6 +155,7 @@ class Marker:
                 raise InputError(f"{name} is answered twice; give one answer.")
         answers = [self._oriented(answer) for answer in answers]
         at_choice = [answer for answer in answers if self._depends_on_choice(answer)]
+        fitting: Sequence[Answer]
         c, fitting = self._best_convention(at_choice)
         status, remark = "right-by-convention", f"the value of the convention φ'(0) = {c}"
         if len(fitting) < len(at_choice) and (members := self._largest_in_subdifferential(at_choice, len(fitting))):

@@ -19,10 +19,7 @@ ACTIVATIONS: dict[str, tuple[Kernel, Kernel]] = {  # phi(Z, A), and its backward
     "sigmoid": (layers.sigmoid, lambda dA, Z, A, at_zero, dZ: layers.sigmoid_backward(dA, A, dZ)),
     "tanh": (layers.tanh, lambda dA, Z, A, at_zero, dZ: layers.tanh_backward(dA, A, dZ)),
 }
-LOSSES: dict[str, tuple[Kernel, Kernel]] = {
-    "half-squared": (half_squared, half_squared_backward),
-    "logistic": (logistic, logistic_backward),
-}
+LOSSES = {"half-squared": (half_squared, half_squared_backward), "logistic": (logistic, logistic_backward)}
 ALIASES = {"linear": "identity", "none": "identity", "bce": "logistic", "binary-cross-entropy": "logistic"}
 MAX_HALVINGS, SIDE = 14, 2.0**-20  # of a numerical step; which side of a kink the point is on is seen this near
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit of a network without exact values counts as on its kink
@@ -235,7 +232,7 @@ class Network:
         def mean_loss() -> float:
             return float(self.losses(self.forward(X), y).mean())
 
-        def signs(array: np.ndarray, index: tuple[int, ...], offset: float) -> list[list[float]]:
+        def signs(array: np.ndarray, index: tuple[int, ...], offset: Any) -> Any:
             original, array[index] = array[index], array[index] + offset
             z = self.forward(X).z
             array[index] = original
