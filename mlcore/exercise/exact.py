@@ -3,7 +3,7 @@
 Everything that shows, proves or marks the steps takes them from here; only the kernels have a pass of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -45,6 +45,23 @@ def as_fraction(value: Number) -> Fraction:
 fractions = np.vectorize(as_fraction, otypes=[object])
 
 
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-z)), without overflow."""
+    decay = np.exp(-abs(z))
+    return np.asarray(np.where(z >= 0, 1, decay) / (1 + decay))
+
+
+ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # phi and phi', in the numbers of one
+    "relu": (
+        lambda z, one: np.maximum(z, 0 * one),
+        lambda z, a, one, at_zero: np.where(z > 0, one, np.where(z < 0, 0 * one, at_zero)),
+    ),
+    "identity": (lambda z, one: z, lambda z, a, one, at_zero: np.full(z.shape, one)),
+    "sigmoid": (lambda z, one: sigmoid(z), lambda z, a, one, at_zero: a * (one - a)),
+    "tanh": (lambda z, one: np.tanh(z), lambda z, a, one, at_zero: one - a * a),
+}
+
+
 class Pass:
     """A network with its samples, worked forward and backward: in fractions if it is rational, in float64 if not.
 
@@ -76,31 +93,21 @@ class Pass:
 
     def activate(self, layer: int, z: np.ndarray) -> np.ndarray:
         """phi(z) with the activation of a layer."""
-        activations: dict[str, Any] = {
-            "relu": lambda z: np.maximum(z, self.number(0)),
-            "sigmoid": _sigmoid,
-            "tanh": np.tanh,
-        }
-        name = self.layers[layer].activation
-        return z if name == "identity" else np.asarray(activations[name](z))
+        return np.asarray(ACTIVATIONS[self.layers[layer].activation][0](z, self.number(1)))
 
     def slopes(self, layer: int, at_zero: AtZero = 0) -> np.ndarray:
         """phi'(z) of a layer: (n, o)."""
-        z, a, one = self.trace.z[layer], self.trace.a[layer], self.number(1)
-        name = self.layers[layer].activation
-        if name == "relu":
-            kinked = at_zero[layer] if isinstance(at_zero, Sequence) else self.number(at_zero)
-            return np.where(z > 0, one, np.where(z < 0, self.number(0), kinked))
-        return np.asarray({"identity": np.full(z.shape, one), "sigmoid": a * (one - a), "tanh": one - a * a}[name])
+        kinked = at_zero[layer] if isinstance(at_zero, Sequence) else self.number(at_zero)
+        slope = ACTIVATIONS[self.layers[layer].activation][1]
+        return np.asarray(slope(self.trace.z[layer], self.trace.a[layer], self.number(1), kinked))
 
     def predicted(self) -> np.ndarray:
         """What y is compared with: y_hat, or the probability sigma(y_hat) for the logistic loss."""
-        y_hat = self.trace.a[-1]
-        return _sigmoid(y_hat) if self.network.loss_name == "logistic" else y_hat
+        return sigmoid(self.trace.y_hat) if self.network.loss_name == "logistic" else self.trace.y_hat
 
     def loss_terms(self) -> np.ndarray:
         """Loss of each output of each sample: (n, k)."""
-        y_hat, y = self.trace.a[-1], self.y
+        y_hat, y = self.trace.y_hat, self.y
         if self.network.loss_name == "logistic":
             return np.asarray(np.maximum(y_hat, 0) - y * y_hat + np.log1p(np.exp(-abs(y_hat))))
         return np.asarray((y - y_hat) ** 2 / 2)
@@ -127,9 +134,8 @@ class Pass:
         y_hat = self.step("error", last, self.predicted() - self.y) * self.share
         slopes = self.step("slopes", last, self.slopes(last, at_zero))
         found = self.pull_back(last, self.step("delta", last, y_hat * slopes), at_zero)
-        return ExactGradients(
-            found.arrays, found.deltas, y_hat, found.x, [*found.slopes, slopes], [*found.pulled, y_hat]
-        )
+        found.y_hat, found.slopes, found.pulled = y_hat, [*found.slopes, slopes], [*found.pulled, y_hat]
+        return found
 
     def pull_back(
         self, layer: int, delta: np.ndarray, at_zero: AtZero = 0, samples: slice = slice(None)
@@ -140,7 +146,7 @@ class Pass:
         """
         found = ExactGradients({}, [delta], delta, delta, [], [])
         for number in reversed(range(layer + 1)):
-            delta, weights, bias = found.deltas[0], self.layers[number].weights, self.layers[number].bias
+            delta, (_, weights, _, _, bias, _) = found.deltas[0], self.layers[number]
             inputs = self.step("inputs", number, self.inputs(number)[samples])
             arrays = {weights: self.step("dW", number, delta.T @ inputs)}
             if bias is not None:
@@ -165,8 +171,3 @@ class ExactNetwork(Pass):
         if not network.rational:
             raise InputError("Exact values need the activations relu and identity and the loss half-squared.")
         super().__init__(network, x, y)
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-    decay = np.exp(-abs(z))
-    return np.asarray(np.where(z >= 0, 1, decay) / (1 + decay))

@@ -8,17 +8,15 @@ from mlcore.exercise.exact import ExactNetwork
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem
 
-KINKS = {"none": [], "hidden": [0], "output": [1], "both": [0, 1]}  # the layers of the units on their kink
 MAX_UNITS, MAX_TRIES = 8, 10_000
 MAX_WEIGHT, MAX_INPUT, MAX_VALUE = 3, 3, 9
-
-# What the first hidden units are before they are shuffled; the others are on or off by chance. An output on its kink
-# takes two units that are on and cancel, or the gradient of W vanishes.
-WANTED = {
-    "none": ("on", "off"),
-    "hidden": ("kink", "on", "off"),
-    "output": ("on", "on", "off"),
-    "both": ("kink", "on", "on", "off"),
+# The layers of the units on their kink, and what the first hidden units are before they are shuffled; the others are
+# on or off by chance. An output on its kink takes two units that are on and cancel, or the gradient of W vanishes.
+KINKS: dict[str, tuple[list[int], list[str]]] = {
+    "none": ([], ["on", "off"]),
+    "hidden": ([0], ["kink", "on", "off"]),
+    "output": ([1], ["on", "on", "off"]),
+    "both": ([0, 1], ["kink", "on", "on", "off"]),
 }
 
 
@@ -41,9 +39,11 @@ def make_problem(seed: int, features: int = 3, hidden: int = 2, kink: str = "non
         raise InputError(message, parameter="kink", value=kink, suggestion={"hidden": 2})
     generator = random.Random(seed)
     for _ in range(MAX_TRIES):
-        problem = _propose(generator, features, hidden, kink)
-        if problem and _worth_setting(problem, kink):
-            return problem
+        if problem := _propose(generator, features, hidden, kink):
+            exact = ExactNetwork(problem.network, problem.x, problem.y)
+            kinked = [unit.layer for unit in exact.trace.kinks]
+            if kinked == KINKS[kink][0] and all(a.any() for a in exact.backward(int(1 in kinked)).arrays.values()):
+                return problem
     raise InputError(
         f"No exercise with {features} features and {hidden} hidden units was found for seed {seed}",
         suggestion={"seed": seed + 1},
@@ -52,7 +52,7 @@ def make_problem(seed: int, features: int = 3, hidden: int = 2, kink: str = "non
 
 def _propose(generator: random.Random, features: int, hidden: int, kink: str) -> Problem | None:
     """A problem whose hidden units are as wanted; its output need not be."""
-    states = list(WANTED[kink][:hidden])
+    states = KINKS[kink][1][:hidden]
     states += [generator.choice(("on", "off")) for _ in range(hidden - len(states))]
     generator.shuffle(states)
     x = [generator.randint(1, MAX_INPUT) for _ in range(features)]
@@ -67,8 +67,8 @@ def _propose(generator: random.Random, features: int, hidden: int, kink: str) ->
     y = abs(error) if z == 0 else z + error
     if not 0 <= z <= MAX_VALUE or not 0 <= y <= MAX_VALUE:
         return None
-    layers = [Layer("hidden", "W", [_fractions(row) for row in W]), Layer("output", "V", [_fractions(V)])]
-    return Problem(Network(layers), [_fractions(x)], [_fractions([y])])
+    rows = [[[Fraction(value) for value in row] for row in matrix] for matrix in (W, [V], [x], [[y]])]
+    return Problem(Network([Layer("hidden", "W", rows[0]), Layer("output", "V", rows[1])]), rows[2], rows[3])
 
 
 def _row(generator: random.Random, x: list[int], state: str) -> list[int]:
@@ -80,13 +80,3 @@ def _row(generator: random.Random, x: list[int], state: str) -> list[int]:
         if not trivial and abs(z) <= MAX_VALUE and state == ("on" if z > 0 else "off" if z < 0 else "kink"):
             return row
     return []
-
-
-def _worth_setting(problem: Problem, kink: str) -> bool:
-    exact = ExactNetwork(problem.network, problem.x, problem.y)
-    layers = [unit.layer for unit in exact.trace.kinks]
-    return layers == KINKS[kink] and all(array.any() for array in exact.backward(int(1 in layers)).arrays.values())
-
-
-def _fractions(values: list[int]) -> list[Fraction]:
-    return [Fraction(value) for value in values]

@@ -1,15 +1,15 @@
 """What lies behind a kink: the smooth pieces of J around a point, the Clarke subdifferential, and where J falls.
 
-J is a polynomial in weights and biases on each piece, that is for each choice of which units on their kink are on.
-A piece counts if it holds on open sets arbitrarily near the point. The gradients of these pieces are the vertices
-whose convex hull is the subdifferential. Which pieces hold is decided by the gradients of the kinked z alone; where
-these do not decide, a pattern of units stays undecided.
+On a piece, the units on their kink are each on or off, and J is a polynomial. The pieces that hold on open sets near
+the point count: the convex hull of their gradients is the subdifferential. Which pieces hold is decided by the
+gradients of the kinked z alone; where these do not decide, a pattern of units stays undecided.
 Source: Clarke 1983, theorem 2.5.1; Kakade and Lee 2018 for why automatic differentiation is not enough.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from math import lcm
 from typing import NamedTuple
@@ -23,6 +23,7 @@ MAX_KINKS = 12  # units on the kink up to which all their patterns are examined
 ZERO, ONE = Fraction(0), Fraction(1)
 
 Pattern = dict[Kink, bool]
+ReducedRows = list[tuple[int, np.ndarray]]  # the place of the first entry that is not 0, which is 1; the row
 
 
 class Piece(NamedTuple):
@@ -41,35 +42,30 @@ class Descent(NamedTuple):
 
 @dataclass(frozen=True)
 class Subdifferential:
-    """The Clarke subdifferential of J in all weights and biases at a point, and what follows from it.
-
-    ``complete``: whether all pieces are known to be here. ``undecided``: those that may hold near the point or not.
-    ``stationary``: whether 0 is in it; None if not known. ``descent``: None if no direction was found.
-    """
+    """The Clarke subdifferential of J in all weights and biases at a point, and what follows from it."""
 
     pieces: list[Piece]
-    complete: bool
-    undecided: list[Piece]
-    stationary: bool | None
-    descent: Descent | None
+    complete: bool  # whether all pieces are known to be here
+    undecided: list[Piece]  # those that may hold near the point or not
+    stationary: bool | None  # whether 0 is in it; None if not known
+    descent: Descent | None  # None if no direction was found
 
 
 def subdifferential(exact: ExactNetwork) -> Subdifferential:
     """All pieces of J at the point of the network, and the verdict."""
     around = Surroundings(exact)
-    certain: dict[tuple[Fraction, ...], Piece] = {}
+    vertices: dict[tuple[Fraction, ...], Piece] = {}
     possible = []
-    for pattern, holds in around.patterns():
+    for pattern, certain in around.patterns():
         piece = Piece(around.spread(pattern), around.gradients(pattern))
         point = tuple(piece.gradients.flat)
-        if holds:
-            certain[point] = certain.pop(point, piece)
+        if certain:
+            vertices[point] = vertices.pop(point, piece)
         else:
-            possible.append(piece)
-    # A vertex that is there already changes nothing.
-    undecided = [piece for piece in possible if tuple(piece.gradients.flat) not in certain]
-    pieces, complete = list(certain.values()), around.examined and not undecided
-    stationary: bool | None = any(not any(point) for point in certain) or zero_combination(list(certain)) is not None
+            possible.append((point, piece))
+    undecided = [piece for point, piece in possible if point not in vertices]
+    pieces, complete = list(vertices.values()), around.examined and not undecided
+    stationary: bool | None = any(not any(point) for point in vertices) or zero_combination(list(vertices)) is not None
     if not stationary and not complete:
         stationary = None  # a piece that is not here may bring 0 into the hull
     return Subdifferential(pieces, complete, undecided, stationary, around.descent(pieces))
@@ -80,18 +76,18 @@ class Surroundings:
 
     def __init__(self, exact: ExactNetwork) -> None:
         self.exact, self.trace = exact, exact.trace
-        rows = [tuple(row) for row in exact.x]
+        rows = exact.x.tolist()
         self.first = [rows.index(row) for row in rows]
         by_layer = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
         self.kinks = [kink for kink in by_layer if self.first[kink.sample] == kink.sample]
         self.examined = len(self.kinks) <= MAX_KINKS
-        self._gradients: dict[tuple[bool, ...], ExactGradients] = {}
-        self._forms: dict[tuple[Kink, Sequence[tuple[Kink, bool]]], np.ndarray] = {}
+        self._backward = cache(lambda *states: exact.backward(self.at_zero(dict(zip(self.kinks, states, strict=True)))))
+        self._form = cache(self._form_above)
         self.arrays = self.gradients(dict.fromkeys(self.kinks, False)).arrays
         self.width = sum(array.size for array in self.arrays.values())
 
     def spread(self, pattern: Pattern) -> Pattern:
-        """The pattern with the units of all samples that are decided by it."""
+        """The pattern of the units of all samples, as far as this one decides them."""
         units = ((kink, kink._replace(sample=self.first[kink.sample])) for kink in self.trace.kinks)
         return {kink: pattern[unit] for kink, unit in units if unit in pattern}
 
@@ -104,47 +100,40 @@ class Surroundings:
 
     def gradients(self, pattern: Pattern) -> ExactGradients:
         """Gradients of J on the piece."""
-        key = tuple(pattern[kink] for kink in self.kinks)
-        if key not in self._gradients:
-            self._gradients[key] = self.exact.backward(self.at_zero(pattern))
-        return self._gradients[key]
+        return self._backward(*(pattern[kink] for kink in self.kinks))
 
     def form(self, kink: Kink, pattern: Pattern) -> np.ndarray:
         """Gradient of a kinked unit's z in weights and biases, on the piece."""
-        below = {k: on for k, on in pattern.items() if k.sample == kink.sample and k.layer < kink.layer}
-        key = kink, tuple(below.items())
-        if key not in self._forms:
-            delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
-            delta[0, kink.unit] = ONE
-            sample = slice(kink.sample, kink.sample + 1)
-            flat = self.exact.pull_back(kink.layer, delta, self.at_zero(below), sample).flat
-            self._forms[key] = np.append(flat, np.full(self.width - len(flat), ZERO))
-        return self._forms[key]
+        below = [k for k, on in pattern.items() if on and k.sample == kink.sample and k.layer < kink.layer]
+        return self._form(kink, *below)
+
+    def _form_above(self, kink: Kink, *on: Kink) -> np.ndarray:
+        delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
+        delta[0, kink.unit] = ONE
+        samples = slice(kink.sample, kink.sample + 1)
+        flat = self.exact.pull_back(kink.layer, delta, self.at_zero(dict.fromkeys(on, True)), samples).flat
+        return np.append(flat, np.full(self.width - len(flat), ZERO))
 
     def patterns(self) -> Iterator[tuple[Pattern, bool]]:
-        """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many."""
-        if self.examined:
-            yield from self._patterns({}, self.kinks, Independent())
+        """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many.
 
-    def _patterns(
-        self, pattern: Pattern, rest: Sequence[Kink], independent: "Independent | None"
-    ) -> Iterator[tuple[Pattern, bool]]:
-        """Units are decided from the first layer on, since the form of a unit's z depends on what is below it.
-
-        As long as the forms are independent, every pattern holds.
+        Units are decided from the first layer on, since the form of a unit's z depends on what is below it. As long
+        as the forms are independent, every pattern holds.
         """
-        if not rest:
-            yield pattern, independent is not None or bool(self._holds(pattern))
-            return
-        kink, *rest = rest
-        forced = self._forced(kink, pattern)
-        if forced is not None:
-            yield from self._patterns(pattern | {kink: forced}, rest, independent)
-            return
-        longer = independent and independent.with_row(self.form(kink, pattern))
-        for on in (False, True):
-            if longer or self._holds(pattern | {kink: on}) is not False:
-                yield from self._patterns(pattern | {kink: on}, rest, longer)
+        stack: list[tuple[Pattern, ReducedRows | None]] = [({}, [])] if self.examined else []
+        while stack:
+            pattern, independent = stack.pop()
+            if len(pattern) == len(self.kinks):
+                yield pattern, independent is not None or bool(self._holds(pattern))
+                continue
+            kink = self.kinks[len(pattern)]
+            forced = self._forced(kink, pattern)
+            if forced is None and independent is not None:
+                independent = _extended(independent, self.form(kink, pattern))
+            for on in (True, False) if forced is None else (forced,):
+                longer = pattern | {kink: on}
+                if forced is not None or independent is not None or self._holds(longer) is not False:
+                    stack.append((longer, independent))
 
     def _forced(self, kink: Kink, pattern: Pattern) -> bool | None:
         """Whether the unit is on, where the piece leaves no choice; None where both are open.
@@ -153,17 +142,18 @@ class Surroundings:
         that are not are ReLU units that the point has on their kink, they are positive on the piece, and so the signs
         of their weights decide where they agree.
         """
-        if self.exact.b[kink.layer] is not None:
+        sample, layer, unit = kink
+        if self.exact.b[layer] is not None:
             return None
-        alive = self._alive(kink.sample, kink.layer, pattern)
+        alive = self._alive(sample, layer, pattern)
         if not any(alive):
             return False
-        if kink.layer == 0 or self.exact.layers[kink.layer - 1].activation == "identity":
+        if layer == 0 or self.exact.layers[layer - 1].activation == "identity":
             return None
-        weights = self.exact.W[kink.layer][kink.unit][alive]
-        if any(self.trace.a[kink.layer - 1][kink.sample][alive]):
+        weights = self.exact.W[layer][unit][alive]
+        if any(self.trace.a[layer - 1][sample][alive]) or not (all(weights > 0) or all(weights < 0)):
             return None
-        return True if all(weights > 0) else False if all(weights < 0) else None
+        return bool(weights[0] > 0)
 
     def _alive(self, sample: int, layer: int, pattern: Pattern) -> list[bool]:
         """Which inputs of a layer are not 0 on the whole piece."""
@@ -196,18 +186,11 @@ class Surroundings:
     def named(self, direction: np.ndarray) -> dict[str, np.ndarray]:
         """A vector over all weights and biases, as arrays by name."""
         parts = np.split(direction, np.cumsum([array.size for array in self.arrays.values()])[:-1])
-        shapes = [array.shape for array in self.arrays.values()]
-        return {name: part.reshape(shape) for name, part, shape in zip(self.arrays, parts, shapes, strict=True)}
+        return {name: part.reshape(self.arrays[name].shape) for name, part in zip(self.arrays, parts, strict=True)}
 
     def descent(self, pieces: list[Piece]) -> Descent | None:
         """Direction of the steepest descent among the single entries; if none falls, one within a piece, if any."""
-
-        def entry(index: int, sign: int) -> np.ndarray:
-            direction = np.full(self.width, ZERO)
-            direction[index] = Fraction(sign)
-            return direction
-
-        entries = (entry(index, sign) for index in range(self.width) for sign in (1, -1))
+        entries = [sign * row for row in np.eye(self.width, dtype=int) for sign in (ONE, -ONE)]
         within = (positive_direction([*self.signed_forms(p), -gradients.flat]) for p, gradients in pieces)
         for direction in chain([min(entries, key=self.slope)], within):
             if direction is not None and (slope := self.slope(direction)) < 0:
@@ -215,22 +198,13 @@ class Surroundings:
         return None
 
 
-# Exact linear algebra -------------------------------------------------------------------------------------------
-
-
-class Independent:
-    """Linearly independent rows in reduced form, to which rows can be added one by one."""
-
-    def __init__(self, rows: Sequence[tuple[int, np.ndarray]] = ()) -> None:
-        self._rows = list(rows)  # (place of the first entry that is not 0, which is 1; the row)
-
-    def with_row(self, row: np.ndarray) -> "Independent | None":
-        """These rows and another one; None if it depends on them."""
-        for pivot, known in self._rows:
-            if row[pivot]:
-                row = row - row[pivot] * known
-        (places,) = row.nonzero()
-        return Independent([*self._rows, (places[0], row / row[places[0]])]) if len(places) else None
+def _extended(rows: ReducedRows, row: np.ndarray) -> ReducedRows | None:
+    """The linearly independent rows and another one; None if it depends on them."""
+    for pivot, known in rows:
+        if row[pivot]:
+            row = row - row[pivot] * known
+    places = np.flatnonzero(row)
+    return [*rows, (places[0], row / row[places[0]])] if len(places) else None
 
 
 def positive_direction(rows: Sequence[np.ndarray]) -> np.ndarray | None:

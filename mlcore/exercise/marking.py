@@ -8,9 +8,10 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError
 from mlcore.exercise.exact import ExactNetwork, Pass, fractions
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import Values, Work, catalogue, forward_values, gradient_values, layer_names
+from mlcore.exercise.mistakes import Values, Work, answers_of, catalogue, layer_names
 from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.problem import Problem, parse_rows
 from mlcore.results import Result, to_json
@@ -27,7 +28,6 @@ from mlcore.results import Result, to_json
 RELATIVE_TOLERANCE = 1e-4  # of answers to a network that has no exact values
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
 NOTES = ("student", "name", "id", "course", "group", "date", "title", "note", "notes", "comment")  # not answers
-TYPED = re.compile(r"(?:\d+(?:\.(\d*))?|\.(\d+))(?:\s*/\s*\d+|e([+-]?\d+))?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +85,11 @@ def parse_answer(name: str, text: str) -> Answer:
         [[Fraction(1, 200), Fraction(0, 1)]]
     """
     values = fractions(np.array(parse_rows(text, name), object))
-    typed = list(TYPED.finditer(text))
-    margins = [_margin(match) for match in typed] if len(typed) == values.size else [Fraction(0)] * values.size
+    typed = re.findall(r"[\d./e+-]+", re.sub("[−–]", "-", text.lower()))
+    margins = [
+        Fraction(10) ** int(Decimal(number).as_tuple().exponent) / 2 if re.search(r"\.\d", number) else Fraction(0)
+        for number in typed
+    ]
     return Answer(name, values, np.array(margins, object).reshape(values.shape))
 
 
@@ -128,10 +131,10 @@ class Marker:
     """
 
     def __init__(self, problem: Problem) -> None:
-        exact = problem.network.rational
-        self.work = work = (ExactNetwork if exact else Pass)(problem.network, problem.x, problem.y)
+        kind = ExactNetwork if problem.network.rational else Pass
+        self.work = work = kind(problem.network, problem.x, problem.y)
         self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
-        self.truths = {c: forward_values(work) | gradient_values(work, work.backward(c)) for c in self.conventions}
+        self.truths = {c: answers_of(work, work.backward(c)) for c in self.conventions}
         self.names = self.truths[CONVENTIONS[0]]  # of all answers, with values of the right shape
         layers = layer_names(work.network)
         steps = [f"{letter}:{name}" for name in layers for letter in "za"]
@@ -142,14 +145,22 @@ class Marker:
 
     def mark(self, answers: Sequence[Answer]) -> Marking:
         """As the function ``mark``."""
-        self._check_names(answers)
+        if not answers:
+            raise InputError("There are no answers; give at least one.")
+        names = [answer.name for answer in answers]
+        for name in names:
+            if name not in self.names:
+                raise InputError(f"The answer {name!r} is unknown; use {', '.join(self.names)}.")
+            if names.count(name) > 1:
+                raise InputError(f"{name} is answered twice; give one answer.")
         answers = [self._oriented(answer) for answer in answers]
         at_choice = [answer for answer in answers if self._depends_on_choice(answer)]
+        fitting: Sequence[Answer]
         c, fitting = self._best_convention(at_choice)
-        status, remark = "right-by-convention", f"the value of the convention phi'(0) = {c}"
+        status, remark = "right-by-convention", f"the value of the convention φ'(0) = {c}"
         if len(fitting) < len(at_choice) and (members := self._largest_in_subdifferential(at_choice, len(fitting))):
             fitting, status = members, "in-subdifferential"
-            remark = "in the Clarke subdifferential, but not the value of phi'(0) = 0, 1/2 or 1 for all kinked units"
+            remark = "in the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1 for all kinked units"
             if not self._certain:
                 remark += " (with pieces of J that may hold near the point; this was not decided)"
         truth, verdicts, consequences = self.truths[c], [], self._consequences(answers, c)
@@ -161,16 +172,6 @@ class Marker:
             else:
                 verdicts.append(self._wrong_verdict(answer, fitting, c, consequences))
         return Marking(verdicts, c)
-
-    def _check_names(self, answers: Sequence[Answer]) -> None:
-        if not answers:
-            raise InputError("There are no answers; give at least one.")
-        names = [answer.name for answer in answers]
-        for name in names:
-            if name not in self.names:
-                raise InputError(f"The answer {name!r} is unknown; use {', '.join(self.names)}.")
-            if names.count(name) > 1:
-                raise InputError(f"{name} is answered twice; give one answer.")
 
     def _oriented(self, answer: Answer) -> Answer:
         """The answer as a row where it is a vector, which a student may write as a column, or the other way round."""
@@ -194,14 +195,11 @@ class Marker:
         fitting = {c: [answer for answer in answers if _fits(truth[answer.name], answer)] for c, truth in truths}
         return max(fitting.items(), key=lambda item: len(item[1]))
 
-    def _largest_in_subdifferential(self, answers: Sequence[Answer], more_than: int) -> list[Answer]:
+    def _largest_in_subdifferential(self, answers: Sequence[Answer], more_than: int) -> Sequence[Answer]:
         """The most answers that are those of one member, if these are more than a convention fits."""
         alone = [answer for answer in answers if self._is_member([answer])]
-        for size in range(len(alone), more_than, -1):
-            for group in combinations(alone, size):
-                if self._is_member(group):
-                    return list(group)
-        return []
+        groups = (group for size in range(len(alone), more_than, -1) for group in combinations(alone, size))
+        return next((group for group in groups if self._is_member(group)), ())
 
     def _is_member(self, answers: Sequence[Answer]) -> bool:
         """Whether one convex combination of the pieces rounds to all entries of the answers.
@@ -214,13 +212,12 @@ class Marker:
         columns = set()
         for point in self.points:
             above = np.concatenate([(point[answer.name] - answer.values).ravel() for answer in answers])
-            inequalities = [(above + margins)[rounded], (margins - above)[rounded]]
-            columns.add(tuple(np.concatenate([above[~rounded], *inequalities])))
+            columns.add((*above[~rounded], *(above + margins)[rounded], *(margins - above)[rounded]))
         if not columns:
             return False
-        exact, slacks = int((~rounded).sum()), 2 * int(rounded.sum())
-        identity = [[-Fraction(i == exact + k) for i in range(exact + slacks)] for k in range(slacks)]
-        return zero_combination([*sorted(columns), *identity]) is not None
+        slacks = 2 * int(rounded.sum())
+        rows = fractions(-np.eye(slacks, len(margins) + slacks // 2, len(margins) - slacks // 2))
+        return zero_combination([*sorted(columns), *rows]) is not None
 
     @cached_property
     def points(self) -> list[Values]:
@@ -230,36 +227,37 @@ class Marker:
         around = Surroundings(self.work)
         patterns = list(around.patterns())
         self._certain = all(certain for _, certain in patterns)
-        return [gradient_values(self.work, around.gradients(pattern)) for pattern, _ in patterns]
+        return [answers_of(self.work, around.gradients(pattern)) for pattern, _ in patterns]
 
     # What went wrong ----------------------------------------------------------------------------------------
 
     def _wrong_verdict(
-        self, answer: Answer, fitting: list[Answer], c: Fraction, consequences: Sequence[tuple[list[str], Values]]
+        self, answer: Answer, fitting: Sequence[Answer], c: Fraction, consequences: Sequence[tuple[list[str], Values]]
     ) -> Verdict:
-        truth, remark, mistakes = self.truths[c][answer.name], "", []
+        name, truth, remark, mistakes = answer.name, self.truths[c][answer.name], "", []
         if answer.values.shape != truth.shape:
             mistakes.append(self._wrong_shape(answer))
         elif self._depends_on_choice(answer):
             apart = f"but it does not fit together with {', '.join(other.name for other in fitting) or 'the others'}"
             alone, fits = self._best_convention([answer])
             if fits:
-                remark = f"by itself right with phi'(0) = {alone}, {apart}"
+                remark = f"by itself right with φ'(0) = {alone}, {apart}"
             elif self._is_member([answer]):
                 remark = f"by itself in the subdifferential, {apart}"
             elif isinstance(self.work, ExactNetwork) and not self.points:
                 remark = "too many units are on their kink to examine the subdifferential"
-        conventions = dict.fromkeys((c, *self.conventions))
+        conventions, slips = dict.fromkeys((c, *self.conventions)), []
         for convention in conventions:
             made = self._mistakes(convention)
-            mistakes += [name for name, values in made if _fits(values.get(answer.name), answer)]
-        for causes, values in consequences:
-            if self.order[answer.name] > self.order[causes[-1]] and _fits(values.get(answer.name), answer):
-                mistakes.append(f"follows from your {' and '.join(causes)}")
-                break
-        slips = [slip for c in conventions if (slip := _slip_in_one_entry(self.truths[c][answer.name], answer))]
-        mistakes += [slip for slip in slips if slip.startswith("wrong sign")] or slips
-        return Verdict(answer.name, "wrong", tuple(dict.fromkeys(mistakes)), remark, truth)
+            mistakes += [mistake for mistake, values in made if _fits(values.get(name), answer)]
+            slips += _slip_in_one_entry(self.truths[convention][name], answer)
+        follows = (
+            f"follows from your {' and '.join(causes)}"
+            for causes, values in consequences
+            if self.order[name] > self.order[causes[-1]] and _fits(values.get(name), answer)
+        )
+        mistakes += [*islice(follows, 1), *([slip for slip in slips if slip.startswith("wrong sign")] or slips)]
+        return Verdict(name, "wrong", tuple(dict.fromkeys(mistakes)), remark, truth)
 
     def _wrong_shape(self, answer: Answer) -> str:
         turned, truth = answer.transposed(), self.names[answer.name]
@@ -275,32 +273,24 @@ class Marker:
     def _mistakes(self, c: Fraction) -> list[tuple[str, Values]]:
         """What each mistake gives, where this is not the truth."""
         if c not in self._mistaken:
-            truth, self._mistaken[c] = self.truths[c], []
             with np.errstate(all="ignore"):
-                for mistake in catalogue(self.work.network):
-                    values = mistake.values(self.work, c)
-                    changed = {name: rows for name, rows in values.items() if not _same(rows, truth[name])}
-                    self._mistaken[c].append((mistake.name, changed))
+                made = [(mistake.name, mistake.values(self.work, c)) for mistake in catalogue(self.work.network)]
+            self._mistaken[c] = [(name, self._changed(values, c)) for name, values in made]
         return self._mistaken[c]
+
+    def _changed(self, values: Values, c: Fraction) -> Values:
+        return {name: rows for name, rows in values.items() if not _same(rows, self.truths[c][name])}
 
     def _consequences(self, answers: Sequence[Answer], c: Fraction) -> list[tuple[list[str], Values]]:
         """What follows, with no new mistake, from each wrong answer on the way to the gradients, and from several."""
         truth, found = self.truths[c], []
-        on_the_way = sorted(
-            (a for a in answers if self.order[a.name] < self.order["loss"]), key=lambda a: self.order[a.name]
-        )
+        ordered = sorted(answers, key=lambda answer: self.order[answer.name])
+        on_the_way = [a for a in ordered if self.order[a.name] < self.order["loss"]]
         wrong = [a for a in on_the_way if a.values.shape == truth[a.name].shape and not _fits(truth[a.name], a)]
         for group in [*([answer] for answer in wrong), *(wrong[:size] for size in range(2, len(wrong) + 1))]:
             values = Work(self.work, c, given={answer.name: answer.values for answer in group}).values()
-            changed = {name: rows for name, rows in values.items() if not _same(rows, truth[name])}
-            found.append(([answer.name for answer in group], changed))
+            found.append(([answer.name for answer in group], self._changed(values, c)))
         return found
-
-
-def _margin(typed: re.Match[str]) -> Fraction:
-    """Half a unit in the last place of a number as typed; 0 if it has no decimal point."""
-    places = typed[1] or typed[2]
-    return Fraction(10) ** (int(typed[3] or 0) - len(places)) / 2 if places else Fraction(0)
 
 
 def _as_typed(value: object) -> str:
@@ -310,14 +300,12 @@ def _as_typed(value: object) -> str:
     return str(value)
 
 
-def _slip_in_one_entry(truth: np.ndarray, answer: Answer) -> str | None:
+def _slip_in_one_entry(truth: np.ndarray, answer: Answer) -> list[str]:
     if truth.shape != answer.values.shape or truth.size == 1:
-        return None
-    wrong = np.argwhere(~_close(truth, answer))
-    if len(wrong) != 1:
-        return None
-    i, j = wrong[0]
-    return f"{'wrong sign' if _close(-truth, answer)[i, j] else 'arithmetic slip'} in entry ({i + 1}, {j + 1})"
+        return []
+    wrong = np.argwhere(~_close(truth, answer)).tolist()
+    kinds = ["wrong sign" if _close(-truth, answer)[i, j] else "arithmetic slip" for i, j in wrong]
+    return [f"{kinds[0]} in entry ({wrong[0][0] + 1}, {wrong[0][1] + 1})"] if len(wrong) == 1 else []
 
 
 def _fits(rows: np.ndarray | None, answer: Answer) -> bool:
@@ -337,6 +325,5 @@ def _close(rows: np.ndarray, answer: Answer) -> np.ndarray:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    if a.shape != b.shape:
-        return False
-    return bool((abs(a - b) <= (0 if a.dtype == object else 1e-9 * np.maximum(1, abs(a)))).all())
+    margins = 0 if a.dtype == object else 1e-9 * np.maximum(1, abs(a))
+    return a.shape == b.shape and bool((abs(a - b) <= margins).all())

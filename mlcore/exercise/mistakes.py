@@ -19,21 +19,13 @@ def _as(number: float | str) -> Step:
     return lambda work, layer, right: np.full(right.shape, work.number(Fraction(number)))
 
 
-def _slope_below_zero(number: str) -> Steps:
+def _slope_below_zero(number: str) -> dict[str, Step]:
     """Another slope than 0 where z < 0, forward and backward."""
-
-    def a(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
-        return np.asarray(right + work.number(Fraction(number)) * (work.trace.z[layer] - right))
-
-    def slopes(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
-        return np.where(work.trace.z[layer] < 0, work.number(Fraction(number)), right)
-
-    return {"a": a, "slopes": slopes}
-
-
-def _below(values: str) -> Step:
-    """What the layer below has in place of its activations; of the first layer, x."""
-    return lambda work, layer, right: getattr(work.trace, values)[layer - 1] if layer else work.x
+    slope = Fraction(number)
+    return {
+        "a": lambda work, layer, a: a + work.number(slope) * (work.trace.z[layer] - a),
+        "slopes": lambda work, layer, right: np.where(work.trace.z[layer] < 0, work.number(slope), right),
+    }
 
 
 def _other_layer(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
@@ -41,60 +33,52 @@ def _other_layer(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
     return np.broadcast_to(other, right.shape) if other.shape[1] in (1, right.shape[1]) else right
 
 
-def _bias_times_input(shorten: Callable[[np.ndarray], np.ndarray]) -> Steps:
-    return {"db": lambda work, layer, right: shorten(work.outer(layer))}
-
-
-# The steps of a mistake, most likely first.
+# The steps of a mistake, most likely first. Those with {where} can be made in one layer or in several.
 MISTAKES: list[tuple[str, Steps]] = [
-    ("wrong sign (y - y_hat instead of y_hat - y)", {"error": lambda work, layer, e: -e}),
-    ("outer product reversed (x delta^T instead of delta x^T)", {"dW": lambda work, layer, dW: dW.T}),
-    ("factor y_hat - y left out", {"error": _as(1)}),
+    ("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
+    ("outer product reversed (x δᵀ instead of δ xᵀ)", {"dW": lambda work, layer, dW: dW.T}),
+    ("factor ŷ − y left out", {"error": _as(1)}),
     ("1/2 in J left out (twice as large)", dict.fromkeys(("losses", "error"), lambda work, layer, right: right * 2)),
     ("1/2 of J kept (half as large)", dict.fromkeys(("losses", "error"), lambda work, layer, right: right / 2)),
-    ("J instead of y_hat - y (squared error, not its derivative)", {"error": lambda work, layer, e: work.loss_terms()}),
-    ("(y - y_hat)^2 instead of y_hat - y", {"error": lambda work, layer, e: e * e}),
+    ("J instead of ŷ − y (squared error, not its derivative)", {"error": lambda work, layer, e: work.loss_terms()}),
+    ("(y − ŷ)² instead of ŷ − y", {"error": lambda work, layer, e: e * e}),
     ("square left out in the loss", {"losses": lambda work, layer, loss: (work.y - work.trace.a[-1]) / 2}),
     ("square left out in the loss", {"losses": lambda work, layer, loss: (work.trace.a[-1] - work.y) / 2}),
-    ("z instead of h in the gradient of the weights (the activation left out)", {"inputs": _below("z")}),
+    ("z instead of h in the gradient of the weights (the activation left out)",
+     {"inputs": lambda work, layer, right: work.trace.z[layer - 1] if layer else right}),
     ("h instead of x in the gradient of the weights (the layer's output, not its input)",
      {"inputs": lambda work, layer, right: work.trace.a[layer]}),
     ("x instead of h in the gradient of the weights", {"inputs": lambda work, layer, right: work.x}),
-    ("weights left out in the delta of the layer below (V^T)",
+    ("weights left out in the δ of the layer below (Vᵀ)",
      {"pulled": lambda work, layer, right: 0 * right + work.deltas[layer].sum(1, keepdims=True)}),
-    ("weights not transposed in the delta of the layer below (V instead of V^T)",
+    ("weights not transposed in the δ of the layer below (V instead of Vᵀ)",
      {"pulled": lambda work, layer, right: work.through(layer, work.W[layer].T, right)}),
-    ("weights of the wrong layer in the delta of the layer below (W instead of V)",
+    ("weights of the wrong layer in the δ of the layer below (W instead of V)",
      {"pulled": lambda work, layer, right: work.through(layer, work.W[max(layer - 1, 0)], right)}),
     ("summed over the units instead of multiplied unit by unit",
-     {"delta": lambda work, layer, delta: 0 * delta + delta.sum(1, keepdims=True)
-      if layer < work.depth - 1 else delta}),
+     {"delta": lambda work, layer, d: 0 * d + d.sum(1, keepdims=True) if layer < work.depth - 1 else d}),
     ("weights transposed in the forward pass",
      {"z": lambda work, layer, z: z + work.inputs(layer) @ (work.W[layer] - work.W[layer].T)
       if work.W[layer].shape == work.W[layer].T.shape else z}),
     ("bias left out in the forward pass",
      {"z": lambda work, layer, z: z if work.b[layer] is None else work.inputs(layer) @ work.W[layer].T}),
     ("bias gradient left out (0)", {"db": _as(0)}),
-    ("bias gradient multiplied by the input", _bias_times_input(lambda dW: dW)),
-    ("bias gradient multiplied by the input", _bias_times_input(lambda dW: dW.diagonal())),
-    ("bias gradient multiplied by the input", _bias_times_input(lambda dW: dW.sum(1))),
+    ("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer)}),
+    ("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).diagonal()}),
+    ("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).sum(1)}),
     ("summed over the samples instead of averaged", {"share": lambda work, layer, share: share * 0 + 1}),
     ("averaged twice over the samples", {"share": lambda work, layer, share: share * share}),
     ("only the first sample used", {"samples": lambda work, layer, right: right[:1]}),
     ("wrong sign", {"negated": lambda work, layer, right: -right}),
-]  # fmt: skip
-# These can be made in one layer or in several.
-LAYERED: list[tuple[str, Steps]] = [
-    ("phi'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}),
-    ("phi(z) instead of phi'(z) in {where}",
-     {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
+    ("φ'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}),
+    ("φ(z) instead of φ'(z) in {where}", {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
     ("ReLU left out, forward and backward, in {where}",
      {"a": lambda work, layer, a: work.trace.z[layer], "slopes": _as(1)}),
     ("ReLU left out in the forward pass in {where}", {"a": lambda work, layer, a: work.trace.z[layer]}),
-    ("phi'(z) of the wrong layer in {where}", {"slopes": _other_layer}),
-    ("phi'(z) of the wrong unit (the next one) in {where}", {"slopes": lambda work, layer, s: np.roll(s, -1, 1)}),
-    ("phi'(z) of the wrong unit (the order reversed) in {where}", {"slopes": lambda work, layer, s: s[:, ::-1]}),
-    ("phi'(z) = -1 for z < 0 in {where}", {"slopes": _slope_below_zero("-1")["slopes"]}),
+    ("φ'(z) of the wrong layer in {where}", {"slopes": _other_layer}),
+    ("φ'(z) of the wrong unit (the next one) in {where}", {"slopes": lambda work, layer, s: np.roll(s, -1, 1)}),
+    ("φ'(z) of the wrong unit (the order reversed) in {where}", {"slopes": lambda work, layer, s: s[:, ::-1]}),
+    ("φ'(z) = −1 for z < 0 in {where}", {"slopes": _slope_below_zero("-1")["slopes"]}),
     ("|z| instead of ReLU in {where}", _slope_below_zero("-1")),
     ("min(0, z) instead of max(0, z) in {where}",
      {"a": lambda work, layer, a: work.trace.z[layer] - a,
@@ -116,6 +100,9 @@ class Mistake(NamedTuple):
         return Work(right, convention, self).values()
 
 
+RIGHT = Mistake("", {})
+
+
 def catalogue(network: Network) -> list[Mistake]:
     """All mistakes that are looked for, most likely first."""
     every = range(len(network.layers))
@@ -124,37 +111,30 @@ def catalogue(network: Network) -> list[Mistake]:
         scopes.append(("all hidden layers", frozenset(every[:-1])))
     if len(every) > 1:
         scopes.append(("all layers", frozenset(every)))
-    layered = [Mistake(name.format(where=where), steps, at) for name, steps in LAYERED for where, at in scopes]
-    return [*(Mistake(*entry) for entry in MISTAKES), *layered]
+    return [
+        Mistake(name.format(where=where), steps, layers)
+        for name, steps in MISTAKES
+        for where, layers in (scopes if "{where}" in name else [("", None)])
+    ]
 
 
 class Work(Pass):
     """What a student does: the pass with a mistake, or from values of the student's own, by the names of answers."""
 
-    def __init__(
-        self,
-        right: Pass,
-        convention: Number,
-        mistake: Mistake | None = None,
-        given: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
+    def __init__(self, right: Pass, convention: Number, mistake: Mistake = RIGHT, given: Values | None = None) -> None:
         vars(self).update(vars(right))
-        self.mistake, self.given, self.convention = mistake or Mistake("", {}), given or {}, convention
+        self.mistake, self.given, self.convention = mistake, given or {}, convention
         self.names = layer_names(right.network)
         self.deltas: dict[int, np.ndarray] = {}
-        if "samples" in self.mistake.steps:
-            self.x, self.y = (self.mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
+        if "samples" in mistake.steps:
+            self.x, self.y = (mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
         self.forward()
 
     def step(self, name: str, layer: int, right: Any) -> Any:
-        """As the student does it."""
-        steps, layers = self.mistake.steps, self.mistake.layers
+        _, steps, layers = self.mistake
         activation = self.layers[layer].activation
-        if name in steps and (
-            layers is None
-            or layer in layers
-            and (activation == "relu" or activation != "identity" and "a" not in steps)
-        ):
+        has_slope = activation == "relu" or activation != "identity" and "a" not in steps
+        if name in steps and (layers is None or layer in layers and has_slope):
             right = steps[name](self, layer, right)
         answer = f"{name}:{self.names[layer]}"
         if name == "a" and layer == self.depth - 1 and "y_hat" in self.given:
@@ -166,19 +146,17 @@ class Work(Pass):
         return right
 
     def outer(self, layer: int) -> np.ndarray:
-        """Sum of the outer products of delta and input over the samples."""
         return np.asarray(self.deltas[layer].T @ self.inputs(layer))
 
     def through(self, layer: int, W: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Delta times other weights than those of the layer, where they fit."""
         return np.asarray(self.deltas[layer] @ W) if W.shape == self.W[layer].shape else right
 
     def values(self) -> Values:
         """All answers."""
-        forward = forward_values(self)
+        values = answers_of(self, self.backward(self.convention))
         if "negated" in self.mistake.steps:
-            return {name: np.negative(rows) for name, rows in forward.items()}
-        return forward | gradient_values(self, self.backward(self.convention))
+            return {name: np.negative(rows) for name, rows in values.items() if not name.startswith("d")}
+        return values
 
 
 def layer_names(network: Network) -> list[str]:
@@ -187,16 +165,10 @@ def layer_names(network: Network) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, start=1)]
 
 
-def forward_values(work: Pass) -> Values:
-    """The answers that the forward pass gives."""
-    values = {"y_hat": work.trace.a[-1], "loss": np.array([[work.trace.loss]])}
-    for letter, layers in (("z", work.trace.z), ("a", work.trace.a)):
-        values |= {f"{letter}:{name}": rows for name, rows in zip(layer_names(work.network), layers, strict=True)}
-    return values
-
-
-def gradient_values(work: Pass, gradients: ExactGradients) -> Values:
-    """The answers that the backward pass gives."""
-    names = layer_names(work.network)
-    values = {f"delta:{name}": delta for name, delta in zip(names, gradients.deltas, strict=True)}
+def answers_of(work: Pass, gradients: ExactGradients) -> Values:
+    """All answers by name."""
+    trace = work.trace
+    values = {"y_hat": trace.y_hat, "loss": np.array([[trace.loss]])}
+    for letter, rows in (("z", trace.z), ("a", trace.a), ("delta", gradients.deltas)):
+        values |= zip((f"{letter}:{name}" for name in layer_names(work.network)), rows, strict=True)
     return values | {f"d{name}": np.atleast_2d(array) for name, array in gradients.arrays.items()} | {"dx": gradients.x}

@@ -12,23 +12,15 @@ from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 from mlcore.kernels.losses import half_squared, half_squared_backward, logistic, logistic_backward
 
-ACTIVATE: dict[str, Callable[..., None]] = {
-    "relu": layers.relu,
-    "identity": lambda Z, A: np.copyto(A, Z),
-    "sigmoid": layers.sigmoid,
-    "tanh": layers.tanh,
-}
-BACKWARD: dict[str, Callable[..., None]] = {
-    "relu": lambda dA, Z, A, at_zero, dZ: layers.relu_backward(dA, Z, at_zero, dZ),
-    "identity": lambda dA, Z, A, at_zero, dZ: np.copyto(dZ, dA),
-    "sigmoid": lambda dA, Z, A, at_zero, dZ: layers.sigmoid_backward(dA, A, dZ),
-    "tanh": lambda dA, Z, A, at_zero, dZ: layers.tanh_backward(dA, A, dZ),
+Kernel = Callable[..., None]
+ACTIVATIONS: dict[str, tuple[Kernel, Kernel]] = {  # phi(Z, A), and its backward pass (dA, Z, A, at_zero, dZ)
+    "relu": (layers.relu, lambda dA, Z, A, at_zero, dZ: layers.relu_backward(dA, Z, at_zero, dZ)),
+    "identity": (lambda Z, A: np.copyto(A, Z), lambda dA, Z, A, at_zero, dZ: np.copyto(dZ, dA)),
+    "sigmoid": (layers.sigmoid, lambda dA, Z, A, at_zero, dZ: layers.sigmoid_backward(dA, A, dZ)),
+    "tanh": (layers.tanh, lambda dA, Z, A, at_zero, dZ: layers.tanh_backward(dA, A, dZ)),
 }
 LOSSES = {"half-squared": (half_squared, half_squared_backward), "logistic": (logistic, logistic_backward)}
-ALIASES = {
-    "rectifier": "relu", "linear": "identity", "none": "identity", "sigma": "sigmoid", "hyperbolic-tangent": "tanh",
-    "half-squared-error": "half-squared", "log-loss": "logistic", "bce": "logistic", "binary-cross-entropy": "logistic",
-}  # fmt: skip
+ALIASES = {"linear": "identity", "none": "identity", "bce": "logistic", "binary-cross-entropy": "logistic"}
 MAX_HALVINGS, SIDE = 14, 2.0**-20  # of a numerical step; which side of a kink the point is on is seen this near
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit of a network without exact values counts as on its kink
 
@@ -107,7 +99,8 @@ class Network:
 
     Inputs and targets are lists of samples; a flat list of numbers is one sample. Activations and losses may be
     written as in ``ReLU``, ``linear`` or ``half_squared``. The logistic loss has the sigmoid in it: y_hat is the
-    logit, also where the output is said to be a sigmoid.
+    logit, also where the output is said to be a sigmoid. ``arrays`` are the weights and biases by name, and changing
+    their entries changes the network. ``rational``: whether exact arithmetic can follow all values.
 
     Raises: ShapeError if the layers do not fit together; InputError if a name or a number is wrong.
 
@@ -124,42 +117,30 @@ class Network:
         if not layers:
             raise ShapeError("The network has no layers; give it at least one.")
         self.loss_name = _choice("loss", loss, LOSSES)
-        chosen = [_choice(f"activation of layer {layer.name!r}", layer.activation, ACTIVATE) for layer in layers]
+        chosen = [_choice(f"activation of layer {layer.name!r}", layer.activation, ACTIVATIONS) for layer in layers]
         if self.loss_name == "logistic":
             if chosen[-1] not in ("identity", "sigmoid"):
                 raise InputError(f"The logistic loss needs a sigmoid or identity output, but it is {chosen[-1]}.")
             chosen[-1] = "identity"
         self.layers = [layer._replace(activation=name) for layer, name in zip(layers, chosen, strict=True)]
-        self.W = [_finite(layer.weights, layer.W, 2) for layer in self.layers]
-        self.b = [None if layer.b is None else _finite(str(layer.bias), layer.b, 1) for layer in self.layers]
-        self._check_layers()
-
-    def _check_layers(self) -> None:
-        for below, above, W, V in zip(self.layers, self.layers[1:], self.W, self.W[1:], strict=False):
-            _check_length(above.weights, V.shape[1], "column", len(W), below.weights)
-        for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
-            if (layer.bias is None) != (b is None):
+        self.rational = self.loss_name == "half-squared" and {*chosen} <= {"relu", "identity"}
+        self.arrays: dict[str, np.ndarray] = {}
+        self.W: list[np.ndarray] = []
+        self.b: list[np.ndarray | None] = []
+        for layer in self.layers:
+            if (layer.bias is None) != (layer.b is None):
                 raise InputError(f"Layer {layer.name!r} has a bias without a name or a name without a bias.")
+            W = _finite(layer.weights, layer.W, 2)
+            b = None if layer.b is None else _finite(str(layer.bias), layer.b, 1)
+            if self.W:
+                _check_length(layer.weights, W.shape[1], "column", len(self.W[-1]), self.layers[len(self.W) - 1])
             if b is not None:
-                _check_length(layer.bias, len(b), "value", len(W), layer.weights)
-        names = [name for layer in self.layers for name in (layer.weights, layer.bias) if name is not None]
-        if not all(names) or len(set(names)) < len(names) or "x" in names:
+                _check_length(str(layer.bias), len(b), "value", len(W), layer)
+            self.W.append(W)
+            self.b.append(b)
+            self.arrays |= {layer.weights: W} if b is None else {layer.weights: W, str(layer.bias): b}
+        if len(self.arrays) < sum(1 if b is None else 2 for b in self.b) or {"", "x"} & {*self.arrays}:
             raise InputError("Every array needs a name of its own, other than x.")
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All weights and biases by name, layer by layer; changing their entries changes the network."""
-        named = {}
-        for layer, W, b in zip(self.layers, self.W, self.b, strict=True):
-            named[layer.weights] = W
-            if b is not None:
-                named[str(layer.bias)] = b
-        return named
-
-    @property
-    def rational(self) -> bool:
-        """Whether all values are rational functions of the numbers, so that exact arithmetic can follow them."""
-        return self.loss_name == "half-squared" and {layer.activation for layer in self.layers} <= {"relu", "identity"}
 
     def check(self, x: Matrix, y: Matrix) -> tuple[np.ndarray, np.ndarray]:
         """The samples as arrays: x (n, i) and y (n, k).
@@ -170,7 +151,7 @@ class Network:
         X, Y = self._inputs(x), _samples("y", y)
         if len(Y) != len(X):
             raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x.")
-        _check_length("y", Y.shape[1], "value", len(self.W[-1]), self.layers[-1].weights)
+        _check_length("y", Y.shape[1], "value", len(self.W[-1]), self.layers[-1])
         if self.loss_name == "logistic" and not np.isin(Y, (0, 1)).all():
             raise InputError("y has values other than 0 and 1; the logistic loss needs these.")
         return X, Y
@@ -182,22 +163,24 @@ class Network:
         computed ones, so that no rounding hides a kink or makes one. Without them, |z| <= FLOAT_TOLERANCE is a kink
         where the network is not rational; where it is, z = 0 or, with ``snap``, a z that may be 0 but for rounding.
 
-        Shapes: x (n, i) or (i,).
         Raises: ShapeError if x does not fit; InputError if the values exceed the range of float64.
         """
         X = self._inputs(x)
         trace, error = Trace(X, [], [], []), np.zeros_like(X)  # error: of rounding, at most
         for number, (layer, W, b) in enumerate(zip(self.layers, self.W, self.b, strict=True)):
             inputs = trace.a[-1] if trace.a else X
-            error = _rounding_error(inputs, error, W, b) if snap else np.zeros(len(W))
+            if snap:
+                terms = np.abs(inputs) @ np.abs(W).T + (0 if b is None else np.abs(b))
+                error = error @ np.abs(W).T + (W.shape[1] + 3) * np.finfo(np.float64).eps * terms
             Z, A = np.empty((2, len(X), len(W)))
             layers.affine(inputs, W, b, Z)
             if z is not None:
                 Z[:] = _finite(f"z of layer {layer.name}", z[number], 2)
             if layer.activation == "relu":
-                Z[np.abs(Z) <= (error if self.rational else FLOAT_TOLERANCE)] = 0
+                tolerance = FLOAT_TOLERANCE if not self.rational else error if snap else 0
+                Z[np.abs(Z) <= tolerance] = 0
                 trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
-            ACTIVATE[layer.activation](Z, A)
+            ACTIVATIONS[layer.activation][0](Z, A)
             trace.z.append(Z)
             trace.a.append(A)
         _check_range(*trace.z)
@@ -207,7 +190,6 @@ class Network:
     def losses(self, trace: Trace, y: Matrix) -> np.ndarray:
         """Loss of each sample: (n,). J is their mean.
 
-        Shapes: y (n, k) or (k,).
         Raises: ShapeError if y does not fit; InputError if a loss exceeds the range of float64.
         """
         Y, losses = self.check(trace.x, y)[1], np.empty(len(trace.x))
@@ -224,16 +206,15 @@ class Network:
         if not 0 <= relu_at_zero <= 1:
             raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=relu_at_zero)
         Y = self.check(trace.x, y)[1]
-        dA = np.empty_like(Y)
-        LOSSES[self.loss_name][1](trace.y_hat, Y, 1 / len(Y), dA)
-        d_y_hat = dA.copy()
+        dA = d_y_hat = np.empty_like(Y)
+        LOSSES[self.loss_name][1](trace.y_hat, Y, 1 / len(Y), d_y_hat)
         deltas: list[np.ndarray] = []
         arrays = {name: np.zeros_like(array) for name, array in self.arrays.items()}
         for number, layer in reversed(list(enumerate(self.layers))):
             inputs = trace.a[number - 1] if number else trace.x
             dZ, dX = np.empty_like(dA), np.empty_like(inputs)
+            ACTIVATIONS[layer.activation][1](dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
             dW, db = arrays[layer.weights], arrays.get(layer.bias or "")
-            BACKWARD[layer.activation](dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
             layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, db)
             layers.affine_backward_input(dZ, self.W[number], dX)
             deltas.insert(0, dZ)
@@ -246,14 +227,25 @@ class Network:
 
         The steps are small enough to cross no kink but one that the point itself is on.
         """
-        X = _samples("x", x).copy()
+        X, found = _samples("x", x), {}
 
         def mean_loss() -> float:
             return float(self.losses(self.forward(X), y).mean())
 
-        found = {}
+        def signs(array: np.ndarray, index: tuple[int, ...], offset: Any) -> Any:
+            original, array[index] = array[index], array[index] + offset
+            z = self.forward(X).z
+            array[index] = original
+            return np.sign(np.hstack(z)).tolist()
+
         for name, array in (self.arrays | {"x": X}).items():
-            steps = self._steps(X, array)
+            steps = steps_for(array)
+            for index in np.ndindex(array.shape):
+                for _ in range(MAX_HALVINGS):
+                    h = steps[index]
+                    if all(signs(array, index, 2 * side) == signs(array, index, SIDE * side) for side in (h, -h)):
+                        break
+                    steps[index] /= 2
             found[name] = Differences(
                 central_differences(mean_loss, array, steps),
                 one_sided_differences(mean_loss, array, -1, steps),
@@ -262,50 +254,27 @@ class Network:
             )
         return found
 
-    def _steps(self, X: np.ndarray, array: np.ndarray) -> np.ndarray:
-        """Step for every entry within which no unit that is off its kink comes to it."""
-        steps = steps_for(array)
-        for index in np.ndindex(array.shape):
-            original = array[index]
-            for _ in range(MAX_HALVINGS):
-                signs = []
-                for offset in (2, SIDE, -2, -SIDE):
-                    array[index] = original + offset * steps[index]
-                    signs.append(np.sign(np.hstack(self.forward(X).z)))
-                if np.array_equal(signs[0], signs[1]) and np.array_equal(signs[2], signs[3]):
-                    break
-                steps[index] /= 2
-            array[index] = original
-        return steps
-
     def _inputs(self, x: Matrix) -> np.ndarray:
-        X, (rows, columns), name = _samples("x", x), self.W[0].shape, self.layers[0].weights
+        X, (rows, columns) = _samples("x", x), self.W[0].shape
         if X.shape[1] != columns:
             hint = f" For one sample of {columns} values, write them in one row." if X.shape == (columns, 1) else ""
             raise ShapeError(
                 f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}; expected {columns} in each, since "
-                f"{name} is {rows} x {columns}.{hint}"
+                f"{self.layers[0].weights} is {rows} x {columns}.{hint}"
             )
         return X
 
 
-def _rounding_error(inputs: np.ndarray, error: np.ndarray, W: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """How far z may be from its exact value, if the inputs are by ``error``, and weights and inputs are rounded."""
-    terms = np.abs(inputs) @ np.abs(W).T + (0 if b is None else np.abs(b))
-    return np.asarray(error @ np.abs(W).T + (W.shape[1] + 3) * np.finfo(np.float64).eps * terms)
-
-
 def _choice(what: str, name: str, choices: Collection[str]) -> str:
     plain = str(name).lower().replace("_", "-")
-    plain = ALIASES.get(plain, plain)
-    if plain not in choices:
+    if ALIASES.get(plain, plain) not in choices:
         raise InputError(f"The {what} is {name!r}; expected one of {', '.join(choices)}.")
-    return plain
+    return ALIASES.get(plain, plain)
 
 
-def _check_length(name: str | None, length: int, noun: str, rows: int, below: str) -> None:
+def _check_length(name: str, length: int, noun: str, rows: int, layer: Layer) -> None:
     if length != rows:
-        raise ShapeError(f"{name} has {_count(length, noun)}; expected {rows}, one for each row of {below}.")
+        raise ShapeError(f"{name} has {_count(length, noun)}; expected {rows}, one for each row of {layer.weights}.")
 
 
 def _count(number: int, noun: str) -> str:
