@@ -32,10 +32,7 @@ class RowList(namedtuple("RowList", "slot_of slots rows firsts nexts texts share
 
 @kernel
 def random_bits(x):
-    """Scatter the low 32 bits of a number over all 32: a counter-based random number.
-
-    Source: xorshift-multiply rounds, as in the finaliser of MurmurHash3.
-    """
+    """Counter-based random number: the low 32 bits of x, scattered as by the finaliser of MurmurHash3."""
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
     x = ((x ^ (x >> 15)) * 0x45D9F3B) & 0xFFFFFFFF
     return x ^ (x >> 16)
@@ -56,6 +53,7 @@ def take_words(documents, texts, dropout, key, words):
     kept = 0
     for t in range(texts.shape[0]):
         start, end = documents.offsets[texts[t]], documents.offsets[texts[t] + 1]
+        words.starts[t], words.ends[t] = start, end
         if threshold > 0:
             words.starts[t] = kept
             for j in range(start, end):
@@ -64,9 +62,6 @@ def take_words(documents, texts, dropout, key, words):
                     words.counts[kept] = documents.counts[place_of(documents.counts, j)]
                     kept += 1
             words.ends[t] = kept
-        else:
-            words.starts[t] = start
-            words.ends[t] = end
 
 
 @inline_kernel

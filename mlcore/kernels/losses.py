@@ -37,8 +37,8 @@ def half_squared_backward(Y_hat, Y, scale, dY_hat):
 def logistic(Z, Y, losses):
     """Logistic loss of each sample from logits, ``sum_k log(1 + exp(z_k)) - y_k z_k``: overwrite losses.
 
-    Written as ``|z| (distance of y from the label that z's sign predicts) + log1p(exp(-|z|))``, which neither
-    overflows nor loses digits at any logit, in whatever order the compiler adds.
+    Written so that it neither overflows nor loses digits at any logit: each term is ``log1p(exp(-|z|))``, and |z| times
+    the distance of y from the label that z's sign predicts.
 
     Shapes: Z (n, k), Y (n, k) in [0, 1] -> losses (n,).
     """
@@ -63,7 +63,7 @@ def logistic_backward(Z, Y, scale, dZ):
 def softmax(Z, Y, losses):
     """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
 
-    Written with the largest logit taken out of the sum, which neither overflows nor takes the logarithm of 0.
+    Taking the largest logit out of the sum neither overflows nor takes the logarithm of 0.
 
     Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
     """

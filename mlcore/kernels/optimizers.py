@@ -1,4 +1,8 @@
-"""Optimisers: each formula is written once, for numbers of a dense layer and for vectors of the table."""
+"""Optimisers: each formula is written once, for numbers of a dense layer and for vectors of the table.
+
+Sources: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad; Kingma and Ba 2015, algorithm 1; Loshchilov
+and Hutter 2019, algorithm 2, as in torch.optim.AdamW.
+"""
 
 from collections import namedtuple
 
@@ -45,8 +49,6 @@ def step_of(M, learning_rate, weight_decay, number):
     Weight decay is decoupled from the gradient: parameters are first multiplied by ``1 - learning_rate weight_decay``.
     Adam's bias corrections are folded into its rate, as torch.optim.SparseAdam does for the rows of the table.
     torch.optim.Adam, for the layers, adds epsilon after the correction, which comes to ``eps sqrt(1 - beta2^number)``.
-
-    Source: Loshchilov and Hutter 2019, algorithm 2, as in torch.optim.AdamW; Kingma and Ba 2015, below algorithm 1.
     """
     keep = 1 - learning_rate * weight_decay
     if M is None:
@@ -57,22 +59,14 @@ def step_of(M, learning_rate, weight_decay, number):
 
 @inline_kernel
 def adagrad(p, g, s, rate, eps):
-    """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s.
-
-    Source: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad.
-    """
+    """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s."""
     s = s + g * g
     return p - rate * g / (np.sqrt(s) + eps), s
 
 
 @inline_kernel
 def adam(p, g, m, s, add_m, add_s, rate, eps):
-    """Adam, ``m + add_m (g - m)``, ``s + add_s (g^2 - s)`` and ``p - rate m / (sqrt(s) + eps)``: the new p, m and s.
-
-    m and s are the moving averages of g and g^2, to which ``1 - beta`` of the new value is added.
-
-    Source: Kingma and Ba 2015, algorithm 1.
-    """
+    """Adam: the new p, m and s, the moving averages of g and g^2, to which ``1 - beta`` of the new value is added."""
     m = m + add_m * (g - m)
     s = s + add_s * (g * g - s)
     return p - rate * m / (np.sqrt(s) + eps), m, s

@@ -72,10 +72,8 @@ def run_together(
 def barrier(thread, arrived):
     """Wait until every thread has come to its barrier as often as this one.
 
-    arrived counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts at 0. When a thread fails, all
-    counts are set to RELEASED: from then on nobody waits.
-
-    Shapes: arrived (threads * CACHE_LINE,) int64.
+    arrived (threads * CACHE_LINE,) int64 counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts
+    at 0. When a thread fails, all counts are set to RELEASED: from then on nobody waits.
     """
     turn = arrived[thread * CACHE_LINE] + 1
     if turn > RELEASED:
