@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import stat
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,15 +21,22 @@ config: Any = numba.config
 # and where it is inlined. The bits of a result would depend on which of them a process compiles first.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 # Without entries for Python and C, a function takes less time to compile
-INLINE = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-LAYERS = "kernels", "text", "sentiment"  # packages with kernels; each may use code and constants of those before it
+INLINE: Any = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+UNCACHED = (
+    "Compiled kernels cannot be kept, since no folder for them can be written to: every run compiles them again, which "
+    "takes up to a minute. Set the environment variable NUMBA_CACHE_DIR to a folder that can be written to."
+)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call, with IEEE arithmetic and without the GIL, and cache the result."""
     compiled = njit(**OPTIONS)(function)
     if not config.DISABLE_JIT:
-        enable_cache(compiled)
+        try:
+            compiled._cache = _cache_class()(function)
+        except (ImportError, AttributeError, TypeError):  # a Numba with other private parts caches in its own way
+            with suppress(RuntimeError):
+                compiled.enable_caching()
     return compiled
 
 
@@ -37,131 +45,79 @@ def inline_kernel(function: Callable[..., Any]) -> Any:
     return njit(**INLINE)(function)
 
 
-def enable_cache(compiled: Any) -> None:
-    """Cache a kernel in Numba's way, or better where Numba has the private parts that this takes."""
-    try:
-        compiled._cache = _cache_class()(compiled.py_func)
-    except (ImportError, AttributeError, TypeError):
-        try:
-            compiled.enable_caching()
-        except RuntimeError:
-            _warn_uncached()
-
-
 @functools.cache
 def _cache_class() -> Any:
-    """Numba's cache with three changes; everything that mlcore takes from Numba's private parts is in this function.
+    """A cache in the files of Numba's; everything that mlcore takes from Numba's private parts is in this function.
 
     - Kernels are loaded without the compiler. Numba prepares everything that could be compiled, up to SciPy, before it
       looks into its cache: 0.2 s of every short command.
     - A kernel is compiled again when code or constants that it uses have changed, not only its own file.
     - A cache that is damaged, or cannot be written, costs time and stops nothing.
     """
-    from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+    from numba.core.caching import IndexDataCacheFile, NullCache
+    from numba.core.compiler import CompileResult
     from numba.core.runtime.nrt import rtsys
 
-    class Locator:
-        def __init__(self, function: Callable[..., Any]) -> None:
-            self._py_file, self._line = function.__code__.co_filename, function.__code__.co_firstlineno
-            self.ready, self.folder = cache_folders(Path(self._py_file).parent)
+    rebuild, reduce = CompileResult._rebuild, CompileResult._reduce
 
-        @classmethod
-        def from_function(cls, function: Callable[..., Any], path: str) -> "Locator":
-            return cls(function)
-
-        def get_cache_path(self) -> str:
-            return str(self.folder)
-
-        def ensure_cache_path(self) -> None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-
-        def get_source_stamp(self) -> str:
-            return source_stamp(Path(self._py_file))
-
-        def get_disambiguator(self) -> str:
-            return str(self._line)
-
-    class Implementation(CompileResultCacheImpl):
-        _locator_classes: list[Any] = [Locator]
-
-    class KernelCache(FunctionCache):
-        _impl_class = Implementation
+    class KernelCache(NullCache):
+        def __init__(self, function: Any) -> None:
+            source, line = Path(function.__code__.co_filename), function.__code__.co_firstlineno
+            python = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
+            name = f"{source.stem}.{function.__name__}-{line}.{python}"
+            folders = dict.fromkeys(map(str, cache_folders(source.parent)))
+            self.files = [IndexDataCacheFile(folder, name, source_stamp(source)) for folder in folders]
 
         def load_overload(self, signature: Any, context: Any) -> Any:
-            locator = self._impl.locator
             try:
                 rtsys.initialize(context)  # counts the references to arrays: all that a compiled kernel needs
-                key = self._index_key(signature, context.codegen())
-                for folder in dict.fromkeys((locator.folder, locator.ready)):
-                    file = IndexDataCacheFile(str(folder), self._impl.filename_base, locator.get_source_stamp())
-                    if (data := file.load(key)) is not None:
-                        return self._impl.rebuild(context, data)
+                for file in self.files:
+                    if (data := file.load((signature, context.codegen().magic_tuple()))) is not None:
+                        return rebuild(context, *data)
             except Exception:  # whatever pickle raises for a damaged file
                 with suppress(OSError):
-                    self.flush()
+                    self.files[0].flush()
             return None
 
         def save_overload(self, signature: Any, result: Any) -> None:
             try:
-                super().save_overload(signature, result)
-            except OSError:
-                _warn_uncached()
+                self.files[0].save((signature, result.codegen.magic_tuple()), reduce(result))
+            except Exception:
+                warnings.warn(UNCACHED, RuntimeWarning, stacklevel=1)
 
     return KernelCache
 
 
 @functools.cache
-def _warn_uncached() -> None:
-    warnings.warn(
-        "Compiled kernels cannot be kept, since no folder for them can be written to: every run compiles them again, "
-        "which takes up to a minute. Set the environment variable NUMBA_CACHE_DIR to a folder that can be written to.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-
-
-@functools.cache
 def source_stamp(path: Path) -> str:
-    """Hash of all files whose code or constants can be in a kernel of this file."""
-    package, layer = Path(__file__).parent.parent, path.parent.name
-    layers = LAYERS[: LAYERS.index(layer) + 1] if path.parent == package / layer and layer in LAYERS else LAYERS[:1]
-    files = [file for name in layers for file in sorted((package / name).glob("*.py"))]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in [*files, path])).hexdigest()
+    """Hash of all files whose code or constants can be in a kernel of this file: those of its package, and these."""
+    files = {*Path(__file__).parent.glob("*.py"), *path.parent.glob("*.py")}
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 @functools.cache
 def cache_folders(source: Path) -> tuple[Path, Path]:
-    """Where kernels of this folder may lie ready, and where they are written: the first folder where that works.
+    """Where kernels of this folder are written, the first folder where that works, and where they may lie ready.
 
-    That is NUMBA_CACHE_DIR alone if it is given. Otherwise kernels lie ready beside their source, and are written
-    there, or for the user, or in a temporary folder.
+    That is NUMBA_CACHE_DIR if it is given. Otherwise kernels lie ready beside their source, and are written there, or
+    for the user, or in a temporary folder.
     """
     name = f"{source.name}-{hashlib.sha256(bytes(source)).hexdigest()[:16]}"
-    beside = source / "__pycache__"
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folders = [Path(config.CACHE_DIR, name)] if config.CACHE_DIR else [beside, Path(home, "mlcore", "kernels", name)]
-    for folder in folders:
+    usual = [source / "__pycache__", Path(home, "mlcore", "kernels", name)]
+    usual = [Path(config.CACHE_DIR, name)] if config.CACHE_DIR else usual
+    user = os.getuid() if hasattr(os, "getuid") else None
+    temporary = Path(tempfile.gettempdir(), f"mlcore-{user}-{name}")
+    for folder in (*usual, temporary):
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700 if folder == temporary else 0o777, parents=True, exist_ok=True)
+            found = folder.lstat()
+            private = stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o077
+            if folder == temporary and user is not None and not private:
+                continue  # what lies there is executed, and others could write it
             with tempfile.TemporaryFile(dir=folder):
-                return folders[0], folder
-    with suppress(OSError):
-        return folders[0], _private_folder() / name
-    return folders[0], folders[0]
-
-
-def _private_folder() -> Path:
-    """A temporary folder that stays, and that only this user can write to, because what lies in it is executed.
-
-    Raises: OSError if there is none, or it is somebody else's.
-    """
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir(), f"mlcore-{user}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o077):
-        raise PermissionError(f"{folder} can be written to by others")
-    return folder
+                return folder, usual[0]
+    return usual[0], usual[0]
 
 
 @contextmanager

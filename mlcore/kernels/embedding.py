@@ -4,33 +4,18 @@ Documents are in CSR form with repeats counted: text ``t`` holds the distinct id
 each ``counts[...]`` times; a single count stands for all. About half of the words of a review are repeats.
 """
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import LANES, WIDE, load_vector, store_vector, zero_vector
 
-
-class Words(NamedTuple):
-    """Entries of the texts of a batch; see ``take_words``."""
-
-    ids: np.ndarray
-    counts: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
+Words = namedtuple("Words", "ids counts starts ends")  # entries of the texts of a batch; see take_words
 
 
-class RowList(NamedTuple):
+class RowList(namedtuple("RowList", "slot_of slots rows firsts nexts texts shares")):
     """Rows of the table that occur in a batch, each with its texts; see ``list_rows``."""
-
-    slot_of: np.ndarray
-    slots: np.ndarray
-    rows: np.ndarray
-    firsts: np.ndarray
-    nexts: np.ndarray
-    texts: np.ndarray
-    shares: np.ndarray
 
     @classmethod
     def allocate(cls, features: int, entries: int, dtype: type, threads: int | None = None) -> "RowList":
@@ -40,19 +25,14 @@ class RowList(NamedTuple):
         """
         thread, lists = ((threads,), (2 * threads,)) if threads else ((), ())
         rows = min(features, entries)
-        slots, rows_, firsts, nexts, texts = (
-            np.zeros((*lists, size), np.int32) for size in (entries, rows, rows + 1, rows, entries)
-        )
+        numbers = (np.zeros((*lists, size), np.int32) for size in (entries, rows, rows + 1, rows, entries))
         slot_of, shares = np.full((*thread, features), -1, np.int32), np.zeros((*lists, entries), dtype)
-        return cls(slot_of, slots, rows_, firsts, nexts, texts, shares)
+        return cls._make([slot_of, *numbers, shares])
 
 
 @kernel
 def random_bits(x):
-    """Scatter the low 32 bits of a number over all 32: a counter-based random number.
-
-    Source: xorshift-multiply rounds, as in the finaliser of MurmurHash3.
-    """
+    """Counter-based random number: the low 32 bits of x, scattered as by the finaliser of MurmurHash3."""
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
     x = ((x ^ (x >> 15)) * 0x45D9F3B) & 0xFFFFFFFF
     return x ^ (x >> 16)
@@ -62,11 +42,9 @@ def random_bits(x):
 def take_words(documents, texts, dropout, key, words):
     """Find the entries of texts, without those that word dropout leaves out this time.
 
-    An entry, a distinct word of a text, is left out with probability ``dropout``. Whether it is depends on ``key``
-    and its place in the documents only, so that every thread finds the same.
-
-    Overwrites words.starts and words.ends. With dropout they are places in words.ids and words.counts, which the
-    entries are copied to; without it, places in the documents.
+    An entry, a distinct word of a text, is left out with probability ``dropout``, depending only on ``key`` and its
+    place in the documents. Overwrites words.starts and words.ends. With dropout they are places in words.ids and
+    words.counts, which the entries are copied to; without it, places in the documents.
 
     Shapes: texts (n,); words.starts and words.ends (n,) or more, words.ids and words.counts with room for all entries.
     Source: Iyyer et al. 2015, section 4.1 (there for each occurrence).
@@ -75,6 +53,7 @@ def take_words(documents, texts, dropout, key, words):
     kept = 0
     for t in range(texts.shape[0]):
         start, end = documents.offsets[texts[t]], documents.offsets[texts[t] + 1]
+        words.starts[t], words.ends[t] = start, end
         if threshold > 0:
             words.starts[t] = kept
             for j in range(start, end):
@@ -83,9 +62,6 @@ def take_words(documents, texts, dropout, key, words):
                     words.counts[kept] = documents.counts[place_of(documents.counts, j)]
                     kept += 1
             words.ends[t] = kept
-        else:
-            words.starts[t] = start
-            words.ends[t] = end
 
 
 @inline_kernel
@@ -137,9 +113,8 @@ def list_rows(ids, counts, starts, ends, index):
     """List the rows of the table that occur in some texts, each with these texts and its shares of their means.
 
     Row k of the list is row ``index.rows[k]`` of the table, in order of first occurrence. It occurs in the texts
-    ``index.texts[index.firsts[k]:index.firsts[k + 1]]``, in order, with ``index.shares`` in the same places: k / N
-    where k of the N words of the text are this one. Returns the number of rows; ``index.slot_of`` holds -1 everywhere
-    before and after.
+    ``index.texts[index.firsts[k]:index.firsts[k + 1]]``, in order, with ``index.shares`` in the same places.
+    Returns the number of rows; ``index.slot_of`` holds -1 everywhere before and after.
 
     Shapes: ids, counts (m,); starts, ends (b,); index as RowList.allocate makes it.
     """
@@ -157,14 +132,13 @@ def list_rows(ids, counts, starts, ends, index):
             index.nexts[np.uint32(slot)] += np.int32(1)
             index.slots[entry] = slot
             entry += np.uint32(1)
-    place = np.int32(0)
+    first, entry = np.int32(0), np.uint32(0)
     for slot in range(used):
         index.slot_of[np.uint32(index.rows[slot])] = -1
-        index.firsts[slot] = place
-        place += index.nexts[slot]
+        index.firsts[slot] = first
+        first += index.nexts[slot]
         index.nexts[slot] = index.firsts[slot]
-    index.firsts[used] = place
-    entry = np.uint32(0)
+    index.firsts[used] = first
     one = index.shares.dtype.type(1)
     for b in range(starts.shape[0]):
         share = one / index.shares.dtype.type(max(count_words(counts, starts[b], ends[b]), 1))
@@ -183,17 +157,13 @@ def gather_mean_backward(dE, index, used, first, last, dRows):
     """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the ``used`` rows of a list: overwrite them.
 
     A word that occurs k times counts k times: dE_w = sum over texts of (count of w / words of the text) dE[text].
-    Each row is summed in one go, which is why the texts are listed by row.
 
     Shapes: dE (b, d), with d, first and last multiples of LANES; index as list_rows writes it -> dRows (used, d).
     Source: exercise 5, dJ/dE_w.
     """
     for k in range(np.uint64(used)):
-        for column in range(first, last - LANES, WIDE):
-            store_vector(dRows, k, column, row_gradient(dE, index, k, column, zero_vector(dE.dtype, WIDE)))
-        if (last - first) % WIDE > 0:
-            rest = row_gradient(dE, index, k, last - LANES, zero_vector(dE.dtype, LANES))
-            store_vector(dRows, k, last - LANES, rest)
+        for column in range(first, last, LANES):
+            store_vector(dRows, k, column, row_gradient(dE, index, k, column, zero_vector(dE.dtype, LANES)))
 
 
 @inline_kernel

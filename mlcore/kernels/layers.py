@@ -51,7 +51,7 @@ def affine_backward_input(dY, W, dX):
 def affine_backward_weights(dY, X, first, last, dW, db):
     """Weight gradients of ``affine``: add columns ``first`` to ``last`` of ``dY.T @ X`` to dW.
 
-    And the column sums of dY to db, unless db is None.
+    The column sums of dY are added to db, unless db is None.
 
     Shapes: dY (n, o), X (n, i) -> dW (o, i), db (o,).
     Source: exercise 1, delta2 h^T and delta1 x^T; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
@@ -69,10 +69,7 @@ def affine_backward_weights(dY, X, first, last, dW, db):
 
 @kernel
 def relu(Z, H):
-    """Rectifier, ``H = max(0, Z)``: overwrite H.
-
-    Shapes: Z (n, o) -> H (n, o).
-    """
+    """Rectifier, ``H = max(0, Z)``, of Z (n, o): overwrite H."""
     for n in range(Z.shape[0]):
         for o in range(Z.shape[1]):
             # "not Z > 0" would be shorter, and would turn NaN into 0
@@ -81,11 +78,9 @@ def relu(Z, H):
 
 @kernel
 def relu_backward(dH, Z, at_zero, dZ):
-    """Backward pass of ``relu``, ``dZ = dH * relu'(Z)``: overwrite dZ.
+    """Backward pass of ``relu``, ``dZ = dH * relu'(Z)``, all (n, o): overwrite dZ.
 
     ``at_zero`` is the value taken for relu'(0), which does not exist: a convention in [0, 1].
-
-    Shapes: dH (n, o), Z (n, o) -> dZ (n, o).
     """
     at_kink = Z.dtype.type(at_zero)
     for n in range(Z.shape[0]):
@@ -107,10 +102,7 @@ def sigmoid_of(z, one):
 
 @kernel
 def sigmoid(Z, H):
-    """Logistic function: overwrite H.
-
-    Shapes: Z (n, o) -> H (n, o).
-    """
+    """Logistic function of Z (n, o): overwrite H."""
     for n in range(Z.shape[0]):
         for o in range(Z.shape[1]):
             H[n, o] = sigmoid_of(Z[n, o], Z.dtype.type(1))
@@ -118,10 +110,7 @@ def sigmoid(Z, H):
 
 @kernel
 def sigmoid_backward(dH, H, dZ):
-    """Backward pass of ``sigmoid``, ``dZ = dH h (1 - h)``: overwrite dZ.
-
-    Shapes: dH (n, o), H (n, o) the forward values -> dZ (n, o).
-    """
+    """Backward pass of ``sigmoid``, ``dZ = dH h (1 - h)`` from the forward values H (n, o): overwrite dZ."""
     one = H.dtype.type(1)
     for n in range(H.shape[0]):
         for o in range(H.shape[1]):
@@ -130,10 +119,7 @@ def sigmoid_backward(dH, H, dZ):
 
 @kernel
 def tanh(Z, H):
-    """Hyperbolic tangent: overwrite H.
-
-    Shapes: Z (n, o) -> H (n, o).
-    """
+    """Hyperbolic tangent of Z (n, o): overwrite H."""
     for n in range(Z.shape[0]):
         for o in range(Z.shape[1]):
             H[n, o] = np.tanh(Z[n, o])
@@ -141,10 +127,7 @@ def tanh(Z, H):
 
 @kernel
 def tanh_backward(dH, H, dZ):
-    """Backward pass of ``tanh``, ``dZ = dH (1 - h^2)``: overwrite dZ.
-
-    Shapes: dH (n, o), H (n, o) the forward values -> dZ (n, o).
-    """
+    """Backward pass of ``tanh``, ``dZ = dH (1 - h^2)`` from the forward values H (n, o): overwrite dZ."""
     one = H.dtype.type(1)
     for n in range(H.shape[0]):
         for o in range(H.shape[1]):

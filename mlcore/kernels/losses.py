@@ -1,4 +1,7 @@
-"""Losses of a batch, every forward with its backward directly below it."""
+"""Losses of the n samples of a batch, every forward with its backward directly below it.
+
+``scale`` is 1/n for the gradient of the mean loss.
+"""
 
 import numpy as np
 
@@ -12,23 +15,18 @@ LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 def half_squared(Y_hat, Y, losses):
     """Half the squared error of each sample, ``1/2 sum_k (y_k - y_hat_k)^2``: overwrite losses.
 
-    Shapes: Y_hat (n, k), Y (n, k) -> losses (n,).
+    Shapes: Y_hat and Y (n, k) -> losses (n,).
     """
     half = Y_hat.dtype.type(0.5)
     for n in range(Y_hat.shape[0]):
         losses[n] = 0
         for k in range(Y_hat.shape[1]):
-            error = Y_hat[n, k] - Y[n, k]
-            losses[n] += error * error
-        losses[n] *= half
+            losses[n] += half * (Y_hat[n, k] - Y[n, k]) ** 2
 
 
 @kernel
 def half_squared_backward(Y_hat, Y, scale, dY_hat):
-    """Gradient of ``scale`` times the half squared error, ``scale (y_hat - y)``: overwrite dY_hat.
-
-    Shapes: Y_hat (n, k), Y (n, k) -> dY_hat (n, k). ``scale`` is 1/n for the mean over n samples.
-    """
+    """Gradient of ``scale`` times the half squared error, ``scale (y_hat - y)``: overwrite dY_hat."""
     factor = Y_hat.dtype.type(scale)
     for n in range(Y_hat.shape[0]):
         for k in range(Y_hat.shape[1]):
@@ -39,8 +37,8 @@ def half_squared_backward(Y_hat, Y, scale, dY_hat):
 def logistic(Z, Y, losses):
     """Logistic loss of each sample from logits, ``sum_k log(1 + exp(z_k)) - y_k z_k``: overwrite losses.
 
-    Written as ``|z| (distance of y from the label that z's sign predicts) + log1p(exp(-|z|))``, which neither
-    overflows nor loses digits at any logit, in whatever order the compiler adds.
+    Written so that it neither overflows nor loses digits at any logit: each term is ``log1p(exp(-|z|))``, and |z| times
+    the distance of y from the label that z's sign predicts.
 
     Shapes: Z (n, k), Y (n, k) in [0, 1] -> losses (n,).
     """
@@ -54,10 +52,7 @@ def logistic(Z, Y, losses):
 
 @kernel
 def logistic_backward(Z, Y, scale, dZ):
-    """Gradient of ``scale`` times the logistic loss, ``scale (sigmoid(z) - y)``: overwrite dZ.
-
-    Shapes: Z (n, k), Y (n, k) in [0, 1] -> dZ (n, k). ``scale`` is 1/n for the mean over n samples.
-    """
+    """Gradient of ``scale`` times the logistic loss, ``scale (sigmoid(z) - y)``: overwrite dZ."""
     one, factor = Z.dtype.type(1), Z.dtype.type(scale)
     for n in range(Z.shape[0]):
         for k in range(Z.shape[1]):
@@ -68,7 +63,7 @@ def logistic_backward(Z, Y, scale, dZ):
 def softmax(Z, Y, losses):
     """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
 
-    Written with the largest logit taken out of the sum, which neither overflows nor takes the logarithm of 0.
+    Taking the largest logit out of the sum neither overflows nor takes the logarithm of 0.
 
     Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
     """
@@ -84,10 +79,7 @@ def softmax(Z, Y, losses):
 
 @kernel
 def softmax_backward(Z, Y, scale, dZ):
-    """Gradient of ``scale`` times the cross-entropy of the softmax, ``scale (softmax(z)_k - [k = y])``: overwrite dZ.
-
-    Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> dZ (n, k). ``scale`` is 1/n for the mean over n samples.
-    """
+    """Gradient of ``scale`` times that cross-entropy, ``scale (softmax(z)_k - [k = y])``: overwrite dZ."""
     factor = Z.dtype.type(scale)
     for n in range(Z.shape[0]):
         top = Z[n, 0]

@@ -1,6 +1,10 @@
-"""Optimisers: each formula is written once, for numbers of a dense layer and for vectors of the table."""
+"""Optimisers: each formula is written once, for numbers of a dense layer and for vectors of the table.
 
-from typing import NamedTuple
+Sources: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad; Kingma and Ba 2015, algorithm 1; Loshchilov
+and Hutter 2019, algorithm 2, as in torch.optim.AdamW.
+"""
+
+from collections import namedtuple
 
 import numpy as np
 
@@ -16,13 +20,7 @@ ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 MOMENTS = {"sgd": "", "adagrad": "S", "adam": "MS"}  # what each optimiser keeps: means of gradients, sums of squares
 
 
-class Step(NamedTuple):
-    """One update of all parameters, as the optimisers need it; see ``step_of``."""
-
-    rate: float
-    keep: float
-    eps_rows: float
-    eps_layers: float
+Step = namedtuple("Step", "rate keep eps_rows eps_layers")  # one update of all parameters; see step_of
 
 
 def with_moments(
@@ -49,12 +47,8 @@ def step_of(M, learning_rate, weight_decay, number):
     """Step with this number, 1, 2, ..., of SGD without moments, of Adagrad with S, or of Adam with M and S.
 
     Weight decay is decoupled from the gradient: parameters are first multiplied by ``1 - learning_rate weight_decay``.
-    Adam's bias corrections are folded into its rate, ``learning_rate sqrt(1 - beta2^number) / (1 - beta1^number)``.
-    That is torch.optim.SparseAdam for the rows of the table. torch.optim.Adam, for the layers, adds epsilon after the
-    correction, which comes to ``eps sqrt(1 - beta2^number)``.
-
-    Source: Loshchilov and Hutter 2019, algorithm 2, in the form of torch.optim.AdamW; Kingma and Ba 2015, algorithm 1
-    and the remark below it.
+    Adam's bias corrections are folded into its rate, as torch.optim.SparseAdam does for the rows of the table.
+    torch.optim.Adam, for the layers, adds epsilon after the correction, which comes to ``eps sqrt(1 - beta2^number)``.
     """
     keep = 1 - learning_rate * weight_decay
     if M is None:
@@ -64,29 +58,15 @@ def step_of(M, learning_rate, weight_decay, number):
 
 
 @inline_kernel
-def sgd(p, g, rate):
-    """Gradient descent, ``p - rate g``."""
-    return p - rate * g
-
-
-@inline_kernel
 def adagrad(p, g, s, rate, eps):
-    """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s.
-
-    Source: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad.
-    """
+    """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s."""
     s = s + g * g
     return p - rate * g / (np.sqrt(s) + eps), s
 
 
 @inline_kernel
 def adam(p, g, m, s, add_m, add_s, rate, eps):
-    """Adam, ``m + add_m (g - m)``, ``s + add_s (g^2 - s)`` and ``p - rate m / (sqrt(s) + eps)``: the new p, m and s.
-
-    m and s are the moving averages of g and g^2, to which ``1 - beta`` of the new value is added.
-
-    Source: Kingma and Ba 2015, algorithm 1.
-    """
+    """Adam: the new p, m and s, the moving averages of g and g^2, to which ``1 - beta`` of the new value is added."""
     m = m + add_m * (g - m)
     s = s + add_s * (g * g - s)
     return p - rate * m / (np.sqrt(s) + eps), m, s
@@ -125,7 +105,7 @@ def update_vector(P, M, S, row, column, g, step):
     p = number(step.keep) * load_vector(P, row, column, g)
     rate, eps = number(step.rate), number(step.eps_rows)
     if S is None:
-        p = sgd(p, g, rate)
+        p = p - rate * g
     elif M is None:
         p, s = adagrad(p, g, load_vector(S, row, column, g), rate, eps)
         store_vector(S, row, column, s)
@@ -156,16 +136,13 @@ def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
 
 @inline_kernel
 def update_numbers(p, g, m, s, first, last, step):
-    """Update elements ``first`` to ``last`` of a vector by their gradients.
-
-    Shapes: p and g (d,); m and s as p, or None.
-    """
+    """Update elements ``first`` to ``last`` of a vector p by their gradients g; m and s may be None."""
     number = p.dtype.type
     keep, rate, eps = number(step.keep), number(step.rate), number(step.eps_layers)
     add_m, add_s = number(1 - ADAM_BETA1), number(1 - ADAM_BETA2)
     for d in range(np.uint64(first), np.uint64(last)):
         if s is None:
-            p[d] = sgd(keep * p[d], g[d], rate)
+            p[d] = keep * p[d] - rate * g[d]
         elif m is None:
             p[d], s[d] = adagrad(keep * p[d], g[d], s[d], rate, eps)
         else:

@@ -41,18 +41,10 @@ FORMULAS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def random_bits(x):
-    """Two rounds of xorshift and multiplication in 32 bits, and a last xorshift."""
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x45D9F3B)):
-        x = (x ^ (x >> shift)) * factor % 2**32
-    return x ^ (x >> 16)
-
-
-def count_words(documents, features, dropout=0.0, key=0):
-    """C of all documents, without the entries that word dropout leaves out."""
+def count_words(documents, features, kept=lambda entry: True):
+    """C of all documents, of the entries that are kept."""
     C = np.zeros((len(documents.offsets) - 1, features))
     for text in range(len(C)):
-        for j in range(documents.offsets[text], documents.offsets[text + 1]):
-            if random_bits(random_bits(j) ^ key) / 2**32 >= dropout:
-                C[text, documents.ids[j]] += documents.counts[j]
+        for j in filter(kept, range(documents.offsets[text], documents.offsets[text + 1])):
+            C[text, documents.ids[j]] += documents.counts[j]
     return C

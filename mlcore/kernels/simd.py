@@ -1,8 +1,7 @@
 """SIMD for kernels: vector registers, bit masks, prefetching and acquire/release atomics, as intrinsics of Numba.
 
 Each function says in Python what its instruction does, and runs as written with NUMBA_DISABLE_JIT. Compiled code gets
-the instruction: the lambda gives the signature for the types of the arguments, or None if they do not fit, and the
-function or second lambda writes the LLVM code. Nothing checks that a place is in its array; rows are contiguous.
+the instruction, by ``compiles_to``. Nothing checks that a place is in its array; rows are contiguous.
 """
 
 import functools
@@ -12,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -37,17 +37,15 @@ class VectorType(types.Type):
 
 @register_model(VectorType)
 class VectorModel(models.PrimitiveModel):
-    """A vector as LLVM's."""
-
     def __init__(self, manager, vector):
         super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.width))
 
 
 def compiles_to(sign, write):
-    """Decorator of a Python function: in its place, compiled code gets the code that ``write`` writes.
+    """Decorator of a Python function: in its place, compiled code gets the LLVM code that ``write`` writes.
 
-    ``write`` gets the builder, the LLVM type of the result, and the arguments. An array and a place in it, which come
-    first, are one pointer.
+    ``sign`` gives the signature for the types of the arguments, or None if they do not fit. ``write`` gets the builder,
+    the LLVM type of the result, and the arguments, where an array and a place in it, which come first, are one pointer.
     """
 
     def replace(function):
@@ -63,11 +61,9 @@ def compiles_to(sign, write):
             signature = sign(*kinds)
             return signature and (signature, generate)
 
-        places = (
-            inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY),
-            *inspect.signature(function).parameters.values(),
-        )
-        define.__signature__ = inspect.Signature(places)  # from which Numba takes the arguments
+        # Numba takes the arguments from this signature
+        typing, parameters = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY), inspect.signature(function)
+        define.__signature__ = inspect.Signature([typing, *parameters.parameters.values()])  # type: ignore[attr-defined]
         return functools.update_wrapper(intrinsic(prefer_literal=True)(define), function)
 
     return (lambda function: function) if config.DISABLE_JIT else replace
@@ -90,9 +86,6 @@ def _splat(builder, number, vector):
     """Vector with the same number in all lanes."""
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), number, INT32(0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(INT32, vector.count), None))
-
-
-# Vectors -----------------------------------------------------------------------------------------------------------
 
 
 @compiles_to(
@@ -155,11 +148,8 @@ def _overload_operator(function, write):
     overload(function, jit_options=INLINE)(lambda a, b: (lambda a, b: apply(a, b)) if _sign_elementwise(a, b) else None)
 
 
-for _operator, _write in (
-    (operator.add, ir.IRBuilder.fadd), (operator.sub, ir.IRBuilder.fsub),
-    (operator.mul, ir.IRBuilder.fmul), (operator.truediv, ir.IRBuilder.fdiv),
-):  # fmt: skip
-    _overload_operator(_operator, _write)
+for _name, _write in ("add", "fadd"), ("sub", "fsub"), ("mul", "fmul"), ("truediv", "fdiv"):
+    _overload_operator(getattr(operator, _name), getattr(ir.IRBuilder, _write))
 
 
 def _write_sqrt(builder, result, vector):
@@ -169,9 +159,6 @@ def _write_sqrt(builder, result, vector):
 
 _sqrt = compiles_to(_sign_elementwise, _write_sqrt)(lambda a: np.sqrt(a))
 overload(np.sqrt, jit_options=INLINE)(lambda a: (lambda a: _sqrt(a)) if _sign_elementwise(a) else None)
-
-
-# Bytes and bits ----------------------------------------------------------------------------------------------------
 
 
 def _write_in_range_mask(builder, result, pointer, low, high):
@@ -215,9 +202,6 @@ def mix_bits(number):
     return value ^ value >> 29
 
 
-# Memory and threads ------------------------------------------------------------------------------------------------
-
-
 def _write_prefetch(builder, result, pointer):
     kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT32, INT32, INT32])
     function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
@@ -258,7 +242,7 @@ def yield_core():
     time.sleep(0)
 
 
-def aligned_zeros(shape, dtype):
+def aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
     """Array of zeros that starts on a cache line, so that padded rows touch as few of them as possible."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.zeros(size + BLOCK, np.uint8)

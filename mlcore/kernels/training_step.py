@@ -1,8 +1,8 @@
 """A training step by several threads at once: what they share, the barrier that keeps them in step, and a batch."""
 
+from collections import namedtuple
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,37 +19,14 @@ RELEASED = 2**62
 SPINS = 1000  # looks before a waiting thread gives its core away; about a microsecond
 
 
-class Recipe(NamedTuple):
-    """The settings that a step depends on; ``trainable`` says whether the table is."""
-
-    batch_size: int
-    loss: int
-    word_dropout: float
-    weight_decay: float
-    trainable: bool
+# The settings that a step depends on; "trainable" says whether the table is
+Recipe = namedtuple("Recipe", "batch_size loss word_dropout weight_decay trainable")
 
 
-class Workspace(NamedTuple):
+class Workspace(
+    namedtuple("Workspace", "arrived used words row_list E Z H logits Y losses dlogits dH dZ dE dW1 db1 dW2 db2")
+):
     """Memory of ``train_batches`` that the threads share, with room for the lists of two batches of each."""
-
-    arrived: np.ndarray
-    used: np.ndarray
-    words: Words
-    row_list: RowList
-    E: np.ndarray
-    Z: np.ndarray
-    H: np.ndarray
-    logits: np.ndarray
-    Y: np.ndarray
-    losses: np.ndarray
-    dlogits: np.ndarray
-    dH: np.ndarray
-    dZ: np.ndarray
-    dE: np.ndarray
-    dW1: np.ndarray
-    db1: np.ndarray
-    dW2: np.ndarray
-    db2: np.ndarray
 
     @classmethod
     def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
@@ -61,11 +38,10 @@ class Workspace(NamedTuple):
         outs, hiddens, dims = (batch, outputs), (batch, hidden), (batch, dim)
         shapes = dims, hiddens, hiddens, outs, (batch, 1), (batch,), outs, hiddens, hiddens, dims
         weights = (hidden, dim), (threads, hidden), (outputs, hidden), (outputs,)
-        return cls(
-            np.zeros(threads * CACHE_LINE, np.int64), np.zeros(lists, np.int64), Words(ids, counts, starts, ends),
-            RowList.allocate(features, entries, dtype, threads),
-            *(aligned_zeros(shape, dtype) for shape in shapes + weights),
-        )  # fmt: skip
+        arrived, used = np.zeros(threads * CACHE_LINE, np.int64), np.zeros(lists, np.int64)
+        row_list = RowList.allocate(features, entries, dtype, threads)
+        arrays = (aligned_zeros(shape, dtype) for shape in shapes + weights)
+        return cls._make([arrived, used, Words(ids, counts, starts, ends), row_list, *arrays])
 
 
 def run_together(
@@ -82,8 +58,7 @@ def run_together(
 
     futures: list[Future[None]] = []
     try:
-        for thread in range(len(arrived) // CACHE_LINE):
-            futures.append(pool.submit(run, thread))  # noqa: PERF401, Ctrl-C must find those that have started
+        futures.extend(pool.submit(run, thread) for thread in range(len(arrived) // CACHE_LINE))
         for future in futures:
             future.result()
     except BaseException:  # such as Ctrl-C: what has started comes to its end
@@ -97,10 +72,8 @@ def run_together(
 def barrier(thread, arrived):
     """Wait until every thread has come to its barrier as often as this one.
 
-    arrived counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts at 0. When a thread fails, all
-    counts are set to RELEASED: from then on nobody waits.
-
-    Shapes: arrived (threads * CACHE_LINE,) int64.
+    arrived (threads * CACHE_LINE,) int64 counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts
+    at 0. When a thread fails, all counts are set to RELEASED: from then on nobody waits.
     """
     turn = arrived[thread * CACHE_LINE] + 1
     if turn > RELEASED:
@@ -120,22 +93,18 @@ def train_batches(
 ):
     """Train on the texts of ``order``, batch by batch, as one of several threads that make this call together.
 
-    A step has PyTorch's meaning: the gradient of the mean loss of the batch, then one update. Threads share the
-    columns of the table, a cache line or more each, so that none reads a row that another has just written, which
-    would cost more than all the arithmetic. Before every ``threads`` steps, each thread lists the words and the rows of
-    one of these batches for all; then there is a barrier. A step has three parts, with a barrier after the first and
-    the second:
+    A step has PyTorch's meaning: the gradient of the mean loss of the batch, with relu'(0) = 0, then one update.
+    Threads share the columns of the table, a cache line or more each, so that none reads a row that another has just
+    written, which would cost more than all the arithmetic. Before every ``threads`` steps, each thread lists the words
+    and the rows of one of these batches for all. A step has three parts, with a barrier after each of the first two:
 
     1. each thread takes the mean of its columns over the words of every text of the batch;
     2. each thread takes its share of the texts forward and back, to the gradient of their means;
     3. each thread updates its columns of the table and of W1; the first one also all the rest.
 
-    The next step's first part needs the columns of its own thread only, and its second part waits for all; the next
-    lists go where the last but one have been, which nobody reads any more. All sums run in the same order for any
-    number of threads, so that the result has the same bits. relu'(0) is 0.
-
-    Updates parameters, and the moments M and S, shaped like parameters, or each None (see step_of); overwrites the
-    losses of the texts of ``order``; ``work`` is a Workspace, and ``recipe`` a Recipe.
+    The next lists go where the last but one have been, which nobody reads any more. All sums run in the same order for
+    any number of threads. Updates parameters, and the moments M and S, shaped like parameters, or each None (see
+    step_of); overwrites the losses of the texts of ``order``.
 
     Shapes: order (t,) distinct texts, targets (n, 1), weights (n,) of the texts in the loss, losses (n,), rates
     (batches,) the learning rate of each; the rest as in forward_texts.
@@ -152,7 +121,7 @@ def train_batches(
             barrier(thread, work.arrived)
         place = batch % (2 * threads)
         step = step_of(M.table, rates[batch], recipe.weight_decay, first_step + batch + 1)
-        texts = texts_of(order, batch, recipe.batch_size)
+        texts = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         n = texts.shape[0]
         E, H, dlogits, dZ, dE = work.E[:n], work.H[:n], work.dlogits[:n], work.dZ[:n], work.dE[:n]
 
@@ -179,15 +148,9 @@ def train_batches(
 
 
 @inline_kernel
-def texts_of(order, batch, size):
-    """Texts of the batch with this number."""
-    return order[batch * size : (batch + 1) * size]
-
-
-@inline_kernel
 def list_batch(thread, batch, order, key, documents, recipe, work):
     """Take the words of a batch and list their rows, where ``train_batches`` looks for them."""
-    texts = texts_of(order, batch, recipe.batch_size)
+    texts = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
     place = batch % work.used.shape[0]
     words = words_of(documents, work.words, place, recipe.word_dropout)
     take_words(documents, texts, recipe.word_dropout, key, words)
