@@ -111,7 +111,7 @@ def read(
 @contextmanager
 def reading(paths: Sequence[Path], quiet: bool) -> Iterator[Callable[[int], None]]:
     """Report on stderr what is read, and how many texts so far whenever the function is called with their number."""
-    from mlcore.text.unpacking import STANDARD_INPUT, name_of
+    from mlcore.text.streams import STANDARD_INPUT, name_of
 
     from . import render
 

@@ -135,8 +135,8 @@ def predict(
     """
     from mlcore.sentiment.model_file import load_model
     from mlcore.sentiment.prediction import predict
-    from mlcore.text.lines import decode_arguments, decode_lines, in_portions
     from mlcore.text.pool import available_cores, in_order
+    from mlcore.text.streams import decode_arguments, decode_lines, in_portions
 
     from . import render
 
@@ -173,7 +173,7 @@ def _checked_files(paths: list[Path]) -> list[Path]:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    from mlcore.text.lines import read_lines, read_stream
+    from mlcore.text.streams import read_lines, read_stream
 
     from . import render
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from mlcore.errors import DataError
 from mlcore.kernels.compiling import kernel
-from mlcore.text.lines import whole_lines
+from mlcore.text.streams import name_of, read_pieces, whole_lines
 from mlcore.text.tokenizer import TokenSpans
-from mlcore.text.unpacking import name_of, read_pieces
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
 BLOCK = 1 << 22  # bytes read at a time
