@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlcore.errors import DataError
 from mlcore.text import vectors as module
-from mlcore.text.vectors import mark_upper_case, read_vectors, shortest_digits, split_lines, write_vectors
+from mlcore.text.vectors import read_vectors, write_vectors
 from mlcore.text.vocabulary import WordTable
 
 
@@ -145,64 +145,46 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @given(st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=5))
-def test_shortest_digits_lead_back(rows):
-    rows = np.array(rows, np.float32)
-    digits = shortest_digits(rows)
-    back = np.array([[float(field) for field in row] for row in digits]).astype(np.float32)
-    assert back.tobytes() == rows.tobytes()
+def test_what_is_written_leads_back(rows):
+    table, file, numbers = np.array(rows, np.float32), io.BytesIO(), range(len(rows))
+    write_vectors(table_of(*(f"l'été{i}" for i in numbers)), np.append(table, [[0, 0]], 0), file)
+    first, *lines = file.getvalue().decode().splitlines()
+    assert first == f"{len(rows)} 2"
+    assert [line.split(" ")[0] for line in lines] == [f"l'été{i}" for i in numbers]
+    back = np.array([line.split(" ")[1:] for line in lines]).astype(np.float64).astype(np.float32)
+    assert back.tobytes() == table.tobytes()
 
 
-def test_digits_that_would_not_lead_back_are_all_given(monkeypatch):
-    rows = np.array([[1 / 3, 0.5]], np.float32)
-    assert shortest_digits(rows) == [["0.33333334", "0.5"]]
-    monkeypatch.setattr(module, "FEW_DIGITS", "U6")  # as if rounding twice had led astray
-    assert shortest_digits(rows) == [["0.3333333432674408", "0.5"]]
+def read_naively(content, words, dim):
+    """Vectors by word, exact ones before lower-cased ones; None where a line has too few numbers."""
+    exact, lower, lines = {}, {}, 0
+    for line in content.decode().split("\n"):
+        if not line.strip(" \t\r"):
+            continue
+        fields = line.encode().rsplit(maxsplit=dim)
+        if len(fields) < dim or (len(fields) == dim and line[0] not in " \t\r"):
+            return None
+        word = fields[0].decode() if len(fields) > dim and line[0] not in " \t\r" else ""
+        lines += 1
+        exact.setdefault(word, fields[-dim:])
+        lower.setdefault(word.lower(), fields[-dim:])
+    return lines, [[float(field) for field in exact.get(word, lower.get(word, [0] * dim))] for word in words]
 
 
-def test_written_and_read_back(tmp_path):
-    words = table_of("good", "film", "l'été", "!")
-    table = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32) ** 9
-    file = io.BytesIO()
-    write_vectors(words, table, file)
-    lines = file.getvalue().decode().splitlines()
-    assert lines[0] == "4 3"
-    assert [line.split(" ")[0] for line in lines[1:]] == ["good", "film", "l'été", "!"]
-    path = tmp_path / "written.vec"
-    path.write_bytes(file.getvalue())
-    found = read_vectors(path, words, 3)
-    assert found.table.tobytes() == table[:4].tobytes()
-    assert found.found.all()
+LINES = st.tuples(st.sampled_from(["", "a", "A", "É", "é", "a 1", " a", "b"]), st.lists(st.integers(1, 9), max_size=4))
 
 
-def split_naively(line, dim):
-    """Word and numbers of a line as byte strings; None where there are too few numbers."""
-    if not line.strip():
-        return b"", b""
-    fields = line.rstrip().rsplit(maxsplit=dim)
-    if len(fields) == dim and line[:1].isspace():
-        return b"", line.rstrip().lstrip()
-    return (fields[0], line.rstrip()[len(fields[0]) :].strip()) if len(fields) == dim + 1 else None
-
-
-@given(st.lists(st.text("ab1 \t\r.é", max_size=12), min_size=1, max_size=6), st.integers(1, 3))
-def test_split_lines_equals_its_twin(lines, dim):
-    data = np.frombuffer("".join(f"{line}\n" for line in lines).encode(), np.uint8)
-    ends = np.flatnonzero(data == ord("\n")).astype(np.int32)
-    starts, token_ends, numbers = (np.full_like(ends, 99) for _ in range(3))
-    split_lines(data, ends, dim, starts, token_ends, numbers)
-    for line, start, end, token_end, first in zip(lines, starts, ends, token_ends, numbers, strict=True):
-        assert data[start:end].tobytes() == line.encode()
-        expected = split_naively(line.encode(), dim)
-        if expected is None:
-            assert token_end == -1
-        else:
-            assert (data[start:token_end].tobytes(), data[first:end].tobytes().strip()) == expected
-
-
-@given(st.lists(st.text("aZ1é", max_size=3), min_size=1, max_size=4))
-def test_mark_upper_case_equals_its_twin(tokens):
-    encoded = [token.encode() for token in tokens]
-    bounds = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
-    marks = np.empty(len(tokens), bool)
-    mark_upper_case(np.frombuffer(b"".join(encoded), np.uint8), bounds[:-1], bounds[1:], marks)
-    assert marks.tolist() == [not token.isascii() or token.lower() != token for token in tokens]
+@given(st.lists(LINES, max_size=6), st.sampled_from([" ", "\t", "  "]), st.sampled_from(["", " ", "\r"]),
+       st.integers(1, 3))  # fmt: skip
+def test_reading_equals_its_twin(tmp_path_factory, lines, separator, behind, dim):
+    path, words = tmp_path_factory.getbasetemp() / "vectors.txt", ["a", "é", "b"]
+    first = ["first" + dim * " 0"]
+    path.write_bytes("".join(f"{separator.join([word, *map(str, numbers)])}{behind}\n" for word, numbers in lines).join(
+        [first[0] + "\n", ""]).encode())  # fmt: skip
+    expected = read_naively(path.read_bytes(), words, dim)
+    if expected is None:
+        with pytest.raises(DataError, match="numbers follow the word"):
+            read_vectors(path, table_of(*words), dim)
+    else:
+        found = read_vectors(path, table_of(*words), dim)
+        assert (found.lines, found.table.tolist()) == expected
