@@ -86,8 +86,8 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
 def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
     """The dataset with the held-out texts of another behind it, as its only dev split."""
     rows, _ = dev.held_out()
-    words = dataset.words.select(np.arange(len(dataset.words)))
-    word_numbers, chosen = words.add_words(dev.words), dev.tokens.select(rows)
+    words, chosen = dataset.words.select(np.arange(len(dataset.words))), dev.tokens.select(rows)
+    added = chosen._replace(ids=words.add_words(dev.words)[chosen.ids])
     names = list(dict.fromkeys(dataset.label_names + dev.label_names))
     label_numbers = np.array([names.index(name) for name in dev.label_names], np.int32)
     splits = np.where(dataset.splits == SPLIT_NUMBERS["dev"], SPLIT_NUMBERS["train"], dataset.splits)
@@ -98,7 +98,7 @@ def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
     return replace(
         dataset,
         words=words,
-        tokens=Tokens.joined([dataset.tokens, chosen._replace(ids=word_numbers[chosen.ids])]),
+        tokens=Tokens.joined([dataset.tokens, added]),
         label_names=names,
         labels=np.concatenate([dataset.labels, label_numbers[dev.labels[rows]]]),
         splits=np.concatenate([splits, np.full(len(rows), SPLIT_NUMBERS["dev"])]),
@@ -149,8 +149,8 @@ def _repeats(data: Dataset, rows: np.ndarray, earlier: np.ndarray) -> Finding:
 
 def _conflicts(data: Dataset, firsts: np.ndarray) -> Finding:
     rows = np.flatnonzero(firsts >= 0)
-    pairs = np.unique(np.stack([firsts[rows], data.labels[rows]]), axis=1)
-    texts, labels = np.unique(pairs[0], return_counts=True)
+    with_label = np.unique(np.stack([firsts[rows], data.labels[rows]]), axis=1)
+    texts, labels = np.unique(with_label[0], return_counts=True)
     different = texts[labels > 1]
     in_conflict = rows[np.isin(firsts[rows], different)]
     examples = []
@@ -168,13 +168,8 @@ def _coverage(data: Dataset, train: np.ndarray, others: dict[str, np.ndarray]) -
         others, train = {"tenth": np.sort(shuffled[:tenth])}, np.sort(shuffled[tenth:])
     counts = np.bincount(data.tokens.select(train).ids, minlength=len(data.words))
     for name, rows in others.items() if len(train) else ():
-        seen = counts[data.tokens.select(rows).ids]
-        known = [
-            {
-                "min_count": least,
-                "words": int((counts >= least).sum()),
-                "share": float((seen >= least).mean()) if len(seen) else None,
-            }
-            for least in MIN_COUNTS
-        ]
+        seen, known = counts[data.tokens.select(rows).ids], []
+        for least in MIN_COUNTS:
+            share = float((seen >= least).mean()) if len(seen) else None
+            known.append({"min_count": least, "words": int((counts >= least).sum()), "share": share})
         yield {"part": name, "tokens": len(seen), "known": known}

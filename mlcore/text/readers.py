@@ -147,15 +147,13 @@ def _recognise(name: str, head: bytes, source: "_Source") -> str | None:
     suffix = Path(path.stem).suffix if path.suffix in SUFFIXES else path.suffix
     if suffix in FORMAT_OF_SUFFIX:
         return FORMAT_OF_SUFFIX[suffix]
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if head[257:262] == b"ustar":
         return "folder"
-    if text.startswith(b"__label__"):
-        return "fasttext"
-    if text.startswith(b"{"):
-        return "jsonl"
-    header = head.removeprefix(codecs.BOM_UTF8).partition(b"\n")[0].decode(errors="replace").removesuffix("\r")
-    separator = _separator(header, source, "\t,;")
+    text = head.removeprefix(codecs.BOM_UTF8)
+    for start, format in ((b"__label__", "fasttext"), (b"{", "jsonl")):
+        if text.lstrip().startswith(start):
+            return format
+    separator = _separator(text.partition(b"\n")[0].decode(errors="replace").removesuffix("\r"), source, "\t,;")
     return separator and ("tsv" if separator == "\t" else "csv")
 
 
@@ -197,23 +195,22 @@ class _Source:
 
     def example(self, text: str, label: str, split: str, line: int, names: Sequence[str] = ("", "", "")) -> Example:
         """The text of a line; ``names`` of the columns are for messages."""
-        known = _clean(label)
-        if not known:
-            raise self.error(line, _bad_label(label), names[1])
+        try:
+            label = _checked(label)
+        except ValueError as error:
+            raise self.error(line, str(error), names[1]) from error
         if split and split not in SPLITS:
             raise self.error(line, f"the split is {split!r}; expected train, dev or test.", names[2])
-        return _example((text, known, split, f"{self.prefix}line {line}"))
+        return _example((text, label, split, f"{self.prefix}line {line}"))
 
 
 @lru_cache(1 << 12)  # labels repeat; equal ones become one object
-def _clean(label: str) -> str:
-    """The label without the white space around it, or "" if it cannot be printed."""
+def _checked(label: str) -> str:
+    """The label without the white space around it, or a ValueError if it is empty or cannot be printed."""
     label = label.strip()
-    return label if label.isprintable() else ""
-
-
-def _bad_label(label: str) -> str:
-    return f"the label is {repr(label.strip()) if label.strip() else 'empty'}; expected printable characters."
+    if not label or not label.isprintable():
+        raise ValueError(f"the label is {repr(label) if label else 'empty'}; expected printable characters.")
+    return label
 
 
 # A folder for each label ----------------------------------------------------------------------------------
@@ -290,10 +287,12 @@ def _labelled(
         if folder != above[: len(folder)] and not (folder[:-1] == above and folder[-1] in SPLITS):
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
     for path in found:
-        place, label = f"{root}{path}", _clean(path.parts[-2])
+        place = f"{root}{path}"
         where = place if source.prefix or root else f"{source.name}, {place}"
-        if not label:
-            raise DataError(f"{where}: {_bad_label(path.parts[-2])}")
+        try:
+            label = _checked(path.parts[-2])
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
         content = load(path).removeprefix(codecs.BOM_UTF8)
         text = content.decode(errors="replace")
         if "\ufffd" in text and text.encode() != content:
@@ -341,8 +340,11 @@ def _separator(header: str, source: _Source, separators: str) -> str | None:
     return None
 
 
-def _read_table(rows: Iterator[tuple[int, list[str]]], source: _Source) -> Iterator[Example]:
-    """Examples of the rows of a table, each with the line where it begins; the first one is the header."""
+def _read_table(
+    read_rows: Callable[..., Iterator[tuple[int, list[str]]]], lines: Iterator[str], source: _Source
+) -> Iterator[Example]:
+    """Examples of the rows of a table, the first of which is its header."""
+    rows = read_rows(lines, source)
     line, header = next(rows, (1, []))
     text, label, split = _find_columns(header, source, line)
     names = [header[i].strip() for i in (text, label, split or 0)]
@@ -352,12 +354,8 @@ def _read_table(rows: Iterator[tuple[int, list[str]]], source: _Source) -> Itera
         yield source.example(row[text], row[label], row[split] if split is not None else "", line, names)
 
 
-def _read_csv(lines: Iterator[str], source: _Source) -> Iterator[Example]:
-    """Rows by RFC 4180: fields may be quoted, and quoted fields hold any character."""
-    return _read_table(_csv_rows(lines, source), source)
-
-
 def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list[str]]]:
+    """Rows by RFC 4180, each with the line where it begins: quoted fields hold any character."""
     csv.field_size_limit(MAX_TEXT)
     first = next(lines, "")
     separator = _separator(first, source, ",;") or ","  # Excel writes semicolons in many countries
@@ -373,10 +371,9 @@ def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list
         raise source.error(begin, problem.format(limit=MAX_TEXT, error=error)) from error
 
 
-def _read_tsv(lines: Iterator[str], source: _Source) -> Iterator[Example]:
-    """A tab ends a field, a line end ends a row, a quote is a character."""
-    rows = ((number, line.split("\t")) for number, line in enumerate(lines, 1) if line or number == 1)
-    return _read_table(rows, source)
+def _tsv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list[str]]]:
+    """The same where a tab ends a field, a line end ends a row, and a quote is a character."""
+    return ((number, line.split("\t")) for number, line in enumerate(lines, 1) if line or number == 1)
 
 
 def _read_json_lines(lines: Iterator[str], source: _Source) -> Iterator[Example]:
@@ -397,12 +394,10 @@ def _read_json_lines(lines: Iterator[str], source: _Source) -> Iterator[Example]
             text, label, split = _find_columns(names, source, number, "key")
             split_key = "split" if "split" not in (names[text], names[label]) else ""  # later objects may have one
             keys = names[text], names[label], split_key if split is None else names[split]
-        if keys[0] not in record or keys[1] not in record:
-            expected = f'expected the keys "{keys[0]}" and "{keys[1]}"'
-            raise source.error(number, f"{expected}, found {', '.join(record) or 'nothing'}.")
-        text, label = record[keys[0]], record[keys[1]]
+        text, label = record.get(keys[0]), record.get(keys[1])
         if not isinstance(text, str) or isinstance(label, dict | list | None):
-            raise source.error(number, f"{keys[0]} must be a string, and {keys[1]} a string or a number.")
+            expected = f'expected the key "{keys[0]}" with a string, and "{keys[1]}" with a string or a number'
+            raise source.error(number, f"{expected}; the keys are: {', '.join(record)}.")
         yield source.example(text, str(label), str(record.get(keys[2], "")), number, keys)
 
 
@@ -412,12 +407,15 @@ def _read_fasttext(lines: Iterator[str], source: _Source) -> Iterator[Example]:
         if not (words := line.split(None, 1)):
             continue
         mark, text = words if len(words) == 2 else (words[0], "")
-        if not mark.startswith("__label__") or mark == "__label__":
-            raise source.error(number, "expected __label__NAME and a space before the text.")
-        if text.startswith("__label__"):
-            raise source.error(number, "has two labels; expected one for each text.")
+        if not mark.startswith("__label__") or mark == "__label__" or text.startswith("__label__"):
+            raise source.error(number, "expected one label, written as __label__NAME, and a space before the text.")
         yield source.example(text, mark[9:], "", number)
 
 
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
-READERS = {"csv": _read_csv, "tsv": _read_tsv, "jsonl": _read_json_lines, "fasttext": _read_fasttext}
+READERS: dict[str, Callable[[Iterator[str], _Source], Iterator[Example]]] = {
+    "csv": partial(_read_table, _csv_rows),
+    "tsv": partial(_read_table, _tsv_rows),
+    "jsonl": _read_json_lines,
+    "fasttext": _read_fasttext,
+}

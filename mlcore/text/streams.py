@@ -57,9 +57,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_stream(stream: Any, name: str) -> Iterator[bytes]:
-    """Whole lines as they arrive, decompressed if they are compressed.
-
-    An empty ``b""`` comes where nothing more has arrived yet: the caller can answer what there is.
+    """Whole lines, decompressed if they are compressed, and ``b""`` where nothing more has arrived yet.
 
     Raises: DataError if compressed content is damaged, or a line absurdly long; OSError if it cannot be read.
     """
@@ -68,14 +66,9 @@ def read_stream(stream: Any, name: str) -> Iterator[bytes]:
 
         fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, 2 * BLOCK)
     read = getattr(stream, "read1", stream.read)
-
-    def arriving() -> Iterator[bytes]:
-        while piece := read(BLOCK):
-            yield piece
-            if len(piece) < BLOCK:
-                yield b""
-
-    yield from whole_lines(unpack_pieces(name, arriving()), name)
+    pieces = iter(partial(read, BLOCK), b"")
+    arriving = (part for piece in pieces for part in ([piece, b""] if len(piece) < BLOCK else [piece]))
+    yield from whole_lines(unpack_pieces(name, arriving), name)
 
 
 def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -84,13 +77,13 @@ def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
     Raises: DataError if compressed content is damaged or cut short anywhere, whatever came before it.
     """
     head = b""
-    for piece in pieces:
+    while any(magic.startswith(head) for magic in DECOMPRESSORS) and (piece := next(pieces, None)) is not None:
         head += piece
-        if not any(magic.startswith(head) for magic in DECOMPRESSORS):
-            break
     pieces = chain([head], pieces)
-    new_decompressor = next((new for magic, new in DECOMPRESSORS.items() if head.startswith(magic)), None)
-    return _decompress(name, pieces, new_decompressor) if new_decompressor else pieces
+    for magic, new_decompressor in DECOMPRESSORS.items():
+        if head.startswith(magic):
+            return _decompress(name, pieces, new_decompressor)
+    return pieces
 
 
 def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[], Any]) -> Iterator[bytes]:
