@@ -30,8 +30,6 @@ FORMAT_OF_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": 
 )
 UNSUPPORTED = {
     b"PK\3\4": "a zip archive, or an Excel workbook; unpack it, or save the sheet as CSV",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",
-    b"7z\xbc\xaf": "a 7z archive; unpack it first",
     b"[": "a JSON list; write one object on each line instead (JSON Lines)",
 }
 USUAL_NAMES = {  # of columns, in lower case
@@ -175,23 +173,18 @@ class _Source:
         before, mark = 0, codecs.BOM_UTF8
         for content in whole_lines(pieces, self.name):
             texts, wrong = decode_lines(content.removeprefix(mark))
-            if wrong:
-                places = [f"{self.prefix}line {before + number + 1}" for number in sorted(wrong)]
-                self.note_undecodable(content, self.name, places, before)
+            for i in sorted(wrong):
+                self.note_undecodable(texts[i], self.name, f"{self.prefix}line {before + i + 1}", before + i)
             yield texts
             before, mark = before + len(texts), b""
 
-    def note_undecodable(self, content: bytes, where: str, places: list[str], lines_before: int = 0) -> None:
-        """Note the places of bytes that are not UTF-8, or refuse them, naming the first."""
-        if self.undecodable is not None:
-            self.undecodable.extend(places)
-            return
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            line = lines_before + content.count(b"\n", 0, error.start) + 1
-            byte = f"byte 0x{content[error.start]:02x}"
-            raise DataError(f"{where}, line {line}: {byte} is not UTF-8; save the file as UTF-8.") from error
+    def note_undecodable(self, text: str, where: str, place: str, lines_before: int = 0) -> None:
+        """Note the place of bytes that are not UTF-8, each of which is U+FFFD now, or refuse them."""
+        if self.undecodable is None:
+            before, _, _ = text.partition("\ufffd")
+            line, column = lines_before + before.count("\n") + 1, len(before) - before.rfind("\n")
+            raise DataError(f"{where}, line {line}, column {column}: a byte is not UTF-8; save the file as UTF-8.")
+        self.undecodable.append(place)
 
     def example(self, text: str, label: str, split: str, line: int, names: Sequence[str] = ("", "", "")) -> Example:
         """The text of a line; ``names`` of the columns are for messages."""
@@ -211,9 +204,6 @@ def _checked(label: str) -> str:
     if not label or not label.isprintable():
         raise ValueError(f"the label is {repr(label) if label else 'empty'}; expected printable characters.")
     return label
-
-
-# A folder for each label ----------------------------------------------------------------------------------
 
 
 def _read_folder(folder: Path, source: _Source) -> Iterator[Example]:
@@ -296,11 +286,8 @@ def _labelled(
         content = load(path).removeprefix(codecs.BOM_UTF8)
         text = content.decode(errors="replace")
         if "\ufffd" in text and text.encode() != content:
-            source.note_undecodable(content, where, [place])
+            source.note_undecodable(text, where, place)
         yield Example(text, label, path.parts[-3] if with_split else "", place)
-
-
-# Tables ---------------------------------------------------------------------------------------------------
 
 
 def _find_columns(
@@ -378,23 +365,24 @@ def _tsv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list
 
 def _read_json_lines(lines: Iterator[str], source: _Source) -> Iterator[Example]:
     """One JSON object per line; the first one decides which keys are text, label and split."""
-    keys: tuple[str, str, str] | None = None
+    keys: list[str] = []  # of text, label and split
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = DECODER.decode(line)
+            record: Any = DECODER.decode(line)
         except (ValueError, RecursionError) as error:
             problem, column = getattr(error, "msg", error), str(getattr(error, "colno", ""))
             raise source.error(number, f"not a JSON object ({problem}).", column) from error
         if not isinstance(record, dict):
             raise source.error(number, f"not a JSON object, but a {type(record).__name__}.")
-        if keys is None:
+        if not keys:
             names = list(record)
-            text, label, split = _find_columns(names, source, number, "key")
-            split_key = "split" if "split" not in (names[text], names[label]) else ""  # later objects may have one
-            keys = names[text], names[label], split_key if split is None else names[split]
-        text, label = record.get(keys[0]), record.get(keys[1])
+            *columns, split = _find_columns(names, source, number, "key")
+            keys = [names[i] for i in columns]
+            # later objects may have a split
+            keys.append(names[split] if split is not None else "split" if "split" not in keys else "")
+        text, label = (record.get(key) for key in keys[:2])
         if not isinstance(text, str) or isinstance(label, dict | list | None):
             expected = f'expected the key "{keys[0]}" with a string, and "{keys[1]}" with a string or a number'
             raise source.error(number, f"{expected}; the keys are: {', '.join(record)}.")

@@ -7,6 +7,7 @@ largest files have words with spaces in them, so that the numbers are counted fr
 import codecs
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -73,9 +74,8 @@ def read_vectors(
     """Read the vectors of these words from a file, which may be compressed; ``-`` is standard input.
 
     A line is for the word that is written there, or, if the vocabulary has no such word, for the same in lower case; a
-    line with the very word counts more than that, and of equal ones the first counts. Only the lines of known words
-    are parsed: what other lines contain, such as bytes that are not UTF-8, does not matter if they have enough numbers.
-    ``progress`` is called with the number of vectors so far.
+    line with the very word counts more than that, and of equal ones the first counts. Of other lines only the numbers
+    are counted. ``progress`` is called with the number of vectors so far.
 
     Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
@@ -187,11 +187,9 @@ def _parse(texts: list[bytes], dim: int, name: str, lines: np.ndarray) -> np.nda
 
 def _is_number(field: bytes) -> bool:
     """Whether the field is a number that float32 can hold."""
-    try:
-        with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.float32(float(field))))
-    except ValueError:
-        return False
+    with suppress(ValueError), np.errstate(over="ignore"):
+        return bool(np.isfinite(np.float32(float(field))))
+    return False
 
 
 def _lower_cased(block: bytes, starts: np.ndarray, ends: np.ndarray) -> TokenSpans:

@@ -212,10 +212,10 @@ def test_columns_that_are_not_found(tmp_path, name, content, named, message, sug
         ("a.csv", 'text,label\n"a\nb",pos\n"open,neg\n', "line 4: a quote is opened in this row and never closed"),
         ("a.csv", 'text,label\n"a"b,pos\n', "line 2: not CSV by RFC 4180"),
         ("a.csv", "text,label\na\rb,pos\n", "line 2: has a carriage return outside of quotes"),
-        ("a.csv", bytes(range(255, -1, -1)), "line 1: byte 0xff is not UTF-8"),
+        ("a.csv", bytes(range(255, -1, -1)), "line 1, column 1: a byte is not UTF-8"),
         ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\n",
          "line 2, column split: the split is 'valid'; expected train, dev or test"),
-        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "line 3: byte 0xe4 is not UTF-8; save the file as UTF-8."),
+        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "line 3, column 2: a byte is not UTF-8; save"),
         ("a.jsonl", '{"text": "a", "label": ""}', "line 1, column label: the label is empty"),
         ("a.jsonl", '{"text": "a", "label": NaN}', 'line 1: expected the key "text" with a string, and "label" with a string or a number'),
         ("a.jsonl", '{"text": "a", "label": "b", "split": 0}', "line 1, column split: the split is '0'"),
@@ -414,7 +414,7 @@ def test_bytes_that_are_not_utf8_are_replaced_and_noted_where_that_is_asked_for(
         "fine\n\ufffd",
     ]
     assert undecodable == [f"{table}, line 3", f"{table}, line 5", str(bad)]
-    with pytest.raises(DataError, match="line 2: byte 0xff is not UTF-8") as caught:
+    with pytest.raises(DataError, match="line 2, column 1: a byte is not UTF-8") as caught:
         rows(folder)
     assert str(bad) in str(caught.value)
 
