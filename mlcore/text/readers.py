@@ -72,8 +72,7 @@ def read_examples(
 ) -> Iterator[Example]:
     """Read the labelled texts of files and folders one by one, in order; ``-`` is standard input.
 
-    A file of lines may be larger than memory; an archive is held in memory as a whole.
-
+    A file of lines may be larger than memory; the texts of an archive are all in memory.
     ``format``: one of FORMATS for all paths, instead of what the name or the content of each says.
     ``text_column`` and ``label_column``: names of columns or JSON keys; other formats ignore them.
     ``progress`` is called with the number of texts so far.
@@ -85,8 +84,8 @@ def read_examples(
     paths = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not paths:
         raise InputError("No data is given; give at least one path.")
-    if twice := next((path for path in paths if paths.count(path) > 1), None):
-        raise InputError(f"{name_of(twice)} is given twice; it can be read once.")
+    if len(paths) > len({*paths}):
+        raise InputError(f"{name_of(max(paths, key=paths.count))} is given twice; it can be read once.")
     if format not in (None, *FORMATS):
         raise InputError(f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}", parameter="format", value=format)
     if format not in (None, "folder") and (folder := next(filter(_is_folder, paths), None)):

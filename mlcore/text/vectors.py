@@ -100,7 +100,10 @@ def read_vectors(
         ids[word_ends == starts] = UNKNOWN  # blank lines, and vectors of the empty word
         others = np.flatnonzero((ids == UNKNOWN) & (word_ends > starts))
         lower = np.full_like(ids, UNKNOWN)
-        lower[others] = words.look_up_spans(_lower_cased(block, starts[others], word_ends[others]))
+        tokens = [block[i:j] for i, j in zip(starts[others].tolist(), word_ends[others].tolist(), strict=True)]
+        text = b"\n".join([*tokens, b""]).decode("utf-8", "surrogateescape").lower()  # other bytes stay what they are
+        folded = np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+        lower[others] = words.look_up_spans(TokenSpans.of_lines(folded))
         for level, found in ((EXACT, ids), (LOWER_CASED, lower)):
             known = np.flatnonzero(found != UNKNOWN)
             new = np.zeros(len(known), bool)
@@ -190,13 +193,6 @@ def _is_number(field: bytes) -> bool:
     with suppress(ValueError), np.errstate(over="ignore"):
         return bool(np.isfinite(np.float32(float(field))))
     return False
-
-
-def _lower_cased(block: bytes, starts: np.ndarray, ends: np.ndarray) -> TokenSpans:
-    """The tokens in lower case; bytes that are not UTF-8 stay what they are."""
-    tokens = [block[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    lower = b"\n".join([*tokens, b""]).decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")
-    return TokenSpans.of_lines(np.frombuffer(lower, np.uint8))
 
 
 def write_vectors(words: WordTable, table: np.ndarray, file: BinaryIO) -> None:
