@@ -88,7 +88,7 @@ def read(
     """Read labelled texts, and report progress on stderr."""
     from mlcore.text.dataset import read_dataset
     from mlcore.text.pool import available_cores
-    from mlcore.text.unpacking import name_of
+    from mlcore.text.streams import name_of
 
     paths = [paths] if isinstance(paths, Path) else paths
     if STANDARD_STREAM in paths and not quiet:

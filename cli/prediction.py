@@ -110,8 +110,8 @@ def predict(
     are marked. Put -- before texts that begin with a dash.
     """
     from mlcore.sentiment.prediction import predict
-    from mlcore.text.lines import decode_arguments, decode_lines, in_portions
     from mlcore.text.pool import available_cores, in_order
+    from mlcore.text.streams import decode_arguments, decode_lines, in_portions
 
     if texts and files:
         raise InputError("Give either texts or --file, not both")
@@ -141,7 +141,7 @@ def predict(
 
 
 def _read_lines(path: Path) -> Iterator[bytes]:
-    from mlcore.text.lines import read_lines, read_stream
+    from mlcore.text.streams import read_lines, read_stream
 
     if path != STANDARD_STREAM:
         return read_lines(path)

@@ -1,9 +1,9 @@
 """An array that grows at its end, in memory or, if it becomes too large for that, in a temporary file."""
 
 import ctypes
-import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,14 +15,10 @@ MAX_SPARE = 1 << 24  # numbers for which there is room before they come
 
 
 def free_memory() -> float:
-    """Bytes of memory that can be used without swapping; infinite where the system does not tell."""
-    try:
+    """Bytes of memory that can be used without swapping; infinite where the system does not tell: only Linux does."""
+    with suppress(OSError, IndexError):
         return 1024 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0])
-    except (OSError, IndexError):
-        try:
-            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):  # on Windows; macOS has no such name
-            return float("inf")
+    return float("inf")
 
 
 def release_free_memory() -> None:
@@ -36,13 +32,6 @@ class GrowingArray:
 
     More than MEMORY_SHARE of the free memory goes into a file in TMPDIR, which has no name and vanishes with the array.
     The array is then mapped from it copy-on-write: read-only arrays would need kernels compiled for them.
-
-    Example:
-        >>> growing = GrowingArray(np.int32)
-        >>> growing.append(np.array([3, 1]))
-        >>> growing.append(np.array([4]))
-        >>> growing.finish()
-        array([3, 1, 4], dtype=int32)
     """
 
     def __init__(self, dtype: type) -> None:
@@ -51,10 +40,7 @@ class GrowingArray:
         self._file: BinaryIO | None = None
 
     def append(self, array: np.ndarray) -> None:
-        """Add a one-dimensional array at the end.
-
-        Raises: OSError if the file cannot be written.
-        """
+        """Add a one-dimensional array at the end, or raise OSError if the file cannot be written."""
         end = self._size + len(array)
         if end > len(self._array) and not self._file:
             needed = end * self._array.itemsize
@@ -71,10 +57,7 @@ class GrowingArray:
         self._size = end
 
     def finish(self) -> np.ndarray:
-        """The array; nothing can be appended any more.
-
-        Raises: OSError if the file cannot be written or mapped.
-        """
+        """The array; nothing can be appended any more."""
         if self._file:
             with self._file:  # the mapping keeps the file
                 self._file.flush()

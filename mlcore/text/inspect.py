@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,6 @@ from mlcore.text.vocabulary import Tokens
 MIN_COUNTS = (1, 2, 5)
 FEW = 5  # examples of each finding
 SEED = 0  # of the random tenth
-
-
 Finding = dict[str, Any]  # "count", and "places" or "examples" of some
 
 
@@ -61,10 +60,8 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
     splits = {name: rows for name, rows in splits.items() if len(rows)}
     others = {name: rows for name, rows in splits.items() if name != "train"}
     train = splits.get("train", np.zeros(0, np.int64))
-    lengths, firsts = np.diff(data.tokens.offsets), _firsts(data.tokens)
-    empty, within = np.flatnonzero(lengths == 0), np.empty(data.n_texts, np.int64)
-    for rows in splits.values():
-        within[rows] = _earlier(firsts, rows)[rows]
+    lengths = np.diff(data.tokens.offsets)
+    empty = np.flatnonzero(lengths == 0)
     return Inspection(
         source=dataset.source,
         dev_source=dev.source if dev else None,
@@ -75,19 +72,17 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
         vocabulary=int(np.count_nonzero(np.bincount(data.tokens.ids))),
         lengths=_lengths(lengths),
         empty={"count": len(empty), "places": [data.place(row) for row in empty[:FEW]]},
-        duplicates=_repeats(data, np.arange(data.n_texts), within),
-        conflicts=_conflicts(data, firsts),
-        shared={name: _repeats(data, rows, _earlier(firsts, train)) for name, rows in others.items()},
         undecodable={"count": len(data.undecodable), "places": data.undecodable},
         coverage=list(_coverage(data, train, others)),
+        **_repeats(data, splits),
     )
 
 
 def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
     """The dataset with the held-out texts of another behind it, as its only dev split."""
     rows, _ = dev.held_out()
-    words = dataset.words.select(np.arange(len(dataset.words)))
-    word_numbers, chosen = words.add_words(dev.words), dev.tokens.select(rows)
+    words, chosen = dataset.words.select(np.arange(len(dataset.words))), dev.tokens.select(rows)
+    added = chosen._replace(ids=words.add_words(dev.words)[chosen.ids])
     names = list(dict.fromkeys(dataset.label_names + dev.label_names))
     label_numbers = np.array([names.index(name) for name in dev.label_names], np.int32)
     splits = np.where(dataset.splits == SPLIT_NUMBERS["dev"], SPLIT_NUMBERS["train"], dataset.splits)
@@ -98,22 +93,12 @@ def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
     return replace(
         dataset,
         words=words,
-        tokens=Tokens.joined([dataset.tokens, chosen._replace(ids=word_numbers[chosen.ids])]),
+        tokens=Tokens.joined([dataset.tokens, added]),
         label_names=names,
         labels=np.concatenate([dataset.labels, label_numbers[dev.labels[rows]]]),
         splits=np.concatenate([splits, np.full(len(rows), SPLIT_NUMBERS["dev"])]),
         places=[*map(dataset.place, range(dataset.n_texts)), *(named(dev.place(row)) for row in rows)],
         undecodable=dataset.undecodable + [named(place) for place in dev.undecodable],
-    )
-
-
-def _firsts(tokens: Tokens) -> np.ndarray:
-    """Number of the first text that has the same tokens as each text, -1 for texts without tokens: (n,) int64."""
-    first_with: dict[bytes, int] = {b"": -1}
-    bounds = tokens.offsets.tolist()
-    return np.array(
-        [first_with.setdefault(tokens.ids[bounds[i] : bounds[i + 1]].tobytes(), i) for i in range(tokens.n_texts)],
-        np.int64,
     )
 
 
@@ -123,41 +108,45 @@ def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:
 
 
 def _lengths(lengths: np.ndarray) -> dict[str, Any]:
-    quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf").tolist()
-    counts = np.bincount(np.frexp(lengths)[1])  # the number of bits: 0 for 0, 1 for 1, 2 for 2 and 3, ...
-    histogram = [
-        {"first": (1 << bits) >> 1, "last": (1 << bits) - 1, "texts": int(counts[bits])}
-        for bits in range(int(np.flatnonzero(counts)[0]), len(counts))
-    ]
     names = "minimum", "lower_quartile", "median", "upper_quartile", "maximum"
+    quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf").tolist()
+    counts = np.bincount(np.frexp(lengths)[1]).tolist()  # the number of bits: 0 for 0, 1 for 1, 2 for 2 and 3, ...
+    histogram = [{"first": (1 << i) >> 1, "last": (1 << i) - 1, "texts": texts} for i, texts in enumerate(counts)]
+    while not histogram[0]["texts"]:
+        del histogram[0]
     return dict(zip(names, map(int, quartiles), strict=True)) | {"mean": float(lengths.mean()), "histogram": histogram}
 
 
-def _earlier(firsts: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """For each text the first of those among these that has the same tokens, or -1: (n,) int64."""
-    found: np.ndarray = np.full(len(firsts) + 1, -1)  # the last entry is for -1
-    among = among[firsts[among] >= 0][::-1]
-    found[firsts[among]] = among
-    return found[firsts]  # type: ignore[no-any-return]
+def _repeats(data: Dataset, splits: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Duplicates, conflicts and shared texts; texts with the same tokens go by the row of the first of them."""
+    first_with: dict[bytes, int] = {b"": -1}
+    ids = data.tokens.ids
+    firsts = [first_with.setdefault(ids[i:j].tobytes(), n) for n, (i, j) in enumerate(pairwise(data.tokens.offsets))]
 
+    def finding(pairs: list[tuple[int, int]]) -> Finding:
+        examples = [{"place": data.place(row), "earlier": data.place(earlier)} for row, earlier in sorted(pairs)[:FEW]]
+        return {"count": len(pairs), "examples": examples}
 
-def _repeats(data: Dataset, rows: np.ndarray, earlier: np.ndarray) -> Finding:
-    repeated = rows[(earlier[rows] >= 0) & (earlier[rows] != rows)]
-    examples = [{"place": data.place(row), "earlier": data.place(earlier[row])} for row in repeated[:FEW]]
-    return {"count": len(repeated), "examples": examples}
-
-
-def _conflicts(data: Dataset, firsts: np.ndarray) -> Finding:
-    rows = np.flatnonzero(firsts >= 0)
-    pairs = np.unique(np.stack([firsts[rows], data.labels[rows]]), axis=1)
-    texts, labels = np.unique(pairs[0], return_counts=True)
-    different = texts[labels > 1]
-    in_conflict = rows[np.isin(firsts[rows], different)]
-    examples = []
-    for first in different[:FEW]:
-        members = in_conflict[firsts[in_conflict] == first][::-1]  # backwards: the first place of a label stays
-        examples.append(dict(sorted({data.label_names[data.labels[row]]: data.place(row) for row in members}.items())))
-    return {"count": len(in_conflict), "different": len(different), "examples": examples}
+    duplicates: list[tuple[int, int]] = []
+    shared, trained = {}, dict[int, int]()
+    for name, rows in splits.items():  # training comes first
+        inside, texts = dict[int, int](), [(row, firsts[row]) for row in rows.tolist() if firsts[row] >= 0]
+        duplicates += [(row, earlier) for row, first in texts if (earlier := inside.setdefault(first, row)) != row]
+        if name == "train":
+            trained = inside
+        else:
+            shared[name] = finding([(row, trained[first]) for row, first in texts if first in trained])
+    labelled: dict[int, dict[str, int]] = {}
+    for row, first in enumerate(firsts):
+        if first >= 0:
+            labelled.setdefault(first, {}).setdefault(data.label_names[data.labels[row]], row)
+    different = {first: rows for first, rows in labelled.items() if len(rows) > 1}
+    conflicts = {
+        "count": sum(first in different for first in firsts),
+        "different": len(different),
+        "examples": [{k: data.place(row) for k, row in sorted(rows.items())} for rows in [*different.values()][:FEW]],
+    }
+    return {"duplicates": finding(duplicates), "conflicts": conflicts, "shared": shared}
 
 
 def _coverage(data: Dataset, train: np.ndarray, others: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
@@ -168,13 +157,8 @@ def _coverage(data: Dataset, train: np.ndarray, others: dict[str, np.ndarray]) -
         others, train = {"tenth": np.sort(shuffled[:tenth])}, np.sort(shuffled[tenth:])
     counts = np.bincount(data.tokens.select(train).ids, minlength=len(data.words))
     for name, rows in others.items() if len(train) else ():
-        seen = counts[data.tokens.select(rows).ids]
-        known = [
-            {
-                "min_count": least,
-                "words": int((counts >= least).sum()),
-                "share": float((seen >= least).mean()) if len(seen) else None,
-            }
-            for least in MIN_COUNTS
-        ]
+        seen, known = counts[data.tokens.select(rows).ids], []
+        for least in MIN_COUNTS:
+            share = float((seen >= least).mean()) if len(seen) else None
+            known.append({"min_count": least, "words": int((counts >= least).sum()), "share": share})
         yield {"part": name, "tokens": len(seen), "known": known}

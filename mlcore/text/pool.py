@@ -48,12 +48,7 @@ def available_cores() -> int:
 
 
 def shares(size: int, threads: int) -> list[slice]:
-    """The numbers below ``size`` in about equal parts, one for each thread.
-
-    Example:
-        >>> shares(5, 2)
-        [slice(0, 2, None), slice(2, 5, None)]
-    """
+    """The numbers below ``size`` in about equal parts, one for each thread: 5 for 2 threads are 0:2 and 2:5."""
     threads = min(threads, MAX_THREADS)
     return [slice(*ends) for ends in pairwise(size * thread // threads for thread in range(threads + 1))]
 

@@ -19,10 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Self, cast
 
 from mlcore.errors import DataError, InputError
-from mlcore.text.lines import decode_lines, whole_lines
-from mlcore.text.unpacking import STANDARD_INPUT as STANDARD_INPUT
-from mlcore.text.unpacking import SUFFIXES, PieceReader, read_pieces
-from mlcore.text.unpacking import name_of as name_of
+from mlcore.text.streams import STANDARD_INPUT, SUFFIXES, PieceReader, decode_lines, read_pieces, whole_lines
+from mlcore.text.streams import name_of as name_of
 
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}  # and how they are shown
 FORMATS = ("folder", "csv", "tsv", "jsonl", "fasttext")
@@ -31,14 +29,18 @@ FORMAT_OF_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": 
     (".tar", ".tgz", ".tbz", ".tbz2", ".txz"), "folder"
 )
 UNSUPPORTED = {
-    b"PK\3\4": "a zip archive; unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it first",
-    b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"PK\3\4": "a zip archive, or an Excel workbook; unpack it, or save the sheet as CSV",
     b"[": "a JSON list; write one object on each line instead (JSON Lines)",
 }
 USUAL_NAMES = {  # of columns, in lower case
     "text": ("text", "sentence", "review", "content"),
     "label": ("label", "sentiment", "class", "target", "category", "stars", "rating"),
+}
+CSV_ERRORS = {  # how Python's messages begin, and what they mean
+    "unexpected end of data": "a quote is opened in this row and never closed.",
+    "field larger": "has a field of more than {limit:,} characters; perhaps a quote is never closed.",
+    "new-line character": "has a carriage return outside of quotes; convert the line ends to line feeds.",
+    "": "not CSV by RFC 4180 ({error}).",
 }
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
 LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
@@ -70,8 +72,7 @@ def read_examples(
 ) -> Iterator[Example]:
     """Read the labelled texts of files and folders one by one, in order; ``-`` is standard input.
 
-    A file of lines may be larger than memory; an archive is held in memory as a whole.
-
+    A file of lines may be larger than memory; the texts of an archive are all in memory.
     ``format``: one of FORMATS for all paths, instead of what the name or the content of each says.
     ``text_column`` and ``label_column``: names of columns or JSON keys; other formats ignore them.
     ``progress`` is called with the number of texts so far.
@@ -83,8 +84,8 @@ def read_examples(
     paths = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not paths:
         raise InputError("No data is given; give at least one path.")
-    if twice := next((path for path in paths if paths.count(path) > 1), None):
-        raise InputError(f"{name_of(twice)} is given twice; it can be read once.")
+    if len(paths) > len({*paths}):
+        raise InputError(f"{name_of(max(paths, key=paths.count))} is given twice; it can be read once.")
     if format not in (None, *FORMATS):
         raise InputError(f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}", parameter="format", value=format)
     if format not in (None, "folder") and (folder := next(filter(_is_folder, paths), None)):
@@ -121,33 +122,24 @@ def _is_folder(path: Path) -> bool:
 
 def _read_file(path: Path, format: str | None, source: "_Source") -> Iterator[Example]:
     pieces, head = read_pieces(path), b""
-    for piece in pieces:
+    while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
-        if len(head) >= HEAD:
-            break
     if not head:
         raise DataError(f"{source.name} is empty; supported are {SUPPORTED}.")
-    format = format or recognise(path.name, head, source.columns)
+    format = format or _recognise(path.name, head, source)
     if format is None:
-        kind = next((kind for magic, kind in UNSUPPORTED.items() if head.startswith(magic)), None)
-        if kind and b"xl/" in head:
-            kind = "an Excel workbook; save the sheet as CSV"
-        if kind:
+        if kind := next((kind for magic, kind in UNSUPPORTED.items() if head.startswith(magic)), None):
             raise DataError(f"{source.name} is {kind}.")
-        raise DataError(
-            f"Cannot tell the format of {source.name}; supported are {SUPPORTED}", suggestion={"format": "csv"}
-        )
-    return READERS[format](chain([head], pieces), source)
+        problem = f"Cannot tell the format of {source.name}; supported are {SUPPORTED}"
+        raise DataError(problem, suggestion={"format": "csv"})
+    pieces = chain([head], pieces)
+    if format == "folder":
+        return _read_archive(pieces, source)
+    return READERS[format](chain.from_iterable(source.blocks_of_lines(pieces)), source)
 
 
-def recognise(name: str, head: bytes, columns: dict[str, str | None]) -> str | None:
-    """Format of a file by its name, or else by its first bytes; None if neither tells.
-
-    Example:
-        >>> columns = {"text": None, "label": None}
-        >>> [recognise(name, b"label\\ttext\\n", columns) for name in ("reviews.csv.gz", "-")]
-        ['csv', 'tsv']
-    """
+def _recognise(name: str, head: bytes, source: "_Source") -> str | None:
+    """Format of a file by its name, or else by its first bytes; None if neither tells."""
     path = Path(name.lower())
     suffix = Path(path.stem).suffix if path.suffix in SUFFIXES else path.suffix
     if suffix in FORMAT_OF_SUFFIX:
@@ -158,8 +150,7 @@ def recognise(name: str, head: bytes, columns: dict[str, str | None]) -> str | N
     for start, format in ((b"__label__", "fasttext"), (b"{", "jsonl")):
         if text.lstrip().startswith(start):
             return format
-    header = text.partition(b"\n")[0].decode(errors="replace").removesuffix("\r")
-    separator = _separator(header, columns, "\t,;")
+    separator = _separator(text.partition(b"\n")[0].decode(errors="replace").removesuffix("\r"), source, "\t,;")
     return separator and ("tsv" if separator == "\t" else "csv")
 
 
@@ -176,70 +167,58 @@ class _Source:
         """Error about a line, and perhaps about a column of it."""
         return DataError(f"{self.name}, line {line}{column and f', column {column}'}: {problem}", **more)
 
-    def lines(self, pieces: Iterator[bytes]) -> Iterator[str]:
+    def blocks_of_lines(self, pieces: Iterator[bytes]) -> Iterator[list[str]]:
         """Lines without their ends; only a line feed ends a line, with or without a carriage return before it."""
-        return chain.from_iterable(self._blocks(pieces))
-
-    def _blocks(self, pieces: Iterator[bytes]) -> Iterator[list[str]]:
         before, mark = 0, codecs.BOM_UTF8
         for content in whole_lines(pieces, self.name):
             texts, wrong = decode_lines(content.removeprefix(mark))
-            if wrong:
-                places = [f"{self.prefix}line {before + number + 1}" for number in sorted(wrong)]
-                self.note_undecodable(content, self.name, places, before)
+            for i in sorted(wrong):
+                self.note_undecodable(texts[i], self.name, f"{self.prefix}line {before + i + 1}", before + i)
             yield texts
             before, mark = before + len(texts), b""
 
-    def note_undecodable(self, content: bytes, where: str, places: list[str], lines_before: int = 0) -> None:
-        """Note the places of bytes that are not UTF-8, or refuse them, naming the first."""
-        if self.undecodable is not None:
-            self.undecodable.extend(places)
-            return
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            line = lines_before + content.count(b"\n", 0, error.start) + 1
-            byte = f"byte 0x{content[error.start]:02x}"
-            raise DataError(f"{where}, line {line}: {byte} is not UTF-8; save the file as UTF-8.") from error
+    def note_undecodable(self, text: str, where: str, place: str, lines_before: int = 0) -> None:
+        """Note the place of bytes that are not UTF-8, each of which is U+FFFD now, or refuse them."""
+        if self.undecodable is None:
+            before, _, _ = text.partition("\ufffd")
+            line, column = lines_before + before.count("\n") + 1, len(before) - before.rfind("\n")
+            raise DataError(f"{where}, line {line}, column {column}: a byte is not UTF-8; save the file as UTF-8.")
+        self.undecodable.append(place)
 
     def example(self, text: str, label: str, split: str, line: int, names: Sequence[str] = ("", "", "")) -> Example:
         """The text of a line; ``names`` of the columns are for messages."""
-        known = _clean(label)
-        if not known:
-            raise self.error(line, _bad_label(label), names[1])
+        try:
+            label = _checked(label)
+        except ValueError as error:
+            raise self.error(line, str(error), names[1]) from error
         if split and split not in SPLITS:
             raise self.error(line, f"the split is {split!r}; expected train, dev or test.", names[2])
-        return _example((text, known, split, f"{self.prefix}line {line}"))
+        return _example((text, label, split, f"{self.prefix}line {line}"))
 
 
 @lru_cache(1 << 12)  # labels repeat; equal ones become one object
-def _clean(label: str) -> str:
-    """The label without the white space around it, or "" if it cannot be printed."""
+def _checked(label: str) -> str:
+    """The label without the white space around it, or a ValueError if it is empty or cannot be printed."""
     label = label.strip()
-    return label if label.isprintable() else ""
-
-
-def _bad_label(label: str) -> str:
-    return f"the label is {repr(label.strip()) if label.strip() else 'empty'}; expected printable characters."
-
-
-# A folder for each label ----------------------------------------------------------------------------------
+    if not label or not label.isprintable():
+        raise ValueError(f"the label is {repr(label) if label else 'empty'}; expected printable characters.")
+    return label
 
 
 def _read_folder(folder: Path, source: _Source) -> Iterator[Example]:
     """Texts of a folder for each label, sorted by their paths."""
     paths: list[PurePosixPath] = []
-    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         here = PurePosixPath(Path(place).relative_to(folder).as_posix())
         if len(here.parts) == MAX_DEPTH - 1:
             folders.clear()
         folders[:] = [name for name in folders if name != UNLABELLED and not name.startswith(".")]
-        paths += (path for name in names if _is_text(path := here / name))
+        paths += (here / name for name in names)
     return _labelled(paths, lambda path: (folder / path).read_bytes(), f"{folder.as_posix().rstrip('/')}/", source)
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _read_archive(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
@@ -284,198 +263,146 @@ def _labelled(
     paths: Iterable[PurePosixPath], load: Callable[[PurePosixPath], bytes], root: str, source: _Source
 ) -> Iterator[Example]:
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
-    paths = sorted(path for path in paths if len(path.parts) > 1)
+    paths = sorted(path for path in paths if len(path.parts) > 1 and _is_text(path))
     if not paths:
         raise DataError(f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}.")
-    splits = {path: path.parts[-3] for path in paths if len(path.parts) > 2 and path.parts[-3] in SPLITS}
-    depth = 3 if splits else 2
-    above = next(iter(splits), max(paths, key=lambda path: len(path.parts))).parts[:-depth]
-    found = [path for path in paths if path.parts[:-depth] == above and (path in splits or not splits)]
+    with_split = [path for path in paths if len(path.parts) > 2 and path.parts[-3] in SPLITS]
+    depth = 3 if with_split else 2
+    above = next(iter(with_split), max(paths, key=lambda path: len(path.parts))).parts[:-depth]
+    found = [path for path in with_split or paths if path.parts[:-depth] == above]
     for path in sorted({*paths}.difference(found)):
         folder = path.parts[:-1]
         # a README may lie on the way to the labels' folders, or beside them; a folder "valid" must not be left out
         if folder != above[: len(folder)] and not (folder[:-1] == above and folder[-1] in SPLITS):
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
     for path in found:
-        place, label = f"{root}{path}", _clean(path.parts[-2])
+        place = f"{root}{path}"
         where = place if source.prefix or root else f"{source.name}, {place}"
-        if not label:
-            raise DataError(f"{where}: {_bad_label(path.parts[-2])}")
-        content = load(path)
         try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            source.note_undecodable(content, where, [place])
-            text = content.decode("utf-8-sig", errors="replace")
-        yield Example(text, label, splits.get(path, ""), place)
+            label = _checked(path.parts[-2])
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
+        content = load(path).removeprefix(codecs.BOM_UTF8)
+        text = content.decode(errors="replace")
+        if "\ufffd" in text and text.encode() != content:
+            source.note_undecodable(text, where, place)
+        yield Example(text, label, path.parts[-3] if with_split else "", place)
 
 
-# Tables ---------------------------------------------------------------------------------------------------
-
-
-def _find_columns(header: Sequence[str], wanted: dict[str, str | None]) -> tuple[int, int, int | None]:
-    """Indices of the columns of text, label and split, by their given or usual names; None without a split.
-
-    Raises: LookupError with the role that no column has, or several have.
-    """
+def _find_columns(
+    header: Sequence[str], source: _Source, line: int, kind: str = "column"
+) -> tuple[int, int, int | None]:
+    """Indices of the columns of text, label and split, by their given or usual names; None without a split."""
     exact = [name.strip() for name in header]
     plain = [name.lower() for name in exact]
+    wanted: dict[str, str | None] = source.columns | {"split": None}
     found: dict[str, int] = {}
-    for role in sorted(USUAL_NAMES, key=lambda role: wanted[role] is None):  # a column that is named has no other role
+    for role in sorted(wanted, key=lambda role: wanted[role] is None):  # a column that is named has no other role
         name = (wanted[role] or role).strip()
-        usual = () if wanted[role] else USUAL_NAMES[role]
+        usual = () if wanted[role] else USUAL_NAMES.get(role, ())
         matches: list[int] = []
         for names, accepted in ((exact, (name,)), (plain, (name.lower(),)), (plain, usual)):
             matches = matches or [i for i, n in enumerate(names) if n in accepted and i not in found.values()]
-        if len(matches) != 1:
-            raise LookupError(role)
-        found[role] = matches[0]
-    splits = [i for i, name in enumerate(plain) if name == "split" and i not in found.values()]
-    if len(splits) > 1:
-        raise LookupError("split")
-    return found["text"], found["label"], splits[0] if splits else None
+        if len(matches) > 1 or (not matches and role != "split"):
+            given = (other.lower() for other in wanted.values() if other)
+            taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"], *given}
+            free = [name for name in exact if name and exact.count(name) == 1 and name.lower() not in taken]
+            listed = textwrap.shorten(", ".join(exact), 200, placeholder=" ...")
+            problem = f"found {f'the {kind}s {listed}' if any(exact) else f'no {kind}s'}; expected one named {name}"
+            suggestion = {f"{role}_column": free[0]} if free and role != "split" else None
+            raise source.error(line, problem, suggestion=suggestion)
+        if matches:
+            found[role] = matches[0]
+    return found["text"], found["label"], found.get("split")
 
 
-def _columns(header: Sequence[str], source: _Source, line: int, kind: str = "column") -> tuple[int, int, int | None]:
-    """The same, or an error that suggests a column."""
-    try:
-        return _find_columns(header, source.columns)
-    except LookupError as error:
-        role = error.args[0]
-        names = [name.strip() for name in header]
-        given = (name.lower() for name in source.columns.values() if name)
-        taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"], *given}
-        free = [name for name in names if name and names.count(name) == 1 and name.lower() not in taken]
-        listed = textwrap.shorten(", ".join(names), 200, placeholder=" ...")
-        found = f"the {kind}s {listed}" if any(names) else f"no {kind}s"
-        raise source.error(
-            line,
-            f"found {found}; expected one named {source.columns.get(role) or role}",
-            suggestion={f"{role}_column": free[0]} if free and role != "split" else None,
-        ) from error
-
-
-def _separator(header: str, wanted: dict[str, str | None], separators: str) -> str | None:
-    """What separates the names of these columns, if anything does."""
+def _separator(header: str, source: _Source, separators: str) -> str | None:
+    """What separates the names of the columns, if anything does."""
     for separator in separators:
-        with suppress(LookupError, csv.Error, StopIteration):
+        with suppress(DataError, csv.Error, StopIteration):
             quoted = csv.reader([header], delimiter=separator, strict=True)
-            _find_columns(header.split(separator) if separator == "\t" else next(quoted), wanted)
+            _find_columns(header.split(separator) if separator == "\t" else next(quoted), source, 1)
             return separator
     return None
 
 
-def _row_reader(header: list[str], source: _Source) -> Callable[[list[str], int], Example]:
-    """Function that makes an example of a row and its line."""
-    text, label, split = _columns(header, source, 1)
+def _read_table(
+    read_rows: Callable[..., Iterator[tuple[int, list[str]]]], lines: Iterator[str], source: _Source
+) -> Iterator[Example]:
+    """Examples of the rows of a table, the first of which is its header."""
+    rows = read_rows(lines, source)
+    line, header = next(rows, (1, []))
+    text, label, split = _find_columns(header, source, line)
     names = [header[i].strip() for i in (text, label, split or 0)]
-
-    def read(row: list[str], line: int) -> Example:
+    for line, row in rows:
         if len(row) != len(header):
             raise source.error(line, f"has {len(row)} fields; expected {len(header)} as in the header.")
-        return source.example(row[text], row[label], row[split] if split is not None else "", line, names)
-
-    return read
+        yield source.example(row[text], row[label], row[split] if split is not None else "", line, names)
 
 
-def _read_csv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
-    """Rows of a CSV file by RFC 4180 with a header: fields may be quoted, and quoted fields hold any character."""
+def _csv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list[str]]]:
+    """Rows by RFC 4180, each with the line where it begins: quoted fields hold any character."""
     csv.field_size_limit(MAX_TEXT)
-    lines = source.lines(pieces)
     first = next(lines, "")
-    separator = _separator(first, source.columns, ",;") or ","  # Excel writes semicolons in many countries
+    separator = _separator(first, source, ",;") or ","  # Excel writes semicolons in many countries
     rows = csv.reader((line + "\n" for line in chain([first], lines)), strict=True, delimiter=separator)
-    line = 1  # where the row begins that is being read
+    begin = 1  # line of the row that is being read
     try:
-        read = _row_reader(next(rows, []), source)
-        line = rows.line_num + 1
         for row in rows:
-            if row:
-                yield read(row, line)
-            line = rows.line_num + 1
+            if row or begin == 1:
+                yield begin, row
+            begin = rows.line_num + 1
     except csv.Error as error:
-        causes = {
-            "unexpected end of data": "a quote is opened in this row and never closed",
-            "field larger": f"has a field of more than {MAX_TEXT:,} characters; perhaps a quote is never closed",
-            "new-line character": "has a carriage return outside of quotes; convert the line ends to line feeds",
-        }
-        cause = next((cause for start, cause in causes.items() if str(error).startswith(start)), None)
-        raise source.error(line, f"{cause or f'not CSV by RFC 4180 ({error})'}.") from error
+        problem = next(problem for start, problem in CSV_ERRORS.items() if str(error).startswith(start))
+        raise source.error(begin, problem.format(limit=MAX_TEXT, error=error)) from error
 
 
-def _read_tsv(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
-    """Rows of a TSV file with a header: a tab ends a field, a line end ends a row, a quote is a character."""
-    lines = source.lines(pieces)
-    read = _row_reader(next(lines, "").split("\t"), source)
-    for number, line in enumerate(lines, start=2):
-        if line:
-            yield read(line.split("\t"), number)
+def _tsv_rows(lines: Iterator[str], source: _Source) -> Iterator[tuple[int, list[str]]]:
+    """The same where a tab ends a field, a line end ends a row, and a quote is a character."""
+    return ((number, line.split("\t")) for number, line in enumerate(lines, 1) if line or number == 1)
 
 
-# Lines ----------------------------------------------------------------------------------------------------
-
-
-def _read_json_lines(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
+def _read_json_lines(lines: Iterator[str], source: _Source) -> Iterator[Example]:
     """One JSON object per line; the first one decides which keys are text, label and split."""
-    keys: tuple[str, str, str] | None = None
-    for number, line in enumerate(source.lines(pieces), start=1):
+    keys: list[str] = []  # of text, label and split
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        record = _record(line, number, source)
-        if keys is None:
-            names = list(record)
-            text, label, split = _columns(names, source, number, "key")
-            split_key = "split" if "split" not in (names[text], names[label]) else ""  # later objects may have one
-            keys = names[text], names[label], split_key if split is None else names[split]
         try:
-            text, label = record[keys[0]], record[keys[1]]
-        except KeyError:
-            expected = f'expected the keys "{keys[0]}" and "{keys[1]}"'
-            raise source.error(number, f"{expected}, found {', '.join(record) or 'nothing'}.") from None
+            record: Any = DECODER.decode(line)
+        except (ValueError, RecursionError) as error:
+            problem, column = getattr(error, "msg", error), str(getattr(error, "colno", ""))
+            raise source.error(number, f"not a JSON object ({problem}).", column) from error
+        if not isinstance(record, dict):
+            raise source.error(number, f"not a JSON object, but a {type(record).__name__}.")
+        if not keys:
+            names = list(record)
+            *columns, split = _find_columns(names, source, number, "key")
+            keys = [names[i] for i in columns]
+            # later objects may have a split
+            keys.append(names[split] if split is not None else "split" if "split" not in keys else "")
+        text, label = (record.get(key) for key in keys[:2])
         if not isinstance(text, str) or isinstance(label, dict | list | None):
-            raise source.error(number, f"{keys[0]} must be a string, and {keys[1]} a string or a number.")
+            expected = f'expected the key "{keys[0]}" with a string, and "{keys[1]}" with a string or a number'
+            raise source.error(number, f"{expected}; the keys are: {', '.join(record)}.")
         yield source.example(text, str(label), str(record.get(keys[2], "")), number, keys)
 
 
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _record(line: str, number: int, source: _Source) -> dict[str, Any]:
-    try:
-        record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
-        if end < len(line):  # white space around it, or not an object; slower
-            record = DECODER.decode(line)
-    except json.JSONDecodeError as error:
-        raise source.error(number, f"not a JSON object ({error.msg}).", str(error.colno)) from error
-    except (ValueError, RecursionError) as error:
-        raise source.error(number, f"not a JSON object ({error}).") from error
-    if not isinstance(record, dict):
-        raise source.error(number, f"not a JSON object, but a {type(record).__name__}.")
-    return record
-
-
-def _read_fasttext(pieces: Iterator[bytes], source: _Source) -> Iterator[Example]:
+def _read_fasttext(lines: Iterator[str], source: _Source) -> Iterator[Example]:
     """One text per line after its label, ``__label__x text``."""
-    for number, line in enumerate(source.lines(pieces), start=1):
-        words = line.split(None, 1)
-        if not words:
+    for number, line in enumerate(lines, 1):
+        if not (words := line.split(None, 1)):
             continue
         mark, text = words if len(words) == 2 else (words[0], "")
-        if not mark.startswith("__label__") or mark == "__label__":
-            raise source.error(number, "expected __label__NAME and a space before the text.")
-        if text.startswith("__label__"):
-            raise source.error(number, "has two labels; expected one for each text.")
+        if not mark.startswith("__label__") or mark == "__label__" or text.startswith("__label__"):
+            raise source.error(number, "expected one label, written as __label__NAME, and a space before the text.")
         yield source.example(text, mark[9:], "", number)
 
 
-READERS: dict[str, Callable[[Iterator[bytes], _Source], Iterator[Example]]] = {
-    "folder": _read_archive,
-    "csv": _read_csv,
-    "tsv": _read_tsv,
+DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
+READERS: dict[str, Callable[[Iterator[str], _Source], Iterator[Example]]] = {
+    "csv": partial(_read_table, _csv_rows),
+    "tsv": partial(_read_table, _tsv_rows),
     "jsonl": _read_json_lines,
     "fasttext": _read_fasttext,
 }

@@ -19,10 +19,10 @@ from naive import THREE, TWO, random_model
 from mlcore.errors import DataError, ModelFileError
 from mlcore.sentiment.model_file import save_model
 from mlcore.sentiment.prediction import predict
-from mlcore.text import lines as text_lines
 from mlcore.text import pool
-from mlcore.text.lines import decode_lines, in_portions, whole_lines
+from mlcore.text import streams as text_lines
 from mlcore.text.pool import in_order
+from mlcore.text.streams import decode_lines, in_portions, whole_lines
 
 ODD = [b"good\0film", b"good\rfilm\r", b"\xff good", b"", b"\xe4\xb8", b"bad \xf0\x9f\x8e\xac",
        b"good\xe2\x80\xa8bad\x0b", b"\r", b"&amp;#0;<br", b"no line end"]  # fmt: skip

@@ -46,7 +46,7 @@ def test_reading_keeps_what_the_examples_say(tmp_path):
     assert (data.words.words, data.tokens.ids[:4].tolist()) == (["a", "b", "c"], [0, 1, 1, 2])
     assert [data.rows(name).tolist() for name in ("train", "dev", "test")] == [[0], [1], [2]]
     assert (data.held_out()[0].tolist(), data.held_out()[1]) == ([2], "test")
-    with pytest.raises(DataError, match="a.csv, line 4: byte 0xff is not UTF-8"):
+    with pytest.raises(DataError, match="a.csv, line 4, column 1: a byte is not UTF-8"):
         read_dataset(path)
     path.write_text("text,label,split\na,x,dev\nb,y,dev\n")
     assert (read_dataset(path).held_out()[1], read_dataset(path).texts) == ("all", None)

@@ -15,7 +15,7 @@ import pytest
 from conftest import DATASETS, needs_datasets
 
 from mlcore.errors import DataError, InputError
-from mlcore.text import readers, unpacking
+from mlcore.text import readers, streams
 from mlcore.text.readers import read_examples
 
 CONTENTS = {
@@ -60,9 +60,6 @@ def tar(folder):
 
 def give_standard_input(monkeypatch, content):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-
-
-# Formats --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", COMPRESSORS)
@@ -129,10 +126,8 @@ def test_folder_for_each_label(tmp_path, names, expected):
 
 def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monkeypatch):
     folder = texts_at(tmp_path / "folder", "x/1.txt")
-    archive, table = (
-        write(tmp_path / "a.tar", tar(folder)),
-        write(tmp_path / "a.csv", 'text,label\n"a\nb",pos\nc,pos\n'),
-    )
+    archive = write(tmp_path / "a.tar", tar(folder))
+    table = write(tmp_path / "a.csv", 'text,label\n"a\nb",pos\nc,pos\n')
     give_standard_input(monkeypatch, b"__label__neg b\n")
     places = [example.place for example in read_examples([table, Path("-"), folder, archive])]
     assert places == [f"{table}, line 2", f"{table}, line 4", "standard input, line 1", str(folder / "x/1.txt"),
@@ -144,9 +139,6 @@ def test_progress_is_the_number_of_texts_so_far(tmp_path):
     paths, counted = [write(tmp_path / name, "text,label\n" + "a,pos\n" * 600) for name in ("a.csv", "b.csv")], []
     assert len(list(read_examples(paths, progress=counted.append))) == 1200
     assert counted == [500, 1000]
-
-
-# Columns --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", ["csv", "tsv", "jsonl"])
@@ -178,14 +170,11 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
     [
         ("a.csv", "text,score\n", {}, "found the columns text, score; expected one named label", "score"),
         ("a.csv", "review,content,label\n", {}, "review, content, label; expected one named text", "review"),
-        ("a.csv", "text,label\n", {"text_column": "body"}, "text, label; expected one named body", "text"),
         ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one named x", "text"),
-        ("a.csv", "label\n", {"text_column": "label"}, "the columns label; expected one named label", None),
         ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "expected one named split", None),
         ("a.csv", "\n", {}, "line 1: found no columns; expected one named text", None),
         ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one named y", "label"),
         ("a.jsonl", '{"text": "a", "stars": 5}', {"label_column": "x"}, "keys text, stars; expected one", "stars"),
-        ("a.jsonl", "{}", {}, "found no keys; expected one named text", None),
     ],
 )  # fmt: skip
 def test_columns_that_are_not_found(tmp_path, name, content, named, message, suggestion):
@@ -197,45 +186,34 @@ def test_columns_that_are_not_found(tmp_path, name, content, named, message, sug
     assert [*caught.value.suggestion.values()] == ([suggestion] if suggestion else [])
 
 
-# What is refused ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.csv", "", "is empty; supported are a folder for each label"),
-        ("a.tgz", b"", "is empty"),
         ("a.csv", "text,label\n", "contains no labelled texts."),
         ("a.csv", "text,label\ngood,\x1b[31m\n", "line 2, column label: the label is '\\x1b[31m'"),
-        ("a.csv", "review,stars\na,\n", "line 2, column stars: the label is empty"),
         ("a.csv", "text,label\ngood,pos\nbad,neg,x\n", "line 3: has 3 fields; expected 2"),
         ("a.csv", 'text,label\n"a\nb",pos\n"open,neg\n', "line 4: a quote is opened in this row and never closed"),
         ("a.csv", 'text,label\n"a"b,pos\n', "line 2: not CSV by RFC 4180"),
-        ("a.csv", "text,label\na\rb,pos\n", "line 2: has a carriage return outside of quotes"),
-        ("a.csv", bytes(range(255, -1, -1)), "line 1: byte 0xff is not UTF-8"),
+        ("a.csv", bytes(range(255, -1, -1)), "line 1, column 1: a byte is not UTF-8"),
         ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\n",
          "line 2, column split: the split is 'valid'; expected train, dev or test"),
-        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "line 3: byte 0xe4 is not UTF-8; save the file as UTF-8."),
-        ("a.jsonl", '{"text": "a", "label": ""}', "line 1, column label: the label is empty"),
-        ("a.jsonl", '{"text": "a", "label": NaN}', "line 1: not a JSON object (NaN is not JSON)"),
+        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "line 3, column 2: a byte is not UTF-8; save"),
+        ("a.jsonl", '{"text": "a", "label": NaN}', 'line 1: expected the key "text" with a string, and "label" with'),
         ("a.jsonl", '{"text": "a", "label": "b", "split": 0}', "line 1, column split: the split is '0'"),
         ("a.jsonl", '{"text": "good", "label": "pos"}\n{', "line 2, column 2: not a JSON object"),
         ("a.jsonl", ' {"text": "a", "label": "b"} \n{"text": "a", "label": "b"} x',
          "line 2, column 29: not a JSON object (Extra data"),
-        ("a.jsonl", '{"text": 5, "label": "pos"}\n', "line 1: text must be a string"),
-        ("a.jsonl", '{"review": "a", "stars": []}', "line 1: review must be a string, and stars a string or a number"),
+        ("a.jsonl", '{"text": 5, "label": "pos"}\n', 'line 1: expected the key "text" with a string'),
+        ("a.jsonl", '{"review": "a", "stars": []}', '"stars" with a string or a number; the keys are: review, stars.'),
         ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}',
-         'line 3: expected the keys "review" and "stars", found text, stars.'),
-        ("a.jsonl", "[1]", "line 1: not a JSON object, but a list."),
+         'line 3: expected the key "review" with a string, and "stars" with'),
         ("a.jsonl", "[" * 100_000, "line 1: not a JSON object"),
-        ("a.txt", "__label__pos good\nbad\n", "line 2: expected __label__NAME"),
-        ("a.txt", "__label__pos __label__neg bad\n", "line 1: has two labels"),
-        ("a.txt", "__label__\x1b good\n", "line 1: the label is '\\x1b'"),
+        ("a.txt", "__label__pos good\nbad\n", "line 2: expected one label, written as __label__NAME"),
+        ("a.txt", "__label__pos __label__neg bad\n", "line 1: expected one label"),
         ("a.txt", "just text\n", "supported are a folder for each label (or a tar archive of it), CSV, TSV, JSON"),
-        ("a.bin", bytes(range(256)), "Cannot tell the format of"),
         ("a.json", '[{"text": "a"}]', "is a JSON list; write one object on each line"),
-        ("a.zip", "PK\3\4", "is a zip archive; unpack it first."),
-        ("a.xlsx", b"PK\3\4...xl/workbook.xml", "is an Excel workbook; save the sheet as CSV."),
+        ("a.zip", "PK\3\4", "is a zip archive, or an Excel workbook; unpack it, or save the sheet as CSV."),
         ("a.tar.gz", bytes(range(256)), "is not a complete tar archive"),
     ],
 )  # fmt: skip
@@ -251,10 +229,8 @@ def test_bad_files(tmp_path, name, content, message):
     ("names", "message"),
     [
         (["1.txt", "2.txt"], "has no texts in folders named after their labels; expected LABEL/"),
-        (["a/1.csv"], "has no texts in folders named after their labels"),
         (["train/a/1.txt", "valid/a/1.txt"], "has valid/a/1.txt, whose label cannot be told"),
         (["train/a/1.txt", "train/a/old/1.txt"], "has train/a/old/1.txt, whose"),
-        (["train/a/1.txt", "b/1.txt"], "has b/1.txt, whose"),
         (["a/1.txt", "b/1.txt", "b/old/2.txt"], "has a/1.txt, whose"),
         (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected printable characters"),
         ([" /1.txt"], "the label is empty"),
@@ -274,7 +250,6 @@ def test_folders_of_which_a_part_would_be_left_out(tmp_path, names, message):
     [
         (([],), "No data is given; give at least one path."),
         (([Path("-"), Path("-")],), "standard input is given twice; it can be read once."),
-        (([Path("a"), Path("a")],), "a is given twice; it can be read once."),
         ((Path("."), "imdb"), "format is 'imdb'; expected folder, csv, tsv, jsonl or fasttext."),
         ((Path("."), "csv"), "format is 'csv'; . is a folder; leave the format out."),
         ((Path("."), None, " "), "text_column is ' '; expected the name of a column."),
@@ -293,9 +268,6 @@ def test_missing_files_and_a_closed_standard_input(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(OSError, match="Standard input is closed"):
         list(read_examples(Path("-")))
-
-
-# Damage ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
@@ -340,17 +312,15 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
     with pytest.raises(DataError, match="3,221,225,472 bytes; is it a text?"):
         rows(write(tmp_path / "a.tar.gz", gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))))
     for compress in (bz2.compress, gzip.compress, lzma.compress):
-        size = 30 * unpacking.PIECE
-        pieces = list(unpacking.unpack_pieces("x", iter([compress(bytes(size)) + compress(b"end")])))
+        size = 30 * streams.BLOCK
+        pieces = list(streams.unpack_pieces("x", iter([compress(bytes(size)) + compress(b"end")])))
         assert b"".join(pieces) == bytes(size) + b"end"
-        assert max(map(len, pieces)) <= unpacking.PIECE
+        assert max(map(len, pieces)) <= streams.BLOCK
     monkeypatch.setattr(readers, "MAX_TEXT", 1000)
     path = write(tmp_path / "a.csv", 'text,label\na,b\n"' + "c\n" * 1000)
     with pytest.raises(DataError, match="line 3: has a field of more than 1,000 characters; perhaps a quote is never"):
         rows(path)
 
-
-# Pieces ---------------------------------------------------------------------------------------------------
 
 ODD_CONTENTS = {
     "csv": '\ufefftext,split,label\r\n"a\r\n\nb",dev,x\r\n\r\n\ufeff\U0001f600 \u2028,,y\n',
@@ -368,7 +338,7 @@ def test_examples_do_not_depend_on_the_pieces_in_which_they_are_read(tmp_path, m
     wrong = {"csv": b"\na,b", "tsv": b"\na\tb\tc", "jsonl": b"\n{]", "fasttext": b"\nx"}[format]
 
     def read(path, pieces, undecodable):
-        monkeypatch.setattr(readers, "read_pieces", lambda path: unpacking.read_pieces(path, pieces))
+        monkeypatch.setattr(readers, "read_pieces", lambda path: streams.read_pieces(path, pieces))
         monkeypatch.setattr(readers, "HEAD", pieces)
         try:
             return list(read_examples(path, format, undecodable=undecodable)), undecodable
@@ -406,16 +376,10 @@ def test_bytes_that_are_not_utf8_are_replaced_and_noted_where_that_is_asked_for(
     folder = texts_at(tmp_path / "folder", "x/1.txt", "x/2.txt")
     bad, undecodable = write(folder / "x/2.txt", b"fine\n\xff"), []
     examples = list(read_examples([table, folder], undecodable=undecodable))
-    assert [example.text for example in examples] == [
-        "good",
-        "b\ufffdd\ufffd",
-        "bad",
-        "\ufffd",
-        "x/1.txt",
-        "fine\n\ufffd",
-    ]
+    expected = ["good", "b\ufffdd\ufffd", "bad", "\ufffd", "x/1.txt", "fine\n\ufffd"]
+    assert [example.text for example in examples] == expected
     assert undecodable == [f"{table}, line 3", f"{table}, line 5", str(bad)]
-    with pytest.raises(DataError, match="line 2: byte 0xff is not UTF-8") as caught:
+    with pytest.raises(DataError, match="line 2, column 1: a byte is not UTF-8") as caught:
         rows(folder)
     assert str(bad) in str(caught.value)
 
