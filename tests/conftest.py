@@ -16,6 +16,7 @@ from mlcore.sentiment.backpropagation import backpropagate
 from mlcore.sentiment.neighbors import neighbors
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.vectors import read_vectors
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
 settings.register_profile("mlcore", deadline=None, derandomize=True, max_examples=300)
@@ -40,11 +41,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory):
-    """Compile all kernels before the first test, so that no test sees the message of a first run.
-
-    What trainings keep for the next time goes into a folder of the tests.
-    """
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("caches"))
+    """Compile all kernels before the first test, so that no test sees the message of a first run."""
     network = Network([Layer("output", "V", [[1.0]])])
     network.backward(network.forward([1.0]), [1.0])
     network.losses(network.forward([1.0]), [1.0])
@@ -57,6 +54,9 @@ def compiled(tmp_path_factory):
     model.explain("good film")
     backpropagate(model._model()[0], "good film", "pos")
     neighbors(model._model()[0], "good bad", 1)
+    vectors = tmp_path_factory.mktemp("vectors") / "v.txt"
+    vectors.write_text("Good 1\nfilm 2\n")
+    read_vectors(vectors, dataset.words, 1)
 
 
 class Done(NamedTuple):

@@ -21,16 +21,16 @@ def violations(path, source):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             yield from (f"imports {name}" for name in names if name.split(".")[0] in FORBIDDEN_IMPORTS)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in ("eval", "exec") or (node.func.id == "print" and not path.startswith("cli/")):
-                yield f"calls {node.func.id}"
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if called in ("eval", "exec") or (called == "print" and not path.startswith("cli/")):
+            yield f"calls {called}"
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
             yield "allows pickle"
         if isinstance(node, ast.keyword) and node.arg == "fastmath":
             yield "sets fastmath"  # the bits of results would depend on the order in which kernels are compiled
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and path.startswith("mlcore/"):
-            if any(word.startswith("--") and word[2:3].isalpha() for word in node.value.split()):
-                yield f"names an option of the command line: {node.value[:40]!r}"
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if path.startswith("mlcore/") and any(word[:2] == "--" and word[2:3].isalpha() for word in text.split()):
+            yield f"names an option of the command line: {text[:40]!r}"
 
 
 ALLOWED = {"mlcore/sentiment/settings.py"}  # writes the command that reproduces a model

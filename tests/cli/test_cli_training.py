@@ -142,7 +142,7 @@ def test_warm_start(run, reviews, model, tmp_path):
         (["--optimizer", "adm"], 2, "--optimizer is 'adm'; expected one of sgd, adagrad, adam."),
         (["--lerning-rate", 1], 2, "No such option: --lerning-rate (Possible options: --learning-rate)."),
         (["--data", "one.tsv"], 3, "has 1 label to train on ('pos'); expected from 2 to 1,000."),
-        (["--data", "empty.tsv", "--dev", 0], 3, "contains no words in the texts to train on."),
+        (["--data", "empty.tsv", "--dev", 0], 3, "no word occurs in the texts to train on."),
     ],
 )
 def test_wrong_options(run, reviews, arguments, code, message):
