@@ -51,7 +51,11 @@ class Documents(NamedTuple):
 
     def lengths(self) -> np.ndarray:
         """Number of known features of each text, repeats included: (n,) int64."""
-        return np.asarray(sum_counts(self.counts, self.offsets))
+        lengths = np.diff(self.offsets)
+        full = lengths > 0
+        counts = np.broadcast_to(self.counts, len(self.ids))
+        lengths[full] = np.add.reduceat(counts, self.offsets[:-1][full], dtype=np.int64)
+        return lengths
 
 
 class Features:
@@ -294,20 +298,14 @@ def find_pairs(keys, first, known, slots):
 
 @inline_kernel
 def bucket_of(key, turn, turns, buckets):
-    """Bucket of a key in this turn, or UNKNOWN; mix_bits once more, so that keys of a bucket have different slots.
-
-    The product stays below 2 ** 63.
-    """
+    """Bucket of a key in this turn, or UNKNOWN, by other bits than those of its slot; the product is below 2 ** 63."""
     bucket = ((mix_bits(key) & 0xFFFFFFFF) * 0x1E3779B1 >> 24 & (turns * buckets - 1)) - turn * buckets
     return bucket if key != UNKNOWN and 0 <= bucket < buckets else UNKNOWN
 
 
 @kernel
 def deal_keys(keys, turn, turns, buckets):
-    """Deal out the keys (t,) of a turn: those of bucket b are dealt[bounds[b]:bounds[b + 1]], with their places.
-
-    Returns dealt (m,) int64, places (m,) int32 and bounds (buckets + 1,) int64.
-    """
+    """Keys (t,) of a turn, bucket by bucket: (m,) int64, their places, (m,) int32, and the buckets' bounds in both."""
     bounds = np.zeros(buckets + 2, np.int64)
     for t in range(keys.shape[0]):
         bucket = bucket_of(keys[t], turn, turns, buckets)
@@ -399,13 +397,3 @@ def sort_and_count(ids, token_offsets, digits, binary, room):
             offsets[first + (before >> 32) + 1] += fresh
         first = last
     return out_ids[:place], out_counts[:place], np.cumsum(offsets)
-
-
-@kernel
-def sum_counts(counts, offsets):
-    """Sum of the counts of each text: counts (m,) or (1,), offsets (n + 1,) -> (n,) int64."""
-    lengths = np.zeros(offsets.shape[0] - 1, np.int64)
-    for text in range(lengths.shape[0]):
-        for entry in range(offsets[text], offsets[text + 1]):
-            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]
-    return lengths

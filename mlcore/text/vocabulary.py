@@ -94,7 +94,7 @@ class WordTable:
         return self._table.bytes[bounds[number] : bounds[number + 1]].tobytes().decode()
 
     def to_lines(self) -> np.ndarray:
-        """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
+        """All words, each followed by a line feed: (bytes,) uint8."""
         numbers, bounds = np.arange(len(self)), self._table.bounds
         lines = np.full(bounds[len(self)] + len(self), ord("\n"), np.uint8)
         copy_words(self._table, numbers, bounds[:-1][numbers] + numbers, lines)
@@ -110,10 +110,7 @@ class WordTable:
         return table
 
     def add(self, texts: Iterable[str], threads: int = 1) -> Tokens:
-        """Number the words of the texts, giving new words the next numbers.
-
-        The texts are taken as they are needed, and the result is the same for any number of threads.
-        """
+        """Number the words of the texts, giving new words the next numbers, whatever the number of threads."""
         scratch = Scratch()
 
         def number(chunk: list[str]) -> tuple[WordTable, Tokens]:
@@ -129,14 +126,13 @@ class WordTable:
         return Tokens.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
 
     def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> Tokens:
-        """Number the words of a few texts, as ``look_up`` does."""
         spans = tokenise(texts, scratch)
         return Tokens(self.look_up_spans(spans), spans.offsets)
 
     def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
         """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
         ids = np.empty(len(spans.starts), np.int32)
-        find_tokens(spans, self._table, ids)
+        number_tokens(spans, 0, self._table, False, ids)
         return ids
 
     def add_words(self, other: "WordTable") -> np.ndarray:
@@ -153,7 +149,7 @@ class WordTable:
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
         ids, done = np.empty(len(spans.starts), np.int32), 0
-        while (done := add_tokens(spans, done, self._table, ids)) < len(ids):
+        while (done := number_tokens(spans, done, self._table, True, ids)) < len(ids):
             self._grow(int(spans.ends[done] - spans.starts[done]))
         return ids
 
@@ -254,27 +250,18 @@ def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
 
 
 @kernel
-def find_tokens(spans, table, ids):
-    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids (t,)."""
-    data, starts, ends, keys, _ = spans
-    _, bounds, word_bytes, word_keys, slots = table
-    for t in range(ids.shape[0]):
-        ids[t] = slots[find_word(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
+def number_tokens(spans, done, table, adding, ids):
+    """Number of the word of each token from ``done`` on: overwrite ids (t,).
 
-
-@kernel
-def add_tokens(spans, done, table, ids):
-    """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
-
-    Returns the number of that token, for the caller to make room and call again, or t at the end.
-    Updates the table and overwrites ids[done:returned] of ids (t,).
+    Words not in the table are UNKNOWN or, if ``adding``, added until it is full. Returns the number of the token that
+    finds it so, for the caller to make room and call again, or t at the end.
     """
     data, starts, ends, keys, _ = spans
     size, bounds, word_bytes, word_keys, slots = table
     for t in range(done, ids.shape[0]):
         start, end = starts[t], ends[t]
         slot = find_word(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
-        if slots[slot] == UNKNOWN:
+        if adding and slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
             if word == word_keys.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
