@@ -72,7 +72,7 @@ def _tensors(best: Parameters, state: State) -> dict[str, np.ndarray]:
 
 def _identity(model: Model) -> dict[str, Any]:
     """What has to be equal for a training to be resumed."""
-    features = model.features.words.to_lines().tobytes() + model.features.ngrams.keys.tobytes()
+    features = model.features.words.to_lines().tobytes() + model.features.ngrams.tobytes()
     return model.settings.identity() | {
         "labels": list(model.labels),
         "data": model.provenance.fingerprint,

@@ -31,16 +31,16 @@ class Arm(NamedTuple):
 
     name: str
     freeze_embedding: bool
-    given: bool = False  # whether the words start from given vectors
-    initialization: str = "random"  # of the other words
+    given: bool  # whether the words start from given vectors
+    initialization: str  # of the other words
 
 
 ARMS = (
-    Arm("fixed, random", True),
-    Arm("fixed, given", True, given=True),
-    Arm("trainable, random", False),
-    Arm("trainable, given", False, given=True),
-    Arm("trainable, naive Bayes", False, initialization="naive-bayes"),
+    Arm("fixed, random", True, False, "random"),
+    Arm("fixed, given", True, True, "random"),
+    Arm("trainable, random", False, False, "random"),
+    Arm("trainable, given", False, True, "random"),
+    Arm("trainable, naive Bayes", False, False, "naive-bayes"),
 )
 REFERENCE, MAJORITY, LINEAR = ARMS[0].name, "majority label", "NB logistic regression"
 
@@ -58,9 +58,7 @@ class Run(NamedTuple):
     finished: bool = True  # whether the training stopped because the held-out loss rose, not at the last epoch
 
 
-class Missing(NamedTuple):
-    """A run without a result, and why."""
-
+class Missing(NamedTuple):  # a run without a result
     arm: str
     seed: int
     reason: str
@@ -110,7 +108,6 @@ class Comparison(Result):
 
     @property
     def diverged(self) -> bool:
-        """Whether a training has no result."""
         return any(missing.arm != LINEAR for missing in self.missing)
 
 
@@ -178,8 +175,8 @@ class Experiment:
     def _train(
         self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Progress
     ) -> Run:
-        _, freeze_embedding, _, initialization = arm
-        settings = replace(self.settings, freeze_embedding=freeze_embedding, initialization=initialization, seed=seed)
+        frozen = arm.freeze_embedding
+        settings = replace(self.settings, freeze_embedding=frozen, initialization=arm.initialization, seed=seed)
         progress(arm.name, seed, 1)
         started, reports = time.perf_counter(), []
         model = new_model(data, settings, vectors if arm.given else None, threads)
@@ -191,31 +188,23 @@ class Experiment:
         assert data.test is not None  # it is drawn if need be
         _, accuracy = quick_figures(model, data.test, threads)
         assert accuracy is not None and best.dev_accuracy is not None  # noqa: PT018, there are labels
-        parameters = model.n_parameters - (len(data.features) * settings.dim if freeze_embedding else 0)
+        parameters = model.n_parameters - (len(data.features) * settings.dim if frozen else 0)
         finished = len(reports) - best.epoch >= settings.patience
         return Run(arm.name, seed, accuracy, best.dev_accuracy, parameters, seconds, best.epoch, finished)
 
     def compare(self, results: Sequence[Run | Missing], interrupted: bool = False) -> Comparison:
         """Summarize the results of ``run``, all of them or those until an interruption."""
         runs = [result for result in results if isinstance(result, Run)]
+        missing = [result for result in results if isinstance(result, Missing)]
         summaries, vectors = summarize(runs, self.names), None
         if given := self.vectors:
             facts = {name: getattr(given, name) for name in ("source", "lines", "duplicates")}
             vectors = vars(self.coverage) | facts | {"sha256": given.fingerprint()}
+        settings = {name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")}
         return Comparison(
-            data=self.dataset.source,
-            labels=self.labels,
-            texts=self.sizes or self.encode(1)[0].sizes,
-            own_parts=self.own_splits,
-            settings={name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")},
-            seeds=len(self.seeds),
-            vectors=vectors,
-            arms=summaries,
-            best_trainable_against_best_fixed=compare_best(runs, summaries),
-            runs=runs,
-            missing=[result for result in results if isinstance(result, Missing)],
-            interrupted=interrupted,
-        )
+            self.dataset.source, self.labels, self.sizes or self.encode(1)[0].sizes, self.own_splits, settings,
+            len(self.seeds), vectors, summaries, compare_best(runs, summaries), runs, missing, interrupted,
+        )  # fmt: skip
 
 
 def linear(data: EncodedDataset) -> Run | Missing:
@@ -262,13 +251,12 @@ def summarize(runs: Sequence[Run], names: Sequence[str]) -> list[Summary]:
     for name in names:
         mine = [run for run in runs if run.arm == name]
         if mine:
-            figures = [(run.test_accuracy, run.dev_accuracy, run.parameters, run.seconds) for run in mine]
-            mean, dev_mean, parameters, seconds = np.mean(figures, axis=0).tolist()
-            deviation = float(np.std([run.test_accuracy for run in mine], ddof=1)) if len(mine) > 1 else None
+            figures = np.array([(run.test_accuracy, run.dev_accuracy, run.parameters, run.seconds) for run in mine])
+            mean, dev_mean, parameters, seconds = figures.mean(axis=0).tolist()
+            deviation = float(figures[:, 0].std(ddof=1)) if len(mine) > 1 else None
             unfinished = sum(not run.finished for run in mine)
             against = None if name == REFERENCE else difference(runs, name, REFERENCE)
-            arm = Summary(name, len(mine), mean, deviation, dev_mean, parameters, seconds, unfinished, against)
-            found.append(arm)
+            found.append(Summary(name, len(mine), mean, deviation, dev_mean, parameters, seconds, unfinished, against))
     return found
 
 
@@ -278,29 +266,28 @@ def compare_best(runs: Sequence[Run], summaries: list[Summary]) -> Difference | 
     The best ones are those with the highest mean accuracy on the held-out texts: chosen on the test texts, they
     would be flattered there.
     """
-    frozen = {arm.name: arm.freeze_embedding for arm in ARMS}
-    best: dict[bool, str] = {}
-    for summary in sorted(summaries, key=lambda summary: -summary.dev_mean):
-        if summary.arm in frozen:
-            best.setdefault(frozen[summary.arm], summary.arm)
-    return difference(runs, best[False], best[True]) if len(best) == 2 else None
+    means = {summary.arm: summary.dev_mean for summary in summaries}
+    arms = [arm for arm in ARMS if arm.name in means]
+    kinds = ([arm.name for arm in arms if arm.freeze_embedding == frozen] for frozen in (False, True))
+    best = [max(names, key=means.__getitem__) for names in kinds if names]
+    return difference(runs, *best) if len(best) == 2 else None
 
 
 def difference(runs: Sequence[Run], arm: str, other: str) -> Difference | None:
     """An arm against another over the seeds that both have; None if there is none."""
     mine, others = ({run.seed: run.test_accuracy for run in runs if run.arm == name} for name in (arm, other))
-    differences = np.array([mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())])
+    differences = np.array([mine[seed] - others[seed] for seed in mine if seed in others])
     if not (n := len(differences)):
         return None
     return Difference(arm, other, n, float(differences.mean()), sign_flip_test(differences), 2.0 ** (1 - n))
 
 
 def sign_flip_test(differences: np.ndarray) -> float:
-    """Exact two-sided p-value of paired differences, (n,).
+    """Exact two-sided p-value of paired differences, (n,): the share of the 2^n choices of their signs under which
+    their sum is as far from 0 as it is.
 
-    It is the share of the 2^n choices of their signs under which their sum is as far from 0 as it is, and cannot be
-    lower than 2^(1 - n). Unlike a t-test it does not assume a normal distribution. Splits drawn from the same texts
-    overlap, so that their differences are not quite independent and the p-value is somewhat too low.
+    It is at least 2^(1 - n), and does not assume a normal distribution. Splits drawn from the same texts overlap, so
+    that their differences are not quite independent and the p-value is somewhat too low.
 
     Source: Fisher 1935, section 21.
 

@@ -85,30 +85,28 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
     """
     targets = train.targets[train.rows, 0].astype(np.float64)
     columns = targets.astype(np.int64) if labels else np.zeros(len(targets), np.int64)
-
-    def totals(values: np.ndarray) -> np.ndarray:
-        sums = np.zeros((features, max(len(labels), 1)))
-        add_values(train.documents.ids, train.documents.offsets, train.rows, values, columns, sums)
-        return sums
-
-    with_label = totals(np.ones(len(targets))) + 1
+    texts = train.documents.ids, train.documents.offsets, train.rows, columns
+    shape = features, max(len(labels), 1)
+    with_label = 1 + add_values(*texts, np.ones(len(targets)), shape)
     if not labels:
         deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
-        return np.asarray(totals(deviations) / with_label)
+        return np.asarray(add_values(*texts, deviations, shape) / with_label)
     without = with_label.sum(axis=1, keepdims=True) - with_label - (len(labels) - 2)
     ratios: np.ndarray = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
     return ratios[:, 1:] if len(labels) == 2 else ratios
 
 
 @kernel
-def add_values(ids, offsets, rows, values, columns, totals):
-    """Add to every feature of a text, in the text's column, the value of the text: add to totals.
+def add_values(ids, offsets, rows, columns, values, shape):
+    """Sums, of this shape (v, k), of the values of the texts that have a feature, each text in its column.
 
-    Shapes: ids (m,), offsets (n + 1,); rows, values and columns (r,) of the texts -> totals (v, k).
+    Shapes: ids (m,), offsets (n + 1,); rows, columns and values (r,) of the texts.
     """
+    totals = np.zeros(shape)
     for r in range(rows.shape[0]):
         for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
             totals[ids[j], columns[r]] += values[r]
+    return totals
 
 
 def continue_from(model: Model, earlier: Model) -> None:

@@ -23,7 +23,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import MAX_LABELS
-from mlcore.text.ngrams import Features, PairTable
+from mlcore.text.ngrams import Features
 from mlcore.text.vocabulary import WordTable
 
 KEY = "mlcore"  # of the metadata; a single one, because safetensors does not promise an order
@@ -149,7 +149,7 @@ def save_model(model: Model, path: Path) -> None:
         parameters[name] = parameters[name][:, : settings.dim]
     parameters["table"] = parameters["table"].astype(np.float16 if settings.float16 else np.float32, copy=False)
     header = {"labels": model.labels, "settings": asdict(settings), "provenance": asdict(model.provenance)}
-    keys = model.features.ngrams.keys
+    keys = model.features.ngrams
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
     save_tensors(path, MODEL, header, {"vocabulary": model.features.words.to_lines(), "ngrams": ngrams} | parameters)
 
@@ -199,7 +199,7 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Feat
     for _ in range(settings.ngrams):  # one pass more than needed finds n-grams that are too long
         sizes[len(words) :] = sizes[before] + 1
     require(sizes.max(initial=1) <= settings.ngrams, f"it has an n-gram of more than {settings.ngrams} words")
-    return Features(words, PairTable(len(words), keys), settings.ngrams, settings.binary)
+    return Features(words, keys, settings.ngrams, settings.binary)
 
 
 def _provenance(header: dict[str, Any]) -> Provenance:

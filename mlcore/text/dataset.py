@@ -1,7 +1,7 @@
 """The dataset: labelled texts as numbers, from the files to the arrays that are trained on and measured on."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, repeat
 from os import PathLike
@@ -135,11 +135,11 @@ def dataset_of(
 def _number(
     examples: Iterator[Example], source: str, threads: int, keep_texts: bool, undecodable: list[str]
 ) -> Dataset:
-    words, label_numbers, label_places = WordTable(), dict[str, int](), list[str]()
+    words, label_places = WordTable(), dict[str, str]()  # of each label, in the order of their first occurrence
     digests = [(hashlib.sha256(), hashlib.sha256()) for _ in ("texts", "labels", "splits")]
     labels, splits = GrowingArray(np.int32), GrowingArray(np.int8)
-    all_texts: list[str] | None = [] if keep_texts else None
-    all_places: list[str] | None = [] if keep_texts else None
+    label_numbers = dict[str, int]()
+    kept: tuple[list[str], list[str]] | None = ([], []) if keep_texts else None
 
     def take_texts() -> Iterator[str]:
         """The texts, while all else of the examples is noted."""
@@ -150,21 +150,20 @@ def _number(
                 content.update(b"".join(encoded))
                 lengths.update(np.fromiter(map(len, encoded), "<i8", len(encoded)).tobytes())
             for name, place in zip(names, places, strict=True):
-                if name not in label_numbers:
-                    label_numbers[name] = len(label_numbers)
-                    label_places.append(place)
+                label_places.setdefault(name, place)
+                label_numbers.setdefault(name, len(label_numbers))
             labels.append(np.array([label_numbers[name] for name in names], np.int32))
             splits.append(np.array([SPLIT_NUMBERS[name] for name in split_names], np.int8))
-            if all_texts is not None and all_places is not None:
-                all_texts.extend(texts)
-                all_places.extend(places)
+            if kept:
+                kept[0].extend(texts)
+                kept[1].extend(places)
             yield from texts
 
     tokens = words.add(take_texts(), threads)
     fingerprint = hashlib.sha256(b"".join(digest.digest() for pair in digests for digest in pair)).hexdigest()
     return Dataset(
-        source, words, tokens, list(label_numbers), label_places, labels.finish(), splits.finish(),
-        fingerprint, all_texts, all_places, undecodable,
+        source, words, tokens, list(label_numbers), list(label_places.values()), labels.finish(), splits.finish(),
+        fingerprint, kept and kept[0], kept and kept[1], undecodable,
     )  # fmt: skip
 
 
@@ -205,37 +204,10 @@ def encode(
         if not 0 <= fraction < 1:
             raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
         if fraction > 0:
-            held_out = hold_out(targets[train, 0] if labels else np.zeros(len(train)), fraction, seed)
-            train, dev_rows = train[~held_out], train[held_out]
+            chosen = hold_out(targets[train, 0] if labels else np.zeros(len(train)), fraction, seed)
+            train, dev_rows = train[~chosen], train[chosen]
             if not len(train) or len(np.unique(targets[train])) < len(labels):
                 raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
-    encoded = encode_rows(
-        dataset, {"train": train, "dev": dev_rows, "test": dataset.rows("test")}, targets, labels,
-        ngrams=ngrams, min_count=min_count, max_features=max_features, binary=binary, known=known, threads=threads,
-    )  # fmt: skip
-    if isinstance(dev, Dataset):
-        encoded = replace(encoded, dev=encode_split(dev, dev.held_out()[0], encoded.features, labels, threads))
-    return encoded
-
-
-def encode_rows(
-    dataset: Dataset,
-    rows: Mapping[str, np.ndarray],
-    targets: np.ndarray,
-    labels: tuple[str, ...],
-    *,
-    ngrams: int,
-    min_count: int,
-    max_features: int | None,
-    binary: bool,
-    known: Features | None = None,
-    threads: int = 1,
-) -> EncodedDataset:
-    """The same with given rows of the splits "train", "dev" and "test", of which the last two may be empty.
-
-    Raises: DataError if no feature is frequent enough in the texts to train on.
-    """
-    train = rows["train"]
     features = choose_features(dataset.words, dataset.tokens, train, ngrams, min_count, max_features, binary, threads)
     if not len(features):
         times, remedy = (f"{min_count} times ", {"min_count": 1}) if min_count > 1 else ("", {})
@@ -243,10 +215,13 @@ def encode_rows(
     if known:
         features = extend(known, features)
     documents = features.documents_of(dataset.tokens, dataset.words, threads)
-    splits = (Split(documents, targets, rows[name]) if len(rows[name]) else None for name in ("dev", "test"))
+    training, *held_out = (Split(documents, targets, rows) for rows in (train, dev_rows, dataset.rows("test")))
+    dev_split, test_split = (split if len(split.rows) else None for split in held_out)
     counts = occurrences(documents, train, len(features))
+    if isinstance(dev, Dataset):
+        dev_split = encode_split(dev, dev.held_out()[0], features, labels, threads)
     release_free_memory()  # training needs more than all that comes before it
-    return EncodedDataset(features, counts, labels, Split(documents, targets, train), *splits)
+    return EncodedDataset(features, counts, labels, training, dev_split, test_split)
 
 
 def encode_split(
@@ -269,9 +244,8 @@ def choose_labels(dataset: Dataset, rows: np.ndarray) -> tuple[str, ...]:
     """
     labels = sorted(dataset.label_names[number] for number in np.unique(dataset.labels[rows]))
     if not 2 <= len(labels) <= MAX_LABELS:
-        shown = ", ".join([*map(repr, labels[:10]), *["..."] * (len(labels) > 10)])
         raise DataError(
-            f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({shown}); "
+            f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({_listed(labels)}); "
             f"expected from 2 to {MAX_LABELS:,}",
             suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
         )
@@ -308,13 +282,16 @@ def targets_of(dataset: Dataset, labels: tuple[str, ...], rows: np.ndarray | Non
     if len(wrong):
         number = dataset.labels[wrong[0]]
         place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
-        shown = [*map(repr, labels[:12]), *["..."] * (len(labels) > 12)]
         expected = (
-            f"one of {', '.join(shown)} as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
+            f"one of {_listed(labels)} as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
         )
         name = dataset.label_names[number]
         raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
     return targets
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join([*map(repr, labels[:10]), *["..."] * (len(labels) > 10)])
 
 
 def rating_of(label: str) -> float | None:
@@ -328,17 +305,14 @@ def rating_of(label: str) -> float | None:
 
 def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:
     """How often each feature occurs in these rows of documents: (v,) int64."""
-    totals = np.zeros(features, np.int64)
-    add_occurrences(*documents, rows, totals)
-    return totals
+    return np.asarray(add_occurrences(*documents, rows, features))
 
 
 @kernel
-def add_occurrences(ids, counts, offsets, rows, totals):
-    """Count the features of some texts, repeats included: add to totals.
-
-    Shapes: ids (m,), counts (m,) or (1,), offsets (n + 1,), rows (r,) -> totals (v,).
-    """
-    for r in range(rows.shape[0]):
-        for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
+def add_occurrences(ids, counts, offsets, rows, features):
+    """The same for ids (m,), counts (m,) or (1,), and offsets (n + 1,) of documents."""
+    totals = np.zeros(features, np.int64)
+    for row in rows:
+        for j in range(offsets[row], offsets[row + 1]):
             totals[ids[j]] += counts[j if counts.shape[0] > 1 else 0]
+    return totals

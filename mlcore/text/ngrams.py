@@ -7,8 +7,7 @@ level by level: what is pruned at one level need not be counted at the next.
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
-from itertools import chain, repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +22,6 @@ from mlcore.text.vocabulary import (
     WordTable,
     chunks_of,
     find_slot,
-    first_slot,
     free_slots,
     join_texts,
     slots_of,
@@ -45,7 +43,6 @@ class Documents(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Iterable["Documents"]) -> "Documents":
-        """The texts of one part after another."""
         return cls(*join_texts(parts, np.int32, np.int32))
 
     @property
@@ -54,59 +51,46 @@ class Documents(NamedTuple):
 
     def lengths(self) -> np.ndarray:
         """Number of known features of each text, repeats included: (n,) int64."""
-        lengths = np.empty(self.n_texts, np.int64)
-        sum_counts(self.counts, self.offsets, lengths)
+        lengths = np.diff(self.offsets)
+        full = lengths > 0
+        counts = np.broadcast_to(self.counts, len(self.ids))
+        lengths[full] = np.add.reduceat(counts, self.offsets[:-1][full], dtype=np.int64)
         return lengths
-
-
-class PairTable:
-    """Distinct pairs in the order of their numbers, which begin at ``first``; ``keys``: (m,) int64."""
-
-    def __init__(self, first: int, keys: np.ndarray) -> None:
-        self.first, self.keys = first, keys
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @cached_property
-    def slots(self) -> np.ndarray:
-        """Hash table of the keys, made when it is first needed; two threads may both make it, which does no harm."""
-        return slots_of(self.keys)
-
-    def look_up(self, keys: np.ndarray) -> np.ndarray:
-        """Number the pairs; those not in the table are UNKNOWN: (t,) int64 -> (t,) int32."""
-        ids = np.empty(len(keys), np.int32)
-        find_pairs(keys, self.first, self.keys, self.slots, ids)
-        return ids
 
 
 class Features:
     """Known words and n-grams with their numbers: first the words, then the pairs, then the triples of words.
 
+    ``ngrams``: the keys of the n-grams, (m,) int64.
     ``binary``: each feature counts once in a text, however often it occurs.
     """
 
-    def __init__(self, words: WordTable, ngrams: PairTable, largest: int, binary: bool) -> None:
+    def __init__(self, words: WordTable, ngrams: np.ndarray, largest: int, binary: bool) -> None:
         self.words, self.ngrams, self.largest, self.binary = words, ngrams, largest, binary
 
     def __len__(self) -> int:
         return len(self.words) + len(self.ngrams)
 
+    @cached_property
+    def _slots(self) -> np.ndarray:
+        """Hash table of the n-grams; two threads may both make it, which does no harm."""
+        return np.asarray(slots_of(self.ngrams))
+
     @property
     def names(self) -> list[str]:
         """All features in the order of their numbers; the words of an n-gram are separated by spaces."""
         names = self.words.words
-        for key in self.ngrams.keys.tolist():
+        for key in self.ngrams.tolist():
             names.append(f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}")
         return names
 
     def names_of(self, numbers: Iterable[int]) -> list[str]:
         """Names of some features, without the time and memory that those of all would take."""
-        names, keys = [], self.ngrams.keys
+        names = []
         for number in numbers:
             words: list[str] = []
             while number >= len(self.words):
-                key = int(keys[number - len(self.words)])
+                key = int(self.ngrams[number - len(self.words)])
                 words.append(self.words.word(key & 0xFFFFFFFF))
                 number = key >> 32
             names.append(" ".join([self.words.word(number), *reversed(words)]))
@@ -115,17 +99,18 @@ class Features:
     def words_in(self) -> np.ndarray:
         """Number of words that each feature consists of: (v,) int8."""
         sizes = np.ones(len(self), np.int8)
-        prefixes = self.ngrams.keys >> 32
         for _ in range(1, self.largest):
-            sizes[len(self.words) :] = sizes[prefixes] + 1
+            sizes[len(self.words) :] = sizes[self.ngrams >> 32] + 1
         return sizes
 
     def locate(self, words: Tokens) -> np.ndarray:
         """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (largest, t) int32."""
         ids = np.empty((self.largest, len(words.ids)), np.int32)
         ids[0] = words.ids
+        every = np.ones(words.n_texts, bool)
         for level in range(1, self.largest):
-            ids[level] = self.ngrams.look_up(pair_up(ids[level - 1], words))
+            keys = pair_up(ids[level - 1], words, every)
+            ids[level] = find_pairs(keys, len(self.words), self.ngrams, self._slots)
         return ids
 
     def documents(self, texts: Iterable[str], threads: int = 1) -> Documents:
@@ -148,14 +133,11 @@ class Features:
         numbers = self.words.numbers_of(table)
 
         def count(part: tuple[int, Tokens]) -> Documents:
-            _, (ids, offsets) = part
-            return self.count(Tokens(numbers[ids], offsets))
+            first, (ids, offsets) = part
+            found = self.count(Tokens(numbers[ids], offsets))
+            return found._replace(counts=np.ones(int(first == 0), np.int32)) if self.binary else found
 
-        parts = in_order(count, tokens.parts(TOKENS), threads)
-        if self.binary:
-            ones = chain([np.ones(1, np.int32)], repeat(np.ones(0, np.int32)))
-            parts = (part._replace(counts=one) for part, one in zip(parts, ones))  # noqa: B905
-        return Documents.joined(parts)
+        return Documents.joined(in_order(count, tokens.parts(TOKENS), threads))
 
     def count(self, words: Tokens) -> Documents:
         """Known features of texts of known words, at once."""
@@ -186,34 +168,33 @@ def choose_features(
     parts = tokens.parts(max(TOKENS, len(table)))
     counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
     numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
-    all_counts, levels, first = [counts[numbers]], list[PairTable](), len(numbers)
     places = np.full(len(table), UNKNOWN, np.int32)
-    places[numbers] = np.arange(first)
+    places[numbers] = np.arange(len(numbers))
+    all_keys, all_slots, all_counts = list[np.ndarray](), list[np.ndarray](), [counts[numbers]]
 
     def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
         first_text, (ids, offsets) = part
-        words = Tokens(places[ids], offsets)
-        before = words.ids
-        for level in levels:
-            before = level.look_up(pair_up(before, words))
-        return pair_up(before, words, chosen[first_text : first_text + words.n_texts])
+        words, some = Tokens(places[ids], offsets), chosen[first_text : first_text + len(offsets) - 1]
+        before, first = words.ids, len(numbers)
+        for keys, slots in zip(all_keys, all_slots, strict=True):
+            before = find_pairs(pair_up(before, words, some), first, keys, slots)
+            first += len(keys)
+        return np.asarray(pair_up(before, words, some))
 
-    for _ in range(1, largest):
-        keys, counts = frequent_pairs(tokens, keys_of, min_count, threads)
+    for size in range(2, largest + 1):
         # what is beyond the most frequent of one level cannot be among those of all, nor can what begins with it
-        levels.append(PairTable(first, keys[:max_features]))
-        all_counts.append(counts[:max_features])
-        first += len(levels[-1])
-    counts = np.concatenate(all_counts)
-    keys = np.concatenate([np.zeros(0, np.int64), *(level.keys for level in levels)])
+        keys, counts = (array[:max_features] for array in frequent_pairs(tokens, keys_of, min_count, threads))
+        all_keys.append(keys)
+        all_counts.append(counts)
+        if size < largest:
+            all_slots.append(slots_of(keys))
+    keys, counts = np.concatenate([np.zeros(0, np.int64), *all_keys]), np.concatenate(all_counts)
     if max_features is not None and max_features < len(counts):
         keep = np.zeros(len(counts), bool)
         keep[np.argsort(-counts, kind="stable")[:max_features]] = True
-        renumbered = np.cumsum(keep) - 1
-        keys = keys[keep[len(numbers) :]]
-        keys = renumbered[keys >> 32] << 32 | renumbered[keys & 0xFFFFFFFF]
+        keys = translated(keys[keep[len(numbers) :]], np.cumsum(keep) - 1)
         numbers = numbers[keep[: len(numbers)]]
-    return Features(table.select(numbers), PairTable(len(numbers), keys), largest, binary)
+    return Features(table.select(numbers), keys, largest, binary)
 
 
 def extend(known: Features, new: Features) -> Features:
@@ -221,16 +202,21 @@ def extend(known: Features, new: Features) -> Features:
     words = known.words.select(np.arange(len(known.words)))
     of_new = words.add_words(new.words)
     moved = np.concatenate([np.arange(len(known.words)), len(words) + np.arange(len(known.ngrams))])
-    table = PairTable(len(words), moved[known.ngrams.keys >> 32] << 32 | moved[known.ngrams.keys & 0xFFFFFFFF])
+    ngrams = translated(known.ngrams, moved)
     translation = np.concatenate([of_new, np.zeros(len(new.ngrams), np.int64)])
-    level = new.words_in()[len(new.words) :]
+    level = new.words_in()
     for size in range(2, new.largest + 1):  # level by level: the number of an n-gram needs that of its beginning
         at = np.flatnonzero(level == size)
-        keys = new.ngrams.keys[at]
-        keys = translation[keys >> 32] << 32 | translation[keys & 0xFFFFFFFF]
-        table = PairTable(len(words), np.concatenate([table.keys, keys[table.look_up(keys) == UNKNOWN]]))
-        translation[len(new.words) + at] = table.look_up(keys)
-    return Features(words, table, max(known.largest, new.largest), new.binary)
+        keys = translated(new.ngrams[at - len(new.words)], translation)
+        missing = find_pairs(keys, len(words), ngrams, slots_of(ngrams)) == UNKNOWN
+        ngrams = np.concatenate([ngrams, keys[missing]])
+        translation[at] = find_pairs(keys, len(words), ngrams, slots_of(ngrams))
+    return Features(words, ngrams, max(known.largest, new.largest), new.binary)
+
+
+def translated(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The keys with the new number of each feature."""
+    return np.asarray(numbers[keys >> 32] << 32 | numbers[keys & 0xFFFFFFFF])
 
 
 def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool) -> Documents:
@@ -239,27 +225,8 @@ def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool
     Shapes: ids (g, t) of features below ``size`` that end at each token, offsets (n + 1,) of the texts' tokens.
     """
     longest = ids.shape[0] * int(np.diff(offsets).max(initial=0))
-    entries, others = (np.empty(max(longest, min(ids.size, ENTRIES)), np.int64) for _ in range(2))
-    documents = Documents(np.empty(ids.size, np.int32), np.empty(ids.size, np.int32), np.zeros_like(offsets))
     digits = -(-max(size - 1, 0).bit_length() // DIGIT)
-    sort_and_count(ids, offsets, digits, binary, entries, others, np.empty(1 << DIGIT, np.int64), *documents)
-    np.cumsum(documents.offsets, out=documents.offsets)
-    end = documents.offsets[-1]
-    return Documents(documents.ids[:end], documents.counts[:end], documents.offsets)
-
-
-def pair_up(ids: np.ndarray, words: Tokens, chosen: np.ndarray | None = None) -> np.ndarray:
-    """Key of each token's pair: what ends at the token before, and the token's word; UNKNOWN where either is.
-
-    Shapes: ids (t,) of features that end at each token, chosen (n,) bool, the texts that have pairs, by default all
-    -> (t,) int64.
-    """
-    keys = np.empty(len(ids), np.int64)
-    pair_keys(ids, words.ids, words.offsets, np.ones(words.n_texts, bool) if chosen is None else chosen, keys)
-    return keys
-
-
-_Dealt = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # keys, places and bounds of ``deal_keys``, first token
+    return Documents(*sort_and_count(ids, offsets, digits, binary, max(longest, min(ids.size, ENTRIES))))
 
 
 def frequent_pairs(
@@ -278,14 +245,13 @@ def frequent_pairs(
     buckets = 1 << (len(tokens.ids) // turns // KEYS_IN_BUCKET).bit_length()
     kept: list[tuple[np.ndarray, ...]] = [(np.zeros(0, np.int64),) * 3]
 
-    def deal(turn: int, part: tuple[int, Tokens]) -> _Dealt:
-        return *deal_keys(keys_of(part), turn, turns, buckets), int(tokens.offsets[part[0]])
+    def deal(turn: int, part: tuple[int, Tokens]) -> tuple[Any, ...]:
+        return *deal_keys(keys_of(part), turn, turns, buckets), tokens.offsets[part[0]]
 
-    def count(dealt: list[_Dealt], bucket: int) -> tuple[np.ndarray, ...]:
-        slices = [slice(bounds[bucket], bounds[bucket + 1]) for _, _, bounds, _ in dealt]
-        keys = np.concatenate([keys[at] for (keys, _, _, _), at in zip(dealt, slices, strict=True)])
-        places = np.concatenate([first + places[at] for (_, places, _, first), at in zip(dealt, slices, strict=True)])
-        found = count_pairs(keys, places, free_slots(len(keys)))
+    def count(dealt: list[tuple[Any, ...]], bucket: int) -> tuple[np.ndarray, ...]:
+        parts = [(keys, places, first, slice(*bounds[bucket : bucket + 2])) for keys, places, bounds, first in dealt]
+        keys = np.concatenate([keys[at] for keys, _, _, at in parts])
+        found = count_pairs(keys, np.concatenate([first + places[at] for _, places, first, at in parts]))
         return tuple(array[found[1] >= min_count] for array in found)
 
     for turn in range(turns):
@@ -297,50 +263,49 @@ def frequent_pairs(
 
 
 @kernel
-def pair_keys(ids, words, offsets, chosen, keys):
-    """Keys of the tokens' pairs, as ``pair_up`` says: overwrite keys.
+def pair_up(ids, words, chosen):
+    """Key of each token's pair: what ends at the token before, and the token's word; UNKNOWN where either is.
 
-    Shapes: ids and words (t,), offsets (n + 1,), chosen (n,) bool -> keys (t,).
+    Shapes: ids (t,) of features that end at each token, words of n texts, chosen (n,) bool, which of them have pairs
+    -> (t,) int64.
     """
+    keys = np.empty(ids.shape[0], np.int64)
+    word_ids, offsets = words
     for text in range(offsets.shape[0] - 1):
         before = UNKNOWN
         for t in range(offsets[text], offsets[text + 1]):
             keys[t] = UNKNOWN
-            if before != UNKNOWN and words[t] != UNKNOWN and chosen[text]:
-                keys[t] = np.int64(before) << 32 | np.int64(words[t])
+            if before != UNKNOWN and word_ids[t] != UNKNOWN and chosen[text]:
+                keys[t] = np.int64(before) << 32 | np.int64(word_ids[t])
             before = ids[t]
+    return keys
 
 
 @kernel
-def find_pairs(keys, first, known, slots, ids):
-    """Number each pair, from ``first`` on, UNKNOWN where it is not known: overwrite ids.
+def find_pairs(keys, first, known, slots):
+    """Number each pair, UNKNOWN where it is not known: (t,) int32.
 
-    Shapes: keys (t,), known (pairs,) the keys in the table, slots a power of two -> ids (t,).
+    Shapes: keys (t,), known (pairs,) the keys in the table, whose numbers begin at ``first``, slots of ``slots_of``.
     """
+    ids = np.full(keys.shape[0], UNKNOWN, np.int32)
     for t in range(keys.shape[0]):
-        ids[t] = UNKNOWN
         if keys[t] != UNKNOWN:
-            pair = slots[find_slot(keys[t], known, slots, first_slot(keys[t], slots))]
+            pair = slots[find_slot(keys[t], known, slots)]
             if pair != UNKNOWN:
                 ids[t] = first + pair
+    return ids
 
 
 @inline_kernel
 def bucket_of(key, turn, turns, buckets):
-    """Bucket of a key in this turn, or UNKNOWN; mix_bits once more, so that keys of a bucket have different slots.
-
-    The product stays below 2 ** 63.
-    """
+    """Bucket of a key in this turn, or UNKNOWN, by other bits than those of its slot; the product is below 2 ** 63."""
     bucket = ((mix_bits(key) & 0xFFFFFFFF) * 0x1E3779B1 >> 24 & (turns * buckets - 1)) - turn * buckets
     return bucket if key != UNKNOWN and 0 <= bucket < buckets else UNKNOWN
 
 
 @kernel
 def deal_keys(keys, turn, turns, buckets):
-    """Deal out the keys (t,) of a turn: those of bucket b are dealt[bounds[b]:bounds[b + 1]], with their places.
-
-    Returns dealt (m,) int64, places (m,) int32 and bounds (buckets + 1,) int64.
-    """
+    """Keys (t,) of a turn, bucket by bucket: (m,) int64, their places, (m,) int32, and the buckets' bounds in both."""
     bounds = np.zeros(buckets + 2, np.int64)
     for t in range(keys.shape[0]):
         bucket = bucket_of(keys[t], turn, turns, buckets)
@@ -358,15 +323,12 @@ def deal_keys(keys, turn, turns, buckets):
 
 
 @kernel
-def count_pairs(keys, places, slots):
-    """Distinct keys of keys (t,) in the order of their first occurrence, their counts, and the places of the firsts.
-
-    ``slots`` are empty, and more than t.
-    """
+def count_pairs(keys, places):
+    """Distinct keys of keys (t,) in the order of their first occurrence, their counts, and the places of the firsts."""
     distinct, counts, firsts = np.empty_like(keys), np.empty_like(keys), np.empty_like(keys)
-    found = 0
+    slots, found = free_slots(keys.shape[0]), 0
     for t in range(keys.shape[0]):
-        slot = find_slot(keys[t], distinct, slots, first_slot(keys[t], slots))
+        slot = find_slot(keys[t], distinct, slots)
         if slots[slot] == UNKNOWN:
             slots[slot], distinct[found], firsts[found], counts[found] = found, keys[t], places[t], 0
             found += 1
@@ -395,23 +357,24 @@ def deal_by_digit(entries, end, shift, heads, dealt):
 
 
 @kernel
-def sort_and_count(ids, token_offsets, digits, binary, entries, others, heads, out_ids, out_counts, out_sizes):
-    """Sort the features of every text by number and count them, in linear time: overwrite out_ids and out_counts, add
-    the number of entries of each text to out_sizes[1:].
+def sort_and_count(ids, token_offsets, digits, binary, room):
+    """Sort the features of every text by number and count them, in linear time: arrays as in ``Documents``.
 
-    So many texts are sorted together, digit by digit, that they just stay in the cache. With ``binary`` features all
-    counts are 1.
+    So many texts are sorted together, digit by digit, that their entries fit into the ``room``, and with it into the
+    cache. With ``binary`` features all counts are 1.
 
-    Shapes: ids (g, t), token_offsets (n + 1,), entries and others with room for the longest text, g times, heads
-    (values of a digit,) -> out_ids and out_counts (m,), at most g * t, out_sizes (n + 1,).
+    Shapes: ids (g, t), token_offsets (n + 1,); the longest text has at most room / g tokens.
     """
+    entries, others, heads = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(1 << DIGIT, np.int64)
+    out_ids, out_counts = np.empty(ids.size, np.int32), np.empty(ids.size, np.int32)
+    offsets = np.zeros_like(token_offsets)
     place, first, texts = 0, 0, token_offsets.shape[0] - 1
     while first < texts:
         last = first + 1
         while (
             last < texts
             and last - first < heads.shape[0]
-            and ids.shape[0] * (token_offsets[last + 1] - token_offsets[first]) <= entries.shape[0]
+            and ids.shape[0] * (token_offsets[last + 1] - token_offsets[first]) <= room
         ):
             last += 1
         end = np.int64(0)  # a plain 0 would be a type of its own, and deal_by_digit compiled once more for that
@@ -431,17 +394,6 @@ def sort_and_count(ids, token_offsets, digits, binary, entries, others, heads, o
             place += fresh
             out_ids[place - 1] = before & 0xFFFFFFFF
             out_counts[place - 1] = 1 if fresh or binary else out_counts[place - 1] + 1
-            out_sizes[first + (before >> 32) + 1] += fresh
+            offsets[first + (before >> 32) + 1] += fresh
         first = last
-
-
-@kernel
-def sum_counts(counts, offsets, lengths):
-    """Sum of the counts of each text: overwrite lengths.
-
-    Shapes: counts (m,) or (1,), offsets (n + 1,) -> lengths (n,).
-    """
-    for text in range(lengths.shape[0]):
-        lengths[text] = 0
-        for entry in range(offsets[text], offsets[text + 1]):
-            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]
+    return out_ids[:place], out_counts[:place], np.cumsum(offsets)

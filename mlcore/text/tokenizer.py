@@ -26,8 +26,9 @@ SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH, UNDERLINE = b" '/<>&#_
 SMALL_A, SMALL_Z, CAPITAL_A, CAPITAL_Z, ZERO, NINE = b"azAZ09"
 LEFT = -1  # in place of a letter in lower case: only ``normalise`` knows what becomes of the character
 # Of tables of characters, the sizes: ASCII, alphabets, the first plane, the next ones with emoji, and all. Large ones
-# take up to 0.1 s to make, and few texts need them.
+# take up to 0.1 s to make, and few texts need them. The largest byte of a text in UTF-8 tells how far it goes.
 TABLE_SIZES = (0x80, 0x3000, 0x10000, 0x40000, 0x110000)
+LARGEST_BYTES = (0x7F, 0xE2, 0xEF, 0xF0)
 UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
 EXACT = 7  # bytes of the longest words that are their own keys
 HASHED = 1 << 62  # the keys of longer words begin here
@@ -36,17 +37,13 @@ NONE, ONE, LAST, ALL = map(np.uint64, (0, 1, BLOCK - 1, 2**BLOCK - 1))
 
 
 def normalise(text: str) -> str:
-    """Lower-case; HTML tags become a space; then entities are decoded, so that ``&lt;b&gt;`` is no tag.
-
-    A decoded entity may be a capital letter, hence the second lower(). The typographic apostrophe becomes the
-    plain one.
-    """
+    """Lower-case; HTML tags become a space; then entities are decoded, so that ``&lt;b&gt;`` is no tag."""
     text = text.lower()
     if "<" in text:
         text = TAG.sub(" ", text)
     if "&" in text:
         text = IMPOSSIBLE_ENTITY.sub("\N{REPLACEMENT CHARACTER}", LEADING_ZEROS.sub("&#", text))
-        text = html.unescape(text).lower()
+        text = html.unescape(text).lower()  # an entity may be a capital letter
     return text.replace("\u2019", "'")
 
 
@@ -64,10 +61,9 @@ class Scratch(threading.local):
     """Memory that each thread uses again, by name: to get new memory takes longer than to fill it with tokens."""
 
     def __init__(self) -> None:
-        self._arrays: dict[tuple[str, type], np.ndarray] = {}
+        self._arrays = dict[tuple[str, type], np.ndarray]()
 
     def empty(self, name: str, size: int, dtype: type) -> np.ndarray:
-        """An array with any values, which the next one of this name overwrites."""
         if size > len(self._arrays.get((name, dtype), ())):
             self._arrays[name, dtype] = np.empty(size + size // 4, dtype)
         return self._arrays[name, dtype][:size]
@@ -84,7 +80,6 @@ class TokenSpans(NamedTuple):
 
     @classmethod
     def of_one_text(cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> "TokenSpans":
-        """The tokens at these places, up to the end of the data."""
         data, keys = np.concatenate([data, np.zeros(EXACT, np.uint8)]), np.empty(len(starts), np.int64)
         find_keys(data, starts, ends, keys)
         return cls(data, starts, ends, keys, np.array([0, len(starts)]))
@@ -97,10 +92,7 @@ class TokenSpans(NamedTuple):
 
 
 def tokenise(texts: list[str], scratch: Scratch | None = None) -> TokenSpans:
-    """Find the tokens of all texts, exactly those of ``tokens``.
-
-    With ``scratch`` they lie there, and last until the thread calls this with it again.
-    """
+    """Find exactly the ``tokens`` of all texts; in ``scratch`` they last until the thread calls this with it again."""
     scratch = scratch or Scratch()
     data, begins, stops = _fold(texts, scratch, markup=True)
     left = np.flatnonzero(stops == LEFT)
@@ -125,14 +117,9 @@ def _fold(texts: list[str], scratch: Scratch, markup: bool) -> tuple[np.ndarray,
     np.cumsum([len(text) for text in encoded], out=bounds[1:])
     data = np.frombuffer(bytearray().join(encoded), np.uint8)
     folded, begins, stops = scratch.empty("folded", len(data) + BLOCK, np.uint8), bounds[:-1].copy(), bounds[1:].copy()
-    fold(data, bounds, characters(_table_size(int(data.max(initial=0)))), markup, folded, begins, stops)
+    size = TABLE_SIZES[np.searchsorted(LARGEST_BYTES, data.max(initial=0))]
+    fold(data, bounds, characters(size), markup, folded, begins, stops)
     return folded, begins, stops
-
-
-def _table_size(largest: int) -> int:
-    """Size of the smallest table for a text in UTF-8 whose largest byte is this, for that tells how far it goes."""
-    sizes = zip((0x7F, 0xE2, 0xEF, 0xF0, 0xFF), TABLE_SIZES, strict=True)
-    return next(size for most, size in sizes if largest <= most)
 
 
 @cache
@@ -198,15 +185,6 @@ def tag_end(data, position, stop, table):
     return position + 1 if position < stop and data[position] == GREATER else 0
 
 
-@kernel
-def begins_entity(data, position, stop):
-    """Whether the ``&`` at ``position`` may begin an entity; a character beyond ASCII may become a letter."""
-    if position + 1 == stop:
-        return False
-    byte = data[position + 1]
-    return byte >= 0x80 or byte == HASH or CAPITAL_A <= byte & 0xDF <= CAPITAL_Z
-
-
 @inline_kernel
 def fold_ascii(data, place, folded, to):
     """Fold a block of ASCII characters as ``characters`` does, all at once: overwrite as many of folded."""
@@ -242,11 +220,10 @@ def fold_simple(data, position, stop, table, folded, place):
 
 @kernel
 def fold(data, bounds, table, markup, folded, begins, stops):
-    """Reduce texts to what tokens are made of: overwrite folded, begins and stops.
+    """Reduce texts to words in lower case, marks, spaces and apostrophes: overwrite folded, begins and stops.
 
-    Words are in lower case then, and between them and the marks there is nothing but spaces and apostrophes. Where
-    ``markup`` is true, tags become a space. Text i of the result is folded[begins[i]:stops[i]]; stops[i] is LEFT where
-    the text has something that is not done here: what may be an entity, or a letter that the table leaves.
+    With ``markup``, tags become a space. Text i becomes folded[begins[i]:stops[i]]; stops[i] is LEFT where the text has
+    what may be an entity, or a letter that the table leaves.
 
     Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it, table (size,) for all its code points
     -> folded (bytes,), with BLOCK more behind, begins and stops (n,).
@@ -263,14 +240,17 @@ def fold(data, bounds, table, markup, folded, begins, stops):
                 break
             byte = data[position]
             if byte == LESS and markup:
-                after = tag_end(data, position, stop, table)
-                if after:
+                end = tag_end(data, position, stop, table)
+                if end:
                     folded[place] = SPACE
                     place += 1
-                    position = after
+                    position = end
                     continue
-            if byte == AMPERSAND and markup and begins_entity(data, position, stop):
-                break
+            if byte == AMPERSAND and markup and position + 1 < stop:
+                after = data[position + 1]
+                # it may begin an entity; a character beyond ASCII may become a letter
+                if after >= 0x80 or after == HASH or CAPITAL_A <= after & 0xDF <= CAPITAL_Z:
+                    break
             point, length = code_point_at(data, position)
             if table[point] == LEFT:
                 break

@@ -1,6 +1,7 @@
 """Words and their numbers: a hash table over bytes that kernels fill and read, and texts as word numbers."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,6 @@ class Tokens(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Iterable["Tokens"]) -> "Tokens":
-        """The texts of one part after another."""
         return cls(*join_texts(parts, np.int32))
 
     @property
@@ -42,8 +42,7 @@ class Tokens(NamedTuple):
         """The texts in parts of up to ``size`` tokens, or of one text, each with the number of its first text."""
         first = 0
         while first < self.n_texts:
-            fitting = np.searchsorted(self.offsets, self.offsets[first] + size, side="right") - 1
-            last = max(first + 1, int(fitting))
+            last = max(first + 1, int(np.searchsorted(self.offsets, self.offsets[first] + size, side="right")) - 1)
             offsets = self.offsets[first : last + 1]
             yield first, Tokens(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
             first = last
@@ -88,16 +87,14 @@ class WordTable:
 
     @property
     def words(self) -> list[str]:
-        """All words in the order of their numbers."""
         return self.to_lines().tobytes().decode().split("\n")[:-1]  # splitlines would know more line ends
 
     def word(self, number: int) -> str:
-        """The word with this number."""
         bounds = self._table.bounds
         return self._table.bytes[bounds[number] : bounds[number + 1]].tobytes().decode()
 
     def to_lines(self) -> np.ndarray:
-        """All words in the order of their numbers, each followed by a line feed: (bytes,) uint8."""
+        """All words, each followed by a line feed: (bytes,) uint8."""
         numbers, bounds = np.arange(len(self)), self._table.bounds
         lines = np.full(bounds[len(self)] + len(self), ord("\n"), np.uint8)
         copy_words(self._table, numbers, bounds[:-1][numbers] + numbers, lines)
@@ -113,10 +110,7 @@ class WordTable:
         return table
 
     def add(self, texts: Iterable[str], threads: int = 1) -> Tokens:
-        """Number the words of the texts, giving new words the next numbers.
-
-        The texts are taken as they are needed, and the result is the same for any number of threads.
-        """
+        """Number the words of the texts, giving new words the next numbers, whatever the number of threads."""
         scratch = Scratch()
 
         def number(chunk: list[str]) -> tuple[WordTable, Tokens]:
@@ -129,18 +123,16 @@ class WordTable:
 
     def look_up(self, texts: Iterable[str], threads: int = 1) -> Tokens:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        scratch = Scratch()
-        return Tokens.joined(in_order(lambda chunk: self.look_up_chunk(scratch, chunk), chunks_of(texts), threads))
+        return Tokens.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
 
     def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> Tokens:
-        """Number the words of a few texts, as ``look_up`` does."""
         spans = tokenise(texts, scratch)
         return Tokens(self.look_up_spans(spans), spans.offsets)
 
     def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
         """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
         ids = np.empty(len(spans.starts), np.int32)
-        find_tokens(spans, self._table, ids)
+        number_tokens(spans, 0, self._table, False, ids)
         return ids
 
     def add_words(self, other: "WordTable") -> np.ndarray:
@@ -152,14 +144,12 @@ class WordTable:
         return np.append(self.look_up_spans(other._spans()), np.int32(UNKNOWN))
 
     def _spans(self) -> TokenSpans:
-        size, table = len(self), self._table
-        return TokenSpans(
-            table.bytes, table.bounds[:size], table.bounds[1 : size + 1], table.keys[:size], np.array([0, size])
-        )
+        size, (_, bounds, data, keys, _) = len(self), self._table
+        return TokenSpans(data, bounds[:size], bounds[1 : size + 1], keys[:size], np.array([0, size]))
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
         ids, done = np.empty(len(spans.starts), np.int32), 0
-        while (done := add_tokens(spans, done, self._table, ids)) < len(ids):
+        while (done := number_tokens(spans, done, self._table, True, ids)) < len(ids):
             self._grow(int(spans.ends[done] - spans.starts[done]))
         return ids
 
@@ -177,7 +167,7 @@ class WordTable:
 
 def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in lists of about CHARACTERS, however many threads there are."""
-    chunk, size = [], 0
+    chunk, size = list[str](), 0
     for text in texts:
         chunk.append(text)
         size += len(text) + 1
@@ -201,15 +191,24 @@ def join_texts(parts: Iterable[tuple[np.ndarray, ...]], *dtypes: type) -> list[n
     return [array.finish() for array in (*arrays, offsets)]
 
 
-def free_slots(entries: int) -> np.ndarray:
-    """Slots of an empty hash table, a power of two, that will be at most half full."""
-    return np.full(max(4, 1 << (2 * entries).bit_length()), UNKNOWN, np.int32)
+@kernel
+def free_slots(entries):
+    """Slots of an empty hash table, a power of two, that will be at most half full: (slots,) int32."""
+    size = 4
+    while size <= 2 * entries:
+        size *= 2
+    return np.full(size, UNKNOWN, np.int32)
 
 
-def slots_of(keys: np.ndarray) -> np.ndarray:
-    """Hash table of the places of these keys, for ``find_slot``."""
-    slots = free_slots(len(keys))
-    fill_slots(keys, slots)
+@kernel
+def slots_of(keys):
+    """Hash table of distinct entries with these keys, (m,) int64, which may be equal: (slots,) int32."""
+    slots = free_slots(keys.shape[0])
+    for entry in range(keys.shape[0]):
+        slot = mix_bits(keys[entry]) & (slots.shape[0] - 1)
+        while slots[slot] != UNKNOWN:
+            slot = (slot + 1) & (slots.shape[0] - 1)
+        slots[slot] = entry
     return slots
 
 
@@ -227,57 +226,42 @@ def same_bytes(data, start, end, others, first, last):
 
 
 @inline_kernel
-def find_slot(key, keys, slots, slot):
-    """First slot from ``slot`` on that is free or has this key: linear probing."""
+def find_slot(key, keys, slots):
+    """Slot of the entry with this key, or the free one where it belongs: linear probing."""
+    slot = mix_bits(key) & (slots.shape[0] - 1)
     while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
         slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
 
 
 @inline_kernel
-def first_slot(key, slots):
-    """Slot at which the search for a key begins."""
-    return mix_bits(key) & (slots.shape[0] - 1)
-
-
-@inline_kernel
 def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
-    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
-    slot = first_slot(key, slots)
-    while True:
-        slot = find_slot(key, word_keys, slots, slot)
+    """Slot of the word ``data[start:end]`` with this key, as ``find_slot`` finds it; long words may share a key."""
+    slot = find_slot(key, word_keys, slots)
+    while key >= HASHED and slots[slot] != UNKNOWN:
         word = slots[slot]
-        # shorter words are their own keys
-        if word == UNKNOWN or key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
-            return slot
+        if word_keys[word] == key and same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
+            break
         slot = (slot + 1) & (slots.shape[0] - 1)
+    return slot
 
 
 # The arrays are taken out of the tuples first: where a loop does it, Numba counts references in every turn
 
 
 @kernel
-def find_tokens(spans, table, ids):
-    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids (t,)."""
-    data, starts, ends, keys, _ = spans
-    _, bounds, word_bytes, word_keys, slots = table
-    for t in range(ids.shape[0]):
-        ids[t] = slots[find_word(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
+def number_tokens(spans, done, table, adding, ids):
+    """Number of the word of each token from ``done`` on: overwrite ids (t,).
 
-
-@kernel
-def add_tokens(spans, done, table, ids):
-    """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
-
-    Returns the number of that token, for the caller to make room and call again, or t at the end.
-    Updates the table and overwrites ids[done:returned] of ids (t,).
+    Words not in the table are UNKNOWN or, if ``adding``, added until it is full. Returns the number of the token that
+    finds it so, for the caller to make room and call again, or t at the end.
     """
     data, starts, ends, keys, _ = spans
     size, bounds, word_bytes, word_keys, slots = table
     for t in range(done, ids.shape[0]):
         start, end = starts[t], ends[t]
         slot = find_word(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
-        if slots[slot] == UNKNOWN:
+        if adding and slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
             if word == word_keys.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
@@ -293,22 +277,12 @@ def add_tokens(spans, done, table, ids):
 
 
 @kernel
-def fill_slots(keys, slots):
-    """Enter distinct entries with these keys, which may be equal, into empty slots."""
-    for entry in range(keys.shape[0]):
-        slot = first_slot(keys[entry], slots)
-        while slots[slot] != UNKNOWN:
-            slot = (slot + 1) & (slots.shape[0] - 1)
-        slots[slot] = entry
-
-
-@kernel
 def copy_words(table, numbers, starts, copied):
     """Copy the words with these numbers, the first to starts[0]: overwrite as much of copied as they take.
 
     Shapes: numbers and starts (v,) -> copied (bytes,).
     """
-    bounds, word_bytes = table.bounds, table.bytes
+    _, bounds, word_bytes, _, _ = table
     for w in range(numbers.shape[0]):
         first = bounds[numbers[w]]
         for i in range(bounds[numbers[w] + 1] - first):

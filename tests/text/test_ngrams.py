@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlcore.kernels.simd import mix_bits
 from mlcore.text import growing, ngrams, vocabulary
-from mlcore.text.ngrams import PairTable, choose_features, count_features, extend, frequent_pairs, pair_up
-from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
+from mlcore.text.ngrams import choose_features, count_features, extend, find_pairs, frequent_pairs
+from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable, slots_of
 
 texts_of_words = st.lists(st.lists(st.sampled_from("abcdé"), max_size=9).map(" ".join), min_size=1, max_size=6)
 
@@ -72,18 +72,9 @@ def test_extended_features_are_those_of_both(old_texts, new_texts, largest):
     assert counters(both.documents(texts), names) == [Counter(ngrams_in(text, largest, names)) for text in texts]
 
 
-def test_binary_features_and_unknown_words():
-    features = choose(["a a a b a a"], [0], largest=2, binary=True)
-    assert features.documents(["a a a b"]).counts.tolist() == [1, 1, 1, 1]
+def test_unknown_words_separate_pairs():
     features = choose(["a b"], [0], largest=2)
     assert counters(features.documents(["a x b", "a", "", "x"]), features.names) == [{"a": 1, "b": 1}, {"a": 1}, {}, {}]
-
-
-def test_pairs_do_not_cross_texts_and_only_chosen_texts_have_some():
-    words = Tokens(np.array([4, 5, 6, UNKNOWN, 7], np.int32), np.array([0, 2, 2, 5]))
-    assert pair_up(words.ids, words).tolist() == [UNKNOWN, 4 << 32 | 5, UNKNOWN, UNKNOWN, UNKNOWN]
-    words = Tokens(np.array([4, 5, 6, 7], np.int32), np.array([0, 2, 4]))
-    assert pair_up(words.ids, words, np.array([False, True])).tolist() == [UNKNOWN] * 3 + [6 << 32 | 7]
 
 
 def keys_of_one_slot(slots, number):
@@ -96,11 +87,12 @@ def keys_of_one_slot(slots, number):
     st.lists(st.integers(0, 2**40) | st.sampled_from(keys_of_one_slot(16, 9)), max_size=60, unique=True),
     st.lists(st.integers(-1, 2**40), max_size=20),
 )
-def test_pair_table_is_a_dictionary(keys, others):
-    table = PairTable(7, np.array(keys, np.int64))
-    numbers = {key: 7 + number for number, key in enumerate(keys)}
+def test_pairs_are_found_as_in_a_dictionary(keys, others):
+    known = np.array(keys, np.int64)
+    numbers = {key: number for number, key in enumerate(keys, start=7)}
     asked = keys[::-1] + others
-    assert table.look_up(np.array(asked, np.int64)).tolist() == [numbers.get(key, UNKNOWN) for key in asked]
+    found = find_pairs(np.array(asked, np.int64), 7, known, slots_of(known))
+    assert found.tolist() == [numbers.get(key, UNKNOWN) for key in asked]
 
 
 KEYS = st.sampled_from([UNKNOWN, *range(2**31, 2**31 + 9), *range(5), *keys_of_one_slot(16, 4)])
@@ -164,6 +156,7 @@ def test_features_and_documents_do_not_depend_on_parts_threads_or_storage(texts,
     st.integers(1, 2),
     st.booleans(),
 )
+@example([[0], [1]] * 2500, 1 << 14, 1, False)  # more texts than are sorted together
 def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary):
     """Also in small blocks of texts, with numbers of one and of two digits, and of more than one level."""
     offsets = np.cumsum([0, *map(len, texts)])
@@ -177,14 +170,7 @@ def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary)
         assert documents.counts[a:b].tolist() == [1 if binary else times for _, times in expected]
 
 
-def test_more_texts_are_counted_than_are_sorted_together():
-    documents = count_features(np.arange(5000, dtype=np.int32)[np.newaxis] % 2, np.arange(5001), 2, False)
-    assert documents.ids.tolist() == [0, 1] * 2500
-    assert documents.offsets.tolist() == list(range(5001))
-
-
 @pytest.mark.parametrize("largest", [1, 2, 3])
 def test_no_texts(largest):
     features = choose(["", "-"], [0, 1], largest)
-    assert (len(features), features.names) == (0, [])
-    assert features.documents([]).n_texts == 0
+    assert (len(features), features.names, features.documents([]).n_texts) == (0, [], 0)
