@@ -1,6 +1,5 @@
 """Shared by all tests: how to run the command line, and a small corpus."""
 
-import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
