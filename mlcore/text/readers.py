@@ -377,11 +377,11 @@ def _read_json_lines(lines: Iterator[str], source: _Source) -> Iterator[Example]
             raise source.error(number, f"not a JSON object, but a {type(record).__name__}.")
         if not keys:
             names = list(record)
-            *columns, split = _find_columns(names, source, number, "key")
+            *columns, split_column = _find_columns(names, source, number, "key")
             keys = [names[i] for i in columns]
             # later objects may have a split
-            keys.append(names[split] if split is not None else "split" if "split" not in keys else "")
-        text, label = (record.get(key) for key in keys[:2])
+            keys.append(names[split_column] if split_column is not None else "split" if "split" not in keys else "")
+        text, label = record.get(keys[0]), record.get(keys[1])
         if not isinstance(text, str) or isinstance(label, dict | list | None):
             expected = f'expected the key "{keys[0]}" with a string, and "{keys[1]}" with a string or a number'
             raise source.error(number, f"{expected}; the keys are: {', '.join(record)}.")
