@@ -22,6 +22,7 @@ from mlcore.text.vocabulary import (
     WordTable,
     chunks_of,
     find_slot,
+    first_slot,
     free_slots,
     join_texts,
     slots_of,
@@ -51,11 +52,7 @@ class Documents(NamedTuple):
 
     def lengths(self) -> np.ndarray:
         """Number of known features of each text, repeats included: (n,) int64."""
-        lengths = np.diff(self.offsets)
-        full = lengths > 0
-        counts = np.broadcast_to(self.counts, len(self.ids))
-        lengths[full] = np.add.reduceat(counts, self.offsets[:-1][full], dtype=np.int64)
-        return lengths
+        return np.asarray(sum_counts(self.counts, self.offsets))
 
 
 class Features:
@@ -290,7 +287,7 @@ def find_pairs(keys, first, known, slots):
     ids = np.full(keys.shape[0], UNKNOWN, np.int32)
     for t in range(keys.shape[0]):
         if keys[t] != UNKNOWN:
-            pair = slots[find_slot(keys[t], known, slots)]
+            pair = slots[find_slot(keys[t], known, slots, first_slot(keys[t], slots))]
             if pair != UNKNOWN:
                 ids[t] = first + pair
     return ids
@@ -328,7 +325,7 @@ def count_pairs(keys, places):
     distinct, counts, firsts = np.empty_like(keys), np.empty_like(keys), np.empty_like(keys)
     slots, found = free_slots(keys.shape[0]), 0
     for t in range(keys.shape[0]):
-        slot = find_slot(keys[t], distinct, slots)
+        slot = find_slot(keys[t], distinct, slots, first_slot(keys[t], slots))
         if slots[slot] == UNKNOWN:
             slots[slot], distinct[found], firsts[found], counts[found] = found, keys[t], places[t], 0
             found += 1
@@ -397,3 +394,13 @@ def sort_and_count(ids, token_offsets, digits, binary, room):
             offsets[first + (before >> 32) + 1] += fresh
         first = last
     return out_ids[:place], out_counts[:place], np.cumsum(offsets)
+
+
+@kernel
+def sum_counts(counts, offsets):
+    """Sum of the counts of each text: counts (m,) or (1,), offsets (n + 1,) -> (n,) int64."""
+    lengths = np.zeros(offsets.shape[0] - 1, np.int64)
+    for text in range(lengths.shape[0]):
+        for entry in range(offsets[text], offsets[text + 1]):
+            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]
+    return lengths

@@ -132,7 +132,7 @@ class WordTable:
     def look_up_spans(self, spans: TokenSpans) -> np.ndarray:
         """Number the tokens, as they are written; those not in the table are UNKNOWN: (t,) int32."""
         ids = np.empty(len(spans.starts), np.int32)
-        number_tokens(spans, 0, self._table, False, ids)
+        find_tokens(spans, self._table, ids)
         return ids
 
     def add_words(self, other: "WordTable") -> np.ndarray:
@@ -149,7 +149,7 @@ class WordTable:
 
     def _add(self, spans: TokenSpans) -> np.ndarray:
         ids, done = np.empty(len(spans.starts), np.int32), 0
-        while (done := number_tokens(spans, done, self._table, True, ids)) < len(ids):
+        while (done := add_tokens(spans, done, self._table, ids)) < len(ids):
             self._grow(int(spans.ends[done] - spans.starts[done]))
         return ids
 
@@ -205,7 +205,7 @@ def slots_of(keys):
     """Hash table of distinct entries with these keys, (m,) int64, which may be equal: (slots,) int32."""
     slots = free_slots(keys.shape[0])
     for entry in range(keys.shape[0]):
-        slot = mix_bits(keys[entry]) & (slots.shape[0] - 1)
+        slot = first_slot(keys[entry], slots)
         while slots[slot] != UNKNOWN:
             slot = (slot + 1) & (slots.shape[0] - 1)
         slots[slot] = entry
@@ -226,42 +226,57 @@ def same_bytes(data, start, end, others, first, last):
 
 
 @inline_kernel
-def find_slot(key, keys, slots):
-    """Slot of the entry with this key, or the free one where it belongs: linear probing."""
-    slot = mix_bits(key) & (slots.shape[0] - 1)
+def find_slot(key, keys, slots, slot):
+    """First slot from ``slot`` on that is free or has this key: linear probing."""
     while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
         slot = (slot + 1) & (slots.shape[0] - 1)
     return slot
 
 
 @inline_kernel
+def first_slot(key, slots):
+    """Slot at which the search for a key begins."""
+    return mix_bits(key) & (slots.shape[0] - 1)
+
+
+@inline_kernel
 def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
-    """Slot of the word ``data[start:end]`` with this key, as ``find_slot`` finds it; long words may share a key."""
-    slot = find_slot(key, word_keys, slots)
-    while key >= HASHED and slots[slot] != UNKNOWN:
+    """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
+    slot = first_slot(key, slots)
+    while True:
+        slot = find_slot(key, word_keys, slots, slot)
         word = slots[slot]
-        if word_keys[word] == key and same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
-            break
+        # shorter words are their own keys
+        if word == UNKNOWN or key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):
+            return slot
         slot = (slot + 1) & (slots.shape[0] - 1)
-    return slot
 
 
 # The arrays are taken out of the tuples first: where a loop does it, Numba counts references in every turn
 
 
 @kernel
-def number_tokens(spans, done, table, adding, ids):
-    """Number of the word of each token from ``done`` on: overwrite ids (t,).
+def find_tokens(spans, table, ids):
+    """Number of each token's word, UNKNOWN for words not in the table: overwrite ids (t,)."""
+    data, starts, ends, keys, _ = spans
+    _, bounds, word_bytes, word_keys, slots = table
+    for t in range(ids.shape[0]):
+        ids[t] = slots[find_word(data, starts[t], ends[t], keys[t], bounds, word_bytes, word_keys, slots)]
 
-    Words not in the table are UNKNOWN or, if ``adding``, added until it is full. Returns the number of the token that
-    finds it so, for the caller to make room and call again, or t at the end.
+
+@kernel
+def add_tokens(spans, done, table, ids):
+    """Number the tokens from ``done`` on, adding new words to the table, until one finds it full.
+
+    Returns the number of that token, for the caller to make room and call again, or t at the end.
+    Updates the table and overwrites ids[done:returned] of ids (t,).
     """
     data, starts, ends, keys, _ = spans
     size, bounds, word_bytes, word_keys, slots = table
     for t in range(done, ids.shape[0]):
         start, end = starts[t], ends[t]
         slot = find_word(data, start, end, keys[t], bounds, word_bytes, word_keys, slots)
-        if adding and slots[slot] == UNKNOWN:
+        if slots[slot] == UNKNOWN:
             word = size[0]
             place = bounds[word]
             if word == word_keys.shape[0] or 2 * word >= slots.shape[0] or place + end - start > word_bytes.shape[0]:
