@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 
 
@@ -32,6 +33,7 @@ def main() -> None:
 
 def _run() -> int:
     _prepare_streams()
+    warnings.showwarning = lambda message, *_, **__: _complain(str(message))  # without the place in the source
     import typer
 
     from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, ModelFileError

@@ -133,7 +133,7 @@ def reproducing_command(model: "Model") -> str:
 
     For a model that was trained from Python, whose inputs name the type of its labels, the call in Python.
     """
-    inputs, values = model.provenance.inputs, dataclasses.asdict(model.settings.resolved())
+    inputs, values = model.provenance.inputs, dataclasses.asdict(model.settings)
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
