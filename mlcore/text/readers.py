@@ -369,7 +369,9 @@ def _read_json_lines(lines: Iterator[str], source: _Source) -> Iterator[Example]
         if not line.strip():
             continue
         try:
-            record: Any = DECODER.decode(line)
+            record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
+            if end < len(line):  # white space around it, or not an object; slower
+                record = DECODER.decode(line)
         except (ValueError, RecursionError) as error:
             problem, column = getattr(error, "msg", error), str(getattr(error, "colno", ""))
             raise source.error(number, f"not a JSON object ({problem}).", column) from error

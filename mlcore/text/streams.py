@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mlcore.errors import DataError
 
 STANDARD_INPUT = Path("-")
-BLOCK = 1 << 19  # bytes that are read together, and at most handed on together
+BLOCK = 1 << 20  # bytes that are read together, and at most handed on together
 PACKED = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
 LONGEST_LINE = 1 << 29  # bytes: a file without line ends is not a file of texts
 DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
@@ -64,7 +64,7 @@ def read_stream(stream: Any, name: str) -> Iterator[bytes]:
     with suppress(ImportError, AttributeError, OSError):  # where a pipe cannot be widened, reading takes more calls
         import fcntl
 
-        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, 2 * BLOCK)
+        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, BLOCK)
     read = getattr(stream, "read1", stream.read)
     pieces = iter(partial(read, BLOCK), b"")
     arriving = (part for piece in pieces for part in ([piece, b""] if len(piece) < BLOCK else [piece]))
@@ -174,7 +174,9 @@ def decode_lines(content: bytes) -> Lines:
         wrong = frozenset(i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line)
     if "\r" in text:  # searching for one character takes no time
         text = text.replace("\r\n", "\n")
-    return Lines(text.split("\n")[:-1], wrong)
+    texts = text.split("\n")
+    texts.pop()  # what follows the last line feed; a slice would be a copy
+    return Lines(texts, wrong)
 
 
 def decode_arguments(texts: list[str]) -> Lines:
