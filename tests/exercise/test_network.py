@@ -1,9 +1,11 @@
 """Networks: names as people write them, messages that say what would fit, kinks that rounding hides."""
 
+import numpy as np
 import pytest
 
 from mlcore import Layer, Network
 from mlcore.errors import InputError, ShapeError
+from mlcore.exercise import derivation, exact, network
 
 W = [[1, 0, 1], [1, -1, 0]]
 
@@ -75,3 +77,25 @@ def test_differences_see_the_kink_and_stay_off_others():
     found = network.differences([1], [1])["W"]
     assert not found.contradict(gradient).any()
     assert found.contradict(gradient + 1).all()
+
+
+def test_every_activation_is_known_everywhere():
+    smooth = [name for name in network.ACTIVATIONS if name != "identity"]
+    assert network.ACTIVATIONS.keys() == exact.ACTIVATIONS.keys() == derivation.PHI.keys()
+    assert list(derivation.DEFINITIONS) == smooth
+    assert len(set(derivation.PHI.values())) == len(derivation.PHI)
+
+
+@pytest.mark.parametrize("activation", network.ACTIVATIONS)
+def test_every_activation_by_kernels_differences_and_hand(activation):
+    hidden = Layer("hidden", "A", [[0.5, -1], [0.25, 0.75]], activation, "a", [0.1, -0.2])
+    both = Network([hidden, Layer("output", "B", [[0.5, 2]], activation, "b", [-1.5])])
+    x, y = [[1, 2], [-0.5, 3]], [[1], [-1]]
+    trace = both.forward(x)
+    gradients, by_hand = both.backward(trace, y), exact.Pass(both, x, y)
+    differences, steps = both.differences(x, y), by_hand.backward(0)
+    np.testing.assert_allclose(trace.y_hat, by_hand.trace.y_hat.astype(float), rtol=1e-14)
+    for name, gradient in gradients.arrays.items():
+        np.testing.assert_allclose(gradient, steps.arrays[name].astype(float), rtol=1e-12, atol=1e-15)
+        assert not differences[name].contradict(gradient).any()
+        assert gradient.any()
