@@ -62,6 +62,8 @@ def on_network(has_view: bool = False, passed: str = "") -> Callable[[Callable[.
                     given["relu_at_zero"] = convention(given["relu_at_zero"])
                 result = command(numbers, **given)
             if isinstance(result, str):
+                if as_json:
+                    raise InputError("A program has no JSON form; leave out --json or --code.")
                 render.show(result.rstrip("\n"))
             elif callable(result):
                 result(as_json)
@@ -208,15 +210,19 @@ def exercise(
     from mlcore.exercise.formats import WRITERS
     from mlcore.exercise.generator import make_problem
     from mlcore.exercise.problem import to_toml
+    from mlcore.files import check_outputs, write_beside
 
     from . import render
 
+    check_outputs({"net": net}, [], {"net": b"loss ="})
+    if net and net.suffix.lower() == ".json":
+        raise InputError("it is written as TOML; choose a name such as net.toml", parameter="net", value=str(net))
     with render.compilation():
         problem = make_problem(seed, features, hidden, kink)
         sheet = derivation.pose(problem) + (derivation.derive(problem) if solution else [])
     text = written(sheet, output_format, WRITERS)
     if net:
-        net.write_text(to_toml(problem))
+        write_beside(net, lambda file: file.write(to_toml(problem).encode()))
     render.show(text.rstrip("\n"))
 
 

@@ -212,7 +212,7 @@ def _show_description(found: "Description") -> None:
     for name, value in facts.items():
         value = ", ".join(value) if isinstance(value, list) else value
         paragraph(f"{name.replace('_', ' ')}: {value or 'not recorded'}")
-    show("\nThe command that trains it again", "bold")
+    show("\nHow to train it again", "bold")
     show(found.command)
 
 

@@ -242,6 +242,8 @@ def _show_confusion(found: "Evaluation") -> None:
 def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[str, ...]) -> None:
     """The features that speak most for each label: beside each other for two, else a line for each label."""
     names = [render.shortened(label) for label in strongest]
+    if not any(strongest.values()):  # no word is frequent enough to be listed
+        return
     if len(labels) <= 2:
         figure = "score" if labels else "rating"
         columns = [column for name in names for column in (f"for {name}" if labels else name, figure)]

@@ -27,11 +27,13 @@ def make_problem(seed: int, features: int = 3, hidden: int = 2, kink: str = "non
     z = 0: none, one hidden unit, the output, or both; no others have. The gradients of W and V are not zero, under
     the convention phi'(0) = 1 where the output is on its kink.
 
-    Raises: InputError if the sizes are not 1 to 8, or if there is no such exercise.
+    Raises: InputError if the sizes are not 1 to 8, the seed is negative, or if there is no such exercise.
     """
     for name, size in (("features", features), ("hidden", hidden)):
         if not 1 <= size <= MAX_UNITS:
             raise InputError(f"expected a whole number from 1 to {MAX_UNITS}", parameter=name, value=size)
+    if seed < 0:
+        raise InputError("expected a whole number of at least 0", parameter="seed", value=seed)
     if kink not in KINKS:
         raise InputError(f"expected one of {', '.join(KINKS)}", parameter="kink", value=kink)
     if hidden == 1 and kink != "none":

@@ -64,6 +64,9 @@ def read_problem(path: Path) -> Problem:
         return _build(content)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8; expected a network ({SHOW}).") from error
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        language = "JSON" if isinstance(error, json.JSONDecodeError) else "TOML"
+        raise DataError(f"{path} is not {language}: {error}; {SHOW}.") from error
     except (MlcoreError, ValueError, RecursionError) as error:  # ValueError: also of both parsers
         raise DataError(f"{path}: {error}") from error
 

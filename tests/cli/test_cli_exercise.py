@@ -263,3 +263,19 @@ def test_the_collector_of_garbage_is_left_as_it_was(run):
     before = gc.get_threshold(), gc.get_freeze_count()
     run("--help")
     assert (gc.get_threshold(), gc.get_freeze_count()) == before
+
+
+def test_a_sheet_replaces_only_networks(run, tmp_path):
+    for name in ("net.toml", "net.toml"):
+        assert run("exercise", "--seed", 7, "--net", name).code == 0
+    (tmp_path / "notes.txt").write_text("my notes")
+    refused = run("exercise", "--net", "notes.txt")
+    assert refused.code == 2
+    assert "--net is 'notes.txt'; it exists, and is not a net file" in refused.err
+    assert (tmp_path / "notes.txt").read_text() == "my notes"
+    assert "it is written as TOML" in run("exercise", "--net", "net.json").err
+    assert "--seed is -1; expected a whole number" in run("exercise", "--seed", -1).err
+
+
+def test_a_program_is_not_json(run):
+    assert "leave out --json or --code" in run("grad", "--code", "numpy", "--json").err

@@ -168,12 +168,13 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
 @pytest.mark.parametrize(
     ("name", "content", "named", "message", "suggestion"),
     [
-        ("a.csv", "text,score\n", {}, "found the columns text, score; expected one named label", "score"),
-        ("a.csv", "review,content,label\n", {}, "review, content, label; expected one named text", "review"),
-        ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one named x", "text"),
-        ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "expected one named split", None),
-        ("a.csv", "\n", {}, "line 1: found no columns; expected one named text", None),
-        ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one named y", "label"),
+        ("a.csv", "label,text\n", {"text_column": "label"}, "expected a column other than label for the labels", None),
+        ("a.csv", "text,score\n", {}, "found the columns text, score; expected one column named 'label'", "score"),
+        ("a.csv", "review,content,label\n", {}, "review, content, label; expected one column named 'text'", "review"),
+        ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'", "text"),
+        ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "expected one column named 'split'", None),
+        ("a.csv", "\n", {}, "line 1: found no columns; expected one column named 'text'", None),
+        ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one column named 'y'", "label"),
         ("a.jsonl", '{"text": "a", "stars": 5}', {"label_column": "x"}, "keys text, stars; expected one", "stars"),
     ],
 )  # fmt: skip
