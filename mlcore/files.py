@@ -5,7 +5,8 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
@@ -67,20 +68,26 @@ def check_writable(path: Path) -> None:
         raise OSError(error.errno, f"the folder {path.parent} cannot be written to", str(path)) from error
 
 
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A new file beside the path, which takes its place when the body of the ``with`` has written it completely."""
+    path = _final(path)
+    new = path.parent / f".mlcore-{secrets.token_hex(8)}.part"
+    open(new, "xb").close()  # readable for whom the umask says; tempfile's are not
+    try:
+        yield new
+        with open(new, "r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
 def write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file completely before it takes the place of one that may be there."""
-    path = _final(path)
-    beside = path.parent / f".mlcore-{secrets.token_hex(8)}.part"
-    file = open(beside, "xb")  # noqa: SIM115, a new file, readable for whom the umask says (tempfile's are not)
-    try:
-        with file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with beside(path) as new, open(new, "r+b") as file:
+        write(file)
 
 
 def _final(path: Path) -> Path:

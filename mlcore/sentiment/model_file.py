@@ -18,7 +18,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from mlcore.errors import InputError, ModelFileError
-from mlcore.files import write_beside
+from mlcore.files import beside
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.settings import Settings
@@ -59,8 +59,10 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
     header = {"format": kind.name, "version": kind.version, **header}
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
-    content = safetensors.numpy.save(tensors, metadata)  # save_file would write a file that only its owner may read
-    write_beside(path, lambda file: file.write(content))
+    with beside(path) as new:
+        mode = new.stat().st_mode
+        safetensors.numpy.save_file(tensors, new, metadata)  # puts a file in its place that only its owner may read
+        new.chmod(mode)
 
 
 @contextmanager
