@@ -304,12 +304,13 @@ def _find_columns(
         for names, accepted in ((exact, (name,)), (plain, (name.lower(),)), (plain, usual)):
             matches = matches or [i for i, n in enumerate(names) if n in accepted and i not in found.values()]
         if len(matches) > 1 or (not matches and role != "split"):
-            given = {other for key, other in wanted.items() if other and key != role}
-            taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"], *map(str.lower, given)}
+            given = {other.strip().lower() for key, other in wanted.items() if other and key != role}
+            taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"], *given}
             free = [name for name in exact if name and exact.count(name) == 1 and name.lower() not in taken]
             listed = textwrap.shorten(", ".join(exact), 200, placeholder=" ...")
-            problem = f"found {f'the {kind}s {listed}' if any(exact) else f'no {kind}s'}; expected "
-            problem += f"a {kind} other than {name} for the {role}s" if name in given else f"one {kind} named '{name}'"
+            other = f"a {kind} other than {name} for the {role}s"
+            expected = other if name.lower() in given else f"one {kind} named '{name}'"
+            problem = f"found {f'the {kind}s {listed}' if any(exact) else f'no {kind}s'}; expected {expected}"
             suggestion = {f"{role}_column": free[0]} if free and role != "split" else None
             raise source.error(line, problem, suggestion=suggestion)
         if matches:

@@ -169,6 +169,7 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
     ("name", "content", "named", "message", "suggestion"),
     [
         ("a.csv", "label,text\n", {"text_column": "label"}, "expected a column other than label for the labels", None),
+        ("a.csv", "label,text\n", {"text_column": "LABEL"}, "expected a column other than label for the labels", None),
         ("a.csv", "text,score\n", {}, "found the columns text, score; expected one column named 'label'", "score"),
         ("a.csv", "review,content,label\n", {}, "review, content, label; expected one column named 'text'", "review"),
         ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'", "text"),
