@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlcore.errors import DivergedError, InputError
-from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import Gradients, Matrix, Network, Trace
 from mlcore.results import Result
 
@@ -38,7 +38,7 @@ def descend(
         raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
     if not 0 < learning_rate < np.inf:
         raise InputError("expected a number above 0", parameter="learning_rate", value=learning_rate)
-    z = ExactNetwork(network, x, y).trace.z if network.rational else None
+    z = Pass(network, x, y).trace.z if network.rational else None
     network = Network(network.layers, network.loss_name)
     losses: list[float] = []
     for step in range(steps + 1):

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError
 from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Number, Trace
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
@@ -159,15 +158,3 @@ class Pass:
                 found.pulled.insert(0, found.x)
                 found.deltas.insert(0, self.step("delta", number - 1, found.x * slopes))
         return found
-
-
-class ExactNetwork(Pass):
-    """A rational network with its samples, in fractions.
-
-    Raises: InputError if the network has activations or a loss that leave the rational numbers.
-    """
-
-    def __init__(self, network: Network, x: Matrix, y: Matrix) -> None:
-        if not network.rational:
-            raise InputError("Exact values need the activations relu and identity and the loss half-squared.")
-        super().__init__(network, x, y)

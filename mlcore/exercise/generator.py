@@ -4,7 +4,7 @@ import random
 from fractions import Fraction
 
 from mlcore.errors import InputError
-from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem
 
@@ -42,7 +42,7 @@ def make_problem(seed: int, features: int = 3, hidden: int = 2, kink: str = "non
     generator = random.Random(seed)
     for _ in range(MAX_TRIES):
         if problem := _propose(generator, features, hidden, kink):
-            exact = ExactNetwork(problem.network, problem.x, problem.y)
+            exact = Pass(problem.network, problem.x, problem.y)
             kinked = [unit.layer for unit in exact.trace.kinks]
             if kinked == KINKS[kink][0] and all(a.any() for a in exact.backward(int(1 in kinked)).arrays.values()):
                 return problem

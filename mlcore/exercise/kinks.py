@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.exercise.exact import ExactGradients, ExactNetwork
+from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.network import Kink
 
 MAX_KINKS = 12  # units on the kink up to which all their patterns are examined
@@ -51,8 +51,8 @@ class Subdifferential:
     descent: Descent | None  # None if no direction was found
 
 
-def subdifferential(exact: ExactNetwork) -> Subdifferential:
-    """All pieces of J at the point of the network, and the verdict."""
+def subdifferential(exact: Pass) -> Subdifferential:
+    """All pieces of J at the point of a rational network, and the verdict."""
     around = Surroundings(exact)
     vertices: dict[tuple[Fraction, ...], Piece] = {}
     possible = []
@@ -74,7 +74,7 @@ def subdifferential(exact: ExactNetwork) -> Subdifferential:
 class Surroundings:
     """The pieces around a point. Equal samples share their units: ``kinks`` has those of the first of them."""
 
-    def __init__(self, exact: ExactNetwork) -> None:
+    def __init__(self, exact: Pass) -> None:
         self.exact, self.trace = exact, exact.trace
         rows = exact.x.tolist()
         self.first = [rows.index(row) for row in rows]

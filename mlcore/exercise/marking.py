@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import DataError, InputError
-from mlcore.exercise.exact import ExactNetwork, Pass, fractions
+from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import Values, Work, answers_of, catalogue, layer_names
 from mlcore.exercise.network import FLOAT_TOLERANCE
@@ -131,8 +131,7 @@ class Marker:
     """
 
     def __init__(self, problem: Problem) -> None:
-        kind = ExactNetwork if problem.network.rational else Pass
-        self.work = work = kind(problem.network, problem.x, problem.y)
+        self.work = work = Pass(problem.network, problem.x, problem.y)
         self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
         self.truths = {c: answers_of(work, work.backward(c)) for c in self.conventions}
         self.names = self.truths[CONVENTIONS[0]]  # of all answers, with values of the right shape
@@ -222,7 +221,7 @@ class Marker:
     @cached_property
     def points(self) -> list[Values]:
         """The gradients of all pieces, and of those that may hold: the student has the benefit of the doubt."""
-        if not isinstance(self.work, ExactNetwork):
+        if not self.work.network.rational:
             return []
         around = Surroundings(self.work)
         patterns = list(around.patterns())
@@ -244,7 +243,7 @@ class Marker:
                 remark = f"by itself right with φ'(0) = {alone}, {apart}"
             elif self._is_member([answer]):
                 remark = f"by itself in the subdifferential, {apart}"
-            elif isinstance(self.work, ExactNetwork) and not self.points:
+            elif self.work.network.rational and not self.points:
                 remark = "too many units are on their kink to examine the subdifferential"
         conventions, slips = dict.fromkeys((c, *self.conventions)), []
         for convention in conventions:

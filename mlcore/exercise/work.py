@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.kinks import Subdifferential, subdifferential
 from mlcore.exercise.network import FLOAT_TOLERANCE, Differences, Gradients, Kink, Number, Trace
 from mlcore.exercise.problem import Problem, parse_number
@@ -154,7 +154,7 @@ def work(problem: Problem, relu_at_zero: Number | None = None, check: bool = Fal
         arrays = {name: one.arrays | {"x": one.x if samples else one.x[0]} for name, one in found.items()}
         return Values(trace, y, loss, found.get(CHOSEN), arrays)
 
-    exact = ExactNetwork(network, x, y) if network.rational else None
+    exact = Pass(network, x, y) if network.rational else None
     trace = network.forward(x, exact.trace.z if exact else None)
     loss, Y = float(network.losses(trace, y).mean()), network.check(x, y)[1]
     rounded = values(trace, Y, loss, lambda value: network.backward(trace, y, float(value)))

@@ -11,7 +11,7 @@ import pytest
 from test_exact import matrix, random_network
 
 from mlcore.exercise.derivation import derive
-from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_latex, to_markdown, to_text, to_unicode
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, change, default_problem
@@ -33,7 +33,7 @@ def test_last_lines_are_the_exact_gradients(convention):
     for _ in range(50):
         network, x, y = random_network(generator)
         shown = shown_gradients(Problem(network, x, y), convention)
-        for name, expected in ExactNetwork(network, x, y).backward(convention).arrays.items():
+        for name, expected in Pass(network, x, y).backward(convention).arrays.items():
             found = shown[symbol(name)]
             np.testing.assert_array_equal(found if np.ndim(expected) == 2 else found[:, 0], expected)
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from mlcore import Layer, Network
-from mlcore.errors import InputError
-from mlcore.exercise.exact import ExactNetwork, Pass, as_fraction
+from mlcore.exercise.exact import Pass, as_fraction
 from mlcore.exercise.kinks import Surroundings, positive_direction, subdifferential, zero_combination
 
 TINY = Fraction(1, 10**9)
@@ -36,7 +35,7 @@ def random_network(generator):
 def kinked_networks(count, max_kinks=6):
     generator = random.Random(11)
     while count:
-        exact = ExactNetwork(*random_network(generator))
+        exact = Pass(*random_network(generator))
         if 1 <= len(exact.trace.kinks) <= max_kinks:
             count -= 1
             yield exact, generator
@@ -49,7 +48,7 @@ def moved(exact, direction, scale=TINY):
         layer._replace(W=W + scale * named[layer.weights], b=None if b is None else b + scale * named[layer.bias])
         for layer, W, b in zip(exact.layers, exact.W, exact.b, strict=True)
     ]
-    return ExactNetwork(Network(layers), exact.x, exact.y)
+    return Pass(Network(layers), exact.x, exact.y)
 
 
 def random_direction(exact, generator):
@@ -145,7 +144,7 @@ def relu_network(W, V):
 def test_exercise(samples):
     """Of two equal samples, one cannot be on and the other off."""
     network = relu_network([[1, 0, 1], [1, -1, 0]], [[0, 1]])
-    found = subdifferential(ExactNetwork(network, [[1, 2, 1]] * samples, [[1]] * samples))
+    found = subdifferential(Pass(network, [[1, 2, 1]] * samples, [[1]] * samples))
     assert [piece.gradients.arrays["V"].tolist() for piece in found.pieces] == [[[0, 0]], [[-2, 0]]]
     assert [list(piece.pattern.values()) for piece in found.pieces] == [[False] * samples, [True] * samples]
     assert (found.complete, found.stationary, found.descent.slope) == (True, True, -2)
@@ -154,7 +153,7 @@ def test_exercise(samples):
 
 def test_cusp_stays_undecided():
     """Both outputs are on only between two curves that touch, which the gradients of their z do not show."""
-    exact = ExactNetwork(relu_network([[0], [0]], [[1, -1], [-1, 1]]), [1], [-1, 1])
+    exact = Pass(relu_network([[0], [0]], [[1, -1], [-1, 1]]), [1], [-1, 1])
     found = subdifferential(exact)
     assert not found.complete
     assert [[2], [-2]] in [piece.gradients.arrays["W"].tolist() for piece in found.undecided]
@@ -163,7 +162,7 @@ def test_cusp_stays_undecided():
 
 def test_unit_that_is_0_near_the_point_has_no_pieces_of_its_own():
     """All hidden units are off, so that y_hat = 0 near the point: J is constant there."""
-    found = subdifferential(ExactNetwork(relu_network([[-1], [-2]], [[1, 1]]), [1], [1]))
+    found = subdifferential(Pass(relu_network([[-1], [-2]], [[1, 1]]), [1], [1]))
     assert [piece.gradients.flat.tolist() for piece in found.pieces] == [[0, 0, 0, 0]]
     assert (found.complete, found.stationary, found.descent) == (True, True, None)
 
@@ -171,7 +170,7 @@ def test_unit_that_is_0_near_the_point_has_no_pieces_of_its_own():
 @pytest.mark.parametrize(("units", "complete"), [(12, True), (13, False)])
 def test_twelve_kinks_are_enumerated_and_thirteen_are_not(units, complete):
     network = Network([Layer("hidden", "W", [[0]] * units), Layer("output", "V", [[1] * units], "identity")])
-    found = subdifferential(ExactNetwork(network, [1], [1]))
+    found = subdifferential(Pass(network, [1], [1]))
     assert found.complete is complete
     assert len(found.pieces) == (4096 if complete else 0)
     assert found.descent is not None
@@ -180,16 +179,11 @@ def test_twelve_kinks_are_enumerated_and_thirteen_are_not(units, complete):
 def test_decimals_are_exact():
     """0.1 * 3 - 0.3 is not 0 in floating point; the unit is on its kink all the same."""
     network = Network([Layer("output", "W", [[as_fraction(0.1), as_fraction(-0.3)]])])
-    exact = ExactNetwork(network, [[3, 1]], [[1]])
+    exact = Pass(network, [[3, 1]], [[1]])
     assert exact.trace.z[0].tolist() == [[0]]
     assert network.forward([3, 1]).z[0][0, 0] != 0
     assert network.forward([3, 1], exact.trace.z).kinks == exact.trace.kinks != []
     assert network.forward([3, 1], snap=True).kinks == exact.trace.kinks
-
-
-def test_smooth_networks_are_not_rational():
-    with pytest.raises(InputError, match="activations relu and identity"):
-        ExactNetwork(Network([Layer("output", "W", [[1]], "tanh")]), [1], [1])
 
 
 def test_a_positive_direction_or_a_combination_to_zero():

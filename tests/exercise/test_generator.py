@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from mlcore.errors import InputError
-from mlcore.exercise.exact import ExactNetwork
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.generator import KINKS, make_problem
 from mlcore.exercise.problem import to_toml
 
@@ -21,7 +21,7 @@ def test_kinks_are_as_asked_and_results_are_not_trivial(features, hidden, kink):
         return
     for seed in range(5):
         problem = make_problem(seed, features, hidden, kink)
-        exact = ExactNetwork(problem.network, problem.x, problem.y)
+        exact = Pass(problem.network, problem.x, problem.y)
         on_kink = [unit.layer for unit in exact.trace.kinks]
         assert on_kink == {"none": [], "hidden": [0], "output": [1], "both": [0, 1]}[kink]
         assert all(rows.any() for rows in exact.backward(int(1 in on_kink)).arrays.values())

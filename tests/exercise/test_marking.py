@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlcore.errors import DataError, InputError
-from mlcore.exercise.exact import ExactNetwork, fractions
+from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.generator import KINKS, make_problem
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.marking import CONVENTIONS, Answer, Marker, mark, parse_answer, read_answers
@@ -53,12 +53,12 @@ def exercises(count):
 
 
 def by_convention(problem, c):
-    exact = ExactNetwork(problem.network, problem.x, problem.y)
+    exact = Pass(problem.network, problem.x, problem.y)
     return answers_of(exact, exact.backward(c))
 
 
 def pieces(problem):
-    around = Surroundings(ExactNetwork(problem.network, problem.x, problem.y))
+    around = Surroundings(Pass(problem.network, problem.x, problem.y))
     return [answers_of(around.exact, around.gradients(pattern)) for pattern, _ in around.patterns()]
 
 
