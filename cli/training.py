@@ -188,6 +188,7 @@ def _train(
     if settings.float16:  # all figures shall be those of the model in the file
         model.parameters.table[:] = model.parameters.table.astype("float16")
     model.provenance.history = history(reports)
+    del state, epochs  # the moments are as large as the model, which is now evaluated and saved
     done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
     save_model(model, path)
     result = result_of(model, data, reports, str(path), interrupted, threads)
@@ -224,6 +225,7 @@ def _prepare(
         known = earlier.features if earlier else None
         data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
     vectors, digests = None, [some.fingerprint for some in (dataset, held_out) if not isinstance(some, float | None)]
+    del dataset, held_out  # as large as the encoded data
     if inputs["vectors"]:
         vectors = given_vectors(inputs["vectors"], data.features.words, settings.dim, quiet)
         digests.append(vectors.fingerprint())

@@ -11,6 +11,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import EncodedDataset, Split
+from mlcore.text.growing import release_free_memory
 from mlcore.text.vectors import Vectors
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
@@ -25,6 +26,7 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
 
     Raises: ShapeError if the vectors do not belong to the words of ``data.features``, or have another width.
     """
+    release_free_memory()  # training needs more than all that comes before it
     outputs = len(data.labels) if len(data.labels) > 2 else 1
     features, naive_bayes = len(data.features), settings.initialization == "naive-bayes"
     find_ratios = partial(feature_ratios, data.train, data.labels, features)

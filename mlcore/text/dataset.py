@@ -13,7 +13,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError
 from mlcore.files import installed
 from mlcore.kernels.compiling import kernel
-from mlcore.text.growing import GrowingArray, release_free_memory
+from mlcore.text.growing import GrowingArray
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
 from mlcore.text.readers import SPLITS, Example, name_of, read_examples
@@ -220,7 +220,6 @@ def encode(
     counts = occurrences(documents, train, len(features))
     if isinstance(dev, Dataset):
         dev_split = encode_split(dev, dev.held_out()[0], features, labels, threads)
-    release_free_memory()  # training needs more than all that comes before it
     return EncodedDataset(features, counts, labels, training, dev_split, test_split)
 
 
