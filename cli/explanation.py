@@ -172,7 +172,8 @@ def _show_explanation(found: "Explanation", n: int) -> None:
     constant, contributions, logit = (render.number(value, "+.4f") for value in (found.constant, total, found.logit))
     result = f"predicted number {logit}"
     if found.output is not None:
-        result = f"logit {logit} → {found.output} {found.output_probability:.2%}"
+        logit = f"logit {logit}" if found.against is None else f"{logit} above the logit of {found.against}"
+        result = f"{logit} → {found.output} {found.output_probability:.2%}"
     render.paragraph(f"constant {constant} + contributions {contributions} = {result}", "bold")
 
 

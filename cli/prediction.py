@@ -174,7 +174,11 @@ def _json_lines(found: "Predictions", undecodable: Collection[int]) -> str:
 
 
 def _show_assessment(found: "Assessment") -> None:
+    from mlcore.text.labels import unknown_note
+
     show_evaluation(found.title, found.evaluation)
+    if found.unknown_labels:
+        render.paragraph(f"\n{unknown_note(found.unknown_labels)}.", "bold yellow")
     if found.mistakes:
         render.show("\nWorst mistakes", "bold")
     for mistake in found.mistakes:

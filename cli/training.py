@@ -215,6 +215,7 @@ def _prepare(
     from mlcore.text.dataset import built_in_dataset, encode
 
     from . import render
+    from .commands import option_name, setting_words
     from .explanation import coverage_sentence, given_vectors
 
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
@@ -224,6 +225,8 @@ def _prepare(
     with render.Activity("Counting words", quiet):
         known = earlier.features if earlier else None
         data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
+    for warning in data.warnings:
+        render.say(f"mlcore: {warning.describe(option_name, setting_words)}")
     vectors, digests = None, [some.fingerprint for some in (dataset, held_out) if not isinstance(some, float | None)]
     del dataset, held_out  # as large as the encoded data
     if inputs["vectors"]:

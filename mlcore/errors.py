@@ -62,6 +62,10 @@ class DataError(MlcoreError):
     """A data file does not hold what it should; the message names the file and the line."""
 
 
+class DataWarning(MlcoreError, UserWarning):
+    """Data can be used, but may not be what was meant. It is not raised, but collected and shown."""
+
+
 class ModelFileError(MlcoreError):
     """A model file is damaged, or is not a model file."""
 

@@ -19,6 +19,7 @@ from mlcore.sentiment.initialization import feature_ratios, new_model
 from mlcore.sentiment.settings import Settings
 from mlcore.text import dataset as texts
 from mlcore.text.dataset import Dataset, EncodedDataset
+from mlcore.text.labels import choose_labels, hold_out, targets_of
 from mlcore.text.vectors import Vectors
 
 MAX_SEEDS = 20  # the exact test looks at 2^seeds cases
@@ -138,8 +139,8 @@ class Experiment:
         self.train = dataset.rows("", "train")
         if not len(self.train):
             raise DataError(f"{dataset.source} contains no texts to train on")
-        self.labels = texts.choose_labels(dataset, self.train)
-        self.targets = texts.targets_of(dataset, self.labels)[self.train, 0]
+        self.labels = choose_labels(dataset, self.train)
+        self.targets = targets_of(dataset, self.labels)[self.train, 0]
         counts = np.bincount(self.targets.astype(np.int64))
         if counts.min() < 3 - len(self.own_splits):
             rarest = f"{counts.min()} of the label {self.labels[counts.argmin()]!r}"
@@ -150,7 +151,7 @@ class Experiment:
         dataset = self.dataset
         if "test" not in self.own_splits:
             splits = dataset.splits.copy()
-            splits[self.train[texts.hold_out(self.targets, texts.HELD_OUT, seed)]] = texts.SPLIT_NUMBERS["test"]
+            splits[self.train[hold_out(self.targets, texts.HELD_OUT, seed)]] = texts.SPLIT_NUMBERS["test"]
             dataset = replace(dataset, splits=splits)
         data = texts.encode(dataset, None, **replace(self.settings, seed=seed).encoding(), threads=threads)
         return data, self.vectors and self.vectors.select(dataset.words.numbers_of(data.features.words)[:-1])

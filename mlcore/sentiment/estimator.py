@@ -4,7 +4,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,8 @@ from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.settings import FIELDS, Settings
-from mlcore.text.dataset import LARGEST_RATING, dataset_of, encode
+from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.labels import LARGEST_RATING, is_label
 from mlcore.text.pool import available_cores
 
 DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "threads": None}
@@ -76,12 +77,15 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         settings = Settings(**{name: _plain(getattr(self, name)) for name in FIELDS})
         texts = _texts_of(X)
         labels, kind = _labels_of(y, settings.loss == "squared", len(texts))
-        names = {value: KINDS[kind][1](value) for value in set(labels.tolist())}
+        write = (lambda rating: repr(float(rating))) if settings.loss == "squared" else KINDS[kind][1]
+        names = {value: write(value) for value in set(labels.tolist())}
         dataset = dataset_of(texts, [names[value] for value in labels.tolist()], threads)
         try:
             data = encode(dataset, dev, **settings.encoding(), threads=threads)
         except DataError as error:  # the texts and labels are arguments here
             raise InputError(error.message, suggestion=error.suggestion) from None
+        for warning in data.warnings:
+            warnings.warn(warning, stacklevel=2)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
         inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
         model, reports = new_model(data, settings, threads=threads), []
@@ -144,7 +148,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         with suppress(TypeError, ValueError):  # the command line may have been given a file of texts to hold out
             loaded.dev = float(inputs.get("dev", loaded.dev))  # type: ignore[arg-type]
         try:
-            classes = Classes.read(model.labels, inputs.get("labels", "str")) if model.labels else None
+            kind = inputs.get("labels", kind_of(model.labels))
+            classes = Classes.read(model.labels, kind) if model.labels else None
         except (KeyError, TypeError, ValueError):
             raise ModelFileError(f"{path} has labels that are not of the type that it names; train it again.") from None
         loaded._fitted = model, classes
@@ -199,13 +204,19 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 # Texts and labels -------------------------------------------------------------------------------------------
 
 # Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
-# bool is also an integer, and an integer also a real number
+# bool is also a number. Whole floats, which pandas makes of integers beside a missing value, are the integers they mean
 KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], str], Callable[[str], Any]]] = {
     "str": ((str,), str, str),
     "bool": ((bool, np.bool_), str, {"False": False, "True": True}.__getitem__),
-    "int": ((Integral,), lambda label: str(int(label)), int),
-    "float": ((Real,), lambda label: repr(float(label)), float),
+    "int": ((Real,), lambda label: str(int(label)), lambda label: int(label.removesuffix(".0"))),
 }
+
+
+def kind_of(labels: tuple[str, ...]) -> str:
+    """Kind of the labels of a model from the command line: integers if all are written so, as 1 or 1.0."""
+    plain = {label.removesuffix(".0") for label in labels}
+    whole = all(digits.removeprefix("-").isdecimal() and str(int(digits)) == digits for digits in plain)
+    return "int" if whole and len(plain) == len(labels) else "str"
 
 
 class Classes(NamedTuple):
@@ -221,10 +232,9 @@ class Classes(NamedTuple):
 
         Raises: KeyError, TypeError or ValueError if they are not.
         """
-        _, write, read = KINDS[kind]
-        values, numbers = np.unique([read(label) for label in labels], return_index=True)
-        if [write(value) for value in values.tolist()] != [labels[i] for i in numbers] or len(values) < len(labels):
-            raise ValueError("labels are not written as their values are, or two have the same value")
+        values, numbers = np.unique([KINDS[kind][2](label) for label in labels], return_index=True)
+        if len(values) < len(labels):
+            raise ValueError("two labels have the same value")
         return cls(values, kind, numbers)
 
 
@@ -243,29 +253,28 @@ def _texts_of(X: Iterable[str]) -> list[str]:
 
 
 def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray, str]:
-    """All labels of one type, or ratings as float64, and their kind; whole numbers and whole floats may be mixed."""
+    """All labels of one type, or ratings as float64, and their kind."""
     labels = _listed(y, "y", "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']")
     kinds: list[str | None] = []
     for i, label in enumerate(labels):
         kind, problem = next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), None), ""
         kinds.append(kind)
         if ratings:
-            if kind not in ("int", "float") or not abs(label) <= LARGEST_RATING:
+            if kind != "int" or not abs(label) <= LARGEST_RATING:
                 problem = f"{_described(label)}; expected a number up to {LARGEST_RATING:g}"
         elif kind is None:
             problem = f"{_described(label)}; expected a label: a str, an int or a bool"
-        elif kind == "float" and not float(label).is_integer():
+        elif kind == "int" and label % 1 != 0:  # or NaN
             problem = f"{label}; expected a label; to predict numbers, use loss='squared'"
-        elif kind == "str" and not (label and label.isprintable()):
-            problem = f"{str(label)!r}; expected a label of printable characters"
-        elif kind != kinds[0] and not {kind, kinds[0]} <= {"int", "float"}:
+        elif kind == "str" and not is_label(label):
+            problem = f"{str(label)!r}; expected a label, some text without control characters"
+        elif kind != kinds[0]:
             problem = f"of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type"
         if problem:
             raise InputError(f"y[{i}] is {problem}.")
     if len(labels) != texts:
         raise ShapeError(f"X has {texts:,} texts, but y has {len(labels):,} labels; give each text one label.")
-    kind = "float" if "float" in kinds else kinds[0] if kinds else "str"
-    return np.array(labels, np.float64 if ratings else None), kind or ""
+    return np.array(labels, np.float64 if ratings else None), (kinds or ["str"])[0] or ""
 
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:

@@ -10,6 +10,7 @@ from mlcore.results import Result
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
 from mlcore.text.dataset import Dataset, Documents, Split, encode_split
+from mlcore.text.labels import unknown_labels
 
 Z95 = 1.959963984540054  # a normal variable lies within +- Z95 standard deviations with probability 0.95
 BINS = 10  # of the calibration
@@ -41,7 +42,8 @@ class Evaluation(Result):
     ``loss`` is the mean log loss, -log of the probability of the true label. ``brier`` is for two labels the mean of
     (probability of the positive label - truth)^2, truth being 1 or 0, and for more the mean of the sum of this over
     all labels. ``calibration_error`` is the mean over the texts of |accuracy - mean probability| of their bin.
-    Averages leave out the labels for which a figure is not defined.
+    Averages leave out the labels for which a figure is not defined. Texts with a label that the model does not have
+    count as wrong; loss, Brier score and AUC, which are not defined for them, and the confusions leave them out.
 
     Source: Wilson 1927 (interval); Brier 1950; Naeini et al. 2015 (calibration); Hanley and McNeil 1982 (AUC).
     """
@@ -60,6 +62,7 @@ class Evaluation(Result):
     macro: LabelFigures  # mean over the labels
     weighted: LabelFigures  # mean over the labels, weighted by their supports
     confusion: np.ndarray  # (labels, labels) int64, [truth, predicted]
+    unknown: int  # texts with a label that the model does not have
     calibration: list[CalibrationBin]
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,6 +117,7 @@ class Assessment(Result):
     split: Split
     evaluation: Evaluation | RatingEvaluation
     mistakes: list[Mistake]
+    unknown_labels: dict[str, int]  # labels that the model does not have, with the numbers of their texts
 
     @property
     def title(self) -> str:
@@ -123,7 +127,8 @@ class Assessment(Result):
     def to_dict(self) -> dict[str, Any]:
         """All figures on one level."""
         mistakes = [mistake._asdict() for mistake in self.mistakes]
-        return {"part": self.part, **self.evaluation.to_dict(), "mistakes": mistakes}
+        extra = {"mistakes": mistakes, "unknown_labels": self.unknown_labels}
+        return {"part": self.part, **self.evaluation.to_dict(), **extra}
 
 
 def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
@@ -142,21 +147,23 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
     targets = split.targets[split.rows]
     if not model.labels:
         return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
-    truths, labels, n = targets[:, 0].astype(np.int64), len(model.labels), len(targets)
-    confusion = np.bincount(truths * labels + predicted, minlength=labels**2).reshape(labels, labels)
-    hits, predictions, supports = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
+    labels, n, known = len(model.labels), len(targets), np.isfinite(targets[:, 0])
+    truths, right = targets[known, 0].astype(np.int64), predicted == targets[:, 0]
+    confusion = np.bincount(truths * labels + predicted[known], minlength=labels**2).reshape(labels, labels)
+    hits, predictions, supports = confusion.diagonal(), np.bincount(predicted, minlength=labels), confusion.sum(axis=1)
     # masked where the denominator is 0; averages leave masked values out, and tolist() makes them None
     figures = np.ma.divide([hits, hits, 2 * hits], [predictions, supports, predictions + supports])
     averages = [np.ma.average(figures, axis=1, weights=weights) for weights in (np.ones(labels), supports)]
     macro, weighted = (LabelFigures._make([*average.tolist(), n]) for average in averages)
 
-    confidence, right = probabilities.max(axis=1), predicted == truths
+    confidence = probabilities.max(axis=1)
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
     bins = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
 
-    probabilities[np.arange(n), truths] -= 1  # deviations from the truth, from here on
-    squares = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
+    deviations = probabilities[known]
+    deviations[np.arange(len(truths)), truths] -= 1
+    squares = deviations[:, 1] ** 2 if labels == 2 else (deviations**2).sum(axis=1)
     return Evaluation(
         n=n,
         labels=model.labels,
@@ -167,16 +174,19 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
         loss=_mean_loss(model, logits, targets),
         brier=float(squares.mean()),
         calibration_error=float(np.abs(rights - expected).sum() / n),
-        auc=area_under_curve(logits[:, 0], truths == 1) if labels == 2 else None,
+        auc=area_under_curve(logits[known, 0], truths == 1) if labels == 2 else None,
         per_label=list(map(LabelFigures, *figures.tolist(), supports.tolist())),
         macro=macro,
         weighted=weighted,
         confusion=confusion,
+        unknown=n - len(truths),
         calibration=[CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(bins)],
     )
 
 
 def _mean_loss(model: Model, logits: np.ndarray, targets: np.ndarray) -> float:
+    if not (known := np.isfinite(targets[:, 0])).all():  # a label that the model does not have has no logit
+        logits, targets = logits[known], targets[known]
     losses = np.empty(len(logits), np.float32)
     loss_of(model.loss, logits, targets, losses)
     return float(np.mean(losses, dtype=np.float64))
@@ -227,12 +237,13 @@ def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingEvalua
 def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1) -> Assessment:
     """Evaluate a model on a dataset's test split, or else on its dev split, or else on all of its texts.
 
-    Raises: DataError if a label does not suit the model; ModelFileError if the outputs are not finite.
+    Raises: DataError if no label suits the model, or one is no rating; ModelFileError if the outputs are not finite.
     """
     rows, part = dataset.held_out()
     split = encode_split(dataset, rows, model.features, model.labels, threads)
     worst = mistakes(model, split, dataset, n_mistakes, threads) if n_mistakes else []
-    return Assessment(dataset.source, part, split, evaluate(model, split, threads), worst)
+    unknown = unknown_labels(dataset, rows, model.labels) if model.labels else {}
+    return Assessment(dataset.source, part, split, evaluate(model, split, threads), worst, unknown)
 
 
 def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads: int = 1) -> list[Mistake]:
@@ -250,10 +261,10 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
     if model.labels:
         sizes, wrong = probabilities.max(axis=1, initial=0), np.flatnonzero(predicted != truths)
     for i in wrong[np.argsort(-sizes[wrong], kind="stable")[:number]].tolist():
+        row = int(split.rows[i])
         answers: tuple[Any, ...] = float(truths[i]), float(outputs[i, 0]), None
         if model.labels:
-            answers = model.labels[int(truths[i])], model.labels[predicted[i]], float(sizes[i])
-        row = int(split.rows[i])
+            answers = dataset.label_names[dataset.labels[row]], model.labels[predicted[i]], float(sizes[i])
         found.append(Mistake(i, dataset.place(row), (dataset.texts or [])[row], *answers))
     return found
 
@@ -263,14 +274,14 @@ def strongest_words(
 ) -> dict[str, list[WordScore]]:
     """The features that speak most for each label among those that occur ``min_count`` times, strongest first.
 
-    With two labels, the positive one first, its logit tells; with more, the logit minus the mean over all labels
-    (adding a constant to all logits changes no probability). Without labels: the features with the highest and with
-    the lowest rating, as "highest" and "lowest".
+    With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
+    best other label, so that no word of another label is listed. Without labels: the features with the highest and
+    with the lowest rating, as "highest" and "lowest".
     """
     candidates = np.flatnonzero(feature_counts >= min_count).astype(np.int32)
     logits = model.logits(Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1)))
     if many := len(model.labels) > 2:
-        columns = zip(model.labels, (logits - logits.mean(axis=1, keepdims=True)).T, strict=True)
+        columns = zip(model.labels, margins(logits).T, strict=True)
     else:
         columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
     found = {}
@@ -280,3 +291,9 @@ def strongest_words(
         scores = (strengths if many else logits[:, 0])[order].tolist()
         found[name] = list(map(WordScore, model.features.names_of(candidates[order].tolist()), scores))
     return found
+
+
+def margins(logits: np.ndarray) -> np.ndarray:
+    """How far each logit is above the best other one of its row: (n, k), k of 2 or more."""
+    second, first = np.partition(logits, -2, axis=1)[:, -2:].T[..., np.newaxis]
+    return np.asarray(logits - np.where(logits == first, second, first))

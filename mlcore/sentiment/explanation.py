@@ -55,12 +55,12 @@ class WordEffect:
 class Explanation(Result):
     """The parts of a logit: ``constant`` + the contributions of all ``features`` = ``logit``.
 
-    ``label`` with its ``probability`` is the prediction; both are None for ratings. ``output`` is the label whose
-    logit is explained, None for ratings, where ``logit`` is the predicted number.
+    ``label`` with its ``probability`` is the prediction; both are None for ratings. ``output`` is the label that is
+    explained, None for ratings, where ``logit`` is the predicted number.
 
-    With two labels the network has one logit, that of the positive label. Where ``output`` is the negative one,
-    ``logit``, ``constant``, every contribution and every change have the opposite sign of the network's, so that
-    more is always more for ``output``, and the sum holds as above.
+    With two labels the network has one logit, which is for the positive label and against the other; for the negative
+    one, all numbers have the opposite sign. With more, ``logit`` is that of ``output`` minus that of ``against``, the
+    best other label for this text. So more is always more for ``output``, and the sum holds as above.
     """
 
     text: str
@@ -68,6 +68,7 @@ class Explanation(Result):
     probability: float | None
     output: str | None
     output_probability: float | None
+    against: str | None  # only with more than two labels
     logit: float
     constant: float
     features: list[FeatureShare]  # the strongest first
@@ -111,12 +112,16 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     probabilities = model.probabilities(logits)[0].tolist() if model.labels else []
     predicted = int(model.decide(logits)[0]) if model.labels else None
     chosen = predicted if output is None else label_number(model, output, "output")
-    unit, sign = (chosen, 1) if len(model.labels) > 2 else (0, -1 if chosen == 0 else 1)
-
     exact = forward(model, documents)
     table, W1, b1, W2, b2 = exact.parameters
+    other, weights = None, np.zeros(len(b2))  # of the logits whose sum is explained
+    if len(b2) > 1:
+        other = max(set(range(len(b2))) - {chosen}, key=probabilities.__getitem__)
+        weights[chosen], weights[other] = 1, -1
+    else:
+        weights[0] = -1 if chosen == 0 else 1
     on = exact.Z[0] > 0
-    slope = sign * (W2[unit] * on)
+    slope = weights @ W2 * on
     averaged = int(documents.counts.sum())
     contributions = documents.counts / max(averaged, 1) * (table @ (slope @ W1))
     counts = np.unique(located[located != UNKNOWN], return_counts=True)[1]
@@ -131,7 +136,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
 
     known, first, repeats = np.unique(words.ids[words.ids != UNKNOWN], return_index=True, return_counts=True)
     names = [texts[i] for i in np.flatnonzero(words.ids != UNKNOWN)[first]]
-    changes = sign * (_logits_without(model, words.ids, known)[:, unit] - exact.logits[0, unit])
+    changes = (_logits_without(model, words.ids, known) - exact.logits[0]) @ weights
     effects = map(WordEffect, names, repeats.tolist(), changes.tolist())
     return Explanation(
         text=text,
@@ -139,8 +144,9 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         probability=None if predicted is None else probabilities[predicted],
         output=None if chosen is None else model.labels[chosen],
         output_probability=None if chosen is None else probabilities[chosen],
-        logit=float(slope @ (W1 @ exact.E[0] + b1) + sign * b2[unit]),
-        constant=float(slope @ b1 + sign * b2[unit]),
+        against=None if other is None else model.labels[other],
+        logit=float(slope @ (W1 @ exact.E[0] + b1) + weights @ b2),
+        constant=float(slope @ b1 + weights @ b2),
         features=sorted(shares, key=lambda share: -abs(share.contribution)),
         words=list(map(WordShare, texts, (words.ids != UNKNOWN).tolist(), of_words.tolist())),
         without=sorted(effects, key=lambda effect: -abs(effect.change)),

@@ -22,7 +22,7 @@ from mlcore.files import beside
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.settings import Settings
-from mlcore.text.dataset import MAX_LABELS
+from mlcore.text.labels import MAX_LABELS, is_label
 from mlcore.text.ngrams import Features
 from mlcore.text.vocabulary import WordTable
 
@@ -169,9 +169,9 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     """Model from the parts of a file, each checked: whoever can write a file can write a checksum."""
     settings, labels = Settings(**header["settings"]), header["labels"]
     sizes = (0,) if settings.loss == "squared" else range(2, MAX_LABELS + 1)
-    printable = all(type(label) is str and label and label.isprintable() for label in labels)
-    fits = type(labels) is list and len(labels) in sizes and printable and len(set(labels)) == len(labels)
-    require(fits, "its labels are not different printable strings, as many as its loss needs")
+    texts = all(type(label) is str and is_label(label) for label in labels)
+    fits = type(labels) is list and len(labels) in sizes and texts and len(set(labels)) == len(labels)
+    require(fits, "its labels are not different strings, as many as its loss needs")
     vocabulary, ngrams, dim, hidden = tensors["vocabulary"], tensors["ngrams"], settings.dim, settings.hidden
     outputs = len(labels) if len(labels) > 2 else 1
     n_features = int(np.count_nonzero(vocabulary == ord("\n"))) + len(ngrams)

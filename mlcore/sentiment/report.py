@@ -13,6 +13,7 @@ from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
 from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, Split, occurrences
+from mlcore.text.labels import unknown_note
 
 MAX_CELLS = 30  # labels of a confusion matrix
 MAX_CONFUSIONS = 20
@@ -43,6 +44,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         title=f"{name} on {found.title}",
         labels=model.labels,
         figures=figures,
+        note=unknown_note(found.unknown_labels) if found.unknown_labels else "",
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
         charts=_training(description),

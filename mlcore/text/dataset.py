@@ -10,17 +10,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataError, InputError
+from mlcore.errors import DataError, DataWarning, InputError
 from mlcore.files import installed
 from mlcore.kernels.compiling import kernel
 from mlcore.text.growing import GrowingArray
+from mlcore.text.labels import (
+    choose_labels,
+    hold_out,
+    label_warnings,
+    single_warnings,
+    targets_of,
+    unknown_labels,
+    unknown_note,
+)
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
 from mlcore.text.readers import SPLITS, Example, name_of, read_examples
 from mlcore.text.vocabulary import Tokens, WordTable
 
-MAX_LABELS = 1_000
-LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 HELD_OUT = 0.1  # of the texts, where they have no dev split
 BATCH = 500  # examples that are looked at together
 SPLIT_NUMBERS = {name: number for number, name in enumerate(("", *SPLITS))}
@@ -67,7 +74,8 @@ class Split(NamedTuple):
     """Some texts with their targets: those that are trained on, held out, or tested."""
 
     documents: Documents
-    targets: np.ndarray  # (n, 1) float32: with two labels 1 for the positive one, with more their numbers; or a rating
+    # (n, 1) float32: with two labels 1 for the positive one, with more their numbers, NaN for others; or a rating
+    targets: np.ndarray
     rows: np.ndarray  # (m,) int64 numbers of the texts that belong to the split
 
 
@@ -81,6 +89,7 @@ class EncodedDataset:
     train: Split
     dev: Split | None
     test: Split | None
+    warnings: list[DataWarning] = field(default_factory=list)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -198,15 +207,17 @@ def encode(
         raise DataError(f"{dataset.source} contains no texts to train on.")
     labels = () if ratings else choose_labels(dataset, train)
     targets = targets_of(dataset, labels)
+    warnings = label_warnings(labels)
     dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
     fraction = HELD_OUT if dev is None and not len(dev_rows) else dev
     if isinstance(fraction, int | float):
         if not 0 <= fraction < 1:
             raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
         if fraction > 0:
+            warnings += single_warnings(dataset, train) if labels else []
             chosen = hold_out(targets[train, 0] if labels else np.zeros(len(train)), fraction, seed)
             train, dev_rows = train[~chosen], train[chosen]
-            if not len(train) or len(np.unique(targets[train])) < len(labels):
+            if not len(dev_rows):
                 raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
     features = choose_features(dataset.words, dataset.tokens, train, ngrams, min_count, max_features, binary, threads)
     if not len(features):
@@ -218,9 +229,15 @@ def encode(
     training, *held_out = (Split(documents, targets, rows) for rows in (train, dev_rows, dataset.rows("test")))
     dev_split, test_split = (split if len(split.rows) else None for split in held_out)
     counts = occurrences(documents, train, len(features))
+    measured = [(dataset, dev_rows), (dataset, dataset.rows("test"))]
     if isinstance(dev, Dataset):
-        dev_split = encode_split(dev, dev.held_out()[0], features, labels, threads)
-    return EncodedDataset(features, counts, labels, training, dev_split, test_split)
+        measured[0] = dev, dev.held_out()[0]
+        dev_split = encode_split(*measured[0], features, labels, threads)
+    for texts, rows in measured if labels else ():
+        targets_of(texts, labels, rows)  # refuses texts of which none has a known label
+        if unknown := unknown_labels(texts, rows, labels):
+            warnings.append(DataWarning(f"{texts.source}: {unknown_note(unknown)}"))
+    return EncodedDataset(features, counts, labels, training, dev_split, test_split, warnings)
 
 
 def encode_split(
@@ -228,78 +245,10 @@ def encode_split(
 ) -> Split:
     """These rows of a dataset as a model with these features and labels sees them.
 
-    Raises: DataError if one of the rows has another label, or is no rating where there are no labels.
+    Raises: DataError if none of the rows has one of the labels, or one is no rating where there are no labels.
     """
     documents = features.documents_of(dataset.tokens, dataset.words, threads)
     return Split(documents, targets_of(dataset, labels, rows), rows)
-
-
-def choose_labels(dataset: Dataset, rows: np.ndarray) -> tuple[str, ...]:
-    """The labels of these rows, in numerical order if all are whole numbers, else in alphabetical order.
-
-    Of two labels the positive one is last: ``pos``, or else the last in this order.
-
-    Raises: DataError unless there are from 2 to MAX_LABELS.
-    """
-    labels = sorted(dataset.label_names[number] for number in np.unique(dataset.labels[rows]))
-    if not 2 <= len(labels) <= MAX_LABELS:
-        raise DataError(
-            f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({_listed(labels)}); "
-            f"expected from 2 to {MAX_LABELS:,}",
-            suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
-        )
-    if all(label.isdecimal() for label in labels):
-        labels.sort(key=lambda label: (int(label), label))
-    if len(labels) == 2 and labels[0] == "pos":
-        labels.reverse()
-    return tuple(labels)
-
-
-def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Mask of a random sample of the texts: the given fraction of each label, at least one text each.
-
-    Shapes: labels (n,) -> (n,) bool.
-    """
-    random = np.random.default_rng([seed, 1])
-    held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        held_out[rows[: max(1, round(fraction * len(rows)))]] = True
-    return held_out
-
-
-def targets_of(dataset: Dataset, labels: tuple[str, ...], rows: np.ndarray | None = None) -> np.ndarray:
-    """Index of each text's label among ``labels``, or without labels its rating: (n, 1) float32.
-
-    Raises: DataError if one of the rows (default: all) has another label, or no rating.
-    """
-    numbers = {label: float(number) for number, label in enumerate(labels)}
-    of_names = [numbers.get(name) if labels else rating_of(name) for name in dataset.label_names]
-    targets = np.array(of_names, np.float32)[dataset.labels, np.newaxis]  # None becomes NaN
-    rows = np.arange(dataset.n_texts) if rows is None else rows
-    wrong = rows[np.isnan(targets[rows, 0])]
-    if len(wrong):
-        number = dataset.labels[wrong[0]]
-        place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
-        expected = (
-            f"one of {_listed(labels)} as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
-        )
-        name = dataset.label_names[number]
-        raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
-    return targets
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return ", ".join([*map(repr, labels[:10]), *["..."] * (len(labels) > 10)])
-
-
-def rating_of(label: str) -> float | None:
-    """The number that a label is, or None unless it is a finite one up to LARGEST_RATING."""
-    try:
-        value = float(label)
-    except ValueError:
-        return None
-    return value if abs(value) <= LARGEST_RATING else None
 
 
 def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:

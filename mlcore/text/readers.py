@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Self, cast
 
 from mlcore.errors import DataError, InputError
+from mlcore.text.labels import clean_label
 from mlcore.text.streams import STANDARD_INPUT, SUFFIXES, PieceReader, decode_lines, read_pieces, whole_lines
 from mlcore.text.streams import name_of as name_of
 
@@ -196,13 +197,7 @@ class _Source:
         return _example((text, label, split, f"{self.prefix}line {line}"))
 
 
-@lru_cache(1 << 12)  # labels repeat; equal ones become one object
-def _checked(label: str) -> str:
-    """The label without the white space around it, or a ValueError if it is empty or cannot be printed."""
-    label = label.strip()
-    if not label or not label.isprintable():
-        raise ValueError(f"the label is {repr(label) if label else 'empty'}; expected printable characters.")
-    return label
+_checked = lru_cache(1 << 12)(clean_label)  # labels repeat; equal ones become one object
 
 
 def _read_folder(folder: Path, source: _Source) -> Iterator[Example]:

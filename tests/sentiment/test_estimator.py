@@ -74,7 +74,6 @@ def test_parameters_go_in_and_out():
         ({"dev": "0.1"}, "dev is '0.1'; expected a fraction from 0 to less than 1."),
         ({"threads": 0}, "threads is 0; expected a whole number from 1 up, or None for all cores."),
         ({"threads": True}, "threads is True; expected a whole number from 1 up, or None for all cores."),
-        ({"dev": 0.9}, "X has too few texts to hold some out; try dev=0."),
         ({"min_count": 99}, "X: no word occurs 99 times in the texts to train on; try min_count=1."),
     ],
 )
@@ -121,8 +120,8 @@ def test_what_are_no_texts(X, message):
         (["pos", float("nan")], "y[1] is nan; expected a label; to predict numbers, use loss='squared'."),
         ([1, 2.5], "y[1] is 2.5; expected a label; to predict numbers, use loss='squared'."),
         ([("pos",), ("neg",)], "y[0] is of type tuple; expected a label: a str, an int or a bool."),
-        (["pos", ""], "y[1] is ''; expected a label of printable characters."),
-        (["pos", "a\nb"], "y[1] is 'a\\nb'; expected a label of printable characters."),
+        (["pos", ""], "y[1] is ''; expected a label, some text without control characters."),
+        (["pos", "a\nb"], "y[1] is 'a\\nb'; expected a label, some text without control characters."),
         (["pos", "pos"], "X has 1 label to train on ('pos'); expected from 2 to 1,000."),
     ],
 )  # fmt: skip
@@ -169,7 +168,7 @@ def test_any_sequence_or_iterable(form, tmp_path):
         (2**70, 1),
         (np.int8(1), np.int8(-1)),
         ("pos", "a", "zz"),
-        (10.0, 9.0, 1e20),
+        (10.0, 9.0, 1e18),  # whole floats are integers
     ],
     ids=str,
 )
@@ -180,7 +179,7 @@ def test_labels_come_back_as_they_were_given(names, tmp_path):
     for model in (fitted, reloaded(fitted, tmp_path)):
         assert model.classes_.tolist() == sorted(names)
         np.testing.assert_array_equal(model.classes_, np.unique(labels))
-        assert model.classes_.dtype.kind == np.asarray(labels).dtype.kind
+        assert model.classes_.dtype.kind == np.asarray(labels).dtype.kind.replace("f", "i")
         assert model.predict(texts).tolist() == labels
         assert model.predict(texts).dtype == model.classes_.dtype
         probabilities = model.predict_proba(texts)

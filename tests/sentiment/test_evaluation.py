@@ -69,6 +69,23 @@ def test_figures_are_those_of_scikit_learn_and_of_the_formulas(labels, seed):
     assert (sum(counts), counts) == (100 - right.sum(), sorted(counts, reverse=True))
 
 
+@pytest.mark.parametrize("labels", [TWO, THREE])
+def test_texts_with_unknown_labels_count_as_wrong(labels):
+    model, dataset, split = make(labels)
+    whole, odd = evaluate(model, split), np.arange(0, 60, 3)
+    split.targets[odd] = np.nan
+    rest = evaluate(model, split._replace(rows=np.delete(np.arange(60), odd)))
+    found = evaluate(model, split)
+    assert (found.n, found.unknown, found.confusion.tolist()) == (60, 20, rest.confusion.tolist())
+    assert found.accuracy == rest.accuracy * 40 / 60
+    assert (found.loss, found.brier, found.auc) == (rest.loss, rest.brier, rest.auc)
+    assert [f.recall for f in found.per_label] == [f.recall for f in rest.per_label]
+    assert all(f.precision <= r.precision for f, r in zip(found.per_label, rest.per_label, strict=True) if r.precision)
+    assert [bin.n for bin in found.calibration] == [bin.n for bin in whole.calibration]
+    assert quick_figures(model, split) == (found.loss, found.accuracy)
+    assert {m.row for m in mistakes(model, split, dataset, 60)} >= set(odd.tolist())
+
+
 def test_figures_of_ratings():
     model, _, split = make((), 3, n=80)
     found, (truths, predicted) = evaluate(model, split), (split.targets[:, 0], model.logits(split.documents)[:, 0])
@@ -164,7 +181,8 @@ def test_strongest_words(labels):
     found = strongest_words(model, counts, 4, 5)
     assert tuple(found) == (labels[::-1] if labels == TWO else labels or ("highest", "lowest"))
     for number, (label, words) in enumerate(found.items()):
-        scores = {name: z[number] - z.mean() if len(labels) == 3 else z[0] for name, z in alone.items()}
+        others = [i for i in range(len(labels)) if i != number]
+        scores = {name: z[number] - z[others].max() if len(labels) == 3 else z[0] for name, z in alone.items()}
         sign = -1 if label in ("neg", "lowest") else 1
         of_label = [name for name in scores if sign * scores[name] > 0 or not labels]
         assert [entry.word for entry in words] == sorted(of_label, key=lambda name: -sign * scores[name])[:4]

@@ -32,11 +32,18 @@ def test_contributions_sum_to_the_logit_and_leaving_out_is_predicting_again(mode
     found = explain(model, text, output)
     sign = -1 if len(labels) == 2 and output == labels[0] else 1
     column = labels.index(output) if len(labels) > 2 else 0
-    logits, close = logits_of(model, words), 1e-5 * (1 + abs(found.logit))
+    others = [i for i in range(len(labels)) if i != column]
+    best = max(others, key=lambda i: logits_of(model, words)[i]) if len(labels) > 2 else None
+    assert found.against == (None if best is None else labels[best])
+
+    def explained(words):
+        return logits_of(model, words)[column] - (0 if best is None else logits_of(model, words)[best])
+
+    logit, close = explained(words), 1e-5 * (1 + abs(found.logit))
 
     for parts in (found.features, found.words):
         assert found.constant + sum(part.contribution for part in parts) == pytest.approx(found.logit, abs=close)
-    assert found.logit == pytest.approx(sign * logits[column], abs=close)
+    assert found.logit == pytest.approx(sign * logit, abs=close)
 
     counts = features_of(model.features, words)
     assert {feature.feature: feature.count for feature in found.features} == counts
@@ -49,8 +56,8 @@ def test_contributions_sum_to_the_logit_and_leaving_out_is_predicting_again(mode
     for effect in found.without:
         rest = [word for word in words if word != effect.word]
         assert effect.count == len(words) - len(rest)
-        change = sign * (logits_of(model, rest) - logits)[column]
-        assert effect.change == pytest.approx(change, rel=1e-9, abs=1e-9 * (1 + np.abs(logits).max()))
+        change, scale = sign * (explained(rest) - logit), 1 + np.abs(logits_of(model, words)).max()
+        assert effect.change == pytest.approx(change, rel=1e-9, abs=1e-9 * scale)
         assert found.change_without(effect.word) == effect.change
     strengths = [abs(effect.change) for effect in found.without]
     assert strengths == sorted(strengths, reverse=True)

@@ -73,11 +73,16 @@ def test_evaluate_takes_several_paths_and_the_options_of_the_data(run, start, tm
 @pytest.mark.parametrize("command", ["evaluate", "report"])
 def test_labels_that_the_model_does_not_know(run, tmp_path, command):
     make(tmp_path, TWO)
-    (tmp_path / "a.tsv").write_text("text\tlabel\ngood\tpos\nbad\tsad\n")
+    (tmp_path / "a.tsv").write_text("text\tlabel\nbad\tsad\n")
     done = run(command, MODEL, "a.tsv")
     assert (done.code, done.out) == (3, "")
-    assert "a.tsv, line 3: the label is 'sad'; expected one of 'neg', 'pos'" in done.err
+    assert "a.tsv, line 2: the label is 'sad'; expected one of 'neg', 'pos'" in done.err
     assert not (tmp_path / "report.html").exists()
+    (tmp_path / "a.tsv").write_text("text\tlabel\ngood\tpos\nbad\tsad\n")
+    done = run(command, MODEL, "a.tsv")
+    shown = done.out or (tmp_path / "report.html").read_text()
+    note = "1 text has a label that the training texts lack ('sad'); each counts as wrong."
+    assert note in " ".join(shown.replace("&#39;", "'").split())
 
 
 class Page(HTMLParser):

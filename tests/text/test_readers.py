@@ -234,7 +234,7 @@ def test_bad_files(tmp_path, name, content, message):
         (["train/a/1.txt", "valid/a/1.txt"], "has valid/a/1.txt, whose label cannot be told"),
         (["train/a/1.txt", "train/a/old/1.txt"], "has train/a/old/1.txt, whose"),
         (["a/1.txt", "b/1.txt", "b/old/2.txt"], "has a/1.txt, whose"),
-        (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected printable characters"),
+        (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected text without control characters"),
         ([" /1.txt"], "the label is empty"),
     ],
 )

@@ -1,0 +1,161 @@
+"""Labels: what may be one, which of a dataset's are trained on, and the targets that they become."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlcore.errors import DataError, DataWarning
+
+if TYPE_CHECKING:
+    from mlcore.text.dataset import Dataset
+
+MAX_LABELS = 1_000
+LARGEST_RATING = 1e18  # whose square is far from overflow in float32
+REFUSED = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, lone surrogates, separators of lines
+LISTED = 10  # labels in a message
+MAX_STARS = 10  # up to which labels from 1 look like ratings
+
+
+def clean_label(label: str) -> str:
+    """The label without white space around it, in NFC; any characters but control characters may be in it.
+
+    Raises: ValueError if it is empty or has a control character.
+
+    Example:
+        >>> clean_label(" cafe\u0301 ") == "caf\u00e9"
+        True
+    """
+    label = unicodedata.normalize("NFC", label.strip())
+    if not is_label(label):
+        raise ValueError(f"the label is {repr(label) if label else 'empty'}; expected text without control characters.")
+    return label
+
+
+def is_label(text: str) -> bool:
+    """Whether this may be a label: any text, but for control characters."""
+    return bool(text) and (text.isprintable() or not {*map(unicodedata.category, text)}.intersection(REFUSED))
+
+
+def rating_of(label: str) -> float | None:
+    """The number that a label is, or None unless it is a finite one up to LARGEST_RATING."""
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if abs(value) <= LARGEST_RATING else None
+
+
+def choose_labels(dataset: "Dataset", rows: np.ndarray) -> tuple[str, ...]:
+    """The labels of these rows, in numerical order if all are whole numbers, else in alphabetical order.
+
+    Of two labels the positive one is last: ``pos``, or else the last in this order.
+
+    Raises: DataError unless there are from 2 to MAX_LABELS.
+    """
+    labels = sorted(dataset.label_names[number] for number in np.unique(dataset.labels[rows]))
+    if not 2 <= len(labels) <= MAX_LABELS:
+        raise DataError(
+            f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({listed(labels)}); "
+            f"expected from 2 to {MAX_LABELS:,}",
+            suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
+        )
+    if all(label.isdecimal() for label in labels):
+        labels.sort(key=lambda label: (int(label), label))
+    if len(labels) == 2 and labels[0] == "pos":
+        labels.reverse()
+    return tuple(labels)
+
+
+def targets_of(dataset: "Dataset", labels: tuple[str, ...], rows: np.ndarray | None = None) -> np.ndarray:
+    """Index of each text's label among ``labels``, NaN if it is not there; without labels its rating: (n, 1) float32.
+
+    Raises: DataError if one of the rows (default: all) has no rating, or none of them has one of the labels.
+    """
+    numbers = _numbers(labels)
+    of_names = [numbers.get(name) if labels else rating_of(name) for name in dataset.label_names]
+    targets = np.array(of_names, np.float32)[dataset.labels, np.newaxis]  # None becomes NaN
+    rows = np.arange(dataset.n_texts) if rows is None else rows
+    wrong = rows[np.isnan(targets[rows, 0])]
+    if len(wrong) and (not labels or len(wrong) == len(rows)):
+        number = dataset.labels[wrong[0]]
+        place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
+        expected = (
+            f"one of {listed(labels)} as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
+        )
+        name = dataset.label_names[number]
+        raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
+    return targets
+
+
+def _numbers(labels: Sequence[str]) -> dict[str, int]:
+    """The labels with their numbers; whole numbers may also be written as 1 or 1.0, as pandas does, in either place."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    for label, number in [*numbers.items()]:
+        if (plain := label.removesuffix(".0")).removeprefix("-").isdecimal():
+            numbers.setdefault(plain, number)
+            numbers.setdefault(f"{plain}.0", number)
+    return numbers
+
+
+def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Mask of a random sample of the texts: the given fraction of each label, at least one text and never all of them.
+
+    Shapes: labels (n,) -> (n,) bool.
+    """
+    random = np.random.default_rng([seed, 1])
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        held_out[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
+    return held_out
+
+
+def unknown_labels(dataset: "Dataset", rows: np.ndarray, labels: Sequence[str]) -> dict[str, int]:
+    """The labels of these rows that are not among ``labels``, with the numbers of their texts."""
+    known = _numbers(labels)
+    counts = np.bincount(dataset.labels[rows], minlength=len(dataset.label_names)).tolist()
+    return {name: n for name, n in zip(dataset.label_names, counts, strict=True) if n and name not in known}
+
+
+def unknown_note(unknown: dict[str, int]) -> str:
+    """What to tell about labels that the training texts lack."""
+    texts = sum(unknown.values())
+    have = "text has a label" if texts == 1 else "texts have labels"
+    return f"{texts:,} {have} that the training texts lack ({listed(unknown)}); each counts as wrong"
+
+
+def single_warnings(dataset: "Dataset", rows: np.ndarray) -> list[DataWarning]:
+    """Which labels have a single text among these rows, so that ``hold_out`` leaves it in training."""
+    counts = np.bincount(dataset.labels[rows], minlength=len(dataset.label_names))
+    single = [dataset.label_names[number] for number in np.flatnonzero(counts == 1)]
+    have = "label has a single text, which stays" if len(single) == 1 else "labels have a single text each, which stays"
+    message = f"{len(single):,} {have} in training and is not held out: {listed(single)}"
+    return [DataWarning(message)] if single else []
+
+
+def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
+    """What may be wrong with the labels themselves."""
+    found = []
+    for one, other in pairwise(sorted(labels, key=lambda label: (_folded(label), label))):
+        if _folded(one) == _folded(other):
+            alike = f"the labels {one!r} and {other!r} differ only in case or form"
+            found.append(DataWarning(f"{alike}; they are learned as two labels"))
+    if 3 <= (k := len(labels)) <= MAX_STARS and labels == tuple(map(str, range(1, k + 1))):
+        advice = f"the labels are the numbers 1 to {k}; to predict them as ratings"
+        found.append(DataWarning(advice, suggestion={"loss": "squared"}))
+    return found
+
+
+def _folded(label: str) -> str:
+    """What two labels that look alike have in common."""
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def listed(labels: Iterable[str]) -> str:
+    """The first of the labels, for a message that says how many more there are."""
+    names = list(map(repr, labels))
+    more = [f"and {len(names) - LISTED:,} more"] * (len(names) > LISTED)
+    return ", ".join([*names[:LISTED], *more])

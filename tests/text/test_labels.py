@@ -1,0 +1,79 @@
+"""Labels: what may be one, which are chosen, what is held out of each, and what is warned about."""
+
+import numpy as np
+import pytest
+
+from mlcore.errors import DataError
+from mlcore.sentiment.settings import Settings
+from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.labels import choose_labels, clean_label, hold_out, targets_of, unknown_labels
+
+
+@pytest.mark.parametrize(
+    "label", ["بی\u200cطرف", "क्\u200dष", "très\u00a0bon", "\U0001fae9", "e\u0301", " so so ", "\ue000"]
+)
+def test_labels_are_any_text(label):
+    assert clean_label(label) == label.strip().replace("e\u0301", "\u00e9")
+
+
+@pytest.mark.parametrize("label", ["", " \t", "a\x1b[31m", "a\nb", "\x85a\x85b", "a\u2028b", "\ud800"])
+def test_but_for_control_characters(label):
+    with pytest.raises(ValueError, match="the label is .*; expected text without control characters"):
+        clean_label(label)
+
+
+def test_targets_and_labels():
+    data = dataset_of(["a"] * 4, ["10", "9", "2.5", "nan"], splits=["train", "train", "dev", "test"])
+    assert choose_labels(data, np.array([0, 1])) == ("9", "10")
+    assert choose_labels(data, np.array([0, 2])) == ("10", "2.5")
+    assert choose_labels(dataset_of(["a"] * 2, ["pos", "z"]), np.arange(2)) == ("z", "pos")
+    assert targets_of(data, ("9", "10"))[:, 0].tolist() == pytest.approx([1, 0, np.nan, np.nan], nan_ok=True)
+    with pytest.raises(DataError, match=r"X, text 3: the label is '2.5'; expected one of '9', '10' as in the training"):
+        targets_of(data, ("9", "10"), np.array([2, 3]))
+    assert targets_of(data, (), np.arange(3))[:3].tolist() == [[10], [9], [2.5]]
+    with pytest.raises(DataError, match="text 4: the label is 'nan'; expected a number up to"):
+        targets_of(data, ())
+
+
+def test_whole_numbers_are_the_same_with_and_without_a_fraction():
+    data = dataset_of(["a"] * 4, ["1.0", "-2.0", "3", "x.0"])
+    assert targets_of(data, ("-2", "1", "3.0"))[:3, 0].tolist() == [1, 0, 2]
+    assert unknown_labels(data, np.arange(4), ("-2", "1", "3.0")) == {"x.0": 1}
+
+
+def test_what_is_held_out_of_each_label():
+    labels = np.array([0] * 100 + [1] * 10 + [2])
+    mask = hold_out(labels, 0.25, seed=3)
+    assert [mask[labels == label].sum() for label in range(3)] == [25, 2, 0]
+    assert np.array_equal(mask, hold_out(labels, 0.25, seed=3))
+    assert hold_out(np.array([0, 0, 1, 1]), 0.01, seed=1).sum() == 2, "at least one text of each label"
+    assert hold_out(np.array([0, 0, 1, 1]), 0.99, seed=1).sum() == 2, "and never all"
+
+
+@pytest.mark.parametrize(("labels", "splits", "messages"), [
+    ("aabbc", "", ["1 label has a single text, which stays in training and is not held out: 'c'."]),
+    (["a", "A", "\uff41"] * 2, "", ["'A' and 'a' differ only in case or form", "'a' and '\uff41' differ only"]),
+    ("123" * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='squared'."]),
+    ("aabbcc", ["", "", "", "dev", "dev", "test"], [
+        "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
+        "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
+    ]),
+    ("0011", "", []),
+])  # fmt: skip
+def test_what_is_warned_about(labels, splits, messages):
+    labels = list(labels)
+    if splits:  # the test split needs one label that is known
+        labels, splits = [*labels, "a"], [*splits, "test"]
+    data = encode(dataset_of(["a b"] * len(labels), labels, splits=splits or [""] * len(labels)), None, **ENCODING)
+    assert len(data.warnings) == len(messages)
+    for warning, message in zip(data.warnings, messages, strict=True):
+        assert message in str(warning)
+
+
+ENCODING = Settings().encoding()
+
+
+def test_a_split_without_any_known_label_is_refused():
+    data = dataset_of(["a b"] * 5, list("aabbc"), splits=["", "", "", "", "dev"])
+    with pytest.raises(DataError, match="the label is 'c'; expected one of 'a', 'b' as in the training data"):
+        encode(data, None, **ENCODING)
