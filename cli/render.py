@@ -3,6 +3,7 @@
 import textwrap
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -147,7 +148,14 @@ def _writable(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text with control characters replaced, except line feeds: nothing in it can move the cursor."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    if text.isprintable():
+        return text
+    return "".join(letter if _is_harmless(letter) else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _is_harmless(letter: str) -> bool:
+    """Whether a terminal shows it in its place: also line feeds, any space, joiners, and emoji newer than Python."""
+    return letter.isprintable() or letter in "\n\u200c\u200d" or unicodedata.category(letter) in ("Zs", "Cn", "Co")
 
 
 def width(text: str) -> int:

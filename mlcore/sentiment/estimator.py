@@ -77,7 +77,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         settings = Settings(**{name: _plain(getattr(self, name)) for name in FIELDS})
         texts = _texts_of(X)
         labels, kind = _labels_of(y, settings.loss == "squared", len(texts))
-        write = (lambda rating: repr(float(rating))) if settings.loss == "squared" else KINDS[kind][1]
+        write: Callable[[Any], str] = repr if settings.loss == "squared" else KINDS[kind][1]  # ratings are float64
         names = {value: write(value) for value in set(labels.tolist())}
         dataset = dataset_of(texts, [names[value] for value in labels.tolist()], threads)
         try:
