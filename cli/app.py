@@ -1,7 +1,7 @@
 """Entry point: run a command, and turn what it raises into one line on stderr and an exit code.
 
 Exit codes: 0 success, 1 a check failed or a training diverged, 2 wrong usage, 3 bad data, 4 bad model file, 5 a path or
-stream cannot be read or written, 130 Ctrl-C. A closed pipe is no error.
+stream cannot be read or written, 128 and the number of a signal that ended it (130 Ctrl-C). A closed pipe is no error.
 """
 
 import atexit
@@ -9,24 +9,26 @@ import errno
 import gc
 import io
 import os
-import signal
 import sys
 import warnings
 from contextlib import suppress
 
+from . import interrupts
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main() -> None:
     """Run the command line, and exit."""
+    interrupts.listen()
     # Loading modules makes no garbage: collecting it every 700 objects, and at exit, takes a third of a short run
     threshold = gc.get_threshold()
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     try:
-        sys.exit(_run())
-    except KeyboardInterrupt:  # also while modules are being loaded
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _complain("Interrupted.")
-        sys.exit(130)
+        code = _run()
+        interrupts.ignore()
+        sys.exit(code)
     finally:
         gc.set_threshold(*threshold)
 
@@ -61,7 +63,11 @@ def _run() -> int:
         if _is_closed_pipe(error):
             return _close_quietly()
         reason = error.strerror or error
-        _complain(f"{error.filename}: {reason}; check the path." if error.filename else f"{reason}.")
+        advice = "free some space, or choose another disk" if error.errno in NO_ROOM else "check the path"
+        _complain(f"{error.filename}: {reason}; {advice}." if error.filename else f"{reason}.")
+        return 5
+    except MemoryError:
+        _complain("there is not enough memory for this; use less data, or a smaller model.")
         return 5
 
 

@@ -1,6 +1,5 @@
 """``mlcore compare-embeddings``: the question of exercise 5."""
 
-import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
 
-from . import render
+from . import interrupts, render
 from .dataset import Format, LabelColumn, TextColumn, path_option, read
 from .explanation import coverage_sentence, given_vectors
 from .output import STANDARD_STREAM, Json, print_json
@@ -65,26 +64,27 @@ def compare_embeddings(
         def progress(name: str, seed: int, epoch: int | None) -> None:
             step = f", epoch {epoch}" if epoch else ""
             activity.update(f"Run {len(results) + 1} of {experiment.planned}: seed {seed}, {name}{step}")
+            if interrupts.received:
+                raise KeyboardInterrupt
 
         try:
             for result in experiment.run(available_cores(), progress):
-                results.append(result)  # noqa: PERF402, an interruption keeps them
+                results.append(result)
+                interrupts.defer()
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not keep the results from being shown
             interrupted = True
     found = experiment.compare(results, interrupted)
     for missing in found.missing:
         render.say(f"mlcore: {missing.arm}, seed {missing.seed}: {missing.reason}")
     if interrupted:
-        kept = ": they are below" if found.runs else ""
-        render.say(f"mlcore: interrupted after {len(results)} of {experiment.planned} runs{kept}.")
+        render.say(f"mlcore: {interrupts.word()} after {len(results)} of {experiment.planned} runs.")
     if as_json:
         print_json("compare-embeddings", found)
     elif found.runs:
         coverage = experiment.coverage
         _show(found, coverage_sentence(given.source, coverage, given.duplicates) if given and coverage else "")
     if interrupted or found.diverged:
-        raise typer.Exit(130 if interrupted else 1)
+        raise typer.Exit(interrupts.exit_code() if interrupted else 1)
 
 
 # Tables ---------------------------------------------------------------------------------------------------

@@ -5,8 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlcore.files import check_outputs
+
 from . import render
-from .output import Json, ModelFile, Output, Texts, answer, check_output, load, print_json, standard_input, write_output
+from .output import (
+    PAGE,
+    VECTORS,
+    Json,
+    ModelFile,
+    Output,
+    Texts,
+    answer,
+    load,
+    print_json,
+    standard_input,
+    write_output,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from mlcore.sentiment.description import Description
@@ -41,7 +55,7 @@ def explain(
     """
     from mlcore.sentiment.explanation import explain as explain_text
 
-    check_output("html", html, [model])
+    check_outputs({"html": html}, [model], {"html": PAGE})
     with render.compilation():
         loaded = load(model)
         explanations = [explain_text(loaded, text, output) for text in texts or [_standard_input()]]
@@ -96,7 +110,7 @@ def vectors(model: ModelFile, output: Output) -> None:
     """
     from mlcore.text.vectors import write_vectors
 
-    check_output("output", output, [model])
+    check_outputs({"output": output}, [model], {"output": VECTORS})
     with render.compilation():
         loaded = load(model)
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]

@@ -2,12 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
+from mlcore.errors import ModelFileError
+from mlcore.files import STANDARD_STREAM as STANDARD_STREAM
+from mlcore.files import write_beside
 from mlcore.results import Result
 
 from . import render
@@ -22,7 +25,8 @@ Output = Annotated[
 ]
 TEXTS: Any = typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="standard input")
 Texts = Annotated[list[str] | None, TEXTS]
-STANDARD_STREAM = Path("-")
+PAGE = rb'<meta name="generator" content="mlcore">'  # what files of these kinds have
+VECTORS = rb"\A\d+ \d+\n"
 Found = TypeVar("Found", bound=Result)
 
 
@@ -30,7 +34,10 @@ def load(path: Path) -> "Model":
     """The model in a file."""
     from mlcore.sentiment.model_file import load_model
 
-    return load_model(path)
+    try:
+        return load_model(path)
+    except MemoryError as error:
+        raise ModelFileError(f"{path} is too large for the memory of this machine") from error
 
 
 def print_json(command: str, result: Result | dict[str, Any]) -> None:
@@ -49,23 +56,15 @@ def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], N
         view(result)
 
 
-def check_output(parameter: str, path: Path | None, inputs: Iterable[Path]) -> None:
-    """Find out before any work whether a file can be written, and overwrites none of the inputs."""
-    from mlcore.files import check_outputs
-
-    check_outputs({parameter: path if path != STANDARD_STREAM else None}, inputs)
-
-
 def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file, or to standard output for ``-``."""
-    from mlcore.files import write_beside
-
     if path == STANDARD_STREAM:
         sys.stdout.write("")  # finds out whether it is closed
         write(sys.stdout.buffer)
     else:
+        done = "Replaced" if path.exists() else "Wrote"
         write_beside(path, write)
-        render.say(f"Wrote {path}.")
+        render.say(f"{done} {path}.")
 
 
 def standard_input(hint: str) -> BinaryIO:

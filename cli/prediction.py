@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlcore.errors import InputError
+from mlcore.files import check_outputs
 
 from . import render
 from .dataset import DataArgument, Format, LabelColumn, TextColumn, path_option, read
 from .output import (
+    PAGE,
     STANDARD_STREAM,
     Json,
     ModelFile,
     Output,
     Texts,
     answer,
-    check_output,
     load,
     standard_input,
     write_output,
@@ -84,7 +85,7 @@ def report(
     from mlcore.sentiment.report import report_page
     from mlcore.text.pool import available_cores
 
-    check_output("output", output, [model, *data])
+    check_outputs({"output": output}, [model, *data], {"output": PAGE})
     with render.compilation():
         loaded = load(model)
         dataset = read(data, file_format, text_column, label_column, keep_texts=True)

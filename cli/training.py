@@ -4,7 +4,6 @@ import inspect
 import json
 import math
 import os
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlcore.errors import DivergedError, InputError
-from mlcore.files import check_outputs
+from mlcore.files import check_outputs, naming
 from mlcore.sentiment.settings import FIELDS, Settings
 from mlcore.text.pool import available_cores
 
-from .dataset import Format, LabelColumn, TextColumn, data_path, read
+from . import interrupts
+from .dataset import Format, LabelColumn, TextColumn, data_path, path_option, read
 from .output import Json, print_json
 
 if TYPE_CHECKING:
@@ -48,14 +48,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _path(text: str, *names: str, metavar: str = "PATH", **more: Any) -> Any:
-    return typer.Option(*names, help=text, metavar=metavar, parser=data_path, **more)
-
-
 # fmt: off
 @with_settings
 def train_sentiment(
-    data: Annotated[list[Path] | None, _path(
+    data: Annotated[list[Path] | None, path_option(
         "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in")] = None,
     dev: Annotated[str | None, typer.Option(
         help="Texts or fraction to hold out, for choosing the best epoch.", metavar="PATH|FRACTION",
@@ -63,14 +59,14 @@ def train_sentiment(
     file_format: Format = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
-    vectors: Annotated[Path | None, _path("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
-    warm_start: Annotated[Path | None, _path("Start from this model, and keep its words.", metavar="MODEL")] = None,
+    vectors: Annotated[Path | None, path_option("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
+    warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
     threads: Annotated[int | None, typer.Option(
         min=1, help="CPU threads to use (does not change the model).", show_default="all cores")] = None,
-    model: Annotated[Path, _path("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
-    checkpoint: Annotated[Path | None, _path("Save the training here after every epoch.")] = None,
+    model: Annotated[Path, path_option("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
+    checkpoint: Annotated[Path | None, path_option("Save the training here after every epoch.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint if there is one.")] = False,
-    log: Annotated[Path | None, _path("Write one line of JSON per epoch here.")] = None,
+    log: Annotated[Path | None, path_option("Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
     **settings: Any,
@@ -123,29 +119,20 @@ def _train(
     from .commands import option_name, setting_words
 
     say: Callable[[str], None] = render.say if not quiet else lambda message: None
-    shown, interrupted = render.Shown(not (quiet or as_json)), False
+    shown = render.Shown(not (quiet or as_json))
     reports: list[EpochReport] = []
-
-    def interrupt(*_: object) -> None:
-        """Ctrl-C stops at once while there is nothing to lose, and later at the next progress.
-
-        It is noted because Python drops a KeyboardInterrupt that is raised in a callback of the compiler.
-        """
-        nonlocal interrupted
-        interrupted = True
-        if not reports:
-            raise KeyboardInterrupt
+    failure: Exception | None = None
 
     def progress(state: "Progress") -> None:
         compilation.close()  # only the short evaluation may still have to be compiled; the bar takes over
-        if interrupted:
+        if interrupts.received:
             raise KeyboardInterrupt
         bar.update(state)
 
     def write_log(entry: dict[str, Any]) -> None:
         print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
 
-    signal.signal(signal.SIGINT, interrupt)
+    interrupts.end_at_once(f" before the end of the first epoch; {render.printable(str(path))} was not written")
     bar = render.TrainingBar(settings.epochs, quiet)
     try:
         with ExitStack() as files, bar, ExitStack() as compilation:
@@ -160,15 +147,19 @@ def _train(
                 say(f"{checkpoint} does not exist yet: starting from the beginning.")
             elif exists:
                 say(f"{checkpoint} exists and will be replaced; to resume from it, add --resume.")
+            files.enter_context(naming(log or Path(os.devnull)))
             log_file = files.enter_context(open(log or os.devnull, "a" if resumed else "w", 1, encoding="utf-8"))
             if not resumed:
                 write_log({"settings": asdict(settings.resolved()), "inputs": model.provenance.inputs})
             shown(show_network, data, model)
             for report in state.reports:
                 shown(show_epoch, report)
-            reports = state.reports
             epochs = files.enter_context(closing(fit(model, data.train, data.dev, threads, progress, state)))
+            reports = state.reports
+            if reports:
+                interrupts.defer()
             for report in epochs:
+                interrupts.defer()
                 bar.clear()
                 if report.warning:
                     render.say(f"mlcore: {report.warning}.")
@@ -178,29 +169,33 @@ def _train(
                 shown(show_epoch, report)
     except KeyboardInterrupt:
         pass
-    except DivergedError as error:
+    except (DivergedError, OSError, MemoryError) as error:
         if not reports:
             raise
-        render.say(f"mlcore: {error.describe(option_name, setting_words)}")
-    if not reports:
-        render.say(f"mlcore: interrupted before the end of the first epoch; {path} was not written.")
-        raise typer.Exit(130)
+        if isinstance(error, DivergedError):
+            render.say(f"mlcore: {error.describe(option_name, setting_words)}")
+        else:
+            failure = error
     if settings.float16:  # all figures shall be those of the model in the file
         model.parameters.table[:] = model.parameters.table.astype("float16")
     model.provenance.history = history(reports)
     del state, epochs  # the moments are as large as the model, which is now evaluated and saved
     done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
     save_model(model, path)
-    result = result_of(model, data, reports, str(path), interrupted, threads)
+    interrupted = bool(interrupts.received)
     if interrupted:
-        epoch = min(len(reports) + 1, settings.epochs)
-        done = f"mlcore: interrupted in epoch {epoch}; the best epoch so far, {result.best_epoch}, is in {path}."
+        epoch, best = min(len(reports) + 1, settings.epochs), max(report.epoch for report in reports if report.best)
+        done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
     (render.say if interrupted else say)(done)
+    interrupts.end_at_once(f"; the model is in {render.printable(str(path))}")
+    result = result_of(model, data, reports, str(path), interrupted, threads)
     shown(show_results, result, model, data)
     if as_json:
         print_json("train-sentiment", result)
+    if failure:
+        raise failure
     if interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(interrupts.exit_code())
     say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
     shown.complain()
 

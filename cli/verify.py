@@ -21,13 +21,12 @@ def verify(as_json: Json = False) -> None:
     if as_json:
         print_json("verify", result)
     else:
-        grid = render.Grid("kernel", "against", "type", "largest error", "tolerance", "", left=3)
-        grid.columns[-1].justify = "left"
+        rows = []
         for check in result.results:
             state = ("ok", "green") if check.ok else ("WRONG", "bold red")
             error = f"{check.largest_error:.1e}", f"{check.tolerance:.0e}"
-            grid.add(check.kernel, check.against, check.dtype, *error, state)
-        render.out.print(grid)
+            rows.append((check.kernel, check.against, check.dtype, *error, state))
+        render.table(("kernel", "against", "type", "largest error", "tolerance", ""), rows, left=3)
         wrong = ", ".join(check.kernel for check in result.results if not check.ok)
         render.show(f"\nOut of tolerance: {wrong}" if wrong else "\nAll kernels agree with their twins.", "bold")
     if not result.ok:

@@ -1,19 +1,25 @@
 """Files: those that are installed with mlcore, and outputs, which are written beside and renamed."""
 
 import errno
+import fcntl
 import os
+import re
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
 
 from mlcore.errors import InputError
 
-START = 64  # bytes in which the mark of a file is looked for
+STANDARD_STREAM = Path("-")
+EDGE = 1 << 16  # bytes at either end of a file in which its mark is looked for
+PART = ".mlcore-{}.part"  # names of folders of files that are being written
+unfinished: set[Path] = set()  # such folders of this process
 
 
 def installed(name: str) -> Path:
@@ -26,26 +32,44 @@ def check_outputs(
 ) -> None:
     """Find out before any work whether outputs can be written without overwriting inputs, each other, or other files.
 
-    ``outputs``: paths by the parameters that give them. ``marks``: bytes near the start of such an output; an existing
-    file without them is not replaced.
+    ``outputs``: paths by the parameters that give them; ``-`` is standard output. ``marks``: a regular expression that
+    such an output has near its start or its end; an existing file without it is not replaced.
 
     Raises: InputError if an output would overwrite something else; OSError if it cannot be written.
     """
     taken = dict.fromkeys(inputs, "an input")
     for name, path in outputs.items():
-        if path is None:
+        if path is None or path == STANDARD_STREAM:
             continue
         for other, use in taken.items():
-            if path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other)):
-                raise InputError(f"it would overwrite {use}; choose another file", parameter=name, value=str(path))
+            problem = ""
+            if _same(path, other):
+                problem = f"it would overwrite {use}"
+            elif other.is_dir() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(other)):
+                problem = f"it would lie in the folder {other}, which is {use}"
+            if problem:
+                raise InputError(f"{problem}; choose another file", parameter=name, value=str(path))
         taken[path] = f"the {name}"
         check_writable(path)
-        if marks and name in marks and path.exists():
-            with open(path, "rb") as file:
-                start = file.read(START)
-            if start and marks[name] not in start:
-                problem = f"it exists, and is not a {name} file of mlcore; choose another file"
-                raise InputError(problem, parameter=name, value=str(path))
+        if marks and name in marks and path.exists() and not _has_mark(path, marks[name]):
+            article = "an" if name[0] in "hio" else "a"  # html, input, output
+            problem = f"it exists, and is not {article} {name} file of mlcore; choose another file"
+            raise InputError(problem, parameter=name, value=str(path))
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether both lead to one file, also by links."""
+    return os.path.realpath(path) == os.path.realpath(other) or (
+        path.exists() and other.exists() and path.samefile(other)
+    )
+
+
+def _has_mark(path: Path, mark: bytes) -> bool:
+    """Whether a file is empty, or has the mark near its start or its end."""
+    with open(path, "rb") as file:
+        start = file.read(EDGE)
+        file.seek(max(file.seek(0, os.SEEK_END) - EDGE, 0))
+        return not start or any(re.search(mark, edge) for edge in (start, file.read()))
 
 
 def check_writable(path: Path) -> None:
@@ -70,18 +94,27 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A new file beside the path, which takes its place when the body of the ``with`` has written it completely."""
+    """A new file beside the path, which takes its place when the body of the ``with`` has written it completely.
+
+    It is in a folder of its own, where whatever writes it may put files too, which is locked meanwhile. Those that
+    killed processes have left behind are not, and are removed.
+    """
     path = _final(path)
-    new = path.parent / f".mlcore-{secrets.token_hex(8)}.part"
-    open(new, "xb").close()  # readable for whom the umask says; tempfile's are not
-    try:
-        yield new
-        with open(new, "r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    with naming(path):
+        _remove_leftovers(path.parent)
+        folder, lock = _new_folder(path.parent)
+        unfinished.add(folder)
+        try:
+            new = folder / path.name
+            open(new, "xb").close()  # readable for whom the umask says; tempfile's are not
+            yield new
+            with open(new, "r+b") as file:
+                os.fsync(file.fileno())
+            os.replace(new, path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.remove(folder)
+            os.close(lock)
 
 
 def write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -90,6 +123,48 @@ def write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write(file)
 
 
+def remove_unfinished() -> None:
+    """Remove what is being written, before the process ends at once."""
+    for folder in [*unfinished]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let the system's errors about a file that is already open (a full disk) name it too."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename = error.filename or str(path)
+        raise
+
+
+def _new_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder, and the open descriptor that keeps it locked."""
+    while True:
+        folder = parent / PART.format(secrets.token_hex(8))
+        folder.mkdir(0o700)
+        lock = os.open(folder, os.O_RDONLY)
+        with suppress(OSError):  # where there are no locks, nothing is removed either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():  # else another process found it before it was locked
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove what killed processes were writing; what living ones write is locked."""
+    for path in parent.glob(PART.format("*")):
+        with suppress(OSError):  # it may be gone, locked, or somebody else's
+            lock = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(lock)
+
+
 def _final(path: Path) -> Path:
     """The file that a symbolic link leads to, so that the link stays one."""
-    return path.resolve() if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if path.is_symlink() else path

@@ -1,5 +1,6 @@
 """Shared by all tests: how to run the command line, and a small corpus."""
 
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
+from mlcore.cli.interrupts import SIGNALS
 from numba import config as numba_config
 
 from mlcore import Layer, Network, SentimentClassifier
@@ -79,8 +81,13 @@ def run(tmp_path, monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["mlcore", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        try:
+            with pytest.raises(SystemExit) as stopped:
+                main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         out, err = capsys.readouterr()
         return Done(stopped.value.code, out, err.replace(FIRST_RUN, ""))  # which test compiles is left to their order
 

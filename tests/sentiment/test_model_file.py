@@ -2,13 +2,14 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from mlcore.errors import InputError, ModelFileError
-from mlcore.files import check_outputs, check_writable
+from mlcore.files import beside, check_outputs, check_writable, write_beside
 from mlcore.sentiment import model_file
 from mlcore.sentiment.initialization import random_parameters
 from mlcore.sentiment.model import HISTORY, Model, Provenance
@@ -219,18 +220,24 @@ def test_outputs_are_checked(tmp_path):
         with pytest.raises(OSError, match="does not exist|is a folder or device|too long"):
             check_writable(path)
     for outputs, inputs, message in (
-        (
-            {"model": thesis},
-            [tmp_path / "link"],
-            "model is '.*thesis.txt'; it would overwrite an input",
-        ),
+        ({"model": thesis}, [tmp_path / "link"], "model is '.*thesis.txt'; it would overwrite an input"),
+        ({"model": new}, [tmp_path], "it would lie in the folder .*, which is an input; choose another file"),
         ({"model": new, "log": tmp_path / "." / "new"}, [], "log is '.*'; it would overwrite the model; choose"),
         ({"model": thesis}, [], "it exists, and is not a model file of mlcore; choose another file"),
     ):
         with pytest.raises(InputError, match=message):
             check_outputs(outputs, inputs, {"model": b'"mlcore"'})
     save_model(make_model(), new)
-    check_outputs({"model": new, "log": None}, [thesis], {"model": b'"mlcore"'})
+    check_outputs({"model": new, "log": None, "output": Path("-")}, [thesis], {"model": b'"mlcore"'})
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    (tmp_path / ".mlcore-0.part").mkdir()
+    (tmp_path / ".mlcore-0.part" / "model").write_text("half")
+    with beside(tmp_path / "slow") as slow:
+        write_beside(tmp_path / "quick", lambda file: file.write(b"all"))
+        assert {path.name for path in tmp_path.iterdir()} == {slow.parent.name, "quick"}
+    assert {path.name for path in tmp_path.iterdir()} == {"slow", "quick"}
 
 
 def test_a_symbolic_link_stays_one_and_the_umask_counts(tmp_path):
