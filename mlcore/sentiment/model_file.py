@@ -76,7 +76,9 @@ def load_tensors(path: Path, kind: Format) -> Iterator[tuple[dict[str, Any], dic
         known = start[8:9] == b"{" and 0 < int.from_bytes(start[:8], "little") <= MAX_HEADER
         content = file.read() if known else b""
     try:
-        yield _parse(content, kind)
+        parts = _parse(content, kind)
+        del content  # as large as the tensors
+        yield parts
     except _Rejected as error:
         raise ModelFileError(f"{path} {error}") from None
     except DAMAGE as error:
