@@ -284,9 +284,13 @@ def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset
     """Figures of the held-out and the test texts, and the strongest words."""
     from mlcore.sentiment.evaluation import strongest_words
 
+    from . import render
+    from .commands import option_name, setting_words
     from .prediction import show_evaluation, show_strongest_words
 
     for title, found in ((f"Held-out texts, best epoch {result.best_epoch}", result.dev), ("Test texts", result.test)):
         if found:
             show_evaluation(f"\n{title}", found, brief=True)
     show_strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)
+    for i, note in enumerate(result.notes[len(data.warnings) :]):  # those have been shown
+        render.paragraph("\n" * (not i) + f"Note: {note.describe(option_name, setting_words)}", "yellow")

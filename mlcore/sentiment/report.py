@@ -11,9 +11,11 @@ from mlcore.sentiment.description import Description, describe
 from mlcore.sentiment.evaluation import Evaluation, assess, strongest_words
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
+from mlcore.sentiment.notes import notes_on_evaluation, notes_on_history
 from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, Split, occurrences
 from mlcore.text.labels import unknown_note
+from mlcore.text.notes import coverage_notes
 
 MAX_CELLS = 30  # labels of a confusion matrix
 MAX_CONFUSIONS = 20
@@ -38,6 +40,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
     found, description = assess(model, dataset, n_mistakes, threads), describe(model)
     figures, split = found.evaluation, found.split
     counts = occurrences(split.documents, split.rows, len(model.features))
+    known = coverage_notes(dataset, split.rows, model.features, "texts")
     min_count = max(1, min(10, len(split.rows) // 100))  # rare words only where there are few texts
     return fill(
         "report.html",
@@ -45,6 +48,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         labels=model.labels,
         figures=figures,
         note=unknown_note(found.unknown_labels) if found.unknown_labels else "",
+        notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
         charts=_training(description),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DivergedError
+from mlcore.errors import DataWarning, DivergedError
 from mlcore.kernels import simd, training_step
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.losses import loss_of
@@ -17,6 +17,7 @@ from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
 from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation, evaluate, quick_figures
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, in_range
+from mlcore.sentiment.notes import notes_on_training
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.pool import shares
@@ -231,15 +232,17 @@ class TrainingResult(Result):
     test: Evaluation | RatingEvaluation | None
     interrupted: bool
     model: str  # path
+    notes: list[DataWarning]
 
 
 def result_of(
     model: Model, data: EncodedDataset, reports: list[EpochReport], path: str, interrupted: bool, threads: int
 ) -> TrainingResult:
-    """Evaluate a trained model on the held-out and the test texts."""
+    """Evaluate a trained model, which knows its history, on the held-out and the test texts."""
     dev, test = (split and evaluate(model, split, threads) for split in (data.dev, data.test))
     best = max(report.epoch for report in reports if report.best)
     return TrainingResult(
         model.settings.resolved(), model.provenance.inputs, model.labels, data.sizes, len(model.features),
         model.n_parameters, reports, best, dev, test, interrupted, path,
+        notes_on_training(model, data, dev),
     )  # fmt: skip

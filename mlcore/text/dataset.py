@@ -25,6 +25,7 @@ from mlcore.text.labels import (
 )
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
+from mlcore.text.notes import coverage_notes
 from mlcore.text.readers import SPLITS, Example, name_of, read_examples
 from mlcore.text.vocabulary import Tokens, WordTable
 
@@ -90,6 +91,7 @@ class EncodedDataset:
     dev: Split | None
     test: Split | None
     warnings: list[DataWarning] = field(default_factory=list)
+    notes: list[DataWarning] = field(default_factory=list)  # less urgent ones, for after the training
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -237,7 +239,8 @@ def encode(
         targets_of(texts, labels, rows)  # refuses texts of which none has a known label
         if unknown := unknown_labels(texts, rows, labels):
             warnings.append(DataWarning(f"{texts.source}: {unknown_note(unknown)}"))
-    return EncodedDataset(features, counts, labels, training, dev_split, test_split, warnings)
+    notes = coverage_notes(*measured[0], features, "held-out texts")
+    return EncodedDataset(features, counts, labels, training, dev_split, test_split, warnings, notes)
 
 
 def encode_split(

@@ -40,7 +40,8 @@ def test_formulas_epochs_confusion_words_and_what_is_next(run, reviews):
     done = run("train-sentiment", "--data", reviews, *SMALL, "--learning-rate", 0.2)
     assert done.code == 0
     for part in ("E = 1/N Σ E_w", "W1 2 × 3", "44 parameters", "training 36, held out 4", "accuracy",
-                 "best", "Held-out texts, best epoch 2", "predicted pos", "Strongest words", "good"):  # fmt: skip
+                 "Note: only 4 held-out texts",
+                 "Held-out texts, best epoch 2", "predicted pos", "Strongest words", "good"):  # fmt: skip
         assert part in done.out, part
     assert f"Wrote {MODEL}." in done.err
     assert f'Next: mlcore predict {MODEL} "A wonderful film."' in done.err
@@ -53,7 +54,7 @@ def test_json(run, reviews):
     found = json.loads(run("train-sentiment", "--data", reviews, *SMALL, "--json", "--quiet").out)
     assert list(found) == [
         "schema", "settings", "inputs", "labels", "texts", "features", "parameters", "epochs", "best_epoch", "dev",
-        "test", "interrupted", "model",
+        "test", "interrupted", "model", "notes",
     ]  # fmt: skip
     assert found["schema"] == "mlcore.train-sentiment/1"
     assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.01)

@@ -1,0 +1,79 @@
+"""What a colleague would say after a look at a training: one sentence for each thing that may be wrong."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from mlcore.errors import DataWarning
+from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation
+from mlcore.sentiment.model import Model
+from mlcore.text.dataset import EncodedDataset, Split
+from mlcore.text.labels import listed
+
+FEW_TEXTS = 50  # below which an accuracy says little
+MANY_SHARED = 0.01  # of the texts of a split
+UNEVEN = 10  # times as many texts of the most frequent label as of the rarest
+
+
+def notes_on_training(
+    model: Model, data: EncodedDataset, dev: Evaluation | RatingEvaluation | None
+) -> list[DataWarning]:
+    """All that is worth saying about a model with its history; ``dev`` has the figures of the held-out texts."""
+    found = [*data.warnings, *data.notes, *notes_on_history(model)]
+    if model.labels:
+        found += _balance(data.train, model)
+    if dev:
+        found += notes_on_evaluation(dev, "held-out texts")
+    for name, split in {"held-out": data.dev, "test": data.test}.items():
+        if split:
+            found += _shared(data.train, split, name)
+    return found
+
+
+def notes_on_history(model: Model) -> Iterator[DataWarning]:
+    """Whether more epochs may have been better."""
+    last, epochs = model.provenance.history[-1:], model.settings.epochs
+    if last and last[0]["epoch"] == epochs and last[0]["best"] and last[0]["dev_loss"] is not None:
+        yield DataWarning("the held-out loss was still falling in the last epoch", suggestion={"epochs": 2 * epochs})
+
+
+def notes_on_evaluation(found: Evaluation | RatingEvaluation, texts: str) -> Iterator[DataWarning]:
+    """Labels that are never predicted, and whether there are enough texts; ``texts`` says which they are."""
+    if isinstance(found, Evaluation):
+        never = (found.confusion.sum(axis=0) == 0) & (found.confusion.sum(axis=1) > 0)
+        if never.any():
+            names = [label for label, missed in zip(found.labels, never, strict=True) if missed]
+            yield DataWarning(f"never predicted for the {texts}: {listed(names)}")
+    if found.n < FEW_TEXTS:
+        problem = f"only {found.n} {texts}"
+        if isinstance(found, Evaluation):
+            low, high = found.accuracy_interval
+            problem += f": the accuracy may be anything from {low:.0%} to {high:.0%} (95% interval)"
+        yield DataWarning(problem)
+
+
+def _balance(train: Split, model: Model) -> Iterator[DataWarning]:
+    counts = np.bincount(train.targets[train.rows, 0].astype(np.int64), minlength=len(model.labels))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if counts[most] >= UNEVEN * counts[least]:
+        yield DataWarning(
+            f"{model.labels[most]!r} has {counts[most]:,} training texts and {model.labels[least]!r} {counts[least]:,}",
+            suggestion={"class_weight": "balanced"} if model.settings.class_weight == "none" else None,
+        )
+
+
+def _shared(train: Split, split: Split, name: str) -> Iterator[DataWarning]:
+    """Whether texts are in both, which go by their known features."""
+    held_out = [text for text in _hashes(split) if text]
+    shared = {*held_out}.intersection(_hashes(train))
+    if (n := sum(text in shared for text in held_out)) > MANY_SHARED * len(split.rows):
+        yield DataWarning(f"{n:,} of the {len(split.rows):,} {name} texts are in the training texts too")
+
+
+def _hashes(split: Split) -> Iterator[int]:
+    """A hash of the features of each text, 0 where it has none."""
+    ids, bounds = split.documents.ids, list(pairwise(split.documents.offsets.tolist()))
+    for row in split.rows.tolist():
+        start, end = bounds[row]
+        yield hash(ids[start:end].tobytes()) if end > start else 0

@@ -1,0 +1,69 @@
+"""What is worth saying after a training: each note where it applies, and none where nothing is wrong."""
+
+import numpy as np
+import pytest
+
+from mlcore.sentiment.initialization import new_model
+from mlcore.sentiment.model import Provenance
+from mlcore.sentiment.report import report_page
+from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.training import fit, history, result_of
+from mlcore.text.dataset import dataset_of, encode
+
+EASY = [(f"a good film number {i}", "pos") for i in range(300)] + [
+    (f"a bad plot number {i}", "neg") for i in range(300)
+]
+
+
+def notes(rows, splits=None, **settings):
+    """The notes on a training with these texts, labels and splits, and its report's page."""
+    settings = Settings(**{"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5} | settings)
+    dataset = dataset_of(*zip(*rows, strict=True), splits=splits or [""] * len(rows))
+    data = encode(dataset, None, **settings.encoding())
+    model = new_model(data, settings)
+    reports = list(fit(model, data.train, data.dev, 1))
+    model.provenance = Provenance(history=history(reports))
+    return list(map(str, result_of(model, data, reports, "m", False, 1).notes)), report_page(model, "m", dataset, 0)
+
+
+def test_nothing_is_said_where_nothing_is_wrong():
+    rows = [(text, label if i % 7 else "pos") for i, (text, label) in enumerate(EASY)]
+    found, page = notes(rows, epochs=100, patience=3)
+    assert found == []
+    assert "Note:" not in page
+
+
+@pytest.mark.parametrize(("rows", "options", "message"), [
+    (EASY, {"epochs": 1}, "the held-out loss was still falling in the last epoch; try epochs=2."),
+    (EASY[:300] + EASY[300:320], {}, "'pos' has 270 training texts and 'neg' 18; try class_weight='balanced'."),
+    (EASY[:300] + EASY[300:320], {"class_weight": "balanced"}, "'pos' has 270 training texts and 'neg' 18."),
+    ([(text, "pos" if i % 20 else "neg") for i, (text, _) in enumerate(EASY)], {"learning_rate": 1e-6},
+     "never predicted for the held-out texts: 'neg'."),
+    (EASY[::10], {}, "only 6 held-out texts: the accuracy may be anything from 19% to 81% (95% interval)."),
+    ([("good", "3"), ("bad", "1")] * 20, {"loss": "squared"}, "only 4 held-out texts."),
+    (EASY[::100] * 100, {}, "60 of the 60 held-out texts are in the training texts too."),
+])  # fmt: skip
+def test_what_is_said(rows, options, message):
+    found, page = notes(rows, **options)
+    assert message in found
+    assert ("still falling" in page) == any("still falling" in note for note in found)
+
+
+@pytest.mark.parametrize(("letters", "remark"), [
+    ("这部电影很好看不喜欢", ": they are in Chinese, which has no spaces between words; separate them"),
+    ("หนงเรองนดมาก", ": they are in Thai, which has"), ("abcdefghij", " are known."),
+])  # fmt: skip
+def test_unknown_words_and_their_script(letters, remark):
+    random = np.random.default_rng(1)
+    words = ["".join(random.choice(list(letters), 12)) for _ in range(120)]
+    found, _ = notes([(word, "pos" if i % 2 else "neg") for i, word in enumerate(words)])
+    assert any(note.startswith("only 0.0% of the words of the held-out texts are known") for note in found)
+    assert any(remark in note for note in found)
+
+
+def test_shared_test_texts_and_those_of_a_report():
+    splits = ["train"] * 500 + ["test"] * 100
+    found, page = notes([*EASY[:250], *EASY[300:550], *EASY[:100]], splits)
+    assert "89 of the 100 test texts are in the training texts too." in found
+    assert "never predicted" not in page
+    assert "<p><b>Note:</b> only 30 texts: the accuracy" in notes(EASY, ["test"] * 30 + ["train"] * 570)[1]
