@@ -40,7 +40,7 @@ def _run() -> int:
 
     from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, ModelFileError
 
-    from .commands import app, command_of, option_name, setting_words
+    from .commands import app, command_of, likely_options, option_name, setting_words
 
     exit_codes = {DivergedError: 1, InputError: 2, DataError: 3, ModelFileError: 4}
     arguments = sys.argv[1:] or ["help"]
@@ -51,6 +51,7 @@ def _run() -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
+        likely_options(error)
         message = error.format_message().rstrip(".")
         _complain(f"{message}{'' if message.endswith('?') else '.'} See {command_of(error)} --help.")
         return 2

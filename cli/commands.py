@@ -2,15 +2,18 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from mlcore import __version__
+from mlcore.errors import InputError
 
 GROUPS = {  # the module of each command, and its line in the list of commands
     "By hand": {
@@ -44,16 +47,23 @@ HABITS = {  # what users of other tools type
     "train": "train-sentiment", "supervised": "train-sentiment", "fit": "train-sentiment", "test": "evaluate",
     "compare": "compare-embeddings", "gradient": "grad", "backward": "grad", "mark": "check", "draw": "graph",
 }  # fmt: skip
+OPTION_HABITS = {
+    "lr": "--learning-rate", "eta": "--learning-rate", "epoch": "--epochs", "wordngrams": "--ngrams",
+    "ngram": "--ngrams", "mincount": "--min-count", "batch": "--batch-size", "bs": "--batch-size", "opt": "--optimizer",
+    "thread": "--threads", "input": "--data", "train": "--data", "i": "--data", "valid": "--dev", "validation": "--dev",
+    "pretrainedvectors": "--vectors", "o": "--model", "output": "--model", "out": "--output", "k": "--top",
+}  # fmt: skip
+METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 HELP: Any = {"help_option_names": ["-h", "--help"]}
 PLAIN: Any = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as everything else
 
 
 class Command(TyperCommand):
-    """A command that converts only the options that were given: for defaults too, Typer would load pydantic."""
+    """A command whose options are converted here."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse options and arguments."""
-        _convert_given_options_only(self, ctx)
+        _prepare(self, ctx)
         return super().parse_args(ctx, args)
 
 
@@ -67,7 +77,7 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the options before the command."""
-        _convert_given_options_only(self, ctx)
+        _prepare(self, ctx)
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -96,14 +106,58 @@ def _load(name: str) -> TyperCommand:
     return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
 
 
-def _convert_given_options_only(command: TyperCommand | TyperGroup, context: Any) -> None:
-    def process(parameter: Any, convert: Callable[..., Any], context: Any, value: object) -> object:
-        if value is None and isinstance(parameter, TyperOption) and not (parameter.required or parameter.multiple):
-            return parameter.callback and parameter.callback(context, parameter, None)
-        return convert(context, value)
-
+def _prepare(command: TyperCommand | TyperGroup, context: Any) -> None:
+    """Let the parameters of a command be converted here: Typer would load pydantic, and speak its language."""
     for parameter in command.get_params(context):
-        parameter.process_value = partial(process, parameter, parameter.process_value)  # type: ignore[method-assign]
+        if isinstance(parameter, TyperOption | TyperArgument):
+            kind = parameter.type_descriptor.annotation
+            if not parameter.metavar and kind is not bool:
+                parameter.metavar = METAVARS.get(kind)
+            parameter.process_value = partial(_process, parameter, parameter.process_value)  # type: ignore[method-assign]
+
+
+def _process(parameter: Any, convert: Callable[..., Any], context: Any, value: Any) -> Any:
+    if value is None and isinstance(parameter, TyperOption) and not (parameter.required or parameter.multiple):
+        return parameter.callback and parameter.callback(context, parameter, None)
+    if isinstance(value, str):
+        return _converted(parameter, context, value)
+    if value and isinstance(value, list | tuple):
+        return [_converted(parameter, context, one) for one in value]
+    return convert(context, value)
+
+
+def _converted(parameter: Any, context: Any, text: str) -> Any:
+    """The value of what was typed: by the parser of the parameter, or else of its type."""
+    descriptor = parameter.type_descriptor
+    info, kind = descriptor.parameter_info, descriptor.annotation
+    kind = (get_args(kind) or (kind,))[0]
+    if info.parser:
+        try:
+            return info.parser(text)
+        except typer.BadParameter as error:
+            error.ctx, error.param = context, parameter
+            raise
+    if kind in (int, float):
+        number = None
+        with suppress(ValueError):
+            number = kind(text)
+        if number is None or (info.min is not None and number < info.min):
+            least = f" from {info.min} up" if info.min is not None else ""
+            name, value = max(parameter.opts, key=len).removeprefix("--"), text if number is None else number
+            raise InputError(f"expected a {'whole ' * (kind is int)}number{least}", parameter=name, value=value)
+        return number
+    return Path(text) if kind is Path else text
+
+
+def likely_options(error: Any) -> None:
+    """Name in the error about an unknown option what is meant, by the habits of users of other tools."""
+    if not hasattr(error, "possibilities"):
+        return
+    parameters = {name: parameter for parameter in error.ctx.command.params for name in parameter.opts}
+    if (meant := OPTION_HABITS.get(error.option_name.lstrip("-").lower().replace("_", "-"))) in parameters:
+        error.possibilities = [meant]
+    if "texts" in parameters and not error.possibilities:
+        error.message += "; put -- before texts that begin with a dash"
 
 
 app = typer.Typer(

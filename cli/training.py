@@ -38,7 +38,9 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     options = []
     for name, field in FIELDS.items():
         flags = [f"--{name.replace('_', '-')}" + f"/--no-{name}" * (field.default is True)] * (field.type is bool)
-        option = typer.Option(*flags, help=field.metadata["help"], show_default=field.metadata.get("automatic", True))
+        metavar = "|".join(field.metadata.get("choices", ())) or None
+        shown = field.metadata.get("automatic", True)
+        option = typer.Option(*flags, help=field.metadata["help"], metavar=metavar, show_default=shown)
         annotation: Any = Annotated[field.type, option]
         options.append(own[0].replace(name=name, default=field.default, annotation=annotation))
     place = [parameter.name for parameter in own].index("threads")
@@ -51,6 +53,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 # fmt: off
 @with_settings
 def train_sentiment(
+    files: Annotated[list[Path] | None, typer.Argument(
+        metavar="[DATA]...", help="Labelled texts, as --data.", parser=data_path, show_default=False)] = None,
     data: Annotated[list[Path] | None, path_option(
         "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in")] = None,
     dev: Annotated[str | None, typer.Option(
@@ -80,11 +84,12 @@ def train_sentiment(
     in the data is held out, and one named test is evaluated at the end.
     Ctrl-C keeps the best epoch.
     """
+    data = [*(files or []), *(data or [])]
     if warm_start and vectors:
         raise InputError("--warm-start and --vectors both set the embeddings to start from; choose one.")
     if resume and checkpoint is None:
         raise InputError("--resume also needs --checkpoint, the file to resume from.")
-    paths = [path for path in (*(data or []), _held_out(dev), vectors, warm_start) if isinstance(path, Path)]
+    paths = [path for path in (*data, _held_out(dev), vectors, warm_start) if isinstance(path, Path)]
     if paths.count(Path("-")) > 1:
         raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
     paths = [path for path in paths if path != Path("-")]

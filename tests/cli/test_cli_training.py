@@ -96,6 +96,12 @@ def test_inputs_are_in_the_model_and_outputs_are_not(run, reviews, tmp_path):
     arguments = ["train-sentiment", "--data", reviews, "--data", more, "--dev", more, *SMALL]
     found = json.loads(run(*arguments, "--json", "-q").out)
     assert found["texts"] == {"train": 42, "dev": 2, "test": 0}
+    assert (
+        json.loads(run("train-sentiment", reviews, "--data", more, "--dev", more, *SMALL, "--json", "-q").out)["texts"][
+            "train"
+        ]
+        == 42
+    )
     assert found["inputs"] == {"data": [str(reviews), str(more)], "dev": str(more)}
     outputs = ["--threads", 2, "--checkpoint", "c", "--log", "log.jsonl", "-m", "other"]
     assert "c does not exist yet: starting from the beginning." in run(*arguments, *outputs, "--resume").err
@@ -139,7 +145,9 @@ def test_warm_start(run, reviews, model, tmp_path):
         (["--dev", 1.5], 2, "--dev is 1.5; expected a fraction from 0 to less than 1, or other texts."),
         (["--dev", "nowhere.tsv"], 5, "nowhere.tsv: No such file or directory"),
         (["--dim", 0], 2, "--dim is 0; expected a whole number from 1 to 10,000."),
-        (["--threads", 0], 2, "Invalid value for '--threads'"),
+        (["--threads", 0], 2, "--threads is 0; expected a whole number from 1 up."),
+        (["--epochs", "ten"], 2, "--epochs is 'ten'; expected a whole number."),
+        (["--lr", 1], 2, "No such option: --lr (Possible options: --learning-rate)."),
         (["--optimizer", "adm"], 2, "--optimizer is 'adm'; expected one of sgd, adagrad, adam."),
         (["--lerning-rate", 1], 2, "No such option: --lerning-rate (Possible options: --learning-rate)."),
         (["--data", "one.tsv"], 3, "has 1 label to train on ('pos'); expected from 2 to 1,000."),
