@@ -210,6 +210,8 @@ def setting_words(parameter: str, value: object) -> str:
     """The words that give an option a value."""
     if isinstance(value, bool):
         return option_name(parameter if value else f"no_{parameter}")
+    if isinstance(value, list):
+        return " ".join(setting_words(parameter, one) for one in value)
     return f"{option_name(parameter)} {value}"
 
 

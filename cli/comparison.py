@@ -8,11 +8,12 @@ import typer
 
 from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
+from mlcore.text.layout import Layout
 
 from . import interrupts, render
-from .dataset import Format, LabelColumn, TextColumn, path_option, read
+from .dataset import path_option, read
 from .explanation import coverage_sentence, given_vectors
-from .output import STANDARD_STREAM, Json, print_json
+from .output import STANDARD_STREAM, Json, print_json, with_options
 
 if TYPE_CHECKING:
     from mlcore.sentiment.comparison import Comparison, Difference, Missing, Run
@@ -21,7 +22,9 @@ EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}
 
 
+@with_options
 def compare_embeddings(
+    *,
     data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")] = None,
     vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
@@ -29,9 +32,7 @@ def compare_embeddings(
     hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = Settings.hidden,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = EPOCHS,
     ngrams: Annotated[int, typer.Option(help="Features of 1 to this many words.")] = Settings.ngrams,
-    file_format: Format = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
+    layout: Layout,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore compare-embeddings --data reviews.csv --seeds 5
@@ -56,7 +57,7 @@ def compare_embeddings(
     interrupted = False
     with ExitStack() as compilation:
         compilation.enter_context(render.compilation(as_json))
-        dataset = read(data or [built_in_dataset()], file_format, text_column, label_column, as_json)
+        dataset = read(data or [built_in_dataset()], layout, as_json)
         given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
         experiment = Experiment(dataset, settings, seeds, given)
         activity = compilation.enter_context(render.Activity("Training", as_json))

@@ -1,17 +1,20 @@
 """``mlcore data``, and what every command that reads labelled texts shares: options, reading and its progress."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlcore.errors import InputError
+from mlcore.text.layout import Layout
 
 from . import render
-from .output import STANDARD_STREAM, Json, answer, standard_input
+from .output import STANDARD_STREAM, Json, answer, standard_input, with_options
 
 if TYPE_CHECKING:
+    from mlcore.sentiment.model import Model
     from mlcore.text.dataset import Dataset
     from mlcore.text.inspect import Inspection
 
@@ -31,24 +34,16 @@ def path_option(help: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, metavar="PATH", help=help, parser=data_path, **more)
 
 
-def _option(name: str, metavar: str, help: str, default: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=help, show_default=default)
-
-
 DATA = "Files or folders of labelled texts, or - for standard input."
 DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA...", help=DATA, parser=data_path, show_default=False)]
-FORMATS = "folder, csv, tsv, jsonl or fasttext."
-Format = Annotated[str | None, _option("--format", "FORMAT", FORMATS, "by name or content")]
-TextColumn = Annotated[str | None, _option("--text-column", "NAME", "Column or key of the texts.", "text")]
-LabelColumn = Annotated[str | None, _option("--label-column", "NAME", "Column or key of the labels.", "label")]
 
 
+@with_options
 def data(
+    *,
     paths: DataArgument,
     dev: Annotated[Path | None, path_option("Held-out texts in a file of their own.")] = None,
-    file_format: Format = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
+    layout: Layout,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore data reviews.csv
@@ -64,8 +59,7 @@ def data(
         raise InputError("these texts are trained on; give other texts", parameter="dev", value=str(dev))
 
     def compute() -> "Inspection":
-        options = file_format, text_column, label_column
-        datasets = [read(part, *options, as_json, True, True) for part in ([paths, [dev]] if dev else [paths])]
+        datasets = [read(part, layout, as_json, True, True) for part in ([paths, [dev]] if dev else [paths])]
         with render.Activity("Inspecting the texts", as_json):
             return inspect(*datasets)
 
@@ -77,15 +71,13 @@ def data(
 
 def read(
     paths: Sequence[Path] | Path,
-    file_format: str | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
+    layout: Layout,
     quiet: bool = False,
     lenient: bool = False,
     keep_texts: bool = False,
     threads: int | None = None,
 ) -> "Dataset":
-    """Read labelled texts, and report progress on stderr."""
+    """Read labelled texts, and report progress, and what was guessed or skipped, on stderr."""
     from mlcore.text.dataset import read_dataset
     from mlcore.text.pool import available_cores
     from mlcore.text.streams import name_of
@@ -93,13 +85,23 @@ def read(
     paths = [paths] if isinstance(paths, Path) else paths
     if STANDARD_STREAM in paths and not quiet:
         standard_input("Reading standard input; Ctrl-D ends it.")
-    name, columns = ", ".join(map(name_of, paths)), (file_format, text_column, label_column)
+    name = ", ".join(map(name_of, paths))
     with render.Activity(f"Reading {name}", quiet) as activity:
 
         def progress(texts: int) -> None:
             activity.update(f"Reading {name}: {texts:,} texts")
 
-        return read_dataset(paths, *columns, threads or available_cores(), progress, keep_texts, lenient)
+        dataset = read_dataset(paths, layout, threads or available_cores(), progress, keep_texts, lenient)
+    for sentence in dataset.notes.sentences() if not lenient else ():  # else the caller shows them
+        render.say(f"mlcore: {sentence}")
+    return dataset
+
+
+def for_model(layout: Layout, model: "Model") -> Layout:
+    """The layout, with the columns that the model was trained on where none are given."""
+    inputs: Any = model.provenance.inputs
+    columns = {name: inputs.get(name) for name in ("text_column", "label_column") if getattr(layout, name) is None}
+    return replace(layout, **columns)
 
 
 # Tables ---------------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ def read(
 
 def _show(found: "Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and the vocabulary's coverage."""
-    from mlcore.text.readers import SPLITS
+    from mlcore.text.table import SPLITS
 
     render.show(found.source + (f"; held out: {found.dev_source}" if found.dev_source else ""), "bold")
     counts = {"text": found.texts, "label": len(found.labels), "token": found.tokens}
@@ -126,6 +128,8 @@ def _show(found: "Inspection") -> None:
     render.table(("tokens", "texts", ""), rows, left=0)
 
     _show_findings(found, SPLITS)
+    for sentence in found.notes:
+        render.paragraph(sentence)
     if found.coverage:
         coverage: list[list[str]] = []
         for covered in found.coverage:
@@ -164,6 +168,7 @@ def _show_findings(found: "Inspection", splits: dict[str, str]) -> None:
     for split, shared in found.shared.items():
         findings[f"{splits[split].replace(' ', '-')} texts that are also in training"] = shared
     findings["lines or files that are not UTF-8"] = found.undecodable
+    findings["rows that cannot be used"] = found.bad_rows
     numbers = [(f"{finding['count']:,}", "bold" if finding["count"] else "") for finding in findings.values()]
     render.table(("finding", "number"), list(zip(findings, numbers, strict=True)), "\nWorth a look")
     for name, finding in findings.items():

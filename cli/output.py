@@ -1,8 +1,11 @@
 """What the commands share: options, the two views of a result, files that are written, and standard input."""
 
+import inspect
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
@@ -28,6 +31,37 @@ Texts = Annotated[list[str] | None, TEXTS]
 PAGE = rb'<meta name="generator" content="mlcore">'  # what files of these kinds have
 VECTORS = rb"\A\d+ \d+\n"
 Found = TypeVar("Found", bound=Result)
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator of a command: an option for each field of its parameters that are dataclasses, such as Settings."""
+    given = inspect.signature(command).parameters
+    groups: dict[str, Any] = {name: given[name].annotation for name in given if is_dataclass(given[name].annotation)}
+    options: list[inspect.Parameter] = []
+    for name, parameter in given.items():
+        if name not in groups:
+            options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+            continue
+        for field in fields(groups[name]):
+            flag, about = f"--{field.name.replace('_', '-')}", field.metadata
+            names = [flag + f"/--no-{flag[2:]}" * (field.default is True)] * (field.type is bool)
+            shown = {
+                "help": about["help"],
+                "metavar": about.get("metavar"),
+                "show_default": about.get("automatic", True),
+            }
+            annotation: Any = Annotated[field.type, typer.Option(*names, **shown)]
+            options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        for name, kind in groups.items():
+            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+        command(**values)
+
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
 
 
 def load(path: Path) -> "Model":

@@ -12,9 +12,10 @@ import typer
 
 from mlcore.errors import InputError
 from mlcore.files import check_outputs
+from mlcore.text.layout import Layout
 
 from . import render
-from .dataset import DataArgument, Format, LabelColumn, TextColumn, path_option, read
+from .dataset import DataArgument, for_model, path_option, read
 from .output import (
     PAGE,
     STANDARD_STREAM,
@@ -25,6 +26,7 @@ from .output import (
     answer,
     load,
     standard_input,
+    with_options,
     write_output,
 )
 
@@ -39,13 +41,13 @@ MAX_LABELS = 20  # rows of a table
 MAX_CONFUSIONS = 12
 
 
+@with_options
 def evaluate(
+    *,
     model: ModelFile,
     data: DataArgument,
     errors: Mistakes = 0,
-    file_format: Format = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
+    layout: Layout,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore evaluate sentiment.safetensors reviews.csv
@@ -60,20 +62,20 @@ def evaluate(
 
     def compute() -> "Assessment":
         loaded = load(model)
-        dataset = read(data, file_format, text_column, label_column, as_json, keep_texts=errors > 0)
+        dataset = read(data, for_model(layout, loaded), as_json, keep_texts=errors > 0)
         return assess(loaded, dataset, errors, available_cores())
 
     answer("evaluate", compute, _show_assessment, as_json)
 
 
+@with_options
 def report(
+    *,
     model: ModelFile,
     data: DataArgument,
     output: Output = Path("report.html"),
     errors: Mistakes = 10,
-    file_format: Format = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
+    layout: Layout,
 ) -> None:
     """Example: mlcore report sentiment.safetensors reviews.csv -o report.html
 
@@ -88,7 +90,7 @@ def report(
     check_outputs({"output": output}, [model, *data], {"output": PAGE})
     with render.compilation():
         loaded = load(model)
-        dataset = read(data, file_format, text_column, label_column, keep_texts=True)
+        dataset = read(data, for_model(layout, loaded), keep_texts=True)
         with render.Activity("Evaluating"):
             page = report_page(loaded, str(model), dataset, errors, available_cores())
     # a terminal or a pipe may have any encoding

@@ -1,6 +1,5 @@
 """``mlcore train-sentiment``: its options, the training with everything around it, and what it shows."""
 
-import inspect
 import json
 import math
 import os
@@ -15,12 +14,13 @@ import typer
 
 from mlcore.errors import DivergedError, InputError
 from mlcore.files import check_outputs, naming
-from mlcore.sentiment.settings import FIELDS, Settings
+from mlcore.sentiment.settings import Settings
+from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 
 from . import interrupts
-from .dataset import Format, LabelColumn, TextColumn, data_path, path_option, read
-from .output import Json, print_json
+from .dataset import data_path, path_option, read
+from .output import Json, print_json, with_options
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
@@ -31,28 +31,10 @@ MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "m
 FEATURES = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator of a command with ``**settings``: give it an option for each setting, before ``threads``."""
-    given = inspect.signature(command).parameters.values()
-    own = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in given if parameter.name != "settings"]
-    options = []
-    for name, field in FIELDS.items():
-        flags = [f"--{name.replace('_', '-')}" + f"/--no-{name}" * (field.default is True)] * (field.type is bool)
-        metavar = "|".join(field.metadata.get("choices", ())) or None
-        shown = field.metadata.get("automatic", True)
-        option = typer.Option(*flags, help=field.metadata["help"], metavar=metavar, show_default=shown)
-        annotation: Any = Annotated[field.type, option]
-        options.append(own[0].replace(name=name, default=field.default, annotation=annotation))
-    place = [parameter.name for parameter in own].index("threads")
-    parameters = own[:place] + options + own[place:]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return command
-
-
 # fmt: off
-@with_settings
+@with_options
 def train_sentiment(
+    *,
     files: Annotated[list[Path] | None, typer.Argument(
         metavar="[DATA]...", help="Labelled texts, as --data.", parser=data_path, show_default=False)] = None,
     data: Annotated[list[Path] | None, path_option(
@@ -60,11 +42,10 @@ def train_sentiment(
     dev: Annotated[str | None, typer.Option(
         help="Texts or fraction to hold out, for choosing the best epoch.", metavar="PATH|FRACTION",
         show_default="the data's dev split, or 0.1")] = None,
-    file_format: Format = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
+    layout: Layout,
     vectors: Annotated[Path | None, path_option("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
     warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
+    settings: Settings,
     threads: Annotated[int | None, typer.Option(
         min=1, help="CPU threads to use (does not change the model).", show_default="all cores")] = None,
     model: Annotated[Path, path_option("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
@@ -73,7 +54,6 @@ def train_sentiment(
     log: Annotated[Path | None, path_option("Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
-    **settings: Any,
 ) -> None:
     # fmt: on
     """Example: mlcore train-sentiment --data reviews.csv --ngrams 2
@@ -97,10 +77,9 @@ def train_sentiment(
     for path in paths:
         path.stat()  # a mistyped path should not wait for what is read before it
     inputs = {
-        "data": data, "dev": dev, "format": file_format, "text_column": text_column, "label_column": label_column,
-        "vectors": vectors, "warm_start": warm_start,
+        "data": data, "dev": dev, **asdict(layout), "vectors": vectors, "warm_start": warm_start,
     }  # fmt: skip
-    _train(inputs, Settings(**settings), threads or available_cores(), model, checkpoint, resume, log, as_json, quiet)
+    _train(inputs, layout, settings, threads or available_cores(), model, checkpoint, resume, log, as_json, quiet)
 
 
 def _held_out(dev: str | None) -> Path | float | None:
@@ -112,8 +91,8 @@ def _held_out(dev: str | None) -> Path | float | None:
 
 
 def _train(
-    inputs: dict[str, Any], settings: Settings, threads: int, path: Path, checkpoint: Path | None, resume: bool,
-    log: Path | None, as_json: bool, quiet: bool,
+    inputs: dict[str, Any], layout: Layout, settings: Settings, threads: int, path: Path, checkpoint: Path | None,
+    resume: bool, log: Path | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train, show the progress, and save the best epoch, whatever happens on the way."""
     from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
@@ -142,7 +121,7 @@ def _train(
     try:
         with ExitStack() as files, bar, ExitStack() as compilation:
             compilation.enter_context(render.compilation(quiet))
-            data, model = _prepare(inputs, settings, threads, quiet)
+            data, model = _prepare(inputs, layout, settings, threads, quiet)
             exists = checkpoint is not None and checkpoint.exists()
             resumed = resume and exists
             state = load_checkpoint(checkpoint, model) if checkpoint and resumed else State.initial(model, threads)
@@ -206,7 +185,7 @@ def _train(
 
 
 def _prepare(
-    inputs: dict[str, Any], settings: Settings, threads: int, quiet: bool
+    inputs: dict[str, Any], layout: Layout, settings: Settings, threads: int, quiet: bool
 ) -> "tuple[EncodedDataset, Model]":
     """Read everything, count the words, and initialize the model."""
     from mlcore.sentiment.initialization import continue_from, new_model
@@ -219,9 +198,9 @@ def _prepare(
     from .explanation import coverage_sentence, given_vectors
 
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
-    how = inputs["format"], inputs["text_column"], inputs["label_column"], quiet
-    dataset, dev = read(inputs["data"] or [built_in_dataset()], *how, threads=threads), _held_out(inputs["dev"])
-    held_out = read([dev], *how, threads=threads) if isinstance(dev, Path) else dev
+    dataset = read(inputs["data"] or [built_in_dataset()], layout, quiet, threads=threads)
+    dev = _held_out(inputs["dev"])
+    held_out = read([dev], layout, quiet, threads=threads) if isinstance(dev, Path) else dev
     with render.Activity("Counting words", quiet):
         known = earlier.features if earlier else None
         data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
@@ -240,7 +219,7 @@ def _prepare(
         digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters]
     fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
     given = {name: value for name, value in inputs.items() if value}
-    given = {name: list(map(str, value)) if name == "data" else str(value) for name, value in given.items()}
+    given = {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in given.items()}
     model.provenance = Provenance(given, fingerprint, data.sizes)
     return data, model
 

@@ -10,6 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, get_args
 
 from mlcore.errors import InputError
+from mlcore.text.layout import FIELDS as LAYOUT
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
@@ -137,11 +138,13 @@ def reproducing_command(model: "Model") -> str:
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
-    words = ["mlcore", "train-sentiment"]
+    words, flags = ["mlcore", "train-sentiment"], {field.name for field in LAYOUT.values() if field.type is bool}
     for name, value in {**inputs, **values}.items():
         option = "--" + name.replace("_", "-")
         for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, bool):
+            if name in flags:
+                words += [option]
+            elif isinstance(one, bool):
                 words += [option] if one else [option.replace("--", "--no-", 1)] * (FIELDS[name].default is True)
             elif one is not None:  # a value that begins with a dash could be taken for an option
                 words += [f"{option}={one}"] if str(one).startswith("-") else [option, str(one)]

@@ -23,10 +23,12 @@ from mlcore.text.labels import (
     unknown_labels,
     unknown_note,
 )
+from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
 from mlcore.text.notes import coverage_notes
-from mlcore.text.readers import SPLITS, Example, name_of, read_examples
+from mlcore.text.readers import Example, name_of, read_examples
+from mlcore.text.table import SPLITS, Notes
 from mlcore.text.vocabulary import Tokens, WordTable
 
 HELD_OUT = 0.1  # of the texts, where they have no dev split
@@ -48,7 +50,7 @@ class Dataset:
     fingerprint: str  # SHA-256 of the texts with their labels and splits
     texts: list[str] | None = None  # only where they are asked for
     places: list[str] | None = None  # line or file of each text, only where asked for
-    undecodable: list[str] = field(default_factory=list)  # places of bytes that are not UTF-8, if they were let through
+    notes: Notes = field(default_factory=Notes)  # what was guessed, skipped and replaced in reading
 
     @property
     def n_texts(self) -> int:
@@ -110,9 +112,7 @@ def built_in_dataset() -> Path:
 
 def read_dataset(
     paths: Sequence[Path] | Path,
-    format: str | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
+    layout: Layout | None = None,
     threads: int = 1,
     progress: Callable[[int], None] = lambda texts: None,
     keep_texts: bool = False,
@@ -120,12 +120,13 @@ def read_dataset(
 ) -> Dataset:
     """Number the labelled texts that ``read_examples`` finds, and raises as it does; few are in memory at a time.
 
-    ``keep_texts`` keeps the texts and their places; ``lenient`` replaces bytes that are not UTF-8, and notes where.
+    ``keep_texts`` keeps the texts and their places; ``lenient`` skips bad rows, and replaces bytes that are not UTF-8.
     """
     paths = [Path(paths)] if isinstance(paths, str | PathLike) else list(paths)
-    undecodable: list[str] = []
-    examples = read_examples(paths, format, text_column, label_column, progress, undecodable if lenient else None)
-    return _number(examples, ", ".join(map(name_of, paths)), threads, keep_texts, undecodable)
+    notes, layout = Notes(lenient), layout or Layout()
+    layout = replace(layout, skip_bad_rows=lenient or layout.skip_bad_rows)
+    examples = read_examples(paths, layout, progress, notes)
+    return _number(examples, ", ".join(map(name_of, paths)), threads, keep_texts, notes)
 
 
 def dataset_of(
@@ -140,12 +141,10 @@ def dataset_of(
     """
     places = (f"text {number}" for number in range(1, len(texts) + 1))
     examples = (Example(*columns) for columns in zip(texts, labels, splits, places, strict=False))
-    return replace(_number(examples, source, threads, False, []), texts=list(texts))
+    return replace(_number(examples, source, threads, False, Notes()), texts=list(texts))
 
 
-def _number(
-    examples: Iterator[Example], source: str, threads: int, keep_texts: bool, undecodable: list[str]
-) -> Dataset:
+def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: bool, notes: Notes) -> Dataset:
     words, label_places = WordTable(), dict[str, str]()  # of each label, in the order of their first occurrence
     digests = [(hashlib.sha256(), hashlib.sha256()) for _ in ("texts", "labels", "splits")]
     labels, splits = GrowingArray(np.int32), GrowingArray(np.int8)
@@ -156,6 +155,9 @@ def _number(
         """The texts, while all else of the examples is noted."""
         while batch := list(islice(examples, BATCH)):
             columns = texts, names, split_names, places = tuple(zip(*batch, strict=True))
+            for name, place in zip(names, places, strict=True):
+                if not isinstance(name, str):
+                    raise DataError(f"{source}, {place}: a text with the labels {', '.join(name)}; expected one label.")
             for (content, lengths), values in zip(digests, columns, strict=False):
                 encoded = [value.encode("utf-8", "surrogatepass") for value in values]
                 content.update(b"".join(encoded))
@@ -174,7 +176,7 @@ def _number(
     fingerprint = hashlib.sha256(b"".join(digest.digest() for pair in digests for digest in pair)).hexdigest()
     return Dataset(
         source, words, tokens, list(label_numbers), list(label_places.values()), labels.finish(), splits.finish(),
-        fingerprint, kept and kept[0], kept and kept[1], undecodable,
+        fingerprint, kept and kept[0], kept and kept[1], notes,
     )  # fmt: skip
 
 

@@ -35,7 +35,9 @@ class Inspection(Result):
     duplicates: Finding  # texts with the same tokens as an earlier one: "place" and that of the "earlier" one
     conflicts: Finding  # texts with the same tokens as one with another label; how many "different" texts these are
     shared: dict[str, Finding]  # by split: texts that are also trained on
+    bad_rows: Finding  # that were skipped
     undecodable: Finding
+    notes: list[str]  # what was guessed and skipped in reading
     coverage: list[dict[str, Any]]  # by split ("tenth" is a random tenth of training): the tokens that training knows
 
 
@@ -72,7 +74,9 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
         vocabulary=int(np.count_nonzero(np.bincount(data.tokens.ids))),
         lengths=_lengths(lengths),
         empty={"count": len(empty), "places": [data.place(row) for row in empty[:FEW]]},
-        undecodable={"count": len(data.undecodable), "places": data.undecodable},
+        bad_rows={"count": data.notes.n_bad_rows, "places": data.notes.bad_rows},
+        undecodable={"count": len(data.notes.undecodable), "places": data.notes.undecodable},
+        notes=data.notes.sentences(),
         coverage=list(_coverage(data, train, others)),
         **_repeats(data, splits),
     )
@@ -98,7 +102,7 @@ def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
         labels=np.concatenate([dataset.labels, label_numbers[dev.labels[rows]]]),
         splits=np.concatenate([splits, np.full(len(rows), SPLIT_NUMBERS["dev"])]),
         places=[*map(dataset.place, range(dataset.n_texts)), *(named(dev.place(row)) for row in rows)],
-        undecodable=dataset.undecodable + [named(place) for place in dev.undecodable],
+        notes=dataset.notes.with_those_of(dev.notes, named),
     )
 
 

@@ -1,30 +1,45 @@
-"""Bytes of files, pipes and standard input: decompressed, cut into whole lines, and decoded to as many texts."""
+"""Bytes of files, pipes and standard input: decompressed, as UTF-8, cut into whole lines, and decoded to texts."""
 
 import bz2
+import codecs
 import errno
 import lzma
 import os
 import sys
+import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from itertools import chain
+from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from mlcore.errors import DataError
 
 STANDARD_INPUT = Path("-")
 BLOCK = 1 << 20  # bytes that are read together, and at most handed on together
 PACKED = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
-LONGEST_LINE = 1 << 29  # bytes: a file without line ends is not a file of texts
+LONGEST_LINE = 1 << 26  # bytes: a file without line ends is not a file of texts
+SPOOLED = 1 << 24  # bytes of a copy in memory; a larger one is in a temporary file
+ZIP, ZSTD = b"PK\3\4", b"\x28\xb5\x2f\xfd"
+OFFICE = {  # what a zip file is that has such a member
+    "xl/workbook.xml": "an Excel workbook", "xl/workbook.bin": "an Excel workbook",
+    "content.xml": "an OpenDocument file", "word/document.xml": "a Word document",
+}  # fmt: skip
+MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
 DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
     b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its checksum is verified
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
 }
 DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)}  # a text may begin with "BZh"
-SUFFIXES = (".gz", ".bz2", ".xz")
+DECOMPRESSORS |= {ZSTD: lambda: _zstd().ZstdDecompressor()}
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 class Lines(NamedTuple):
@@ -72,26 +87,34 @@ def read_stream(stream: Any, name: str) -> Iterator[bytes]:
 
 
 def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Content that comes in pieces, decompressed if it is gzip, bzip2 or xz; ``name`` is for messages.
+    """Content that comes in pieces, decompressed if it is gzip, bzip2, xz, Zstandard, or a zip archive of one file.
 
-    Raises: DataError if compressed content is damaged or cut short anywhere, whatever came before it.
+    ``name`` is for messages. An archive of several files is passed on as it is.
+
+    Raises: DataError if compressed content is damaged or cut short anywhere, whatever came before it; or if it is an
+    office document, or Zstandard without its extra.
     """
-    head = b""
-    while any(magic.startswith(head) for magic in DECOMPRESSORS) and (piece := next(pieces, None)) is not None:
+    head, magics = b"", (*DECOMPRESSORS, ZIP)
+    while any(magic.startswith(head) for magic in magics) and (piece := next(pieces, None)) is not None:
         head += piece
     pieces = chain([head], pieces)
+    if head.startswith(ZIP):
+        return _unzip(name, pieces)
     for magic, new_decompressor in DECOMPRESSORS.items():
         if head.startswith(magic):
-            return _decompress(name, pieces, new_decompressor)
+            return _decompress(name, pieces, new_decompressor, (_zstd().ZstdError,) if magic == ZSTD else ())
     return pieces
 
 
-def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[], Any]) -> Iterator[bytes]:
+def _decompress(
+    name: str, pieces: Iterator[bytes], new_decompressor: Callable[[], Any], more_errors: tuple[type[Exception], ...]
+) -> Iterator[bytes]:
     """All streams of the content, one behind the other, in pieces of at most BLOCK bytes.
 
     A kilobyte of bzip2 can be a gigabyte; and Python's own readers drop what follows a damaged stream.
     """
     damaged = f"{name} is damaged or incomplete ({{}}); fetch it again."
+    errors: tuple[type[Exception], ...] = (OSError, zlib.error, lzma.LZMAError, *more_errors)
     decompressor = new_decompressor()
     for packed in (piece[i : i + PACKED] for piece in pieces for i in range(0, len(piece), PACKED)):
         unpacked = b""
@@ -103,7 +126,7 @@ def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[
                 decompressor = new_decompressor()
             try:
                 unpacked = decompressor.decompress(packed, BLOCK)
-            except (OSError, zlib.error, lzma.LZMAError) as error:
+            except errors as error:
                 raise DataError(damaged.format(error)) from error
             if unpacked:
                 yield unpacked
@@ -111,6 +134,91 @@ def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[
             packed = decompressor.unused_data if decompressor.eof else getattr(decompressor, "unconsumed_tail", b"")
     if not decompressor.eof:
         raise DataError(damaged.format("it ends too early"))
+
+
+def optional(module: str, extra: str, what: str) -> Any:
+    """A module of an extra.
+
+    Raises: DataError that names the extra if it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise DataError(f"{what} needs an extra: pip install 'mlcore[{extra}]'.") from error
+
+
+def _zstd() -> Any:
+    standard = "compression.zstd"  # of Python 3.14
+    return optional(standard if sys.version_info >= (3, 14) else "backports.zstd", "zstd", "Reading Zstandard (.zst)")
+
+
+def spooled(pieces: Iterable[bytes]) -> IO[bytes]:
+    """A copy of the content in which one can seek; a large one lies in a temporary file without a name."""
+    file = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115, whoever reads it closes it
+    file.writelines(pieces)
+    file.seek(0)
+    return cast(IO[bytes], file)
+
+
+@contextmanager
+def zip_errors(name: str) -> Iterator[None]:
+    """Turn all that zipfile raises for a bad archive into DataError."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise DataError(f"{name} is packed in a way that cannot be read ({error}); unpack it first.") from error
+    except RuntimeError as error:
+        raise DataError(f"{name} cannot be read ({error}); unpack it first.") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, OSError) as error:
+        raise DataError(f"{name} is not a complete zip archive ({error}); fetch it again.") from error
+
+
+def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files in a zip archive, without what macOS adds."""
+    return [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+
+
+def _unzip(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    with spooled(pieces) as file, zip_errors(name):
+        archive = zipfile.ZipFile(file)
+        for member, kind in OFFICE.items():
+            if member in archive.NameToInfo:
+                raise DataError(f"{name} is {kind}; open it and save it as CSV (UTF-8).")
+        found = members(archive)
+        if len(found) == 1:
+            with archive.open(found[0]) as content:
+                yield from unpack_pieces(f"{name}, {found[0].filename}", iter(partial(content.read, BLOCK), b""))
+        else:
+            file.seek(0)
+            yield from iter(partial(file.read, BLOCK), b"")
+
+
+# Encodings ------------------------------------------------------------------------------------------------
+
+
+def _marked(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A byte that is wrong in any encoding is one that is wrong in UTF-8."""
+    if isinstance(error, UnicodeDecodeError):
+        return "\udcff", error.end
+    assert isinstance(error, UnicodeEncodeError)
+    return b"\xff" * (error.end - error.start), error.end
+
+
+codecs.register_error("mlcore.marked", _marked)
+
+
+def marked_encoding(head: bytes) -> str | None:
+    """The encoding that the first bytes of a text mark, if it is not UTF-8."""
+    return next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
+
+
+def as_utf8(pieces: Iterator[bytes], encoding: str | None) -> Iterator[bytes]:
+    """Text in this encoding, None for UTF-8, as UTF-8; its mark is left out. What cannot be decoded becomes 0xFF."""
+    if encoding is None or codecs.lookup(encoding).name == "utf-8":
+        return chain((piece.removeprefix(codecs.BOM_UTF8) for piece in islice(pieces, 1)), pieces)
+    decoder = codecs.getincrementaldecoder(encoding)("mlcore.marked")
+    texts = chain(map(decoder.decode, pieces), (decoder.decode(b"", True) for _ in "1"))
+    return (text.encode("utf-8", "mlcore.marked") for text in texts)
 
 
 class PieceReader:

@@ -34,6 +34,7 @@ Worth a look
  same text with different labels             2
  test texts that are also in training        1
  lines or files that are not UTF-8           0
+ rows that cannot be used                    0
 Empty (no words or punctuation):
   line 4
 Duplicates within the same split:
@@ -76,7 +77,8 @@ def test_json(run, table):
     document = json.loads(done.out, parse_constant=pytest.fail)
     assert list(document) == [
         "schema", "source", "dev_source", "texts", "labels", "parts", "tokens", "vocabulary", "lengths", "empty",
-        "duplicates", "conflicts", "shared", "undecodable", "coverage",
+        "duplicates", "conflicts", "shared", "bad_rows", "undecodable", "notes",
+        "coverage",
     ]  # fmt: skip
     assert (document["schema"], document["source"]) == ("mlcore.data/1", str(table))
     assert document["labels"] == {"neg": 5, "pos": 2}
@@ -103,9 +105,9 @@ def test_several_paths_columns_and_a_held_out_file(run, tmp_path):
 
 
 def test_format_overrides_the_name(run, tmp_path):
-    (tmp_path / "a.csv").write_text("text\tlabel\na, b\tpos\n")
-    assert run("data", "a.csv").code == 3
-    assert json.loads(run("data", "a.csv", "--format", "tsv", "--json").out)["tokens"] == 3
+    (tmp_path / "a.csv").write_text('text\tlabel\n"a\tb"\tpos\n')
+    assert json.loads(run("data", "a.csv", "--json").out)["tokens"] == 2
+    assert run("data", "a.csv", "--format", "tsv").code == 3
 
 
 def test_many_long_and_hostile_labels_stay_within_80_columns(run, tmp_path):
@@ -125,7 +127,8 @@ def test_many_long_and_hostile_labels_stay_within_80_columns(run, tmp_path):
     ([""], 2, "Invalid value for 'DATA...': is empty; give a file or a folder, or - for standard input. "
               "See mlcore data --help."),
     ([], 2, "Missing argument 'DATA...'. See mlcore data --help."),
-    (["reviews.csv", "--format", "xml"], 2, "--format is 'xml'; expected folder, csv, tsv, jsonl or fasttext."),
+    (["reviews.csv", "--format", "xml"], 2,
+     "--format is 'xml'; expected folder, csv, tsv, json, jsonl, fasttext, parquet or arrow."),
     (["reviews.csv", "--dev", "reviews.csv"], 2,
      "--dev is 'reviews.csv'; these texts are trained on; give other texts."),
     (["-", "-"], 2, "standard input is given twice; it can be read once."),

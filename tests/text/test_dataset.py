@@ -35,13 +35,13 @@ def test_reading_keeps_what_the_examples_say(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"text,label,split\na b,x,train\nb,y,dev\n\xff,x,test\n" + b"c,z,\n" * 600)
     data = read_dataset([path], keep_texts=True, lenient=True, threads=2)
-    assert (data.n_texts, data.source, data.undecodable) == (603, str(path), ["line 4"])
+    assert (data.n_texts, data.source, data.notes.undecodable) == (603, str(path), ["line 4"])
     assert (data.label_names, data.label_places) == (["x", "y", "z"], ["line 2", "line 3", "line 5"])
     assert (data.texts[:3], data.places[:2]) == (["a b", "b", "\ufffd"], ["line 2", "line 3"])
     assert (data.words.words, data.tokens.ids[:4].tolist()) == (["a", "b", "c"], [0, 1, 1, 2])
     assert [data.rows(name).tolist() for name in ("train", "dev", "test")] == [[0], [1], [2]]
     assert (data.held_out()[0].tolist(), data.held_out()[1]) == ([2], "test")
-    with pytest.raises(DataError, match="a.csv, line 4, column 1: a byte is not UTF-8"):
+    with pytest.raises(DataError, match="a.csv, line 4, column 1: byte 0xFF is not UTF-8"):
         read_dataset(path)
     path.write_text("text,label,split\na,x,dev\nb,y,dev\n")
     assert (read_dataset(path).held_out()[1], read_dataset(path).texts) == ("all", None)

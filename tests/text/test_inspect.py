@@ -41,7 +41,7 @@ def test_everything_about_a_small_dataset():
                                                                {"neg": "text 7", "pos": "text 9"}]},
         "shared": {"dev": {"count": 1, "examples": [{"place": "text 8", "earlier": "text 5"}]},
                    "test": {"count": 1, "examples": [{"place": "text 9", "earlier": "text 7"}]}},
-        "undecodable": {"count": 0, "places": []},
+        "bad_rows": {"count": 0, "places": []}, "undecodable": {"count": 0, "places": []}, "notes": [],
         # the training split has good and film three times, and a, b, c, d, e and bad once
         "coverage": [covers("dev", 5, (1, 8, 1.0), (2, 2, 0.0), (5, 0, 0.0)),
                      covers("test", 3, (1, 8, 2 / 3), (2, 2, 1 / 3), (5, 0, 0.0))],
@@ -50,7 +50,7 @@ def test_everything_about_a_small_dataset():
 
 def test_another_dataset_is_held_out_in_place_of_the_dev_split():
     other = dataset_of(["x", "good film", "y"], ["pos", "new", "pos"], splits=["train", "dev", ""], source="other")
-    other.undecodable.append("line 9")
+    other.notes.undecodable.append("line 9")
     found = inspect(SMALL, other)
     assert (found.dev_source, found.vocabulary) == ("other", 9)
     assert found.labels == {"neg": 5, "new": 1, "pos": 5}

@@ -15,8 +15,10 @@ import pytest
 from conftest import DATASETS, needs_datasets
 
 from mlcore.errors import DataError, InputError
-from mlcore.text import readers, streams
+from mlcore.text import delimited, readers, streams
+from mlcore.text.layout import Layout
 from mlcore.text.readers import read_examples
+from mlcore.text.table import Notes
 
 CONTENTS = {
     "csv": 'text,label\r\n"Good, ""very"" good",pos\r\nBad or worse,neg\r\n',
@@ -39,8 +41,8 @@ def write(path, content):
     return path
 
 
-def rows(*arguments, **options):
-    return [(label, text, split) for text, label, split, _ in read_examples(*arguments, **options)]
+def rows(path, **layout):
+    return [(label, text, split) for text, label, split, _ in read_examples(path, Layout(**layout))]
 
 
 def texts_at(folder, *names):
@@ -76,7 +78,7 @@ def test_every_format_with_every_compression(tmp_path, monkeypatch, format, suff
         (write(tmp_path / "misleading.tgz", packed), format),
         (Path("-"), None),
     ):
-        assert [(label, text) for label, text, _ in rows(path, told)] == EXPECTED
+        assert [(label, text) for label, text, _ in rows(path, format=told)] == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -171,9 +173,9 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
         ("a.csv", "label,text\n", {"text_column": "label"}, "expected a column other than label for the labels", None),
         ("a.csv", "label,text\n", {"text_column": "LABEL"}, "expected a column other than label for the labels", None),
         ("a.csv", "text,score\n", {}, "found the columns text, score; expected one column named 'label'", "score"),
-        ("a.csv", "review,content,label\n", {}, "review, content, label; expected one column named 'text'", "review"),
+        ("a.csv", "review,content,label\n", {}, "columns could be the texts: review, content;", "review"),
         ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'", "text"),
-        ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "expected one column named 'split'", None),
+        ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "could be the splits: split, split", None),
         ("a.csv", "\n", {}, "line 1: found no columns; expected one column named 'text'", None),
         ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one column named 'y'", "label"),
         ("a.jsonl", '{"text": "a", "stars": 5}', {"label_column": "x"}, "keys text, stars; expected one", "stars"),
@@ -182,7 +184,7 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
 def test_columns_that_are_not_found(tmp_path, name, content, named, message, suggestion):
     path = write(tmp_path / name, content)
     with pytest.raises(DataError) as caught:
-        list(read_examples(path, **named))
+        rows(path, **named)
     assert str(caught.value).startswith(f"{path}, line 1: ")
     assert message in str(caught.value)
     assert [*caught.value.suggestion.values()] == ([suggestion] if suggestion else [])
@@ -191,31 +193,33 @@ def test_columns_that_are_not_found(tmp_path, name, content, named, message, sug
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "", "is empty; supported are a folder for each label"),
+        ("a.csv", "", "is empty; supported are CSV, TSV, JSON"),
         ("a.csv", "text,label\n", "contains no labelled texts."),
         ("a.csv", "text,label\ngood,\x1b[31m\n", "line 2, column label: the label is '\\x1b[31m'"),
         ("a.csv", "text,label\ngood,pos\nbad,neg,x\n", "line 3: has 3 fields; expected 2"),
         ("a.csv", 'text,label\n"a\nb",pos\n"open,neg\n', "line 4: a quote is opened in this row and never closed"),
         ("a.csv", 'text,label\n"a"b,pos\n', "line 2: not CSV by RFC 4180"),
-        ("a.csv", bytes(range(255, -1, -1)), "line 1, column 1: a byte is not UTF-8"),
-        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\n",
-         "line 2, column split: the split is 'valid'; expected train, dev or test"),
-        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "line 3, column 2: a byte is not UTF-8; save"),
-        ("a.jsonl", '{"text": "a", "label": NaN}', 'line 1: expected the key "text" with a string, and "label" with'),
-        ("a.jsonl", '{"text": "a", "label": "b", "split": 0}', "line 1, column split: the split is '0'"),
+        ("a.csv", bytes(range(254, -1, -1)), "line 1, column 1: byte 0xFE is not UTF-8"),
+        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\ngood\tpos\textra\n",
+         "line 3, column split: the split is 'extra'; expected train, dev or test; try no_split=True"),
+        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\t1\ngood\tpos\tTrain\n",
+         "line 3, column split: the split is 'Train', but others are not train, dev or test; try no_split=True"),
+        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "byte 0xE4 is not UTF-8; the encoding is likely cp1252; "),
+        ("a.jsonl", '{"text": "a", "label": NaN}', "line 1, column label: the label is missing; try skip_bad_rows"),
         ("a.jsonl", '{"text": "good", "label": "pos"}\n{', "line 2, column 2: not a JSON object"),
         ("a.jsonl", ' {"text": "a", "label": "b"} \n{"text": "a", "label": "b"} x',
          "line 2, column 29: not a JSON object (Extra data"),
-        ("a.jsonl", '{"text": 5, "label": "pos"}\n', 'line 1: expected the key "text" with a string'),
-        ("a.jsonl", '{"review": "a", "stars": []}', '"stars" with a string or a number; the keys are: review, stars.'),
-        ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}',
-         'line 3: expected the key "review" with a string, and "stars" with'),
-        ("a.jsonl", "[" * 100_000, "line 1: not a JSON object"),
-        ("a.txt", "__label__pos good\nbad\n", "line 2: expected one label, written as __label__NAME"),
-        ("a.txt", "__label__pos __label__neg bad\n", "line 1: expected one label"),
-        ("a.txt", "just text\n", "supported are a folder for each label (or a tar archive of it), CSV, TSV, JSON"),
-        ("a.json", '[{"text": "a"}]', "is a JSON list; write one object on each line"),
-        ("a.zip", "PK\3\4", "is a zip archive, or an Excel workbook; unpack it, or save the sheet as CSV."),
+        ("a.jsonl", '{"text": null, "label": "pos"}\n', "line 1, column text: the text is missing"),
+        ("a.jsonl", '{"text": ["a"], "label": "pos"}\n', "line 1, column text: the text is missing"),
+        ("a.jsonl", '{"review": "a", "stars": []}', "line 1, column stars: the label is missing"),
+        ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}', "line 3, column review: the text is"),
+        ("a.jsonl", "[" * 100_000, "row 1: not JSON (it is nested too deeply, or a number is too long)"),
+        ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", "line 1: not a JSON object (it is nested too"),
+        ("a.txt", "__label__pos good\nbad\n", "line 2: expected a label, written as __label__NAME"),
+        ("a.txt", "__label__ bad\n", "line 1, column label: the label is empty"),
+        ("a.txt", "just text\n", "supported are CSV, TSV, JSON, JSON Lines"),
+        ("a.json", '[{"text": "a"}]', "row 1: found the keys text; expected one key named 'label'"),
+        ("a.zip", "PK\3\4", "is not a complete zip archive"),
         ("a.tar.gz", bytes(range(256)), "is not a complete tar archive"),
     ],
 )  # fmt: skip
@@ -231,7 +235,7 @@ def test_bad_files(tmp_path, name, content, message):
     ("names", "message"),
     [
         (["1.txt", "2.txt"], "has no texts in folders named after their labels; expected LABEL/"),
-        (["train/a/1.txt", "valid/a/1.txt"], "has valid/a/1.txt, whose label cannot be told"),
+        (["train/a/1.txt", "extra/a/1.txt"], "has extra/a/1.txt, whose label cannot be told"),
         (["train/a/1.txt", "train/a/old/1.txt"], "has train/a/old/1.txt, whose"),
         (["a/1.txt", "b/1.txt", "b/old/2.txt"], "has a/1.txt, whose"),
         (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected text without control characters"),
@@ -250,17 +254,20 @@ def test_folders_of_which_a_part_would_be_left_out(tmp_path, names, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([],), "No data is given; give at least one path."),
-        (([Path("-"), Path("-")],), "standard input is given twice; it can be read once."),
-        ((Path("."), "imdb"), "format is 'imdb'; expected folder, csv, tsv, jsonl or fasttext."),
-        ((Path("."), "csv"), "format is 'csv'; . is a folder; leave the format out."),
-        ((Path("."), None, " "), "text_column is ' '; expected the name of a column."),
-        ((Path("."), None, "a", "a"), "label_column is 'a'; this is the column of the texts."),
+        ({"paths": []}, "No data is given; give at least one path."),
+        ({"paths": [Path("-"), Path("-")]}, "standard input is given twice; it can be read once."),
+        ({"format": "imdb"}, "format is 'imdb'; expected folder, csv, tsv, json, jsonl, fasttext, parquet or arrow."),
+        ({"format": "csv"}, "format is 'csv'; . is a folder; leave the format out."),
+        ({"text_column": " "}, "text_column is ' '; expected the name of a column."),
+        ({"text_column": ["b", "a"], "label_column": "a"}, "label_column is 'a'; this is the column of the texts."),
+        ({"split_column": "a", "no_split": True}, "split_column is 'a'; no_split says that there is none."),
+        ({"separator": ", "}, "separator is ', '; expected one character, or tab."),
+        ({"encoding": "base64"}, "encoding is 'base64'; Python knows no such encoding."),
     ],
 )
 def test_wrong_arguments_are_found_before_the_first_example_is_asked_for(arguments, message):
     with pytest.raises(InputError) as caught:
-        read_examples(*arguments)
+        read_examples(**{"paths": Path(".")} | arguments) if "paths" in arguments else rows(Path("."), **arguments)
     assert str(caught.value) == message
 
 
@@ -318,7 +325,7 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
         pieces = list(streams.unpack_pieces("x", iter([compress(bytes(size)) + compress(b"end")])))
         assert b"".join(pieces) == bytes(size) + b"end"
         assert max(map(len, pieces)) <= streams.BLOCK
-    monkeypatch.setattr(readers, "MAX_TEXT", 1000)
+    monkeypatch.setattr(delimited, "MAX_FIELD", 1000)
     path = write(tmp_path / "a.csv", 'text,label\na,b\n"' + "c\n" * 1000)
     with pytest.raises(DataError, match="line 3: has a field of more than 1,000 characters; perhaps a quote is never"):
         rows(path)
@@ -339,18 +346,19 @@ def test_examples_do_not_depend_on_the_pieces_in_which_they_are_read(tmp_path, m
     content = ODD_CONTENTS[format].encode()
     wrong = {"csv": b"\na,b", "tsv": b"\na\tb\tc", "jsonl": b"\n{]", "fasttext": b"\nx"}[format]
 
-    def read(path, pieces, undecodable):
+    def read(path, pieces, lenient):
+        notes = Notes(lenient)
         monkeypatch.setattr(readers, "read_pieces", lambda path: streams.read_pieces(path, pieces))
-        monkeypatch.setattr(readers, "HEAD", pieces)
+        monkeypatch.setattr(readers, "HEAD", max(pieces, 4))  # the longest mark
         try:
-            return list(read_examples(path, format, undecodable=undecodable)), undecodable
+            return list(read_examples(path, Layout(format=format), notes=notes)), notes.undecodable
         except DataError as error:
             return str(error)
 
     for whole in (content, content.replace(b"\xc3", b"\xff"), content + wrong):
         path = write(tmp_path / "a", whole)
-        assert read(path, 1 << 30, None) == read(path, size, None)
-        assert read(path, 1 << 30, []) == read(path, size, [])
+        assert read(path, 1 << 30, False) == read(path, size, False)
+        assert read(path, 1 << 30, True) == read(path, size, True)
 
 
 @pytest.mark.parametrize("compress", [bytes, partial(gzip.compress, compresslevel=1)])
@@ -363,7 +371,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
     with open(tmp_path / "a", "wb") as file:
         file.write(compress(header))
         file.writelines([compress(row * 100)] * 100)
-    examples = read_examples(tmp_path / "a", format)
+    examples = read_examples(tmp_path / "a", Layout(format=format))
     tracemalloc.start()
     try:
         assert sum(1 for _ in examples) == 10_000
@@ -376,12 +384,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
 def test_bytes_that_are_not_utf8_are_replaced_and_noted_where_that_is_asked_for(tmp_path):
     table = write(tmp_path / "a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\xff\tneg\nbad\tneg\n\xe4\tneg\n")
     folder = texts_at(tmp_path / "folder", "x/1.txt", "x/2.txt")
-    bad, undecodable = write(folder / "x/2.txt", b"fine\n\xff"), []
-    examples = list(read_examples([table, folder], undecodable=undecodable))
+    bad, notes = write(folder / "x/2.txt", b"fine\n\xff"), Notes(lenient=True)
+    examples = list(read_examples([table, folder], notes=notes))
     expected = ["good", "b\ufffdd\ufffd", "bad", "\ufffd", "x/1.txt", "fine\n\ufffd"]
     assert [example.text for example in examples] == expected
-    assert undecodable == [f"{table}, line 3", f"{table}, line 5", str(bad)]
-    with pytest.raises(DataError, match="line 2, column 1: a byte is not UTF-8") as caught:
+    assert notes.undecodable == [f"{table}, line 3", f"{table}, line 5", str(bad)]
+    with pytest.raises(DataError, match="line 2, column 1: byte 0xFF is not UTF-8") as caught:
         rows(folder)
     assert str(bad) in str(caught.value)
 

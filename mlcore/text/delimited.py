@@ -1,0 +1,170 @@
+"""Tables of separated values: which character separates them, whether quotes do, and the rows."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, count, islice
+from typing import Any
+
+from mlcore.errors import DataError
+from mlcore.text.table import MAX_COLUMNS, Notes, Row, Source, Table, find_columns
+
+SEPARATORS = "\t,;|"
+MAX_FIELD = 50_000_000  # characters
+SAMPLE = 500  # lines from which it is told whether quotes are quoting, or whether there is a header
+CSV_ERRORS = {  # how Python's messages begin, and what they mean
+    "unexpected end of data": "a quote is opened in this row and never closed.",
+    "field larger": "has a field of more than {limit:,} characters; perhaps a quote is never closed.",
+    "new-line character": "has a carriage return outside of quotes; convert the line ends to line feeds.",
+    "": "not CSV by RFC 4180 ({error}).",
+}
+QUOTED_FIELD = re.compile(r'(?:^|\t)"')
+
+
+def separator_by_header(head: Sequence[str], source: Source) -> str | None:
+    """The separator that ``sep=`` declares, or with which the first line names the columns that are needed; or None."""
+    if declared := _declared(head[0]):
+        return declared
+    quiet = Source(source.name, source.layout, Notes(), labelled=source.labelled)
+    for separator in SEPARATORS if not source.layout.no_header else "":
+        rows = _rows_of(head, separator)
+        with suppress(DataError):
+            find_columns(Table(quiet, rows[0], lambda needed: iter(())))
+            if source.labelled or 10 * _uneven(rows) <= len(rows):  # a line of text may begin with "Text,"
+                return separator
+    return None
+
+
+def separator_by_width(head: Sequence[str]) -> str | None:
+    """The separator that gives all these lines equally many fields, and the most; or None."""
+    rows = {separator: _rows_of(head, separator) for separator in SEPARATORS}
+    even = [separator for separator in SEPARATORS if not _uneven(rows[separator]) and len(rows[separator][0]) > 1]
+    return max(even, key=lambda separator: len(rows[separator][0]), default=None)
+
+
+def _declared(line: str) -> str | None:
+    """The separator that Excel's first line ``sep=;`` declares."""
+    line = line.strip('"')
+    return line[4] if line[:4].lower() == "sep=" and len(line) == 5 else None
+
+
+def _quoted(lines: Sequence[str], separator: str) -> tuple[list[list[str]], int]:
+    """The rows of these lines where quotes are quoting, and the number of errors; the last row may be cut off."""
+    rows, errors = list[list[str]](), 0
+    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
+    while True:
+        try:
+            rows += reader
+            return rows, errors
+        except csv.Error:  # it goes on in the next line
+            errors += 1
+
+
+def _is_quoting(lines: Sequence[str]) -> bool:
+    """Whether fewer rows are wrong if the quotes in these lines with tabs are read as quoting."""
+    rows, errors = _quoted(lines, "\t")
+    return errors + _uneven(rows) <= _uneven([line.split("\t") for line in lines])
+
+
+def _rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """The rows of these lines, of which the last may be cut off."""
+    if separator == "\t" and not _is_quoting(lines):
+        return [line.split(separator) for line in lines]
+    return _quoted(lines, separator)[0] or [[]]
+
+
+def _uneven(rows: list[list[str]]) -> int:
+    """Number of rows that have not the most usual number of fields."""
+    widths = Counter(len(row) for row in rows if row)
+    return widths.total() - max(widths.values(), default=0)
+
+
+def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Table:
+    """The table in these lines.
+
+    Fields may be quoted as in RFC 4180, except that tabs decide by content whether quotes are quoting: as format tsv
+    they are not, as format csv they are.
+    """
+    start = 1
+    first = next(lines, "")
+    if _declared(first):
+        start, first = 2, next(lines, "")
+    lines = chain([first], lines)
+    if source.layout.format == "tsv":
+        rows = _plain_rows(lines, separator, start)
+    elif separator != "\t" or source.layout.format == "csv":
+        rows = _quoted_rows(lines, separator, start, source)
+    else:
+        rows = _tab_rows(lines, start, source)
+    begin, header = next(rows, (start, []))
+    if len(header) > MAX_COLUMNS:
+        raise source.error(f"line {begin}", f"has {len(header):,} columns; at most {MAX_COLUMNS:,} can be read.")
+    repeated = None if source.layout.no_header else header
+    if source.layout.no_header:
+        rows = chain([(begin, header)], rows)
+        header = [str(number) for number in range(1, len(header) + 1)]
+
+    def sample() -> list[Sequence[Any]]:
+        with suppress(DataError):
+            return [values for _, values in islice(rows, SAMPLE)]
+        return []
+
+    names = [str(name) for name in header]
+    return Table(source, names, lambda needed: _checked(rows, len(names), repeated, source), sample=sample)
+
+
+def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, source: Source) -> Iterator[Row]:
+    """The rows of this width, without empty ones and repeated headers."""
+    skipped = source.notes.skipped
+    for line, row in rows:
+        if len(row) == width and row != header and any(row):
+            yield line, row
+        elif row == header:
+            skipped[f"{source.name}: repeated headers"] += 1
+        elif not any(row):
+            skipped[f"{source.name}: rows without any value"] += 1
+        else:
+            source.skip(f"line {line}", f"has {len(row)} fields; expected {width} as in the header.")
+
+
+def _plain_rows(lines: Iterator[str], separator: str, start: int) -> Iterator[Row]:
+    """Rows where a line end ends a row, and a quote is a character; each with the number of its line."""
+    return ((number, line.split(separator)) for number, line in enumerate(lines, start) if line or number == start)
+
+
+def _quoted_rows(lines: Iterator[str], separator: str, start: int, source: Source) -> Iterator[Row]:
+    """Rows by RFC 4180, each with the line where it begins: quoted fields hold any character."""
+    csv.field_size_limit(MAX_FIELD)
+    rows = csv.reader((line + "\n" for line in lines), strict=True, delimiter=separator)
+    line = start  # of the row that is being read
+    while True:
+        try:
+            for row in rows:
+                if row or line == start:
+                    yield line, row
+                line = start + rows.line_num
+            return
+        except csv.Error as error:
+            begun = next(begun for begun in CSV_ERRORS if str(error).startswith(begun))
+            problem = CSV_ERRORS[begun].format(limit=MAX_FIELD, error=error)
+            if begun in ("unexpected end of data", "field larger"):  # what was swallowed is not one bad row
+                raise source.error(f"line {line}", problem) from error
+            source.skip(f"line {line}", problem)
+            line = start + rows.line_num
+
+
+def _tab_rows(lines: Iterator[str], start: int, source: Source) -> Iterator[Row]:
+    """Rows of a table with tabs; the lines from the first quoted field on tell whether fields are quoted at all."""
+    number = start
+    for number, line in zip(count(start), lines):
+        if '"' in line and QUOTED_FIELD.search(line):
+            break
+        if line or number == start:
+            yield number, line.split("\t")
+    else:
+        return
+    sample = [line, *islice(lines, SAMPLE)]
+    lines = chain(sample, lines)
+    yield from _quoted_rows(lines, "\t", number, source) if _is_quoting(sample) else _plain_rows(lines, "\t", number)

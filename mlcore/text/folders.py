@@ -1,0 +1,156 @@
+"""Texts in files whose folders are named after their labels: in a folder, a tar archive or a zip archive."""
+
+import os
+import stat
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Self, cast
+
+from mlcore.errors import DataError
+from mlcore.text.growing import free_memory
+from mlcore.text.streams import PieceReader, as_utf8, marked_encoding, members, spooled, zip_errors
+from mlcore.text.table import SPLIT_OF, Row, Source, Table
+
+UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
+LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
+SUFFIXES = {"", ".txt", ".text", ".md", ".eml", ".html", ".htm", ".xml", ".rst", ".tex", ".log", ".msg", ".utf8"}
+MAX_DEPTH = 4  # of names in the path of a text below the folder: aclImdb/train/pos/0_9.txt
+MAX_TEXT = 50_000_000  # bytes of a file
+MAX_HEADER = 1 << 20  # bytes of a long name in a tar archive
+MEMORY_SHARE = 0.5  # of the free memory that the texts of a tar archive may take
+
+Load = Callable[[PurePosixPath], bytes]
+
+
+def read_folder(folder: Path, source: Source) -> Table:
+    """Texts of a folder for each label, sorted by their paths."""
+    paths: list[PurePosixPath] = []
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        here = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        if len(here.parts) == MAX_DEPTH - 1:
+            folders.clear()
+        folders[:] = [name for name in folders if name != UNLABELLED and not name.startswith(".")]
+        paths += (here / name for name in names)
+
+    def load(path: PurePosixPath) -> bytes:
+        file = os.open(folder / path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(file, "rb", buffering=0) as stream:  # a pipe is opened without waiting for a writer
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise DataError(f"{folder / path} is not a regular file; remove it from the folder.")
+            _check_size(status.st_size, str(folder / path))
+            return cast(bytes, stream.read())
+
+    source.joint = "/"
+    source.prefix = f"{folder.as_posix().rstrip('/')}/"
+    return _table(paths, load, source)
+
+
+def read_tar(pieces: Iterator[bytes], source: Source) -> Table:
+    """The same from a tar archive, in the same order, without unpacking it to disk."""
+    paths, contents = list[PurePosixPath](), dict[PurePosixPath, bytes]()
+    stream, total, limit = PieceReader(pieces), 0, MEMORY_SHARE * free_memory()
+    try:
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", tarinfo=_CheckedHeader) as archive:
+            for member in archive:
+                path = PurePosixPath(member.name)
+                paths += [path] * member.isfile()
+                if member.isfile() and _may_be_text(path):
+                    _check_size(member.size, f"{source.name}, {path}")
+                    total += member.size
+                    if total > limit:
+                        raise DataError(f"{source.name} does not fit into memory; unpack it, and give the folder.")
+                    contents[path] = cast(IO[bytes], archive.extractfile(member)).read()
+        while stream.read(1 << 20):  # the checksum of compressed data is at its end
+            pass
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # of numbers, and of long names
+        raise DataError(f"{source.name} is not a complete tar archive ({error}); fetch it again.") from error
+    return _table(paths, contents.pop, source)
+
+
+class _CheckedHeader(tarfile.TarInfo):
+    """Header of a member: tarfile takes a damaged one, if it is not the first, for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Self:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf.count(0) == tarfile.BLOCKSIZE:  # this is how an archive ends
+                raise
+            raise tarfile.ReadError(str(error)) from error
+        if header.type not in tarfile.REGULAR_TYPES and header.size > MAX_HEADER:  # it would be read at once
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
+
+
+def read_zip(pieces: Iterator[bytes], source: Source) -> Table:
+    """The same from a zip archive."""
+    file = spooled(pieces)
+    with zip_errors(source.name):
+        archive = zipfile.ZipFile(file)
+        found = {PurePosixPath(member.filename): member for member in members(archive)}
+
+    def load(path: PurePosixPath) -> bytes:
+        _check_size(found[path].file_size, f"{source.name}, {path}")
+        with zip_errors(source.name), archive.open(found[path]) as content:
+            return content.read(MAX_TEXT + 1)  # all, or else the size is wrong, which zipfile finds
+
+    return _table(found, load, source)
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > MAX_TEXT:
+        raise DataError(f"{name} has {size:,} bytes; is it a text?")
+
+
+def _may_be_text(path: PurePosixPath) -> bool:
+    """Whether this may be a labelled text: neither a hidden file, nor one of aclImdb's without labels."""
+    name, suffix = f"/{path}", path.suffix.lower()
+    suffix = "" if suffix[1:].isdigit() else suffix  # of 20 Newsgroups
+    return suffix in SUFFIXES and "/." not in name and f"/{UNLABELLED}/" not in name
+
+
+def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
+    """The texts with the labels, and the splits if there are any, that their folders are named after."""
+    paths = sorted(path for path in paths if len(path.parts) > 1 or not source.labelled)
+    texts = [path for path in paths if _may_be_text(path)]
+    texts = [path for path in texts if path.suffix.lower() == ".txt"] or texts  # beside .txt, others are about them
+    if not texts:
+        raise DataError(f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}.")
+    with_split = [path for path in texts if len(path.parts) > 2 and _split_of(path)]
+    depth = 3 if with_split else 2
+    above = next(iter(with_split), max(texts, key=lambda path: len(path.parts))).parts[:-depth]
+    found = texts if not source.labelled else [path for path in with_split or texts if path.parts[:-depth] == above]
+    for path in sorted({*texts}.difference(found)):
+        folder = path.parts[:-1]
+        # a README may lie on the way to the labels' folders, or beside them
+        if folder != above[: len(folder)] and not (folder[:-1] == above and SPLIT_OF.get(folder[-1].lower())):
+            raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
+    folders = {path.parent for path in found}
+    for kind, count in Counter(p.suffix for p in {*paths}.difference(texts) if p.parent in folders).items():
+        source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
+
+    def rows(needed: Collection[int] | None) -> Iterator[Row]:
+        for path in found:
+            content = load(path)
+            source.encoding = source.layout.encoding or marked_encoding(content)
+            content = b"".join(as_utf8(iter([content]), source.encoding))
+            text = content.decode(errors="replace")
+            if "\ufffd" in text and text.encode() != content:
+                source.undecodable(content, str(path))
+            parts = ("", "", *path.parts)
+            yield str(path), (str(path), text, parts[-2], parts[-3] if with_split else "")
+
+    return Table(source, ["file", "text", "label", "split"], rows, unit="")
+
+
+def _split_of(path: PurePosixPath) -> str | None:
+    return SPLIT_OF.get(path.parts[-3].lower())

@@ -1,0 +1,70 @@
+"""What a user can say about the layout of labelled texts; without NumPy, so that the command line shows it quickly."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from mlcore.errors import InputError
+
+FORMATS = ("folder", "csv", "tsv", "json", "jsonl", "fasttext", "parquet", "arrow")
+
+
+def option(default: Any, help: str, **metadata: Any) -> Any:
+    """Declare an option: ``metavar`` stands for its value, and ``automatic`` for what None means."""
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is known about the files; the rest is recognised.
+
+    Raises: InputError if a value is not possible, or two contradict each other.
+    """
+
+    # fmt: off
+    format: str | None = option(None, ", ".join(FORMATS[:-1]) + f" or {FORMATS[-1]}.", metavar="FORMAT",
+                                automatic="by content")
+    text_column: list[str] | None = option(None, "Column or key of the texts; repeat it to join several.",
+                                           metavar="NAME", automatic="text")
+    label_column: str | None = option(None, "Column or key of the labels.", metavar="NAME", automatic="label")
+    split_column: str | None = option(None, "Column or key of the splits: train, dev or test.", metavar="NAME",
+                                      automatic="split")
+    no_split: bool = option(False, "Train on all texts: ignore a column named split.")
+    separator: str | None = option(None, "What separates the columns: ',' ';' '|' or tab.", metavar="CHARACTER",
+                                   automatic="by content")
+    no_header: bool = option(False, "The columns have numbers, 1, 2, ..., not names in the first line.")
+    encoding: str | None = option(None, "Such as cp1252, gb18030 or utf-16.", metavar="NAME", automatic="utf-8")
+    skip_bad_rows: bool = option(False, "Skip rows that cannot be used, and say which.")
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        if self.format not in (None, *FORMATS):
+            expected = f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            raise InputError(expected, parameter="format", value=self.format)
+        if isinstance(self.text_column, str):
+            object.__setattr__(self, "text_column", [self.text_column])
+        for role, names in self.given().items():
+            for name in names:
+                if not name.strip():
+                    raise InputError("expected the name of a column", parameter=f"{role}_column", value=name)
+        if self.label_column is not None and self.label_column in (self.text_column or []):
+            raise InputError("this is the column of the texts", parameter="label_column", value=self.label_column)
+        if self.no_split and self.split_column is not None:
+            raise InputError("no_split says that there is none", parameter="split_column", value=self.split_column)
+        separator = {"tab": "\t", r"\t": "\t"}.get(self.separator or "", self.separator)
+        if separator is not None and (len(separator) != 1 or separator in '\r\n"'):
+            raise InputError("expected one character, or tab", parameter="separator", value=self.separator)
+        object.__setattr__(self, "separator", separator)
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError) as error:
+                raise InputError("Python knows no such encoding", parameter="encoding", value=self.encoding) from error
+
+    def given(self) -> dict[str, list[str]]:
+        """The names of columns that are given, by their role."""
+        given = {"text": self.text_column, "label": self.label_column, "split": self.split_column}
+        return {role: [names] if isinstance(names, str) else names for role, names in given.items() if names}
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Layout)}

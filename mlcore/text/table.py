@@ -1,0 +1,281 @@
+"""Tables of texts: their rows, which columns hold texts, labels and splits, and what is said about reading them."""
+
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mlcore.errors import DataError
+from mlcore.text.layout import Layout
+
+SPLITS = {"train": "training", "dev": "held out", "test": "test"}  # and how they are shown
+SPLIT_OF = {  # what splits are called, in lower case
+    "train": "train", "training": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev",
+    "test": "test", "testing": "test", "": "", "null": "", "nan": "", "none": "",
+}  # fmt: skip
+USUAL_NAMES = {  # of columns, in lower case, without what is neither letter nor digit
+    "text": "text texts sentence review reviews reviewtext reviewbody content body message msg sms tweet tweettext "
+    "comment commenttext post headline title utterance query question document article description abstract",
+    "label": "label labels labelname sentiment class target category stars rating intent polarity emotion topic "
+    "airlinesentiment",
+    "split": "split",
+}
+LIKELY = (  # encodings that texts have, the more frequent ones first
+    "cp1252", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1250", "cp1253", "cp1254", "cp1255",
+    "cp1256", "koi8_r",
+)  # fmt: skip
+MAX_COLUMNS = 16_384  # as many as a spreadsheet has
+FEW = 5  # bad rows that are listed
+
+Row = tuple[int | str, Sequence[Any]]  # the number of its line or the path of its file, and a value for each column
+
+
+@dataclass
+class Notes:
+    """What was guessed, skipped or replaced in reading, so that nothing is read wrongly in silence."""
+
+    lenient: bool = False  # bytes that are not UTF-8 become U+FFFD; else they are refused
+    undecodable: list[str] = field(default_factory=list)  # the lines or files where this happened
+    guesses: list[str] = field(default_factory=list)  # sentences
+    skipped: Counter[str] = field(default_factory=Counter)  # what was skipped for what it is, such as a second header
+    n_bad_rows: int = 0
+    bad_rows: list[str] = field(default_factory=list)  # places and problems of the first FEW
+
+    def sentences(self) -> list[str]:
+        """All of this for a person, one sentence each."""
+        said = list(dict.fromkeys(self.guesses))
+        said += [f"{what}: {count:,} skipped." for what, count in self.skipped.items()]
+        if self.n_bad_rows:
+            more = f"; and {self.n_bad_rows - FEW:,} more" if self.n_bad_rows > FEW else ""
+            said.append(f"Skipped {self.n_bad_rows:,} bad rows: {'; '.join(self.bad_rows)}{more}.")
+        return said
+
+    def with_those_of(self, other: "Notes", named: Callable[[str], str]) -> "Notes":
+        """All notes together; the places of the others are named by this function."""
+        return Notes(
+            self.lenient,
+            self.undecodable + [*map(named, other.undecodable)],
+            self.guesses + other.guesses,
+            self.skipped + other.skipped,
+            self.n_bad_rows + other.n_bad_rows,
+            (self.bad_rows + [*map(named, other.bad_rows)])[:FEW],
+        )
+
+
+@dataclass
+class Source:
+    """What is read, as messages name it, and what to do about problems."""
+
+    name: str
+    layout: Layout
+    notes: Notes
+    prefix: str = ""  # what begins the places of its texts
+    joint: str = ", "  # between the name and a place
+    labelled: bool = True  # labels are needed
+    encoding: str | None = None  # None for UTF-8
+
+    def error(self, where: str, problem: str, column: str = "", **more: Any) -> DataError:
+        """Error about a place, and perhaps about a column of it."""
+        return DataError(f"{self.name}{self.joint}{where}{column and f', column {column}'}: {problem}", **more)
+
+    def skip(self, where: str, problem: str, column: str = "", remedy: str = "skip_bad_rows") -> None:
+        """Note a row that cannot be used; unless bad rows are skipped, raise DataError."""
+        if not self.layout.skip_bad_rows:
+            raise self.error(where, problem, column, suggestion={remedy: True})
+        self.notes.n_bad_rows += 1
+        if len(self.notes.bad_rows) < FEW:
+            at = f"{self.prefix}{where}{column and f', column {column}'}"
+            self.notes.bad_rows.append(f"{at}: {problem.removesuffix('.')}")
+
+    def undecodable(self, content: bytes, file: str = "", lines_before: int = 0) -> None:
+        """Note the place of bytes that are not UTF-8, each of which is U+FFFD now, or refuse them."""
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line, begin = content.count(b"\n", 0, error.start), content.rfind(b"\n", 0, error.start) + 1
+            column = len(content[begin : error.start].decode()) + 1
+            where = f"line {lines_before + line + 1}"
+            if self.notes.lenient:
+                self.notes.undecodable.append(f"{self.prefix}{file or where}")
+                return
+            where = f"{file}, {where}" if file else where
+            if self.encoding:
+                raise self.error(where, f"a byte cannot be decoded as {self.encoding}.", str(column)) from error
+            likely = likely_encoding(content)
+            problem = f"byte 0x{content[error.start]:02X} is not UTF-8"
+            problem += f"; the encoding is likely {likely}" if likely else "; save the file as UTF-8"
+            raise self.error(where, problem, str(column), suggestion=likely and {"encoding": likely}) from error
+
+
+@dataclass
+class Table:
+    """Rows with named columns.
+
+    ``read`` yields each row with the number of its line, or the path of its file, and a value for each column: a str,
+    what JSON or Arrow has, or None. With columns given, it may leave out the values of all others (None).
+    ``header`` may grow while JSON is read.
+    """
+
+    source: Source
+    header: list[str]
+    read: Callable[[Collection[int] | None], Iterator[Row]]
+    unit: str = "line "  # what a row is called before its number, or before its path
+    kind: str = "column"
+    sample: Callable[[], Sequence[Sequence[Any]]] = list  # takes the next rows, to tell whether the header is one
+    schema: Any = None  # of Arrow, where there is one
+
+    def error(self, place: int | str, problem: str, column: str = "", **more: Any) -> DataError:
+        """Error about a row, and perhaps about a column of it."""
+        return self.source.error(f"{self.unit}{place}", problem, column, **more)
+
+    def skip(self, place: int | str, problem: str, column: str = "", remedy: str = "skip_bad_rows") -> None:
+        """Note a row that cannot be used; unless bad rows are skipped, raise DataError."""
+        self.source.skip(f"{self.unit}{place}", problem, column, remedy)
+
+    def columns(self) -> "Columns":
+        """The columns of texts, labels and splits, by their given or usual names.
+
+        Raises: DataError if they cannot be told.
+        """
+        columns = find_columns(self)
+        if columns.split is None and self.kind == "key" and not self.source.layout.no_split and self.source.labelled:
+            self.header.append("split")  # later objects may have one
+            columns = columns._replace(split=len(self.header) - 1)
+        return columns
+
+    def texts(self, columns: "Columns", needed: Collection[int] | None = None) -> Iterator[tuple[Row, str | None]]:
+        """Each row with its text; None where it has none."""
+        for row in self.read(needed):
+            yield row, columns.text_of(row[1])
+
+
+def likely_encoding(content: bytes) -> str | None:
+    """The encoding that bytes are likely in, if charset-normalizer is installed and finds one."""
+    with suppress(ImportError):
+        from charset_normalizer import from_bytes
+
+        content = b"\n".join(line for line in content[: 1 << 16].split(b"\n") if not line.isascii())
+        ranks = [
+            (match.chaos, LIKELY.index(encoding))
+            for match in from_bytes(content, cp_isolation=[*LIKELY])
+            for encoding in match.could_be_from_charset
+            if encoding in LIKELY
+        ]
+        return LIKELY[min(ranks)[1]] if ranks else None
+    return None
+
+
+class Columns(NamedTuple):
+    """Indices of columns: of the texts, to be joined; of the label, and of the split, unless there is none."""
+
+    text: tuple[int, ...]
+    label: int | None
+    split: int | None
+
+    @property
+    def needed(self) -> set[int]:
+        """All of them."""
+        return {*self.text, *(i for i in (self.label, self.split) if i is not None)}
+
+    def text_of(self, row: Sequence[Any]) -> str | None:
+        """The text of a row, or several with a line feed between them; None if there is none."""
+        parts = [as_text(row[i]) if i < len(row) else None for i in self.text]
+        found = [part for part in parts if part is not None]
+        return "\n".join(found) if found else None
+
+
+def as_text(value: Any) -> str | None:
+    """A number is its text, and a missing value, also NaN, is None; so is what holds several values."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value or isinstance(value, list | dict):
+        return None
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def find_columns(table: Table) -> Columns:
+    """The columns of texts, labels and splits; one that is named has no other role."""
+    header = [name.strip() for name in table.header]
+    given, found = table.source.layout.given(), dict[str, list[int]]()
+    roles = [role for role in USUAL_NAMES if not (role == "split" and table.source.layout.no_split)]
+    needed = ("text", "label") if table.source.labelled else ("text",)
+    for role in sorted(roles, key=lambda role: role not in given):
+        taken = {i for indices in found.values() for i in indices}
+        found[role] = []
+        for name in given.get(role, [""]):
+            matches = _matches(header, name.strip(), role, taken)
+            if len(matches) > 1 or (not matches and (name or role in needed)):
+                raise _not_found(table, header, role, name.strip(), matches, found)
+            found[role] += matches
+    text, label, split = (found.get(role, []) for role in ("text", "label", "split"))
+    columns = Columns(tuple(text), label[0] if label else None, split[0] if split else None)
+    _note_usual_names(table, header, columns, given)
+    return columns
+
+
+def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> list[int]:
+    """Columns with this name, exactly or else in any case; without a name, of this role or else with a usual name."""
+    plain = [re.sub(r"[\W_]", "", column.lower()) for column in header]
+    lower = [column.lower() for column in header]
+    usual = [] if name else USUAL_NAMES[role].split()
+    for names, accepted in ((header, [name or role]), (lower, [(name or role).lower()]), (plain, usual)):
+        if matches := [i for i, column in enumerate(names) if column in accepted and i not in taken]:
+            return matches
+    return []
+
+
+def _note_usual_names(table: Table, header: list[str], columns: Columns, given: dict[str, list[str]]) -> None:
+    chosen = [
+        f"the {role}s are in the {table.kind} {header[i]!r}"
+        for role, i in (("text", columns.text[0]), ("label", columns.label))
+        if role not in given and i is not None and header[i].lower() != role
+    ]
+    if chosen:
+        table.source.notes.guesses.append(f"{table.source.name}: {' and '.join(chosen)}.")
+
+
+def _not_found(
+    table: Table, header: list[str], role: str, name: str, matches: list[int], found: dict[str, list[int]]
+) -> DataError:
+    """What is there, what was expected, and what would mend it."""
+    kind, layout, place = table.kind, table.source.layout, f"{table.unit}1"
+    if not layout.no_header and not name and (numbers := _numbers_without_header(table)):
+        shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
+        problem = f"there is no header: the first row is {shown}"
+        return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
+    listed = textwrap.shorten(", ".join(header), 200, placeholder=" ...")
+    there = f"found {f'the {kind}s {listed}' if any(header) else f'no {kind}s'}"
+    free = [column for column in header if column and header.count(column) == 1]
+    if len(matches) > 1 and not name:
+        candidates = [header[i] for i in matches]
+        problem = f"several {kind}s could be the {role}s: {', '.join(candidates)}; choose one"
+        suggestion = {f"{role}_column": candidates[0]}
+        return table.source.error(place, problem, suggestion=suggestion if candidates[0] in free else None)
+    wanted, given = name or role, layout.given()
+    others = {other.strip().lower() for key, names in given.items() if key != role for other in names}
+    taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"].split(), *others}
+    taken |= {header[i].lower() for indices in found.values() for i in indices}
+    free = [column for column in free if column.lower() not in taken]
+    other = f"a {kind} other than {wanted} for the {role}s"
+    expected = other if wanted.lower() in others else f"one {kind} named '{wanted}'"
+    remedy = {f"{role}_column": free[0]} if free and role != "split" else None
+    return table.source.error(place, f"{there}; expected {expected}", suggestion=remedy)
+
+
+def _numbers_without_header(table: Table) -> dict[str, Any]:
+    """Likely columns of labels and texts if the first row looks like the others; else nothing.
+
+    A label occurs again in its column, as no name of a column does.
+    """
+    rows = [row for row in table.sample() if len(row) == len(table.header)]
+    columns = [[str(value) for value in column] for column in zip(table.header, *rows, strict=False)] if rows else []
+    if table.kind != "column" or not (again := [i for i, values in enumerate(columns) if values[0] in values[1:]]):
+        return {}
+    label = min(again, key=lambda i: len({*columns[i]}))
+    others = [i for i in range(len(columns)) if i != label] or [label]
+    text = max(others, key=lambda i: sum(map(len, columns[i])))
+    numbers = {"label_column": label + 1, "text_column": text + 1}
+    return numbers if table.source.labelled else {"text_column": text + 1}
