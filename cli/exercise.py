@@ -234,29 +234,46 @@ def check(
     d_v: Annotated[str | None, option("--dV", "ROWS", "Your dJ/dV.")] = None,
     d_w: Annotated[str | None, option("--dW", "ROWS", "Your dJ/dW.")] = None,
     answer: Annotated[list[str] | None, option("--answer", "NAME=ROWS", "Any other answer; may be repeated.")] = None,
-    answers: Annotated[Path | None, option("--answers", "FILE", "Answers by name in TOML or JSON.")] = None,
+    answers: Annotated[
+        list[Path] | None, option("--answers", "FILE", "Answers in TOML or JSON; may be repeated.")
+    ] = None,
+    hint: Annotated[bool, typer.Option("--hint", help="Leave the truth out, for another try.")] = False,
+    tolerance: Annotated[
+        str | None, option("--tolerance", "NUMBER", "How far off an entry may be.", "one unit of its last digit")
+    ] = None,
+    learning_rate: Annotated[
+        str | None, option("--learning-rate", "NUMBER", "Learning rate of the sheet, to name mistakes with steps.")
+    ] = None,
 ) -> Result:
     """Example: mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"
 
     Mark your answers. At a kink they may follow any convention for φ'(0), as
-    long as one choice fits all of them together. A decimal is right if the
-    exact value rounds to it. For a wrong answer, mlcore names the mistakes
-    that produce exactly these numbers. The exit code is 1 if an answer is
-    wrong. NAME of --answer is z:LAYER, a:LAYER, delta:LAYER, dARRAY or dx.
+    long as one choice fits all of them together. A rounded number is right if
+    the truth rounds to it, also from values that you rounded on the way; ? or
+    _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
+    produce exactly these numbers, or the wrong answer that it follows from.
+    The exit code is 1 if an answer is not right. NAME of --answer is z:LAYER,
+    a:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], or dx.
     """
-    from mlcore.exercise.marking import mark, parse_answer, read_answers
+    from mlcore.exercise.answers import parse_answer, read_answers
+    from mlcore.exercise.marking import Marker
+    from mlcore.exercise.problem import parse_number
 
-    typed = {"y_hat": y_hat, "loss": loss, "dV": d_v, "dW": d_w}
-    given = [parse_answer(name, text) for name, text in typed.items() if text is not None]
+    margin = None if tolerance is None else parse_number(tolerance, "tolerance")
+    rate = None if learning_rate is None else parse_number(learning_rate, "learning_rate")
+    typed = [("y_hat", y_hat), ("loss", loss), ("dV", d_v), ("dW", d_w)]
     for entry in answer or []:
         name, equals, text = entry.partition("=")
         if not equals:
             raise InputError("expected NAME=ROWS, such as delta:hidden=0,1", parameter="answer", value=entry)
-        given.append(parse_answer(name.strip(), text))
-    given += read_answers(answers) if answers else []
+        typed.append((name.strip(), text))
+    given = [parse_answer(name, text, margin) for name, text in typed if text is not None]
+    for file in answers or []:
+        given += read_answers(file, margin)[0]
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
-    return mark(numbers.problem(), given)
+    marking = Marker(numbers.problem(), rate).mark(given)
+    return marking.without_truth() if hint else marking
 
 
 @on_network()

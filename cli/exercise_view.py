@@ -35,7 +35,9 @@ def table(
 
 
 def number_text(found: Any) -> str:
-    """A number as people write it: a fraction if it is short, or else up to six digits."""
+    """A number as people write it: a fraction if it is short, or else up to six digits; ? for one left open."""
+    if found is None:
+        return "?"
     is_short = isinstance(found, Fraction) and len(str(found)) <= MAX_FRACTION
     return str(found).replace("-", "−") if is_short else number(float(found) + 0.0)
 
@@ -212,19 +214,26 @@ def descend(result: Descended) -> None:
         paragraph(result.standstill, "bold yellow")
 
 
+VERDICTS = {
+    "right": ("right", "green"),
+    "right-by-convention": ("right (with φ'(0) = {})", "green"),
+    "in-subdifferential": ("in the subdifferential", "green"),
+    "too-few-digits": ("too few digits", "yellow"),
+    "carried-forward": ("wrong, as it follows", "yellow"),
+    "wrong": ("wrong", "bold red"),
+}
+
+
 def check(marking: Marking) -> None:
-    """Each answer with its verdict, the truth, and the mistakes that give the same numbers."""
-    status = {
-        "right": ("right", "green"),
-        "right-by-convention": (f"right (with φ'(0) = {marking.convention})", "green"),
-        "in-subdifferential": ("in the subdifferential", "green"),
-        "wrong": ("wrong", "bold red"),
-    }
-    rows = [(verdict.name, status[verdict.status], matrix_text(verdict.truth)) for verdict in marking.verdicts]
-    table(["answer", "verdict"], rows, left=3, last="truth")
+    """Each answer with its verdict, the truth if it is shown, and the mistakes that give the same numbers."""
+    rows = []
     for verdict in marking.verdicts:
-        remarks = [verdict.remark] if verdict.remark and verdict.status != "right-by-convention" else []
+        text, style = VERDICTS[verdict.status]
+        truth = [] if verdict.truth is None else [matrix_text(verdict.truth)]
+        rows.append((verdict.symbol, (text.format(marking.convention), style), *truth))
+    table(["answer", "verdict"], rows, left=3, last="truth" if len(rows[0]) == 3 else "")
+    for verdict in marking.verdicts:
+        remarks = [verdict.remark] if verdict.remark and not verdict.remark.startswith("the value of") else []
         for line in [*remarks, *verdict.mistakes]:
-            paragraph(f"{verdict.name}: {line}")
-    right = sum(verdict.status != "wrong" for verdict in marking.verdicts)
-    show(f"\n{right} of {len(marking.verdicts)} right.", "bold")
+            paragraph(f"{verdict.symbol}: {line}")
+    show(f"\n{marking.right} of {len(marking.verdicts)} right.", "bold")

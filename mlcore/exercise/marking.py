@@ -3,59 +3,47 @@
 Mistakes are found by computing what each of them would give; see mlcore.exercise.mistakes.
 """
 
-import json
 import re
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import combinations, islice
-from pathlib import Path
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
 
-from mlcore.errors import DataError, InputError
+from mlcore.errors import InputError
+from mlcore.exercise.answers import Answer, Entry, each
+from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.exact import Pass, fractions
+from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import Values, Work, answers_of, catalogue, layer_names
-from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.problem import Problem, parse_rows
+from mlcore.exercise.mistakes import Rounding, Values, Work, answers_of, catalogue, layer_names
+from mlcore.exercise.network import Number
+from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 
-RELATIVE_TOLERANCE = 1e-4  # of answers to a network that has no exact values
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
-NOTES = ("student", "name", "id", "course", "group", "date", "title", "note", "notes", "comment")  # not answers
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """One answer of a student: y_hat, loss, z:LAYER, a:LAYER, delta:LAYER, or d and the name of an array, as in dV.
-
-    Samples are rows of z, a, delta, dx and y_hat; biases and the loss have one row. All are matrices of fractions;
-    ``margins`` are half a unit in the last place typed, or 0 for an exact number.
-    """
-
-    name: str
-    values: np.ndarray
-    margins: np.ndarray
-
-    def transposed(self) -> "Answer":
-        """The answer with rows and columns exchanged."""
-        return Answer(self.name, self.values.T, self.margins.T)
+ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
+ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
+RIGHT = ("right", "right-by-convention", "in-subdifferential")
 
 
 @dataclass(frozen=True)
 class Verdict(Result):
-    """What an answer is worth: right, right-by-convention, in-subdifferential or wrong; entries count from 1."""
+    """What an answer is worth, and why; entries count from 1.
+
+    ``status``: right, right-by-convention, in-subdifferential, too-few-digits, carried-forward (it follows from a
+    wrong answer) or wrong. ``truth`` has None for entries left open.
+    """
 
     name: str
+    symbol: str  # as sheets have it, such as ∂J/∂V
     status: str
     mistakes: tuple[str, ...]
     remark: str
-    truth: np.ndarray
+    truth: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -66,61 +54,22 @@ class Marking(Result):
     convention: Fraction
 
     @property
+    def right(self) -> int:
+        """How many answers are right."""
+        return sum(verdict.status in RIGHT for verdict in self.verdicts)
+
+    @property
     def all_right(self) -> bool:
-        """Whether no answer is wrong."""
-        return all(verdict.status != "wrong" for verdict in self.verdicts)
+        """Whether all answers are right."""
+        return self.right == len(self.verdicts)
+
+    def without_truth(self) -> "Marking":
+        """The same for students who want to try again."""
+        return replace(self, verdicts=[replace(verdict, truth=None) for verdict in self.verdicts])
 
     def to_dict(self) -> dict[str, Any]:
         """The verdicts as "answers", and whether all are right."""
         return {"all_right": self.all_right, "answers": to_json(self.verdicts)}
-
-
-def parse_answer(name: str, text: str) -> Answer:
-    """An answer as it is typed. A number with a decimal point stands for all that round to it; others are exact.
-
-    Raises: InputError if the text is not numbers, or its rows differ in length.
-
-    Example:
-        >>> parse_answer("dV", "-0.67, 1/2").margins.tolist()
-        [[Fraction(1, 200), Fraction(0, 1)]]
-    """
-    values = fractions(np.array(parse_rows(text, name), object))
-    typed = re.findall(r"[\d./e+-]+", re.sub("[−–]", "-", text.lower()))
-    margins = [
-        Fraction(10) ** int(Decimal(number).as_tuple().exponent) / 2 if re.search(r"\.\d", number) else Fraction(0)
-        for number in typed
-    ]
-    return Answer(name, values, np.array(margins, object).reshape(values.shape))
-
-
-def read_answers(path: Path) -> list[Answer]:
-    """Answers by name from a TOML file, or from a JSON file (named .json); who wrote them, and notes, are left out.
-
-    Raises: DataError if the content is not answers; OSError if the file cannot be read.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        # numbers stay as they were typed, since their decimals say how exactly they are meant
-        if path.suffix.lower() == ".json":
-            content = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-        else:
-            content = tomllib.loads(text, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not a TOML or JSON file: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} has no answers by name; expected lines such as dV = [[-2, 0]].")
-    try:
-        return [parse_answer(name, _as_typed(value)) for name, value in content.items() if name.lower() not in NOTES]
-    except InputError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def mark(problem: Problem, answers: Sequence[Answer]) -> Marking:
-    """Mark the answers to a problem together.
-
-    Raises: InputError if there are none, if one is given twice, or if the network has nothing of that name.
-    """
-    return Marker(problem).mark(answers)
 
 
 class Marker:
@@ -128,95 +77,108 @@ class Marker:
 
     A choice is what a student may decide at a kink: one convention for all units, or one member of the
     subdifferential. The answers that fit one choice together are right; the choice that fits most of them is taken.
+    With several samples, delta and dx belong to the loss of each sample, or to the mean J: also one choice for all.
+
+    Raises: InputError if a value exceeds the range of float64.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.work = work = Pass(problem.network, problem.x, problem.y)
+    def __init__(self, problem: Problem, learning_rate: Number | None = None) -> None:
+        network = problem.network
+        self.work = work = Pass(network, problem.x, problem.y)
         self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
         self.truths = {c: answers_of(work, work.backward(c)) for c in self.conventions}
         self.names = self.truths[CONVENTIONS[0]]  # of all answers, with values of the right shape
-        layers = layer_names(work.network)
+        self.catalogue = catalogue(network, learning_rate)
+        layers = layer_names(network)
         steps = [f"{letter}:{name}" for name in layers for letter in "za"]
         steps += ["y_hat", *(f"delta:{name}" for name in reversed(layers))]
         self.order = {name: steps.index(name) if name in steps else len(steps) for name in self.names}
-        self._mistaken: dict[Fraction, list[tuple[str, Values]]] = {}
-        self._certain = True  # whether all points are known to be gradients of pieces
+        symbols, depth = Symbols(network), range(len(layers))
+        arrays = symbols.names | {"x": "x"}
+        self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{to_unicode(arrays[name])}" for name in arrays}
+        for letter, found in (("z", symbols.z), ("a", symbols.outputs), ("delta", symbols.delta)):
+            self.symbols |= {f"{letter}:{layers[number]}": to_unicode(found[number]) for number in depth}
+        self.per_sample = {name for name in self.names if name.startswith("delta:") or name == "dx"}
+        self._mistaken: dict[tuple[Fraction, int], list[tuple[str, list[Values]]]] = {}
+        self._spreads: dict[tuple[Fraction, tuple[int, int]], list[Values]] = {}
+        self.certain = True  # whether all points are known to be gradients of pieces
 
     def mark(self, answers: Sequence[Answer]) -> Marking:
-        """As the function ``mark``."""
+        """Mark the answers together.
+
+        Raises: InputError if there are none, if one is given twice, or if the network has nothing of that name.
+        """
+        answers = self._prepared(answers)
+        samples, scales = len(self.work.x), {1: ""}
+        if samples > 1 and any(answer.name in self.per_sample for answer in answers):
+            scales = {1: "of each sample's J", samples: "of the mean J"}
+        sheets = [_Sheet(self, answers, *scale) for scale in scales.items()]
+        measures: list[Callable[[_Sheet], Any]] = [_Sheet.plain_fit, _Sheet.fit]
+        for fit in measures:  # the first costs little and mostly decides
+            best = max(map(fit, sheets))
+            sheets = [sheet for sheet in sheets if fit(sheet) == best]
+            if len(sheets) == 1:
+                break
+        markings = [sheet.marking() for sheet in sheets]
+        return max(markings, key=lambda marking: sum(bool(verdict.mistakes) for verdict in marking.verdicts))
+
+    def _prepared(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers under their names, as they are oriented here, and with single entries in their places."""
         if not answers:
             raise InputError("There are no answers; give at least one.")
-        names = [answer.name for answer in answers]
-        for name in names:
-            if name not in self.names:
-                raise InputError(f"The answer {name!r} is unknown; use {', '.join(self.names)}.")
-            if names.count(name) > 1:
-                raise InputError(f"{name} is answered twice; give one answer.")
-        answers = [self._oriented(answer) for answer in answers]
-        at_choice = [answer for answer in answers if self._depends_on_choice(answer)]
-        fitting: Sequence[Answer]
-        c, fitting = self._best_convention(at_choice)
-        status, remark = "right-by-convention", f"the value of the convention φ'(0) = {c}"
-        if len(fitting) < len(at_choice) and (members := self._largest_in_subdifferential(at_choice, len(fitting))):
-            fitting, status = members, "in-subdifferential"
-            remark = "in the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1 for all kinked units"
-            if not self._certain:
-                remark += " (with pieces of J that may hold near the point; this was not decided)"
-        truth, verdicts, consequences = self.truths[c], [], self._consequences(answers, c)
+        found: dict[str, Answer] = {}
         for answer in answers:
-            if answer in fitting:
-                verdicts.append(Verdict(answer.name, status, (), remark, truth[answer.name]))
-            elif answer not in at_choice and _fits(truth[answer.name], answer):
-                verdicts.append(Verdict(answer.name, "right", (), "", truth[answer.name]))
-            else:
-                verdicts.append(self._wrong_verdict(answer, fitting, c, consequences))
-        return Marking(verdicts, c)
+            name, place = self._named(answer.name)
+            answer = self._oriented(Answer(name, answer.entries))
+            if place:
+                answer = Answer(name, _at(place, answer, self.names[name].shape))
+            if name in found:
+                if answer.entries.shape != found[name].entries.shape or (found[name].given & answer.given).any():
+                    raise InputError(f"{name} is answered twice; give one answer.")
+                answer = Answer(name, np.where(answer.given, answer.entries, found[name].entries))
+            found[name] = answer
+        return list(found.values())
+
+    def _named(self, name: str) -> tuple[str, tuple[int, int] | None]:
+        """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
+        plain = re.sub(r"^(?:d[JL]|∂[JL])\s*/\s*[d∂]", "d", name.strip())
+        known = {symbol: known for known, symbol in self.symbols.items()} | {known: known for known in self.names}
+        if plain in known:
+            return known[plain], None
+        match = ENTRY.fullmatch(plain)
+        if not match or match[1] not in known:
+            raise InputError(f"Unknown answer {name!r}; use {', '.join(self.names)}.")
+        row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
+        rows, columns = self.names[known[match[1]]].shape
+        if not (1 <= row <= rows and 1 <= column <= columns):
+            raise InputError(f"There is no {name}: {match[1]} has the shape {rows} x {columns}.")
+        return known[match[1]], (row - 1, column - 1)
 
     def _oriented(self, answer: Answer) -> Answer:
         """The answer as a row where it is a vector, which a student may write as a column, or the other way round."""
-        shape, typed = self.names[answer.name].shape, answer.values.shape
+        shape, typed = self.names[answer.name].shape, answer.entries.shape
         is_weights = answer.name in [f"d{layer.weights}" for layer in self.work.layers]
         turn = 1 in shape and shape != typed == shape[::-1] and not is_weights
         return answer.transposed() if turn else answer
 
-    # The choice at a kink -----------------------------------------------------------------------------------
+    def mistaken(self, c: Fraction, significant: int) -> list[tuple[str, list[Values]]]:
+        """What each mistake gives, exactly and if every step is rounded to so many digits (0: not rounded)."""
+        if (c, significant) not in self._mistaken:
+            roundings: list[Rounding | None] = [None, *roundings_to(significant, 0)]
+            with np.errstate(all="ignore"):
+                self._mistaken[c, significant] = [
+                    (mistake.name, [mistake.values(self.work, c, rounding) for rounding in roundings])
+                    for mistake in self.catalogue
+                ]
+        return self._mistaken[c, significant]
 
-    def _depends_on_choice(self, answer: Answer) -> bool:
-        """Whether it takes a choice to make the answer right: the truth varies with it, or is another without one."""
-        truths = [truth[answer.name] for truth in self.truths.values()]
-        if len(truths) == 1 or not answer.name.startswith("d") or truths[0].shape != answer.values.shape:
-            return False
-        return not all(_same(truth, truths[0]) and _fits(truth, answer) for truth in truths)
-
-    def _best_convention(self, answers: Sequence[Answer]) -> tuple[Fraction, list[Answer]]:
-        """The convention that fits most answers, and these answers."""
-        truths = self.truths.items()
-        fitting = {c: [answer for answer in answers if _fits(truth[answer.name], answer)] for c, truth in truths}
-        return max(fitting.items(), key=lambda item: len(item[1]))
-
-    def _largest_in_subdifferential(self, answers: Sequence[Answer], more_than: int) -> Sequence[Answer]:
-        """The most answers that are those of one member, if these are more than a convention fits."""
-        alone = [answer for answer in answers if self._is_member([answer])]
-        groups = (group for size in range(len(alone), more_than, -1) for group in combinations(alone, size))
-        return next((group for group in groups if self._is_member(group)), ())
-
-    def _is_member(self, answers: Sequence[Answer]) -> bool:
-        """Whether one convex combination of the pieces rounds to all entries of the answers.
-
-        With p the entries of a piece, weights w >= 0 have to give ``lower <= sum w p <= upper``; each inequality has
-        a slack variable. All homogeneous: 0 is in the hull of the columns of this system.
-        """
-        margins = np.concatenate([answer.margins.ravel() for answer in answers])
-        rounded = margins > 0
-        columns = set()
-        for point in self.points:
-            above = np.concatenate([(point[answer.name] - answer.values).ravel() for answer in answers])
-            columns.add((*above[~rounded], *(above + margins)[rounded], *(margins - above)[rounded]))
-        if not columns:
-            return False
-        slacks = 2 * int(rounded.sum())
-        rows = fractions(-np.eye(slacks, len(margins) + slacks // 2, len(margins) - slacks // 2))
-        return zero_combination([*sorted(columns), *rows]) is not None
+    def rounded(self, c: Fraction, precision: tuple[int, int]) -> list[Values]:
+        """All answers of students who round after some of the steps, each to so many digits or decimals."""
+        if (c, precision) not in self._spreads:
+            some = chain.from_iterable(combinations(ROUNDED, size) for size in range(1, len(ROUNDED) + 1))
+            roundings = [rounding for steps in some for rounding in roundings_to(*precision, steps)]
+            self._spreads[c, precision] = [Work(self.work, c, rounding=rounding).values() for rounding in roundings]
+        return self._spreads[c, precision]
 
     @cached_property
     def points(self) -> list[Values]:
@@ -225,102 +187,247 @@ class Marker:
             return []
         around = Surroundings(self.work)
         patterns = list(around.patterns())
-        self._certain = all(certain for _, certain in patterns)
+        self.certain = all(certain for _, certain in patterns)
         return [answers_of(self.work, around.gradients(pattern)) for pattern, _ in patterns]
+
+
+class _Sheet:
+    """The answers of one student, marked under one scale of what belongs to single samples."""
+
+    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int = 1, scale_name: str = "") -> None:
+        self.marker, self.work, self.scale, self.scale_name = marker, marker.work, scale, scale_name
+        self.answers = [a.scaled(Fraction(scale)) if scale > 1 and a.name in marker.per_sample else a for a in answers]
+        self.at_choice = [answer for answer in self.answers if self._depends_on_choice(answer)]
+        self.c, self.fitting = self._best_convention(self.at_choice)
+        self.choice = "right-by-convention", f"the value of the convention φ'(0) = {self.c}"
+        if len(self.fitting) < len(self.at_choice) and (members := self._largest_in_subdifferential()):
+            self.fitting = members
+            remark = "in the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1 for all kinked units"
+            if not marker.certain:
+                remark += " (with pieces of J that may hold near the point; this was not decided)"
+            self.choice = "in-subdifferential", remark
+        self.truth = marker.truths[self.c]
+        self.right: Values = {}  # answers on the way to the gradients that are right, as the student rounded them
+        self.wrong: Values = {}  # and those that are not
+
+    def plain_fit(self) -> tuple[int, bool]:
+        """How many answers round to the truth, and whether it takes no subdifferential."""
+        fixed = [answer for answer in self.answers if answer not in self.at_choice]
+        right = len(self.fitting) + sum(answer.fits(self.truth[answer.name]) for answer in fixed)
+        return right, self.choice[0] == "right-by-convention"
+
+    def fit(self) -> int:
+        """How many answers are right."""
+        return sum(status in RIGHT for status, _ in self.judged.values())
+
+    @cached_property
+    def judged(self) -> dict[str, tuple[str, str]]:
+        """Status and remark of each answer; what comes first in the pass is judged first, as the rest may follow."""
+        order, judged = self.marker.order, {}
+        for answer in sorted(self.answers, key=lambda answer: order[answer.name]):
+            name, truth = answer.name, self.truth[answer.name]
+            judged[name] = status, _ = self._judged(answer)
+            if order[name] < order["loss"] and answer.entries.shape == truth.shape and status != "too-few-digits":
+                (self.right if status in RIGHT else self.wrong)[name] = answer.filled(truth)
+        return judged
+
+    def marking(self) -> Marking:
+        """The verdicts, with the mistakes behind wrong answers."""
+        return Marking([self._verdict(answer) for answer in self.answers], self.c)
+
+    def _verdict(self, answer: Answer) -> Verdict:
+        name, truth = answer.name, self.truth[answer.name]
+        (status, remark), mistakes = self.judged[name], []
+        if status == "carried-forward":
+            mistakes, remark = [remark], ""
+        elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
+            mistakes = self._mistakes(answer)  # 1 for 1/2 may be the 1/2 that is left out
+            status = "wrong" if mistakes else status
+        if status in RIGHT and self.scale_name and name in self.marker.per_sample:
+            remark = "; ".join(filter(None, (remark, f"taken as the derivative {self.scale_name}")))
+        if name in self.marker.per_sample:
+            truth = truth / self.scale
+        if answer.entries.shape == truth.shape:
+            truth = each(lambda entry, value: entry and value, answer.entries, truth)
+        return Verdict(name, self.marker.symbols[name], status, tuple(mistakes), remark, truth)
+
+    def _judged(self, answer: Answer) -> tuple[str, str]:
+        """Status and remark."""
+        truth = self.truth[answer.name]
+        if answer in self.fitting:
+            return self.choice
+        if answer not in self.at_choice and answer.fits(truth):
+            return "right", _remark(answer, truth)
+        if answer.entries.shape != truth.shape:
+            return "wrong", ""
+        spread = self._spread(answer)
+        if answer not in self.at_choice and answer.fits(*spread):
+            return "right", "as far as rounding on the way allows"
+        if self.choice[0] == "right-by-convention" and answer.fits(*spread):
+            return self.choice
+        if causes := self._causes(answer):
+            return "carried-forward", f"follows from your {' and '.join(causes)}"
+        if answer.all_entries(lambda e, low, high, t: e.is_near(low, high) or e.is_short(t), *spread, truth):
+            return "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
+        return "wrong", self._apart(answer)
+
+    def _spread(self, answer: Answer) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest values that come from rounding on the way, or from what the student has rounded."""
+        name, truth = answer.name, self.truth[answer.name]
+        found = [truth]
+        if precision := answer.precision:
+            found += [values[name] for values in self.marker.rounded(self.c, precision)]
+            found += [values[name] for values in self._works(self.right, precision)]
+        return _range(found)
+
+    def _works(self, given: Values, precision: tuple[int, int] | None) -> list[Values]:
+        """All answers that follow from given ones, with and without rounding on the way."""
+        roundings = [None, *(roundings_to(*precision) if precision else [])]
+        return [Work(self.work, self.c, given=given, rounding=rounding).values() for rounding in roundings]
+
+    def _causes(self, answer: Answer) -> list[str]:
+        """Symbols of the wrong answers, as few as possible, that this one follows from without a new mistake."""
+        names = list(self.wrong)
+        groups = [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]
+        for group in groups:
+            given = {name: self.wrong[name] for name in group}
+            works = self._works(given, answer.precision) + self._works(self.right | given, answer.precision)
+            if answer.fits(*_range([values[answer.name] for values in works])):
+                return [self.marker.symbols[name] for name in group]
+        return []
+
+    # The choice at a kink -----------------------------------------------------------------------------------
+
+    def _depends_on_choice(self, answer: Answer) -> bool:
+        """Whether it takes a choice to make the answer right: the truth varies with it, or is another without one."""
+        truths = [truth[answer.name] for truth in self.marker.truths.values()]
+        if len(truths) == 1 or not answer.name.startswith("d") or truths[0].shape != answer.entries.shape:
+            return False
+        return not all(_same(truth, truths[0]) and answer.fits(truth) for truth in truths)
+
+    def _best_convention(self, answers: Sequence[Answer]) -> tuple[Fraction, Sequence[Answer]]:
+        """The convention that fits most answers, and these answers."""
+        truths = self.marker.truths.items()
+        fitting = {c: [answer for answer in answers if answer.fits(truth[answer.name])] for c, truth in truths}
+        return max(fitting.items(), key=lambda item: len(item[1]))
+
+    def _largest_in_subdifferential(self) -> Sequence[Answer]:
+        """The most answers that are those of one member, if these are more than a convention fits."""
+        alone = [answer for answer in self.at_choice if self._is_member([answer])]
+        groups = (group for size in range(len(alone), len(self.fitting), -1) for group in combinations(alone, size))
+        return next((group for group in groups if self._is_member(group)), ())
+
+    def _is_member(self, answers: Sequence[Answer]) -> bool:
+        """Whether one convex combination of the pieces rounds to all entries of the answers.
+
+        With p the entries of a piece, weights w >= 0 have to give ``lower <= sum w p <= upper``; each inequality has
+        a slack variable. All homogeneous: 0 is in the hull of the columns of this system.
+        """
+        entries = [entry for answer in answers for entry in answer.typed]
+        rounded = [0 < entry.unit < 1 for entry in entries]
+        columns = set()
+        for point in self.marker.points:
+            values = [value for a in answers for value, e in zip(point[a.name].flat, a.entries.flat, strict=True) if e]
+            above = [value - entry.value for value, entry in zip(values, entries, strict=True)]
+            exact = [a for a, is_rounded in zip(above, rounded, strict=True) if not is_rounded]
+            margins = [(a, e.unit / 2) for a, e, is_rounded in zip(above, entries, rounded, strict=True) if is_rounded]
+            columns.add((*exact, *(a + margin for a, margin in margins), *(margin - a for a, margin in margins)))
+        if not columns:
+            return False
+        slacks = 2 * sum(rounded)
+        rows = fractions(-np.eye(slacks, len(entries) + slacks // 2, len(entries) - slacks // 2))
+        return zero_combination([*sorted(columns), *rows]) is not None
+
+    def _apart(self, answer: Answer) -> str:
+        """What to say about an answer that some choice would make right."""
+        if not self._depends_on_choice(answer):
+            return ""
+        apart = f"but it does not fit together with {', '.join(other.name for other in self.fitting) or 'the others'}"
+        alone, fits = self._best_convention([answer])
+        if fits:
+            return f"by itself right with φ'(0) = {alone}, {apart}"
+        if self._is_member([answer]):
+            return f"by itself in the subdifferential, {apart}"
+        too_many = self.work.network.rational and not self.marker.points
+        return "too many units are on their kink to examine the subdifferential" if too_many else ""
 
     # What went wrong ----------------------------------------------------------------------------------------
 
-    def _wrong_verdict(
-        self, answer: Answer, fitting: Sequence[Answer], c: Fraction, consequences: Sequence[tuple[list[str], Values]]
-    ) -> Verdict:
-        name, truth, remark, mistakes = answer.name, self.truths[c][answer.name], "", []
-        if answer.values.shape != truth.shape:
-            mistakes.append(self._wrong_shape(answer))
-        elif self._depends_on_choice(answer):
-            apart = f"but it does not fit together with {', '.join(other.name for other in fitting) or 'the others'}"
-            alone, fits = self._best_convention([answer])
-            if fits:
-                remark = f"by itself right with φ'(0) = {alone}, {apart}"
-            elif self._is_member([answer]):
-                remark = f"by itself in the subdifferential, {apart}"
-            elif self.work.network.rational and not self.points:
-                remark = "too many units are on their kink to examine the subdifferential"
-        conventions, slips = dict.fromkeys((c, *self.conventions)), []
-        for convention in conventions:
-            made = self._mistakes(convention)
-            mistakes += [mistake for mistake, values in made if _fits(values.get(name), answer)]
-            slips += _slip_in_one_entry(self.truths[convention][name], answer)
-        follows = (
-            f"follows from your {' and '.join(causes)}"
-            for causes, values in consequences
-            if self.order[name] > self.order[causes[-1]] and _fits(values.get(name), answer)
-        )
-        mistakes += [*islice(follows, 1), *([slip for slip in slips if slip.startswith("wrong sign")] or slips)]
-        return Verdict(name, "wrong", tuple(dict.fromkeys(mistakes)), remark, truth)
+    def _mistakes(self, answer: Answer) -> list[str]:
+        """The mistakes that give the answer, of these the ones that explain most of the other answers; or a slip."""
+        significant = answer.precision[0] if answer.precision else 0
+        explained: dict[str, int] = {}
+        slips = []
+        for convention in dict.fromkeys((self.c, *self.marker.conventions)):
+            truth = self.marker.truths[convention]
+            for name, works in self.marker.mistaken(convention, significant):
+                if _gives(works, answer) and not _same(works[0][answer.name], truth[answer.name]):
+                    fits = sum(_gives(works, other) for other in self.answers)
+                    explained[name] = max(fits, explained.get(name, 0))
+            slips += self._slips(answer, truth[answer.name])
+        most = max(explained.values(), default=0)
+        found = [name for name, fits in explained.items() if fits == most] or slips[:1]
+        return found or [self._wrong_shape(answer)] * (answer.entries.shape != self.truth[answer.name].shape)
+
+    def _slips(self, answer: Answer, truth: np.ndarray) -> list[str]:
+        """A slip in the only entry that is wrong, if others are right."""
+        if answer.entries.shape != truth.shape or len(answer.typed) < 2:
+            return []
+        wrong = [
+            (i, j) for (i, j), e in np.ndenumerate(answer.entries) if e and not e.is_near(truth[i, j], truth[i, j])
+        ]
+        if len(wrong) != 1:
+            return []
+        i, j = wrong[0]
+        sign = answer.entries[i, j].is_near(-truth[i, j], -truth[i, j])
+        return [f"{'wrong sign' if sign else 'arithmetic slip'} in entry ({i + 1}, {j + 1})"]
 
     def _wrong_shape(self, answer: Answer) -> str:
-        turned, truth = answer.transposed(), self.names[answer.name]
+        turned, truth = answer.transposed(), self.truth[answer.name]
         at_choice = self._depends_on_choice(turned)
-        if _fits(truth, turned) or at_choice and (self._best_convention([turned])[1] or self._is_member([turned])):
-            return "transposed"
-        (rows, columns), typed = truth.shape, answer.values.ravel()
+        if turned.fits(truth) or at_choice and (self._best_convention([turned])[1] or self._is_member([turned])):
+            return "transposed (rows and columns exchanged)"
+        (rows, columns), typed = truth.shape, [entry.value for entry in answer.typed]
         if truth.size == 1 and len(typed) == 2 and all(value.denominator == 1 and value >= 0 for value in typed):
             return f"two numbers, but {answer.name} is one; for a decimal point write {typed[0]}.{typed[1]}"
-        wrong_rows, wrong_columns = answer.values.shape
+        wrong_rows, wrong_columns = answer.entries.shape
         return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
 
-    def _mistakes(self, c: Fraction) -> list[tuple[str, Values]]:
-        """What each mistake gives, where this is not the truth."""
-        if c not in self._mistaken:
-            with np.errstate(all="ignore"):
-                made = [(mistake.name, mistake.values(self.work, c)) for mistake in catalogue(self.work.network)]
-            self._mistaken[c] = [(name, self._changed(values, c)) for name, values in made]
-        return self._mistaken[c]
 
-    def _changed(self, values: Values, c: Fraction) -> Values:
-        return {name: rows for name, rows in values.items() if not _same(rows, self.truths[c][name])}
-
-    def _consequences(self, answers: Sequence[Answer], c: Fraction) -> list[tuple[list[str], Values]]:
-        """What follows, with no new mistake, from each wrong answer on the way to the gradients, and from several."""
-        truth, found = self.truths[c], []
-        ordered = sorted(answers, key=lambda answer: self.order[answer.name])
-        on_the_way = [a for a in ordered if self.order[a.name] < self.order["loss"]]
-        wrong = [a for a in on_the_way if a.values.shape == truth[a.name].shape and not _fits(truth[a.name], a)]
-        for group in [*([answer] for answer in wrong), *(wrong[:size] for size in range(2, len(wrong) + 1))]:
-            values = Work(self.work, c, given={answer.name: answer.values for answer in group}).values()
-            found.append(([answer.name for answer in group], self._changed(values, c)))
-        return found
+def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED) -> list[Rounding]:
+    """Rounding after these steps to so many significant digits, and to so many decimals."""
+    formats = [f".{significant - 1}e"] * (significant > 0) + [f".{decimals}f"] * (decimals > 0)
+    return [Rounding(steps, written) for written in formats]
 
 
-def _as_typed(value: object) -> str:
-    """Nested lists as rows with semicolons."""
-    if isinstance(value, list):
-        return (";" if any(isinstance(entry, list) for entry in value) else ",").join(map(_as_typed, value))
-    return str(value)
+def _at(place: tuple[int, int], answer: Answer, shape: tuple[int, ...]) -> np.ndarray:
+    """Entries of this shape, all open but one."""
+    if answer.entries.size != 1:
+        raise InputError(f"{answer.name}[{place[0] + 1}, {place[1] + 1}] is one entry; give one number.")
+    entries = np.full(shape, None, object)
+    entries[place] = answer.entries.item()
+    return entries
 
 
-def _slip_in_one_entry(truth: np.ndarray, answer: Answer) -> list[str]:
-    if truth.shape != answer.values.shape or truth.size == 1:
-        return []
-    wrong = np.argwhere(~_close(truth, answer)).tolist()
-    kinds = ["wrong sign" if _close(-truth, answer)[i, j] else "arithmetic slip" for i, j in wrong]
-    return [f"{kinds[0]} in entry ({wrong[0][0] + 1}, {wrong[0][1] + 1})"] if len(wrong) == 1 else []
+def _range(found: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest values of arrays that have the shape of the first."""
+    first, *others = found
+    same = [first, *(rows for rows in others if rows.shape == first.shape)]
+    if len(same) == 1:
+        return first, first
+    return np.minimum.reduce(same), np.maximum.reduce(same)
 
 
-def _fits(rows: np.ndarray | None, answer: Answer) -> bool:
-    """Whether there are values of the shape of the answer that round to it."""
-    return rows is not None and rows.shape == answer.values.shape and bool(_close(rows, answer).all())
+def _gives(works: Sequence[Values], answer: Answer) -> bool:
+    return answer.fits(*_range([values[answer.name] for values in works]))
 
 
-def _close(rows: np.ndarray, answer: Answer) -> np.ndarray:
-    """Which entries are within half a unit in the last place typed, and what floats leave open."""
-    margins = answer.margins
-    if rows.dtype != object:
-        floats = np.maximum(RELATIVE_TOLERANCE * abs(rows), FLOAT_TOLERANCE)
-        margins = np.maximum(margins.astype(float) * (1 + 1e-9), floats)
-    elif not margins.any():
-        return np.asarray(rows == answer.values)
-    return np.asarray(abs(rows - answer.values) <= margins)
+def _remark(answer: Answer, truth: np.ndarray) -> str:
+    """What to say about an answer that is right although it is not rounded correctly."""
+    if answer.all_entries(Entry.is_rounded, truth):
+        return ""
+    is_cut = answer.all_entries(lambda entry, t: entry.is_rounded(t) or abs(entry.value) < abs(t), truth)
+    return "truncated where rounding gives another last digit" if is_cut else "the last digit is off by one"
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -1,17 +1,43 @@
 """The mistakes that students make: each is a step of the pass that is done in another way, and has a name."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.exercise.exact import ExactGradients, Pass
+from mlcore.exercise.derivation import PHI
+from mlcore.exercise.exact import ACTIVATIONS, ExactGradients, Pass
+from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.network import Network, Number
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
 Values = dict[str, np.ndarray]  # matrices by the names of answers
+MAX_ROUNDED = 1e300  # larger fractions are not rounded
+RATES = (Fraction(1, 2), Fraction(1, 10), Fraction(1, 100), Fraction(1))  # learning rates to look for
+
+
+class Mistake(NamedTuple):
+    """A mistake, the activations that it is about, and the layers that it is made in; none means all."""
+
+    name: str
+    steps: Steps
+    activations: Collection[str] = ()
+    layers: Collection[int] = ()
+
+    def values(self, right: Pass, convention: Number = 0, rounding: "Rounding | None" = None) -> Values:
+        """All answers of a student who makes this mistake and no other."""
+        return Work(right, convention, self, rounding=rounding).values()
+
+
+class Rounding(NamedTuple):
+    """Steps after which a student rounds, and the format in which the numbers are written down, such as .2e."""
+
+    steps: Collection[str]
+    format: str
 
 
 def _as(number: float | str) -> Step:
@@ -33,130 +59,225 @@ def _other_layer(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
     return np.broadcast_to(other, right.shape) if other.shape[1] in (1, right.shape[1]) else right
 
 
-# The steps of a mistake, most likely first. Those with {where} can be made in one layer or in several.
-MISTAKES: list[tuple[str, Steps]] = [
-    ("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
-    ("outer product reversed (x δᵀ instead of δ xᵀ)", {"dW": lambda work, layer, dW: dW.T}),
-    ("factor ŷ − y left out", {"error": _as(1)}),
-    ("1/2 in J left out (twice as large)", dict.fromkeys(("losses", "error"), lambda work, layer, right: right * 2)),
-    ("1/2 of J kept (half as large)", dict.fromkeys(("losses", "error"), lambda work, layer, right: right / 2)),
-    ("J instead of ŷ − y (squared error, not its derivative)", {"error": lambda work, layer, e: work.loss_terms()}),
-    ("(y − ŷ)² instead of ŷ − y", {"error": lambda work, layer, e: e * e}),
-    ("square left out in the loss", {"losses": lambda work, layer, loss: (work.y - work.trace.a[-1]) / 2}),
-    ("square left out in the loss", {"losses": lambda work, layer, loss: (work.trace.a[-1] - work.y) / 2}),
-    ("z instead of h in the gradient of the weights (the activation left out)",
-     {"inputs": lambda work, layer, right: work.trace.z[layer - 1] if layer else right}),
-    ("h instead of x in the gradient of the weights (the layer's output, not its input)",
-     {"inputs": lambda work, layer, right: work.trace.a[layer]}),
-    ("x instead of h in the gradient of the weights", {"inputs": lambda work, layer, right: work.x}),
-    ("weights left out in the δ of the layer below (Vᵀ)",
-     {"pulled": lambda work, layer, right: 0 * right + work.deltas[layer].sum(1, keepdims=True)}),
-    ("weights not transposed in the δ of the layer below (V instead of Vᵀ)",
-     {"pulled": lambda work, layer, right: work.through(layer, work.W[layer].T, right)}),
-    ("weights of the wrong layer in the δ of the layer below (W instead of V)",
-     {"pulled": lambda work, layer, right: work.through(layer, work.W[max(layer - 1, 0)], right)}),
-    ("summed over the units instead of multiplied unit by unit",
-     {"delta": lambda work, layer, d: 0 * d + d.sum(1, keepdims=True) if layer < work.depth - 1 else d}),
-    ("weights transposed in the forward pass",
-     {"z": lambda work, layer, z: z + work.inputs(layer) @ (work.W[layer] - work.W[layer].T)
-      if work.W[layer].shape == work.W[layer].T.shape else z}),
-    ("bias left out in the forward pass",
-     {"z": lambda work, layer, z: z if work.b[layer] is None else work.inputs(layer) @ work.W[layer].T}),
-    ("bias gradient left out (0)", {"db": _as(0)}),
-    ("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer)}),
-    ("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).diagonal()}),
-    ("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).sum(1)}),
-    ("summed over the samples instead of averaged", {"share": lambda work, layer, share: share * 0 + 1}),
-    ("averaged twice over the samples", {"share": lambda work, layer, share: share * share}),
-    ("only the first sample used", {"samples": lambda work, layer, right: right[:1]}),
-    ("wrong sign", {"negated": lambda work, layer, right: -right}),
-    ("φ'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}),
-    ("φ(z) instead of φ'(z) in {where}", {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
-    ("ReLU left out, forward and backward, in {where}",
-     {"a": lambda work, layer, a: work.trace.z[layer], "slopes": _as(1)}),
-    ("ReLU left out in the forward pass in {where}", {"a": lambda work, layer, a: work.trace.z[layer]}),
-    ("φ'(z) of the wrong layer in {where}", {"slopes": _other_layer}),
-    ("φ'(z) of the wrong unit (the next one) in {where}", {"slopes": lambda work, layer, s: np.roll(s, -1, 1)}),
-    ("φ'(z) of the wrong unit (the order reversed) in {where}", {"slopes": lambda work, layer, s: s[:, ::-1]}),
-    ("φ'(z) = −1 for z < 0 in {where}", {"slopes": _slope_below_zero("-1")["slopes"]}),
-    ("|z| instead of ReLU in {where}", _slope_below_zero("-1")),
-    ("min(0, z) instead of max(0, z) in {where}",
-     {"a": lambda work, layer, a: work.trace.z[layer] - a,
-      "slopes": lambda work, layer, s: np.where(work.trace.z[layer] == 0, s, work.number(1) - s)}),
-    ("leaky ReLU (slope 1/100) instead of ReLU in {where}", _slope_below_zero("1/100")),
-    ("leaky ReLU (slope 1/10) instead of ReLU in {where}", _slope_below_zero("1/10")),
+def _slope_of_a(formula: Callable[[np.ndarray, Any], np.ndarray]) -> dict[str, Step]:
+    """Another formula for the slope, given a and 1."""
+    return {"slopes": lambda work, layer, right: formula(work.trace.a[layer], work.number(1))}
+
+
+def _through_one_output(unit: int) -> Step:
+    def pulled(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
+        one = slice(unit, unit + 1)
+        return work.deltas[layer][:, one] @ work.W[layer][one] if layer == work.depth - 1 else right
+
+    return pulled
+
+
+def _instead(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> dict[str, Step]:
+    """Something else in place of the gradients in weights and biases, given an array and its gradient."""
+
+    def answers(work: "Work", layer: int, right: Values) -> Values:
+        arrays = {layer.weights: W for layer, W in zip(work.layers, work.W, strict=True)}
+        arrays |= {
+            layer.bias: np.atleast_2d(work.array(b)) for layer, b in zip(work.layers, work.b, strict=True) if layer.bias
+        }
+        return {f"d{name}": work.array(change(array, right[f"d{name}"])) for name, array in arrays.items()}
+
+    return {"answers": answers}
+
+
+def _extra_slope(work: "Work", layer: int, error: np.ndarray) -> np.ndarray:
+    probability = work.predicted()
+    return error * probability * (1 - probability) if work.has_logarithm else error
+
+
+def _logarithm_to_base(base: int) -> Step:
+    return lambda work, layer, losses: losses / math.log(base) if work.has_logarithm else losses
+
+
+def _logit_for_probability(work: "Work", layer: int, right: Values) -> Values:
+    if work.has_logarithm or work.layers[-1].activation != "sigmoid":
+        return {}
+    return dict.fromkeys(("y_hat", f"a:{work.names[-1]}"), work.trace.z[-1])
+
+
+def _probability_for_logit(work: "Work", layer: int, right: Values) -> Values:
+    asked = [f"z:{work.names[-1]}"] + ["y_hat", f"a:{work.names[-1]}"] * work.has_logarithm
+    is_probability = work.has_logarithm or work.layers[-1].activation == "sigmoid"
+    return dict.fromkeys(asked, work.predicted()) if is_probability else {}
+
+
+RELU, SIGMOID, TANH = ("relu",), ("sigmoid",), ("tanh",)
+# Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
+MISTAKES = [
+    Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
+    Mistake("transposed (x δᵀ instead of δ xᵀ)", {"dW": lambda work, layer, dW: dW.T}),
+    Mistake("factor ŷ − y left out", {"error": _as(1)}),
+    Mistake("½ in J left out (twice as large)",
+            dict.fromkeys(("losses", "error"), lambda work, layer, right: right * 2)),
+    Mistake("½ of J kept in the gradient (half as large)", {"error": lambda work, layer, e: e / 2}),
+    Mistake("half as large as J", {"losses": lambda work, layer, losses: losses / 2}),
+    Mistake("averaged over the outputs", dict.fromkeys(
+        ("losses", "error"), lambda work, layer, right: right * work.number(Fraction(1, work.y.shape[1])))),
+    Mistake("J instead of ŷ − y (squared error, not its derivative)",
+            {"error": lambda work, layer, e: work.loss_terms()}),
+    Mistake("(y − ŷ)² instead of ŷ − y", {"error": lambda work, layer, e: e * e}),
+    Mistake("square left out in the loss", {"losses": lambda work, layer, loss: (work.y - work.trace.a[-1]) / 2}),
+    Mistake("square left out in the loss", {"losses": lambda work, layer, loss: (work.trace.a[-1] - work.y) / 2}),
+    Mistake("log10 instead of ln in the loss", {"losses": _logarithm_to_base(10)}),
+    Mistake("log2 instead of ln in the loss", {"losses": _logarithm_to_base(2)}),
+    Mistake("an extra σ'(z) in δ (it cancels in the cross-entropy)", {"error": _extra_slope}),
+    Mistake("the logit z instead of the probability", {"answers": _logit_for_probability}),
+    Mistake("the probability instead of the logit z", {"answers": _probability_for_logit}),
+    Mistake("z instead of h in the gradient of the weights (the activation left out)",
+            {"inputs": lambda work, layer, right: work.trace.z[layer - 1] if layer else right}),
+    Mistake("h instead of x in the gradient of the weights (the layer's output, not its input)",
+            {"inputs": lambda work, layer, right: work.trace.a[layer]}),
+    Mistake("x instead of h in the gradient of the weights", {"inputs": lambda work, layer, right: work.x}),
+    Mistake("weights left out in the δ of the layer below (Vᵀ)",
+            {"pulled": lambda work, layer, right: 0 * right + work.deltas[layer].sum(1, keepdims=True)}),
+    Mistake("weights not transposed in the δ of the layer below (V instead of Vᵀ)",
+            {"pulled": lambda work, layer, right: work.through(layer, work.W[layer].T, right)}),
+    Mistake("weights of the wrong layer in the δ of the layer below (W instead of V)",
+            {"pulled": lambda work, layer, right: work.through(layer, work.W[max(layer - 1, 0)], right)}),
+    Mistake("summed over the units instead of multiplied unit by unit",
+            {"delta": lambda work, layer, d: 0 * d + d.sum(1, keepdims=True) if layer < work.depth - 1 else d}),
+    Mistake("weights transposed in the forward pass",
+            {"z": lambda work, layer, z: z + work.inputs(layer) @ (work.W[layer] - work.W[layer].T)
+             if work.W[layer].shape == work.W[layer].T.shape else z}),
+    Mistake("bias left out in the forward pass",
+            {"z": lambda work, layer, z: z if work.b[layer] is None else work.inputs(layer) @ work.W[layer].T}),
+    Mistake("bias gradient left out (0)", {"db": _as(0)}),
+    Mistake("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer)}),
+    Mistake("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).diagonal()}),
+    Mistake("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).sum(1)}),
+    Mistake("summed over the samples instead of averaged", {"share": lambda work, layer, share: share * 0 + 1}),
+    Mistake("averaged twice over the samples", {"share": lambda work, layer, share: share * share}),
+    Mistake("only the first sample used", {"samples": lambda work, layer, right: right[:1]}),
+    Mistake("wrong sign", {"answers": lambda work, layer, right: {
+        name: -rows for name, rows in right.items() if not name.startswith("d")}}),
+    Mistake("{phi}'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}, RELU),
+    Mistake("{phi}'(z) left out in {where}", {"slopes": _as(1)}, SIGMOID + TANH),
+    Mistake("{phi}'(a) instead of {phi}'(z) (the formula for the derivative applied to the activation) in {where}",
+            {"slopes": lambda work, layer, s: work.slopes_at(layer, work.trace.a[layer])}, SIGMOID + TANH),
+    Mistake("{phi}(z) instead of {phi}'(z) in {where}",
+            {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
+    Mistake("a (1 + a) instead of a (1 − a) for σ' in {where}", _slope_of_a(lambda a, one: a * (one + a)), SIGMOID),
+    Mistake("1 − a instead of a (1 − a) for σ' in {where}", _slope_of_a(lambda a, one: one - a), SIGMOID),
+    Mistake("1 − z² instead of 1 − tanh² z for tanh' in {where}",
+            {"slopes": lambda work, layer, s: 1 - work.trace.z[layer] ** 2}, TANH),
+    Mistake("1 + tanh² z instead of 1 − tanh² z for tanh' in {where}", _slope_of_a(lambda a, one: one + a * a), TANH),
+    Mistake("1 − tanh z instead of 1 − tanh² z for tanh' in {where}", _slope_of_a(lambda a, one: one - a), TANH),
+    Mistake("ReLU left out, forward and backward, in {where}",
+            {"a": lambda work, layer, a: work.trace.z[layer], "slopes": _as(1)}, RELU),
+    Mistake("ReLU left out in the forward pass in {where}", {"a": lambda work, layer, a: work.trace.z[layer]}, RELU),
+    Mistake("{phi}'(z) of the wrong layer in {where}", {"slopes": _other_layer}),
+    Mistake("{phi}'(z) of the wrong unit (the next one) in {where}",
+            {"slopes": lambda work, layer, s: np.roll(s, -1, 1)}),
+    Mistake("{phi}'(z) of the wrong unit (the order reversed) in {where}",
+            {"slopes": lambda work, layer, s: s[:, ::-1]}),
+    Mistake("{phi}'(z) = −1 for z < 0 in {where}", {"slopes": _slope_below_zero("-1")["slopes"]}, RELU),
+    Mistake("|z| instead of ReLU in {where}", _slope_below_zero("-1"), RELU),
+    Mistake("min(0, z) instead of max(0, z) in {where}",
+            {"a": lambda work, layer, a: work.trace.z[layer] - a,
+             "slopes": lambda work, layer, s: np.where(work.trace.z[layer] == 0, s, work.number(1) - s)}, RELU),
+    Mistake("leaky ReLU (slope 1/100) instead of ReLU in {where}", _slope_below_zero("1/100"), RELU),
+    Mistake("leaky ReLU (slope 1/10) instead of ReLU in {where}", _slope_below_zero("1/10"), RELU),
 ]  # fmt: skip
 
 
-class Mistake(NamedTuple):
-    """A mistake and the layers that it is made in; None is all."""
-
-    name: str
-    steps: Steps
-    layers: frozenset[int] | None = None
-
-    def values(self, right: Pass, convention: Number = 0) -> Values:
-        """All answers of a student who makes this mistake and no other."""
-        return Work(right, convention, self).values()
-
-
-RIGHT = Mistake("", {})
-
-
-def catalogue(network: Network) -> list[Mistake]:
-    """All mistakes that are looked for, most likely first."""
+def catalogue(network: Network, learning_rate: Number | None = None) -> list[Mistake]:
+    """All mistakes that are looked for, most likely first; those with steps and new weights at this learning rate."""
     every = range(len(network.layers))
-    scopes = [(f"layer {name}", frozenset([number])) for number, name in enumerate(layer_names(network))]
+    scopes = [(f"layer {name}", [number]) for number, name in enumerate(layer_names(network))]
     if len(every) > 2:
-        scopes.append(("all hidden layers", frozenset(every[:-1])))
+        scopes.append(("all hidden layers", [*every[:-1]]))
     if len(every) > 1:
-        scopes.append(("all layers", frozenset(every)))
+        scopes.append(("all layers", [*every]))
+    found = []
+    for mistake in MISTAKES:
+        for where, layers in scopes if "{where}" in mistake.name else [("", ())]:
+            phis = {to_unicode(PHI[network.layers[layer].activation]) for layer in layers} - {""}
+            name = mistake.name.format(where=where, phi=phis.pop() if len(phis) == 1 else "φ")
+            found.append(mistake._replace(name=name, layers=layers))
+    outputs = range(len(network.W[-1]) if len(network.W[-1]) > 1 else 0)
+    found += [Mistake(f"only the path through output {unit + 1} in the δ of the layer below",
+                      {"pulled": _through_one_output(unit)}) for unit in outputs]  # fmt: skip
+    if learning_rate is not None:
+        return _with_rate(learning_rate) + found
+    return found + [mistake for rate in RATES for mistake in _with_rate(rate)]
+
+
+def _with_rate(rate: Number) -> list[Mistake]:
+    """What goes wrong around a step of gradient descent."""
+    eta = f"η = {rate}"
     return [
-        Mistake(name.format(where=where), steps, layers)
-        for name, steps in MISTAKES
-        for where, layers in (scopes if "{where}" in name else [("", None)])
-    ]
+        Mistake(f"the step η ∂J/∂W instead of the gradient ({eta})", _instead(lambda a, da: rate * da)),
+        Mistake(f"the change −η ∂J/∂W instead of the gradient ({eta})", _instead(lambda a, da: -rate * da)),
+        Mistake(f"the new weights instead of the gradient ({eta})", _instead(lambda a, da: a - rate * da)),
+        Mistake(f"the updated weights used in the δ of the layer below ({eta})",
+                {"pulled": lambda work, layer, right:
+                 work.deltas[layer] @ (work.W[layer] - work.number(rate) * work.outer(layer))}),
+    ]  # fmt: skip
 
 
 class Work(Pass):
-    """What a student does: the pass with a mistake, or from values of the student's own, by the names of answers."""
+    """What a student does: the pass with a mistake, rounded on the way, or from values of the student's own."""
 
-    def __init__(self, right: Pass, convention: Number, mistake: Mistake = RIGHT, given: Values | None = None) -> None:
+    def __init__(
+        self,
+        right: Pass,
+        convention: Number,
+        mistake: Mistake | None = None,
+        given: Values | None = None,
+        rounding: Rounding | None = None,
+    ) -> None:
         vars(self).update(vars(right))
-        self.mistake, self.given, self.convention = mistake, given or {}, convention
-        self.names = layer_names(right.network)
+        self.mistake, self.given, self.rounding = mistake or Mistake("", {}), given or {}, rounding
+        self.convention, self.names = convention, layer_names(right.network)
+        self.has_logarithm = self.network.loss_name != "half-squared"
         self.deltas: dict[int, np.ndarray] = {}
-        if "samples" in mistake.steps:
-            self.x, self.y = (mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
+        if "samples" in self.mistake.steps:
+            self.x, self.y = (self.mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
         self.forward()
 
     def step(self, name: str, layer: int, right: Any) -> Any:
-        _, steps, layers = self.mistake
+        _, steps, activations, layers = self.mistake
         activation = self.layers[layer].activation
-        has_slope = activation == "relu" or activation != "identity" and "a" not in steps
-        if name in steps and (layers is None or layer in layers and has_slope):
+        is_meant = activation in activations if activations else not layers or activation != "identity"
+        if name in steps and is_meant and (not layers or layer in layers):
             right = steps[name](self, layer, right)
         answer = f"{name}:{self.names[layer]}"
         if name == "a" and layer == self.depth - 1 and "y_hat" in self.given:
             answer = "y_hat"
         if answer in self.given:
-            right = self.array(self.given[answer])
+            right = self.array(self.given[answer]) * (self.share if name == "delta" else 1)
+        elif self.rounding and name in self.rounding.steps:
+            right = self.array(np.frompyfunc(partial(self._rounded, self.rounding.format), 1, 1)(right))
         if name == "delta":
             self.deltas[layer] = right
         return right
 
+    def _rounded(self, written: str, value: Any) -> Any:
+        return self.number(f"{float(value):{written}}") if abs(value) < MAX_ROUNDED else value
+
     def outer(self, layer: int) -> np.ndarray:
+        """The gradient of the weights, with what the student has done so far."""
         return np.asarray(self.deltas[layer].T @ self.inputs(layer))
 
     def through(self, layer: int, W: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """The gradient in the input of a layer with other weights, if these have the shape for it."""
         return np.asarray(self.deltas[layer] @ W) if W.shape == self.W[layer].shape else right
+
+    def slopes_at(self, layer: int, z: np.ndarray) -> np.ndarray:
+        """phi' of a layer at another z."""
+        slope = ACTIVATIONS[self.layers[layer].activation][1]
+        return np.asarray(slope(z, self.activate(layer, z), self.number(1), self.number(self.convention)))
 
     def values(self) -> Values:
         """All answers."""
         values = answers_of(self, self.backward(self.convention))
-        if "negated" in self.mistake.steps:
-            return {name: np.negative(rows) for name, rows in values.items() if not name.startswith("d")}
-        return values
+        changed = self.mistake.steps.get("answers")
+        return values | changed(self, 0, values) if changed else values
 
 
 def layer_names(network: Network) -> list[str]:
@@ -166,9 +287,11 @@ def layer_names(network: Network) -> list[str]:
 
 
 def answers_of(work: Pass, gradients: ExactGradients) -> Values:
-    """All answers by name."""
+    """All answers by name; delta and dx are derivatives of each sample's own loss, the others of their mean J."""
     trace = work.trace
     values = {"y_hat": trace.y_hat, "loss": np.array([[trace.loss]])}
-    for letter, rows in (("z", trace.z), ("a", trace.a), ("delta", gradients.deltas)):
+    deltas = [delta / work.share for delta in gradients.deltas]
+    for letter, rows in (("z", trace.z), ("a", trace.a), ("delta", deltas)):
         values |= zip((f"{letter}:{name}" for name in layer_names(work.network)), rows, strict=True)
-    return values | {f"d{name}": np.atleast_2d(array) for name, array in gradients.arrays.items()} | {"dx": gradients.x}
+    arrays = {f"d{name}": np.atleast_2d(array) for name, array in gradients.arrays.items()}
+    return values | arrays | {"dx": gradients.x / work.share}

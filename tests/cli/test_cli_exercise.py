@@ -186,7 +186,7 @@ def test_check_reads_answers_from_a_file(run, tmp_path):
     assert run("check", "--answers", "a.toml").code == 0
     wrong = run("check", "--answers", "a.json", "--json")
     assert (wrong.code, strict(wrong.out)["answers"][0]["status"]) == (1, "wrong")
-    assert "dV: transposed" in run("check", "--answer", "dV=0;0").out
+    assert "∂J/∂V: transposed" in run("check", "--answer", "dV=0;0").out
     done = run("check", "--answers", "b.json")
     assert (done.code, done.err.count("\n")) == (3, 1)
 

@@ -1,0 +1,191 @@
+"""Answers as students type them: numbers, how exactly each of them is meant, and entries that are left open."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlcore.errors import DataError, InputError
+from mlcore.exercise.network import FLOAT_TOLERANCE
+from mlcore.exercise.problem import MINUS_SIGNS, parse_rows
+
+NOTES = {
+    *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
+    *("teacher", "date", "title", "sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
+}  # keys of a file that are not answers
+TYPED = re.compile(r"[?_]|[+-]?(?:\d+\s*/\s*\d+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)", re.IGNORECASE)
+PRECISION = 1e-6  # relative, of float32: whoever copies more digits from a program is right
+HALF = Fraction(1, 2)
+MAX_DIGITS = 8  # to which somebody rounds on the way
+
+
+class Entry(NamedTuple):
+    """A number that was typed, and how exactly it is meant.
+
+    ``unit`` is that of the last digit, such as 1/100 in 0.50, and 0 for a fraction, which is exact. Zeros at the end of
+    a whole number may stand for digits that are rounded away, but two digits count. ``tolerance`` takes the place of
+    one unit, which an entry of two digits may be off.
+    """
+
+    value: Fraction
+    unit: Fraction
+    digits: int  # significant ones: 2 in 0.50, 0 in 0.0
+    tolerance: Fraction | None = None
+
+    def slack(self, truth: Any, units: Fraction | int = 1) -> float | Fraction:
+        """How far the truth may be away if the entry may be off by so many units of its last digit."""
+        if self.unit >= 1 and float(truth).is_integer():
+            allowed = self.unit / 2 if self.unit > 1 else Fraction(0)
+        elif self.digits < 2:
+            allowed = self.unit / 2 if self.digits and self.unit != 1 else Fraction(0)
+        else:
+            allowed = self.unit * units
+        if isinstance(truth, float) or allowed:
+            return max(float(allowed) * (1 + 1e-9), PRECISION * abs(float(truth)), FLOAT_TOLERANCE)
+        return allowed
+
+    def is_near(self, low: Any, high: Any) -> bool:
+        """Whether it stands for a number from ``low`` to ``high``."""
+        nearest = low if low is high else min(max(self.value, low), high)
+        slack = self.slack(nearest) if self.tolerance is None else max(self.tolerance, self.slack(nearest, HALF))
+        return bool(abs(nearest - self.value) <= slack)
+
+    def is_rounded(self, truth: Any) -> bool:
+        """Whether it is the truth, rounded to its digits."""
+        return bool(abs(truth - self.value) <= self.slack(truth, HALF))
+
+    def scaled(self, factor: Fraction) -> "Entry":
+        """The number multiplied."""
+        tolerance = None if self.tolerance is None else self.tolerance * factor
+        return Entry(self.value * factor, self.unit * factor, self.digits, tolerance)
+
+    def is_short(self, truth: Any) -> bool:
+        """Whether it is the truth rounded to no significant digit, or to a whole number of one digit."""
+        return self.digits < 2 and self.unit > 0 and bool(abs(truth - self.value) <= self.unit / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """One answer of a student: y_hat, loss, z:LAYER, a:LAYER, delta:LAYER, or d and the name of an array, as in dV.
+
+    Samples are rows of z, a, delta, dx and y_hat; biases and the loss have one row. None is an entry left open.
+    """
+
+    name: str
+    entries: Any  # array of Entry or None, (rows, columns)
+
+    def transposed(self) -> "Answer":
+        """The answer with rows and columns exchanged."""
+        return Answer(self.name, self.entries.T)
+
+    def scaled(self, factor: Fraction) -> "Answer":
+        """The answer with all numbers multiplied."""
+        return Answer(
+            self.name, each(lambda e: e and e._replace(value=e.value * factor, unit=e.unit * factor), self.entries)
+        )
+
+    @property
+    def given(self) -> np.ndarray:
+        """Which entries are answered."""
+        return np.asarray(self.entries != np.array(None))
+
+    @property
+    def typed(self) -> list[Entry]:
+        """The entries that are answered."""
+        return [entry for entry in self.entries.flat if entry]
+
+    @property
+    def precision(self) -> tuple[int, int] | None:
+        """The significant digits and the decimals that the student uses, at least 2; None if all is exact."""
+        rounded = [entry for entry in self.typed if entry.unit not in (0, 1)]
+        significant = max((2, *(entry.digits for entry in rounded)))
+        decimals = max((2, *(round(-math.log10(entry.unit)) for entry in rounded)))
+        return (significant, decimals) if rounded and significant <= MAX_DIGITS else None
+
+    def filled(self, rows: np.ndarray) -> np.ndarray:
+        """The values, with those of ``rows`` in place of entries left open."""
+        return each(lambda entry, right: right if entry is None else entry.value, self.entries, rows)
+
+    def fits(self, low: np.ndarray, high: np.ndarray | None = None) -> bool:
+        """Whether all entries stand for the values, or for values up to others."""
+        return self.all_entries(Entry.is_near, low, low if high is None else high)
+
+    def all_entries(self, holds: Callable[..., bool], *rows: np.ndarray) -> bool:
+        """Whether rows have the shape of the answer and a condition holds for all entries with the values in them."""
+        if any(array.shape != self.entries.shape for array in rows):
+            return False
+        places = zip(self.entries.flat, *(array.flat for array in rows), strict=True)
+        return all(holds(entry, *values) for entry, *values in places if entry)
+
+
+def each(function: Callable[..., object], *arrays: np.ndarray) -> np.ndarray:
+    """The function applied to each entry of arrays of one shape."""
+    return np.asarray(np.frompyfunc(function, len(arrays), 1)(*arrays))
+
+
+def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Answer:
+    """An answer as it is typed: rows of numbers, with ? or _ for an entry that is left open.
+
+    Raises: InputError if the text is not numbers, or its rows differ in length.
+
+    Example:
+        >>> parse_answer("dV", "-0.67, ?").entries.tolist()
+        [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
+    """
+    rows = parse_rows(re.sub("[?_]", "0", text), name)
+    typed = TYPED.findall(text.translate(MINUS_SIGNS))
+    entries = np.empty((len(rows), len(rows[0])), object)
+    for place, number in zip(np.ndindex(entries.shape), typed, strict=True):
+        entries[place] = _entry(number, tolerance)
+    return Answer(name, entries)
+
+
+def _entry(text: str, tolerance: Fraction | None) -> Entry | None:
+    if text in "?_":
+        return None
+    if "/" in text:
+        return Entry(Fraction(text.replace(" ", "")), Fraction(0), 0, tolerance)
+    number = Decimal(text)
+    exponent, digits = int(number.as_tuple().exponent), len(number.as_tuple().digits) if number else 0
+    while exponent >= 0 and digits > 2 and int(number.scaleb(-exponent)) % 10 == 0:  # may be rounded away
+        exponent, digits = exponent + 1, digits - 1
+    return Entry(Fraction(number), Fraction(10) ** exponent, digits, tolerance)
+
+
+def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[Answer], dict[str, str]]:
+    """Answers by name from a TOML file, or from a JSON file (named .json), and its notes, such as who wrote them.
+
+    Raises: DataError if the content is not answers; OSError if the file cannot be read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        # numbers stay as they were typed, since their digits say how exactly they are meant
+        if path.suffix.lower() == ".json":
+            content = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+        else:
+            content = tomllib.loads(text, parse_float=str)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not a TOML or JSON file: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} has no answers by name; expected lines such as dV = [[-2, 0]].")
+    notes = {key.lower(): str(value) for key, value in content.items() if key.lower() in NOTES}
+    answers = {key: value for key, value in content.items() if key.lower() not in NOTES}
+    try:
+        return [parse_answer(name, _as_typed(value), tolerance) for name, value in answers.items()], notes
+    except InputError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _as_typed(value: object) -> str:
+    """Nested lists as rows with semicolons."""
+    if isinstance(value, list):
+        return (";" if any(isinstance(entry, list) for entry in value) else ",").join(map(_as_typed, value))
+    return "?" if value is None else str(value)
