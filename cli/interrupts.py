@@ -10,7 +10,9 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if sys.platform != "win32":
+    SIGNALS[signal.SIGHUP] = "hung up"
 
 received = 0  # the first signal; more change nothing
 _deferred = False

@@ -1,12 +1,12 @@
 """Files: those that are installed with mlcore, and outputs, which are written beside and renamed."""
 
 import errno
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mlcore.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
 
 STANDARD_STREAM = Path("-")
 EDGE = 1 << 16  # bytes at either end of a file in which its mark is looked for
@@ -145,6 +148,8 @@ def _new_folder(parent: Path) -> tuple[Path, int]:
     while True:
         folder = parent / PART.format(secrets.token_hex(8))
         folder.mkdir(0o700)
+        if sys.platform == "win32":  # no locks, and nothing is removed
+            return folder, os.open(os.devnull, os.O_RDONLY)
         lock = os.open(folder, os.O_RDONLY)
         with suppress(OSError):  # where there are no locks, nothing is removed either
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -155,6 +160,8 @@ def _new_folder(parent: Path) -> tuple[Path, int]:
 
 def _remove_leftovers(parent: Path) -> None:
     """Remove what killed processes were writing; what living ones write is locked."""
+    if sys.platform == "win32":
+        return
     for path in parent.glob(PART.format("*")):
         with suppress(OSError):  # it may be gone, locked, or somebody else's
             lock = os.open(path, os.O_RDONLY)
