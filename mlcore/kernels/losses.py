@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel
+from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.layers import sigmoid_of
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
@@ -59,6 +59,15 @@ def logistic_backward(Z, Y, scale, dZ):
             dZ[n, k] = factor * (sigmoid_of(Z[n, k], one) - Y[n, k])
 
 
+@inline_kernel
+def largest(Z, n):
+    """Largest number of row n."""
+    top = Z[n, 0]
+    for k in range(1, Z.shape[1]):
+        top = max(top, Z[n, k])
+    return top
+
+
 @kernel
 def softmax(Z, Y, losses):
     """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
@@ -68,10 +77,7 @@ def softmax(Z, Y, losses):
     Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
     """
     for n in range(Z.shape[0]):
-        top = Z[n, 0]
-        for k in range(Z.shape[1]):
-            top = max(top, Z[n, k])
-        total = Z.dtype.type(0)
+        top, total = largest(Z, n), Z.dtype.type(0)
         for k in range(Z.shape[1]):
             total += np.exp(Z[n, k] - top)
         losses[n] = np.log(total) + (top - Z[n, int(Y[n, 0])])
@@ -82,10 +88,7 @@ def softmax_backward(Z, Y, scale, dZ):
     """Gradient of ``scale`` times that cross-entropy, ``scale (softmax(z)_k - [k = y])``: overwrite dZ."""
     factor = Z.dtype.type(scale)
     for n in range(Z.shape[0]):
-        top = Z[n, 0]
-        for k in range(Z.shape[1]):
-            top = max(top, Z[n, k])
-        total = Z.dtype.type(0)
+        top, total = largest(Z, n), Z.dtype.type(0)
         for k in range(Z.shape[1]):
             dZ[n, k] = np.exp(Z[n, k] - top)
             total += dZ[n, k]
