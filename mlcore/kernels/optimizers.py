@@ -73,8 +73,8 @@ def adam(p, g, m, s, add_m, add_s, rate, eps):
 
 
 @kernel
-def update_rows(dE, index, used, P, M, S, first, last, step):
-    """Update columns ``first`` to ``last`` of the ``used`` rows of a list by the gradients of ``gather_mean_backward``.
+def update_rows(dE, index, begin, end, P, M, S, first, last, step):
+    """Update columns ``first`` to ``last`` of rows begin to end - 1 of a list, as ``gather_mean_backward`` has them.
 
     The gradient of a row goes from registers to the optimiser and is never stored. Other rows keep their moments.
     Rows are prefetched, since they lie anywhere in the table.
@@ -82,8 +82,8 @@ def update_rows(dE, index, used, P, M, S, first, last, step):
     Shapes: dE (b, d), with d, first and last multiples of LANES; index as list_rows writes it; P (v, d), and so M and
     S, of which M or both may be None; see step_of.
     """
-    for k in range(np.uint64(used)):
-        ahead = index.rows[min(k + np.uint64(ROWS_AHEAD), np.uint64(used - 1))]
+    for k in range(np.uint64(begin), np.uint64(end)):
+        ahead = index.rows[min(k + np.uint64(ROWS_AHEAD), np.uint64(end - 1))]
         for column in range(first, last, LANES):
             prefetch(P, ahead, column)
             if M is not None:

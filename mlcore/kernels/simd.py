@@ -22,6 +22,7 @@ from mlcore.kernels.compiling import INLINE, config, inline_kernel
 BLOCK = 64  # bytes in a cache line, and in the widest registers
 LANES = 16  # float32 in as many bytes
 WIDE = 2 * LANES  # two vectors side by side keep more registers busy
+REST = 50  # microseconds
 
 BYTE, INT32, INT64 = map(ir.IntType, (8, 32, 64))
 PLACE = types.intp, types.intp  # row and column
@@ -231,15 +232,28 @@ def store_release(array, place, value):
     array[place] = value
 
 
-def _write_yield(builder, result):
-    name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
-    builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(INT32, []), name), [])
+def _call(builder, function, *numbers):
+    """Call a function of the C library that takes 32-bit numbers."""
+    kind = ir.FunctionType(INT32, [INT32] * len(numbers))
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, function), [*map(INT32, numbers)])
 
 
-@compiles_to(lambda: types.void(), _write_yield)
+@compiles_to(
+    lambda: types.void(),
+    lambda builder, _: _call(builder, "SwitchToThread" if sys.platform == "win32" else "sched_yield"),
+)
 def yield_core():
     """Let another thread run on this core."""
     time.sleep(0)
+
+
+@compiles_to(
+    lambda: types.void(),
+    lambda builder, _: _call(builder, *(("Sleep", 1) if sys.platform == "win32" else ("usleep", REST))),
+)
+def rest():
+    """Sleep for about REST microseconds (on Windows, which cannot, a thousand)."""
+    time.sleep(REST / 1e6)
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:

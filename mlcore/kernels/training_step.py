@@ -12,11 +12,14 @@ from mlcore.kernels.forward import Parameters, forward_means
 from mlcore.kernels.layers import affine_backward_input, relu_backward
 from mlcore.kernels.losses import loss_of, loss_of_backward
 from mlcore.kernels.optimizers import step_of, update_layer, update_rows
-from mlcore.kernels.simd import LANES, aligned_zeros, load_acquire, store_release, yield_core
+from mlcore.kernels.simd import LANES, aligned_zeros, load_acquire, rest, store_release, yield_core
 
+MAX_THREADS = 16  # with more, each would have too little to do between two barriers
 CACHE_LINE = 8  # int64 in a cache line: each thread counts in a line of its own
-RELEASED = 2**62
-SPINS = 1000  # looks before a waiting thread gives its core away; about a microsecond
+# A thread that waits looks whether the others have come SPINS times in a row, which takes a microsecond, then YIELDS
+# times while other threads may have its core, which takes less than a millisecond where none want it, and then sleeps
+# between two looks: another thread has lost its core, and may get this one.
+SPINS, YIELDS = 1000, 1000
 
 
 # The settings that a step depends on; "trainable" says whether the table is
@@ -38,7 +41,7 @@ class Workspace(
         outs, hiddens, dims = (batch, outputs), (batch, hidden), (batch, dim)
         shapes = dims, hiddens, hiddens, outs, (batch, 1), (batch,), outs, hiddens, hiddens, dims
         weights = (hidden, dim), (threads, hidden), (outputs, hidden), (outputs,)
-        arrived, used = np.zeros(threads * CACHE_LINE, np.int64), np.zeros(lists, np.int64)
+        arrived, used = np.zeros((threads + 1) * CACHE_LINE, np.int64), np.zeros(lists, np.int64)
         row_list = RowList.allocate(features, entries, dtype, threads)
         arrays = (aligned_zeros(shape, dtype) for shape in shapes + weights)
         return cls._make([arrived, used, Words(ids, counts, starts, ends), row_list, *arrays])
@@ -47,44 +50,45 @@ class Workspace(
 def run_together(
     pool: ThreadPoolExecutor, arrived: np.ndarray, function: Callable[..., object], *arguments: object
 ) -> None:
-    """Call ``function(thread, *arguments)`` once per thread of the pool, all at the same time."""
+    """Call ``function(thread, *arguments)`` once for each thread that ``arrived`` is for, all at the same time."""
 
     def run(thread: int) -> None:
         try:
             function(thread, *arguments)
         except BaseException:
-            arrived[:] = RELEASED  # nobody waits for a thread that failed
+            arrived[0] = 1  # nobody waits for a thread that failed
             raise
 
+    arrived[:] = 0
     futures: list[Future[None]] = []
     try:
-        futures.extend(pool.submit(run, thread) for thread in range(len(arrived) // CACHE_LINE))
+        futures.extend(pool.submit(run, thread) for thread in range(len(arrived) // CACHE_LINE - 1))
         for future in futures:
             future.result()
-    except BaseException:  # such as Ctrl-C: what has started comes to its end
-        if len(futures) < len(arrived) // CACHE_LINE:
-            arrived[:] = RELEASED  # nobody waits for a thread that never started
+    except BaseException:  # such as Ctrl-C: what has started ends at its next barrier
+        arrived[0] = 1
         wait(futures)
         raise
 
 
 @kernel
 def barrier(thread, arrived):
-    """Wait until every thread has come to its barrier as often as this one.
+    """Wait until every thread has come to its barrier as often as this one; False if all are to stop instead.
 
-    arrived (threads * CACHE_LINE,) int64 counts the arrivals, thread t's at ``arrived[t * CACHE_LINE]``; it starts
-    at 0. When a thread fails, all counts are set to RELEASED: from then on nobody waits.
+    arrived ((threads + 1) * CACHE_LINE,) int64, 0 at first, counts the arrivals of thread t at
+    ``arrived[(t + 1) * CACHE_LINE]``. All stop when ``arrived[0]`` is set.
     """
-    turn = arrived[thread * CACHE_LINE] + 1
-    if turn > RELEASED:
-        return
-    store_release(arrived, thread * CACHE_LINE, turn)
-    for other in range(0, arrived.shape[0], CACHE_LINE):
-        spins = 0
-        while load_acquire(arrived, other) < turn:
-            spins += 1
-            if spins > SPINS:
+    turn = arrived[(thread + 1) * CACHE_LINE] + 1
+    store_release(arrived, (thread + 1) * CACHE_LINE, turn)
+    for other in range(CACHE_LINE, arrived.shape[0], CACHE_LINE):
+        looks = 0
+        while load_acquire(arrived, other) < turn and load_acquire(arrived, 0) == 0:
+            looks += 1
+            if looks > SPINS + YIELDS:
+                rest()
+            elif looks > SPINS:
                 yield_core()
+    return load_acquire(arrived, 0) == 0
 
 
 @kernel
@@ -95,7 +99,8 @@ def train_batches(
 
     A step has PyTorch's meaning: the gradient of the mean loss of the batch, with relu'(0) = 0, then one update.
     Threads share the columns of the table, a cache line or more each, so that none reads a row that another has just
-    written, which would cost more than all the arithmetic. Before every ``threads`` steps, each thread lists the words
+    written, which would cost more than all the arithmetic. Where there are more threads than cache lines in a row,
+    several have the same columns, and share texts and rows. Before every ``threads`` steps, each thread lists the words
     and the rows of one of these batches for all. A step has three parts, with a barrier after each of the first two:
 
     1. each thread takes the mean of its columns over the words of every text of the batch;
@@ -103,48 +108,62 @@ def train_batches(
     3. each thread updates its columns of the table and of W1; the first one also all the rest.
 
     The next lists go where the last but one have been, which nobody reads any more. All sums run in the same order for
-    any number of threads. Updates parameters, and the moments M and S, shaped like parameters, or each None (see
-    step_of); overwrites the losses of the texts of ``order``.
+    any number of threads. Ends early when all are to stop; see barrier. Updates parameters, and the moments M and S,
+    shaped like parameters, or each None (see step_of); overwrites the losses of the texts of ``order``.
 
     Shapes: order (t,) distinct texts, targets (n, 1), weights (n,) of the texts in the loss, losses (n,), rates
     (batches,) the learning rate of each; the rest as in forward_texts.
     Units: first_step is the number of updates made before this call; ``key``, below 2^32, decides on word dropout.
     """
     zero = np.int64(0)  # a plain 0 would be a type of its own, and what is called compiled once more for that
-    threads = work.arrived.shape[0] // CACHE_LINE
-    lines = parameters.table.shape[1] // LANES
-    first, last = lines * thread // threads * LANES, lines * (thread + 1) // threads * LANES
+    threads, lines = work.arrived.shape[0] // CACHE_LINE - 1, parameters.table.shape[1] // LANES
+    ranges = min(threads, lines)
+    while threads % ranges > 0:
+        ranges -= 1
+    first, last = share(thread % ranges, ranges, lines)
+    first, last, part, parts = first * LANES, last * LANES, thread // ranges, threads // ranges
     for batch in range(rates.shape[0]):
         if batch % threads == 0:
             if batch + thread < rates.shape[0]:
                 list_batch(thread, batch + thread, order, key, documents, recipe, work)
-            barrier(thread, work.arrived)
-        place = batch % (2 * threads)
+            if not barrier(thread, work.arrived):
+                return
+        place = batch % work.used.shape[0]
         step = step_of(M.table, rates[batch], recipe.weight_decay, first_step + batch + 1)
         texts = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         n = texts.shape[0]
         E, H, dlogits, dZ, dE = work.E[:n], work.H[:n], work.dlogits[:n], work.dZ[:n], work.dE[:n]
 
         words = words_of(documents, work.words, place, recipe.word_dropout)
-        gather_mean(parameters.table, words.ids, words.counts, words.starts[:n], words.ends[:n], first, last, E)
-        barrier(thread, work.arrived)
+        a, b = share(part, parts, n)
+        gather_mean(parameters.table, words.ids, words.counts, words.starts[a:b], words.ends[a:b], first, last, E[a:b])
+        if not barrier(thread, work.arrived):
+            return
 
-        a, b = n * thread // threads, n * (thread + 1) // threads
+        a, b = share(thread, threads, n)
         backpropagate(texts, a, b, targets, weights, recipe.loss, parameters, work, losses)
-        barrier(thread, work.arrived)
+        if not barrier(thread, work.arrived):
+            return
 
-        update_layer(
-            dZ, E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[thread],
-            first, last, step,
-        )  # fmt: skip
+        if part == 0:
+            update_layer(
+                dZ, E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[thread],
+                first, last, step,
+            )  # fmt: skip
         if thread == 0:
             update_layer(
                 dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2,
                 work.dW2, work.db2, zero, H.shape[1], step,
             )  # fmt: skip
         if recipe.trainable:
-            index = rows_of(work.row_list, thread, place)
-            update_rows(dE, index, work.used[place], parameters.table, M.table, S.table, first, last, step)
+            index, (a, b) = rows_of(work.row_list, thread, place), share(part, parts, work.used[place])
+            update_rows(dE, index, a, b, parameters.table, M.table, S.table, first, last, step)
+
+
+@inline_kernel
+def share(part, parts, size):
+    """Ends of one of so many about equal parts of the numbers below ``size``."""
+    return size * part // parts, size * (part + 1) // parts
 
 
 @inline_kernel

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import DataWarning, DivergedError
-from mlcore.kernels import simd, training_step
+from mlcore.kernels import training_step
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.losses import loss_of
 from mlcore.kernels.optimizers import with_moments
@@ -18,13 +18,14 @@ from mlcore.results import Result
 from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation, evaluate, quick_figures
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, in_range
 from mlcore.sentiment.notes import notes_on_training
+from mlcore.sentiment.pace import Pace
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.pool import shares
 
 LOST = 1000  # times the loss of a network whose output is 0: training does not recover from there
 MAX_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
-FEATURES_PER_CALL = 2_000_000  # between two looks at Ctrl-C and two updates of the progress; about 0.1 s
+FEATURES_PER_CHECK = 2_000_000  # between two looks at the loss
 
 
 @dataclass
@@ -118,8 +119,7 @@ def fit(
     Raises: DivergedError after MAX_RESTARTS repetitions.
     """
     settings, state = model.settings, state or State.initial(model, threads)
-    # more threads than cache lines in a row would have nothing to do; the bytes are the same for any number
-    threads = min(threads, state.parameters.table.shape[1] // simd.LANES, settings.batch_size, len(train.rows))
+    threads = min(threads, settings.batch_size, len(train.rows), training_step.MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:
         trainer = _Trainer(pool, threads, model, train, state)
         while len(state.reports) < settings.epochs and not out_of_patience(state.reports, settings.patience):
@@ -145,7 +145,7 @@ class _Trainer:
     def __init__(self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State) -> None:
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
         settings, batch_size = model.settings, min(model.settings.batch_size, len(train.rows))
-        trainable = not settings.freeze_embedding
+        self.pace, trainable = Pace(threads), not settings.freeze_embedding
         self.recipe = Recipe(batch_size, model.loss, settings.word_dropout, settings.weight_decay, trainable)
         self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, len(model.labels))
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
@@ -166,23 +166,29 @@ class _Trainer:
         rates = np.full(batches, state.learning_rate)
         if settings.schedule == "linear":
             rates *= 1 - (epoch * batches + np.arange(batches)) / (settings.epochs * batches)
-        per_call = max(1, int(FEATURES_PER_CALL * len(order) / max(features, 1)) // batch_size)
+        per_check = max(1, int(FEATURES_PER_CHECK * len(order) / max(features, 1)) // batch_size)
         losses = np.zeros(len(train.targets), state.parameters.table.dtype)
 
-        def train_on(texts: np.ndarray, rates: np.ndarray) -> None:
+        def train_on(first: int, last: int, threads: int) -> None:
+            work = self.work._replace(arrived=self.work.arrived[: (threads + 1) * training_step.CACHE_LINE])
             run_together(
-                self.pool, self.work.arrived, training_step.train_batches, texts, state.step, key, train.documents,
-                train.targets, self.weights, self.recipe, rates, state.parameters, state.M, state.S, self.work, losses,
+                self.pool, work.arrived, training_step.train_batches, order[first * batch_size : last * batch_size],
+                state.step, key, train.documents, train.targets, self.weights, self.recipe, rates[first:last],
+                state.parameters, state.M, state.S, work, losses,
             )  # fmt: skip
+            state.step += last - first
 
-        train_on(order[:0], rates[:0])  # compiles what is not compiled yet, so that the seconds are those of training
-        started = time.perf_counter()
-        for batch in range(0, batches, per_call):
-            train_on(order[batch * batch_size : (batch + per_call) * batch_size], rates[batch : batch + per_call])
-            state.step += len(rates[batch : batch + per_call])
-            done = order[: (batch + per_call) * batch_size]
+        train_on(0, 0, self.threads)  # compiles what is not compiled yet, so that the seconds are those of training
+        started, first = time.perf_counter(), 0
+        while first < batches:
+            threads, many = self.pace.next_part()
+            last = min(first + many, batches, (first // per_check + 1) * per_check)
+            before = time.perf_counter()
+            train_on(first, last, threads)
+            self.pace.took(threads, last - first, time.perf_counter() - before)
+            done, first = order[: last * batch_size], last
             loss, seconds = float(np.mean(losses[done], dtype=np.float64)), time.perf_counter() - started
-            if not loss <= self.largest_loss:  # NaN is not
+            if (last % per_check == 0 or last == batches) and not loss <= self.largest_loss:  # NaN is not
                 return None
             progress(Progress(epoch + 1, len(done) / len(order), loss, int(lengths[done].sum()), seconds))
         parts = [array[rows] for array in state.parameters for rows in shares(len(array), self.threads)]

@@ -73,6 +73,7 @@ CASES = {
     "store_release": [((np.arange(9), 5, 7), None)],
     "prefetch": [((np.zeros((2, LANES)), 1, 0), None)],
     "yield_core": [((), None)],
+    "rest": [((), None)],
 }
 
 

@@ -146,7 +146,7 @@ def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimiz
             W, M_W, S_W = layer
             optimizers.update_layer(dE, dE, W, bias[0][0], M_W, m, S_W, s, dW, db, first, last, step)
             if 1 not in cuts:
-                optimizers.update_rows(dE, index, used, *table, first, last, step)
+                optimizers.update_rows(dE, index, 0, used, *table, first, last, step)
         of_layers.add(b"".join(array.tobytes() for array in layer if array is not None))
         if 1 not in cuts:
             of_rows.add(b"".join(array.tobytes() for array in table if array is not None))
@@ -155,7 +155,7 @@ def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimiz
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_barrier_lets_nobody_pass_before_all_have_come(threads):
-    arrived, turns = np.zeros(threads * steps.CACHE_LINE, np.int64), np.zeros(threads, np.int64)
+    arrived, turns = np.zeros((threads + 1) * steps.CACHE_LINE, np.int64), np.zeros(threads, np.int64)
 
     def work(thread):
         for step in range(1, 20):
@@ -171,7 +171,7 @@ def test_barrier_lets_nobody_pass_before_all_have_come(threads):
 
 
 def test_nobody_waits_for_a_thread_that_failed():
-    arrived = np.zeros(3 * steps.CACHE_LINE, np.int64)
+    arrived = np.zeros(4 * steps.CACHE_LINE, np.int64)
 
     def work(thread):
         if thread == 2:
