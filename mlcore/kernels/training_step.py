@@ -100,8 +100,9 @@ def train_batches(
     A step has PyTorch's meaning: the gradient of the mean loss of the batch, with relu'(0) = 0, then one update.
     Threads share the columns of the table, a cache line or more each, so that none reads a row that another has just
     written, which would cost more than all the arithmetic. Where there are more threads than cache lines in a row,
-    several have the same columns, and share texts and rows. Before every ``threads`` steps, each thread lists the words
-    and the rows of one of these batches for all. A step has three parts, with a barrier after each of the first two:
+    several have the same columns, and share the texts and the rows. Before every ``threads`` steps, each thread lists
+    the words and the rows of one of these batches for all. A step has three parts, with a barrier after each of the
+    first two, and after the third if threads have the same columns:
 
     1. each thread takes the mean of its columns over the words of every text of the batch;
     2. each thread takes its share of the texts forward and back, to the gradient of their means;
@@ -158,6 +159,8 @@ def train_batches(
         if recipe.trainable:
             index, (a, b) = rows_of(work.row_list, thread, place), share(part, parts, work.used[place])
             update_rows(dE, index, a, b, parameters.table, M.table, S.table, first, last, step)
+        if parts > 1 and not barrier(thread, work.arrived):
+            return
 
 
 @inline_kernel

@@ -1,7 +1,9 @@
 """The training step: against a naive one, PyTorch's trajectories, and itself with other threads."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer, main_thread
 
 import numpy as np
 import pytest
@@ -119,14 +121,15 @@ def test_trajectory_of_pytorch(name):
     np.testing.assert_allclose(found, golden[f"{name}.losses"], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [47, 48])  # with four vectors in a row, and with one
 @pytest.mark.parametrize("optimizer", RATES)
-def test_the_bytes_are_the_same_for_any_number_of_threads(optimizer):
+def test_the_bytes_are_the_same_for_any_number_of_threads(optimizer, size):
     random = np.random.default_rng(3)
-    documents, parameters = random_network(random, np.float32, 47)  # rows of four vectors
-    Y, weights = random.integers(0, 2, (47, 1)).astype(np.float32), random.uniform(0.5, 2, 47).astype(np.float32)
+    documents, parameters = random_network(random, np.float32, size)
+    Y, weights = random.integers(0, 2, (size, 1)).astype(np.float32), random.uniform(0.5, 2, size).astype(np.float32)
     arguments = documents, parameters, Y, weights, optimizer
     one = [array.tobytes() for array in train(*arguments, threads=1)]
-    for threads in (2, 3, 4):
+    for threads in (2, 3, 4, 6, 16):
         assert [array.tobytes() for array in train(*arguments, threads)] == one
 
 
@@ -170,14 +173,20 @@ def test_barrier_lets_nobody_pass_before_all_have_come(threads):
         assert list(pool.map(work, range(threads))) == ["in step"] * threads
 
 
-def test_nobody_waits_for_a_thread_that_failed():
+def test_all_end_at_their_next_barrier_when_one_fails_or_the_caller_is_interrupted():
     arrived = np.zeros(4 * steps.CACHE_LINE, np.int64)
 
-    def work(thread):
-        if thread == 2:
+    def work(thread, failing):
+        if thread == failing:
             raise RuntimeError("failed")
-        for _ in range(5):
-            steps.barrier(thread, arrived)
+        while steps.barrier(thread, arrived):
+            pass
 
-    with ThreadPoolExecutor(3) as pool, pytest.raises(RuntimeError, match="failed"):
-        steps.run_together(pool, arrived, work)
+    with ThreadPoolExecutor(3) as pool:
+        for failing in (0, 2):
+            with pytest.raises(RuntimeError, match="failed"):
+                steps.run_together(pool, arrived, work, failing)
+        timer = Timer(0.2, signal.pthread_kill, [main_thread().ident, signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            steps.run_together(pool, arrived, work, None)
