@@ -1,60 +1,80 @@
 """What a token is, and kernels that find the tokens of many texts at once.
 
-The rule is written down once, in ``normalise`` and ``TOKEN``; ``tokens`` is the rule itself. The kernels behind
-``tokenise`` find the same tokens (a property test compares the two) at the speed of the memory: ``fold`` normalises
-the texts that need no more than it knows, and leaves the few others to ``normalise``.
+A token is a word, with the apostrophes inside it, a character of a script without spaces, a pictograph, or one of the
+marks ``. , ! ? ; : ( ) # @``; ``characters`` says which characters are what. ``fold`` writes the characters of texts
+as they are read, with spaces between tokens. It leaves the few texts that it cannot read to Python: those with
+entities, and those that have to be composed. ``scan_tokens`` then finds the tokens at the speed of the memory.
 """
 
 import html
 import re
 import threading
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import BLOCK, count_trailing_zeros, in_range_mask, load_eight_bytes, mix_bits
+from mlcore.text.characters import (
+    AFTER,
+    BEFORE,
+    CLASS_BITS,
+    EXPANDS,
+    EXTEND,
+    IGNORED,
+    JOINER,
+    KEYCAP,
+    KIND,
+    LEFT,
+    LETTER,
+    OTHER,
+    PAGE,
+    PICTOGRAPH,
+    READ,
+    REGIONAL,
+    SINGLE,
+    TONE,
+    Characters,
+    characters,
+    read_characters,
+)  # fmt: skip
 
-TAG = re.compile(r"</?[a-z][^<>]*>")
+TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 # Entities of numbers that are no character, or that Python refuses to read because they have thousands of digits.
 LEADING_ZEROS, IMPOSSIBLE_ENTITY = re.compile("&#0+(?=[0-9])"), re.compile("&#[0-9]{8,};?")
-TOKEN = re.compile(r"\w+(?:'\w+)*|[.,!?;:()]")
-MARKS = ".,!?;:()"
+MARKS = ".,!?;:()#@"
 
 SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH, UNDERLINE = b" '/<>&#_"
 SMALL_A, SMALL_Z, CAPITAL_A, CAPITAL_Z, ZERO, NINE = b"azAZ09"
-LEFT = -1  # in place of a letter in lower case: only ``normalise`` knows what becomes of the character
-# Of tables of characters, the sizes: ASCII, alphabets, the first plane, the next ones with emoji, and all. Large ones
-# take up to 0.1 s to make, and few texts need them. The largest byte of a text in UTF-8 tells how far it goes.
-TABLE_SIZES = (0x80, 0x3000, 0x10000, 0x40000, 0x110000)
-LARGEST_BYTES = (0x7F, 0xE2, 0xEF, 0xF0)
-UTF8_ENDS = (0x80, 0x800, 0x10000)  # where a code point takes a byte more
+ZERO_WIDTH_JOINER = 0x200D
+JOINED = EXTEND  # of what was written last, where the next pictograph belongs to it
+LATER = -1  # in place of the end of a text that is left to Python
 EXACT = 7  # bytes of the longest words that are their own keys
 HASHED = 1 << 62  # the keys of longer words begin here
 KEPT = tuple(f"{MARKS}'".encode())  # of the bytes that are no part of words
 NONE, ONE, LAST, ALL = map(np.uint64, (0, 1, BLOCK - 1, 2**BLOCK - 1))
+NO_CHARACTERS = Characters(np.zeros(0, np.int64), np.zeros((0, 1), np.int64), np.zeros((0, 1), np.int64))
 
 
-def normalise(text: str) -> str:
-    """Lower-case; HTML tags become a space; then entities are decoded, so that ``&lt;b&gt;`` is no tag."""
-    text = text.lower()
+def decode_markup(text: str) -> str:
+    """HTML tags become a space; then entities are decoded, so that ``&lt;b&gt;`` is no tag."""
     if "<" in text:
         text = TAG.sub(" ", text)
     if "&" in text:
         text = IMPOSSIBLE_ENTITY.sub("\N{REPLACEMENT CHARACTER}", LEADING_ZEROS.sub("&#", text))
-        text = html.unescape(text).lower()  # an entity may be a capital letter
-    return text.replace("\u2019", "'")
+        text = html.unescape(text)
+    return text
 
 
 def tokens(text: str) -> list[str]:
-    """Tokens of a text: Unicode words, with the apostrophes inside them, and the marks ``. , ! ? ; : ( )``.
+    """Tokens of a text.
 
     Example:
         >>> tokens("It's <br />GREAT &amp; fun!")
         ["it's", 'great', 'fun', '!']
     """
-    return TOKEN.findall(normalise(text))
+    data, starts, ends, *_ = tokenise([text])
+    return [data[start:end].tobytes().decode() for start, end in zip(starts, ends, strict=True)]
 
 
 class Scratch(threading.local):
@@ -92,93 +112,80 @@ class TokenSpans(NamedTuple):
 
 
 def tokenise(texts: list[str], scratch: Scratch | None = None) -> TokenSpans:
-    """Find exactly the ``tokens`` of all texts; in ``scratch`` they last until the thread calls this with it again."""
+    """Find the tokens of all texts; in ``scratch`` they last until the thread calls this with it again."""
     scratch = scratch or Scratch()
-    data, begins, stops = _fold(texts, scratch, markup=True)
-    left = np.flatnonzero(stops == LEFT)
-    if len(left):
-        more, *places = _fold([normalise(texts[text]) for text in left.tolist()], Scratch(), markup=False)
-        begins[left], stops[left] = len(data) + places[0], len(data) + places[1]
+    data, begins, stops = _fold(texts, scratch, raw=True)
+    later = np.flatnonzero(stops == LATER)
+    if len(later):
+        more, *places = _fold(
+            [read_characters(decode_markup(texts[text])) for text in later.tolist()], Scratch(), raw=False
+        )
+        begins[later], stops[later] = len(data) + places[0], len(data) + places[1]
         data = np.concatenate([data, more])
     # a token has at least a byte
     starts, ends, keys = (scratch.empty(name, len(data), np.int64) for name in ("starts", "ends", "keys"))
     offsets = np.zeros(len(texts) + 1, np.int64)
     scan_tokens(data, begins, stops, starts, ends, offsets)
-    t = offsets[-1]
+    t = int(offsets[-1])
     find_keys(data, starts[:t], ends[:t], keys[:t])
     return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
 
 
-def _fold(texts: list[str], scratch: Scratch, markup: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fold(texts: list[str], scratch: Scratch, raw: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The folded texts, with BLOCK bytes more behind them, and where each begins and stops, as ``fold`` gives them."""
     # "surrogatepass": JSON may hold half of a surrogate pair, which is no word and must not stop us
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     bounds = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=bounds[1:])
     data = np.frombuffer(bytearray().join(encoded), np.uint8)
-    folded, begins, stops = scratch.empty("folded", len(data) + BLOCK, np.uint8), bounds[:-1].copy(), bounds[1:].copy()
-    size = TABLE_SIZES[np.searchsorted(LARGEST_BYTES, data.max(initial=0))]
-    fold(data, bounds, characters(size), markup, folded, begins, stops)
-    return folded, begins, stops
+    folded = scratch.empty("folded", 2 * len(data) + BLOCK, np.uint8)
+    begins, stops = bounds[:-1].copy(), bounds[1:].copy()
+    table = characters() if data.max(initial=0) >= 0x80 else NO_CHARACTERS  # it takes some hundredths of a second
+    end = fold(data, bounds, table, raw, folded, begins, stops)
+    return folded[: end + BLOCK], begins, stops
 
 
-@cache
-def characters(size: int) -> np.ndarray:
-    """What ``fold`` makes of the first code points, as ``normalise`` and the regular expression see them: the lower
-    case of those in words, the marks and the apostrophe themselves, a space of all others; or LEFT: (size,) int32.
-    """
-    numbers = np.arange(size, dtype=np.int32)
-    text = numbers.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    # the lower case of the one is two code points, that of the other depends on the letters around it
-    special = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}\N{GREEK CAPITAL LETTER SIGMA}"
-    lower = re.sub(f"[{special}]", " ", text).lower()
-    letters = np.frombuffer(lower.encode("utf-32-le", "surrogatepass"), "<u4")
-    table = np.full(size, SPACE, np.int32)
-    for run in re.finditer(r"\w+", lower):
-        table[run.start() : run.end()] = letters[run.start() : run.end()]
-    for kept in f"{MARKS}'":
-        table[ord(kept)] = ord(kept)
-    table[numbers == ord("\u2019")] = APOSTROPHE
-    longer = np.searchsorted(UTF8_ENDS, table, side="right") > np.searchsorted(UTF8_ENDS, numbers, side="right")
-    table[longer] = LEFT  # so that a folded text takes no more room than the text
-    table[np.isin(numbers, [ord(letter) for letter in special])] = LEFT
-    return table
-
-
-@kernel
+@inline_kernel
 def code_point_at(data, position):
-    """Code point and length in bytes of the UTF-8 character at ``position``."""
-    point = np.int64(data[position])
-    if point < 0x80:
-        return point, 1
-    length = 2 + (point >= 0xE0) + (point >= 0xF0)
-    point &= 0xFF >> length + 1
-    for i in range(1, length):
-        point = point << 6 | np.int64(data[position + i]) & 0x3F
-    return point, length
+    """Code point and length in bytes of the UTF-8 character beyond ASCII at ``position``."""
+    place = np.uint64(position)
+    first, second = np.int64(data[place]), np.int64(data[place + np.uint64(1)]) & 0x3F
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | second, 2
+    third = np.int64(data[place + np.uint64(2)]) & 0x3F
+    if first < 0xF0:
+        return (first & 0xF) << 12 | second << 6 | third, 3
+    return (first & 0x7) << 18 | second << 12 | third << 6 | np.int64(data[place + np.uint64(3)]) & 0x3F, 4
 
 
-@kernel
+@inline_kernel
 def put(point, data, place):
     """Write a code point in UTF-8 from ``place`` on; returns the place behind it."""
     if point < 0x80:
-        data[place] = point
+        data[np.uint64(place)] = point
         return place + 1
     more = 1 + (point >= 0x800) + (point >= 0x10000)
-    data[place] = 0xFF00 >> more + 1 & 0xFF | point >> 6 * more
-    for i in range(1, more + 1):
-        data[place + i] = 0x80 | point >> 6 * (more - i) & 0x3F
-    return place + more + 1
+    data[np.uint64(place)] = 0xFF00 >> more + 1 & 0xFF | point >> 6 * more
+    while more > 0:
+        more -= 1
+        place += 1
+        data[np.uint64(place)] = 0x80 | point >> 6 * more & 0x3F
+    return place + 1
+
+
+@inline_kernel
+def number_of(point, pages, numbers):
+    """Number of a character in the table."""
+    return numbers[np.uint64(pages[np.uint64(point >> PAGE)]), np.uint64(point & (1 << PAGE) - 1)]
 
 
 @kernel
-def tag_end(data, position, stop, table):
+def tag_end(data, position, stop):
     """Position behind the tag that begins with the ``<`` at ``position``, or 0 if it begins none."""
     position += 1
     if position < stop and data[position] == SLASH:
         position += 1
-    # by its code point, for one beyond ASCII may be one of a to z in lower case: U+212A, the sign of Kelvin
-    if position == stop or not SMALL_A <= table[code_point_at(data, position)[0]] <= SMALL_Z:
+    if position == stop or not SMALL_A <= data[position] | 0x20 <= SMALL_Z:
         return 0
     while position < stop and data[position] != LESS and data[position] != GREATER:
         position += 1
@@ -186,26 +193,25 @@ def tag_end(data, position, stop, table):
 
 
 @inline_kernel
-def fold_ascii(data, place, folded, to):
-    """Fold a block of ASCII characters as ``characters`` does, all at once: overwrite as many of folded."""
-    for i in range(np.uint64(BLOCK)):
-        byte = data[place + i]
-        lower = byte | np.uint8(32 * ((byte >= CAPITAL_A) & (byte <= CAPITAL_Z)))
-        kept = (lower >= SMALL_A) & (lower <= SMALL_Z) | (byte >= ZERO) & (byte <= NINE) | (byte == UNDERLINE)
-        for mark in KEPT:
-            kept |= byte == mark
-        folded[to + i] = lower if kept else SPACE
+def read_ascii(byte):
+    """How an ASCII character is read: in lower case, or as a space if it is no part of a token and no apostrophe."""
+    lower = byte | np.uint8(32 * ((byte >= CAPITAL_A) & (byte <= CAPITAL_Z)))
+    kept = (lower >= SMALL_A) & (lower <= SMALL_Z) | (byte >= ZERO) & (byte <= NINE) | (byte == UNDERLINE)
+    for mark in KEPT:
+        kept |= byte == mark
+    return lower if kept else np.uint8(SPACE)
 
 
 @inline_kernel
-def fold_simple(data, position, stop, table, folded, place):
+def fold_ascii(data, position, stop, folded, place):
     """Fold the ASCII characters before the first ``<`` or ``&`` into folded from ``place`` on; returns their number."""
     done = np.int64(0)
     while position + done + BLOCK <= stop:
         at = position + done
         others = in_range_mask(data, at, 0x80, 0xFF)
         others |= in_range_mask(data, at, LESS, LESS) | in_range_mask(data, at, AMPERSAND, AMPERSAND)
-        fold_ascii(data, np.uint64(at), folded, np.uint64(place + done))  # beyond the first other one for nothing
+        for i in range(np.uint64(BLOCK)):  # beyond the first other one for nothing
+            folded[np.uint64(place + done) + i] = read_ascii(data[np.uint64(at) + i])
         if others:
             return done + count_trailing_zeros(others)
         done += BLOCK
@@ -213,50 +219,136 @@ def fold_simple(data, position, stop, table, folded, place):
         byte = data[i]
         if byte >= 0x80 or byte == LESS or byte == AMPERSAND:  # noqa: SIM109, tuples are slow in kernels
             break
-        folded[np.uint64(place + done)] = table[byte]
+        folded[np.uint64(place + done)] = read_ascii(byte)
         done += 1
     return done
 
 
+@inline_kernel
+def may_be_letter(byte):
+    """Whether a byte is a letter of ASCII."""
+    return SMALL_A <= byte | 0x20 <= SMALL_Z
+
+
+@inline_kernel
+def part_of_word(byte):
+    """Whether a byte of a folded text is part of a word, or of another token beyond ASCII."""
+    return byte >= 0x80 or SMALL_A <= byte <= SMALL_Z or ZERO <= byte <= NINE or byte == UNDERLINE
+
+
 @kernel
-def fold(data, bounds, table, markup, folded, begins, stops):
-    """Reduce texts to words in lower case, marks, spaces and apostrophes: overwrite folded, begins and stops.
+def kind_at(data, position, stop, pages, numbers):
+    """Kind of the character at ``position``."""
+    if position == stop:
+        return OTHER
+    if data[position] < 0x80:
+        return LETTER if part_of_word(read_ascii(data[position])) else OTHER
+    return number_of(code_point_at(data, position)[0], pages, numbers) & KIND
 
-    With ``markup``, tags become a space. Text i becomes folded[begins[i]:stops[i]]; stops[i] is LEFT where the text has
-    what may be an entity, or a letter that the table leaves.
 
-    Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it, table (size,) for all its code points
-    -> folded (bytes,), with BLOCK more behind, begins and stops (n,).
+@inline_kernel
+def put_apart(point, data, place):
+    """Write a code point with a space behind it; returns the place behind both."""
+    place = put(point, data, place)
+    data[place] = SPACE
+    return place + 1
+
+
+@inline_kernel
+def write(point, number, following, last, expansions, folded, begin, place):
+    """Write a character with this number in the table; returns the place behind it, and ``last`` for the next one.
+
+    ``following``: the kind of the character behind a joiner. ``last``: what was written last: a SINGLE letter, a
+    PICTOGRAPH or a REGIONAL letter, with a space behind it; JOINED; a LETTER; or OTHER, or ASCII.
     """
-    place = np.int64(0)  # a plain 0 would be a type of its own, and put compiled once more for that
+    kind, value = number & KIND, number >> READ
+    if kind == OTHER:
+        return put(value, folded, place), OTHER
+    if kind == EXPANDS:
+        for expanded in expansions[value]:
+            if expanded:
+                place = put(expanded, folded, place)
+        return place, LETTER
+    point += value
+    if kind == LETTER:
+        return put(point, folded, place), LETTER
+    apart, word = last >= SINGLE, place > begin and part_of_word(folded[place - 1])
+    if kind == EXTEND or kind == TONE and last == PICTOGRAPH or kind == REGIONAL and last == REGIONAL:
+        if apart:
+            return put_apart(point, folded, place - 1), SINGLE if kind == REGIONAL else last
+        return put(point if word else SPACE, folded, place), LETTER if word else OTHER
+    if kind == JOINER:
+        if point == ZERO_WIDTH_JOINER and last == PICTOGRAPH and following == PICTOGRAPH:
+            return put(point, folded, place - 1), JOINED
+        if following != LETTER and following != EXPANDS:
+            word = False
+        return put(point if word else SPACE, folded, place), LETTER if word else OTHER
+    if kind == KEYCAP and word and folded[place - 1] <= NINE:
+        folded[place] = folded[place - 1]
+        folded[place - 1] = SPACE
+        place += 1
+    elif kind == KEYCAP and place > begin and folded[place - 1] == HASH:
+        folded[place - 1] = SPACE
+    elif last != JOINED and place > begin and folded[place - 1] != SPACE:
+        folded[place] = SPACE
+        place += 1
+    return put_apart(point, folded, place), PICTOGRAPH if kind == TONE else SINGLE if kind == KEYCAP else kind
+
+
+@inline_kernel
+def has_to_be_composed(before, number):
+    """Whether two characters that follow each other, of these numbers in the table, may not be in Unicode's form C."""
+    combining = number & CLASS_BITS
+    may_compose = number & BEFORE and before & (AFTER | CLASS_BITS)
+    return may_compose or combining and combining < before & CLASS_BITS
+
+
+@kernel
+def fold(data, bounds, table, raw, folded, begins, stops):
+    """Write texts as their characters are read, what is no token as spaces: overwrite folded, begins and stops.
+
+    In ``raw`` texts, tags become a space. Text i becomes folded[begins[i]:stops[i]]; stops[i] is LATER where it has
+    what may be an entity, or has to be composed. Returns the end of all texts.
+
+    Shapes: data (bytes,) valid UTF-8, bounds (n + 1,) of the texts in it -> folded (2 bytes + BLOCK,), for what is
+    read and the spaces around it never take more; begins and stops (n,).
+    """
+    pages, numbers, expansions = table  # here, for in a loop Numba would count references in every turn
+    place = np.int64(0)  # a plain 0 would be another type
     for text in range(bounds.shape[0] - 1):
         position, stop = bounds[text], bounds[text + 1]
         begins[text] = place
-        while position < stop:
-            done = fold_simple(data, position, stop, table, folded, place)
-            position += done
-            place += done
-            if position == stop:
-                break
+        last, before, later = OTHER, np.int64(0), False
+        while position < stop and not later:
             byte = data[position]
-            if byte == LESS and markup:
-                end = tag_end(data, position, stop, table)
-                if end:
-                    folded[place] = SPACE
-                    place += 1
-                    position = end
+            if byte >= 0x80:
+                point, length = code_point_at(data, position)
+                number, following = number_of(point, pages, numbers), OTHER
+                position += length
+                if number & KIND == IGNORED:
                     continue
-            if byte == AMPERSAND and markup and position + 1 < stop:
-                after = data[position + 1]
-                # it may begin an entity; a character beyond ASCII may become a letter
-                if after >= 0x80 or after == HASH or CAPITAL_A <= after & 0xDF <= CAPITAL_Z:
-                    break
-            point, length = code_point_at(data, position)
-            if table[point] == LEFT:
-                break
-            place = put(np.int64(table[point]), folded, place)
-            position += length
-        stops[text] = place if position == stop else LEFT
+                if number & KIND == JOINER:
+                    following = kind_at(data, position, stop, pages, numbers)
+                later = number & KIND == LEFT or following >= IGNORED and following != EXPANDS
+                later |= raw and has_to_be_composed(before, number)
+                if not later:
+                    place, last = write(point, number, following, last, expansions, folded, begins[text], place)
+                before = number
+                continue
+            if byte != LESS and byte != AMPERSAND:
+                done = fold_ascii(data, position, stop, folded, place)
+                position += done
+                place += done
+            else:
+                end = tag_end(data, position, stop) if byte == LESS and raw else 0
+                after = data[position + 1] if byte == AMPERSAND and raw and position + 1 < stop else SPACE
+                later = after == HASH or may_be_letter(after)  # it may begin an entity
+                folded[place] = SPACE
+                place += 1
+                position = max(position + 1, end)
+            last, before = OTHER, np.int64(AFTER if may_be_letter(data[position - 1]) else 0)
+        stops[text] = LATER if later else place
+    return place
 
 
 @inline_kernel

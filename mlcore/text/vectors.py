@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from mlcore.errors import DataError
+from mlcore.text.characters import read_characters
 from mlcore.text.streams import name_of, read_pieces, whole_lines
 from mlcore.text.tokenizer import TokenSpans
 from mlcore.text.vocabulary import UNKNOWN, WordTable
@@ -101,8 +102,8 @@ def read_vectors(
         others = np.flatnonzero((ids == UNKNOWN) & (word_ends > starts))
         lower = np.full_like(ids, UNKNOWN)
         tokens = [block[i:j] for i, j in zip(starts[others].tolist(), word_ends[others].tolist(), strict=True)]
-        text = b"\n".join([*tokens, b""]).decode("utf-8", "surrogateescape").lower()  # other bytes stay what they are
-        folded = np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+        text = read_characters(b"\n".join([*tokens, b""]).decode("utf-8", "replace"))
+        folded = np.frombuffer(text.encode(), np.uint8)
         lower[others] = words.look_up_spans(TokenSpans.of_lines(folded))
         for level, found in ((EXACT, ids), (LOWER_CASED, lower)):
             known = np.flatnonzero(found != UNKNOWN)

@@ -135,7 +135,7 @@ def test_words_that_are_no_feature_together_have_their_mean():
 
 @pytest.mark.parametrize(("words", "message"), [
     ("not godo", "does not know the word 'godo'; similar words: good"),
-    ("qqqq", "'qqqq'; try one from the training texts"), ("#", "'#' contains no word"),
+    ("qqqq", "'qqqq'; try one from the training texts"), ("-", "'-' contains no word"),
 ])  # fmt: skip
 def test_an_unknown_word_is_refused_with_suggestions(words, message):
     with pytest.raises(InputError, match=message):

@@ -1,109 +1,16 @@
-"""Tokens and word numbers: the kernels give exactly what the regular expression and a dictionary give."""
+"""Word numbers: the hash table gives exactly what a dictionary gives."""
 
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_tokenizer import TEXTS
 
-from mlcore.kernels.simd import BLOCK
-from mlcore.text import tokenizer, vocabulary
-from mlcore.text.tokenizer import HASHED, LEFT, TABLE_SIZES, Scratch, TokenSpans, _fold, normalise, tokenise, tokens
+from mlcore.text import vocabulary
+from mlcore.text.tokenizer import HASHED, TokenSpans, tokens
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable, slots_of
-
-# Text that is rich in what the rule is about, and any text at all.
-TRICKY = st.lists(st.sampled_from([
-    "a", "B", "é", "É", "ß", "ſ", "İ", "Σ", "Ж", "Ⱥ", "\u212a", "中", "𝕏", "𐐀", "😀", "'", "\u2019", "_", "9", " ", ".",
-    "!", "<", "</", "b", ">", "&amp;", "&#000065;", "&#99999999;", "&#" + "1" * 5000 + ";", "&lt;", "&#65;", "&AMP",
-    "&1", "&\u212aappa;", "&", ";", "\n", "\r", "\0", "\u0301", "\ud800", "<br />", "<\u212a>", "<İ>", "<É>", "(", "?",
-    "-",
-])).map("".join)  # fmt: skip
-TEXTS = st.lists(TRICKY | st.text(st.characters()), max_size=8)
-
-
-def written(spans):
-    """The tokens of each text, as strings."""
-    for first, last in pairwise(spans.offsets):
-        places = zip(spans.starts[first:last], spans.ends[first:last], strict=True)
-        yield [spans.data[start:end].tobytes().decode("utf-8") for start, end in places]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Good FILM", ["good", "film"]),
-        ("it's rock 'n' roll, isn't it?", ["it's", "rock", "n", "roll", ",", "isn't", "it", "?"]),
-        ("it\u2019s", ["it's"]),
-        ("I <3 it<br />and <b class='x'>you</b>", ["i", "3", "it", "and", "you"]),
-        ("&lt;b&gt; caf&eacute; &#65;B", ["b", "café", "ab"]),
-        ("wait... (what)!?:;", ["wait", ".", ".", ".", "(", "what", ")", "!", "?", ":", ";"]),
-        ("Ελληνικά 中文 naïve", ["ελληνικά", "中文", "naïve"]),
-        ("don''t 'a' b'", ["don", "t", "a", "b"]),
-        (" -–\t\n", []),
-        ("", []),
-    ],
-)
-def test_rule(text, expected):
-    assert tokens(text) == expected
-
-
-@given(TEXTS)
-def test_kernel_finds_the_tokens_of_the_regular_expression(texts):
-    assert list(written(tokenise(texts))) == [tokens(text) for text in texts]
-
-
-@given(TRICKY, st.sampled_from(["a", " ", ".", "a'"]), st.integers(0, 2 * BLOCK))
-def test_tokens_lie_across_blocks(text, before, size):
-    """Bytes are looked at in blocks: whatever a token is, it may begin in one and end in another."""
-    texts = [(before * size)[:size] + text + after for after in ("", "a" * BLOCK, " " * BLOCK)]
-    assert list(written(tokenise(texts))) == [tokens(text) for text in texts]
-
-
-def test_kernels_know_every_character():
-    """Alone, between letters, in whole blocks, and at the start of a tag and of an entity: all below U+0500, all that
-    have a lower case, and both ends of each run of letters.
-    """
-    every = [chr(point) for point in range(sys.maxunicode + 1)]
-    telling = every[:0x500] + [
-        c for before, c in pairwise(every) if c.lower() != c or c.isalnum() != before.isalnum() or c in "\u2019\u2126"
-    ]
-    texts = [text for c in telling for text in (f"{c} a{c}b <{c}>", f"&{c}; {c}")]
-    texts += [f"{c} a{c}b <{c}>" * BLOCK for c in every[:0x80]]
-    for text, found in zip(texts, written(tokenise(texts)), strict=True):
-        assert found == tokens(text), text
-
-
-@pytest.mark.parametrize("size", TABLE_SIZES)
-def test_the_smallest_table_that_has_all_characters_is_taken(size, monkeypatch):
-    taken, characters = [], tokenizer.characters
-    assert np.array_equal(characters(size), characters(TABLE_SIZES[-1])[:size])
-    monkeypatch.setattr(tokenizer, "characters", lambda size: taken.append(size) or characters(size))
-    for point in (size - 1, min(size, sys.maxunicode)):
-        tokenise([chr(point)])
-    assert taken[0] == size
-    assert taken[1] > size or size > sys.maxunicode
-
-
-def test_few_texts_are_left_to_python():
-    texts = ["R & B", "<b>It\u2019s</b> 5 < 6 &", "ÉÀ Жук \u212a", "中文 😀", "Tom &amp; Co", "ΣΑΣ", "İ", "Ⱥ"]
-    _, _, stops = _fold(texts, Scratch(), markup=True)
-    assert np.flatnonzero(stops == LEFT).tolist() == [4, 5, 6, 7]
-    _, _, stops = _fold(list(map(normalise, texts)), Scratch(), markup=False)
-    assert (stops != LEFT).all()
-
-
-def test_scratch_memory_is_used_again_in_its_own_thread_only():
-    scratch = Scratch()
-    first = scratch.empty("a", 8, np.int64)
-    assert np.shares_memory(first, scratch.empty("a", 9, np.int64)), "a little more than was asked for is there"
-    assert not np.shares_memory(first, scratch.empty("a", 8, np.int32))
-    texts = ["A good film.", "Bad!"] * 500
-    with ThreadPoolExecutor(3) as pool:
-        found = pool.map(lambda number: list(written(tokenise(texts[number:], scratch))), range(50))
-        assert list(found) == [[tokens(text) for text in texts[number:]] for number in range(50)]
 
 
 @given(TEXTS)

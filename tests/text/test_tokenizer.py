@@ -1,0 +1,165 @@
+"""Tokens: exact ones of many languages, and kernels that give exactly what a regular expression gives."""
+
+import re
+import sys
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import unicode_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlcore.kernels.simd import BLOCK
+from mlcore.text.characters import KINDS, _readings, ranges, read_characters
+from mlcore.text.tokenizer import LATER, Scratch, _fold, decode_markup, tokenise, tokens
+
+# Text that is rich in what the rule is about, and any text at all.
+TRICKY = st.lists(st.sampled_from([
+    "a", "B", "i", "I", "é", "É", "ß", "ſ", "İ", "ı", "Σ", "Ж", "Ⱥ", "\u212a", "中", "ไ", "カ", "ﾊ", "한",
+    "\u1112", "\u1161", "\u11ab", "न", "\u093c", "\u0947", "\u094d", "\u0958", "\u064e", "\u0651", "\u0345",
+    "\u0f73", "𝕏", "𐐀", "😀", "👍", "❤", "🏽", "🇩", "\u20e3", "\ufe0f", "\u200d", "\u200c", "\u00ad", "·",
+    "\U000e0067", "！", "Ａ", "＃", "。", "'", "\u2019", "_", "9", "#", "*", "@", " ", ".", "!", "<", "</", "b",
+    ">", "&amp;", "&#000065;", "&#99999999;", "&#" + "1" * 5000 + ";", "&lt;", "&#65;", "&AMP", "&1",
+    "&\u212aappa;", "&", ";", "\n", "\r", "\0", "\u0301", "\u0307", "\u0323", "\u0338", "\ud800", "<br />",
+    "<\u212a>", "<É>", "(", "?", "-", "\u0378", "\U0001faff",
+])).map("".join)  # fmt: skip
+TEXTS = st.lists(TRICKY | st.text(st.characters()), max_size=8)
+# A letter for the kind of each character, of which the rule can be a regular expression
+CODES = dict(zip(KINDS, "oLXJSPRTKi", strict=False)) | dict.fromkeys(unicode_table.MARKS, "M") | {
+    "'": "A", "\u200d": "Z", "#": "H", **dict.fromkeys("0123456789", "D"),
+}  # fmt: skip
+WORD = "[LD][LDX]*"
+TOKEN = re.compile(rf"B?KX*|[PT][XT]*(?:ZP[XT]*)*|RX*(?:RX*)?|SX*|{WORD}(?:[JZA]{WORD})*|[MH]")
+
+
+@cache
+def kinds():
+    found = [""] * (sys.maxunicode + 1)
+    for one in ranges():
+        found[one.first : one.last + 1] = [KINDS[one.kind]] * (one.last + 1 - one.first)
+    return found
+
+
+def rule(text):
+    """What tokens are: Python's Unicode, the kinds of the table, and a regular expression over these."""
+    known = [c if kinds()[ord(c)] else " " for c in decode_markup(text) if kinds()[ord(c)] != "ignored"]
+    read = unicode_table.fold("".join(known))
+    codes = "".join(CODES.get(c) or CODES[kinds()[ord(c)] or "other"] for c in read)
+    codes = codes.replace("HK", "oK").replace("DK", "BK")
+    codes = re.sub("(?<![LDXSPRTK])X+", lambda lone: "o" * len(lone[0]), codes)
+    return [read[found.start() : found.end()] for found in TOKEN.finditer(codes)]
+
+
+def written(spans):
+    """The tokens of each text, as strings."""
+    for first, last in pairwise(spans.offsets):
+        places = zip(spans.starts[first:last], spans.ends[first:last], strict=True)
+        yield [spans.data[start:end].tobytes().decode("utf-8") for start, end in places]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Good FILM", "good film"),
+        ("it's rock 'n' roll, isn't it?", "it's rock n roll , isn't it ?"),
+        ("it\u2019s don''t 'a' b'", "it's don t a b"),
+        ("I <3 it<br />and <b class='x'>you</b>", "i 3 it and you"),
+        ("&lt;b&gt; caf&eacute; &#65;B", "b café ab"),
+        ("wait... (what)!?:;", "wait . . . ( what ) ! ? : ;"),
+        ("#happy @anna a@b.org", "# happy @ anna a @ b . org"),
+        ("https://example.org/a_b?c=1", "https : example . org a_b ? c 1"),
+        ("1,000 or 3.5", "1 , 000 or 3 . 5"),
+        ("Ελληνικά ΣΑΣ ΣΑΣ. \u212a naïve ﬁn", "ελληνικά σασ σασ . k naïve fin"),
+        ("Straße STRASSE", "strasse strasse"),
+        ("İYİ iyi i\u0307yi Işık IŞIK ışık", "iyi iyi iyi işik işik işik"),
+        ("cafe\u0301 re\u0301sume\u0301 A\u030a \u1112\u1161\u11ab", "café résumé å 한"),
+        ("हिन्दी में क़लम ज़रूर।", "हिन्दी में क\u093cलम ज\u093cरूर ."),
+        ("বাংলা தமிழ் മലയാളം", "বাংলা தமிழ் മലയാളം"),
+        ("السَّلَامُ عَلَيْكُمْ، كيف؟", "السَّلَامُ عَلَيْكُمْ , كيف ?"),
+        ("می‌خواهم می‌ خواهم", "می‌خواهم می خواهم"),
+        ("צה״ל ג׳ורג׳", "צה״ל ג׳ורג"),
+        ("col·lecció co\u00adoperate", "col·lecció cooperate"),
+        ("ผู้หญิง ๒๕๖๓", "ผู้ ห ญิ ง ๒๕๖๓"),
+        ("ລາວ ខ្មែរ မြန်မာ", "ລ າ ວ ខ្ មែ រ မြ န် မာ"),
+        ("这个abc很好！太差了。", "这 个 abc 很 好 ! 太 差 了 ."),
+        ("東京タワーへ行く ﾃｽﾄ", "東 京 タ ワ ー へ 行 く ﾃ ｽ ﾄ"),
+        ("서울은 좋다", "서울은 좋다"),
+        ("ＧＯＯＤ！ １２", "good ! 12"),
+        ("so 😀😀, 👍🏽ok 👩‍👩‍👧‍👦 🏴󠁧󠁢󠁳󠁣󠁴󠁿 🇩🇪🇫🇷🇮", "so 😀 😀 , 👍🏽 ok 👩‍👩‍👧‍👦 🏴󠁧󠁢󠁳󠁣󠁴󠁿 🇩🇪 🇫🇷 🇮"),
+        ("❤️ ❤ ❤️‍🔥 1️⃣2️⃣ a3️⃣ #️⃣ ★★☆", "❤ ❤ ❤‍🔥 1\u20e3 2\u20e3 a 3\u20e3 \u20e3 ★ ★ ☆"),
+        ("'中' 'é' 中'a'中", "中 é 中 a 中"),
+        (" -–\t\n\u0301\u200d\ud800", ""),
+        ("", ""),
+    ],
+)
+def test_tokens_of_many_languages(text, expected):
+    assert tokens(text) == expected.split(" ") * bool(expected)
+    assert tokens(unicodedata.normalize("NFD", text)) == tokens(text)
+
+
+@settings(max_examples=300)
+@given(TEXTS)
+def test_kernels_find_the_tokens_of_the_rule(texts):
+    assert list(written(tokenise(texts))) == [rule(text) for text in texts]
+
+
+@given(TRICKY, st.sampled_from(["a", " ", ".", "a'", "é"]), st.integers(0, 2 * BLOCK))
+def test_tokens_lie_across_blocks(text, before, size):
+    """Bytes are looked at in blocks: whatever a token is, it may begin in one and end in another."""
+    texts = [(before * size)[:size] + text + after for after in ("", "a" * BLOCK, " " * BLOCK)]
+    assert list(written(tokenise(texts))) == [rule(text) for text in texts]
+
+
+def test_kernels_know_every_character():
+    """Alone, between letters, beside marks, at the start of a tag and of an entity; ASCII also in whole blocks."""
+    every = [chr(point) for point in range(sys.maxunicode + 1)]
+    changes = [c for before, c in pairwise(every) if kinds()[ord(before)] != kinds()[ord(c)]]
+    telling = {*every[:0x500], *changes, *(chr(one.first) for one in ranges()), *(chr(one.last) for one in ranges())}
+    texts = [
+        f"{c} a{c}b <{c}>&{c};{c}\u0301 n{c}\u0323\u0301{c}\u093c\u0651 {c}\u064e.ا{c}{c}" for c in sorted(telling)
+    ]
+    texts += [f"{c} a{c}b <{c}>" * BLOCK for c in every[:0x80]]
+    for text, found in zip(texts, written(tokenise(texts)), strict=True):
+        assert found == rule(text), text.encode("unicode_escape")
+
+
+def test_all_of_unicode():
+    """Every character that is assigned, alone and between letters."""
+    for start in range(0, sys.maxunicode + 1, BLOCK):
+        known = [chr(point) for point in range(start, start + BLOCK) if kinds()[point]]
+        for text in filter(None, ("".join(f"{c} x{c}x " for c in known), " ".join(known[::2]))):
+            assert list(written(tokenise([text]))) == [rule(text)]
+
+
+def test_what_is_read_is_read_as_itself_and_takes_at_most_twice_the_bytes():
+    for c in (chr(point) for one in ranges() for point in (one.first, one.last)):
+        read = _readings[ord(c)]
+        assert read_characters(read_characters(c)) == read_characters(c)
+        assert len(read.encode("utf-8", "surrogatepass")) <= 2 * len(c.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="the table is written with Unicode 14")
+def test_the_table_is_what_its_script_writes():
+    assert unicode_table.table() == unicode_table.TABLE.read_text(encoding="utf-8")
+
+
+def test_few_texts_are_left_to_python():
+    read = ["R & B", "<b>It\u2019s</b> 5 < 6 &", "ÉÀ Жук \u212a ß", "中文 😀", "हिन्दी क़लम ज़रूर", "ผู้", "İ", "ΣΑΣ", "한국"]
+    later = ["Tom &amp; Co", "e\u0301", "\u1112\u1161", "\u0651\u064e", "a\u200c\u00adb", "\u0f73"]
+    _, _, stops = _fold(read + later, Scratch(), raw=True)
+    assert (stops == LATER).tolist() == [False] * len(read) + [True] * len(later)
+
+
+def test_scratch_memory_is_used_again_in_its_own_thread_only():
+    scratch = Scratch()
+    first = scratch.empty("a", 8, np.int64)
+    assert np.shares_memory(first, scratch.empty("a", 9, np.int64)), "a little more than was asked for is there"
+    assert not np.shares_memory(first, scratch.empty("a", 8, np.int32))
+    texts = ["A good film.", "Bad!"] * 500
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda number: list(written(tokenise(texts[number:], scratch))), range(50))
+        assert list(found) == [[rule(text) for text in texts[number:]] for number in range(50)]
