@@ -4,14 +4,16 @@ import errno
 import json
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from itertools import chain, zip_longest
+from dataclasses import replace
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from mlcore.errors import InputError
 from mlcore.files import check_outputs
+from mlcore.sentiment.answers import Answers
 from mlcore.text.layout import Layout
 
 from . import render
@@ -22,9 +24,9 @@ from .output import (
     Json,
     ModelFile,
     Output,
-    Texts,
     answer,
     load,
+    print_json,
     standard_input,
     with_options,
     write_output,
@@ -32,13 +34,16 @@ from .output import (
 
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import Assessment, Evaluation, RatingEvaluation, WordScore
+    from mlcore.sentiment.model import Model
     from mlcore.sentiment.prediction import Predictions
+    from mlcore.text.table import Notes, Table
 
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
 MAX_AT_ONCE = 1 << 15  # texts that are predicted together
 MAX_PROBABILITIES = 1 << 21  # of them
 MAX_LABELS = 20  # rows of a table
 MAX_CONFUSIONS = 12
+PREDICTIONS = rb"predicted"  # in the header, the first line or the footer of a table that predict has written
 
 
 @with_options
@@ -98,49 +103,151 @@ def report(
     write_output(output, lambda file: file.write(content))
 
 
+@with_options
 def predict(
+    *,
     model: ModelFile,
-    texts: Texts = None,
-    files: Annotated[list[Path] | None, path_option("Texts, one per line; may be repeated.", "--file")] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT|DATA]...", help="Texts, or files of texts.", show_default="standard input"),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="A text, also if a file is so called.")] = None,
+    files: Annotated[list[Path] | None, path_option("Plain texts, one per line.", "--file", "--lines")] = None,
+    output: Annotated[
+        Path | None, path_option("Write a table: .csv, .tsv, .jsonl or .parquet.", "--output", "-o")
+    ] = None,
+    answers: Answers,
+    layout: Layout,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Example: mlcore predict sentiment.safetensors "A wonderful film."
+    """Example: mlcore predict sentiment.safetensors reviews.csv -o answers.csv
 
-    Predict the label of each text, or its rating. Prints exactly one line per
-    text, in order: label, probability and number of known words, separated by
-    tabs. Without texts it reads lines from standard input and answers each at
-    once. Files may be compressed (.gz, .bz2, .xz). Lines that were not UTF-8
-    are marked. Put -- before texts that begin with a dash.
+    Predict the label of each text, or its rating. An argument that is a file
+    is read as a table, like the data of a training. With -o, its rows are
+    written in order with all their columns, the label, its probability and
+    the share of the words that are known. Without -o, one line per text is
+    printed: label, probability and number of known words, separated by tabs.
+    Without arguments it reads lines from standard input and answers each at
+    once. Lines that were not UTF-8 are marked. Put -- before texts that begin
+    with a dash.
     """
+    if output:
+        if len(texts or []) != 1 or text or files:
+            raise InputError("--output needs one file of texts; give its path as the argument after the model.")
+        return _predict_table(model, Path((texts or [])[0]), output, answers, layout, as_json)
+    if (texts or text) and files:
+        raise InputError("Give either texts or --file, not both")
+    _predict_lines(model, texts or [], text or [], files or [STANDARD_STREAM], answers, layout, as_json)
+
+
+def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layout: Layout, as_json: bool) -> None:
+    """Write a table with predictions, and say what was done to it."""
+    from mlcore.files import write_beside
+    from mlcore.sentiment.tables import PredictedTable, check_suffix, predict_table
+    from mlcore.text.pool import available_cores
+    from mlcore.text.streams import name_of
+    from mlcore.text.table import Notes
+
+    check_suffix(output)
+    check_outputs({"output": output}, [model, data], {"output": PREDICTIONS})
+    done, name, notes = "Replaced" if output.exists() else "Wrote", name_of(data), Notes()
+    results: list[PredictedTable] = []
+    with render.compilation(as_json), render.Activity(f"Predicting {name}", as_json) as activity:
+        loaded = load(model)
+        table = _table(data, layout, loaded, notes)
+
+        def progress(rows: int) -> None:
+            activity.update(f"Predicting {name}: {rows:,} rows")
+
+        def write(file: BinaryIO) -> None:
+            results.append(predict_table(loaded, table, output, file, answers, available_cores(), progress))
+
+        write_beside(output, write)
+    (found,) = results
+    said = [*notes.sentences()]
+    if found.without_text:
+        said.append(f"{found.without_text:,} rows have no text; their predictions are empty.")
+    if found.doubtful:
+        said.append(f"{found.doubtful:,} rows are below the threshold; they are left to you.")
+    if found.made_safe:
+        said.append(
+            f"{found.made_safe:,} cells begin with = + - or @; an apostrophe before them keeps spreadsheets from "
+            "running them as formulas. JSON Lines and Parquet keep them as they are."
+        )
+    for sentence in said:
+        render.say(f"mlcore: {sentence}")
+    if as_json:
+        print_json("predict-table", found)
+    else:
+        render.say(f"{done} {output}: {found.rows:,} rows, with the columns {', '.join(found.columns)}.")
+
+
+def _table(path: Path, layout: Layout, model: "Model", notes: "Notes") -> "Table":
+    """The table in a file, whose texts are in the column that the model was trained on if it has that."""
+    from mlcore.text.readers import read_tables
+
+    (table,) = read_tables(path, layout, notes, labelled=False)
+    texts = for_model(layout, model).text_column
+    if texts and {*texts} <= {*table.header}:
+        table.source.layout = replace(layout, text_column=texts)
+    return table
+
+
+def _predict_lines(
+    model: Path, arguments: list[str], texts: list[str], files: list[Path], answers: Answers, layout: Layout,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Print a line for each text."""
     from mlcore.sentiment.prediction import predict
     from mlcore.text.pool import available_cores, in_order
     from mlcore.text.streams import decode_arguments, decode_lines, in_portions
+    from mlcore.text.table import Notes
 
-    if texts and files:
-        raise InputError("Give either texts or --file, not both")
-    paths = files or [STANDARD_STREAM]
-    if paths.count(STANDARD_STREAM) > 1:
+    if files.count(STANDARD_STREAM) > 1:
         raise InputError("Standard input, -, is given twice, but it can be read only once")
-    for path in paths:  # report a wrong one before the first answer
+    for path in files:  # report a wrong one before the first answer
         if path != STANDARD_STREAM and (path.stat() and path.is_dir()):
             raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))
+    notes = Notes()
     with render.compilation():
         loaded = load(model)
+        answers.columns(loaded.labels)  # whether it has probabilities
         write = _json_lines if as_json else _lines
         size = max(1, min(MAX_AT_ONCE, MAX_PROBABILITIES // max(len(loaded.labels), 1)))
-        portions: Iterable[Any] = in_portions(chain.from_iterable(map(_read_lines, paths)), size)
-        if texts:
-            portions = (texts[start : start + size] for start in range(0, len(texts), size))
+
+        def texts_given() -> Iterator[str]:
+            for argument in arguments:
+                if _is_file(argument):
+                    render.say(f"{argument} is a file: predicting the texts in it (--text takes it as a text).")
+                    table = _table(Path(argument), layout, loaded, notes)
+                    yield from (text or "" for _, text in table.texts(table.columns()))
+                else:
+                    yield argument
+            yield from texts
+
+        portions: Iterable[Any] = in_portions(chain.from_iterable(map(_read_lines, files)), size)
+        if arguments or texts:
+            given = texts_given()
+            portions = iter(lambda: list(islice(given, size)), [])
 
         def predict_lines(portion: Any) -> str:
             lines = decode_lines(portion) if isinstance(portion, bytes) else decode_arguments(portion)
-            return write(predict(loaded, lines.texts), lines.undecodable)
+            return write(predict(loaded, lines.texts), answers, lines.undecodable)
 
         # an empty portion means that nothing more has arrived: answer everything so far
         arrived = (portion or None for portion in portions)
-        for answers in in_order(predict_lines, arrived, available_cores()):
-            sys.stdout.write(answers)
+        for printed in in_order(predict_lines, arrived, available_cores()):
+            sys.stdout.write(printed)
             sys.stdout.flush()
+    for sentence in notes.sentences():
+        render.say(f"mlcore: {sentence}")
+
+
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a null character
+        return False
 
 
 def _read_lines(path: Path) -> Iterator[bytes]:
@@ -151,26 +258,33 @@ def _read_lines(path: Path) -> Iterator[bytes]:
     return read_stream(standard_input("Type one text per line; Ctrl-D ends."), "standard input")
 
 
-def _lines(found: "Predictions", undecodable: Collection[int]) -> str:
+def _lines(found: "Predictions", answers: Answers, undecodable: Collection[int]) -> str:
     """A line for each text: label and probability, or rating, and the number of known words."""
-    labels = [render.printable(label) for label in found.labels]
-    if labels:
-        chosen = zip(found.chosen.tolist(), found.confidence.tolist(), strict=True)
-        answers = [f"{labels[label]}\t{probability:.4f}" for label, probability in chosen]
-    else:
-        answers = [f"{value:.4f}" for value in found.outputs[:, 0].tolist()]
+    from mlcore.sentiment.prediction import answer_columns
+
+    *columns, _ = answer_columns(answers, found)
+    shown = [
+        [f"{value:.4f}" for value in column]
+        if column and isinstance(column[0], float)
+        else map(render.printable, column)
+        for column in columns
+    ]
     lines = []
-    for i, (text, known) in enumerate(zip(answers, found.known.tolist(), strict=True)):
+    for i, (*cells, known) in enumerate(zip(*shown, found.known.tolist(), strict=True)):
         remark = f"{known} known" if known else "no known words; default prediction"
-        lines.append("\t".join([text, remark] + ["not UTF-8"] * (i in undecodable)) + "\n")
+        lines.append("\t".join([*map(render.printable, cells), remark] + ["not UTF-8"] * (i in undecodable)) + "\n")
     return "".join(lines)
 
 
-def _json_lines(found: "Predictions", undecodable: Collection[int]) -> str:
+def _json_lines(found: "Predictions", answers: Answers, undecodable: Collection[int]) -> str:
     """A JSON object for each text."""
-    lines = ({"schema": "mlcore.predict/1", **entry} for entry in found.to_dicts())
-    encode = json.JSONEncoder(allow_nan=False).encode
-    return "".join(f"{encode(line | {'undecodable': i in undecodable})}\n" for i, line in enumerate(lines))
+    from mlcore.sentiment.prediction import answer_columns
+
+    encode, lines = json.JSONEncoder(allow_nan=False).encode, []
+    for i, (entry, chosen) in enumerate(zip(found.to_dicts(), answer_columns(answers, found)[0], strict=True)):
+        decided = {"label": chosen} if found.labels else {}
+        lines.append(encode({"schema": "mlcore.predict/1", **entry, **decided, "undecodable": i in undecodable}) + "\n")
+    return "".join(lines)
 
 
 # Tables ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError, ModelFileError
+from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.model import Model
 from mlcore.text.dataset import Documents
 
@@ -19,6 +20,7 @@ class Predictions:
     probabilities: np.ndarray  # (n, labels) float64 in the labels' order, each row summing to 1; without labels (n, 0)
     chosen: np.ndarray  # (n,) int64 number of the most probable label
     known: np.ndarray  # (n,) int64 number of known words, repeats included
+    words: np.ndarray  # (n,) int64 number of all words
 
     @property
     def confidence(self) -> np.ndarray:
@@ -42,9 +44,31 @@ def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:
     Raises: ModelFileError if the outputs are not finite.
     """
     parts = list(model.features.read(texts, threads))
-    documents = Documents.joined(documents for documents, _ in parts)
-    known = np.concatenate([np.zeros(0, np.int64), *(known for _, known in parts)])
-    return Predictions(model.labels, *score(model, documents, None, threads), known)
+    documents = Documents.joined(documents for documents, *_ in parts)
+    none = np.zeros(0, np.int64)
+    known, words = (np.concatenate([none, *(part[i] for part in parts)]) for i in (1, 2))
+    return Predictions(model.labels, *score(model, documents, None, threads), known, words)
+
+
+def answer_columns(answers: Answers, found: Predictions) -> list[list[Any]]:
+    """The values of the columns that ``answers`` names, each with one for every text."""
+    known = (found.known / np.maximum(found.words, 1)).tolist()
+    if not found.labels:
+        return [found.outputs[:, 0].tolist(), known]
+    n = min(answers.top, len(found.labels))
+    chosen = found.chosen[:, np.newaxis]
+    if n > 1:  # the label that is chosen comes first on ties too
+        order = found.probabilities.copy()
+        np.put_along_axis(order, chosen, 2, axis=1)
+        chosen = np.argsort(-order, axis=1, kind="stable")[:, :n]
+    columns: list[list[Any]] = []
+    for numbers in chosen.T:
+        labels: list[Any] = [found.labels[number] for number in numbers.tolist()]
+        columns += [labels, np.take_along_axis(found.probabilities, numbers[:, np.newaxis], axis=1)[:, 0].tolist()]
+    if answers.threshold is not None:
+        best = zip(*columns[:2], strict=True)
+        columns[0] = [label if p >= answers.threshold else answers.otherwise for label, p in best]
+    return [*columns, *(found.probabilities.T.tolist() if answers.probabilities else []), known]
 
 
 def score(

@@ -112,16 +112,19 @@ class Features:
 
     def documents(self, texts: Iterable[str], threads: int = 1) -> Documents:
         """Known features of the texts with their counts."""
-        return Documents.joined(documents for documents, _ in self.read(texts, threads))
+        return Documents.joined(documents for documents, *_ in self.read(texts, threads))
 
-    def read(self, texts: Iterable[str], threads: int = 1) -> Iterator[tuple[Documents, np.ndarray]]:
-        """Known features of the texts, and of each text the number of known words, repeats included, part by part."""
+    def read(self, texts: Iterable[str], threads: int = 1) -> Iterator[tuple[Documents, np.ndarray, np.ndarray]]:
+        """Known features of the texts, and of each text the numbers of known and of all words, part by part.
+
+        Repeats are counted.
+        """
         scratch = Scratch()
 
-        def read(chunk: list[str]) -> tuple[Documents, np.ndarray]:
+        def read(chunk: list[str]) -> tuple[Documents, np.ndarray, np.ndarray]:
             words = self.words.look_up_chunk(scratch, chunk)
             known = np.concatenate([[0], np.cumsum(words.ids != UNKNOWN)])[words.offsets]
-            return self.count(words), np.diff(known)
+            return self.count(words), np.diff(known), np.diff(words.offsets)
 
         return in_order(read, chunks_of(texts), threads)
 

@@ -1,0 +1,151 @@
+"""``mlcore predict``: from a table to a table, and the other ways in and out."""
+
+import csv
+import json
+
+import pytest
+
+ROWS = [
+    {"id": "1", "text": "a good, warm film", "note": "é 🎬"},
+    {"id": "2", "text": 'a bad\n"dull"\r\nplot', "note": "=1+1"},
+    {"id": "-3.5", "text": "", "note": "@me"},
+    {"id": "4", "text": "=good", "note": ""},
+]
+SAID = (
+    "mlcore: 3 cells begin with = + - or @; an apostrophe before them keeps spreadsheets from running them as formulas."
+)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """CSV file with line feeds in a field, formulas and a text that is missing."""
+    path = tmp_path / "new.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["id", "text", "note"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+    return path
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        if path.suffix == ".jsonl":
+            return list(map(json.loads, file))
+        return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_row_for_a_row_with_all_columns(run, model, table, tmp_path, suffix):
+    done = run("predict", model, "new.csv", "-o", f"out.{suffix}")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.endswith(f"Wrote out.{suffix}: 4 rows, with the columns predicted, probability, known.\n")
+    assert (SAID in done.err) == (suffix != "jsonl")
+    found = rows_of(tmp_path / f"out.{suffix}")
+    for before, after in zip(ROWS, found, strict=True):
+        for name, value in before.items():
+            safe = suffix != "jsonl" and value[:1] in ("=", "@")
+            assert after[name] == (f"'{value}" if safe else value).replace("\r\n", "\n")
+    assert [row["predicted"] for row in found][:2] == ["pos", "neg"]
+    assert [float(row["known"]) for row in found] == [1, 1, 0, 1]
+    lines = run("predict", model, "--text", ROWS[0]["text"]).out.split("\t")
+    assert abs(float(found[0]["probability"]) - float(lines[1])) < 1e-4
+    assert run("predict", model, "new.csv", "-o", f"out.{suffix}").err.count("Replaced") == 1
+    again = run("predict", model, f"out.{suffix}", "-o", "again.csv", "--json")
+    assert json.loads(again.out)["columns"] == ["mlcore_predicted", "mlcore_probability", "mlcore_known"]
+    assert not list(tmp_path.glob(".mlcore*"))
+
+
+def test_top_probabilities_and_threshold(run, model, table, tmp_path):
+    options = ("--top", 5, "--probabilities", "--threshold", 0.9, "--otherwise", "unsure")
+    found = json.loads(run("predict", model, table, "-o", "out.jsonl", *options, "--json").out)
+    assert (found["schema"], found["rows"], found["output"]) == ("mlcore.predict-table/1", 4, "out.jsonl")
+    rows = rows_of(tmp_path / "out.jsonl")
+    assert found["doubtful"] == sum(row["predicted"] == "unsure" for row in rows) > 0
+    for row in rows:
+        assert row["probability"] >= row["probability_2"]
+        assert {row["probability"], row["probability_2"]} == {row["probability_pos"], row["probability_neg"]}
+        assert row["predicted_2"] in ("pos", "neg")
+        assert (row["predicted"] == "unsure") == (row["probability"] < 0.9)
+    out = run("predict", model, "good", "zzz", "--top", 2, "--threshold", 0.9).out.splitlines()
+    assert [line.split("\t")[2] for line in out] == ["neg", "neg"]
+    assert out[1].startswith("\t")
+
+
+def test_an_argument_that_is_a_file_is_that_file(run, model, table, tmp_path):
+    done = run("predict", model, "new.csv", "good")
+    assert len(done.out.splitlines()) == 5
+    assert done.err == "new.csv is a file: predicting the texts in it (--text takes it as a text).\n"
+    (tmp_path / "good").write_text('bad\nbad, "dull\nbad\n')
+    assert [line[:3] for line in run("predict", model, "good").out.splitlines()] == ["neg"] * 3
+    assert run("predict", model, "--text", "good").out.startswith("pos")
+    assert [line[:3] for line in run("predict", model, "--lines", "good").out.splitlines()] == ["neg"] * 3
+
+
+def test_the_columns_of_the_training_are_remembered(run, tmp_path):
+    (tmp_path / "train.csv").write_text("Meinung;Urteil;text\n" + "gut;ja;x\nschlecht;nein;x\n" * 20)
+    (tmp_path / "new.csv").write_text("text;Meinung\nx;gut\nx;schlecht\n")
+    (tmp_path / "other.csv").write_text("text\ngut\n")
+    columns = ("--text-column", "Meinung", "--label-column", "Urteil", "--dim", 2, "--learning-rate", 0.5)
+    assert run("train-sentiment", "train.csv", *columns, "-m", "m", "-q").code == 0
+    assert run("predict", "m", "new.csv", "-o", "out.csv").code == 0
+    assert [row["predicted"] for row in rows_of(tmp_path / "out.csv")] == ["ja", "nein"]
+    assert run("evaluate", "m", "train.csv").out.startswith("train.csv: accuracy 100.00%")
+    assert run("predict", "m", "other.csv", "-o", "out.csv").code == 0
+
+
+def test_objects_with_more_keys_than_the_first_one(run, model, tmp_path):
+    (tmp_path / "new.jsonl").write_text('{"text": "good"}\n{"text": "bad", "n": [1]}\n{"text": null}\n')
+    done = run("predict", model, "new.jsonl", "-o", "out.jsonl")
+    assert "1 rows have no text; their predictions are empty." in done.err
+    assert [row["predicted"] for row in rows_of(tmp_path / "out.jsonl")] == ["pos", "neg", None]
+    assert run("predict", model, "new.jsonl", "-o", "out.csv").code == 0
+    assert [row["n"] for row in rows_of(tmp_path / "out.csv")] == ["", "[1]", ""]
+    more = '{"text": "good"}\n' * 50_000 + '{"text": "good", "late": 1}\n'
+    (tmp_path / "long.jsonl").write_text(more)
+    done = run("predict", model, "long.jsonl", "-o", "long.csv")
+    assert (done.code, (tmp_path / "long.csv").exists()) == (3, False)
+    assert "line 50001: the key 'late' is not in the first 4,096 rows; write JSON Lines (.jsonl) instead." in done.err
+
+
+@pytest.mark.parametrize(("read", "written"), [
+    ("in.parquet", "out.parquet"), ("in.json", "out.jsonl"), ("in.csv", "out.csv"), ("in.csv", "out.parquet"),
+])  # fmt: skip
+def test_round_trip_with_pandas(run, model, tmp_path, read, written):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(ROWS * 3000)
+    frame["n"] = [None if i % 5 == 0 else i / 2 for i in range(len(frame))]
+    save = {".parquet": frame.to_parquet, ".json": frame.to_json, ".csv": lambda path: frame.to_csv(path, index=False)}
+    save[(tmp_path / read).suffix](tmp_path / read)
+    assert run("predict", model, read, "-o", written).code == 0
+    if written == "out.parquet":
+        found = pandas.read_parquet(tmp_path / written)
+    elif written == "out.jsonl":
+        found = pandas.read_json(tmp_path / written, lines=True, dtype={"id": str})
+    else:
+        found = pandas.read_csv(tmp_path / written, keep_default_na=False, dtype={"id": str})
+    assert found["id"].tolist() == frame["id"].tolist()
+    assert [float(n) if n != "" and n == n else None for n in found["n"]] == frame["n"].replace(
+        {float("nan"): None}
+    ).tolist()
+    assert found["predicted"][:2].tolist() == ["pos", "neg"]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [
+    (("new.csv", "-o", "new.csv"), 2, "--output is 'new.csv'; it would overwrite an input"),
+    (("new.csv", "-o", "reviews.tsv"), 2, "it exists, and is not an output file of mlcore"),
+    (("new.csv", "-o", "out.xlsx"), 2, "--output is 'out.xlsx'; expected a name that ends with .csv, .tsv, .jsonl"),
+    (("new.csv", "reviews.tsv", "-o", "out.csv"), 2, "--output needs one file of texts"),
+    (("nowhere.csv", "-o", "out.csv"), 5, "nowhere.csv: No such file or directory; check the path."),
+    (("new.csv", "-o", "out.csv", "--text-column", "body"), 3, "found the columns id, text, note; expected"),
+    (("good", "--top", 0), 2, "--top is 0; expected a whole number from 1 up."),
+    (("good", "--threshold", 2), 2, "--threshold is 2.0; expected a probability above 0, up to 1."),
+    (("good", "--otherwise", "x"), 2, "--otherwise is 'x'; it also needs a threshold."),
+    (("good", "--file", "new.csv"), 2, "Give either texts or --file, not both"),
+])  # fmt: skip
+def test_what_is_refused(run, model, table, arguments, code, message):
+    before = {path.name: path.read_bytes() for path in table.parent.iterdir()}
+    done = run("predict", model, *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == before
