@@ -39,6 +39,7 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
                 if format == "parquet"
                 else _arrow_batches(arrow, file)
             ):
+                batch.validate(full=True)  # pyarrow itself would read beyond the end of a damaged one
                 found = {i: batch.column(header[i]).to_pylist() for i in chosen}
                 columns: list[Any] = [found.get(i, repeat(None)) for i in range(len(header))]
                 yield from enumerate(zip(*columns, strict=False), before + 1)

@@ -142,7 +142,7 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
         for path in found:
             content = load(path)
             source.encoding = source.layout.encoding or marked_encoding(content)
-            content = b"".join(as_utf8(iter([content]), source.encoding))
+            content = b"".join(as_utf8(iter([content]), source.encoding, f"{source.name}{source.joint}{path}"))
             text = content.decode(errors="replace")
             if "\ufffd" in text and text.encode() != content:
                 source.undecodable(content, str(path))

@@ -134,7 +134,7 @@ def _open(path: Path, source: Source) -> Table:
     if kind := next((kind for magic, kind in UNSUPPORTED.items() if head.startswith(magic)), None):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or marked_encoding(head)
-    pieces, head = as_utf8(pieces, source.encoding), b""
+    pieces, head = as_utf8(pieces, source.encoding, source.name), b""
     while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
     text = head.decode(errors="replace").lstrip("\n\r")

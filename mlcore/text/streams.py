@@ -24,6 +24,9 @@ BLOCK = 1 << 20  # bytes that are read together, and at most handed on together
 PACKED = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
 LONGEST_LINE = 1 << 26  # bytes: a file without line ends is not a file of texts
 SPOOLED = 1 << 24  # bytes of a copy in memory; a larger one is in a temporary file
+ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, IndexError, OSError,
+)  # fmt: skip
 ZIP, ZSTD = b"PK\3\4", b"\x28\xb5\x2f\xfd"
 OFFICE = {  # what a zip file is that has such a member
     "xl/workbook.xml": "an Excel workbook", "xl/workbook.bin": "an Excel workbook",
@@ -169,13 +172,13 @@ def zip_errors(name: str) -> Iterator[None]:
         raise DataError(f"{name} is packed in a way that cannot be read ({error}); unpack it first.") from error
     except RuntimeError as error:
         raise DataError(f"{name} cannot be read ({error}); unpack it first.") from error
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, OSError) as error:
+    except ZIP_ERRORS as error:
         raise DataError(f"{name} is not a complete zip archive ({error}); fetch it again.") from error
 
 
 def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The files in a zip archive, without what macOS adds."""
-    return [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    return [m for m in archive.infolist() if not m.filename.endswith("/") and not m.filename.startswith("__MACOSX/")]
 
 
 def _unzip(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -212,13 +215,23 @@ def marked_encoding(head: bytes) -> str | None:
     return next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
 
 
-def as_utf8(pieces: Iterator[bytes], encoding: str | None) -> Iterator[bytes]:
-    """Text in this encoding, None for UTF-8, as UTF-8; its mark is left out. What cannot be decoded becomes 0xFF."""
+def as_utf8(pieces: Iterator[bytes], encoding: str | None, name: str) -> Iterator[bytes]:
+    """Text in this encoding, None for UTF-8, as UTF-8; its mark is left out. What cannot be decoded becomes 0xFF.
+
+    Raises: DataError, while reading, for UTF-16 and UTF-32 without a mark.
+    """
     if encoding is None or codecs.lookup(encoding).name == "utf-8":
         return chain((piece.removeprefix(codecs.BOM_UTF8) for piece in islice(pieces, 1)), pieces)
     decoder = codecs.getincrementaldecoder(encoding)("mlcore.marked")
-    texts = chain(map(decoder.decode, pieces), (decoder.decode(b"", True) for _ in "1"))
-    return (text.encode("utf-8", "mlcore.marked") for text in texts)
+    return _encoded(chain(map(decoder.decode, pieces), (decoder.decode(b"", True) for _ in "1")), encoding, name)
+
+
+def _encoded(texts: Iterator[str], encoding: str, name: str) -> Iterator[bytes]:
+    try:
+        for text in texts:
+            yield text.encode("utf-8", "mlcore.marked")
+    except UnicodeError as error:  # what a codec cannot go on from
+        raise DataError(f"{name} cannot be decoded as {encoding} ({error}).") from error
 
 
 class PieceReader:

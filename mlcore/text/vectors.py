@@ -1,14 +1,17 @@
-"""Word vectors in text: GloVe, word2vec's text format and fastText's ``.vec``, read in little memory, and written.
+"""Word vectors: GloVe, word2vec's two formats, fastText's ``.vec`` and model2vec, read in little memory, and written.
 
-A line is a word and its numbers, separated by spaces or tabs; a first line ``count width`` may come before. GloVe's
-largest files have words with spaces in them, so that the numbers are counted from the right.
+In text, a line is a word and its numbers, separated by spaces or tabs; a first line ``count width`` may come before.
+GloVe's largest files have words with spaces in them, so that the numbers are counted from the right.
 """
 
 import codecs
 import hashlib
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +19,13 @@ import numpy as np
 
 from mlcore.errors import DataError
 from mlcore.text.characters import read_characters
-from mlcore.text.streams import name_of, read_pieces, whole_lines
+from mlcore.text.streams import STANDARD_INPUT, ZIP, name_of, read_pieces, whole_lines
 from mlcore.text.tokenizer import TokenSpans
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
 BLOCK = 1 << 22  # bytes read at a time
+HEAD = 1 << 12  # bytes from which the format is told
+LONGEST_WORD = 1 << 16  # bytes, in the binary format
 LONGEST_LINE = 1 << 24  # bytes: a file with longer ones is something else
 ROWS = 4_096  # rows written at a time
 MISSING, LOWER_CASED, EXACT = 0, 1, 2  # how a word was found
@@ -72,21 +77,104 @@ class Coverage:
 def read_vectors(
     path: Path, words: WordTable, dim: int, progress: Callable[[int], None] = lambda lines: None
 ) -> Vectors:
-    """Read the vectors of these words from a file, which may be compressed; ``-`` is standard input.
+    """Read the vectors of these words from a file, which may be compressed, or a folder; ``-`` is standard input.
 
-    A line is for the word that is written there, or, if the vocabulary has no such word, for the same in lower case; a
-    line with the very word counts more than that, and of equal ones the first counts. Of other lines only the numbers
+    A vector is for the word that is written there, or, if the vocabulary has no such word, for the same in lower case;
+    the very word counts more than that, and of equal ones the first counts. Of other lines of text only the numbers
     are counted. ``progress`` is called with the number of vectors so far.
 
     Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
-    name, lines, vectors, duplicates = name_of(path), 0, 0, 0
+    found = _Found(name_of(path), words, dim, progress)
+    if path != STANDARD_INPUT and path.is_dir():
+        _read_model2vec(path, found)
+        return found.vectors()
+    pieces = read_pieces(path, BLOCK)
+    head = b""
+    while len(head) < HEAD and (piece := next(pieces, None)):
+        head += piece
+    if head.startswith(ZIP):
+        raise DataError(f"{found.name} contains several files; unpack it, and give one of them.")
+    if b"\0" in head and re.match(rb"\d+ \d+\n", head):
+        _read_binary(chain([head], pieces), found)
+    else:
+        _read_text(chain([head], pieces), found)
+    return found.vectors()
+
+
+class _Found:
+    """The vectors that have been found."""
+
+    def __init__(self, name: str, words: WordTable, dim: int, progress: Callable[[int], None]) -> None:
+        self.name, self.dim, self.n, self.duplicates = name, dim, 0, 0
+        self.words, self._progress = words, progress
+        self._table, self._how = np.zeros((len(words), dim), np.float32), np.full(len(words), MISSING, np.int8)
+
+    def check_width(self, width: int, where: str = "") -> None:
+        """Raises: DataError unless the vectors have as many numbers as the embedding."""
+        if width != self.dim:
+            problem = f"the vectors have {width:,} numbers, but the embedding has {self.dim:,}"
+            raise DataError(f"{self.name}{where}: {problem}", suggestion={"dim": width})
+
+    def take(self, tokens: list[bytes], ids: np.ndarray, rows: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Take vectors from the next ones, given which words they are for: ``rows`` gives those with these indices."""
+        others = np.flatnonzero(ids == UNKNOWN)
+        text = b"\n".join([*(tokens[i] for i in others.tolist()), b""])
+        lower = np.full_like(ids, UNKNOWN)
+        lower[others] = self.look_up(read_characters(text.decode("utf-8", "replace")).encode())
+        for level, found in ((EXACT, ids), (LOWER_CASED, lower)):
+            known = np.flatnonzero(found != UNKNOWN)
+            new = np.zeros(len(known), bool)
+            new[np.unique(found[known], return_index=True)[1]] = True
+            new &= self._how[found[known]] < level  # unless found before, and as well
+            self.duplicates += int(np.count_nonzero(~new)) if level == EXACT else 0
+            known = known[new]
+            self._table[found[known]] = rows(known)
+            self._how[found[known]] = level
+
+    def look_up(self, lines: bytes) -> np.ndarray:
+        """The number of the word in each line."""
+        return self.words.look_up_spans(TokenSpans.of_lines(np.frombuffer(lines, np.uint8)))
+
+    def take_all(self, tokens: list[bytes], table: np.ndarray) -> None:
+        """Take the vectors of these words. Shapes: table (n, d)."""
+        ids = self.look_up(b"\n".join([*tokens, b""]))
+        self.take(tokens, ids, lambda chosen: _finite(table[chosen].astype(np.float32), self.name))
+        self.count(len(tokens))
+
+    def count(self, vectors: int) -> None:
+        """Note that so many more vectors have been read."""
+        self.n += vectors
+        self._progress(self.n)
+
+    def vectors(self) -> Vectors:
+        """All of them, or DataError if there are none."""
+        if self.n == 0:
+            raise DataError(f"{self.name} contains no vectors; expected a word and {self.dim} numbers in each line.")
+        return Vectors(
+            self.name, self._table, self._how != MISSING, self._how == LOWER_CASED, self.n, self.duplicates
+        )  # fmt: skip
+
+
+def _finite(rows: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(rows).all():
+        raise DataError(f"{name} contains a number that is not finite.")
+    return rows
+
+
+def _incomplete(name: str, promised: int, found: int) -> DataError:
+    begun = f"{name} is incomplete: its first line promises {promised:,} vectors, and there are {found:,}"
+    return DataError(f"{begun}; fetch it again.")
+
+
+def _read_text(pieces: Iterator[bytes], found: _Found) -> None:
+    """Read lines of a word and its numbers."""
+    name, dim, lines = found.name, found.dim, 0
     promised: int | None = None  # number of vectors, according to the first line
-    table, how = np.zeros((len(words), dim), np.float32), np.full(len(words), MISSING, np.int8)
-    for block in filter(None, whole_lines(read_pieces(path, BLOCK), name, LONGEST_LINE)):
+    for block in filter(None, whole_lines(pieces, name, LONGEST_LINE)):
         if lines == 0:
             block = block.removeprefix(codecs.BOM_UTF8)
-            promised = _check_first_line(block, dim, name)
+            promised = _check_first_line(block, found)
             if promised is not None:
                 block, lines = block.partition(b"\n")[2], 1
         data = np.frombuffer(block, np.uint8)
@@ -97,59 +185,92 @@ def read_vectors(
                 f"{name}, line {lines + i + 1:,}: {fields} numbers follow the word; expected {dim}; "
                 "if this is the last line, the file is incomplete: fetch it again."
             )
-        ids = words.look_up_spans(TokenSpans.of_one_text(data, starts, word_ends))
+        ids = found.words.look_up_spans(TokenSpans.of_one_text(data, starts, word_ends))
         ids[word_ends == starts] = UNKNOWN  # blank lines, and vectors of the empty word
-        others = np.flatnonzero((ids == UNKNOWN) & (word_ends > starts))
-        lower = np.full_like(ids, UNKNOWN)
-        tokens = [block[i:j] for i, j in zip(starts[others].tolist(), word_ends[others].tolist(), strict=True)]
-        text = read_characters(b"\n".join([*tokens, b""]).decode("utf-8", "replace"))
-        folded = np.frombuffer(text.encode(), np.uint8)
-        lower[others] = words.look_up_spans(TokenSpans.of_lines(folded))
-        for level, found in ((EXACT, ids), (LOWER_CASED, lower)):
-            known = np.flatnonzero(found != UNKNOWN)
-            new = np.zeros(len(known), bool)
-            new[np.unique(found[known], return_index=True)[1]] = True
-            new &= how[found[known]] < level  # unless found before, and as well
-            duplicates += int(np.count_nonzero(~new)) if level == EXACT else 0
-            known = known[new]
-            texts = [block[numbers[i] : ends[i]] for i in known.tolist()]
-            table[found[known]] = _parse(texts, dim, name, lines + 1 + known)
-            how[found[known]] = level
+        tokens = [block[i:j] for i, j in zip(starts.tolist(), word_ends.tolist(), strict=True)]
+
+        def rows(chosen: np.ndarray) -> np.ndarray:
+            texts = [block[numbers[i] : ends[i]] for i in chosen.tolist()]  # noqa: B023, called at once
+            return _parse(texts, dim, name, lines + 1 + chosen)  # noqa: B023
+
+        found.take(tokens, ids, rows)
         lines += len(ends)
-        vectors += int(np.count_nonzero(numbers < ends))
-        progress(vectors)
-    if vectors == 0:
-        raise DataError(f"{name} contains no vectors; expected a word and {dim} numbers in each line.")
-    if promised is not None and vectors < promised:
-        raise DataError(
-            f"{name} is incomplete: its first line promises {promised:,} vectors, and there are {vectors:,}; "
-            "fetch it again."
-        )
-    return Vectors(name, table, how != MISSING, how == LOWER_CASED, vectors, duplicates)
+        found.count(int(np.count_nonzero(numbers < ends)))
+    if promised is not None and 0 < found.n < promised:
+        raise _incomplete(name, promised, found.n)
 
 
-def _check_first_line(block: bytes, dim: int, name: str) -> int | None:
+def _check_first_line(block: bytes, found: _Found) -> int | None:
     """Number of vectors if the first line is a header; refuse vectors of another width, going by this line."""
-    first, _, rest = block.partition(b"\n")
-    fields, promised = first.split(), None
-    if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit() and (dim > 1 or fields[1] == b"1"):
+    first, _, _ = block.partition(b"\n")
+    fields, promised, dim = first.split(), None, found.dim
+    if len(fields) == 2 and all(map(_is_count, fields)) and (dim > 1 or fields[1] == b"1"):
         promised, width = int(fields[0]), int(fields[1])
-        if b"\0" in rest:
-            raise DataError(
-                f"{name} is in word2vec's binary format; convert it to text, for example with gensim: "
-                "load_word2vec_format(..., binary=True), then save_word2vec_format(...)."
-            )
     else:
         width = next((n for n in range(len(fields)) if not _is_number(fields[-1 - n])), len(fields) - 1)
     if width < 1:
         raise DataError(
-            f"{name}, line 1: expected a word and {dim} numbers, separated by spaces (GloVe, word2vec's text format or "
+            f"{found.name}, line 1: expected a word and {dim} numbers, separated by spaces (GloVe, word2vec or "
             "fastText's .vec)."
         )
-    if width != dim:
-        problem = f"the vectors have {width:,} numbers, but the embedding has {dim:,}"
-        raise DataError(f"{name}, line 1: {problem}", suggestion={"dim": width})
+    found.check_width(width, ", line 1")
     return promised
+
+
+def _is_count(field: bytes) -> bool:
+    return field.isdigit() and len(field) < 12
+
+
+def _read_binary(pieces: Iterator[bytes], found: _Found) -> None:
+    """Read word2vec's binary format: ``count width``, then each word, a space and its numbers as float32.
+
+    A line feed may follow the numbers.
+    """
+    data = b""
+    for piece in pieces:
+        data += piece
+        if b"\n" in data:
+            break
+    first, _, data = data.partition(b"\n")
+    promised, width = map(int, first[:40].split())
+    found.check_width(width)
+    size, left = 4 * width, promised
+    for piece in chain([b""], pieces):
+        data, at = data + piece, 0
+        tokens, numbers = list[bytes](), list[bytes]()
+        while left and (space := data.find(b" ", at, at + LONGEST_WORD)) >= 0 and space + 1 + size <= len(data):
+            tokens.append(data[at:space].lstrip(b"\n"))
+            numbers.append(data[space + 1 : space + 1 + size])
+            at, left = space + 1 + size, left - 1
+        if left and len(data) - at > LONGEST_WORD + size:
+            raise DataError(f"{found.name}: the word of vector {promised - left + 1:,} does not end.")
+        data = data[at:]
+        if tokens:
+            clean = [b"" if b"\n" in token else token for token in tokens]
+            found.take_all(clean, np.frombuffer(b"".join(numbers), "<f4").reshape(len(tokens), width))
+    if left:
+        raise _incomplete(found.name, promised, promised - left)
+
+
+def _read_model2vec(folder: Path, found: _Found) -> None:
+    """Read a folder of model2vec: ``model.safetensors`` with the tensor embeddings, and ``tokenizer.json``."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / "model.safetensors", "numpy") as file:
+            table = np.asarray(file.get_tensor("embeddings"))
+        vocabulary = json.loads((folder / "tokenizer.json").read_bytes())["model"]["vocab"]
+        if isinstance(vocabulary, list):  # of pairs: a token and its score
+            vocabulary = {token: number for number, (token, *_) in enumerate(vocabulary)}
+        numbers = np.array([*vocabulary.values()], np.int64)
+        tokens = [token.encode("utf-8", "surrogatepass").replace(b"\n", b"") for token in vocabulary]
+        if table.ndim != 2 or len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(table):
+            raise ValueError("the vocabulary and the embeddings do not fit together")
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        expected = "expected a model of model2vec: model.safetensors with embeddings, and tokenizer.json"
+        raise DataError(f"{folder} is a folder that cannot be read ({error}); {expected}.") from error
+    found.check_width(table.shape[1])
+    found.take_all(tokens, table[numbers])
 
 
 def _split_lines(data: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

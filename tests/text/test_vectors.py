@@ -3,12 +3,15 @@
 import bz2
 import gzip
 import io
+import json
 import lzma
+import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from mlcore.errors import DataError
 from mlcore.text import vectors as module
@@ -20,6 +23,20 @@ def table_of(*words):
     table = WordTable()
     table.add(words)
     return table
+
+
+def zipped(contents):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def binary(*rows, end=b"\n"):
+    """Word2vec's binary format."""
+    lines = [word.encode() + b" " + np.array(numbers, "<f4").tobytes() + end for word, *numbers in rows]
+    return f"{len(rows)} {len(rows[0]) - 1}\n".encode() + b"".join(lines)
 
 
 def read(tmp_path, content, *words, dim=2):
@@ -38,6 +55,9 @@ def read(tmp_path, content, *words, dim=2):
         "2 2\ngood 1 2 \nbad -1 0.5 \n",  # as fastText writes it
         "\ufeffgood 1 2\n\n  \nbad  -1  .5\n\n",
         *(compress(b"good 1 2\nbad -1 .5") for compress in (gzip.compress, bz2.compress, lzma.compress)),
+        zipped({"glove.txt": b"good 1 2\nbad -1 .5"}),
+        *(binary(["good", 1, 2], ["bad", -1, 0.5], end=end) for end in (b"", b"\n")),
+        gzip.compress(binary(["good", 1, 2], ["bad", -1, 0.5])),
     ],
 )
 def test_formats(tmp_path, content):
@@ -91,7 +111,12 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
         ("", "contains no vectors"),
         ("good 1 2\nbad 1\n", "line 2: 1 numbers follow the word; expected 2; if this is the last line, the "),
         ("good 1 2\n\nx 3 4\n1 2\n", "line 4: 1 numbers"),
-        (b"2 2\ngood " + bytes(8) + b"\n", "is in word2vec's binary format; convert it to text"),
+        (b"2 2\ngood " + bytes(8) + b"\n", "is incomplete: its first line promises 2 vectors, and there are 1"),
+        (b"1 3\ngood " + bytes(12) + b"\n", "the vectors have 3 numbers, but the embedding has 2; try dim=3."),
+        (b"1 2\n" + bytes(70_000), "the word of vector 1 does not end"),
+        (b"1 2\ngood " + np.array([1, np.inf], "<f4").tobytes(), "contains a number that is not finite"),
+        (zipped({"a.txt": b"good 1 2", "b.txt": b"bad 3 4"}), "contains several files; unpack it, and give one"),
+        (zipped({"xl/workbook.xml": b""}), "is an Excel workbook; open it and save it as CSV"),
         (gzip.compress(b"good 1 2\n" * 99)[:-9], "is damaged or incomplete"),
         ("3 2\ngood 1 2\nbad 1 2\n", "is incomplete: its first line promises 3 vectors, and there are 2"),
         ("x 1 2\ngood 1 nan\n", "line 2: 'nan' is not a finite number"),
@@ -105,6 +130,30 @@ def test_what_is_refused_and_where(tmp_path, content, message):
         read(tmp_path, content, "good", "bad")
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_the_binary_format_in_small_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 3)
+    monkeypatch.setattr(module, "HEAD", 12)
+    found = read(tmp_path, binary(["GOOD", 1, 2], ["other", 9, 9], ["good", 3, 4], ["Bad", 5, 6]), "good", "bad")
+    assert (found.table.tolist(), found.lower_cased.tolist(), found.lines) == ([[3, 4], [5, 6]], [False, True], 4)
+
+
+@pytest.mark.parametrize(
+    "vocabulary", [{"[PAD]": 0, "good": 2, "Bad": 1}, [["[PAD]", 0.0], ["Bad", -1.5], ["good", -2]]]
+)
+def test_a_folder_of_model2vec(tmp_path, vocabulary):
+    embeddings = np.array([[9, 9], [1, 2], [3, 4]], np.float16)
+    save_file({"embeddings": embeddings}, tmp_path / "model.safetensors")
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}}))
+    found = read_vectors(tmp_path, table_of("good", "bad"), 2)
+    assert (found.table.tolist(), found.lines) == ([[3, 4], [1, 2]], 3)
+    with pytest.raises(DataError, match="have 2 numbers, but the embedding has 3; try dim=2"):
+        read_vectors(tmp_path, table_of("good"), 3)
+    for content in ("[]", "{", '{"model": {"vocab": {"good": 3}}}', '{"model": {"vocab": [5]}}'):
+        (tmp_path / "tokenizer.json").write_text(content)
+        with pytest.raises(DataError, match="is a folder that cannot be read .* expected a model of model2vec"):
+            read_vectors(tmp_path, table_of("good"), 2)
 
 
 def test_line_numbers_go_on_from_block_to_block_and_lines_are_limited(tmp_path, monkeypatch):
