@@ -278,10 +278,15 @@ def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray,
 
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
-    """A list of the values, which must be one-dimensional and have an order."""
+    """A list of the values, which must be one-dimensional and have an order; none may be missing."""
     if not isinstance(values, str | bytes | Mapping | Set) and getattr(values, "ndim", 1) == 1:
+        to_list = next((getattr(values, way) for way in ("to_pylist", "to_list") if hasattr(values, way)), None)
         with suppress(TypeError):
-            return list(values)
+            listed = to_list() if to_list else list(values)  # of pyarrow; of pandas and Polars; or of any other
+            for i, value in enumerate(listed):
+                if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):
+                    raise InputError(f"{name}[{i}] is missing ({value!r}); leave the row out, or fill it in.")
+            return listed
     raise InputError(f"{name} is {_described(values)}; expected a list of {expected}.")
 
 

@@ -95,7 +95,7 @@ def test_fit_checks_parameters_and_the_constructor_does_not(parameters, message)
         ("A good film. " * 9, "X is of type str; expected a list of texts, such as ['A good film.']."),
         ({"good": 1}, "X is of type dict; expected a list of texts, such as ['A good film.']."),
         (np.eye(2), "X is of type ndarray and shape (2, 2); expected a list of texts, such as ['A good film.']."),
-        (["a", "b", float("nan")], "X[2] is nan; expected a text, a str."),
+        (["a", "b", float("nan")], "X[2] is missing (nan); leave the row out, or fill it in."),
         ([["a"]], "X[0] is of type list; expected a text, a str."),
     ],
 )  # fmt: skip
@@ -114,10 +114,10 @@ def test_what_are_no_texts(X, message):
     [
         (None, "y is None; expected a list of labels, such as ['pos', 'neg']."),
         ({"pos", "neg"}, "y is of type set; expected a list of labels, such as ['pos', 'neg']."),
-        (["pos", None], "y[1] is None; expected a label: a str, an int or a bool."),
+        (["pos", None], "y[1] is missing (None); leave the row out, or fill it in."),
         (["pos", 1], "y[1] is of type int, but y[0] of type str; expected labels of one type."),
         ([True, 0], "y[1] is of type int, but y[0] of type bool; expected labels of one type."),
-        (["pos", float("nan")], "y[1] is nan; expected a label; to predict numbers, use loss='squared'."),
+        (["pos", float("nan")], "y[1] is missing (nan); leave the row out, or fill it in."),
         ([1, 2.5], "y[1] is 2.5; expected a label; to predict numbers, use loss='squared'."),
         ([("pos",), ("neg",)], "y[0] is of type tuple; expected a label: a str, an int or a bool."),
         (["pos", ""], "y[1] is ''; expected a label, some text without control characters."),
@@ -131,7 +131,7 @@ def test_what_are_no_labels(y, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("wrong", [None, "3", np.True_, float("nan"), 1e30, -(10**400)])
+@pytest.mark.parametrize("wrong", ["3", np.True_, 1e30, -(10**400)])
 def test_what_are_no_numbers(wrong):
     with pytest.raises(InputError, match=r"^y\[1\] is .*; expected a number up to 1e\+18.$"):
         small(loss="squared").fit(["good", "bad"], [1.0, wrong])
@@ -156,6 +156,18 @@ def test_any_sequence_or_iterable(form, tmp_path):
     assert sha256(found, tmp_path / "a") == sha256(expected, tmp_path / "b")
     assert found.predict(form(TEXTS)).tolist() == expected.predict(TEXTS).tolist()
     assert found.score(form(TEXTS), form(LABELS)) == expected.score(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("form", ["pandas.Series", "pandas.Categorical", "polars.Series", "pyarrow.array"])
+def test_columns_of_other_libraries_and_what_they_have_for_missing_values(form):
+    module, _, name = form.partition(".")
+    column = getattr(pytest.importorskip(module), name)
+    expected = small().fit(TEXTS, LABELS)
+    found = small().fit(column(TEXTS), column(LABELS))
+    assert found.predict(column(TEXTS)).tolist() == expected.predict(TEXTS).tolist()
+    for X, y in (([*TEXTS[:3], None], LABELS[:4]), (TEXTS[:4], [*LABELS[:3], None])):
+        with pytest.raises(InputError, match=r"^[Xy]\[3\] is missing \((None|nan|<NA>)\); leave the row out"):
+            small().fit(column(X), column(y))
 
 
 @pytest.mark.parametrize(

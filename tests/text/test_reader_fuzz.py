@@ -19,8 +19,8 @@ from mlcore.text.table import Notes
 RECORDS = [{"text": f'good "film" {i}, é', "label": "pos" if i % 2 else "neg", "split": "train"} for i in range(12)]
 COLUMNS = {name: [record[name] for record in RECORDS] for name in RECORDS[0]}
 PIECES = [
-    *(bytes([sign]) for sign in b'"\n\t,;[]{}\0\xff\r'), b"\xff\xfe", b"\xef\xbb\xbf", b"1" * 5_000, b"[" * 1_000, b"null",
-    b"NaN", b"__label__", b"sep=;\n", b"test", b"PK\3\4", b"\\ud800", b'{"a":',
+    *(bytes([sign]) for sign in b'"\n\t,;[]{}\0\xff\r'), b"\xff\xfe", b"\xef\xbb\xbf", b"1" * 5_000, b"[" * 1_000,
+    b"null", b"NaN", b"__label__", b"sep=;\n", b"test", b"PK\3\4", b"\\ud800", b'{"a":',
 ]  # fmt: skip
 
 
