@@ -3,6 +3,7 @@
 import bz2
 import codecs
 import errno
+import io
 import lzma
 import os
 import sys
@@ -157,10 +158,14 @@ def _zstd() -> Any:
 
 def spooled(pieces: Iterable[bytes]) -> IO[bytes]:
     """A copy of the content in which one can seek; a large one lies in a temporary file without a name."""
-    file = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115, whoever reads it closes it
-    file.writelines(pieces)
+    file: IO[bytes] = io.BytesIO()
+    for piece in pieces:
+        if isinstance(file, io.BytesIO) and file.tell() + len(piece) > SPOOLED:
+            begun, file = file, cast(IO[bytes], tempfile.TemporaryFile(prefix="mlcore-"))  # noqa: SIM115
+            file.write(begun.getbuffer())
+        file.write(piece)
     file.seek(0)
-    return cast(IO[bytes], file)
+    return file
 
 
 @contextmanager
