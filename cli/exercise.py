@@ -32,12 +32,14 @@ class Numbers:
     y: Annotated[str | None, option("--y", "ROWS", "Targets, a row for each sample.", "1")] = None
     w: Annotated[str | None, option("--w", "ROWS", "Weights of the first layer.", "1,0,1;1,-1,0")] = None
     v: Annotated[str | None, option("--v", "ROWS", "Weights of the last layer.", "0,1")] = None
+    digits: Annotated[int | None, option("--digits", "N", "Digits of numbers that are rounded.", "6")] = None
 
     def problem(self) -> "Problem":
         """The network of the file or of the exercise, with the numbers that were typed."""
         from mlcore.exercise.problem import change, default_problem, read_problem
 
-        return change(read_problem(self.net) if self.net else default_problem(), self.x, self.y, self.w, self.v)
+        problem = read_problem(self.net) if self.net else default_problem()
+        return change(problem, self.x, self.y, self.w, self.v, self.digits)
 
 
 def on_network(has_view: bool = False, passed: str = "") -> Callable[[Callable[..., Any]], Callable[..., None]]:
@@ -94,11 +96,20 @@ def format_option(choices: str) -> Any:
     return option("--format", choices, "Format of the output.", True)
 
 
-def written(content: Any, name: str, formats: dict[str, Callable[..., str]]) -> str:
+Standalone = Annotated[bool, typer.Option("--standalone", help="With latex: a document that compiles as it is.")]
+LearningRate = Annotated[str | None, option("--learning-rate", "NUMBER", "Add one step with this rate.")]
+OptimizerName = Annotated[str, option("--optimizer", "sgd|momentum|adam", "How a step is taken.", True)]
+
+
+def written(name: str, formats: dict[str, Callable[..., str]], *content: Any, standalone: bool = False) -> str:
     """The content in the format of --format."""
+    from mlcore.exercise.formats import to_document
+
     if name not in formats:
         raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
-    return formats[name](content)
+    if standalone and name != "latex":
+        raise InputError("--standalone is for --format latex; add it, or leave out --standalone.")
+    return (to_document if standalone else formats[name])(*content)
 
 
 @on_network(has_view=True)
@@ -160,16 +171,24 @@ def derive(
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
     output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
+    standalone: Standalone = False,
+    learning_rate: LearningRate = None,
+    optimizer: OptimizerName = "sgd",
 ) -> str:
     """Example: mlcore derive --format latex
 
     Derive all gradients step by step: the function in symbols, the chain rule
-    with the shape of each step, then the numbers.
+    with the shape of each step, then the numbers. --learning-rate adds the new
+    weights after one step.
     """
     from mlcore.exercise import derivation
     from mlcore.exercise.formats import WRITERS
+    from mlcore.exercise.problem import parse_number
 
-    return written(derivation.derive(numbers.problem(), relu_at_zero), output_format, WRITERS)
+    problem = numbers.problem()
+    rate = None if learning_rate is None else parse_number(learning_rate, "learning_rate")
+    sections = derivation.derive(problem, relu_at_zero, rate, optimizer)
+    return written(output_format, WRITERS, sections, problem.style, standalone=standalone)
 
 
 @on_network(has_view=True)
@@ -178,6 +197,7 @@ def descend(
     relu_at_zero: ReluAtZero = "0",
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
+    optimizer: OptimizerName = "sgd",
 ) -> Result:
     """Example: mlcore descend --relu-at-zero 1
 
@@ -187,8 +207,7 @@ def descend(
     """
     from mlcore.exercise import descent
 
-    problem = numbers.problem()
-    return descent.descend(problem.network, problem.x, problem.y, steps, learning_rate, float(relu_at_zero))
+    return descent.descend(numbers.problem(), steps, learning_rate, float(relu_at_zero), optimizer)
 
 
 def exercise(
@@ -197,6 +216,7 @@ def exercise(
     hidden: Annotated[int, typer.Option(help="Number of hidden units, 1 to 8.")] = 2,
     kink: Annotated[str, option("--kink", "none|hidden|output|both", "Units to place on their kink.", True)] = "none",
     output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
+    standalone: Standalone = False,
     solution: Annotated[bool, typer.Option("--solution", help="Add the derivation, for the teacher.")] = False,
     net: Annotated[Path | None, option("--net", "FILE", "Also save the network here, for check.")] = None,
 ) -> None:
@@ -220,7 +240,7 @@ def exercise(
     with render.compilation():
         problem = make_problem(seed, features, hidden, kink)
         sheet = derivation.pose(problem) + (derivation.derive(problem) if solution else [])
-    text = written(sheet, output_format, WRITERS)
+    text = written(output_format, WRITERS, sheet, problem.style, standalone=standalone)
     if net:
         write_beside(net, lambda file: file.write(to_toml(problem).encode()))
     render.show(text.rstrip("\n"))
@@ -297,7 +317,7 @@ def graph(
         "dot": markup.to_dot,
         "svg": markup.to_svg,
     }
-    return written(graph.build(numbers.problem(), relu_at_zero), output_format, formats)
+    return written(output_format, formats, graph.build(numbers.problem(), relu_at_zero))
 
 
 net = typer.Typer(help="Example: mlcore net show\n\nPrint the network as a file.", rich_markup_mode=None)
@@ -309,9 +329,12 @@ def show_net(numbers: Numbers) -> str:
     """Example: mlcore net show > my-net.toml
 
     Print the network as a TOML file to start from. A layer has a name, an
-    activation (relu, identity, sigmoid, tanh), a matrix of weights and perhaps
-    a list of biases, under names of your choice; the loss is half-squared or
-    logistic.
+    activation (relu, leaky-relu, identity, sigmoid, tanh, softplus, softmax,
+    step), a matrix of weights and perhaps a list of biases, under names of your
+    choice. The loss is half-squared, squared, mean-squared, cross-entropy,
+    binary-cross-entropy, or none with an upstream gradient. Also: reduction =
+    "sum" over samples, l2 = 0.1, frozen = ["b"], digits = 4, and slope = 0.1 in
+    a layer with leaky-relu.
     """
     from mlcore.exercise.problem import to_toml
 

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from mlcore.exercise.derivation import PHI, Symbols
+from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.descent import Descended
-from mlcore.exercise.formats import matrix_box, to_unicode
+from mlcore.exercise.formats import STYLE, Style, matrix_box, to_unicode
+from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.kinks import MAX_KINKS, Subdifferential
 from mlcore.exercise.marking import Marking
 from mlcore.exercise.network import FLOAT_TOLERANCE
@@ -18,7 +18,6 @@ from mlcore.exercise.work import CHOSEN, CONVENTIONS, USED_BY, Worked
 from .render import Grid, number, out, paragraph, say, show
 
 MAX_VERTICES = 8  # shown in the terminal; --json has all
-MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
 MAX_ROWS = 25  # of a descent
 
 
@@ -34,22 +33,14 @@ def table(
     out.print(grid)
 
 
-def number_text(found: Any) -> str:
-    """A number as people write it: a fraction if it is short, or else up to six digits; ? for one left open."""
-    if found is None:
-        return "?"
-    is_short = isinstance(found, Fraction) and len(str(found)) <= MAX_FRACTION
-    return str(found).replace("-", "−") if is_short else number(float(found) + 0.0)
-
-
-def vector_text(values: Sequence[Any]) -> str:
+def vector_text(values: Sequence[Any], style: Style) -> str:
     """(1, 2, 1), or a single number."""
-    return number_text(values[0]) if len(values) == 1 else f"({', '.join(map(number_text, values))})"
+    return style.text(values[0]) if len(values) == 1 else f"({', '.join(map(style.text, values))})"
 
 
-def matrix_text(array: np.ndarray) -> str:
+def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
     """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
-    return "\n".join(matrix_box([list(map(number_text, row)) for row in np.atleast_2d(array)]))
+    return "\n".join(matrix_box([list(map(style.text, row)) for row in np.atleast_2d(array)]))
 
 
 def entry_text(name: str, place: tuple[int, ...]) -> str:
@@ -59,50 +50,55 @@ def entry_text(name: str, place: tuple[int, ...]) -> str:
 
 def forward(result: Worked) -> None:
     """The formulas, the values of every unit, the output and the loss; of each sample, if there are several."""
-    symbols = Symbols(result.problem.network)
+    problem = result.problem
+    symbols, style = Symbols(problem), problem.style
     formulas = [f"{output} = {symbols.layer(layer)}" for layer, output in enumerate(symbols.outputs)]
-    formulas += [r"\varphi(z) = \max(0, z)"] * (PHI["relu"] in symbols.phi)
-    formulas.append(f"J = {symbols.loss}{', mean over samples' if result.samples else ''}")
+    formulas += [f"{symbol} = {formula}" for symbol, formula in symbols.definitions() if "'" not in symbol]
+    formulas += [f"J_s = {symbols.loss}"] * problem.several + [f"J = {symbols.objective}"]
+    formulas += [rf"\lambda = {style.ascii(problem.network.loss.l2)}"] * bool(problem.network.penalized)
     wide = "    ".join(map(to_unicode, formulas))
     show(wide if len(wide) <= 80 else wide.replace("    ", "\n"))
     for sample, worked in enumerate(result.samples or [result], start=1):
         if result.samples:
             show(f"\nSample {sample}", "bold")
-        _units(worked)
+        _units(worked, symbols, f"J{to_unicode(f'_{{{sample}}}')}" if result.samples else "J")
     if result.samples:
-        show(f"\nJ = {number_text(result.best.loss)}, the mean over {len(result.samples)} samples", "bold")
+        kind = "mean" if problem.network.loss.reduction == "mean" else "sum"
+        show(f"\nJ = {style.text(result.best.loss)}, the {kind} over {len(result.samples)} samples", "bold")
 
 
-def _units(result: Worked) -> None:
-    values, layers, rows = result.best, result.problem.network.layers, []
+def _units(result: Worked, symbols: Symbols, loss: str) -> None:
+    values, layers, rows, style = result.best, result.problem.network.layers, [], result.problem.style
     trace, deltas = values.trace, [values.chosen.deltas] if values.chosen else []
-    show(f"x = {vector_text(trace.x[0])}    y = {vector_text(values.y[0])}\n")
+    target = f"{symbols.target} = {vector_text(values.y[0], style)}"
+    show(f"x = {vector_text(trace.x[0], style)}    {target}\n")
     for index, layer in enumerate(layers):
+        has_kink = ACTIVATIONS[layer.activation].has_kink
         for unit, z in enumerate(trace.z[index][0]):
             kinked = (0, index, unit) in trace.kinks
-            state = layer.activation if layer.activation != "relu" else "on" if z > 0 else "off"
-            texts = [number_text(column[index][0, unit]) for column in (trace.z, trace.a, *deltas)]
+            state = layer.activation if not has_kink else "on" if z > 0 else "off"
+            texts = [style.text(column[index][0, unit]) for column in (trace.z, trace.a, *deltas)]
             shown = ("on the kink", "bold yellow") if kinked else (state, "dim")
             rows.append((layer.name, str(unit + 1), *texts, shown))
-    table(["layer", "unit", "z", "a", *["δ = dJ/dz"] * len(deltas)], rows, left=2)
-    if not result.exact and any(layer.activation == "relu" for layer in layers):
+    of = to_unicode(symbols.of_sample)
+    table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas)], rows, left=2)
+    if not result.exact and any(ACTIVATIONS[layer.activation].has_kink for layer in layers):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
-    show(f"\nŷ = {vector_text(trace.y_hat[0])}    J = {number_text(values.loss)}", "bold")
+    show(f"\nŷ = {vector_text(trace.y_hat[0], style)}    {loss} = {style.text(values.loss)}", "bold")
 
 
 def grad(result: Worked) -> None:
     """The forward values, then the gradients, what a kink means for them, and the numerical derivatives."""
     forward(result)
     show("")
-    symbols, best, kinks = Symbols(result.problem.network), result.best, result.best.trace.kinks
-    mean = f"1/{len(result.samples)} Σ " if result.samples else ""
-    rows = []
-    for layer in reversed(range(symbols.depth)):
-        for name, formula in symbols.gradients(layer).items():
-            rows.append((f"dJ/d{name}", mean + to_unicode(formula), matrix_text(best.gradients[CHOSEN][name])))
+    symbols, best, kinks, style = Symbols(result.problem), result.best, result.best.trace.kinks, result.problem.style
+    found = best.gradients[CHOSEN]
+    rows = [
+        (f"dJ/d{name}", to_unicode(symbols.gradient(name)), matrix_text(found[name], style)) for name in symbols.arrays
+    ]
     of_x = to_unicode(rf"{symbols.weights[0]}^\top {symbols.delta[0]}")
-    rows.append(("dJ/dx", of_x, matrix_text(best.gradients[CHOSEN]["x"])))
-    with_value = f"with φ'(0) = {number_text(result.relu_at_zero)}" if kinks else ""
+    rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
+    with_value = f"with φ'(0) = {style.text(result.relu_at_zero or 0)}" if kinks else ""
     table(["gradient", "formula"], rows, left=3, last=with_value)
     deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
     show("    ".join(map(to_unicode, deltas)), "dim")
@@ -122,17 +118,18 @@ def _conventions(result: Worked) -> None:
         "numbers depend on the value taken for φ'(0):",
         "bold yellow",
     )
-    found = result.best.gradients
+    found, of_sample = result.best.gradients, "dJₛ" if result.samples else "dJ"
     rows = [
-        (f"dJ/d{name}", *(matrix_text(found[value][name]) for value in CONVENTIONS))
-        for name in [*reversed(result.problem.network.arrays), "x"]
+        (f"{of}/d{name}", *(matrix_text(found[value][name], result.problem.style) for value in CONVENTIONS))
+        for name, of in [*((name, "dJ") for name in reversed(result.problem.network.trained)), ("x", of_sample)]
     ]
     if all(len(set(texts)) == 1 for _, *texts in rows):
         show("φ'(0) = 0, 1/2 and 1 give the same gradients.")
         return
     *columns, last = (f"φ'(0) = {value}" for value in CONVENTIONS)
     table(["", *columns], rows, left=3, lines=True, last=last)
-    for value, users in USED_BY.items():
+    kinked = {result.problem.network.layers[kink.layer].activation for kink in result.best.trace.kinks}
+    for value, users in USED_BY.items() if kinked == {"relu"} else ():
         show(f"{value:>3}: {users}", "dim")
 
 
@@ -147,10 +144,10 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
     else:
         gradients_of = f"{count} gradients, those of the smooth pieces of J near this point:"
         paragraph(f"{whole} the convex hull of these {gradients_of}")
-        names, rows = list(reversed(result.problem.network.arrays)), []
+        names, rows, style = list(reversed(result.problem.network.trained)), [], result.problem.style
         for pattern, gradients in found.pieces[:MAX_VERTICES]:
             on = result.unit_names(kink for kink in sorted(pattern) if pattern[kink])
-            rows.append((on or "none", *(matrix_text(gradients.arrays[name]) for name in names)))
+            rows.append((on or "none", *(matrix_text(gradients.arrays[name], style) for name in names)))
         *columns, last = (f"dJ/d{name}" for name in names)
         table(["units on", *columns], rows, left=len(names), lines=True, last=last)
         if count > MAX_VERTICES:
@@ -160,20 +157,21 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
     if found.stationary is not None:
         stationary = "0 is in it: the point is stationary in Clarke's sense."
         show(f"\n{stationary if found.stationary else '0 is not in it: the point is not stationary.'}", "bold")
-    follows, style = ("is stuck here: its gradient is 0", "bold") if result.stuck else ("moves from here", "")
-    show(f"Gradient descent with φ'(0) = {number_text(result.relu_at_zero)} {follows}.", style)
+    follows, weight = ("is stuck here: its gradient is 0", "bold") if result.stuck else ("moves from here", "")
+    show(f"Gradient descent with φ'(0) = {result.problem.style.text(result.relu_at_zero or 0)} {follows}.", weight)
     if found.descent is None:
         show("J decreases in no direction to first order.", "bold")
         return
     direction = found.descent.direction
     moved = [(name, place) for name, array in direction.items() for place, entry in np.ndenumerate(array) if entry]
+    text = result.problem.style.text
     arrays = (f"{name} = {matrix_text(array)}".replace("\n", " ") for name, array in direction.items())
     along = f"along {', '.join(arrays)}"
     if len(moved) == 1:
         name, place = moved[0]
         along = f"when {entry_text(name, place)} {'grows' if direction[name][place] > 0 else 'shrinks'}"
     yet = "Yet J" if found.stationary else "J"
-    paragraph(f"{yet} decreases with slope {number_text(found.descent.slope)} {along}.", "bold")
+    paragraph(f"{yet} decreases with slope {text(found.descent.slope)} {along}.", "bold")
 
 
 def _derivatives(result: Worked) -> None:

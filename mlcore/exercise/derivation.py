@@ -4,50 +4,133 @@ A derivation is data, sections of formulas; ``mlcore.exercise.formats`` makes te
 """
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from mlcore.errors import InputError
+from mlcore.exercise.descent import OPTIMIZERS, first_step
 from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.formats import Part, Section, plain_number
-from mlcore.exercise.network import Network
+from mlcore.exercise.formats import Part, Section
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
+from mlcore.exercise.network import Layer, Number, arrays_of
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 from mlcore.exercise.work import convention
 
-PHI = {"relu": r"\varphi", "sigmoid": r"\sigma", "tanh": r"\tanh", "identity": ""}
-DEFINITIONS = {  # an activation as a function of z, and its derivative
-    "relu": (r"\max(0, z)", r"1 \text{ for } z > 0, \; 0 \text{ for } z < 0, \; \text{undefined at } 0"),
-    "sigmoid": (r"1/(1 + e^{-z})", r"\sigma(z) (1 - \sigma(z))"),
-    "tanh": (None, r"1 - \tanh^2 z"),
-}
 SLIPS = [
     r"1. It has $\varphi(W x)$ in $\partial J/\partial W$ where $\varphi'(W x)$ is meant.",
     r"2. It substitutes $\varphi'(0) = 0$ and then writes $[-2, 0]$ for $\partial J/\partial V$, which is the value of "
     r"$\varphi'(0) = 1$; the product as written is $[0, 0]$.",
     r"3. It writes the scalar $V h = 0$ as the vector $[0, 0]$.",
 ]
+FACTORS = {"squared": "2 ", "mean-squared": r"\frac{2}{%d} "}  # of the error; 1 for other losses
 
 
 class Symbols:
-    """What the quantities of a network are called in formulas, and how they depend on each other, in LaTeX."""
+    """What the quantities of a problem are called in formulas, and how they depend on each other, in LaTeX.
 
-    def __init__(self, network: Network) -> None:
-        self.layers, self.depth = network.layers, (depth := len(network.layers))
+    Of several samples, what belongs to each of them is of its own loss, J_s.
+
+    Raises: InputError if the name of an array would be taken for another one, or for something of the formulas.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        network = problem.network
+        self.network, self.layers, self.depth = network, network.layers, (depth := len(network.layers))
+        self.style, self.n, self.k = problem.style, len(problem.x), len(network.W[-1])
         self.names = {name: _name(name) for name in network.arrays}
         self.weights = [self.names[layer.weights] for layer in network.layers]
-        self.phi = [PHI[layer.activation] for layer in network.layers]
+        self.phi = [ACTIVATIONS[layer.activation].symbol for layer in network.layers]
         hidden = ["h"] if depth == 2 else [f"h_{{{number}}}" for number in range(1, depth)]
         self.inputs = ["x", *hidden]  # of each layer
         self.outputs = [*hidden, r"\hat{y}"]
         self.z = [f"z_{{{number}}}" for number in range(1, depth + 1)]
         self.delta = [rf"\delta_{{{number}}}" for number in range(1, depth + 1)]
-        self.error = (r"\sigma(\hat{y})" if network.loss_name == "logistic" else r"\hat{y}") + " - y"
-        several = len(network.W[-1]) > 1
-        y, y_hat = ("y_k", r"\hat{y}_k") if several else ("y", r"\hat{y}")
-        losses = {"half-squared": f"({y} - {y_hat})^2", "logistic": rf"\log(1 + e^{{{y_hat}}}) - {y} {y_hat}"}
-        half = r"\frac{1}{2} " if network.loss_name == "half-squared" else ""
-        self.loss = half + (r"\sum_k " if several else "") + losses[network.loss_name]
+        self.of_sample = "J_s" if self.n > 1 else "J"
+        self.upstream_is_one = self.k == 1 and all(row == [1] for row in problem.y)
+        self.target = "u" if network.loss.name == "none" else "y"
+        self.arrays = list(dict.fromkeys(name for layer in reversed(self.layers) for name in self._trained(layer)))
+        self._check_names()
+
+    def _trained(self, layer: Layer) -> list[str]:
+        return [name for name in (layer.weights, layer.bias) if name in self.network.trained and name]
+
+    def _check_names(self) -> None:
+        taken = {
+            symbol: symbol for symbol in (*self.inputs, *self.z, *self.delta, "J", self.target, "z", "h", "e", "s")
+        }
+        for name, symbol in self.names.items():
+            if symbol in taken:
+                other = taken[symbol] if taken[symbol] in self.names else f"{_plain(symbol)} of the derivation"
+                raise InputError(
+                    f"The array {name!r} cannot be told from {other} in formulas; give it another name, such as "
+                    f"{'W' if self.network.arrays[name].ndim == 2 else 'b'} or A."
+                )
+            taken[symbol] = name
+
+    @property
+    def loss(self) -> str:
+        """Loss of one sample."""
+        y, y_hat, total = "y", r"\hat{y}", ""
+        if self.k > 1:
+            y, y_hat, total = "y_k", r"\hat{y}_k", r"\sum_k "
+        name, is_logit = self.network.loss.name, self.layers[-1].activation == "identity"
+        if name == "none":
+            return y_hat if self.upstream_is_one else rf"{total}{y.replace('y', 'u')} {y_hat}"
+        if name == "cross-entropy":
+            return rf"\log \sum_k e^{{{y_hat}}} - {total}{y} {y_hat}" if is_logit else rf"-{total}{y} \log {y_hat}"
+        if name == "binary-cross-entropy":
+            of_logit, inner = (
+                rf"\log(1 + e^{{{y_hat}}}) - {y} {y_hat}",
+                rf"{y} \log {y_hat} + (1 - {y}) \log(1 - {y_hat})",
+            )
+            of_logit = f"{total}({of_logit})" if total else of_logit
+            return of_logit if is_logit else f"-{total}[{inner}]" if total else f"-[{inner}]"
+        mean = rf"\frac{{1}}{{{self.k}}} " if name == "mean-squared" and self.k > 1 else ""
+        return (r"\frac{1}{2} " if name == "half-squared" else mean) + rf"{total}({y} - {y_hat})^2"
+
+    @property
+    def objective(self) -> str:
+        """J: of one sample its loss, of several their mean or sum; and the L2 penalty."""
+        return (rf"{self.mean}\sum_s J_s" if self.n > 1 else self.loss) + self.penalty
+
+    @property
+    def mean(self) -> str:
+        """The factor 1/n, if J is a mean."""
+        return rf"\frac{{1}}{{{self.n}}} " if self.n > 1 and self.network.loss.reduction == "mean" else ""
+
+    @property
+    def penalty(self) -> str:
+        """The L2 term of J."""
+        squares = " + ".join(rf"\lVert {self.names[name]} \rVert^2" for name in self.network.penalized)
+        squares = f"({squares})" if "+" in squares else squares
+        return rf" + \frac{{\lambda}}{{2}} {squares}" if squares else ""
+
+    @property
+    def error(self) -> str:
+        """Derivative of the loss in y_hat, or in the z of the output where it is a probability."""
+        name, predicted = self.network.loss.name, r"\hat{y}"
+        if name == "none":
+            return "1" if self.upstream_is_one else self.target
+        if self.network.function.outputs and self.layers[-1].activation == "identity":
+            predicted = rf"{ACTIVATIONS[self.network.function.outputs[1]].symbol}(\hat{{y}})"
+        return f"{predicted} - {self.target}"
+
+    @property
+    def factor(self) -> str:
+        """Of the error."""
+        name = "squared" if self.k == 1 and self.network.loss.name == "mean-squared" else self.network.loss.name
+        return FACTORS.get(name, "").replace("%d", str(self.k))
+
+    @property
+    def of_output(self) -> str:
+        """dJ/dy_hat."""
+        if self.network.function.outputs and self.phi[-1]:
+            is_binary = self.network.loss.name == "binary-cross-entropy"
+            return r"(\hat{y} - y) / (\hat{y} (1 - \hat{y}))" if is_binary else r"-y / \hat{y}"
+        return f"{self.factor}({self.error})" if self.factor else self.error
 
     def affine(self, layer: int, inputs: str) -> str:
         """W x + b with the names of a layer."""
@@ -70,47 +153,92 @@ class Symbols:
             text = self.activated(layer, self.affine(layer, inner))
         return text
 
+    def definitions(self) -> list[tuple[str, str]]:
+        """What the activations and their derivatives are as functions of z, without the identity."""
+        found: dict[str, str] = {}
+        for layer, leak in zip(self.layers, self.network.leaks, strict=True):
+            activation, values = ACTIVATIONS[layer.activation], {"leak": self.style.ascii(leak)}
+            if activation.symbol:
+                of_z = "(z)_k" if layer.activation == NORMALIZES else "(z)"
+                found[f"{activation.symbol}{of_z}"] = activation.definition % values
+                found[f"{activation.symbol}'(z)"] = activation.derivative % values
+        return [(symbol, formula) for symbol, formula in found.items() if formula]
+
     def delta_of(self, layer: int) -> str:
         """delta of a layer by the chain rule."""
-        above = layer + 1
-        pulled = self.error if above == self.depth else rf"{self.weights[above]}^\top {self.delta[above]}"
-        return rf"({pulled}) \odot {self.phi[layer]}'({self.z[layer]})" if self.phi[layer] else pulled
+        above, phi = layer + 1, self.phi[layer]
+        if above < self.depth:
+            pulled = rf"{self.weights[above]}^\top {self.delta[above]}"
+        elif self.network.function.outputs:
+            return self.error
+        elif self.layers[layer].activation == NORMALIZES:
+            return r"\hat{y} \odot (g - g^\top \hat{y}), \; g = " + self.of_output
+        else:
+            pulled = self.of_output
+            if not phi:
+                return pulled
+            pulled = f"({pulled})" if " - " in pulled and not self.factor else pulled
+            return rf"{pulled} \odot {phi}'({self.z[layer]})"
+        return rf"({pulled}) \odot {phi}'({self.z[layer]})" if phi else pulled
 
-    def gradients(self, layer: int) -> dict[str, str]:
-        """The gradients in the arrays of a layer, by name."""
-        weights, bias = self.layers[layer].weights, self.layers[layer].bias
-        found = {weights: rf"{self.delta[layer]} {self.inputs[layer]}^\top"}
-        return found | ({bias: self.delta[layer]} if bias else {})
+    def gradient(self, name: str) -> str:
+        """dJ in an array: a term for each layer that it is in, the mean over the samples, and that of the penalty."""
+        terms = []
+        for layer in reversed(range(self.depth)):
+            if name == self.layers[layer].weights:
+                terms.append(rf"{self.delta[layer]} {self.inputs[layer]}^\top")
+            elif name == self.layers[layer].bias:
+                terms.append(self.delta[layer])
+        total = " + ".join(terms)
+        if self.n > 1:
+            total = rf"{self.mean}\sum_s " + (f"({total})" if len(terms) > 1 else total)
+        return total + (rf" + \lambda {self.names[name]}" if name in self.network.penalized else "")
+
+    def partial(self, name: str, of: str = "J") -> str:
+        """The symbol of a derivative."""
+        return rf"\frac{{\partial {of}}}{{\partial {name}}}"
 
 
-def derive(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> list[Section]:
+def derive(
+    problem: Problem,
+    relu_at_zero: Fraction = Fraction(0),
+    learning_rate: Number | None = None,
+    optimizer: str = "sgd",
+) -> list[Section]:
     """The whole derivation with the numbers of the problem, and with ``relu_at_zero`` for relu'(0).
 
-    Raises: InputError if relu_at_zero is not in [0, 1].
+    With a learning rate, also the arrays after one step.
+
+    Raises: InputError if relu_at_zero is not in [0, 1], or if the names of the problem do not allow it.
     """
     relu_at_zero = convention(relu_at_zero)
-    symbols = Symbols(problem.network)
-    works = [Pass(problem.network, sample.x, sample.y) for sample in problem.samples]
+    symbols = Symbols(problem)
+    works = [Pass(sample.network, sample.x, sample.y) for sample in problem.samples]
     found = [work.backward(relu_at_zero) for work in works]
+    total = Pass(problem.network, problem.x, problem.y)
+    gradients = total.backward(relu_at_zero).arrays
     of_sample = [f" {number}" for number in range(1, len(works) + 1)] if problem.several else [""]
     on_kink = any(work.trace.kinks for work in works)
-    by_convention = f", with φ'(0) = {relu_at_zero} by convention" if on_kink else ""
+    by_convention = rf", with $\varphi'(0) = {relu_at_zero}$ by convention" if on_kink else ""
     sections = [_function(symbols, problem)]
     for number, work in zip(of_sample, works, strict=True):
         sections.append(_forward(symbols, work, number))
-    sections.append(_chain_rule(symbols, problem.network))
-    for number, work, gradients in zip(of_sample, works, found, strict=True):
+    if problem.several or problem.network.penalized:
+        sections[-1].add("J", "=", symbols.objective, "=", _columns([total.trace.loss]))
+    sections.append(_chain_rule(symbols))
+    for number, work, steps in zip(of_sample, works, found, strict=True):
         title = f"The numbers{f' of sample{number}' if number else ''}{by_convention}"
-        sections.append(_backward(symbols, work, gradients, title, with_gradients=not problem.several))
+        sections.append(_backward(symbols, work, steps, title, {} if problem.several else gradients))
     if problem.several:
-        mean = Section("The mean over the samples")
-        for layer in reversed(range(symbols.depth)):
-            for name in symbols.gradients(layer):
-                terms = [_columns(gradients.arrays[name]) for gradients in found]
-                total: list[Part] = [part for term in terms for part in ("+", term)][1:]
-                result = np.sum(terms, axis=0) / len(terms)
-                mean.add(_partial(symbols.names[name]), "=", rf"\frac{{1}}{{{len(terms)}}} (", *total, ")", "=", result)
-        sections.append(mean)
+        is_mean = problem.network.loss.reduction == "mean"
+        section = Section(f"The {'mean' if is_mean else 'sum'} over the samples")
+        for name in symbols.arrays:
+            terms: list[Part] = [part for one in found for part in ("+", _columns(one.arrays[name]))][1:]
+            inner: list[Part] = [symbols.mean.strip(), "(", *terms, ")"] if symbols.mean else terms
+            section.add(_of(symbols, name), "=", *inner, *_decay(symbols, total, name), "=", _columns(gradients[name]))
+        sections.append(section)
+    if learning_rate is not None:
+        sections.append(_step(symbols, total, gradients, learning_rate, optimizer))
     if to_toml(problem) == to_toml(default_problem()):
         sections.append(Section("Slips of the printed solution", text=SLIPS))
     return sections
@@ -118,43 +246,42 @@ def derive(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> list[Secti
 
 def pose(problem: Problem) -> list[Section]:
     """The problem as an exercise: what is given, and what is asked for."""
-    symbols, given = Symbols(problem.network), Section("Given")
+    symbols, given = Symbols(problem), Section("Given")
     for number, output in enumerate(symbols.outputs):
         given.add(output, "=", symbols.layer(number))
     given.lines += _function(symbols, problem).lines[1:]
-    for layer in problem.network.layers:
-        for name, values in ((layer.weights, layer.W), (layer.bias, layer.b)):
-            if name:
-                given.add(symbols.names[name], "=", _columns(values))
+    for name, values in arrays_of(problem.network).items():
+        given.add(symbols.names[name], "=", _columns(values))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True), start=1):
         of = f"^{{({number})}}" if problem.several else ""
         given.add(f"x{of}", "=", _columns(x))
-        given.add(f"y{of}", "=", _columns(y))
-    arrays = [name for layer in reversed(range(symbols.depth)) for name in symbols.gradients(layer)]
-    gradients = " and ".join(rf"$\partial J / \partial {symbols.names[name]}$" for name in arrays)
+        given.add(f"{symbols.target}{of}", "=", _columns(y))
+    gradients = " and ".join(rf"$\partial J / \partial {symbols.names[name]}$" for name in symbols.arrays)
     questions = [
         r"(a) Write the function $x \mapsto \hat{y}$ in symbols.",
         r"(b) Compute $\hat{y}$ and $J$.",
         f"(c) Derive {gradients} in symbols.",
-        "(d) Compute them with the numbers. Where a unit is exactly on the kink of its ReLU, say which value of "
-        r"$\varphi'(0)$ you take.",
+        "(d) Compute them with the numbers."
+        + r" Where a unit is exactly on the kink of its ReLU, say which value of $\varphi'(0)$ you take."
+        * any(ACTIVATIONS[layer.activation].has_kink for layer in problem.network.layers),
     ]
     return [given, Section("Questions", text=questions)]
 
 
 def _function(symbols: Symbols, problem: Problem) -> Section:
-    features, outputs, n = len(problem.x[0]), len(problem.y[0]), len(problem.x)
+    features, outputs = len(problem.x[0]), len(problem.y[0])
     section = Section("The function and the loss")
     size = f"{features} features, {outputs} output{'s' * (outputs > 1)}"
     section.add(r"\hat{y}", "=", symbols.function(), remark=size)
-    for name in sorted({layer.activation for layer in problem.network.layers} - {"identity"}):
-        function, derivative = DEFINITIONS[name]
-        if function:
-            section.add(f"{PHI[name]}(z)", "=", function)
-        section.add(f"{PHI[name]}'(z)", "=", derivative)
-    section.add("J_s" if problem.several else "J", "=", symbols.loss)
+    for symbol, formula in symbols.definitions():
+        section.add(symbol, "=", formula)
     if problem.several:
-        section.add("J", "=", rf"\frac{{1}}{{{n}}} \sum_s J_s", remark=f"the mean over {n} samples")
+        section.add("J_s", "=", symbols.loss)
+    kind = "mean" if problem.network.loss.reduction == "mean" else "sum"
+    remark = f"the {kind} over {symbols.n} samples" if problem.several else ""
+    section.add("J", "=", symbols.objective, remark=remark)
+    if problem.network.penalized:
+        section.add(r"\lambda", "=", _columns([problem.network.loss.l2]))
     return section
 
 
@@ -167,47 +294,98 @@ def _forward(symbols: Symbols, work: Pass, number: str) -> Section:
         on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
         remark = f"unit {on_kink} is on the kink" if on_kink else ""
         section.add(symbols.outputs[layer], "=", symbols.activated(layer, z), "=", trace.a[layer].T, remark=remark)
-    y = ", ".join(map(plain_number, work.y[0]))
+    y = ", ".join(map(symbols.style.text, work.y[0]))
     loss = f"J_{{{number.strip()}}}" if number else "J"
-    section.add(loss, "=", _columns([trace.loss]), remark=f"y = ({y})" if "," in y else f"y = {y}")
+    if number or not symbols.penalty:
+        remark = f"{symbols.target} = ({y})" if "," in y else f"{symbols.target} = {y}"
+        section.add(loss, "=", _columns([trace.loss]), remark=remark)
     return section
 
 
-def _chain_rule(symbols: Symbols, network: Network) -> Section:
-    section, arrays = Section("The chain rule, from the loss back to the input"), network.arrays
+def _chain_rule(symbols: Symbols) -> Section:
+    section, network = Section("The chain rule, from the loss back to the input"), symbols.network
 
     def shape(rows: int, columns: int = 1) -> str:
         return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
 
-    section.add(_partial(r"\hat{y}"), "=", symbols.error, remark=shape(len(network.W[-1])))
+    of = symbols.of_sample
+    section.add(symbols.partial(r"\hat{y}", of), "=", symbols.of_output, remark=shape(symbols.k))
     for layer in reversed(range(symbols.depth)):
-        delta = f"{symbols.delta[layer]} = {_partial(symbols.z[layer])}"
+        delta = f"{symbols.delta[layer]} = {symbols.partial(symbols.z[layer], of)}"
         section.add(delta, "=", symbols.delta_of(layer), remark=shape(len(network.W[layer])))
-        for name, formula in symbols.gradients(layer).items():
-            section.add(_partial(symbols.names[name]), "=", formula, remark=shape(*arrays[name].shape))
+        for name in _complete(symbols, layer):
+            section.add(_of(symbols, name), "=", symbols.gradient(name), remark=shape(*network.arrays[name].shape))
     return section
 
 
-def _backward(symbols: Symbols, work: Pass, found: ExactGradients, title: str, with_gradients: bool) -> Section:
-    section = Section(title)
+def _complete(symbols: Symbols, layer: int) -> list[str]:
+    """The arrays whose gradients are complete once the delta of this layer is known, the first that they are in."""
+    below = {name for other in symbols.layers[:layer] for name in (other.weights, other.bias)}
+    own = symbols.layers[layer]
+    return [name for name in (own.weights, own.bias) if name in symbols.arrays and name not in below and name]
+
+
+def _backward(
+    symbols: Symbols, work: Pass, found: ExactGradients, title: str, gradients: Mapping[str, np.ndarray]
+) -> Section:
+    section, last = Section(title), symbols.depth - 1
     for layer in reversed(range(symbols.depth)):
-        delta, weights, bias = found.deltas[layer].T, work.layers[layer].weights, work.layers[layer].bias
+        delta = found.deltas[layer].T
         slopes: list[Part] = [r"\odot", found.slopes[layer].T] if symbols.phi[layer] else []
-        error: list[Part] = ["(", work.predicted().T, "-", work.y.T, ")"]
-        if layer < symbols.depth - 1:
-            error = [work.W[layer + 1].T, found.deltas[layer + 1].T]
+        if layer < last:
+            error: list[Part] = [work.W[layer + 1].T, found.deltas[layer + 1].T]
             if slopes:
                 error = ["(", *error, ")", *slopes, "=", found.pulled[layer].T]
+        elif work.network.loss.name == "none":
+            error = [work.y.T]
+        else:
+            factor: list[Part] = [symbols.factor.strip()] if symbols.factor else []
+            error = [*factor, "(", work.predicted().T, "-", work.y.T, ")"]
+        if layer == last and work.network.function.outputs:
+            slopes = []
+        elif layer == last and symbols.layers[last].activation == NORMALIZES:
+            g, y_hat = found.pulled[last].T, work.trace.y_hat.T
+            section.add("g", "=", *error, "=", g)
+            error, slopes = [y_hat, r"\odot", "(", g, "-", _columns([(g * y_hat).sum()]), ")"], []
         section.add(symbols.delta[layer], "=", *error, *slopes, "=", delta)
-        if with_gradients:
-            section.add(_partial(symbols.names[weights]), "=", delta, work.inputs(layer), "=", found.arrays[weights])
-            if bias:
-                section.add(_partial(symbols.names[bias]), "=", symbols.delta[layer], "=", delta)
+        for name in _complete(symbols, layer) if gradients else ():
+            terms: list[Part] = []
+            for used in reversed(range(symbols.depth)):
+                if name == symbols.layers[used].weights:
+                    terms += ["+", found.deltas[used].T, work.inputs(used)]
+                elif name == symbols.layers[used].bias:
+                    terms += ["+", found.deltas[used].T]
+            terms = [symbols.gradient(name)] if len(terms) == 2 else terms[1:]  # a bias is its delta
+            section.add(_of(symbols, name), "=", *terms, *_decay(symbols, work, name), "=", _columns(gradients[name]))
     return section
 
 
-def _partial(name: str) -> str:
-    return rf"\frac{{\partial J}}{{\partial {name}}}"
+def _decay(symbols: Symbols, work: Pass, name: str) -> list[Part]:
+    """The term of the penalty in a gradient, with numbers."""
+    if name not in symbols.network.penalized:
+        return []
+    W = next(W for layer, W in zip(work.layers, work.W, strict=True) if layer.weights == name)
+    return ["+", _columns([symbols.network.loss.l2]), W]
+
+
+def _step(
+    symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str
+) -> Section:
+    """The arrays after one step, each from its gradient."""
+    updated = first_step(symbols.network, gradients, learning_rate, optimizer)
+    rate = str(learning_rate)
+    section = Section(rf"One step of {OPTIMIZERS[optimizer].title} with $\eta = {rate}$")
+    given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
+    for name in symbols.arrays:
+        formula = OPTIMIZERS[optimizer].formula % {"W": symbols.names[name], "g": _of(symbols, name)}
+        numbers: list[Part] = [_columns(given[name]), "-", rate, _columns(gradients[name]), "="]
+        numbers = numbers if optimizer != "adam" else []
+        section.add(rf"\text{{new }} {symbols.names[name]}", "=", formula, "=", *numbers, _columns(updated[name]))
+    return section
+
+
+def _of(symbols: Symbols, name: str) -> str:
+    return symbols.partial(symbols.names[name])
 
 
 def _columns(values: Any) -> np.ndarray:
@@ -217,9 +395,18 @@ def _columns(values: Any) -> np.ndarray:
 
 
 def _name(name: str) -> str:
-    """A user's name in LaTeX: W1 has a subscript, longer names are upright, and nothing in it is a command."""
-    if match := re.fullmatch(r"([A-Za-z])_?(\d+)", name):
-        return f"{match[1]}_{{{match[2]}}}"
+    """A user's name in LaTeX, in which nothing is a command: indices and primes are shown, as in W', W1 and W_xh.
+
+    Other names of several letters are upright.
+    """
+    if match := re.fullmatch(r"([A-Za-z])(?:_?\{?(\d+)\}?|_\{?([A-Za-z0-9]+)\}?)?('*)(\*?)", name):
+        letter, number, index, primes, star = match.groups(default="")
+        index = rf"_{{\mathrm{{{index}}}}}" if index else f"_{{{number}}}" if number else ""
+        return f"{letter}{index}{primes}" + ("^{*}" if star else "")
     if len(name) == 1 and name.isalpha():
         return name
     return r"\mathrm{" + re.sub(r"[^\w.,:-]", "", name).replace("_", r"\_") + "}"
+
+
+def _plain(symbol: str) -> str:
+    return re.sub(r"[\\{}]", "", symbol)

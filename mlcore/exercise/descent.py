@@ -1,15 +1,59 @@
-"""Gradient descent on a small network, in float64, with the reason where nothing moves."""
+"""Steps of gradient descent on a small network, in float64, with the reason where nothing moves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlcore.errors import DivergedError, InputError
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.network import Gradients, Matrix, Network, Trace
+from mlcore.exercise.functions import choose
+from mlcore.exercise.network import Gradients, Network, Number, Trace, arrays_of
+from mlcore.exercise.problem import Problem
 from mlcore.results import Result
 
 MAX_STEPS = 1_000_000
+MOMENTUM = 0.9
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
+
+
+class Optimizer(NamedTuple):
+    """Its name in a title, and its first step, in which all moments are 0, for an array W with the gradient g."""
+
+    title: str
+    formula: str
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer("gradient descent", r"%(W)s - \eta %(g)s"),
+    "momentum": Optimizer("gradient descent with momentum", r"%(W)s - \eta %(g)s"),
+    "adam": Optimizer("Adam", r"%(W)s - \eta g / (|g| + \varepsilon), \; g = %(g)s"),
+}
+
+
+class Moments:
+    """The state of an optimizer for one array.
+
+    Source: torch.optim.SGD with its momentum, v = 0.9 v + g; Kingma and Ba 2015, algorithm 1.
+    """
+
+    def __init__(self, optimizer: str) -> None:
+        self.optimizer = optimizer
+        self.number: int = 0
+        self.m: Any = 0
+        self.s: Any = 0
+
+    def step(self, g: np.ndarray, rate: Any) -> np.ndarray:
+        """What is subtracted from the array; exact in fractions but for Adam, which takes a root."""
+        if self.optimizer != "adam":
+            self.m = g if self.optimizer == "sgd" or not self.number else MOMENTUM * self.m + g
+            self.number += 1
+            return np.asarray(rate * self.m)
+        g, self.number = g.astype(np.float64), self.number + 1
+        self.m, self.s = BETA1 * self.m + (1 - BETA1) * g, BETA2 * self.s + (1 - BETA2) * g * g
+        m, s = self.m / (1 - BETA1**self.number), self.s / (1 - BETA2**self.number)
+        return np.asarray(float(rate) * m / (np.sqrt(s) + EPSILON))
 
 
 @dataclass(frozen=True)
@@ -18,33 +62,51 @@ class Descended(Result):
 
     relu_at_zero: float
     learning_rate: float
+    optimizer: str
     losses: list[float]
     arrays: dict[str, np.ndarray]
     standstill: str | None
 
 
+def first_step(
+    network: Network, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str = "sgd"
+) -> dict[str, np.ndarray]:
+    """The arrays that are not frozen after one step with these gradients; in fractions if the gradients are.
+
+    Raises: InputError for an unknown optimizer, or a learning rate out of range.
+    """
+    optimizer = _checked(optimizer, learning_rate)
+    given, found = arrays_of(network), {}
+    for name, gradient in gradients.items():
+        is_exact = gradient.dtype == object and optimizer != "adam"
+        step = Moments(optimizer).step(gradient, learning_rate if is_exact else float(learning_rate))
+        found[name] = np.array(given[name], object if is_exact else np.float64) - step
+    return found
+
+
 def descend(
-    network: Network, x: Matrix, y: Matrix, steps: int, learning_rate: float, relu_at_zero: float = 0.0
+    problem: Problem, steps: int, learning_rate: float, relu_at_zero: float = 0.0, optimizer: str = "sgd"
 ) -> Descended:
-    """Take ``steps`` steps ``a -= learning_rate dJ/da`` in all weights and biases; the network given is not changed.
+    """Take so many steps in all weights and biases that are not frozen; the network given is not changed.
 
     The first step starts from the exact pre-activations where the network is rational, so that it sees the kinks that
     exact gradients see. After it, numbers are rounded in every step: a unit counts as on its kink if its z is 0 but
     for rounding.
 
-    Raises: InputError for steps or a rate out of range; DivergedError if the values leave the range of float64.
+    Raises: InputError for an unknown optimizer, and for steps or a rate out of range; DivergedError if the values
+        leave the range of float64.
     """
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
-    if not 0 < learning_rate < np.inf:
-        raise InputError("expected a number above 0", parameter="learning_rate", value=learning_rate)
+    optimizer = _checked(optimizer, learning_rate)
+    network, x, y = Network(problem.network.layers, problem.network.loss), problem.x, problem.y
     z = Pass(network, x, y).trace.z if network.rational else None
-    network = Network(network.layers, network.loss_name)
+    moments = {name: Moments(optimizer) for name in network.trained}
     losses: list[float] = []
     for step in range(steps + 1):
         try:
             trace = network.forward(x, z, snap=step > 0)
-            losses.append(float(network.losses(trace, y).mean()))
+            losses.append(network.objective(trace, y))
             gradients = network.backward(trace, y, relu_at_zero)
         except InputError as error:
             if step == 0:
@@ -54,16 +116,22 @@ def descend(
                 "the range of float64",
                 suggestion={"learning_rate": min(0.1, learning_rate / 10)},
             ) from error
-        if not any(gradient.any() for gradient in gradients.arrays.values()):
+        is_zero = not any(gradient.any() for gradient in gradients.arrays.values())
+        if is_zero and not any(np.any(moment.m) for moment in moments.values()):
             losses += losses[-1:] * (steps - step)
             break
         if step < steps:
-            for array, gradient in zip(network.arrays.values(), gradients.arrays.values(), strict=True):
-                array -= learning_rate * gradient
+            for name, gradient in gradients.arrays.items():
+                network.arrays[name] -= moments[name].step(gradient, learning_rate)
         z = None
-    return Descended(
-        relu_at_zero, learning_rate, losses, network.arrays, _standstill(network, trace, gradients, relu_at_zero)
-    )
+    standstill = _standstill(network, trace, gradients, relu_at_zero)
+    return Descended(relu_at_zero, learning_rate, optimizer, losses, network.arrays, standstill)
+
+
+def _checked(optimizer: str, learning_rate: Number) -> str:
+    if not 0 < learning_rate < np.inf:
+        raise InputError("expected a number above 0", parameter="learning_rate", value=float(learning_rate))
+    return choose("optimizer", optimizer, OPTIMIZERS, {"gradient-descent": "sgd", "gd": "sgd"})
 
 
 def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_zero: float) -> str | None:

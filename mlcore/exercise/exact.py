@@ -3,13 +3,14 @@
 Everything that shows, proves or marks the steps takes them from here; only the kernels have a pass of their own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, sigmoid, softmax, through_softmax
 from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Number, Trace
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
@@ -17,7 +18,7 @@ AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or 
 
 @dataclass
 class ExactTrace(Trace):
-    """Values of one forward pass: those of ``Trace``, the loss of each sample (n,) and their mean J."""
+    """Values of one forward pass: those of ``Trace``, the loss J_s of each sample (n,), and J."""
 
     losses: np.ndarray
     loss: Number
@@ -25,7 +26,10 @@ class ExactTrace(Trace):
 
 @dataclass
 class ExactGradients(Gradients):
-    """Derivatives of J, and the steps to them: ``deltas = pulled * slopes``, where pulled is dJ/da; (n, o) each."""
+    """Derivatives, and the steps to them: ``deltas = pulled * slopes``, where pulled is dJ_s/da; (n, o) each.
+
+    Of a loss that works from z, the last slopes are 1; those of softmax are, and through_softmax takes their place.
+    """
 
     slopes: list[np.ndarray]
     pulled: list[np.ndarray]
@@ -44,23 +48,6 @@ def as_fraction(value: Number) -> Fraction:
 fractions = np.vectorize(as_fraction, otypes=[object])
 
 
-def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-z)), without overflow."""
-    decay = np.exp(-abs(z))
-    return np.asarray(np.where(z >= 0, 1, decay) / (1 + decay))
-
-
-ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # phi and phi', in the numbers of one
-    "relu": (
-        lambda z, one: np.maximum(z, 0 * one),
-        lambda z, a, one, at_zero: np.where(z > 0, one, np.where(z < 0, 0 * one, at_zero)),
-    ),
-    "identity": (lambda z, one: z, lambda z, a, one, at_zero: np.full(z.shape, one)),
-    "sigmoid": (lambda z, one: sigmoid(z), lambda z, a, one, at_zero: a * (one - a)),
-    "tanh": (lambda z, one: np.tanh(z), lambda z, a, one, at_zero: one - a * a),
-}
-
-
 class Pass:
     """A network with its samples, worked forward and backward: in fractions if it is rational, in float64 if not.
 
@@ -76,6 +63,8 @@ class Pass:
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
         self.W = [self.array(layer.W) for layer in self.layers]
         self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
+        self.leaks = list(map(self.number, network.leaks))
+        self.factor, self.l2 = self.number(network.factor), self.number(network.loss.l2)
         self.forward()
 
     def array(self, values: Any) -> np.ndarray:
@@ -83,7 +72,7 @@ class Pass:
         return fractions(np.array(values, object)) if self.network.rational else np.array(values, np.float64)
 
     def step(self, name: str, layer: int, value: Any) -> Any:
-        """A value on the way: share, z, a, losses, error, slopes, delta, inputs, dW, db or pulled."""
+        """A value on the way: share, z, a, losses, error, slopes, delta, inputs, dW, db, penalty or pulled."""
         return value
 
     def inputs(self, layer: int) -> np.ndarray:
@@ -92,32 +81,41 @@ class Pass:
 
     def activate(self, layer: int, z: np.ndarray) -> np.ndarray:
         """phi(z) with the activation of a layer."""
-        return np.asarray(ACTIVATIONS[self.layers[layer].activation][0](z, self.number(1)))
+        return np.asarray(ACTIVATIONS[self.layers[layer].activation].phi(z, self.number(1), self.leaks[layer]))
 
     def slopes(self, layer: int, at_zero: AtZero = 0) -> np.ndarray:
-        """phi'(z) of a layer: (n, o)."""
+        """phi'(z) of a layer, or 1 where the loss works from its z: (n, o)."""
         kinked = at_zero[layer] if isinstance(at_zero, Sequence) else self.number(at_zero)
-        slope = ACTIVATIONS[self.layers[layer].activation][1]
-        return np.asarray(slope(self.trace.z[layer], self.trace.a[layer], self.number(1), kinked))
+        z, one = self.trace.z[layer], self.number(1)
+        if layer == self.depth - 1 and self.network.function.outputs:
+            return np.full(z.shape, one)
+        slope = ACTIVATIONS[self.layers[layer].activation].slope
+        return np.asarray(slope(z, self.trace.a[layer], one, self.leaks[layer], kinked))
 
     def predicted(self) -> np.ndarray:
-        """What y is compared with: y_hat, or the probability sigma(y_hat) for the logistic loss."""
-        return sigmoid(self.trace.y_hat) if self.network.loss_name == "logistic" else self.trace.y_hat
+        """What y is compared with: y_hat, or the probability where it is a logit."""
+        if self.network.function.outputs and self.layers[-1].activation == "identity":
+            return (sigmoid if self.network.function.outputs[1] == "sigmoid" else softmax)(self.trace.y_hat)
+        return self.trace.y_hat
+
+    def error(self) -> np.ndarray:
+        """Derivative of the loss in y_hat, or in the z of the output where the loss works from it: (n, k)."""
+        return np.asarray(self.factor * self.network.function.error(self.predicted(), self.y))
 
     def loss_terms(self) -> np.ndarray:
         """Loss of each output of each sample: (n, k)."""
-        y_hat, y = self.trace.y_hat, self.y
-        if self.network.loss_name == "logistic":
-            return np.asarray(np.maximum(y_hat, 0) - y * y_hat + np.log1p(np.exp(-abs(y_hat))))
-        return np.asarray((y - y_hat) ** 2 / 2)
+        function = self.network.function
+        return np.asarray(
+            self.factor * function.terms(self.trace.z[-1] if function.outputs else self.trace.y_hat, self.y)
+        )
 
     def forward(self) -> None:
         """Compute ``trace``."""
-        self.share = self.step("share", 0, self.number(Fraction(1, len(self.x))))
+        self.share = self.step("share", 0, self.number(self.network.share(len(self.x))))
         self.trace = trace = ExactTrace(self.x, [], [], [], np.empty(0), 0)
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             z = self.step("z", layer, self.inputs(layer) @ W.T + (0 if b is None else b))
-            if self.layers[layer].activation == "relu":
+            if ACTIVATIONS[self.layers[layer].activation].has_kink:
                 if not self.network.rational:
                     z[abs(z) <= FLOAT_TOLERANCE] = 0
                 trace.kinks += [Kink(int(s), layer, int(u)) for s, u in np.argwhere(z == 0)]
@@ -125,36 +123,53 @@ class Pass:
             trace.a.append(self.step("a", layer, self.activate(layer, z)))
         trace.kinks.sort()
         trace.losses = self.step("losses", self.depth - 1, self.loss_terms()).sum(1)
-        trace.loss = trace.losses.sum() * self.share
+        trace.loss = trace.losses.sum() * self.share + self.penalty()
+
+    def penalty(self) -> Number:
+        """The L2 term of J."""
+        weights = dict(zip((layer.weights for layer in self.layers), self.W, strict=True))
+        total: Number = self.l2 / 2 * sum((weights[name] ** 2).sum() for name in self.network.penalized)
+        return total
 
     def backward(self, at_zero: AtZero = 0) -> ExactGradients:
-        """Gradients of J with ``at_zero`` for phi'(0)."""
-        last = self.depth - 1
-        y_hat = self.step("error", last, self.predicted() - self.y) * self.share
+        """Gradients with ``at_zero`` for phi'(0).
+
+        Raises: InputError if an activation has no derivative to use.
+        """
+        self.network.check_derivatives()
+        last, function = self.depth - 1, self.network.function
+        error = self.step("error", last, self.error())
         slopes = self.step("slopes", last, self.slopes(last, at_zero))
-        found = self.pull_back(last, self.step("delta", last, y_hat * slopes), at_zero)
-        found.y_hat, found.slopes, found.pulled = y_hat, [*found.slopes, slopes], [*found.pulled, y_hat]
+        jacobian = self.layers[last].activation == NORMALIZES and not function.outputs
+        delta = through_softmax(error, self.trace.y_hat) if jacobian else error * slopes
+        found = self.pull_back(last, self.step("delta", last, delta), at_zero)
+        found.y_hat = self.network.gradient_of_output(self.trace.y_hat, self.y, error)
+        found.slopes, found.pulled = [*found.slopes, slopes], [*found.pulled, error]
+        for layer, name in enumerate(layer.weights for layer in self.layers):
+            if name in self.network.penalized and name not in [other.weights for other in self.layers[:layer]]:
+                found.arrays[name] = found.arrays[name] + self.step("penalty", layer, self.l2 * self.W[layer])
         return found
 
     def pull_back(
         self, layer: int, delta: np.ndarray, at_zero: AtZero = 0, samples: slice = slice(None)
     ) -> ExactGradients:
-        """Gradients of the sum of ``delta * z`` of a layer over these samples, in everything below it.
+        """Gradients of the mean, or the sum, of ``delta * z`` of a layer over these samples, in everything below it.
 
         Shapes: delta (n, o).
         """
         found = ExactGradients({}, [delta], delta, delta, [], [])
+        arrays: dict[str, np.ndarray] = {}
         for number in reversed(range(layer + 1)):
-            delta, (_, weights, _, _, bias, _) = found.deltas[0], self.layers[number]
+            delta, weights, bias = found.deltas[0], self.layers[number].weights, self.layers[number].bias
             inputs = self.step("inputs", number, self.inputs(number)[samples])
-            arrays = {weights: self.step("dW", number, delta.T @ inputs)}
+            arrays[weights] = self.step("dW", number, delta.T @ inputs) * self.share + arrays.get(weights, 0)
             if bias is not None:
-                arrays[bias] = self.step("db", number, delta.sum(0))
-            found.arrays = arrays | found.arrays
+                arrays[bias] = self.step("db", number, delta.sum(0)) * self.share + arrays.get(bias, 0)
             found.x = self.step("pulled", number, delta @ self.W[number])
             if number:
                 slopes = self.step("slopes", number - 1, self.slopes(number - 1, at_zero)[samples])
                 found.slopes.insert(0, slopes)
                 found.pulled.insert(0, found.x)
                 found.deltas.insert(0, self.step("delta", number - 1, found.x * slopes))
+        found.arrays = {name: arrays[name] for name in self.network.trained if name in arrays}
         return found

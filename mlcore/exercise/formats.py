@@ -1,24 +1,33 @@
-"""Sections of formulas, in a subset of LaTeX, and numbers; as Unicode text, LaTeX and Markdown."""
+"""Sections of formulas, in a subset of LaTeX, and numbers; as Unicode text, LaTeX and Markdown.
+
+Formulas that are too wide are broken before an equals sign, or before a plus sign where that is not enough.
+"""
 
 import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlcore.exercise.network import Number
 
-WIDTH = 80
+WIDTH = 80  # of text
+PAGE, LETTER, GAP = 345, 6.5, 10  # points: a line of LaTeX's article class, a letter, and between columns of a matrix
+MAX_ROWS = 24  # of a matrix on a page
+MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
 SYMBOLS = {
-    r"\varphi": "φ", r"\sigma": "σ", r"\delta": "δ", r"\partial ": "∂", r"\hat{y}": "ŷ", r"\odot": "⊙", r"\cdot": "·",
-    r"\sum": "Σ", r"^\top": "ᵀ", r"\tanh": "tanh", r"\max": "max", r"\log": "log", r"\;": "", r"\mapsto": "↦",
-    r"\frac{1}{2}": "½",
+    r"\varphi": "φ", r"\psi": "ψ", r"\zeta": "ζ", r"\sigma": "σ", r"\lambda": "λ", r"\eta": "η", r"\delta": "δ",
+    r"\varepsilon": "ε", r"\partial ": "∂", r"\hat{y}": "ŷ", r"\odot": "⊙", r"\cdot": "·", r"\sum": "Σ", r"\ge ": "≥ ",
+    r"^\top": "ᵀ", r"\tanh": "tanh", r"\max": "max", r"\log": "log", r"\;": "", r"\mapsto": "↦", r"\frac{1}{2}": "½",
+    r"\lVert ": "‖", r" \rVert": "‖",
 }  # fmt: skip
-SUBSCRIPTS = str.maketrans("0123456789ks", "₀₁₂₃₄₅₆₇₈₉ₖₛ")
+SUBSCRIPTS = str.maketrans("0123456789jks", "₀₁₂₃₄₅₆₇₈₉ⱼₖₛ")
 SUPERSCRIPTS = str.maketrans("0123456789-z", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᶻ")
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # braces within braces, one deep
 
@@ -32,6 +41,11 @@ class Line(NamedTuple):
 
     parts: Sequence[Part]
     remark: str = ""
+
+    @property
+    def signs(self) -> list[str]:
+        """The parts that are formulas, and blanks for numbers."""
+        return [part if isinstance(part, str) else "" for part in self.parts]
 
 
 @dataclass
@@ -47,28 +61,59 @@ class Section:
         self.lines.append(Line(parts, remark))
 
 
-def to_text(sections: list[Section]) -> str:
+class Style(NamedTuple):
+    """How numbers are shown: fractions as they are where they are short, or ``decimals`` with so many ``digits``."""
+
+    digits: int = 6
+    decimals: bool = False
+
+    def text(self, value: Number | None) -> str:
+        """The number, with the minus sign of typography; ? for one that is left open."""
+        return "?" if value is None else self.ascii(value).replace("-", "\N{MINUS SIGN}")
+
+    def ascii(self, value: Number) -> str:
+        """The number as programs read it."""
+        fraction = Fraction(value) if isinstance(value, int | Fraction) else None
+        if fraction is not None and (not self.decimals or fraction.denominator == 1):
+            text = f"{fraction.numerator}/{fraction.denominator}".removesuffix("/1")
+            if len(text) <= MAX_FRACTION:
+                return text
+        try:
+            return f"{float(value) + 0.0:.{self.digits}g}"
+        except OverflowError:
+            return f"{Decimal(Fraction(value).numerator) / Decimal(Fraction(value).denominator):.{self.digits}g}"
+
+
+STYLE = Style()
+
+
+def to_text(sections: list[Section], style: Style = STYLE) -> str:
     """Aligned Unicode for a terminal, at most 80 columns where the matrices allow it."""
     lines = []
     for section in sections:
-        lines += [section.title, ""]
+        lines += [_spoken(section.title), ""]
         for line in section.lines:
-            lines += [f"  {row}".rstrip() for row in _text_line(line)]
+            lines += [f"  {row}".rstrip() for row in _text_line(line, style)]
         for paragraph in section.text:
-            spoken = re.sub(r"\$(.*?)\$", lambda match: to_unicode(match[1]), paragraph)
-            lines += textwrap.wrap(spoken, WIDTH, initial_indent="  ", subsequent_indent="      ")
+            lines += textwrap.wrap(_spoken(paragraph), WIDTH, initial_indent="  ", subsequent_indent="      ")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def to_latex(sections: list[Section]) -> str:
+def to_latex(sections: list[Section], style: Style = STYLE) -> str:
     """A fragment that compiles with amsmath."""
-    return _blocks(sections, r"\paragraph{%s}", "\\begin{align*}\n%s\n\\end{align*}", "\n")
+    return _blocks(sections, style, r"\paragraph{%s}", "\\begin{align*}\n%s\n\\end{align*}", "\n")
 
 
-def to_markdown(sections: list[Section]) -> str:
+def to_document(sections: list[Section], style: Style = STYLE) -> str:
+    """A LaTeX document that compiles as it is."""
+    head = "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath, amssymb}\n"
+    return f"{head}\\begin{{document}}\n{to_latex(sections, style)}\\end{{document}}\n"
+
+
+def to_markdown(sections: list[Section], style: Style = STYLE) -> str:
     """Markdown with formulas for KaTeX or MathJax."""
-    return _blocks(sections, "### %s", "$$\n\\begin{aligned}\n%s\n\\end{aligned}\n$$", "\n\n")
+    return _blocks(sections, style, "### %s", "$$\n\\begin{aligned}\n%s\n\\end{aligned}\n$$", "\n\n")
 
 
 WRITERS = {"text": to_text, "latex": to_latex, "markdown": to_markdown}
@@ -79,7 +124,7 @@ def _parts(
 ) -> list[Any]:
     """The parts of a line; a negative number that does not follow an equals sign is put in brackets."""
     parts: list[Any] = []
-    opening = True
+    opening, follows_number = True, False
     for part in line.parts:
         if isinstance(part, str):
             parts.append(formula(part))
@@ -87,61 +132,96 @@ def _parts(
             parts.append(matrix([[number(value) for value in row] for row in part]))
         else:
             text = number(part.item())
-            parts.append(formula(f"({text})" if part.item() < 0 and not opening else text))
+            text = f"({text})" if part.item() < 0 and not opening else text
+            parts.append(formula(rf"\cdot {text}" if follows_number else text))
         opening = isinstance(part, str) and part == "="
+        follows_number = not isinstance(part, str) and part.size == 1
     return parts
 
 
-def _text_line(line: Line) -> Box:
-    """Rows of a formula; it is broken before an equals sign where it would be too wide."""
-    sides: list[list[Box]] = [[]]
-    for box in _parts(line, lambda formula: [to_unicode(formula)], plain_number, matrix_box):
-        if box == ["="]:
-            sides.append([])
-        sides[-1].append(box)
-    rows: Box = []
-    current = beside(sides[0])
-    indent = len(current[0])
-    for side in map(beside, sides[1:]):
-        if len(current[0]) + 1 + len(side[0]) > WIDTH - 2 and len(current[0]) > indent:
-            rows += current
-            current = [" " * indent]
-        current = beside([current, side])
-    if line.remark and len(current[0]) + len(line.remark) > WIDTH - 4:
-        return [*rows, *current, f"{' ' * indent}  {line.remark}"]
-    return [*rows, *(beside([current, [f"  {line.remark}"]]) if line.remark else current)]
+def _rows(line: Line, widths: Sequence[float], limit: float) -> list[slice]:
+    """The parts that go on each row: breaks are before "=", and before "+" where a side alone is too wide."""
+    signs, first = line.signs, line.signs.index("=")
+    indent, places = sum(widths[:first]), [i for i in range(first + 1, len(signs)) if signs[i] == "="]
+    sides = zip([first, *places], [*places, len(widths)], strict=True)
+    wide = [side for side in sides if indent + sum(widths[slice(*side)]) > limit]
+    places += [i for start, end in wide for i in range(start + 1, end) if signs[i] == "+"]
+    rows, start = [], 0
+    for place, end in pairwise([*sorted(places), len(widths)]):
+        if sum(widths[start:end]) + (indent if start else 0) > limit and place > start:
+            rows.append(slice(start, place))
+            start = place
+    return [*rows, slice(start, len(widths))]
 
 
-def _blocks(sections: list[Section], heading: str, environment: str, separator: str) -> str:
+def _text_line(line: Line, style: Style) -> Box:
+    boxes = _parts(line, lambda formula: [to_unicode(formula)], style.text, matrix_box)
+    widths = [1 + terminal_width(box[0]) for box in boxes]
+    indent = [" " * (sum(widths[: line.signs.index("=")]) - 1)]
+    lines: Box = []
+    for row in _rows(line, widths, WIDTH - 2):
+        lines += lines and beside([indent, *boxes[row]]) or beside(boxes[row])
+    if not line.remark:
+        return lines
+    if len(lines[-1]) + len(line.remark) > WIDTH - 4:
+        return [*lines, f"{indent[0]}  {line.remark}"]
+    last = len(beside(boxes[row]))
+    return [*lines[:-last], *beside([lines[-last:], [f"  {line.remark}"]])]
+
+
+def _blocks(sections: list[Section], style: Style, heading: str, environment: str, separator: str) -> str:
     """Headings, formulas in environments and paragraphs."""
-
-    def matrix(cells: list[list[str]]) -> str:
-        return r"\begin{pmatrix} " + r" \\ ".join(map(" & ".join, cells)) + r" \end{pmatrix}"
-
     blocks = []
     for section in sections:
-        blocks.append(heading % section.title.replace("φ", r"$\varphi$"))
-        lines = []
-        for line in section.lines:
-            parts = _parts(line, str, _latex_number, matrix)
-            parts[parts.index("=")] = "&="
-            remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
-            lines.append("  " + " ".join(parts) + (rf" && \text{{{remark}}}" if remark else ""))
-        blocks += [environment % " \\\\\n".join(lines)] * bool(lines) + ["\n\n".join(section.text)] * bool(section.text)
+        blocks.append(heading % section.title)
+        lines = [_latex_parts(line, style) for line in section.lines]
+        left = [sum(widths[: line.signs.index("=")]) for line, (_, widths) in zip(section.lines, lines, strict=True)]
+        rows = []
+        for line, (parts, widths), own in zip(section.lines, lines, left, strict=True):
+            room = PAGE - max(left) + own
+            places = _rows(line, widths, room)
+            found = [" ".join(parts[row]) for row in places]
+            found[1:] = [row if row.startswith("&") else rf"&\quad {row}" for row in found[1:]]
+            if line.remark:
+                remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
+                used = sum(widths[places[-1]]) + own * (len(places) > 1) + LETTER * (3 + len(line.remark))
+                found += [r"&"] * (used > room)
+                found[-1] += rf" \quad \text{{{remark}}}"
+            rows += [f"  {row}" for row in found]
+        blocks += [environment % " \\\\\n".join(rows)] * bool(rows)
+        blocks += ["\n\n".join(section.text)] * bool(section.text)
     return separator.join(blocks) + "\n"
 
 
-def _latex_number(value: Number) -> str:
-    if isinstance(value, Fraction) and value.denominator > 1:
-        return f"{'-' * (value < 0)}\\tfrac{{{abs(value.numerator)}}}{{{value.denominator}}}"
-    text = plain_number(value).replace("\N{MINUS SIGN}", "-")
-    return re.sub(r"e([+-])0*(\d+)", lambda m: rf" \cdot 10^{{{m[1].replace('+', '')}{m[2]}}}", text)
+def _latex_parts(line: Line, style: Style) -> tuple[list[str], list[float]]:
+    """The parts in LaTeX, with about the width of each in points; a matrix too large for a page becomes its shape."""
+
+    def number(value: Number) -> str:
+        text = style.ascii(value)
+        if "/" in text:
+            numerator, denominator = text.removeprefix("-").split("/")
+            return f"{'-' * text.startswith('-')}\\tfrac{{{numerator}}}{{{denominator}}}"
+        return re.sub(r"e([+-])0*(\d+)", lambda m: rf" \cdot 10^{{{m[1].replace('+', '')}{m[2]}}}", text)
+
+    def matrix(cells: list[list[str]]) -> tuple[str, float]:
+        width = 2 * GAP + sum(GAP + LETTER * max(map(_letters, column)) for column in zip(*cells, strict=True))
+        if width > PAGE * 3 / 4 or len(cells) > MAX_ROWS:
+            return rf"[{len(cells)} \times {len(cells[0])}]", 12 * LETTER
+        return r"\begin{pmatrix} " + r" \\ ".join(map(" & ".join, cells)) + r" \end{pmatrix}", width
+
+    rendered = _parts(line, lambda formula: (formula, LETTER * (1 + _letters(formula))), number, matrix)
+    parts, widths = ([entry[i] for entry in rendered] for i in (0, 1))
+    return [f"&{part}" if raw == "=" else part for part, raw in zip(parts, line.signs, strict=True)], widths
 
 
-def plain_number(value: Number) -> str:
-    """A fraction as it is, another number with six digits; with the minus sign of typography."""
-    text = str(value) if isinstance(value, Fraction) else f"{value + 0.0:.6g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+def _letters(formula: str) -> int:
+    """About how wide a formula is printed."""
+    return len(to_unicode(re.sub(r"\\t?frac", r"\\frac", formula)))
+
+
+def _spoken(paragraph: str) -> str:
+    """The paragraph with the formulas between its dollar signs as Unicode."""
+    return re.sub(r"\$(.*?)\$", lambda match: to_unicode(match[1]), paragraph)
 
 
 def to_unicode(formula: str) -> str:
@@ -156,8 +236,9 @@ def to_unicode(formula: str) -> str:
     for command, symbol in SYMBOLS.items():
         text = text.replace(command, symbol)
     text = re.sub(rf"\\frac{BRACED}{BRACED}", r"\1/\2", text)
-    text = re.sub(r"_\{(\w+)\}|_(\w)", lambda match: (match[1] or match[2]).translate(SUBSCRIPTS), text)
-    text = re.sub(r"\^\{([^{}]*ŷ[^{}]*)\}", r"^\1", text)
+    text = re.sub(r"_\{([\djks]+)\}|_([\djks])", lambda match: (match[1] or match[2]).translate(SUBSCRIPTS), text)
+    text = re.sub(r"_\{(\w+)\}", r"_\1", text)
+    text = re.sub(r"\^\{([^{}]*ŷ[^{}]*|[^{}]*[^-\dz{}][^{}]*)\}", r"^\1", text)
     text = re.sub(r"\^\{([^{}]*)\}|\^(\d)", lambda match: (match[1] or match[2]).translate(SUPERSCRIPTS), text)
     text = text.replace(" / ∂", "/∂").replace("\0", "_").replace("-", "\N{MINUS SIGN}")
     return re.sub(r" +", " ", text).strip()

@@ -111,8 +111,9 @@ class Surroundings:
         delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
         delta[0, kink.unit] = ONE
         samples = slice(kink.sample, kink.sample + 1)
-        flat = self.exact.pull_back(kink.layer, delta, self.at_zero(dict.fromkeys(on, True)), samples).flat
-        return np.append(flat, np.full(self.width - len(flat), ZERO))
+        found = self.exact.pull_back(kink.layer, delta, self.at_zero(dict.fromkeys(on, True)), samples).arrays
+        parts = [found.get(name, np.full(array.shape, ZERO)) for name, array in self.arrays.items()]
+        return np.concatenate([part.ravel() for part in parts])
 
     def patterns(self) -> Iterator[tuple[Pattern, bool]]:
         """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many.
@@ -143,12 +144,15 @@ class Surroundings:
         of their weights decide where they agree.
         """
         sample, layer, unit = kink
+        frozen = {*self.exact.network.loss.frozen}
+        if layer == 0 and {self.exact.layers[0].weights, self.exact.layers[0].bias or ""} <= {*frozen, ""}:
+            return False  # a constant
         if self.exact.b[layer] is not None:
             return None
         alive = self._alive(sample, layer, pattern)
         if not any(alive):
             return False
-        if layer == 0 or self.exact.layers[layer - 1].activation == "identity":
+        if layer == 0 or not self._is_relu(layer - 1):
             return None
         weights = self.exact.W[layer][unit][alive]
         if any(self.trace.a[layer - 1][sample][alive]) or not (all(weights > 0) or all(weights < 0)):
@@ -158,10 +162,14 @@ class Surroundings:
     def _alive(self, sample: int, layer: int, pattern: Pattern) -> list[bool]:
         """Which inputs of a layer are not 0 on the whole piece."""
         values = self.exact.inputs(layer)[sample]
-        if layer and self.exact.layers[layer - 1].activation == "identity":
+        if layer and not self._is_relu(layer - 1):
             moves = self.exact.b[layer - 1] is not None or any(self._alive(sample, layer - 1, pattern))
             return [moves] * len(values)
         return [bool(v) or pattern.get(Kink(sample, layer - 1, unit), False) for unit, v in enumerate(values)]
+
+    def _is_relu(self, layer: int) -> bool:
+        """Whether units of a layer that are off stay 0, which those of identity and leaky ReLU do not."""
+        return self.exact.layers[layer].activation == "relu"
 
     def _holds(self, pattern: Pattern) -> bool | None:
         """Whether the pattern holds on open sets arbitrarily near the point; None if the forms do not decide."""

@@ -93,7 +93,7 @@ class Marker:
         steps = [f"{letter}:{name}" for name in layers for letter in "za"]
         steps += ["y_hat", *(f"delta:{name}" for name in reversed(layers))]
         self.order = {name: steps.index(name) if name in steps else len(steps) for name in self.names}
-        symbols, depth = Symbols(network), range(len(layers))
+        symbols, depth = Symbols(problem), range(len(layers))
         arrays = symbols.names | {"x": "x"}
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{to_unicode(arrays[name])}" for name in arrays}
         for letter, found in (("z", symbols.z), ("a", symbols.outputs), ("delta", symbols.delta)):

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.exercise.derivation import PHI
-from mlcore.exercise.exact import ACTIVATIONS, ExactGradients, Pass
+from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import to_unicode
+from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.network import Network, Number
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
@@ -80,7 +80,7 @@ def _instead(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> dict[str
         arrays |= {
             layer.bias: np.atleast_2d(work.array(b)) for layer, b in zip(work.layers, work.b, strict=True) if layer.bias
         }
-        return {f"d{name}": work.array(change(array, right[f"d{name}"])) for name, array in arrays.items()}
+        return {f"d{name}": work.array(change(arrays[name], right[f"d{name}"])) for name in work.network.trained}
 
     return {"answers": answers}
 
@@ -95,18 +95,19 @@ def _logarithm_to_base(base: int) -> Step:
 
 
 def _logit_for_probability(work: "Work", layer: int, right: Values) -> Values:
-    if work.has_logarithm or work.layers[-1].activation != "sigmoid":
+    if work.layers[-1].activation not in PROBABILITIES:
         return {}
     return dict.fromkeys(("y_hat", f"a:{work.names[-1]}"), work.trace.z[-1])
 
 
 def _probability_for_logit(work: "Work", layer: int, right: Values) -> Values:
-    asked = [f"z:{work.names[-1]}"] + ["y_hat", f"a:{work.names[-1]}"] * work.has_logarithm
-    is_probability = work.has_logarithm or work.layers[-1].activation == "sigmoid"
+    asked = [f"z:{work.names[-1]}"] + ["y_hat", f"a:{work.names[-1]}"] * (work.layers[-1].activation == "identity")
+    is_probability = work.has_logarithm or work.layers[-1].activation in PROBABILITIES
     return dict.fromkeys(asked, work.predicted()) if is_probability else {}
 
 
 RELU, SIGMOID, TANH = ("relu",), ("sigmoid",), ("tanh",)
+PROBABILITIES = ("sigmoid", "softmax")
 # Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
 MISTAKES = [
     Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
@@ -196,7 +197,7 @@ def catalogue(network: Network, learning_rate: Number | None = None) -> list[Mis
     found = []
     for mistake in MISTAKES:
         for where, layers in scopes if "{where}" in mistake.name else [("", ())]:
-            phis = {to_unicode(PHI[network.layers[layer].activation]) for layer in layers} - {""}
+            phis = {to_unicode(ACTIVATIONS[network.layers[layer].activation].symbol) for layer in layers} - {""}
             name = mistake.name.format(where=where, phi=phis.pop() if len(phis) == 1 else "φ")
             found.append(mistake._replace(name=name, layers=layers))
     outputs = range(len(network.W[-1]) if len(network.W[-1]) > 1 else 0)
@@ -216,7 +217,7 @@ def _with_rate(rate: Number) -> list[Mistake]:
         Mistake(f"the new weights instead of the gradient ({eta})", _instead(lambda a, da: a - rate * da)),
         Mistake(f"the updated weights used in the δ of the layer below ({eta})",
                 {"pulled": lambda work, layer, right:
-                 work.deltas[layer] @ (work.W[layer] - work.number(rate) * work.outer(layer))}),
+                 work.deltas[layer] @ (work.W[layer] - work.number(rate) * work.share * work.outer(layer))}),
     ]  # fmt: skip
 
 
@@ -234,7 +235,7 @@ class Work(Pass):
         vars(self).update(vars(right))
         self.mistake, self.given, self.rounding = mistake or Mistake("", {}), given or {}, rounding
         self.convention, self.names = convention, layer_names(right.network)
-        self.has_logarithm = self.network.loss_name != "half-squared"
+        self.has_logarithm = bool(self.network.function.outputs)
         self.deltas: dict[int, np.ndarray] = {}
         if "samples" in self.mistake.steps:
             self.x, self.y = (self.mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
@@ -250,7 +251,7 @@ class Work(Pass):
         if name == "a" and layer == self.depth - 1 and "y_hat" in self.given:
             answer = "y_hat"
         if answer in self.given:
-            right = self.array(self.given[answer]) * (self.share if name == "delta" else 1)
+            right = self.array(self.given[answer])
         elif self.rounding and name in self.rounding.steps:
             right = self.array(np.frompyfunc(partial(self._rounded, self.rounding.format), 1, 1)(right))
         if name == "delta":
@@ -270,8 +271,8 @@ class Work(Pass):
 
     def slopes_at(self, layer: int, z: np.ndarray) -> np.ndarray:
         """phi' of a layer at another z."""
-        slope = ACTIVATIONS[self.layers[layer].activation][1]
-        return np.asarray(slope(z, self.activate(layer, z), self.number(1), self.number(self.convention)))
+        slope, leak = ACTIVATIONS[self.layers[layer].activation].slope, self.leaks[layer]
+        return np.asarray(slope(z, self.activate(layer, z), self.number(1), leak, self.number(self.convention)))
 
     def values(self) -> Values:
         """All answers."""
@@ -290,8 +291,7 @@ def answers_of(work: Pass, gradients: ExactGradients) -> Values:
     """All answers by name; delta and dx are derivatives of each sample's own loss, the others of their mean J."""
     trace = work.trace
     values = {"y_hat": trace.y_hat, "loss": np.array([[trace.loss]])}
-    deltas = [delta / work.share for delta in gradients.deltas]
-    for letter, rows in (("z", trace.z), ("a", trace.a), ("delta", deltas)):
+    for letter, rows in (("z", trace.z), ("a", trace.a), ("delta", gradients.deltas)):
         values |= zip((f"{letter}:{name}" for name in layer_names(work.network)), rows, strict=True)
     arrays = {f"d{name}": np.atleast_2d(array) for name, array in gradients.arrays.items()}
-    return values | arrays | {"dx": gradients.x / work.share}
+    return values | arrays | {"dx": gradients.x}

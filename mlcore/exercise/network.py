@@ -1,6 +1,6 @@
 """Small networks of any depth, worked by the kernels in float64: forward values, loss, gradients, differences."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -8,19 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import InputError, ShapeError
+from mlcore.exercise.functions import (
+    ACTIVATIONS,
+    ALIASES,
+    LEAK,
+    LOSS_ALIASES,
+    LOSSES,
+    NORMALIZES,
+    RATIONAL_LOSSES,
+    REDUCTIONS,
+    Loss,
+    choose,
+)
 from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
-from mlcore.kernels.losses import half_squared, half_squared_backward, logistic, logistic_backward
 
-Kernel = Callable[..., None]
-ACTIVATIONS: dict[str, tuple[Kernel, Kernel]] = {  # phi(Z, A), and its backward pass (dA, Z, A, at_zero, dZ)
-    "relu": (layers.relu, lambda dA, Z, A, at_zero, dZ: layers.relu_backward(dA, Z, at_zero, dZ)),
-    "identity": (lambda Z, A: np.copyto(A, Z), lambda dA, Z, A, at_zero, dZ: np.copyto(dZ, dA)),
-    "sigmoid": (layers.sigmoid, lambda dA, Z, A, at_zero, dZ: layers.sigmoid_backward(dA, A, dZ)),
-    "tanh": (layers.tanh, lambda dA, Z, A, at_zero, dZ: layers.tanh_backward(dA, A, dZ)),
-}
-LOSSES = {"half-squared": (half_squared, half_squared_backward), "logistic": (logistic, logistic_backward)}
-ALIASES = {"linear": "identity", "none": "identity", "bce": "logistic", "binary-cross-entropy": "logistic"}
 MAX_HALVINGS, SIDE = 14, 2.0**-20  # of a numerical step; which side of a kink the point is on is seen this near
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit of a network without exact values counts as on its kink
 
@@ -29,7 +31,10 @@ Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
 
 
 class Layer(NamedTuple):
-    """One dense layer, ``a = activation(W x + b)``; ``weights`` and ``bias`` are what its arrays are called."""
+    """One dense layer, ``a = activation(W x + b)``; ``weights`` and ``bias`` are what its arrays are called.
+
+    Layers whose arrays have the same name and the same numbers share them: their gradients add.
+    """
 
     name: str
     weights: str
@@ -37,10 +42,11 @@ class Layer(NamedTuple):
     activation: str = "relu"
     bias: str | None = None
     b: Sequence[Number] | None = None  # (o,)
+    slope: Number | None = None  # of leaky-relu below 0
 
 
 class Kink(NamedTuple):
-    """A ReLU unit whose pre-activation is 0, where ReLU has no derivative. All count from 0."""
+    """A ReLU or leaky ReLU unit whose pre-activation is 0, where it has no derivative. All count from 0."""
 
     sample: int
     layer: int
@@ -64,10 +70,10 @@ class Trace:
 
 @dataclass
 class Gradients:
-    """Derivatives of the mean loss J over n samples: in every named array, in the z of every layer, in y_hat and x."""
+    """Derivatives of J in every array that is not frozen; those of each sample's J_s in every z, in y_hat and in x."""
 
     arrays: dict[str, np.ndarray]  # (o, i) for weights, (o,) for biases
-    deltas: list[np.ndarray]  # (n, o) each
+    deltas: list[np.ndarray]  # in z: (n, o) each
     y_hat: np.ndarray  # (n, k)
     x: np.ndarray  # (n, i)
 
@@ -95,12 +101,13 @@ class Differences(NamedTuple):
 
 
 class Network:
-    """Layers that fit together, and a loss: half the squared error, or the logistic loss of an identity output.
+    """Layers that fit together, and a loss: the name of one, or all that a ``Loss`` can say.
 
     Inputs and targets are lists of samples; a flat list of numbers is one sample. Activations and losses may be
-    written as in ``ReLU``, ``linear`` or ``half_squared``. The logistic loss has the sigmoid in it: y_hat is the
-    logit, also where the output is said to be a sigmoid. ``arrays`` are the weights and biases by name, and changing
-    their entries changes the network. ``rational``: whether exact arithmetic can follow all values.
+    written as in ``ReLU``, ``linear`` or ``half_squared``. Both cross-entropies work from the z of the output: y_hat is
+    the probability of a sigmoid or softmax output, and the logit of an identity output. ``arrays`` are the weights
+    and biases by name, and changing their entries changes the network. ``rational``: whether exact arithmetic can
+    follow all values.
 
     Raises: ShapeError if the layers do not fit together; InputError if a name or a number is wrong.
 
@@ -113,47 +120,98 @@ class Network:
         [[-2.0, 0.0]]
     """
 
-    def __init__(self, layers: Sequence[Layer], loss: str = "half-squared") -> None:
+    def __init__(self, layers: Sequence[Layer], loss: str | Loss = "half-squared") -> None:
         if not layers:
             raise ShapeError("The network has no layers; give it at least one.")
-        self.loss_name = _choice("loss", loss, LOSSES)
-        chosen = [_choice(f"activation of layer {layer.name!r}", layer.activation, ACTIVATIONS) for layer in layers]
-        if self.loss_name == "logistic":
-            if chosen[-1] not in ("identity", "sigmoid"):
-                raise InputError(f"The logistic loss needs a sigmoid or identity output, but it is {chosen[-1]}.")
-            chosen[-1] = "identity"
-        self.layers = [layer._replace(activation=name) for layer, name in zip(layers, chosen, strict=True)]
-        self.rational = self.loss_name == "half-squared" and {*chosen} <= {"relu", "identity"}
+        names = [
+            choose(f"activation of layer {layer.name!r}", layer.activation, ACTIVATIONS, ALIASES) for layer in layers
+        ]
+        self.layers = [layer._replace(activation=name) for layer, name in zip(layers, names, strict=True)]
+        self.leaks = [_leak(layer) for layer in self.layers]
         self.arrays: dict[str, np.ndarray] = {}
         self.W: list[np.ndarray] = []
         self.b: list[np.ndarray | None] = []
         for layer in self.layers:
             if (layer.bias is None) != (layer.b is None):
                 raise InputError(f"Layer {layer.name!r} has a bias without a name or a name without a bias.")
-            W = _finite(layer.weights, layer.W, 2)
-            b = None if layer.b is None else _finite(str(layer.bias), layer.b, 1)
+            W = self._add(layer.weights, layer.W, 2)
+            b = None if layer.bias is None else self._add(layer.bias, layer.b, 1)
             if self.W:
                 _check_length(layer.weights, W.shape[1], "column", len(self.W[-1]), self.layers[len(self.W) - 1])
             if b is not None:
                 _check_length(str(layer.bias), len(b), "value", len(W), layer)
             self.W.append(W)
             self.b.append(b)
-            self.arrays |= {layer.weights: W} if b is None else {layer.weights: W, str(layer.bias): b}
-        if len(self.arrays) < sum(1 if b is None else 2 for b in self.b) or {"", "x"} & {*self.arrays}:
+        self.loss = self._checked(Loss(loss) if isinstance(loss, str) else loss)
+        self.function = LOSSES[self.loss.name]
+        self.factor = self.function.factor(len(self.W[-1]))
+        self.trained = [name for name in self.arrays if name not in self.loss.frozen]
+        self.rational = self.loss.name in RATIONAL_LOSSES and all(ACTIVATIONS[name].is_rational for name in names)
+
+    def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:
+        """The array of this name, which several layers may share."""
+        array = _finite(name, values, dimensions)
+        if name in ("", "x"):
             raise InputError("Every array needs a name of its own, other than x.")
+        if not np.array_equal(self.arrays.setdefault(name, array), array):
+            raise InputError(
+                f"The name {name!r} stands for two arrays; give each a name of its own, or the same numbers if the "
+                "layers share it."
+            )
+        return self.arrays[name]
+
+    def _checked(self, loss: Loss) -> Loss:
+        """The loss with its name as it is listed."""
+        name, output = choose("loss", loss.name, LOSSES, LOSS_ALIASES), self.layers[-1].activation
+        function = LOSSES[name]
+        if function.outputs and output not in function.outputs:
+            usual = function.outputs[1]
+            raise InputError(
+                f"The loss {name} needs a {usual} output, whose y_hat is a probability, or an identity output, whose "
+                f"y_hat is a logit; but it is {output}."
+            )
+        if NORMALIZES in [layer.activation for layer in self.layers[:-1]]:
+            raise InputError(f"{NORMALIZES} is for the output layer; use another activation in hidden layers.")
+        if loss.reduction not in REDUCTIONS:
+            raise InputError(f"The reduction is {loss.reduction!r}; expected {' or '.join(REDUCTIONS)}.")
+        if not 0 <= loss.l2 < np.inf:
+            raise InputError("expected a number of at least 0", parameter="l2", value=float(loss.l2))
+        if unknown := [array for array in loss.frozen if array not in self.arrays]:
+            raise InputError(f"frozen has {unknown[0]!r}; expected names of {', '.join(self.arrays)}.")
+        if {*self.arrays} <= {*loss.frozen}:
+            raise InputError("All arrays are frozen; leave at least one that has a gradient.")
+        return loss._replace(name=name, reduction="sum" if name == "none" else loss.reduction)
+
+    @property
+    def penalized(self) -> list[str]:
+        """Names of the arrays in the L2 penalty: the weights, not the biases, that are not frozen."""
+        weights = {layer.weights for layer in self.layers} if self.loss.l2 else set()
+        return [name for name in self.trained if name in weights]
+
+    @property
+    def unpenalized(self) -> "Network":
+        """The network without its L2 penalty, which belongs to no sample."""
+        return Network(self.layers, self.loss._replace(l2=0)) if self.loss.l2 else self
+
+    def share(self, n: int) -> Fraction:
+        """Share of each of n samples in J."""
+        return Fraction(1, n if self.loss.reduction == "mean" else 1)
 
     def check(self, x: Matrix, y: Matrix) -> tuple[np.ndarray, np.ndarray]:
         """The samples as arrays: x (n, i) and y (n, k).
 
-        Raises: ShapeError if they do not fit the network; InputError if a number is not finite, or y is not 0 or 1
-            for the logistic loss.
+        Raises: ShapeError if they do not fit the network; InputError if a number is not finite, or if y is no
+            probability where the loss needs one.
         """
         X, Y = self._inputs(x), _samples("y", y)
         if len(Y) != len(X):
-            raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x.")
+            hint = f"; for {len(X)} samples write {_typed(Y.ravel(), ';')}" if Y.shape == (1, len(X)) else ""
+            raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x{hint}.")
         _check_length("y", Y.shape[1], "value", len(self.W[-1]), self.layers[-1])
-        if self.loss_name == "logistic" and not np.isin(Y, (0, 1)).all():
-            raise InputError("y has values other than 0 and 1; the logistic loss needs these.")
+        if self.function.outputs and not ((Y >= 0) & (Y <= 1)).all():
+            raise InputError(f"y has values other than 0 and 1; the loss {self.loss.name} needs these.")
+        if self.loss.name == "cross-entropy" and not np.allclose(Y.sum(1), 1):
+            raise InputError("y has a row that does not sum to 1; write 1 for the class and 0 for the others.")
         return X, Y
 
     def forward(self, x: Matrix, z: Sequence[Matrix] | None = None, *, snap: bool = False) -> Trace:
@@ -176,11 +234,12 @@ class Network:
             layers.affine(inputs, W, b, Z)
             if z is not None:
                 Z[:] = _finite(f"z of layer {layer.name}", z[number], 2)
-            if layer.activation == "relu":
+            activation = ACTIVATIONS[layer.activation]
+            if activation.has_kink:
                 tolerance = FLOAT_TOLERANCE if not self.rational else error if snap else 0
                 Z[np.abs(Z) <= tolerance] = 0
                 trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
-            ACTIVATIONS[layer.activation][0](Z, A)
+            activation.forward(Z, float(self.leaks[number]), A)
             trace.z.append(Z)
             trace.a.append(A)
         _check_range(*trace.z)
@@ -188,49 +247,85 @@ class Network:
         return trace
 
     def losses(self, trace: Trace, y: Matrix) -> np.ndarray:
-        """Loss of each sample: (n,). J is their mean.
+        """Loss J_s of each sample: (n,).
 
         Raises: ShapeError if y does not fit; InputError if a loss exceeds the range of float64.
         """
         Y, losses = self.check(trace.x, y)[1], np.empty(len(trace.x))
-        LOSSES[self.loss_name][0](trace.y_hat, Y, losses)
+        self.function.forward(trace.z[-1] if self.function.outputs else trace.y_hat, Y, losses)
+        losses *= float(self.factor)
         _check_range(losses)
         return losses
 
+    def objective(self, trace: Trace, y: Matrix) -> float:
+        """J: the mean or the sum of the losses, and the L2 penalty.
+
+        Raises: as ``losses``.
+        """
+        losses = self.losses(trace, y)
+        penalty = sum(float((self.arrays[name] ** 2).sum()) for name in self.penalized)
+        total = float(losses.sum() if self.loss.reduction == "sum" else losses.mean())
+        return total + float(self.loss.l2) / 2 * penalty
+
     def backward(self, trace: Trace, y: Matrix, relu_at_zero: float = 0.0) -> Gradients:
-        """Gradients of the mean loss at a forward pass, with ``relu_at_zero`` for phi'(0).
+        """Gradients at a forward pass, with ``relu_at_zero`` for phi'(0).
 
         Raises: ShapeError if y does not fit; InputError if a value exceeds the range of float64, or if
-            relu_at_zero is not in [0, 1].
+            relu_at_zero is not in [0, 1] or an activation has no derivative to use.
         """
         if not 0 <= relu_at_zero <= 1:
             raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=relu_at_zero)
         Y = self.check(trace.x, y)[1]
-        dA = d_y_hat = np.empty_like(Y)
-        LOSSES[self.loss_name][1](trace.y_hat, Y, 1 / len(Y), d_y_hat)
+        self.check_derivatives()
+        z_based, dA, last = bool(self.function.outputs), np.empty_like(Y), len(self.layers) - 1
+        self.function.backward(trace.z[-1] if z_based else trace.y_hat, Y, float(self.factor), dA)
+        d_y_hat = self.gradient_of_output(trace.y_hat, Y, dA)
         deltas: list[np.ndarray] = []
         arrays = {name: np.zeros_like(array) for name, array in self.arrays.items()}
         for number, layer in reversed(list(enumerate(self.layers))):
             inputs = trace.a[number - 1] if number else trace.x
             dZ, dX = np.empty_like(dA), np.empty_like(inputs)
-            ACTIVATIONS[layer.activation][1](dA, trace.z[number], trace.a[number], relu_at_zero, dZ)
+            backward = ACTIVATIONS["identity" if z_based and number == last else layer.activation].backward
+            assert backward is not None  # as checked
+            backward(dA, trace.z[number], trace.a[number], float(self.leaks[number]), relu_at_zero, dZ)
             dW, db = arrays[layer.weights], arrays.get(layer.bias or "")
             layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, db)
             layers.affine_backward_input(dZ, self.W[number], dX)
             deltas.insert(0, dZ)
             dA = dX
+        share = float(self.share(len(Y)))
+        for name, array in arrays.items():
+            array *= share
+            if name in self.penalized:
+                array += float(self.loss.l2) * self.arrays[name]
         _check_range(*arrays.values(), *deltas, dA)
-        return Gradients(arrays, deltas, d_y_hat, dA)
+        return Gradients({name: arrays[name] for name in self.trained}, deltas, d_y_hat, dA)
+
+    def check_derivatives(self) -> None:
+        """Raises: InputError if an activation has no derivative to use."""
+        if flat := [layer for layer in self.layers if ACTIVATIONS[layer.activation].backward is None]:
+            raise InputError(
+                f"Layer {flat[0].name!r} is a {flat[0].activation} function, whose derivative is 0 wherever it has "
+                "one: only forward values can be computed. For gradients choose another activation, such as sigmoid."
+            )
+
+    def gradient_of_output(self, y_hat: np.ndarray, y: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """dJ_s/dy_hat: ``error``, the derivative of the loss, unless that is the one in the z of a probability."""
+        of_probability = self.function.of_probability
+        if of_probability is None or self.layers[-1].activation == "identity":
+            return error.copy()
+        with np.errstate(divide="ignore", invalid="ignore"):  # a probability that is 0 or 1 by rounding
+            return of_probability(y_hat, y)
 
     def differences(self, x: Matrix, y: Matrix) -> dict[str, Differences]:
-        """Numerical derivatives of J in every entry of every named array, and of x.
+        """Numerical derivatives of J in every entry of every array that is not frozen, and of each J_s in its x.
 
         The steps are small enough to cross no kink but one that the point itself is on.
         """
         X, found = _samples("x", x), {}
 
-        def mean_loss() -> float:
-            return float(self.losses(self.forward(X), y).mean())
+        def objective() -> float:
+            return self.objective(self.forward(X), y)
 
         def signs(array: np.ndarray, index: tuple[int, ...], offset: Any) -> Any:
             original, array[index] = array[index], array[index] + offset
@@ -238,7 +333,8 @@ class Network:
             array[index] = original
             return np.sign(np.hstack(z)).tolist()
 
-        for name, array in (self.arrays | {"x": X}).items():
+        for name, array in ({name: self.arrays[name] for name in self.trained} | {"x": X}).items():
+            n = 1 / float(self.share(len(X))) if name == "x" else 1.0  # J has only a share of each J_s
             steps = steps_for(array)
             for index in np.ndindex(array.shape):
                 for _ in range(MAX_HALVINGS):
@@ -247,34 +343,52 @@ class Network:
                         break
                     steps[index] /= 2
             found[name] = Differences(
-                central_differences(mean_loss, array, steps),
-                one_sided_differences(mean_loss, array, -1, steps),
-                one_sided_differences(mean_loss, array, 1, steps),
-                rounding_error(mean_loss(), steps),
+                n * central_differences(objective, array, steps),
+                n * one_sided_differences(objective, array, -1, steps),
+                n * one_sided_differences(objective, array, 1, steps),
+                n * rounding_error(objective(), steps),
             )
         return found
 
     def _inputs(self, x: Matrix) -> np.ndarray:
         X, (rows, columns) = _samples("x", x), self.W[0].shape
         if X.shape[1] != columns:
-            hint = f" For one sample of {columns} values, write them in one row." if X.shape == (columns, 1) else ""
+            each = " each" if len(X) > 1 else ""
+            hint = f"; for one sample of {columns} values write {_typed(X.ravel())}" if X.size == columns else ""
             raise ShapeError(
-                f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}; expected {columns} in each, since "
-                f"{self.layers[0].weights} is {rows} x {columns}.{hint}"
+                f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}; expected {columns} in each, "
+                f"since {self.layers[0].weights} is {rows} x {columns}{hint}."
             )
         return X
 
 
-def _choice(what: str, name: str, choices: Collection[str]) -> str:
-    plain = str(name).lower().replace("_", "-")
-    if ALIASES.get(plain, plain) not in choices:
-        raise InputError(f"The {what} is {name!r}; expected one of {', '.join(choices)}.")
-    return ALIASES.get(plain, plain)
+def arrays_of(network: Network) -> dict[str, Any]:
+    """The numbers of all arrays by name, as they were given."""
+    found: dict[str, Any] = {}
+    for layer in network.layers:
+        found |= {layer.weights: layer.W} | ({layer.bias: layer.b} if layer.bias else {})
+    return found
+
+
+def _leak(layer: Layer) -> Number:
+    """Slope of the layer's activation below 0."""
+    if layer.activation != "leaky-relu":
+        if layer.slope is not None:
+            raise InputError(f"Layer {layer.name!r} has a slope, but is {layer.activation}; slope is for leaky-relu.")
+        return 0
+    slope = LEAK if layer.slope is None else layer.slope
+    if not 0 <= slope < 1:
+        raise InputError("expected a number from 0 to below 1", parameter="slope", value=float(slope))
+    return slope
 
 
 def _check_length(name: str, length: int, noun: str, rows: int, layer: Layer) -> None:
     if length != rows:
         raise ShapeError(f"{name} has {_count(length, noun)}; expected {rows}, one for each row of {layer.weights}.")
+
+
+def _typed(values: np.ndarray, separator: str = ",") -> str:
+    return separator.join(f"{value:.6g}" for value in values)
 
 
 def _count(number: int, noun: str) -> str:

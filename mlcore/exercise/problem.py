@@ -7,32 +7,61 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Context, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlcore.errors import DataError, InputError, MlcoreError
-from mlcore.exercise.network import Layer, Network
+from mlcore.exercise.formats import Style
+from mlcore.exercise.functions import Loss
+from mlcore.exercise.network import Layer, Network, arrays_of
 from mlcore.files import installed
 
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
-MINUS_SIGNS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}", "--")  # as typeset sheets have them
-KEYS = ("layers", "loss", "x", "y")
+CALLS = re.compile(r"[a-z.]*(array|matrix|tensor)\s*(?=\()|,\s*dtype\s*=[^])]*", re.ASCII)  # as in np.array([1, 2])
+# minus signs as typeset sheets have them, and the brackets of tuples and sets
+SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}({)}", "-- [[]]")
+KEYS = ("layers", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "digits")
+LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net show` prints an example"
+UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
+MOST_DIGITS = 17  # that a float64 has
 
 Rows = list[list[Fraction]]
 
 
+class DecimalNumber(Fraction):
+    """A number that was typed as a decimal, and is shown as one; what is computed from it is a plain fraction."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        exact = Context(prec=3 * MAX_DIGITS)
+        text = str(exact.divide(Decimal(self.numerator), Decimal(self.denominator)))
+        return text if "." in text or "E" in text else f"{text}.0"
+
+
 @dataclass(frozen=True)
 class Problem:
-    """A network, its samples x (n, i) and their targets y (n, k)."""
+    """A network, its samples x (n, i) and their targets y (n, k), for the loss "none" their upstream gradients.
+
+    ``digits``: significant digits of the numbers that are shown rounded.
+    """
 
     network: Network
     x: Rows
     y: Rows
+    digits: int = 6
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.digits <= MOST_DIGITS:
+            raise InputError(f"expected a whole number from 1 to {MOST_DIGITS}", parameter="digits", value=self.digits)
 
     @property
     def several(self) -> bool:
@@ -41,8 +70,16 @@ class Problem:
 
     @property
     def samples(self) -> list["Problem"]:
-        """One problem for each sample."""
-        return [Problem(self.network, [x], [y]) for x, y in zip(self.x, self.y, strict=True)]
+        """One problem for each sample, without the L2 penalty, which belongs to none of them."""
+        network = self.network.unpenalized
+        return [replace(self, network=network, x=[x], y=[y]) for x, y in zip(self.x, self.y, strict=True)]
+
+    @property
+    def style(self) -> Style:
+        """How its numbers are shown: as decimals if it has any."""
+        arrays = [self.x, self.y, *arrays_of(self.network).values()]
+        numbers = (value for array in arrays for value in np.array(array, object).flat)
+        return Style(self.digits, any(isinstance(value, DecimalNumber | float) for value in numbers))
 
 
 def default_problem() -> Problem:
@@ -65,43 +102,65 @@ def read_problem(path: Path) -> Problem:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8; expected a network ({SHOW}).") from error
     except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        language = "JSON" if isinstance(error, json.JSONDecodeError) else "TOML"
-        raise DataError(f"{path} is not {language}: {error}; {SHOW}.") from error
+        language, hint = "JSON" if isinstance(error, json.JSONDecodeError) else "TOML", SHOW
+        if fraction := UNQUOTED.search(text):
+            hint = f'fractions need quotes: "{fraction[1]}"'
+        raise DataError(f"{path} is not {language}: {error}; {hint}.") from error
     except (MlcoreError, ValueError, RecursionError) as error:  # ValueError: also of both parsers
         raise DataError(f"{path}: {error}") from error
 
 
 def change(
-    problem: Problem, x: str | None = None, y: str | None = None, w: str | None = None, v: str | None = None
+    problem: Problem,
+    x: str | None = None,
+    y: str | None = None,
+    w: str | None = None,
+    v: str | None = None,
+    digits: int | None = None,
 ) -> Problem:
     """The problem with other numbers, as typed: x and y with samples as rows, w and v the first and last weights."""
-    layers = list(problem.network.layers)
+    network, layers = problem.network, list(problem.network.layers)
     for number, text, name in ((0, w, "w"), (-1, v, "v")):
         if text is not None:
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
     return Problem(
-        Network(layers, problem.network.loss_name),
+        Network(layers, network.loss),
         problem.x if x is None else parse_rows(x, "x"),
         problem.y if y is None else parse_rows(y, "y"),
+        problem.digits if digits is None else digits,
     )
 
 
 def parse_rows(text: str, parameter: str) -> Rows:
-    """Rows of numbers, ``1,0,1;1,-1,0`` or ``[[1,0,1],[1,-1,0]]``.
+    """Rows of numbers as people type them.
+
+    ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, or a row on
+    each line.
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
-    plain = re.sub(r"\]\s*,\s*\[", ";", text).translate(str.maketrans("[]", "  "))
+    plain = CALLS.sub("", text).translate(SPELLINGS).strip().rstrip(";").strip()
+    if plain.startswith("[["):
+        plain = " ".join(plain.split())  # lines mean nothing within nested brackets
+    plain = re.sub(r"\][\s,;]*\[", ";", plain)
+    plain = re.sub(r"\s*/\s*", "/", plain.translate(str.maketrans("[]", "  ")))
+    plain = re.sub(r"(^|[,;\n])\s*([+-])\s+(?=[\d.])", r"\1\2", plain)  # a sign apart from its number
     try:
-        rows = [[_fraction(entry) for entry in row.split(",")] for row in plain.split(";")]
+        rows = list(map(_row, re.split(r"\s*;\s*|\s*\n\s*", plain.strip())))
     except ValueError as error:
-        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas between them, but {error}"
+        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
     if len(set(lengths)) > 1:
         message = f"expected rows of one length, but their lengths are {', '.join(map(str, lengths[:9]))}"
         raise InputError(message, parameter=parameter, value=_cut(text))
     return rows
+
+
+def _row(text: str) -> list[Fraction]:
+    """Numbers with commas between them, or with blanks."""
+    entries = text.strip().removesuffix(",").split(",") if "," in text else text.split() or [""]
+    return list(map(_fraction, entries))
 
 
 def parse_number(text: str, parameter: str) -> Fraction:
@@ -118,13 +177,14 @@ def parse_number(text: str, parameter: str) -> Fraction:
 
 def _fraction(text: str) -> Fraction:
     """The number; or a ValueError that says what is wrong with it."""
-    text = text.strip().translate(MINUS_SIGNS)
+    text = re.sub(r"\s*/\s*", "/", text.strip().translate(SPELLINGS))
     if not text:
         raise ValueError("a number is missing")
     if not NUMBER.fullmatch(text):
         raise ValueError(f"{_cut(text)!r} is not a number")
     try:
-        value = Fraction(text if len(text) <= MAX_DIGITS else "1e999")
+        kind = Fraction if re.fullmatch(r"[+-]?[\d/]+", text) else DecimalNumber
+        value = kind(text if len(text) <= MAX_DIGITS else "1e999")
         float(value)
     except ZeroDivisionError:
         raise ValueError(f"{text!r} divides by zero") from None
@@ -141,14 +201,22 @@ def to_toml(problem: Problem) -> str:
     """The problem as a TOML file, which ``read_problem`` reads back without loss."""
 
     def written(value: Any) -> str:
-        if isinstance(value, Sequence):
+        if isinstance(value, Sequence | np.ndarray):
             return f"[{', '.join(map(written, value))}]"
+        if isinstance(value, float | DecimalNumber):
+            return str(value)
         fraction = Fraction(value)
         return str(fraction) if fraction.denominator == 1 else f'"{fraction}"'
 
-    lines = [f'loss = "{problem.network.loss_name}"', f"x = {written(problem.x)}", f"y = {written(problem.y)}"]
+    loss = problem.network.loss
+    settings = {"reduction": f'"{loss.reduction}"', "l2": written(loss.l2), "frozen": json.dumps(loss.frozen)}
+    lines = [f'loss = "{loss.name}"']
+    lines += [f"{key} = {settings[key]}" for key in settings if getattr(loss, key) != getattr(Loss(loss.name), key)]
+    lines += [f"x = {written(problem.x)}", f"{_target(loss.name)} = {written(problem.y)}"]
+    lines += [f"digits = {problem.digits}"] * (problem.digits != Problem.digits)
     for layer in problem.network.layers:
         lines += ["", "[[layers]]", f"name = {json.dumps(layer.name)}", f'activation = "{layer.activation}"']
+        lines += [] if layer.slope is None else [f"slope = {written(layer.slope)}"]
         for name, values in ((layer.weights, layer.W), (layer.bias, layer.b)):
             if name is not None:
                 key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
@@ -156,32 +224,52 @@ def to_toml(problem: Problem) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _target(loss: str) -> str:
+    """Key of what stands beside x: the targets, or the gradients that come from above."""
+    return "upstream" if loss == "none" else "y"
+
+
 def _build(content: object) -> Problem:
-    if not isinstance(content, dict) or not {"x", "y", "layers"} <= content.keys():
+    if not isinstance(content, dict) or not {"x", "layers"} <= content.keys():
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
     if unknown := sorted(content.keys() - KEYS):
         raise InputError(f"The key {unknown[0]!r} is unknown; expected {', '.join(KEYS)}.")
     if not isinstance(content["layers"], list) or not all(isinstance(layer, dict) for layer in content["layers"]):
         raise InputError(f"layers is not a list of tables; {SHOW}.")
     layers = [_layer(number, layer) for number, layer in enumerate(content["layers"], start=1)]
-    network = Network(layers, content.get("loss", "half-squared"))
-    problem = Problem(network, _rows(content["x"], "x"), _rows(content["y"], "y"))
-    network.check(problem.x, problem.y)
-    return problem
+    frozen, digits = content.get("frozen", []), content.get("digits", Problem.digits)
+    if not isinstance(frozen, list) or not all(isinstance(name, str) for name in frozen):
+        raise InputError('frozen is not a list of names such as ["b"].')
+    if not re.fullmatch(r"\d+", str(digits)):
+        raise InputError("expected a whole number", parameter="digits", value=digits)
+    l2 = _rows([content.get("l2", 0)], "l2")[0][0]
+    loss = Loss(content.get("loss", "half-squared"), content.get("reduction", "mean"), l2, tuple(frozen))
+    network, x = Network(layers, loss), _rows(content["x"], "x")
+    target = _target(network.loss.name)
+    if target not in content and target == "y":
+        raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
+    y = _rows(content.get(target, [[1] * len(network.W[-1])] * len(x)), target)
+    network.check(x, y)
+    return Problem(network, x, y, int(digits))
 
 
 def _layer(number: int, content: dict[str, Any]) -> Layer:
     """A layer's table: name and activation, one matrix, and perhaps one list, under names of the user's choice."""
     name = content.get("name", f"layer {number}")
-    depths = {key: _depth(value) for key, value in content.items() if key not in ("name", "activation")}
+    depths = {key: _depth(value) for key, value in content.items() if key not in LAYER_KEYS}
     weights, bias = (next((key for key in depths if depths[key] == depth), None) for depth in (2, 1))
     if not isinstance(name, str) or weights is None or sorted(depths.values()) not in ([2], [1, 2]):
+        hints = [f"{key} is a number: write {key} = [{content[key]}]" for key in depths if depths[key] == 0]
+        if weights is None and bias is not None:
+            hints.insert(0, f"{bias} is one row: write {bias} = [[{', '.join(map(str, content[bias]))}]]")
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
-            "such as W = [[1, 0]] and at most one list of biases such as b = [1]."
+            f"such as W = [[1, 0]] and at most one list of biases such as b = [1]{': ' * bool(hints)}"
+            f"{'; '.join(hints)}."
         )
     b = None if bias is None else _rows(content[bias], bias)[0]
-    return Layer(name, weights, _rows(content[weights], weights), content.get("activation", "relu"), bias, b)
+    slope = _rows([content["slope"]], "slope")[0][0] if "slope" in content else None
+    return Layer(name, weights, _rows(content[weights], weights), content.get("activation", "relu"), bias, b, slope)
 
 
 def _depth(value: object) -> int:
@@ -189,6 +277,8 @@ def _depth(value: object) -> int:
 
 
 def _rows(values: object, name: str) -> Rows:
+    if isinstance(values, str):
+        return parse_rows(values, name)
     rows = values if _depth(values) == 2 else [values]
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
         raise InputError(f"{name} is not a list of numbers or of rows of numbers.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.network import FLOAT_TOLERANCE, Number
+from mlcore.exercise.network import FLOAT_TOLERANCE, Number, arrays_of
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import convention
 from mlcore.templates import fill
@@ -23,7 +23,7 @@ from mlcore.templates import fill
 LANGUAGES = ("numpy", "pytorch", "jax")
 OWN_NAMES = {
     "np", "torch", "jax", "jnp", "x", "y", "n", "J", "y_hat", "relu", "relu_slope", "relu_at_zero", "sigmoid", "show",
-    "loss", "network",
+    "loss", "network", "log_softmax", "g",
 }  # fmt: skip
 MAX_LINE, MAX_NUMBER, MAX_NAME = 80, 30, 40  # characters
 
@@ -40,6 +40,8 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
         raise InputError(f"expected one of {', '.join(LANGUAGES)}", parameter="code", value=language)
     relu_at_zero = convention(relu_at_zero)
     network = problem.network
+    network.check_derivatives()
+    names = _identifiers(list(network.arrays), len(network.layers))
     work, rounded = Pass(network, problem.x, problem.y), True
     kinks = work.trace.kinks
     if network.rational:
@@ -51,14 +53,23 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
         "x": problem.x,
         "y": problem.y,
         "layers": network.layers,
-        "names": _identifiers(list(network.arrays), len(network.layers)),
+        "arrays": arrays_of(network),
+        "names": names,
+        "trained": network.trained,
+        "shown": [names[name] for name in network.trained],
+        "argnums": [number for number, name in enumerate(names) if name in network.trained],
+        "penalized": network.penalized,
+        "l2": _number(network.loss.l2),
+        "leaks": list(map(_number, network.leaks)),
+        "outputs": len(network.W[-1]),
         "values": ["x", *(f"a{number}" for number in range(1, len(network.layers))), "y_hat"],
         "kinks": kinks,
         "rounded": {kink.layer for kink in kinks} if rounded else set(),  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,
         "relu_at_zero": _number(relu_at_zero),
         "used": {layer.activation for layer in network.layers},
-        "loss_name": network.loss_name,
+        "loss": network.loss,
+        "from_z": bool(network.function.outputs),
         "literal": _literal,
         "quoted": lambda name: repr(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."),
     }

@@ -156,7 +156,7 @@ def work(problem: Problem, relu_at_zero: Number | None = None, check: bool = Fal
 
     exact = Pass(network, x, y) if network.rational else None
     trace = network.forward(x, exact.trace.z if exact else None)
-    loss, Y = float(network.losses(trace, y).mean()), network.check(x, y)[1]
+    loss, Y = network.objective(trace, y), network.check(x, y)[1]
     rounded = values(trace, Y, loss, lambda value: network.backward(trace, y, float(value)))
     fractions = values(exact.trace, exact.y, exact.trace.loss, exact.backward) if exact else None
     behind = subdifferential(exact) if exact and exact.trace.kinks and conventions else None

@@ -93,6 +93,29 @@ def relu_backward(dH, Z, at_zero, dZ):
                 dZ[n, o] = dH[n, o]
 
 
+@kernel
+def leaky_relu(Z, slope, H):
+    """Rectifier with another slope below 0, ``H = Z`` or ``slope Z``, of Z (n, o): overwrite H."""
+    below = Z.dtype.type(slope)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            H[n, o] = below * Z[n, o] if Z[n, o] <= 0 else Z[n, o]
+
+
+@kernel
+def leaky_relu_backward(dH, Z, slope, at_zero, dZ):
+    """Backward pass of ``leaky_relu``, all (n, o): overwrite dZ. ``at_zero`` is the value taken for its slope at 0."""
+    below, at_kink = Z.dtype.type(slope), Z.dtype.type(at_zero)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            if Z[n, o] < 0:
+                dZ[n, o] = dH[n, o] * below
+            elif Z[n, o] == 0:
+                dZ[n, o] = dH[n, o] * at_kink
+            else:
+                dZ[n, o] = dH[n, o]
+
+
 @inline_kernel
 def sigmoid_of(z, one):
     """Logistic function of a number, ``1 / (1 + exp(-z))``, without overflow; ``one`` is 1 in its type."""
@@ -132,3 +155,46 @@ def tanh_backward(dH, H, dZ):
     for n in range(H.shape[0]):
         for o in range(H.shape[1]):
             dZ[n, o] = dH[n, o] * (one - H[n, o]) * (one + H[n, o])
+
+
+@kernel
+def softplus(Z, H):
+    """Smooth rectifier, ``log(1 + exp(z))``, of Z (n, o), without overflow: overwrite H."""
+    zero = Z.dtype.type(0)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            H[n, o] = max(Z[n, o], zero) + np.log1p(np.exp(-abs(Z[n, o])))
+
+
+@kernel
+def softplus_backward(dH, Z, dZ):
+    """Backward pass of ``softplus``, ``dZ = dH sigmoid(z)``, all (n, o): overwrite dZ."""
+    one = Z.dtype.type(1)
+    for n in range(Z.shape[0]):
+        for o in range(Z.shape[1]):
+            dZ[n, o] = dH[n, o] * sigmoid_of(Z[n, o], one)
+
+
+@kernel
+def normalize(Z, P):
+    """Softmax of each row of Z (n, k), ``p_k = exp(z_k) / sum_j exp(z_j)``, without overflow: overwrite P."""
+    for n in range(Z.shape[0]):
+        top, total = Z[n, 0], Z.dtype.type(0)
+        for k in range(Z.shape[1]):
+            top = max(top, Z[n, k])
+        for k in range(Z.shape[1]):
+            P[n, k] = np.exp(Z[n, k] - top)
+            total += P[n, k]
+        for k in range(Z.shape[1]):
+            P[n, k] /= total
+
+
+@kernel
+def normalize_backward(dP, P, dZ):
+    """Backward pass of ``normalize``, ``dz_k = p_k (dp_k - sum_j dp_j p_j)``, all (n, k): overwrite dZ."""
+    for n in range(P.shape[0]):
+        mean = P.dtype.type(0)
+        for k in range(P.shape[1]):
+            mean += dP[n, k] * P[n, k]
+        for k in range(P.shape[1]):
+            dZ[n, k] = P[n, k] * (dP[n, k] - mean)

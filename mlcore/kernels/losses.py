@@ -6,7 +6,7 @@
 import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
-from mlcore.kernels.layers import sigmoid_of
+from mlcore.kernels.layers import normalize, sigmoid_of
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 
@@ -95,6 +95,33 @@ def softmax_backward(Z, Y, scale, dZ):
         for k in range(Z.shape[1]):
             dZ[n, k] *= factor / total
         dZ[n, int(Y[n, 0])] -= factor
+
+
+@kernel
+def cross_entropy(Z, Y, losses):
+    """Cross-entropy of the softmax of each sample's logits, ``sum_k y_k (log sum_j exp(z_j) - z_k)``: overwrite losses.
+
+    Shapes: Z (n, k), Y (n, k) probabilities that sum to 1 -> losses (n,).
+    """
+    for n in range(Z.shape[0]):
+        top, total = Z[n, 0], Z.dtype.type(0)
+        for k in range(Z.shape[1]):
+            top = max(top, Z[n, k])
+        for k in range(Z.shape[1]):
+            total += np.exp(Z[n, k] - top)
+        losses[n] = 0
+        for k in range(Z.shape[1]):
+            losses[n] += Y[n, k] * (np.log(total) + (top - Z[n, k]))
+
+
+@kernel
+def cross_entropy_backward(Z, Y, scale, dZ):
+    """Gradient of ``scale`` times that cross-entropy, ``scale (softmax(z) - y)``: overwrite dZ."""
+    factor = Z.dtype.type(scale)
+    normalize(Z, dZ)
+    for n in range(Z.shape[0]):
+        for k in range(Z.shape[1]):
+            dZ[n, k] = factor * (dZ[n, k] - Y[n, k])
 
 
 @kernel

@@ -12,7 +12,7 @@ from test_exact import matrix, random_network
 
 from mlcore.exercise.derivation import derive
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import to_latex, to_markdown, to_text, to_unicode
+from mlcore.exercise.formats import to_document, to_latex, to_markdown, to_text, to_unicode
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, change, default_problem
 
@@ -55,8 +55,8 @@ def test_slips_are_those_of_the_printed_sheet():
 def test_formats_hold_the_same_formulas():
     derivation = derive(change(default_problem(), x="1,2,1;1/2,0,1", y="1;-2"), Fraction(1, 2))
     latex, markdown = to_latex(derivation), to_markdown(derivation)
-    formulas = re.findall(r"^  .*?(?= \\\\$|$)", latex, re.MULTILINE)
-    assert formulas == re.findall(r"^  .*?(?= \\\\$|$)", markdown, re.MULTILINE)
+    formulas = re.findall(r"^  [^&].*?(?= \\\\$|$)", latex, re.MULTILINE)
+    assert formulas == re.findall(r"^  [^&].*?(?= \\\\$|$)", markdown, re.MULTILINE)
     assert len(formulas) == sum(len(section.lines) for section in derivation)
     assert latex.count(r"\begin") == latex.count(r"\end")
     assert latex.count("{") == latex.count("}")
@@ -72,9 +72,8 @@ def test_hostile_names_are_no_latex_commands():
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX engine is installed")
 def test_latex_compiles(tmp_path):
     problems = [default_problem(), Problem(*random_network(random.Random(4)))]
-    body = "\n".join(to_latex(derive(problem, Fraction(1))) for problem in problems)
-    head = "\\documentclass{article}\\usepackage{amsmath}\\begin{document}\n"
-    (tmp_path / "d.tex").write_text(f"{head}{body}\\end{{document}}\n")
+    sections = [section for problem in problems for section in derive(problem, Fraction(1))]
+    (tmp_path / "d.tex").write_text(to_document(sections))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "d.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -9,10 +9,16 @@ import pytest
 from test_exact import random_network
 
 from mlcore.errors import DataError, InputError
+from mlcore.exercise.functions import Loss
+from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, change, default_problem, parse_number, parse_rows, read_problem, to_toml
 
 MIXED = """
 loss = "logistic"
+l2 = 0.5
+reduction = "sum"
+frozen = ["b1"]
+digits = 4
 x = [[0.5, "1/3"], [1e-2, 2]]
 y = [[1], [0]]
 [[layers]]
@@ -40,11 +46,15 @@ def test_toml_and_json(tmp_path):
 def test_every_problem_can_be_written_and_read_back(tmp_path):
     generator = random.Random(6)
     path = tmp_path / "net.toml"
-    for _ in range(50):
-        problem = Problem(*random_network(generator))
+    problems = [Problem(*random_network(generator)) for _ in range(50)]
+    typed = [Layer("one", "W'", parse_rows("0.15 1e-7", "W"), "leaky-relu", "b", [Fraction(1, 3)], Fraction(1, 5))]
+    loss = Loss("none", "sum", Fraction(1, 2), ("b",))
+    problems.append(Problem(Network(typed, loss), parse_rows("1.50,2", "x"), [[1]], 9))
+    for problem in problems:
         path.write_text(to_toml(problem))
         again = read_problem(path)
-        assert (again.x, again.y, again.network.layers) == (problem.x, problem.y, problem.network.layers)
+        assert (again.x, again.y, again.digits, again.style) == (problem.x, problem.y, problem.digits, problem.style)
+        assert (again.network.layers, again.network.loss) == (problem.network.layers, problem.network.loss)
 
 
 def test_change():
@@ -59,6 +69,15 @@ def test_change():
     [
         ("1,0,1;1,-1,0", [[1, 0, 1], [1, -1, 0]]),
         ("[[1, 0, 1], [1, -1, 0]]", [[1, 0, 1], [1, -1, 0]]),
+        ("1 0 1; 1 -1 0;", [[1, 0, 1], [1, -1, 0]]),
+        ("1 0 1\n1 -1 0\n", [[1, 0, 1], [1, -1, 0]]),
+        ("np.array([[1, 0, 1],\n          [1, -1, 0]], dtype=float)", [[1, 0, 1], [1, -1, 0]]),
+        ("torch.tensor([1., 2.])", [[1, 2]]),
+        ("((1, 2), (3, 4))", [[1, 2], [3, 4]]),
+        ("{{1, 2}, {3, 4}}", [[1, 2], [3, 4]]),
+        ("[1 2; 3 4]", [[1, 2], [3, 4]]),
+        ("[1, 2]\n[3, 4]", [[1, 2], [3, 4]]),
+        ("1 / 2, \u2212 3, 4,", [[Fraction(1, 2), -3, 4]]),
         (" [2.5e-1 , -3/4] ", [[Fraction(1, 4), Fraction(-3, 4)]]),
         ("\u22121,\u20132", [[-1, -2]]),
     ],
@@ -70,7 +89,7 @@ def test_rows_as_they_are_typed(text, rows):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1,two,3", "x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2 with commas between them"),
+        ("1,two,3", "x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2 with commas or blanks between"),
         ("1,nan,3", "but 'nan' is not a number."),
         ("inf", "'inf' is not a number"),
         ("1_0,2,3", "'1_0' is not a number"),
@@ -105,8 +124,15 @@ LAYER = "[[layers]]\nW = [[1]]"
         ("x = ", "Invalid value"),
         ("x = [1]\ny = [1]\nlayers = 3", "layers is not a list of tables"),
         ("x = [1]\ny = [1]\nlayers = []", "no layers"),
-        (f"x = [1]\ny = [1]\nz = 1\n{LAYER}", "The key 'z' is unknown; expected layers, loss, x, y"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [1]", "Layer 1 has the keys W; expected name, activation, one matrix"),
+        (f"x = [1]\ny = [1]\nz = 1\n{LAYER}", "The key 'z' is unknown; expected layers, loss, reduction"),
+        (
+            "x = [1]\ny = [1]\n[[layers]]\nW = [1]\nb = 0.5",
+            "W is one row: write W = [[1]]; b is a number: write b = [0.5]",
+        ),
+        ("x = [1/3]", 'fractions need quotes: "1/3"'),
+        ("x = [1]\ny = [1]\nfrozen = 3\n" + LAYER, "frozen is not a list of names"),
+        ("x = [1]\ny = [1]\ndigits = 99\n" + LAYER, "digits is 99; expected a whole number from 1 to 17"),
+        ("x = [1]\n" + LAYER, "The keys x, y and layers are needed"),
         (f"x = [1]\ny = [1]\n{LAYER}\nV = [[1]]", "Layer 1 has the keys W, V"),
         ("x = [1]\ny = [1]\n[[layers]]\nW = [['a']]", "W is 'a'; expected a number such as"),
         ("x = [1]\ny = [1]\n[[layers]]\nW = [[nan]]", "W is 'nan'; expected a number"),
@@ -117,7 +143,7 @@ LAYER = "[[layers]]\nW = [[1]]"
         ("x = [1]\ny = [1]\n[[layers]]\nW = [[1, 2]]", "x has 1 "),
         ("x = [1]\ny = [1, 2]\n" + LAYER, "y has 2 values; expected 1"),
         (f"x = [1]\ny = [1]\n{LAYER}\nb = [1, 2]", "b has 2 values; expected 1"),
-        (f"x = [1]\ny = [1]\n{LAYER}\n{LAYER}", "name"),
+        (f"x = [1]\ny = [1]\n{LAYER}\n[[layers]]\nW = [[2]]", "two arrays"),
         (f"x = [1]\ny = [1]\n{LAYER}\nactivation = 'swish'", "'swish'"),
         (f"x = [1]\ny = [1]\nloss = 'hinge'\n{LAYER}", "'hinge'"),
         (f"x = [1]\ny = [3]\nloss = 'logistic'\n{LAYER}\nactivation = 'identity'", "other than 0 and 1"),

@@ -13,6 +13,7 @@ import pytest
 
 from mlcore import Layer, Network
 from mlcore.errors import InputError
+from mlcore.exercise.functions import Loss
 from mlcore.exercise.problem import Problem, default_problem
 from mlcore.exercise.programs import LANGUAGES, program
 from mlcore.exercise.work import CHOSEN, work
@@ -43,7 +44,7 @@ def output(source, language, folder):
 def expected(problem, relu_at_zero):
     """mlcore's y_hat, J and gradients, in the order in which programs print them."""
     found = work(problem, relu_at_zero).values
-    return [found.trace.y_hat, found.loss, *(found.gradients[CHOSEN][name] for name in problem.network.arrays)]
+    return [found.trace.y_hat, found.loss, *(found.gradients[CHOSEN][name] for name in problem.network.trained)]
 
 
 def assert_same(printed, values):
@@ -79,12 +80,33 @@ def rounded_kink():
     return Problem(Network(layers), [[Fraction(1, 10), Fraction(2, 10), Fraction(3, 10)]], [[0]])
 
 
+def of_loss(loss, output, y, **settings):
+    """A network with that loss, a leaky unit on its kink, and softplus before the output."""
+    layers = [
+        Layer("leaky", "A", [[1, -2], [THIRD, 1]], "leaky-relu", slope=Fraction(1, 4)),
+        Layer("soft", "B", [[1, -1], [2, 1]], "softplus", "b", [0, -1]),
+        Layer("output", "C", [[1, -3], [2, 1], [0, 1]], output, "c", [-1, 0, THIRD]),
+    ]
+    return Problem(Network(layers, Loss(loss, **settings)), [[2, 1], [3, -1]], y)
+
+
 PROBLEMS = {
     "exercise": default_problem,
     "deep": deep,
     "logistic": logistic,
     "one layer": lambda: Problem(Network([Layer("only", "W", [[2, -1]], "sigmoid")]), [[1, 3]], [[1]]),
     "rounded kink": rounded_kink,
+    "cross-entropy": lambda: of_loss("cross-entropy", "softmax", [[0, 1, 0], [THIRD, THIRD, THIRD]], l2=THIRD),
+    "cross-entropy of logits": lambda: of_loss("cross-entropy", "identity", [[0, 1, 0], [1, 0, 0]], frozen=("b", "A")),
+    "binary cross-entropy": lambda: of_loss("bce", "sigmoid", [[0, 1, 1], [1, 0, 0]], reduction="sum"),
+    "squared softmax": lambda: of_loss("squared", "softmax", [[0, 1, 2], [1, 0, 0]], frozen=("B", "b", "C", "c")),
+    "mean-squared": lambda: of_loss("mean-squared", "tanh", [[0, 1, 2], [1, 0, 0]], l2=2, reduction="sum"),
+    "upstream": lambda: of_loss("none", "sigmoid", [[1, THIRD, -2], [1, 0, 0]]),
+    "shared": lambda: Problem(
+        Network([Layer(name, "W", [[1, 2], [-1, 1]], "tanh", "b", [0, 1]) for name in "abc"], Loss(l2=THIRD)),
+        [[1, 2]],
+        [[0, 1]],
+    ),
     "large and small": lambda: Problem(
         Network([Layer("only", "W", [[2**80, Fraction(1, 10**40)]])]), [[Fraction(1, 2**79), 0]], [[1]]
     ),
@@ -96,7 +118,7 @@ PROBLEMS = {
 def test_programs_print_the_numbers_of_mlcore(language, name, tmp_path):
     problem = PROBLEMS[name]()
     printed = output(program(problem, language), language, tmp_path)
-    assert [key for key, _ in printed] == ["y_hat", "J", *(f"dJ/d{array}" for array in problem.network.arrays)]
+    assert [key for key, _ in printed] == ["y_hat", "J", *(f"dJ/d{array}" for array in problem.network.trained)]
     assert_same(printed, expected(problem, 0))
 
 

@@ -4,12 +4,16 @@ Names come from files that anybody may have written: ``build`` makes them printa
 them. What is drawn is the first sample; in fractions where the network is rational, rounded where they are long.
 """
 
+from collections.abc import Callable
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+import numpy as np
+
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
+from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import convention
 
@@ -92,48 +96,57 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
         )
     work = Pass(network, problem.x[:1], problem.y[:1])
     trace, gradients = work.trace, work.backward(relu_at_zero)
+    number: Callable[[Value], Value] = float if problem.style.decimals else lambda value: value
+
+    def gradient_of(name: str) -> np.ndarray:
+        return gradients.arrays.get(name, 0 * work.array(network.arrays[name]))
+
     columns, edges = [Column("input")], []
-    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
+    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(number(x)))]) for i, x in enumerate(trace.x[0], start=1)]
     sources = list(range(len(nodes)))
-    for number, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
+    for index, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
         weights, bias = _printable(layer.weights), _printable(layer.bias or "")
         if layer.bias:
             sources.append(len(nodes))
-            nodes.append(Node("bias", number, "bias", [("bias", "1")]))
+            nodes.append(Node("bias", index, "bias", [("bias", "1")]))
         arrays = f"{weights}, {bias}" if layer.bias else weights
         columns.append(Column(_printable(layer.name), f"φ = {layer.activation}", arrays))
-        targets = range(len(nodes), len(nodes) + sizes[number + 1])
+        targets = range(len(nodes), len(nodes) + sizes[index + 1])
         for unit, target in enumerate(targets):
-            z, a, delta = (values[number][0][unit] for values in (trace.z, trace.a, gradients.deltas))
-            state = "" if layer.activation != "relu" else "on" if z > 0 else "off" if z < 0 else "kink"
+            z, a, delta = (number(values[index][0][unit]) for values in (trace.z, trace.a, gradients.deltas))
+            state = "" if not ACTIVATIONS[layer.activation].has_kink else "on" if z > 0 else "off" if z < 0 else "kink"
             rows = [("z", short(z)), ("φ(z)", short(a)), ("δ", short(delta))]
-            label = f"h{unit + 1}" if depth == 2 else f"a{number + 1}.{unit + 1}"
-            if number == depth - 1:
+            label = f"h{unit + 1}" if depth == 2 else f"a{index + 1}.{unit + 1}"
+            if index == depth - 1:
                 label = f"ŷ{unit + 1}" if sizes[-1] > 1 else "ŷ"
-            nodes.append(Node("unit", number + 1, label, rows, state))
-            entries = zip(sources, work.W[number][unit], gradients.arrays[layer.weights][unit], strict=False)
+            nodes.append(Node("unit", index + 1, label, rows, state))
+            entries = zip(sources, work.W[index][unit], gradient_of(layer.weights)[unit], strict=False)
             for i, (source, value, gradient) in enumerate(entries, start=1):
-                edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient))
+                edges.append(
+                    Edge(source, target, f"{weights}[{unit + 1},{i}]", number(value), "dJ/dw", number(gradient))
+                )
             if layer.bias and b is not None:
-                gradient = gradients.arrays[layer.bias][unit]
-                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient))
+                gradient = number(gradient_of(layer.bias)[unit])
+                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", number(b[unit]), "dJ/db", gradient))
         sources = list(targets)
     goals = [nodes[source].label.replace("ŷ", "y") for source in sources]
     for source, goal, y, gradient in zip(sources, goals, work.y[0], gradients.y_hat[0], strict=True):
-        edges.append(Edge(source, len(nodes), goal, y, "dJ/dŷ", gradient))
-    columns.append(Column("loss", network.loss_name))
-    rows = [(goal, short(y)) for goal, y in zip(goals, work.y[0], strict=True)]
-    nodes.append(Node("loss", depth + 1, "J", [*rows, ("J", short(trace.loss))]))
+        edges.append(Edge(source, len(nodes), goal, number(y), "dJ/dŷ", number(gradient)))
+    columns.append(Column("loss", network.loss.name))
+    rows = [(goal, short(number(y))) for goal, y in zip(goals, work.y[0], strict=True)]
+    nodes.append(Node("loss", depth + 1, "J", [*rows, ("J", short(number(trace.loss)))]))
     notes = ["δ = dJ/dz."]
     if trace.kinks:
         notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(relu_at_zero)} is a convention.")
     if problem.several:
         notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
+    if network.loss.frozen:
+        notes.append(f"Frozen, drawn with gradient 0: {', '.join(map(_printable, network.loss.frozen))}.")
     shown = [trace.loss, *trace.x[0], *(value for edge in edges for value in (edge.value, edge.gradient))]
     shown += [value for rows in (*trace.z, *trace.a, *gradients.deltas) for value in rows[0]]
     if any(Fraction(short(value).replace("−", "-")) != Fraction(value) for value in shown):
         notes.append("Long numbers are rounded to four significant digits.")
-    return Graph(f"{title}, J = {short(trace.loss)}", notes, columns, nodes, edges)
+    return Graph(f"{title}, J = {short(number(trace.loss))}", notes, columns, nodes, edges)
 
 
 def short(value: Value) -> str:

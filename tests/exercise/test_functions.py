@@ -1,0 +1,113 @@
+"""Every loss with every activation against PyTorch, differences and the pass by hand; and what they do at the edges."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlcore import Layer, Network
+from mlcore.errors import InputError
+from mlcore.exercise import functions
+from mlcore.exercise.exact import Pass
+from mlcore.exercise.functions import Loss
+from mlcore.exercise.kinks import subdifferential
+
+GOLDEN = np.load(Path(__file__).parent / "parity" / "golden.npz")  # made by make_golden.py beside it
+CASES = sorted(key.removesuffix(" J") for key in GOLDEN if key.endswith(" J"))
+
+
+def test_every_loss_and_activation_has_a_case():
+    used = {name for case in CASES for name in case.split()[:3]}
+    assert used == (functions.LOSSES.keys() | functions.ACTIVATIONS.keys()) - {"step"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_agrees_with_pytorch_and_by_hand(case):
+    loss, hidden, output, reduction, l2 = case.split()
+
+    def layer(name, weights, bias, activation):
+        slope = 0.1 if activation == "leaky-relu" else None
+        return Layer(name, weights, GOLDEN[weights], activation, bias, GOLDEN[bias], slope)
+
+    layers = [layer("hidden", "W", "b", hidden), layer("output", "V", "c", output)]
+    network, x, y = Network(layers, Loss(loss, reduction, float(l2))), GOLDEN["x"], GOLDEN[f"y {loss}"]
+    trace = network.forward(x)
+    by_kernels, by_hand = network.backward(trace, y), Pass(network, x, y)
+    steps, differences = by_hand.backward(), network.differences(x, y)
+    np.testing.assert_allclose(trace.y_hat, GOLDEN[f"{case} y_hat"], rtol=1e-12)
+    for found in (network.objective(trace, y), float(by_hand.trace.loss)):
+        assert found == pytest.approx(float(GOLDEN[f"{case} J"]), rel=1e-12)
+    for name, gradient in by_kernels.arrays.items():
+        np.testing.assert_allclose(gradient, GOLDEN[f"{case} d{name}"], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(steps.arrays[name].astype(float), gradient, rtol=1e-12, atol=1e-14)
+        assert not differences[name].contradict(gradient).any()
+    np.testing.assert_allclose(by_kernels.y_hat, steps.y_hat.astype(float), rtol=1e-10)
+    np.testing.assert_allclose(by_kernels.deltas[0], steps.deltas[0].astype(float), rtol=1e-12, atol=1e-14)
+    assert not differences["x"].contradict(by_kernels.x).any()
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "y"),
+    [("binary-cross-entropy", "sigmoid", [[1], [0]]), ("cross-entropy", "softmax", [[1, 0], [0, 1]])],
+)
+def test_a_saturated_probability_keeps_its_loss_and_delta(loss, activation, y):
+    network = Network([Layer("output", "W", [[1000]] * len(y[0]), activation)], loss)
+    trace = network.forward([[-1], [1]])
+    losses, gradients = network.losses(trace, y), network.backward(trace, y)
+    assert np.isfinite(losses).all()
+    assert np.isfinite(gradients.deltas[0]).all()
+    np.testing.assert_allclose(Pass(network, [[-1], [1]], y).trace.losses, losses)
+
+
+def test_two_layers_that_share_an_array_add_their_gradients():
+    W = [[Fraction(1), Fraction(2)], [Fraction(-1), Fraction(1)]]
+    shared = Network([Layer("one", "W", W), Layer("two", "W", W), Layer("last", "V", [[1, 1]], "identity")])
+    apart = Network([Layer("one", "A", W), Layer("two", "B", W), Layer("last", "V", [[1, 1]], "identity")])
+    x, y = [[1, 2]], [[3]]
+    total, parts = Pass(shared, x, y).backward().arrays, Pass(apart, x, y).backward().arrays
+    assert (total["W"] == parts["A"] + parts["B"]).all()
+    kernels = shared.backward(shared.forward(x), y).arrays
+    np.testing.assert_array_equal(kernels["W"], total["W"].astype(float))
+    assert not shared.differences(x, y)["W"].contradict(kernels["W"]).any()
+    with pytest.raises(InputError, match="The name 'W' stands for two arrays"):
+        Network([Layer("one", "W", W), Layer("two", "W", [[1, 1]])])
+
+
+def test_frozen_arrays_have_no_gradient():
+    network = Network(
+        [Layer("one", "W", [[1]], "tanh", "b", [1]), Layer("two", "V", [[2]], "tanh")], Loss(frozen=("b", "V"))
+    )
+    assert list(network.backward(network.forward([1]), [1]).arrays) == ["W"]
+    assert list(Pass(network, [[1]], [[1]]).backward().arrays) == ["W"]
+    assert list(network.differences([1], [1])) == ["W", "x"]
+
+
+@pytest.mark.parametrize(("slope", "gradients"), [("1/2", [1, 2]), ("1/4", [Fraction(1, 2), 2])])
+def test_a_leaky_kink_has_the_pieces_of_both_slopes(slope, gradients):
+    network = Network([Layer("output", "W", [[1]], "leaky-relu", slope=Fraction(slope))])
+    exact = Pass(network, [[0]], [[-2]])
+    assert [exact.backward(c).deltas[0].item() for c in (0, 1)] == gradients
+    biased = Network([Layer("output", "W", [[1]], "leaky-relu", "b", [0], Fraction(slope))])
+    found = subdifferential(Pass(biased, [[0]], [[-2]]))
+    assert sorted(piece.gradients.arrays["b"].item() for piece in found.pieces) == gradients
+    assert (found.complete, found.stationary) == (True, False)
+    assert biased.forward([0]).kinks == [(0, 0, 0)]
+    assert biased.backward(biased.forward([0]), [-2], relu_at_zero=0.0).arrays["b"].item() == gradients[0]
+
+
+def test_pieces_beyond_a_leaky_unit_are_decided():
+    """Below a leaky unit that is on its kink nothing is 0, so that the unit above it may be on or off."""
+    layers = [Layer("one", "W", [[0]], "leaky-relu", slope=Fraction(1, 2)), Layer("two", "V", [[1]])]
+    found = subdifferential(Pass(Network(layers), [[1]], [[1]]))
+    assert sorted(piece.gradients.arrays["W"].item() for piece in found.pieces) == [-1, 0]
+    assert found.descent is not None
+
+
+def test_a_step_is_forward_only():
+    network = Network([Layer("output", "W", [[1, -1]], "step")])
+    assert network.forward([[1, 1], [1, 2]]).y_hat.tolist() == [[1], [0]]
+    assert Pass(network, [[1, 1], [1, 2]], [[0], [0]]).trace.y_hat.tolist() == [[1], [0]]
+    for backward in (lambda: network.backward(network.forward([1, 1]), [0]), Pass(network, [[1, 1]], [[0]]).backward):
+        with pytest.raises(InputError, match="only forward values"):
+            backward()
