@@ -223,6 +223,8 @@ def derive(
     sections = [_function(symbols, problem)]
     for number, work in zip(of_sample, works, strict=True):
         sections.append(_forward(symbols, work, number))
+    if problem.several:
+        sections.append(Section("The loss"))
     if problem.several or problem.network.penalized:
         sections[-1].add("J", "=", symbols.objective, "=", _columns([total.trace.loss]))
     sections.append(_chain_rule(symbols))

@@ -180,8 +180,9 @@ def _blocks(sections: list[Section], style: Style, heading: str, environment: st
         for line, (parts, widths), own in zip(section.lines, lines, left, strict=True):
             room = PAGE - max(left) + own
             places = _rows(line, widths, room)
+            parts[line.signs.index("=")] = "&="
             found = [" ".join(parts[row]) for row in places]
-            found[1:] = [row if row.startswith("&") else rf"&\quad {row}" for row in found[1:]]
+            found[1:] = [f"&{row}" if row.startswith("=") else rf"&\quad {row}" for row in found[1:]]
             if line.remark:
                 remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
                 used = sum(widths[places[-1]]) + own * (len(places) > 1) + LETTER * (3 + len(line.remark))
@@ -210,8 +211,7 @@ def _latex_parts(line: Line, style: Style) -> tuple[list[str], list[float]]:
         return r"\begin{pmatrix} " + r" \\ ".join(map(" & ".join, cells)) + r" \end{pmatrix}", width
 
     rendered = _parts(line, lambda formula: (formula, LETTER * (1 + _letters(formula))), number, matrix)
-    parts, widths = ([entry[i] for entry in rendered] for i in (0, 1))
-    return [f"&{part}" if raw == "=" else part for part, raw in zip(parts, line.signs, strict=True)], widths
+    return [part for part, _ in rendered], [width for _, width in rendered]
 
 
 def _letters(formula: str) -> int:
