@@ -15,13 +15,12 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError
 from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.problem import MINUS_SIGNS, parse_rows
+from mlcore.exercise.problem import parse_rows, split_rows
 
 NOTES = {
     *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
     *("teacher", "date", "title", "sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
 }  # keys of a file that are not answers
-TYPED = re.compile(r"[?_]|[+-]?(?:\d+\s*/\s*\d+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)", re.IGNORECASE)
 PRECISION = 1e-6  # relative, of float32: whoever copies more digits from a program is right
 HALF = Fraction(1, 2)
 MAX_DIGITS = 8  # to which somebody rounds on the way
@@ -141,7 +140,7 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
         [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
     """
     rows = parse_rows(re.sub("[?_]", "0", text), name)
-    typed = TYPED.findall(text.translate(MINUS_SIGNS))
+    typed = [entry.strip() for row in split_rows(text) for entry in row]
     entries = np.empty((len(rows), len(rows[0])), object)
     for place, number in zip(np.ndindex(entries.shape), typed, strict=True):
         entries[place] = _entry(number, tolerance)

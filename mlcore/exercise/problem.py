@@ -139,14 +139,8 @@ def parse_rows(text: str, parameter: str) -> Rows:
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
-    plain = CALLS.sub("", text).translate(SPELLINGS).strip().rstrip(";").strip()
-    if plain.startswith("[["):
-        plain = " ".join(plain.split())  # lines mean nothing within nested brackets
-    plain = re.sub(r"\][\s,;]*\[", ";", plain)
-    plain = re.sub(r"\s*/\s*", "/", plain.translate(str.maketrans("[]", "  ")))
-    plain = re.sub(r"(^|[,;\n])\s*([+-])\s+(?=[\d.])", r"\1\2", plain)  # a sign apart from its number
     try:
-        rows = list(map(_row, re.split(r"\s*;\s*|\s*\n\s*", plain.strip())))
+        rows = [list(map(_fraction, row)) for row in split_rows(text)]
     except ValueError as error:
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
@@ -157,10 +151,16 @@ def parse_rows(text: str, parameter: str) -> Rows:
     return rows
 
 
-def _row(text: str) -> list[Fraction]:
-    """Numbers with commas between them, or with blanks."""
-    entries = text.strip().removesuffix(",").split(",") if "," in text else text.split() or [""]
-    return list(map(_fraction, entries))
+def split_rows(text: str) -> list[list[str]]:
+    """The entries of rows, each as it is typed."""
+    plain = CALLS.sub("", text).translate(SPELLINGS).strip().rstrip(";").strip()
+    if plain.startswith("[["):
+        plain = " ".join(plain.split())  # lines mean nothing within nested brackets
+    plain = re.sub(r"\][\s,;]*\[", ";", plain)
+    plain = re.sub(r"\s*/\s*", "/", plain.translate(str.maketrans("[]", "  ")))
+    plain = re.sub(r"(^|[,;\n])\s*([+-])\s+(?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number
+    rows = re.split(r"\s*;\s*|\s*\n\s*", plain)
+    return [row.strip().removesuffix(",").split(",") if "," in row else row.split() or [""] for row in rows]
 
 
 def parse_number(text: str, parameter: str) -> Fraction:
