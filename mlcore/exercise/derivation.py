@@ -404,7 +404,7 @@ def _name(name: str) -> str:
     if match := re.fullmatch(r"([A-Za-z])(?:_?\{?(\d+)\}?|_\{?([A-Za-z0-9]+)\}?)?('*)(\*?)", name):
         letter, number, index, primes, star = match.groups(default="")
         index = rf"_{{\mathrm{{{index}}}}}" if index else f"_{{{number}}}" if number else ""
-        return f"{letter}{index}{primes}" + ("^{*}" if star else "")
+        return f"{{{letter}{index}{primes}^{{*}}}}" if star else f"{letter}{index}{primes}"
     if len(name) == 1 and name.isalpha():
         return name
     return r"\mathrm{" + re.sub(r"[^\w.,:-]", "", name).replace("_", r"\_") + "}"

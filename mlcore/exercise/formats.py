@@ -25,7 +25,7 @@ SYMBOLS = {
     r"\varphi": "φ", r"\psi": "ψ", r"\zeta": "ζ", r"\sigma": "σ", r"\lambda": "λ", r"\eta": "η", r"\delta": "δ",
     r"\varepsilon": "ε", r"\partial ": "∂", r"\hat{y}": "ŷ", r"\odot": "⊙", r"\cdot": "·", r"\sum": "Σ", r"\ge ": "≥ ",
     r"^\top": "ᵀ", r"\tanh": "tanh", r"\max": "max", r"\log": "log", r"\;": "", r"\mapsto": "↦", r"\frac{1}{2}": "½",
-    r"\lVert ": "‖", r" \rVert": "‖",
+    r"\lVert ": "‖", r" \rVert": "‖", "^{*}": "*",
 }  # fmt: skip
 SUBSCRIPTS = str.maketrans("0123456789jks", "₀₁₂₃₄₅₆₇₈₉ⱼₖₛ")
 SUPERSCRIPTS = str.maketrans("0123456789-z", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᶻ")
@@ -241,7 +241,7 @@ def to_unicode(formula: str) -> str:
     text = re.sub(r"\^\{([^{}]*ŷ[^{}]*|[^{}]*[^-\dz{}][^{}]*)\}", r"^\1", text)
     text = re.sub(r"\^\{([^{}]*)\}|\^(\d)", lambda match: (match[1] or match[2]).translate(SUPERSCRIPTS), text)
     text = text.replace(" / ∂", "/∂").replace("\0", "_").replace("-", "\N{MINUS SIGN}")
-    return re.sub(r" +", " ", text).strip()
+    return re.sub(r" +", " ", re.sub(r"[{}]", "", text)).strip()
 
 
 def matrix_box(cells: Sequence[Sequence[str]]) -> Box:

@@ -175,13 +175,20 @@ def softplus_backward(dH, Z, dZ):
             dZ[n, o] = dH[n, o] * sigmoid_of(Z[n, o], one)
 
 
+@inline_kernel
+def largest(Z, n):
+    """Largest number of row n."""
+    top = Z[n, 0]
+    for k in range(1, Z.shape[1]):
+        top = max(top, Z[n, k])
+    return top
+
+
 @kernel
 def normalize(Z, P):
     """Softmax of each row of Z (n, k), ``p_k = exp(z_k) / sum_j exp(z_j)``, without overflow: overwrite P."""
     for n in range(Z.shape[0]):
-        top, total = Z[n, 0], Z.dtype.type(0)
-        for k in range(Z.shape[1]):
-            top = max(top, Z[n, k])
+        top, total = largest(Z, n), Z.dtype.type(0)
         for k in range(Z.shape[1]):
             P[n, k] = np.exp(Z[n, k] - top)
             total += P[n, k]

@@ -5,8 +5,8 @@
 
 import numpy as np
 
-from mlcore.kernels.compiling import inline_kernel, kernel
-from mlcore.kernels.layers import normalize, sigmoid_of
+from mlcore.kernels.compiling import kernel
+from mlcore.kernels.layers import largest, normalize, sigmoid_of
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 
@@ -59,15 +59,6 @@ def logistic_backward(Z, Y, scale, dZ):
             dZ[n, k] = factor * (sigmoid_of(Z[n, k], one) - Y[n, k])
 
 
-@inline_kernel
-def largest(Z, n):
-    """Largest number of row n."""
-    top = Z[n, 0]
-    for k in range(1, Z.shape[1]):
-        top = max(top, Z[n, k])
-    return top
-
-
 @kernel
 def softmax(Z, Y, losses):
     """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
@@ -104,9 +95,7 @@ def cross_entropy(Z, Y, losses):
     Shapes: Z (n, k), Y (n, k) probabilities that sum to 1 -> losses (n,).
     """
     for n in range(Z.shape[0]):
-        top, total = Z[n, 0], Z.dtype.type(0)
-        for k in range(Z.shape[1]):
-            top = max(top, Z[n, k])
+        top, total = largest(Z, n), Z.dtype.type(0)
         for k in range(Z.shape[1]):
             total += np.exp(Z[n, k] - top)
         losses[n] = 0

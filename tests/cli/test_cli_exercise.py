@@ -150,6 +150,14 @@ def test_check_of_big_numbers_is_not_confused_by_rounding(run, y):
     [
         ("forward --w 1,2;3", "--w is '1,2;3'; expected rows of one length"),
         ("forward --x 1,two,3", "--x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2"),
+        (
+            "forward --x 1;2;1",
+            "x has 3 samples of 1 value each; expected 3 in each, since W is 2 x 3; for one sample of 3",
+        ),
+        ("forward --digits 0", "--digits is 0; expected a whole number from 1 to 17"),
+        ("derive --standalone", "--standalone is for --format latex"),
+        ("derive --learning-rate 0", "--learning-rate is 0.0; expected a number above 0"),
+        ("descend --optimizer rmsprop", "The optimizer is 'rmsprop'; expected one of sgd, momentum, adam"),
         ("forward --x 1,2", "x has 1 sample of 2 values; expected 3 in each, since W is 2 x 3."),
         ("forward --x 1e200,0,0 --v 1e200,0", "beyond the range of float64"),
         ("grad --relu-at-zero 2", "--relu-at-zero is 2; expected a number from 0 to 1."),

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from test_exact import matrix, random_network
 
+from mlcore.errors import InputError
 from mlcore.exercise.derivation import derive
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_document, to_latex, to_markdown, to_text, to_unicode
+from mlcore.exercise.functions import LOSSES, Loss
 from mlcore.exercise.network import Layer, Network
-from mlcore.exercise.problem import Problem, change, default_problem
+from mlcore.exercise.problem import Problem, change, default_problem, parse_rows
 
 
 def shown_gradients(problem, relu_at_zero=Fraction(0)):
@@ -83,6 +85,80 @@ def test_unicode():
     assert to_unicode(r"\frac{\partial J}{\partial W_{1}} = \delta_{12} h_{3}^\top") == "∂J/∂W₁ = δ₁₂ h₃ᵀ"
     assert to_unicode(r"\frac{1}{2} (y - \hat{y})^2 + \frac{1}{3} \sum_s J_s") == "½ (y − ŷ)² + 1/3 Σₛ Jₛ"
     assert to_unicode(r"\mathrm{long\_name} x") == "long_name x"
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("W'", "W*"), ["W'", "W*"]),
+        (("W_1", "W_{2}"), ["W₁", "W₂"]),
+        (("W_xh", "Theta"), ["W_xh", "Theta"]),
+    ],
+)
+def test_primes_and_indices_of_names_are_shown(names, shown):
+    layers = [Layer(name, name, [[1]]) for name in names]
+    text = to_text(derive(Problem(Network(layers), [[1]], [[2]])))
+    assert all(f"∂J/∂{name} = " in text for name in shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("z1", "z_1"), ("h", "h"), ("J", "J"), ("y", "y"), ("V_1", "V1"), ("h_1", "h_1")]
+)
+def test_names_that_would_be_taken_for_another_are_refused(name, other):
+    layers = [Layer("a", name, [[1]]), Layer("b", "V1", [[1]]), Layer("c", "A", [[1]])]
+    if name == "h":
+        layers = layers[:2]
+    with pytest.raises(
+        InputError, match=f"The array '{name}' cannot be told from {other}|'V1' cannot be told from V_1"
+    ):
+        derive(Problem(Network(layers), [[1]], [[2]]))
+
+
+def test_decimals_stay_decimals_and_have_the_digits_asked_for():
+    layers = [Layer("a", "W", parse_rows("0.15 1", "W"), "identity")]
+    problem = Problem(Network(layers), parse_rows("1/3 2", "x"), [[1]], digits=3)
+    text = to_text(derive(problem, learning_rate=Fraction(1, 2)), problem.style)
+    assert "z₁ = W x = [0.15  1] [0.333] = 2.05" in text
+    assert "new W = W − η ∂J/∂W = [0.15  1] − 1/2 [0.35  2.1] = [−0.025  −0.05]" in text
+    assert "3/20" not in text
+
+
+def test_what_belongs_to_samples_is_of_their_own_losses():
+    """The mean is taken once: in the gradients of the arrays."""
+    layers = [Layer("hidden", "W", [[1, 0], [1, -1]]), Layer("output", "V", [[2, 1]], "identity")]
+    problem = Problem(Network(layers), [[1, 2], [2, 1]], [[1], [2]])
+    text = to_text(derive(problem))
+    assert "δ₂ = ∂Jₛ/∂z₂ = ŷ − y" in text
+    assert "∂J/∂V = ½ Σₛ δ₂ hᵀ" in text
+    assert "δ₂ = ( 2 − 1 ) = 1" in text
+    assert "δ₂ = ( 5 − 2 ) = 3" in text
+    assert Pass(problem.network, problem.x, problem.y).backward().deltas[1].tolist() == [[1], [3]]
+    kernels = problem.network.backward(problem.network.forward(problem.x), problem.y)
+    assert kernels.deltas[1].tolist() == [[1], [3]]
+    assert kernels.arrays["V"].tolist() == [[3.5, 1.5]]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_last_lines_are_the_gradients_of_every_loss(loss):
+    output = (LOSSES[loss].outputs or ("", "softmax"))[1]
+    hidden = Layer("a", "A", [[1, 2], [3, -1]], "leaky-relu", "b", [1, 0])
+    layers = [hidden, Layer("b", "B", [[1, -1], [2, 1]], output)]
+    problem = Problem(Network(layers, Loss(loss, l2=2)), [[Fraction(1, 2), 1]], [[1, 0]])
+    expected = problem.network.backward(problem.network.forward(problem.x), problem.y).arrays
+    shown = shown_gradients(problem)
+    for name in ("A", "B", "b"):
+        found = shown[rf"\frac{{\partial J}}{{\partial {name}}}"].astype(float)
+        np.testing.assert_allclose(found if name != "b" else found[:, 0], expected[name], rtol=1e-12)
+
+
+def test_a_matrix_that_no_page_holds_is_shown_by_its_shape():
+    generator = random.Random(1)
+    network = Network([Layer("a", "A", matrix(generator, 3, 40, 9))])
+    problem = Problem(network, matrix(generator, 1, 40), [[1, 2, 3]])
+    latex = to_latex(derive(problem))
+    assert r"[3 \times 40]" in latex
+    assert r"[40 \times 1]" in latex
+    assert max(row.count("&") for row in latex.split(r"\\")) <= 2
 
 
 def test_wide_formulas_are_broken():
