@@ -70,7 +70,11 @@ class Problem:
 
     @property
     def samples(self) -> list["Problem"]:
-        """One problem for each sample, without the L2 penalty, which belongs to none of them."""
+        """One problem for each sample, without the L2 penalty, which belongs to none of them.
+
+        Raises: ShapeError if x and y do not fit the network.
+        """
+        self.network.check(self.x, self.y)
         network = self.network.unpenalized
         return [replace(self, network=network, x=[x], y=[y]) for x, y in zip(self.x, self.y, strict=True)]
 
