@@ -87,7 +87,8 @@ PUBLISHED = {
         "new b": "-0.408 0.194", "new c": "0.218",
     }),
     "one sigmoid neuron": (neuron("half-squared", "Sigmoid", [1.0, 2.0], [[0.5, -0.4]], [0.1], [1.0]), 0.1, {
-        "z 1": "-0.2", "y_hat": "0.4502", "J": "0.1511t", "delta 1": "-0.1360t", "dw": "-0.1360t ?",  # -0.2720 is twice that
+        "z 1": "-0.2", "y_hat": "0.4502", "J": "0.1511t", "delta 1": "-0.1360t",
+        "dw": "-0.1360t ?",  # -0.2720 is twice the truncated one
         "new w": "0.5136 -0.3728", "new b": "0.1136",
     }),
     "ReLU and two weights": (
