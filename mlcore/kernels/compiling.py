@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import pickle
 import stat
 import sys
 import tempfile
@@ -12,7 +13,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numba
+from mlcore.errors import InputError
+from mlcore.files import write_beside
+
+try:
+    import numba
+except ValueError as error:
+    threads = os.environ.get("NUMBA_NUM_THREADS")
+    raise InputError(f"NUMBA_NUM_THREADS is {threads}; expected a whole number from 1 on") from error
 from numba import njit
 from numba.core import event
 
@@ -25,6 +33,10 @@ INLINE: Any = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cf
 UNCACHED = (
     "Compiled kernels cannot be kept, since no folder for them can be written to: every run compiles them again, which "
     "takes up to a minute. Set the environment variable NUMBA_CACHE_DIR to a folder that can be written to."
+)
+UNTRUSTED = (
+    "{} is not used for compiled kernels, since it belongs to another user, or others can write to it, and what lies "
+    "there is executed. Delete it, or set NUMBA_CACHE_DIR to a folder of your own."
 )
 
 
@@ -47,16 +59,18 @@ def inline_kernel(function: Callable[..., Any]) -> Any:
 
 @functools.cache
 def _cache_class() -> Any:
-    """A cache in the files of Numba's; everything that mlcore takes from Numba's private parts is in this function.
+    """A cache of compiled kernels; everything that mlcore takes from Numba's private parts is in this function.
 
     - Kernels are loaded without the compiler. Numba prepares everything that could be compiled, up to SciPy, before it
       looks into its cache: 0.2 s of every short command.
     - A kernel is compiled again when code or constants that it uses have changed, not only its own file.
-    - A cache that is damaged, or cannot be written, costs time and stops nothing.
+    - A kernel is loaded only if nothing of it has changed since it was written: a damaged one would do anything. A
+      cache that is damaged, or cannot be written, costs time and stops nothing.
     """
-    from numba.core.caching import IndexDataCacheFile, NullCache
+    from numba.core.caching import NullCache
     from numba.core.compiler import CompileResult
     from numba.core.runtime.nrt import rtsys
+    from numba.core.serialize import dumps
 
     rebuild, reduce = CompileResult._rebuild, CompileResult._reduce
 
@@ -64,24 +78,34 @@ def _cache_class() -> Any:
         def __init__(self, function: Any) -> None:
             source, line = Path(function.__code__.co_filename), function.__code__.co_firstlineno
             python = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
-            name = f"{source.stem}.{function.__name__}-{line}.{python}"
-            folders = dict.fromkeys(map(str, cache_folders(source.parent)))
-            self.files = [IndexDataCacheFile(folder, name, source_stamp(source)) for folder in folders]
+            self.name, self.stamp = f"{source.stem}.{function.__name__}-{line}.{python}", source_stamp(source)
+            self.ready, self.written = cache_folders(source.parent)
+
+        def find(self, signature: Any, codegen: Any) -> tuple[str, Any]:
+            """Name of the file for arguments of these types, and a hash to which its content is added."""
+            found = hashlib.sha256(repr((str(signature), codegen.magic_tuple(), numba.__version__)).encode())
+            name = f"{self.name}.{found.hexdigest()[:16]}.nbc"
+            found.update(self.stamp.encode())
+            return name, found
 
         def load_overload(self, signature: Any, context: Any) -> Any:
-            try:
+            with suppress(Exception):  # whatever comes of another Numba's private parts
                 rtsys.initialize(context)  # counts the references to arrays: all that a compiled kernel needs
-                for file in self.files:
-                    if (data := file.load((signature, context.codegen().magic_tuple()))) is not None:
-                        return rebuild(context, *data)
-            except Exception:  # whatever pickle raises for a damaged file
-                with suppress(OSError):
-                    self.files[0].flush()
+                for folder in self.ready:
+                    name, found = self.find(signature, context.codegen())
+                    with suppress(OSError):
+                        content = (folder / name).read_bytes()
+                        found.update(content[found.digest_size :])
+                        if content.startswith(found.digest()):
+                            return rebuild(context, *pickle.loads(content[found.digest_size :]))
             return None
 
         def save_overload(self, signature: Any, result: Any) -> None:
             try:
-                self.files[0].save((signature, result.codegen.magic_tuple()), reduce(result))
+                name, found = self.find(signature, result.codegen)
+                content = dumps(reduce(result))
+                found.update(content)
+                write_beside(self.written / name, lambda file: file.write(found.digest() + content))
             except Exception:
                 warnings.warn(UNCACHED, RuntimeWarning, stacklevel=1)
 
@@ -96,8 +120,8 @@ def source_stamp(path: Path) -> str:
 
 
 @functools.cache
-def cache_folders(source: Path) -> tuple[Path, Path]:
-    """Where kernels of this folder are written, the first folder where that works, and where they may lie ready.
+def cache_folders(source: Path) -> tuple[list[Path], Any]:
+    """Folders in which kernels of this folder may lie ready, and the one to which they are written, if there is one.
 
     That is NUMBA_CACHE_DIR if it is given. Otherwise kernels lie ready beside their source, and are written there, or
     for the user, or in a temporary folder.
@@ -107,17 +131,29 @@ def cache_folders(source: Path) -> tuple[Path, Path]:
     usual = [source / "__pycache__", Path(home, "mlcore", "kernels", name)]
     usual = [Path(config.CACHE_DIR, name)] if config.CACHE_DIR else usual
     user = os.getuid() if hasattr(os, "getuid") else None
-    temporary = Path(tempfile.gettempdir(), f"mlcore-{user}-{name}")
-    for folder in (*usual, temporary):
+    ready = []
+    for folder in (*usual, Path(tempfile.gettempdir(), f"mlcore-{user}-{name}")):
         with suppress(OSError):
-            folder.mkdir(mode=0o700 if folder == temporary else 0o777, parents=True, exist_ok=True)
-            found = folder.lstat()
-            private = stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o077
-            if folder == temporary and user is not None and not private:
-                continue  # what lies there is executed, and others could write it
+            folder.mkdir(mode=0o777 if folder.parent == source else 0o700, parents=True, exist_ok=True)
+            if not _is_trusted(folder, source):
+                warnings.warn(UNTRUSTED.format(folder), RuntimeWarning, stacklevel=1)
+                continue
+            ready.append(folder)
             with tempfile.TemporaryFile(dir=folder):
-                return folder, usual[0]
-    return usual[0], usual[0]
+                return ready, folder
+    return ready, None
+
+
+def _is_trusted(folder: Path, source: Path) -> bool:
+    """Whether nobody but the user can write to a folder, or beside the source, nobody who cannot change the source."""
+    if not hasattr(os, "getuid"):
+        return True
+    found, beside, others = folder.lstat(), source.stat(), stat.S_IWGRP | stat.S_IWOTH
+    if folder.parent == source and found.st_uid == beside.st_uid:
+        others &= ~beside.st_mode
+    elif found.st_uid != os.getuid():
+        return False
+    return stat.S_ISDIR(found.st_mode) and not found.st_mode & others
 
 
 @contextmanager

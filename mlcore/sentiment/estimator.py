@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import config
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import training
@@ -32,7 +31,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
     Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and two
     more. ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
-    ``threads``: by default the cores, or NUMBA_NUM_THREADS, which joblib (``n_jobs``) sets to each process's share.
+    ``threads``: by default as many as there are cores; joblib (``n_jobs``) gives each of its processes a share.
     Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2.
@@ -198,7 +197,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         if threads is not None and (type(threads) is not int or threads < 1):
             expected = "expected a whole number from 1 up, or None for all cores"
             raise InputError(expected, parameter="threads", value=threads)
-        return threads or min(available_cores(), config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+        return threads or available_cores()
 
 
 # Texts and labels -------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """How many threads to train with, when other processes may want the cores too."""
 
-FIRST = 8  # batches of the first part with each number of threads
+FIRST = 2  # batches of the first part with each number of threads
 PART, LOOK = 0.05, 0.002  # seconds that parts should take: those with the fastest number, and looks at others
 LOOKING = 0.04  # share of the time that goes into looks
 MEMORY = 0.1  # seconds with a number of threads that are remembered
@@ -28,13 +28,14 @@ class Pace:
         best = min(self.numbers, key=self._per_batch)
         if not self.batches[best]:
             return best, FIRST
-        per_batch, place = self._per_batch(best), self.numbers.index(best)
+        place = self.numbers.index(best)
         others = self.numbers[max(place - 1, 0) : place] + self.numbers[place + 1 : place + 2]
         if others and self.looking <= LOOKING * self.total:
             self.looks += 1
-            return others[self.looks % len(others)], max(1, int(LOOK / per_batch))
-        # a number that has seemed fast for a moment is not trusted for much longer than that
-        return best, max(1, int(min(PART, 2 * self.seconds[best]) / per_batch))
+            number, seconds = others[self.looks % len(others)], LOOK
+        else:  # a number that has seemed fast for a moment is not trusted for much longer than that
+            number, seconds = best, min(PART, 2 * self.seconds[best])
+        return number, max(1, int(seconds / self._per_batch(number)))
 
     def took(self, number: int, batches: int, seconds: float) -> None:
         """Take a note of what so many batches have taken with this number of threads."""

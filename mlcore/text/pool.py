@@ -1,10 +1,13 @@
 """Work on one chunk after another by several threads, with the results in the order of the chunks."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
+from contextlib import suppress
+from itertools import pairwise, takewhile
+from pathlib import Path
 from typing import TypeVar
 
 MAX_THREADS = 64  # at work at a time, whatever number is asked for
@@ -42,9 +45,35 @@ def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
                 future.cancel()
 
 
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def available_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Number of cores that this process may use: those of the machine, of its container, and of NUMBA_NUM_THREADS.
+
+    A container has a quota of time, here rounded up to cores, for the control group of its processes or for one above
+    it. NUMBA_NUM_THREADS is what joblib sets to each of its processes' share.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = [float(cores)]
+    with suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if "cpu" in controllers.split(",") or not controllers:  # of cgroup v1, or of v2, which has one tree for all
+                folder = groups / controllers / group.lstrip("/")
+                limits += map(_quota, takewhile(groups.parent.__ne__, (folder, *folder.parents)))
+    with suppress(KeyError, ValueError):
+        limits.append(int(os.environ["NUMBA_NUM_THREADS"]))
+    return max(1, math.ceil(min(limits)))
+
+
+def _quota(group: Path) -> float:
+    """Cores that a control group may use."""
+    with suppress(OSError, ValueError):
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        if int(quota) > 0:  # -1 is no limit in v1, and in v2 that is "max"
+            return int(quota) / int(period)
+    return math.inf
 
 
 def shares(size: int, threads: int) -> list[slice]:

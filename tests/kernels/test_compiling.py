@@ -19,6 +19,8 @@ pytestmark = [
 SCRIPT = """
 import os, sys, tempfile, warnings
 tempfile.tempdir = os.environ["TMPDIR"]
+if "stranger" in sys.argv:
+    os.getuid = lambda: 12345
 if "changed" in sys.argv:
     import numba.core.runtime.nrt
     del numba.core.runtime.nrt.rtsys
@@ -76,7 +78,7 @@ def test_a_ready_cache_is_used_where_nothing_can_be_written_until_what_the_kerne
 def test_a_cache_for_the_user_or_a_temporary_one_is_used_where_the_package_cannot_be_written(folder):
     make_read_only(folder / "mlcore")
     assert run(folder) == (COMPILED, "")
-    assert list((folder / "home").rglob("*.nbi"))
+    assert list((folder / "home").rglob("*.nbc"))
     assert run(folder) == (CACHED, "")
     shutil.rmtree(folder / "home" / ".cache")
     make_read_only(folder / "home")
@@ -94,19 +96,47 @@ def test_kernels_are_compiled_each_time_where_no_folder_can_be_written_or_truste
     output, errors = run(folder)
     assert output == COMPILED
     assert errors.count("RuntimeWarning: Compiled kernels cannot be kept") == 1
+    assert errors.count(f"RuntimeWarning: {temporary} is not used for compiled kernels") == 1
 
 
-def test_a_damaged_cache_is_written_again(folder):
+def test_a_folder_that_others_can_write_or_own_is_not_used(folder):
+    assert run(folder) == (COMPILED, "")
+    beside = folder / "mlcore" / "kernels" / "__pycache__"
+    for mode in (0o777, 0o775):
+        beside.chmod(mode)
+        output, errors = run(folder)
+        assert f"{beside} is not used for compiled kernels" in errors
+        assert output == (COMPILED if mode == 0o777 else CACHED), "the user's own folder is used instead"
+    (folder / "mlcore" / "kernels").chmod(0o775)
+    assert run(folder) == (CACHED, ""), "who can write the cache can write the source, too"
+    beside.chmod(0o777)
+    output, errors = run(folder, "stranger")
+    assert output == COMPILED
+    assert errors.count("is not used for compiled kernels") == 3, (
+        "beside the source, at home, and among temporary files"
+    )
+
+
+def test_a_damaged_cache_is_not_run_and_written_again(folder):
     run(folder)
-    for suffix, content in ((".nbi", b""), (".nbc", b"no pickle")):
-        damaged = list(folder.rglob(f"*logistic_backward*{suffix}"))
-        assert damaged
-        for path in damaged:
-            path.write_bytes(content or path.read_bytes()[: path.stat().st_size // 2])
-        assert run(folder)[0].startswith("0.5 logistic_backward")
+    (path,) = folder.rglob("*logistic_backward*.nbc")
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for content in (b"", whole[:middle], whole[:middle] + bytes([whole[middle] ^ 4]) + whole[middle + 1 :]):
+        path.write_bytes(content)
+        assert run(folder) == (COMPILED, "")
     assert run(folder) == (CACHED, "")
+    assert sorted(folder.rglob("*logistic_backward*")) == [path], "nothing is left over"
 
 
 def test_a_numba_with_other_private_parts_caches_in_its_own_way(folder):
     for expected in (COMPILED, "0.5 arraymath"):
         assert run(folder, "changed")[0].split() == expected.split()
+
+
+@pytest.mark.parametrize("threads", ["0", "-3"])
+def test_a_number_of_threads_that_numba_refuses_is_named(folder, threads):
+    environment = os.environ | {"NUMBA_NUM_THREADS": threads}
+    script = "import mlcore.kernels.layers"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert f"InputError: NUMBA_NUM_THREADS is {threads}; expected a whole number from 1 on." in done.stderr
