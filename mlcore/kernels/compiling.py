@@ -76,14 +76,15 @@ def _cache_class() -> Any:
 
     class KernelCache(NullCache):
         def __init__(self, function: Any) -> None:
-            source, line = Path(function.__code__.co_filename), function.__code__.co_firstlineno
-            python = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
-            self.name, self.stamp = f"{source.stem}.{function.__name__}-{line}.{python}", source_stamp(source)
+            source = Path(function.__code__.co_filename)
+            self.name, self.stamp = f"{source.stem}.{function.__name__}", source_stamp(source)
             self.ready, self.written = cache_folders(source.parent)
 
         def find(self, signature: Any, codegen: Any) -> tuple[str, Any]:
             """Name of the file for arguments of these types, and a hash to which its content is added."""
-            found = hashlib.sha256(repr((str(signature), codegen.magic_tuple(), numba.__version__)).encode())
+            python = sys.implementation.cache_tag, getattr(sys, "abiflags", "")
+            key = str(signature), codegen.magic_tuple(), numba.__version__, python
+            found = hashlib.sha256(repr(key).encode())
             name = f"{self.name}.{found.hexdigest()[:16]}.nbc"
             found.update(self.stamp.encode())
             return name, found
