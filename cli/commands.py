@@ -29,6 +29,8 @@ GROUPS = {  # the module of each command, and its line in the list of commands
     "Classifier": {
         "data": ("dataset", "Inspect labelled texts before training on them."),
         "train-sentiment": ("training", "Train a text classifier with a trainable embedding."),
+        "cross-validate": ("tuning", "Measure settings by cross-validation."),
+        "tune": ("tuning", "Search better settings, and train with the best."),
         "evaluate": ("prediction", "Measure a model on labelled texts."),
         "report": ("prediction", "Write an HTML evaluation report."),
         "predict": ("prediction", "Predict the labels of texts."),

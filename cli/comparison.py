@@ -28,10 +28,10 @@ def compare_embeddings(
     data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")] = None,
     vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
-    dim: Annotated[int, typer.Option(help="Width of the embedding.")] = Settings.dim,
-    hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = Settings.hidden,
+    dim: Annotated[int, typer.Option(help="Width of the embedding.")] = 50,
+    hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = 32,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = EPOCHS,
-    ngrams: Annotated[int, typer.Option(help="Features of 1 to this many words.")] = Settings.ngrams,
+    ngrams: Annotated[int, typer.Option(help="Features of 1 to this many words.")] = 1,
     layout: Layout,
     as_json: Json = False,
 ) -> None:

@@ -223,7 +223,10 @@ def _show_description(found: "Description") -> None:
         facts["best epoch"] = f"{best['epoch']}, training loss {best['train_loss']:.4f}"
         for column, text in (("dev_loss", "held-out loss {:.4f}"), ("dev_accuracy", "held-out accuracy {:.2%}")):
             facts["best epoch"] += ", " + text.format(best[column]) if best[column] is not None else ""
+    if found.calibration:
+        facts["calibration"] = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.calibration.items()]
     facts["settings"] = [f"{name} {value}" for name, value in settings.items() if value is not None]
+    facts |= {"of these, chosen for the texts": found.chosen} if found.chosen else {}
     for name, value in facts.items():
         value = ", ".join(value) if isinstance(value, list) else value
         paragraph(f"{name.replace('_', ' ')}: {value or 'not recorded'}")

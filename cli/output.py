@@ -50,13 +50,15 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
                 "metavar": about.get("metavar"),
                 "show_default": about.get("automatic", True),
             }
-            annotation: Any = Annotated[field.type, typer.Option(*names, **shown)]
+            kind: Any = field.type
+            kind = kind | None if "automatic" in about else kind
+            annotation: Any = Annotated[kind, typer.Option(*names, **shown)]
             options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
 
     @wraps(command)
     def run(**values: Any) -> None:
-        for name, kind in groups.items():
-            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)
 
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]

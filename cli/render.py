@@ -230,9 +230,9 @@ class Activity:
 class TrainingBar(Activity):
     """Progress of a training: within an epoch, and how long all of them will take."""
 
-    def __init__(self, epochs: int, quiet: bool) -> None:
+    def __init__(self, quiet: bool, epochs: int = 0) -> None:
         super().__init__("", quiet)
-        self.epochs = epochs
+        self.epochs = epochs  # at most
 
     def update(self, what: "Progress | str") -> None:
         """Show how far the training is."""

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,7 +79,7 @@ def train_sentiment(
     inputs = {
         "data": data, "dev": dev, **asdict(layout), "vectors": vectors, "warm_start": warm_start,
     }  # fmt: skip
-    _train(inputs, layout, settings, threads or available_cores(), model, checkpoint, resume, log, as_json, quiet)
+    train(inputs, layout, settings, threads or available_cores(), model, checkpoint, resume, log, as_json, quiet)
 
 
 def _held_out(dev: str | None) -> Path | float | None:
@@ -90,14 +90,15 @@ def _held_out(dev: str | None) -> Path | float | None:
         return data_path(str(dev))
 
 
-def _train(
+def train(
     inputs: dict[str, Any], layout: Layout, settings: Settings, threads: int, path: Path, checkpoint: Path | None,
     resume: bool, log: Path | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train, show the progress, and save the best epoch, whatever happens on the way."""
     from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
+    from mlcore.sentiment.evaluation import evaluate
     from mlcore.sentiment.model_file import save_model
-    from mlcore.sentiment.training import State, fit, history, result_of
+    from mlcore.sentiment.training import State, best_epoch, conclude, fit, refit, result_of
 
     from . import render
     from .commands import option_name, setting_words
@@ -106,6 +107,7 @@ def _train(
     shown = render.Shown(not (quiet or as_json))
     reports: list[EpochReport] = []
     failure: Exception | None = None
+    completed = False
 
     def progress(state: "Progress") -> None:
         compilation.close()  # only the short evaluation may still have to be compiled; the bar takes over
@@ -117,11 +119,12 @@ def _train(
         print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
 
     interrupts.end_at_once(f" before the end of the first epoch; {render.printable(str(path))} was not written")
-    bar = render.TrainingBar(settings.epochs, quiet)
+    bar = render.TrainingBar(quiet)
     try:
         with ExitStack() as files, bar, ExitStack() as compilation:
             compilation.enter_context(render.compilation(quiet))
-            data, model = _prepare(inputs, layout, settings, threads, quiet)
+            data, model, begin = _prepare(inputs, layout, settings, threads, quiet)
+            bar.epochs = model.settings.epochs
             exists = checkpoint is not None and checkpoint.exists()
             resumed = resume and exists
             state = load_checkpoint(checkpoint, model) if checkpoint and resumed else State.initial(model, threads)
@@ -134,7 +137,7 @@ def _train(
             files.enter_context(naming(log or Path(os.devnull)))
             log_file = files.enter_context(open(log or os.devnull, "a" if resumed else "w", 1, encoding="utf-8"))
             if not resumed:
-                write_log({"settings": asdict(settings.resolved()), "inputs": model.provenance.inputs})
+                write_log({"settings": asdict(model.settings), "inputs": model.provenance.inputs})
             shown(show_network, data, model)
             for report in state.reports:
                 shown(show_epoch, report)
@@ -151,6 +154,7 @@ def _train(
                 if checkpoint:
                     save_checkpoint(checkpoint, model, state)
                 shown(show_epoch, report)
+            completed = True
     except KeyboardInterrupt:
         pass
     except (DivergedError, OSError, MemoryError) as error:
@@ -160,19 +164,25 @@ def _train(
             render.say(f"mlcore: {error.describe(option_name, setting_words)}")
         else:
             failure = error
-    if settings.float16:  # all figures shall be those of the model in the file
-        model.parameters.table[:] = model.parameters.table.astype("float16")
-    model.provenance.history = history(reports)
+    _round(model)
     del state, epochs  # the moments are as large as the model, which is now evaluated and saved
+    conclude(model, data, reports, threads)
     done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
+    dev = data.dev and evaluate(model, data.dev, threads)
     save_model(model, path)
     interrupted = bool(interrupts.received)
     if interrupted:
-        epoch, best = min(len(reports) + 1, settings.epochs), max(report.epoch for report in reports if report.best)
+        epoch, best = min(len(reports) + 1, model.settings.epochs), best_epoch(reports)
         done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
-    (render.say if interrupted else say)(done)
     interrupts.end_at_once(f"; the model is in {render.printable(str(path))}")
-    result = result_of(model, data, reports, str(path), interrupted, threads)
+    again = data.whole is not None and completed
+    if again:
+        with (bar := render.TrainingBar(quiet, best_epoch(reports))):
+            model = refit(model, data, reports, begin, threads, bar.update)
+        _round(model)
+        save_model(model, path)
+    (render.say if interrupted else say)(done)
+    result = result_of(model, data, reports, dev, str(path), again, interrupted, threads)
     shown(show_results, result, model, data)
     if as_json:
         print_json("train-sentiment", result)
@@ -184,11 +194,17 @@ def _train(
     shown.complain()
 
 
+def _round(model: "Model") -> None:
+    """With --float16, all figures shall be those of the model in the file."""
+    if model.settings.float16:
+        model.parameters.table[:] = model.parameters.table.astype("float16")
+
+
 def _prepare(
-    inputs: dict[str, Any], layout: Layout, settings: Settings, threads: int, quiet: bool
-) -> "tuple[EncodedDataset, Model]":
-    """Read everything, count the words, and initialize the model."""
-    from mlcore.sentiment.initialization import continue_from, new_model
+    inputs: dict[str, Any], layout: Layout, given: Settings, threads: int, quiet: bool
+) -> "tuple[EncodedDataset, Model, Callable[[EncodedDataset, Settings], Model]]":
+    """Read everything, count the words, and initialize the model, as the function does that is returned too."""
+    from mlcore.sentiment.initialization import continue_from, facts_of, new_model
     from mlcore.sentiment.model import Provenance
     from mlcore.sentiment.model_file import load_model
     from mlcore.text.dataset import built_in_dataset, encode
@@ -198,9 +214,13 @@ def _prepare(
     from .explanation import coverage_sentence, given_vectors
 
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
+    if earlier:
+        shape = {name: getattr(earlier.settings, name) for name in ("ngrams", "dim", "hidden")}
+        given = replace(given, **{name: value for name, value in shape.items() if getattr(given, name) is None})
     dataset = read(inputs["data"] or [built_in_dataset()], layout, quiet, threads=threads)
     dev = _held_out(inputs["dev"])
     held_out = read([dev], layout, quiet, threads=threads) if isinstance(dev, Path) else dev
+    settings = given.resolved(facts_of(dataset, held_out))
     with render.Activity("Counting words", quiet):
         known = earlier.features if earlier else None
         data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
@@ -213,15 +233,21 @@ def _prepare(
         digests.append(vectors.fingerprint())
         if not quiet:
             render.say(coverage_sentence(vectors.source, vectors.coverage(data.feature_counts), vectors.duplicates))
-    model = new_model(data, settings, vectors, threads)
+
+    def begin(data: "EncodedDataset", settings: Settings) -> "Model":
+        model = new_model(data, settings, vectors, threads)
+        if earlier:
+            continue_from(model, earlier)
+        return model
+
     if earlier:
-        continue_from(model, earlier)
         digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters]
     fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-    given = {name: value for name, value in inputs.items() if value}
-    given = {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in given.items()}
-    model.provenance = Provenance(given, fingerprint, data.sizes)
-    return data, model
+    named = {name: value for name, value in inputs.items() if value}
+    named = {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in named.items()}
+    model = begin(data, settings)
+    model.provenance = Provenance(named, fingerprint, data.sizes, chosen=given.automatic())
+    return data, model, begin
 
 
 # Tables -----------------------------------------------------------------------------------------------------
@@ -229,9 +255,10 @@ def _prepare(
 
 def show_network(data: "EncodedDataset", model: "Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
+    from .commands import setting_words
     from .render import show
 
-    settings, outputs, labels = model.settings.resolved(), len(model.parameters.b2), model.labels
+    settings, outputs, labels = model.settings, len(model.parameters.b2), model.labels
     dim, hidden, features = settings.dim, settings.hidden, f"{len(model.features):,}"
     frozen, distinct = ", frozen" * settings.freeze_embedding, "distinct " * settings.binary
     often = f" that occur at least {settings.min_count} times" * (settings.min_count != 1)
@@ -245,6 +272,9 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
         f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}\n"
         f"{model.n_parameters:,} parameters. Features: {FEATURES[settings.ngrams]}{often}{most}."
     )
+    if model.provenance.chosen:
+        chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
+        show(f"Chosen for these texts: {' '.join(chosen)}")
     if len(labels) > 2:
         show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
     show(f"Texts: {texts}.\n")
@@ -272,9 +302,17 @@ def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset
     from .commands import option_name, setting_words
     from .prediction import show_evaluation, show_strongest_words
 
-    for title, found in ((f"Held-out texts, best epoch {result.best_epoch}", result.dev), ("Test texts", result.test)):
-        if found:
-            show_evaluation(f"\n{title}", found, brief=True)
+    held_out = f"Held-out texts, best epoch {result.best_epoch}"
+    for title, evaluation in ((held_out, result.dev), ("Test texts", result.test)):
+        if evaluation:
+            show_evaluation(f"\n{title}", evaluation, brief=True)
+    if found := result.calibration:
+        render.paragraph(
+            "\nCalibration error on the held-out texts: {error_before:.3f}, or {error_after:.3f} with the logits "
+            "divided by {temperature:.2f}.".format(**found)
+        )
+    if result.refit:
+        render.paragraph(f"The saved model was then trained on the held-out texts too, for {result.best_epoch} epochs.")
     show_strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)
     for i, note in enumerate(result.notes[len(data.warnings) :]):  # those have been shown
         render.paragraph("\n" * (not i) + f"Note: {note.describe(option_name, setting_words)}", "yellow")

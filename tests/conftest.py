@@ -40,6 +40,13 @@ def pytest_configure(config):
             config.addinivalue_line("filterwarnings", f"ignore:{message}:RuntimeWarning")
 
 
+def pinned(**settings):
+    """Resolved settings: those of the sheet's network where none are given."""
+    rate = LEARNING_RATES[settings.get("optimizer", "adagrad")]
+    sheet = {"ngrams": 1, "dim": 50, "hidden": 32, "epochs": 30, "learning_rate": rate, "word_dropout": 0.0}
+    return Settings(**sheet | {"refit": False} | settings).resolved()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory):
     """Compile all kernels before the first test, so that no test sees the message of a first run."""
@@ -51,7 +58,7 @@ def compiled(tmp_path_factory):
         model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
         model.fit(texts, labels)
     dataset = dataset_of(texts, labels)
-    encode(dataset, dataset, **Settings().encoding(), known=model._model()[0].features)
+    encode(dataset, dataset, **pinned().encoding(), known=model._model()[0].features)
     model.explain("good film")
     backpropagate(model._model()[0], "good film", "pos")
     neighbors(model._model()[0], "good bad", 1)
@@ -123,5 +130,6 @@ def reviews(tmp_path):
 @pytest.fixture
 def model(run, reviews):
     """A small trained model."""
-    assert run("train-sentiment", "--data", reviews, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "-q").code == 0
+    options = "--ngrams", 1, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "--epochs", 30, "--no-refit"
+    assert run("train-sentiment", "--data", reviews, *options, "-q").code == 0
     return reviews.parent / "sentiment.safetensors"

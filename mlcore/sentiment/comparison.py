@@ -15,7 +15,7 @@ from mlcore.errors import DataError, DivergedError, InputError
 from mlcore.results import Result
 from mlcore.sentiment import training
 from mlcore.sentiment.evaluation import quick_figures
-from mlcore.sentiment.initialization import feature_ratios, new_model
+from mlcore.sentiment.initialization import facts_of, feature_ratios, new_model
 from mlcore.sentiment.settings import Settings
 from mlcore.text import dataset as texts
 from mlcore.text.dataset import Dataset, EncodedDataset
@@ -40,7 +40,7 @@ ARMS = (
     Arm("fixed, random", True, False, "random"),
     Arm("fixed, given", True, True, "random"),
     Arm("trainable, random", False, False, "random"),
-    Arm("trainable, given", False, True, "random"),
+    Arm("trainable, given", False, True, "naive-bayes"),
     Arm("trainable, naive Bayes", False, False, "naive-bayes"),
 )
 REFERENCE, MAJORITY, LINEAR = ARMS[0].name, "majority label", "NB logistic regression"
@@ -128,7 +128,8 @@ class Experiment:
             raise InputError("accuracies are compared; expected 'logistic'", parameter="loss", value=settings.loss)
         if not 1 <= seeds <= MAX_SEEDS:
             raise InputError(f"expected a whole number from 1 to {MAX_SEEDS}", parameter="seeds", value=seeds)
-        self.dataset, self.settings, self.seeds, self.vectors = dataset, settings, range(1, seeds + 1), vectors
+        self.settings = replace(settings, refit=False).resolved(facts_of(dataset, None))
+        self.dataset, self.seeds, self.vectors = dataset, range(1, seeds + 1), vectors
         counts = np.bincount(dataset.tokens.ids, minlength=len(dataset.words))
         self.coverage = vectors.coverage(counts) if vectors else None
         self.own_splits = [name for name in ("dev", "test") if len(dataset.rows(name))]

@@ -39,6 +39,8 @@ class Description(Result):
     fingerprint: str
     texts: dict[str, int]
     history: list[dict[str, Any]]
+    chosen: list[str]  # settings that were automatic
+    calibration: dict[str, float]  # temperature and calibration errors; empty without held-out texts
     best: dict[str, Any] | None
     command: str
 
@@ -64,7 +66,7 @@ def describe(model: Model, path: Path | None = None) -> Description:
         shapes=shapes,
         parameters=model.n_parameters,
         vocabulary=vocabulary,
-        settings=asdict(model.settings.resolved()),
+        settings=asdict(model.settings),
         best=next((epoch for epoch in reversed(model.provenance.history) if epoch["best"]), None),
         command=reproducing_command(model),
         **vars(model.provenance),

@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +14,10 @@ import numpy as np
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import training
 from mlcore.sentiment.explanation import Explanation, explain
-from mlcore.sentiment.initialization import new_model
+from mlcore.sentiment.initialization import facts_of, new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
-from mlcore.sentiment.settings import FIELDS, Settings
+from mlcore.sentiment.settings import FIELDS, Settings, given_settings
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.labels import LARGEST_RATING, is_label
 from mlcore.text.pool import available_cores
@@ -79,6 +80,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         write: Callable[[Any], str] = repr if settings.loss == "squared" else KINDS[kind][1]  # ratings are float64
         names = {value: write(value) for value in set(labels.tolist())}
         dataset = dataset_of(texts, [names[value] for value in labels.tolist()], threads)
+        chosen, settings = settings.automatic(), settings.resolved(facts_of(dataset, dev))
         try:
             data = encode(dataset, dev, **settings.encoding(), threads=threads)
         except DataError as error:  # the texts and labels are arguments here
@@ -87,7 +89,9 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             warnings.warn(warning, stacklevel=2)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
         inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
+        classes = Classes.read(data.labels, kind) if data.labels else None
         model, reports = new_model(data, settings, threads=threads), []
+        model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
         try:
             for report in training.fit(model, data.train, data.dev, threads):
                 reports.append(report)
@@ -95,9 +99,11 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
                     warnings.warn(report.warning, stacklevel=2)
         finally:
             if reports:
-                model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, training.history(reports))
-                # at once, so that another thread sees either none of it or all
-                self._fitted = model, Classes.read(data.labels, kind) if data.labels else None
+                training.conclude(model, data, reports, threads)
+                self._fitted = model, classes  # at once, so that another thread sees either none of it or all
+        if data.whole:
+            model = training.refit(model, data, reports, partial(new_model, threads=threads), threads)
+            self._fitted = model, classes
         return self
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
@@ -143,7 +149,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         Raises: ModelFileError if it is not a model file, damaged, or of a newer format.
         """
         model = load_model(Path(path))
-        inputs, loaded = model.provenance.inputs, cls(**dataclasses.asdict(model.settings))
+        inputs, loaded = model.provenance.inputs, cls(**given_settings(model))
         with suppress(TypeError, ValueError):  # the command line may have been given a file of texts to hold out
             loaded.dev = float(inputs.get("dev", loaded.dev))  # type: ignore[arg-type]
         try:

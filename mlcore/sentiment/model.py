@@ -30,13 +30,15 @@ class Provenance:
     fingerprint: str = ""  # SHA-256 of all that was read
     texts: dict[str, int] = field(default_factory=dict)  # number of texts in train, dev and test
     history: list[dict[str, Any]] = field(default_factory=list)  # for each epoch the figures of HISTORY
+    chosen: list[str] = field(default_factory=list)  # settings that were automatic
+    calibration: dict[str, float] = field(default_factory=dict)  # fields of calibration.Calibration
 
 
 @dataclass
 class Model:
     """Network, features and labels. Of two labels the positive one is last; without any it predicts numbers."""
 
-    settings: Settings
+    settings: Settings  # resolved
     labels: tuple[str, ...]
     features: Features
     parameters: Parameters

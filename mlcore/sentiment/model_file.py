@@ -21,7 +21,7 @@ from mlcore.errors import InputError, ModelFileError
 from mlcore.files import beside
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
-from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.settings import FIELDS, Settings
 from mlcore.text.labels import MAX_LABELS, is_label
 from mlcore.text.ngrams import Features
 from mlcore.text.vocabulary import WordTable
@@ -170,6 +170,7 @@ def load_model(path: Path) -> Model:
 def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     """Model from the parts of a file, each checked: whoever can write a file can write a checksum."""
     settings, labels = Settings(**header["settings"]), header["labels"]
+    require(not settings.automatic(), "its settings are not all known")
     sizes = (0,) if settings.loss == "squared" else range(2, MAX_LABELS + 1)
     texts = all(type(label) is str and is_label(label) for label in labels)
     fits = type(labels) is list and len(labels) in sizes and texts and len(set(labels)) == len(labels)
@@ -210,6 +211,9 @@ def _provenance(header: dict[str, Any]) -> Provenance:
     provenance = Provenance(**header)
     inputs = [value if isinstance(value, list) else [value] for value in provenance.inputs.values()]
     strings = [provenance.fingerprint, *provenance.inputs, *provenance.texts, *(one for some in inputs for one in some)]
+    figures = [type(number) is float and abs(number) <= MAX_FIGURE for number in provenance.calibration.values()]
+    require(all(figures) and len(figures) in (0, 3), "its calibration does not consist of three numbers")
+    require(set(provenance.chosen) <= FIELDS.keys(), "it names settings that there are not")
     counts = [type(number) is int and number >= 0 for number in provenance.texts.values()]
     valid = all(counts) and all(isinstance(value, str) for value in strings)
     require(valid, "its provenance has values of other types")

@@ -7,7 +7,7 @@ checkpoint and the reproducing command are derived from the fields.
 import dataclasses
 import math
 import shlex
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from mlcore.errors import InputError
 from mlcore.text.layout import FIELDS as LAYOUT
@@ -15,7 +15,11 @@ from mlcore.text.layout import FIELDS as LAYOUT
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
 
+# What the rules of ``Settings.resolved`` go by
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
+MANY_LABELS = 10  # want a wider network, larger steps, so that it converges in some ten epochs, and word dropout
+FEW_WORDS = 1_000_000  # in all texts want smaller steps: with larger ones the best epoch is between the first ones
+LONG_TEXTS = 100  # words
 LARGEST = 1e300  # larger whole numbers have no float
 RANGES = {  # how a range is written, by the first of these bounds that it has
     "above": "above {above}", "below": "from {minimum} to less than {below}",
@@ -27,47 +31,65 @@ def setting(default: Any, help: str, **metadata: Any) -> Any:
     """Declare a setting.
 
     ``choices``: the strings it may be. ``minimum`` and ``maximum``: the inclusive range of a number; ``above`` and
-    ``below``: exclusive bounds. ``automatic``: what None stands for. ``resumable``: a training may be resumed with
-    another value.
+    ``below``: exclusive bounds. ``automatic``: what None stands for, which the field's type, that of the value then
+    chosen, leaves out. ``resumable``: a training may be resumed with another value.
     """
     return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
 
+class Facts(NamedTuple):
+    """What automatic settings are chosen by: all that is known of texts before they are trained on."""
+
+    labels: int = 2
+    texts: int = 10_000
+    words: int = 200_000  # in all texts
+    held_out: bool = True  # whether there are texts by which to choose the epoch
+
+
+TYPICAL = Facts()
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that a training depends on besides the data. The defaults were chosen by measurement (README).
+    """Everything that a training depends on besides the data.
 
-    Values stay as they are given; ``resolved`` tells what None stands for.
+    None is automatic: ``resolved`` chooses the value for the texts at hand, by rules found by cross-validation over the
+    data sets of tests/benchmarks/accuracy.py together. A model has the settings that were chosen.
 
     Raises: InputError if a value is of the wrong type or out of range.
     """
 
     # fmt: off
-    ngrams: int = setting(1, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3)
-    min_count: int | None = setting(None, "Ignore words and n-grams that occur less often.",
-                                    minimum=1, maximum=2**31, automatic="1, with n-grams 2")
+    ngrams: int = setting(None, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3,
+                          automatic="2, for long texts 3")
+    min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
+                             minimum=1, maximum=2**31, automatic="1, with n-grams 2")
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
                                        minimum=1, maximum=2**31 - 1, automatic="all")
     binary: bool = setting(True, "Count each word once per text, or as often as it occurs.")
-    dim: int = setting(50, "Width of the embedding.", minimum=1, maximum=10_000)
-    hidden: int = setting(32, "Units of the hidden layer.", minimum=1, maximum=10_000)
+    dim: int = setting(None, "Width of the embedding.", minimum=1, maximum=10_000,
+                       automatic="64, with many labels 128")
+    hidden: int = setting(None, "Units of the hidden layer.", minimum=1, maximum=10_000,
+                          automatic="64, with many labels 128")
     loss: str = setting("logistic", "logistic for labels (softmax if more than two), squared for numeric ratings.",
                         choices=("logistic", "squared"))
     freeze_embedding: bool = setting(False, "Train only the dense layers.")
     initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.",
                                   choices=("random", "naive-bayes"))
-    epochs: int = setting(30, "Maximum number of epochs; the best one is kept.",
-                          minimum=1, maximum=100_000, resumable=True)
+    epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
+                          resumable=True, automatic="100, with nothing held out 30")
     patience: int = setting(3, "Stop after this many epochs without a lower held-out loss.",
                             minimum=1, maximum=100_000, resumable=True)
+    refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
-    learning_rate: float | None = setting(None, "Learning rate.", above=0, automatic=", ".join(
-                                          f"{name} {rate:g}" for name, rate in LEARNING_RATES.items()))
+    learning_rate: float = setting(None, "Learning rate.", above=0, automatic=(
+                                   ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
+                                   + "; with few texts half of that, with many labels five times"))
     schedule: str = setting("constant", "constant, or linear: the learning rate falls to 0 over all epochs.",
                             choices=("constant", "linear"))
-    word_dropout: float = setting(0.0, "Share of each text's words to drop at random in each epoch.",
-                                  minimum=0, below=1)
+    word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
+                                  minimum=0, below=1, automatic="0, with many labels 0.3")
     weight_decay: float = setting(0.0, "Decoupled weight decay, for the layers and the embeddings of each batch.",
                                   minimum=0)
     class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is.",
@@ -81,20 +103,32 @@ class Settings:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
 
-    @property
-    def resolved_learning_rate(self) -> float:
-        """The learning rate, or that of the optimizer."""
-        return LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+    def resolved(self, facts: Facts = TYPICAL) -> "Settings":
+        """The settings, with a value chosen for such texts wherever one is None."""
+        many = self.loss == "logistic" and facts.labels >= MANY_LABELS
+        ngrams = self.ngrams or (3 if facts.words >= LONG_TEXTS * facts.texts else 2)
+        step = 5 if many else 0.5 if facts.words < FEW_WORDS else 1
+        chosen: dict[str, Any] = {
+            "ngrams": ngrams,
+            "min_count": 1 if ngrams == 1 else 2,
+            "dim": 128 if many else 64,
+            "hidden": 128 if many else 64,
+            "epochs": 100 if facts.held_out else 30,
+            "learning_rate": LEARNING_RATES[self.optimizer] * step,
+            "word_dropout": 0.3 if many else 0.0,
+        }
+        return dataclasses.replace(
+            self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}
+        )
 
-    def resolved(self) -> "Settings":
-        """The settings with concrete values where None means automatic."""
-        count = (1 if self.ngrams == 1 else 2) if self.min_count is None else self.min_count
-        return dataclasses.replace(self, learning_rate=self.resolved_learning_rate, min_count=count)
+    def automatic(self) -> list[str]:
+        """Names of the settings that ``resolved`` chooses."""
+        return [name for name, value in dataclasses.asdict(self.resolved()).items() if value != getattr(self, name)]
 
     def encoding(self) -> dict[str, Any]:
-        """The arguments of ``mlcore.text.dataset.encode``."""
-        values = dataclasses.asdict(self.resolved())
-        names = ("ngrams", "min_count", "max_features", "binary", "seed")
+        """The arguments of ``mlcore.text.dataset.encode``, of resolved settings."""
+        values = dataclasses.asdict(self)
+        names = ("ngrams", "min_count", "max_features", "binary", "seed", "refit")
         return {name: values[name] for name in names} | {"ratings": self.loss == "squared"}
 
     def identity(self) -> dict[str, Any]:
@@ -102,7 +136,7 @@ class Settings:
         free = {name for name, field in FIELDS.items() if field.metadata.get("resumable")}
         if self.schedule == "linear":
             free.remove("epochs")
-        return {name: value for name, value in dataclasses.asdict(self.resolved()).items() if name not in free}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -111,7 +145,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
     """Raises: InputError if a setting cannot have this value."""
     kinds, bounds = get_args(field.type) or (field.type,), field.metadata
-    if value is None and type(None) in kinds:
+    if value is None and "automatic" in bounds:
         return
     if bool in kinds:
         valid, expected = isinstance(value, bool), "True or False"
@@ -134,7 +168,7 @@ def reproducing_command(model: "Model") -> str:
 
     For a model that was trained from Python, whose inputs name the type of its labels, the call in Python.
     """
-    inputs, values = model.provenance.inputs, dataclasses.asdict(model.settings)
+    inputs, values = model.provenance.inputs, given_settings(model)
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
@@ -149,3 +183,8 @@ def reproducing_command(model: "Model") -> str:
             elif one is not None:  # a value that begins with a dash could be taken for an option
                 words += [f"{option}={one}"] if str(one).startswith("-") else [option, str(one)]
     return shlex.join(words)
+
+
+def given_settings(model: "Model") -> dict[str, Any]:
+    """The settings of a model as they were given: None where one was chosen."""
+    return dataclasses.asdict(model.settings) | dict.fromkeys(model.provenance.chosen)

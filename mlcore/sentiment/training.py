@@ -15,6 +15,7 @@ from mlcore.kernels.losses import loss_of
 from mlcore.kernels.optimizers import with_moments
 from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
+from mlcore.sentiment.calibration import calibrate, cool
 from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation, evaluate, quick_figures
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, in_range
 from mlcore.sentiment.notes import notes_on_training
@@ -80,7 +81,7 @@ class State:
     def initial(cls, model: Model, threads: int = 1) -> "State":
         """Start of a training from a copy of the model's parameters."""
         settings = model.settings
-        return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.resolved_learning_rate)
+        return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
 
     def complete(self, report: EpochReport, model: Model) -> None:
         """End an epoch; if it is the best so far, the model takes the parameters."""
@@ -127,7 +128,7 @@ def fit(
             while (report := trainer.run_epoch(dev, restarts, progress)) is None:
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MAX_RESTARTS:
-                    rate = settings.resolved_learning_rate
+                    rate = settings.learning_rate
                     raise DivergedError(
                         f"training diverged in epoch {len(state.reports) + 1}, even after the learning rate of "
                         f"{rate:g} was halved {MAX_RESTARTS} times",
@@ -222,11 +223,49 @@ def text_weights(train: Split, settings: Settings, labels: int) -> np.ndarray:
     return weights
 
 
+def best_epoch(reports: list[EpochReport]) -> int:
+    """Number of the epoch that is kept."""
+    return max(report.epoch for report in reports if report.best)
+
+
+def conclude(model: Model, data: EncodedDataset, reports: list[EpochReport], threads: int) -> None:
+    """Note the history of a training, and calibrate the model on what was held out."""
+    model.provenance.history = history(reports)
+    if data.dev and model.labels:
+        model.provenance.calibration = calibrate(model, data.dev, threads)._asdict()
+
+
+def refit(
+    model: Model,
+    data: EncodedDataset,
+    reports: list[EpochReport],
+    begin: Callable[[EncodedDataset, Settings], Model],
+    threads: int,
+    progress: Callable[[Progress], None] = lambda state: None,
+) -> Model:
+    """The model that trains on the held-out texts too, for as many epochs as ``model`` and as calibrated as that.
+
+    ``begin`` makes the untrained model. Raises: DivergedError.
+    """
+    assert data.whole is not None
+    epochs = best_epoch(reports)
+    settings = replace(model.settings, epochs=epochs, learning_rate=reports[epochs - 1].learning_rate)
+    new = begin(replace(data, train=data.whole, dev=None), settings)
+    for _ in fit(new, data.whole, None, threads, progress):
+        pass
+    cool(new, model.provenance.calibration.get("temperature", 1.0))
+    return replace(new, settings=model.settings, provenance=model.provenance)
+
+
 @dataclass(frozen=True)
 class TrainingResult(Result):
-    """What a training has made: its figures, and the evaluation of its best epoch."""
+    """What a training has made: its figures, and the evaluation of its best epoch.
+
+    With ``refit``, the model has then been trained on all texts, which only the figures of ``test`` know.
+    """
 
     settings: Settings  # resolved
+    chosen: list[str]  # those of the settings that were automatic
     inputs: dict[str, str | list[str]]
     labels: tuple[str, ...]
     texts: dict[str, int]
@@ -234,21 +273,23 @@ class TrainingResult(Result):
     parameters: int
     epochs: list[EpochReport]
     best_epoch: int
+    calibration: dict[str, float]  # fields of Calibration; empty for ratings, or with nothing held out
     dev: Evaluation | RatingEvaluation | None
     test: Evaluation | RatingEvaluation | None
+    refit: bool
     interrupted: bool
     model: str  # path
     notes: list[DataWarning]
 
 
 def result_of(
-    model: Model, data: EncodedDataset, reports: list[EpochReport], path: str, interrupted: bool, threads: int
-) -> TrainingResult:
-    """Evaluate a trained model, which knows its history, on the held-out and the test texts."""
-    dev, test = (split and evaluate(model, split, threads) for split in (data.dev, data.test))
-    best = max(report.epoch for report in reports if report.best)
+    model: Model, data: EncodedDataset, reports: list[EpochReport], dev: Evaluation | RatingEvaluation | None,
+    path: str, again: bool, interrupted: bool, threads: int,
+) -> TrainingResult:  # fmt: skip
+    """Evaluate a trained model on the test texts; ``dev`` is of the held-out ones, ``again``: after refit."""
+    test, provenance = data.test and evaluate(model, data.test, threads), model.provenance
     return TrainingResult(
-        model.settings.resolved(), model.provenance.inputs, model.labels, data.sizes, len(model.features),
-        model.n_parameters, reports, best, dev, test, interrupted, path,
+        model.settings, provenance.chosen, provenance.inputs, model.labels, data.sizes, len(model.features),
+        model.n_parameters, reports, best_epoch(reports), provenance.calibration, dev, test, again, interrupted, path,
         notes_on_training(model, data, dev),
     )  # fmt: skip

@@ -92,6 +92,7 @@ class EncodedDataset:
     train: Split
     dev: Split | None
     test: Split | None
+    whole: Split | None = None  # training and held-out texts with all of the features, to train on at last
     warnings: list[DataWarning] = field(default_factory=list)
     notes: list[DataWarning] = field(default_factory=list)  # less urgent ones, for after the training
 
@@ -193,6 +194,7 @@ def encode(
     binary: bool,
     ratings: bool,
     seed: int,
+    refit: bool = False,
     known: Features | None = None,
     threads: int = 1,
 ) -> EncodedDataset:
@@ -202,6 +204,8 @@ def encode(
     the texts, or the held-out texts of another dataset, replace the dev split, which is then trained on; 0 holds
     nothing out. The test split is never trained on.
     ``ratings``: the labels are numbers to be predicted.
+    ``refit``: where held-out texts are drawn, and no features are known, number the features of these texts too, and
+    give all texts as ``whole``; those to train on and to hold out keep only the features of the former.
     ``known``: features to keep besides those of the texts.
 
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
@@ -223,13 +227,17 @@ def encode(
             train, dev_rows = train[~chosen], train[chosen]
             if not len(dev_rows):
                 raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
-    features = choose_features(dataset.words, dataset.tokens, train, ngrams, min_count, max_features, binary, threads)
+    both = np.sort(np.concatenate([train, dev_rows])) if refit and fraction and not known else train
+    features = choose_features(dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads)
     if not len(features):
         times, remedy = (f"{min_count} times ", {"min_count": 1}) if min_count > 1 else ("", {})
         raise DataError(f"{dataset.source}: no word occurs {times}in the texts to train on", suggestion=remedy)
     if known:
         features = extend(known, features)
-    documents = features.documents_of(dataset.tokens, dataset.words, threads)
+    documents, whole = features.documents_of(dataset.tokens, dataset.words, threads), None
+    if len(both) > len(train):
+        whole = Split(documents, targets, both)
+        documents = documents.only(occurrences(documents, train, len(features)) >= min_count)
     training, *held_out = (Split(documents, targets, rows) for rows in (train, dev_rows, dataset.rows("test")))
     dev_split, test_split = (split if len(split.rows) else None for split in held_out)
     counts = occurrences(documents, train, len(features))
@@ -242,7 +250,7 @@ def encode(
         if unknown := unknown_labels(texts, rows, labels):
             warnings.append(DataWarning(f"{texts.source}: {unknown_note(unknown)}"))
     notes = coverage_notes(*measured[0], features, "held-out texts")
-    return EncodedDataset(features, counts, labels, training, dev_split, test_split, warnings, notes)
+    return EncodedDataset(features, counts, labels, training, dev_split, test_split, whole, warnings, notes)
 
 
 def encode_split(

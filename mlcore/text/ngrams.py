@@ -54,6 +54,13 @@ class Documents(NamedTuple):
         """Number of known features of each text, repeats included: (n,) int64."""
         return np.asarray(sum_counts(self.counts, self.offsets))
 
+    def only(self, kept: np.ndarray) -> "Documents":
+        """The same texts with these features only: kept (v,) bool."""
+        entries = kept[self.ids]
+        lengths = self._replace(counts=entries.astype(np.int32)).lengths()
+        counts = self.counts[entries] if len(self.counts) > 1 else self.counts
+        return Documents(self.ids[entries], counts, np.concatenate([[0], np.cumsum(lengths)]))
+
 
 class Features:
     """Known words and n-grams with their numbers: first the words, then the pairs, then the triples of words.

@@ -65,7 +65,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 def write_arrays(data: str, path: str) -> dict[str, dict[str, int]]:
     """Write the texts as mlcore trains on them (ids, offsets, targets), and all their tokens (stream, bounds)."""
     dataset = read_dataset(Path(data), keep_texts=True)
-    encoded = encode(dataset, 0, **Settings().encoding())
+    encoded = encode(dataset, 0, **Settings(ngrams=1).resolved().encoding())
     documents, stream = encoded.train.documents, encoded.features.words.look_up(dataset.texts)
     if (documents.counts != 1).any():
         raise ValueError("A feature counts more than once; PyTorch is given each once.")

@@ -13,7 +13,7 @@ from conftest import needs_speed
 
 from mlcore.sentiment.settings import FIELDS
 
-SMALL = ("--dim", 3, "--hidden", 2, "--epochs", 2)
+SMALL = ("--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2)
 MODEL = "sentiment.safetensors"
 
 
@@ -53,11 +53,13 @@ def test_formulas_epochs_confusion_words_and_what_is_next(run, reviews):
 def test_json(run, reviews):
     found = json.loads(run("train-sentiment", "--data", reviews, *SMALL, "--json", "--quiet").out)
     assert list(found) == [
-        "schema", "settings", "inputs", "labels", "texts", "features", "parameters", "epochs", "best_epoch", "dev",
-        "test", "interrupted", "model", "notes",
+        "schema", "settings", "chosen", "inputs", "labels", "texts", "features", "parameters", "epochs", "best_epoch",
+        "calibration", "dev", "test", "refit", "interrupted", "model", "notes",
     ]  # fmt: skip
     assert found["schema"] == "mlcore.train-sentiment/1"
-    assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.01)
+    assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.005)
+    assert (found["chosen"], found["refit"]) == (["min_count", "learning_rate", "word_dropout"], True)
+    assert list(found["calibration"]) == ["temperature", "error_before", "error_after"]
     assert [epoch["epoch"] for epoch in found["epochs"]] == [1, 2]
     assert (found["best_epoch"] in (1, 2), found["dev"]["n"], found["test"], found["model"]) == (True, 4, None, MODEL)
 
@@ -65,7 +67,7 @@ def test_json(run, reviews):
 def test_many_labels_and_ratings(run, stars):
     options = ["--data", stars, *COLUMNS, "--learning-rate", 0.2, "--dim", 4]
     done = run("train-sentiment", *options)
-    for part in ("W2 5 × 32, b2 5", "Labels: 1, 2, 3, 4, 5.", "training 55, held out 5", "accuracy"):
+    for part in ("W2 5 × 64, b2 5", "Labels: 1, 2, 3, 4, 5.", "training 55, held out 5", "accuracy"):
         assert part in done.out, part
     options += ["--loss", "squared"]
     assert "RMSE" in run("train-sentiment", *options).out
@@ -121,10 +123,10 @@ def test_warm_start(run, reviews, model, tmp_path):
     new = tmp_path / "new.tsv"
     new.write_text("text\tlabel\n" + "a splendid film\tpos\na shabby film\tneg\n" * 20)
     options = ["train-sentiment", "--data", new, "--warm-start", model, "--model", "next"]
-    assert run(*options, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2).code == 0
+    assert run(*options, "--learning-rate", 0.2).code == 0  # with its shapes and n-grams, unless others are given
     lines = run("predict", "next", "good", "bad", "splendid", "shabby").out.splitlines()
     assert [line[:3] for line in lines] == ["pos", "neg", "pos", "neg"]
-    done = run(*options)
+    done = run(*options, "--dim", 50)
     assert (done.code, done.err) == (2, "mlcore: --dim is 50; the model to start from has 3; try --dim 3.\n")
 
 
@@ -151,7 +153,7 @@ def test_warm_start(run, reviews, model, tmp_path):
         (["--optimizer", "adm"], 2, "--optimizer is 'adm'; expected one of sgd, adagrad, adam."),
         (["--lerning-rate", 1], 2, "No such option: --lerning-rate (Possible options: --learning-rate)."),
         (["--data", "one.tsv"], 3, "has 1 label to train on ('pos'); expected from 2 to 1,000."),
-        (["--data", "empty.tsv", "--dev", 0], 3, "no word occurs in the texts to train on."),
+        (["--data", "empty.tsv", "--dev", 0, "--ngrams", 1], 3, "no word occurs in the texts to train on."),
     ],
 )
 def test_wrong_options(run, reviews, arguments, code, message):
@@ -173,7 +175,7 @@ def test_wrong_options(run, reviews, arguments, code, message):
 
 
 @needs_speed
-@pytest.mark.parametrize("rows", [8, 20])
+@pytest.mark.parametrize("rows", [12, 24])
 def test_kill_and_resume_end_with_the_same_bytes(start, run, reviews, tmp_path, rows):
     """A process that is killed in the middle of its epochs leaves a checkpoint, from which the rest follows."""
     options = ["--data", reviews, "--epochs", 100, "--patience", 100, "--word-dropout", 0.2, "--optimizer", "adam"]

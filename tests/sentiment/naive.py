@@ -1,9 +1,9 @@
 """Random models, and the network of exercise 5 with loops over features, for tests to compare with."""
 
 import numpy as np
+from conftest import pinned
 
 from mlcore.sentiment.model import Model, Parameters
-from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import Dataset, Features, Split, dataset_of, encode_split
 from mlcore.text.ngrams import choose_features
 from mlcore.text.vocabulary import WordTable
@@ -21,7 +21,7 @@ def random_model(
     tokens = table.add([" ".join(WORDS), *(" ".join(random.choice(WORDS, 6)) for _ in range(12))])
     features = choose_features(table, tokens, np.arange(13), ngrams, 1, None, binary)
     loss = "logistic" if labels else "squared"
-    settings = Settings(dim=3, hidden=5, ngrams=ngrams, binary=binary, loss=loss, min_count=1)
+    settings = pinned(dim=3, hidden=5, ngrams=ngrams, binary=binary, loss=loss, min_count=1)
     parameters = Parameters.zeros(len(features), 3, 5, len(labels) if len(labels) > 2 else 1)
     for array in (parameters.table[:, :3], parameters.W1[:, :3], parameters.b1, parameters.W2, parameters.b2):
         array[:] = scale * random.normal(size=array.shape)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import pinned
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,12 +14,11 @@ from mlcore.errors import DataError, InputError, ShapeError
 from mlcore.sentiment import comparison
 from mlcore.sentiment.comparison import ARMS, LINEAR, MAJORITY, Experiment, Missing, Run
 from mlcore.sentiment.initialization import new_model
-from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset
 from mlcore.text.vectors import Vectors
 
 TEXTS = ["A good, warm film.", "A bad, dull film.", "good good fun", "bad plot, bad!"]
-SMALL = Settings(dim=3, hidden=2, epochs=2)
+SMALL = pinned(dim=3, hidden=2, epochs=2)
 
 
 def dataset(copies=10, splits=None, labels=("pos", "neg", "pos", "neg")):
@@ -58,7 +58,7 @@ def test_given_vectors_keep_their_directions_and_the_others_are_random(frozen, i
 
 def test_the_linear_baseline_is_as_good_as_it_was(monkeypatch):
     monkeypatch.setattr(comparison, "STRENGTHS", (0.1, 1.0))  # the best of all, and a worse one
-    data, _ = Experiment(read_dataset(built_in_dataset()), Settings(), 1).encode(1)
+    data, _ = Experiment(read_dataset(built_in_dataset()), pinned(), 1).encode(1)
     run = comparison.linear(data)
     assert (run.test_accuracy, run.dev_accuracy) == (pytest.approx(0.846, abs=0.003), pytest.approx(0.858, abs=0.003))
 
@@ -144,7 +144,7 @@ def test_summaries_and_the_answer():
 
 
 @pytest.mark.parametrize(("data", "settings", "seeds", "error", "message"), [
-    (dataset(), Settings(loss="squared"), 1, InputError, "loss is 'squared'"),
+    (dataset(), pinned(loss="squared"), 1, InputError, "loss is 'squared'"),
     (dataset(), SMALL, 0, InputError, "seeds is 0; expected a whole number from 1 to 20"),
     (dataset(), SMALL, 21, InputError, "seeds is 21"),
     (dataset(1, ["test"] * 4), SMALL, 1, DataError, "no texts to train on"),

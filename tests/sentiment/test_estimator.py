@@ -55,7 +55,7 @@ def test_parameters_go_in_and_out():
     assert model.get_params()["ngrams"] == 2
     assert model.set_params(epochs=3, ngrams=1) is model
     assert SentimentClassifier(**model.get_params()).get_params() == model.get_params()
-    assert repr(model) == "SentimentClassifier(epochs=3, dev=0)"
+    assert repr(model) == "SentimentClassifier(ngrams=1, epochs=3, dev=0)"
     assert repr(SentimentClassifier(epochs=np.arange(2))) == "SentimentClassifier(epochs=array([0, 1]))"
     with pytest.raises(InputError, match="^SentimentClassifier has no parameter 'n_gram'; it has ngrams, min_count, "):
         model.set_params(epochs=9, n_gram=2)
@@ -234,7 +234,8 @@ def test_the_model_is_that_of_the_command_line(model, reviews, tmp_path):
     """All is the same to the last bit, but for the options that were given."""
     dataset = read_dataset(reviews, keep_texts=True)
     labels = [dataset.label_names[number] for number in dataset.labels]
-    SentimentClassifier(dim=3, hidden=2, learning_rate=0.2).fit(dataset.texts, labels).save(tmp_path / "ours")
+    ours = SentimentClassifier(ngrams=1, dim=3, hidden=2, learning_rate=0.2, epochs=30, refit=False)
+    ours.fit(dataset.texts, labels).save(tmp_path / "ours")
     found = [load_model(path) for path in (model, tmp_path / "ours")]
     assert [one.provenance.inputs for one in found] == [{"data": [str(reviews)]}, {"dev": "0.1", "labels": "str"}]
     assert (found[1].provenance.fingerprint, found[1].provenance.texts["dev"]) == (dataset.fingerprint, 4)

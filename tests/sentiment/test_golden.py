@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import needs_speed
+from conftest import needs_speed, pinned
 
 from mlcore.files import installed
 from mlcore.sentiment.initialization import new_model
-from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import fit
 from mlcore.text.dataset import dataset_of, encode
 
@@ -32,7 +31,7 @@ def dataset(kind):
 
 @cache
 def encoded(kind, ngrams, binary):
-    settings = Settings(ngrams=ngrams, binary=binary, loss="squared" if kind == "ratings" else "logistic")
+    settings = pinned(ngrams=ngrams, binary=binary, loss="squared" if kind == "ratings" else "logistic")
     return encode(dataset(kind), None, **settings.encoding())
 
 
@@ -42,7 +41,7 @@ def test_the_parameters_are_the_same_as_ever(name):
     kind, optimizer = name.split()
     for features, expected in GOLDEN[name].items():
         ngrams, binary = int(features[0]), features.endswith("binary")
-        settings = Settings(
+        settings = pinned(
             dim=20, hidden=8, epochs=3, optimizer=optimizer, ngrams=ngrams, binary=binary,
             loss="squared" if kind == "ratings" else "logistic",
         )  # fmt: skip

@@ -22,7 +22,9 @@ NGRAMS = np.array([[0, 1], [1, 2], [2, 0], [1, 3], [4, 2], [5, 0], [6, 1], [4, 3
 
 
 def make_model(labels=("neg", "pos"), **settings):
-    settings = Settings(dim=3, hidden=2, ngrams=3, min_count=1, loss="logistic" if labels else "squared", **settings)
+    settings = Settings(
+        learning_rate=0.01, dim=3, hidden=2, ngrams=3, min_count=1, loss="logistic" if labels else "squared", **settings
+    ).resolved()
     table = WordTable()
     tokens = table.add(["good bad naïve good bad !"])
     features = choose_features(table, tokens, np.array([0]), 3, 1, None, settings.binary)
@@ -80,7 +82,7 @@ def test_any_program_reads_the_tensors_without_padding(saved):
         "W1": ("float32", (2, 3)), "b1": ("float32", (2,)), "W2": ("float32", (1, 2)), "b2": ("float32", (1,)),
     }  # fmt: skip
     np.testing.assert_array_equal(tensors["ngrams"], NGRAMS)
-    assert (header["settings"]["dim"], header["settings"]["learning_rate"]) == (3, None)
+    assert (header["settings"]["dim"], header["settings"]["learning_rate"]) == (3, 0.01)
 
 
 def test_half_the_size(tmp_path):

@@ -7,6 +7,7 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from conftest import pinned
 
 from mlcore.errors import DivergedError, InputError, ModelFileError, ShapeError
 from mlcore.sentiment import training
@@ -15,7 +16,7 @@ from mlcore.sentiment.evaluation import quick_figures
 from mlcore.sentiment.initialization import continue_from, feature_ratios, new_model
 from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import load_model, load_tensors, save_model, save_tensors
-from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.sentiment.settings import LEARNING_RATES, Facts, Settings
 from mlcore.sentiment.training import State, fit, result_of, text_weights
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.vectors import Vectors
@@ -76,9 +77,16 @@ def test_settings_are_checked(name, value, expected):
 
 
 def test_settings_keep_none_and_resolve_it():
-    settings = Settings(optimizer="adam", ngrams=2)
-    assert (settings.learning_rate, settings.min_count) == (None, None)
-    assert (settings.resolved().learning_rate, settings.resolved().min_count) == (0.0005, 2)
+    settings = Settings(optimizer="adam", dim=50)
+    assert (settings.learning_rate, settings.ngrams, settings.dim) == (None, None, 50)
+    few, many = settings.resolved(), settings.resolved(Facts(labels=150))
+    assert (few.learning_rate, few.ngrams, few.min_count, few.dim, few.hidden) == (0.00025, 2, 2, 50, 64)
+    assert (many.dim, many.hidden > few.hidden, many.learning_rate > few.learning_rate) == (50, True, True)
+    assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
+    assert few.resolved(Facts(labels=150)) == few
+    assert settings.automatic() == [
+        name for name, value in dataclasses.asdict(settings).items() if value is None and name != "max_features"
+    ]
 
 
 # Training ---------------------------------------------------------------------------------------------------
@@ -86,7 +94,7 @@ def test_settings_keep_none_and_resolve_it():
 
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_same_bytes_for_any_number_of_threads(tmp_path, optimizer):
-    settings = Settings(dim=5, hidden=23, epochs=2, batch_size=16, optimizer=optimizer, ngrams=2, word_dropout=0.2)
+    settings = pinned(dim=5, hidden=23, epochs=2, batch_size=16, optimizer=optimizer, ngrams=2, word_dropout=0.2)
     hashes = set()
     for threads in (1, 2, 100_000):
         save_model(train(settings, threads=threads)[0], tmp_path / "model")
@@ -95,19 +103,21 @@ def test_same_bytes_for_any_number_of_threads(tmp_path, optimizer):
 
 
 def test_learns_and_keeps_the_best_epoch():
-    model, data, reports = train(Settings(dim=5, hidden=4, epochs=8, learning_rate=0.1))
+    model, data, reports = train(pinned(dim=5, hidden=4, epochs=8, learning_rate=0.1))
     best = min(reports, key=lambda report: report.dev_loss)
     assert [report.epoch for report in reports if report.best][-1] == best.epoch
     loss, accuracy = quick_figures(model, data.dev)
     assert loss == pytest.approx(best.dev_loss, rel=1e-6)
     assert accuracy == best.dev_accuracy > 0.95
-    result = json.loads(json.dumps(result_of(model, data, reports, "m", False, 1).to_dict(), allow_nan=False))
-    assert (result["best_epoch"], result["dev"]["n"], result["test"]) == (best.epoch, len(data.dev.rows), None)
-    assert result["settings"] == dataclasses.asdict(model.settings.resolved())
+    result = json.loads(
+        json.dumps(result_of(model, data, reports, None, "m", False, False, 1).to_dict(), allow_nan=False)
+    )
+    assert (result["best_epoch"], result["test"]) == (best.epoch, None)
+    assert result["settings"] == dataclasses.asdict(model.settings)
 
 
 def test_interrupted_training_holds_the_best_complete_epoch():
-    settings = Settings(dim=5, hidden=4, epochs=5)
+    settings = pinned(dim=5, hidden=4, epochs=5)
     data = encoded(settings)
     model, seen = new_model(data, settings), []
 
@@ -122,30 +132,30 @@ def test_interrupted_training_holds_the_best_complete_epoch():
 
 
 def test_nothing_held_out_keeps_the_last_epoch():
-    _, data, reports = train(Settings(dim=3, epochs=3), dev=0)
+    _, data, reports = train(pinned(dim=3, epochs=3), dev=0)
     assert (data.dev, len(data.train.rows)) == (None, len(TEXTS))
     assert [(report.best, report.dev_loss) for report in reports] == [(True, None)] * 3
 
 
 def test_patience_counts_from_the_first_of_equal_losses():
-    _, _, reports = train(Settings(dim=2, hidden=2, epochs=30, learning_rate=1e-30, patience=2))
+    _, _, reports = train(pinned(dim=2, hidden=2, epochs=30, learning_rate=1e-30, patience=2))
     assert [report.best for report in reports] == [True, False, False]
 
 
 def test_an_epoch_that_diverges_is_repeated_with_half_the_learning_rate():
-    model, _, reports = train(Settings(dim=3, optimizer="sgd", learning_rate=300.0, epochs=3))
+    model, _, reports = train(pinned(dim=3, optimizer="sgd", learning_rate=300.0, epochs=3))
     restarts = sum(report.restarts for report in reports)
     assert (len(reports), reports[-1].learning_rate) == (3, 300 / 2**restarts)
     assert restarts > 0
     assert reports[0].warning.startswith("epoch 1 diverged and was repeated; the learning rate is now ")
     assert all(np.isfinite(array).all() for array in model.parameters)
     with pytest.raises(DivergedError, match="diverged in epoch 1, even after .* of 1e\\+38 was halved 20 times"):
-        train(Settings(dim=3, optimizer="sgd", learning_rate=1e38))
+        train(pinned(dim=3, optimizer="sgd", learning_rate=1e38))
 
 
 def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
     """The second epoch is spoilt once; its repetition is a first epoch from there at half the rate."""
-    settings = Settings(dim=3, hidden=4, epochs=2)
+    settings = pinned(dim=3, hidden=4, epochs=2)
     data = encoded(settings)
     spoilt, expected = new_model(data, settings), new_model(data, settings)
     right, calls = training._Trainer.run_epoch, []
@@ -168,7 +178,7 @@ def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e10])
 def test_an_epoch_diverges_by_one_number_in_any_share_of_the_table(value):
     """A word of no text, whose row stands last, which neither a loss nor an update looks at."""
-    settings = Settings(dim=17, hidden=4, epochs=1)  # enough for two threads
+    settings = pinned(dim=17, hidden=4, epochs=1)  # enough for two threads
     data = encoded(settings)
     model = new_model(data, settings)
     data.train.documents.ids[data.train.documents.ids == len(data.features) - 1] = 0
@@ -181,13 +191,13 @@ def test_an_epoch_diverges_by_one_number_in_any_share_of_the_table(value):
 def test_linear_schedule_falls_to_nothing(monkeypatch):
     found, right = [], training.run_together
     monkeypatch.setattr(training, "run_together", lambda *given: found.append(given[10]) or right(*given))
-    train(Settings(dim=2, epochs=4, patience=9, learning_rate=0.5, schedule="linear"))
+    train(pinned(dim=2, epochs=4, patience=9, learning_rate=0.5, schedule="linear"))
     rates = np.concatenate(found)
     np.testing.assert_allclose(rates, 0.5 * (1 - np.arange(len(rates)) / len(rates)))
 
 
 def test_frozen_embeddings_stay():
-    settings = Settings(dim=3, hidden=4, epochs=2, freeze_embedding=True, weight_decay=0.1)
+    settings = pinned(dim=3, hidden=4, epochs=2, freeze_embedding=True, weight_decay=0.1)
     data = encoded(settings)
     model = new_model(data, settings)
     before = deepcopy(model.parameters)
@@ -199,28 +209,28 @@ def test_frozen_embeddings_stay():
 def test_many_labels_and_ratings_are_learned():
     labels = [str(len(text.split()) % 3) for text in TEXTS]
     texts = [f"{text} label{label}" for text, label in zip(TEXTS, labels, strict=True)]
-    model, data, _ = train(Settings(dim=5, learning_rate=0.1), texts, labels)
+    model, data, _ = train(pinned(dim=5, learning_rate=0.1), texts, labels)
     assert (model.labels, model.parameters.W2.shape[0]) == (("0", "1", "2"), 3)
     assert quick_figures(model, data.dev)[1] > 0.95
     logits = model.logits(data.dev.documents, data.dev.rows)
     np.testing.assert_allclose(model.probabilities(logits).sum(axis=1), 1, rtol=1e-12)
-    model, data, reports = train(Settings(dim=5, learning_rate=0.1, loss="squared"), texts, labels)
+    model, data, reports = train(pinned(dim=5, learning_rate=0.1, loss="squared"), texts, labels)
     assert (model.labels, reports[-1].dev_accuracy) == ((), None)
     errors = model.logits(data.dev.documents, data.dev.rows) - data.dev.targets[data.dev.rows]
     assert np.abs(errors).mean() < 0.3
 
 
 def test_balanced_weights_make_all_labels_weigh_the_same():
-    settings = Settings(class_weight="balanced")
+    settings = pinned(class_weight="balanced")
     split = encoded(settings, TEXTS, ["neg"] * 150 + ["pos"] * 50, 0.2).train
     weights, classes = text_weights(split, settings, 2)[split.rows], split.targets[split.rows, 0]
     assert weights.sum() == pytest.approx(len(split.rows))
     assert weights[classes == 0].sum() == pytest.approx(weights[classes == 1].sum())
-    assert (text_weights(split, Settings(), 2) == 1).all()
+    assert (text_weights(split, pinned(), 2) == 1).all()
 
 
 def test_logits_follow_the_formula():
-    model, *_ = train(Settings(dim=3, hidden=4, epochs=1, binary=False))
+    model, *_ = train(pinned(dim=3, hidden=4, epochs=1, binary=False))
     table, W1, b1, W2, b2 = model.parameters
     good, bad = (table[model.features.names.index(word)] for word in ("good", "bad"))
     E = np.array([(2 * good + bad) / 3, np.zeros_like(good), np.zeros_like(good)])
@@ -233,15 +243,15 @@ def test_logits_follow_the_formula():
 
 def test_feature_ratios_follow_the_formulas():
     texts, labels = ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"]
-    data = encoded(Settings(), texts, labels, 0)
+    data = encoded(pinned(), texts, labels, 0)
     found = dict(zip(data.features.names, feature_ratios(data.train, data.labels, 3)[:, 0], strict=True))
     expected = {"a": (1, 1), "b": (1, 2), "c": (1, 1)}  # texts with label y, and with label x
     assert found == pytest.approx({w: np.log((y + 1) / 6) - np.log((x + 1) / 7) for w, (y, x) in expected.items()})
-    data = encoded(Settings(), texts, ["x", "y", "z", "z"], 0)  # of more labels: each against the rest
+    data = encoded(pinned(), texts, ["x", "y", "z", "z"], 0)  # of more labels: each against the rest
     ratios = feature_ratios(data.train, data.labels, 3)
-    rest = encoded(Settings(), texts, ["1", "0", "0", "0"], 0)
+    rest = encoded(pinned(), texts, ["1", "0", "0", "0"], 0)
     np.testing.assert_allclose(ratios[:, 0], feature_ratios(rest.train, rest.labels, 3)[:, 0])
-    data = encoded(Settings(loss="squared"), texts, ["1", "2", "3", "6"], 0)  # of ratings: mean deviations
+    data = encoded(pinned(loss="squared"), texts, ["1", "2", "3", "6"], 0)  # of ratings: mean deviations
     found = dict(zip(data.features.names, feature_ratios(data.train, (), 3)[:, 0], strict=True))
     deviation = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6])
     rows = {"a": [0, 1], "b": [0, 2, 3], "c": [1, 3]}
@@ -249,7 +259,7 @@ def test_feature_ratios_follow_the_formulas():
 
 
 def test_given_vectors_are_kept_up_to_their_scale():
-    settings = Settings(dim=3, initialization="random")
+    settings = pinned(dim=3, initialization="random")
     data = encoded(settings)
     words = len(data.features.words)
     table, found = np.random.default_rng(1).normal(size=(words, 3)).astype(np.float32), np.arange(words) % 2 == 0
@@ -264,7 +274,7 @@ def test_given_vectors_are_kept_up_to_their_scale():
 
 
 def test_a_warm_start_keeps_what_the_model_knows():
-    settings = Settings(dim=3, hidden=4, epochs=2, ngrams=2)
+    settings = pinned(dim=3, hidden=4, epochs=2, ngrams=2)
     earlier, _, _ = train(settings)
     new = ["a new film good film", "a new film bad film"] * 5, ["pos", "neg"] * 5
 
@@ -304,7 +314,7 @@ def checkpointed(settings, path, epochs=99, threads=1, resume=False, dev=None):
 
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, optimizer):
-    settings = Settings(
+    settings = pinned(
         dim=3, epochs=6, batch_size=16, optimizer=optimizer, word_dropout=0.3, schedule="linear", weight_decay=0.01
     )
     save_model(checkpointed(settings, tmp_path / "whole"), tmp_path / "a")
@@ -315,7 +325,7 @@ def test_a_resumed_training_ends_with_the_same_bytes(tmp_path, optimizer):
 
 
 def test_a_checkpoint_goes_with_its_own_training_only(tmp_path):
-    settings = Settings(dim=3, hidden=4, epochs=3, max_features=20, learning_rate=1e-30)
+    settings = pinned(dim=3, hidden=4, epochs=3, max_features=20, learning_rate=1e-30)
     checkpointed(settings, tmp_path / "c", 3)
 
     def resume(message=None, dev=None, **changes):
@@ -347,7 +357,7 @@ def test_a_checkpoint_goes_with_its_own_training_only(tmp_path):
     ],
 )
 def test_damaged_checkpoints(tmp_path, changes, message):
-    settings = Settings(dim=3, hidden=4, epochs=1)
+    settings = pinned(dim=3, hidden=4, epochs=1)
     checkpointed(settings, tmp_path / "c", 1)
     with load_tensors(tmp_path / "c", CHECKPOINT) as (header, tensors):
         arrays = {name: value for name, value in changes.items() if name in tensors}
@@ -358,7 +368,7 @@ def test_damaged_checkpoints(tmp_path, changes, message):
 
 
 def test_models_and_checkpoints_are_told_apart(tmp_path):
-    settings = Settings(dim=3, hidden=4, epochs=1)
+    settings = pinned(dim=3, hidden=4, epochs=1)
     save_model(checkpointed(settings, tmp_path / "c"), tmp_path / "m")
     with pytest.raises(ModelFileError, match="c is not a model file of mlcore; expected a file that train-sentiment"):
         load_model(tmp_path / "c")

@@ -1,0 +1,153 @@
+"""``mlcore tune`` and ``mlcore cross-validate``: settings by experiment."""
+
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlcore.files import check_outputs
+from mlcore.sentiment.settings import Settings
+from mlcore.text.layout import Layout
+from mlcore.text.pool import available_cores
+
+from . import interrupts, render
+from .dataset import path_option, read
+from .output import Json, answer, print_json, with_options
+from .training import MARKS, train
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.tuning import CrossValidation, Trial, Tuning
+
+Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")]
+Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
+Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
+SHOWN = 10  # trials
+MOST = 100_000  # trials
+
+
+@with_options
+def tune(
+    *,
+    data: Data = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time for the search.")] = 5.0,
+    trials: Annotated[int | None, typer.Option(min=1, help="Most trials.", show_default="as time allows")] = None,
+    metric: Metric = "accuracy",
+    folds: Folds = 5,
+    layout: Layout,
+    settings: Settings,
+    threads: Annotated[int | None, typer.Option(min=1, help="Trials at a time.", show_default="all cores")] = None,
+    model: Annotated[Path, path_option("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
+    as_json: Json = False,
+) -> None:
+    """Example: mlcore tune --data reviews.csv --minutes 5
+
+    Search better settings than the automatic ones, and train a model with
+    the best. Each trial is cross-validated; of nine, the best third goes on
+    after one fold, and the best one after three. Settings that you give stay
+    as they are. A split named dev is tested on instead of folds, and one
+    named test is not used. Ctrl-C keeps the best settings so far. The same
+    seed and number of trials (--trials) give the same result.
+    """
+    from mlcore.sentiment.tuning import tune as search
+
+    check_outputs({"model": model}, data or [], MARKS)
+    started, processes = monotonic(), threads or available_cores()
+    dataset = _read(data, layout, as_json)
+
+    def progress(trials: "list[Trial]") -> None:
+        means = [trial.mean for trial in trials if trial.scores]
+        best = f", best {max(means):.4f}" if means else ""
+        left = max(0.0, 60 * minutes - (monotonic() - started))
+        activity.update(f"{len(trials)} trials{best}, at most {left:.0f} s left")
+        if interrupts.received:
+            raise KeyboardInterrupt
+        if means:
+            interrupts.defer()
+
+    with render.Activity("Searching", as_json) as activity:
+        found = search(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
+    interrupts.end_at_once(f"; {render.printable(str(model))} was not written")
+    if as_json:
+        print_json("tune", found)
+    else:
+        _show(found)
+    inputs = {"data": data or [], "dev": None, **asdict(layout), "vectors": None, "warm_start": None}
+    render.say(f"Training with the settings of trial {found.trials[0]['trial']}.")
+    train(inputs, layout, found.settings, processes, model, None, False, None, False, True)
+    _tell_command(model)
+
+
+@with_options
+def cross_validate(
+    *,
+    data: Data = None,
+    metric: Metric = "accuracy",
+    folds: Folds = 5,
+    layout: Layout,
+    settings: Settings,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads to use.", show_default="all cores")] = None,
+    as_json: Json = False,
+) -> None:
+    """Example: mlcore cross-validate --data reviews.csv --ngrams 3
+
+    Train on all folds but one and test on that one, for each fold in turn.
+    A split named dev is tested on instead, with another seed each time, and
+    one named test is not used.
+    """
+    from mlcore.sentiment.tuning import cross_validate as validate
+
+    dataset = _read(data, layout, as_json)
+
+    def compute() -> "CrossValidation":
+        with render.Activity("Training", as_json) as activity:
+
+            def progress(fold: int) -> None:
+                activity.update(f"Fold {fold + 1} of {folds}")
+
+            return validate(dataset, settings, metric, folds, threads or available_cores(), progress)
+
+    answer("cross-validate", compute, _show_validation, as_json)
+
+
+def _read(data: list[Path] | None, layout: Layout, quiet: bool) -> Any:
+    from mlcore.text.dataset import built_in_dataset
+
+    return read(data or [built_in_dataset()], layout, quiet)
+
+
+def _tell_command(path: Path) -> None:
+    from mlcore.sentiment.model_file import load_model
+    from mlcore.sentiment.settings import reproducing_command
+
+    render.say(f"The same again: {reproducing_command(load_model(path))}")
+
+
+def _show_validation(found: "CrossValidation") -> None:
+    scores = ", ".join(f"{score:.4f}" for score in found.scores)
+    render.show(f"{found.metric}: {_score(found.mean, found.deviation)}")
+    render.paragraph(f"folds: {scores}")
+
+
+def _score(mean: float, deviation: float | None) -> str:
+    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if deviation is not None else "")
+
+
+def _show(found: "Tuning") -> None:
+    """The best trials, the given settings among them, and what mattered."""
+    rows, given = found.trials[:SHOWN], next((row for row in found.trials if row["trial"] == 0), None)
+    rows += [given] if given and given not in rows else []
+    names = [name for name in rows[0] if name not in ("trial", "folds", "mean", "deviation")]
+    columns = ("trial", *(name.replace("_", " ") for name in names), "folds", found.metric)
+    cells = [
+        (str(row["trial"]), *("auto" if row[name] is None else f"{row[name]:g}" for name in names), str(row["folds"]),
+         _score(row["mean"], row["deviation"]))
+        for row in rows
+    ]  # fmt: skip
+    render.table(columns, cells)
+    render.paragraph(f"{len(found.trials)} trials. Trial 0 has the settings as given. log-loss and rmse are negative.")
+    ordered = sorted(found.importance.items(), key=lambda item: -item[1])
+    mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)
+    if mattered:
+        render.paragraph(f"What mattered (share of the variance between trials): {mattered}.")

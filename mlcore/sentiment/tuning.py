@@ -1,0 +1,261 @@
+"""Settings by experiment: cross-validation of one setting, and a search for better ones by successive halving.
+
+A trial is evaluated on one fold after the other. Of each bracket of nine trials the best third goes on after the first
+fold, and the best one after the third; the trial with the best mean over all folds wins. Which trials there are
+depends on the seed alone, so that equal seeds and numbers of trials give equal results, whatever the number of
+processes. Source: Jamieson and Talwalkar 2016.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from mlcore.errors import DataError, DivergedError, InputError
+from mlcore.results import Result
+from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.initialization import facts_of, new_model
+from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.training import conclude, fit, refit
+from mlcore.text.dataset import SPLIT_NUMBERS, Dataset, encode
+
+BRACKET = 9  # trials that are compared with each other
+METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, the better
+    "accuracy": lambda found: found.accuracy,
+    "macro-f1": lambda found: found.macro.f1 or 0.0,
+    "log-loss": lambda found: -found.loss,
+    "rmse": lambda found: -found.rmse,
+}
+UNUSED = -1  # split of the texts that are not to be seen
+SPACE: dict[str, tuple[Any, ...]] = {  # values that are drawn, some of them more often
+    "learning_rate": (0.003, 0.005, 0.01, 0.02, 0.05),
+    "ngrams": (1, 2, 2, 3),
+    "min_count": (1, 1, 2, 3),
+    "dim": (32, 64, 128, 256),
+    "hidden": (16, 32, 64, 128),
+    "word_dropout": (0.0, 0.0, 0.2, 0.4),
+}
+
+
+@dataclass
+class Trial:
+    """Settings, and their score on each of the first folds."""
+
+    number: int
+    settings: Settings
+    scores: list[float] = field(default_factory=list)
+    failed: bool = False  # a training diverged, or the settings leave no features
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.scores))
+
+    @property
+    def deviation(self) -> float | None:
+        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else None
+
+
+@dataclass(frozen=True)
+class Tuning(Result):
+    """All trials, the best first; ``importance`` is each setting's share of the variance on the first fold."""
+
+    metric: str
+    folds: int
+    trials: list[dict[str, Any]]
+    importance: dict[str, float]
+    settings: Settings  # of the best one
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class CrossValidation(Result):
+    """The score of one setting on each fold."""
+
+    metric: str
+    scores: list[float]
+    mean: float
+    deviation: float | None
+
+
+def fold_of(dataset: Dataset, number: int, folds: int, seed: int = 1) -> Dataset:
+    """The dataset with one of its folds, a random share of the texts, as the test split.
+
+    A dev split is tested on instead: then the folds are trainings with other seeds. Texts of the test split are never
+    used.
+    """
+    used = np.flatnonzero(dataset.splits != SPLIT_NUMBERS["test"])
+    tested = dataset.rows("dev")
+    if not len(tested):
+        tested = used[np.random.default_rng([seed, 4]).permutation(len(used)) % folds == number]
+    kept = np.setdiff1d(used, tested)
+    if not len(kept) or not len(tested):
+        raise DataError(f"{dataset.source} has too few texts for {folds} folds")
+    splits = np.full_like(dataset.splits, UNUSED)
+    splits[kept], splits[tested] = SPLIT_NUMBERS["train"], SPLIT_NUMBERS["test"]
+    return replace(dataset, splits=splits)
+
+
+def measured(dataset: Dataset, given: Settings, threads: int = 1) -> Any:
+    """Train as ``train-sentiment`` does, and evaluate on the test split.
+
+    Raises: DataError, DivergedError.
+    """
+    settings = given.resolved(facts_of(dataset, None))
+    data = encode(dataset, None, **settings.encoding(), threads=threads)
+    model = new_model(data, settings, threads=threads)
+    reports = list(fit(model, data.train, data.dev, threads))
+    conclude(model, data, reports, threads)
+    if data.whole:
+        model = refit(model, data, reports, lambda data, settings: new_model(data, settings, threads=threads), threads)
+    assert data.test is not None  # the fold
+    return evaluate(model, data.test, threads)
+
+
+def cross_validate(
+    dataset: Dataset,
+    settings: Settings,
+    metric: str,
+    folds: int,
+    threads: int = 1,
+    progress: Callable[[int], None] = lambda fold: None,
+) -> CrossValidation:
+    """Score of a setting on each fold.
+
+    Raises: InputError if the metric does not suit the loss; DataError.
+    """
+    score, scores = metric_of(metric, settings), []
+    for number in range(folds):
+        progress(number)
+        one, seeded = fold_of(dataset, number, folds), replace(settings, seed=settings.seed + number)
+        scores.append(score(measured(one, seeded, threads)))
+    trial = Trial(0, settings, scores)
+    return CrossValidation(metric, scores, trial.mean, trial.deviation)
+
+
+def metric_of(name: str, settings: Settings) -> Callable[[Any], float]:
+    """Raises: InputError if there is no such metric, or it does not suit the loss."""
+    names = ["rmse"] if settings.loss == "squared" else [name for name in METRICS if name != "rmse"]
+    if name not in names:
+        raise InputError("expected " + " or ".join(names), parameter="metric", value=name)
+    return METRICS[name]
+
+
+def trial_settings(given: Settings, number: int) -> Settings:
+    """Settings of a trial: of the first one the given ones, of others a random value for each automatic one."""
+    if number == 0:
+        return given
+    random = np.random.default_rng([given.seed, 5, number])
+    drawn = {name: values[int(random.integers(len(values)))] for name, values in SPACE.items()}
+    if given.optimizer != "adagrad":
+        del drawn["learning_rate"]
+    return replace(given, **{name: value for name, value in drawn.items() if name in given.automatic()})
+
+
+# The search -------------------------------------------------------------------------------------------------
+
+_dataset: Dataset  # of a worker process
+
+
+def _receive(dataset: Dataset) -> None:
+    global _dataset
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    _dataset = dataset
+
+
+def _score(given: Settings, metric: str, number: int, folds: int) -> float | None:
+    try:
+        seeded = replace(given, seed=given.seed + number)
+        return METRICS[metric](measured(fold_of(_dataset, number, folds), seeded))
+    except (DataError, DivergedError):  # settings that do not suit these texts
+        return None
+
+
+def tune(
+    dataset: Dataset,
+    given: Settings,
+    metric: str,
+    folds: int,
+    seconds: float,
+    max_trials: int,
+    processes: int,
+    progress: Callable[[list[Trial]], None] = lambda trials: None,
+) -> Tuning:
+    """Search better values of the automatic settings until the time or the number of trials is used up.
+
+    ``progress`` is called with all trials, some times a second; a KeyboardInterrupt that it raises ends the search, as
+    the time does: the best trial so far is the result.
+
+    Raises: InputError if the metric does not suit the loss; DataError if not even the first trial could be scored.
+    """
+    metric_of(metric, given)
+    trials: list[Trial] = []
+    interrupted, end = False, monotonic() + seconds
+    with multiprocessing.get_context("spawn").Pool(processes, _receive, (dataset,)) as pool:
+
+        def score(tasks: list[tuple[Trial, int]]) -> None:
+            """Score trials on folds, and drop those that cannot be scored."""
+            running = [
+                (trial, pool.apply_async(_score, (trial.settings, metric, fold, folds))) for trial, fold in tasks
+            ]
+            while running:
+                progress(trials)
+                if monotonic() > end:
+                    raise TimeoutError
+                running[0][1].wait(0.2)
+                while running and running[0][1].ready():  # in order, so that scores are in the order of the folds
+                    trial, answer = running.pop(0)
+                    found = answer.get()
+                    trial.failed |= found is None
+                    trial.scores += [] if found is None else [found]
+
+        try:
+            for first in range(0, max_trials, BRACKET):
+                numbers = range(first, min(first + BRACKET, max_trials))
+                bracket, done = [Trial(number, trial_settings(given, number)) for number in numbers], 0
+                trials += bracket
+                for rung in sorted({1, min(3, folds), folds}):
+                    score([(trial, fold) for trial in bracket for fold in range(done, rung)])
+                    bracket = ranked([trial for trial in bracket if not trial.failed])
+                    bracket, done = bracket[: max(1, len(bracket) // 3)], rung
+        except TimeoutError:
+            pass
+        except KeyboardInterrupt:
+            interrupted = True
+    scored = ranked([trial for trial in trials if trial.scores and not trial.failed])
+    if not scored:
+        raise DataError(f"no trial could be scored on {dataset.source} in this time")
+    rows = [_row(trial, given) for trial in scored]
+    return Tuning(metric, folds, rows, importance(scored, given), scored[0].settings, interrupted)
+
+
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials with the most folds first, and of these those with the highest mean; on ties, the earlier."""
+    return sorted(trials, key=lambda trial: (-len(trial.scores), -trial.mean, trial.number))
+
+
+def _row(trial: Trial, given: Settings) -> dict[str, Any]:
+    drawn = {name: getattr(trial.settings, name) for name in SPACE if name in given.automatic()}
+    return {
+        "trial": trial.number,
+        **drawn,
+        "folds": len(trial.scores),
+        "mean": trial.mean,
+        "deviation": trial.deviation,
+    }
+
+
+def importance(trials: Sequence[Trial], given: Settings) -> dict[str, float]:
+    """Share of the variance of the scores on the first fold that the value of each setting explains (eta squared)."""
+    scores = np.array([trial.scores[0] for trial in trials])
+    total, found = float(((scores - scores.mean()) ** 2).sum()), {}
+    for name in SPACE:
+        values = np.array([repr(getattr(trial.settings, name)) for trial in trials])
+        if total > 0 and name in given.automatic():
+            groups = [scores[values == value] for value in sorted(set(values))]
+            between = sum(len(group) * (group.mean() - scores.mean()) ** 2 for group in groups)
+            found[name] = float(between) / total
+    return found

@@ -1,0 +1,80 @@
+"""Temperature scaling, and the training on all texts that follows the choice of the epoch."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import pinned
+from test_training import LABELS, TEXTS, encoded
+
+from mlcore.sentiment.calibration import best_temperature, calibrate
+from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.initialization import new_model
+from mlcore.sentiment.training import best_epoch, conclude, fit, refit
+from mlcore.text.dataset import dataset_of, encode
+
+
+@pytest.mark.parametrize("labels", [1, 5])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_finds_the_temperature_that_made_the_labels(labels, temperature):
+    random = np.random.default_rng(0)
+    logits = random.normal(scale=2, size=(50_000, labels))
+    both = np.hstack([np.zeros_like(logits), logits]) if labels == 1 else logits
+    targets = (both + random.gumbel(size=both.shape)).argmax(axis=1)  # with softmax's probabilities
+    assert best_temperature(logits * temperature, targets) == pytest.approx(temperature, rel=0.05)
+
+
+def test_few_texts_that_are_all_right_do_not_make_a_model_certain():
+    assert best_temperature(np.array([[2.0], [-2.0]]), np.array([1, 0])) > 0.5
+
+
+def train(settings, texts=TEXTS, labels=LABELS):
+    data = encoded(settings, texts, labels)
+    model = new_model(data, settings)
+    return model, data, list(fit(model, data.train, data.dev, 1))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_calibration_lowers_the_loss_and_keeps_the_decisions(many):
+    labels = [f"{label}{i % 2}" if many else label for i, label in enumerate(LABELS)]
+    model, data, _ = train(pinned(dim=5, hidden=4, epochs=9, learning_rate=0.5), TEXTS, labels)
+    before = evaluate(model, data.dev)
+    found = calibrate(model, data.dev)
+    after = evaluate(model, data.dev)
+    assert found.temperature != 1
+    assert (found.error_before, found.error_after) == (before.calibration_error, after.calibration_error)
+    assert after.loss < before.loss
+    np.testing.assert_array_equal(after.confusion, before.confusion)
+
+
+def test_refit_is_a_training_on_all_texts_with_all_of_their_features():
+    settings = pinned(dim=5, hidden=4, epochs=6, ngrams=2, refit=True)
+    model, data, reports = train(settings)
+    conclude(model, data, reports, 1)
+    assert model.provenance.history[-1]["epoch"] == len(reports)
+    found = refit(model, data, reports, new_model, 1)
+    everything = encode(dataset_of(TEXTS, LABELS), 0, **settings.encoding())
+    assert found.features.names == everything.features.names
+    expected = new_model(everything, replace(settings, epochs=best_epoch(reports)))
+    list(fit(expected, everything.train, None, 1))
+    np.testing.assert_array_equal(found.parameters.table, expected.parameters.table)
+    temperature = np.float32(model.provenance.calibration["temperature"])
+    np.testing.assert_array_equal(found.parameters.W2, expected.parameters.W2 / temperature)
+    assert (found.settings, found.provenance) == (settings, model.provenance)
+
+
+def test_until_then_held_out_texts_have_only_the_features_of_the_others():
+    settings = pinned(ngrams=2, min_count=1)
+    before = encoded(settings)
+    now = encoded(replace(settings, refit=True))
+    names = [names_of(data) for data in (before, now)]
+    assert names[0] == names[1]
+    assert len(now.features) > len(before.features)
+    assert encoded(replace(settings, refit=True), dev=0).whole is None
+
+
+def names_of(data):
+    """Names of the features of each text that is trained on or held out."""
+    documents, names = data.train.documents, data.features.names
+    rows = [*data.train.rows, *data.dev.rows]
+    return [sorted(names[i] for i in documents.ids[slice(*documents.offsets[[row, row + 1]])]) for row in rows]

@@ -1,0 +1,68 @@
+"""Cross-validation and the search for settings."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import pinned
+from test_training import LABELS, TEXTS
+
+from mlcore.errors import DataError, InputError
+from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.tuning import Trial, cross_validate, fold_of, importance, ranked, trial_settings, tune
+from mlcore.text.dataset import dataset_of
+
+DATA = dataset_of(TEXTS[:60], LABELS[:60])
+SMALL = Settings(ngrams=1, dim=3, hidden=2, epochs=2, learning_rate=0.1, refit=False)
+
+
+def test_each_text_is_tested_on_once_and_never_trained_on_then():
+    tested = [fold_of(DATA, number, 5).rows("test") for number in range(5)]
+    assert sorted(np.concatenate(tested).tolist()) == list(range(60))
+    for number, rows in enumerate(tested):
+        assert sorted([*rows, *fold_of(DATA, number, 5).rows("train")]) == list(range(60))
+    with pytest.raises(DataError, match="too few texts for 5 folds"):
+        fold_of(dataset_of(TEXTS[:3], LABELS[:3]), 4, 5)
+
+
+def test_a_dev_split_is_tested_on_and_a_test_split_not_used():
+    splits = ["dev"] * 10 + ["test"] * 10 + ["train"] * 40
+    for number in (0, 1):
+        fold = fold_of(dataset_of(TEXTS[:60], LABELS[:60], splits=splits), number, 5)
+        assert fold.rows("test").tolist() == list(range(10))
+        assert fold.rows("", "train", "dev").tolist() == list(range(20, 60))
+
+
+def test_cross_validation():
+    found = cross_validate(DATA, pinned(dim=3, hidden=2, epochs=8, learning_rate=0.1), "accuracy", 3)
+    assert len(found.scores) == 3
+    assert found.mean == pytest.approx(np.mean(found.scores))
+    assert found.deviation == pytest.approx(np.std(found.scores, ddof=1))
+    with pytest.raises(InputError, match="expected accuracy or macro-f1 or log-loss"):
+        cross_validate(DATA, SMALL, "rmse", 3)
+
+
+def test_trials_depend_on_the_seed_alone_and_keep_what_was_given():
+    given = Settings(dim=7)
+    assert trial_settings(given, 0) == given
+    drawn = [trial_settings(given, number) for number in range(1, 30)]
+    assert drawn == [trial_settings(given, number) for number in range(1, 30)]
+    assert {one.dim for one in drawn} == {7}
+    assert len({one.ngrams for one in drawn}) == 3
+
+
+def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")  # a worker would import it: the script of pytest
+    found = [tune(DATA, SMALL, "accuracy", 2, 1_000, 3, processes).to_dict() for processes in (1, 2)]
+    assert found[0] == found[1]
+    assert sorted(row["trial"] for row in found[0]["trials"]) == [0, 1, 2]
+    assert [row["folds"] for row in found[0]["trials"]] == [2, 1, 1]
+    assert json.dumps(found[0], allow_nan=False)
+
+
+def test_more_folds_rank_first_and_importance_is_the_explained_share():
+    trials = [Trial(0, Settings(ngrams=1), [0.9]), Trial(1, Settings(ngrams=2), [0.5, 0.5])]
+    assert [trial.number for trial in ranked(trials)] == [1, 0]
+    trials.append(Trial(2, Settings(ngrams=1), [0.9]))
+    assert importance(trials, Settings())["ngrams"] == pytest.approx(1)
