@@ -42,6 +42,8 @@ def train_sentiment(
     dev: Annotated[str | None, typer.Option(
         help="Texts or fraction to hold out, for choosing the best epoch.", metavar="PATH|FRACTION",
         show_default="the data's dev split, or 0.1")] = None,
+    test: Annotated[float | None, typer.Option(
+        help="Fraction of the texts to test on at the end.", show_default="the data's test split")] = None,
     layout: Layout,
     vectors: Annotated[Path | None, path_option("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
     warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
@@ -77,7 +79,7 @@ def train_sentiment(
     for path in paths:
         path.stat()  # a mistyped path should not wait for what is read before it
     inputs = {
-        "data": data, "dev": dev, **asdict(layout), "vectors": vectors, "warm_start": warm_start,
+        "data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors, "warm_start": warm_start,
     }  # fmt: skip
     train(inputs, layout, settings, threads or available_cores(), model, checkpoint, resume, log, as_json, quiet)
 
@@ -207,7 +209,7 @@ def _prepare(
     from mlcore.sentiment.initialization import continue_from, facts_of, new_model
     from mlcore.sentiment.model import Provenance
     from mlcore.sentiment.model_file import load_model
-    from mlcore.text.dataset import built_in_dataset, encode
+    from mlcore.text.dataset import built_in_dataset, encode, with_test_split
 
     from . import render
     from .commands import option_name, setting_words
@@ -218,6 +220,8 @@ def _prepare(
         shape = {name: getattr(earlier.settings, name) for name in ("ngrams", "dim", "hidden")}
         given = replace(given, **{name: value for name, value in shape.items() if getattr(given, name) is None})
     dataset = read(inputs["data"] or [built_in_dataset()], layout, quiet, threads=threads)
+    if inputs["test"] is not None:
+        dataset = with_test_split(dataset, inputs["test"], given.seed)
     dev = _held_out(inputs["dev"])
     held_out = read([dev], layout, quiet, threads=threads) if isinstance(dev, Path) else dev
     settings = given.resolved(facts_of(dataset, held_out))

@@ -181,6 +181,21 @@ def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: 
     )  # fmt: skip
 
 
+def with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """The dataset with a random share of its training texts, of each label, as its test split.
+
+    Raises: InputError if the fraction is not between 0 and 1, or there is a test split already.
+    """
+    if not 0 < fraction < 1:
+        raise InputError("expected a fraction above 0 and less than 1", parameter="test", value=fraction)
+    if len(dataset.rows("test")):
+        raise InputError(f"{dataset.source} has a test split; leave this out", parameter="test", value=fraction)
+    train, splits = dataset.rows("", "train"), dataset.splits.copy()
+    splits[train[hold_out(dataset.labels[train], fraction, seed)]] = SPLIT_NUMBERS["test"]
+    fingerprint = hashlib.sha256(dataset.fingerprint.encode() + splits.tobytes()).hexdigest()
+    return replace(dataset, splits=splits, fingerprint=fingerprint)
+
+
 # From numbers to splits with features and targets ---------------------------------------------------------
 
 

@@ -62,10 +62,17 @@ def _quoted(lines: Sequence[str], separator: str) -> tuple[list[list[str]], int]
             errors += 1
 
 
-def _is_quoting(lines: Sequence[str]) -> bool:
-    """Whether fewer rows are wrong if the quotes in these lines with tabs are read as quoting."""
+def _is_quoting(lines: Sequence[str], source: Source | None = None) -> bool:
+    """Whether not more rows are wrong if the quotes in these lines with tabs are read as quoting.
+
+    If both are possible, the source gets a note.
+    """
     rows, errors = _quoted(lines, "\t")
-    return errors + _uneven(rows) <= _uneven([line.split("\t") for line in lines])
+    wrong, otherwise = errors + _uneven(rows), _uneven([line.split("\t") for line in lines])
+    if source and wrong == otherwise:
+        note = f"{source.name}: quotes around fields are left out; with format tsv they are kept."
+        source.notes.guesses.append(note)
+    return wrong <= otherwise
 
 
 def _rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
@@ -167,4 +174,5 @@ def _tab_rows(lines: Iterator[str], start: int, source: Source) -> Iterator[Row]
         return
     sample = [line, *islice(lines, SAMPLE)]
     lines = chain(sample, lines)
-    yield from _quoted_rows(lines, "\t", number, source) if _is_quoting(sample) else _plain_rows(lines, "\t", number)
+    quoting = _is_quoting(sample, source)
+    yield from _quoted_rows(lines, "\t", number, source) if quoting else _plain_rows(lines, "\t", number)

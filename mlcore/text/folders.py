@@ -135,7 +135,8 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
         if folder != above[: len(folder)] and not (folder[:-1] == above and SPLIT_OF.get(folder[-1].lower())):
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
     folders = {path.parent for path in found}
-    for kind, count in Counter(p.suffix for p in {*paths}.difference(texts) if p.parent in folders).items():
+    others = [path for path in {*paths}.difference(texts) if path.parent in folders and not path.name.startswith(".")]
+    for kind, count in Counter(path.suffix for path in others).items():
         source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
 
     def rows(needed: Collection[int] | None) -> Iterator[Row]:

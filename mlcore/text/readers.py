@@ -217,14 +217,15 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        labels, text = list[str](), line.lstrip()
+        labels, behind, text = list[str](), list[str](), line.lstrip()
         while text.startswith(MARK):
             mark, *rest = text.split(None, 1)
             labels.append(mark[len(MARK) :])
             text = rest[0] if rest else ""
         while MARK in text and (words := text.rsplit(None, 1))[-1].startswith(MARK):
-            labels.append(words[-1].rstrip()[len(MARK) :])
+            behind.append(words[-1].rstrip()[len(MARK) :])
             text = words[0] if len(words) > 1 else ""
+        labels += behind[::-1]
         if labels or not source.labelled:
             yield number, (labels, text)
         else:

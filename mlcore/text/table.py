@@ -50,7 +50,8 @@ class Notes:
         said += [f"{what}: {count:,} skipped." for what, count in self.skipped.items()]
         if self.n_bad_rows:
             more = f"; and {self.n_bad_rows - FEW:,} more" if self.n_bad_rows > FEW else ""
-            said.append(f"Skipped {self.n_bad_rows:,} bad rows: {'; '.join(self.bad_rows)}{more}.")
+            rows = "bad rows" if self.n_bad_rows > 1 else "bad row"
+            said.append(f"Skipped {self.n_bad_rows:,} {rows}: {'; '.join(self.bad_rows)}{more}.")
         return said
 
     def with_those_of(self, other: "Notes", named: Callable[[str], str]) -> "Notes":

@@ -16,6 +16,7 @@ from mlcore.text.dataset import (
     dataset_of,
     encode,
     read_dataset,
+    with_test_split,
 )
 from mlcore.text.growing import GrowingArray
 from mlcore.text.readers import read_examples
@@ -45,6 +46,15 @@ def test_reading_keeps_what_the_examples_say(tmp_path):
         read_dataset(path)
     path.write_text("text,label,split\na,x,dev\nb,y,dev\n")
     assert (read_dataset(path).held_out()[1], read_dataset(path).texts) == ("all", None)
+
+
+def test_a_share_of_the_training_texts_becomes_the_test_split():
+    data = with_test_split(dataset_of(["a"] * 40, ["x", "y"] * 20, splits=["dev"] * 10 + [""] * 30), 0.2, 1)
+    rows = data.rows("test")
+    assert (len(rows), int(data.labels[rows].sum()), rows.min() >= 10) == (6, 3, True)
+    for wrong, message in ((0.0, "above 0 and less than 1"), (0.5, "X has a test split; leave this out")):
+        with pytest.raises(InputError, match=message):
+            with_test_split(data, wrong, 1)
 
 
 def test_fingerprint_depends_on_texts_labels_and_splits():

@@ -1,0 +1,386 @@
+"""Tables as people have them: separators, quotes, headers, encodings, JSON, archives, Parquet; and what is said."""
+
+import gzip
+import io
+import json
+import os
+import zipfile
+from importlib import import_module
+
+import pytest
+from conftest import REPOSITORY
+
+from mlcore.errors import DataError
+from mlcore.text import folders, table
+from mlcore.text.layout import Layout
+from mlcore.text.readers import read_examples, read_tables
+from mlcore.text.table import Notes
+
+CASES = REPOSITORY.parent / "shared" / "cases" / "tables"
+NUMBERED = {"no_header": True, "label_column": "1", "text_column": "2"}
+TEXTS = [("pos", "a; b, c"), ("neg", 'say "no"\nnow')]
+
+
+def write(path, content):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path, **layout):
+    """Labels with texts, and what was said."""
+    notes = Notes(layout.pop("lenient", False))
+    return [(e.label, e.text) for e in read_examples(path, Layout(**layout), notes=notes)], notes.sentences()
+
+
+def splits(path, **layout):
+    return [example.split for example in read_examples(path, Layout(**layout))]
+
+
+def zipped(contents):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a", "a.csv", "a.tsv", "a.txt"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("first", ["", "sep={}\n", '"sep={}"\r\n'])
+def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separator, first):
+    """As pandas and Excel write them: with quotes where they are needed, and rows of nothing at the end."""
+    rows = ["label,text,x", 'pos,"a; b, c",1|2', 'neg,"say ""no""\nnow",', ",,"]
+    content = "\n".join(rows).replace(",", "\0").replace('b\0 c"', 'b, c"').replace("\0", separator) + "\n"
+    if separator == "|":
+        content = content.replace("1|2", '"1|2"')
+    found, said = read(write(tmp_path / name, first.format(separator) + content))
+    assert found == TEXTS
+    assert [sentence.partition(": ")[2] for sentence in said] == ["rows without any value: 1 skipped."]
+
+
+@pytest.mark.parametrize(
+    ("content", "layout", "expected"),
+    [
+        # quotes in a table with tabs: as pandas writes them, all of them, or as they are
+        ('text\tlabel\n"a\n""b"" c"\tpos\nd\tneg\n', {}, [("pos", 'a\n"b" c'), ("neg", "d")]),
+        ('text\tlabel\n"a"\t"pos"\n"b"\t"neg"\n', {}, [("pos", "a"), ("neg", "b")]),
+        ('text\tlabel\n"a"\t"pos"\n"b"\t"neg"\n', {"format": "tsv"}, [('"pos"', '"a"'), ('"neg"', '"b"')]),
+        ('text\tlabel\n"A" is\tpos\n"b\tneg\nc"\tneg\n', {}, [("pos", '"A" is'), ("neg", '"b'), ("neg", 'c"')]),
+        ('text\tlabel\n' + "x\tpos\n" * 2 + '"a\tb"\tneg\n', {}, [("pos", "x")] * 2 + [("neg", "a\tb")]),
+        # no header
+        ("pos\ta, b\npos\tc\nneg\td\n", NUMBERED, [("pos", "a, b"), ("pos", "c"), ("neg", "d")]),
+        ("1,2\npos,a\n", NUMBERED, [("1", "2"), ("pos", "a")]),
+        ("pos~a,b\nneg~c\n", NUMBERED | {"separator": "~"}, [("pos", "a,b"), ("neg", "c")]),
+        # the header once more
+        ("text,label\na,pos\ntext,label\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
+        ("id;title;body;label\n1;a;b;x\n2;;d;y\n", {"text_column": ["title", "body"]}, [("x", "a\nb"), ("y", "\nd")]),
+        ("Tweet_Text,Class\na,pos\n", {}, [("pos", "a")]),
+        # JSON
+        ('[["label", "text"], ["pos", "a"], ["neg", 5]]', {}, [("pos", "a"), ("neg", "5")]),
+        ('[["pos", "a"], ["neg", "b"]]', NUMBERED, [("pos", "a"), ("neg", "b")]),
+        ('{"text": ["a", "b"], "label": [1, 2.0]}', {}, [("1", "a"), ("2", "b")]),
+        ('{"text": {"7": "a", "9": "b"}, "label": {"7": true, "9": false}}', {}, [("True", "a"), ("False", "b")]),
+        ('{"7": {"text": "a", "label": "x"}, "9": {"text": "b", "label": "y"}}', {}, [("x", "a"), ("y", "b")]),
+        ('{"columns": ["text", "label"], "index": [0], "data": [["a", "x"]]}', {}, [("x", "a")]),
+        ('{"schema": {"fields": []}, "data": [{"index": 0, "text": "a", "label": "x"}]}', {}, [("x", "a")]),
+        ('{"train": [["text", "label"], ["a", "x"]], "Val": [{"text": "b", "label": "y"}]}', {},
+         [("x", "a"), ("y", "b")]),
+        ('\n[\n {"text": "a]", "label": "x"}\n,\n{"label": 1e2, "text": "[b"}]\n', {}, [("x", "a]"), ("100", "[b")]),
+        ('{"label": ["x", "y"], "text": "a"}\n{"label": ["z"], "text": "b"}', {}, [(("x", "y"), "a"), ("z", "b")]),
+        # fastText with several labels, at the end too
+        ("__label__a __label__b c d\n__label__a c\n", {}, [(("a", "b"), "c d"), ("a", "c")]),
+        ("c d __label__a __label__b\n\nc __label__a \n", {}, [(("a", "b"), "c d"), ("a", "c")]),
+    ],
+)  # fmt: skip
+def test_kinds_of_tables(tmp_path, content, layout, expected):
+    assert read(write(tmp_path / "a", content), **layout)[0] == expected
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "Validation", "TEST"), ("Training", "val", "testing"), ("", "dev", "test")]
+)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "folder", "tar", "zip"])
+def test_splits_by_their_usual_names(tmp_path, names, kind):
+    expected = ["train" if names[0] else "", "dev", "test"]
+    rows = [{"text": "a", "label": "x", "split": name or None} for name in names]
+    if kind == "csv":
+        content = "text,label,split\n" + "".join(f"a,x,{name}\n" for name in names)
+    elif kind == "jsonl":
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+    elif "" in names:
+        return
+    else:
+        files = {f"{name}/x/1": b"a" for name in names}
+        for path, text in files.items():
+            write(tmp_path / "folder" / path, text)
+        expected = [split for _, split in sorted(zip(names, expected, strict=True))]
+        if kind == "folder":
+            assert splits(tmp_path / "folder") == expected
+            return
+        content = zipped(files)
+        if kind == "tar":
+            import tarfile
+
+            with tarfile.open(tmp_path / "a.tar", "w") as archive:
+                archive.add(tmp_path / "folder", "set")
+            content = (tmp_path / "a.tar").read_bytes()
+    assert splits(write(tmp_path / "a", content)) == expected
+
+
+def test_a_column_named_split_that_holds_something_else(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label,split,part\na,x,1,test\nb,y,2,\n")
+    found, said = read(path)
+    assert (len(found), splits(path)) == (2, ["", ""])
+    assert said == [f"{path}: the column split has values such as '1', which are not splits: all texts are trained on."]
+    assert (read(path, no_split=True)[1], splits(path, split_column="part")) == ([], ["test", ""])
+    with pytest.raises(DataError, match=r"line 2, column split: the split is '1'; expected train, dev or test"):
+        read(path, split_column="Split")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "cp1252", "gb18030"])
+def test_encodings(tmp_path, encoding):
+    text = "caf\u00e9" if encoding == "cp1252" else "caf\u00e9 \u4e2d\u6587 \U0001f600"
+    content = f"text;label\n{text};x\n".encode(encoding)
+    given = {} if encoding in ("utf-8-sig", "utf-16", "utf-32") else {"encoding": encoding}
+    for name, packed in (
+        ("a.csv", content),
+        ("a.csv.gz", gzip.compress(content)),
+        ("a.zip", zipped({"a.csv": content})),
+    ):
+        assert read(write(tmp_path / name, packed), **given)[0] == [("x", text)]
+    write(tmp_path / "folder/x/1.txt", text.encode(encoding))
+    assert read(tmp_path / "folder", **given)[0] == [("x", text)]
+
+
+def test_the_refusal_of_bytes_names_line_byte_and_likely_encoding(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.csv", "text,label\nplain,x\nle caf\u00e9 \u00e9tait bon,y\n".encode("cp1252"))
+    with pytest.raises(DataError) as caught:
+        read(path)
+    monkeypatch.setattr(table, "likely_encoding", lambda content: None)
+    expected = f"{path}, line 3, column 7: byte 0xE9 is not UTF-8"
+    if caught.value.suggestion:
+        assert str(caught.value) == f"{expected}; the encoding is likely cp1252; try encoding='cp1252'."
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value) == f"{expected}; save the file as UTF-8."
+    with pytest.raises(DataError, match=r"line 3, column 7: a byte cannot be decoded as utf-8"):
+        read(path, encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be decoded as utf-16"):
+        read(path, encoding="utf-16")
+
+
+def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
+    bad = ['"x"y,p', "a", "a,", "a,\x07", "a,b,c"]
+    path = write(tmp_path / "a.csv", "text,label\ngood,x\n" + "\n".join([*bad, "a,", "fine,y"]))
+    with pytest.raises(DataError, match=r"a.csv, line 3: not CSV by RFC 4180 .*; try skip_bad_rows=True"):
+        read(path)
+    found, said = read(path, skip_bad_rows=True)
+    assert found == [("x", "good"), ("y", "fine")]
+    assert said[0].startswith("Skipped 6 bad rows: line 3: not CSV by RFC 4180")
+    assert "line 4: has 1 fields; expected 2 as in the header; line 5, column label: the label is empty" in said[0]
+    assert said[0].endswith("; and 1 more.")
+    write(path, 'text,label\ngood,x\n"never closed,y\n' + "a,x\n" * 9)
+    with pytest.raises(DataError, match="line 3: a quote is opened in this row and never closed"):
+        read(path, skip_bad_rows=True)  # the rows that it swallows are not one bad row
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("pos\ta long text\npos\tanother\n", r"line 1: there is no header: the first row is pos, a long text; "
+         r"try no_header=True label_column=1 text_column=2\."),
+        ("Body,Title,label\na,b,x\n", "columns could be the texts: Body, Title; choose one; try text_column"),
+        ("text,label\n" + "x," * 20_000, r"line 2: has 20001 fields"),
+        (",".join(map(str, range(20_000))), r"line 1: has 20,000 columns; at most 16,384 can be read"),
+        ('{"train": [], "oos": []}', r"has splits, and the keys oos; leave them out"),
+        ('{"a": 1,\n "b": 2}', "is JSON, but not a table"),
+        ('[{"text": "a", "label": "x"} {"text": "b"}]', "row 2: expected one comma between two elements"),
+        ('[{"text": "a", "label": "x"}', "row 1: the array is not closed"),
+        ('[{"text": "a", "label": "x"}] []', "row 1: something follows the array"),
+        ('[{"text": "a", "label": "x"}, 5]', "row 2: expected an object; try skip_bad_rows"),
+        (b"\xd0\xcf\x11\xe0", "is an old Excel or Word file; open it and save it as CSV"),
+        (zipped({"xl/workbook.xml": "", "a": ""}), "is an Excel workbook; open it and save it as CSV"),
+        (zipped({"a.txt": "x", "b.txt": "y"}), "has no texts in folders named after their labels"),
+        (b"\x80\x04\x95", "is a pickle, which could run any code"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_and_what_would_help(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "a", content))
+
+
+def test_folders_of_files_with_any_suffix(tmp_path):
+    for name in ("x/1000", "x/1001.5", "y/a.MD", "y/b.jpg", "y/.hidden", "README"):
+        write(tmp_path / "folder" / name, f"text of {name}")
+    found, said = read(tmp_path / "folder")
+    assert [label for label, _ in found] == ["x", "x", "y"]
+    assert said == [f"{tmp_path / 'folder'}: files .jpg among the texts: 1 skipped."]
+    write(tmp_path / "folder/x/2.txt", "only this one")
+    assert read(tmp_path / "folder")[0] == [("x", "only this one")]
+
+
+def test_only_regular_files_of_the_size_of_a_text(tmp_path):
+    write(tmp_path / "folder/x/1.txt", "a")
+    pipe, large = tmp_path / "folder/x/2.txt", tmp_path / "folder/x/3.txt"
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        make(pipe)
+        with pytest.raises(DataError, match=r"2.txt is not a regular file; remove it"):
+            read(tmp_path / "folder")
+        pipe.unlink()
+    with open(large, "wb") as file:
+        file.truncate(folders.MAX_TEXT + 1)
+    with pytest.raises(DataError, match=r"3.txt has 50,000,001 bytes; is it a text\?"):
+        read(tmp_path / "folder")
+
+
+def test_archives_are_limited_before_they_take_memory(tmp_path, monkeypatch):
+    """A long name, a header of pax, and all texts together."""
+    import tarfile
+
+    for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
+        header = tarfile.TarInfo("x")
+        header.type, header.size = kind, 2 << 30
+        content = gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+        with pytest.raises(DataError, match=r"not a complete tar archive \(a header of 2,147,483,648 bytes\)"):
+            read(write(tmp_path / "a.tar.gz", content))
+    for name in ("x/1.txt", "y/1.txt"):
+        write(tmp_path / "folder" / name, "text" * 9)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "folder", "folder")
+    assert len(read(tmp_path / "a.tar")[0]) == 2
+    monkeypatch.setattr(folders, "free_memory", lambda: 100)
+    with pytest.raises(DataError, match="does not fit into memory; unpack it, and give the folder"):
+        read(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "arrow stream"])
+def test_parquet_and_arrow_read_only_the_columns_that_are_needed(tmp_path, kind):
+    arrow = pytest.importorskip("pyarrow")
+    columns = {
+        "id": range(9_000),
+        "text": [f"text {i}" for i in range(8_999)] + [None],
+        "label": [1.0, None, 2.0] * 3_000,
+    }
+    found, path = arrow.table({name: list(values) for name, values in columns.items()}), tmp_path / "a"
+    if kind == "parquet":
+        import_module("pyarrow.parquet").write_table(found, path)
+    elif kind == "feather":
+        import_module("pyarrow.feather").write_feather(found, path)
+    else:
+        with arrow.ipc.new_stream(str(path), found.schema) as writer:
+            writer.write_table(found)
+    with pytest.raises(DataError, match="row 2, column label: the label is missing"):
+        read(path)
+    rows, said = read(path, skip_bad_rows=True)
+    assert (len(rows), rows[:2]) == (5_999, [("1", "text 0"), ("2", "text 2")])
+    assert said[0].startswith("Skipped 3,001 bad rows: row 2, column label: the label is missing; row 5,")
+    (whole,) = read_tables(path, labelled=False)
+    assert whole.schema == found.schema
+    kept = [(values, text) for (_, values), text in whole.texts(whole.columns())]
+    assert (len(kept), kept[1], kept[-1][1]) == (9_000, ((1, "text 1", None), "text 1"), None)
+    needed = next(iter(read_tables(path))).read({1})
+    assert next(iter(needed)) == (1, (None, "text 0", None))
+
+
+def test_what_an_extra_is_needed_for_names_it(tmp_path, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("mlcore.text.streams.import_module", missing)
+    for content, extra in ((b"PAR1", "parquet"), (b"\x28\xb5\x2f\xfdxyz", "zstd")):
+        with pytest.raises(DataError, match=rf"pip install 'mlcore\[{extra}\]'"):
+            read(write(tmp_path / "a", content))
+
+
+def test_zstandard(tmp_path):
+    zstd = pytest.importorskip("backports.zstd")
+    content = zstd.compress(b"text,label\na,x\n") + zstd.compress(b"b,y\n")
+    assert read(write(tmp_path / "a.csv.zst", content))[0] == [("x", "a"), ("y", "b")]
+    with pytest.raises(DataError, match="is damaged or incomplete"):
+        read(write(tmp_path / "a.csv.zst", content[:-3]))
+
+
+@pytest.mark.parametrize(
+    ("content", "header", "texts"),
+    [
+        ("id,text\n1,\"a\nb\"\n2,c\n", ["id", "text"], ["a\nb", "c"]),
+        ('{"id": 1, "text": "a"}\n{"text": null, "new": 2}\n', ["id", "text", "new"], ["a", None]),
+        ("just a line\n\nText, and more\n", ["text"], ["just a line", "", "Text, and more"]),
+        ("Text, please\nand more\n\nlines, of, it\n", ["text"], ["Text, please", "and more", "", "lines, of, it"]),
+        ("__label__x a\nb\n", ["label", "text"], ["a", "b"]),
+    ],
+)  # fmt: skip
+def test_tables_without_labels_keep_every_row_and_column(tmp_path, content, header, texts):
+    (found,) = read_tables(write(tmp_path / "a", content), labelled=False)
+    rows = list(found.texts(found.columns()))
+    assert ([text for _, text in rows], found.header) == (texts, header)
+    assert all(len(values) <= len(header) for (_, values), _ in rows)
+
+
+def test_a_frame_of_pandas_leads_back(tmp_path):
+    """With quotes, line feeds, emoji, missing values and 12 columns, in each layout that pandas writes."""
+    pandas = pytest.importorskip("pandas")
+    odd = ['a "b"', "c\nd", "e;f,g\th|i", "\U0001f600 \u00e9", "[j]", "{k}", "'", "l", "m"]
+    frame = pandas.DataFrame({"text": odd, "label": ["x", "y", "z"] * 3} | {f"c{i}": odd[::-1] for i in range(9)})
+    frame["missing"] = [1.5, None, 2] * 3
+    expected = list(zip(frame["label"], frame["text"], strict=True))
+    write_to = {
+        "csv": frame.to_csv, "excel": lambda path: frame.to_csv(path, sep=";", decimal=",", encoding="utf-8-sig"),
+        "tsv": lambda path: frame.to_csv(path, sep="\t", index=False), "parquet": frame.to_parquet,
+        "lines": lambda path: frame.to_json(path, orient="records", lines=True),
+    } | {orient: lambda path, orient=orient: frame.to_json(path, orient=orient)
+         for orient in ("records", "columns", "split", "index", "table")}  # fmt: skip
+    for name, write_frame in write_to.items():
+        write_frame(tmp_path / name)
+        assert read(tmp_path / name)[0] == expected, name
+        (whole,) = read_tables(tmp_path / name, labelled=False)
+        rows = [dict(zip(whole.header, values, strict=True)) for (_, values), _ in whole.texts(whole.columns())]
+        assert [row["c8"] for row in rows] == [*frame["c8"]], name
+
+
+# The cases that were collected ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the collected cases are not beside the repository")
+@pytest.mark.parametrize(
+    ("case", "layout", "texts", "said"),
+    [
+        ("02-semicolon-csv/r.csv", {}, 80, ""),
+        ("04-latin1-csv/r.csv", {}, "byte 0xE9 is not UTF-8", ""),
+        ("04-latin1-csv/r.csv", {"encoding": "cp1252"}, 80, ""),
+        ("07-headerless-tsv/SMSSpamCollection", {}, "try no_header=True label_column=1 text_column=2", ""),
+        ("07-headerless-tsv/SMSSpamCollection", NUMBERED, 80, ""),
+        ("09-tabs-in-dot-csv/r.csv", {}, 80, ""),
+        ("12b-tsv-pandas-quoted/r.tsv", {}, 80, ""),
+        ("15-cat-two-csv/r.csv", {}, 80, "repeated headers: 1 skipped."),
+        ("16-empty-labels/r.csv", {}, "the label is empty", ""),
+        ("16-empty-labels/r.csv", {"skip_bad_rows": True}, 80, "Skipped 2 bad rows: line 82, column label"),
+        ("18b-trailing-commas-excel/r.csv", {}, 80, "rows without any value: 2 skipped."),
+        ("19-json-array/r.json", {}, 80, ""),
+        ("19-json-array/r2.json", {}, 80, ""),
+        ("20-jsonl-null-numeric/a.jsonl", {}, "line 81, column text: the text is missing", ""),
+        ("20-jsonl-null-numeric/b.jsonl", {}, 81, ""),
+        ("20-jsonl-null-numeric/c.jsonl", {"skip_bad_rows": True}, 80, "Skipped 1 bad row"),
+        ("20-jsonl-null-numeric/d.jsonl", {"skip_bad_rows": True}, 80, "Skipped 1 bad row"),
+        ("23-folder-no-suffix/20news", {}, 80, ""),
+        ("23-folder-no-suffix/n.tar.gz", {}, 80, ""),
+        ("24-split-validation/r.csv", {}, 80, ""),
+        ("25-split-other-meaning/r.csv", {}, 80, "which are not splits"),
+        ("25-split-other-meaning/r.csv", {"no_split": True}, 80, ""),
+        ("28-ft-multilabel/r.txt", {}, 80, ""),
+        ("33-label-persian-zwnj/r.csv", {}, 80, ""),
+        ("85x-label-quoted-tsv/r.tsv", {}, 80, "with format tsv they are kept"),
+    ],
+)  # fmt: skip
+def test_collected_cases(case, layout, texts, said):
+    if isinstance(texts, str):
+        with pytest.raises(DataError, match=texts):
+            read(CASES / case, **layout)
+        return
+    found, sentences = read(CASES / case, **layout)
+    labels = {label for label, _ in found}
+    assert (len(found), len(labels)) == (texts, 2)
+    assert not any('"' in label for label in labels)
+    assert said in " ".join(sentences)
+    assert bool(said) == bool(sentences)
