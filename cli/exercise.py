@@ -97,7 +97,7 @@ def format_option(choices: str) -> Any:
 
 
 Standalone = Annotated[bool, typer.Option("--standalone", help="With latex: a document that compiles as it is.")]
-LearningRate = Annotated[str | None, option("--learning-rate", "NUMBER", "Add one step with this rate.")]
+LearningRate = Annotated[str | None, option("--learning-rate", "NUMBER", "One step with this rate.")]
 OptimizerName = Annotated[str, option("--optimizer", "sgd|momentum|adam", "How a step is taken.", True)]
 
 
@@ -261,9 +261,8 @@ def check(
     tolerance: Annotated[
         str | None, option("--tolerance", "NUMBER", "How far off an entry may be.", "one unit of its last digit")
     ] = None,
-    learning_rate: Annotated[
-        str | None, option("--learning-rate", "NUMBER", "Learning rate of the sheet, to name mistakes with steps.")
-    ] = None,
+    learning_rate: LearningRate = None,
+    optimizer: OptimizerName = "sgd",
 ) -> Result:
     """Example: mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"
 
@@ -273,7 +272,8 @@ def check(
     _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
     produce exactly these numbers, or the wrong answer that it follows from.
     The exit code is 1 if an answer is not right. NAME of --answer is z:LAYER,
-    a:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], or dx.
+    a:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or with
+    --learning-rate "new V", the weights after one step.
     """
     from mlcore.exercise.answers import parse_answer, read_answers
     from mlcore.exercise.marking import Marker
@@ -292,7 +292,7 @@ def check(
         given += read_answers(file, margin)[0]
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
-    marking = Marker(numbers.problem(), rate).mark(given)
+    marking = Marker(numbers.problem(), rate, optimizer).mark(given)
     return marking.without_truth() if hint else marking
 
 

@@ -39,8 +39,10 @@ def vector_text(values: Sequence[Any], style: Style) -> str:
 
 
 def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
-    """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
-    return "\n".join(matrix_box([list(map(style.text, row)) for row in np.atleast_2d(array)]))
+    """Rows in brackets, one below the other, in aligned columns; a vector is one row; ? is an entry left open."""
+    return "\n".join(
+        matrix_box([["?" if value is None else style.text(value) for value in row] for row in np.atleast_2d(array)])
+    )
 
 
 def entry_text(name: str, place: tuple[int, ...]) -> str:
@@ -227,7 +229,7 @@ def check(marking: Marking) -> None:
     rows = []
     for verdict in marking.verdicts:
         text, style = VERDICTS[verdict.status]
-        truth = [] if verdict.truth is None else [matrix_text(verdict.truth)]
+        truth = [] if verdict.truth is None else [matrix_text(verdict.truth, marking.style)]
         rows.append((verdict.symbol, (text.format(marking.convention), style), *truth))
     table(["answer", "verdict"], rows, left=3, last="truth" if len(rows[0]) == 3 else "")
     for verdict in marking.verdicts:

@@ -55,7 +55,7 @@ class Entry(NamedTuple):
         """Whether it stands for a number from ``low`` to ``high``."""
         nearest = low if low is high else min(max(self.value, low), high)
         slack = self.slack(nearest) if self.tolerance is None else max(self.tolerance, self.slack(nearest, HALF))
-        return bool(abs(nearest - self.value) <= slack)
+        return bool(abs(nearest - self.value) <= slack < math.inf)
 
     def is_rounded(self, truth: Any) -> bool:
         """Whether it is the truth, rounded to its digits."""
@@ -139,24 +139,22 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
         >>> parse_answer("dV", "-0.67, ?").entries.tolist()
         [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
     """
-    rows = parse_rows(re.sub("[?_]", "0", text), name)
+    values = np.array(parse_rows(re.sub("[?_]", "0", text), name), object)
     typed = [entry.strip() for row in split_rows(text) for entry in row]
-    entries = np.empty((len(rows), len(rows[0])), object)
-    for place, number in zip(np.ndindex(entries.shape), typed, strict=True):
-        entries[place] = _entry(number, tolerance)
+    entries = np.empty(values.shape, object)
+    for (place, value), number in zip(np.ndenumerate(values), typed, strict=True):
+        entries[place] = None if number in "?_" else Entry(Fraction(value), *_unit_and_digits(number), tolerance)
     return Answer(name, entries)
 
 
-def _entry(text: str, tolerance: Fraction | None) -> Entry | None:
-    if text in "?_":
-        return None
+def _unit_and_digits(text: str) -> tuple[Fraction, int]:
     if "/" in text:
-        return Entry(Fraction(text.replace(" ", "")), Fraction(0), 0, tolerance)
+        return Fraction(0), 0
     number = Decimal(text)
     exponent, digits = int(number.as_tuple().exponent), len(number.as_tuple().digits) if number else 0
     while exponent >= 0 and digits > 2 and int(number.scaleb(-exponent)) % 10 == 0:  # may be rounded away
         exponent, digits = exponent + 1, digits - 1
-    return Entry(Fraction(number), Fraction(10) ** exponent, digits, tolerance)
+    return Fraction(10) ** exponent, digits
 
 
 def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[Answer], dict[str, str]]:

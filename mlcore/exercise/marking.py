@@ -5,6 +5,7 @@ Mistakes are found by computing what each of them would give; see mlcore.exercis
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -17,9 +18,9 @@ from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, Entry, each
 from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.exact import Pass, fractions
-from mlcore.exercise.formats import to_unicode
+from mlcore.exercise.formats import Style, to_unicode
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import Rounding, Values, Work, answers_of, catalogue, layer_names
+from mlcore.exercise.mistakes import Rounding, Taken, Values, Work, catalogue, layer_names, with_rate
 from mlcore.exercise.network import Number
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
@@ -48,10 +49,11 @@ class Verdict(Result):
 
 @dataclass(frozen=True)
 class Marking(Result):
-    """The verdicts in the order of the answers, and the convention phi'(0) that the truth in them is under."""
+    """The verdicts in the order of the answers, the convention phi'(0) of the truth in them, and how to show it."""
 
     verdicts: list[Verdict]
     convention: Fraction
+    style: Style
 
     @property
     def right(self) -> int:
@@ -82,20 +84,30 @@ class Marker:
     Raises: InputError if a value exceeds the range of float64.
     """
 
-    def __init__(self, problem: Problem, learning_rate: Number | None = None) -> None:
-        network = problem.network
-        self.work = work = Pass(network, problem.x, problem.y)
+    def __init__(self, problem: Problem, learning_rate: Number | None = None, optimizer: str = "sgd") -> None:
+        network, self.style = problem.network, problem.style
+        self.work = work = Work(Pass(network, problem.x, problem.y), 0)
+        work.taken = None if learning_rate is None else Taken(learning_rate, optimizer)
+        rounded = copy(network)
+        rounded.rational = False
+        self.floats = Work(Pass(rounded, problem.x, problem.y), 0)  # for what students make of it, which takes long
+        self.floats.taken = work.taken
         self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
-        self.truths = {c: answers_of(work, work.backward(c)) for c in self.conventions}
+        self.truths = {c: Work(work, c).values() for c in self.conventions}
         self.names = self.truths[CONVENTIONS[0]]  # of all answers, with values of the right shape
         self.catalogue = catalogue(network, learning_rate)
+        self.steps = [] if learning_rate is None else [mistake.name for mistake in with_rate(learning_rate)]
         layers = layer_names(network)
         steps = [f"{letter}:{name}" for name in layers for letter in "za"]
         steps += ["y_hat", *(f"delta:{name}" for name in reversed(layers))]
-        self.order = {name: steps.index(name) if name in steps else len(steps) for name in self.names}
+        gradients = {name: len(steps) for name in self.names if not name.startswith("new ")}
+        self.order = {
+            name: steps.index(name) if name in steps else gradients.get(name, len(steps) + 1) for name in self.names
+        }
         symbols, depth = Symbols(problem), range(len(layers))
-        arrays = symbols.names | {"x": "x"}
-        self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{to_unicode(arrays[name])}" for name in arrays}
+        arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
+        self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
+        self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
         for letter, found in (("z", symbols.z), ("a", symbols.outputs), ("delta", symbols.delta)):
             self.symbols |= {f"{letter}:{layers[number]}": to_unicode(found[number]) for number in depth}
         self.per_sample = {name for name in self.names if name.startswith("delta:") or name == "dx"}
@@ -103,6 +115,7 @@ class Marker:
         self._spreads: dict[tuple[Fraction, tuple[int, int]], list[Values]] = {}
         self.certain = True  # whether all points are known to be gradients of pieces
 
+    @np.errstate(all="ignore")
     def mark(self, answers: Sequence[Answer]) -> Marking:
         """Mark the answers together.
 
@@ -142,7 +155,7 @@ class Marker:
     def _named(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
         plain = re.sub(r"^(?:d[JL]|∂[JL])\s*/\s*[d∂]", "d", name.strip())
-        known = {symbol: known for known, symbol in self.symbols.items()} | {known: known for known in self.names}
+        known = {self.symbols[known]: known for known in self.names} | {known: known for known in self.names}
         if plain in known:
             return known[plain], None
         match = ENTRY.fullmatch(plain)
@@ -165,11 +178,10 @@ class Marker:
         """What each mistake gives, exactly and if every step is rounded to so many digits (0: not rounded)."""
         if (c, significant) not in self._mistaken:
             roundings: list[Rounding | None] = [None, *roundings_to(significant, 0)]
-            with np.errstate(all="ignore"):
-                self._mistaken[c, significant] = [
-                    (mistake.name, [mistake.values(self.work, c, rounding) for rounding in roundings])
-                    for mistake in self.catalogue
-                ]
+            self._mistaken[c, significant] = [
+                (mistake.name, [mistake.values(self.floats, c, rounding) for rounding in roundings])
+                for mistake in self.catalogue
+            ]
         return self._mistaken[c, significant]
 
     def rounded(self, c: Fraction, precision: tuple[int, int]) -> list[Values]:
@@ -177,7 +189,7 @@ class Marker:
         if (c, precision) not in self._spreads:
             some = chain.from_iterable(combinations(ROUNDED, size) for size in range(1, len(ROUNDED) + 1))
             roundings = [rounding for steps in some for rounding in roundings_to(*precision, steps)]
-            self._spreads[c, precision] = [Work(self.work, c, rounding=rounding).values() for rounding in roundings]
+            self._spreads[c, precision] = [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
         return self._spreads[c, precision]
 
     @cached_property
@@ -188,7 +200,7 @@ class Marker:
         around = Surroundings(self.work)
         patterns = list(around.patterns())
         self.certain = all(certain for _, certain in patterns)
-        return [answers_of(self.work, around.gradients(pattern)) for pattern, _ in patterns]
+        return [self.work.answers(around.gradients(pattern)) for pattern, _ in patterns]
 
 
 class _Sheet:
@@ -227,13 +239,13 @@ class _Sheet:
         for answer in sorted(self.answers, key=lambda answer: order[answer.name]):
             name, truth = answer.name, self.truth[answer.name]
             judged[name] = status, _ = self._judged(answer)
-            if order[name] < order["loss"] and answer.entries.shape == truth.shape and status != "too-few-digits":
+            if order[name] <= order["loss"] and answer.entries.shape == truth.shape and status != "too-few-digits":
                 (self.right if status in RIGHT else self.wrong)[name] = answer.filled(truth)
         return judged
 
     def marking(self) -> Marking:
         """The verdicts, with the mistakes behind wrong answers."""
-        return Marking([self._verdict(answer) for answer in self.answers], self.c)
+        return Marking([self._verdict(answer) for answer in self.answers], self.c, self.marker.style)
 
     def _verdict(self, answer: Answer) -> Verdict:
         name, truth = answer.name, self.truth[answer.name]
@@ -242,7 +254,7 @@ class _Sheet:
             mistakes, remark = [remark], ""
         elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
             mistakes = self._mistakes(answer)  # 1 for 1/2 may be the 1/2 that is left out
-            status = "wrong" if mistakes else status
+            status, remark = ("wrong", "") if mistakes and status != "wrong" else (status, remark)
         if status in RIGHT and self.scale_name and name in self.marker.per_sample:
             remark = "; ".join(filter(None, (remark, f"taken as the derivative {self.scale_name}")))
         if name in self.marker.per_sample:
@@ -283,11 +295,12 @@ class _Sheet:
     def _works(self, given: Values, precision: tuple[int, int] | None) -> list[Values]:
         """All answers that follow from given ones, with and without rounding on the way."""
         roundings = [None, *(roundings_to(*precision) if precision else [])]
-        return [Work(self.work, self.c, given=given, rounding=rounding).values() for rounding in roundings]
+        return [Work(self.marker.floats, self.c, given=given, rounding=rounding).values() for rounding in roundings]
 
     def _causes(self, answer: Answer) -> list[str]:
         """Symbols of the wrong answers, as few as possible, that this one follows from without a new mistake."""
-        names = list(self.wrong)
+        order = self.marker.order
+        names = [name for name in self.wrong if order[name] < order[answer.name]]
         groups = [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]
         for group in groups:
             given = {name: self.wrong[name] for name in group}
@@ -367,6 +380,7 @@ class _Sheet:
             slips += self._slips(answer, truth[answer.name])
         most = max(explained.values(), default=0)
         found = [name for name, fits in explained.items() if fits == most] or slips[:1]
+        found = [name for name in found if name in self.marker.steps] or found  # what the sheet itself suggests
         return found or [self._wrong_shape(answer)] * (answer.entries.shape != self.truth[answer.name].shape)
 
     def _slips(self, answer: Answer, truth: np.ndarray) -> list[str]:

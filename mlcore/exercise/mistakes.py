@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlcore.exercise.descent import first_step
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.functions import ACTIVATIONS
-from mlcore.exercise.network import Network, Number
+from mlcore.exercise.network import Network, Number, arrays_of
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
@@ -46,12 +47,20 @@ def _as(number: float | str) -> Step:
 
 
 def _slope_below_zero(number: str) -> dict[str, Step]:
-    """Another slope than 0 where z < 0, forward and backward."""
-    slope = Fraction(number)
+    """Another slope where z < 0, forward and backward."""
+
+    def where_below(work: "Work", layer: int, below: Any, right: np.ndarray) -> np.ndarray:
+        return np.where(work.trace.z[layer] < 0, work.number(Fraction(number)) * below, right)
+
     return {
-        "a": lambda work, layer, a: a + work.number(slope) * (work.trace.z[layer] - a),
-        "slopes": lambda work, layer, right: np.where(work.trace.z[layer] < 0, work.number(slope), right),
+        "a": lambda work, layer, a: where_below(work, layer, work.trace.z[layer], a),
+        "slopes": lambda work, layer, slopes: where_below(work, layer, 1, slopes),
     }
+
+
+def _for_losses(names: Collection[str], change: Callable[["Work", Any], Any]) -> Step:
+    """A change that only makes sense for some losses."""
+    return lambda work, layer, right: change(work, right) if work.network.loss.name in names else right
 
 
 def _other_layer(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
@@ -72,61 +81,63 @@ def _through_one_output(unit: int) -> Step:
     return pulled
 
 
-def _instead(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> dict[str, Step]:
-    """Something else in place of the gradients in weights and biases, given an array and its gradient."""
+def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> dict[str, Step]:
+    """Something else in place of the gradients (d) or the new arrays, given an array and its gradient."""
 
     def answers(work: "Work", layer: int, right: Values) -> Values:
-        arrays = {layer.weights: W for layer, W in zip(work.layers, work.W, strict=True)}
-        arrays |= {
-            layer.bias: np.atleast_2d(work.array(b)) for layer, b in zip(work.layers, work.b, strict=True) if layer.bias
+        arrays = arrays_of(work.network)
+        return {
+            f"{prefix}{name}": work.array(change(np.atleast_2d(work.array(arrays[name])), right[f"d{name}"]))
+            for name in work.network.trained
+            if f"{prefix}{name}" in right
         }
-        return {f"d{name}": work.array(change(arrays[name], right[f"d{name}"])) for name in work.network.trained}
 
     return {"answers": answers}
 
 
-def _extra_slope(work: "Work", layer: int, error: np.ndarray) -> np.ndarray:
-    probability = work.predicted()
-    return error * probability * (1 - probability) if work.has_logarithm else error
-
-
-def _logarithm_to_base(base: int) -> Step:
-    return lambda work, layer, losses: losses / math.log(base) if work.has_logarithm else losses
-
-
 def _logit_for_probability(work: "Work", layer: int, right: Values) -> Values:
-    if work.layers[-1].activation not in PROBABILITIES:
-        return {}
-    return dict.fromkeys(("y_hat", f"a:{work.names[-1]}"), work.trace.z[-1])
+    is_probability = work.layers[-1].activation in PROBABILITIES
+    return dict.fromkeys(("y_hat", f"a:{work.names[-1]}"), work.trace.z[-1]) if is_probability else {}
 
 
 def _probability_for_logit(work: "Work", layer: int, right: Values) -> Values:
-    asked = [f"z:{work.names[-1]}"] + ["y_hat", f"a:{work.names[-1]}"] * (work.layers[-1].activation == "identity")
-    is_probability = work.has_logarithm or work.layers[-1].activation in PROBABILITIES
-    return dict.fromkeys(asked, work.predicted()) if is_probability else {}
+    last, names = work.layers[-1].activation, work.names
+    if last in PROBABILITIES:
+        return {f"z:{names[-1]}": work.predicted()}
+    is_logit = work.network.loss.name in LOGARITHMIC
+    return dict.fromkeys((f"z:{names[-1]}", f"a:{names[-1]}", "y_hat"), work.predicted()) if is_logit else {}
 
 
-RELU, SIGMOID, TANH = ("relu",), ("sigmoid",), ("tanh",)
 PROBABILITIES = ("sigmoid", "softmax")
+LOGARITHMIC = ("cross-entropy", "binary-cross-entropy")
+SQUARED = ("squared", "mean-squared")
+RELU, SIGMOID, TANH, SMOOTH = ("relu",), ("sigmoid",), ("tanh",), ("sigmoid", "tanh", "softplus")
 # Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
 MISTAKES = [
     Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
     Mistake("transposed (x δᵀ instead of δ xᵀ)", {"dW": lambda work, layer, dW: dW.T}),
     Mistake("factor ŷ − y left out", {"error": _as(1)}),
     Mistake("½ in J left out (twice as large)",
-            dict.fromkeys(("losses", "error"), lambda work, layer, right: right * 2)),
-    Mistake("½ of J kept in the gradient (half as large)", {"error": lambda work, layer, e: e / 2}),
+            dict.fromkeys(("losses", "error"), _for_losses(["half-squared"], lambda work, right: right * 2))),
+    Mistake("½ of J kept in the gradient (half as large)",
+            {"error": _for_losses(["half-squared"], lambda work, error: error / 2)}),
+    Mistake("factor 2 of the derivative left out", {"error": _for_losses(SQUARED, lambda work, error: error / 2)}),
     Mistake("half as large as J", {"losses": lambda work, layer, losses: losses / 2}),
     Mistake("averaged over the outputs", dict.fromkeys(
         ("losses", "error"), lambda work, layer, right: right * work.number(Fraction(1, work.y.shape[1])))),
     Mistake("J instead of ŷ − y (squared error, not its derivative)",
             {"error": lambda work, layer, e: work.loss_terms()}),
     Mistake("(y − ŷ)² instead of ŷ − y", {"error": lambda work, layer, e: e * e}),
-    Mistake("square left out in the loss", {"losses": lambda work, layer, loss: (work.y - work.trace.a[-1]) / 2}),
-    Mistake("square left out in the loss", {"losses": lambda work, layer, loss: (work.trace.a[-1] - work.y) / 2}),
-    Mistake("log10 instead of ln in the loss", {"losses": _logarithm_to_base(10)}),
-    Mistake("log2 instead of ln in the loss", {"losses": _logarithm_to_base(2)}),
-    Mistake("an extra σ'(z) in δ (it cancels in the cross-entropy)", {"error": _extra_slope}),
+    Mistake("square left out in the loss", {"losses": _for_losses(
+        ["half-squared", *SQUARED], lambda work, losses: work.factor * (work.y - work.trace.a[-1]) / 2)}),
+    Mistake("square left out in the loss", {"losses": _for_losses(
+        ["half-squared", *SQUARED], lambda work, losses: work.factor * (work.trace.a[-1] - work.y) / 2)}),
+    Mistake("log10 instead of ln in the loss",
+            {"losses": _for_losses(LOGARITHMIC, lambda work, losses: losses / math.log(10))}),
+    Mistake("log2 instead of ln in the loss",
+            {"losses": _for_losses(LOGARITHMIC, lambda work, losses: losses / math.log(2))}),
+    Mistake("an extra σ'(z) in δ (it cancels in the cross-entropy)", {"error": _for_losses(
+        LOGARITHMIC, lambda work, error: error * work.predicted() * (1 - work.predicted()))}),
     Mistake("the logit z instead of the probability", {"answers": _logit_for_probability}),
     Mistake("the probability instead of the logit z", {"answers": _probability_for_logit}),
     Mistake("z instead of h in the gradient of the weights (the activation left out)",
@@ -152,14 +163,20 @@ MISTAKES = [
     Mistake("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).diagonal()}),
     Mistake("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer).sum(1)}),
     Mistake("summed over the samples instead of averaged", {"share": lambda work, layer, share: share * 0 + 1}),
+    Mistake("averaged over the samples instead of summed",
+            {"share": lambda work, layer, share: share * 0 + work.number(Fraction(1, len(work.x)))}),
     Mistake("averaged twice over the samples", {"share": lambda work, layer, share: share * share}),
+    Mistake("L2 penalty left out in the gradient", {"penalty": _as(0)}),
+    Mistake("L2 penalty left out in J", {"answers": lambda work, layer, right: {
+        "loss": right["loss"] - work.penalty()}}),
+    Mistake("twice the L2 penalty in the gradient", {"penalty": lambda work, layer, right: 2 * right}),
     Mistake("only the first sample used", {"samples": lambda work, layer, right: right[:1]}),
     Mistake("wrong sign", {"answers": lambda work, layer, right: {
         name: -rows for name, rows in right.items() if not name.startswith("d")}}),
     Mistake("{phi}'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}, RELU),
-    Mistake("{phi}'(z) left out in {where}", {"slopes": _as(1)}, SIGMOID + TANH),
+    Mistake("{phi}'(z) left out in {where}", {"slopes": _as(1)}, SMOOTH),
     Mistake("{phi}'(a) instead of {phi}'(z) (the formula for the derivative applied to the activation) in {where}",
-            {"slopes": lambda work, layer, s: work.slopes_at(layer, work.trace.a[layer])}, SIGMOID + TANH),
+            {"slopes": lambda work, layer, s: work.slopes_at(layer, work.trace.a[layer])}, SMOOTH),
     Mistake("{phi}(z) instead of {phi}'(z) in {where}",
             {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
     Mistake("a (1 + a) instead of a (1 − a) for σ' in {where}", _slope_of_a(lambda a, one: a * (one + a)), SIGMOID),
@@ -181,6 +198,7 @@ MISTAKES = [
     Mistake("min(0, z) instead of max(0, z) in {where}",
             {"a": lambda work, layer, a: work.trace.z[layer] - a,
              "slopes": lambda work, layer, s: np.where(work.trace.z[layer] == 0, s, work.number(1) - s)}, RELU),
+    Mistake("ReLU instead of leaky ReLU in {where}", _slope_below_zero("0"), ("leaky-relu",)),
     Mistake("leaky ReLU (slope 1/100) instead of ReLU in {where}", _slope_below_zero("1/100"), RELU),
     Mistake("leaky ReLU (slope 1/10) instead of ReLU in {where}", _slope_below_zero("1/10"), RELU),
 ]  # fmt: skip
@@ -204,25 +222,38 @@ def catalogue(network: Network, learning_rate: Number | None = None) -> list[Mis
     found += [Mistake(f"only the path through output {unit + 1} in the δ of the layer below",
                       {"pulled": _through_one_output(unit)}) for unit in outputs]  # fmt: skip
     if learning_rate is not None:
-        return _with_rate(learning_rate) + found
-    return found + [mistake for rate in RATES for mistake in _with_rate(rate)]
+        return with_rate(learning_rate) + found
+    return found + [mistake for rate in RATES for mistake in with_rate(rate)]
 
 
-def _with_rate(rate: Number) -> list[Mistake]:
+def with_rate(rate: Number) -> list[Mistake]:
     """What goes wrong around a step of gradient descent."""
     eta = f"η = {rate}"
     return [
-        Mistake(f"the step η ∂J/∂W instead of the gradient ({eta})", _instead(lambda a, da: rate * da)),
-        Mistake(f"the change −η ∂J/∂W instead of the gradient ({eta})", _instead(lambda a, da: -rate * da)),
-        Mistake(f"the new weights instead of the gradient ({eta})", _instead(lambda a, da: a - rate * da)),
+        Mistake(f"the step η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: rate * da)),
+        Mistake(f"the change −η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: -rate * da)),
+        Mistake(f"the new weights instead of the gradient ({eta})", _instead("d", lambda a, da: a - rate * da)),
+        Mistake("the gradient added instead of subtracted", _instead("new ", lambda a, da: a + rate * da)),
+        Mistake("the learning rate left out", _instead("new ", lambda a, da: a - da)),
+        Mistake("the step instead of the new weights", _instead("new ", lambda a, da: rate * da)),
+        Mistake("the gradient instead of the new weights", _instead("new ", lambda a, da: da)),
         Mistake(f"the updated weights used in the δ of the layer below ({eta})",
                 {"pulled": lambda work, layer, right:
                  work.deltas[layer] @ (work.W[layer] - work.number(rate) * work.share * work.outer(layer))}),
     ]  # fmt: skip
 
 
+class Taken(NamedTuple):
+    """A step that new weights are asked after."""
+
+    learning_rate: Number
+    optimizer: str = "sgd"
+
+
 class Work(Pass):
     """What a student does: the pass with a mistake, rounded on the way, or from values of the student's own."""
+
+    taken: Taken | None = None
 
     def __init__(
         self,
@@ -235,7 +266,6 @@ class Work(Pass):
         vars(self).update(vars(right))
         self.mistake, self.given, self.rounding = mistake or Mistake("", {}), given or {}, rounding
         self.convention, self.names = convention, layer_names(right.network)
-        self.has_logarithm = bool(self.network.function.outputs)
         self.deltas: dict[int, np.ndarray] = {}
         if "samples" in self.mistake.steps:
             self.x, self.y = (self.mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
@@ -271,27 +301,38 @@ class Work(Pass):
 
     def slopes_at(self, layer: int, z: np.ndarray) -> np.ndarray:
         """phi' of a layer at another z."""
-        slope, leak = ACTIVATIONS[self.layers[layer].activation].slope, self.leaks[layer]
-        return np.asarray(slope(z, self.activate(layer, z), self.number(1), leak, self.number(self.convention)))
+        slope, kinked = ACTIVATIONS[self.layers[layer].activation].slope, self.number(self.convention)
+        return np.asarray(slope(z, self.activate(layer, z), self.number(1), self.leaks[layer], kinked))
 
     def values(self) -> Values:
         """All answers."""
-        values = answers_of(self, self.backward(self.convention))
+        has_slopes = all(ACTIVATIONS[layer.activation].backward for layer in self.layers)
+        values = self.answers(self.backward(self.convention) if has_slopes else None)
         changed = self.mistake.steps.get("answers")
         return values | changed(self, 0, values) if changed else values
+
+    def answers(self, gradients: ExactGradients | None) -> Values:
+        """All answers by name; delta and dx are derivatives of each sample's own loss, the others of J.
+
+        Without gradients, which a step function does not have, only the forward values.
+        """
+        trace = self.trace
+        values = {"y_hat": trace.y_hat, "loss": np.array([[trace.loss]])}
+        deltas = [("delta", gradients.deltas)] if gradients else []
+        for letter, rows in [("z", trace.z), ("a", trace.a), *deltas]:
+            values |= zip((f"{letter}:{name}" for name in self.names), rows, strict=True)
+        if not gradients:
+            return values
+        arrays = gradients.arrays
+        values |= {f"d{name}": np.atleast_2d(array) for name, array in arrays.items()} | {"dx": gradients.x}
+        if self.taken:
+            used = {name: self.given.get(f"d{name}", array).reshape(array.shape) for name, array in arrays.items()}
+            new = first_step(self.network, {name: self.array(array) for name, array in used.items()}, *self.taken)
+            values |= {f"new {name}": np.atleast_2d(array) for name, array in new.items()}
+        return values
 
 
 def layer_names(network: Network) -> list[str]:
     """Names of the layers, with a number where two have the same."""
     names = [layer.name for layer in network.layers]
     return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, start=1)]
-
-
-def answers_of(work: Pass, gradients: ExactGradients) -> Values:
-    """All answers by name; delta and dx are derivatives of each sample's own loss, the others of their mean J."""
-    trace = work.trace
-    values = {"y_hat": trace.y_hat, "loss": np.array([[trace.loss]])}
-    for letter, rows in (("z", trace.z), ("a", trace.a), ("delta", gradients.deltas)):
-        values |= zip((f"{letter}:{name}" for name in layer_names(work.network)), rows, strict=True)
-    arrays = {f"d{name}": np.atleast_2d(array) for name, array in gradients.arrays.items()}
-    return values | arrays | {"dx": gradients.x}

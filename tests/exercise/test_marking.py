@@ -14,7 +14,7 @@ from mlcore.exercise.exact import Pass
 from mlcore.exercise.generator import KINKS, make_problem
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
-from mlcore.exercise.mistakes import Work, answers_of, catalogue
+from mlcore.exercise.mistakes import Work, catalogue
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, default_problem
 
@@ -58,13 +58,12 @@ def exercises(count):
 
 
 def by_convention(problem, c):
-    exact = Pass(problem.network, problem.x, problem.y)
-    return answers_of(exact, exact.backward(c))
+    return Work(Pass(problem.network, problem.x, problem.y), c).values()
 
 
 def pieces(problem):
     around = Surroundings(Pass(problem.network, problem.x, problem.y))
-    return [answers_of(around.exact, around.gradients(pattern)) for pattern, _ in around.patterns()]
+    return [Work(around.exact, 0).answers(around.gradients(pattern)) for pattern, _ in around.patterns()]
 
 
 @COUNTS
@@ -291,13 +290,12 @@ def hand(problem, c, mask=(None, None), e=None, hidden=None, inputs=None, h=None
     slope = lambda Z: np.where(Z > 0, Fraction(1), np.where(Z == 0, c, Fraction(0)))  # noqa: E731
     parts = {"X": X, "Y": Y, "Z1": Z1, "H": H, "Z2": Z2, "P": P, "M1": slope(Z1), "M2": slope(Z2)}
     M1, M2 = (slope(Z) if m is None else m(parts) for m, Z in zip(mask, (Z1, Z2), strict=True))
-    D2 = (P - Y if e is None else e(parts)) / Fraction(len(X)) * M2
-    D1 = D2 @ (number(last.W) if V is None else V(parts)) * M1
-    dV, dW = D2.T @ (H if h is None else h(parts)), D1.T @ (X if inputs is None else inputs(parts))
-    each = {"delta:output": D2 * len(X), "delta:hidden": D1 * len(X)}  # of each sample's own loss
-    return each | {"dV": dV, "dW": dW, "y_hat": P} | {
-        "loss": ((P - Y) ** 2).sum(keepdims=True) / Fraction(2 * len(X))
-    } | {f"d{layer.bias}": D.sum(0, keepdims=True) for layer, D in ((first, D1), (last, D2)) if layer.bias}  # fmt: skip
+    D2 = (P - Y if e is None else e(parts)) * M2
+    D1, n = D2 @ (number(last.W) if V is None else V(parts)) * M1, Fraction(len(X))
+    dV, dW = D2.T @ (H if h is None else h(parts)) / n, D1.T @ (X if inputs is None else inputs(parts)) / n
+    db = {f"d{layer.bias}": D.sum(0, keepdims=True) / n for layer, D in ((first, D1), (last, D2)) if layer.bias}
+    loss = ((P - Y) ** 2).sum(keepdims=True) / (2 * n)
+    return {"dV": dV, "dW": dW, "delta:output": D2, "delta:hidden": D1, "y_hat": P, "loss": loss} | db
 
 
 def scaled(factor):
