@@ -101,10 +101,9 @@ class Answer:
         """The entries that are answered."""
         return [entry for entry in self.entries.flat if entry]
 
-    @property
-    def precision(self) -> tuple[int, int] | None:
+    def precision(self, whole_is_exact: bool) -> tuple[int, int] | None:
         """The significant digits and the decimals that the student uses, at least 2; None if all is exact."""
-        rounded = [entry for entry in self.typed if entry.unit not in (0, 1)]
+        rounded = [e for e in self.typed if e.unit not in (0, 1) or e.unit and e.digits > 1 and not whole_is_exact]
         significant = max((2, *(entry.digits for entry in rounded)))
         decimals = max((2, *(round(-math.log10(entry.unit)) for entry in rounded)))
         return (significant, decimals) if rounded and significant <= MAX_DIGITS else None

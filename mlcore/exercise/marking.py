@@ -28,6 +28,7 @@ from mlcore.results import Result, to_json
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
 ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
+SUMMED = ("losses", "dW", "db")  # and those whose values they add up
 RIGHT = ("right", "right-by-convention", "in-subdifferential")
 
 
@@ -187,8 +188,9 @@ class Marker:
     def rounded(self, c: Fraction, precision: tuple[int, int]) -> list[Values]:
         """All answers of students who round after some of the steps, each to so many digits or decimals."""
         if (c, precision) not in self._spreads:
-            some = chain.from_iterable(combinations(ROUNDED, size) for size in range(1, len(ROUNDED) + 1))
-            roundings = [rounding for steps in some for rounding in roundings_to(*precision, steps)]
+            some = chain.from_iterable(combinations(ROUNDED, size) for size in range(len(ROUNDED) + 1))
+            either = [(*steps, *others) for steps in some for others in ((), SUMMED)]
+            roundings = [rounding for steps in either for rounding in roundings_to(*precision, steps)]
             self._spreads[c, precision] = [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
         return self._spreads[c, precision]
 
@@ -287,10 +289,16 @@ class _Sheet:
         """The least and the largest values that come from rounding on the way, or from what the student has rounded."""
         name, truth = answer.name, self.truth[answer.name]
         found = [truth]
-        if precision := answer.precision:
+        if precision := self._precision(answer):
             found += [values[name] for values in self.marker.rounded(self.c, precision)]
             found += [values[name] for values in self._works(self.right, precision)]
         return _range(found)
+
+    def _precision(self, answer: Answer) -> tuple[int, int] | None:
+        """The digits of an answer, or of the whole sheet where it has only zeros and fractions."""
+        rational = self.work.network.rational
+        used = [other.precision(whole_is_exact=rational) for other in (answer, *self.answers)]
+        return used[0] or max(filter(None, used), default=None)
 
     def _works(self, given: Values, precision: tuple[int, int] | None) -> list[Values]:
         """All answers that follow from given ones, with and without rounding on the way."""
@@ -304,7 +312,9 @@ class _Sheet:
         groups = [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]
         for group in groups:
             given = {name: self.wrong[name] for name in group}
-            works = self._works(given, answer.precision) + self._works(self.right | given, answer.precision)
+            works = self._works(given, self._precision(answer)) + self._works(
+                self.right | given, self._precision(answer)
+            )
             if answer.fits(*_range([values[answer.name] for values in works])):
                 return [self.marker.symbols[name] for name in group]
         return []
@@ -368,7 +378,8 @@ class _Sheet:
 
     def _mistakes(self, answer: Answer) -> list[str]:
         """The mistakes that give the answer, of these the ones that explain most of the other answers; or a slip."""
-        significant = answer.precision[0] if answer.precision else 0
+        precision = self._precision(answer)
+        significant = precision[0] if precision else 0
         explained: dict[str, int] = {}
         slips = []
         for convention in dict.fromkeys((self.c, *self.marker.conventions)):
@@ -408,7 +419,7 @@ class _Sheet:
         return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
 
 
-def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED) -> list[Rounding]:
+def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED + SUMMED) -> list[Rounding]:
     """Rounding after these steps to so many significant digits, and to so many decimals."""
     formats = [f".{significant - 1}e"] * (significant > 0) + [f".{decimals}f"] * (decimals > 0)
     return [Rounding(steps, written) for written in formats]

@@ -31,7 +31,10 @@ class Mistake(NamedTuple):
 
     def values(self, right: Pass, convention: Number = 0, rounding: "Rounding | None" = None) -> Values:
         """All answers of a student who makes this mistake and no other."""
-        return Work(right, convention, self, rounding=rounding).values()
+        try:
+            return Work(right, convention, self, rounding=rounding).values()
+        except ValueError:  # a gradient of another shape cannot be added to that of a shared array, or to a penalty
+            return Work(right, convention, rounding=rounding).values()
 
 
 class Rounding(NamedTuple):
@@ -115,7 +118,8 @@ RELU, SIGMOID, TANH, SMOOTH = ("relu",), ("sigmoid",), ("tanh",), ("sigmoid", "t
 # Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
 MISTAKES = [
     Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
-    Mistake("transposed (x δᵀ instead of δ xᵀ)", {"dW": lambda work, layer, dW: dW.T}),
+    Mistake("transposed (x δᵀ instead of δ xᵀ)", {"answers": lambda work, layer, right: {
+        f"d{name}": right[f"d{name}"].T for name in work.network.trained if work.network.arrays[name].ndim > 1}}),
     Mistake("factor ŷ − y left out", {"error": _as(1)}),
     Mistake("½ in J left out (twice as large)",
             dict.fromkeys(("losses", "error"), _for_losses(["half-squared"], lambda work, right: right * 2))),
@@ -326,8 +330,12 @@ class Work(Pass):
         arrays = gradients.arrays
         values |= {f"d{name}": np.atleast_2d(array) for name, array in arrays.items()} | {"dx": gradients.x}
         if self.taken:
-            used = {name: self.given.get(f"d{name}", array).reshape(array.shape) for name, array in arrays.items()}
-            new = first_step(self.network, {name: self.array(array) for name, array in used.items()}, *self.taken)
+            used = {name: self.array(self.given.get(f"d{name}", array)) for name, array in arrays.items()}
+            shapes = {name: array.shape for name, array in self.network.arrays.items()}
+            fitting = {
+                name: array.reshape(shapes[name]) for name, array in used.items() if array.size == np.prod(shapes[name])
+            }
+            new = first_step(self.network, fitting, *self.taken)
             values |= {f"new {name}": np.atleast_2d(array) for name, array in new.items()}
         return values
 

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from itertools import product
 
@@ -11,6 +12,7 @@ import pytest
 from mlcore.errors import DataError, InputError
 from mlcore.exercise.answers import parse_answer, read_answers
 from mlcore.exercise.exact import Pass
+from mlcore.exercise.functions import ACTIVATIONS, LOSSES, REDUCTIONS, Loss
 from mlcore.exercise.generator import KINKS, make_problem
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
@@ -434,3 +436,111 @@ def test_a_student_without_a_mistake_does_what_is_right():
             by_hand = hand(problem, c) if problem.network.rational else {}
             for name, rows in [*Work(marker.work, c).values().items(), *by_hand.items()]:
                 np.testing.assert_array_equal(rows, truth[name])
+
+
+KINDS = {"binary-cross-entropy": "sigmoid", "cross-entropy": "softmax"}
+
+
+def any_exercise(seed):
+    """A random exercise of any kind: loss, activations, depth, sizes, biases, samples and L2."""
+    generator = random.Random(seed)
+
+    def rows(count, width, places=2):
+        return [[Fraction(generator.randint(-150, 150), 10**places) for _ in range(width)] for _ in range(count)]
+
+    loss = generator.choice(list(LOSSES))
+    inner = [name for name in ACTIVATIONS if name not in ("step", "softmax")]
+    sizes = [generator.randint(1, 3) for _ in range(generator.randint(2, 4))]
+    sizes[-1] += loss == "cross-entropy"
+    activations = [generator.choice(inner) for _ in sizes[1:]]
+    if loss in KINDS:
+        activations[-1] = generator.choice((KINDS[loss], "identity"))
+    layers = []
+    for number, activation in enumerate(activations):
+        W = rows(sizes[number + 1], sizes[number])
+        bias = {"bias": f"b{number}", "b": rows(1, len(W))[0]} if generator.random() < 0.5 else {}
+        layers.append(Layer(f"layer {number}", f"A{number}", W, activation, **bias))
+    samples = generator.choice((1, 1, 2))
+    x, y = rows(samples, sizes[0], 1), rows(samples, sizes[-1], 1)
+    if loss in KINDS:
+        ones = [generator.randrange(sizes[-1]) for _ in range(samples)]
+        y = [[Fraction(unit == one) for unit in range(sizes[-1])] for one in ones]
+    l2 = generator.choice((0, 0, Fraction(1, 10)))
+    return generator, Problem(Network(layers, Loss(loss, generator.choice(REDUCTIONS), l2)), x, y)
+
+
+class RoundingStudent(Pass):
+    """Somebody who rounds half up to significant digits after some of the steps: shares no code with the marking."""
+
+    def __init__(self, problem, steps, count):
+        self.steps, self.written = steps, lambda value: significant(value, count)
+        super().__init__(problem.network, problem.x, problem.y)
+
+    def step(self, name, layer, value):
+        if name not in self.steps:
+            return value
+        return self.array(np.frompyfunc(lambda number: self.number(self.written(number)), 1, 1)(value))
+
+    def answers(self):
+        found, trace = self.backward(0), self.trace
+        values = {"y_hat": trace.y_hat, "loss": [[trace.loss]], "dx": found.x}
+        values |= {f"d{name}": np.atleast_2d(array) for name, array in found.arrays.items()}
+        for number, layer in enumerate(self.layers):
+            values |= {f"{letter}:{layer.name}": rows[number] for letter, rows in (("z", trace.z), ("a", trace.a))}
+            values[f"delta:{layer.name}"] = found.deltas[number]
+        return values
+
+
+def significant(value, count):
+    """The number rounded half up to so many significant digits, without a power of ten."""
+    exact = Decimal(repr(float(value)))
+    unit = Decimal(1).scaleb(exact.adjusted() - count + 1)
+    return f"{exact.quantize(unit, ROUND_HALF_UP):f}" if exact else "0"
+
+
+STEPS = ("z", "a", "losses", "error", "slopes", "delta", "pulled", "dW", "db")
+
+
+@pytest.mark.parametrize("seeds", [range(25), pytest.param(range(2000), marks=pytest.mark.full)], ids=len)
+def test_no_rounding_is_rejected(seeds):
+    """Right answers to 2 to 6 significant digits, rounded step by step or at the end."""
+    rejected = []
+    for seed in seeds:
+        generator, problem = any_exercise(seed)
+        count, steps = generator.randint(2, 6), generator.choice(((), STEPS, generator.sample(STEPS, 4)))
+        student = RoundingStudent(problem, steps, count)
+        written = generator.choice((student.written, digits(count)))
+        answers = [answer(name, rows, written) for name, rows in student.answers().items()]
+        if generator.random() < 0.5:
+            answers = generator.sample(answers, min(3, len(answers)))
+        marking = Marker(problem).mark(answers)
+        rejected += [(seed, count, steps, verdict) for verdict in marking.verdicts if verdict.status not in RIGHT]
+    assert rejected == []
+
+
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(2000), marks=pytest.mark.full)], ids=len)
+def test_planted_mistakes_are_named_first(seeds):
+    """In one answer alone, where the mistake changes it by more than two units of its last digit."""
+    planted = named = 0
+    for seed in seeds:
+        generator, problem = any_exercise(seed)
+        marker, count = Marker(problem), generator.randint(2, 6)
+        values = {mistake.name: mistake.values(marker.floats) for mistake in marker.catalogue}
+        for mistake in generator.sample(list(values), 20):
+            changed = [name for name, rows in marker.names.items() if not np.array_equal(values[mistake][name], rows)]
+            if not changed:
+                continue
+            name = generator.choice(changed)
+            given, truth = answer(name, values[mistake][name], digits(count)), marker.names[name]
+            if given.entries.shape == truth.shape and given.all_entries(
+                lambda e, t: abs(e.value - t) <= 2 * e.unit, truth
+            ):
+                continue
+            (verdict,) = marker.mark([given]).verdicts
+            planted += 1
+            named += any(
+                np.array_equal(values[first][name], values[mistake][name])
+                for first in verdict.mistakes[:1]
+                if first in values
+            )
+    assert named >= 0.95 * planted > 0
