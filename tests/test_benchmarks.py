@@ -24,6 +24,7 @@ def program(monkeypatch):
 
 PRINTED = {
     "epoch": 1.0, "epoch with moments": 1.0, "rate": 1.0, "accuracy": 1.0, "same": True, "epochs": [{"seconds": 1.0}],
+    "sha256": "same",
     "versions": {}, "sizes": {"texts": 10},
 }  # fmt: skip
 
@@ -98,16 +99,38 @@ def test_contestants_take_turns_after_a_warm_up(bench):
 def test_every_contest_gives_rows_with_their_targets(bench, program, started):
     for name in ("train.txt", "test-0.txt", "test-1.txt", "test-2.txt"):
         (bench.folder / name).write_text("")
+    bench.sets = bench.folder  # with no others
     rows = [row for contest in program("compare").CONTESTS.values() for row in contest(bench)]
     limits = [round(row.target.limit, 4) for row in rows if row.target]
-    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 1, 0.6, 0.6, 0.5, 0.25, 15, 6, 150, 8.5, 8.5, 0.625]
+    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 1, 0.6, 0.6, 0.5, 0.25, 15, 6, 150, 8.5, 8.5, 0.625,
+                      *(1.05, 1.3, 1.3) * 2]  # fmt: skip
     assert all(len(row.ours) == 2 and (not row.peer or len(row.theirs) == 2) for row in rows)
     trainings = [command for command in started if "--data" in command]
     assert all(command[command.index("--dev") + 1] == 0 for command in trainings)
     assert bench.notes == [
         "Tokenising finds exactly the tokens of the rule.",
         "The models of one and of two threads have the same bytes.",
-    ]
+        *(f"{bench.sets / file} is missing: epochs of {name} were not measured."
+          for name, (file, _) in program("compare").SETS.items() if file),
+        "Epochs beside busy processes make the same parameters.",
+    ]  # fmt: skip
+
+
+def test_busy_processes_run_meanwhile_and_no_longer(program, monkeypatch):
+    compare, started, popen = program("compare"), [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments: started.append(popen(*arguments)) or started[-1])
+    with compare.busy(2):
+        assert [process.poll() for process in started] == [None, None]
+    assert all(process.returncode for process in started)
+
+
+@needs_speed
+def test_epochs_are_the_same_for_any_number_of_threads(program, tmp_path):
+    (tmp_path / "t.txt").write_text("__label__pos good good film\n__label__neg bad film\n" * 20)
+    parts = program("parts")
+    found = [parts.epochs(tmp_path / "t.txt", "1", threads) for threads in ("any", "1", "2")]
+    assert len({figures["sha256"] for figures in found}) == 1
+    assert all(figures["epoch"] > 0 for figures in found)
 
 
 def archive(folder):

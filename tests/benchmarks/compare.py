@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from table import Report, Row, Target, document, markdown
@@ -40,7 +41,7 @@ class Bench:
     """Folder with the texts, the two environments, and how to measure in them."""
 
     def __init__(self, folder: Path, data: Path, peers: Path, rounds: int, share: float) -> None:
-        self.folder, self.peers, self.rounds = folder, peers, rounds
+        self.folder, self.peers, self.rounds, self.sets = folder, peers, rounds, data.parent
         self.notes: list[str] = []
         self.retries = 0
         # compiled by the warm-up, so that the user's own cache plays no part
@@ -331,12 +332,69 @@ def threads(bench: Bench) -> list[Row]:
     ]
 
 
+def beside(bench: Bench) -> list[Row]:
+    """Epochs alone and beside busy processes: as many threads as mlcore finds best, against one and two."""
+    rows, same = [], True
+    for name, (file, ngrams) in SETS.items():
+        path = bench.folder / "train.txt" if file is None else bench.sets / file
+        if not path.exists():
+            bench.notes.append(f"{path} is missing: epochs of {name} were not measured.")
+            continue
+        for processes, limit in enumerate((1.05, 1.3, 1.3)):
+            contestants = {
+                f"threads: {threads}": lambda threads=threads, path=path, ngrams=ngrams: bench.parts(
+                    "epochs", path, ngrams, threads
+                )
+                for threads in ("any", 1, 2)
+            }
+            with busy(processes):
+                ours, *fixed = bench.in_turn(f"{name} beside {processes} busy processes", contestants).values()
+            better = min((values(figures, "epoch") for figures in fixed), key=statistics.median)
+            same = same and len({digest for figures in (ours, *fixed) for digest in values(figures, "sha256")}) == 1
+            what = f"one epoch, {name}, {f'beside {processes} busy' if processes else 'alone'}"
+            rows.append(Row(what, "s", values(ours, "epoch"), "better of one and two threads", better, Target(limit)))
+    bench.notes.append(f"Epochs beside busy processes make {'the same' if same else 'DIFFERENT'} parameters.")
+    return rows
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Keep so many cores busy meanwhile."""
+    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 NGRAMS = {1: "words", 2: "bigrams"}
+SETS = {  # file beside IMDb's, and n-grams
+    "IMDb words": (None, 1),
+    "IMDb triples": (None, 3),
+    "SST-2": ("sst2-train.tsv", 1),
+    "CLINC150": ("clinc150-train-dev.json", 1),
+    "waimai": ("waimai-train.csv", 1),
+}
 SIZES = (1, 2, 4, 8)
 UNITS = {"seconds": "s", "epoch": "s", "memory": "MB"}
 CONTESTS = {
     contest.__name__: contest
-    for contest in (words, bigrams, accuracy, pytorch, limit, scoring, starting, first, tokenising, size, threads)
+    for contest in (
+        words,
+        bigrams,
+        accuracy,
+        pytorch,
+        limit,
+        scoring,
+        starting,
+        first,
+        tokenising,
+        size,
+        threads,
+        beside,
+    )
 }
 
 
@@ -432,7 +490,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     options.output.mkdir(parents=True, exist_ok=True)
-    peers = set_up_peers(options.peers)
+    peers = set_up_peers(options.peers) if {*options.only} - WITHOUT_PEERS else {}
     with tempfile.TemporaryDirectory(prefix="mlcore-benchmark-") as folder:
         bench = Bench(Path(folder), options.data, options.peers, options.rounds, options.share)
         versions = bench.versions | peers

@@ -3,6 +3,7 @@
 What a program finds, it prints as a JSON object.
 """
 
+import hashlib
 import json
 import platform
 import statistics
@@ -17,13 +18,18 @@ import numpy as np
 from accuracy import folds
 
 from mlcore.kernels.compiling import kernel
+from mlcore.sentiment import training
+from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.model import aligned_zeros
+from mlcore.sentiment.pace import Pace
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import Dataset, encode, read_dataset
+from mlcore.text.pool import available_cores
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import WordTable
 
-EPOCHS = 5  # of the gathering and scattering, of which the median counts
+EPOCHS = 5  # of a training, and of the gathering and scattering
+CORES = available_cores()
 COLUMNS = 64  # of a table 50 wide, whose rows are padded to whole cache lines
 
 
@@ -89,6 +95,21 @@ def tokenise(data: str, threads: str) -> dict[str, float]:
     return {"rate": sum(len(text.encode()) for text in texts) / seconds / 1e6, "same": same}
 
 
+def epochs(data: str, ngrams: str, threads: str) -> dict[str, object]:
+    """Mean seconds of an epoch with so many threads, or with as many as mlcore finds best where that is "any"."""
+    settings = Settings(ngrams=int(ngrams), epochs=EPOCHS)
+    encoded = encode(read_dataset(Path(data)), 0, **settings.encoding())
+    model = new_model(encoded, settings)
+    if threads != "any":
+        pace = Pace(int(threads))
+        pace.numbers = [int(threads)]
+        training.Pace = lambda most: pace
+    reports = training.fit(model, encoded.train, None, CORES if threads == "any" else int(threads))
+    seconds = [report.seconds for report in reports]
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in model.parameters)).hexdigest()
+    return {"epoch": statistics.mean(seconds), "sha256": digest}
+
+
 @kernel
 def gather_scatter(ids, offsets, texts, first, last, table, moments, change, total):
     """For each of the texts, sum the rows of all its tokens, then add ``change`` to each of these rows.
@@ -152,7 +173,7 @@ def _median_seconds(work: Callable[..., None], shares: list[tuple]) -> float:
     return statistics.median(found[1:])  # the first compiles
 
 
-PROGRAMS = (versions, write_texts, write_arrays, tokenise, limit)
+PROGRAMS = (versions, write_texts, write_arrays, tokenise, epochs, limit)
 
 if __name__ == "__main__":
     print(json.dumps({program.__name__: program for program in PROGRAMS}[sys.argv[1]](*sys.argv[2:])))
