@@ -379,6 +379,7 @@ SETS = {  # file beside IMDb's, and n-grams
 }
 SIZES = (1, 2, 4, 8)
 UNITS = {"seconds": "s", "epoch": "s", "memory": "MB"}
+WITHOUT_PEERS = {"first", "tokenising", "size", "threads", "beside"}
 CONTESTS = {
     contest.__name__: contest
     for contest in (
