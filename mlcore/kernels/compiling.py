@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import os
-import pickle
 import stat
 import sys
 import tempfile
@@ -70,7 +69,7 @@ def _cache_class() -> Any:
     from numba.core.caching import NullCache
     from numba.core.compiler import CompileResult
     from numba.core.runtime.nrt import rtsys
-    from numba.core.serialize import dumps
+    from numba.core.serialize import dumps, loads
 
     rebuild, reduce = CompileResult._rebuild, CompileResult._reduce
 
@@ -98,7 +97,7 @@ def _cache_class() -> Any:
                         content = (folder / name).read_bytes()
                         found.update(content[found.digest_size :])
                         if content.startswith(found.digest()):
-                            return rebuild(context, *pickle.loads(content[found.digest_size :]))
+                            return rebuild(context, *loads(content[found.digest_size :]))
             return None
 
         def save_overload(self, signature: Any, result: Any) -> None:
