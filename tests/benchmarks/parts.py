@@ -97,7 +97,7 @@ def tokenise(data: str, threads: str) -> dict[str, float]:
 
 def epochs(data: str, ngrams: str, threads: str) -> dict[str, object]:
     """Mean seconds of an epoch with so many threads, or with as many as mlcore finds best where that is "any"."""
-    settings = Settings(ngrams=int(ngrams), epochs=EPOCHS)
+    settings = Settings(ngrams=int(ngrams), epochs=EPOCHS).resolved()
     encoded = encode(read_dataset(Path(data)), 0, **settings.encoding())
     model = new_model(encoded, settings)
     if threads != "any":

@@ -63,7 +63,7 @@ def test_the_bytes_do_not_depend_on_it(monkeypatch, dim):
         ["good", "bad", "fine", "dull", "warm", "long", "and", "or", "film", "plot"],
     )
     texts = [" ".join(random.choice(words, 8)) for _ in range(300)]
-    settings = Settings(dim=dim, epochs=2, batch_size=7, min_count=1, word_dropout=0.1)
+    settings = Settings(dim=dim, epochs=2, batch_size=7, min_count=1, word_dropout=0.1).resolved()
     data = encode(dataset_of(texts, ["pos" if "good" in text else "neg" for text in texts]), 0.2, **settings.encoding())
     monkeypatch.setattr(Pace, "took", lambda *_: None)
     models = []
