@@ -259,6 +259,7 @@ def _prepare(
 
 def show_network(data: "EncodedDataset", model: "Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
+    from . import render
     from .commands import setting_words
     from .render import show
 
@@ -278,7 +279,7 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     )
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
-        show(f"Chosen for these texts: {' '.join(chosen)}")
+        render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")
     if len(labels) > 2:
         show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
     show(f"Texts: {texts}.\n")
@@ -311,8 +312,9 @@ def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset
         if evaluation:
             show_evaluation(f"\n{title}", evaluation, brief=True)
     if found := result.calibration:
+        render.show("")
         render.paragraph(
-            "\nCalibration error on the held-out texts: {error_before:.3f}, or {error_after:.3f} with the logits "
+            "Calibration error on the held-out texts: {error_before:.3f}, or {error_after:.3f} with the logits "
             "divided by {temperature:.2f}.".format(**found)
         )
     if result.refit:
