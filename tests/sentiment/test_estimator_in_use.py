@@ -73,7 +73,7 @@ def test_a_fitted_model_in_other_processes(sklearn):
     """Arrays of a megabyte or more are shared with them in memory that cannot be written to."""
     joblib = pytest.importorskip("joblib")
 
-    model = small(dim=2000).fit([*TEXTS, " ".join(f"w{i}" for i in range(200))], [*LABELS, "fair"])
+    model = small(dim=2000, ngrams=1).fit([*TEXTS, " ".join(f"w{i}" for i in range(200))], [*LABELS, "fair"])
     assert model._fitted[0].parameters.table.nbytes > 2**20
     found = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(TEXTS) for _ in range(2))
     for probabilities in found:
