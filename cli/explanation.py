@@ -199,7 +199,7 @@ def _show_description(found: "Description") -> None:
     paragraph(f"{file.get('path')}{size}", "bold")
     (features, dim), (hidden, _), (outputs, _) = (found.shapes[name] for name in ("table", "W1", "W2"))
     kind = "fixed" if settings["freeze_embedding"] else "trainable"
-    unit = "words" if settings["ngrams"] == 1 else "words and n-grams"
+    unit = "words" if settings["ngrams"] == 1 and settings["char_ngrams"] == "none" else "words and n-grams"
     show(f"\nE = 1/N Σ E_w       {kind} embedding {features:,} × {dim}, mean over the N known")
     show(f"                    {unit} of a text; {'each counts once' if settings['binary'] else 'repeats count'}")
     show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}, φ(z) = max(0, z)")
@@ -212,7 +212,7 @@ def _show_description(found: "Description") -> None:
     names = ", ".join(labels[:MAX_LABELS]) + ", ..." * (len(labels) > MAX_LABELS)
     paragraph(f"{len(labels):,} labels: {names}" if labels else "no labels: it predicts a number")
     for part in found.vocabulary:
-        name = "words" if part.words == 1 else f"{part.words}-grams"
+        name = {0: "n-grams of characters", 1: "words"}.get(part.words, f"{part.words}-grams")
         examples = ", ".join(f"'{feature}'" for feature in part.most_frequent)
         paragraph(f"{part.features:,} {name}" + (f"; the most frequent: {examples}" if examples else ""))
 

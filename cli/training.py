@@ -267,15 +267,16 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     dim, hidden, features = settings.dim, settings.hidden, f"{len(model.features):,}"
     frozen, distinct = ", frozen" * settings.freeze_embedding, "distinct " * settings.binary
     often = f" that occur at least {settings.min_count} times" * (settings.min_count != 1)
+    characters = f", n-grams of {settings.char_ngrams} characters" if settings.characters else ""
     most = f", the {settings.max_features:,} most frequent" if settings.max_features else ""
     splits = {"training": data.train, "held out": data.dev, "test": data.test}
     texts = ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split)
     show(
         f"E = 1/N Σ E_w       embedding {features} × {dim}{frozen}, "
-        f"mean over N {distinct}{'words' if settings.ngrams == 1 else 'features'}\n"
+        f"mean over N {distinct}{'words' if settings.ngrams == 1 and not characters else 'features'}\n"
         f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}\n"
         f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}\n"
-        f"{model.n_parameters:,} parameters. Features: {FEATURES[settings.ngrams]}{often}{most}."
+        f"{model.n_parameters:,} parameters. Features: {FEATURES[settings.ngrams]}{characters}{often}{most}."
     )
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)

@@ -133,3 +133,10 @@ def model(run, reviews):
     options = "--ngrams", 1, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "--epochs", 30, "--no-refit"
     assert run("train-sentiment", "--data", reviews, *options, "-q").code == 0
     return reviews.parent / "sentiment.safetensors"
+
+
+def pieces_of(word: str, sizes: range) -> list[str]:
+    """N-grams of the characters of a word between < and >."""
+    whole = f"<{word}>"
+    found = [whole[start : start + size] for start in range(len(whole)) for size in sizes if start + size <= len(whole)]
+    return [piece for piece in found if piece != whole]

@@ -72,7 +72,8 @@ def _tensors(best: Parameters, state: State) -> dict[str, np.ndarray]:
 
 def _identity(model: Model) -> dict[str, Any]:
     """What has to be equal for a training to be resumed."""
-    features = model.features.words.to_lines().tobytes() + model.features.ngrams.tobytes()
+    words, pieces = model.features.words.to_lines(), model.features.pieces.table.to_lines()
+    features = words.tobytes() + model.features.ngrams.tobytes() + pieces.tobytes()
     return model.settings.identity() | {
         "labels": list(model.labels),
         "data": model.provenance.fingerprint,

@@ -19,7 +19,7 @@ MOST_FREQUENT = 12
 class Vocabulary(NamedTuple):
     """Features of one size: how many there are, and the most frequent ones in the training texts, in order."""
 
-    words: int  # in each of them
+    words: int  # in each of them; 0 for n-grams of characters
     features: int
     most_frequent: list[str]
 
@@ -55,7 +55,7 @@ def describe(model: Model, path: Path | None = None) -> Description:
     for name in ("table", "W1"):
         shapes[name][1] = model.settings.dim
     sizes, vocabulary = model.features.words_in(), []
-    for size in range(1, model.features.largest + 1):
+    for size in [*range(1, model.features.largest + 1), *[0] * bool(model.features.pieces.sizes)]:
         numbers = np.flatnonzero(sizes == size)  # from the most frequent on
         names = model.features.names_of(numbers[:MOST_FREQUENT].tolist())
         vocabulary.append(Vocabulary(size, len(numbers), names))

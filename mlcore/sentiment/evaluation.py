@@ -278,7 +278,7 @@ def strongest_words(
     best other label, so that no word of another label is listed. Without labels: the features with the highest and
     with the lowest rating, as "highest" and "lowest".
     """
-    candidates = np.flatnonzero(feature_counts >= min_count).astype(np.int32)
+    candidates = np.flatnonzero(feature_counts[: model.features.first_piece] >= min_count).astype(np.int32)
     logits = model.logits(Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1)))
     if many := len(model.labels) > 2:
         columns = zip(model.labels, margins(logits).T, strict=True)

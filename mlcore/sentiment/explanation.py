@@ -10,6 +10,7 @@ constant. All of this is computed in float64.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +18,18 @@ from mlcore.results import Result
 from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
-from mlcore.text.ngrams import count_features
 from mlcore.text.tokenizer import tokens
-from mlcore.text.vocabulary import UNKNOWN, Tokens
+from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
 
 TOKENS_PER_BLOCK = 500_000  # of shortened texts that are scored at a time; about 50 MB
 
 
 @dataclass(frozen=True)
 class FeatureShare:
-    """A feature of the text, how often it occurs there, and its exact share in the logit."""
+    """A feature of the text, how often it occurs there, and its exact share in the logit.
+
+    The share of a word has those of its n-grams of characters in it, also if it is not known itself.
+    """
 
     feature: str
     count: int
@@ -73,7 +76,9 @@ class Explanation(Result):
     constant: float
     features: list[FeatureShare]  # the strongest first
     words: list[WordShare]  # one for each token, in the order of the text; these contributions have the same sum
-    without: list[WordEffect]  # one for each distinct known word, the strongest first
+    without: list[
+        WordEffect
+    ]  # one for each distinct word that is known or has known n-grams of characters, the strongest first
     known_words: int  # tokens that the model knows, repeats included
     averaged: int  # N, the number of features in the mean: each counts once in a binary model, else with its repeats
     units_on: int
@@ -104,10 +109,11 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
 
     Raises: InputError if the model has no such label.
     """
-    features, texts = model.features, tokens(text)
-    words = features.words.look_up([text])
+    features, texts, spoken = model.features, tokens(text), WordTable()
+    occurring = spoken.add([text])  # tokens that are not known have n-grams of characters too
+    words, spelled = Tokens(features.words.numbers_of(spoken)[occurring.ids], occurring.offsets), features.spell(spoken)
     located = features.locate(words)
-    documents = count_features(located, words.offsets, len(features), features.binary)
+    documents = features.count(words, occurring.ids, spelled)
     logits = model.logits(documents)
     probabilities = model.probabilities(logits)[0].tolist() if model.labels else []
     predicted = int(model.decide(logits)[0]) if model.labels else None
@@ -124,8 +130,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     slope = weights @ W2 * on
     averaged = int(documents.counts.sum())
     contributions = documents.counts / max(averaged, 1) * (table @ (slope @ W1))
-    counts = np.unique(located[located != UNKNOWN], return_counts=True)[1]
-    shares = map(FeatureShare, features.names_of(exact.features.tolist()), counts.tolist(), contributions.tolist())
+    counts = np.unique(features.occurrences(words, occurring.ids, spelled).ids, return_counts=True)[1]
 
     # each word of an occurrence of a feature has an equal share of what the occurrence contributes
     of_each, of_words = contributions / np.maximum(counts, 1), np.zeros(len(texts))
@@ -133,11 +138,25 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         ends = np.flatnonzero(ids != UNKNOWN)
         for back in range(size):
             of_words[ends - back] += of_each[np.searchsorted(exact.features, ids[ends])] / size
+    known = words.ids != UNKNOWN
+    shares = dict[str, list[Any]]()
+    for name, *share in zip(features.names_of(exact.features.tolist()), counts, contributions, strict=True):
+        shares[name] = share
+    for piece in features.names_of(exact.features[exact.features >= features.first_piece].tolist()):
+        del shares[piece]
+    for t, word in enumerate(occurring.ids):  # what its characters contribute counts for the word
+        pieces = spelled.ids[spelled.offsets[word] : spelled.offsets[word + 1]]
+        if len(pieces):
+            contribution = of_each[np.searchsorted(exact.features, pieces)].sum()
+            of_words[t] += contribution
+            share = shares.setdefault(texts[t], [0, 0.0])
+            share[0] += not known[t]
+            share[1] += contribution
 
-    known, first, repeats = np.unique(words.ids[words.ids != UNKNOWN], return_index=True, return_counts=True)
-    names = [texts[i] for i in np.flatnonzero(words.ids != UNKNOWN)[first]]
-    changes = (_logits_without(model, words.ids, known) - exact.logits[0]) @ weights
-    effects = map(WordEffect, names, repeats.tolist(), changes.tolist())
+    has_features = known | (np.diff(spelled.offsets)[occurring.ids] > 0)
+    distinct, repeats = np.unique(occurring.ids[has_features], return_counts=True)
+    changes = (_logits_without(model, occurring.ids, spoken, distinct) - exact.logits[0]) @ weights
+    effects = map(WordEffect, map(spoken.word, distinct), repeats.tolist(), changes.tolist())
     return Explanation(
         text=text,
         label=None if predicted is None else model.labels[predicted],
@@ -147,18 +166,21 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         against=None if other is None else model.labels[other],
         logit=float(slope @ (W1 @ exact.E[0] + b1) + weights @ b2),
         constant=float(slope @ b1 + weights @ b2),
-        features=sorted(shares, key=lambda share: -abs(share.contribution)),
-        words=list(map(WordShare, texts, (words.ids != UNKNOWN).tolist(), of_words.tolist())),
+        features=sorted(
+            (FeatureShare(name, int(count), float(value)) for name, (count, value) in shares.items()),
+            key=lambda share: -abs(share.contribution),
+        ),
+        words=list(map(WordShare, texts, known.tolist(), of_words.tolist())),
         without=sorted(effects, key=lambda effect: -abs(effect.change)),
-        known_words=int(repeats.sum()),
+        known_words=int(known.sum()),
         averaged=averaged,
         units_on=int(on.sum()),
         units=len(on),
     )
 
 
-def _logits_without(model: Model, ids: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Logits of the text of the tokens ``ids`` without each of these words: (t,), (m,) -> (m, k) float64.
+def _logits_without(model: Model, ids: np.ndarray, table: WordTable, words: np.ndarray) -> np.ndarray:
+    """Logits of the text of these words of a table without each of some of them: (t,), (m,) -> (m, k) float64.
 
     The tokens around a word that is left out become neighbours, and may be an n-gram then.
     """
@@ -168,5 +190,5 @@ def _logits_without(model: Model, ids: np.ndarray, words: np.ndarray) -> np.ndar
         kept = ids != words[start : start + per_block, np.newaxis]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept.sum(axis=1))])
         remaining = Tokens(np.broadcast_to(ids, kept.shape)[kept], offsets)
-        blocks.append(forward(model, model.features.count(remaining)).logits)
+        blocks.append(forward(model, model.features.documents_of(remaining, table)).logits)
     return np.concatenate(blocks)

@@ -129,7 +129,7 @@ def continue_from(model: Model, earlier: Model) -> None:
 
     Raises: InputError if the two do not fit together.
     """
-    for name in ("dim", "hidden", "ngrams", "binary", "loss"):
+    for name in ("dim", "hidden", "ngrams", "char_ngrams", "binary", "loss"):
         here, there = getattr(model.settings, name), getattr(earlier.settings, name)
         if here != there:
             raise InputError(
@@ -138,8 +138,11 @@ def continue_from(model: Model, earlier: Model) -> None:
     if model.labels != earlier.labels:
         here, there = (", ".join(map(repr, labels)) for labels in (model.labels, earlier.labels))
         raise InputError(f"The texts have the labels {here}, but the model to start from has {there}; use its labels.")
-    words, known, ngrams = len(model.features.words), len(earlier.features.words), len(earlier.features.ngrams)
-    model.parameters.table[:known] = earlier.parameters.table[:known]
-    model.parameters.table[words : words + ngrams] = earlier.parameters.table[known:]
+    new, known = model.features, earlier.features
+    for first, old, last in (
+        (0, 0, len(known.words)), (len(new.words), len(known.words), known.first_piece),
+        (new.first_piece, known.first_piece, len(known)),
+    ):  # fmt: skip
+        model.parameters.table[first : first + last - old] = earlier.parameters.table[old:last]
     for layer, values in zip(model.parameters[1:], earlier.parameters[1:], strict=True):
         layer[:] = values

@@ -23,7 +23,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.settings import FIELDS, Settings
 from mlcore.text.labels import MAX_LABELS, is_label
-from mlcore.text.ngrams import Features
+from mlcore.text.ngrams import Features, Pieces
 from mlcore.text.vocabulary import WordTable
 
 KEY = "mlcore"  # of the metadata; a single one, because safetensors does not promise an order
@@ -51,7 +51,7 @@ class Format(NamedTuple):
     remedy: str  # what to do when there is no other copy
 
 
-MODEL = Format("mlcore-sentiment", 3, "a model file of mlcore", "train it again")
+MODEL = Format("mlcore-sentiment", 4, "a model file of mlcore", "train it again")
 
 
 def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
@@ -155,7 +155,9 @@ def save_model(model: Model, path: Path) -> None:
     header = {"labels": model.labels, "settings": asdict(settings), "provenance": asdict(model.provenance)}
     keys = model.features.ngrams
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
-    save_tensors(path, MODEL, header, {"vocabulary": model.features.words.to_lines(), "ngrams": ngrams} | parameters)
+    features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}
+    lines = {name: words.to_lines() for name, words in features.items()}
+    save_tensors(path, MODEL, header, lines | {"ngrams": ngrams} | parameters)
 
 
 def load_model(path: Path) -> Model:
@@ -175,26 +177,39 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     texts = all(type(label) is str and is_label(label) for label in labels)
     fits = type(labels) is list and len(labels) in sizes and texts and len(set(labels)) == len(labels)
     require(fits, "its labels are not different strings, as many as its loss needs")
-    vocabulary, ngrams, dim, hidden = tensors["vocabulary"], tensors["ngrams"], settings.dim, settings.hidden
+    vocabulary, pieces, ngrams = tensors["vocabulary"], tensors["pieces"], tensors["ngrams"]
+    dim, hidden = settings.dim, settings.hidden
     outputs = len(labels) if len(labels) > 2 else 1
-    n_features = int(np.count_nonzero(vocabulary == ord("\n"))) + len(ngrams)
+    n_features = sum(int(np.count_nonzero(lines == ord("\n"))) for lines in (vocabulary, pieces)) + len(ngrams)
     shapes = {
-        "vocabulary": (vocabulary.size,), "ngrams": (len(ngrams), 2), "table": (n_features, dim),
+        "vocabulary": (vocabulary.size,), "pieces": (pieces.size,), "ngrams": (len(ngrams), 2),
+        "table": (n_features, dim),
         "W1": (hidden, dim), "b1": (hidden,), "W2": (outputs, hidden), "b2": (outputs,),
     }  # fmt: skip
-    types = {"vocabulary": "uint8", "ngrams": "int32", "table": "float16" if settings.float16 else "float32"}
+    types = {
+        "vocabulary": "uint8",
+        "pieces": "uint8",
+        "ngrams": "int32",
+        "table": "float16" if settings.float16 else "float32",
+    }
     check_tensors(tensors, {name: (types.get(name, "float32"), shape) for name, shape in shapes.items()})
-    features = _features(vocabulary, ngrams, settings)
+    features = _features(vocabulary, ngrams, pieces, settings)
     parameters = Parameters.zeros(n_features, dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : tensors[name].shape[-1]] = tensors[name]
     return Model(settings, tuple(labels), features, parameters, _provenance(header["provenance"]))
 
 
-def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Features:
+def _words(lines: np.ndarray) -> WordTable:
     require(not CONTROL.search(lines.tobytes().decode()), "its vocabulary has control characters")
     words = WordTable.from_lines(lines)
     require(len(words) == np.count_nonzero(lines == ord("\n")), "its vocabulary has a word twice")
+    return words
+
+
+def _features(lines: np.ndarray, ngrams: np.ndarray, pieces: np.ndarray, settings: Settings) -> Features:
+    words = _words(lines)
+    require(settings.characters or not pieces.size, "it has n-grams of characters, and its settings have none")
     before, last = ngrams.astype(np.int64).T
     known = (before >= 0) & (before < len(words) + np.arange(len(ngrams))) & (last >= 0) & (last < len(words))
     require(known.all(), "its n-grams are not made of its words")
@@ -204,7 +219,7 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, settings: Settings) -> Feat
     for _ in range(settings.ngrams):  # one pass more than needed finds n-grams that are too long
         sizes[len(words) :] = sizes[before] + 1
     require(sizes.max(initial=1) <= settings.ngrams, f"it has an n-gram of more than {settings.ngrams} words")
-    return Features(words, keys, settings.ngrams, settings.binary)
+    return Features(words, keys, settings.ngrams, settings.binary, Pieces(_words(pieces), settings.characters))
 
 
 def _provenance(header: dict[str, Any]) -> Provenance:

@@ -6,6 +6,7 @@ checkpoint and the reproducing command are derived from the fields.
 
 import dataclasses
 import math
+import re
 import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -30,9 +31,10 @@ RANGES = {  # how a range is written, by the first of these bounds that it has
 def setting(default: Any, help: str, **metadata: Any) -> Any:
     """Declare a setting.
 
-    ``choices``: the strings it may be. ``minimum`` and ``maximum``: the inclusive range of a number; ``above`` and
-    ``below``: exclusive bounds. ``automatic``: what None stands for, which the field's type, that of the value then
-    chosen, leaves out. ``resumable``: a training may be resumed with another value.
+    ``choices``: the strings it may be, or ``matches``: a pattern of them, with what is ``expected`` in words.
+    ``minimum`` and ``maximum``: the inclusive range of a number; ``above`` and ``below``: exclusive bounds.
+    ``automatic``: what None stands for, which the field's type, that of the value then chosen, leaves out.
+    ``resumable``: a training may be resumed with another value.
     """
     return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
@@ -62,6 +64,8 @@ class Settings:
     # fmt: off
     ngrams: int = setting(None, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3,
                           automatic="2, for long texts 3")
+    char_ngrams: str = setting("none", "Also n-grams of so many characters within each word, such as 3-5.",
+                               matches=r"none|[2-9]-[2-9]", expected="none, or two sizes from 2 to 9 such as 3-5")
     min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
                              minimum=1, maximum=2**31, automatic="1, with n-grams 2")
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
@@ -110,7 +114,7 @@ class Settings:
         step = 5 if many else 0.5 if facts.words < FEW_WORDS else 1
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
-            "min_count": 1 if ngrams == 1 else 2,
+            "min_count": 1 if ngrams == 1 and not self.characters else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
             "epochs": 100 if facts.held_out else 30,
@@ -125,11 +129,18 @@ class Settings:
         """Names of the settings that ``resolved`` chooses."""
         return [name for name, value in dataclasses.asdict(self.resolved()).items() if value != getattr(self, name)]
 
+    @property
+    def characters(self) -> range:
+        """Sizes of the n-grams of characters."""
+        sizes = [int(size) for size in self.char_ngrams.split("-") if size != "none"]
+        return range(sizes[0], sizes[1] + 1) if sizes else range(0)
+
     def encoding(self) -> dict[str, Any]:
         """The arguments of ``mlcore.text.dataset.encode``, of resolved settings."""
         values = dataclasses.asdict(self)
         names = ("ngrams", "min_count", "max_features", "binary", "seed", "refit")
-        return {name: values[name] for name in names} | {"ratings": self.loss == "squared"}
+        chosen = {name: values[name] for name in names}
+        return chosen | {"ratings": self.loss == "squared", "characters": self.characters}
 
     def identity(self) -> dict[str, Any]:
         """The values that have to be equal for a training to be resumed."""
@@ -150,8 +161,9 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
     if bool in kinds:
         valid, expected = isinstance(value, bool), "True or False"
     elif str in kinds:
-        valid = isinstance(value, str) and value in bounds["choices"]
-        expected = "one of " + ", ".join(bounds["choices"])
+        choices = bounds.get("choices", ())
+        valid = isinstance(value, str) and (value in choices or bool(re.fullmatch(bounds.get("matches", "$"), value)))
+        expected = bounds.get("expected") or "one of " + ", ".join(choices)
     else:
         whole = int in kinds
         valid = type(value) is int or (not whole and isinstance(value, float))

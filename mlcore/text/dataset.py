@@ -210,6 +210,7 @@ def encode(
     ratings: bool,
     seed: int,
     refit: bool = False,
+    characters: range = range(0),
     known: Features | None = None,
     threads: int = 1,
 ) -> EncodedDataset:
@@ -243,7 +244,9 @@ def encode(
             if not len(dev_rows):
                 raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
     both = np.sort(np.concatenate([train, dev_rows])) if refit and fraction and not known else train
-    features = choose_features(dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads)
+    features = choose_features(
+        dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads, characters
+    )
     if not len(features):
         times, remedy = (f"{min_count} times ", {"min_count": 1}) if min_count > 1 else ("", {})
         raise DataError(f"{dataset.source}: no word occurs {times}in the texts to train on", suggestion=remedy)

@@ -7,6 +7,7 @@ level by level: what is pruned at one level need not be counted at the next.
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import mix_bits
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import Scratch
+from mlcore.text.tokenizer import Scratch, tokenise
 from mlcore.text.vocabulary import (
     TOKENS,
     UNKNOWN,
@@ -29,6 +30,7 @@ from mlcore.text.vocabulary import (
 )  # fmt: skip
 
 LARGEST_NGRAM = 3
+WORDS = 1 << 16  # cut into characters at a time
 ENTRIES = 1 << 14  # sorted at a time
 DIGIT = 11  # bits of the numbers by which they are sorted at a time
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
@@ -62,17 +64,42 @@ class Documents(NamedTuple):
         return Documents(self.ids[entries], counts, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-class Features:
-    """Known words and n-grams with their numbers: first the words, then the pairs, then the triples of words.
+class Pieces(NamedTuple):
+    """Known n-grams of characters within words, such as ``<goo``."""
 
-    ``ngrams``: the keys of the n-grams, (m,) int64.
+    table: WordTable
+    sizes: range  # numbers of characters
+
+    def of_words(self, words: WordTable, new: bool = False) -> Tokens:
+        """Number of each n-gram of characters of each word, UNKNOWN if not known; ``new`` ones are added."""
+        number, cut = self.table.add_spans if new else self.table.look_up_spans, partial(words.cut, sizes=self.sizes)
+        bounds = [*range(0, len(words), WORDS), len(words)]
+        parts = (cut(first, last) for first, last in pairwise(bounds))
+        return Tokens.joined(Tokens(number(part), part.offsets) for part in parts)
+
+
+NO_PIECES = Pieces(WordTable(), range(0))
+
+
+class Features:
+    """Known words and n-grams with their numbers: first the words, then the pairs, then the triples of words, then the
+    n-grams of characters.
+
+    ``ngrams``: the keys of the n-grams of words, (m,) int64.
     ``binary``: each feature counts once in a text, however often it occurs.
     """
 
-    def __init__(self, words: WordTable, ngrams: np.ndarray, largest: int, binary: bool) -> None:
-        self.words, self.ngrams, self.largest, self.binary = words, ngrams, largest, binary
+    def __init__(
+        self, words: WordTable, ngrams: np.ndarray, largest: int, binary: bool, pieces: Pieces = NO_PIECES
+    ) -> None:
+        self.words, self.ngrams, self.largest, self.binary, self.pieces = words, ngrams, largest, binary, pieces
 
     def __len__(self) -> int:
+        return self.first_piece + len(self.pieces.table)
+
+    @property
+    def first_piece(self) -> int:
+        """Number of the first n-gram of characters."""
         return len(self.words) + len(self.ngrams)
 
     @cached_property
@@ -82,17 +109,22 @@ class Features:
 
     @property
     def names(self) -> list[str]:
-        """All features in the order of their numbers; the words of an n-gram are separated by spaces."""
+        """All features in the order of their numbers; the words of an n-gram are separated by spaces, and an n-gram of
+        characters is in brackets.
+        """
         names = self.words.words
         for key in self.ngrams.tolist():
             names.append(f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}")
-        return names
+        return [*names, *(f"[{piece}]" for piece in self.pieces.table.words)]
 
     def names_of(self, numbers: Iterable[int]) -> list[str]:
         """Names of some features, without the time and memory that those of all would take."""
         names = []
         for number in numbers:
             words: list[str] = []
+            if number >= self.first_piece:
+                names.append(f"[{self.pieces.table.word(number - self.first_piece)}]")
+                continue
             while number >= len(self.words):
                 key = int(self.ngrams[number - len(self.words)])
                 words.append(self.words.word(key & 0xFFFFFFFF))
@@ -101,10 +133,11 @@ class Features:
         return names
 
     def words_in(self) -> np.ndarray:
-        """Number of words that each feature consists of: (v,) int8."""
+        """Number of words that each feature consists of, 0 for n-grams of characters: (v,) int8."""
         sizes = np.ones(len(self), np.int8)
         for _ in range(1, self.largest):
-            sizes[len(self.words) :] = sizes[self.ngrams >> 32] + 1
+            sizes[len(self.words) : self.first_piece] = sizes[self.ngrams >> 32] + 1
+        sizes[self.first_piece :] = 0
         return sizes
 
     def locate(self, words: Tokens) -> np.ndarray:
@@ -129,26 +162,50 @@ class Features:
         scratch = Scratch()
 
         def read(chunk: list[str]) -> tuple[Documents, np.ndarray, np.ndarray]:
-            words = self.words.look_up_chunk(scratch, chunk)
+            table, spans = WordTable(), tokenise(chunk, scratch)
+            if self.pieces.sizes:  # those of unknown words are known
+                tokens = table.add_spans(spans)
+                words = Tokens(self.words.numbers_of(table)[tokens], spans.offsets)
+            else:
+                tokens = self.words.look_up_spans(spans)
+                words = Tokens(tokens, spans.offsets)
             known = np.concatenate([[0], np.cumsum(words.ids != UNKNOWN)])[words.offsets]
-            return self.count(words), np.diff(known), np.diff(words.offsets)
+            return self.count(words, tokens, self.spell(table)), np.diff(known), np.diff(words.offsets)
 
         return in_order(read, chunks_of(texts), threads)
 
     def documents_of(self, tokens: Tokens, table: WordTable, threads: int = 1) -> Documents:
         """Known features of texts that are words of a table."""
-        numbers = self.words.numbers_of(table)
+        numbers, spelled = self.words.numbers_of(table), self.spell(table)
 
         def count(part: tuple[int, Tokens]) -> Documents:
             first, (ids, offsets) = part
-            found = self.count(Tokens(numbers[ids], offsets))
+            found = self.count(Tokens(numbers[ids], offsets), ids, spelled)
             return found._replace(counts=np.ones(int(first == 0), np.int32)) if self.binary else found
 
-        return Documents.joined(in_order(count, tokens.parts(TOKENS), threads))
+        return Documents.joined(in_order(count, tokens.parts(TOKENS // 8 if len(spelled.ids) else TOKENS), threads))
 
-    def count(self, words: Tokens) -> Documents:
-        """Known features of texts of known words, at once."""
-        return count_features(self.locate(words), words.offsets, len(self), self.binary)
+    def spell(self, table: WordTable) -> Tokens:
+        """Known n-grams of characters of each word of a table, as numbers of features."""
+        if not self.pieces.sizes:
+            return Tokens(np.zeros(0, np.int32), np.zeros(len(table) + 1, np.int64))
+        found = self.pieces.of_words(table)
+        known = found.ids != UNKNOWN
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])
+        return Tokens(found.ids[known] + np.int32(self.first_piece), ends[found.offsets])
+
+    def occurrences(self, words: Tokens, tokens: np.ndarray, spelled: Tokens) -> Tokens:
+        """Known features of texts, each as often as it occurs: texts of known words, which are ``tokens`` of a table,
+        (t,), that is ``spelled``.
+        """
+        return Tokens(*list_features(self.locate(words), words.offsets, tokens, *spelled))
+
+    def count(self, words: Tokens, tokens: np.ndarray, spelled: Tokens) -> Documents:
+        """Known features of texts with their counts, at once; see ``occurrences``."""
+        if not len(spelled.ids):
+            return count_features(self.locate(words), words.offsets, len(self), self.binary)
+        ids, offsets = self.occurrences(words, tokens, spelled)
+        return count_features(ids[np.newaxis], offsets, len(self), self.binary)
 
 
 def choose_features(
@@ -160,9 +217,11 @@ def choose_features(
     max_features: int | None,
     binary: bool,
     threads: int = 1,
+    characters: range = range(0),
 ) -> Features:
-    """Features of up to ``largest`` words that occur at least ``min_count`` times in the given rows of texts, and of
-    these the ``max_features`` most frequent (on ties, the shorter and earlier ones), whatever the number of threads.
+    """Features of up to ``largest`` words, and of so many ``characters`` of a word, that occur at least ``min_count``
+    times in the given rows of texts, and of these the ``max_features`` most frequent (on ties, words before n-grams of
+    words, then those of characters; the shorter and earlier ones), whatever the number of threads.
     """
     chosen = np.zeros(tokens.n_texts, bool)
     chosen[rows] = True
@@ -174,6 +233,7 @@ def choose_features(
 
     parts = tokens.parts(max(TOKENS, len(table)))
     counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
+    pieces, piece_counts = choose_pieces(table, counts, characters, min_count)
     numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
     places = np.full(len(table), UNKNOWN, np.int32)
     places[numbers] = np.arange(len(numbers))
@@ -195,13 +255,29 @@ def choose_features(
         all_counts.append(counts)
         if size < largest:
             all_slots.append(slots_of(keys))
-    keys, counts = np.concatenate([np.zeros(0, np.int64), *all_keys]), np.concatenate(all_counts)
+    keys, counts = np.concatenate([np.zeros(0, np.int64), *all_keys]), np.concatenate([*all_counts, piece_counts])
     if max_features is not None and max_features < len(counts):
         keep = np.zeros(len(counts), bool)
         keep[np.argsort(-counts, kind="stable")[:max_features]] = True
-        keys = translated(keys[keep[len(numbers) :]], np.cumsum(keep) - 1)
+        first_piece = len(numbers) + len(keys)
+        pieces = pieces._replace(table=pieces.table.select(np.flatnonzero(keep[first_piece:])))
+        keys = translated(keys[keep[len(numbers) : first_piece]], np.cumsum(keep) - 1)
         numbers = numbers[keep[: len(numbers)]]
-    return Features(table.select(numbers), keys, largest, binary)
+    return Features(table.select(numbers), keys, largest, binary, pieces)
+
+
+def choose_pieces(words: WordTable, counts: np.ndarray, sizes: range, min_count: int) -> tuple[Pieces, np.ndarray]:
+    """N-grams of so many characters, at least ``min_count`` times in all words together, which occur so often, (w,):
+    the most frequent first (on ties, the earlier one), and how often they occur, (m,) int64.
+    """
+    if not sizes:
+        return NO_PIECES, np.zeros(0, np.int64)
+    pieces = Pieces(WordTable(), sizes)
+    ids, offsets = pieces.of_words(words, new=True)
+    weights = np.repeat(counts, np.diff(offsets))
+    totals = np.bincount(ids, weights, len(pieces.table)).astype(np.int64)  # float64 is exact for these
+    order = np.argsort(-totals, kind="stable")[: np.count_nonzero(totals >= min_count)]
+    return pieces._replace(table=pieces.table.select(order)), totals[order]
 
 
 def extend(known: Features, new: Features) -> Features:
@@ -211,14 +287,16 @@ def extend(known: Features, new: Features) -> Features:
     moved = np.concatenate([np.arange(len(known.words)), len(words) + np.arange(len(known.ngrams))])
     ngrams = translated(known.ngrams, moved)
     translation = np.concatenate([of_new, np.zeros(len(new.ngrams), np.int64)])
-    level = new.words_in()
+    level = new.words_in()[: new.first_piece]
     for size in range(2, new.largest + 1):  # level by level: the number of an n-gram needs that of its beginning
         at = np.flatnonzero(level == size)
         keys = translated(new.ngrams[at - len(new.words)], translation)
         missing = find_pairs(keys, len(words), ngrams, slots_of(ngrams)) == UNKNOWN
         ngrams = np.concatenate([ngrams, keys[missing]])
         translation[at] = find_pairs(keys, len(words), ngrams, slots_of(ngrams))
-    return Features(words, ngrams, max(known.largest, new.largest), new.binary)
+    pieces = known.pieces.table.select(np.arange(len(known.pieces.table)))
+    pieces.add_words(new.pieces.table)
+    return Features(words, ngrams, max(known.largest, new.largest), new.binary, Pieces(pieces, new.pieces.sizes))
 
 
 def translated(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -286,6 +364,30 @@ def pair_up(ids, words, chosen):
                 keys[t] = np.int64(before) << 32 | np.int64(word_ids[t])
             before = ids[t]
     return keys
+
+
+@kernel
+def list_features(located, offsets, tokens, spelled, spelled_offsets):
+    """Features of texts, repeats included: those that end at each token, and the n-grams of its characters.
+
+    Shapes: located (g, t), offsets (n + 1,) of the texts in it, tokens (t,) numbers of words, whose n-grams spelled has
+    from spelled_offsets on -> ids (m,) int32, offsets (n + 1,).
+    """
+    room = located.size
+    for token in tokens:
+        room += spelled_offsets[token + 1] - spelled_offsets[token]
+    ids, new_offsets, end = np.empty(room, np.int32), np.zeros_like(offsets), 0
+    for text in range(offsets.shape[0] - 1):
+        for t in range(offsets[text], offsets[text + 1]):
+            for level in range(located.shape[0]):
+                if located[level, t] != UNKNOWN:
+                    ids[end] = located[level, t]
+                    end += 1
+            for place in range(spelled_offsets[tokens[t]], spelled_offsets[tokens[t] + 1]):
+                ids[end] = spelled[place]
+                end += 1
+        new_offsets[text + 1] = end
+    return ids[:end], new_offsets
 
 
 @kernel

@@ -10,11 +10,13 @@ from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import load_eight_bytes, mix_bits
 from mlcore.text.growing import GrowingArray
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, tokenise
+from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, find_keys, tokenise
 
 CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
 UNKNOWN = -1
+OPENED, CLOSED = b"<>"  # around a word; no token has them
+CONTINUATION = 0xC0  # mask of the bits of a byte that are 10 where a character goes on
 
 
 class Tokens(NamedTuple):
@@ -79,7 +81,7 @@ class WordTable:
     def from_lines(cls, lines: np.ndarray) -> "WordTable":
         """Table of the words in a buffer, (bytes,) uint8, each word followed by a line feed."""
         table = cls()
-        table._add(TokenSpans.of_lines(lines))
+        table.add_spans(TokenSpans.of_lines(lines))
         return table
 
     def __len__(self) -> int:
@@ -115,7 +117,7 @@ class WordTable:
 
         def number(chunk: list[str]) -> tuple[WordTable, Tokens]:
             local, spans = WordTable(), tokenise(chunk, scratch)
-            return local, Tokens(local._add(spans), spans.offsets)
+            return local, Tokens(local.add_spans(spans), spans.offsets)
 
         # words of the first chunk come first, whichever thread was faster
         numbered = in_order(number, chunks_of(texts), threads)
@@ -137,17 +139,34 @@ class WordTable:
 
     def add_words(self, other: "WordTable") -> np.ndarray:
         """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
-        return self._add(other._spans())
+        return self.add_spans(other._spans())
 
     def numbers_of(self, other: "WordTable") -> np.ndarray:
         """Number of each word of another table, and UNKNOWN once more at the end, for UNKNOWN: (len(other) + 1,)."""
         return np.append(self.look_up_spans(other._spans()), np.int32(UNKNOWN))
 
+    def cut(self, first: int, last: int, sizes: range) -> TokenSpans:
+        """N-grams of so many characters of the words from ``first`` to ``last`` - 1, each word between < and >.
+
+        Not those that are a whole word. What is cut from word w has offsets[w - first]..offsets[w - first + 1].
+        """
+        _, bounds, word_bytes, _, _ = self._table
+        size = int(bounds[last] - bounds[first]) + 2 * (last - first)
+        data = np.empty(size + 8, np.uint8)  # keys are read eight bytes at a time
+        starts, ends = (np.empty(size * len(sizes), np.int64) for _ in range(2))
+        offsets = np.zeros(last - first + 1, np.int64)
+        cut_words(bounds[first : last + 1], word_bytes, sizes.start, sizes.stop - 1, data, starts, ends, offsets)
+        found = int(offsets[-1])
+        keys = np.empty(found, np.int64)
+        find_keys(data, starts[:found], ends[:found], keys)
+        return TokenSpans(data, starts[:found], ends[:found], keys, offsets)
+
     def _spans(self) -> TokenSpans:
         size, (_, bounds, data, keys, _) = len(self), self._table
         return TokenSpans(data, bounds[:size], bounds[1 : size + 1], keys[:size], np.array([0, size]))
 
-    def _add(self, spans: TokenSpans) -> np.ndarray:
+    def add_spans(self, spans: TokenSpans) -> np.ndarray:
+        """Number the tokens, giving new ones the next numbers: (t,) int32."""
         ids, done = np.empty(len(spans.starts), np.int32), 0
         while (done := add_tokens(spans, done, self._table, ids)) < len(ids):
             self._grow(int(spans.ends[done] - spans.starts[done]))
@@ -289,6 +308,34 @@ def add_tokens(spans, done, table, ids):
             size[0] = word + 1
         ids[t] = slots[slot]
     return ids.shape[0]
+
+
+@kernel
+def cut_words(bounds, word_bytes, smallest, largest, data, starts, ends, offsets):
+    """Write words between < and >, and find n-grams of ``smallest`` to ``largest`` characters: overwrite the others.
+
+    Shapes: bounds (w + 1,) of the words in word_bytes -> data (bytes,) with room for two more for each word, starts and
+    ends (t,) with room for all sizes at each of its bytes, offsets (w + 1,) with offsets[0] = 0.
+    """
+    place, found = 0, 0
+    for w in range(offsets.shape[0] - 1):
+        begin = place
+        data[place] = OPENED
+        for i in range(bounds[w], bounds[w + 1]):
+            place += 1
+            data[place] = word_bytes[i]
+        data[place + 1] = CLOSED
+        place += 2
+        for start in range(begin, place):
+            end, size = start, 0
+            while end < place and size < largest and data[start] & CONTINUATION != 0x80:
+                end, size = end + 1, size + 1
+                while end < place and data[end] & CONTINUATION == 0x80:
+                    end += 1
+                if size >= smallest and end - start < place - begin:
+                    starts[found], ends[found] = start, end
+                    found += 1
+        offsets[w + 1] = found
 
 
 @kernel

@@ -1,7 +1,7 @@
 """Random models, and the network of exercise 5 with loops over features, for tests to compare with."""
 
 import numpy as np
-from conftest import pinned
+from conftest import pieces_of, pinned
 
 from mlcore.sentiment.model import Model, Parameters
 from mlcore.text.dataset import Dataset, Features, Split, dataset_of, encode_split
@@ -13,15 +13,20 @@ TWO, THREE = ("neg", "pos"), ("a", "b", "c")
 
 
 def random_model(
-    seed: int, labels: tuple[str, ...] = TWO, ngrams: int = 1, binary: bool = True, scale: float = 1.0
+    seed: int,
+    labels: tuple[str, ...] = TWO,
+    ngrams: int = 1,
+    binary: bool = True,
+    scale: float = 1.0,
+    characters: str = "none",
 ) -> Model:
     """Random parameters, and n-grams of random texts as features; one unit is 0 for every text, one always on."""
     random = np.random.default_rng(seed)
     table = WordTable()
     tokens = table.add([" ".join(WORDS), *(" ".join(random.choice(WORDS, 6)) for _ in range(12))])
-    features = choose_features(table, tokens, np.arange(13), ngrams, 1, None, binary)
     loss = "logistic" if labels else "squared"
-    settings = pinned(dim=3, hidden=5, ngrams=ngrams, binary=binary, loss=loss, min_count=1)
+    settings = pinned(dim=3, hidden=5, ngrams=ngrams, char_ngrams=characters, binary=binary, loss=loss, min_count=1)
+    features = choose_features(table, tokens, np.arange(13), ngrams, 1, None, binary, 1, settings.characters)
     parameters = Parameters.zeros(len(features), 3, 5, len(labels) if len(labels) > 2 else 1)
     for array in (parameters.table[:, :3], parameters.W1[:, :3], parameters.b1, parameters.W2, parameters.b2):
         array[:] = scale * random.normal(size=array.shape)
@@ -46,6 +51,9 @@ def features_of(features: Features, words: list[str]) -> dict[str, int]:
             name = " ".join(words[start : start + size])
             if name in known:
                 found[name] = found.get(name, 0) + 1
+    for name in (f"[{piece}]" for word in words for piece in pieces_of(word, features.pieces.sizes)):
+        if name in known:
+            found[name] = found.get(name, 0) + 1
     return found
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import pieces_of
 from naive import TWO, WORDS, features_of, logits_of, random_model
 
 from mlcore.errors import InputError
@@ -122,6 +123,16 @@ def test_ties_go_by_number_and_zeros_have_no_direction():
     assert all(neighbor.cosine <= 1 for neighbor in found)
     with pytest.raises(InputError, match="The embedding of 'good' is 0"):
         neighbors(model, "good", 3)
+
+
+def test_a_word_that_is_not_known_lies_near_those_with_its_characters():
+    model = random_model(10, characters="3-5")
+    found = neighbors(model, "goood", 3)
+    assert found.mean_of == len({*pieces_of("goood", range(3, 6))} & {*pieces_of("good", range(3, 6))})
+    assert not any(neighbor.feature.startswith("[") for neighbor in found.neighbors)
+    assert found.neighbors[0].feature == "good"
+    with pytest.raises(InputError, match="does not know the word 'qqq'"):
+        neighbors(model, "qqq", 3)
 
 
 def test_words_that_are_no_feature_together_have_their_mean():

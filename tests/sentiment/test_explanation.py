@@ -1,5 +1,7 @@
 """Explanations: contributions that sum to the logit, and leaving words out, against a naive twin."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -67,6 +69,29 @@ def test_contributions_sum_to_the_logit_and_leaving_out_is_predicting_again(mode
     assert found.label == explain(model, text).output == expected
     assert found.probability == (certain.max() if labels else None)
     assert found.output_probability == (certain[labels.index(output)] if labels else None)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_word_has_the_shares_of_its_characters(binary):
+    """Also where it is not known; what is left out takes its characters with it."""
+    model, text = random_model(4, THREE, 2, binary, characters="2-4"), "good bad goodish ! goodish zzz"
+    found, words = explain(model, text), tokens(text)
+    assert found.averaged == sum(1 if binary else n for n in features_of(model.features, words).values())
+    for parts in (found.features, found.words):
+        assert found.constant + sum(part.contribution for part in parts) == pytest.approx(found.logit, abs=1e-5)
+    shares = {share.feature: share for share in found.features}
+    assert {"goodish", "good bad"} < shares.keys()
+    assert shares.keys() <= {*words, *(f"{a} {b}" for a, b in pairwise(words))}
+    assert (shares["goodish"].count, shares["good"].count) == (2, 1)
+    unknown = [word for word in found.words if word.word == "goodish"]
+    assert sum(word.contribution for word in unknown) == pytest.approx(shares["goodish"].contribution)
+    column, other = (model.labels.index(label) for label in (found.output, found.against))
+    for word in ("goodish", "good"):
+        rest, all_words = ([one for one in words if one != without] for without in (word, ""))
+        change = np.subtract(
+            *((logits := logits_of(model, some))[column] - logits[other] for some in (rest, all_words))
+        )
+        assert found.change_without(word) == pytest.approx(change)
 
 
 def test_a_contribution_is_the_share_in_the_mean_times_the_slope_of_the_units_that_are_on():

@@ -27,7 +27,7 @@ def make_model(labels=("neg", "pos"), **settings):
     ).resolved()
     table = WordTable()
     tokens = table.add(["good bad naïve good bad !"])
-    features = choose_features(table, tokens, np.array([0]), 3, 1, None, settings.binary)
+    features = choose_features(table, tokens, np.array([0]), 3, 1, None, settings.binary, 1, settings.characters)
     outputs = len(labels) if len(labels) > 2 else 1
     history = [dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}]
     provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, history)
@@ -61,9 +61,9 @@ def saved(tmp_path):
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("labels", [("neg", "pos"), ("a", "b", "c"), ()])
-def test_round_trip(labels, tmp_path):
-    model = make_model(labels)
+@pytest.mark.parametrize(("labels", "characters"), [(("neg", "pos"), "none"), (("a", "b", "c"), "2-4"), ((), "none")])
+def test_round_trip(labels, characters, tmp_path):
+    model = make_model(labels, char_ngrams=characters)
     save_model(model, tmp_path / "model")
     found = load_model(tmp_path / "model")
     assert_same(found, model)
@@ -78,7 +78,8 @@ def test_round_trip(labels, tmp_path):
 def test_any_program_reads_the_tensors_without_padding(saved):
     header, tensors = parts(saved.read_bytes())
     assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()} == {
-        "vocabulary": ("uint8", (18,)), "ngrams": ("int32", (8, 2)), "table": ("float32", (12, 3)),
+        "vocabulary": ("uint8", (18,)), "pieces": ("uint8", (0,)), "ngrams": ("int32", (8, 2)),
+        "table": ("float32", (12, 3)),
         "W1": ("float32", (2, 3)), "b1": ("float32", (2,)), "W2": ("float32", (1, 2)), "b2": ("float32", (1,)),
     }  # fmt: skip
     np.testing.assert_array_equal(tensors["ngrams"], NGRAMS)
@@ -136,6 +137,10 @@ def lines(text):
         ({"ngrams": with_last([4, 4])}, "not made of its words"),
         ({"ngrams": with_last([10, 2])}, "more than 3 words"),
         ({"ngrams": -NGRAMS}, "not made of its words"),
+        (
+            {"pieces": lines(b"<go\n"), "table": np.zeros((13, 3), np.float32)},
+            "n-grams of characters, and its settings",
+        ),
     ],
 )
 def test_other_tensors(saved, changes, message):
@@ -184,7 +189,7 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
             whole + b"x",
             sealed(header, tensors, checksum="0" * 64),
         ],
-        "by a newer mlcore .format 4; this one reads 3.; update mlcore": [sealed(header | {"version": 4}, tensors)],
+        "by a newer mlcore .format 5; this one reads 4.; update mlcore": [sealed(header | {"version": 5}, tensors)],
         "by an older mlcore .* train it again": [sealed(header | {"version": 1}, tensors)],
         "is not a model file of mlcore": [
             b"", b"hello", b"PK\x03\x04" + bytes(99), whole[:8], bytes(8) + b"{", b"\xff" * 8 + b"{",
@@ -201,7 +206,7 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
 
 def test_the_checksum_is_over_everything(saved):
     header, tensors = parts(saved.read_bytes())
-    for name in tensors:
+    for name in tensors.keys() - {"pieces"}:  # of which there are none
         changed = tensors[name].copy()
         changed.view(np.uint8).flat[-1] ^= 1
         saved.write_bytes(sealed(header, tensors | {name: changed}, header["sha256"]))

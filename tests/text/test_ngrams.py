@@ -1,10 +1,12 @@
 """N-grams are counted, chosen, numbered and found exactly; each kernel against a dictionary."""
 
+import re
 from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from conftest import pieces_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +72,57 @@ def test_extended_features_are_those_of_both(old_texts, new_texts, largest):
     assert both.words_in().tolist() == [len(name.split()) for name in names]
     texts = [*old_texts, *new_texts]
     assert counters(both.documents(texts), names) == [Counter(ngrams_in(text, largest, names)) for text in texts]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.lists(st.text("abé中", min_size=1, max_size=4) | st.just("!"), max_size=5).map(" ".join), min_size=1),
+    st.integers(1, 3), st.integers(2, 4), st.integers(0, 3), st.one_of(st.none(), st.integers(1, 12)), st.booleans(),
+)  # fmt: skip
+def test_characters_of_words_are_counted_chosen_and_found_exactly(texts, min_count, smallest, more, limit, binary):
+    """Those of unknown words too, in whatever parts and threads; each n-gram of a word between < and >."""
+    table, sizes = WordTable(), range(smallest, smallest + more + 1)
+    tokens, rows = table.add(texts), np.arange(0, len(texts), 2)
+    features = choose_features(table, tokens, rows, 2, min_count, limit, binary, 1, sizes)
+
+    def pieces_in(text):
+        return [piece for word in split(text) for piece in pieces_of(word, sizes)]
+
+    counts = Counter(piece for row in rows for piece in pieces_in(texts[row]))
+    frequent = {piece: count for piece, count in counts.items() if count >= min_count}
+    pieces, others = features.pieces.table.words, features.names[: features.first_piece]
+    assert features.names == [*others, *(f"[{piece}]" for piece in pieces)]
+    assert features.names_of(range(len(features))) == features.names
+    assert features.words_in().tolist() == [len(name.split()) for name in others] + [0] * len(pieces)
+    if limit is None:
+        order = dict.fromkeys(piece for word in table.words for piece in pieces_of(word, sizes) if piece in frequent)
+        assert pieces == sorted(order, key=lambda piece: -counts[piece])
+    else:
+        assert len(features) <= limit
+        assert {*pieces} <= {*frequent}
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((vocabulary, "CHARACTERS"), (ngrams, "TOKENS"), (ngrams, "WORDS")):
+            patch.setattr(module, name, 8)
+        for found in (features.documents(texts, 2), features.documents_of(tokens, table, 2)):
+            for (a, b), text in zip(pairwise(found.offsets), texts, strict=True):
+                expected = Counter(name for name in others for _ in range(occurrences(name, split(text))))
+                expected += Counter(f"[{piece}]" for piece in pieces_in(text) if piece in pieces)
+                names = features.names_of(found.ids[a:b].tolist())
+                times = [1] * (b - a) if binary else found.counts[a:b].tolist()
+                assert dict(zip(names, times, strict=True)) == {n: 1 if binary else c for n, c in expected.items()}
+    both = extend(features, choose_features(table, tokens, np.arange(len(texts)), 2, 1, None, binary, 1, sizes))
+    assert both.pieces.table.words[: len(pieces)] == pieces
+    assert {*both.pieces.table.words} == {piece for text in texts for piece in pieces_in(text)}
+
+
+def split(text):
+    """The words of a text, each 中 and ! of its own."""
+    return re.findall("中|!|[abé]+", text)
+
+
+def occurrences(name, words):
+    size = len(name.split())
+    return sum(name.split() == words[t : t + size] for t in range(len(words) - size + 1))
 
 
 def test_unknown_words_separate_pairs():
@@ -146,7 +199,7 @@ def test_features_and_documents_do_not_depend_on_parts_threads_or_storage(texts,
         for found in (features.documents(texts, threads), features.documents_of(tokens, table, threads)):
             assert (found.ids.tolist(), found.offsets.tolist()) == (documents.ids.tolist(), documents.offsets.tolist())
             assert np.array_equal(np.broadcast_to(found.counts, len(found.ids)), documents.counts)
-        known = [number for _, part in features.read(texts, threads) for number in part.tolist()]
+        known = [number for _, part, _ in features.read(texts, threads) for number in part.tolist()]
     assert known == [len(ngrams_in(text, 1, expected.names)) for text in texts]
 
 

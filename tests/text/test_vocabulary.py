@@ -72,6 +72,6 @@ def test_long_words_of_one_hash_are_told_apart():
     spans.keys[spans.keys >= HASHED] = spans.keys.max()
     table = WordTable()
     for _ in range(2):
-        assert table._add(spans).tolist() == table.look_up_spans(spans).tolist() == list(range(len(words)))
+        assert table.add_spans(spans).tolist() == table.look_up_spans(spans).tolist() == list(range(len(words)))
         table._table = table._table._replace(slots=slots_of(table._table.keys[: len(words)]))
     assert table.words == words
