@@ -63,9 +63,9 @@ def _handle(number: int, frame: Any) -> None:
         return
     received = number
     if not _deferred:
-        files = sys.modules.get("mlcore.files")
-        if files:
-            files.remove_unfinished()
+        remove_unfinished = getattr(sys.modules.get("mlcore.files"), "remove_unfinished", None)
+        if remove_unfinished:  # else the module is not loaded, or only in part
+            remove_unfinished()
         # no buffer: it may be in use just now
         clear = "\r\x1b[K\x1b[?25h" if os.environ.get("TERM", "dumb") != "dumb" and os.isatty(2) else ""
         with suppress(OSError):

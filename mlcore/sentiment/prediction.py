@@ -50,25 +50,28 @@ def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:
     return Predictions(model.labels, *score(model, documents, None, threads), known, words)
 
 
-def answer_columns(answers: Answers, found: Predictions) -> list[list[Any]]:
-    """The values of the columns that ``answers`` names, each with one for every text."""
-    known = (found.known / np.maximum(found.words, 1)).tolist()
+def answer_columns(answers: Answers, found: Predictions, digits: int | None = None) -> list[list[Any]]:
+    """The values of the columns that ``answers`` names, each with one for every text, and perhaps rounded."""
+
+    def listed(values: np.ndarray) -> list[Any]:
+        values = values.astype(np.float64)
+        return list((values if digits is None else np.round(values, digits)).tolist())
+
+    known = listed(found.known / np.maximum(found.words, 1))
     if not found.labels:
-        return [found.outputs[:, 0].tolist(), known]
-    n = min(answers.top, len(found.labels))
-    chosen = found.chosen[:, np.newaxis]
-    if n > 1:  # the label that is chosen comes first on ties too
+        return [listed(found.outputs[:, 0]), known]
+    chosen, columns = found.chosen[:, np.newaxis], list[list[Any]]()
+    if answers.top > 1:  # the label that is chosen comes first on ties too
         order = found.probabilities.copy()
         np.put_along_axis(order, chosen, 2, axis=1)
-        chosen = np.argsort(-order, axis=1, kind="stable")[:, :n]
-    columns: list[list[Any]] = []
+        chosen = np.argsort(-order, axis=1, kind="stable")[:, : answers.top]
     for numbers in chosen.T:
         labels: list[Any] = [found.labels[number] for number in numbers.tolist()]
-        columns += [labels, np.take_along_axis(found.probabilities, numbers[:, np.newaxis], axis=1)[:, 0].tolist()]
+        columns += [labels, listed(np.take_along_axis(found.probabilities, numbers[:, np.newaxis], axis=1)[:, 0])]
     if answers.threshold is not None:
-        best = zip(*columns[:2], strict=True)
-        columns[0] = [label if p >= answers.threshold else answers.otherwise for label, p in best]
-    return [*columns, *(found.probabilities.T.tolist() if answers.probabilities else []), known]
+        for i in np.flatnonzero(found.confidence < answers.threshold).tolist():
+            columns[0][i] = answers.otherwise
+    return [*columns, *(map(listed, found.probabilities.T) if answers.probabilities else []), known]
 
 
 def score(

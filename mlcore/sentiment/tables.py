@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+import numpy as np
 
 from mlcore.errors import DataError, InputError
 from mlcore.results import Result
@@ -69,21 +71,23 @@ def predict_table(
     found = PredictedTable(str(path), names)
     writer = _writer(path.suffix.lower(), file, table, names, not model.labels)
 
-    def work(batch: list[tuple[Row, str | None]]) -> tuple[list[tuple[Row, str | None]], list[list[Any]], Any]:
+    def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
-        new = answer_columns(answers, predict(model, [text or "" for text in texts]))
-        if None in texts:
-            new = [[value if text is not None else None for value, text in zip(c, texts, strict=True)] for c in new]
-        rounded = [[round(v, DIGITS) if isinstance(v, float) else v for v in column] for column in new]
-        return batch, new, writer.format([row for row, _ in batch], rounded)
+        answered = predict(model, [text or "" for text in texts])
+        new, missing = answer_columns(answers, answered, DIGITS), [i for i, text in enumerate(texts) if text is None]
+        for column in new if missing else ():
+            for i in missing:
+                column[i] = None
+        doubtful = answered.confidence < answers.threshold if answers.threshold else np.zeros(0, bool)
+        doubts = int(doubtful.sum() - doubtful[missing].sum()) if len(doubtful) else 0
+        return len(batch), len(missing), doubts, writer.format([row for row, _ in batch], new)
 
     batches = chain([first] if first else [], iter(lambda: list(islice(rows, AT_ONCE)), []))
-    for batch, new, written in in_order(work, batches, threads):
+    for n, missing, doubtful, written in in_order(work, batches, threads):
         writer.write(written)
-        found.rows += len(batch)
-        found.without_text += sum(text is None for _, text in batch)
-        if answers.threshold is not None:
-            found.doubtful += sum(p is not None and p < answers.threshold for p in new[1])
+        found.rows += n
+        found.without_text += missing
+        found.doubtful += doubtful
         progress(found.rows)
     writer.close()
     found.made_safe = writer.made_safe
@@ -94,6 +98,7 @@ class _Writer:
     """Writes batches of rows with predictions; ``format`` is called by several threads."""
 
     made_safe = 0
+    grows = False  # whether there may be more columns than at the beginning
 
     def __init__(self, file: BinaryIO, table: Table, names: list[str]) -> None:
         self.file, self.table, self.names, self.width = file, table, names, len(table.header)
@@ -107,15 +112,15 @@ class _Writer:
     def close(self) -> None:
         """Write what comes last."""
 
-    def complete(self, rows: Sequence[Row]) -> Iterator[list[Any]]:
-        """The values of all columns of the header that has been written."""
-        for place, row in rows:
-            if len(row) > self.width:
-                problem = (
-                    f"the {self.table.kind} {self.table.header[self.width]!r} is not in the first {AT_ONCE:,} rows"
-                )
-                raise self.table.error(place, f"{problem}; write JSON Lines (.jsonl) instead.")
-            yield [*row, *[None] * (self.width - len(row))]
+    def columns(self, rows: Sequence[Row]) -> list[Sequence[Any]]:
+        """The values of all columns of the table; a short row lacks the last ones."""
+        widest = max(len(row) for _, row in rows)
+        if widest > self.width and not self.grows:
+            place = next(place for place, row in rows if len(row) > self.width)
+            problem = f"the {self.table.kind} {self.table.header[self.width]!r} is not in the first {AT_ONCE:,} rows"
+            raise self.table.error(place, f"{problem}; write JSON Lines (.jsonl) instead.")
+        columns: list[Sequence[Any]] = [*zip_longest(*(row for _, row in rows))]
+        return columns + [[None] * len(rows)] * (self.width - widest)
 
 
 class _Delimited(_Writer):
@@ -124,37 +129,44 @@ class _Delimited(_Writer):
     def __init__(self, file: BinaryIO, table: Table, names: list[str], separator: str) -> None:
         super().__init__(file, table, names)
         self.separator = separator
-        self.write(self._lines([[*table.header, *names]]))
+        self.write(self._lines([[name] for name in (*table.header, *names)]))
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
-        return self._lines([*row, *values] for row, *values in zip(self.complete(rows), *new, strict=True))
+        return self._lines([*self.columns(rows), *new])
 
     def write(self, formatted: tuple[bytes, int]) -> None:
         self.file.write(formatted[0])
         self.made_safe += formatted[1]
 
-    def _lines(self, rows: Iterable[Sequence[Any]]) -> tuple[bytes, int]:
+    def _lines(self, columns: list[Sequence[Any]]) -> tuple[bytes, int]:
         """The rows, and how many cells were made safe."""
         text, made_safe = io.StringIO(), 0
-        writer = csv.writer(text, delimiter=self.separator, lineterminator="\n")
-        for row in rows:
-            cells = [json.dumps(cell, default=str) if isinstance(cell, list | dict | tuple) else cell for cell in row]
-            for i, cell in enumerate(cells):
-                if type(cell) is str and cell[:1] in FORMULA and not NUMBER.fullmatch(cell):
-                    cells[i] = f"'{cell}"
-                    made_safe += 1
-            writer.writerow(cells)
+        for i, column in enumerate(columns):
+            if {*map(type, column)} & {list, dict, tuple}:
+                column = [json.dumps(v, default=str) if isinstance(v, list | dict | tuple) else v for v in column]
+            formulas = [j for j, v in enumerate(column) if type(v) is str and v[:1] in FORMULA]
+            formulas = [j for j in formulas if not NUMBER.fullmatch(column[j])]
+            if formulas:
+                column, made_safe = list(column), made_safe + len(formulas)
+                for j in formulas:
+                    column[j] = f"'{column[j]}"
+            columns[i] = column
+        csv.writer(text, delimiter=self.separator, lineterminator="\n").writerows(zip(*columns, strict=True))
         return text.getvalue().encode(errors="replace"), made_safe
 
 
 class _JsonLines(_Writer):
+    grows = True
+
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> bytes:
-        header, lines = self.table.header, []
-        for (_, row), *values in zip(rows, *new, strict=True):
-            entry = dict(zip(header, row, strict=False)) | dict(zip(self.names, values, strict=True))
-            plain = {name: None if value != value else value for name, value in entry.items()}  # JSON has no NaN
-            lines.append(json.dumps(plain, default=str, ensure_ascii=False) + "\n")
-        return "".join(lines).encode(errors="replace")
+        columns = self.columns(rows)
+        names = (*self.table.header[: len(columns)], *self.names)
+        for i, column in enumerate(columns):
+            if float in {*map(type, column)}:  # JSON has no NaN
+                columns[i] = [None if value != value else value for value in column]
+        encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
+        lines = [encode(dict(zip(names, row, strict=True))) for row in zip(*columns, *new, strict=True)]
+        return "\n".join([*lines, ""]).encode(errors="replace")
 
 
 class _Parquet(_Writer):
@@ -169,32 +181,30 @@ class _Parquet(_Writer):
         self.added = [self.arrow.field(name, getattr(self.arrow, kind)()) for name, kind in added]
         self.schema, self.writer = table.schema, cast(Any, None)
 
-    def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[list[Any], list[list[Any]]]:
-        return [*self.complete(rows)], new
+    def format(self, rows: Sequence[Row], new: list[list[Any]]) -> list[Sequence[Any]]:
+        return [*self.columns(rows), *new]
 
-    def write(self, formatted: tuple[list[Any], list[list[Any]]]) -> None:
-        rows, new = formatted
-        columns = [list(column) for column in zip(*rows, strict=True)]
+    def write(self, formatted: list[Sequence[Any]]) -> None:
         if self.writer is None:
-            schema = self.schema or self.arrow.schema(list(map(self._field, self.table.header, columns)))
+            schema = self.schema or self.arrow.schema(list(map(self._field, self.table.header, formatted)))
             for field in self.added:
                 schema = schema.append(field)
             self.writer = self.parquet.ParquetWriter(self.file, schema)
         try:
-            pairs = zip([*columns, *new], self.writer.schema, strict=True)
+            pairs = zip(formatted, self.writer.schema, strict=True)
             arrays = [self.arrow.array(values, field.type) for values, field in pairs]
         except (self.arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
             problem = f"its values have several types ({error}); write JSON Lines (.jsonl) instead"
             raise DataError(f"{self.table.source.name}: {problem}.") from error
         self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.writer.schema))
 
-    def _field(self, name: str, values: list[Any]) -> Any:
+    def _field(self, name: str, values: Sequence[Any]) -> Any:
         kind = self.arrow.infer_type(values)
         return self.arrow.field(name, self.arrow.string() if kind == self.arrow.null() else kind)
 
     def close(self) -> None:
         if self.writer is None:
-            self.write(([], [[] for _ in self.added]))
+            self.write([[] for _ in (*self.table.header, *self.added)])
         self.writer.close()
 
 

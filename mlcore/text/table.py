@@ -149,8 +149,10 @@ class Table:
 
     def texts(self, columns: "Columns", needed: Collection[int] | None = None) -> Iterator[tuple[Row, str | None]]:
         """Each row with its text; None where it has none."""
+        at, *others = columns.text
         for row in self.read(needed):
-            yield row, columns.text_of(row[1])
+            text = row[1][at] if not others and at < len(row[1]) else None
+            yield row, text if type(text) is str else columns.text_of(row[1])  # a call for each row would be slow
 
 
 def likely_encoding(content: bytes) -> str | None:
