@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.model import Provenance
+from mlcore.sentiment.notes import notes_on_training
 from mlcore.sentiment.report import report_page
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import fit, history, result_of
+from mlcore.sentiment.training import fit, history
 from mlcore.text.dataset import dataset_of, encode
 
 EASY = [(f"a good film number {i}", "pos") for i in range(300)] + [
@@ -17,13 +19,16 @@ EASY = [(f"a good film number {i}", "pos") for i in range(300)] + [
 
 def notes(rows, splits=None, **settings):
     """The notes on a training with these texts, labels and splits, and its report's page."""
-    settings = Settings(**{"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5} | settings)
+    settings = Settings(
+        **{"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5} | settings
+    ).resolved()
     dataset = dataset_of(*zip(*rows, strict=True), splits=splits or [""] * len(rows))
     data = encode(dataset, None, **settings.encoding())
     model = new_model(data, settings)
     reports = list(fit(model, data.train, data.dev, 1))
     model.provenance = Provenance(history=history(reports))
-    return list(map(str, result_of(model, data, reports, "m", False, 1).notes)), report_page(model, "m", dataset, 0)
+    found = notes_on_training(model, data, data.dev and evaluate(model, data.dev))
+    return list(map(str, found)), report_page(model, "m", dataset, 0)
 
 
 def test_nothing_is_said_where_nothing_is_wrong():
