@@ -180,7 +180,7 @@ def _derivatives(result: Worked) -> None:
     def rounded(derivative: Any) -> str:  # without the digits below the error of a numerical derivative
         return number(round(derivative, 7) + 0.0)
 
-    rows = []
+    rows, style = [], result.problem.style
     for name, found in result.differences.items():
         differ, contradicts = found.one_sided_differ, result.contradictions(name)
         for place, entry in np.ndenumerate(result.values.gradients[CHOSEN][name]):
@@ -188,7 +188,7 @@ def _derivatives(result: Worked) -> None:
             if differ[place]:
                 columns = ["", rounded(found.left[place]), rounded(found.right[place])]
             verdict = "no derivative" if differ[place] else "WRONG" if contradicts[place] else "agrees"
-            rows.append((entry_text(name, place), number(entry), *columns, verdict))
+            rows.append((entry_text(name, place), style.text(float(entry)), *columns, verdict))
     show("\nNumerical derivatives", "bold")
     table(["entry", "gradient", "central", "left", "right"], rows, left=1)
     if not result.agrees:
@@ -197,7 +197,7 @@ def _derivatives(result: Worked) -> None:
 
 def descend(result: Descended) -> None:
     """The loss of every step with a bar, the weights at the end, and why nothing moves."""
-    losses, rows = result.losses, []
+    losses, rows, style = result.losses, [], Style(result.digits)
     smallest = min((loss for loss in losses if loss > 0), default=1.0)
     largest = max(*losses, smallest)
     decades = math.log10(largest / smallest)
@@ -205,10 +205,10 @@ def descend(result: Descended) -> None:
         share = losses[step] / largest
         if decades > 2 and share:
             share = (1 + math.log10(losses[step] / smallest)) / (1 + decades)
-        rows.append((str(step), number(losses[step]), "█" * round(40 * share)))
+        rows.append((str(step), style.text(losses[step]), "█" * round(40 * share)))
     table(["step", "J"], rows, left=0, last="J on a logarithmic scale" if decades > 2 else "J")
     show("\nAt the end:")
-    table([""], [(name, matrix_text(array)) for name, array in result.arrays.items()], left=2)
+    table([""], [(name, matrix_text(array, style)) for name, array in result.arrays.items()], left=2)
     if result.standstill:
         show("")
         paragraph(result.standstill, "bold yellow")

@@ -13,7 +13,7 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.descent import OPTIMIZERS, first_step
 from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.formats import Part, Section
+from mlcore.exercise.formats import Part, Section, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
 from mlcore.exercise.network import Layer, Number, arrays_of
 from mlcore.exercise.problem import Problem, default_problem, to_toml
@@ -58,17 +58,18 @@ class Symbols:
         return [name for name in (layer.weights, layer.bias) if name in self.network.trained and name]
 
     def _check_names(self) -> None:
-        taken = {
-            symbol: symbol for symbol in (*self.inputs, *self.z, *self.delta, "J", self.target, "z", "h", "e", "s")
-        }
-        for name, symbol in self.names.items():
-            if symbol in taken:
-                other = taken[symbol] if taken[symbol] in self.names else f"{_plain(symbol)} of the derivation"
+        own = [*self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
+        own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized)
+        taken = {to_unicode(symbol): f"{to_unicode(symbol)} of the derivation" for symbol in own}
+        for name, latex in self.names.items():
+            shown = to_unicode(latex)
+            if shown in taken:
+                usual = "W" if self.network.arrays[name].ndim == 2 else "b"
                 raise InputError(
-                    f"The array {name!r} cannot be told from {other} in formulas; give it another name, such as "
-                    f"{'W' if self.network.arrays[name].ndim == 2 else 'b'} or A."
+                    f"The array {name!r} cannot be told from {taken[shown]} in formulas; give it another name, such as "
+                    f"{usual} or A."
                 )
-            taken[symbol] = name
+            taken[shown] = name
 
     @property
     def loss(self) -> str:
@@ -273,7 +274,7 @@ def pose(problem: Problem) -> list[Section]:
 def _function(symbols: Symbols, problem: Problem) -> Section:
     features, outputs = len(problem.x[0]), len(problem.y[0])
     section = Section("The function and the loss")
-    size = f"{features} features, {outputs} output{'s' * (outputs > 1)}"
+    size = f"{features} feature{'s' * (features > 1)}, {outputs} output{'s' * (outputs > 1)}"
     section.add(r"\hat{y}", "=", symbols.function(), remark=size)
     for symbol, formula in symbols.definitions():
         section.add(symbol, "=", formula)
@@ -380,7 +381,8 @@ def _step(
     given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
     for name in symbols.arrays:
         formula = OPTIMIZERS[optimizer].formula % {"W": symbols.names[name], "g": _of(symbols, name)}
-        numbers: list[Part] = [_columns(given[name]), "-", rate, _columns(gradients[name]), "="]
+        times = rf"{rate} \cdot" if gradients[name].size == 1 else rate
+        numbers: list[Part] = [_columns(given[name]), "-", times, _columns(gradients[name]), "="]
         numbers = numbers if optimizer != "adam" else []
         section.add(rf"\text{{new }} {symbols.names[name]}", "=", formula, "=", *numbers, _columns(updated[name]))
     return section
@@ -405,10 +407,4 @@ def _name(name: str) -> str:
         letter, number, index, primes, star = match.groups(default="")
         index = rf"_{{\mathrm{{{index}}}}}" if index else f"_{{{number}}}" if number else ""
         return f"{{{letter}{index}{primes}^{{*}}}}" if star else f"{letter}{index}{primes}"
-    if len(name) == 1 and name.isalpha():
-        return name
-    return r"\mathrm{" + re.sub(r"[^\w.,:-]", "", name).replace("_", r"\_") + "}"
-
-
-def _plain(symbol: str) -> str:
-    return re.sub(r"[\\{}]", "", symbol)
+    return (r"\mathrm{" if name.isascii() else r"\text{") + re.sub(r"[^\w.,:-]", "", name).replace("_", r"\_") + "}"

@@ -66,6 +66,7 @@ class Descended(Result):
     losses: list[float]
     arrays: dict[str, np.ndarray]
     standstill: str | None
+    digits: int  # of the numbers that are shown
 
 
 def first_step(
@@ -125,7 +126,7 @@ def descend(
                 network.arrays[name] -= moments[name].step(gradient, learning_rate)
         z = None
     standstill = _standstill(network, trace, gradients, relu_at_zero)
-    return Descended(relu_at_zero, learning_rate, optimizer, losses, network.arrays, standstill)
+    return Descended(relu_at_zero, learning_rate, optimizer, losses, network.arrays, standstill, problem.digits)
 
 
 def _checked(optimizer: str, learning_rate: Number) -> str:

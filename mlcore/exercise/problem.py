@@ -175,7 +175,8 @@ def parse_number(text: str, parameter: str) -> Fraction:
     try:
         return _fraction(text)
     except ValueError:
-        message = f"expected a number such as {SAMPLE_NUMBERS} in the range of float64 (1.8e308)"
+        hint = f"; for a decimal point write {text.replace(',', '.')}" if re.fullmatch(r"[+-]?\d+,\d+", text) else ""
+        message = f"expected a number such as {SAMPLE_NUMBERS} in the range of float64 (1.8e308){hint}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
 
 

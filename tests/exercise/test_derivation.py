@@ -102,7 +102,7 @@ def test_primes_and_indices_of_names_are_shown(names, shown):
 
 
 @pytest.mark.parametrize(
-    ("name", "other"), [("z1", "z_1"), ("h", "h"), ("J", "J"), ("y", "y"), ("V_1", "V1"), ("h_1", "h_1")]
+    ("name", "other"), [("z1", "z₁"), ("h", "h"), ("J", "J"), ("y", "y"), ("V_1", "V1"), ("h_1", "h₁"), ("φ", "φ")]
 )
 def test_names_that_would_be_taken_for_another_are_refused(name, other):
     layers = [Layer("a", name, [[1]]), Layer("b", "V1", [[1]]), Layer("c", "A", [[1]])]

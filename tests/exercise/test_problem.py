@@ -108,6 +108,11 @@ def test_rows_that_are_refused(text, message):
     assert len(str(caught.value)) < 220
 
 
+def test_a_decimal_comma_is_seen():
+    with pytest.raises(InputError, match=r"c is '0,5'; expected a number .*; for a decimal point write 0\.5"):
+        parse_number("0,5", "c")
+
+
 @pytest.mark.parametrize("text", ["", "two", "1/0", "1e999", "1,2"])
 def test_numbers_that_are_refused(text):
     with pytest.raises(InputError, match="c is '.*'; expected a number such as 2, -0.5"):
