@@ -13,6 +13,7 @@ from mlcore.cli.interrupts import SIGNALS
 from numba import config as numba_config
 
 from mlcore import Layer, Network, SentimentClassifier
+from mlcore.exercise.functions import ACTIVATIONS, LOSSES
 from mlcore.sentiment.backpropagation import backpropagate
 from mlcore.sentiment.neighbors import neighbors
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
@@ -50,9 +51,11 @@ def pinned(**settings):
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory):
     """Compile all kernels before the first test, so that no test sees the message of a first run."""
-    network = Network([Layer("output", "V", [[1.0]])])
-    network.backward(network.forward([1.0]), [1.0])
-    network.losses(network.forward([1.0]), [1.0])
+    pairs = [(name, "none") for name in ACTIVATIONS if name != "step"] + [("identity", name) for name in LOSSES]
+    for activation, loss in pairs:
+        network = Network([Layer("output", "V", [[1.0]], activation)], loss)
+        network.backward(network.forward([1.0]), [1.0])
+        network.losses(network.forward([1.0]), [1.0])
     texts, labels = ["good film", "bad film"], ["pos", "neg"]
     for optimizer in LEARNING_RATES:
         model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
