@@ -121,8 +121,8 @@ def _may_be_text(path: PurePosixPath) -> bool:
 def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
     paths = sorted(path for path in paths if len(path.parts) > 1 or not source.labelled)
-    texts = [path for path in paths if _may_be_text(path)]
-    texts = [path for path in texts if path.suffix.lower() == ".txt"] or texts  # beside .txt, others are about them
+    texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]
+    texts = texts or [path for path in paths if _may_be_text(path)]  # beside .txt, others are about them
     if not texts:
         raise DataError(f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}.")
     with_split = [path for path in texts if len(path.parts) > 2 and _split_of(path)]
@@ -134,8 +134,8 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
         # a README may lie on the way to the labels' folders, or beside them
         if folder != above[: len(folder)] and not (folder[:-1] == above and SPLIT_OF.get(folder[-1].lower())):
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
-    folders = {path.parent for path in found}
-    others = [path for path in {*paths}.difference(texts) if path.parent in folders and not path.name.startswith(".")]
+    folders, used = {path.parts[:-1] for path in found}, {*texts}
+    others = [p for p in paths if p not in used and p.parts[:-1] in folders and not p.name.startswith(".")]
     for kind, count in Counter(path.suffix for path in others).items():
         source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
 
@@ -143,7 +143,8 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
         for path in found:
             content = load(path)
             source.encoding = source.layout.encoding or marked_encoding(content)
-            content = b"".join(as_utf8(iter([content]), source.encoding, f"{source.name}{source.joint}{path}"))
+            name = f"{source.name}{source.joint}{path}"
+            content = b"".join(as_utf8(iter([content]), source.encoding, name))
             text = content.decode(errors="replace")
             if "\ufffd" in text and text.encode() != content:
                 source.undecodable(content, str(path))

@@ -48,6 +48,7 @@ UNSUPPORTED = {
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
 HEAD = 1 << 16  # bytes from which the format is recognised
+SNIFFED = 100  # lines from which the separator is recognised
 BATCH = 500  # examples between two reports of progress
 MARK = "__label__"
 
@@ -175,7 +176,7 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
         if first.startswith("[") and suffix not in TABLE_SUFFIXES:
             return "json", None
     lines = [line.removesuffix("\r") for line in head.split("\n")]
-    lines = lines[:-1] or lines  # the last one may be cut off
+    lines = (lines[:-1] or lines)[:SNIFFED]  # the last one may be cut off
     usual = TABLE_SUFFIXES.get(suffix, "," if layout.format else None) if layout.format != "tsv" else "\t"
     separator = layout.separator or separator_by_header(lines, source)
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
@@ -215,7 +216,9 @@ def _texts(pieces: Iterator[bytes], source: Source) -> Iterator[str]:
 def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
     """One text per line with its labels before or behind it: ``__label__x __label__y text``."""
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        first, *rest = line.split(None, 1) or ("",)
+        if first.startswith(MARK) and not (rest and MARK in rest[0]):  # the usual case
+            yield number, (first[len(MARK) :], rest[0] if rest else "")
             continue
         labels, behind, text = list[str](), list[str](), line.lstrip()
         while text.startswith(MARK):
@@ -226,9 +229,9 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
             behind.append(words[-1].rstrip()[len(MARK) :])
             text = words[0] if len(words) > 1 else ""
         labels += behind[::-1]
-        if labels or not source.labelled:
+        if labels or (first and not source.labelled):
             yield number, (labels, text)
-        else:
+        elif first:
             source.skip(f"line {number}", "expected a label, written as __label__NAME, and a space before the text.")
 
 
