@@ -255,7 +255,7 @@ def check(
     d_w: Annotated[str | None, option("--dW", "ROWS", "Your dJ/dW.")] = None,
     answer: Annotated[list[str] | None, option("--answer", "NAME=ROWS", "Any other answer; may be repeated.")] = None,
     answers: Annotated[
-        list[Path] | None, option("--answers", "FILE", "Answers in TOML or JSON; may be repeated.")
+        list[Path] | None, option("--answers", "PATH", "Answers in TOML or JSON, or a folder of them.")
     ] = None,
     hint: Annotated[bool, typer.Option("--hint", help="Leave the truth out, for another try.")] = False,
     tolerance: Annotated[
@@ -263,7 +263,17 @@ def check(
     ] = None,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
-) -> Result:
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to write the marks of a folder, as CSV."),
+    ] = None,
+    points: Annotated[
+        str | None, option("--points", "NAME=NUMBER,...", "Points in a folder.", "1 for each answer")
+    ] = None,
+    carry_forward: Annotated[
+        str | None, option("--carry-forward", "SHARE", "Share of the points for what follows from an error.", "1")
+    ] = None,
+) -> Result | Callable[[bool], None]:
     """Example: mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"
 
     Mark your answers. At a kink they may follow any convention for φ'(0), as
@@ -274,6 +284,9 @@ def check(
     The exit code is 1 if an answer is not right. NAME of --answer is z:LAYER,
     a:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or with
     --learning-rate "new V", the weights after one step.
+
+    With a folder for --answers, mark a class; --net may then be a folder too,
+    with a network for each file of answers.
     """
     from mlcore.exercise.answers import parse_answer, read_answers
     from mlcore.exercise.marking import Marker
@@ -288,12 +301,52 @@ def check(
             raise InputError("expected NAME=ROWS, such as delta:hidden=0,1", parameter="answer", value=entry)
         typed.append((name.strip(), text))
     given = [parse_answer(name, text, margin) for name, text in typed if text is not None]
+    if answers and answers[0].is_dir():
+        if given or answers[1:] or hint:
+            raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
+        return partial(check_class, numbers, answers[0], output, points, carry_forward, margin, rate, optimizer)
+    for name, value in {"output": output, "points": points, "carry-forward": carry_forward}.items():
+        if value is not None:
+            raise InputError(f"--{name} is for a class; it needs a folder as --answers.")
     for file in answers or []:
         given += read_answers(file, margin)[0]
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
     marking = Marker(numbers.problem(), rate, optimizer).mark(given)
     return marking.without_truth() if hint else marking
+
+
+def check_class(
+    numbers: Numbers,
+    folder: Path,
+    output: Path | None,
+    points: str | None,
+    carry_forward: str | None,
+    tolerance: Any,
+    rate: Any,
+    optimizer: str,
+    as_json: bool,
+) -> None:
+    """Mark a folder of answers, write the marks, and show them."""
+    from mlcore.exercise.classroom import mark_class, parse_points
+    from mlcore.exercise.problem import parse_number
+    from mlcore.files import check_outputs, write_beside
+
+    from . import exercise_view, render
+
+    check_outputs({"output": output}, folder.iterdir(), {"output": b"student,file,"})
+    worth = None if points is None else parse_points(points)
+    share = parse_number("1" if carry_forward is None else carry_forward, "carry_forward")
+    problem = numbers.net if numbers.net and numbers.net.is_dir() else numbers.problem()
+    marks = mark_class(problem, folder, worth, share, tolerance, rate, optimizer)
+    if output:
+        write_beside(output, lambda file: file.write(marks.to_csv().encode("utf-8-sig")))
+    if as_json:
+        print_json("check-class", marks)
+    else:
+        exercise_view.check_class(marks)
+    if output:
+        render.say(f"Wrote {output}.")
 
 
 @on_network()

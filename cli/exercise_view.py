@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from mlcore.exercise.classroom import ClassMarks
+from mlcore.exercise.classroom import number_text as points_text
 from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.descent import Descended
 from mlcore.exercise.formats import STYLE, Style, matrix_box, to_unicode
@@ -15,10 +18,11 @@ from mlcore.exercise.marking import Marking
 from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.work import CHOSEN, CONVENTIONS, USED_BY, Worked
 
-from .render import Grid, number, out, paragraph, say, show
+from .render import Grid, bar, number, out, paragraph, say, shortened, show
 
 MAX_VERTICES = 8  # shown in the terminal; --json has all
 MAX_ROWS = 25  # of a descent
+MAX_MISTAKES = 10  # of a class
 
 
 def table(
@@ -237,3 +241,25 @@ def check(marking: Marking) -> None:
         for line in [*remarks, *verdict.mistakes]:
             paragraph(f"{verdict.symbol}: {line}")
     show(f"\n{marking.right} of {len(marking.verdicts)} right.", "bold")
+
+
+def check_class(marks: ClassMarks) -> None:
+    """A row for each student with the points, what went wrong, and the commonest mistakes with a bar."""
+    total = sum(marks.worth.values(), Fraction(0))
+    rows = [
+        (
+            shortened(one.student),
+            *(points_text(one.points.get(name, Fraction(0))) for name in marks.worth),
+            points_text(one.total),
+        )
+        for one in marks.students
+    ]
+    of = ("of", *map(points_text, marks.worth.values()), points_text(total))
+    table(["student", *marks.worth, "total"], [*rows, of], left=1)
+    for one in marks.students:
+        for remark in one.remarks:
+            paragraph(f"{shortened(one.student)}: {remark}", indent="  ")
+    if marks.mistakes:
+        show("\nCommonest mistakes", "bold")
+        found = [(name, str(count), bar(count / len(marks.students))) for name, count in marks.mistakes]
+        table(["mistake", "students"], found[:MAX_MISTAKES], left=1)

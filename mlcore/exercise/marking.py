@@ -191,6 +191,7 @@ class Marker:
             some = chain.from_iterable(combinations(ROUNDED, size) for size in range(len(ROUNDED) + 1))
             either = [(*steps, *others) for steps in some for others in ((), SUMMED)]
             roundings = [rounding for steps in either for rounding in roundings_to(*precision, steps)]
+            roundings += [rounding._replace(half_up=False) for rounding in roundings_to(*precision)]
             self._spreads[c, precision] = [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
         return self._spreads[c, precision]
 

@@ -17,6 +17,7 @@ from mlcore.exercise.network import Network, Number, arrays_of
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
 Values = dict[str, np.ndarray]  # matrices by the names of answers
+TIE = 1e-12  # relative; within it, a number is half of a unit
 MAX_ROUNDED = 1e300  # larger fractions are not rounded
 RATES = (Fraction(1, 2), Fraction(1, 10), Fraction(1, 100), Fraction(1))  # learning rates to look for
 
@@ -38,10 +39,11 @@ class Mistake(NamedTuple):
 
 
 class Rounding(NamedTuple):
-    """Steps after which a student rounds, and the format in which the numbers are written down, such as .2e."""
+    """Steps after which a student rounds, the format of the numbers, such as .2e, and which way a half is rounded."""
 
     steps: Collection[str]
     format: str
+    half_up: bool = True
 
 
 def _as(number: float | str) -> Step:
@@ -287,13 +289,14 @@ class Work(Pass):
         if answer in self.given:
             right = self.array(self.given[answer])
         elif self.rounding and name in self.rounding.steps:
-            right = self.array(np.frompyfunc(partial(self._rounded, self.rounding.format), 1, 1)(right))
+            right = self.array(np.frompyfunc(partial(self._rounded, self.rounding), 1, 1)(right))
         if name == "delta":
             self.deltas[layer] = right
         return right
 
-    def _rounded(self, written: str, value: Any) -> Any:
-        return self.number(f"{float(value):{written}}") if abs(value) < MAX_ROUNDED else value
+    def _rounded(self, rounding: Rounding, value: Any) -> Any:
+        nudge = 1 + TIE if rounding.half_up else 1 - TIE
+        return self.number(f"{float(value) * nudge:{rounding.format}}") if abs(value) < MAX_ROUNDED else value
 
     def outer(self, layer: int) -> np.ndarray:
         """The gradient of the weights, with what the student has done so far."""

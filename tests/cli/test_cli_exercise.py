@@ -199,6 +199,27 @@ def test_check_reads_answers_from_a_file(run, tmp_path):
     assert (done.code, done.err.count("\n")) == (3, 1)
 
 
+def test_check_marks_a_class(run, tmp_path):
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / "anna.toml").write_text('student = "Anna"\ny_hat = 0\ndV = [[2, 0]]\n')
+    done = run("check", "--answers", "answers", "-o", "marks.csv")
+    assert (done.code, done.err) == (0, "Wrote marks.csv.\n")
+    assert "wrong sign" in done.out
+    assert (tmp_path / "marks.csv").read_text("utf-8-sig").startswith("student,file,y_hat,dV,total,of,remarks\nAnna,")
+    assert strict(run("check", "--answers", "answers", "--json").out)["worth"] == {"y_hat": "1", "dV": "1"}
+    for arguments, message in (
+        (("--y-hat", "0", "-o", "marks.csv"), "--output is for a class; it needs a folder as --answers."),
+        (("--answers", "answers", "-o", "answers/anna.toml"), "it would overwrite an input"),
+        (("--answers", "answers", "--hint"), "A folder of answers is marked alone"),
+    ):
+        assert message in run("check", *arguments).err
+
+
+def test_hints_leave_the_truth_out(run):
+    done = run("check", "--answer", "dV=2,?", "--hint")
+    assert ("truth" in done.out, "wrong sign" in done.out) == (False, True)
+
+
 def test_exercise_and_its_solution_fit_check(run, tmp_path):
     posed = run("exercise", "--seed", 7, "--kink", "output", "--net", "net.toml").out
     assert (GOLDEN / "exercise.txt").read_text().startswith(posed.rstrip("\n"))

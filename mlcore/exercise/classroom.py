@@ -1,0 +1,178 @@
+"""Marks for a class: a row for each student, points for each question, and the commonest mistakes."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from mlcore.errors import DataError, InputError, MlcoreError
+from mlcore.exercise.answers import read_answers
+from mlcore.exercise.marking import RIGHT, Marker, Marking
+from mlcore.exercise.problem import Problem, parse_number, read_problem
+from mlcore.results import Result
+
+SHEET_NOTES = ("sheet", "exercise", "number", "seed")  # notes in a file of answers that say which sheet it is about
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of a cell that a spreadsheet would take for a formula
+
+
+@dataclass(frozen=True)
+class Marks(Result):
+    """What one student gets: points by question, and the marking, or what is wrong with the file."""
+
+    student: str
+    file: str
+    points: dict[str, Fraction]
+    marking: Marking | None
+    problem: str = ""
+
+    @property
+    def total(self) -> Fraction:
+        """The sum of the points."""
+        return sum(self.points.values(), Fraction(0))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What went wrong, by question; only the first mistake of each."""
+        verdicts = self.marking.verdicts if self.marking else []
+        wrong = [verdict for verdict in verdicts if verdict.status not in RIGHT]
+        found = [f"{v.symbol}: {(*v.mistakes, v.remark or 'no known mistake')[0]}" for v in wrong]
+        return found + [self.problem] * bool(self.problem)
+
+
+@dataclass(frozen=True)
+class ClassMarks(Result):
+    """The marks of all students, the points that each question is worth, and how many students made each mistake."""
+
+    worth: dict[str, Fraction]
+    students: list[Marks]
+
+    @property
+    def mistakes(self) -> list[tuple[str, int]]:
+        """Mistakes with the number of students who made them, the commonest first."""
+        counts: Counter[str] = Counter()
+        for marks in self.students:
+            verdicts = marks.marking.verdicts if marks.marking else []
+            counts.update(
+                {verdict.mistakes[0] for verdict in verdicts if verdict.status == "wrong" and verdict.mistakes}
+            )
+        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, with the totals and the mistakes."""
+        document = super().to_dict()
+        for row, marks in zip(document["students"], self.students, strict=True):
+            row["total"] = str(marks.total)
+        return document | {"mistakes": [{"mistake": name, "students": count} for name, count in self.mistakes]}
+
+    def to_csv(self) -> str:
+        """A table for a spreadsheet, with nothing in it that would be taken for a formula."""
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(map(_safe, ["student", "file", *self.worth, "total", "of", "remarks"]))
+        of = sum(self.worth.values(), Fraction(0))
+        for marks in self.students:
+            points = [number_text(marks.points.get(name, Fraction(0))) for name in self.worth]
+            row = [
+                marks.student,
+                marks.file,
+                *points,
+                number_text(marks.total),
+                number_text(of),
+                "; ".join(marks.remarks),
+            ]
+            writer.writerow(map(_safe, row))
+        return table.getvalue()
+
+
+def number_text(points: Fraction) -> str:
+    """Points as people write them: 1.5."""
+    return f"{float(points):.6g}"
+
+
+def _safe(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def parse_points(text: str) -> dict[str, Fraction]:
+    """Points by question, as typed: ``dV=2, dW=3``.
+
+    Raises: InputError if they are not.
+    """
+    found = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        if not equals or not name.strip():
+            raise InputError("expected points by answer, such as dV=2,dW=3", parameter="points", value=text)
+        found[name.strip()] = parse_number(number, "points")
+    return found
+
+
+def mark_class(
+    problem: Problem | Path,
+    folder: Path,
+    points: Mapping[str, Fraction] | None = None,
+    carry_forward: Fraction = Fraction(1),
+    tolerance: Fraction | None = None,
+    learning_rate: Fraction | None = None,
+    optimizer: str = "sgd",
+) -> ClassMarks:
+    """Mark all files of answers in a folder against one problem, or each against its own in a folder of networks.
+
+    The own one is the network with the name of the file of answers, or with the number in its note ``sheet``,
+    ``exercise``, ``number`` or ``seed``. ``points``: what each question is worth, 1 for every answer if not given.
+    ``carry_forward``: share of the points for an answer that follows from a wrong one.
+
+    Raises: DataError if there are no answers or no networks in a folder; InputError for an unknown question.
+    """
+    files = _documents(folder, "answers")
+    nets = {path.stem: path for path in _documents(problem, "networks")} if isinstance(problem, Path) else {}
+    markers = {"": Marker(problem, learning_rate, optimizer)} if isinstance(problem, Problem) else {}
+    students: list[Marks] = []  # with shares of the points, until all questions are known
+    order: dict[str, int] = {}
+    for file in files:
+        try:
+            answers, notes = read_answers(file, tolerance)
+            name = _net_of(file, notes, nets) if nets else ""
+            if name not in markers:
+                markers[name] = Marker(read_problem(nets[name]), learning_rate, optimizer)
+            order |= markers[name].order
+            marking = markers[name].mark(answers)
+            status = {verdict.name: verdict.status for verdict in marking.verdicts}
+            shares = {n: Fraction(s in RIGHT) + carry_forward * (s == "carried-forward") for n, s in status.items()}
+            student = notes.get("student") or notes.get("name") or file.stem
+            students.append(Marks(student, file.name, shares, marking))
+        except MlcoreError as error:  # one bad file does not keep the others from being marked
+            students.append(Marks(file.stem, file.name, {}, None, str(error)))
+    if unknown := [name for name in points or {} if order and name not in order]:
+        raise InputError(f"expected names of answers: {', '.join(order)}", parameter="points", value=unknown[0])
+    answered = {name for marks in students for name in marks.points}
+    worth = dict(points or {name: Fraction(1) for name in order if name in answered})
+    marked = [
+        replace(marks, points={name: worth[name] * share for name, share in marks.points.items() if name in worth})
+        for marks in students
+    ]
+    return ClassMarks(worth, marked)
+
+
+def _documents(folder: Path, what: str) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".toml", ".json"))
+    if not files:
+        raise DataError(f"{folder} contains no {what}; expected files named .toml or .json.")
+    return files
+
+
+def _net_of(file: Path, notes: Mapping[str, str], nets: Mapping[str, Path]) -> str:
+    """The name of the network that a file of answers is about."""
+    asked = [file.stem, *(notes[key] for key in SHEET_NOTES if key in notes)]
+    numbers = {match[0].lstrip("0"): name for name in nets if (match := re.search(r"\d+$", name))}
+    for name in asked:
+        if name in nets:
+            return name
+        if name.lstrip("0") in numbers:
+            return numbers[name.lstrip("0")]
+    raise DataError(f"{file} has no network: name it as one of {', '.join(list(nets)[:5])}, or add sheet = NUMBER.")
