@@ -49,7 +49,7 @@ def train_sentiment(
     warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(
-        min=1, help="CPU threads to use (does not change the model).", show_default="all cores")] = None,
+        min=1, help="Use at most so many CPU threads (does not change the model).", show_default="all cores")] = None,
     model: Annotated[Path, path_option("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
     checkpoint: Annotated[Path | None, path_option("Save the training here after every epoch.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint if there is one.")] = False,

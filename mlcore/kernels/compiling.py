@@ -145,13 +145,13 @@ def cache_folders(source: Path) -> tuple[list[Path], Any]:
 
 
 def _is_trusted(folder: Path, source: Path) -> bool:
-    """Whether nobody but the user can write to a folder, or beside the source, nobody who cannot change the source."""
+    """Whether only the user and root can write to a folder; beside the source, also who can change the source."""
     if not hasattr(os, "getuid"):
         return True
     found, beside, others = folder.lstat(), source.stat(), stat.S_IWGRP | stat.S_IWOTH
     if folder.parent == source and found.st_uid == beside.st_uid:
         others &= ~beside.st_mode
-    elif found.st_uid != os.getuid():
+    elif found.st_uid not in (os.getuid(), 0):
         return False
     return stat.S_ISDIR(found.st_mode) and not found.st_mode & others
 
