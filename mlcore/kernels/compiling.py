@@ -73,6 +73,11 @@ def _cache_class() -> Any:
 
     rebuild, reduce = CompileResult._rebuild, CompileResult._reduce
 
+    def describe(kind: Any) -> str:
+        """A type with all that is in it; named tuples of two modules may have the same names and fields."""
+        module = getattr(getattr(kind, "instance_class", None), "__module__", "")
+        return f"{module} {kind} ({' '.join(map(describe, getattr(kind, 'types', ())))})"
+
     class KernelCache(NullCache):
         def __init__(self, function: Any) -> None:
             source = Path(function.__code__.co_filename)
@@ -82,7 +87,7 @@ def _cache_class() -> Any:
         def find(self, signature: Any, codegen: Any) -> tuple[str, Any]:
             """Name of the file for arguments of these types, and a hash to which its content is added."""
             python = sys.implementation.cache_tag, getattr(sys, "abiflags", "")
-            key = str(signature), codegen.magic_tuple(), numba.__version__, python
+            key = [*map(describe, signature)], codegen.magic_tuple(), numba.__version__, python
             found = hashlib.sha256(repr(key).encode())
             name = f"{self.name}.{found.hexdigest()[:16]}.nbc"
             found.update(self.stamp.encode())

@@ -5,12 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
+import numba
 import pytest
 from numba import config
 
 import mlcore
+from mlcore.kernels import losses
+from mlcore.kernels.compiling import _cache_class
 
 pytestmark = [
     pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled"),
@@ -129,6 +133,17 @@ def test_a_damaged_cache_is_not_run_and_written_again(folder):
         assert run(folder) == (COMPILED, "")
     assert run(folder) == (CACHED, "")
     assert sorted(folder.rglob("*logistic_backward*")) == [path], "nothing is left over"
+
+
+def test_named_tuples_of_the_same_name_are_kept_apart():
+    """Text's Documents and verification's have the same fields; a kernel for the one fits no caller with the other."""
+    cache = _cache_class()(losses.softmax.py_func)
+    codegen, types = losses.softmax.targetdescr.target_context.codegen(), []
+    for module in ("a", "b", "a"):
+        inner = namedtuple("Inner", "x", module=module)
+        types.append(numba.typeof((namedtuple("Outer", "i", module="c")(inner(1.0)), 1)))
+    names = [cache.find([kind], codegen)[0] for kind in types]
+    assert names[0] == names[2] != names[1]
 
 
 def test_a_numba_with_other_private_parts_caches_in_its_own_way(folder):
