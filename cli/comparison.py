@@ -48,7 +48,7 @@ def compare_embeddings(
     from mlcore.text.dataset import built_in_dataset
     from mlcore.text.pool import available_cores
 
-    settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams)
+    settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams, char_ngrams="none")
     if vectors == STANDARD_STREAM and vectors in (data or []):
         raise InputError("standard input can be read only once; it holds the data", parameter="vectors", value="-")
     if vectors and vectors != STANDARD_STREAM:

@@ -217,7 +217,7 @@ def _prepare(
 
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
     if earlier:
-        shape = {name: getattr(earlier.settings, name) for name in ("ngrams", "dim", "hidden")}
+        shape = {name: getattr(earlier.settings, name) for name in ("ngrams", "char_ngrams", "dim", "hidden")}
         given = replace(given, **{name: value for name, value in shape.items() if getattr(given, name) is None})
     dataset = read(inputs["data"] or [built_in_dataset()], layout, quiet, threads=threads)
     if inputs["test"] is not None:

@@ -141,7 +141,7 @@ def _show(found: "Tuning") -> None:
     names = [name for name in rows[0] if name not in ("trial", "folds", "mean", "deviation")]
     columns = ("trial", *(name.replace("_", " ") for name in names), "folds", found.metric)
     cells = [
-        (str(row["trial"]), *("auto" if row[name] is None else f"{row[name]:g}" for name in names), str(row["folds"]),
+        (str(row["trial"]), *("auto" if row[name] is None else str(row[name]) for name in names), str(row["folds"]),
          _score(row["mean"], row["deviation"]))
         for row in rows
     ]  # fmt: skip

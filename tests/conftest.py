@@ -44,7 +44,15 @@ def pytest_configure(config):
 def pinned(**settings):
     """Resolved settings: those of the sheet's network where none are given."""
     rate = LEARNING_RATES[settings.get("optimizer", "adagrad")]
-    sheet = {"ngrams": 1, "dim": 50, "hidden": 32, "epochs": 30, "learning_rate": rate, "word_dropout": 0.0}
+    sheet = {
+        "ngrams": 1,
+        "char_ngrams": "none",
+        "dim": 50,
+        "hidden": 32,
+        "epochs": 30,
+        "learning_rate": rate,
+        "word_dropout": 0.0,
+    }
     return Settings(**sheet | {"refit": False} | settings).resolved()
 
 

@@ -53,7 +53,8 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
         shape = len(data.features.words), settings.dim
         if vectors.table.shape != shape:
             raise ShapeError(f"vectors have shape {vectors.table.shape}; expected {shape}, a row for each known word.")
-        long = data.train.documents.lengths()[data.train.rows].mean() / settings.ngrams > LONG
+        documents = data.train.documents
+        long = np.count_nonzero(documents.ids < len(data.features.words)) > LONG * documents.n_texts
         length = FROZEN_LENGTH if settings.freeze_embedding else LONG_TEXTS_LENGTH if long else SHORT_TEXTS_LENGTH
         start = _with_length(vectors.table[vectors.found], length)
         if long and not settings.freeze_embedding:

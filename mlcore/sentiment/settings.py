@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 MANY_LABELS = 10  # want a wider network, larger steps, so that it converges in some ten epochs, and word dropout
 FEW_WORDS = 1_000_000  # in all texts want smaller steps: with larger ones the best epoch is between the first ones
-LONG_TEXTS = 100  # words
+LONG_TEXTS, SHORT_TEXTS = 100, 15  # words, on average
+# N-grams of characters help with many labels, and where few texts leave many words unknown; with more texts they
+# outshout short words such as "not"
+FEW_TEXTS = 4_000
 LARGEST = 1e300  # larger whole numbers have no float
 RANGES = {  # how a range is written, by the first of these bounds that it has
     "above": "above {above}", "below": "from {minimum} to less than {below}",
@@ -64,7 +67,8 @@ class Settings:
     # fmt: off
     ngrams: int = setting(None, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3,
                           automatic="2, for long texts 3")
-    char_ngrams: str = setting("none", "Also n-grams of so many characters within each word, such as 3-5.",
+    char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
+                               automatic="3-5 with few texts of 15 to 99 words or many labels, else none",
                                matches=r"none|[2-9]-[2-9]", expected="none, or two sizes from 2 to 9 such as 3-5")
     min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
                              minimum=1, maximum=2**31, automatic="1, with n-grams 2")
@@ -110,11 +114,16 @@ class Settings:
     def resolved(self, facts: Facts = TYPICAL) -> "Settings":
         """The settings, with a value chosen for such texts wherever one is None."""
         many = self.loss == "logistic" and facts.labels >= MANY_LABELS
-        ngrams = self.ngrams or (3 if facts.words >= LONG_TEXTS * facts.texts else 2)
+        words = facts.words / max(facts.texts, 1)
+        ngrams = self.ngrams or (3 if words >= LONG_TEXTS else 2)
+        few = facts.texts < FEW_TEXTS and words >= SHORT_TEXTS
+        with_characters = words < LONG_TEXTS and (many or few)
+        char_ngrams = self.char_ngrams or ("3-5" if with_characters else "none")
         step = 5 if many else 0.5 if facts.words < FEW_WORDS else 1
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
-            "min_count": 1 if ngrams == 1 and not self.characters else 2,
+            "char_ngrams": char_ngrams,
+            "min_count": 1 if ngrams == 1 and char_ngrams == "none" else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
             "epochs": 100 if facts.held_out else 30,

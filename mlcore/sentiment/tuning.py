@@ -34,6 +34,7 @@ UNUSED = -1  # split of the texts that are not to be seen
 SPACE: dict[str, tuple[Any, ...]] = {  # values that are drawn, some of them more often
     "learning_rate": (0.003, 0.005, 0.01, 0.02, 0.05),
     "ngrams": (1, 2, 2, 3),
+    "char_ngrams": ("none", "none", "2-4", "3-5"),
     "min_count": (1, 1, 2, 3),
     "dim": (32, 64, 128, 256),
     "hidden": (16, 32, 64, 128),

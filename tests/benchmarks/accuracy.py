@@ -50,7 +50,7 @@ LAYOUTS = {
     "waimai": Layout(text_column=["review"]),
     "Chinese hotels": Layout(text_column=["review"]),
 }
-SHEET = Settings(dim=50, hidden=32, ngrams=1)
+SHEET = Settings(dim=50, hidden=32, ngrams=1, char_ngrams="none")
 COLUMNS = {"words": SHEET, "pairs": replace(SHEET, ngrams=2), "defaults": Settings()}
 IDEOGRAPH = re.compile(
     r"([\u3040-\u30ff\u3400-\u9fff])"
@@ -96,7 +96,7 @@ def peers(dataset: Dataset) -> dict[str, float]:
         X: csr_array = vectorizer.fit_transform([texts[i] for i in train])
         model = LinearSVC().fit(X, dataset.labels[train])
         found[name] = float(model.score(vectorizer.transform([texts[i] for i in test]), dataset.labels[test]))
-    run = linear(encode(dataset, None, **replace(Settings(ngrams=2, min_count=1)).resolved().encoding()))
+    run = linear(encode(dataset, None, **Settings(ngrams=2, char_ngrams="none", min_count=1).resolved().encoding()))
     assert isinstance(run, Run)
     return found | {"NB-LR": run.test_accuracy}
 

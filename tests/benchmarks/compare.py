@@ -83,7 +83,7 @@ class Bench:
         """mlcore's training from a text file to a saved model, with the seconds of an epoch."""
         figures = self.mlcore(
             "train-sentiment", "--data", self.folder / data, "--dev", 0, "--epochs", epochs, "--ngrams", ngrams,
-            "--dim", 50, "--hidden", 32, "--learning-rate", 0.01,
+            "--char-ngrams", "none", "--dim", 50, "--hidden", 32, "--learning-rate", 0.01,
             "--threads", threads, "--model", self.model, "--json",
         )  # fmt: skip
         return {

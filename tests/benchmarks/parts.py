@@ -71,7 +71,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 def write_arrays(data: str, path: str) -> dict[str, dict[str, int]]:
     """Write the texts as mlcore trains on them (ids, offsets, targets), and all their tokens (stream, bounds)."""
     dataset = read_dataset(Path(data), keep_texts=True)
-    encoded = encode(dataset, 0, **Settings(ngrams=1).resolved().encoding())
+    encoded = encode(dataset, 0, **Settings(ngrams=1, char_ngrams="none").resolved().encoding())
     documents, stream = encoded.train.documents, encoded.features.words.look_up(dataset.texts)
     if (documents.counts != 1).any():
         raise ValueError("A feature counts more than once; PyTorch is given each once.")
@@ -97,7 +97,7 @@ def tokenise(data: str, threads: str) -> dict[str, float]:
 
 def epochs(data: str, ngrams: str, threads: str) -> dict[str, object]:
     """Mean seconds of an epoch with so many threads, or with as many as mlcore finds best where that is "any"."""
-    settings = Settings(ngrams=int(ngrams), epochs=EPOCHS).resolved()
+    settings = Settings(ngrams=int(ngrams), char_ngrams="none", dim=50, hidden=32, epochs=EPOCHS).resolved()
     encoded = encode(read_dataset(Path(data)), 0, **settings.encoding())
     model = new_model(encoded, settings)
     if threads != "any":

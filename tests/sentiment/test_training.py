@@ -84,6 +84,8 @@ def test_settings_keep_none_and_resolve_it():
     assert (many.dim, many.hidden > few.hidden, many.learning_rate > few.learning_rate) == (50, True, True)
     assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
     assert few.resolved(Facts(labels=150)) == few
+    found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 60_000))]
+    assert found == ["none", "3-5", "3-5"]
     assert settings.automatic() == [
         name for name, value in dataclasses.asdict(settings).items() if value is None and name != "max_features"
     ]
