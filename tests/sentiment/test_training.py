@@ -270,7 +270,7 @@ def test_given_vectors_are_kept_up_to_their_scale():
     model = new_model(data, settings, vectors).parameters.table[:, :3]
     np.testing.assert_array_equal(model[~found], start[~found])
     np.testing.assert_allclose(model[found] / table[found], (model[found] / table[found])[0, 0], rtol=1e-5)
-    assert np.linalg.norm(model[found], axis=1).mean() == pytest.approx(0.5)
+    assert np.linalg.norm(model[found], axis=1).mean() == pytest.approx(2)
     with pytest.raises(ShapeError, match="expected .*, a row for each known word"):
         new_model(data, dataclasses.replace(settings, dim=4), vectors)
 
