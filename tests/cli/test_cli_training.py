@@ -257,3 +257,25 @@ def test_built_in_dataset(run):
     found = json.loads(run("train-sentiment", "--dim", 50, "--json", "-q").out)
     assert found["test"]["n"] == 780
     assert found["test"]["accuracy"] >= 0.82
+
+
+def test_a_table_with_several_text_columns_and_bad_rows_is_read_as_told_and_remembered(run, tmp_path):
+    """What is guessed and skipped is said, in training and in evaluation, which takes the same columns."""
+    rows = ["Title;Body;Sentiment", "good;film;pos", "bad;film;neg"] * 6
+    (tmp_path / "a.csv").write_text("\n".join([*rows, ";;", "no label;;"]))
+    columns = ["--text-column", "Title", "--text-column", "Body"]
+    refused = run("train-sentiment", "a.csv", *columns)
+    assert refused.code == 3
+    assert refused.err.endswith("without control characters; try --skip-bad-rows.\n")
+    done = run("train-sentiment", "a.csv", *columns, "--skip-bad-rows", "--test", 0.3, "--epochs", 1, "-q")
+    said = [
+        "mlcore: a.csv: the labels are in the column 'Sentiment'.",
+        "mlcore: a.csv: repeated headers: 5 skipped.",
+        "mlcore: a.csv: rows without any value: 1 skipped.",
+        "mlcore: Skipped 1 bad row: line 20, column Sentiment: the label is empty; expected text without control "
+        "characters.",
+    ]
+    assert (done.code, done.err.splitlines()[:4]) == (0, said)
+    command = run("describe", "sentiment.safetensors").out.partition("How to train it again\n")[2]
+    assert "--data a.csv --test 0.3 --text-column Title --text-column Body --skip-bad-rows --" in command
+    assert run("evaluate", "sentiment.safetensors", "a.csv", "--skip-bad-rows").code == 0
