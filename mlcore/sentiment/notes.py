@@ -1,7 +1,6 @@
 """What a colleague would say after a look at a training: one sentence for each thing that may be wrong."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.labels import listed
 
 FEW_TEXTS = 50  # below which an accuracy says little
-MANY_SHARED = 0.01  # of the texts of a split
 UNEVEN = 10  # times as many texts of the most frequent label as of the rarest
 
 
@@ -25,9 +23,6 @@ def notes_on_training(
         found += _balance(data.train, model)
     if dev:
         found += notes_on_evaluation(dev, "held-out texts")
-    for name, split in {"held-out": data.dev, "test": data.test}.items():
-        if split:
-            found += _shared(data.train, split, name)
     return found
 
 
@@ -61,19 +56,3 @@ def _balance(train: Split, model: Model) -> Iterator[DataWarning]:
             f"{model.labels[most]!r} has {counts[most]:,} training texts and {model.labels[least]!r} {counts[least]:,}",
             suggestion={"class_weight": "balanced"} if model.settings.class_weight == "none" else None,
         )
-
-
-def _shared(train: Split, split: Split, name: str) -> Iterator[DataWarning]:
-    """Whether texts are in both, which go by their known features."""
-    held_out = [text for text in _hashes(split) if text]
-    shared = {*held_out}.intersection(_hashes(train))
-    if (n := sum(text in shared for text in held_out)) > MANY_SHARED * len(split.rows):
-        yield DataWarning(f"{n:,} of the {len(split.rows):,} {name} texts are in the training texts too")
-
-
-def _hashes(split: Split) -> Iterator[int]:
-    """A hash of the features of each text, 0 where it has none."""
-    ids, bounds = split.documents.ids, list(pairwise(split.documents.offsets.tolist()))
-    for row in split.rows.tolist():
-        start, end = bounds[row]
-        yield hash(ids[start:end].tobytes()) if end > start else 0

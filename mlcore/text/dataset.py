@@ -26,7 +26,7 @@ from mlcore.text.labels import (
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
-from mlcore.text.notes import coverage_notes
+from mlcore.text.notes import coverage_notes, shared_notes
 from mlcore.text.readers import Example, name_of, read_examples
 from mlcore.text.table import SPLITS, Notes
 from mlcore.text.vocabulary import Tokens, WordTable
@@ -267,7 +267,8 @@ def encode(
         targets_of(texts, labels, rows)  # refuses texts of which none has a known label
         if unknown := unknown_labels(texts, rows, labels):
             warnings.append(DataWarning(f"{texts.source}: {unknown_note(unknown)}"))
-    notes = coverage_notes(*measured[0], features, "held-out texts")
+    notes = coverage_notes(*measured[0], features, "held-out texts", counts)
+    notes += shared_notes(dataset, train, dict(zip(("held-out", "test"), measured, strict=True)))
     return EncodedDataset(features, counts, labels, training, dev_split, test_split, whole, warnings, notes)
 
 

@@ -20,7 +20,8 @@ EASY = [(f"a good film number {i}", "pos") for i in range(300)] + [
 def notes(rows, splits=None, **settings):
     """The notes on a training with these texts, labels and splits, and its report's page."""
     settings = Settings(
-        **{"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5} | settings
+        **{"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5, "ngrams": 1, "min_count": 1}
+        | settings
     ).resolved()
     dataset = dataset_of(*zip(*rows, strict=True), splits=splits or [""] * len(rows))
     data = encode(dataset, None, **settings.encoding())
@@ -54,16 +55,11 @@ def test_what_is_said(rows, options, message):
     assert ("still falling" in page) == any("still falling" in note for note in found)
 
 
-@pytest.mark.parametrize(("letters", "remark"), [
-    ("这部电影很好看不喜欢", ": they are in Chinese, which has no spaces between words; separate them"),
-    ("หนงเรองนดมาก", ": they are in Thai, which has"), ("abcdefghij", " are known."),
-])  # fmt: skip
-def test_unknown_words_and_their_script(letters, remark):
+def test_unknown_words():
     random = np.random.default_rng(1)
-    words = ["".join(random.choice(list(letters), 12)) for _ in range(120)]
+    words = ["".join(random.choice(list("abcdefghij"), 12)) for _ in range(120)]
     found, _ = notes([(word, "pos" if i % 2 else "neg") for i, word in enumerate(words)])
-    assert any(note.startswith("only 0.0% of the words of the held-out texts are known") for note in found)
-    assert any(remark in note for note in found)
+    assert "only 0.0% of the words of the held-out texts are known." in found
 
 
 def test_shared_test_texts_and_those_of_a_report():
