@@ -191,7 +191,8 @@ class Marker:
             some = chain.from_iterable(combinations(ROUNDED, size) for size in range(len(ROUNDED) + 1))
             either = [(*steps, *others) for steps in some for others in ((), SUMMED)]
             roundings = [rounding for steps in either for rounding in roundings_to(*precision, steps)]
-            roundings += [rounding._replace(half_up=False) for rounding in roundings_to(*precision)]
+            often = [r for steps in (("z",), ROUNDED, ROUNDED + SUMMED) for r in roundings_to(*precision, steps)]
+            roundings += [rounding._replace(halves=halves) for rounding in often for halves in (1, 2)]
             self._spreads[c, precision] = [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
         return self._spreads[c, precision]
 
@@ -293,7 +294,9 @@ class _Sheet:
         if precision := self._precision(answer):
             found += [values[name] for values in self.marker.rounded(self.c, precision)]
             found += [values[name] for values in self._works(self.right, precision)]
-        return _range(found)
+        low, high = _range(found)
+        radius = np.maximum(truth - low, high - truth)  # what is rounded up may as well have been rounded down
+        return truth - radius, truth + radius
 
     def _precision(self, answer: Answer) -> tuple[int, int] | None:
         """The digits of an answer, or of the whole sheet where it has only zeros and fractions."""

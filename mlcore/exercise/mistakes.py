@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +16,7 @@ from mlcore.exercise.network import Network, Number, arrays_of
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
 Values = dict[str, np.ndarray]  # matrices by the names of answers
-TIE = 1e-12  # relative; within it, a number is half of a unit
-MAX_ROUNDED = 1e300  # larger fractions are not rounded
+HALF_UP = 1 + 1e-12  # takes a number that is half of a unit over it
 RATES = (Fraction(1, 2), Fraction(1, 10), Fraction(1, 100), Fraction(1))  # learning rates to look for
 
 
@@ -39,11 +37,14 @@ class Mistake(NamedTuple):
 
 
 class Rounding(NamedTuple):
-    """Steps after which a student rounds, the format of the numbers, such as .2e, and which way a half is rounded."""
+    """Steps after which a student rounds, the format of the numbers, such as .2e, and which way halves are rounded.
+
+    ``halves``: 0 all up; 1 and 2 up and down in turn.
+    """
 
     steps: Collection[str]
     format: str
-    half_up: bool = True
+    halves: int = 0
 
 
 def _as(number: float | str) -> Step:
@@ -289,14 +290,19 @@ class Work(Pass):
         if answer in self.given:
             right = self.array(self.given[answer])
         elif self.rounding and name in self.rounding.steps:
-            right = self.array(np.frompyfunc(partial(self._rounded, self.rounding), 1, 1)(right))
+            right = self._rounded(np.asarray(right), self.rounding)
         if name == "delta":
             self.deltas[layer] = right
         return right
 
-    def _rounded(self, rounding: Rounding, value: Any) -> Any:
-        nudge = 1 + TIE if rounding.half_up else 1 - TIE
-        return self.number(f"{float(value) * nudge:{rounding.format}}") if abs(value) < MAX_ROUNDED else value
+    def _rounded(self, values: np.ndarray, rounding: Rounding) -> np.ndarray:
+        up = (np.arange(values.size).reshape(values.shape) + rounding.halves) % 2 == 0
+
+        def written(value: Any, is_up: bool) -> Any:
+            nudged = float(value) * (HALF_UP if is_up or not rounding.halves else 1 / HALF_UP)
+            return self.number(f"{nudged:{rounding.format}}")
+
+        return self.array(np.frompyfunc(written, 2, 1)(values, up))
 
     def outer(self, layer: int) -> np.ndarray:
         """The gradient of the weights, with what the student has done so far."""
