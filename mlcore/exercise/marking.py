@@ -369,7 +369,8 @@ class _Sheet:
         """What to say about an answer that some choice would make right."""
         if not self._depends_on_choice(answer):
             return ""
-        apart = f"but it does not fit together with {', '.join(other.name for other in self.fitting) or 'the others'}"
+        others = ", ".join(self.marker.symbols[other.name] for other in self.fitting) or "the others"
+        apart = f"but it does not fit together with {others}"
         alone, fits = self._best_convention([answer])
         if fits:
             return f"by itself right with φ'(0) = {alone}, {apart}"
