@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from . import interrupts
 
+LONGEST = 2_000  # characters of a message
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -103,5 +104,7 @@ def _close_quietly() -> int:
 def _complain(message: str) -> None:
     """Print one line on stderr; text from a file cannot move the cursor."""
     line = " ".join(f"mlcore: {message}".split())
+    if len(line) > LONGEST:  # it repeats a label, a path or a value
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     with suppress(OSError):  # stderr may be closed; the exit code still tells
         print("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line), file=sys.stderr)

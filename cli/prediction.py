@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from mlcore.errors import InputError
+from mlcore.errors import DataError, InputError
 from mlcore.files import check_outputs
 from mlcore.sentiment.answers import Answers
 from mlcore.text.layout import Layout
@@ -162,7 +162,10 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
         def write(file: BinaryIO) -> None:
             results.append(predict_table(loaded, table, output, file, answers, available_cores(), progress))
 
-        write_beside(output, write)
+        try:
+            write_beside(output, write)
+        except MemoryError as error:
+            raise DataError(f"{name} has rows that are too large for the memory of this machine") from error
     (found,) = results
     said = [*notes.sentences()]
     if found.without_text:
