@@ -57,7 +57,7 @@ def test_parameters_go_in_and_out():
     assert SentimentClassifier(**model.get_params()).get_params() == model.get_params()
     assert repr(model) == "SentimentClassifier(ngrams=1, epochs=3, dev=0)"
     assert repr(SentimentClassifier(epochs=np.arange(2))) == "SentimentClassifier(epochs=array([0, 1]))"
-    with pytest.raises(InputError, match="^SentimentClassifier has no parameter 'n_gram'; it has ngrams, min_count, "):
+    with pytest.raises(InputError, match="^SentimentClassifier has no parameter 'n_gram'; it has ngrams, char_ngrams"):
         model.set_params(epochs=9, n_gram=2)
     assert model.epochs == 3
     with pytest.raises(TypeError, match="unexpected keyword argument 'n_gram'"):
