@@ -23,7 +23,8 @@ def program(monkeypatch):
 
 
 PRINTED = {
-    "epoch": 1.0, "epoch with moments": 1.0, "rate": 1.0, "accuracy": 1.0, "same": True, "epochs": [{"seconds": 1.0}],
+    "epoch": 1.0, "epoch with moments": 1.0, "rate": 1.0, "Chinese": 1.0, "Hindi": 1.0,
+    "accuracy": 1.0, "same": True, "epochs": [{"seconds": 1.0}],
     "sha256": "same",
     "versions": {}, "sizes": {"texts": 10},
 }  # fmt: skip
@@ -102,13 +103,12 @@ def test_every_contest_gives_rows_with_their_targets(bench, program, started):
     bench.sets = bench.folder  # with no others
     rows = [row for contest in program("compare").CONTESTS.values() for row in contest(bench)]
     limits = [round(row.target.limit, 4) for row in rows if row.target]
-    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 1, 0.6, 0.6, 0.5, 0.25, 15, 6, 150, 8.5, 8.5, 0.625,
-                      *(1.05, 1.3, 1.3) * 2]  # fmt: skip
+    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 1, 0.6, 0.6, 0.5, 0.25, 15, 6, 150, 50, 50,
+                      8.5, 8.5, 0.625, *(1.05, 1.3, 1.3) * 2]  # fmt: skip
     assert all(len(row.ours) == 2 and (not row.peer or len(row.theirs) == 2) for row in rows)
     trainings = [command for command in started if "--data" in command]
     assert all(command[command.index("--dev") + 1] == 0 for command in trainings)
     assert bench.notes == [
-        "Tokenising finds exactly the tokens of the rule.",
         "The models of one and of two threads have the same bytes.",
         *(f"{bench.sets / file} is missing: epochs of {name} were not measured."
           for name, (file, _) in program("compare").SETS.items() if file),
@@ -177,12 +177,11 @@ def test_arrays_hold_the_distinct_words_and_all_tokens(program, tmp_path):
     assert sorted(ids[:2]) == sorted(set(stream[:3].tolist()))
 
 
-def test_tokens_are_compared_with_the_rule(program, tmp_path, monkeypatch):
+def test_scripts_are_tokenised_beside_the_data(program, tmp_path):
     parts = program("parts")
     (tmp_path / "t.txt").write_text("__label__pos It's GREAT &amp; fun!\n__label__neg bad, bad film\n")
-    assert parts.tokenise(tmp_path / "t.txt", "2")["same"] is True
-    monkeypatch.setattr(parts, "tokens", str.split)
-    assert parts.tokenise(tmp_path / "t.txt", "2")["same"] is False
+    assert all(rate > 0 for rate in parts.tokenise(tmp_path / "t.txt", "2").values())
+    assert set(parts.tokenise(tmp_path / "t.txt", "2")) == {"rate", "Chinese", "Hindi"}
 
 
 @needs_speed
