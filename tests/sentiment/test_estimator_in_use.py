@@ -1,10 +1,13 @@
 """SentimentClassifier inside scikit-learn, and in several threads and processes at once."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from test_estimator import LABELS, TEXTS, TWO_LABELS, TWO_TEXTS, small
 
 from mlcore.errors import NotFittedError
+from mlcore.sentiment.estimator import SentimentClassifier
 from mlcore.text.pool import available_cores
 
 
@@ -94,3 +97,23 @@ def test_grid_search(sklearn):
     best = small(**search.best_params_).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(search.predict_proba(TEXTS), best.predict_proba(TEXTS))
     assert search.classes_.tolist() == ["fair", "neg", "pos"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "others", "between"),
+    [
+        ("😀 👍🏽 ❤️", "😡 👎🏽 💔", "the film was on at nine", " "),
+        ("好看 精彩 喜欢", "糟糕 难看 讨厌", "这部 电影 演员 音乐 故事", ""),
+        ("préféré été génial", "médiocre raté ennuyé", "le film à la télé", " "),
+    ],
+    ids=["emoji", "Chinese", "decomposed letters"],
+)
+def test_what_carries_the_label_is_a_token(good, bad, others, between):
+    """Trained on composed letters, and tested on decomposed ones."""
+    random, texts = np.random.default_rng(1), []
+    labels = ["pos", "neg"] * 150
+    for label in labels:
+        words = [*random.choice(others.split(), 5), random.choice((good if label == "pos" else bad).split())]
+        texts.append(between.join(random.permutation(words)))
+    model = SentimentClassifier(dev=0, epochs=20).fit(texts[:200], labels[:200])
+    assert model.score([unicodedata.normalize("NFD", text) for text in texts[200:]], labels[200:]) >= 0.95
