@@ -69,7 +69,8 @@ class Settings:
                           automatic="2, for long texts 3")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
                                automatic="3-5 with few texts of 15 to 99 words or many labels, else none",
-                               matches=r"none|[2-9]-[2-9]", expected="none, or two sizes from 2 to 9 such as 3-5")
+                               matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
+                               expected="none, or two sizes from 2 to 9 such as 3-5")
     min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
                              minimum=1, maximum=2**31, automatic="1, with n-grams 2")
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
