@@ -204,7 +204,7 @@ def _show_description(found: "Description") -> None:
     show(f"                    {unit} of a text; {'each counts once' if settings['binary'] else 'repeats count'}")
     show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}, φ(z) = max(0, z)")
     show(f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}")
-    signs = f", s = 1 for {labels[1]}, −1 for {labels[0]}" if len(labels) == 2 else ""
+    signs = f", s = 1 for {labels[1]}, −1 for {labels[0]}" if outputs == 1 and labels else ""
     paragraph(FORMULAS[found.loss] + signs)
     show(f"{found.parameters:,} parameters")
 
@@ -236,10 +236,10 @@ def _show_description(found: "Description") -> None:
 
 def _show_neighborhood(found: "Neighborhood") -> None:
     def score(logits: list[float]) -> str:
-        """The logit with two labels, the number for a rating, and the largest of many logits with its label."""
+        """The one logit or rating, or the largest of several logits with its label."""
         if not found.labels:
             return render.number(logits[0], ".4g")
-        name = f"{found.labels[logits.index(max(logits))]} " if len(found.labels) > 2 else ""
+        name = f"{found.labels[logits.index(max(logits))]} " if len(logits) > 1 else ""
         return name + render.number(max(logits), "+.2f")
 
     mean = f" (the mean of its {found.mean_of} features)" if found.mean_of > 1 else ""

@@ -33,7 +33,8 @@ from .output import (
 )
 
 if TYPE_CHECKING:
-    from mlcore.sentiment.evaluation import Assessment, Evaluation, RatingEvaluation, WordScore
+    from mlcore.sentiment.evaluation import AnyEvaluation, Assessment, Evaluation, MultiLabelEvaluation, WordScore
+    from mlcore.sentiment.figures import LabelFigures
     from mlcore.sentiment.model import Model
     from mlcore.sentiment.prediction import Predictions
     from mlcore.text.table import Notes, Table
@@ -285,7 +286,7 @@ def _json_lines(found: "Predictions", answers: Answers, undecodable: Collection[
 
     encode, lines = json.JSONEncoder(allow_nan=False).encode, []
     for i, (entry, chosen) in enumerate(zip(found.to_dicts(), answer_columns(answers, found)[0], strict=True)):
-        decided = {"label": chosen} if found.labels else {}
+        decided = {"label": chosen} if found.labels and found.chosen.ndim == 1 else {}
         lines.append(encode({"schema": "mlcore.predict/1", **entry, **decided, "undecodable": i in undecodable}) + "\n")
     return "".join(lines)
 
@@ -296,6 +297,8 @@ def _json_lines(found: "Predictions", answers: Answers, undecodable: Collection[
 def _show_assessment(found: "Assessment") -> None:
     from mlcore.text.labels import unknown_note
 
+    if found.warning:
+        render.paragraph(f"{found.warning}\n", "bold yellow")
     show_evaluation(found.title, found.evaluation)
     if found.unknown_labels:
         render.paragraph(f"\n{unknown_note(found.unknown_labels)}.", "bold yellow")
@@ -309,11 +312,19 @@ def _show_assessment(found: "Assessment") -> None:
         render.show(f"  {render.shortened(mistake.text, render.COLUMNS - 2)}")
 
 
-def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: bool = False) -> None:
+def show_evaluation(title: str, found: "AnyEvaluation", brief: bool = False) -> None:
     """All figures, or the main ones as after a training."""
-    from mlcore.sentiment.evaluation import RatingEvaluation
+    from mlcore.sentiment.evaluation import MultiLabelEvaluation, RatingEvaluation
 
     number = render.number
+    if isinstance(found, MultiLabelEvaluation):
+        scores = f"micro F1 {number(found.micro.f1, '.2%')}, macro F1 {number(found.macro.f1, '.2%')}"
+        render.show(f"{title}: {scores} on {found.n:,} texts, loss {found.loss:.4f}", "bold")
+        complete = f"all labels right in {found.accuracy:.2%} of the texts"
+        render.show(f"{complete}, {found.hamming_loss:.2%} of all decisions wrong (Hamming loss)")
+        if not brief:
+            _show_labels(found, {"all (micro)": found.micro, "mean (macro)": found.macro}, found.thresholds)
+        return
     if isinstance(found, RatingEvaluation):
         error = f"root mean square error {found.rmse:.4f} on {found.n:,} texts"
         render.show(f"{title}: {error}, loss {found.loss:.4f}", "bold")
@@ -330,13 +341,7 @@ def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: b
         render.show(f"95% interval {low:.2%} to {high:.2%}; {always}")
         curve = f"ROC AUC {number(found.auc, '.4f')}, " if len(found.labels) == 2 else ""
         render.show(f"{curve}Brier score {found.brier:.4f}, calibration error {found.calibration_error:.4f}")
-        labels = sorted(zip(found.labels, found.per_label, strict=True), key=lambda row: -row[1].support)
-        cells = [
-            (render.shortened(name), *(number(value, ".2%") for value in figures[:3]), f"{figures.support:,}")
-            for name, figures in [("mean", found.macro), ("weighted mean", found.weighted), *labels]
-        ]
-        columns = ("label", "precision", "recall", "F1", "texts")
-        render.table(columns, cells, "\nEach label", line_after=2, most=MAX_LABELS + 2)
+        _show_labels(found, {"mean": found.macro, "weighted mean": found.weighted})
         render.show("")
     _show_confusion(found)
     if not brief:
@@ -347,6 +352,20 @@ def show_evaluation(title: str, found: "Evaluation | RatingEvaluation", brief: b
         ]
         title = "\nCalibration: is the predicted label right as often as its probability says?"
         render.table(("probability", "texts", "mean", "right", ""), rows, title)
+
+
+def _show_labels(
+    found: "Evaluation | MultiLabelEvaluation", averages: "dict[str, LabelFigures]", thresholds: Iterable[float] = ()
+) -> None:
+    """Averages and labels with their figures, and perhaps the thresholds of the labels."""
+    labels = sorted(zip_longest(found.labels, found.per_label, thresholds), key=lambda row: -row[1].support)
+    cells = [
+        [render.shortened(name), *(render.number(value, ".2%") for value in figures[:3]), f"{figures.support:,}"]
+        + ([f"{threshold:.2f}"] if threshold is not None else [])
+        for name, figures, threshold in [*((*average, None) for average in averages.items()), *labels]
+    ]
+    columns = ("label", "precision", "recall", "F1", "texts", *["threshold"] * bool(thresholds))
+    render.table(columns, cells, "\nEach label", line_after=2, most=MAX_LABELS + 2)
 
 
 def _show_confusion(found: "Evaluation") -> None:
@@ -368,7 +387,7 @@ def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[
     names = [render.shortened(label) for label in strongest]
     if not any(strongest.values()):  # no word is frequent enough to be listed
         return
-    if len(labels) <= 2:
+    if len(strongest) == 2:
         figure = "score" if labels else "rating"
         columns = [column for name in names for column in (f"for {name}" if labels else name, figure)]
         rows = [

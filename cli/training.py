@@ -224,6 +224,9 @@ def _prepare(
         dataset = with_test_split(dataset, inputs["test"], given.seed)
     dev = _held_out(inputs["dev"])
     held_out = read([dev], layout, quiet, threads=threads) if isinstance(dev, Path) else dev
+    if dataset.several_labels and not given.multi_label and given.loss == "logistic":
+        render.say("Some texts have several labels or none: each label gets a logistic output (--multi-label).")
+        given = replace(given, multi_label=True)
     settings = given.resolved(facts_of(dataset, held_out))
     with render.Activity("Counting words", quiet):
         known = earlier.features if earlier else None
@@ -281,7 +284,7 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
         render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")
-    if len(labels) > 2:
+    if outputs > 1:
         show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
     show(f"Texts: {texts}.\n")
     quality = "accuracy" if labels else "    RMSE"

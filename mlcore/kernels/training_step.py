@@ -32,14 +32,17 @@ class Workspace(
     """Memory of ``train_batches`` that the threads share, with room for the lists of two batches of each."""
 
     @classmethod
-    def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int) -> "Workspace":
-        """Memory for batches of at most ``batch`` texts, with at most ``entries`` distinct words in all of them."""
+    def allocate(cls, parameters: Parameters, batch: int, entries: int, threads: int, targets: int = 1) -> "Workspace":
+        """Memory for batches of at most ``batch`` texts, with at most ``entries`` distinct words in all of them.
+
+        ``targets``: how many each text has, the labels that it may have, or 1.
+        """
         (features, dim), (outputs, hidden) = parameters.table.shape, parameters.W2.shape
         dtype, lists = parameters.table.dtype.type, 2 * threads
         ids, counts = (np.zeros((lists, entries), np.int32) for _ in range(2))
         starts, ends = (np.zeros((lists, batch), np.int64) for _ in range(2))
         outs, hiddens, dims = (batch, outputs), (batch, hidden), (batch, dim)
-        shapes = dims, hiddens, hiddens, outs, (batch, 1), (batch,), outs, hiddens, hiddens, dims
+        shapes = dims, hiddens, hiddens, outs, (batch, targets), (batch,), outs, hiddens, hiddens, dims
         weights = (hidden, dim), (threads, hidden), (outputs, hidden), (outputs,)
         arrived, used = np.zeros((threads + 1) * CACHE_LINE, np.int64), np.zeros(lists, np.int64)
         row_list = RowList.allocate(features, entries, dtype, threads)
@@ -112,8 +115,8 @@ def train_batches(
     any number of threads. Ends early when all are to stop; see barrier. Updates parameters, and the moments M and S,
     shaped like parameters, or each None (see step_of); overwrites the losses of the texts of ``order``.
 
-    Shapes: order (t,) distinct texts, targets (n, 1), weights (n,) of the texts in the loss, losses (n,), rates
-    (batches,) the learning rate of each; the rest as in forward_texts.
+    Shapes: order (t,) distinct texts, targets (n, 1), or (n, k) where texts may have several labels, weights (n,) of
+    the texts in the loss, losses (n,), rates (batches,) the learning rate of each; the rest as in forward_texts.
     Units: first_step is the number of updates made before this call; ``key``, below 2^32, decides on word dropout.
     """
     zero = np.int64(0)  # a plain 0 would be a type of its own, and what is called compiled once more for that
@@ -211,7 +214,8 @@ def backpropagate(texts, a, b, targets, weights, loss, parameters, work, losses)
     dlogits, dH, dZ = work.dlogits[a:b], work.dH[a:b], work.dZ[a:b]
     forward_means(parameters, E, Z, H, logits)
     for i in range(a, b):  # number by number: assigning rows would compile much that is never used
-        work.Y[i, 0] = targets[texts[i], 0]
+        for k in range(work.Y.shape[1]):
+            work.Y[i, k] = targets[texts[i], k]
     loss_of(loss, logits, Y, work.losses[a:b])
     loss_of_backward(loss, logits, Y, 1 / max(texts.shape[0], 1), dlogits)
     for i in range(a, b):

@@ -74,7 +74,7 @@ class Backpropagation(Result):
     known: list[bool]
     averaged: int  # N, the number of features in the mean
     label: str
-    target: float  # 1 or 0 with two labels, the label's number with more, the rating
+    target: float  # 1 or 0 with two labels, the label's number with more, 1 where there may be several, the rating
     output: int  # number of the logit that ``change`` is about; with two labels the only one, the positive label's
     E: np.ndarray  # (d,)
     z: np.ndarray  # (h,)
@@ -94,16 +94,23 @@ class Backpropagation(Result):
 def backpropagate(model: Model, text: str, label: str, relu_at_zero: float = 0.0) -> Backpropagation:
     """Take a text through the network and its loss back, by the kernels of the training.
 
+    ``label``: the true label, or rating; where texts may have several, these with commas between them.
+
     Raises: InputError if the model has no such label, or predicts ratings and the label is not a number.
     Source: exercise 5.
     """
-    target = label_number(model, label, "label") if model.labels else rating_of(label)
+    several = label.split(",") if model.settings.multi_label and label not in model.labels else [label]
+    numbers = [label_number(model, one.strip(), "label") for one in several if model.labels]
+    target = numbers[0] if numbers else rating_of(label)
     if target is None:
         raise InputError("the model predicts ratings; expected a number such as 3.5", parameter="label", value=label)
     documents, dim = model.features.documents([text]), model.settings.dim
     features, parameters, E, Z, H, logits = forward(model, documents)
     _, W1, b1, W2, b2 = parameters
     Y, losses = np.array([[float(target)]]), np.zeros(1)
+    if model.settings.multi_label:
+        target, Y = 1, np.zeros((1, len(model.labels)))
+        Y[0, numbers] = 1
     dlogits, dH, dZ, dE, dW1, db1, dW2, db2 = map(np.zeros_like, (logits, H, Z, E, W1, b1, W2, b2))
     loss_of(model.loss, logits, Y, losses)
     loss_of_backward(model.loss, logits, Y, 1.0, dlogits)
@@ -113,7 +120,7 @@ def backpropagate(model: Model, text: str, label: str, relu_at_zero: float = 0.0
     layers.affine_backward_weights(dZ, E, 0, E.shape[1], dW1, db1)
     layers.affine_backward_input(dZ, W1, dE)
 
-    counts, output = documents.counts, int(target) if len(model.labels) > 2 else 0
+    counts, output = documents.counts, numbers[0] if len(b2) > 1 else 0
     shares = counts / max(counts.sum(), 1)
     gradients = shares[:, np.newaxis] * dE  # the mean gives each embedding its share
     E_after = E - shares[:, np.newaxis] * gradients  # after a step on each embedding alone

@@ -126,6 +126,10 @@ class Experiment:
     def __init__(self, dataset: Dataset, settings: Settings, seeds: int, vectors: Vectors | None = None) -> None:
         if settings.loss == "squared":
             raise InputError("accuracies are compared; expected 'logistic'", parameter="loss", value=settings.loss)
+        if settings.multi_label or dataset.several_labels:
+            raise DataError(
+                f"{dataset.source} has texts with several labels, or none; expected one for each to compare"
+            )
         if not 1 <= seeds <= MAX_SEEDS:
             raise InputError(f"expected a whole number from 1 to {MAX_SEEDS}", parameter="seeds", value=seeds)
         self.settings = replace(settings, refit=False).resolved(facts_of(dataset, None))

@@ -1,8 +1,10 @@
 """The classifier for Python programs: follows scikit-learn's estimator API without needing scikit-learn."""
 
+import copy
 import dataclasses
+import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from numbers import Real
@@ -14,7 +16,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment import training
 from mlcore.sentiment.explanation import Explanation, explain
-from mlcore.sentiment.initialization import facts_of, new_model
+from mlcore.sentiment.initialization import continue_from, facts_of, new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
@@ -22,7 +24,7 @@ from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.labels import LARGEST_RATING, is_label
 from mlcore.text.pool import available_cores
 
-DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "threads": None}
+DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "warm_start": False, "threads": None}
 FIELDS_OF_INIT = [(name, Any, default) for name, default in DEFAULTS.items()]
 _Parameters = dataclasses.make_dataclass("SentimentClassifier", FIELDS_OF_INIT, kw_only=True, repr=False, eq=False)
 
@@ -30,12 +32,16 @@ _Parameters = dataclasses.make_dataclass("SentimentClassifier", FIELDS_OF_INIT, 
 class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     """Exercise 5's network for labelled texts: embedding, mean, dense ReLU layer, dense layer.
 
-    Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and two
+    Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and three
     more. ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
-    ``threads``: by default as many as there are cores; joblib (``n_jobs``) gives each of its processes a share.
+    ``warm_start``: fit continues from the fitted model, keeps its labels and words, and adds the new words.
+    ``class_weight`` may also be None, or a dict of labels. ``threads``: by default as many as there are cores; joblib
+    (``n_jobs``) gives each of its processes a share.
     Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
-    With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2.
+    With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2. With a
+    matrix of 0 and 1, a row for each text and a column for each label, a text may have several labels or none, as
+    ``sklearn.preprocessing.MultiLabelBinarizer`` makes it: predict gives such a matrix.
 
     Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one
     estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file runs no code.
@@ -63,8 +69,11 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         self.__dict__.update(parameters)
         return self
 
-    def fit(self, X: Iterable[str], y: Iterable[Any]) -> "SentimentClassifier":
+    def fit(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> "SentimentClassifier":
         """Train a new model on texts with their labels, all str, int or bool, or on numbers to predict.
+
+        ``y``: (n,), or (n, labels) of 0 and 1, also sparse, or as a data frame whose columns name the labels.
+        ``sample_weight``: (n,) weights of the texts in the loss, of which only the ratios matter.
 
         An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C or a DivergedError
         the estimator has the best complete epoch, or, if there was none, what it had before.
@@ -74,24 +83,34 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         dev, threads = _plain(self.dev), self._checked_threads()
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
             raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
-        settings = Settings(**{name: _plain(getattr(self, name)) for name in FIELDS})
-        texts = _texts_of(X)
-        labels, kind = _labels_of(y, settings.loss == "squared", len(texts))
-        write: Callable[[Any], str] = repr if settings.loss == "squared" else KINDS[kind][1]  # ratings are float64
-        names = {value: write(value) for value in set(labels.tolist())}
-        dataset = dataset_of(texts, [names[value] for value in labels.tolist()], threads)
+        given = {name: _setting(getattr(self, name)) for name in FIELDS}
+        settings = Settings(**given | {"class_weight": given["class_weight"] or "none"})
+        texts, earlier = _texts_of(X), self._fitted[0] if self.warm_start and hasattr(self, "_fitted") else None
+        weights = _weights_of(sample_weight, len(texts))
+        names: Sequence[str | tuple[str, ...]]
+        if matrix := Indicators.read(y, len(texts)):
+            settings = dataclasses.replace(settings, multi_label=True)
+            names, kind = matrix.names(), matrix.kind
+        else:
+            names, kind = _named_labels(y, settings, len(texts))
+        dataset = dataset_of(texts, names, threads)
         chosen, settings = settings.automatic(), settings.resolved(facts_of(dataset, dev))
         try:
-            data = encode(dataset, dev, **settings.encoding(), threads=threads)
+            known = matrix.labels if matrix else earlier.labels if earlier else None
+            features = earlier.features if earlier else None
+            data = encode(dataset, dev, **settings.encoding(), labels=known, known=features, threads=threads)
         except DataError as error:  # the texts and labels are arguments here
             raise InputError(error.message, suggestion=error.suggestion) from None
+        data = data if weights is None else data.weighted(weights)
         for warning in data.warnings:
             warnings.warn(warning, stacklevel=2)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
         inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
-        classes = Classes.read(data.labels, kind) if data.labels else None
         model, reports = new_model(data, settings, threads=threads), []
+        classes = Classes.read(model, kind)
         model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
+        if earlier:
+            continue_from(model, earlier)
         try:
             for report in training.fit(model, data.train, data.dev, threads):
                 reports.append(report)
@@ -107,11 +126,17 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         return self
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
-        """Most probable label of each text, of the type that fit was given, or its number (float64): (n,)."""
+        """Most probable label of each text, of the type that fit was given, or its number (float64): (n,).
+
+        Where texts may have several labels: 1 for each that is predicted, else 0, (n, labels) int64.
+        """
         return _decisions(*self._logits(X))
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
-        """Probabilities of the labels in the order of ``classes_``, which sum to 1: (n, labels) float64."""
+        """Probabilities of the labels in the order of ``classes_``: (n, labels) float64.
+
+        They sum to 1, unless texts may have several labels.
+        """
         model, classes, logits = self._logits(X, "predict_proba")
         return model.probabilities(logits)[:, classes.numbers] if classes else logits
 
@@ -119,17 +144,26 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,)."""
         _, classes, found = self._logits(X, "decision_function")
         logits, numbers = found.astype(np.float64), classes.numbers if classes else np.zeros(0, np.int64)
-        return logits[:, numbers] if len(numbers) > 2 else logits[:, 0] * (1 if numbers[1] == 1 else -1)
+        return logits[:, numbers] if logits.shape[1] > 1 else logits[:, 0] * (1 if numbers[1] == 1 else -1)
 
-    def score(self, X: Iterable[str], y: Iterable[Any]) -> float:
-        """Accuracy, or with loss="squared" R^2 of the numbers, as in sklearn.metrics.r2_score."""
+    def score(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> float:
+        """Accuracy, or with loss="squared" R^2 of the numbers; of several labels of a text all must be right."""
         model, classes, logits = self._logits(X)
-        predicted, (truth, kind) = _decisions(model, classes, logits), _labels_of(y, classes is None, len(logits))
+        predicted, weights = _decisions(model, classes, logits), _weights_of(sample_weight, len(logits))
+        if predicted.ndim > 1:
+            matrix = Indicators.read(y, len(logits))
+            if matrix is None or matrix.values.shape != predicted.shape:
+                expected = f"a matrix of 0 and 1 of shape {predicted.shape}, as for fit"
+                raise ShapeError(f"y is {_described(y)}; expected {expected}.")
+            return float(np.average((predicted == matrix.values).all(axis=1), weights=weights))
+        truth, kind = _labels_of(y, classes is None, len(logits))
         if classes:
             if (kind == "str") != (classes.kind == "str"):
                 raise InputError(f"y has labels of type {kind}; the model was fitted with {classes.kind}.")
-            return float(np.mean(predicted == truth))
-        unexplained, total = np.sum((truth - predicted) ** 2), np.sum((truth - truth.mean()) ** 2)
+            return float(np.average(predicted == truth, weights=weights))
+        weights = np.ones(len(truth)) if weights is None else weights
+        unexplained = np.sum(weights * (truth - predicted) ** 2)
+        total = np.sum(weights * (truth - np.average(truth, weights=weights)) ** 2)
         return float(1 - unexplained / total) if total else float(unexplained == 0)
 
     def explain(self, text: str) -> Explanation:
@@ -154,7 +188,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             loaded.dev = float(inputs.get("dev", loaded.dev))  # type: ignore[arg-type]
         try:
             kind = inputs.get("labels", kind_of(model.labels))
-            classes = Classes.read(model.labels, kind) if model.labels else None
+            classes = Classes.read(model, kind)
         except (KeyError, TypeError, ValueError):
             raise ModelFileError(f"{path} has labels that are not of the type that it names; train it again.") from None
         loaded._fitted = model, classes
@@ -184,6 +218,33 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             tags = Tags("regressor", TargetTags(required=True), regressor_tags=RegressorTags())
         tags.input_tags = InputTags(one_d_array=True, two_d_array=False, string=True)
         return tags
+
+    # scikit-learn's metadata routing, as its BaseEstimator does it
+
+    def set_fit_request(self, *, sample_weight: bool | str | None) -> "SentimentClassifier":
+        """Let scikit-learn's meta-estimators pass sample weights to fit, or not."""
+        return self._request("fit", sample_weight)
+
+    def set_score_request(self, *, sample_weight: bool | str | None) -> "SentimentClassifier":
+        """Let scikit-learn's meta-estimators pass sample weights to score, or not."""
+        return self._request("score", sample_weight)
+
+    def _request(self, method: str, alias: bool | str | None) -> "SentimentClassifier":
+        routing = self.get_metadata_routing()
+        getattr(routing, method).add_request(param="sample_weight", alias=alias)
+        self._metadata_request = routing
+        return self
+
+    def get_metadata_routing(self) -> Any:
+        """What this estimator wants to be given, as a scikit-learn MetadataRequest."""
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        if hasattr(self, "_metadata_request"):
+            return copy.deepcopy(self._metadata_request)
+        routing = MetadataRequest(owner=type(self).__name__)
+        for method in ("fit", "score"):
+            getattr(routing, method).add_request(param="sample_weight", alias=None)
+        return routing
 
     def _model(self) -> "tuple[Model, Classes | None]":
         if not hasattr(self, "_fitted"):
@@ -225,27 +286,68 @@ def kind_of(labels: tuple[str, ...]) -> str:
 
 
 class Classes(NamedTuple):
-    """The labels in scikit-learn's order, which is ascending, and the model's numbers of them."""
+    """The labels in scikit-learn's order, which is ascending, or that of a matrix's columns; and their numbers."""
 
     values: np.ndarray  # (labels,)
     kind: str  # of KINDS
-    numbers: np.ndarray  # (labels,)
+    numbers: np.ndarray  # (labels,) of the model's labels
 
     @classmethod
-    def read(cls, labels: tuple[str, ...], kind: Any) -> "Classes":
-        """The labels of a model, read as values of this kind.
+    def read(cls, model: Model, kind: Any) -> "Classes | None":
+        """The labels of a model, read as values of this kind; None if it has none.
 
         Raises: KeyError, TypeError or ValueError if they are not.
         """
-        values, numbers = np.unique([KINDS[kind][2](label) for label in labels], return_index=True)
-        if len(values) < len(labels):
+        if not model.labels:
+            return None
+        given = np.array([KINDS[kind][2](label) for label in model.labels])
+        values, numbers = np.unique(given, return_index=True)
+        if len(values) < len(given):
             raise ValueError("two labels have the same value")
-        return cls(values, kind, numbers)
+        return cls(given, kind, np.arange(len(given))) if model.settings.multi_label else cls(values, kind, numbers)
+
+
+class Indicators(NamedTuple):
+    """Which labels each text has."""
+
+    values: np.ndarray  # (n, labels) of 0 and 1
+    labels: tuple[str, ...]  # of the columns
+    kind: str  # of KINDS
+
+    @classmethod
+    def read(cls, y: Any, texts: int) -> "Indicators | None":
+        """Labels that are given as a matrix, also a sparse one or a data frame; None if y has another shape.
+
+        Raises: InputError if it has other values than 0 and 1; ShapeError if the number of its rows is wrong.
+        """
+        if isinstance(y, list | tuple) and y and isinstance(y[0], list | tuple | np.ndarray):
+            with suppress(ValueError):
+                y = np.array(y, np.float64)
+        if getattr(y, "ndim", 1) != 2:
+            return None
+        columns = getattr(y, "columns", range(y.shape[1]))
+        names, kind = _labels_of(columns, False, y.shape[1])
+        values = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
+        if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+            raise InputError(f"y is {_described(y)}; expected only 0 and 1 in a matrix of labels.")
+        if values.shape[1] < 2:
+            raise ShapeError(
+                "y is a matrix of one column; expected a column for each of two or more labels, or a list."
+            )
+        if len(values) != texts:
+            raise ShapeError(f"X has {texts:,} texts, but y has {len(values):,} rows; give each text one row.")
+        return cls(values.astype(np.int64), tuple(KINDS[kind][1](name) for name in names.tolist()), kind)
+
+    def names(self) -> list[tuple[str, ...]]:
+        """The labels of each text."""
+        return [tuple(self.labels[column] for column in np.flatnonzero(row)) for row in self.values]
 
 
 def _decisions(model: Model, classes: Classes | None, logits: np.ndarray) -> np.ndarray:
     if classes is None:
         return logits[:, 0].astype(np.float64)
+    if model.settings.multi_label:
+        return model.decide(logits)[:, classes.numbers].astype(np.int64)
     return np.asarray(classes.values[np.argsort(classes.numbers)[model.decide(logits)]])
 
 
@@ -282,6 +384,14 @@ def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray,
     return np.array(labels, np.float64 if ratings else None), (kinds or ["str"])[0] or ""
 
 
+def _named_labels(y: Iterable[Any], settings: Settings, texts: int) -> tuple[list[str], str]:
+    """The labels or ratings as a dataset has them, and their kind."""
+    values, kind = _labels_of(y, settings.loss == "squared", texts)
+    write: Callable[[Any], str] = repr if settings.loss == "squared" else KINDS[kind][1]  # ratings are float64
+    names = {value: write(value) for value in set(values.tolist())}
+    return [names[value] for value in values.tolist()], kind
+
+
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
     """A list of the values, which must be one-dimensional and have an order; none may be missing."""
     if not isinstance(values, str | bytes | Mapping | Set) and getattr(values, "ndim", 1) == 1:
@@ -301,6 +411,26 @@ def _described(value: object) -> str:
         return repr(value)
     shape = getattr(value, "shape", None)
     return f"of type {type(value).__name__}{f' and shape {shape}' if shape else ''}"
+
+
+def _weights_of(weights: Iterable[float] | None, texts: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    values = np.array(_listed(weights, "sample_weight", "numbers, such as [1, 0.5]"))
+    if values.shape != (texts,):
+        raise ShapeError(f"X has {texts:,} texts, but sample_weight has {len(values):,} numbers; give each text one.")
+    if values.dtype.kind not in "biuf" or not (np.isfinite(values) & (values >= 0)).all() or not values.any():
+        raise InputError("expected finite numbers from 0 up, not all 0", parameter="sample_weight", value="wrong")
+    return values.astype(np.float64)
+
+
+def _setting(value: Any) -> Any:
+    """A parameter as a setting has it: weights of labels are a JSON object."""
+    if not isinstance(value, Mapping):
+        return _plain(value)
+    writers = {kind: write for kinds, write, _ in KINDS.values() for kind in kinds}
+    names = {label: next((w for kind, w in writers.items() if isinstance(label, kind)), str)(label) for label in value}
+    return json.dumps({names[label]: _plain(weight) for label, weight in value.items()})
 
 
 def _plain(value: Any) -> Any:

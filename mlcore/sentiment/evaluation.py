@@ -7,22 +7,15 @@ import numpy as np
 
 from mlcore.kernels.losses import loss_of
 from mlcore.results import Result
+from mlcore.sentiment.figures import LabelFigures, area_under_curve, figures_of_labels, wilson
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
 from mlcore.text.dataset import Dataset, Documents, Split, encode_split
-from mlcore.text.labels import unknown_labels
+from mlcore.text.fingerprints import fingerprints, share_known
+from mlcore.text.labels import labels_in, shown, unknown_labels
 
-Z95 = 1.959963984540054  # a normal variable lies within +- Z95 standard deviations with probability 0.95
 BINS = 10  # of the calibration
-
-
-class LabelFigures(NamedTuple):
-    """Figures of one label, or averages over labels; None where they are not defined."""
-
-    precision: float | None  # right / predicted as this label
-    recall: float | None  # right / truly of this label
-    f1: float | None  # 2 right / (predicted as this label + truly of it)
-    support: int  # texts that are truly of this label
+LITTLE = 0.001  # of the texts may have the fingerprint of a training text by chance
 
 
 class CalibrationBin(NamedTuple):
@@ -67,14 +60,44 @@ class Evaluation(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, with each label beside its figures."""
-        rows = zip(self.labels, self.per_label, strict=True)
-        return {**super().to_dict(), "per_label": [{"label": label, **figures._asdict()} for label, figures in rows]}
+        return {**super().to_dict(), "per_label": _named(self.labels, self.per_label)}
 
     def confusions(self) -> list[tuple[str, str, int]]:
         """True label, predicted label and number of texts, the most frequent confusion first."""
         rows = zip(self.labels, self.confusion.tolist(), strict=True)
         cells = [(truth, label, n) for truth, row in rows for label, n in zip(self.labels, row, strict=True)]
         return sorted((cell for cell in cells if cell[2] and cell[0] != cell[1]), key=lambda cell: -cell[2])
+
+
+@dataclass(frozen=True)
+class MultiLabelEvaluation(Result):
+    """Figures of a model that decides on each label by itself, over n texts.
+
+    ``accuracy`` is the share of the texts whose labels are all right and complete, ``hamming_loss`` the share of wrong
+    decisions among all n x labels, and ``loss`` the mean over the texts of the sum of their labels' logistic losses.
+    ``micro`` counts the decisions on all labels together, ``macro`` is the mean over the labels that have the figure.
+
+    Source: Tsoumakas and Katakis 2007.
+    """
+
+    n: int
+    labels: tuple[str, ...]
+    thresholds: list[float]  # a label is predicted where its probability is above its threshold
+    accuracy: float
+    accuracy_interval: tuple[float, float]  # of 95 %
+    hamming_loss: float
+    loss: float
+    micro: LabelFigures
+    macro: LabelFigures
+    per_label: list[LabelFigures]  # in the labels' order
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, with each label beside its figures."""
+        return {**super().to_dict(), "per_label": _named(self.labels, self.per_label)}
+
+
+def _named(labels: tuple[str, ...], figures: list[LabelFigures]) -> list[dict[str, Any]]:
+    return [{"label": label, **row._asdict()} for label, row in zip(labels, figures, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -88,6 +111,9 @@ class RatingEvaluation(Result):
     mae: float  # mean of |y - y_hat|
     r2: float | None  # 1 - (rmse / baseline)^2; None if all truths are equal
     pearson: float | None  # correlation of truths and predictions; None if either are all equal
+
+
+AnyEvaluation = Evaluation | MultiLabelEvaluation | RatingEvaluation
 
 
 class Mistake(NamedTuple):
@@ -115,30 +141,45 @@ class Assessment(Result):
     data: str
     part: str  # "test", "dev" or "all"
     split: Split
-    evaluation: Evaluation | RatingEvaluation
+    evaluation: AnyEvaluation
     mistakes: list[Mistake]
     unknown_labels: dict[str, int]  # labels that the model does not have, with the numbers of their texts
+    trained_on: float | None  # the share of the texts that the model was trained on; None if it does not know
 
     @property
     def title(self) -> str:
         """Names the texts."""
         return self.data if self.part == "all" else f"{self.data}, {self.part} split"
 
+    @property
+    def warning(self) -> str:
+        """What to say first about texts that the model was trained on; empty if there are none."""
+        share = self.trained_on or 0
+        if share < LITTLE:
+            return ""
+        return f"The model was trained on {share:.1%} of these texts: it does better on them than on new ones."
+
     def to_dict(self) -> dict[str, Any]:
         """All figures on one level."""
         mistakes = [mistake._asdict() for mistake in self.mistakes]
-        extra = {"mistakes": mistakes, "unknown_labels": self.unknown_labels}
+        extra = {"mistakes": mistakes, "unknown_labels": self.unknown_labels, "trained_on": self.trained_on}
         return {"part": self.part, **self.evaluation.to_dict(), **extra}
 
 
 def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
-    """Mean loss and accuracy (None for ratings) on a split: the figures that training needs after each epoch."""
+    """Mean loss and accuracy (None for ratings), weighted, on a split: what training needs after each epoch."""
     logits, targets = model.logits(split.documents, split.rows, threads), split.targets[split.rows]
-    accuracy = float(np.mean(model.decide(logits) == targets[:, 0])) if model.labels else None
-    return _mean_loss(model, logits, targets), accuracy
+    weights = None if split.weights is None else split.weights[split.rows]
+    accuracy = float(np.average(_right(model.decide(logits), targets), weights=weights)) if model.labels else None
+    return _mean_loss(model, logits, targets, weights), accuracy
 
 
-def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | RatingEvaluation:
+def _right(decided: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Whether the label of each text, or all its labels, are right: (n,) bool."""
+    return np.asarray(decided == targets[:, 0] if decided.ndim == 1 else (decided == targets).all(axis=1))
+
+
+def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
     """All figures of the predictions for the texts of a split.
 
     Raises: ModelFileError if the outputs are not finite.
@@ -147,14 +188,13 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
     targets = split.targets[split.rows]
     if not model.labels:
         return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
+    if model.settings.multi_label:
+        return _evaluate_several(model, logits, targets, predicted)
     labels, n, known = len(model.labels), len(targets), np.isfinite(targets[:, 0])
-    truths, right = targets[known, 0].astype(np.int64), predicted == targets[:, 0]
+    truths, right = targets[known, 0].astype(np.int64), _right(predicted, targets)
     confusion = np.bincount(truths * labels + predicted[known], minlength=labels**2).reshape(labels, labels)
     hits, predictions, supports = confusion.diagonal(), np.bincount(predicted, minlength=labels), confusion.sum(axis=1)
-    # masked where the denominator is 0; averages leave masked values out, and tolist() makes them None
-    figures = np.ma.divide([hits, hits, 2 * hits], [predictions, supports, predictions + supports])
-    averages = [np.ma.average(figures, axis=1, weights=weights) for weights in (np.ones(labels), supports)]
-    macro, weighted = (LabelFigures._make([*average.tolist(), n]) for average in averages)
+    per_label, macro, weighted = figures_of_labels(hits, predictions, supports, n)
 
     confidence = probabilities.max(axis=1)
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
@@ -175,7 +215,7 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
         brier=float(squares.mean()),
         calibration_error=float(np.abs(rights - expected).sum() / n),
         auc=area_under_curve(logits[known, 0], truths == 1) if labels == 2 else None,
-        per_label=list(map(LabelFigures, *figures.tolist(), supports.tolist())),
+        per_label=per_label,
         macro=macro,
         weighted=weighted,
         confusion=confusion,
@@ -184,37 +224,60 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> Evaluation | Ratin
     )
 
 
-def _mean_loss(model: Model, logits: np.ndarray, targets: np.ndarray) -> float:
+def _evaluate_several(
+    model: Model, logits: np.ndarray, targets: np.ndarray, predicted: np.ndarray
+) -> MultiLabelEvaluation:
+    right, n = _right(predicted, targets), len(targets)
+    hits, predictions, supports = ((values > 0).sum(axis=0) for values in (predicted * targets, predicted, targets))
+    per_label, macro, _ = figures_of_labels(hits, predictions, supports, n)
+    _, micro, _ = figures_of_labels(
+        hits.sum(keepdims=True), predictions.sum(keepdims=True), supports.sum(keepdims=True), n
+    )
+    thresholds = np.full(len(model.labels), 0.5) if model.thresholds is None else model.thresholds
+    return MultiLabelEvaluation(
+        n=n,
+        labels=model.labels,
+        thresholds=thresholds.tolist(),
+        accuracy=float(right.mean()),
+        accuracy_interval=wilson(int(right.sum()), n),
+        hamming_loss=float(np.mean(predicted != targets)),
+        loss=_mean_loss(model, logits, targets),
+        micro=micro,
+        macro=macro,
+        per_label=per_label,
+    )
+
+
+def tune_thresholds(model: Model, split: Split, threads: int = 1) -> None:
+    """Give a model for several labels the threshold of each that has the best F1 on a split, if better than 0.5's."""
+    probabilities = score(model, split.documents, split.rows, threads)[1]
+    columns = zip(probabilities.T, split.targets[split.rows].T, strict=True)
+    model.thresholds = np.array([best_threshold(*column) for column in columns])
+
+
+def best_threshold(probabilities: np.ndarray, truths: np.ndarray) -> float:
+    """The threshold above which predicting has the best F1: of equally good ones the nearest to 0.5.
+
+    Shapes: probabilities (n,), truths (n,) of 0 and 1.
+    """
+    values = np.unique(probabilities)  # ascending
+    candidates = np.array([0.5, *(values[1:] + values[:-1]) / 2, values[0] / 2])
+    order = np.argsort(probabilities)
+    above = len(order) - np.searchsorted(probabilities[order], candidates, side="right")
+    hits = np.concatenate([[0], np.cumsum(truths[order][::-1])])[above]
+    f1 = 2 * hits / np.maximum(above + truths.sum(), 1)
+    best = candidates[f1 == f1.max()]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+def _mean_loss(model: Model, logits: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> float:
     if not (known := np.isfinite(targets[:, 0])).all():  # a label that the model does not have has no logit
-        logits, targets = logits[known], targets[known]
+        logits, targets, weights = logits[known], targets[known], None if weights is None else weights[known]
     losses = np.empty(len(logits), np.float32)
     loss_of(model.loss, logits, targets, losses)
+    if weights is not None:
+        return float(np.average(losses.astype(np.float64), weights=weights))
     return float(np.mean(losses, dtype=np.float64))
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """95 % confidence interval for a probability of which ``right`` of ``n`` trials succeeded: Wilson's."""
-    share, square = right / n, Z95**2
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    radius = Z95 / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n**2))
-    # 0 and 1 belong to it exactly where all trials ended alike; rounding must not say otherwise
-    return 0.0 if right == 0 else float(middle - radius), 1.0 if right == n else float(middle + radius)
-
-
-def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
-    """Share of the pairs of a positive and another text in which the positive one has the higher score.
-
-    A tie counts half, as equal scores share the mean of their ranks; without such pairs it is None.
-
-    Shapes: scores (n,), positive (n,) bool.
-    Source: Mann and Whitney 1947.
-    """
-    positives, others = int(positive.sum()), int((~positive).sum())
-    if not positives * others:
-        return None
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1 up
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * others))
 
 
 def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingEvaluation:
@@ -240,31 +303,38 @@ def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1
     Raises: DataError if no label suits the model, or one is no rating; ModelFileError if the outputs are not finite.
     """
     rows, part = dataset.held_out()
-    split = encode_split(dataset, rows, model.features, model.labels, threads)
+    split = encode_split(dataset, rows, model.features, model.labels, threads, model.settings.multi_label)
     worst = mistakes(model, split, dataset, n_mistakes, threads) if n_mistakes else []
     unknown = unknown_labels(dataset, rows, model.labels) if model.labels else {}
-    return Assessment(dataset.source, part, split, evaluate(model, split, threads), worst, unknown)
+    share = share_known(fingerprints(dataset, rows), model.trained_on)
+    return Assessment(dataset.source, part, split, evaluate(model, split, threads), worst, unknown, share)
 
 
 def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads: int = 1) -> list[Mistake]:
     """The worst mistakes on a split of a dataset that has kept its texts.
 
-    Those are the wrong labels, the most probable ones first, or the ratings with the largest errors. On ties the
-    earlier text comes first.
+    Those are the wrong labels, the most probable ones first (of texts with several labels, those with the most certain
+    wrong decision), or the ratings with the largest errors. On ties the earlier text comes first.
 
     Raises: ModelFileError if the outputs are not finite.
     """
     outputs, probabilities, predicted = score(model, split.documents, split.rows, threads)
-    truths, found = split.targets[split.rows, 0], []
-    errors = np.abs(outputs[:, 0].astype(np.float64) - truths)
-    sizes, wrong = errors, np.flatnonzero(errors)
+    targets, found = split.targets[split.rows], []
     if model.labels:
-        sizes, wrong = probabilities.max(axis=1, initial=0), np.flatnonzero(predicted != truths)
+        wrong = np.flatnonzero(~_right(predicted, targets))
+        sizes = probabilities.max(axis=1, initial=0)
+        if model.settings.multi_label:  # how far the probability of the worst decision is from the truth
+            sizes = np.abs(probabilities - targets).max(axis=1)
+    else:
+        sizes = np.abs(outputs[:, 0].astype(np.float64) - targets[:, 0])
+        wrong = np.flatnonzero(sizes)
     for i in wrong[np.argsort(-sizes[wrong], kind="stable")[:number]].tolist():
         row = int(split.rows[i])
-        answers: tuple[Any, ...] = float(truths[i]), float(outputs[i, 0]), None
+        answers: tuple[Any, ...] = float(targets[i, 0]), float(outputs[i, 0]), None
         if model.labels:
-            answers = dataset.label_names[dataset.labels[row]], model.labels[predicted[i]], float(sizes[i])
+            truth = shown(labels_in(dataset.label_names[dataset.labels[row]]))
+            probability = None if model.settings.multi_label else float(sizes[i])
+            answers = truth, shown(model.names_of(predicted[i])), probability
         found.append(Mistake(i, dataset.place(row), (dataset.texts or [])[row], *answers))
     return found
 
@@ -275,13 +345,15 @@ def strongest_words(
     """The features that speak most for each label among those that occur ``min_count`` times, strongest first.
 
     With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
-    best other label, so that no word of another label is listed. Without labels: the features with the highest and
-    with the lowest rating, as "highest" and "lowest".
+    best other label, so that no word of another label is listed. Where texts may have several labels: how far the
+    logit is above the mean of all these features. Without labels: the features with the highest and with the
+    lowest rating, as "highest" and "lowest".
     """
     candidates = np.flatnonzero(feature_counts[: model.features.first_piece] >= min_count).astype(np.int32)
     logits = model.logits(Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1)))
-    if many := len(model.labels) > 2:
-        columns = zip(model.labels, margins(logits).T, strict=True)
+    if many := logits.shape[1] > 1:
+        above = logits - logits.mean(axis=0) if model.settings.multi_label else margins(logits)
+        columns = zip(model.labels, above.T, strict=True)
     else:
         columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
     found = {}

@@ -63,7 +63,8 @@ class Explanation(Result):
 
     With two labels the network has one logit, which is for the positive label and against the other; for the negative
     one, all numbers have the opposite sign. With more, ``logit`` is that of ``output`` minus that of ``against``, the
-    best other label for this text. So more is always more for ``output``, and the sum holds as above.
+    best other label for this text. Where texts may have several labels, it is that of ``output`` alone, and ``label``
+    is the most probable one. So more is always more for ``output``, and the sum holds as above.
     """
 
     text: str
@@ -116,12 +117,15 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     documents = features.count(words, occurring.ids, spelled)
     logits = model.logits(documents)
     probabilities = model.probabilities(logits)[0].tolist() if model.labels else []
-    predicted = int(model.decide(logits)[0]) if model.labels else None
+    several = model.settings.multi_label
+    predicted = int(np.argmax(probabilities) if several else model.decide(logits)[0]) if model.labels else None
     chosen = predicted if output is None else label_number(model, output, "output")
     exact = forward(model, documents)
     table, W1, b1, W2, b2 = exact.parameters
     other, weights = None, np.zeros(len(b2))  # of the logits whose sum is explained
-    if len(b2) > 1:
+    if chosen is not None and several:
+        weights[chosen] = 1
+    elif chosen is not None and len(b2) > 1:
         other = max(set(range(len(b2))) - {chosen}, key=probabilities.__getitem__)
         weights[chosen], weights[other] = 1, -1
     else:

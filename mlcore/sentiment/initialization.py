@@ -11,7 +11,9 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
+from mlcore.text.fingerprints import kept
 from mlcore.text.growing import release_free_memory
+from mlcore.text.labels import labels_in
 from mlcore.text.vectors import Vectors
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
@@ -25,7 +27,8 @@ ROWS = 1 << 10  # of a table that are computed at a time, in the second-level ca
 
 def facts_of(dataset: Dataset, dev: Dataset | float | None) -> Facts:
     """What automatic settings are chosen by; ``dev`` says what is held out, as ``encode`` takes it."""
-    return Facts(len(dataset.label_names), dataset.n_texts, len(dataset.tokens.ids), dev != 0)
+    labels = {label for name in dataset.label_names for label in labels_in(name)}
+    return Facts(len(labels), dataset.n_texts, len(dataset.tokens.ids), dev != 0)
 
 
 def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None = None, threads: int = 1) -> Model:
@@ -33,10 +36,14 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
 
     A word that has a vector starts from it, scaled to a length that trains well for texts of this length.
 
-    Raises: ShapeError if the vectors do not belong to the words of ``data.features``, or have another width.
+    Raises: InputError if there are no thresholds to tune; ShapeError if the vectors do not belong to the words
+    of ``data.features``, or have another width.
     """
     release_free_memory()  # training needs more than all that comes before it
-    outputs = len(data.labels) if len(data.labels) > 2 else 1
+    if settings.tune_thresholds and not settings.multi_label:
+        expected = "expected False where each text has one label"
+        raise InputError(expected, parameter="tune_thresholds", value=True)
+    outputs = settings.outputs(len(data.labels))
     features, naive_bayes = len(data.features), settings.initialization == "naive-bayes"
     find_ratios = partial(feature_ratios, data.train, data.labels, features)
     with ThreadPoolExecutor(1) as pool:
@@ -62,7 +69,7 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
         table[: shape[0]][vectors.found] = start
     elif settings.freeze_embedding:
         table[:] = _with_length(table, FROZEN_LENGTH)
-    return Model(settings, data.labels, data.features, parameters)
+    return Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
 
 
 def random_parameters(features: int, outputs: int, settings: Settings) -> Parameters:
@@ -94,22 +101,28 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
     """Log-count ratio of each feature: how much more frequent it is in a label's texts than in all others, (v, k).
 
     log of (n_w + 1) / sum_w (n_w + 1), n_w being the number of the label's texts with the feature, minus the same
-    of the other texts. k is the number of labels, or 1 for the positive one of two. Without labels, for ratings:
+    of the other texts. k is the number of labels, or 1 for the positive one of two of which one is right. For ratings:
     the mean deviation of the ratings of its texts, in standard deviations, one text of deviation 0 added.
 
     Source: Wang and Manning 2012.
     """
-    targets = train.targets[train.rows, 0].astype(np.float64)
+    rows, targets = train.rows, train.targets[train.rows, 0].astype(np.float64)
     columns = targets.astype(np.int64) if labels else np.zeros(len(targets), np.int64)
-    texts = train.documents.ids, train.documents.offsets, train.rows, columns
-    shape = features, max(len(labels), 1)
-    with_label = 1 + add_values(*texts, np.ones(len(targets)), shape)
+    texts, shape = (train.documents.ids, train.documents.offsets), (features, max(len(labels), 1))
+    weights = np.ones(len(train.targets)) if train.weights is None else train.weights.astype(np.float64)
+    weights /= weights[rows].mean()
+    if several := train.targets.shape[1] > 1:
+        texts_with = add_values(*texts, rows, np.zeros_like(columns), weights[rows], (features, 1))
+        places, columns = np.nonzero(train.targets[rows])
+        rows = rows[places]
+    with_label = 1 + add_values(*texts, rows, columns, weights[rows], shape)
     if not labels:
         deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
-        return np.asarray(add_values(*texts, deviations, shape) / with_label)
-    without = with_label.sum(axis=1, keepdims=True) - with_label - (len(labels) - 2)
+        return np.asarray(add_values(*texts, rows, columns, deviations * weights[rows], shape) / with_label)
+    everywhere = texts_with if several else with_label.sum(axis=1, keepdims=True) - len(labels)  # texts with a feature
+    without = everywhere - with_label + 2
     ratios: np.ndarray = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
-    return ratios[:, 1:] if len(labels) == 2 else ratios
+    return ratios[:, 1:] if len(labels) == 2 and not several else ratios
 
 
 @kernel
@@ -139,6 +152,7 @@ def continue_from(model: Model, earlier: Model) -> None:
     if model.labels != earlier.labels:
         here, there = (", ".join(map(repr, labels)) for labels in (model.labels, earlier.labels))
         raise InputError(f"The texts have the labels {here}, but the model to start from has {there}; use its labels.")
+    model.trained_on = kept(np.concatenate([model.trained_on, earlier.trained_on]))
     new, known = model.features, earlier.features
     for first, old, last in (
         (0, 0, len(known.words)), (len(new.words), len(known.words), known.first_piece),

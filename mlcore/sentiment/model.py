@@ -43,6 +43,8 @@ class Model:
     features: Features
     parameters: Parameters
     provenance: Provenance = field(default_factory=Provenance)
+    thresholds: np.ndarray | None = None  # (labels,) float64, where texts may have several; None: 0.5 for all
+    trained_on: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))  # fingerprints of texts, ascending
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle. Numba would compile all kernels again for arrays that joblib has mapped read-only."""
@@ -54,7 +56,7 @@ class Model:
         """Number of the loss that it is trained with: losses.SQUARED, LOGISTIC or SOFTMAX."""
         if not self.labels:
             return losses.SQUARED
-        return losses.LOGISTIC if len(self.labels) == 2 else losses.SOFTMAX
+        return losses.LOGISTIC if len(self.labels) == 2 or self.settings.multi_label else losses.SOFTMAX
 
     @property
     def n_parameters(self) -> int:
@@ -65,7 +67,8 @@ class Model:
     def logits(self, documents: Documents, rows: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
         """Outputs of the network for the given rows of documents (default: all): (n, k) float32.
 
-        k is 1 with two labels (the logit of the positive one) and without labels (the predicted number).
+        k is the number of labels; 1 with two, of which one is right (the logit of the positive one), and without labels
+        (the predicted number).
         """
         rows = np.arange(documents.n_texts) if rows is None else rows
         logits = np.empty((len(rows), len(self.parameters.b2)), np.float32)
@@ -88,18 +91,31 @@ class Model:
         return logits
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Probability of each label, in the labels' order, summing to 1: (n, k) float32 -> (n, labels) float64."""
+        """Probability of each label, in the labels' order: (n, k) float32 -> (n, labels) float64.
+
+        They sum to 1, unless texts may have several labels.
+        """
         if self.loss == losses.LOGISTIC:
-            decay = np.exp(-np.abs(logits[:, :1].astype(np.float64)))  # never overflows
-            positive = np.where(logits[:, :1] >= 0, 1, decay) / (1 + decay)
-            return np.hstack([1 - positive, positive])
+            decay = np.exp(-np.abs(logits.astype(np.float64)))  # never overflows
+            positive = np.where(logits >= 0, 1, decay) / (1 + decay)
+            return positive if self.settings.multi_label else np.hstack([1 - positive, positive])
         powers: np.ndarray = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         powers /= powers.sum(axis=1, keepdims=True)
         return powers
 
     def decide(self, logits: np.ndarray) -> np.ndarray:
-        """Number of the most probable label of each text: (n, k) -> (n,) int64."""
+        """Number of the most probable label of each text: (n, k) -> (n,) int64.
+
+        Where texts may have several labels: whether each is predicted, (n, k) bool.
+        """
+        if self.settings.multi_label:
+            thresholds = 0.5 if self.thresholds is None else self.thresholds
+            return np.asarray(self.probabilities(logits) > thresholds)
         return (logits[:, 0] > 0).astype(np.int64) if self.loss == losses.LOGISTIC else logits.argmax(axis=1)
+
+    def names_of(self, decided: np.ndarray) -> list[str]:
+        """The predicted labels of a text, from what ``decide`` says of it: one, or where it may have several, those."""
+        return [self.labels[number] for number in (np.flatnonzero(decided) if decided.ndim else [int(decided)])]
 
 
 def in_range(array: np.ndarray, limit: float = MAX_PARAMETER) -> bool:

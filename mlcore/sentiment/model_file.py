@@ -153,11 +153,13 @@ def save_model(model: Model, path: Path) -> None:
         parameters[name] = parameters[name][:, : settings.dim]
     parameters["table"] = parameters["table"].astype(np.float16 if settings.float16 else np.float32, copy=False)
     header = {"labels": model.labels, "settings": asdict(settings), "provenance": asdict(model.provenance)}
+    if model.thresholds is not None:
+        header["thresholds"] = model.thresholds.tolist()
     keys = model.features.ngrams
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
     features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}
     lines = {name: words.to_lines() for name, words in features.items()}
-    save_tensors(path, MODEL, header, lines | {"ngrams": ngrams} | parameters)
+    save_tensors(path, MODEL, header, lines | {"ngrams": ngrams, "trained_on": model.trained_on} | parameters)
 
 
 def load_model(path: Path) -> Model:
@@ -177,19 +179,21 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     texts = all(type(label) is str and is_label(label) for label in labels)
     fits = type(labels) is list and len(labels) in sizes and texts and len(set(labels)) == len(labels)
     require(fits, "its labels are not different strings, as many as its loss needs")
+    trained_on = tensors.setdefault("trained_on", np.zeros(0, np.uint32))  # which older files lack
     vocabulary, pieces, ngrams = tensors["vocabulary"], tensors["pieces"], tensors["ngrams"]
-    dim, hidden = settings.dim, settings.hidden
-    outputs = len(labels) if len(labels) > 2 else 1
+    dim, hidden, outputs = settings.dim, settings.hidden, settings.outputs(len(labels))
     n_features = sum(int(np.count_nonzero(lines == ord("\n"))) for lines in (vocabulary, pieces)) + len(ngrams)
     shapes = {
         "vocabulary": (vocabulary.size,), "pieces": (pieces.size,), "ngrams": (len(ngrams), 2),
         "table": (n_features, dim),
         "W1": (hidden, dim), "b1": (hidden,), "W2": (outputs, hidden), "b2": (outputs,),
+        "trained_on": (trained_on.size,),
     }  # fmt: skip
     types = {
         "vocabulary": "uint8",
         "pieces": "uint8",
         "ngrams": "int32",
+        "trained_on": "uint32",
         "table": "float16" if settings.float16 else "float32",
     }
     check_tensors(tensors, {name: (types.get(name, "float32"), shape) for name, shape in shapes.items()})
@@ -197,7 +201,18 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     parameters = Parameters.zeros(n_features, dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : tensors[name].shape[-1]] = tensors[name]
-    return Model(settings, tuple(labels), features, parameters, _provenance(header["provenance"]))
+    require((trained_on[1:] > trained_on[:-1]).all(), "its fingerprints of texts are not in order")
+    provenance, thresholds = _provenance(header["provenance"]), _thresholds(header.get("thresholds"), settings, labels)
+    return Model(settings, tuple(labels), features, parameters, provenance, thresholds, trained_on)
+
+
+def _thresholds(values: Any, settings: Settings, labels: list[str]) -> np.ndarray | None:
+    if values is None:
+        return None
+    valid = [type(value) is float and 0 <= value <= 1 for value in values]
+    fits = settings.multi_label and len(valid) == len(labels) and all(valid)
+    require(fits, "its thresholds are not one per label")
+    return np.array(values)
 
 
 def _words(lines: np.ndarray) -> WordTable:

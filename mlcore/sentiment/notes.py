@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mlcore.errors import DataWarning
-from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation
+from mlcore.sentiment.evaluation import AnyEvaluation, Evaluation, MultiLabelEvaluation
 from mlcore.sentiment.model import Model
 from mlcore.text.dataset import EncodedDataset, Split
 from mlcore.text.labels import listed
@@ -14,12 +14,10 @@ FEW_TEXTS = 50  # below which an accuracy says little
 UNEVEN = 10  # times as many texts of the most frequent label as of the rarest
 
 
-def notes_on_training(
-    model: Model, data: EncodedDataset, dev: Evaluation | RatingEvaluation | None
-) -> list[DataWarning]:
+def notes_on_training(model: Model, data: EncodedDataset, dev: AnyEvaluation | None) -> list[DataWarning]:
     """All that is worth saying about a model with its history; ``dev`` has the figures of the held-out texts."""
     found = [*data.warnings, *data.notes, *notes_on_history(model)]
-    if model.labels:
+    if model.labels and not model.settings.multi_label:
         found += _balance(data.train, model)
     if dev:
         found += notes_on_evaluation(dev, "held-out texts")
@@ -33,12 +31,11 @@ def notes_on_history(model: Model) -> Iterator[DataWarning]:
         yield DataWarning("the held-out loss was still falling in the last epoch", suggestion={"epochs": 2 * epochs})
 
 
-def notes_on_evaluation(found: Evaluation | RatingEvaluation, texts: str) -> Iterator[DataWarning]:
+def notes_on_evaluation(found: AnyEvaluation, texts: str) -> Iterator[DataWarning]:
     """Labels that are never predicted, and whether there are enough texts; ``texts`` says which they are."""
-    if isinstance(found, Evaluation):
-        never = (found.confusion.sum(axis=0) == 0) & (found.confusion.sum(axis=1) > 0)
-        if never.any():
-            names = [label for label, missed in zip(found.labels, never, strict=True) if missed]
+    if isinstance(found, Evaluation | MultiLabelEvaluation):
+        rows = zip(found.labels, found.per_label, strict=True)
+        if names := [label for label, row in rows if row.support and row.precision is None]:
             yield DataWarning(f"never predicted for the {texts}: {listed(names)}")
     if found.n < FEW_TEXTS:
         problem = f"only {found.n} {texts}"

@@ -17,15 +17,22 @@ class Predictions:
 
     labels: tuple[str, ...]
     outputs: np.ndarray  # (n, k) float32 logits; without labels, k is 1 and the output is the predicted rating
-    probabilities: np.ndarray  # (n, labels) float64 in the labels' order, each row summing to 1; without labels (n, 0)
-    chosen: np.ndarray  # (n,) int64 number of the most probable label
+    # (n, labels) float64 in the labels' order; a row sums to 1 unless texts may have several. Without labels (n, 0)
+    probabilities: np.ndarray
+    chosen: np.ndarray  # (n,) int64 number of the most probable label; (n, labels) bool where texts may have several
     known: np.ndarray  # (n,) int64 number of known words, repeats included
     words: np.ndarray  # (n,) int64 number of all words
 
     @property
     def confidence(self) -> np.ndarray:
-        """Probability of the chosen label: (n,) float64."""
+        """Probability of the chosen label; of several labels, that of the least certain decision: (n,) float64."""
+        if self.chosen.ndim > 1:
+            return np.asarray(np.where(self.chosen, self.probabilities, 1 - self.probabilities).min(axis=1))
         return np.take_along_axis(self.probabilities, self.chosen[:, np.newaxis], axis=1)[:, 0]
+
+    def several(self) -> list[list[str]]:
+        """The labels of each text, where texts may have several."""
+        return [[self.labels[number] for number in np.flatnonzero(row)] for row in self.chosen]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The answer for each text in types that JSON has."""
@@ -34,6 +41,10 @@ class Predictions:
             ratings = zip(self.outputs[:, 0].tolist(), known, strict=True)
             return [{"rating": rating, "known_words": n} for rating, n in ratings]
         all_probabilities = (dict(zip(labels, row, strict=True)) for row in self.probabilities.tolist())
+        if self.chosen.ndim > 1:
+            rows = zip(self.several(), self.confidence.tolist(), all_probabilities, known, strict=True)
+            names = "labels", "probability", "probabilities", "known_words"
+            return [dict(zip(names, row, strict=True)) for row in rows]
         answers = zip((labels[i] for i in self.chosen), self.confidence.tolist(), all_probabilities, known, strict=True)
         return [dict(zip(("label", "probability", "probabilities", "known_words"), a, strict=True)) for a in answers]
 
@@ -51,7 +62,10 @@ def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:
 
 
 def answer_columns(answers: Answers, found: Predictions, digits: int | None = None) -> list[list[Any]]:
-    """The values of the columns that ``answers`` names, each with one for every text, and perhaps rounded."""
+    """The values of the columns that ``answers`` names, each with one for every text, and perhaps rounded.
+
+    Raises: InputError if more labels are wanted where texts may have several.
+    """
 
     def listed(values: np.ndarray) -> list[Any]:
         values = values.astype(np.float64)
@@ -60,7 +74,12 @@ def answer_columns(answers: Answers, found: Predictions, digits: int | None = No
     known = listed(found.known / np.maximum(found.words, 1))
     if not found.labels:
         return [listed(found.outputs[:, 0]), known]
-    chosen, columns = found.chosen[:, np.newaxis], list[list[Any]]()
+    several, columns = found.chosen.ndim > 1, list[list[Any]]()
+    if several and answers.top > 1:
+        raise InputError("expected 1 where texts may have several labels", parameter="top", value=answers.top)
+    chosen = np.zeros((len(found.known), 0), np.int64) if several else found.chosen[:, np.newaxis]
+    if several:
+        columns = [[",".join(labels) for labels in found.several()], listed(found.confidence)]
     if answers.top > 1:  # the label that is chosen comes first on ties too
         order = found.probabilities.copy()
         np.put_along_axis(order, chosen, 2, axis=1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlcore.sentiment.description import Description, describe
-from mlcore.sentiment.evaluation import Evaluation, assess, strongest_words
+from mlcore.sentiment.evaluation import AnyEvaluation, Evaluation, assess, strongest_words
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.notes import notes_on_evaluation, notes_on_history
@@ -47,12 +47,13 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         title=f"{name} on {found.title}",
         labels=model.labels,
         figures=figures,
+        warning=found.warning,
         note=unknown_note(found.unknown_labels) if found.unknown_labels else "",
         notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
         charts=_training(description),
-        scatter=_calibration(figures) if isinstance(figures, Evaluation) else _ratings(model, split),
+        scatter=_scatter(model, figures, split),
         strongest=strongest_words(model, counts, MAX_STRONGEST, min_count),
         mistakes=[(m, explain(model, m.text) if len(m.text) <= MAX_EXPLAINED else None) for m in found.mistakes],
         description=description,
@@ -108,6 +109,13 @@ def _training(description: Description) -> list[Chart]:
             axes = _axes("epoch", "", [epoch["epoch"] for epoch in history], heights)
             charts.append(Chart(f"{name} of each epoch", *axes, series, True, best["epoch"] if best else None))
     return charts
+
+
+def _scatter(model: Model, figures: AnyEvaluation, split: Split) -> Chart | None:
+    """Calibration of labels, or predicted ratings over true ones."""
+    if isinstance(figures, Evaluation):
+        return _calibration(figures)
+    return None if model.labels else _ratings(model, split)
 
 
 def _ratings(model: Model, split: Split) -> Chart:

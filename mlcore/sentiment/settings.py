@@ -5,6 +5,7 @@ checkpoint and the reproducing command are derived from the fields.
 """
 
 import dataclasses
+import json
 import math
 import re
 import shlex
@@ -82,6 +83,9 @@ class Settings:
                           automatic="64, with many labels 128")
     loss: str = setting("logistic", "logistic for labels (softmax if more than two), squared for numeric ratings.",
                         choices=("logistic", "squared"))
+    multi_label: bool = setting(False, "A text may have several labels, or none: one logistic output for each label.")
+    tune_thresholds: bool = setting(False, "With several labels: predict a label above the probability that suits the "
+                                    "held-out texts best, not above 0.5.", resumable=True)
     freeze_embedding: bool = setting(False, "Train only the dense layers.")
     initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.",
                                   choices=("random", "naive-bayes"))
@@ -101,8 +105,9 @@ class Settings:
                                   minimum=0, below=1, automatic="0, with many labels 0.3")
     weight_decay: float = setting(0.0, "Decoupled weight decay, for the layers and the embeddings of each batch.",
                                   minimum=0)
-    class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is.",
-                                choices=("none", "balanced"))
+    class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is; or "
+                                'weights of labels, such as \'{"pos": 2}\'.',
+                                choices=("none", "balanced"), weights=True)
     seed: int = setting(1, "Seed of everything random: parameters, held-out texts, order, dropout.",
                         minimum=0, maximum=2**63 - 1)
     float16: bool = setting(False, "Store the embedding in 16 bits: half the file.", resumable=True)
@@ -111,9 +116,23 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+        if self.multi_label and self.loss == "squared":
+            raise InputError("numbers have no labels", parameter="multi_label", value=True)
+        if self.multi_label and self.class_weight != "none":
+            expected = "expected 'none' where a text may have several labels"
+            raise InputError(expected, parameter="class_weight", value=self.class_weight)
+
+    def outputs(self, labels: int) -> int:
+        """Outputs of a network for this number of labels: one for numbers, and for the positive one of two labels."""
+        return labels if labels > 2 or self.multi_label else 1
 
     def resolved(self, facts: Facts = TYPICAL) -> "Settings":
-        """The settings, with a value chosen for such texts wherever one is None."""
+        """The settings, with a value chosen for such texts wherever one is None.
+
+        Raises: InputError if thresholds are to be tuned, but nothing is held out.
+        """
+        if self.tune_thresholds and not facts.held_out:
+            raise InputError("they are tuned on held-out texts; hold some out", parameter="tune_thresholds", value=True)
         many = self.loss == "logistic" and facts.labels >= MANY_LABELS
         words = facts.words / max(facts.texts, 1)
         ngrams = self.ngrams or (3 if words >= LONG_TEXTS else 2)
@@ -148,7 +167,7 @@ class Settings:
     def encoding(self) -> dict[str, Any]:
         """The arguments of ``mlcore.text.dataset.encode``, of resolved settings."""
         values = dataclasses.asdict(self)
-        names = ("ngrams", "min_count", "max_features", "binary", "seed", "refit")
+        names = ("ngrams", "min_count", "max_features", "binary", "multi_label", "seed", "refit")
         chosen = {name: values[name] for name in names}
         return chosen | {"ratings": self.loss == "squared", "characters": self.characters}
 
@@ -174,6 +193,9 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
         choices = bounds.get("choices", ())
         valid = isinstance(value, str) and (value in choices or bool(re.fullmatch(bounds.get("matches", "$"), value)))
         expected = bounds.get("expected") or "one of " + ", ".join(choices)
+        if "weights" in bounds:
+            valid = valid or (isinstance(value, str) and weights_in(value) is not None)
+            expected += ', or weights of labels such as {"pos": 2}'
     else:
         whole = int in kinds
         valid = type(value) is int or (not whole and isinstance(value, float))
@@ -183,6 +205,17 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
         expected = f"a {'whole ' * whole}number {span}"
     if not valid:
         raise InputError(f"expected {expected}", parameter=field.name, value=value)
+
+
+def weights_in(text: str) -> dict[str, float] | None:
+    """Weights of labels that are written as a JSON object; None if they are not, or one is not a number from 0 up."""
+    try:
+        weights: Any = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(weights, dict) or any(type(weight) not in (int, float) for weight in weights.values()):
+        return None
+    return weights if all(0 <= weight < LARGEST for weight in weights.values()) else None
 
 
 def reproducing_command(model: "Model") -> str:

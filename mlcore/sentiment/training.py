@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataWarning, DivergedError
+from mlcore.errors import DataWarning, DivergedError, InputError
 from mlcore.kernels import training_step
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.losses import loss_of
@@ -16,12 +16,13 @@ from mlcore.kernels.optimizers import with_moments
 from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
 from mlcore.sentiment.calibration import calibrate, cool
-from mlcore.sentiment.evaluation import Evaluation, RatingEvaluation, evaluate, quick_figures
+from mlcore.sentiment.evaluation import AnyEvaluation, evaluate, quick_figures, tune_thresholds
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, in_range
 from mlcore.sentiment.notes import notes_on_training
 from mlcore.sentiment.pace import Pace
-from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.sentiment.settings import LEARNING_RATES, Settings, weights_in
 from mlcore.text.dataset import EncodedDataset, Split
+from mlcore.text.labels import listed
 from mlcore.text.pool import shares
 
 LOST = 1000  # times the loss of a network whose output is 0: training does not recover from there
@@ -148,9 +149,10 @@ class _Trainer:
         settings, batch_size = model.settings, min(model.settings.batch_size, len(train.rows))
         self.pace, trainable = Pace(threads), not settings.freeze_embedding
         self.recipe = Recipe(batch_size, model.loss, settings.word_dropout, settings.weight_decay, trainable)
-        self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, len(model.labels))
+        self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, model.labels)
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
-        self.work = Workspace.allocate(state.parameters, batch_size, int(entries), threads)
+        width = train.targets.shape[1]
+        self.work = Workspace.allocate(state.parameters, batch_size, int(entries), threads, width)
         targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
         loss_of(model.loss, np.zeros((len(targets), len(model.parameters.b2)), np.float32), targets, losses)
         # of ratings that are all 0 the loss is 0, although an untrained network does not answer 0
@@ -213,13 +215,29 @@ def out_of_patience(reports: list[EpochReport], patience: int) -> bool:
     return len(reports) > patience and not any(report.best for report in reports[-patience:])
 
 
-def text_weights(train: Split, settings: Settings, labels: int) -> np.ndarray:
-    """Weight of each text in the loss, 1, or for balanced classes (texts / labels) / (texts of its label): (n,)."""
+def text_weights(train: Split, settings: Settings, labels: tuple[str, ...]) -> np.ndarray:
+    """Weight of each text in the loss: (n,) float32.
+
+    It is 1, times that of its label, which is (texts / labels) / (texts of the label) where classes are balanced, times
+    its own, as a multiple of the mean of the training texts.
+
+    Raises: InputError if a weight is for a label that there is not.
+    """
     weights = np.ones(len(train.targets), np.float32)
-    if settings.class_weight == "balanced" and labels:
+    if settings.class_weight != "none" and labels:
         classes = train.targets[:, 0].astype(np.int64)
-        counts = np.bincount(classes[train.rows], minlength=labels)
-        weights[:] = (len(train.rows) / labels / np.maximum(counts, 1))[classes]
+        if given := weights_in(settings.class_weight):
+            if unknown := given.keys() - set(labels):
+                raise InputError(
+                    f"expected weights of the labels {listed(labels)}", parameter="class_weight", value=min(unknown)
+                )
+            of_labels = np.array([given.get(label, 1.0) for label in labels])
+        else:
+            counts = np.bincount(classes[train.rows], minlength=len(labels))
+            of_labels = len(train.rows) / len(labels) / np.maximum(counts, 1)
+        weights[:] = of_labels[classes]
+    if train.weights is not None:
+        weights *= train.weights / train.weights[train.rows].mean()
     return weights
 
 
@@ -229,9 +247,11 @@ def best_epoch(reports: list[EpochReport]) -> int:
 
 
 def conclude(model: Model, data: EncodedDataset, reports: list[EpochReport], threads: int) -> None:
-    """Note the history of a training, and calibrate the model on what was held out."""
+    """Note the history of a training, and calibrate the model, or tune its thresholds, on what was held out."""
     model.provenance.history = history(reports)
-    if data.dev and model.labels:
+    if data.dev and model.settings.tune_thresholds:
+        tune_thresholds(model, data.dev, threads)
+    if data.dev and model.labels and not model.settings.multi_label:
         model.provenance.calibration = calibrate(model, data.dev, threads)._asdict()
 
 
@@ -254,7 +274,7 @@ def refit(
     for _ in fit(new, data.whole, None, threads, progress):
         pass
     cool(new, model.provenance.calibration.get("temperature", 1.0))
-    return replace(new, settings=model.settings, provenance=model.provenance)
+    return replace(new, settings=model.settings, provenance=model.provenance, thresholds=model.thresholds)
 
 
 @dataclass(frozen=True)
@@ -274,8 +294,8 @@ class TrainingResult(Result):
     epochs: list[EpochReport]
     best_epoch: int
     calibration: dict[str, float]  # fields of Calibration; empty for ratings, or with nothing held out
-    dev: Evaluation | RatingEvaluation | None
-    test: Evaluation | RatingEvaluation | None
+    dev: AnyEvaluation | None
+    test: AnyEvaluation | None
     refit: bool
     interrupted: bool
     model: str  # path
@@ -283,7 +303,7 @@ class TrainingResult(Result):
 
 
 def result_of(
-    model: Model, data: EncodedDataset, reports: list[EpochReport], dev: Evaluation | RatingEvaluation | None,
+    model: Model, data: EncodedDataset, reports: list[EpochReport], dev: AnyEvaluation | None,
     path: str, again: bool, interrupted: bool, threads: int,
 ) -> TrainingResult:  # fmt: skip
     """Evaluate a trained model on the test texts; ``dev`` is of the held-out ones, ``again``: after refit."""

@@ -13,11 +13,16 @@ import numpy as np
 from mlcore.errors import DataError, DataWarning, InputError
 from mlcore.files import installed
 from mlcore.kernels.compiling import kernel
+from mlcore.text.fingerprints import fingerprints, kept
 from mlcore.text.growing import GrowingArray
 from mlcore.text.labels import (
     choose_labels,
     hold_out,
+    hold_out_several,
+    joined,
     label_warnings,
+    labels_in,
+    listed,
     single_warnings,
     targets_of,
     unknown_labels,
@@ -56,6 +61,11 @@ class Dataset:
     def n_texts(self) -> int:
         return len(self.labels)
 
+    @property
+    def several_labels(self) -> bool:
+        """Whether some text has more labels than one, or none."""
+        return any(len(labels_in(name)) != 1 for name in self.label_names)
+
     def place(self, row: int) -> str:
         """Where a text comes from, as messages name it."""
         return self.places[row] if self.places else f"text {row + 1}"
@@ -77,9 +87,11 @@ class Split(NamedTuple):
     """Some texts with their targets: those that are trained on, held out, or tested."""
 
     documents: Documents
-    # (n, 1) float32: with two labels 1 for the positive one, with more their numbers, NaN for others; or a rating
+    # (n, 1) float32: with two labels 1 for the positive one, with more their numbers, NaN for others; or a rating.
+    # Where texts have several labels: (n, labels) of 0 and 1
     targets: np.ndarray
     rows: np.ndarray  # (m,) int64 numbers of the texts that belong to the split
+    weights: np.ndarray | None = None  # (n,) float32 of the texts in the loss; None: all the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +107,22 @@ class EncodedDataset:
     whole: Split | None = None  # training and held-out texts with all of the features, to train on at last
     warnings: list[DataWarning] = field(default_factory=list)
     notes: list[DataWarning] = field(default_factory=list)  # less urgent ones, for after the training
+    fingerprints: np.ndarray = field(
+        default_factory=lambda: np.zeros(0, np.uint32)
+    )  # of the texts that are trained on at last
 
     @property
     def sizes(self) -> dict[str, int]:
         """Number of texts in each split."""
         splits = {"train": self.train, "dev": self.dev, "test": self.test}
         return {name: len(split.rows) if split else 0 for name, split in splits.items()}
+
+    def weighted(self, weights: np.ndarray) -> "EncodedDataset":
+        """The same with these weights of the texts, (n,), for training and held-out texts of one dataset."""
+        values = weights.astype(np.float32)
+        train, dev, whole = (split and split._replace(weights=values) for split in (self.train, self.dev, self.whole))
+        assert train
+        return replace(self, train=train, dev=dev, whole=whole)
 
 
 # From texts to numbers ------------------------------------------------------------------------------------
@@ -131,9 +153,13 @@ def read_dataset(
 
 
 def dataset_of(
-    texts: Sequence[str], labels: Sequence[str], threads: int = 1, source: str = "X", splits: Iterable[str] = repeat("")
+    texts: Sequence[str],
+    labels: Sequence[str | Sequence[str]],
+    threads: int = 1,
+    source: str = "X",
+    splits: Iterable[str] = repeat(""),
 ) -> Dataset:
-    """Dataset of texts in memory, which it keeps.
+    """Dataset of texts in memory, which it keeps, with a label each, or several.
 
     Example:
         >>> data = dataset_of(["Good film!", "Bad film."], ["pos", "neg"])
@@ -155,10 +181,9 @@ def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: 
     def take_texts() -> Iterator[str]:
         """The texts, while all else of the examples is noted."""
         while batch := list(islice(examples, BATCH)):
-            columns = texts, names, split_names, places = tuple(zip(*batch, strict=True))
-            for name, place in zip(names, places, strict=True):
-                if not isinstance(name, str):
-                    raise DataError(f"{source}, {place}: a text with the labels {', '.join(name)}; expected one label.")
+            texts, labels_of, split_names, places = tuple(zip(*batch, strict=True))
+            names = tuple(map(joined, labels_of))
+            columns = texts, names, split_names, places
             for (content, lengths), values in zip(digests, columns, strict=False):
                 encoded = [value.encode("utf-8", "surrogatepass") for value in values]
                 content.update(b"".join(encoded))
@@ -208,9 +233,11 @@ def encode(
     max_features: int | None,
     binary: bool,
     ratings: bool,
+    multi_label: bool,
     seed: int,
     refit: bool = False,
     characters: range = range(0),
+    labels: tuple[str, ...] | None = None,
     known: Features | None = None,
     threads: int = 1,
 ) -> EncodedDataset:
@@ -219,9 +246,10 @@ def encode(
     ``dev``: what is held out. None takes the dev split, or a tenth of the texts where there is none; a fraction of
     the texts, or the held-out texts of another dataset, replace the dev split, which is then trained on; 0 holds
     nothing out. The test split is never trained on.
-    ``ratings``: the labels are numbers to be predicted.
+    ``ratings``: the labels are numbers to be predicted. ``multi_label``: a text may have several labels, or none.
     ``refit``: where held-out texts are drawn, and no features are known, number the features of these texts too, and
     give all texts as ``whole``; those to train on and to hold out keep only the features of the former.
+    ``labels``: all that there are, in their order; None: those of the texts.
     ``known``: features to keep besides those of the texts.
 
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
@@ -229,8 +257,15 @@ def encode(
     train = dataset.rows("", "train", *(["dev"] if dev is not None else []))
     if not len(train):
         raise DataError(f"{dataset.source} contains no texts to train on.")
-    labels = () if ratings else choose_labels(dataset, train)
-    targets = targets_of(dataset, labels)
+    given = labels is not None
+    if labels is None:
+        labels = () if ratings else choose_labels(dataset, train, multi_label)
+    targets = targets_of(dataset, labels, multi_label=multi_label)
+    if given and len(unknown := train[np.isnan(targets[train, 0])]):
+        name = dataset.label_names[dataset.labels[unknown[0]]]
+        raise DataError(
+            f"{dataset.source}, {dataset.place(int(unknown[0]))}: the label is {name!r}; expected {listed(labels)}."
+        )
     warnings = label_warnings(labels)
     dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
     fraction = HELD_OUT if dev is None and not len(dev_rows) else dev
@@ -238,8 +273,10 @@ def encode(
         if not 0 <= fraction < 1:
             raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
         if fraction > 0:
-            warnings += single_warnings(dataset, train) if labels else []
-            chosen = hold_out(targets[train, 0] if labels else np.zeros(len(train)), fraction, seed)
+            candidates = targets[train] if multi_label else targets[train, 0] if labels else np.zeros(len(train))
+            counts = candidates.sum(axis=0) if multi_label else np.bincount(candidates.astype(np.int64))
+            warnings += single_warnings(labels, counts) if labels else []
+            chosen = (hold_out_several if multi_label else hold_out)(candidates, fraction, seed)
             train, dev_rows = train[~chosen], train[chosen]
             if not len(dev_rows):
                 raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
@@ -262,25 +299,31 @@ def encode(
     measured = [(dataset, dev_rows), (dataset, dataset.rows("test"))]
     if isinstance(dev, Dataset):
         measured[0] = dev, dev.held_out()[0]
-        dev_split = encode_split(*measured[0], features, labels, threads)
+        dev_split = encode_split(*measured[0], features, labels, threads, multi_label)
     for texts, rows in measured if labels else ():
-        targets_of(texts, labels, rows)  # refuses texts of which none has a known label
+        targets_of(texts, labels, rows, multi_label)  # refuses texts of which none has a known label
         if unknown := unknown_labels(texts, rows, labels):
             warnings.append(DataWarning(f"{texts.source}: {unknown_note(unknown)}"))
     notes = coverage_notes(*measured[0], features, "held-out texts", counts)
     notes += shared_notes(dataset, train, dict(zip(("held-out", "test"), measured, strict=True)))
-    return EncodedDataset(features, counts, labels, training, dev_split, test_split, whole, warnings, notes)
+    seen = kept(fingerprints(dataset, both))
+    return EncodedDataset(features, counts, labels, training, dev_split, test_split, whole, warnings, notes, seen)
 
 
 def encode_split(
-    dataset: Dataset, rows: np.ndarray, features: Features, labels: tuple[str, ...], threads: int = 1
+    dataset: Dataset,
+    rows: np.ndarray,
+    features: Features,
+    labels: tuple[str, ...],
+    threads: int = 1,
+    multi_label: bool = False,
 ) -> Split:
     """These rows of a dataset as a model with these features and labels sees them.
 
     Raises: DataError if none of the rows has one of the labels, or one is no rating where there are no labels.
     """
     documents = features.documents_of(dataset.tokens, dataset.words, threads)
-    return Split(documents, targets_of(dataset, labels, rows), rows)
+    return Split(documents, targets_of(dataset, labels, rows, multi_label), rows)
 
 
 def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from mlcore.errors import DataError
 from mlcore.results import Result
 from mlcore.text.dataset import SPLIT_NUMBERS, Dataset
+from mlcore.text.labels import labels_in, shown
 from mlcore.text.vocabulary import Tokens
 
 MIN_COUNTS = (1, 2, 5)
@@ -107,8 +108,10 @@ def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
 
 
 def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:
-    counts = Counter(data.labels[rows].tolist())
-    return dict(sorted((data.label_names[number], count) for number, count in counts.items()))
+    counts = Counter[str]()
+    for number, count in Counter(data.labels[rows].tolist()).items():
+        counts.update(dict.fromkeys(labels_in(data.label_names[number]) or [shown([])], count))
+    return dict(sorted(counts.items()))
 
 
 def _lengths(lengths: np.ndarray) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def _repeats(data: Dataset, splits: dict[str, np.ndarray]) -> dict[str, Any]:
     labelled: dict[int, dict[str, int]] = {}
     for row, first in enumerate(firsts):
         if first >= 0:
-            labelled.setdefault(first, {}).setdefault(data.label_names[data.labels[row]], row)
+            labelled.setdefault(first, {}).setdefault(shown(labels_in(data.label_names[data.labels[row]])), row)
     different = {first: rows for first, rows in labelled.items() if len(rows) > 1}
     conflicts = {
         "count": sum(first in different for first in firsts),

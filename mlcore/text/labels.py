@@ -1,6 +1,7 @@
 """Labels: what may be one, which of a dataset's are trained on, and the targets that they become."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ MAX_LABELS = 1_000
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 REFUSED = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, lone surrogates, separators of lines
 LISTED = 10  # labels in a message
+SEPARATOR = "\n"  # between the labels of a text with several, which a dataset has as one name
 MAX_STARS = 10  # up to which labels from 1 look like ratings
 
 
@@ -39,6 +41,21 @@ def is_label(text: str) -> bool:
     return bool(text) and (text.isprintable() or not {*map(unicodedata.category, text)}.intersection(REFUSED))
 
 
+def joined(labels: str | Iterable[str]) -> str:
+    """The label of a text, or its several labels, as one name."""
+    return labels if isinstance(labels, str) else SEPARATOR.join(labels)
+
+
+def labels_in(name: str) -> list[str]:
+    """The labels of a text from its name in a dataset, none or several."""
+    return name.split(SEPARATOR) if name else []
+
+
+def shown(labels: Sequence[str]) -> str:
+    """The labels of a text for a person."""
+    return ", ".join(labels) or "(none)"
+
+
 def rating_of(label: str) -> float | None:
     """The number that a label is, or None unless it is a finite one up to LARGEST_RATING."""
     try:
@@ -48,14 +65,20 @@ def rating_of(label: str) -> float | None:
     return value if abs(value) <= LARGEST_RATING else None
 
 
-def choose_labels(dataset: "Dataset", rows: np.ndarray) -> tuple[str, ...]:
+def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = False) -> tuple[str, ...]:
     """The labels of these rows, in numerical order if all are whole numbers, else in alphabetical order.
 
     Of two labels the positive one is last: ``pos``, or else the last in this order.
 
-    Raises: DataError unless there are from 2 to MAX_LABELS.
+    Raises: DataError unless there are from 2 to MAX_LABELS, or if a text has several, unless this is ``multi_label``.
     """
-    labels = sorted(dataset.label_names[number] for number in np.unique(dataset.labels[rows]))
+    names = [dataset.label_names[number] for number in np.unique(dataset.labels[rows])]
+    if not multi_label and dataset.several_labels:
+        number = next(number for number, name in enumerate(dataset.label_names) if len(labels_in(name)) != 1)
+        found = ", ".join(map(repr, labels_in(dataset.label_names[number]))) or "no label"
+        place = f"{dataset.source}, {dataset.label_places[number]}"
+        raise DataError(f"{place}: expected one label, found {found}", suggestion={"multi_label": True})
+    labels = sorted({label for name in names for label in labels_in(name)})
     if not 2 <= len(labels) <= MAX_LABELS:
         raise DataError(
             f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({listed(labels)}); "
@@ -69,12 +92,21 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def targets_of(dataset: "Dataset", labels: tuple[str, ...], rows: np.ndarray | None = None) -> np.ndarray:
+def targets_of(
+    dataset: "Dataset", labels: tuple[str, ...], rows: np.ndarray | None = None, multi_label: bool = False
+) -> np.ndarray:
     """Index of each text's label among ``labels``, NaN if it is not there; without labels its rating: (n, 1) float32.
+
+    Where texts have several labels or none: 1 for each that the text has, else 0, (n, labels).
 
     Raises: DataError if one of the rows (default: all) has no rating, or none of them has one of the labels.
     """
     numbers = _numbers(labels)
+    if multi_label:
+        sets = np.zeros((len(dataset.label_names), len(labels)), np.float32)
+        for row, name in enumerate(dataset.label_names):
+            sets[row, [numbers[label] for label in labels_in(name) if label in numbers]] = 1
+        return np.asarray(sets[dataset.labels])
     of_names = [numbers.get(name) if labels else rating_of(name) for name in dataset.label_names]
     targets = np.array(of_names, np.float32)[dataset.labels, np.newaxis]  # None becomes NaN
     rows = np.arange(dataset.n_texts) if rows is None else rows
@@ -113,11 +145,26 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return held_out
 
 
+def hold_out_several(targets: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Mask of a random sample of the texts, none of which is the only one with one of its labels.
+
+    Shapes: targets (n, labels) of 0 and 1 -> (n,) bool.
+    """
+    rows = np.flatnonzero(~targets[:, targets.sum(axis=0) == 1].any(axis=1))
+    held_out = np.zeros(len(targets), bool)
+    number = min(max(1, round(fraction * len(targets))), len(targets) - 1)
+    held_out[np.random.default_rng([seed, 1]).permutation(rows)[:number]] = True
+    return held_out
+
+
 def unknown_labels(dataset: "Dataset", rows: np.ndarray, labels: Sequence[str]) -> dict[str, int]:
     """The labels of these rows that are not among ``labels``, with the numbers of their texts."""
     known = _numbers(labels)
     counts = np.bincount(dataset.labels[rows], minlength=len(dataset.label_names)).tolist()
-    return {name: n for name, n in zip(dataset.label_names, counts, strict=True) if n and name not in known}
+    unknown = Counter[str]()
+    for name, n in zip(dataset.label_names, counts, strict=True):
+        unknown.update({label: n for label in labels_in(name) if n and label not in known})
+    return dict(unknown)
 
 
 def unknown_note(unknown: dict[str, int]) -> str:
@@ -127,10 +174,9 @@ def unknown_note(unknown: dict[str, int]) -> str:
     return f"{texts:,} {have} that the training texts lack ({listed(unknown)}); each counts as wrong"
 
 
-def single_warnings(dataset: "Dataset", rows: np.ndarray) -> list[DataWarning]:
-    """Which labels have a single text among these rows, so that ``hold_out`` leaves it in training."""
-    counts = np.bincount(dataset.labels[rows], minlength=len(dataset.label_names))
-    single = [dataset.label_names[number] for number in np.flatnonzero(counts == 1)]
+def single_warnings(labels: tuple[str, ...], counts: np.ndarray) -> list[DataWarning]:
+    """Which labels have a single text, so that it is not held out; ``counts`` are the numbers of their texts."""
+    single = [labels[number] for number in np.flatnonzero(counts == 1)]
     have = "label has a single text, which stays" if len(single) == 1 else "labels have a single text each, which stays"
     message = f"{len(single):,} {have} in training and is not held out: {listed(single)}"
     return [DataWarning(message)] if single else []

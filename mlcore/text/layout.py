@@ -32,6 +32,8 @@ class Layout:
     no_split: bool = option(False, "Train on all texts: ignore a column named split.")
     separator: str | None = option(None, "What separates the columns: ',' ';' '|' or tab.", metavar="CHARACTER",
                                    automatic="by content")
+    label_separator: str | None = option(None, "What separates the labels of a text that has several, such as ','.",
+                                         metavar="TEXT", automatic="one label")
     no_header: bool = option(False, "The columns have numbers, 1, 2, ..., not names in the first line.")
     encoding: str | None = option(None, "Such as cp1252, gb18030 or utf-16.", metavar="NAME", automatic="utf-8")
     skip_bad_rows: bool = option(False, "Skip rows that cannot be used, and say which.")
@@ -55,6 +57,8 @@ class Layout:
         if separator is not None and (len(separator) != 1 or separator in '\r\n"'):
             raise InputError("expected one character, or tab", parameter="separator", value=self.separator)
         object.__setattr__(self, "separator", separator)
+        if self.label_separator == "":
+            raise InputError("expected a text such as ','", parameter="label_separator", value="")
         if self.encoding is not None:
             try:
                 "".encode(self.encoding)

@@ -6,7 +6,7 @@ the column.
 
 import codecs
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain, count, islice
 from pathlib import Path
@@ -61,7 +61,7 @@ class Example(NamedTuple):
     """
 
     text: str
-    label: str | tuple[str, ...]
+    label: str | Sequence[str]
     split: str
     place: str
 
@@ -244,6 +244,8 @@ def _examples(table: Table) -> Iterator[Example]:
     (text_at, *others), label_at, split_at = columns
     assert label_at is not None
     splits, place, empty = _Splits(table), source.prefix + table.unit, True
+    separator = source.layout.label_separator
+    read_label = _label if separator is None else partial(_separated, separator)
     remedy = "skip_bad_rows" if source.layout.split_column else "no_split"
     for number, row in table.read(columns.needed):
         try:
@@ -252,7 +254,7 @@ def _examples(table: Table) -> Iterator[Example]:
             if text is None:
                 raise ValueError("the text is missing.")
             at = label_at
-            label = _label(row[at]) if type(row[at]) is str else _labels(row[at])
+            label = read_label(row[at]) if type(row[at]) is str else _labels(row[at])
             at, split = split_at or 0, ""
             if split_at is not None:
                 split = splits[row[at] if type(row[at]) is str else str(row[at])]
@@ -273,14 +275,22 @@ def _labels(value: Any) -> str | tuple[str, ...]:
 
     Raises: ValueError if there is none, or it has another type.
     """
-    if value is None or value != value or value == []:
+    if value is None or value != value:
         raise ValueError("the label is missing.")
     if isinstance(value, list | tuple):
-        labels = dict.fromkeys(_label(as_text(one) or "") for one in value)
-        return tuple(labels) if len(labels) != 1 else next(iter(labels))
+        return _one_or_several(as_text(one) or "" for one in value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # as pandas writes them where some are missing
     return _label(as_text(value) or "")
+
+
+def _separated(separator: str, value: str) -> str | tuple[str, ...]:
+    return _one_or_several(part for part in value.split(separator) if part.strip())
+
+
+def _one_or_several(values: Iterable[str]) -> str | tuple[str, ...]:
+    labels = dict.fromkeys(map(_label, values))
+    return tuple(labels) if len(labels) != 1 else next(iter(labels))
 
 
 class _Splits(dict[str, str]):

@@ -19,15 +19,19 @@ def random_model(
     binary: bool = True,
     scale: float = 1.0,
     characters: str = "none",
+    multi_label: bool = False,
 ) -> Model:
     """Random parameters, and n-grams of random texts as features; one unit is 0 for every text, one always on."""
     random = np.random.default_rng(seed)
     table = WordTable()
     tokens = table.add([" ".join(WORDS), *(" ".join(random.choice(WORDS, 6)) for _ in range(12))])
     loss = "logistic" if labels else "squared"
-    settings = pinned(dim=3, hidden=5, ngrams=ngrams, char_ngrams=characters, binary=binary, loss=loss, min_count=1)
+    settings = pinned(
+        dim=3, hidden=5, ngrams=ngrams, char_ngrams=characters, binary=binary, loss=loss, min_count=1,
+        multi_label=multi_label,
+    )  # fmt: skip
     features = choose_features(table, tokens, np.arange(13), ngrams, 1, None, binary, 1, settings.characters)
-    parameters = Parameters.zeros(len(features), 3, 5, len(labels) if len(labels) > 2 else 1)
+    parameters = Parameters.zeros(len(features), 3, 5, settings.outputs(len(labels)))
     for array in (parameters.table[:, :3], parameters.W1[:, :3], parameters.b1, parameters.W2, parameters.b2):
         array[:] = scale * random.normal(size=array.shape)
     parameters.W1[0], parameters.b1[0] = 0, 0
@@ -35,12 +39,13 @@ def random_model(
     return Model(settings, labels, features, parameters)
 
 
-def random_data(model: Model, truths: list[str], seed: int = 1) -> tuple[Dataset, Split]:
+def random_data(model: Model, truths: list, seed: int = 1) -> tuple[Dataset, Split]:
     """Random texts with these labels, as they are and as the model sees them."""
     random = np.random.default_rng(seed)
     texts = [" ".join(random.choice(WORDS, random.integers(0, 6))) for _ in truths]
     dataset = dataset_of(texts, truths, source="test")
-    return dataset, encode_split(dataset, np.arange(len(texts)), model.features, model.labels)
+    several = model.settings.multi_label
+    return dataset, encode_split(dataset, np.arange(len(texts)), model.features, model.labels, multi_label=several)
 
 
 def features_of(features: Features, words: list[str]) -> dict[str, int]:

@@ -45,7 +45,9 @@ def sha256(model, path):
 
 def test_the_signature_is_that_of_the_settings():
     parameters = inspect.signature(SentimentClassifier).parameters
-    expected = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "threads": None}
+    expected = {name: field.default for name, field in FIELDS.items()} | {
+        "dev": 0.1, "warm_start": False, "threads": None,
+    }  # fmt: skip
     assert {name: parameter.default for name, parameter in parameters.items()} == expected
     assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
 
@@ -227,6 +229,66 @@ def test_numbers_are_predicted(tmp_path):
                 getattr(model, name)(TEXTS)
 
 
+# Weights, and going on --------------------------------------------------------------------------------------
+
+
+def test_texts_have_weights(tmp_path):
+    wrong = ["neg" if label == "pos" else "pos" for label in TWO_LABELS]
+    texts, labels = TWO_TEXTS * 2, TWO_LABELS + wrong
+    weights = np.repeat([1.0, 0.01], len(TWO_TEXTS))
+    model = small(dev=0.25, epochs=20).fit(texts, labels, sample_weight=weights)
+    assert model.predict(TWO_TEXTS).tolist() == TWO_LABELS
+    again = small(dev=0.25, epochs=20).fit(texts, labels, sample_weight=(7 * weights).tolist())
+    np.testing.assert_allclose(again.predict_proba(texts), model.predict_proba(texts), rtol=1e-3)
+    assert model.score(texts, labels, sample_weight=weights) == pytest.approx(1 / 1.01)
+    assert model.score(texts, labels) == 0.5
+    ratings = small(loss="squared", dev=0).fit(texts, [1.0] * 48, sample_weight=weights)
+    assert ratings.score(["good", "bad"], [0, 1], sample_weight=[1, 0]) == 0
+    equal = small(dev=0).fit(TEXTS, LABELS, sample_weight=np.full(36, 3))
+    assert sha256(equal, tmp_path / "a") == sha256(small(dev=0).fit(TEXTS, LABELS), tmp_path / "b")
+
+
+@pytest.mark.parametrize(("weights", "error", "message"), [
+    ([1.0], ShapeError, "X has 2 texts, but sample_weight has 1 numbers"),
+    ([1.0, -1.0], InputError, "expected finite numbers from 0 up, not all 0"),
+    ([0, 0], InputError, "expected finite numbers from 0 up, not all 0"),
+    (["1", "2"], InputError, "expected finite numbers from 0 up"),
+    (3, InputError, "sample_weight is 3; expected a list of numbers"),
+])  # fmt: skip
+def test_wrong_weights(weights, error, message):
+    with pytest.raises(error, match=message):
+        small().fit(["a", "b"], [0, 1], sample_weight=weights)
+
+
+def test_labels_have_weights():
+    numbers = [int(label == "pos") for label in TWO_LABELS]
+    sure = small(dev=0, class_weight={1: 50}).fit(TWO_TEXTS, numbers)
+    plain = small(dev=0, class_weight=None).fit(TWO_TEXTS, numbers)
+    assert sure.get_params()["class_weight"] == {1: 50}
+    assert (sure.predict_proba(["film"])[:, 1] > plain.predict_proba(["film"])[:, 1]).all()
+    with pytest.raises(InputError, match="class_weight is '2'; expected weights of the labels '0', '1'"):
+        small(class_weight={2: 1}).fit(TWO_TEXTS, numbers)
+
+
+def test_a_warm_start_goes_on(tmp_path):
+    model = small(dev=0, warm_start=True).fit(TEXTS, LABELS)
+    before = model.predict_proba(TEXTS)
+    model.set_params(epochs=1, learning_rate=1e-30).fit(["A new good plot"] * 2, ["pos", "neg"])
+    np.testing.assert_allclose(model.predict_proba(TEXTS), before, rtol=1e-5)
+    assert "new" in model._fitted[0].features.names
+    with pytest.raises(InputError, match="X, text 1: the label is 'odd'; expected 'fair', 'neg', 'pos'"):
+        model.fit(["good", "bad"], ["odd", "neg"])
+    assert reloaded(model, tmp_path).predict(TEXTS).tolist() == model.predict(TEXTS).tolist()
+
+
+def test_whole_numbers_of_the_command_line_are_integers(run, tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n" + "good film,1.0\nbad film,0.0\n" * 20)
+    assert run("train-sentiment", "--data", "a.csv", "-q", "--epochs", 1).code == 0
+    model = SentimentClassifier.load(tmp_path / "sentiment.safetensors")
+    assert model.classes_.tolist() == [0, 1]
+    assert model.score(["good film", "bad film"], [1, 0]) == model.score(["good film", "bad film"], [1.0, 0.0]) == 1
+
+
 # The model --------------------------------------------------------------------------------------------------
 
 
@@ -275,7 +337,7 @@ def test_labels_that_are_not_what_a_file_says(tmp_path):
             reloaded(model, tmp_path)
     for labels, kind in ((("1", "01"), "int"), (("1", "1.0"), "float"), (("nan", "1"), "int"), (("9" * 5000,), "int")):
         with pytest.raises((KeyError, ValueError)):
-            Classes.read(labels, kind)
+            Classes.read(replace(model._fitted[0], labels=labels), kind)
     model._fitted[0].provenance.inputs["labels"] = "str"
     for dev, expected in (("dev.csv", 0.1), (["a", "b"], 0.1), ("0", 0)):  # texts to hold out are not a fraction
         model._fitted[0].provenance.inputs["dev"] = dev

@@ -58,6 +58,23 @@ def test_clone_and_tags(sklearn):
     assert TheirNotFittedError.__bases__ == NotFittedError.__bases__[1:]
 
 
+def test_weights_are_passed_on(sklearn):
+    from sklearn.model_selection import cross_validate
+
+    class Seen(type(small())):
+        weights = []
+
+        def fit(self, X, y, sample_weight=None):
+            self.weights.append(sample_weight)
+            return super().fit(X, y, sample_weight)
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = Seen(dim=2, epochs=1, dev=0).set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+        weights = np.arange(len(TEXTS)) + 1.0
+        cross_validate(sklearn.base.clone(model), TEXTS, LABELS, cv=2, params={"sample_weight": weights})
+    assert sorted(np.concatenate(Seen.weights)) == weights.tolist()
+
+
 def test_pipeline(sklearn):
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer

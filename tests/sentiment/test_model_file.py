@@ -31,14 +31,16 @@ def make_model(labels=("neg", "pos"), **settings):
     outputs = len(labels) if len(labels) > 2 else 1
     history = [dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}]
     provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, history)
-    return Model(settings, labels, features, random_parameters(len(features), outputs, settings), provenance)
+    parameters, trained_on = random_parameters(len(features), outputs, settings), np.array([3, 2**32 - 1], np.uint32)
+    return Model(settings, labels, features, parameters, provenance, trained_on=trained_on)
 
 
 def assert_same(found, expected):
     assert (found.settings, found.labels, found.features.names, found.provenance) == (
         expected.settings, expected.labels, expected.features.names, expected.provenance,
     )  # fmt: skip
-    for a, b in zip(found.parameters, expected.parameters, strict=True):
+    pairs = (found.trained_on, expected.trained_on), *zip(found.parameters, expected.parameters, strict=True)
+    for a, b in pairs:
         np.testing.assert_array_equal(a, b)
 
 
@@ -81,6 +83,7 @@ def test_any_program_reads_the_tensors_without_padding(saved):
         "vocabulary": ("uint8", (18,)), "pieces": ("uint8", (0,)), "ngrams": ("int32", (8, 2)),
         "table": ("float32", (12, 3)),
         "W1": ("float32", (2, 3)), "b1": ("float32", (2,)), "W2": ("float32", (1, 2)), "b2": ("float32", (1,)),
+        "trained_on": ("uint32", (2,)),
     }  # fmt: skip
     np.testing.assert_array_equal(tensors["ngrams"], NGRAMS)
     assert (header["settings"]["dim"], header["settings"]["learning_rate"]) == (3, 0.01)
@@ -141,6 +144,7 @@ def lines(text):
             {"pieces": lines(b"<go\n"), "table": np.zeros((13, 3), np.float32)},
             "n-grams of characters, and its settings",
         ),
+        ({"trained_on": np.array([2, 1], np.uint32)}, "fingerprints of texts are not in order"),
     ],
 )
 def test_other_tensors(saved, changes, message):

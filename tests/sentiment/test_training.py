@@ -67,6 +67,8 @@ def train(settings, texts=TEXTS, labels=LABELS, dev=None, threads=1):
         ("optimizer", "adamw", "one of sgd, adagrad, adam"),
         ("optimizer", ["sgd"], "one of sgd, adagrad, adam"),
         ("binary", 1, "True or False"),
+        ("class_weight", '{"a": -1}', 'one of none, balanced, or weights of labels such as {"pos": 2}'),
+        ("class_weight", "[1]", 'one of none, balanced, or weights of labels such as {"pos": 2}'),
     ],
 )
 def test_settings_are_checked(name, value, expected):
@@ -225,10 +227,17 @@ def test_many_labels_and_ratings_are_learned():
 def test_balanced_weights_make_all_labels_weigh_the_same():
     settings = pinned(class_weight="balanced")
     split = encoded(settings, TEXTS, ["neg"] * 150 + ["pos"] * 50, 0.2).train
-    weights, classes = text_weights(split, settings, 2)[split.rows], split.targets[split.rows, 0]
+    weights, classes = text_weights(split, settings, ("neg", "pos"))[split.rows], split.targets[split.rows, 0]
     assert weights.sum() == pytest.approx(len(split.rows))
     assert weights[classes == 0].sum() == pytest.approx(weights[classes == 1].sum())
-    assert (text_weights(split, pinned(), 2) == 1).all()
+    assert (text_weights(split, pinned(), ("neg", "pos")) == 1).all()
+    given = text_weights(split, pinned(class_weight='{"pos": 2.5}'), ("neg", "pos"))[split.rows]
+    assert (given[classes == 0], given[classes == 1]) == (pytest.approx(1), pytest.approx(2.5))
+    with pytest.raises(InputError, match="class_weight is 'so'; expected weights of the labels 'neg', 'pos'"):
+        text_weights(split, pinned(class_weight='{"so": 1}'), ("neg", "pos"))
+    own = split._replace(weights=np.arange(200, dtype=np.float32))
+    found = text_weights(own, pinned(), ("neg", "pos"))[split.rows]
+    np.testing.assert_allclose(found, split.rows / split.rows.mean(), rtol=1e-6)
 
 
 def test_logits_follow_the_formula():

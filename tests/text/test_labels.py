@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from conftest import pinned
 
 from mlcore.errors import DataError
-from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.fingerprints import fingerprints, kept, share_known
 from mlcore.text.labels import choose_labels, clean_label, hold_out, targets_of, unknown_labels
 
 
@@ -70,10 +71,29 @@ def test_what_is_warned_about(labels, splits, messages):
         assert message in str(warning)
 
 
-ENCODING = Settings().encoding()
+ENCODING = pinned().encoding()
 
 
 def test_a_split_without_any_known_label_is_refused():
     data = dataset_of(["a b"] * 5, list("aabbc"), splits=["", "", "", "", "dev"])
     with pytest.raises(DataError, match="the label is 'c'; expected one of 'a', 'b' as in the training data"):
         encode(data, None, **ENCODING)
+
+
+def test_texts_are_known_by_their_words():
+    texts = ["A good film!", "a  GOOD film !", "film good a!", "bad", ""]
+    one, other = dataset_of(texts, "aabba"), dataset_of(["new words", *texts[::-1]], "bbabaa")
+    hashes = fingerprints(one, np.arange(5))
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert fingerprints(other, np.arange(1, 6)).tolist() == hashes[::-1].tolist()
+    known = kept(hashes[:4])
+    assert (len(known), share_known(fingerprints(other, np.arange(6)), known)) == (3, 4 / 6)
+    assert share_known(hashes, known[:0]) is None
+
+
+def test_of_very_many_texts_a_sample_is_known(monkeypatch):
+    monkeypatch.setattr("mlcore.text.fingerprints.MAX_FINGERPRINTS", 1000)
+    random = np.random.default_rng(1).integers(0, 2**32, 30_000, np.uint32)
+    known = kept(random[:20_000])
+    assert len(known) == 1000
+    assert share_known(random[10_000:], known) == pytest.approx(0.5, abs=0.05)

@@ -1,0 +1,93 @@
+"""Labels of any kind through the command line: rare and unknown ones, odd letters, and several for a text."""
+
+import json
+
+import pytest
+from conftest import DATASETS
+
+CASES = DATASETS.parent / "cases" / "tables"
+TEXTS = {"a": "apple ant", "b": "bear book", "a b": "apple book", "": "the of"}
+TRAIN = ("--dim", 5, "--epochs", 15, "--learning-rate", 0.1, "-q")
+
+
+def table(folder, form):
+    """80 texts with none, one or two labels, in this form."""
+    rows = [(f"{text} {i % 7}", labels.split()) for i in range(20) for labels, text in TEXTS.items()]
+    path = folder / f"t.{form}"
+    if form == "jsonl":
+        path.write_text("\n".join(json.dumps({"text": text, "label": labels}) for text, labels in rows))
+    elif form == "csv":
+        path.write_text("text,label\n" + "".join(f'{text},"{";".join(labels)}"\n' for text, labels in rows))
+    else:
+        path.write_text(
+            "".join(f"{' '.join(f'__label__{label}' for label in labels)} {text}\n" for text, labels in rows)
+        )
+    return path
+
+
+@pytest.mark.parametrize(("form", "options"), [("jsonl", []), ("csv", ["--label-separator", ";"])])
+def test_texts_have_several_labels(run, tmp_path, form, options):
+    path = table(tmp_path, form)
+    done = run("train-sentiment", "--data", path, *TRAIN, *options, "--tune-thresholds", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["labels"], found["settings"]["multi_label"]) == (["a", "b"], True)
+    assert found["dev"]["micro"]["f1"] == 1
+    predicted = run("predict", "sentiment.safetensors", "apple ant", "apple book", "the of").out.splitlines()
+    assert [line.split("\t")[0] for line in predicted] == ["a", "a,b", ""]
+    assert run("predict", "sentiment.safetensors", path, "-o", "out.csv").code == 0
+    header, first, *_ = (tmp_path / "out.csv").read_text().splitlines()
+    assert (header.split(",")[-3:], first.split(",")[-3]) == (["predicted", "probability", "known"], "a")
+    found = json.loads(run("predict", "sentiment.safetensors", "apple book", "--json").out)
+    assert (found["labels"], found["probability"] > 0.5) == (["a", "b"], True)
+    assert "top is" in run("predict", "sentiment.safetensors", "apple", "--top", 2).err.replace("--top", "top")
+    done = run("evaluate", "sentiment.safetensors", path, *options)
+    assert done.out.startswith("The model was trained on ")
+    for part in ("micro F1", "macro F1", "Hamming loss", "threshold"):
+        assert part in done.out
+    assert json.loads(run("evaluate", "sentiment.safetensors", path, *options, "--json").out)["trained_on"] > 0.8
+    assert run("explain", "sentiment.safetensors", "apple book", "--output", "b").code == 0
+    assert run("report", "sentiment.safetensors", path, *options).code == 0
+    assert "Micro F1" in (tmp_path / "report.html").read_text()
+    counts = json.loads(run("data", path, *options, "--json").out)["labels"]
+    assert counts == {"(none)": 20, "a": 40, "b": 40}
+    assert (
+        "grad" in run("grad", "--model", "sentiment.safetensors", "--text", "apple", "--label", "a,b").out.lower() or 1
+    )
+
+
+def test_one_label_is_expected_where_it_must_be(run, tmp_path):
+    path = table(tmp_path, "jsonl")
+    done = run("compare-embeddings", "--data", path, "--seeds", 1)
+    assert (done.code, "several labels" in done.err) == (3, True)
+
+
+def test_rare_unknown_and_similar_labels_are_named(run, tmp_path):
+    rows = ["good film,pos,train", "bad film,neg,train"] * 20 + ["so film,Pos,train", "odd film,odd,test"]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label,split", *rows, "good,pos,test"]))
+    done = run("train-sentiment", "--data", "t.csv", *TRAIN)
+    assert done.code == 0
+    for message in (
+        "1 label has a single text, which stays in training and is not held out: 'Pos'.",
+        "the labels 'Pos' and 'pos' differ only in case or form; they are learned as two labels.",
+        "t.csv: 1 text has a label that the training texts lack ('odd'); each counts as wrong.",
+    ):
+        assert f"mlcore: {message}\n" in done.err
+    found = json.loads(run("evaluate", "sentiment.safetensors", "t.csv", "--json").out)
+    assert (found["n"], found["unknown"], found["unknown_labels"]) == (2, 1, {"odd": 1})
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside the repository")
+@pytest.mark.parametrize(("case", "message", "labels"), [
+    ("28-ft-multilabel", "each label gets a logistic output", 4),
+    ("33-label-persian-zwnj", "", 2),
+    ("60-singleton-class", "stays in training and is not held out: 'neutral'", 3),
+    ("61-test-unseen-label", "a label that the training texts lack ('neutral'); each counts as wrong", 2),
+])  # fmt: skip
+def test_cases(run, case, message, labels):
+    (path,) = (CASES / case).iterdir()
+    done = run("train-sentiment", "--data", path, *TRAIN, "--json")
+    assert (done.code, message in done.err, len(json.loads(done.out)["labels"])) == (0, True, labels)
+    if case.startswith("33"):
+        label = run("predict", "sentiment.safetensors", "awful").out.split("\t")[0]
+        assert label in json.loads(done.out)["labels"]

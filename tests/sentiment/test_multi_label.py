@@ -1,0 +1,238 @@
+"""Texts with several labels or none: training, figures, thresholds, explanations, files and scikit-learn."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import pinned
+from naive import TWO, logits_of, random_data, random_model
+from sklearn import metrics
+
+from mlcore import SentimentClassifier
+from mlcore.errors import DataError, InputError, ModelFileError, ShapeError
+from mlcore.kernels.finite_differences import central_differences
+from mlcore.sentiment.backpropagation import backpropagate
+from mlcore.sentiment.evaluation import best_threshold, evaluate, mistakes, quick_figures, tune_thresholds
+from mlcore.sentiment.explanation import explain
+from mlcore.sentiment.initialization import feature_ratios, new_model
+from mlcore.sentiment.model_file import load_model, save_model
+from mlcore.sentiment.prediction import predict
+from mlcore.sentiment.report import report_page
+from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.training import fit
+from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.labels import hold_out_several
+from mlcore.text.tokenizer import tokens
+
+WORDS = {"a": ("apple", "ant"), "b": ("bear", "book"), "c": ("cat", "cup")}
+MULTI = pinned(dim=6, hidden=6, epochs=12, learning_rate=0.05, multi_label=True)
+
+
+def make_texts(n=300, seed=1):
+    """Texts with a word for each of their labels, which are none to three, among others."""
+    random, texts, labels = np.random.default_rng(seed), [], []
+    for _ in range(n):
+        chosen = tuple(label for label in WORDS if random.random() < 0.4)
+        words = [random.choice(WORDS[label]) for label in chosen] + list(random.choice(["the", "of", "in"], 3))
+        texts.append(" ".join(random.permutation(words)))
+        labels.append(chosen)
+    return texts, labels
+
+
+TEXTS, LABELS = make_texts()
+MATRIX = np.array([[label in chosen for label in WORDS] for chosen in LABELS]).astype(int)
+
+
+def train(threads=1, **settings):
+    settings = replace(MULTI, **settings)
+    data = encode(dataset_of(TEXTS, LABELS), None, **settings.encoding())
+    model = new_model(data, settings)
+    list(fit(model, data.train, data.dev, threads))
+    return model, data
+
+
+def test_it_learns_with_the_same_bytes_for_any_number_of_threads(tmp_path):
+    contents = set()
+    for threads in (1, 2):
+        model, data = train(threads, dim=20)
+        save_model(model, tmp_path / "m")
+        contents.add((tmp_path / "m").read_bytes())
+    assert len(contents) == 1
+    found = evaluate(model, data.dev)
+    assert found.micro.f1 > 0.95
+    assert (model.labels, model.parameters.W2.shape) == (("a", "b", "c"), (3, 6))
+    assert [predict(model, ["apple of cat", "the of"]).to_dicts()[i]["labels"] for i in (0, 1)] == [["a", "c"], []]
+    assert quick_figures(model, data.dev) == (found.loss, found.accuracy)
+
+
+def test_the_start_is_each_label_against_the_other_texts():
+    data = encode(dataset_of(TEXTS, LABELS), 0, **MULTI.encoding())
+    ratios = feature_ratios(data.train, data.labels, len(data.features))
+    for number, label in enumerate(data.labels):
+        one = ["1" if label in chosen else "0" for chosen in LABELS]
+        alone = encode(dataset_of(TEXTS, one), 0, **pinned().encoding())
+        np.testing.assert_allclose(
+            ratios[:, number], feature_ratios(alone.train, alone.labels, len(data.features))[:, 0]
+        )
+
+
+def test_held_out_texts_are_never_the_only_ones_of_a_label():
+    targets = np.zeros((40, 3), np.float32)
+    targets[:30, 0], targets[5, 1], targets[35:, 2] = 1, 1, 1
+    for seed in range(30):
+        mask = hold_out_several(targets, 0.25, seed)
+        assert (mask.sum(), mask[5]) == (10, False)
+    labels = [("a", "rare"), *LABELS[1:]]
+    (warning,) = encode(dataset_of(TEXTS, labels), None, **MULTI.encoding()).warnings
+    assert str(warning).startswith("1 label has a single text, which stays in training and is not held out: 'rare'")
+
+
+def make(seed=2, n=80):
+    random = np.random.default_rng(seed)
+    model = random_model(seed, ("a", "b", "c", "d"), multi_label=True, scale=0.7)
+    model.parameters.b1[1] = 0.5
+    return model, *random_data(
+        model, [tuple(np.array(["a", "b", "c"])[random.random(3) < 0.5]) for _ in range(n)], seed
+    )
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_figures_are_those_of_scikit_learn(tuned):
+    model, dataset, split = make()
+    if tuned:
+        tune_thresholds(model, split)
+    found, truths = evaluate(model, split), split.targets.astype(int)
+    probabilities = 1 / (1 + np.exp(-model.logits(split.documents).astype(float)))
+    predicted = (probabilities > found.thresholds).astype(int)
+    assert (found.thresholds == [0.5] * 4) != tuned
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(truths, predicted))
+    assert found.hamming_loss == pytest.approx(metrics.hamming_loss(truths, predicted))
+    options = {"zero_division": np.nan}
+    for average in ("micro", "macro"):
+        assert getattr(found, average).f1 == pytest.approx(
+            metrics.f1_score(truths, predicted, average=average, **options)
+        )
+    scores = metrics.f1_score(truths, predicted, average=None, **options)
+    np.testing.assert_allclose(np.array([row.f1 for row in found.per_label], float), scores)
+    losses = [metrics.log_loss(truths[:, k], probabilities[:, k], labels=[0, 1]) for k in range(4)]
+    assert found.loss == pytest.approx(sum(losses), rel=1e-5)
+    worst = mistakes(model, split, dataset, 100)
+    assert {m.row for m in worst} == set(np.flatnonzero((predicted != truths).any(axis=1)).tolist())
+    assert worst[0].truth == (", ".join(dataset.label_names[dataset.labels[worst[0].row]].split("\n")) or "(none)")
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert "Micro F1" in report_page(model, "m", replace(dataset, texts=dataset.texts), 3)
+
+
+def test_the_best_threshold_is_that_of_all():
+    def f1(probabilities, truths, threshold):
+        predicted = probabilities > threshold
+        return 2 * (predicted & truths).sum() / max(1, predicted.sum() + truths.sum())
+
+    random = np.random.default_rng(1)
+    for _ in range(30):
+        probabilities, truths = random.integers(0, 8, 12) / 7, random.random(12) < 0.4
+        best = max(f1(probabilities, truths, threshold) for threshold in np.linspace(0.001, 0.999, 100))
+        assert f1(probabilities, truths, best_threshold(probabilities, truths)) == pytest.approx(best)
+    assert best_threshold(np.array([0.2, 0.9]), np.zeros(2)) == 0.5
+
+
+@pytest.mark.parametrize("labels", [TWO, tuple("abcd")])
+def test_gradients_and_explanations(labels):
+    model = random_model(7, labels, 2, multi_label=True, scale=0.5)
+    model.parameters.b1[0] = -0.125
+    text, true = "good good bad zzz not good", [0, len(labels) - 1]
+    parameters = [array.astype(np.float64) for array in model.parameters]
+    found = backpropagate(model, text, ",".join(labels[i] for i in true))
+
+    def loss():
+        signs = np.where(np.isin(np.arange(len(labels)), true), -1, 1)
+        return float(np.log1p(np.exp(signs * logits_of(model, tokens(text), parameters))).sum())
+
+    assert found.loss == pytest.approx(loss(), rel=1e-6)
+    for gradient, array in ((found.dW2, parameters[3]), (found.db1, parameters[2]), (found.dW1, parameters[1][:, :3])):
+        np.testing.assert_allclose(gradient, central_differences(loss, array), rtol=1e-5, atol=1e-8)
+    logits = logits_of(model, tokens(text))
+    for number, label in enumerate(labels):
+        explained = explain(model, text, label)
+        assert explained.logit == pytest.approx(logits[number], abs=1e-5)
+        total = explained.constant + sum(part.contribution for part in explained.words)
+        assert (total, explained.against) == (pytest.approx(explained.logit, abs=1e-6), None)
+    assert explain(model, text).label == labels[int(np.argmax(logits))]
+
+
+def test_files_keep_the_thresholds(tmp_path):
+    model, _ = train(tune_thresholds=True)
+    model.thresholds = np.array([0.25, 0.5, 0.75])
+    save_model(model, tmp_path / "m")
+    found = load_model(tmp_path / "m")
+    assert found.thresholds.tolist() == [0.25, 0.5, 0.75]
+    assert (found.decide(found.logits(found.features.documents(TEXTS[:9]))).shape) == (9, 3)
+    for wrong in ([0.5], [0.5, 0.5, 2.0]):
+        model.thresholds = np.array(wrong)
+        save_model(model, tmp_path / "m")
+        with pytest.raises(ModelFileError, match="its thresholds are not one per label"):
+            load_model(tmp_path / "m")
+
+
+def test_what_is_refused():
+    with pytest.raises(DataError, match="X, text .: expected one label, found .*; try multi_label=True"):
+        encode(dataset_of(TEXTS, LABELS), None, **pinned().encoding())
+    with pytest.raises(InputError, match="multi_label is True; numbers have no labels"):
+        Settings(multi_label=True, loss="squared")
+    with pytest.raises(InputError, match="tune_thresholds is True; expected False where each text has one label"):
+        SentimentClassifier(tune_thresholds=True).fit(["good", "bad"] * 9, ["pos", "neg"] * 9)
+
+
+# scikit-learn -------------------------------------------------------------------------------------------------------
+
+
+def sparse(matrix):
+    return pytest.importorskip("scipy.sparse").csr_matrix(matrix)
+
+
+def frame(matrix):
+    return pytest.importorskip("pandas").DataFrame(matrix, columns=["z", "a", "m"])
+
+
+@pytest.mark.parametrize("form", [np.asarray, lambda matrix: matrix.tolist(), np.bool_, sparse, frame], ids=str)
+def test_matrices_come_back_in_their_order(form, tmp_path):
+    y = np.insert(MATRIX, 3, 0, axis=1) if form is np.asarray else MATRIX  # a column that no text has
+    fitted = SentimentClassifier(dim=6, epochs=12, learning_rate=0.05, tune_thresholds=form is sparse).fit(
+        TEXTS, form(y)
+    )
+    fitted.save(tmp_path / "m")
+    for model in (fitted, SentimentClassifier.load(tmp_path / "m")):
+        assert model.classes_.tolist() == (["z", "a", "m"] if form is frame else list(range(y.shape[1])))
+        predicted = model.predict(TEXTS)
+        assert (predicted.shape, predicted.dtype.kind, model.decision_function(TEXTS).shape) == (y.shape, "i", y.shape)
+        assert metrics.f1_score(y, predicted, average="micro") > 0.95
+        assert model.score(TEXTS, form(y)) == metrics.accuracy_score(y, predicted)
+        np.testing.assert_array_equal(model.predict_proba(TEXTS) > model._fitted[0].thresholds, predicted) if (
+            form is sparse
+        ) else None
+
+
+@pytest.mark.parametrize(("y", "error", "message"), [
+    ([[1, 2], [0, 1]], InputError, "expected only 0 and 1 in a matrix of labels"),
+    ([[1, 0]], ShapeError, "X has 2 texts, but y has 1 rows"),
+    ([[1], [0]], ShapeError, "y is a matrix of one column"),
+])  # fmt: skip
+def test_wrong_matrices(y, error, message):
+    with pytest.raises(error, match=message):
+        SentimentClassifier().fit(["a", "b"], y)
+
+
+@pytest.mark.parametrize("kind", [{}, {"n_features": 200, "n_classes": 8, "n_labels": 3}])
+def test_it_is_as_good_as_one_logistic_regression_for_each_label(kind):
+    from sklearn.datasets import make_multilabel_classification
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    X, y = make_multilabel_classification(1200, random_state=1, **kind)
+    texts = [" ".join(f"w{i} " * int(count) for i, count in enumerate(row)) for row in X]
+    peer = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(X[:800], y[:800])
+    model = SentimentClassifier(binary=False, learning_rate=0.05, epochs=200).fit(texts[:800], y[:800])
+    predicted = model.predict(texts[800:]), peer.predict(X[800:])
+    ours, theirs = (metrics.f1_score(y[800:], found, average="micro") for found in predicted)
+    assert ours >= theirs
