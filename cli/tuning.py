@@ -73,7 +73,7 @@ def tune(
         print_json("tune", found)
     else:
         _show(found)
-    inputs = {"data": data or [], "dev": None, **asdict(layout), "vectors": None, "warm_start": None}
+    inputs = {"data": data or [], "dev": None, "test": None, **asdict(layout), "vectors": None, "warm_start": None}
     render.say(f"Training with the settings of trial {found.trials[0]['trial']}.")
     train(inputs, layout, found.settings, processes, model, None, False, None, False, True)
     _tell_command(model)
@@ -136,16 +136,17 @@ def _score(mean: float, deviation: float | None) -> str:
 
 def _show(found: "Tuning") -> None:
     """The best trials, the given settings among them, and what mattered."""
+    from .commands import setting_words
+
     rows, given = found.trials[:SHOWN], next((row for row in found.trials if row["trial"] == 0), None)
     rows += [given] if given and given not in rows else []
-    names = [name for name in rows[0] if name not in ("trial", "folds", "mean", "deviation")]
-    columns = ("trial", *(name.replace("_", " ") for name in names), "folds", found.metric)
-    cells = [
-        (str(row["trial"]), *("auto" if row[name] is None else str(row[name]) for name in names), str(row["folds"]),
-         _score(row["mean"], row["deviation"]))
-        for row in rows
-    ]  # fmt: skip
-    render.table(columns, cells)
+    figures = ("trial", "folds", "mean", "deviation")
+    render.show(f"trial  folds  {found.metric}", "bold")
+    for row in rows:
+        drawn = {name: value for name, value in row.items() if name not in figures and value is not None}
+        words = " ".join(setting_words(name, value) for name, value in drawn.items())
+        render.show(f"{row['trial']:5}  {row['folds']:5}  {_score(row['mean'], row['deviation'])}")
+        render.paragraph(words or "as given", indent=" " * 7)
     render.paragraph(f"{len(found.trials)} trials. Trial 0 has the settings as given. log-loss and rmse are negative.")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)

@@ -66,3 +66,13 @@ def test_more_folds_rank_first_and_importance_is_the_explained_share():
     assert [trial.number for trial in ranked(trials)] == [1, 0]
     trials.append(Trial(2, Settings(ngrams=1), [0.9]))
     assert importance(trials, Settings())["ngrams"] == pytest.approx(1)
+
+
+def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, reviews, monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    options = "--data", reviews, "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2
+    assert len(json.loads(run("cross-validate", *options, "--json").out)["scores"]) == 2
+    done = run("tune", *options, "--trials", 2, "--minutes", 5)
+    assert (done.code, "trial  folds  accuracy" in done.out) == (0, True)
+    assert "The same again: mlcore train-sentiment" in done.err
+    assert (reviews.parent / "sentiment.safetensors").exists()
