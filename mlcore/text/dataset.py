@@ -233,7 +233,7 @@ def encode(
     max_features: int | None,
     binary: bool,
     ratings: bool,
-    multi_label: bool,
+    multi_label: bool = False,
     seed: int,
     refit: bool = False,
     characters: range = range(0),

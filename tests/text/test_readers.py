@@ -211,7 +211,7 @@ def test_columns_that_are_not_found(tmp_path, name, content, named, message, sug
          "line 2, column 29: not a JSON object (Extra data"),
         ("a.jsonl", '{"text": null, "label": "pos"}\n', "line 1, column text: the text is missing"),
         ("a.jsonl", '{"text": ["a"], "label": "pos"}\n', "line 1, column text: the text is missing"),
-        ("a.jsonl", '{"review": "a", "stars": []}', "line 1, column stars: the label is missing"),
+        ("a.jsonl", '{"review": "a", "stars": null}', "line 1, column stars: the label is missing"),
         ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}', "line 3, column review: the text is"),
         ("a.jsonl", "[" * 100_000, "row 1: not JSON (it is nested too deeply, or a number is too long)"),
         ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", "line 1: not a JSON object (it is nested too"),
