@@ -94,10 +94,9 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     Fields may be quoted as in RFC 4180, except that tabs decide by content whether quotes are quoting: as format tsv
     they are not, as format csv they are.
     """
-    start = 1
-    first = next(lines, "")
-    if _declared(first):
-        start, first = 2, next(lines, "")
+    start, first = 0, ""
+    while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
+        start, first = start + 1, following  # empty lines may come before the header
     lines = chain([first], lines)
     if source.layout.format == "tsv":
         rows = _plain_rows(lines, separator, start)
@@ -126,14 +125,24 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
     """The rows of this width, without empty ones and repeated headers."""
     skipped = source.notes.skipped
     for line, row in rows:
-        if len(row) == width and row != header and any(row):
+        again = bool(header) and len(row) == width and _is_again(header, row)
+        if len(row) == width and not again and any(map(str.strip, row)):
             yield line, row
-        elif row == header:
+        elif again:
             skipped[f"{source.name}: repeated headers"] += 1
-        elif not any(row):
+        elif not any(map(str.strip, row)):
             skipped[f"{source.name}: rows without any value"] += 1
         else:
-            source.skip(f"line {line}", f"has {len(row)} fields; expected {width} as in the header.")
+            source.skip(
+                f"line {line}", f"has {len(row)} field{'s' * (len(row) != 1)}; expected {width} as in the header."
+            )
+
+
+def _is_again(header: Sequence[str], row: Sequence[str]) -> bool:
+    """Whether a row is the header once more, in any case; a file that was appended may begin with a mark."""
+    if len(row[-1]) > len(header[-1]) + 1:  # often, and quickly told
+        return False
+    return [name.strip("\ufeff ").lower() for name in row] == [name.strip().lower() for name in header]
 
 
 def _plain_rows(lines: Iterator[str], separator: str, start: int) -> Iterator[Row]:

@@ -6,6 +6,7 @@ the column.
 
 import codecs
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain, count, islice
@@ -51,6 +52,7 @@ HEAD = 1 << 16  # bytes from which the format is recognised
 SNIFFED = 100  # lines from which the separator is recognised
 BATCH = 500  # examples between two reports of progress
 MARK = "__label__"
+EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
 
 
 class Example(NamedTuple):
@@ -138,7 +140,9 @@ def _open(path: Path, source: Source) -> Table:
     pieces, head = as_utf8(pieces, source.encoding, source.name), b""
     while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
-    text = head.decode(errors="replace").lstrip("\n\r")
+    if b"\r" in head and b"\n" not in head:  # line ends of the old Macintosh, which Excel still writes
+        head, pieces = head.replace(b"\r", b"\n"), (piece.replace(b"\r", b"\n") for piece in pieces)
+    text = EMPTY_LINES.sub("", head.decode(errors="replace"), count=1)
     format, separator = _recognise(_suffix(path), text, source)
     pieces = chain([head], pieces)
     if format == "json":
@@ -169,7 +173,7 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
         return layout.format, None
     if layout.format is None and not layout.separator:
         first = head.lstrip().partition("\n")[0].rstrip()
-        if first.startswith(MARK) or first.rpartition(" ")[2].startswith(MARK):
+        if f"\n{MARK}" in f"\n{head}" or first.rpartition(" ")[2].startswith(MARK):
             return "fasttext", None
         if first.startswith("{"):
             return ("jsonl" if is_json_lines(head) else "json"), None
@@ -230,7 +234,7 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
             text = words[0] if len(words) > 1 else ""
         labels += behind[::-1]
         if labels or (first and not source.labelled):
-            yield number, (labels, text)
+            yield number, (labels if len(labels) != 1 else labels[0], text)
         elif first:
             source.skip(f"line {number}", "expected a label, written as __label__NAME, and a space before the text.")
 
@@ -252,7 +256,8 @@ def _examples(table: Table) -> Iterator[Example]:
             at = text_at
             text = columns.text_of(row) if others or type(row[at]) is not str else row[at]
             if text is None:
-                raise ValueError("the text is missing.")
+                several = isinstance(row[at], list | dict)
+                raise ValueError("expected one text, found several values." if several else "the text is missing.")
             at = label_at
             label = read_label(row[at]) if type(row[at]) is str else _labels(row[at])
             at, split = split_at or 0, ""
@@ -264,7 +269,8 @@ def _examples(table: Table) -> Iterator[Example]:
         empty = False
         yield _example((text, label, split, f"{place}{number}"))
     if empty:
-        raise DataError(f"{source.name} contains no labelled texts.")
+        why = f" ({source.notes.bad_rows[0]})" if source.notes.bad_rows else ""
+        raise DataError(f"{source.name} contains no labelled texts{why}.")
 
 
 _label = lru_cache(1 << 12)(clean_label)  # labels repeat; equal ones become one object

@@ -245,6 +245,8 @@ def _not_found(
 ) -> DataError:
     """What is there, what was expected, and what would mend it."""
     kind, layout, place = table.kind, table.source.layout, f"{table.unit}1"
+    if not any(header) and not table.sample():
+        return DataError(f"{table.source.name} contains no texts.")
     if not layout.no_header and not name and (numbers := _numbers_without_header(table)):
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
@@ -277,7 +279,7 @@ def _numbers_without_header(table: Table) -> dict[str, Any]:
     columns = [[str(value) for value in column] for column in zip(table.header, *rows, strict=False)] if rows else []
     if table.kind != "column" or not (again := [i for i, values in enumerate(columns) if values[0] in values[1:]]):
         return {}
-    label = min(again, key=lambda i: len({*columns[i]}))
+    label = min(again, key=lambda i: (len({*columns[i]}) == 1, len({*columns[i]})))  # a constant is no label
     others = [i for i in range(len(columns)) if i != label] or [label]
     text = max(others, key=lambda i: sum(map(len, columns[i])))
     numbers = {"label_column": label + 1, "text_column": text + 1}

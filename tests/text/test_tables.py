@@ -74,6 +74,10 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ("pos~a,b\nneg~c\n", NUMBERED | {"separator": "~"}, [("pos", "a,b"), ("neg", "c")]),
         # the header once more
         ("text,label\na,pos\ntext,label\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
+        ("Text, label\na,pos\n\ufefftext,Label\nText,\n", {"skip_bad_rows": True}, [("pos", "a")]),
+        # nothing before the header or in a row, and line ends of the old Macintosh
+        ("\n \nsep=;\n\ntext;label\na;pos\n ; \n", {}, [("pos", "a")]),
+        ('text,label\r"a, b",pos\rc,neg\r', {}, [("pos", "a, b"), ("neg", "c")]),
         ("id;title;body;label\n1;a;b;x\n2;;d;y\n", {"text_column": ["title", "body"]}, [("x", "a\nb"), ("y", "\nd")]),
         ("Tweet_Text,Class\na,pos\n", {}, [("pos", "a")]),
         # JSON
@@ -91,6 +95,7 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         # fastText with several labels, at the end too
         ("__label__a __label__b c d\n__label__a c\n", {}, [(("a", "b"), "c d"), ("a", "c")]),
         ("c d __label__a __label__b\n\nc __label__a \n", {}, [(("a", "b"), "c d"), ("a", "c")]),
+        ("no label\n__label__a c\n", {"skip_bad_rows": True}, [("a", "c")]),
     ],
 )  # fmt: skip
 def test_kinds_of_tables(tmp_path, content, layout, expected):
@@ -178,7 +183,7 @@ def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
     found, said = read(path, skip_bad_rows=True)
     assert found == [("x", "good"), ("y", "fine")]
     assert said[0].startswith("Skipped 6 bad rows: line 3: not CSV by RFC 4180")
-    assert "line 4: has 1 fields; expected 2 as in the header; line 5, column label: the label is empty" in said[0]
+    assert "line 4: has 1 field; expected 2 as in the header; line 5, column label: the label is empty" in said[0]
     assert said[0].endswith("; and 1 more.")
     write(path, 'text,label\ngood,x\n"never closed,y\n' + "a,x\n" * 9)
     with pytest.raises(DataError, match="line 3: a quote is opened in this row and never closed"):
@@ -190,6 +195,7 @@ def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
     [
         ("pos\ta long text\npos\tanother\n", r"line 1: there is no header: the first row is pos, a long text; "
          r"try no_header=True label_column=1 text_column=2\."),
+        ("4,17,Mon,a text\n4,18,Mon,b text\n0,19,Mon,c text\n", "try no_header=True label_column=1 text_column=4"),
         ("Body,Title,label\na,b,x\n", "columns could be the texts: Body, Title; choose one; try text_column"),
         ("text,label\n" + "x," * 20_000, r"line 2: has 20001 fields"),
         (",".join(map(str, range(20_000))), r"line 1: has 20,000 columns; at most 16,384 can be read"),
@@ -202,6 +208,7 @@ def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
         (b"\xd0\xcf\x11\xe0", "is an old Excel or Word file; open it and save it as CSV"),
         (zipped({"xl/workbook.xml": "", "a": ""}), "is an Excel workbook; open it and save it as CSV"),
         (zipped({"a.txt": "x", "b.txt": "y"}), "has no texts in folders named after their labels"),
+        ("[]", "contains no texts"),
         (b"\x80\x04\x95", "is a pickle, which could run any code"),
     ],
 )  # fmt: skip
