@@ -125,7 +125,7 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
     """The rows of this width, without empty ones and repeated headers."""
     skipped = source.notes.skipped
     for line, row in rows:
-        again = bool(header) and len(row) == width and _is_again(header, row)
+        again = header is not None and len(row) == width > 0 and _is_again(header, row)
         if len(row) == width and not again and any(map(str.strip, row)):
             yield line, row
         elif again:
