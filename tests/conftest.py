@@ -24,6 +24,9 @@ from mlcore.text.vectors import read_vectors
 settings.register_profile("mlcore", deadline=None, derandomize=True, max_examples=300)
 settings.load_profile("mlcore")
 
+# What a shell starts in the background ignores Ctrl-C, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 REPOSITORY = Path(__file__).parent.parent
 DATASETS = REPOSITORY.parent / "shared" / "datasets"
 
