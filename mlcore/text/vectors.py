@@ -266,9 +266,19 @@ def _read_model2vec(folder: Path, found: _Found) -> None:
         tokens = [token.encode("utf-8", "surrogatepass").replace(b"\n", b"") for token in vocabulary]
         if table.ndim != 2 or len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(table):
             raise ValueError("the vocabulary and the embeddings do not fit together")
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        FileNotFoundError,
+        SafetensorError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         expected = "expected a model of model2vec: model.safetensors with embeddings, and tokenizer.json"
-        raise DataError(f"{folder} is a folder that cannot be read ({error}); {expected}.") from error
+        raise DataError(
+            f"{folder} is a folder without vectors that can be read ({str(error).rstrip('.')}); {expected}."
+        ) from error
     found.check_width(table.shape[1])
     found.take_all(tokens, table[numbers])
 

@@ -84,7 +84,7 @@ def test_several_files_columns_and_own_splits(run, tmp_path):
     (("--vectors", "", "--data", "-"), 2, "empty"),
     (("--vectors", "-", "--data", "-"), 2, "--vectors is '-'; standard input can be read only once"),
     (("--dim", 4, "--vectors", "given.vec"), 3, "given.vec, line 1: the vectors have 3 numbers"),
-    (("--vectors", "."), 5, ".: Is a directory; check the path."),
+    (("--vectors", "."), 3, ". is a folder without vectors that can be read (No such file"),
 ])  # fmt: skip
 def test_what_is_refused(run, reviews, given, arguments, code, message):
     data = () if "--data" in arguments else ("--data", reviews)

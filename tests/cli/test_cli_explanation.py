@@ -33,7 +33,7 @@ def rating(run, tmp_path):
     """A model that predicts a number."""
     path = tmp_path / "ratings.csv"
     path.write_text("label,text\n" + "5,good film\n1,bad film\n3.5,a film\n" * 8)
-    options = ("--loss", "squared", "--no-binary", "--model", "rating")
+    options = ("--loss", "squared", "--ngrams", 1, "--no-binary", "--model", "rating")
     assert run("train-sentiment", "--data", path, *QUICK, *options) == (0, "", "")
     return path.with_name("rating")
 
