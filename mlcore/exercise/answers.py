@@ -61,6 +61,10 @@ class Entry(NamedTuple):
         """Whether it is the truth, rounded to its digits."""
         return bool(abs(truth - self.value) <= self.slack(truth, HALF))
 
+    def shows(self, truth: Any) -> bool:
+        """Whether it is more than 0.0 for a number that is not 0."""
+        return bool(self.value) or not 0 < self.unit < 1 or self.is_near(truth, truth)
+
     def scaled(self, factor: Fraction) -> "Entry":
         """The number multiplied."""
         tolerance = None if self.tolerance is None else self.tolerance * factor

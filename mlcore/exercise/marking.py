@@ -30,6 +30,8 @@ ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or
 ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
 RIGHT = ("right", "right-by-convention", "in-subdifferential")
+DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
+TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,9 @@ class Marker:
         if samples > 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
         sheets = [_Sheet(self, answers, *scale) for scale in scales.items()]
-        measures: list[Callable[[_Sheet], Any]] = [_Sheet.plain_fit, _Sheet.fit]
-        for fit in measures:  # the first costs little and mostly decides
-            best = max(map(fit, sheets))
-            sheets = [sheet for sheet in sheets if fit(sheet) == best]
-            if len(sheets) == 1:
-                break
+        if not any(sheet.plain_fit()[0] == len(answers) for sheet in sheets):  # which costs little and mostly decides
+            sheets = _most(sheets, _Sheet.fit)
+        sheets = _most(sheets, _Sheet.plain_fit)
         markings = [sheet.marking() for sheet in sheets]
         return max(markings, key=lambda marking: sum(bool(verdict.mistakes) for verdict in marking.verdicts))
 
@@ -277,14 +276,17 @@ class _Sheet:
         if answer.entries.shape != truth.shape:
             return "wrong", ""
         spread = self._spread(answer)
-        if answer not in self.at_choice and answer.fits(*spread):
-            return "right", "as far as rounding on the way allows"
-        if self.choice[0] == "right-by-convention" and answer.fits(*spread):
-            return self.choice
+        if answer.fits(*spread):
+            if not answer.all_entries(Entry.shows, truth):
+                return TOO_FEW_DIGITS
+            if answer not in self.at_choice:
+                return "right", "as far as rounding on the way allows"
+            if self.choice[0] == "right-by-convention":
+                return self.choice
         if causes := self._causes(answer):
             return "carried-forward", f"follows from your {' and '.join(causes)}"
         if answer.all_entries(lambda e, low, high, t: e.is_near(low, high) or e.is_short(t), *spread, truth):
-            return "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
+            return TOO_FEW_DIGITS
         return "wrong", self._apart(answer)
 
     def _spread(self, answer: Answer) -> tuple[np.ndarray, np.ndarray]:
@@ -419,9 +421,15 @@ class _Sheet:
             return "transposed (rows and columns exchanged)"
         (rows, columns), typed = truth.shape, [entry.value for entry in answer.typed]
         if truth.size == 1 and len(typed) == 2 and all(value.denominator == 1 and value >= 0 for value in typed):
-            return f"two numbers, but {answer.name} is one; for a decimal point write {typed[0]}.{typed[1]}"
+            return f"two numbers, but {answer.name} is one; {DECIMAL_POINT}"
         wrong_rows, wrong_columns = answer.entries.shape
         return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
+
+
+def _most(sheets: Sequence[_Sheet], measure: Callable[[_Sheet], Any]) -> list[_Sheet]:
+    """Those that measure the most."""
+    measured = [measure(sheet) for sheet in sheets]
+    return [sheet for sheet, found in zip(sheets, measured, strict=True) if found == max(measured)]
 
 
 def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED + SUMMED) -> list[Rounding]:
@@ -433,7 +441,8 @@ def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED
 def _at(place: tuple[int, int], answer: Answer, shape: tuple[int, ...]) -> np.ndarray:
     """Entries of this shape, all open but one."""
     if answer.entries.size != 1:
-        raise InputError(f"{answer.name}[{place[0] + 1}, {place[1] + 1}] is one entry; give one number.")
+        hint = f" ({DECIMAL_POINT})" if answer.entries.size == 2 else ""
+        raise InputError(f"{answer.name}[{place[0] + 1}, {place[1] + 1}] is one entry; give one number{hint}.")
     entries = np.full(shape, None, object)
     entries[place] = answer.entries.item()
     return entries

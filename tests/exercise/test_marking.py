@@ -142,7 +142,7 @@ def test_exercise_1_by_convention(dV, convention):
         ("y_hat", "-1", "ReLU left out in the forward pass in all layers"),
         ("z:hidden", "2,1", "wrong sign in entry (1, 2)"),
         ("J", "1", "½ in J left out (twice as large)"),
-        ("loss", "0,5", "two numbers, but loss is one; for a decimal point write 0.5"),
+        ("loss", "0,5", "two numbers, but loss is one; for a decimal point write a dot, as in 0.5"),
     ],
 )
 def test_exercise_1_mistakes(name, text, mistake):
@@ -180,7 +180,8 @@ def test_answers_that_follow_from_a_wrong_one():
         ([("loss", "1"), ("J", "1")], "loss is answered twice"),
         ([("dV[1,2]", "1"), ("dV", "1,_"), ("dV", "?,1")], "dV is answered twice"),
         ([("dV[2,1]", "1")], "There is no dV[2,1]: dV has the shape 1 x 2."),
-        ([("dV[1,1]", "1,2")], "dV[1, 1] is one entry; give one number."),
+        ([("dV[1,1]", "1,2")], "dV[1, 1] is one entry; give one number (for a decimal point write a dot"),
+        ([("dV[1,1]", "1,2,3")], "dV[1, 1] is one entry; give one number."),
     ],
 )
 def test_what_cannot_be_marked(answers, message):
@@ -225,6 +226,14 @@ def test_digits_say_how_exactly_a_number_is_meant(text, truth, verdict):
     near, right = entry.is_near(truth, truth), entry.is_rounded(truth)
     assert (near, right, not near and entry.is_short(truth)) == (
         verdict in ("near", "right"), verdict == "right", verdict == "short")  # fmt: skip
+
+
+def test_a_zero_with_decimals_for_a_small_number_has_too_few_digits():
+    """Even where it follows from values that are rounded on the way."""
+    layers = [Layer("output", "W", [[Fraction(1, 10)]], "sigmoid")]
+    problem = Problem(Network(layers), [[Fraction(1, 20)]], [[Fraction(51, 100)]])  # dJ/dW = -0.000109
+    for text, status in (("0.0", "too-few-digits"), ("0.000", "too-few-digits"), ("-0.00011", "right")):
+        assert statuses(marked(problem, ("dW", text))) == [status]
 
 
 def test_a_tolerance_takes_the_place_of_the_last_digit():
@@ -500,7 +509,7 @@ def significant(value, count):
 STEPS = ("z", "a", "losses", "error", "slopes", "delta", "pulled", "dW", "db")
 
 
-@pytest.mark.parametrize("seeds", [range(25), pytest.param(range(2000), marks=pytest.mark.full)], ids=len)
+@pytest.mark.parametrize("seeds", [(*range(25), 169), pytest.param(range(2000), marks=pytest.mark.full)], ids=len)
 def test_no_rounding_is_rejected(seeds):
     """Right answers to 2 to 6 significant digits, rounded step by step or at the end."""
     rejected = []
