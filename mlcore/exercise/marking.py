@@ -275,9 +275,12 @@ class _Sheet:
             return "right", _remark(answer, truth)
         if answer.entries.shape != truth.shape:
             return "wrong", ""
-        spread = self._spread(answer)
+        precision = self._precision(answer)
+        spread = self._spread(answer, precision)
         if answer.fits(*spread):
-            if not answer.all_entries(Entry.shows, truth):
+            # significant digits take a difference to 0, but never a small number
+            significant = precision and (precision[0], 0)
+            if not (answer.all_entries(Entry.shows, truth) or answer.fits(*self._spread(answer, significant))):
                 return TOO_FEW_DIGITS
             if answer not in self.at_choice:
                 return "right", "as far as rounding on the way allows"
@@ -289,11 +292,11 @@ class _Sheet:
             return TOO_FEW_DIGITS
         return "wrong", self._apart(answer)
 
-    def _spread(self, answer: Answer) -> tuple[np.ndarray, np.ndarray]:
+    def _spread(self, answer: Answer, precision: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest values that come from rounding on the way, or from what the student has rounded."""
         name, truth = answer.name, self.truth[answer.name]
         found = [truth]
-        if precision := self._precision(answer):
+        if precision:
             found += [values[name] for values in self.marker.rounded(self.c, precision)]
             found += [values[name] for values in self._works(self.right, precision)]
         low, high = _range(found)
