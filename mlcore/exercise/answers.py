@@ -117,8 +117,15 @@ class Answer:
         return each(lambda entry, right: right if entry is None else entry.value, self.entries, rows)
 
     def fits(self, low: np.ndarray, high: np.ndarray | None = None) -> bool:
-        """Whether all entries stand for the values, or for values up to others."""
-        return self.all_entries(Entry.is_near, low, low if high is None else high)
+        """Whether all entries stand for the values, or for values up to others.
+
+        In floating point, 0 also stands for what a difference leaves: next to nothing beside the largest value.
+        """
+        high = low if high is None else high
+        if low.dtype != object:
+            is_left = np.maximum(abs(low), abs(high)) <= PRECISION * abs(high).max()
+            low, high = np.where(is_left, np.minimum(low, 0), low), np.where(is_left, np.maximum(high, 0), high)
+        return self.all_entries(Entry.is_near, low, high)
 
     def all_entries(self, holds: Callable[..., bool], *rows: np.ndarray) -> bool:
         """Whether rows have the shape of the answer and a condition holds for all entries with the values in them."""

@@ -175,11 +175,14 @@ class Marker:
         return answer.transposed() if turn else answer
 
     def mistaken(self, c: Fraction, significant: int) -> list[tuple[str, list[Values]]]:
-        """What each mistake gives, exactly and if every step is rounded to so many digits (0: not rounded)."""
+        """What each mistake gives, exactly and if every step is rounded to so many digits (0: not rounded).
+
+        The truth where it gives nothing: a gradient of another shape takes no step.
+        """
         if (c, significant) not in self._mistaken:
             roundings: list[Rounding | None] = [None, *roundings_to(significant, 0)]
             self._mistaken[c, significant] = [
-                (mistake.name, [mistake.values(self.floats, c, rounding) for rounding in roundings])
+                (mistake.name, [self.truths[c] | mistake.values(self.floats, c, rounding) for rounding in roundings])
                 for mistake in self.catalogue
             ]
         return self._mistaken[c, significant]

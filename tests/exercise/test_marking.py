@@ -236,6 +236,14 @@ def test_a_zero_with_decimals_for_a_small_number_has_too_few_digits():
         assert statuses(marked(problem, ("dW", text))) == [status]
 
 
+def test_a_zero_stands_for_what_a_difference_leaves():
+    """Adam's first step is the learning rate, but for 1e-8 in a denominator."""
+    layers = [Layer("output", "W", [[Fraction(1, 10), Fraction(1, 2)]], "identity")]
+    marker = Marker(Problem(Network(layers), [[Fraction(1), Fraction(1)]], [[Fraction(0)]]), Fraction(1, 10), "adam")
+    for text, status in (("0 0.4", "right"), ("0.0 0.4", "right"), ("0 0.3", "wrong"), ("0.1 0.4", "wrong")):
+        assert statuses(marker.mark([parse_answer("new W", text)])) == [status]
+
+
 def test_a_tolerance_takes_the_place_of_the_last_digit():
     for tolerance, is_near in ((None, True), (Fraction(1, 1000), False), (Fraction(1, 50), True)):
         assert parse_answer("loss", "0.32", tolerance).entries.item().is_near(0.313, 0.313) == is_near
