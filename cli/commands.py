@@ -1,5 +1,6 @@
 """The Typer application: every command with its short help, loaded when it is asked for."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -214,7 +215,7 @@ def setting_words(parameter: str, value: object) -> str:
         return option_name(parameter if value else f"no_{parameter}")
     if isinstance(value, list):
         return " ".join(setting_words(parameter, one) for one in value)
-    return f"{option_name(parameter)} {value}"
+    return f"{option_name(parameter)} {shlex.quote(str(value)) if ' ' in str(value) else value}"
 
 
 def command_of(error: typer.TyperException) -> str:

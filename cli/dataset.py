@@ -98,10 +98,10 @@ def read(
 
 
 def for_model(layout: Layout, model: "Model") -> Layout:
-    """The layout, with the columns that the model was trained on where none are given."""
+    """The layout, with the columns and the separator of labels of the training where none are given."""
     inputs: Any = model.provenance.inputs
-    columns = {name: inputs.get(name) for name in ("text_column", "label_column") if getattr(layout, name) is None}
-    return replace(layout, **columns)
+    names = "text_column", "label_column", "label_separator"
+    return replace(layout, **{name: inputs.get(name) for name in names if getattr(layout, name) is None})
 
 
 # Tables ---------------------------------------------------------------------------------------------------

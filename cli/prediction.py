@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
@@ -44,6 +45,7 @@ MAX_AT_ONCE = 1 << 15  # texts that are predicted together
 MAX_PROBABILITIES = 1 << 21  # of them
 MAX_LABELS = 20  # rows of a table
 MAX_CONFUSIONS = 12
+PATH = re.compile(r"\S+\.(csv|tsv|txt|jsonl?|parquet|xlsx?|zip|gz|zst)")  # what is more likely a path than a text
 PREDICTIONS = rb"predicted"  # in the header, the first line or the footer of a table that predict has written
 
 
@@ -170,12 +172,12 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
     (found,) = results
     said = [*notes.sentences()]
     if found.without_text:
-        said.append(f"{found.without_text:,} rows have no text; their predictions are empty.")
+        said.append(f"Rows without a text: {found.without_text:,}; their predictions are empty.")
     if found.doubtful:
-        said.append(f"{found.doubtful:,} rows are below the threshold; they are left to you.")
+        said.append(f"Rows below the threshold: {found.doubtful:,}; they are left to you.")
     if found.made_safe:
         said.append(
-            f"{found.made_safe:,} cells begin with = + - or @; an apostrophe before them keeps spreadsheets from "
+            f"Cells that begin with = + - or @: {found.made_safe:,}; an apostrophe before them keeps spreadsheets from "
             "running them as formulas. JSON Lines and Parquet keep them as they are."
         )
     for sentence in said:
@@ -183,7 +185,8 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
     if as_json:
         print_json("predict-table", found)
     else:
-        render.say(f"{done} {output}: {found.rows:,} rows, with the columns {', '.join(found.columns)}.")
+        rows = f"{found.rows:,} row{'s' * (found.rows != 1)}"
+        render.say(f"{done} {output}: {rows}, with the columns {', '.join(found.columns)}.")
 
 
 def _table(path: Path, layout: Layout, model: "Model", notes: "Notes") -> "Table":
@@ -226,6 +229,8 @@ def _predict_lines(
                     table = _table(Path(argument), layout, loaded, notes)
                     yield from (text or "" for _, text in table.texts(table.columns()))
                 else:
+                    if PATH.fullmatch(argument):
+                        render.say(f"There is no file {argument}: it is taken as a text.")
                     yield argument
             yield from texts
 

@@ -79,7 +79,8 @@ def answer_columns(answers: Answers, found: Predictions, digits: int | None = No
         raise InputError("expected 1 where texts may have several labels", parameter="top", value=answers.top)
     chosen = np.zeros((len(found.known), 0), np.int64) if several else found.chosen[:, np.newaxis]
     if several:
-        columns = [[",".join(labels) for labels in found.several()], listed(found.confidence)]
+        between = next((sign for sign in ",;|" if not any(sign in label for label in found.labels)), ",")
+        columns = [[between.join(labels) for labels in found.several()], listed(found.confidence)]
     if answers.top > 1:  # the label that is chosen comes first on ties too
         order = found.probabilities.copy()
         np.put_along_axis(order, chosen, 2, axis=1)

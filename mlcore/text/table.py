@@ -77,6 +77,7 @@ class Source:
     joint: str = ", "  # between the name and a place
     labelled: bool = True  # labels are needed
     encoding: str | None = None  # None for UTF-8
+    likely_encoding: str | None = None  # of what is not UTF-8
 
     def error(self, where: str, problem: str, column: str = "", **more: Any) -> DataError:
         """Error about a place, and perhaps about a column of it."""
@@ -100,6 +101,9 @@ class Source:
             column = len(content[begin : error.start].decode()) + 1
             where = f"line {lines_before + line + 1}"
             if self.notes.lenient:
+                if not self.likely_encoding and not self.encoding and (likely := likely_encoding(content)):
+                    self.likely_encoding = likely
+                    self.notes.guesses.append(f"{self.name}: the encoding is likely {likely}, not UTF-8.")
                 self.notes.undecodable.append(f"{self.prefix}{file or where}")
                 return
             where = f"{file}, {where}" if file else where
@@ -245,9 +249,13 @@ def _not_found(
 ) -> DataError:
     """What is there, what was expected, and what would mend it."""
     kind, layout, place = table.kind, table.source.layout, f"{table.unit}1"
-    if not any(header) and not table.sample():
+    if "\ufffd" in "".join(header) and (likely := table.source.likely_encoding):
+        problem = f"the header is not UTF-8; the encoding is likely {likely}"
+        return table.source.error(place, problem, suggestion={"encoding": likely})
+    rows = [row for row in table.sample() if len(row) == len(header)]
+    if not any(header) and not rows:
         return DataError(f"{table.source.name} contains no texts.")
-    if not layout.no_header and not name and (numbers := _numbers_without_header(table)):
+    if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
@@ -266,16 +274,17 @@ def _not_found(
     free = [column for column in free if column.lower() not in taken]
     other = f"a {kind} other than {wanted} for the {role}s"
     expected = other if wanted.lower() in others else f"one {kind} named '{wanted}'"
+    if role == "text" and free:  # most likely the longest values
+        free = [max(free, key=lambda column: sum(len(str(row[header.index(column)])) for row in rows))]
     remedy = {f"{role}_column": free[0]} if free and role != "split" else None
     return table.source.error(place, f"{there}; expected {expected}", suggestion=remedy)
 
 
-def _numbers_without_header(table: Table) -> dict[str, Any]:
+def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str, Any]:
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
     A label occurs again in its column, as no name of a column does.
     """
-    rows = [row for row in table.sample() if len(row) == len(table.header)]
     columns = [[str(value) for value in column] for column in zip(table.header, *rows, strict=False)] if rows else []
     if table.kind != "column" or not (again := [i for i, values in enumerate(columns) if values[0] in values[1:]]):
         return {}

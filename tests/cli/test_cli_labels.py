@@ -41,9 +41,9 @@ def test_texts_have_several_labels(run, tmp_path, form, options):
     found = json.loads(run("predict", "sentiment.safetensors", "apple book", "--json").out)
     assert (found["labels"], found["probability"] > 0.5) == (["a", "b"], True)
     assert "top is" in run("predict", "sentiment.safetensors", "apple", "--top", 2).err.replace("--top", "top")
-    done = run("evaluate", "sentiment.safetensors", path, *options)
+    done = run("evaluate", "sentiment.safetensors", path)  # which remembers what separates labels
     assert done.out.startswith("The model was trained on ")
-    for part in ("micro F1", "macro F1", "Hamming loss", "threshold"):
+    for part in ("micro F1 100.00%", "macro F1", "Hamming loss", "threshold"):
         assert part in done.out
     assert json.loads(run("evaluate", "sentiment.safetensors", path, *options, "--json").out)["trained_on"] > 0.8
     assert run("explain", "sentiment.safetensors", "apple book", "--output", "b").code == 0
@@ -54,6 +54,13 @@ def test_texts_have_several_labels(run, tmp_path, form, options):
     assert (
         "grad" in run("grad", "--model", "sentiment.safetensors", "--text", "apple", "--label", "a,b").out.lower() or 1
     )
+
+
+def test_labels_with_commas_are_told_apart(run, tmp_path):
+    rows = [{"text": "apple ant", "label": ["a, b", "c"]}, {"text": "bear book", "label": ["c"]}] * 20
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert run("train-sentiment", "t.jsonl", *TRAIN, "-m", "m").code == 0
+    assert run("predict", "m", "apple ant").out.startswith("a, b;c\t")
 
 
 def test_one_label_is_expected_where_it_must_be(run, tmp_path):

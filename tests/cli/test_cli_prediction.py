@@ -12,7 +12,8 @@ ROWS = [
     {"id": "4", "text": "=good", "note": ""},
 ]
 SAID = (
-    "mlcore: 3 cells begin with = + - or @; an apostrophe before them keeps spreadsheets from running them as formulas."
+    "mlcore: Cells that begin with = + - or @: 3; an apostrophe before them keeps spreadsheets from running them as "
+    "formulas."
 )
 
 
@@ -78,6 +79,7 @@ def test_an_argument_that_is_a_file_is_that_file(run, model, table, tmp_path):
     (tmp_path / "good").write_text('bad\nbad, "dull\nbad\n')
     assert [line[:3] for line in run("predict", model, "good").out.splitlines()] == ["neg"] * 3
     assert run("predict", model, "--text", "good").out.startswith("pos")
+    assert "There is no file nwe.csv: it is taken as a text.\n" in run("predict", model, "nwe.csv").err
     assert [line[:3] for line in run("predict", model, "--lines", "good").out.splitlines()] == ["neg"] * 3
 
 
@@ -96,7 +98,7 @@ def test_the_columns_of_the_training_are_remembered(run, tmp_path):
 def test_objects_with_more_keys_than_the_first_one(run, model, tmp_path):
     (tmp_path / "new.jsonl").write_text('{"text": "good"}\n{"text": "bad", "n": [1]}\n{"text": null}\n')
     done = run("predict", model, "new.jsonl", "-o", "out.jsonl")
-    assert "1 rows have no text; their predictions are empty." in done.err
+    assert "Rows without a text: 1; their predictions are empty." in done.err
     assert [row["predicted"] for row in rows_of(tmp_path / "out.jsonl")] == ["pos", "neg", None]
     assert run("predict", model, "new.jsonl", "-o", "out.csv").code == 0
     assert [row["n"] for row in rows_of(tmp_path / "out.csv")] == ["", "[1]", ""]
@@ -137,6 +139,8 @@ def test_round_trip_with_pandas(run, model, tmp_path, read, written):
     (("new.csv", "-o", "out.xlsx"), 2, "--output is 'out.xlsx'; expected a name that ends with .csv, .tsv, .jsonl"),
     (("new.csv", "reviews.tsv", "-o", "out.csv"), 2, "--output needs one file of texts"),
     (("nowhere.csv", "-o", "out.csv"), 5, "nowhere.csv: No such file or directory; check the path."),
+    (("wide.csv", "-o", "out.csv"), 3, "found the columns id, what was said; expected one column named 'text'; "
+     "try --text-column 'what was said'."),
     (("new.csv", "-o", "out.csv", "--text-column", "body"), 3, "found the columns id, text, note; expected"),
     (("good", "--top", 0), 2, "--top is 0; expected a whole number from 1 up."),
     (("good", "--threshold", 2), 2, "--threshold is 2.0; expected a probability above 0, up to 1."),
@@ -144,6 +148,7 @@ def test_round_trip_with_pandas(run, model, tmp_path, read, written):
     (("good", "--file", "new.csv"), 2, "Give either texts or --file, not both"),
 ])  # fmt: skip
 def test_what_is_refused(run, model, table, arguments, code, message):
+    (table.parent / "wide.csv").write_text("id,what was said\n1,good\n")
     before = {path.name: path.read_bytes() for path in table.parent.iterdir()}
     done = run("predict", model, *arguments)
     assert (done.code, done.out) == (code, "")

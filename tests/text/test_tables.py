@@ -169,6 +169,13 @@ def test_the_refusal_of_bytes_names_line_byte_and_likely_encoding(tmp_path, monk
     with pytest.raises(DataError) as caught:
         read(path)
     assert str(caught.value) == f"{expected}; save the file as UTF-8."
+    write(tmp_path / "b.csv", "\u0442\u0435\u043a\u0441\u0442;\u043a\u043b\u0430\u0441\u0441\n".encode("cp1251"))
+    monkeypatch.setattr(table, "likely_encoding", lambda content: "cp1251")
+    with pytest.raises(
+        DataError, match="the header is not UTF-8; the encoding is likely cp1251; try encoding='cp1251'"
+    ):
+        read(tmp_path / "b.csv", lenient=True)
+    assert read(path, lenient=True)[1] == [f"{path}: the encoding is likely cp1251, not UTF-8."]
     with pytest.raises(DataError, match=r"line 3, column 7: a byte cannot be decoded as utf-8"):
         read(path, encoding="utf-8")
     with pytest.raises(DataError, match="cannot be decoded as utf-16"):
