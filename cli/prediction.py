@@ -224,9 +224,10 @@ def _predict_lines(
 
         def texts_given() -> Iterator[str]:
             for argument in arguments:
-                if _is_file(argument):
-                    render.say(f"{argument} is a file: predicting the texts in it (--text takes it as a text).")
-                    table = _table(Path(argument), layout, loaded, notes)
+                if (path := Path(argument)) == STANDARD_STREAM or _is_file(path):
+                    if path != STANDARD_STREAM:
+                        render.say(f"{argument} is a file: predicting the texts in it (--text takes it as a text).")
+                    table = _table(path, layout, loaded, notes)
                     yield from (text or "" for _, text in table.texts(table.columns()))
                 else:
                     if PATH.fullmatch(argument):
@@ -252,9 +253,9 @@ def _predict_lines(
         render.say(f"mlcore: {sentence}")
 
 
-def _is_file(argument: str) -> bool:
+def _is_file(path: Path) -> bool:
     try:
-        return Path(argument).is_file()
+        return path.is_file()
     except (OSError, ValueError):  # too long for a path, or with a null character
         return False
 

@@ -323,7 +323,7 @@ class Indicators(NamedTuple):
         if isinstance(y, list | tuple) and y and isinstance(y[0], list | tuple | np.ndarray):
             with suppress(ValueError):
                 y = np.array(y, np.float64)
-        if getattr(y, "ndim", 1) != 2:
+        if _dimensions(y) != 2:
             return None
         columns = getattr(y, "columns", range(y.shape[1]))
         names, kind = _labels_of(columns, False, y.shape[1])
@@ -394,7 +394,7 @@ def _named_labels(y: Iterable[Any], settings: Settings, texts: int) -> tuple[lis
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
     """A list of the values, which must be one-dimensional and have an order; none may be missing."""
-    if not isinstance(values, str | bytes | Mapping | Set) and getattr(values, "ndim", 1) == 1:
+    if not isinstance(values, str | bytes | Mapping | Set) and _dimensions(values) == 1:
         to_list = next((getattr(values, way) for way in ("to_pylist", "to_list") if hasattr(values, way)), None)
         with suppress(TypeError):
             listed = to_list() if to_list else list(values)  # of pyarrow; of pandas and Polars; or of any other
@@ -403,6 +403,11 @@ def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
                     raise InputError(f"{name}[{i}] is missing ({value!r}); leave the row out, or fill it in.")
             return listed
     raise InputError(f"{name} is {_described(values)}; expected a list of {expected}.")
+
+
+def _dimensions(values: Any) -> int:
+    """How many dimensions an array, a column or a data frame has; 1 for anything else."""
+    return len(getattr(values, "shape", (0,)))
 
 
 def _described(value: object) -> str:
@@ -419,8 +424,10 @@ def _weights_of(weights: Iterable[float] | None, texts: int) -> np.ndarray | Non
     values = np.array(_listed(weights, "sample_weight", "numbers, such as [1, 0.5]"))
     if values.shape != (texts,):
         raise ShapeError(f"X has {texts:,} texts, but sample_weight has {len(values):,} numbers; give each text one.")
-    if values.dtype.kind not in "biuf" or not (np.isfinite(values) & (values >= 0)).all() or not values.any():
-        raise InputError("expected finite numbers from 0 up, not all 0", parameter="sample_weight", value="wrong")
+    if values.dtype.kind not in "biuf" or not (np.isfinite(values) & (values >= 0)).all():
+        raise InputError("sample_weight has values that are no weights; expected finite numbers from 0 up.")
+    if not values.any():
+        raise InputError("sample_weight is 0 for all texts; expected a number above 0 for some.")
     return values.astype(np.float64)
 
 

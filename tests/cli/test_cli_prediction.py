@@ -83,6 +83,11 @@ def test_an_argument_that_is_a_file_is_that_file(run, model, table, tmp_path):
     assert [line[:3] for line in run("predict", model, "--lines", "good").out.splitlines()] == ["neg"] * 3
 
 
+def test_standard_input_may_be_a_table(start, model):
+    out, err = start("predict", model, "-").communicate("id,text\n1,good\n2,bad\n")
+    assert [line[:3] for line in out.splitlines()] == ["pos", "neg"], err
+
+
 def test_the_columns_of_the_training_are_remembered(run, tmp_path):
     (tmp_path / "train.csv").write_text("Meinung;Urteil;text\n" + "gut;ja;x\nschlecht;nein;x\n" * 20)
     (tmp_path / "new.csv").write_text("text;Meinung\nx;gut\nx;schlecht\n")

@@ -250,8 +250,8 @@ def test_texts_have_weights(tmp_path):
 
 @pytest.mark.parametrize(("weights", "error", "message"), [
     ([1.0], ShapeError, "X has 2 texts, but sample_weight has 1 numbers"),
-    ([1.0, -1.0], InputError, "expected finite numbers from 0 up, not all 0"),
-    ([0, 0], InputError, "expected finite numbers from 0 up, not all 0"),
+    ([1.0, -1.0], InputError, "sample_weight has values that are no weights; expected finite numbers from 0 up"),
+    ([0, 0], InputError, "sample_weight is 0 for all texts"),
     (["1", "2"], InputError, "expected finite numbers from 0 up"),
     (3, InputError, "sample_weight is 3; expected a list of numbers"),
 ])  # fmt: skip

@@ -195,7 +195,14 @@ def frame(matrix):
     return pytest.importorskip("pandas").DataFrame(matrix, columns=["z", "a", "m"])
 
 
-@pytest.mark.parametrize("form", [np.asarray, lambda matrix: matrix.tolist(), np.bool_, sparse, frame], ids=str)
+def polars(matrix):
+    return pytest.importorskip("polars").DataFrame(np.asarray(matrix), schema=["z", "a", "m"])
+
+
+FORMS = [np.asarray, lambda matrix: matrix.tolist(), np.bool_, sparse, frame, polars]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
 def test_matrices_come_back_in_their_order(form, tmp_path):
     y = np.insert(MATRIX, 3, 0, axis=1) if form is np.asarray else MATRIX  # a column that no text has
     fitted = SentimentClassifier(dim=6, epochs=12, learning_rate=0.05, tune_thresholds=form is sparse).fit(
@@ -203,7 +210,7 @@ def test_matrices_come_back_in_their_order(form, tmp_path):
     )
     fitted.save(tmp_path / "m")
     for model in (fitted, SentimentClassifier.load(tmp_path / "m")):
-        assert model.classes_.tolist() == (["z", "a", "m"] if form is frame else list(range(y.shape[1])))
+        assert model.classes_.tolist() == (["z", "a", "m"] if form in (frame, polars) else list(range(y.shape[1])))
         predicted = model.predict(TEXTS)
         assert (predicted.shape, predicted.dtype.kind, model.decision_function(TEXTS).shape) == (y.shape, "i", y.shape)
         assert metrics.f1_score(y, predicted, average="micro") > 0.95
