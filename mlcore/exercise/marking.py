@@ -126,7 +126,7 @@ class Marker:
         """
         answers = self._prepared(answers)
         samples, scales = len(self.work.x), {1: ""}
-        if samples > 1 and any(answer.name in self.per_sample for answer in answers):
+        if self.work.network.share(samples) != 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
         sheets = [_Sheet(self, answers, *scale) for scale in scales.items()]
         if not any(sheet.plain_fit()[0] == len(answers) for sheet in sheets):  # which costs little and mostly decides
@@ -375,6 +375,11 @@ class _Sheet:
 
     def _apart(self, answer: Answer) -> str:
         """What to say about an answer that some choice would make right."""
+        if self.scale_name and answer.name in self.marker.per_sample:
+            samples = len(self.work.x)
+            other = answer.scaled(Fraction(samples) if self.scale == 1 else Fraction(1, samples))
+            if other.fits(self.truth[answer.name]):
+                return f"by itself right in another scale, but the other answers are derivatives {self.scale_name}"
         if not self._depends_on_choice(answer):
             return ""
         others = ", ".join(self.marker.symbols[other.name] for other in self.fitting) or "the others"

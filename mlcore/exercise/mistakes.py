@@ -214,7 +214,8 @@ MISTAKES = [
 def catalogue(network: Network, learning_rate: Number | None = None) -> list[Mistake]:
     """All mistakes that are looked for, most likely first; those with steps and new weights at this learning rate."""
     every = range(len(network.layers))
-    scopes = [(f"layer {name}", [number]) for number, name in enumerate(layer_names(network))]
+    names = [name if name.startswith("layer ") else f"layer {name}" for name in layer_names(network)]
+    scopes = [(name, [number]) for number, name in enumerate(names)]
     if len(every) > 2:
         scopes.append(("all hidden layers", [*every[:-1]]))
     if len(every) > 1:

@@ -236,6 +236,23 @@ def test_a_zero_with_decimals_for_a_small_number_has_too_few_digits():
         assert statuses(marked(problem, ("dW", text))) == [status]
 
 
+def test_deltas_are_in_one_scale_that_the_sheet_has():
+    """Halves of two samples' deltas belong to a mean J, not to a sum, nor beside deltas of each sample's J."""
+    layers = [Layer("hidden", "W", [[2]], "identity"), Layer("output", "V", [[3]], "identity")]
+    for reduction, status in (("mean", "right"), ("sum", "wrong")):
+        x = [[Fraction(1)], [Fraction(2)]]
+        problem = Problem(Network(layers, Loss(reduction=reduction)), x, [[Fraction(2)], [Fraction(6)]])
+        assert statuses(marked(problem, ("delta:output", "2;3"))) == [status]  # 4 and 6 of each sample
+    mixed = marked(replace(problem, network=Network(layers)), ("delta:output", "4;6"), ("delta:hidden", "6;9"))
+    assert statuses(mixed) == ["right", "wrong"]
+    assert "in another scale" in mixed.verdicts[1].remark
+
+
+def test_a_layer_that_is_called_layer_is_not_called_so_twice():
+    layers = [Layer("layer 1", "W", [[1, 2]], "sigmoid")]
+    assert not any("layer layer" in mistake.name for mistake in catalogue(Network(layers)))
+
+
 def test_a_zero_stands_for_what_a_difference_leaves():
     """Adam's first step is the learning rate, but for 1e-8 in a denominator."""
     layers = [Layer("output", "W", [[Fraction(1, 10), Fraction(1, 2)]], "identity")]
