@@ -160,7 +160,8 @@ class Marker:
             return known[plain], None
         match = ENTRY.fullmatch(plain)
         if not match or match[1] not in known:
-            raise InputError(f"Unknown answer {name!r}; use {', '.join(self.names)}.")
+            hint = "; for new weights give a learning rate" if plain.startswith("new ") and not self.work.taken else ""
+            raise InputError(f"Unknown answer {name!r}; use {', '.join(self.names)}{hint}.")
         row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
         rows, columns = self.names[known[match[1]]].shape
         if not (1 <= row <= rows and 1 <= column <= columns):

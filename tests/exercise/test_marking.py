@@ -177,6 +177,11 @@ def test_answers_that_follow_from_a_wrong_one():
     [
         ([], "There are no answers"),
         ([("dU", "1")], "Unknown answer 'dU'; use y_hat, loss, z:hidden, z:output, "),
+        (
+            [("new V", "1,2")],
+            "Unknown answer 'new V'; use y_hat, loss, z:hidden, z:output, a:hidden, a:output, "
+            "delta:hidden, delta:output, dW, dV, dx; for new weights give a learning rate.",
+        ),
         ([("loss", "1"), ("J", "1")], "loss is answered twice"),
         ([("dV[1,2]", "1"), ("dV", "1,_"), ("dV", "?,1")], "dV is answered twice"),
         ([("dV[2,1]", "1")], "There is no dV[2,1]: dV has the shape 1 x 2."),
