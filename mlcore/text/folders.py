@@ -17,6 +17,7 @@ from mlcore.text.table import SPLIT_OF, Row, Source, Table
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
 LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
 SUFFIXES = {"", ".txt", ".text", ".md", ".eml", ".html", ".htm", ".xml", ".rst", ".tex", ".log", ".msg", ".utf8"}
+TABLES = {".csv", ".tsv", ".json", ".jsonl", ".parquet"}
 MAX_DEPTH = 4  # of names in the path of a text below the folder: aclImdb/train/pos/0_9.txt
 MAX_TEXT = 50_000_000  # bytes of a file
 MAX_HEADER = 1 << 20  # bytes of a long name in a tar archive
@@ -120,11 +121,14 @@ def _may_be_text(path: PurePosixPath) -> bool:
 
 def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
+    paths = [*paths]
+    tables = any(path.suffix.lower() in TABLES for path in paths)
     paths = sorted(path for path in paths if len(path.parts) > 1 or not source.labelled)
     texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]
     texts = texts or [path for path in paths if _may_be_text(path)]  # beside .txt, others are about them
     if not texts:
-        raise DataError(f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}.")
+        problem = f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}"
+        raise DataError(f"{problem}{'; give a table as a file, or alone in an archive' * tables}.")
     with_split = [path for path in texts if len(path.parts) > 2 and _split_of(path)]
     depth = 3 if with_split else 2
     above = next(iter(with_split), max(texts, key=lambda path: len(path.parts))).parts[:-depth]

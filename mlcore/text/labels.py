@@ -189,6 +189,9 @@ def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
         if _folded(one) == _folded(other):
             alike = f"the labels {one!r} and {other!r} differ only in case or form"
             found.append(DataWarning(f"{alike}; they are learned as two labels"))
+    if list_like := next((label for label in labels if label[0] == "[" and label[-1] == "]"), None):
+        advice = "each is learned as one label; write lists in JSON Lines, or separate labels by a character"
+        found.append(DataWarning(f"the label {list_like!r} looks like a list of labels; {advice}"))
     if 3 <= (k := len(labels)) <= MAX_STARS and labels == tuple(map(str, range(1, k + 1))):
         advice = f"the labels are the numbers 1 to {k}; to predict them as ratings"
         found.append(DataWarning(advice, suggestion={"loss": "squared"}))

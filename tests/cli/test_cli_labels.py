@@ -70,12 +70,18 @@ def test_one_label_is_expected_where_it_must_be(run, tmp_path):
 
 
 def test_rare_unknown_and_similar_labels_are_named(run, tmp_path):
-    rows = ["good film,pos,train", "bad film,neg,train"] * 20 + ["so film,Pos,train", "odd film,odd,test"]
+    rows = ["good film,pos,train", "bad film,neg,train"] * 20 + [
+        "so film,Pos,train",
+        "odd film,odd,test",
+        "a film,[pos],train",
+    ]
     (tmp_path / "t.csv").write_text("\n".join(["text,label,split", *rows, "good,pos,test"]))
     done = run("train-sentiment", "--data", "t.csv", *TRAIN)
     assert done.code == 0
     for message in (
-        "1 label has a single text, which stays in training and is not held out: 'Pos'.",
+        "2 labels have a single text each, which stays in training and is not held out: 'Pos', '[pos]'.",
+        "the label '[pos]' looks like a list of labels; each is learned as one label; write lists in JSON Lines, or "
+        "separate labels by a character.",
         "the labels 'Pos' and 'pos' differ only in case or form; they are learned as two labels.",
         "t.csv: 1 text has a label that the training texts lack ('odd'); each counts as wrong.",
     ):

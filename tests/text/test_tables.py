@@ -216,6 +216,7 @@ def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
         (zipped({"xl/workbook.xml": "", "a": ""}), "is an Excel workbook; open it and save it as CSV"),
         (zipped({"a.txt": "x", "b.txt": "y"}), "has no texts in folders named after their labels"),
         ("[]", "contains no texts"),
+        (zipped({"a.csv": "x", "b.csv": "y"}), "give a table as a file, or alone in an archive"),
         (b"\x80\x04\x95", "is a pickle, which could run any code"),
     ],
 )  # fmt: skip
