@@ -224,10 +224,11 @@ def _predict_lines(
 
         def texts_given() -> Iterator[str]:
             for argument in arguments:
-                if (path := Path(argument)) == STANDARD_STREAM or _is_file(path):
-                    if path != STANDARD_STREAM:
+                # among texts, a dash is one of them
+                if arguments == ["-"] or _is_file(Path(argument)):
+                    if argument != "-":
                         render.say(f"{argument} is a file: predicting the texts in it (--text takes it as a text).")
-                    table = _table(path, layout, loaded, notes)
+                    table = _table(Path(argument), layout, loaded, notes)
                     yield from (text or "" for _, text in table.texts(table.columns()))
                 else:
                     if PATH.fullmatch(argument):
