@@ -29,7 +29,6 @@ from mlcore.text.vocabulary import (
     slots_of,
 )  # fmt: skip
 
-LARGEST_NGRAM = 3
 WORDS = 1 << 16  # cut into characters at a time
 ENTRIES = 1 << 14  # sorted at a time
 DIGIT = 11  # bits of the numbers by which they are sorted at a time
