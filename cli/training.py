@@ -209,7 +209,7 @@ def _prepare(
     from mlcore.sentiment.initialization import continue_from, facts_of, new_model
     from mlcore.sentiment.model import Provenance
     from mlcore.sentiment.model_file import load_model
-    from mlcore.text.dataset import built_in_dataset, encode, with_test_split
+    from mlcore.text.dataset import built_in_dataset, encode, with_held_out, with_test_split
 
     from . import render
     from .commands import option_name, setting_words
@@ -223,18 +223,21 @@ def _prepare(
     if inputs["test"] is not None:
         dataset = with_test_split(dataset, inputs["test"], given.seed)
     dev = _held_out(inputs["dev"])
-    held_out = read([dev], layout, quiet, threads=threads) if isinstance(dev, Path) else dev
+    others = [read([dev], layout, quiet, threads=threads)] if isinstance(dev, Path) else []
+    fraction = None if isinstance(dev, Path) else dev
     if dataset.several_labels and not given.multi_label and given.loss == "logistic":
         render.say("Some texts have several labels or none: each label gets a logistic output (--multi-label).")
         given = replace(given, multi_label=True)
-    settings = given.resolved(facts_of(dataset, held_out))
+    settings = given.resolved(facts_of(dataset, fraction))
+    vectors, digests = None, [some.fingerprint for some in (dataset, *others)]
+    for other in others:
+        dataset = with_held_out(dataset, other)
     with render.Activity("Counting words", quiet):
         known = earlier.features if earlier else None
-        data = encode(dataset, held_out, **settings.encoding(), known=known, threads=threads)
+        data = encode(dataset, fraction, **settings.encoding(), known=known, threads=threads)
     for warning in data.warnings:
         render.say(f"mlcore: {warning.describe(option_name, setting_words)}")
-    vectors, digests = None, [some.fingerprint for some in (dataset, held_out) if not isinstance(some, float | None)]
-    del dataset, held_out  # as large as the encoded data
+    del dataset, others  # as large as the encoded data
     if inputs["vectors"]:
         vectors = given_vectors(inputs["vectors"], data.features.words, settings.dim, quiet)
         digests.append(vectors.fingerprint())

@@ -72,7 +72,7 @@ def compiled(tmp_path_factory):
         model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
         model.fit(texts, labels)
     dataset = dataset_of(texts, labels)
-    encode(dataset, dataset, **pinned().encoding(), known=model._model()[0].features)
+    encode(dataset, 0, **pinned().encoding(), known=model._model()[0].features)
     model.explain("good film")
     backpropagate(model._model()[0], "good film", "pos")
     neighbors(model._model()[0], "good bad", 1)

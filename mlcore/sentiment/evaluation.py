@@ -11,8 +11,8 @@ from mlcore.sentiment.figures import LabelFigures, area_under_curve, figures_of_
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
 from mlcore.text.dataset import Dataset, Documents, Split, encode_split
-from mlcore.text.fingerprints import fingerprints, share_known
 from mlcore.text.labels import labels_in, shown, unknown_labels
+from mlcore.text.overlap import fingerprints, share_known
 
 BINS = 10  # of the calibration
 LITTLE = 0.001  # of the texts may have the fingerprint of a training text by chance

@@ -11,9 +11,9 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
-from mlcore.text.fingerprints import kept
 from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import labels_in
+from mlcore.text.overlap import kept
 from mlcore.text.vectors import Vectors
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
@@ -25,7 +25,7 @@ LONG = 50  # distinct words of a text
 ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 
 
-def facts_of(dataset: Dataset, dev: Dataset | float | None) -> Facts:
+def facts_of(dataset: Dataset, dev: float | None) -> Facts:
     """What automatic settings are chosen by; ``dev`` says what is held out, as ``encode`` takes it."""
     labels = {label for name in dataset.label_names for label in labels_in(name)}
     return Facts(len(labels), dataset.n_texts, len(dataset.tokens.ids), dev != 0)

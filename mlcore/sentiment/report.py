@@ -15,7 +15,7 @@ from mlcore.sentiment.notes import notes_on_evaluation, notes_on_history
 from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, Split, occurrences
 from mlcore.text.labels import unknown_note
-from mlcore.text.notes import coverage_notes
+from mlcore.text.overlap import coverage_notes
 
 MAX_CELLS = 30  # labels of a confusion matrix
 MAX_CONFUSIONS = 20

@@ -13,7 +13,6 @@ import numpy as np
 from mlcore.errors import DataError, DataWarning, InputError
 from mlcore.files import installed
 from mlcore.kernels.compiling import kernel
-from mlcore.text.fingerprints import fingerprints, kept
 from mlcore.text.growing import GrowingArray
 from mlcore.text.labels import (
     choose_labels,
@@ -31,7 +30,7 @@ from mlcore.text.labels import (
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
-from mlcore.text.notes import coverage_notes, shared_notes
+from mlcore.text.overlap import coverage_notes, fingerprints, kept, shared_notes
 from mlcore.text.readers import Example, name_of, read_examples
 from mlcore.text.table import SPLITS, Notes
 from mlcore.text.vocabulary import Tokens, WordTable
@@ -221,12 +220,39 @@ def with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     return replace(dataset, splits=splits, fingerprint=fingerprint)
 
 
+def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
+    """The dataset with the held-out texts of another behind it, as its only dev split; its own is trained on."""
+    rows, _ = other.held_out()
+    words, chosen = dataset.words.select(np.arange(len(dataset.words))), other.tokens.select(rows)
+    added = chosen._replace(ids=words.add_words(other.words)[chosen.ids])
+
+    def named(place: str) -> str:  # so that a line is not taken for one of the dataset
+        return place if place.startswith(other.source) else f"{other.source}, {place}"
+
+    places = dict(zip(other.label_names, map(named, other.label_places), strict=True))
+    places |= dict(zip(dataset.label_names, dataset.label_places, strict=True))
+    names = list(dict.fromkeys(dataset.label_names + other.label_names))
+    numbers = np.array([names.index(name) for name in other.label_names], np.int32)
+    splits = np.where(dataset.splits == SPLIT_NUMBERS["dev"], SPLIT_NUMBERS["train"], dataset.splits)
+    return replace(
+        dataset,
+        words=words,
+        tokens=Tokens.joined([dataset.tokens, added]),
+        label_names=names,
+        label_places=[places[name] for name in names],
+        labels=np.concatenate([dataset.labels, numbers[other.labels[rows]]]),
+        splits=np.concatenate([splits, np.full(len(rows), SPLIT_NUMBERS["dev"], np.int8)]),
+        places=[*map(dataset.place, range(dataset.n_texts)), *(named(other.place(row)) for row in rows)],
+        notes=dataset.notes.with_those_of(other.notes, named),
+    )
+
+
 # From numbers to splits with features and targets ---------------------------------------------------------
 
 
 def encode(
     dataset: Dataset,
-    dev: Dataset | float | None,
+    dev: float | None,
     *,
     ngrams: int,
     min_count: int,
@@ -244,8 +270,7 @@ def encode(
     """Split a dataset and turn it into the arrays of a training, the same for any number of threads.
 
     ``dev``: what is held out. None takes the dev split, or a tenth of the texts where there is none; a fraction of
-    the texts, or the held-out texts of another dataset, replace the dev split, which is then trained on; 0 holds
-    nothing out. The test split is never trained on.
+    the texts replaces the dev split, which is then trained on; 0 holds nothing out. The test split is never trained on.
     ``ratings``: the labels are numbers to be predicted. ``multi_label``: a text may have several labels, or none.
     ``refit``: where held-out texts are drawn, and no features are known, number the features of these texts too, and
     give all texts as ``whole``; those to train on and to hold out keep only the features of the former.
@@ -268,18 +293,17 @@ def encode(
         )
     warnings = label_warnings(labels)
     dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
-    fraction = HELD_OUT if dev is None and not len(dev_rows) else dev
-    if isinstance(fraction, int | float):
-        if not 0 <= fraction < 1:
-            raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
-        if fraction > 0:
-            candidates = targets[train] if multi_label else targets[train, 0] if labels else np.zeros(len(train))
-            counts = candidates.sum(axis=0) if multi_label else np.bincount(candidates.astype(np.int64))
-            warnings += single_warnings(labels, counts) if labels else []
-            chosen = (hold_out_several if multi_label else hold_out)(candidates, fraction, seed)
-            train, dev_rows = train[~chosen], train[chosen]
-            if not len(dev_rows):
-                raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
+    fraction = dev if dev is not None else 0 if len(dev_rows) else HELD_OUT
+    if not 0 <= fraction < 1:
+        raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
+    if fraction > 0:
+        candidates = targets[train] if multi_label else targets[train, 0] if labels else np.zeros(len(train))
+        counts = candidates.sum(axis=0) if multi_label else np.bincount(candidates.astype(np.int64))
+        warnings += single_warnings(labels, counts) if labels else []
+        chosen = (hold_out_several if multi_label else hold_out)(candidates, fraction, seed)
+        train, dev_rows = train[~chosen], train[chosen]
+        if not len(dev_rows):
+            raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
     both = np.sort(np.concatenate([train, dev_rows])) if refit and fraction and not known else train
     features = choose_features(
         dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads, characters
@@ -293,21 +317,21 @@ def encode(
     if len(both) > len(train):
         whole = Split(documents, targets, both)
         documents = documents.only(occurrences(documents, train, len(features)) >= min_count)
-    training, *held_out = (Split(documents, targets, rows) for rows in (train, dev_rows, dataset.rows("test")))
-    dev_split, test_split = (split if len(split.rows) else None for split in held_out)
-    counts = occurrences(documents, train, len(features))
-    measured = [(dataset, dev_rows), (dataset, dataset.rows("test"))]
-    if isinstance(dev, Dataset):
-        measured[0] = dev, dev.held_out()[0]
-        dev_split = encode_split(*measured[0], features, labels, threads, multi_label)
-    for texts, rows in measured if labels else ():
-        targets_of(texts, labels, rows, multi_label)  # refuses texts of which none has a known label
-        if unknown := unknown_labels(texts, rows, labels):
-            warnings.append(DataWarning(f"{texts.source}: {unknown_note(unknown)}"))
-    notes = coverage_notes(*measured[0], features, "held-out texts", counts)
-    notes += shared_notes(dataset, train, dict(zip(("held-out", "test"), measured, strict=True)))
-    seen = kept(fingerprints(dataset, both))
-    return EncodedDataset(features, counts, labels, training, dev_split, test_split, whole, warnings, notes, seen)
+    counts, held_out = (
+        occurrences(documents, train, len(features)),
+        {"held-out": dev_rows, "test": dataset.rows("test")},
+    )
+    for rows in held_out.values() if labels else ():
+        targets_of(dataset, labels, rows, multi_label)  # refuses texts of which none has a known label
+        if unknown := unknown_labels(dataset, rows, labels):
+            warnings.append(DataWarning(f"{dataset.source}: {unknown_note(unknown)}"))
+    notes = coverage_notes(dataset, dev_rows, features, "held-out texts", counts)
+    notes += shared_notes(dataset, train, held_out)
+    dev_split, test_split = (Split(documents, targets, rows) if len(rows) else None for rows in held_out.values())
+    return EncodedDataset(
+        features, counts, labels, Split(documents, targets, train), dev_split, test_split, whole, warnings, notes,
+        kept(fingerprints(dataset, both)),
+    )  # fmt: skip
 
 
 def encode_split(

@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mlcore.errors import DataError
 from mlcore.results import Result
-from mlcore.text.dataset import SPLIT_NUMBERS, Dataset
+from mlcore.text.dataset import Dataset, with_held_out
 from mlcore.text.labels import labels_in, shown
-from mlcore.text.vocabulary import Tokens
+from mlcore.text.overlap import first_alike
 
 MIN_COUNTS = (1, 2, 5)
 FEW = 5  # examples of each finding
@@ -58,7 +57,7 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
     """
     if not dataset.n_texts:
         raise DataError(f"{dataset.source} contains no texts.")
-    data = _with_held_out(dataset, dev) if dev else dataset
+    data = with_held_out(dataset, dev) if dev else dataset
     splits = {"train": data.rows("", "train"), "dev": data.rows("dev"), "test": data.rows("test")}
     splits = {name: rows for name, rows in splits.items() if len(rows)}
     others = {name: rows for name, rows in splits.items() if name != "train"}
@@ -83,30 +82,6 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
     )
 
 
-def _with_held_out(dataset: Dataset, dev: Dataset) -> Dataset:
-    """The dataset with the held-out texts of another behind it, as its only dev split."""
-    rows, _ = dev.held_out()
-    words, chosen = dataset.words.select(np.arange(len(dataset.words))), dev.tokens.select(rows)
-    added = chosen._replace(ids=words.add_words(dev.words)[chosen.ids])
-    names = list(dict.fromkeys(dataset.label_names + dev.label_names))
-    label_numbers = np.array([names.index(name) for name in dev.label_names], np.int32)
-    splits = np.where(dataset.splits == SPLIT_NUMBERS["dev"], SPLIT_NUMBERS["train"], dataset.splits)
-
-    def named(place: str) -> str:  # so that a line is not taken for one of the main data
-        return f"{dev.source}, {place}" if place.startswith(("line ", "text ")) else place
-
-    return replace(
-        dataset,
-        words=words,
-        tokens=Tokens.joined([dataset.tokens, added]),
-        label_names=names,
-        labels=np.concatenate([dataset.labels, label_numbers[dev.labels[rows]]]),
-        splits=np.concatenate([splits, np.full(len(rows), SPLIT_NUMBERS["dev"])]),
-        places=[*map(dataset.place, range(dataset.n_texts)), *(named(dev.place(row)) for row in rows)],
-        notes=dataset.notes.with_those_of(dev.notes, named),
-    )
-
-
 def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:
     counts = Counter[str]()
     for number, count in Counter(data.labels[rows].tolist()).items():
@@ -126,9 +101,7 @@ def _lengths(lengths: np.ndarray) -> dict[str, Any]:
 
 def _repeats(data: Dataset, splits: dict[str, np.ndarray]) -> dict[str, Any]:
     """Duplicates, conflicts and shared texts; texts with the same tokens go by the row of the first of them."""
-    first_with: dict[bytes, int] = {b"": -1}
-    ids = data.tokens.ids
-    firsts = [first_with.setdefault(ids[i:j].tobytes(), n) for n, (i, j) in enumerate(pairwise(data.tokens.offsets))]
+    firsts: list[int] = first_alike(data).tolist()
 
     def finding(pairs: list[tuple[int, int]]) -> Finding:
         examples = [{"place": data.place(row), "earlier": data.place(earlier)} for row, earlier in sorted(pairs)[:FEW]]

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from mlcore.errors import DataError, InputError
 from mlcore.text import growing
 from mlcore.text.dataset import (
+    Dataset,
     built_in_dataset,
     dataset_of,
     encode,
     read_dataset,
+    with_held_out,
     with_test_split,
 )
 from mlcore.text.growing import GrowingArray
@@ -124,7 +126,9 @@ def test_an_array_that_grows_takes_hardly_more_memory_than_itself():
     [(None, (28, 4, 8)), (0, (32, 0, 8)), (0.25, (24, 8, 8)), (dataset_of(["new film"] * 3, ["pos"] * 3), (32, 3, 8))],
 )
 def test_what_is_held_out(dev, sizes):
-    encoded = encode(DATA, dev, **CHOICE)
+    other = dev if isinstance(dev, Dataset) else None
+    data, dev = (with_held_out(DATA, other), None) if other else (DATA, dev)
+    encoded = encode(data, dev, **CHOICE)
     assert tuple(encoded.sizes.values()) == sizes
     assert rows(encoded.test) == list(range(32, 40))
     assert encoded.labels == ("neg", "pos")
@@ -135,13 +139,13 @@ def test_what_is_held_out(dev, sizes):
         for name in (first, second, f"{first} {second}"):
             counts[name] += 1
     assert encoded.feature_counts.tolist() == list(counts.values())
-    if dev is None:
+    if other:
+        assert [data.place(row) for row in rows(encoded.dev)] == [f"X, text {n}" for n in (1, 2, 3)]
+    elif dev is None:
         assert rows(encoded.dev) == list(range(28, 32))
     elif isinstance(dev, float):
         assert not {*rows(train)} & {*rows(encoded.dev)}
         assert encoded.dev.targets[encoded.dev.rows].sum() == 4, "of each label the same share"
-    elif dev:
-        assert encoded.dev.documents.ids.tolist() == [names.index("film")] * 3
 
 
 def test_without_a_dev_split_a_tenth_is_held_out():

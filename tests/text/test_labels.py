@@ -6,8 +6,8 @@ from conftest import pinned
 
 from mlcore.errors import DataError
 from mlcore.text.dataset import dataset_of, encode
-from mlcore.text.fingerprints import fingerprints, kept, share_known
 from mlcore.text.labels import choose_labels, clean_label, hold_out, targets_of, unknown_labels
+from mlcore.text.overlap import fingerprints, kept, share_known
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_texts_are_known_by_their_words():
 
 
 def test_of_very_many_texts_a_sample_is_known(monkeypatch):
-    monkeypatch.setattr("mlcore.text.fingerprints.MAX_FINGERPRINTS", 1000)
+    monkeypatch.setattr("mlcore.text.overlap.MAX_FINGERPRINTS", 1000)
     random = np.random.default_rng(1).integers(0, 2**32, 30_000, np.uint32)
     known = kept(random[:20_000])
     assert len(known) == 1000
