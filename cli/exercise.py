@@ -1,38 +1,35 @@
 """The commands of exercise 1, with its own numbers or the user's, and of its teachers."""
 
-import inspect
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial, wraps
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlcore.errors import InputError
-from mlcore.results import Result
 
-from .output import Json, print_json
+from .output import Json, answer, with_options
 
 if TYPE_CHECKING:
     from mlcore.exercise.problem import Problem
 
 
-def option(name: str, metavar: str, help: str, default: str | bool = False) -> Any:
-    """An option that may be left out; ``default`` is what its help says about that."""
-    return typer.Option(name, metavar=metavar, help=help, show_default=default)
+def typed(metavar: str, help: str, default: str) -> Any:
+    """A field of ``Numbers``; ``default`` is what its help says about leaving it out."""
+    return field(default=None, metadata={"metavar": metavar, "help": help, "automatic": default})
 
 
 @dataclass(frozen=True)
 class Numbers:
     """The options that all commands on a network have: the numbers to work with."""
 
-    net: Annotated[Path | None, option("--net", "FILE", "Network in TOML or JSON.", "the exercise's")] = None
-    x: Annotated[str | None, option("--x", "ROWS", "Inputs, a row for each sample.", "1,2,1")] = None
-    y: Annotated[str | None, option("--y", "ROWS", "Targets, a row for each sample.", "1")] = None
-    w: Annotated[str | None, option("--w", "ROWS", "Weights of the first layer.", "1,0,1;1,-1,0")] = None
-    v: Annotated[str | None, option("--v", "ROWS", "Weights of the last layer.", "0,1")] = None
-    digits: Annotated[int | None, option("--digits", "N", "Digits of numbers that are rounded.", "6")] = None
+    net: Path = typed("FILE", "Network in TOML or JSON.", "the exercise's")
+    x: str = typed("ROWS", "Inputs, a row for each sample.", "1,2,1")
+    y: str = typed("ROWS", "Targets, a row for each sample.", "1")
+    w: str = typed("ROWS", "Weights of the first layer.", "1,0,1;1,-1,0")
+    v: str = typed("ROWS", "Weights of the last layer.", "0,1")
+    digits: int = typed("N", "Digits of numbers that are rounded.", "6")
 
     def problem(self) -> "Problem":
         """The network of the file or of the exercise, with the numbers that were typed."""
@@ -42,53 +39,27 @@ class Numbers:
         return change(problem, self.x, self.y, self.w, self.v, self.digits)
 
 
-def on_network(has_view: bool = False, passed: str = "") -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """Make a command of a function: the options of ``Numbers`` take the place of its first parameter.
-
-    The function returns a text, a result that ``exercise_view`` has a function of the command's name for, or a
-    function to call with the value of --json. The exit code is 1 if the attribute ``passed`` of the result is false.
-    """
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., None]:
-        options = inspect.signature(Numbers).parameters
-
-        @wraps(command)
-        def run(as_json: Json = False, **given: Any) -> None:
-            from mlcore.exercise.work import convention
-
-            from . import exercise_view, render
-
-            numbers = Numbers(**{name: given.pop(name) for name in options})
-            with render.compilation():
-                if "relu_at_zero" in given:
-                    given["relu_at_zero"] = convention(given["relu_at_zero"])
-                result = command(numbers, **given)
-            if isinstance(result, str):
-                if as_json:
-                    raise InputError("A program has no JSON form; leave out --json or --code.")
-                render.show(result.rstrip("\n"))
-            elif callable(result):
-                result(as_json)
-            elif as_json:
-                print_json(command.__name__, result)
-            else:
-                getattr(exercise_view, command.__name__)(result)
-            if not getattr(result, passed, True):
-                raise typer.Exit(1)
-
-        own = list(inspect.signature(command).parameters.values())[1:]
-        last = [inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)]
-        parameters = [*options.values(), *own, *(last if has_view else [])]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {}
-        return run
-
-    return decorate
+def option(name: str, metavar: str, help: str, default: str | bool = False, **more: Any) -> Any:
+    """An option that may be left out; ``default`` is what its help says about that."""
+    return typer.Option(name, metavar=metavar, help=help, show_default=default, **more)
 
 
-ReluAtZero = Annotated[
-    Any, option("--relu-at-zero", "NUMBER", "Value to take for φ'(0): 0, 1/2, 1 or any number between.", True)
-]
+def number_option(name: str, metavar: str, help: str, default: str | bool = False) -> Any:
+    """An option for a number, which is taken exactly."""
+
+    def parse(text: str) -> Any:
+        from mlcore.exercise.problem import parse_number
+
+        return parse_number(text, name.removeprefix("--"))
+
+    return option(name, metavar, help, default, parser=parse)
+
+
+RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
+ReluAtZero = Annotated[Any, number_option("--relu-at-zero", "NUMBER", RELU_AT_ZERO, True)]
+LearningRate = Annotated[Any, number_option("--learning-rate", "NUMBER", "One step with this rate.")]
+OptimizerName = Annotated[str, option("--optimizer", "sgd|momentum|adam", "How a step is taken.", True)]
+Standalone = Annotated[bool, typer.Option("--standalone", help="With latex: a document that compiles as it is.")]
 
 
 def format_option(choices: str) -> Any:
@@ -96,24 +67,19 @@ def format_option(choices: str) -> Any:
     return option("--format", choices, "Format of the output.", True)
 
 
-Standalone = Annotated[bool, typer.Option("--standalone", help="With latex: a document that compiles as it is.")]
-LearningRate = Annotated[str | None, option("--learning-rate", "NUMBER", "One step with this rate.")]
-OptimizerName = Annotated[str, option("--optimizer", "sgd|momentum|adam", "How a step is taken.", True)]
-
-
 def written(name: str, formats: dict[str, Callable[..., str]], *content: Any, standalone: bool = False) -> str:
-    """The content in the format of --format."""
+    """The content in the format of --format, without the end of its last line."""
     from mlcore.exercise.formats import to_document
 
     if name not in formats:
         raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
     if standalone and name != "latex":
         raise InputError("--standalone is for --format latex; add it, or leave out --standalone.")
-    return (to_document if standalone else formats[name])(*content)
+    return (to_document if standalone else formats[name])(*content).rstrip("\n")
 
 
-@on_network(has_view=True)
-def forward(numbers: Numbers) -> Result:
+@with_options
+def forward(*, numbers: Numbers, as_json: Json = False) -> None:
     """Example: mlcore forward --x 1,2,1
 
     Compute forward values and loss of the network x -> φ(W x) -> φ(V h) with
@@ -123,11 +89,14 @@ def forward(numbers: Numbers) -> Result:
     """
     from mlcore.exercise.work import work
 
-    return work(numbers.problem())
+    from . import exercise_view
+
+    answer("forward", lambda: work(numbers.problem()), exercise_view.forward, as_json)
 
 
-@on_network(has_view=True, passed="agrees")
+@with_options
 def grad(
+    *,
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
     check: Annotated[bool, typer.Option("--check", help="Compare with numerical derivatives.")] = False,
@@ -135,7 +104,8 @@ def grad(
     model: Annotated[Path | None, option("--model", "FILE", "Trained model to use instead of the network.")] = None,
     text: Annotated[str | None, option("--text", "TEXT", "Text to run through the model.")] = None,
     label: Annotated[str | None, option("--label", "LABEL", "The text's true label or rating.")] = None,
-) -> Result | str | Callable[[bool], None]:
+    as_json: Json = False,
+) -> None:
     """Example: mlcore grad --relu-at-zero 1 --check
 
     Compute the gradients of the loss by backpropagation. Where a z is exactly
@@ -149,32 +119,39 @@ def grad(
     from mlcore.exercise.programs import program
     from mlcore.exercise.work import work
 
+    from . import exercise_view, render
+
     trained = {"--model": model, "--text": text, "--label": label}
     if given := [name for name, value in trained.items() if value is not None]:
-        others = {
-            f"--{name}": value for name, value in (asdict(numbers) | {"check": check or None, "code": code}).items()
-        }
+        others = asdict(numbers) | {"check": check or None, "code": code}
         if foreign := [name for name, value in others.items() if value is not None]:
-            raise InputError(f"{foreign[0]} cannot be combined with {given[0]}")
+            raise InputError(f"--{foreign[0]} cannot be combined with {given[0]}")
         if model is None or text is None or label is None:
             missing = " and ".join(name for name in trained if name not in given)
             raise InputError(f"{given[0]} also needs {missing}")
         from .gradients import gradients_of_model
 
-        return partial(gradients_of_model, model, text, label, float(relu_at_zero))
-    problem = numbers.problem()
-    return program(problem, code, relu_at_zero) if code is not None else work(problem, relu_at_zero, check)
+        gradients_of_model(model, text, label, float(relu_at_zero), as_json)
+    elif code is not None:
+        if as_json:
+            raise InputError("A program has no JSON form; leave out --json or --code.")
+        render.show(program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
+    else:
+        found = answer("grad", lambda: work(numbers.problem(), relu_at_zero, check), exercise_view.grad, as_json)
+        if not found.agrees:
+            raise typer.Exit(1)
 
 
-@on_network()
+@with_options
 def derive(
+    *,
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
     output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
     standalone: Standalone = False,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
-) -> str:
+) -> None:
     """Example: mlcore derive --format latex
 
     Derive all gradients step by step: the function in symbols, the chain rule
@@ -183,22 +160,24 @@ def derive(
     """
     from mlcore.exercise import derivation
     from mlcore.exercise.formats import WRITERS
-    from mlcore.exercise.problem import parse_number
+
+    from . import render
 
     problem = numbers.problem()
-    rate = None if learning_rate is None else parse_number(learning_rate, "learning_rate")
-    sections = derivation.derive(problem, relu_at_zero, rate, optimizer)
-    return written(output_format, WRITERS, sections, problem.style, standalone=standalone)
+    sections = derivation.derive(problem, relu_at_zero, learning_rate, optimizer)
+    render.show(written(output_format, WRITERS, sections, problem.style, standalone=standalone))
 
 
-@on_network(has_view=True)
+@with_options
 def descend(
+    *,
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
     optimizer: OptimizerName = "sgd",
-) -> Result:
+    as_json: Json = False,
+) -> None:
     """Example: mlcore descend --relu-at-zero 1
 
     Take steps of gradient descent from the network's numbers, and show the
@@ -207,7 +186,12 @@ def descend(
     """
     from mlcore.exercise import descent
 
-    return descent.descend(numbers.problem(), steps, learning_rate, float(relu_at_zero), optimizer)
+    from . import exercise_view
+
+    def compute() -> descent.Descended:
+        return descent.descend(numbers.problem(), steps, learning_rate, float(relu_at_zero), optimizer)
+
+    answer("descend", compute, exercise_view.descend, as_json)
 
 
 def exercise(
@@ -243,23 +227,24 @@ def exercise(
     text = written(output_format, WRITERS, sheet, problem.style, standalone=standalone)
     if net:
         write_beside(net, lambda file: file.write(to_toml(problem).encode()))
-    render.show(text.rstrip("\n"))
+    render.show(text)
 
 
-@on_network(has_view=True, passed="all_right")
+@with_options
 def check(
+    *,
     numbers: Numbers,
     y_hat: Annotated[str | None, option("--y-hat", "NUMBERS", "Your ŷ.")] = None,
     loss: Annotated[str | None, option("--loss", "NUMBER", "Your J.")] = None,
     d_v: Annotated[str | None, option("--dV", "ROWS", "Your dJ/dV.")] = None,
     d_w: Annotated[str | None, option("--dW", "ROWS", "Your dJ/dW.")] = None,
-    answer: Annotated[list[str] | None, option("--answer", "NAME=ROWS", "Any other answer; may be repeated.")] = None,
+    others: Annotated[list[str] | None, option("--answer", "NAME=ROWS", "Any other answer; may be repeated.")] = None,
     answers: Annotated[
         list[Path] | None, option("--answers", "PATH", "Answers in TOML or JSON, or a folder of them.")
     ] = None,
     hint: Annotated[bool, typer.Option("--hint", help="Leave the truth out, for another try.")] = False,
     tolerance: Annotated[
-        str | None, option("--tolerance", "NUMBER", "How far off an entry may be.", "one unit of its last digit")
+        Any, number_option("--tolerance", "NUMBER", "How far off an entry may be.", "one unit of its last digit")
     ] = None,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
@@ -271,9 +256,10 @@ def check(
         str | None, option("--points", "NAME=NUMBER,...", "Points in a folder.", "1 for each answer")
     ] = None,
     carry_forward: Annotated[
-        str | None, option("--carry-forward", "SHARE", "Share of the points for what follows from an error.", "1")
+        Any, number_option("--carry-forward", "SHARE", "Share of the points for what follows from an error.", "1")
     ] = None,
-) -> Result | Callable[[bool], None]:
+    as_json: Json = False,
+) -> None:
     """Example: mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"
 
     Mark your answers. At a kink they may follow any convention for φ'(0), as
@@ -290,71 +276,69 @@ def check(
     """
     from mlcore.exercise.answers import parse_answer, read_answers
     from mlcore.exercise.marking import Marker
-    from mlcore.exercise.problem import parse_number
 
-    margin = None if tolerance is None else parse_number(tolerance, "tolerance")
-    rate = None if learning_rate is None else parse_number(learning_rate, "learning_rate")
+    from . import exercise_view
+
     typed = [("y_hat", y_hat), ("loss", loss), ("dV", d_v), ("dW", d_w)]
-    for entry in answer or []:
+    for entry in others or []:
         name, equals, text = entry.partition("=")
         if not equals:
             raise InputError("expected NAME=ROWS, such as delta:hidden=0,1", parameter="answer", value=entry)
         typed.append((name.strip(), text))
-    given = [parse_answer(name, text, margin) for name, text in typed if text is not None]
+    given = [parse_answer(name, text, tolerance) for name, text in typed if text is not None]
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
-        return partial(check_class, numbers, answers[0], output, points, carry_forward, margin, rate, optimizer)
+        settings = (tolerance, learning_rate, optimizer)
+        _check_class(numbers, answers[0], output, points, carry_forward, settings, as_json)
+        return
     for name, value in {"output": output, "points": points, "carry-forward": carry_forward}.items():
         if value is not None:
             raise InputError(f"--{name} is for a class; it needs a folder as --answers.")
     for file in answers or []:
-        given += read_answers(file, margin)[0]
+        given += read_answers(file, tolerance)[0]
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
-    marking = Marker(numbers.problem(), rate, optimizer).mark(given)
-    return marking.without_truth() if hint else marking
+    marking = Marker(numbers.problem(), learning_rate, optimizer).mark(given)
+    shown = marking.without_truth() if hint else marking
+    answer("check", lambda: shown, exercise_view.check, as_json)
+    if not marking.all_right:
+        raise typer.Exit(1)
 
 
-def check_class(
+def _check_class(
     numbers: Numbers,
     folder: Path,
     output: Path | None,
     points: str | None,
-    carry_forward: str | None,
-    tolerance: Any,
-    rate: Any,
-    optimizer: str,
+    carry_forward: Any,
+    settings: tuple[Any, ...],
     as_json: bool,
 ) -> None:
     """Mark a folder of answers, write the marks, and show them."""
     from mlcore.exercise.classroom import mark_class, parse_points
-    from mlcore.exercise.problem import parse_number
     from mlcore.files import check_outputs, write_beside
 
     from . import exercise_view, render
 
     check_outputs({"output": output}, folder.iterdir(), {"output": b"student,file,"})
     worth = None if points is None else parse_points(points)
-    share = parse_number("1" if carry_forward is None else carry_forward, "carry_forward")
     problem = numbers.net if numbers.net and numbers.net.is_dir() else numbers.problem()
-    marks = mark_class(problem, folder, worth, share, tolerance, rate, optimizer)
+    marks = mark_class(problem, folder, worth, 1 if carry_forward is None else carry_forward, *settings)
     if output:
         write_beside(output, lambda file: file.write(marks.to_csv().encode("utf-8-sig")))
-    if as_json:
-        print_json("check-class", marks)
-    else:
-        exercise_view.check_class(marks)
+    answer("check-class", lambda: marks, exercise_view.check_class, as_json)
     if output:
         render.say(f"Wrote {output}.")
 
 
-@on_network()
+@with_options
 def graph(
+    *,
     numbers: Numbers,
     relu_at_zero: ReluAtZero = "0",
     output_format: Annotated[str, format_option("text|mermaid|dot|svg")] = "text",
-) -> str:
+) -> None:
     """Example: mlcore graph --format svg > network.svg
 
     Draw the network with values at the nodes, and weights and gradients along
@@ -370,15 +354,15 @@ def graph(
         "dot": markup.to_dot,
         "svg": markup.to_svg,
     }
-    return written(output_format, formats, graph.build(numbers.problem(), relu_at_zero))
+    render.show(written(output_format, formats, graph.build(numbers.problem(), relu_at_zero)))
 
 
 net = typer.Typer(help="Example: mlcore net show\n\nPrint the network as a file.", rich_markup_mode=None)
 
 
 @net.command("show", short_help="Print the network as TOML, to start from.")
-@on_network()
-def show_net(numbers: Numbers) -> str:
+@with_options
+def show_net(*, numbers: Numbers) -> None:
     """Example: mlcore net show > my-net.toml
 
     Print the network as a TOML file to start from. A layer has a name, an
@@ -391,4 +375,6 @@ def show_net(numbers: Numbers) -> str:
     """
     from mlcore.exercise.problem import to_toml
 
-    return to_toml(numbers.problem())
+    from . import render
+
+    render.show(to_toml(numbers.problem()).rstrip("\n"))

@@ -82,14 +82,15 @@ def print_json(command: str, result: Result | dict[str, Any]) -> None:
     print(json.dumps({"schema": f"mlcore.{command}/1"} | fields, allow_nan=False))
 
 
-def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> None:
-    """Show the result of one library call, and on stderr which kernels are compiled for it."""
+def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> Found:
+    """Show, and return, the result of one library call, and on stderr which kernels are compiled for it."""
     with render.compilation(as_json):
         result = compute()
     if as_json:
         print_json(command, result)
     else:
         view(result)
+    return result
 
 
 def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:

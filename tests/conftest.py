@@ -66,7 +66,7 @@ def compiled(tmp_path_factory):
     for activation, loss in pairs:
         network = Network([Layer("output", "V", [[1.0]], activation)], loss)
         network.backward(network.forward([1.0]), [1.0])
-        network.losses(network.forward([1.0]), [1.0])
+        network.objective(network.forward([1.0]), [1.0])
     texts, labels = ["good film", "bad film"], ["pos", "neg"]
     for optimizer in LEARNING_RATES:
         model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)

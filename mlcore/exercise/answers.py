@@ -1,9 +1,7 @@
 """Answers as students type them: numbers, how exactly each of them is meant, and entries that are left open."""
 
-import json
 import math
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +13,7 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError
 from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.problem import parse_rows, split_rows
+from mlcore.exercise.problem import parse_rows, read_document, split_rows
 
 NOTES = {
     *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
@@ -172,22 +170,12 @@ def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[An
 
     Raises: DataError if the content is not answers; OSError if the file cannot be read.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        # numbers stay as they were typed, since their digits say how exactly they are meant
-        if path.suffix.lower() == ".json":
-            content = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-        else:
-            content = tomllib.loads(text, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not a TOML or JSON file: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} has no answers by name; expected lines such as dV = [[-2, 0]].")
+    content = read_document(path, "expected lines such as dV = [[-2, 0]]")
     notes = {key.lower(): str(value) for key, value in content.items() if key.lower() in NOTES}
     answers = {key: value for key, value in content.items() if key.lower() not in NOTES}
     try:
         return [parse_answer(name, _as_typed(value), tolerance) for name, value in answers.items()], notes
-    except InputError as error:
+    except (InputError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

@@ -116,7 +116,7 @@ def mark_class(
     problem: Problem | Path,
     folder: Path,
     points: Mapping[str, Fraction] | None = None,
-    carry_forward: Fraction = Fraction(1),
+    carry_forward: Fraction | int = 1,
     tolerance: Fraction | None = None,
     learning_rate: Fraction | None = None,
     optimizer: str = "sgd",

@@ -1,6 +1,6 @@
 """Steps of gradient descent on a small network, in float64, with the reason where nothing moves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,28 +32,28 @@ OPTIMIZERS = {
 }
 
 
-class Moments:
-    """The state of an optimizer for one array.
+def stepper(optimizer: str) -> Callable[[np.ndarray, Any], np.ndarray]:
+    """What an optimizer subtracts from one array, from gradient to gradient, as a function of (gradient, rate).
 
+    Exact in fractions but for Adam, which takes a root.
     Source: torch.optim.SGD with its momentum, v = 0.9 v + g; Kingma and Ba 2015, algorithm 1.
     """
+    number: int = 0
+    m: Any = 0
+    s: Any = 0
 
-    def __init__(self, optimizer: str) -> None:
-        self.optimizer = optimizer
-        self.number: int = 0
-        self.m: Any = 0
-        self.s: Any = 0
+    def step(g: np.ndarray, rate: Any) -> np.ndarray:
+        nonlocal number, m, s
+        number += 1
+        if optimizer != "adam":
+            m = g if optimizer == "sgd" or number == 1 else MOMENTUM * m + g
+            return np.asarray(rate * m)
+        g = g.astype(np.float64)
+        m, s = BETA1 * m + (1 - BETA1) * g, BETA2 * s + (1 - BETA2) * g * g
+        m_hat, s_hat = m / (1 - BETA1**number), s / (1 - BETA2**number)
+        return np.asarray(float(rate) * m_hat / (np.sqrt(s_hat) + EPSILON))
 
-    def step(self, g: np.ndarray, rate: Any) -> np.ndarray:
-        """What is subtracted from the array; exact in fractions but for Adam, which takes a root."""
-        if self.optimizer != "adam":
-            self.m = g if self.optimizer == "sgd" or not self.number else MOMENTUM * self.m + g
-            self.number += 1
-            return np.asarray(rate * self.m)
-        g, self.number = g.astype(np.float64), self.number + 1
-        self.m, self.s = BETA1 * self.m + (1 - BETA1) * g, BETA2 * self.s + (1 - BETA2) * g * g
-        m, s = self.m / (1 - BETA1**self.number), self.s / (1 - BETA2**self.number)
-        return np.asarray(float(rate) * m / (np.sqrt(s) + EPSILON))
+    return step
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def first_step(
     given, found = arrays_of(network), {}
     for name, gradient in gradients.items():
         is_exact = gradient.dtype == object and optimizer != "adam"
-        step = Moments(optimizer).step(gradient, learning_rate if is_exact else float(learning_rate))
+        step = stepper(optimizer)(gradient, learning_rate if is_exact else float(learning_rate))
         found[name] = np.array(given[name], object if is_exact else np.float64) - step
     return found
 
@@ -91,8 +91,7 @@ def descend(
     """Take so many steps in all weights and biases that are not frozen; the network given is not changed.
 
     The first step starts from the exact pre-activations where the network is rational, so that it sees the kinks that
-    exact gradients see. After it, numbers are rounded in every step: a unit counts as on its kink if its z is 0 but
-    for rounding.
+    exact gradients see. After it, numbers are rounded in every step.
 
     Raises: InputError for an unknown optimizer, and for steps or a rate out of range; DivergedError if the values
         leave the range of float64.
@@ -102,11 +101,11 @@ def descend(
     optimizer = _checked(optimizer, learning_rate)
     network, x, y = Network(problem.network.layers, problem.network.loss), problem.x, problem.y
     z = Pass(network, x, y).trace.z if network.rational else None
-    moments = {name: Moments(optimizer) for name in network.trained}
+    steppers = {name: stepper(optimizer) for name in network.trained}
     losses: list[float] = []
     for step in range(steps + 1):
         try:
-            trace = network.forward(x, z, snap=step > 0)
+            trace = network.forward(x, z)
             losses.append(network.objective(trace, y))
             gradients = network.backward(trace, y, relu_at_zero)
         except InputError as error:
@@ -117,13 +116,9 @@ def descend(
                 "the range of float64",
                 suggestion={"learning_rate": min(0.1, learning_rate / 10)},
             ) from error
-        is_zero = not any(gradient.any() for gradient in gradients.arrays.values())
-        if is_zero and not any(np.any(moment.m) for moment in moments.values()):
-            losses += losses[-1:] * (steps - step)
-            break
         if step < steps:
             for name, gradient in gradients.arrays.items():
-                network.arrays[name] -= moments[name].step(gradient, learning_rate)
+                network.arrays[name] -= steppers[name](gradient, learning_rate)
         z = None
     standstill = _standstill(network, trace, gradients, relu_at_zero)
     return Descended(relu_at_zero, learning_rate, optimizer, losses, network.arrays, standstill, problem.digits)

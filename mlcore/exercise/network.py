@@ -23,8 +23,8 @@ from mlcore.exercise.functions import (
 from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 
-MAX_HALVINGS, SIDE = 14, 2.0**-20  # of a numerical step; which side of a kink the point is on is seen this near
-FLOAT_TOLERANCE = 1e-12  # |z| below which a unit of a network without exact values counts as on its kink
+MAX_HALVINGS, SIDE = 14, 2.0**-10  # of a numerical step; which side of a kink the point is on is seen this near
+FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
 
 Number = int | float | Fraction
 Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
@@ -188,11 +188,6 @@ class Network:
         weights = {layer.weights for layer in self.layers} if self.loss.l2 else set()
         return [name for name in self.trained if name in weights]
 
-    @property
-    def unpenalized(self) -> "Network":
-        """The network without its L2 penalty, which belongs to no sample."""
-        return Network(self.layers, self.loss._replace(l2=0)) if self.loss.l2 else self
-
     def share(self, n: int) -> Fraction:
         """Share of each of n samples in J."""
         return Fraction(1, n if self.loss.reduction == "mean" else 1)
@@ -214,30 +209,24 @@ class Network:
             raise InputError("y has a row that does not sum to 1; write 1 for the class and 0 for the others.")
         return X, Y
 
-    def forward(self, x: Matrix, z: Sequence[Matrix] | None = None, *, snap: bool = False) -> Trace:
+    def forward(self, x: Matrix, z: Sequence[Matrix] | None = None) -> Trace:
         """Values of all units.
 
         ``z`` are the exact pre-activations of every layer, where they are known: rounded, they take the place of the
-        computed ones, so that no rounding hides a kink or makes one. Without them, |z| <= FLOAT_TOLERANCE is a kink
-        where the network is not rational; where it is, z = 0 or, with ``snap``, a z that may be 0 but for rounding.
+        computed ones, so that no rounding hides a kink or makes one. Without them, |z| <= FLOAT_TOLERANCE is a kink.
 
         Raises: ShapeError if x does not fit; InputError if the values exceed the range of float64.
         """
         X = self._inputs(x)
-        trace, error = Trace(X, [], [], []), np.zeros_like(X)  # error: of rounding, at most
+        trace = Trace(X, [], [], [])
         for number, (layer, W, b) in enumerate(zip(self.layers, self.W, self.b, strict=True)):
-            inputs = trace.a[-1] if trace.a else X
-            if snap:
-                terms = np.abs(inputs) @ np.abs(W).T + (0 if b is None else np.abs(b))
-                error = error @ np.abs(W).T + (W.shape[1] + 3) * np.finfo(np.float64).eps * terms
             Z, A = np.empty((2, len(X), len(W)))
-            layers.affine(inputs, W, b, Z)
+            layers.affine(trace.a[-1] if trace.a else X, W, b, Z)
             if z is not None:
                 Z[:] = _finite(f"z of layer {layer.name}", z[number], 2)
             activation = ACTIVATIONS[layer.activation]
             if activation.has_kink:
-                tolerance = FLOAT_TOLERANCE if not self.rational else error if snap else 0
-                Z[np.abs(Z) <= tolerance] = 0
+                Z[np.abs(Z) <= (FLOAT_TOLERANCE if z is None else 0)] = 0
                 trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
             activation.forward(Z, float(self.leaks[number]), A)
             trace.z.append(Z)
@@ -246,8 +235,8 @@ class Network:
         trace.kinks.sort()
         return trace
 
-    def losses(self, trace: Trace, y: Matrix) -> np.ndarray:
-        """Loss J_s of each sample: (n,).
+    def objective(self, trace: Trace, y: Matrix) -> float:
+        """J: the mean or the sum of the losses J_s of the samples, and the L2 penalty.
 
         Raises: ShapeError if y does not fit; InputError if a loss exceeds the range of float64.
         """
@@ -255,14 +244,6 @@ class Network:
         self.function.forward(trace.z[-1] if self.function.outputs else trace.y_hat, Y, losses)
         losses *= float(self.factor)
         _check_range(losses)
-        return losses
-
-    def objective(self, trace: Trace, y: Matrix) -> float:
-        """J: the mean or the sum of the losses, and the L2 penalty.
-
-        Raises: as ``losses``.
-        """
-        losses = self.losses(trace, y)
         penalty = sum(float((self.arrays[name] ** 2).sum()) for name in self.penalized)
         total = float(losses.sum() if self.loss.reduction == "sum" else losses.mean())
         return total + float(self.loss.l2) / 2 * penalty

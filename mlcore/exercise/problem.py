@@ -75,7 +75,7 @@ class Problem:
         Raises: ShapeError if x and y do not fit the network.
         """
         self.network.check(self.x, self.y)
-        network = self.network.unpenalized
+        network = Network(self.network.layers, self.network.loss._replace(l2=0))
         return [replace(self, network=network, x=[x], y=[y]) for x, y in zip(self.x, self.y, strict=True)]
 
     @property
@@ -92,26 +92,34 @@ def default_problem() -> Problem:
 
 
 def read_problem(path: Path) -> Problem:
-    """Read a TOML file, or a JSON file (named .json) with the same keys.
+    """Read a network with its samples.
 
     Raises: DataError if the content is not a network; OSError if the file cannot be read.
     """
+    content = read_document(path, SHOW)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        if path.suffix.lower() == ".json":
-            content = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-        else:
-            content = tomllib.loads(text, parse_float=lambda number: number.replace("_", ""))
         return _build(content)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8; expected a network ({SHOW}).") from error
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        language, hint = "JSON" if isinstance(error, json.JSONDecodeError) else "TOML", SHOW
+    except (MlcoreError, RecursionError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def read_document(path: Path, hint: str) -> dict[str, Any]:
+    """The content of a TOML file, or of a JSON file (named .json), with decimals as they were typed.
+
+    Raises: DataError, which ends with the hint, if it is neither; OSError if the file cannot be read.
+    """
+    content, text, language = path.read_bytes(), "", "JSON" if path.suffix.lower() == ".json" else "TOML"
+    try:
+        text = content.decode("utf-8-sig")
+        if language == "JSON":
+            found = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+        else:
+            found = tomllib.loads(text, parse_float=lambda number: number.replace("_", ""))
+        return dict(found)
+    except (ValueError, TypeError, RecursionError) as error:
         if fraction := UNQUOTED.search(text):
             hint = f'fractions need quotes: "{fraction[1]}"'
-        raise DataError(f"{path} is not {language}: {error}; {hint}.") from error
-    except (MlcoreError, ValueError, RecursionError) as error:  # ValueError: also of both parsers
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{path} is not {language} with keys and values: {error}; {hint}.") from error
 
 
 def change(
@@ -234,8 +242,8 @@ def _target(loss: str) -> str:
     return "upstream" if loss == "none" else "y"
 
 
-def _build(content: object) -> Problem:
-    if not isinstance(content, dict) or not {"x", "layers"} <= content.keys():
+def _build(content: dict[str, Any]) -> Problem:
+    if not {"x", "layers"} <= content.keys():
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
     if unknown := sorted(content.keys() - KEYS):
         raise InputError(f"The key {unknown[0]!r} is unknown; expected {', '.join(KEYS)}.")

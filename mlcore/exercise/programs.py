@@ -42,12 +42,10 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
     network = problem.network
     network.check_derivatives()
     names = _identifiers(list(network.arrays), len(network.layers))
-    work, rounded = Pass(network, problem.x, problem.y), True
+    work = Pass(network, problem.x, problem.y)
     kinks = work.trace.kinks
-    if network.rational:
-        arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
-        inexact = any(Fraction(float(value)) != value for array in arrays for value in array.flat)
-        rounded = inexact or network.forward(problem.x).kinks != kinks
+    arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
+    exact = network.rational and all(Fraction(float(value)) == value for array in arrays for value in array.flat)
     values = {
         "language": language,
         "x": problem.x,
@@ -64,7 +62,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
         "outputs": len(network.W[-1]),
         "values": ["x", *(f"a{number}" for number in range(1, len(network.layers))), "y_hat"],
         "kinks": kinks,
-        "rounded": {kink.layer for kink in kinks} if rounded else set(),  # layers where float64 may miss a kink
+        "rounded": set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,
         "relu_at_zero": _number(relu_at_zero),
         "used": {layer.activation for layer in network.layers},

@@ -282,10 +282,9 @@ def test_several_samples_of_the_exercise(run):
 @needs_speed
 def test_first_run_says_that_it_compiles(start, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    out, err = start("forward", "--json").communicate(timeout=120)
-    assert strict(out)["loss"] == 0.5
+    out, err = start("forward").communicate(timeout=120)
     assert err.startswith("First run: compiling kernels.")
-    assert start("forward", "--json").communicate(timeout=120) == (out, "")
+    assert start("forward").communicate(timeout=120) == (out, "")
 
 
 def test_the_collector_of_garbage_is_left_as_it_was(run):

@@ -66,7 +66,7 @@ def test_networks_that_do_not_fit_together(layers, loss, message):
 def test_samples_that_do_not_fit(x, y, message):
     network = Network([Layer("one", "W", W)])
     with pytest.raises(ShapeError, match=message):
-        network.losses(network.forward(x), y)
+        network.objective(network.forward(x), y)
 
 
 def test_values_out_of_range():
