@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from mlcore.errors import DataError
 from mlcore.text.streams import optional
-from mlcore.text.table import MAX_COLUMNS, Row, Source, Table
+from mlcore.text.table import Row, Source, Table
 
 BATCH = 1 << 12  # rows
 MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow"}  # the last one is an Arrow stream
@@ -26,8 +26,6 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
         else:
             schema = _open_arrow(arrow, file).schema
     header = [str(name) for name in schema.names]
-    if len(header) > MAX_COLUMNS:
-        raise DataError(f"{source.name} has {len(header):,} columns; at most {MAX_COLUMNS:,} can be read.")
 
     def rows(needed: Collection[int] | None) -> Iterator[Row]:
         chosen = range(len(header)) if needed is None else sorted(needed)

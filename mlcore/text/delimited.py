@@ -9,7 +9,7 @@ from itertools import chain, count, islice
 from typing import Any
 
 from mlcore.errors import DataError
-from mlcore.text.table import MAX_COLUMNS, Notes, Row, Source, Table, find_columns
+from mlcore.text.table import Notes, Row, Source, Table, find_columns
 
 SEPARATORS = "\t,;|"
 MAX_FIELD = 50_000_000  # characters
@@ -17,7 +17,6 @@ SAMPLE = 500  # lines from which it is told whether quotes are quoting, or wheth
 CSV_ERRORS = {  # how Python's messages begin, and what they mean
     "unexpected end of data": "a quote is opened in this row and never closed.",
     "field larger": "has a field of more than {limit:,} characters; perhaps a quote is never closed.",
-    "new-line character": "has a carriage return outside of quotes; convert the line ends to line feeds.",
     "": "not CSV by RFC 4180 ({error}).",
 }
 QUOTED_FIELD = re.compile(r'(?:^|\t)"')
@@ -105,8 +104,6 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     else:
         rows = _tab_rows(lines, start, source)
     begin, header = next(rows, (start, []))
-    if len(header) > MAX_COLUMNS:
-        raise source.error(f"line {begin}", f"has {len(header):,} columns; at most {MAX_COLUMNS:,} can be read.")
     repeated = None if source.layout.no_header else header
     if source.layout.no_header:
         rows = chain([(begin, header)], rows)

@@ -6,12 +6,13 @@ import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Self, cast
+from typing import Any, Self, cast
 
 from mlcore.errors import DataError
-from mlcore.text.growing import free_memory
-from mlcore.text.streams import PieceReader, as_utf8, marked_encoding, members, spooled, zip_errors
+from mlcore.text.streams import ZIP, archive_errors, as_utf8, marked_encoding, members, spooled
 from mlcore.text.table import SPLIT_OF, Row, Source, Table
 
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
@@ -21,7 +22,6 @@ TABLES = {".csv", ".tsv", ".json", ".jsonl", ".parquet"}
 MAX_DEPTH = 4  # of names in the path of a text below the folder: aclImdb/train/pos/0_9.txt
 MAX_TEXT = 50_000_000  # bytes of a file
 MAX_HEADER = 1 << 20  # bytes of a long name in a tar archive
-MEMORY_SHARE = 0.5  # of the free memory that the texts of a tar archive may take
 
 Load = Callable[[PurePosixPath], bytes]
 
@@ -51,29 +51,7 @@ def read_folder(folder: Path, source: Source) -> Table:
 
     source.joint = "/"
     source.prefix = f"{folder.as_posix().rstrip('/')}/"
-    return _table(paths, load, source)
-
-
-def read_tar(pieces: Iterator[bytes], source: Source) -> Table:
-    """The same from a tar archive, in the same order, without unpacking it to disk."""
-    paths, contents = list[PurePosixPath](), dict[PurePosixPath, bytes]()
-    stream, total, limit = PieceReader(pieces), 0, MEMORY_SHARE * free_memory()
-    try:
-        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|", tarinfo=_CheckedHeader) as archive:
-            for member in archive:
-                path = PurePosixPath(member.name)
-                paths += [path] * member.isfile()
-                if member.isfile() and _may_be_text(path):
-                    _check_size(member.size, f"{source.name}, {path}")
-                    total += member.size
-                    if total > limit:
-                        raise DataError(f"{source.name} does not fit into memory; unpack it, and give the folder.")
-                    contents[path] = cast(IO[bytes], archive.extractfile(member)).read()
-        while stream.read(1 << 20):  # the checksum of compressed data is at its end
-            pass
-    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # of numbers, and of long names
-        raise DataError(f"{source.name} is not a complete tar archive ({error}); fetch it again.") from error
-    return _table(paths, contents.pop, source)
+    return _table(paths, load, source, nullcontext())
 
 
 class _CheckedHeader(tarfile.TarInfo):
@@ -92,19 +70,29 @@ class _CheckedHeader(tarfile.TarInfo):
         return header
 
 
-def read_zip(pieces: Iterator[bytes], source: Source) -> Table:
-    """The same from a zip archive."""
+def read_archive(pieces: Iterator[bytes], source: Source) -> Table:
+    """The same from a tar or zip archive, in the same order, without unpacking it to disk."""
     file = spooled(pieces)
-    with zip_errors(source.name):
-        archive = zipfile.ZipFile(file)
-        found = {PurePosixPath(member.filename): member for member in members(archive)}
+    zipped = file.read(len(ZIP)) == ZIP
+    file.seek(0)
+    with archive_errors(source.name):
+        found: dict[PurePosixPath, tuple[int, Callable[[], Any]]] = {}
+        if zipped:
+            archive = zipfile.ZipFile(file)
+            for member in members(archive):
+                found[PurePosixPath(member.filename)] = member.file_size, partial(archive.open, member)
+        else:
+            tar = tarfile.open(fileobj=file, mode="r:", tarinfo=_CheckedHeader)  # noqa: SIM115
+            for entry in filter(tarfile.TarInfo.isfile, tar):
+                found[PurePosixPath(entry.name)] = entry.size, partial(tar.extractfile, entry)
 
     def load(path: PurePosixPath) -> bytes:
-        _check_size(found[path].file_size, f"{source.name}, {path}")
-        with zip_errors(source.name), archive.open(found[path]) as content:
-            return content.read(MAX_TEXT + 1)  # all, or else the size is wrong, which zipfile finds
+        size, open_member = found[path]
+        _check_size(size, f"{source.name}, {path}")
+        with archive_errors(source.name), open_member() as content:
+            return cast(bytes, content.read(MAX_TEXT + 1))  # all, or else the size is wrong, which is found here
 
-    return _table(found, load, source)
+    return _table(found, load, source, file)
 
 
 def _check_size(size: int, name: str) -> None:
@@ -119,7 +107,7 @@ def _may_be_text(path: PurePosixPath) -> bool:
     return suffix in SUFFIXES and "/." not in name and f"/{UNLABELLED}/" not in name
 
 
-def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
+def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: AbstractContextManager[Any]) -> Table:
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
     paths = [*paths]
     tables = any(path.suffix.lower() in TABLES for path in paths)
@@ -144,16 +132,14 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source) -> Table:
         source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
 
     def rows(needed: Collection[int] | None) -> Iterator[Row]:
-        for path in found:
-            content = load(path)
-            source.encoding = source.layout.encoding or marked_encoding(content)
-            name = f"{source.name}{source.joint}{path}"
-            content = b"".join(as_utf8(iter([content]), source.encoding, name))
-            text = content.decode(errors="replace")
-            if "\ufffd" in text and text.encode() != content:
-                source.undecodable(content, str(path))
-            parts = ("", "", *path.parts)
-            yield str(path), (str(path), text, parts[-2], parts[-3] if with_split else "")
+        with file:
+            for path in found:
+                content = load(path)
+                source.encoding = source.layout.encoding or marked_encoding(content)
+                name = f"{source.name}{source.joint}{path}"
+                text = source.decoded(b"".join(as_utf8(iter([content]), source.encoding, name)), str(path))
+                parts = ("", "", *path.parts)
+                yield str(path), (str(path), text, parts[-2], parts[-3] if with_split else "")
 
     return Table(source, ["file", "text", "label", "split"], rows, unit="")
 

@@ -8,14 +8,12 @@ from itertools import chain, islice
 from typing import Any
 
 from mlcore.errors import DataError
-from mlcore.text.table import MAX_COLUMNS, SPLIT_OF, Notes, Row, Source, Table, find_columns
+from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, find_columns
 
-MAX_VALUE = 50_000_000  # characters of one element of an array
-MAX_DOCUMENT = 500_000_000  # characters of a document that has to be in memory as a whole
+MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
 SAMPLE = 500  # rows from which it is told whether there is a header
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
 FIRST_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(.)', re.DOTALL)
-SPACE = re.compile(r"[\s,]*")
 
 Record = tuple[int | str, Mapping[str, Any]]  # the number of its line or row, and its values
 
@@ -59,67 +57,27 @@ def _problem(error: Exception) -> str:
     return getattr(error, "msg", None) or "it is nested too deeply, or a number is too long"
 
 
-def read_json(texts: Iterator[str], source: Source) -> Table:
-    """An array, which may be larger than memory, or an object in one of the layouts that pandas writes.
+def read_json(pieces: Iterable[bytes], source: Source) -> Table:
+    """An array of objects or of arrays, or an object in one of the layouts that pandas writes, as a whole.
 
     These are ``records``, ``columns``, ``split``, ``index``, ``table`` and ``values``; or the object has an array, or
     such an object, for each split.
     """
-    head = ""
-    while not head and (more := next(texts, None)) is not None:
-        head = more.lstrip()
-    texts = chain([head], texts)
-    if head.startswith("["):
-        elements: Iterable[Any] = _elements(texts, source)
-    else:
-        try:
-            elements = _elements_of(DECODER.decode(_joined(texts, source)), source)
-        except (ValueError, RecursionError) as error:
-            where = f"line {getattr(error, 'lineno', 1)}"
-            raise source.error(where, f"not JSON ({_problem(error)}).", str(getattr(error, "colno", ""))) from error
-    elements = iter(elements)
+    parts, size = list[bytes](), 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size > MAX_DOCUMENT:
+            problem = f"{source.name} is one JSON document of more than {MAX_DOCUMENT:,} bytes"
+            raise DataError(f"{problem}; write JSON Lines, with an object in each line.")
+    try:
+        elements = iter(_elements_of(DECODER.decode(source.decoded(b"".join(parts))), source))
+    except (ValueError, RecursionError) as error:
+        where = f"line {getattr(error, 'lineno', 1)}"
+        raise source.error(where, f"not JSON ({_problem(error)}).", str(getattr(error, "colno", ""))) from error
     first = [*islice(elements, 1)]
     records = _records(chain(first, elements), source)
     return _table(records, source, "row ", "column" if first and isinstance(first[0], list | tuple) else "key")
-
-
-def _joined(texts: Iterable[str], source: Source) -> str:
-    parts, size = list[str](), 0
-    for text in texts:
-        parts.append(text)
-        size += len(text)
-        if size > MAX_DOCUMENT:
-            problem = f"{source.name} is one JSON object of more than {MAX_DOCUMENT:,} characters"
-            raise DataError(f"{problem}; write an array of objects, or JSON Lines.")
-    return "".join(parts)
-
-
-def _elements(texts: Iterator[str], source: Source) -> Iterator[Any]:
-    """The elements of an array that comes in pieces, one after the other."""
-    text, at, number = next(texts), 1, 0
-    while True:
-        start = at
-        at = SPACE.match(text, at).end()  # type: ignore[union-attr]
-        end, problem, value = len(text), "the array is not closed", None
-        if at < end and text[at] == "]":
-            if text[at + 1 :].strip() or any(more.strip() for more in texts):
-                raise source.error(f"row {number}", "something follows the array.")
-            return
-        if at < end:
-            if text.count(",", start, at) != (number > 0):
-                raise source.error(f"row {number + 1}", "expected one comma between two elements.")
-            try:
-                value, end = DECODER.raw_decode(text, at)
-            except (ValueError, RecursionError) as error:  # perhaps it is cut off
-                problem = f"not JSON ({_problem(error)})"
-        if end < len(text):
-            number, at = number + 1, end
-            yield value
-            continue
-        more = next(texts, None)  # of a number, too, more may follow
-        if more is None or len(text) - at > MAX_VALUE:
-            raise source.error(f"row {number + 1}", f"{problem}.")
-        text, at = text[start:] + more, 0
 
 
 def _elements_of(document: Any, source: Source) -> Iterable[Any]:
@@ -188,8 +146,7 @@ def _table(records: Iterator[Record], source: Source, unit: str, kind: str = "ke
             if not known.issuperset(record):
                 header.extend(key for key in record if key not in known)
                 known.update(record)
-                if len(header) > MAX_COLUMNS:
-                    raise table.error(number, f"has the {MAX_COLUMNS:,}th key; is it a table?")
+                table.check_width()
             yield number, [record.get(key) for key in header]
 
     def sample() -> list[list[Any]]:

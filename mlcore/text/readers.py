@@ -4,7 +4,6 @@
 the column.
 """
 
-import codecs
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 from mlcore.errors import DataError, InputError
 from mlcore.text.columnar import MAGIC, read_columnar
 from mlcore.text.delimited import read_delimited, separator_by_header, separator_by_width
-from mlcore.text.folders import read_folder, read_tar, read_zip
+from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
 from mlcore.text.labels import clean_label
 from mlcore.text.layout import Layout
@@ -79,7 +78,7 @@ def read_examples(
 ) -> Iterator[Example]:
     """Read the labelled texts of files and folders one by one, in order; ``-`` is standard input.
 
-    A file of lines may be larger than memory; the texts of a tar archive are all in memory.
+    A file of lines, a folder or an archive may be larger than memory; a JSON document is in memory as a whole.
     ``layout`` is the same for all paths. ``progress`` is called with the number of texts so far. ``notes`` collects
     what was guessed, skipped and replaced.
 
@@ -130,10 +129,9 @@ def _open(path: Path, source: Source) -> Table:
     columnar = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
     if format in ("parquet", "arrow") or (format is None and columnar):
         return read_columnar(spooled(pieces), format or columnar or "", source)
-    if format in ("folder", None) and head.startswith(ZIP):
-        return read_zip(pieces, source)
-    if format == "folder" or (format is None and (head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES)):
-        return read_tar(pieces, source)
+    archived = head.startswith(ZIP) or head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES
+    if format == "folder" or (format is None and archived):
+        return read_archive(pieces, source)
     if kind := next((kind for magic, kind in UNSUPPORTED.items() if head.startswith(magic)), None):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or marked_encoding(head)
@@ -146,7 +144,7 @@ def _open(path: Path, source: Source) -> Table:
     format, separator = _recognise(_suffix(path), text, source)
     pieces = chain([head], pieces)
     if format == "json":
-        return read_json(_texts(pieces, source), source)
+        return read_json(pieces, source)
     lines = chain.from_iterable(_blocks_of_lines(pieces, source))
     if format == "jsonl":
         return read_json_lines(lines, source)
@@ -194,27 +192,9 @@ def _blocks_of_lines(pieces: Iterator[bytes], source: Source) -> Iterator[list[s
     for content in whole_lines(pieces, source.name):
         texts, wrong = decode_lines(content)
         if wrong:
-            lines = content.split(b"\n")
-            for i in sorted(wrong) if source.notes.lenient else ():
-                source.undecodable(lines[i], lines_before=before + i)
-            if not source.notes.lenient:
-                source.undecodable(content, lines_before=before)
+            source.undecodable(content, lines_before=before)
         yield texts
         before += len(texts)
-
-
-def _texts(pieces: Iterator[bytes], source: Source) -> Iterator[str]:
-    """The same content as texts."""
-    decoder, lines = codecs.getincrementaldecoder("utf-8")(), 0
-    for piece in chain(pieces, [b""]):
-        try:
-            text = decoder.decode(piece, not piece)
-        except UnicodeDecodeError as error:
-            source.undecodable(error.object, lines_before=lines)
-            text = error.object.decode(errors="replace")
-            decoder.reset()
-        lines += text.count("\n")
-        yield text
 
 
 def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:

@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import sys
+import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -25,8 +26,9 @@ BLOCK = 1 << 20  # bytes that are read together, and at most handed on together
 PACKED = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
 LONGEST_LINE = 1 << 26  # bytes: a file without line ends is not a file of texts
 SPOOLED = 1 << 24  # bytes of a copy in memory; a larger one is in a temporary file
-ZIP_ERRORS = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, IndexError, OSError,
+ARCHIVE_ERRORS = (  # that zipfile and tarfile raise for a bad archive, or one that they cannot read
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, IndexError,
+    OSError, RuntimeError,
 )  # fmt: skip
 ZIP, ZSTD = b"PK\3\4", b"\x28\xb5\x2f\xfd"
 OFFICE = {  # what a zip file is that has such a member
@@ -169,16 +171,14 @@ def spooled(pieces: Iterable[bytes]) -> IO[bytes]:
 
 
 @contextmanager
-def zip_errors(name: str) -> Iterator[None]:
-    """Turn all that zipfile raises for a bad archive into DataError."""
+def archive_errors(name: str) -> Iterator[None]:
+    """Turn all that zipfile and tarfile raise for an archive that they cannot read into DataError."""
     try:
         yield
-    except NotImplementedError as error:
-        raise DataError(f"{name} is packed in a way that cannot be read ({error}); unpack it first.") from error
-    except RuntimeError as error:
-        raise DataError(f"{name} cannot be read ({error}); unpack it first.") from error
-    except ZIP_ERRORS as error:
-        raise DataError(f"{name} is not a complete zip archive ({error}); fetch it again.") from error
+    except ARCHIVE_ERRORS as error:
+        raise DataError(
+            f"{name} is damaged or cannot be unpacked here ({error}); fetch it again, or unpack it."
+        ) from error
 
 
 def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -187,7 +187,7 @@ def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _unzip(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    with spooled(pieces) as file, zip_errors(name):
+    with spooled(pieces) as file, archive_errors(name):
         archive = zipfile.ZipFile(file)
         for member, kind in OFFICE.items():
             if member in archive.NameToInfo:
@@ -237,21 +237,6 @@ def _encoded(texts: Iterator[str], encoding: str, name: str) -> Iterator[bytes]:
             yield text.encode("utf-8", "mlcore.marked")
     except UnicodeError as error:  # what a codec cannot go on from
         raise DataError(f"{name} cannot be decoded as {encoding} ({error}).") from error
-
-
-class PieceReader:
-    """Readable stream of pieces, as tarfile needs it, so that an archive need not be in memory decompressed."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest = pieces, bytearray()
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, fewer than ``size`` only at the end."""
-        while len(self._rest) < size and (piece := next(self._pieces, None)) is not None:
-            self._rest += piece
-        taken = bytes(self._rest[:size])
-        del self._rest[:size]
-        return taken
 
 
 def whole_lines(pieces: Iterable[bytes], name: str, longest: int = LONGEST_LINE) -> Iterator[bytes]:

@@ -92,27 +92,36 @@ class Source:
             at = f"{self.prefix}{where}{column and f', column {column}'}"
             self.notes.bad_rows.append(f"{at}: {problem.removesuffix('.')}")
 
-    def undecodable(self, content: bytes, file: str = "", lines_before: int = 0) -> None:
-        """Note the place of bytes that are not UTF-8, each of which is U+FFFD now, or refuse them."""
+    def decoded(self, content: bytes, file: str = "") -> str:
+        """The text of UTF-8; other bytes become U+FFFD, or are refused."""
         try:
-            content.decode()
+            return content.decode()
+        except UnicodeDecodeError:
+            self.undecodable(content, file)
+            return content.decode(errors="replace")
+
+    def undecodable(self, content: bytes, file: str = "", lines_before: int = 0) -> None:
+        """Note the places of bytes that are not UTF-8, each of which is U+FFFD now, or refuse them."""
+        lines = content.split(b"\n")
+        wrong = [i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line]
+        likely = None if self.encoding or self.likely_encoding else likely_encoding(content)
+        if self.notes.lenient:
+            if likely:
+                self.likely_encoding = likely
+                self.notes.guesses.append(f"{self.name}: the encoding is likely {likely}, not UTF-8.")
+            places = [file] if file else [f"line {lines_before + i + 1}" for i in wrong]
+            self.notes.undecodable += [f"{self.prefix}{place}" for place in places]
+            return
+        where = f"{file and f'{file}, '}line {lines_before + wrong[0] + 1}"
+        try:
+            lines[wrong[0]].decode()
         except UnicodeDecodeError as error:
-            line, begin = content.count(b"\n", 0, error.start), content.rfind(b"\n", 0, error.start) + 1
-            column = len(content[begin : error.start].decode()) + 1
-            where = f"line {lines_before + line + 1}"
-            if self.notes.lenient:
-                if not self.likely_encoding and not self.encoding and (likely := likely_encoding(content)):
-                    self.likely_encoding = likely
-                    self.notes.guesses.append(f"{self.name}: the encoding is likely {likely}, not UTF-8.")
-                self.notes.undecodable.append(f"{self.prefix}{file or where}")
-                return
-            where = f"{file}, {where}" if file else where
+            column = str(len(error.object[: error.start].decode()) + 1)
             if self.encoding:
-                raise self.error(where, f"a byte cannot be decoded as {self.encoding}.", str(column)) from error
-            likely = likely_encoding(content)
-            problem = f"byte 0x{content[error.start]:02X} is not UTF-8"
+                raise self.error(where, f"a byte cannot be decoded as {self.encoding}.", column) from error
+            problem = f"byte 0x{error.object[error.start]:02X} is not UTF-8"
             problem += f"; the encoding is likely {likely}" if likely else "; save the file as UTF-8"
-            raise self.error(where, problem, str(column), suggestion=likely and {"encoding": likely}) from error
+            raise self.error(where, problem, column, suggestion=likely and {"encoding": likely}) from error
 
 
 @dataclass
@@ -131,6 +140,15 @@ class Table:
     kind: str = "column"
     sample: Callable[[], Sequence[Sequence[Any]]] = list  # takes the next rows, to tell whether the header is one
     schema: Any = None  # of Arrow, where there is one
+
+    def __post_init__(self) -> None:
+        self.check_width()
+
+    def check_width(self) -> None:
+        """Raises: DataError if there are more columns than a table has."""
+        if len(self.header) > MAX_COLUMNS:
+            problem = f"has {len(self.header):,} {self.kind}s; at most {MAX_COLUMNS:,} can be read"
+            raise DataError(f"{self.source.name} {problem}; is it a table?")
 
     def error(self, place: int | str, problem: str, column: str = "", **more: Any) -> DataError:
         """Error about a row, and perhaps about a column of it."""
@@ -259,25 +277,25 @@ def _not_found(
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
-    listed = textwrap.shorten(", ".join(header), 200, placeholder=" ...")
-    there = f"found {f'the {kind}s {listed}' if any(header) else f'no {kind}s'}"
-    free = [column for column in header if column and header.count(column) == 1]
+    unique = [i for i, column in enumerate(header) if column and header.count(column) == 1]
     if len(matches) > 1 and not name:
-        candidates = [header[i] for i in matches]
-        problem = f"several {kind}s could be the {role}s: {', '.join(candidates)}; choose one"
-        suggestion = {f"{role}_column": candidates[0]}
-        return table.source.error(place, problem, suggestion=suggestion if candidates[0] in free else None)
-    wanted, given = name or role, layout.given()
-    others = {other.strip().lower() for key, names in given.items() if key != role for other in names}
-    taken = {"split", *USUAL_NAMES["label" if role == "text" else "text"].split(), *others}
-    taken |= {header[i].lower() for indices in found.values() for i in indices}
-    free = [column for column in free if column.lower() not in taken]
-    other = f"a {kind} other than {wanted} for the {role}s"
-    expected = other if wanted.lower() in others else f"one {kind} named '{wanted}'"
+        candidates = ", ".join(header[i] for i in matches)
+        problem = f"several {kind}s could be the {role}s: {candidates}; choose one"
+        suggestion = {f"{role}_column": header[matches[0]]} if matches[0] in unique else None
+        return table.source.error(place, problem, suggestion=suggestion)
+    given = layout.given()
+    taken = {i for other in found.keys() & given.keys() for i in found[other]}
+    others = [column for i, column in enumerate(header) if i not in taken]
+    listed = f"the {kind}s {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
+    for other in USUAL_NAMES.keys() - {role}:
+        for usual in given.get(other, [""]):
+            taken.update(_matches(header, usual.strip(), other, set()))
+    free = [i for i in unique if i not in taken]
     if role == "text" and free:  # most likely the longest values
-        free = [max(free, key=lambda column: sum(len(str(row[header.index(column)])) for row in rows))]
-    remedy = {f"{role}_column": free[0]} if free and role != "split" else None
-    return table.source.error(place, f"{there}; expected {expected}", suggestion=remedy)
+        free = [max(free, key=lambda i: sum(len(str(row[i])) for row in rows))]
+    remedy = {f"{role}_column": header[free[0]]} if free and role != "split" else None
+    problem = f"found {listed if any(others) else f'no {kind}s'}; expected one {kind} named '{name or role}'"
+    return table.source.error(place, problem, suggestion=remedy)
 
 
 def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str, Any]:

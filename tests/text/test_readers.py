@@ -170,8 +170,7 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
 @pytest.mark.parametrize(
     ("name", "content", "named", "message", "suggestion"),
     [
-        ("a.csv", "label,text\n", {"text_column": "label"}, "expected a column other than label for the labels", None),
-        ("a.csv", "label,text\n", {"text_column": "LABEL"}, "expected a column other than label for the labels", None),
+        ("a.csv", "label,text\n", {"text_column": "LABEL"}, "the columns text; expected one column named 'la", "text"),
         ("a.csv", "text,score\n", {}, "found the columns text, score; expected one column named 'label'", "score"),
         ("a.csv", "review,content,label\n", {}, "columns could be the texts: review, content;", "review"),
         ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'", "text"),
@@ -212,14 +211,14 @@ def test_columns_that_are_not_found(tmp_path, name, content, named, message, sug
         ("a.jsonl", '{"text": ["a"], "label": "pos"}\n', "line 1, column text: expected one text, found several"),
         ("a.jsonl", '{"review": "a", "stars": null}', "line 1, column stars: the label is missing"),
         ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}', "line 3, column review: the text is"),
-        ("a.jsonl", "[" * 100_000, "row 1: not JSON (it is nested too deeply, or a number is too long)"),
+        ("a.jsonl", "[" * 100_000, "line 1: not JSON (it is nested too deeply, or a number is too long)"),
         ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", "line 1: not a JSON object (it is nested too"),
         ("a.txt", "__label__pos good\nbad\n", "line 2: expected a label, written as __label__NAME"),
         ("a.txt", "__label__ bad\n", "line 1, column label: the label is empty"),
         ("a.txt", "just text\n", "supported are CSV, TSV, JSON, JSON Lines"),
         ("a.json", '[{"text": "a"}]', "row 1: found the keys text; expected one key named 'label'"),
-        ("a.zip", "PK\3\4", "is not a complete zip archive"),
-        ("a.tar.gz", bytes(range(256)), "is not a complete tar archive"),
+        ("a.zip", "PK\3\4", "is damaged or cannot be unpacked here (File is not a zip file); "),
+        ("a.tar.gz", bytes(range(256)), "is damaged or cannot be unpacked here ("),
     ],
 )  # fmt: skip
 def test_bad_files(tmp_path, name, content, message):
@@ -317,7 +316,7 @@ def test_damaged_archives_are_never_read_in_part(tmp_path, suffix):
 def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path, monkeypatch):
     member = tarfile.TarInfo("aclImdb/train/pos/1_9.txt")
     member.size = 3 << 30
-    with pytest.raises(DataError, match="3,221,225,472 bytes; is it a text?"):
+    with pytest.raises(DataError, match="cannot be unpacked here .unexpected end of data"):
         rows(write(tmp_path / "a.tar.gz", gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))))
     for compress in (bz2.compress, gzip.compress, lzma.compress):
         size = 30 * streams.BLOCK

@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY
 
 from mlcore.errors import DataError
-from mlcore.text import folders, table
+from mlcore.text import folders, streams, table
 from mlcore.text.layout import Layout
 from mlcore.text.readers import read_examples, read_tables
 from mlcore.text.table import Notes
@@ -205,12 +205,12 @@ def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
         ("4,17,Mon,a text\n4,18,Mon,b text\n0,19,Mon,c text\n", "try no_header=True label_column=1 text_column=4"),
         ("Body,Title,label\na,b,x\n", "columns could be the texts: Body, Title; choose one; try text_column"),
         ("text,label\n" + "x," * 20_000, r"line 2: has 20001 fields"),
-        (",".join(map(str, range(20_000))), r"line 1: has 20,000 columns; at most 16,384 can be read"),
+        (",".join(map(str, range(20_000))), r"has 20,000 columns; at most 16,384 can be read"),
         ('{"train": [], "oos": []}', r"has splits, and the keys oos; leave them out"),
         ('{"a": 1,\n "b": 2}', "is JSON, but not a table"),
-        ('[{"text": "a", "label": "x"} {"text": "b"}]', "row 2: expected one comma between two elements"),
-        ('[{"text": "a", "label": "x"}', "row 1: the array is not closed"),
-        ('[{"text": "a", "label": "x"}] []', "row 1: something follows the array"),
+        ('[{"text": "a", "label": "x"} {"text": "b"}]', r"line 1, column 30: not JSON \(Expecting ',' delimiter\)"),
+        ('[{"text": "a", "label": "x"}', "not JSON"),
+        ('[{"text": "a", "label": "x"}] []', r"not JSON \(Extra data\)"),
         ('[{"text": "a", "label": "x"}, 5]', "row 2: expected an object; try skip_bad_rows"),
         (b"\xd0\xcf\x11\xe0", "is an old Excel or Word file; open it and save it as CSV"),
         (zipped({"xl/workbook.xml": "", "a": ""}), "is an Excel workbook; open it and save it as CSV"),
@@ -257,16 +257,14 @@ def test_archives_are_limited_before_they_take_memory(tmp_path, monkeypatch):
         header = tarfile.TarInfo("x")
         header.type, header.size = kind, 2 << 30
         content = gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-        with pytest.raises(DataError, match=r"not a complete tar archive \(a header of 2,147,483,648 bytes\)"):
+        with pytest.raises(DataError, match=r"cannot be unpacked here \(a header of 2,147,483,648 bytes\)"):
             read(write(tmp_path / "a.tar.gz", content))
     for name in ("x/1.txt", "y/1.txt"):
         write(tmp_path / "folder" / name, "text" * 9)
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.add(tmp_path / "folder", "folder")
+    monkeypatch.setattr(streams, "SPOOLED", 9)  # the archive lies in a temporary file
     assert len(read(tmp_path / "a.tar")[0]) == 2
-    monkeypatch.setattr(folders, "free_memory", lambda: 100)
-    with pytest.raises(DataError, match="does not fit into memory; unpack it, and give the folder"):
-        read(tmp_path / "a.tar")
 
 
 @pytest.mark.parametrize("kind", ["parquet", "feather", "arrow stream"])
