@@ -175,25 +175,6 @@ def test_wrong_options(run, reviews, arguments, code, message):
 
 
 @needs_speed
-@pytest.mark.parametrize("rows", [12, 24])
-def test_kill_and_resume_end_with_the_same_bytes(start, run, reviews, tmp_path, rows):
-    """A process that is killed in the middle of its epochs leaves a checkpoint, from which the rest follows."""
-    options = ["--data", reviews, "--epochs", 100, "--patience", 100, "--word-dropout", 0.2, "--optimizer", "adam"]
-    assert run("train-sentiment", *options, "-q", "--model", "whole").code == 0
-    process = start("train-sentiment", *options, "--checkpoint", "c", "--log", "l")
-    for _ in range(rows):
-        process.stdout.readline()
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (tmp_path / MODEL).exists()
-    done = run("train-sentiment", *options, "--checkpoint", "c", "--resume", "--log", "l")
-    assert "Resuming after epoch" in done.err
-    assert sha256(tmp_path / MODEL) == sha256(tmp_path / "whole")
-    epochs = [json.loads(line).get("epoch") for line in (tmp_path / "l").read_text().splitlines()]
-    assert (epochs[0], set(epochs[1:])) == (None, set(range(1, 101)))
-
-
-@needs_speed
 @pytest.mark.parametrize("trial", range(5))
 def test_ctrl_c_keeps_the_best_epoch(start, reviews, tmp_path, trial):
     """At several moments, once with a second Ctrl-C, twice while checkpoints take most of the time."""

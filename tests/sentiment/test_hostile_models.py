@@ -193,7 +193,7 @@ def in_a_process(call):
 
 
 @pytest.mark.parametrize("kind", RANDOM)
-@pytest.mark.parametrize("trials", [300, pytest.param(10_000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("trials", [300, pytest.param(250_000, marks=pytest.mark.full)])
 def test_files_that_were_changed_at_random(kind, trials, tmp_path):
     loaded = int(in_a_process(f"load_many({kind!r}, {trials}, {str(tmp_path)!r})"))
     assert loaded < trials / 2

@@ -138,4 +138,4 @@ def test_mutated_files(tmp_path):
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_many_mutated_files(tmp_path):
-    campaign(tmp_path, 20_000, "long")
+    campaign(tmp_path, 200_000, "long")
