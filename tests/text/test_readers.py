@@ -4,18 +4,19 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import sys
 import tarfile
 import tracemalloc
+import zipfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import DATASETS, needs_datasets
 
 from mlcore.errors import DataError, InputError
-from mlcore.text import delimited, readers, streams
+from mlcore.text import delimited, json_tables, readers, streams
 from mlcore.text.layout import Layout
 from mlcore.text.readers import read_examples
 from mlcore.text.table import Notes
@@ -37,6 +38,7 @@ IMDB_ROWS = [
 
 
 def write(path, content):
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
@@ -57,6 +59,14 @@ def tar(folder):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.add(folder, ".")
+    return buffer.getvalue()
+
+
+def zipped(contents):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -81,23 +91,6 @@ def test_every_format_with_every_compression(tmp_path, monkeypatch, format, suff
         assert [(label, text) for label, text, _ in rows(path, format=told)] == EXPECTED
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("a.CSV", '\ufefflabel,x,text\npos,1,"a ""b"""\nneg,2,c\td', [("pos", 'a "b"', ""), ("neg", "c\td", "")]),
-        ("a", 'review;sentiment\n"a; b";pos\nc,d;neg\n', [("pos", "a; b", ""), ("neg", "c,d", "")]),
-        ("a.csv", f'text,label\n"a\nb",pos\n{"x" * 200_000},neg\n', [("pos", "a\nb", ""), ("neg", "x" * 200_000, "")]),
-        ("a.tsv", 'split\tlabel\ttext\ntest\tpos\t"Good" and "so\ndev\tneg\tBad\u2028too\r\n',
-         [("pos", '"Good" and "so', "test"), ("neg", "Bad\u2028too", "dev")]),
-        ("a.jsonl", '\n {"text": "a", "label": 2, "split": "dev"} \n\n{"text": "b", "label": true}',
-         [("2", "a", "dev"), ("True", "b", "")]),
-        ("a", "\ufeff\n __label__a  b \n__label__d\n__label__e\tf", [("a", "b ", ""), ("d", "", ""), ("e", "f", "")]),
-    ],
-)  # fmt: skip
-def test_details_of_formats(tmp_path, name, content, expected):
-    assert rows(write(tmp_path / name, content)) == expected
-
-
 @pytest.mark.parametrize("name", ["a.tar", "a.tgz", "a.tar.bz2", "a", "-"])
 @pytest.mark.parametrize("suffix", COMPRESSORS)
 def test_archives_with_every_compression(tmp_path, monkeypatch, name, suffix):
@@ -116,14 +109,27 @@ def test_archives_with_every_compression(tmp_path, monkeypatch, name, suffix):
         (["README.txt", "set/README.txt", "set/train/a/1.txt", "set/train/urls.txt"], [("a", "train")]),
         (["a/1.txt", "unsup/1.txt", ".git/1.txt", "a/._1.txt"], [("a", "")]),
         (["train/1.txt", "plane/1.txt"], [("plane", ""), ("train", "")]),
+        # what would be left out in part
+        (["1.txt", "2.txt"], "has no texts in folders named after their labels; expected LABEL/"),
+        (["train/a/1.txt", "extra/a/1.txt"], "has extra/a/1.txt, whose label cannot be told"),
+        (["train/a/1.txt", "train/a/old/1.txt"], "has train/a/old/1.txt, whose"),
+        (["a/1.txt", "b/1.txt", "b/old/2.txt"], "has a/1.txt, whose"),
+        (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected text without control characters"),
+        ([" /1.txt"], "the label is empty"),
     ],
 )
 def test_folder_for_each_label(tmp_path, names, expected):
     folder = texts_at(tmp_path / "folder", *names)
     for path in (folder, write(tmp_path / "a.tar", tar(folder))):
-        examples = list(read_examples(path))
-        assert [(example.label, example.split) for example in examples] == expected
-        assert all(example.place.endswith(example.text) for example in examples)
+        if isinstance(expected, str):
+            with pytest.raises(DataError) as caught:
+                rows(path)
+            assert expected in str(caught.value)
+            assert str(path) in str(caught.value)
+        else:
+            examples = list(read_examples(path))
+            assert [(example.label, example.split) for example in examples] == expected
+            assert all(example.place.endswith(example.text) for example in examples)
 
 
 def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monkeypatch):
@@ -168,85 +174,66 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "named", "message", "suggestion"),
+    ("name", "content", "layout", "message"),
     [
-        ("a.csv", "label,text\n", {"text_column": "LABEL"}, "the columns text; expected one column named 'la", "text"),
-        ("a.csv", "text,score\n", {}, "found the columns text, score; expected one column named 'label'", "score"),
-        ("a.csv", "review,content,label\n", {}, "columns could be the texts: review, content;", "review"),
-        ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'", "text"),
-        ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "could be the splits: split, split", None),
-        ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one column named 'y'", "label"),
-        ("a.jsonl", '{"text": "a", "stars": 5}', {"label_column": "x"}, "keys text, stars; expected one", "stars"),
-    ],
-)  # fmt: skip
-def test_columns_that_are_not_found(tmp_path, name, content, named, message, suggestion):
-    path = write(tmp_path / name, content)
-    with pytest.raises(DataError) as caught:
-        rows(path, **named)
-    assert str(caught.value).startswith(f"{path}, line 1: ")
-    assert message in str(caught.value)
-    assert [*caught.value.suggestion.values()] == ([suggestion] if suggestion else [])
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", "", "is empty; supported are CSV, TSV, JSON"),
-        ("a.csv", "text,label\n", "contains no labelled texts."),
-        ("a.csv", "text,label\ngood,\x1b[31m\n", "line 2, column label: the label is '\\x1b[31m'"),
-        ("a.csv", "text,label\ngood,pos\nbad,neg,x\n", "line 3: has 3 fields; expected 2"),
-        ("a.csv", 'text,label\n"a\nb",pos\n"open,neg\n', "line 4: a quote is opened in this row and never closed"),
-        ("a.csv", 'text,label\n"a"b,pos\n', "line 2: not CSV by RFC 4180"),
-        ("a.csv", bytes(range(254, -1, -1)), "line 1, column 1: byte 0xFE is not UTF-8"),
-        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\ngood\tpos\textra\n",
+        # columns
+        ("a.csv", "label,text\n", {"text_column": "LABEL"}, "the columns text; expected one column named 'label'"),
+        ("a.csv", "text,score\n", {}, "line 1: found the columns text, score; expected one column named 'label'; try "
+         "label_column='score'"),
+        ("a.csv", "review,content,label\n", {}, "columns could be the texts: review, content; choose one; try text_co"),
+        ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'; try text_column='t"),
+        ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "could be the splits: split, split; choose one."),
+        ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one column named 'y'; try label_"),
+        ("a.jsonl", '{"text": "a", "stars": 5}', {"label_column": "x"}, "keys text, stars; expected one key named 'x'"),
+        ("a", "pos\ta long text\npos\tanother\n", {}, "line 1: there is no header: the first row is pos, a long text; "
+         "try no_header=True label_column=1 text_column=2."),
+        ("a", "4,17,Mon,a text\n4,18,Mon,b text\n0,19,Mon,c text\n", {}, "no_header=True label_column=1 text_column=4"),
+        ("a", ",".join(map(str, range(20_000))), {}, "has 20,000 columns; at most 16,384 can be read"),
+        # rows and values
+        ("a.csv", "", {}, "is empty; supported are CSV, TSV, JSON"),
+        ("a.csv", "text,label\n", {}, "contains no labelled texts."),
+        ("a.csv", "text,label\ngood,\x1b[31m\n", {}, "line 2, column label: the label is '\\x1b[31m'"),
+        ("a.csv", "text,label\ngood,pos\nbad,neg,x\n", {}, "line 3: has 3 fields; expected 2"),
+        ("a.csv", 'text,label\n"a\nb",pos\n"open,neg\n', {}, "line 4: a quote is opened in this row and never closed"),
+        ("a.csv", 'text,label\n"a"b,pos\n', {}, "line 2: not CSV by RFC 4180"),
+        ("a.csv", bytes(range(254, -1, -1)), {}, "line 1, column 1: byte 0xFE is not UTF-8"),
+        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\ngood\tpos\textra\n", {},
          "line 3, column split: the split is 'extra'; expected train, dev or test; try no_split=True"),
-        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\t1\ngood\tpos\tTrain\n",
+        ("a.tsv", "text\tlabel\tsplit\ngood\tpos\t1\ngood\tpos\tTrain\n", {},
          "line 3, column split: the split is 'Train', but others are not train, dev or test; try no_split=True"),
-        ("a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\tneg\n", "byte 0xE4 is not UTF-8; the encoding is likely cp1252; "),
-        ("a.jsonl", '{"text": "a", "label": NaN}', "line 1, column label: the label is missing; try skip_bad_rows"),
-        ("a.jsonl", '{"text": "good", "label": "pos"}\n{', "line 2, column 2: not a JSON object"),
-        ("a.jsonl", ' {"text": "a", "label": "b"} \n{"text": "a", "label": "b"} x',
+        ("a.txt", "__label__pos good\nbad\n", {}, "line 2: expected a label, written as __label__NAME"),
+        ("a.txt", "__label__ bad\n", {}, "line 1, column label: the label is empty"),
+        # JSON
+        ("a.jsonl", '{"text": "a", "label": NaN}', {}, "line 1, column label: the label is missing; try skip_bad_rows"),
+        ("a.jsonl", '{"text": "good", "label": "pos"}\n{', {}, "line 2, column 2: not a JSON object"),
+        ("a.jsonl", ' {"text": "a", "label": "b"} \n{"text": "a", "label": "b"} x', {},
          "line 2, column 29: not a JSON object (Extra data"),
-        ("a.jsonl", '{"text": null, "label": "pos"}\n', "line 1, column text: the text is missing"),
-        ("a.jsonl", '{"text": ["a"], "label": "pos"}\n', "line 1, column text: expected one text, found several"),
-        ("a.jsonl", '{"review": "a", "stars": null}', "line 1, column stars: the label is missing"),
-        ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}', "line 3, column review: the text is"),
-        ("a.jsonl", "[" * 100_000, "line 1: not JSON (it is nested too deeply, or a number is too long)"),
-        ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", "line 1: not a JSON object (it is nested too"),
-        ("a.txt", "__label__pos good\nbad\n", "line 2: expected a label, written as __label__NAME"),
-        ("a.txt", "__label__ bad\n", "line 1, column label: the label is empty"),
-        ("a.txt", "just text\n", "supported are CSV, TSV, JSON, JSON Lines"),
-        ("a.json", '[{"text": "a"}]', "row 1: found the keys text; expected one key named 'label'"),
-        ("a.zip", "PK\3\4", "is damaged or cannot be unpacked here (File is not a zip file); "),
-        ("a.tar.gz", bytes(range(256)), "is damaged or cannot be unpacked here ("),
+        ("a.jsonl", '{"text": ["a"], "label": "pos"}\n', {}, "line 1, column text: expected one text, found several"),
+        ("a.jsonl", '{"review": "a", "stars": 5}\n\n{"text": "a", "stars": 5}', {}, "line 3, column review: the text"),
+        ("a.jsonl", "[" * 100_000, {}, "line 1: not JSON (it is nested too deeply, or a number is too long)"),
+        ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", {}, "line 1: not a JSON object (it is nested too"),
+        ("a.json", '[{"text": "a"}]', {}, "row 1: found the keys text; expected one key named 'label'"),
+        ("a", '{"train": [], "oos": []}', {}, "has splits, and the keys oos; leave them out"),
+        ("a", '{"a": 1,\n "b": 2}', {}, "is JSON, but not a table"),
+        ("a", '[{"text": "a", "label": "x"}\n {"text": "b"}]', {}, "line 2, column 2: not JSON (Expecting ','"),
+        ("a", '[{"text": "a", "label": "x"}, 5]', {}, "row 2: expected an object; try skip_bad_rows"),
+        ("a", "[]", {}, "contains no texts"),
+        # other files
+        ("a.txt", "just text\n", {}, "supported are CSV, TSV, JSON, JSON Lines"),
+        ("a.zip", "PK\3\4", {}, "is damaged or cannot be unpacked here (File is not a zip file); fetch it again, or"),
+        ("a.tar.gz", bytes(range(256)), {}, "is damaged or cannot be unpacked here (truncated header)"),
+        ("a", b"\xd0\xcf\x11\xe0", {}, "is an old Excel or Word file; open it and save it as CSV"),
+        ("a", b"\x80\x04\x95", {}, "is a pickle, which could run any code"),
+        ("a", zipped({"xl/workbook.xml": "", "a": ""}), {}, "is an Excel workbook; open it and save it as CSV"),
+        ("a", zipped({"a.csv": "x", "b.csv": "y"}), {}, "give a table as a file, or alone in an archive."),
     ],
 )  # fmt: skip
-def test_bad_files(tmp_path, name, content, message):
+def test_what_is_refused(tmp_path, name, content, layout, message):
     path = write(tmp_path / name, content)
     with pytest.raises(DataError) as caught:
-        list(read_examples(path))
+        rows(path, **layout)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["1.txt", "2.txt"], "has no texts in folders named after their labels; expected LABEL/"),
-        (["train/a/1.txt", "extra/a/1.txt"], "has extra/a/1.txt, whose label cannot be told"),
-        (["train/a/1.txt", "train/a/old/1.txt"], "has train/a/old/1.txt, whose"),
-        (["a/1.txt", "b/1.txt", "b/old/2.txt"], "has a/1.txt, whose"),
-        (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected text without control characters"),
-        ([" /1.txt"], "the label is empty"),
-    ],
-)
-def test_folders_of_which_a_part_would_be_left_out(tmp_path, names, message):
-    folder = texts_at(tmp_path / "folder", *names)
-    for path in (folder, write(tmp_path / "a.tar", tar(folder))):
-        with pytest.raises(DataError) as caught:
-            list(read_examples(path))
-        assert message in str(caught.value)
-        assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -314,10 +301,15 @@ def test_damaged_archives_are_never_read_in_part(tmp_path, suffix):
 
 
 def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path, monkeypatch):
-    member = tarfile.TarInfo("aclImdb/train/pos/1_9.txt")
-    member.size = 3 << 30
-    with pytest.raises(DataError, match="cannot be unpacked here .unexpected end of data"):
-        rows(write(tmp_path / "a.tar.gz", gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))))
+    for kind, message in (
+        (tarfile.REGTYPE, "unexpected end of data"),
+        (tarfile.GNUTYPE_LONGNAME, "a header of 3,221,225,472 bytes"),
+        (tarfile.XHDTYPE, "a header of 3,221,225,472 bytes"),
+    ):
+        member = tarfile.TarInfo("aclImdb/train/pos/1_9.txt")
+        member.type, member.size = kind, 3 << 30
+        with pytest.raises(DataError, match=rf"is damaged or cannot be unpacked here \({message}\); fetch"):
+            rows(write(tmp_path / "a.tar.gz", gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))))
     for compress in (bz2.compress, gzip.compress, lzma.compress):
         size = 30 * streams.BLOCK
         pieces = list(streams.unpack_pieces("x", iter([compress(bytes(size)) + compress(b"end")])))
@@ -327,6 +319,17 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
     path = write(tmp_path / "a.csv", 'text,label\na,b\n"' + "c\n" * 1000)
     with pytest.raises(DataError, match="line 3: has a field of more than 1,000 characters; perhaps a quote is never"):
         rows(path)
+    monkeypatch.setattr(json_tables, "MAX_DOCUMENT", 1000)
+    with pytest.raises(DataError, match="JSON document of more than 1,000 bytes; write JSON Lines"):
+        rows(write(tmp_path / "a.json", "[" + " " * 1000 + "]"))
+    folder = texts_at(tmp_path / "folder", "x/1.txt", "y/2.txt", "x/large.txt")
+    os.truncate(folder / "x/large.txt", 50_000_001)
+    for path in (folder, write(tmp_path / "a.zip", zipped({"x/1.txt": "", "x/large.txt": bytes(50_000_001)}))):
+        with pytest.raises(DataError, match=r"large.txt has 50,000,001 bytes; is it a text\?"):
+            rows(path)
+    (folder / "x/large.txt").unlink()
+    monkeypatch.setattr(streams, "SPOOLED", 9)  # the archive lies in a temporary file
+    assert len(rows(write(tmp_path / "b.tar", tar(folder)))) == 2
 
 
 ODD_CONTENTS = {
@@ -379,26 +382,34 @@ def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
     assert peak < 12_000_000
 
 
-def test_bytes_that_are_not_utf8_are_replaced_and_noted_where_that_is_asked_for(tmp_path):
+def test_bytes_that_are_not_utf8_are_refused_or_replaced_and_noted(tmp_path, monkeypatch):
     table = write(tmp_path / "a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\xff\tneg\nbad\tneg\n\xe4\tneg\n")
     folder = texts_at(tmp_path / "folder", "x/1.txt", "x/2.txt")
     bad, notes = write(folder / "x/2.txt", b"fine\n\xff"), Notes(lenient=True)
+    monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: "cp1252")
     examples = list(read_examples([table, folder], notes=notes))
     expected = ["good", "b\ufffdd\ufffd", "bad", "\ufffd", "x/1.txt", "fine\n\ufffd"]
     assert [example.text for example in examples] == expected
     assert notes.undecodable == [f"{table}, line 3", f"{table}, line 5", str(bad)]
-    with pytest.raises(DataError, match="line 2, column 1: byte 0xFF is not UTF-8") as caught:
-        rows(folder)
-    assert str(bad) in str(caught.value)
-
-
-@needs_datasets
-@pytest.mark.parametrize(
-    ("name", "texts", "labels"),
-    [("mr.csv", 10_662, 2), ("sst5-train.jsonl", 8_544, 5), ("trec-train.fasttext.txt", 5_452, 6),
-     ("aclImdb-train.tar.gz", 25_000, 2)],
-)  # fmt: skip
-def test_real_files(name, texts, labels):
-    examples = list(read_examples(DATASETS / name))
-    assert len({example.place for example in examples}) == texts
-    assert len({example.label for example in examples}) == labels
+    assert notes.sentences() == [f"{path}: the encoding is likely cp1252, not UTF-8." for path in (table, folder)]
+    likely = "; the encoding is likely cp1252; try encoding='cp1252'."
+    for path, layout, message in (
+        (folder, {}, f"{bad}, line 2, column 1: byte 0xFF is not UTF-8{likely}"),
+        (table, {}, f"{table}, line 3, column 2: byte 0xE4 is not UTF-8{likely}"),
+        (table, {"encoding": "utf-8"}, f"{table}, line 3, column 2: a byte cannot be decoded as utf-8."),
+        (
+            table,
+            {"encoding": "utf-16"},
+            f"{table} cannot be decoded as utf-16 (UTF-16 stream",
+        ),
+    ):
+        with pytest.raises(DataError) as caught:
+            rows(path, **layout)
+        assert str(caught.value).startswith(message)
+    monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: None)
+    with pytest.raises(DataError, match="byte 0xE4 is not UTF-8; save the file as UTF-8"):
+        rows(table)
+    write(table, "\u0442\u0435\u043a\u0441\u0442;\u043a\u043b\u0430\u0441\u0441\n".encode("cp1251"))
+    monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: "cp1251")
+    with pytest.raises(DataError, match="header is not UTF-8; the encoding is likely cp1251; try encoding='cp1251'"):
+        list(read_examples(table, notes=Notes(lenient=True)))
