@@ -11,7 +11,6 @@ import numpy as np
 
 MEMORY_SHARE = 0.25  # of the free memory that one array may take
 ALWAYS_FITS = 1 << 24  # bytes
-MAX_ROOM = 1 << 24  # numbers for which there is room before they come
 
 
 def free_memory() -> float:
@@ -36,38 +35,29 @@ class GrowingArray:
 
     def __init__(self, dtype: type) -> None:
         self._pieces: list[np.ndarray] = []  # copied once, at the end: growing in place costs more page faults
-        self._room: np.ndarray = np.empty(0, dtype)  # the rest of the last block of memory
-        self._size = 0
+        self._dtype, self._size = np.dtype(dtype), 0
         self._file: BinaryIO | None = None
 
     def append(self, array: np.ndarray) -> None:
         """Add a one-dimensional array at the end, or raise OSError if the file cannot be written."""
         self._size += len(array)
-        needed = self._size * self._room.itemsize
+        self._pieces.append(np.array(array, self._dtype))
+        needed = self._size * self._dtype.itemsize
         if not self._file and needed > ALWAYS_FITS and needed > MEMORY_SHARE * free_memory():
             self._file = tempfile.TemporaryFile(prefix="mlcore-")  # noqa: SIM115, it lives as long as the array
+        if self._file:
             for piece in self._pieces:
                 self._file.write(piece.data)
             self._pieces.clear()
-            self._room = self._room[:0].copy()
-        if self._file:
-            self._file.write(np.ascontiguousarray(array, self._room.dtype).data)
-            return
-        if len(array) > len(self._room):
-            self._room = np.empty(max(len(array), min(self._size, MAX_ROOM)), self._room.dtype)
-        self._room[: len(array)] = array
-        self._pieces.append(self._room[: len(array)])
-        self._room = self._room[len(array) :]
 
     def finish(self) -> np.ndarray:
         """The array; nothing can be appended any more."""
         if self._file:
             with self._file:  # the mapping keeps the file
                 self._file.flush()
-                return np.asarray(np.memmap(self._file, self._room.dtype, "c"))
-        array, end = np.empty(self._size, self._room.dtype), self._size
-        del self._room
-        while self._pieces:  # from the last on, so that each block is freed as soon as it is copied
+                return np.asarray(np.memmap(self._file, self._dtype, "c"))
+        array, end = np.empty(self._size, self._dtype), self._size
+        while self._pieces:  # from the last on, so that each is freed as soon as it is copied
             piece = self._pieces.pop()
             array[end - len(piece) : end] = piece
             end -= len(piece)

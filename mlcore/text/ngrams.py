@@ -108,28 +108,20 @@ class Features:
 
     @property
     def names(self) -> list[str]:
-        """All features in the order of their numbers; the words of an n-gram are separated by spaces, and an n-gram of
-        characters is in brackets.
-        """
-        names = self.words.words
-        for key in self.ngrams.tolist():
-            names.append(f"{names[key >> 32]} {names[key & 0xFFFFFFFF]}")
-        return [*names, *(f"[{piece}]" for piece in self.pieces.table.words)]
+        """All features in the order of their numbers."""
+        return self.names_of(range(len(self)))
 
     def names_of(self, numbers: Iterable[int]) -> list[str]:
-        """Names of some features, without the time and memory that those of all would take."""
-        names = []
-        for number in numbers:
-            words: list[str] = []
-            if number >= self.first_piece:
-                names.append(f"[{self.pieces.table.word(number - self.first_piece)}]")
-                continue
-            while number >= len(self.words):
-                key = int(self.ngrams[number - len(self.words)])
-                words.append(self.words.word(key & 0xFFFFFFFF))
-                number = key >> 32
-            names.append(" ".join([self.words.word(number), *reversed(words)]))
-        return names
+        """Names of these features: the words of n-grams have spaces between them, n-grams of characters brackets."""
+        return list(map(self._name, numbers))
+
+    def _name(self, number: int) -> str:
+        if number >= self.first_piece:
+            return f"[{self.pieces.table.word(number - self.first_piece)}]"
+        if number < len(self.words):
+            return self.words.word(number)
+        key = int(self.ngrams[number - len(self.words)])
+        return f"{self._name(key >> 32)} {self.words.word(key & 0xFFFFFFFF)}"
 
     def words_in(self) -> np.ndarray:
         """Number of words that each feature consists of, 0 for n-grams of characters: (v,) int8."""
@@ -162,14 +154,14 @@ class Features:
 
         def read(chunk: list[str]) -> tuple[Documents, np.ndarray, np.ndarray]:
             table, spans = WordTable(), tokenise(chunk, scratch)
-            if self.pieces.sizes:  # those of unknown words are known
+            if self.pieces.sizes:  # unknown words have some too
                 tokens = table.add_spans(spans)
-                words = Tokens(self.words.numbers_of(table)[tokens], spans.offsets)
+                ids = self.words.numbers_of(table)[tokens]
             else:
-                tokens = self.words.look_up_spans(spans)
-                words = Tokens(tokens, spans.offsets)
-            known = np.concatenate([[0], np.cumsum(words.ids != UNKNOWN)])[words.offsets]
-            return self.count(words, tokens, self.spell(table)), np.diff(known), np.diff(words.offsets)
+                ids = tokens = self.words.look_up_spans(spans)
+            known = np.concatenate([[0], np.cumsum(ids != UNKNOWN)])[spans.offsets]
+            counted = self.count(Tokens(ids, spans.offsets), tokens, self.spell(table))
+            return counted, np.diff(known), np.diff(spans.offsets)
 
         return in_order(read, chunks_of(texts), threads)
 

@@ -39,7 +39,6 @@ class Vectors:
     table: np.ndarray  # (v, d) float32
     found: np.ndarray  # (v,) bool
     lower_cased: np.ndarray  # (v,) bool: found, but only in another spelling, such as Paris for paris
-    lines: int  # vectors in the file
     duplicates: int  # lines that were skipped because an earlier line has the same word of the vocabulary
 
     def coverage(self, counts: np.ndarray) -> "Coverage":
@@ -152,7 +151,7 @@ class _Found:
         if self.n == 0:
             raise DataError(f"{self.name} contains no vectors; expected a word and {self.dim} numbers in each line.")
         return Vectors(
-            self.name, self._table, self._how != MISSING, self._how == LOWER_CASED, self.n, self.duplicates
+            self.name, self._table, self._how != MISSING, self._how == LOWER_CASED, self.duplicates
         )  # fmt: skip
 
 
@@ -271,7 +270,7 @@ def _read_model2vec(folder: Path, found: _Found) -> None:
         SafetensorError,
         ValueError,
         TypeError,
-        KeyError,
+        LookupError,
         AttributeError,
         RecursionError,
     ) as error:

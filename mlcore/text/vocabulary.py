@@ -1,7 +1,6 @@
 """Words and their numbers: a hash table over bytes that kernels fill and read, and texts as word numbers."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -123,12 +122,9 @@ class WordTable:
         numbered = in_order(number, chunks_of(texts), threads)
         return Tokens.joined(Tokens(self.add_words(local)[part.ids], part.offsets) for local, part in numbered)
 
-    def look_up(self, texts: Iterable[str], threads: int = 1) -> Tokens:
+    def look_up(self, texts: list[str]) -> Tokens:
         """Number the words of the texts; those not in the table are UNKNOWN."""
-        return Tokens.joined(in_order(partial(self.look_up_chunk, Scratch()), chunks_of(texts), threads))
-
-    def look_up_chunk(self, scratch: Scratch, texts: list[str]) -> Tokens:
-        spans = tokenise(texts, scratch)
+        spans = tokenise(texts)
         return Tokens(self.look_up_spans(spans), spans.offsets)
 
     def look_up_spans(self, spans: TokenSpans) -> np.ndarray:

@@ -29,7 +29,7 @@ def vectors_for(words, dim, found):
     table = np.random.default_rng(5).normal(size=(len(words), dim)).astype(np.float32) * 7
     found = np.arange(len(words)) < found
     table[~found] = 0
-    return Vectors("toy.vec", table, found, np.zeros_like(found), int(found.sum()), 0)
+    return Vectors("toy.vec", table, found, np.zeros_like(found), 0)
 
 
 # Where a training starts ------------------------------------------------------------------------------------

@@ -274,7 +274,7 @@ def test_given_vectors_are_kept_up_to_their_scale():
     data = encoded(settings)
     words = len(data.features.words)
     table, found = np.random.default_rng(1).normal(size=(words, 3)).astype(np.float32), np.arange(words) % 2 == 0
-    vectors = Vectors("v", table, found, np.zeros(words, bool), words, 0)
+    vectors = Vectors("v", table, found, np.zeros(words, bool), 0)
     start = new_model(data, settings).parameters.table[:, :3]
     model = new_model(data, settings, vectors).parameters.table[:, :3]
     np.testing.assert_array_equal(model[~found], start[~found])

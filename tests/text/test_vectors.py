@@ -5,13 +5,13 @@ import gzip
 import io
 import json
 import lzma
-import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from test_readers import write, zipped
 
 from mlcore.errors import DataError
 from mlcore.text import vectors as module
@@ -25,14 +25,6 @@ def table_of(*words):
     return table
 
 
-def zipped(contents):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
 def binary(*rows, end=b"\n"):
     """Word2vec's binary format."""
     lines = [word.encode() + b" " + np.array(numbers, "<f4").tobytes() + end for word, *numbers in rows]
@@ -40,9 +32,7 @@ def binary(*rows, end=b"\n"):
 
 
 def read(tmp_path, content, *words, dim=2):
-    path = tmp_path / "vectors.txt"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_vectors(path, table_of(*words), dim)
+    return read_vectors(write(tmp_path / "vectors.txt", content), table_of(*words), dim)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +56,7 @@ def test_formats(tmp_path, content):
     assert found.table.tolist() == [[0, 0], [1, 2], [-1, 0.5]]
     assert found.table.dtype == np.float32
     assert found.found.tolist() == [False, True, True]
-    assert (found.lines, found.duplicates) == (2, 0)
+    assert found.duplicates == 0
 
 
 @pytest.mark.parametrize(
@@ -85,8 +75,6 @@ def test_formats(tmp_path, content):
 def test_which_line_counts(tmp_path, content, words, dim, expected):
     found = read(tmp_path, content, *words, dim=dim)
     assert found.table.tolist() == expected
-    lines = content.splitlines()
-    assert found.lines == len(lines) - (lines[0] == "2 1")
     assert found.duplicates == (2 if words == ["good"] else 0)
 
 
@@ -98,7 +86,7 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
             found = read(tmp_path, "\n".join(order), "paris", "rome")
             assert found.table.tolist() == [[1, 1], [4, 4] if order is lines else [5, 5]]
             assert found.lower_cased.tolist() == [False, True]
-            assert (found.lines, found.duplicates) == (5, 0)
+            assert found.duplicates == 0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +124,7 @@ def test_the_binary_format_in_small_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 3)
     monkeypatch.setattr(module, "HEAD", 12)
     found = read(tmp_path, binary(["GOOD", 1, 2], ["other", 9, 9], ["good", 3, 4], ["Bad", 5, 6]), "good", "bad")
-    assert (found.table.tolist(), found.lower_cased.tolist(), found.lines) == ([[3, 4], [5, 6]], [False, True], 4)
+    assert (found.table.tolist(), found.lower_cased.tolist()) == ([[3, 4], [5, 6]], [False, True])
 
 
 @pytest.mark.parametrize(
@@ -147,7 +135,7 @@ def test_a_folder_of_model2vec(tmp_path, vocabulary):
     save_file({"embeddings": embeddings}, tmp_path / "model.safetensors")
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}}))
     found = read_vectors(tmp_path, table_of("good", "bad"), 2)
-    assert (found.table.tolist(), found.lines) == ([[3, 4], [1, 2]], 3)
+    assert found.table.tolist() == [[3, 4], [1, 2]]
     with pytest.raises(DataError, match="have 2 numbers, but the embedding has 3; try dim=2"):
         read_vectors(tmp_path, table_of("good"), 3)
     for content in ("[]", "{", '{"model": {"vocab": {"good": 3}}}', '{"model": {"vocab": [5]}}'):
@@ -194,7 +182,7 @@ def test_what_is_written_leads_back(rows):
 
 def read_naively(content, words, dim):
     """Vectors by word, exact ones before lower-cased ones; None where a line has too few numbers."""
-    exact, lower, lines = {}, {}, 0
+    exact, lower = {}, {}
     for line in content.decode().split("\n"):
         if not line.strip(" \t\r"):
             continue
@@ -202,10 +190,9 @@ def read_naively(content, words, dim):
         if len(fields) < dim or (len(fields) == dim and line[0] not in " \t\r"):
             return None
         word = fields[0].decode() if len(fields) > dim and line[0] not in " \t\r" else ""
-        lines += 1
         exact.setdefault(word, fields[-dim:])
         lower.setdefault(word.lower(), fields[-dim:])
-    return lines, [[float(field) for field in exact.get(word, lower.get(word, [0] * dim))] for word in words]
+    return [[float(field) for field in exact.get(word, lower.get(word, [0] * dim))] for word in words]
 
 
 LINES = st.tuples(st.sampled_from(["", "a", "A", "É", "é", "a 1", " a", "b"]), st.lists(st.integers(1, 9), max_size=4))
@@ -223,5 +210,4 @@ def test_reading_equals_its_twin(tmp_path_factory, lines, separator, behind, dim
         with pytest.raises(DataError, match="numbers follow the word"):
             read_vectors(path, table_of(*words), dim)
     else:
-        found = read_vectors(path, table_of(*words), dim)
-        assert (found.lines, found.table.tolist()) == expected
+        assert read_vectors(path, table_of(*words), dim).table.tolist() == expected

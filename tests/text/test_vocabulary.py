@@ -45,7 +45,7 @@ def test_numbers_do_not_depend_on_chunks_or_threads(texts, threads):
         patch.setattr(vocabulary, "CHARACTERS", 4)
         for number in (1, threads):
             table = WordTable()
-            for found in (table.add(iter(texts), number), table.look_up(iter(texts), number)):
+            for found in (table.add(iter(texts), number), table.look_up(texts)):
                 assert found.ids.tolist() == expected.ids.tolist()
                 assert found.offsets.tolist() == expected.offsets.tolist()
             assert table.words == whole.words
