@@ -45,7 +45,6 @@ def compare_embeddings(
     texts already contain the labels of the test texts.
     """
     from mlcore.sentiment.comparison import Experiment
-    from mlcore.text.dataset import built_in_dataset
     from mlcore.text.pool import available_cores
 
     settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams, char_ngrams="none")
@@ -57,7 +56,7 @@ def compare_embeddings(
     interrupted = False
     with ExitStack() as compilation:
         compilation.enter_context(render.compilation(as_json))
-        dataset = read(data or [built_in_dataset()], layout, as_json)
+        dataset = read(data, layout, as_json)
         given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
         experiment = Experiment(dataset, settings, seeds, given)
         activity = compilation.enter_context(render.Activity("Training", as_json))

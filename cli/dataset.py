@@ -70,19 +70,19 @@ def data(
 
 
 def read(
-    paths: Sequence[Path] | Path,
+    paths: Sequence[Path] | None,
     layout: Layout,
     quiet: bool = False,
     lenient: bool = False,
     keep_texts: bool = False,
     threads: int | None = None,
 ) -> "Dataset":
-    """Read labelled texts, and report progress, and what was guessed or skipped, on stderr."""
-    from mlcore.text.dataset import read_dataset
+    """Read labelled texts, by default the built-in ones; report progress and what was guessed or skipped on stderr."""
+    from mlcore.text.dataset import built_in_dataset, read_dataset
     from mlcore.text.pool import available_cores
     from mlcore.text.streams import name_of
 
-    paths = [paths] if isinstance(paths, Path) else paths
+    paths = paths or [built_in_dataset()]
     if STANDARD_STREAM in paths and not quiet:
         standard_input("Reading standard input; Ctrl-D ends it.")
     name = ", ".join(map(name_of, paths))

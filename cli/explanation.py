@@ -197,14 +197,8 @@ def _show_description(found: "Description") -> None:
     file = found.file or {}
     size = f": {file['bytes']:,} bytes, sha256 {file['sha256']}" if file.get("bytes") is not None else ""
     paragraph(f"{file.get('path')}{size}", "bold")
-    (features, dim), (hidden, _), (outputs, _) = (found.shapes[name] for name in ("table", "W1", "W2"))
-    kind = "fixed" if settings["freeze_embedding"] else "trainable"
-    unit = "words" if settings["ngrams"] == 1 and settings["char_ngrams"] == "none" else "words and n-grams"
-    show(f"\nE = 1/N Σ E_w       {kind} embedding {features:,} × {dim}, mean over the N known")
-    show(f"                    {unit} of a text; {'each counts once' if settings['binary'] else 'repeats count'}")
-    show(f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}, φ(z) = max(0, z)")
-    show(f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}")
-    signs = f", s = 1 for {labels[1]}, −1 for {labels[0]}" if outputs == 1 and labels else ""
+    show(f"\n{found.formulas}")
+    signs = f", s = 1 for {labels[1]}, −1 for {labels[0]}" if len(labels) == 2 and not settings["multi_label"] else ""
     paragraph(FORMULAS[found.loss] + signs)
     show(f"{found.parameters:,} parameters")
 

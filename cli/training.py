@@ -209,7 +209,7 @@ def _prepare(
     from mlcore.sentiment.initialization import continue_from, facts_of, new_model
     from mlcore.sentiment.model import Provenance
     from mlcore.sentiment.model_file import load_model
-    from mlcore.text.dataset import built_in_dataset, encode, with_held_out, with_test_split
+    from mlcore.text.dataset import encode, with_held_out, with_test_split
 
     from . import render
     from .commands import option_name, setting_words
@@ -219,7 +219,7 @@ def _prepare(
     if earlier:
         shape = {name: getattr(earlier.settings, name) for name in ("ngrams", "char_ngrams", "dim", "hidden")}
         given = replace(given, **{name: value for name, value in shape.items() if getattr(given, name) is None})
-    dataset = read(inputs["data"] or [built_in_dataset()], layout, quiet, threads=threads)
+    dataset = read(inputs["data"], layout, quiet, threads=threads)
     if inputs["test"] is not None:
         dataset = with_test_split(dataset, inputs["test"], given.seed)
     dev = _held_out(inputs["dev"])
@@ -265,33 +265,27 @@ def _prepare(
 
 def show_network(data: "EncodedDataset", model: "Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
+    from mlcore.sentiment.description import describe
+
     from . import render
     from .commands import setting_words
-    from .render import show
 
-    settings, outputs, labels = model.settings, len(model.parameters.b2), model.labels
-    dim, hidden, features = settings.dim, settings.hidden, f"{len(model.features):,}"
-    frozen, distinct = ", frozen" * settings.freeze_embedding, "distinct " * settings.binary
+    settings, labels = model.settings, model.labels
     often = f" that occur at least {settings.min_count} times" * (settings.min_count != 1)
     characters = f", n-grams of {settings.char_ngrams} characters" if settings.characters else ""
     most = f", the {settings.max_features:,} most frequent" if settings.max_features else ""
     splits = {"training": data.train, "held out": data.dev, "test": data.test}
     texts = ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split)
-    show(
-        f"E = 1/N Σ E_w       embedding {features} × {dim}{frozen}, "
-        f"mean over N {distinct}{'words' if settings.ngrams == 1 and not characters else 'features'}\n"
-        f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}\n"
-        f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}\n"
-        f"{model.n_parameters:,} parameters. Features: {FEATURES[settings.ngrams]}{characters}{often}{most}."
-    )
+    features = f"{FEATURES[settings.ngrams]}{characters}{often}{most}"
+    render.show(f"{describe(model).formulas}\n{model.n_parameters:,} parameters. Features: {features}.")
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
         render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")
-    if outputs > 1:
-        show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
-    show(f"Texts: {texts}.\n")
+    if len(labels) > 2:
+        render.show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
+    render.show(f"Texts: {texts}.\n")
     quality = "accuracy" if labels else "    RMSE"
-    show(f"epoch  training loss  held-out loss  {quality}  seconds  M features/s", "bold")
+    render.show(f"epoch  training loss  held-out loss  {quality}  seconds  M features/s", "bold")
 
 
 def show_epoch(report: "EpochReport") -> None:

@@ -3,18 +3,18 @@
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlcore.files import check_outputs
-from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.settings import Settings, reproducing_command
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 
 from . import interrupts, render
 from .dataset import path_option, read
-from .output import Json, answer, print_json, with_options
+from .output import Json, answer, load, print_json, with_options
 from .training import MARKS, train
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def tune(
 
     check_outputs({"model": model}, data or [], MARKS)
     started, processes = monotonic(), threads or available_cores()
-    dataset = _read(data, layout, as_json)
+    dataset = read(data, layout, as_json)
 
     def progress(trials: "list[Trial]") -> None:
         means = [trial.mean for trial in trials if trial.scores]
@@ -74,9 +74,9 @@ def tune(
     else:
         _show(found)
     inputs = {"data": data or [], "dev": None, "test": None, **asdict(layout), "vectors": None, "warm_start": None}
-    render.say(f"Training with the settings of trial {found.trials[0]['trial']}.")
+    render.say(f"Training with the settings of trial {found.trials[0].number}.")
     train(inputs, layout, found.settings, processes, model, None, False, None, False, True)
-    _tell_command(model)
+    render.say(f"The same again: {reproducing_command(load(model))}")
 
 
 @with_options
@@ -98,7 +98,7 @@ def cross_validate(
     """
     from mlcore.sentiment.tuning import cross_validate as validate
 
-    dataset = _read(data, layout, as_json)
+    dataset = read(data, layout, as_json)
 
     def compute() -> "CrossValidation":
         with render.Activity("Training", as_json) as activity:
@@ -109,19 +109,6 @@ def cross_validate(
             return validate(dataset, settings, metric, folds, threads or available_cores(), progress)
 
     answer("cross-validate", compute, _show_validation, as_json)
-
-
-def _read(data: list[Path] | None, layout: Layout, quiet: bool) -> Any:
-    from mlcore.text.dataset import built_in_dataset
-
-    return read(data or [built_in_dataset()], layout, quiet)
-
-
-def _tell_command(path: Path) -> None:
-    from mlcore.sentiment.model_file import load_model
-    from mlcore.sentiment.settings import reproducing_command
-
-    render.say(f"The same again: {reproducing_command(load_model(path))}")
 
 
 def _show_validation(found: "CrossValidation") -> None:
@@ -138,14 +125,10 @@ def _show(found: "Tuning") -> None:
     """The best trials, the given settings among them, and what mattered."""
     from .commands import setting_words
 
-    rows, given = found.trials[:SHOWN], next((row for row in found.trials if row["trial"] == 0), None)
-    rows += [given] if given and given not in rows else []
-    figures = ("trial", "folds", "mean", "deviation")
     render.show(f"trial  folds  {found.metric}", "bold")
-    for row in rows:
-        drawn = {name: value for name, value in row.items() if name not in figures and value is not None}
-        words = " ".join(setting_words(name, value) for name, value in drawn.items())
-        render.show(f"{row['trial']:5}  {row['folds']:5}  {_score(row['mean'], row['deviation'])}")
+    for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:
+        words = " ".join(setting_words(name, value) for name, value in trial.drawn.items())
+        render.show(f"{trial.number:5}  {len(trial.scores):5}  {_score(trial.mean, trial.deviation)}")
         render.paragraph(words or "as given", indent=" " * 7)
     render.paragraph(f"{len(found.trials)} trials. Trial 0 has the settings as given. log-loss and rmse are negative.")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])

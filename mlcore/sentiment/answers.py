@@ -3,14 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mlcore.errors import InputError
-
-
-def option(default: Any, help: str, **metadata: Any) -> Any:
-    """Declare an option: ``metavar`` stands for its value, and ``automatic`` for what None means."""
-    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+from mlcore.text.layout import option
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,10 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             settings = dataclasses.replace(settings, multi_label=True)
             names, kind = matrix.names(), matrix.kind
         else:
-            names, kind = _named_labels(y, settings, len(texts))
+            ratings = settings.loss == "squared"
+            values, kind = _labels_of(y, ratings, len(texts))
+            written = {value: repr(value) if ratings else KINDS[kind][1](value) for value in set(values.tolist())}
+            names = [written[value] for value in values.tolist()]
         dataset = dataset_of(texts, names, threads)
         chosen, settings = settings.automatic(), settings.resolved(facts_of(dataset, dev))
         try:
@@ -362,34 +365,18 @@ def _texts_of(X: Iterable[str]) -> list[str]:
 def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray, str]:
     """All labels of one type, or ratings as float64, and their kind."""
     labels = _listed(y, "y", "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']")
-    kinds: list[str | None] = []
-    for i, label in enumerate(labels):
-        kind, problem = next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), None), ""
-        kinds.append(kind)
-        if ratings:
-            if kind != "int" or not abs(label) <= LARGEST_RATING:
-                problem = f"{_described(label)}; expected a number up to {LARGEST_RATING:g}"
-        elif kind is None:
-            problem = f"{_described(label)}; expected a label: a str, an int or a bool"
-        elif kind == "int" and label % 1 != 0:  # or NaN
-            problem = f"{label}; expected a label; to predict numbers, use loss='squared'"
-        elif kind == "str" and not is_label(label):
-            problem = f"{str(label)!r}; expected a label, some text without control characters"
-        elif kind != kinds[0]:
-            problem = f"of type {kind}, but y[0] of type {kinds[0]}; expected labels of one type"
-        if problem:
-            raise InputError(f"y[{i}] is {problem}.")
+    kinds = [next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), "") for label in labels]
+    expected = "labels of one type: text without control characters, int or bool (numbers take loss='squared')"
+    expected = f"a number up to {LARGEST_RATING:g}" if ratings else expected
+    for i, (label, kind) in enumerate(zip(labels, kinds, strict=True)):
+        valid = kind == "int" if ratings else bool(kind) and kind == kinds[0]
+        if valid and kind == "int":
+            valid = abs(label) <= LARGEST_RATING if ratings else label % 1 == 0
+        if not valid or (kind == "str" and not is_label(label)):
+            raise InputError(f"y[{i}] is {_described(label)}; expected {expected}.")
     if len(labels) != texts:
         raise ShapeError(f"X has {texts:,} texts, but y has {len(labels):,} labels; give each text one label.")
-    return np.array(labels, np.float64 if ratings else None), (kinds or ["str"])[0] or ""
-
-
-def _named_labels(y: Iterable[Any], settings: Settings, texts: int) -> tuple[list[str], str]:
-    """The labels or ratings as a dataset has them, and their kind."""
-    values, kind = _labels_of(y, settings.loss == "squared", texts)
-    write: Callable[[Any], str] = repr if settings.loss == "squared" else KINDS[kind][1]  # ratings are float64
-    names = {value: write(value) for value in set(values.tolist())}
-    return [names[value] for value in values.tolist()], kind
+    return np.array(labels, np.float64 if ratings else None), kinds[0] if kinds else "str"
 
 
 def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:

@@ -28,8 +28,18 @@ class CalibrationBin(NamedTuple):
     accuracy: float | None
 
 
+class _OfLabels(Result):
+    labels: tuple[str, ...]
+    per_label: list[LabelFigures]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, with each label beside its figures."""
+        rows = zip(self.labels, self.per_label, strict=True)
+        return {**super().to_dict(), "per_label": [{"label": label, **row._asdict()} for label, row in rows]}
+
+
 @dataclass(frozen=True)
-class Evaluation(Result):
+class Evaluation(_OfLabels):
     """Figures of a model with labels over n texts.
 
     ``loss`` is the mean log loss, -log of the probability of the true label. ``brier`` is for two labels the mean of
@@ -58,10 +68,6 @@ class Evaluation(Result):
     unknown: int  # texts with a label that the model does not have
     calibration: list[CalibrationBin]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, with each label beside its figures."""
-        return {**super().to_dict(), "per_label": _named(self.labels, self.per_label)}
-
     def confusions(self) -> list[tuple[str, str, int]]:
         """True label, predicted label and number of texts, the most frequent confusion first."""
         rows = zip(self.labels, self.confusion.tolist(), strict=True)
@@ -70,7 +76,7 @@ class Evaluation(Result):
 
 
 @dataclass(frozen=True)
-class MultiLabelEvaluation(Result):
+class MultiLabelEvaluation(_OfLabels):
     """Figures of a model that decides on each label by itself, over n texts.
 
     ``accuracy`` is the share of the texts whose labels are all right and complete, ``hamming_loss`` the share of wrong
@@ -90,14 +96,6 @@ class MultiLabelEvaluation(Result):
     micro: LabelFigures
     macro: LabelFigures
     per_label: list[LabelFigures]  # in the labels' order
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, with each label beside its figures."""
-        return {**super().to_dict(), "per_label": _named(self.labels, self.per_label)}
-
-
-def _named(labels: tuple[str, ...], figures: list[LabelFigures]) -> list[dict[str, Any]]:
-    return [{"label": label, **row._asdict()} for label, row in zip(labels, figures, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -319,12 +317,11 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
     Raises: ModelFileError if the outputs are not finite.
     """
     outputs, probabilities, predicted = score(model, split.documents, split.rows, threads)
-    targets, found = split.targets[split.rows], []
+    targets, found, several = split.targets[split.rows], [], model.settings.multi_label
     if model.labels:
         wrong = np.flatnonzero(~_right(predicted, targets))
-        sizes = probabilities.max(axis=1, initial=0)
-        if model.settings.multi_label:  # how far the probability of the worst decision is from the truth
-            sizes = np.abs(probabilities - targets).max(axis=1)
+        # of several labels: how far the probability of the worst decision is from the truth
+        sizes = np.abs(probabilities - targets).max(axis=1) if several else probabilities.max(axis=1)
     else:
         sizes = np.abs(outputs[:, 0].astype(np.float64) - targets[:, 0])
         wrong = np.flatnonzero(sizes)
@@ -333,8 +330,7 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
         answers: tuple[Any, ...] = float(targets[i, 0]), float(outputs[i, 0]), None
         if model.labels:
             truth = shown(labels_in(dataset.label_names[dataset.labels[row]]))
-            probability = None if model.settings.multi_label else float(sizes[i])
-            answers = truth, shown(model.names_of(predicted[i])), probability
+            answers = truth, shown(model.names_of(predicted[i])), None if several else float(sizes[i])
         found.append(Mistake(i, dataset.place(row), (dataset.texts or [])[row], *answers))
     return found
 

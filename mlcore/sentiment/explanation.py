@@ -77,9 +77,7 @@ class Explanation(Result):
     constant: float
     features: list[FeatureShare]  # the strongest first
     words: list[WordShare]  # one for each token, in the order of the text; these contributions have the same sum
-    without: list[
-        WordEffect
-    ]  # one for each distinct word that is known or has known n-grams of characters, the strongest first
+    without: list[WordEffect]  # one for each word that is known or has known n-grams of characters, strongest first
     known_words: int  # tokens that the model knows, repeats included
     averaged: int  # N, the number of features in the mean: each counts once in a binary model, else with its repeats
     units_on: int

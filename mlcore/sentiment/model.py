@@ -1,6 +1,5 @@
 """The network of exercise 5 with its settings: what is trained, saved and asked for predictions."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
@@ -12,7 +11,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.kernels.simd import aligned_zeros
 from mlcore.sentiment.settings import Settings
 from mlcore.text.ngrams import Documents, Features
-from mlcore.text.pool import MAX_THREADS
+from mlcore.text.pool import in_order
 
 MAX_PARAMETER = 1e9  # with as many parameters as there may be, all outputs are finite in float32
 BLOCK = 512  # texts scored at a time by a thread
@@ -73,21 +72,16 @@ class Model:
         rows = np.arange(documents.n_texts) if rows is None else rows
         logits = np.empty((len(rows), len(self.parameters.b2)), np.float32)
 
-        def score(start: int) -> None:
-            texts = rows[start : start + BLOCK]
+        def score(block: slice) -> None:
+            texts = rows[block]
             E = aligned_zeros((len(texts), self.parameters.W1.shape[1]), np.float32)
             Z, H = (np.empty((len(texts), self.settings.hidden), np.float32) for _ in range(2))
-            starts, ends = documents.offsets[texts], documents.offsets[texts + 1]
-            forward.forward_texts(
-                documents.ids, documents.counts, starts, ends, self.parameters, E, Z, H, logits[start : start + BLOCK]
-            )
+            (ids, counts, offsets), Y = documents, logits[block]
+            forward.forward_texts(ids, counts, offsets[texts], offsets[texts + 1], self.parameters, E, Z, H, Y)
 
-        blocks = range(0, len(rows), BLOCK)
-        if threads == 1 or len(blocks) == 1:
-            list(map(score, blocks))
-        else:
-            with ThreadPoolExecutor(min(threads, MAX_THREADS)) as pool:
-                list(pool.map(score, blocks))
+        blocks = [slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)]
+        for _ in in_order(score, blocks, min(threads, len(blocks)) or 1):
+            pass
         return logits
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:

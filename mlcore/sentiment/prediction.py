@@ -1,5 +1,6 @@
 """What a model predicts for texts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,17 +37,14 @@ class Predictions:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The answer for each text in types that JSON has."""
-        known, labels = self.known.tolist(), self.labels
-        if not labels:
-            ratings = zip(self.outputs[:, 0].tolist(), known, strict=True)
-            return [{"rating": rating, "known_words": n} for rating, n in ratings]
-        all_probabilities = (dict(zip(labels, row, strict=True)) for row in self.probabilities.tolist())
-        if self.chosen.ndim > 1:
-            rows = zip(self.several(), self.confidence.tolist(), all_probabilities, known, strict=True)
-            names = "labels", "probability", "probabilities", "known_words"
-            return [dict(zip(names, row, strict=True)) for row in rows]
-        answers = zip((labels[i] for i in self.chosen), self.confidence.tolist(), all_probabilities, known, strict=True)
-        return [dict(zip(("label", "probability", "probabilities", "known_words"), a, strict=True)) for a in answers]
+        columns: dict[str, Iterable[Any]] = {"rating": self.outputs[:, 0].tolist()}
+        if self.labels:
+            several = self.chosen.ndim > 1
+            columns = {"labels": self.several()} if several else {"label": [self.labels[i] for i in self.chosen]}
+            columns["probability"] = self.confidence.tolist()
+            columns["probabilities"] = [dict(zip(self.labels, row, strict=True)) for row in self.probabilities.tolist()]
+        columns["known_words"] = self.known.tolist()
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:
@@ -103,9 +101,7 @@ def score(
     """
     outputs = model.logits(documents, rows, threads)
     if not np.isfinite(outputs).all():
-        raise ModelFileError(
-            "The model's output for a text is not finite: its parameters are too large; train it again"
-        )
+        raise ModelFileError("The model's output for a text is not finite; train it again")
     if not model.labels:
         return outputs, np.empty((len(outputs), 0)), np.zeros(len(outputs), np.int64)
     return outputs, model.probabilities(outputs), model.decide(outputs)

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlcore.sentiment.description import Description, describe
-from mlcore.sentiment.evaluation import AnyEvaluation, Evaluation, assess, strongest_words
+from mlcore.sentiment.evaluation import Evaluation, assess, strongest_words
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.notes import notes_on_evaluation, notes_on_history
 from mlcore.templates import fill
-from mlcore.text.dataset import Dataset, Split, occurrences
+from mlcore.text.dataset import Dataset, occurrences
 from mlcore.text.labels import unknown_note
 from mlcore.text.overlap import coverage_notes
 
 MAX_CELLS = 30  # labels of a confusion matrix
 MAX_CONFUSIONS = 20
-MAX_DOTS = 1_000
 MAX_STRONGEST = 20  # words for each label
 MAX_EXPLAINED = 30_000  # characters of a mistake: the work grows with the square of the number of words
 MAX_TICKS = 6
@@ -53,7 +52,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
         charts=_training(description),
-        scatter=_scatter(model, figures, split),
+        calibration=_calibration(figures) if isinstance(figures, Evaluation) else None,
         strongest=strongest_words(model, counts, MAX_STRONGEST, min_count),
         mistakes=[(m, explain(model, m.text) if len(m.text) <= MAX_EXPLAINED else None) for m in found.mistakes],
         description=description,
@@ -109,21 +108,6 @@ def _training(description: Description) -> list[Chart]:
             axes = _axes("epoch", "", [epoch["epoch"] for epoch in history], heights)
             charts.append(Chart(f"{name} of each epoch", *axes, series, True, best["epoch"] if best else None))
     return charts
-
-
-def _scatter(model: Model, figures: AnyEvaluation, split: Split) -> Chart | None:
-    """Calibration of labels, or predicted ratings over true ones."""
-    if isinstance(figures, Evaluation):
-        return _calibration(figures)
-    return None if model.labels else _ratings(model, split)
-
-
-def _ratings(model: Model, split: Split) -> Chart:
-    rows = split.rows[:: -(-len(split.rows) // MAX_DOTS)]
-    predicted, truths = model.logits(split.documents, rows)[:, 0].tolist(), split.targets[rows, 0].tolist()
-    points = [(x, y, SMALL_DOT) for x, y in zip(truths, predicted, strict=True)]
-    both = truths + predicted
-    return Chart("Predictions over truths", *_axes("truth", "predicted", both, both), {"": points})
 
 
 def _calibration(figures: Evaluation) -> Chart:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from mlcore.errors import InputError
 from mlcore.text.layout import FIELDS as LAYOUT
+from mlcore.text.layout import option as setting
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
@@ -30,17 +31,6 @@ RANGES = {  # how a range is written, by the first of these bounds that it has
     "above": "above {above}", "below": "from {minimum} to less than {below}",
     "maximum": "from {minimum} to {maximum:,}", "minimum": "from {minimum} up",
 }  # fmt: skip
-
-
-def setting(default: Any, help: str, **metadata: Any) -> Any:
-    """Declare a setting.
-
-    ``choices``: the strings it may be, or ``matches``: a pattern of them, with what is ``expected`` in words.
-    ``minimum`` and ``maximum``: the inclusive range of a number; ``above`` and ``below``: exclusive bounds.
-    ``automatic``: what None stands for, which the field's type, that of the value then chosen, leaves out.
-    ``resumable``: a training may be resumed with another value.
-    """
-    return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
 
 class Facts(NamedTuple):
@@ -61,6 +51,11 @@ class Settings:
 
     None is automatic: ``resolved`` chooses the value for the texts at hand, by rules found by cross-validation over the
     data sets of tests/benchmarks/accuracy.py together. A model has the settings that were chosen.
+
+    Of a field, ``choices``: the strings it may be, or ``matches``: a pattern of them, with what is ``expected`` in
+    words. ``minimum`` and ``maximum``: the inclusive range of a number; ``above`` and ``below``: exclusive bounds.
+    ``automatic``: what None stands for, which the field's type, that of the value then chosen, leaves out.
+    ``resumable``: a training may be resumed with another value.
 
     Raises: InputError if a value is of the wrong type or out of range.
     """

@@ -43,11 +43,11 @@ SPACE: dict[str, tuple[Any, ...]] = {  # values that are drawn, some of them mor
 
 
 @dataclass
-class Trial:
+class Trial(Result):
     """Settings, and their score on each of the first folds."""
 
     number: int
-    settings: Settings
+    drawn: dict[str, Any]  # the settings that differ from the given ones
     scores: list[float] = field(default_factory=list)
     failed: bool = False  # a training diverged, or the settings leave no features
 
@@ -59,6 +59,11 @@ class Trial:
     def deviation(self) -> float | None:
         return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The settings that were drawn beside the figures."""
+        figures = {"folds": len(self.scores), "mean": self.mean, "deviation": self.deviation}
+        return {"trial": self.number, **self.drawn, **figures}
+
 
 @dataclass(frozen=True)
 class Tuning(Result):
@@ -66,7 +71,7 @@ class Tuning(Result):
 
     metric: str
     folds: int
-    trials: list[dict[str, Any]]
+    trials: list[Trial]
     importance: dict[str, float]
     settings: Settings  # of the best one
     interrupted: bool
@@ -128,13 +133,12 @@ def cross_validate(
 
     Raises: InputError if the metric does not suit the loss; DataError.
     """
-    score, scores = metric_of(metric, settings), []
+    score, trial = metric_of(metric, settings), Trial(0, {})
     for number in range(folds):
         progress(number)
-        one, seeded = fold_of(dataset, number, folds), replace(settings, seed=settings.seed + number)
-        scores.append(score(measured(one, seeded, threads)))
-    trial = Trial(0, settings, scores)
-    return CrossValidation(metric, scores, trial.mean, trial.deviation)
+        seeded = replace(settings, seed=settings.seed + number)
+        trial.scores.append(score(measured(fold_of(dataset, number, folds), seeded, threads)))
+    return CrossValidation(metric, trial.scores, trial.mean, trial.deviation)
 
 
 def metric_of(name: str, settings: Settings) -> Callable[[Any], float]:
@@ -145,15 +149,13 @@ def metric_of(name: str, settings: Settings) -> Callable[[Any], float]:
     return METRICS[name]
 
 
-def trial_settings(given: Settings, number: int) -> Settings:
-    """Settings of a trial: of the first one the given ones, of others a random value for each automatic one."""
-    if number == 0:
-        return given
+def drawn_settings(given: Settings, number: int) -> dict[str, Any]:
+    """What a trial tries: a random value for each automatic setting; the first one tries the given settings."""
     random = np.random.default_rng([given.seed, 5, number])
     drawn = {name: values[int(random.integers(len(values)))] for name, values in SPACE.items()}
     if given.optimizer != "adagrad":
         del drawn["learning_rate"]
-    return replace(given, **{name: value for name, value in drawn.items() if name in given.automatic()})
+    return {name: value for name, value in drawn.items() if number > 0 and name in given.automatic()}
 
 
 # The search -------------------------------------------------------------------------------------------------
@@ -200,7 +202,8 @@ def tune(
         def score(tasks: list[tuple[Trial, int]]) -> None:
             """Score trials on folds, and drop those that cannot be scored."""
             running = [
-                (trial, pool.apply_async(_score, (trial.settings, metric, fold, folds))) for trial, fold in tasks
+                (trial, pool.apply_async(_score, (replace(given, **trial.drawn), metric, fold, folds)))
+                for trial, fold in tasks
             ]
             while running:
                 progress(trials)
@@ -216,7 +219,7 @@ def tune(
         try:
             for first in range(0, max_trials, BRACKET):
                 numbers = range(first, min(first + BRACKET, max_trials))
-                bracket, done = [Trial(number, trial_settings(given, number)) for number in numbers], 0
+                bracket, done = [Trial(number, drawn_settings(given, number)) for number in numbers], 0
                 trials += bracket
                 for rung in sorted({1, min(3, folds), folds}):
                     score([(trial, fold) for trial in bracket for fold in range(done, rung)])
@@ -229,8 +232,7 @@ def tune(
     scored = ranked([trial for trial in trials if trial.scores and not trial.failed])
     if not scored:
         raise DataError(f"no trial could be scored on {dataset.source} in this time")
-    rows = [_row(trial, given) for trial in scored]
-    return Tuning(metric, folds, rows, importance(scored, given), scored[0].settings, interrupted)
+    return Tuning(metric, folds, scored, importance(scored), replace(given, **scored[0].drawn), interrupted)
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:
@@ -238,24 +240,13 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: (-len(trial.scores), -trial.mean, trial.number))
 
 
-def _row(trial: Trial, given: Settings) -> dict[str, Any]:
-    drawn = {name: getattr(trial.settings, name) for name in SPACE if name in given.automatic()}
-    return {
-        "trial": trial.number,
-        **drawn,
-        "folds": len(trial.scores),
-        "mean": trial.mean,
-        "deviation": trial.deviation,
-    }
-
-
-def importance(trials: Sequence[Trial], given: Settings) -> dict[str, float]:
+def importance(trials: Sequence[Trial]) -> dict[str, float]:
     """Share of the variance of the scores on the first fold that the value of each setting explains (eta squared)."""
     scores = np.array([trial.scores[0] for trial in trials])
     total, found = float(((scores - scores.mean()) ** 2).sum()), {}
-    for name in SPACE:
-        values = np.array([repr(getattr(trial.settings, name)) for trial in trials])
-        if total > 0 and name in given.automatic():
+    for name in SPACE if total > 0 else ():
+        values = np.array([repr(trial.drawn.get(name)) for trial in trials])
+        if len(set(values)) > 1:
             groups = [scores[values == value] for value in sorted(set(values))]
             between = sum(len(group) * (group.mean() - scores.mean()) ** 2 for group in groups)
             found[name] = float(between) / total

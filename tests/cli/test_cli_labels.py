@@ -19,9 +19,7 @@ def table(folder, form):
     elif form == "csv":
         path.write_text("text,label\n" + "".join(f'{text},"{";".join(labels)}"\n' for text, labels in rows))
     else:
-        path.write_text(
-            "".join(f"{' '.join(f'__label__{label}' for label in labels)} {text}\n" for text, labels in rows)
-        )
+        path.write_text("".join(f"{' '.join(f'__label__{one}' for one in labels)} {text}\n" for text, labels in rows))
     return path
 
 
@@ -51,9 +49,7 @@ def test_texts_have_several_labels(run, tmp_path, form, options):
     assert "Micro F1" in (tmp_path / "report.html").read_text()
     counts = json.loads(run("data", path, *options, "--json").out)["labels"]
     assert counts == {"(none)": 20, "a": 40, "b": 40}
-    assert (
-        "grad" in run("grad", "--model", "sentiment.safetensors", "--text", "apple", "--label", "a,b").out.lower() or 1
-    )
+    assert "dJ/dW2" in run("grad", "--model", "sentiment.safetensors", "--text", "apple", "--label", "a,b").out
 
 
 def test_labels_with_commas_are_told_apart(run, tmp_path):
@@ -70,11 +66,8 @@ def test_one_label_is_expected_where_it_must_be(run, tmp_path):
 
 
 def test_rare_unknown_and_similar_labels_are_named(run, tmp_path):
-    rows = ["good film,pos,train", "bad film,neg,train"] * 20 + [
-        "so film,Pos,train",
-        "odd film,odd,test",
-        "a film,[pos],train",
-    ]
+    rows = ["good film,pos,train", "bad film,neg,train"] * 20
+    rows += ["so film,Pos,train", "odd film,odd,test", "a film,[pos],train"]
     (tmp_path / "t.csv").write_text("\n".join(["text,label,split", *rows, "good,pos,test"]))
     done = run("train-sentiment", "--data", "t.csv", *TRAIN)
     assert done.code == 0

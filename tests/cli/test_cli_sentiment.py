@@ -1,18 +1,9 @@
-"""``mlcore evaluate`` and ``predict``: what they print, and what they refuse."""
+"""Streams that are closed or full, model files that are none, and the version."""
 
-import json
 import subprocess
 import sys
 
 import pytest
-
-
-def test_evaluate(run, reviews, model):
-    found = json.loads(run("evaluate", model, reviews, "--json").out)
-    assert found["loss"] < 0.7
-    assert (found["schema"], found["n"], found["labels"]) == ("mlcore.evaluate/1", 40, ["neg", "pos"])
-    assert (found["accuracy"], found["confusion"]) == (1, [[20, 0], [0, 20]])
-    assert "accuracy 100.00% (40 of 40)" in run("evaluate", model, reviews).out
 
 
 def test_predict_without_standard_input(model):
@@ -47,11 +38,6 @@ def test_model_files_that_are_none(run, reviews, model, content):
         assert (done.code, done.out) == (4, "")
         assert done.err.count("\n") == 1
         assert "is not a model file of mlcore" in done.err or "truncated" in done.err
-
-
-def test_missing_model(run):
-    done = run("predict", "nowhere", "good")
-    assert (done.code, done.err) == (5, "mlcore: nowhere: No such file or directory; check the path.\n")
 
 
 def test_version(run):

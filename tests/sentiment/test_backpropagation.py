@@ -77,20 +77,16 @@ def test_forward_values_shares_and_steps(labels, binary):
         assert entry.change == pytest.approx(change, rel=1e-9, abs=1e-12)
 
 
-def test_the_convention_at_the_kink_is_taken():
+def test_the_convention_at_the_kink_is_taken_and_labels_are_checked():
     model = random_model(9)  # its unit 0 has z = 0 for every text
     found = {at_zero: backpropagate(model, "good", "pos", at_zero) for at_zero in (0.0, 0.5, 1.0)}
     assert found[1.0].z[0] == found[0.0].dz[0] == 0
     assert found[0.5].dz[0] == found[1.0].dz[0] / 2 != 0
-
-
-@pytest.mark.parametrize(("labels", "label", "message"), [
-    (TWO, "x", "label is 'x'; expected one of the model's labels: neg, pos"),
-    *(((), rating, "expected a number such as 3.5") for rating in ("x", "nan", "inf", "")),
-])  # fmt: skip
-def test_labels_are_checked(labels, label, message):
-    with pytest.raises(InputError, match=message):
-        backpropagate(random_model(1, labels), "good", label)
+    with pytest.raises(InputError, match="label is 'x'; expected one of the model's labels: neg, pos"):
+        backpropagate(model, "good", "x")
+    for rating in ("x", "nan", "inf", ""):
+        with pytest.raises(InputError, match="expected a number such as 3.5"):
+            backpropagate(random_model(1, ()), "good", rating)
 
 
 @pytest.mark.parametrize("labels", KINDS)
@@ -125,7 +121,20 @@ def test_ties_go_by_number_and_zeros_have_no_direction():
         neighbors(model, "good", 3)
 
 
-def test_a_word_that_is_not_known_lies_near_those_with_its_characters():
+def test_words_that_are_no_feature():
+    """Together they have their mean; unknown ones lie near those with their characters, or are refused."""
+    model = random_model(10)
+    table, names = model.parameters.table.astype(np.float64), model.features.names
+    mean = (table[names.index("good")] + table[names.index("film")]) / 2
+    nearest = max(range(len(names)), key=lambda i: table[i] @ mean / np.linalg.norm(table[i]))
+    found = neighbors(model, "good film", 3)
+    assert (found.word, found.mean_of, found.neighbors[0].feature) == ("good film", 2, names[nearest])
+    for words, message in {
+        "not godo": "does not know the word 'godo'; similar words: good",
+        "qqqq": "'qqqq'; try one from the training texts", "-": "'-' contains no word",
+    }.items():  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            neighbors(model, words, 3)
     model = random_model(10, characters="3-5")
     found = neighbors(model, "goood", 3)
     assert found.mean_of == len({*pieces_of("goood", range(3, 6))} & {*pieces_of("good", range(3, 6))})
@@ -133,21 +142,3 @@ def test_a_word_that_is_not_known_lies_near_those_with_its_characters():
     assert found.neighbors[0].feature == "good"
     with pytest.raises(InputError, match="does not know the word 'qqq'"):
         neighbors(model, "qqq", 3)
-
-
-def test_words_that_are_no_feature_together_have_their_mean():
-    model = random_model(10)
-    table, names = model.parameters.table.astype(np.float64), model.features.names
-    mean = (table[names.index("good")] + table[names.index("film")]) / 2
-    nearest = max(range(len(names)), key=lambda i: table[i] @ mean / np.linalg.norm(table[i]))
-    found = neighbors(model, "good film", 3)
-    assert (found.word, found.mean_of, found.neighbors[0].feature) == ("good film", 2, names[nearest])
-
-
-@pytest.mark.parametrize(("words", "message"), [
-    ("not godo", "does not know the word 'godo'; similar words: good"),
-    ("qqqq", "'qqqq'; try one from the training texts"), ("-", "'-' contains no word"),
-])  # fmt: skip
-def test_an_unknown_word_is_refused_with_suggestions(words, message):
-    with pytest.raises(InputError, match=message):
-        neighbors(random_model(10), words, 3)

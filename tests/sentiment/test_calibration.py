@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import pinned
-from test_training import LABELS, TEXTS, encoded
+from test_training import LABELS, TEXTS, encoded, train
 
 from mlcore.sentiment.calibration import best_temperature, calibrate
 from mlcore.sentiment.evaluation import evaluate
@@ -15,23 +15,14 @@ from mlcore.text.dataset import dataset_of, encode
 
 
 @pytest.mark.parametrize("labels", [1, 5])
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_finds_the_temperature_that_made_the_labels(labels, temperature):
+def test_finds_the_temperature_that_made_the_labels(labels):
     random = np.random.default_rng(0)
     logits = random.normal(scale=2, size=(50_000, labels))
     both = np.hstack([np.zeros_like(logits), logits]) if labels == 1 else logits
     targets = (both + random.gumbel(size=both.shape)).argmax(axis=1)  # with softmax's probabilities
-    assert best_temperature(logits * temperature, targets) == pytest.approx(temperature, rel=0.05)
-
-
-def test_few_texts_that_are_all_right_do_not_make_a_model_certain():
-    assert best_temperature(np.array([[2.0], [-2.0]]), np.array([1, 0])) > 0.5
-
-
-def train(settings, texts=TEXTS, labels=LABELS):
-    data = encoded(settings, texts, labels)
-    model = new_model(data, settings)
-    return model, data, list(fit(model, data.train, data.dev, 1))
+    for temperature in (0.5, 1.0, 3.0):
+        assert best_temperature(logits * temperature, targets) == pytest.approx(temperature, rel=0.05)
+    assert best_temperature(np.array([[2.0], [-2.0]]), np.array([1, 0])) > 0.5, "few texts do not make it certain"
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -44,6 +44,7 @@ def test_given_vectors_keep_their_directions_and_the_others_are_random(frozen, i
     table = new_model(data, settings, vectors).parameters.table
     ratio = table[:4, :3] / vectors.table[:4]
     np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-6)
+    assert np.linalg.norm(table[:4], axis=1).mean() == pytest.approx(3 if frozen else 2)
     seeded = new_model(data, replace(settings, freeze_embedding=False)).parameters.table
     np.testing.assert_array_equal(table[4:], seeded[4:])
     assert not table[:, 3:].any(), "the padding"
@@ -105,9 +106,7 @@ def test_runs_get_their_vectors_are_counted_and_do_not_depend_on_threads():
     assert (runs[5].test_accuracy, runs[6].test_accuracy) == (0.5, 1)
     again = list(experiment.run(2))
     assert [run._replace(seconds=0) for run in again] == [run._replace(seconds=0) for run in runs]
-
-
-def test_labels_are_as_many_as_there_are():
+    # with more labels
     runs = {run.arm: run[2:5] for run in Experiment(dataset(labels="abcd"), SMALL, 1).run()}
     assert (runs[LINEAR], runs[MAJORITY]) == ((1, 1, 4 * 12), (0.25, 0.25, 0))
 
@@ -117,18 +116,14 @@ def test_without_scikit_learn_the_others_are_compared(monkeypatch):
     experiment = Experiment(dataset(), SMALL, 1)
     found = experiment.compare(list(experiment.run()))
     assert found.missing == [Missing(LINEAR, 1, "needs scikit-learn: pip install 'mlcore[compare]'")]
-    assert not found.diverged
-    assert len(found.runs) == 4
+    assert (found.diverged, len(found.runs)) == (False, 4)
 
 
 def test_summaries_and_the_answer():
     fixed, trainable, other = "fixed, random", "trainable, random", "trainable, naive Bayes"
-    arms, tests, devs = (
-        [fixed, trainable, other, fixed, trainable],
-        [0.5, 0.7, 0.99, 0.6, 0.9],
-        [0.5, 0.9, 0.8, 0.5, 0.9],
-    )
-    runs = [Run(*run, 10, 1.0) for run in zip(arms, [1, 1, 1, 2, 2], tests, devs, strict=True)]
+    rows = [(fixed, 1, 0.5, 0.5), (trainable, 1, 0.7, 0.9), (other, 1, 0.99, 0.8), (fixed, 2, 0.6, 0.5)]
+    rows += [(trainable, 2, 0.9, 0.9)]
+    runs = [Run(*row, 10, 1.0) for row in rows]
     runs[3] = runs[3]._replace(finished=False)
     summaries = comparison.summarize(runs, [fixed, trainable, other])
     assert [(s.arm, s.runs, s.unfinished) for s in summaries] == [(fixed, 2, 1), (trainable, 2, 0), (other, 1, 0)]

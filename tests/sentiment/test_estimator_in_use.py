@@ -86,7 +86,6 @@ def test_pipeline(sklearn):
         np.testing.assert_array_equal(getattr(pipeline, name)(TEXTS), getattr(alone, name)(shorter(TEXTS)))
     assert pipeline.set_params(model__epochs=2).get_params()["model__epochs"] == 2
     assert "SentimentClassifier" in pipeline._repr_html_()
-    assert "SentimentClassifier" in repr(pipeline)
 
 
 def test_a_fitted_model_in_other_processes(sklearn):
@@ -116,15 +115,11 @@ def test_grid_search(sklearn):
     assert search.classes_.tolist() == ["fair", "neg", "pos"]
 
 
-@pytest.mark.parametrize(
-    ("good", "bad", "others", "between"),
-    [
-        ("😀 👍🏽 ❤️", "😡 👎🏽 💔", "the film was on at nine", " "),
-        ("好看 精彩 喜欢", "糟糕 难看 讨厌", "这部 电影 演员 音乐 故事", ""),
-        ("préféré été génial", "médiocre raté ennuyé", "le film à la télé", " "),
-    ],
-    ids=["emoji", "Chinese", "decomposed letters"],
-)
+@pytest.mark.parametrize(("good", "bad", "others", "between"), [
+    ("😀 👍🏽 ❤️", "😡 👎🏽 💔", "the film was on at nine", " "),
+    ("好看 精彩 喜欢", "糟糕 难看 讨厌", "这部 电影 演员 音乐 故事", ""),
+    ("préféré été génial", "médiocre raté ennuyé", "le film à la télé", " "),
+])  # fmt: skip
 def test_what_carries_the_label_is_a_token(good, bad, others, between):
     """Trained on composed letters, and tested on decomposed ones."""
     random, texts = np.random.default_rng(1), []

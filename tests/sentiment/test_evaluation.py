@@ -5,15 +5,8 @@ import pytest
 from naive import THREE, TWO, random_data, random_model
 from sklearn import metrics
 
-from mlcore.sentiment.evaluation import (
-    area_under_curve,
-    assess,
-    evaluate,
-    mistakes,
-    quick_figures,
-    strongest_words,
-    wilson,
-)  # fmt: skip
+from mlcore.sentiment.evaluation import assess, evaluate, mistakes, quick_figures, strongest_words
+from mlcore.sentiment.figures import area_under_curve, wilson
 from mlcore.text.dataset import dataset_of
 
 SIX = tuple("abcdef")
@@ -97,13 +90,9 @@ def test_figures_of_ratings():
     assert found.baseline == pytest.approx(np.std(truths.astype(float)))
     assert found.r2 == pytest.approx(metrics.r2_score(truths, predicted))
     assert found.pearson == pytest.approx(np.corrcoef(truths, predicted)[0, 1])
-
-
-@pytest.mark.parametrize("values", [["0.1"] * 7, ["0.7"] * 1001, ["3"]])
-def test_undefined_figures_of_equal_ratings_are_none(values):
-    model = random_model(1, ())
-    found = evaluate(model, random_data(model, values)[1])
-    assert (found.r2, found.pearson, found.baseline) == (None, None, 0)
+    for values in (["0.1"] * 7, ["0.7"] * 1001, ["3"]):  # of equal ratings some are not defined
+        found = evaluate(model, random_data(model, values)[1])
+        assert (found.r2, found.pearson, found.baseline) == (None, None, 0)
 
 
 def test_figures_of_a_model_that_always_gives_one_answer():
@@ -117,15 +106,10 @@ def test_figures_of_a_model_that_always_gives_one_answer():
     assert found.calibration[0][3:] == (None, None)
 
 
-@pytest.mark.parametrize(("right", "n", "interval"), [
-    (0, 10, (0, 0.2775)), (10, 10, (0.7225, 1)), (81, 263, (0.2553, 0.3662)), (1, 1, (0.2065, 1)),
-])  # fmt: skip
-def test_wilson(right, n, interval):
+def test_the_interval_and_the_area_under_the_curve_with_ties():
     """81 of 263 is the example of Newcombe 1998, table I."""
-    assert wilson(right, n) == pytest.approx(interval, abs=5e-5)
-
-
-def test_area_under_the_curve_with_ties():
+    for right, n, interval in ((0, 10, (0, 0.2775)), (10, 10, (0.7225, 1)), (81, 263, (0.2553, 0.3662))):
+        assert wilson(right, n) == pytest.approx(interval, abs=5e-5)
     random = np.random.default_rng(0)
     for _ in range(50):
         scores, positive = random.integers(0, 4, 12), random.random(12) < 0.5
@@ -149,10 +133,7 @@ def test_mistakes_are_wrong_and_sorted(labels):
     some = sorted(m.row for m in everything[3:5])
     expected = [m._replace(row=some.index(m.row)) for m in everything[3:5]]
     assert mistakes(model, split._replace(rows=np.array(some)), dataset, 9) == expected
-
-
-def test_mistakes_in_ratings_are_the_largest_errors():
-    model, dataset, split = make((), n=5)
+    model, dataset, split = make((), n=5)  # in ratings, the largest errors
     found = mistakes(model, split, dataset, 3)
     errors = np.abs(model.logits(split.documents)[:, 0].astype(float) - split.targets[:, 0])
     assert [abs(m.truth - m.predicted) for m in found] == sorted(errors.tolist(), reverse=True)[:3]

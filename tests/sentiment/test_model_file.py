@@ -18,6 +18,7 @@ from mlcore.sentiment.settings import Settings
 from mlcore.text.ngrams import choose_features
 from mlcore.text.vocabulary import WordTable
 
+EPOCH = dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}
 NGRAMS = np.array([[0, 1], [1, 2], [2, 0], [1, 3], [4, 2], [5, 0], [6, 1], [4, 3]], np.int32)
 
 
@@ -29,8 +30,7 @@ def make_model(labels=("neg", "pos"), **settings):
     tokens = table.add(["good bad naïve good bad !"])
     features = choose_features(table, tokens, np.array([0]), 3, 1, None, settings.binary, 1, settings.characters)
     outputs = len(labels) if len(labels) > 2 else 1
-    history = [dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}]
-    provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, history)
+    provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, [EPOCH])
     parameters, trained_on = random_parameters(len(features), outputs, settings), np.array([3, 2**32 - 1], np.uint32)
     return Model(settings, labels, features, parameters, provenance, trained_on=trained_on)
 
@@ -79,11 +79,9 @@ def test_round_trip(labels, characters, tmp_path):
 
 def test_any_program_reads_the_tensors_without_padding(saved):
     header, tensors = parts(saved.read_bytes())
-    assert {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()} == {
-        "vocabulary": ("uint8", (18,)), "pieces": ("uint8", (0,)), "ngrams": ("int32", (8, 2)),
-        "table": ("float32", (12, 3)),
-        "W1": ("float32", (2, 3)), "b1": ("float32", (2,)), "W2": ("float32", (1, 2)), "b2": ("float32", (1,)),
-        "trained_on": ("uint32", (2,)),
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        "vocabulary": (18,), "pieces": (0,), "ngrams": (8, 2), "table": (12, 3), "W1": (2, 3), "b1": (2,),
+        "W2": (1, 2), "b2": (1,), "trained_on": (2,),
     }  # fmt: skip
     np.testing.assert_array_equal(tensors["ngrams"], NGRAMS)
     assert (header["settings"]["dim"], header["settings"]["learning_rate"]) == (3, 0.01)
@@ -119,9 +117,7 @@ def lines(text):
     return np.frombuffer(text, np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+@pytest.mark.parametrize(("changes", "message"), [
         ({"table": None}, "its tensors have other names"),
         ({"extra": np.zeros(1, np.float32)}, "its tensors have other names"),
         ({"table": np.zeros((12, 3), np.float16)}, "table is float16 of .*; expected float32 of shape .12, 3."),
@@ -140,13 +136,9 @@ def lines(text):
         ({"ngrams": with_last([4, 4])}, "not made of its words"),
         ({"ngrams": with_last([10, 2])}, "more than 3 words"),
         ({"ngrams": -NGRAMS}, "not made of its words"),
-        (
-            {"pieces": lines(b"<go\n"), "table": np.zeros((13, 3), np.float32)},
-            "n-grams of characters, and its settings",
-        ),
+        ({"pieces": lines(b"<go\n"), "table": np.zeros((13, 3), np.float32)}, "n-grams of characters, and its"),
         ({"trained_on": np.array([2, 1], np.uint32)}, "fingerprints of texts are not in order"),
-    ],
-)
+])  # fmt: skip
 def test_other_tensors(saved, changes, message):
     header, tensors = parts(saved.read_bytes())
     tensors = {name: array for name, array in (tensors | changes).items() if array is not None}
@@ -161,16 +153,20 @@ def test_other_tensors(saved, changes, message):
         ({"labels": ["pos", "pos"]}, "not different strings"),
         ({"labels": []}, "as many as its loss needs"),
         ({"labels": [1, 2]}, "not different strings"),
+        ({"labels": "\x1b"}, "not different strings"),
         ({"labels": ["neg", "\x1b[31mpos"]}, "not different strings"),
         ({"labels": ["a", "b", "c"]}, "W2 is float32 of shape"),
         ({"settings": {"dim": 0}}, "dim is 0"),
         ({"settings": {"colour": "red"}}, "colour"),
-        ({"settings": {"dim": 4000, "hidden": 9000}}, "table is float32 of shape"),
         ({"settings": {"ngrams": 2}}, "more than 2 words"),
         ({"settings": {"binary": 1}}, "binary is 1"),
         ({"provenance": {"inputs": {"data": 3}}}, "provenance"),
         ({"provenance": {"texts": {"train": "3"}}}, "provenance"),
+        ({"provenance": {"inputs": {"data": [["a.csv"]]}}}, "provenance"),
         ({"provenance": {"history": [{"epoch": 1}]}}, "train_loss"),
+        ({"provenance": {"history": [EPOCH | {"seconds": 1.5}]}}, "its history"),
+        ({"provenance": {"history": [EPOCH | {"train_loss": 10**400}]}}, "its history"),
+        ({"provenance": {"date": "today"}}, "date"),
         ({"provenance": []}, "damaged"),
     ],
 )
@@ -187,12 +183,8 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
     whole = saved.read_bytes()
     header, tensors = parts(whole)
     contents = {
-        "is truncated: its end is missing; copy it again": [whole[:-10], whole[:-1], whole[:100], whole[:9]],
-        "is damaged": [
-            *(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in (60, len(whole) // 2, len(whole) - 1)),
-            whole + b"x",
-            sealed(header, tensors, checksum="0" * 64),
-        ],
+        "is truncated: its end is missing; copy it again": [whole[:-1], whole[:100], whole[:9]],
+        "is damaged": [whole + b"x", *(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in (60, -2))],
         "by a newer mlcore .format 5; this one reads 4.; update mlcore": [sealed(header | {"version": 5}, tensors)],
         "by an older mlcore .* train it again": [sealed(header | {"version": 1}, tensors)],
         "is not a model file of mlcore": [
@@ -201,25 +193,17 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
             sealed(header | {"format": "other"}, tensors),
         ],
     }  # fmt: skip
+    changed = [(header | {"labels": ["neg", "pot"]}, tensors), (header | {"sha256": "0" * 64}, tensors)]
+    for name in tensors.keys() - {"pieces"}:  # of which there are none
+        array = tensors[name].copy()
+        array.view(np.uint8).flat[-1] ^= 1
+        changed.append((header, tensors | {name: array}))
+    contents["is damaged .its checksum does not match"] = [sealed(*one, one[0]["sha256"]) for one in changed]
     for message, wrong in contents.items():
         for content in wrong:
             saved.write_bytes(content)
             with pytest.raises(ModelFileError, match=f"model (was written )?{message}"):
                 load_model(saved)
-
-
-def test_the_checksum_is_over_everything(saved):
-    header, tensors = parts(saved.read_bytes())
-    for name in tensors.keys() - {"pieces"}:  # of which there are none
-        changed = tensors[name].copy()
-        changed.view(np.uint8).flat[-1] ^= 1
-        saved.write_bytes(sealed(header, tensors | {name: changed}, header["sha256"]))
-        with pytest.raises(ModelFileError, match="its checksum does not match its content"):
-            load_model(saved)
-    for change in ({"labels": ["neg", "pot"]}, {"settings": header["settings"] | {"seed": 2}}):
-        saved.write_bytes(sealed(header | change, tensors, header["sha256"]))
-        with pytest.raises(ModelFileError, match="its checksum does not match its content"):
-            load_model(saved)
 
 
 def test_outputs_are_checked(tmp_path):

@@ -1,6 +1,5 @@
 """What is worth saying after a training: each note where it applies, and none where nothing is wrong."""
 
-import numpy as np
 import pytest
 
 from mlcore.sentiment.evaluation import evaluate
@@ -12,17 +11,14 @@ from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import fit, history
 from mlcore.text.dataset import dataset_of, encode
 
-EASY = [(f"a good film number {i}", "pos") for i in range(300)] + [
-    (f"a bad plot number {i}", "neg") for i in range(300)
-]
+KINDS = ("a good film number {}", "pos"), ("a bad plot number {}", "neg")
+EASY = [(text.format(i), label) for text, label in KINDS for i in range(300)]
 
 
 def notes(rows, splits=None, **settings):
     """The notes on a training with these texts, labels and splits, and its report's page."""
-    settings = Settings(
-        **{"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5, "ngrams": 1, "min_count": 1}
-        | settings
-    ).resolved()
+    small = {"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5, "ngrams": 1, "min_count": 1}
+    settings = Settings(**small | settings).resolved()
     dataset = dataset_of(*zip(*rows, strict=True), splits=splits or [""] * len(rows))
     data = encode(dataset, None, **settings.encoding())
     model = new_model(data, settings)
@@ -47,19 +43,14 @@ def test_nothing_is_said_where_nothing_is_wrong():
      "never predicted for the held-out texts: 'neg'."),
     (EASY[::10], {}, "only 6 held-out texts: the accuracy may be anything from 19% to 81% (95% interval)."),
     ([("good", "3"), ("bad", "1")] * 20, {"loss": "squared"}, "only 4 held-out texts."),
+    ([("w" + "x" * i, "pos" if i % 2 else "neg") for i in range(120)], {},
+     "only 0.0% of the words of the held-out texts are known."),
     (EASY[::100] * 100, {}, "60 of the 60 held-out texts are in the training texts too."),
 ])  # fmt: skip
 def test_what_is_said(rows, options, message):
     found, page = notes(rows, **options)
     assert message in found
     assert ("still falling" in page) == any("still falling" in note for note in found)
-
-
-def test_unknown_words():
-    random = np.random.default_rng(1)
-    words = ["".join(random.choice(list("abcdefghij"), 12)) for _ in range(120)]
-    found, _ = notes([(word, "pos" if i % 2 else "neg") for i, word in enumerate(words)])
-    assert "only 0.0% of the words of the held-out texts are known." in found
 
 
 def test_shared_test_texts_and_those_of_a_report():

@@ -1,15 +1,13 @@
 """Training as a whole: the same bits for any number of threads, the best epoch kept, divergence found."""
 
 import dataclasses
-import hashlib
-import json
 from copy import deepcopy
 
 import numpy as np
 import pytest
 from conftest import pinned
 
-from mlcore.errors import DivergedError, InputError, ModelFileError, ShapeError
+from mlcore.errors import DivergedError, InputError, ModelFileError
 from mlcore.sentiment import training
 from mlcore.sentiment.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from mlcore.sentiment.evaluation import quick_figures
@@ -17,9 +15,8 @@ from mlcore.sentiment.initialization import continue_from, feature_ratios, new_m
 from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import load_model, load_tensors, save_model, save_tensors
 from mlcore.sentiment.settings import LEARNING_RATES, Facts, Settings
-from mlcore.sentiment.training import State, fit, result_of, text_weights
+from mlcore.sentiment.training import State, fit, text_weights
 from mlcore.text.dataset import dataset_of, encode
-from mlcore.text.vectors import Vectors
 
 
 def make_texts(texts=200, seed=0):
@@ -49,33 +46,22 @@ def train(settings, texts=TEXTS, labels=LABELS, dev=None, threads=1):
 # Settings ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("dim", 0, "a whole number from 1 to 10,000"),
-        ("dim", 10**9, "a whole number from 1 to 10,000"),
-        ("dim", 2.5, "a whole number from 1 to 10,000"),
-        ("dim", True, "a whole number from 1 to 10,000"),
-        ("patience", None, "a whole number from 1 to 100,000"),
-        ("seed", -1, "a whole number from 0 to 9,223,372,036,854,775,807"),
-        ("learning_rate", 0.0, "a number above 0"),
-        ("learning_rate", float("nan"), "a number above 0"),
-        ("learning_rate", 10**400, "a number above 0"),
-        ("learning_rate", "1", "a number above 0"),
-        ("word_dropout", 1.0, "a number from 0 to less than 1"),
-        ("weight_decay", float("nan"), "a number from 0 up"),
-        ("optimizer", "adamw", "one of sgd, adagrad, adam"),
-        ("optimizer", ["sgd"], "one of sgd, adagrad, adam"),
-        ("binary", 1, "True or False"),
-        ("class_weight", '{"a": -1}', 'one of none, balanced, or weights of labels such as {"pos": 2}'),
-        ("class_weight", "[1]", 'one of none, balanced, or weights of labels such as {"pos": 2}'),
-    ],
-)
-def test_settings_are_checked(name, value, expected):
-    with pytest.raises(InputError) as caught:
-        Settings(**{name: value})
-    assert (caught.value.parameter, caught.value.value is value) == (name, True)
-    assert str(caught.value) == f"{name} is {value!r}; expected {expected}."
+@pytest.mark.parametrize(("name", "values", "expected"), [
+    ("dim", [0, 10**9, 2.5, True], "a whole number from 1 to 10,000"),
+    ("patience", [None], "a whole number from 1 to 100,000"),
+    ("learning_rate", [0.0, float("nan"), 10**400, "1"], "a number above 0"),
+    ("word_dropout", [1.0], "a number from 0 to less than 1"),
+    ("weight_decay", [float("nan")], "a number from 0 up"),
+    ("optimizer", ["adamw", ["sgd"]], "one of sgd, adagrad, adam"),
+    ("binary", [1], "True or False"),
+    ("class_weight", ['{"a": -1}', "[1]"], 'one of none, balanced, or weights of labels such as {"pos": 2}'),
+])  # fmt: skip
+def test_settings_are_checked(name, values, expected):
+    for value in values:
+        with pytest.raises(InputError) as caught:
+            Settings(**{name: value})
+        assert (caught.value.parameter, caught.value.value is value) == (name, True)
+        assert str(caught.value) == f"{name} is {value!r}; expected {expected}."
 
 
 def test_settings_keep_none_and_resolve_it():
@@ -98,12 +84,13 @@ def test_settings_keep_none_and_resolve_it():
 
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_same_bytes_for_any_number_of_threads(tmp_path, optimizer):
-    settings = pinned(dim=5, hidden=23, epochs=2, batch_size=16, optimizer=optimizer, ngrams=2, word_dropout=0.2)
-    hashes = set()
+    settings, contents = pinned(
+        dim=5, hidden=23, epochs=2, batch_size=16, optimizer=optimizer, ngrams=2, word_dropout=0.2
+    ), set()  # fmt: skip
     for threads in (1, 2, 100_000):
         save_model(train(settings, threads=threads)[0], tmp_path / "model")
-        hashes.add(hashlib.sha256((tmp_path / "model").read_bytes()).hexdigest())
-    assert len(hashes) == 1
+        contents.add((tmp_path / "model").read_bytes())
+    assert len(contents) == 1
 
 
 def test_learns_and_keeps_the_best_epoch():
@@ -113,11 +100,6 @@ def test_learns_and_keeps_the_best_epoch():
     loss, accuracy = quick_figures(model, data.dev)
     assert loss == pytest.approx(best.dev_loss, rel=1e-6)
     assert accuracy == best.dev_accuracy > 0.95
-    result = json.loads(
-        json.dumps(result_of(model, data, reports, None, "m", False, False, 1).to_dict(), allow_nan=False)
-    )
-    assert (result["best_epoch"], result["test"]) == (best.epoch, None)
-    assert result["settings"] == dataclasses.asdict(model.settings)
 
 
 def test_interrupted_training_holds_the_best_complete_epoch():
@@ -135,13 +117,11 @@ def test_interrupted_training_holds_the_best_complete_epoch():
     assert quick_figures(model, data.dev)[0] == pytest.approx(min(r.dev_loss for r in seen), rel=1e-6)
 
 
-def test_nothing_held_out_keeps_the_last_epoch():
+def test_the_epoch_that_is_kept():
+    """The last one with nothing held out; else the first of equal losses, from which patience counts."""
     _, data, reports = train(pinned(dim=3, epochs=3), dev=0)
     assert (data.dev, len(data.train.rows)) == (None, len(TEXTS))
     assert [(report.best, report.dev_loss) for report in reports] == [(True, None)] * 3
-
-
-def test_patience_counts_from_the_first_of_equal_losses():
     _, _, reports = train(pinned(dim=2, hidden=2, epochs=30, learning_rate=1e-30, patience=2))
     assert [report.best for report in reports] == [True, False, False]
 
@@ -216,8 +196,6 @@ def test_many_labels_and_ratings_are_learned():
     model, data, _ = train(pinned(dim=5, learning_rate=0.1), texts, labels)
     assert (model.labels, model.parameters.W2.shape[0]) == (("0", "1", "2"), 3)
     assert quick_figures(model, data.dev)[1] > 0.95
-    logits = model.logits(data.dev.documents, data.dev.rows)
-    np.testing.assert_allclose(model.probabilities(logits).sum(axis=1), 1, rtol=1e-12)
     model, data, reports = train(pinned(dim=5, learning_rate=0.1, loss="squared"), texts, labels)
     assert (model.labels, reports[-1].dev_accuracy) == ((), None)
     errors = model.logits(data.dev.documents, data.dev.rows) - data.dev.targets[data.dev.rows]
@@ -240,15 +218,6 @@ def test_balanced_weights_make_all_labels_weigh_the_same():
     np.testing.assert_allclose(found, split.rows / split.rows.mean(), rtol=1e-6)
 
 
-def test_logits_follow_the_formula():
-    model, *_ = train(pinned(dim=3, hidden=4, epochs=1, binary=False))
-    table, W1, b1, W2, b2 = model.parameters
-    good, bad = (table[model.features.names.index(word)] for word in ("good", "bad"))
-    E = np.array([(2 * good + bad) / 3, np.zeros_like(good), np.zeros_like(good)])
-    logits = model.logits(model.features.documents(["good bad unknown good", "", "qqq"]))
-    np.testing.assert_allclose(logits, np.maximum(E @ W1.T + b1, 0) @ W2.T + b2, rtol=1e-5)
-
-
 # Initialization ---------------------------------------------------------------------------------------------
 
 
@@ -267,21 +236,6 @@ def test_feature_ratios_follow_the_formulas():
     deviation = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6])
     rows = {"a": [0, 1], "b": [0, 2, 3], "c": [1, 3]}
     assert found == pytest.approx({word: deviation[texts].sum() / (len(texts) + 1) for word, texts in rows.items()})
-
-
-def test_given_vectors_are_kept_up_to_their_scale():
-    settings = pinned(dim=3, initialization="random")
-    data = encoded(settings)
-    words = len(data.features.words)
-    table, found = np.random.default_rng(1).normal(size=(words, 3)).astype(np.float32), np.arange(words) % 2 == 0
-    vectors = Vectors("v", table, found, np.zeros(words, bool), 0)
-    start = new_model(data, settings).parameters.table[:, :3]
-    model = new_model(data, settings, vectors).parameters.table[:, :3]
-    np.testing.assert_array_equal(model[~found], start[~found])
-    np.testing.assert_allclose(model[found] / table[found], (model[found] / table[found])[0, 0], rtol=1e-5)
-    assert np.linalg.norm(model[found], axis=1).mean() == pytest.approx(2)
-    with pytest.raises(ShapeError, match="expected .*, a row for each known word"):
-        new_model(data, dataclasses.replace(settings, dim=4), vectors)
 
 
 def test_a_warm_start_keeps_what_the_model_knows():
@@ -356,17 +310,12 @@ def test_a_checkpoint_goes_with_its_own_training_only(tmp_path):
         load_checkpoint(tmp_path / "c", model)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"step": "7"}, "step is not a whole number"),
-        ({"learning_rate": -1.0}, "learning rate"),
-        ({"reports": [{}]}, "damaged"),
-        ({"identity": 3}, "damaged"),
-        ({"rows": np.zeros((3, 3), np.float32)}, "rows is float32 of shape"),
-        ({"S_b1": np.full(4, np.nan, np.float32)}, "S_b1 has NaN"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"step": "7"}, "step is not a whole number"), ({"learning_rate": -1.0}, "learning rate"),
+    ({"reports": [{}]}, "damaged"), ({"identity": 3}, "damaged"),
+    ({"rows": np.zeros((3, 3), np.float32)}, "rows is float32 of shape"),
+    ({"S_b1": np.full(4, np.nan, np.float32)}, "S_b1 has NaN"),
+])  # fmt: skip
 def test_damaged_checkpoints(tmp_path, changes, message):
     settings = pinned(dim=3, hidden=4, epochs=1)
     checkpointed(settings, tmp_path / "c", 1)

@@ -10,7 +10,7 @@ from test_training import LABELS, TEXTS
 
 from mlcore.errors import DataError, InputError
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.tuning import Trial, cross_validate, fold_of, importance, ranked, trial_settings, tune
+from mlcore.sentiment.tuning import SPACE, Trial, cross_validate, drawn_settings, fold_of, importance, ranked, tune
 from mlcore.text.dataset import dataset_of
 
 DATA = dataset_of(TEXTS[:60], LABELS[:60])
@@ -24,32 +24,29 @@ def test_each_text_is_tested_on_once_and_never_trained_on_then():
         assert sorted([*rows, *fold_of(DATA, number, 5).rows("train")]) == list(range(60))
     with pytest.raises(DataError, match="too few texts for 5 folds"):
         fold_of(dataset_of(TEXTS[:3], LABELS[:3]), 4, 5)
-
-
-def test_a_dev_split_is_tested_on_and_a_test_split_not_used():
-    splits = ["dev"] * 10 + ["test"] * 10 + ["train"] * 40
-    for number in (0, 1):
-        fold = fold_of(dataset_of(TEXTS[:60], LABELS[:60], splits=splits), number, 5)
-        assert fold.rows("test").tolist() == list(range(10))
-        assert fold.rows("", "train", "dev").tolist() == list(range(20, 60))
+    # a dev split is tested on instead, and a test split is not used
+    fold = fold_of(dataset_of(TEXTS[:60], LABELS[:60], splits=["dev"] * 10 + ["test"] * 10 + ["train"] * 40), 1, 5)
+    assert fold.rows("test").tolist() == list(range(10))
+    assert fold.rows("", "train", "dev").tolist() == list(range(20, 60))
 
 
 def test_cross_validation():
     found = cross_validate(DATA, pinned(dim=3, hidden=2, epochs=8, learning_rate=0.1), "accuracy", 3)
-    assert len(found.scores) == 3
-    assert found.mean == pytest.approx(np.mean(found.scores))
+    assert (len(found.scores), found.mean) == (3, pytest.approx(np.mean(found.scores)))
     assert found.deviation == pytest.approx(np.std(found.scores, ddof=1))
     with pytest.raises(InputError, match="expected accuracy or macro-f1 or log-loss"):
         cross_validate(DATA, SMALL, "rmse", 3)
 
 
-def test_trials_depend_on_the_seed_alone_and_keep_what_was_given():
+def test_what_is_drawn_ranked_and_important():
     given = Settings(dim=7)
-    assert trial_settings(given, 0) == given
-    drawn = [trial_settings(given, number) for number in range(1, 30)]
-    assert drawn == [trial_settings(given, number) for number in range(1, 30)]
-    assert {one.dim for one in drawn} == {7}
-    assert len({one.ngrams for one in drawn}) == 3
+    drawn = [drawn_settings(given, number) for number in range(30)]
+    assert drawn == [drawn_settings(given, number) for number in range(30)]
+    assert (drawn[0], set(drawn[1])) == ({}, SPACE.keys() - {"dim"})
+    assert len({one["ngrams"] for one in drawn[1:]}) == 3
+    trials = [Trial(0, {}, [0.9]), Trial(1, {"ngrams": 2}, [0.5, 0.5]), Trial(2, {"dim": 9}, [0.9])]
+    assert [trial.number for trial in ranked(trials)] == [1, 0, 2], "more folds first"
+    assert importance(trials) == {"ngrams": pytest.approx(1), "dim": pytest.approx(0.25)}, "the explained share"
 
 
 def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
@@ -58,14 +55,6 @@ def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
     assert found[0] == found[1]
     assert sorted(row["trial"] for row in found[0]["trials"]) == [0, 1, 2]
     assert [row["folds"] for row in found[0]["trials"]] == [2, 1, 1]
-    assert json.dumps(found[0], allow_nan=False)
-
-
-def test_more_folds_rank_first_and_importance_is_the_explained_share():
-    trials = [Trial(0, Settings(ngrams=1), [0.9]), Trial(1, Settings(ngrams=2), [0.5, 0.5])]
-    assert [trial.number for trial in ranked(trials)] == [1, 0]
-    trials.append(Trial(2, Settings(ngrams=1), [0.9]))
-    assert importance(trials, Settings())["ngrams"] == pytest.approx(1)
 
 
 def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, reviews, monkeypatch):
