@@ -1,7 +1,7 @@
 """What people see of exercise 1: units, gradients, what a kink means for them, descents and marks."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -18,23 +18,11 @@ from mlcore.exercise.marking import Marking
 from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.work import CHOSEN, CONVENTIONS, USED_BY, Worked
 
-from .render import Grid, bar, number, out, paragraph, say, shortened, show
+from .render import bar, number, paragraph, say, shortened, show, table
 
 MAX_VERTICES = 8  # shown in the terminal; --json has all
 MAX_ROWS = 25  # of a descent
 MAX_MISTAKES = 10  # of a class
-
-
-def table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], left: int, lines: bool = False, last: str = ""
-) -> None:
-    """A table with ``left`` columns of text, of numbers after them, and perhaps a ``last`` one of text."""
-    grid = Grid(*columns, last, left=left)
-    grid.columns[-1].justify = "left"
-    grid.show_header = any(columns)
-    for row in rows:
-        grid.add(*row, end_section=lines)
-    out.print(grid)
 
 
 def vector_text(values: Sequence[Any], style: Style) -> str:
@@ -43,10 +31,8 @@ def vector_text(values: Sequence[Any], style: Style) -> str:
 
 
 def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
-    """Rows in brackets, one below the other, in aligned columns; a vector is one row; ? is an entry left open."""
-    return "\n".join(
-        matrix_box([["?" if value is None else style.text(value) for value in row] for row in np.atleast_2d(array)])
-    )
+    """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
+    return "\n".join(matrix_box([list(map(style.text, row)) for row in np.atleast_2d(array)]))
 
 
 def entry_text(name: str, place: tuple[int, ...]) -> str:
@@ -69,12 +55,13 @@ def forward(result: Worked) -> None:
             show(f"\nSample {sample}", "bold")
         _units(worked, symbols, f"J{to_unicode(f'_{{{sample}}}')}" if result.samples else "J")
     if result.samples:
-        kind = "mean" if problem.network.loss.reduction == "mean" else "sum"
-        show(f"\nJ = {style.text(result.best.loss)}, the {kind} over {len(result.samples)} samples", "bold")
+        over = f"the {problem.network.loss.reduction} over {len(result.samples)} samples"
+        show(f"\nJ = {style.text(result.best.loss)}, {over}", "bold")
 
 
 def _units(result: Worked, symbols: Symbols, loss: str) -> None:
-    values, layers, rows, style = result.best, result.problem.network.layers, [], result.problem.style
+    values, layers, style = result.best, result.problem.network.layers, result.problem.style
+    rows: list[tuple[Any, ...]] = []
     trace, deltas = values.trace, [values.chosen.deltas] if values.chosen else []
     target = f"{symbols.target} = {vector_text(values.y[0], style)}"
     show(f"x = {vector_text(trace.x[0], style)}    {target}\n")
@@ -87,7 +74,7 @@ def _units(result: Worked, symbols: Symbols, loss: str) -> None:
             shown = ("on the kink", "bold yellow") if kinked else (state, "dim")
             rows.append((layer.name, str(unit + 1), *texts, shown))
     of = to_unicode(symbols.of_sample)
-    table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas)], rows, left=2)
+    table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas), ""], rows, left=2)
     if not result.exact and any(ACTIVATIONS[layer.activation].has_kink for layer in layers):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
     show(f"\nŷ = {vector_text(trace.y_hat[0], style)}    {loss} = {style.text(values.loss)}", "bold")
@@ -105,7 +92,7 @@ def grad(result: Worked) -> None:
     of_x = to_unicode(rf"{symbols.weights[0]}^\top {symbols.delta[0]}")
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
     with_value = f"with φ'(0) = {style.text(result.relu_at_zero or 0)}" if kinks else ""
-    table(["gradient", "formula"], rows, left=3, last=with_value)
+    table(["gradient", "formula", with_value], rows, left=3)
     deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
     show("    ".join(map(to_unicode, deltas)), "dim")
     if kinks:
@@ -132,8 +119,7 @@ def _conventions(result: Worked) -> None:
     if all(len(set(texts)) == 1 for _, *texts in rows):
         show("φ'(0) = 0, 1/2 and 1 give the same gradients.")
         return
-    *columns, last = (f"φ'(0) = {value}" for value in CONVENTIONS)
-    table(["", *columns], rows, left=3, lines=True, last=last)
+    table(["", *(f"φ'(0) = {value}" for value in CONVENTIONS)], rows, left=4, lines=True)
     kinked = {result.problem.network.layers[kink.layer].activation for kink in result.best.trace.kinks}
     for value, users in USED_BY.items() if kinked == {"relu"} else ():
         show(f"{value:>3}: {users}", "dim")
@@ -154,8 +140,7 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
         for pattern, gradients in found.pieces[:MAX_VERTICES]:
             on = result.unit_names(kink for kink in sorted(pattern) if pattern[kink])
             rows.append((on or "none", *(matrix_text(gradients.arrays[name], style) for name in names)))
-        *columns, last = (f"dJ/d{name}" for name in names)
-        table(["units on", *columns], rows, left=len(names), lines=True, last=last)
+        table(["units on", *(f"dJ/d{name}" for name in names)], rows, left=len(names) + 1, lines=True)
         if count > MAX_VERTICES:
             show(f"and {count - MAX_VERTICES} more; --json lists them all.")
     if n := len(found.undecided):
@@ -194,7 +179,7 @@ def _derivatives(result: Worked) -> None:
             verdict = "no derivative" if differ[place] else "WRONG" if contradicts[place] else "agrees"
             rows.append((entry_text(name, place), style.text(float(entry)), *columns, verdict))
     show("\nNumerical derivatives", "bold")
-    table(["entry", "gradient", "central", "left", "right"], rows, left=1)
+    table(["entry", "gradient", "central", "left", "right", ""], rows)
     if not result.agrees:
         say("J has a derivative in the entries marked WRONG, and this value for φ'(0) gives another number.")
 
@@ -210,9 +195,9 @@ def descend(result: Descended) -> None:
         if decades > 2 and share:
             share = (1 + math.log10(losses[step] / smallest)) / (1 + decades)
         rows.append((str(step), style.text(losses[step]), "█" * round(40 * share)))
-    table(["step", "J"], rows, left=0, last="J on a logarithmic scale" if decades > 2 else "J")
+    table(["step", "J", "J on a logarithmic scale" if decades > 2 else "J"], rows, left=(2,))
     show("\nAt the end:")
-    table([""], [(name, matrix_text(array, style)) for name, array in result.arrays.items()], left=2)
+    table(["", ""], [(name, matrix_text(array, style)) for name, array in result.arrays.items()])
     if result.standstill:
         show("")
         paragraph(result.standstill, "bold yellow")
@@ -221,7 +206,6 @@ def descend(result: Descended) -> None:
 VERDICTS = {
     "right": ("right", "green"),
     "right-by-convention": ("right (with φ'(0) = {})", "green"),
-    "in-subdifferential": ("in the subdifferential", "green"),
     "too-few-digits": ("too few digits", "yellow"),
     "carried-forward": ("wrong, as it follows", "yellow"),
     "wrong": ("wrong", "bold red"),
@@ -230,12 +214,12 @@ VERDICTS = {
 
 def check(marking: Marking) -> None:
     """Each answer with its verdict, the truth if it is shown, and the mistakes that give the same numbers."""
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for verdict in marking.verdicts:
         text, style = VERDICTS[verdict.status]
         truth = [] if verdict.truth is None else [matrix_text(verdict.truth, marking.style)]
         rows.append((verdict.symbol, (text.format(marking.convention), style), *truth))
-    table(["answer", "verdict"], rows, left=3, last="truth" if len(rows[0]) == 3 else "")
+    table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
     for verdict in marking.verdicts:
         remarks = [verdict.remark] if verdict.remark and not verdict.remark.startswith("the value of") else []
         for line in [*remarks, *verdict.mistakes]:
@@ -246,20 +230,16 @@ def check(marking: Marking) -> None:
 def check_class(marks: ClassMarks) -> None:
     """A row for each student with the points, what went wrong, and the commonest mistakes with a bar."""
     total = sum(marks.worth.values(), Fraction(0))
-    rows = [
-        (
-            shortened(one.student),
-            *(points_text(one.points.get(name, Fraction(0))) for name in marks.worth),
-            points_text(one.total),
-        )
-        for one in marks.students
-    ]
+    rows = []
+    for one in marks.students:
+        points = (one.points.get(name, Fraction(0)) for name in marks.worth)
+        rows.append((shortened(one.student), *map(points_text, [*points, one.total])))
     of = ("of", *map(points_text, marks.worth.values()), points_text(total))
-    table(["student", *marks.worth, "total"], [*rows, of], left=1)
+    table(["student", *marks.worth, "total"], [*rows, of])
     for one in marks.students:
         for remark in one.remarks:
             paragraph(f"{shortened(one.student)}: {remark}", indent="  ")
     if marks.mistakes:
         show("\nCommonest mistakes", "bold")
         found = [(name, str(count), bar(count / len(marks.students))) for name, count in marks.mistakes]
-        table(["mistake", "students"], found[:MAX_MISTAKES], left=1)
+        table(["mistake", "students", ""], found[:MAX_MISTAKES])

@@ -100,11 +100,15 @@ class Shown:
 
 
 class Grid(Table):
-    """Table whose columns are of text if their number is in ``left`` or they have no name, and else of numbers."""
+    """Table whose columns are of text if their number is in ``left`` or they have no name, and else of numbers.
+
+    Without any name, it has no header.
+    """
 
     def __init__(self, *columns: str, title: str | None = None, left: int | Collection[int] = 1) -> None:
         shown_title = Text(_writable(title), "bold") if title else None
         super().__init__(box=SIMPLE_HEAD, title=shown_title, title_justify="left", title_style="", show_edge=False)
+        self.show_header = any(columns)
         texts = range(left) if isinstance(left, int) else left
         for i, name in enumerate(columns):
             self.add_column(Text(_writable(name)), justify="left" if i in texts or not name else "right")
@@ -122,11 +126,15 @@ def table(
     left: int | Collection[int] = 1,
     line_after: int = 0,
     most: int | None = None,
+    lines: bool = False,
 ) -> None:
-    """Print a Grid of the first ``most`` rows, with a line after so many; rows may be shorter than the columns."""
+    """Print a Grid of the first ``most`` rows; rows may be shorter than the columns.
+
+    A line is after the row ``line_after``, or with ``lines`` after every row.
+    """
     grid, rows = Grid(*columns, title=title, left=left), list(rows)
     for i, row in enumerate(rows[:most], start=1):
-        grid.add(*row, end_section=i == line_after)
+        grid.add(*row, end_section=lines or i == line_after)
     if most is not None and len(rows) > most:
         grid.add(f"({len(rows) - most:,} more)")
     out.print(grid)

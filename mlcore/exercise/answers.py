@@ -13,7 +13,7 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError
 from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.problem import parse_rows, read_document, split_rows
+from mlcore.exercise.problem import parse_rows, read_document, split_rows, typed
 
 NOTES = {
     *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
@@ -63,11 +63,6 @@ class Entry(NamedTuple):
         """Whether it is more than 0.0 for a number that is not 0."""
         return bool(self.value) or not 0 < self.unit < 1 or self.is_near(truth, truth)
 
-    def scaled(self, factor: Fraction) -> "Entry":
-        """The number multiplied."""
-        tolerance = None if self.tolerance is None else self.tolerance * factor
-        return Entry(self.value * factor, self.unit * factor, self.digits, tolerance)
-
     def is_short(self, truth: Any) -> bool:
         """Whether it is the truth rounded to no significant digit, or to a whole number of one digit."""
         return self.digits < 2 and self.unit > 0 and bool(abs(truth - self.value) <= self.unit / 2)
@@ -89,9 +84,11 @@ class Answer:
 
     def scaled(self, factor: Fraction) -> "Answer":
         """The answer with all numbers multiplied."""
-        return Answer(
-            self.name, each(lambda e: e and e._replace(value=e.value * factor, unit=e.unit * factor), self.entries)
-        )
+
+        def scaled(e: Entry | None) -> Entry | None:
+            return e and Entry(e.value * factor, e.unit * factor, e.digits, e.tolerance and e.tolerance * factor)
+
+        return Answer(self.name, each(scaled, self.entries))
 
     @property
     def given(self) -> np.ndarray:
@@ -148,9 +145,9 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
         [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
     """
     values = np.array(parse_rows(re.sub("[?_]", "0", text), name), object)
-    typed = [entry.strip() for row in split_rows(text) for entry in row]
+    written = [entry.strip() for row in split_rows(text) for entry in row]
     entries = np.empty(values.shape, object)
-    for (place, value), number in zip(np.ndenumerate(values), typed, strict=True):
+    for (place, value), number in zip(np.ndenumerate(values), written, strict=True):
         entries[place] = None if number in "?_" else Entry(Fraction(value), *_unit_and_digits(number), tolerance)
     return Answer(name, entries)
 
@@ -174,13 +171,6 @@ def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[An
     notes = {key.lower(): str(value) for key, value in content.items() if key.lower() in NOTES}
     answers = {key: value for key, value in content.items() if key.lower() not in NOTES}
     try:
-        return [parse_answer(name, _as_typed(value), tolerance) for name, value in answers.items()], notes
+        return [parse_answer(name, typed(value), tolerance) for name, value in answers.items()], notes
     except (InputError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _as_typed(value: object) -> str:
-    """Nested lists as rows with semicolons."""
-    if isinstance(value, list):
-        return (";" if any(isinstance(entry, list) for entry in value) else ",").join(map(_as_typed, value))
-    return "?" if value is None else str(value)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlcore.errors import DataError, InputError, MlcoreError
 from mlcore.exercise.answers import read_answers
-from mlcore.exercise.marking import RIGHT, Marker, Marking
+from mlcore.exercise.marking import RIGHT, Marker, Marking, Verdict
 from mlcore.exercise.problem import Problem, parse_number, read_problem
 from mlcore.results import Result
 
@@ -36,10 +36,14 @@ class Marks(Result):
         return sum(self.points.values(), Fraction(0))
 
     @property
+    def verdicts(self) -> list[Verdict]:
+        """Of all answers in the file, if it could be read."""
+        return self.marking.verdicts if self.marking else []
+
+    @property
     def remarks(self) -> list[str]:
         """What went wrong, by question; only the first mistake of each."""
-        verdicts = self.marking.verdicts if self.marking else []
-        wrong = [verdict for verdict in verdicts if verdict.status not in RIGHT]
+        wrong = [verdict for verdict in self.verdicts if verdict.status not in RIGHT]
         found = [f"{v.symbol}: {(*v.mistakes, v.remark or 'no known mistake')[0]}" for v in wrong]
         return found + [self.problem] * bool(self.problem)
 
@@ -56,10 +60,8 @@ class ClassMarks(Result):
         """Mistakes with the number of students who made them, the commonest first."""
         counts: Counter[str] = Counter()
         for marks in self.students:
-            verdicts = marks.marking.verdicts if marks.marking else []
-            counts.update(
-                {verdict.mistakes[0] for verdict in verdicts if verdict.status == "wrong" and verdict.mistakes}
-            )
+            wrong = [verdict for verdict in marks.verdicts if verdict.status == "wrong" and verdict.mistakes]
+            counts.update({verdict.mistakes[0] for verdict in wrong})
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,16 +78,9 @@ class ClassMarks(Result):
         writer.writerow(map(_safe, ["student", "file", *self.worth, "total", "of", "remarks"]))
         of = sum(self.worth.values(), Fraction(0))
         for marks in self.students:
-            points = [number_text(marks.points.get(name, Fraction(0))) for name in self.worth]
-            row = [
-                marks.student,
-                marks.file,
-                *points,
-                number_text(marks.total),
-                number_text(of),
-                "; ".join(marks.remarks),
-            ]
-            writer.writerow(map(_safe, row))
+            points = [marks.points.get(name, Fraction(0)) for name in self.worth]
+            numbers = map(number_text, [*points, marks.total, of])
+            writer.writerow(map(_safe, [marks.student, marks.file, *numbers, "; ".join(marks.remarks)]))
         return table.getvalue()
 
 

@@ -15,7 +15,7 @@ from mlcore.exercise.descent import OPTIMIZERS, first_step
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import Part, Section, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
-from mlcore.exercise.network import Layer, Number, arrays_of
+from mlcore.exercise.network import Number, arrays_of
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 from mlcore.exercise.work import convention
 
@@ -51,11 +51,13 @@ class Symbols:
         self.of_sample = "J_s" if self.n > 1 else "J"
         self.upstream_is_one = self.k == 1 and all(row == [1] for row in problem.y)
         self.target = "u" if network.loss.name == "none" else "y"
-        self.arrays = list(dict.fromkeys(name for layer in reversed(self.layers) for name in self._trained(layer)))
+        self.complete: list[list[str]] = []  # the arrays that no layer below has: their gradients end at this one
+        for layer in network.layers:
+            below = {name for names in self.complete for name in names}
+            own = [name for name in (layer.weights, layer.bias or "") if name in network.trained]
+            self.complete.append([name for name in own if name not in below])
+        self.arrays = [name for names in reversed(self.complete) for name in names]
         self._check_names()
-
-    def _trained(self, layer: Layer) -> list[str]:
-        return [name for name in (layer.weights, layer.bias) if name in self.network.trained and name]
 
     def _check_names(self) -> None:
         own = [*self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
@@ -83,12 +85,9 @@ class Symbols:
         if name == "cross-entropy":
             return rf"\log \sum_k e^{{{y_hat}}} - {total}{y} {y_hat}" if is_logit else rf"-{total}{y} \log {y_hat}"
         if name == "binary-cross-entropy":
-            of_logit, inner = (
-                rf"\log(1 + e^{{{y_hat}}}) - {y} {y_hat}",
-                rf"{y} \log {y_hat} + (1 - {y}) \log(1 - {y_hat})",
-            )
-            of_logit = f"{total}({of_logit})" if total else of_logit
-            return of_logit if is_logit else f"-{total}[{inner}]" if total else f"-[{inner}]"
+            of_logit = rf"\log(1 + e^{{{y_hat}}}) - {y} {y_hat}"
+            of_probability = rf"-{total}[{y} \log {y_hat} + (1 - {y}) \log(1 - {y_hat})]"
+            return of_probability if not is_logit else f"{total}({of_logit})" if total else of_logit
         mean = rf"\frac{{1}}{{{self.k}}} " if name == "mean-squared" and self.k > 1 else ""
         return (r"\frac{1}{2} " if name == "half-squared" else mean) + rf"{total}({y} - {y_hat})^2"
 
@@ -233,8 +232,7 @@ def derive(
         title = f"The numbers{f' of sample{number}' if number else ''}{by_convention}"
         sections.append(_backward(symbols, work, steps, title, {} if problem.several else gradients))
     if problem.several:
-        is_mean = problem.network.loss.reduction == "mean"
-        section = Section(f"The {'mean' if is_mean else 'sum'} over the samples")
+        section = Section(f"The {problem.network.loss.reduction} over the samples")
         for name in symbols.arrays:
             terms: list[Part] = [part for one in found for part in ("+", _columns(one.arrays[name]))][1:]
             inner: list[Part] = [symbols.mean.strip(), "(", *terms, ")"] if symbols.mean else terms
@@ -272,16 +270,14 @@ def pose(problem: Problem) -> list[Section]:
 
 
 def _function(symbols: Symbols, problem: Problem) -> Section:
-    features, outputs = len(problem.x[0]), len(problem.y[0])
-    section = Section("The function and the loss")
+    section, (features, outputs) = Section("The function and the loss"), (len(problem.x[0]), symbols.k)
     size = f"{features} feature{'s' * (features > 1)}, {outputs} output{'s' * (outputs > 1)}"
     section.add(r"\hat{y}", "=", symbols.function(), remark=size)
     for symbol, formula in symbols.definitions():
         section.add(symbol, "=", formula)
     if problem.several:
         section.add("J_s", "=", symbols.loss)
-    kind = "mean" if problem.network.loss.reduction == "mean" else "sum"
-    remark = f"the {kind} over {symbols.n} samples" if problem.several else ""
+    remark = f"the {problem.network.loss.reduction} over {symbols.n} samples" if problem.several else ""
     section.add("J", "=", symbols.objective, remark=remark)
     if problem.network.penalized:
         section.add(r"\lambda", "=", _columns([problem.network.loss.l2]))
@@ -307,25 +303,18 @@ def _forward(symbols: Symbols, work: Pass, number: str) -> Section:
 
 def _chain_rule(symbols: Symbols) -> Section:
     section, network = Section("The chain rule, from the loss back to the input"), symbols.network
+    of = symbols.of_sample
 
     def shape(rows: int, columns: int = 1) -> str:
         return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
 
-    of = symbols.of_sample
     section.add(symbols.partial(r"\hat{y}", of), "=", symbols.of_output, remark=shape(symbols.k))
     for layer in reversed(range(symbols.depth)):
         delta = f"{symbols.delta[layer]} = {symbols.partial(symbols.z[layer], of)}"
         section.add(delta, "=", symbols.delta_of(layer), remark=shape(len(network.W[layer])))
-        for name in _complete(symbols, layer):
+        for name in symbols.complete[layer]:
             section.add(_of(symbols, name), "=", symbols.gradient(name), remark=shape(*network.arrays[name].shape))
     return section
-
-
-def _complete(symbols: Symbols, layer: int) -> list[str]:
-    """The arrays whose gradients are complete once the delta of this layer is known, the first that they are in."""
-    below = {name for other in symbols.layers[:layer] for name in (other.weights, other.bias)}
-    own = symbols.layers[layer]
-    return [name for name in (own.weights, own.bias) if name in symbols.arrays and name not in below and name]
 
 
 def _backward(
@@ -351,13 +340,12 @@ def _backward(
             section.add("g", "=", *error, "=", g)
             error, slopes = [y_hat, r"\odot", "(", g, "-", _columns([(g * y_hat).sum()]), ")"], []
         section.add(symbols.delta[layer], "=", *error, *slopes, "=", delta)
-        for name in _complete(symbols, layer) if gradients else ():
+        for name in symbols.complete[layer] if gradients else ():
             terms: list[Part] = []
             for used in reversed(range(symbols.depth)):
-                if name == symbols.layers[used].weights:
-                    terms += ["+", found.deltas[used].T, work.inputs(used)]
-                elif name == symbols.layers[used].bias:
-                    terms += ["+", found.deltas[used].T]
+                if name in (symbols.layers[used].weights, symbols.layers[used].bias):
+                    is_bias = name == symbols.layers[used].bias
+                    terms += ["+", found.deltas[used].T, *([] if is_bias else [work.inputs(used)])]
             terms = [symbols.gradient(name)] if len(terms) == 2 else terms[1:]  # a bias is its delta
             section.add(_of(symbols, name), "=", *terms, *_decay(symbols, work, name), "=", _columns(gradients[name]))
     return section
@@ -375,15 +363,14 @@ def _step(
     symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str
 ) -> Section:
     """The arrays after one step, each from its gradient."""
-    updated = first_step(symbols.network, gradients, learning_rate, optimizer)
-    rate = str(learning_rate)
+    updated, rate = first_step(symbols.network, gradients, learning_rate, optimizer), str(learning_rate)
     section = Section(rf"One step of {OPTIMIZERS[optimizer].title} with $\eta = {rate}$")
     given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
     for name in symbols.arrays:
         formula = OPTIMIZERS[optimizer].formula % {"W": symbols.names[name], "g": _of(symbols, name)}
         times = rf"{rate} \cdot" if gradients[name].size == 1 else rate
         numbers: list[Part] = [_columns(given[name]), "-", times, _columns(gradients[name]), "="]
-        numbers = numbers if optimizer != "adam" else []
+        numbers *= optimizer != "adam"
         section.add(rf"\text{{new }} {symbols.names[name]}", "=", formula, "=", *numbers, _columns(updated[name]))
     return section
 

@@ -134,13 +134,10 @@ def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_ze
     """Why all gradients are 0 at the end although ŷ is not y, or None."""
     if any(gradient.any() for gradient in gradients.arrays.values()) or not gradients.y_hat.any():
         return None
-    for layer, z in zip(network.layers, trace.z, strict=True):
+    why = "No unit that is on passes a gradient from the loss to a weight"
+    for layer, z in reversed(list(zip(network.layers, trace.z, strict=True))):
         if layer.activation == "relu" and (z < 0).all():
-            return f"All units of layer {layer.name} are off (z < 0), where φ'(z) = 0: they are dead, nothing moves."
-    at_kink = sorted({str(unit + 1) for _, unit in np.argwhere((gradients.y_hat != 0) & (trace.z[-1] == 0))})
-    if network.layers[-1].activation == "relu" and at_kink and relu_at_zero == 0:
-        return (
-            f"Output unit {', '.join(at_kink)} is exactly on its kink. With φ'(0) = 0 no gradient passes it: all "
-            "gradients are 0, nothing moves."
-        )
-    return "No unit that is on passes a gradient from the loss to a weight: all gradients are 0, nothing moves."
+            why = f"All units of layer {layer.name} are off (z < 0), where φ'(z) = 0"
+        elif layer.activation == "relu" and (z <= 0).all() and relu_at_zero == 0:
+            why = f"Layer {layer.name} is exactly on its kink, where φ'(0) = 0 lets no gradient pass"
+    return f"{why}: all gradients are 0, nothing moves."

@@ -4,11 +4,11 @@ Mistakes are found by computing what each of them would give; see mlcore.exercis
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, combinations
 from typing import Any
 
@@ -17,10 +17,9 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, Entry, each
 from mlcore.exercise.derivation import Symbols
-from mlcore.exercise.exact import Pass, fractions
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Style, to_unicode
-from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import Rounding, Taken, Values, Work, catalogue, layer_names, with_rate
+from mlcore.exercise.mistakes import Rounding, Values, Work, catalogue, layer_names, with_rate
 from mlcore.exercise.network import Number
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
@@ -29,7 +28,7 @@ CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where s
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
 ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
-RIGHT = ("right", "right-by-convention", "in-subdifferential")
+RIGHT = ("right", "right-by-convention")
 DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
 TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
 
@@ -38,8 +37,8 @@ TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; giv
 class Verdict(Result):
     """What an answer is worth, and why; entries count from 1.
 
-    ``status``: right, right-by-convention, in-subdifferential, too-few-digits, carried-forward (it follows from a
-    wrong answer) or wrong. ``truth`` has None for entries left open.
+    ``status``: right, right-by-convention, too-few-digits, carried-forward (it follows from a wrong answer) or wrong.
+    ``truth`` has None for entries left open.
     """
 
     name: str
@@ -80,9 +79,10 @@ class Marking(Result):
 class Marker:
     """The truth about a problem, and what each mistake would give, kept to mark many students.
 
-    A choice is what a student may decide at a kink: one convention for all units, or one member of the
-    subdifferential. The answers that fit one choice together are right; the choice that fits most of them is taken.
-    With several samples, delta and dx belong to the loss of each sample, or to the mean J: also one choice for all.
+    At a kink a student may choose the convention for phi'(0), one for all units: the answers that fit one together are
+    right, and the one that fits most of them is taken. With several samples, delta and dx belong to the loss of each
+    sample, or to the mean J: also one choice for all. ``names``: all answers in the order of the pass, in which each
+    may follow from those before it, with values of the right shape.
 
     Raises: InputError if a value exceeds the range of float64.
     """
@@ -90,33 +90,26 @@ class Marker:
     def __init__(self, problem: Problem, learning_rate: Number | None = None, optimizer: str = "sgd") -> None:
         network, self.style = problem.network, problem.style
         self.work = work = Work(Pass(network, problem.x, problem.y), 0)
-        work.taken = None if learning_rate is None else Taken(learning_rate, optimizer)
+        work.taken = None if learning_rate is None else (learning_rate, optimizer)
         rounded = copy(network)
         rounded.rational = False
         self.floats = Work(Pass(rounded, problem.x, problem.y), 0)  # for what students make of it, which takes long
         self.floats.taken = work.taken
         self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
         self.truths = {c: Work(work, c).values() for c in self.conventions}
-        self.names = self.truths[CONVENTIONS[0]]  # of all answers, with values of the right shape
+        self.names = self.truths[CONVENTIONS[0]]
+        self.order = {name: number for number, name in enumerate(self.names)}
         self.catalogue = catalogue(network, learning_rate)
         self.steps = [] if learning_rate is None else [mistake.name for mistake in with_rate(learning_rate)]
-        layers = layer_names(network)
-        steps = [f"{letter}:{name}" for name in layers for letter in "za"]
-        steps += ["y_hat", *(f"delta:{name}" for name in reversed(layers))]
-        gradients = {name: len(steps) for name in self.names if not name.startswith("new ")}
-        self.order = {
-            name: steps.index(name) if name in steps else gradients.get(name, len(steps) + 1) for name in self.names
-        }
-        symbols, depth = Symbols(problem), range(len(layers))
+        symbols = Symbols(problem)
         arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
         self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
         for letter, found in (("z", symbols.z), ("a", symbols.outputs), ("delta", symbols.delta)):
-            self.symbols |= {f"{letter}:{layers[number]}": to_unicode(found[number]) for number in depth}
+            for layer, symbol in zip(layer_names(network), found, strict=True):
+                self.symbols[f"{letter}:{layer}"] = to_unicode(symbol)
         self.per_sample = {name for name in self.names if name.startswith("delta:") or name == "dx"}
-        self._mistaken: dict[tuple[Fraction, int], list[tuple[str, list[Values]]]] = {}
-        self._spreads: dict[tuple[Fraction, tuple[int, int]], list[Values]] = {}
-        self.certain = True  # whether all points are known to be gradients of pieces
+        self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
 
     @np.errstate(all="ignore")
     def mark(self, answers: Sequence[Answer]) -> Marking:
@@ -128,12 +121,7 @@ class Marker:
         samples, scales = len(self.work.x), {1: ""}
         if self.work.network.share(samples) != 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
-        sheets = [_Sheet(self, answers, *scale) for scale in scales.items()]
-        if not any(sheet.plain_fit()[0] == len(answers) for sheet in sheets):  # which costs little and mostly decides
-            sheets = _most(sheets, _Sheet.fit)
-        sheets = _most(sheets, _Sheet.plain_fit)
-        markings = [sheet.marking() for sheet in sheets]
-        return max(markings, key=lambda marking: sum(bool(verdict.mistakes) for verdict in marking.verdicts))
+        return max((_Sheet(self, answers, *scale) for scale in scales.items()), key=_Sheet.worth).marking
 
     def _prepared(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers under their names, as they are oriented here, and with single entries in their places."""
@@ -175,39 +163,25 @@ class Marker:
         turn = 1 in shape and shape != typed == shape[::-1] and not is_weights
         return answer.transposed() if turn else answer
 
-    def mistaken(self, c: Fraction, significant: int) -> list[tuple[str, list[Values]]]:
+    def _mistaken(self, c: Fraction, significant: int) -> list[tuple[str, list[Values]]]:
         """What each mistake gives, exactly and if every step is rounded to so many digits (0: not rounded).
 
         The truth where it gives nothing: a gradient of another shape takes no step.
         """
-        if (c, significant) not in self._mistaken:
-            roundings: list[Rounding | None] = [None, *roundings_to(significant, 0)]
-            self._mistaken[c, significant] = [
-                (mistake.name, [self.truths[c] | mistake.values(self.floats, c, rounding) for rounding in roundings])
-                for mistake in self.catalogue
-            ]
-        return self._mistaken[c, significant]
+        roundings: list[Rounding | None] = [None, *roundings_to(significant, 0)]
+        return [
+            (mistake.name, [self.truths[c] | mistake.values(self.floats, c, rounding) for rounding in roundings])
+            for mistake in self.catalogue
+        ]
 
-    def rounded(self, c: Fraction, precision: tuple[int, int]) -> list[Values]:
+    def _rounded(self, c: Fraction, precision: tuple[int, int]) -> list[Values]:
         """All answers of students who round after some of the steps, each to so many digits or decimals."""
-        if (c, precision) not in self._spreads:
-            some = chain.from_iterable(combinations(ROUNDED, size) for size in range(len(ROUNDED) + 1))
-            either = [(*steps, *others) for steps in some for others in ((), SUMMED)]
-            roundings = [rounding for steps in either for rounding in roundings_to(*precision, steps)]
-            often = [r for steps in (("z",), ROUNDED, ROUNDED + SUMMED) for r in roundings_to(*precision, steps)]
-            roundings += [rounding._replace(halves=halves) for rounding in often for halves in (1, 2)]
-            self._spreads[c, precision] = [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
-        return self._spreads[c, precision]
-
-    @cached_property
-    def points(self) -> list[Values]:
-        """The gradients of all pieces, and of those that may hold: the student has the benefit of the doubt."""
-        if not self.work.network.rational:
-            return []
-        around = Surroundings(self.work)
-        patterns = list(around.patterns())
-        self.certain = all(certain for _, certain in patterns)
-        return [self.work.answers(around.gradients(pattern)) for pattern, _ in patterns]
+        some = chain.from_iterable(combinations(ROUNDED, size) for size in range(len(ROUNDED) + 1))
+        either = [(*steps, *others) for steps in some for others in ((), SUMMED)]
+        roundings = [rounding for steps in either for rounding in roundings_to(*precision, steps)]
+        often = [r for steps in (("z",), ROUNDED, ROUNDED + SUMMED) for r in roundings_to(*precision, steps)]
+        roundings += [rounding._replace(halves=halves) for rounding in often for halves in (1, 2)]
+        return [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
 
 
 class _Sheet:
@@ -216,48 +190,34 @@ class _Sheet:
     def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int = 1, scale_name: str = "") -> None:
         self.marker, self.work, self.scale, self.scale_name = marker, marker.work, scale, scale_name
         self.answers = [a.scaled(Fraction(scale)) if scale > 1 and a.name in marker.per_sample else a for a in answers]
-        self.at_choice = [answer for answer in self.answers if self._depends_on_choice(answer)]
-        self.c, self.fitting = self._best_convention(self.at_choice)
-        self.choice = "right-by-convention", f"the value of the convention φ'(0) = {self.c}"
-        if len(self.fitting) < len(self.at_choice) and (members := self._largest_in_subdifferential()):
-            self.fitting = members
-            remark = "in the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1 for all kinked units"
-            if not marker.certain:
-                remark += " (with pieces of J that may hold near the point; this was not decided)"
-            self.choice = "in-subdifferential", remark
+        fitting = {c: sum(a.fits(truth[a.name]) for a in self.answers) for c, truth in marker.truths.items()}
+        self.plain, self.c = max(fitting.values()), max(fitting, key=lambda c: fitting[c])
         self.truth = marker.truths[self.c]
         self.right: Values = {}  # answers on the way to the gradients that are right, as the student rounded them
         self.wrong: Values = {}  # and those that are not
 
-    def plain_fit(self) -> tuple[int, bool]:
-        """How many answers round to the truth, and whether it takes no subdifferential."""
-        fixed = [answer for answer in self.answers if answer not in self.at_choice]
-        right = len(self.fitting) + sum(answer.fits(self.truth[answer.name]) for answer in fixed)
-        return right, self.choice[0] == "right-by-convention"
-
-    def fit(self) -> int:
-        """How many answers are right."""
-        return sum(status in RIGHT for status, _ in self.judged.values())
+    def worth(self) -> tuple[int, int, int]:
+        """How many answers are right, how many of them round to the truth, and how many have a named mistake."""
+        return self.marking.right, self.plain, sum(bool(verdict.mistakes) for verdict in self.marking.verdicts)
 
     @cached_property
-    def judged(self) -> dict[str, tuple[str, str]]:
-        """Status and remark of each answer; what comes first in the pass is judged first, as the rest may follow."""
-        order, judged = self.marker.order, {}
-        for answer in sorted(self.answers, key=lambda answer: order[answer.name]):
-            name, truth = answer.name, self.truth[answer.name]
-            judged[name] = status, _ = self._judged(answer)
-            if order[name] <= order["loss"] and answer.entries.shape == truth.shape and status != "too-few-digits":
-                (self.right if status in RIGHT else self.wrong)[name] = answer.filled(truth)
-        return judged
-
     def marking(self) -> Marking:
-        """The verdicts, with the mistakes behind wrong answers."""
-        return Marking([self._verdict(answer) for answer in self.answers], self.c, self.marker.style)
+        """The verdicts; what comes first in the pass is judged first, as the rest may follow from it."""
+        found = {}
+        for answer in sorted(self.answers, key=lambda answer: self.marker.order[answer.name]):
+            truth, found[answer] = self.truth[answer.name], self._verdict(answer)
+            if answer.entries.shape == truth.shape and found[answer].status != "too-few-digits":
+                known = self.right if found[answer].status in RIGHT else self.wrong
+                known[answer.name] = answer.filled(truth)
+        return Marking([found[answer] for answer in self.answers], self.c, self.marker.style)
 
     def _verdict(self, answer: Answer) -> Verdict:
+        """The verdict, with the mistakes behind a wrong answer."""
         name, truth = answer.name, self.truth[answer.name]
-        (status, remark), mistakes = self.judged[name], []
-        if status == "carried-forward":
+        (status, remark), mistakes = self._judged(answer), []
+        if status == "right" and self._depends_on_choice(answer):
+            status, remark = "right-by-convention", f"the value of the convention φ'(0) = {self.c}"
+        elif status == "carried-forward":
             mistakes, remark = [remark], ""
         elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
             mistakes = self._mistakes(answer)  # 1 for 1/2 may be the 1/2 that is left out
@@ -273,9 +233,7 @@ class _Sheet:
     def _judged(self, answer: Answer) -> tuple[str, str]:
         """Status and remark."""
         truth = self.truth[answer.name]
-        if answer in self.fitting:
-            return self.choice
-        if answer not in self.at_choice and answer.fits(truth):
+        if answer.fits(truth):
             return "right", _remark(answer, truth)
         if answer.entries.shape != truth.shape:
             return "wrong", ""
@@ -286,10 +244,7 @@ class _Sheet:
             significant = precision and (precision[0], 0)
             if not (answer.all_entries(Entry.shows, truth) or answer.fits(*self._spread(answer, significant))):
                 return TOO_FEW_DIGITS
-            if answer not in self.at_choice:
-                return "right", "as far as rounding on the way allows"
-            if self.choice[0] == "right-by-convention":
-                return self.choice
+            return "right", "as far as rounding on the way allows"
         if causes := self._causes(answer):
             return "carried-forward", f"follows from your {' and '.join(causes)}"
         if answer.all_entries(lambda e, low, high, t: e.is_near(low, high) or e.is_short(t), *spread, truth):
@@ -320,80 +275,27 @@ class _Sheet:
 
     def _causes(self, answer: Answer) -> list[str]:
         """Symbols of the wrong answers, as few as possible, that this one follows from without a new mistake."""
-        order = self.marker.order
-        names = [name for name in self.wrong if order[name] < order[answer.name]]
+        names = [*self.wrong]
         groups = [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]
         for group in groups:
             given = {name: self.wrong[name] for name in group}
-            works = self._works(given, self._precision(answer)) + self._works(
-                self.right | given, self._precision(answer)
-            )
+            precision = self._precision(answer)
+            works = self._works(given, precision) + self._works(self.right | given, precision)
             if answer.fits(*_range([values[answer.name] for values in works])):
                 return [self.marker.symbols[name] for name in group]
         return []
 
-    # The choice at a kink -----------------------------------------------------------------------------------
-
     def _depends_on_choice(self, answer: Answer) -> bool:
-        """Whether it takes a choice to make the answer right: the truth varies with it, or is another without one."""
+        """Whether it takes a convention to make the answer right: the truth varies with it."""
         truths = [truth[answer.name] for truth in self.marker.truths.values()]
-        if len(truths) == 1 or not answer.name.startswith("d") or truths[0].shape != answer.entries.shape:
+        if len(truths) == 1 or truths[0].shape != answer.entries.shape:
             return False
         return not all(_same(truth, truths[0]) and answer.fits(truth) for truth in truths)
 
-    def _best_convention(self, answers: Sequence[Answer]) -> tuple[Fraction, Sequence[Answer]]:
-        """The convention that fits most answers, and these answers."""
-        truths = self.marker.truths.items()
-        fitting = {c: [answer for answer in answers if answer.fits(truth[answer.name])] for c, truth in truths}
-        return max(fitting.items(), key=lambda item: len(item[1]))
-
-    def _largest_in_subdifferential(self) -> Sequence[Answer]:
-        """The most answers that are those of one member, if these are more than a convention fits."""
-        alone = [answer for answer in self.at_choice if self._is_member([answer])]
-        groups = (group for size in range(len(alone), len(self.fitting), -1) for group in combinations(alone, size))
-        return next((group for group in groups if self._is_member(group)), ())
-
-    def _is_member(self, answers: Sequence[Answer]) -> bool:
-        """Whether one convex combination of the pieces rounds to all entries of the answers.
-
-        With p the entries of a piece, weights w >= 0 have to give ``lower <= sum w p <= upper``; each inequality has
-        a slack variable. All homogeneous: 0 is in the hull of the columns of this system.
-        """
-        entries = [entry for answer in answers for entry in answer.typed]
-        rounded = [0 < entry.unit < 1 for entry in entries]
-        columns = set()
-        for point in self.marker.points:
-            values = [value for a in answers for value, e in zip(point[a.name].flat, a.entries.flat, strict=True) if e]
-            above = [value - entry.value for value, entry in zip(values, entries, strict=True)]
-            exact = [a for a, is_rounded in zip(above, rounded, strict=True) if not is_rounded]
-            margins = [(a, e.unit / 2) for a, e, is_rounded in zip(above, entries, rounded, strict=True) if is_rounded]
-            columns.add((*exact, *(a + margin for a, margin in margins), *(margin - a for a, margin in margins)))
-        if not columns:
-            return False
-        slacks = 2 * sum(rounded)
-        rows = fractions(-np.eye(slacks, len(entries) + slacks // 2, len(entries) - slacks // 2))
-        return zero_combination([*sorted(columns), *rows]) is not None
-
     def _apart(self, answer: Answer) -> str:
-        """What to say about an answer that some choice would make right."""
-        if self.scale_name and answer.name in self.marker.per_sample:
-            samples = len(self.work.x)
-            other = answer.scaled(Fraction(samples) if self.scale == 1 else Fraction(1, samples))
-            if other.fits(self.truth[answer.name]):
-                return f"by itself right in another scale, but the other answers are derivatives {self.scale_name}"
-        if not self._depends_on_choice(answer):
-            return ""
-        others = ", ".join(self.marker.symbols[other.name] for other in self.fitting) or "the others"
-        apart = f"but it does not fit together with {others}"
-        alone, fits = self._best_convention([answer])
-        if fits:
-            return f"by itself right with φ'(0) = {alone}, {apart}"
-        if self._is_member([answer]):
-            return f"by itself in the subdifferential, {apart}"
-        too_many = self.work.network.rational and not self.marker.points
-        return "too many units are on their kink to examine the subdifferential" if too_many else ""
-
-    # What went wrong ----------------------------------------------------------------------------------------
+        """What to say about an answer that another convention would make right."""
+        alone = [c for c, truth in self.marker.truths.items() if answer.fits(truth[answer.name])]
+        return f"by itself right with φ'(0) = {alone[0]}, but that does not fit the other answers" if alone else ""
 
     def _mistakes(self, answer: Answer) -> list[str]:
         """The mistakes that give the answer, of these the ones that explain most of the other answers; or a slip."""
@@ -417,31 +319,23 @@ class _Sheet:
         """A slip in the only entry that is wrong, if others are right."""
         if answer.entries.shape != truth.shape or len(answer.typed) < 2:
             return []
-        wrong = [
-            (i, j) for (i, j), e in np.ndenumerate(answer.entries) if e and not e.is_near(truth[i, j], truth[i, j])
-        ]
-        if len(wrong) != 1:
+        entries = zip(np.ndindex(truth.shape), answer.entries.flat, truth.flat, strict=True)
+        places = [place for place, entry, right in entries if entry and not entry.is_near(right, right)]
+        if len(places) != 1:
             return []
-        i, j = wrong[0]
-        sign = answer.entries[i, j].is_near(-truth[i, j], -truth[i, j])
-        return [f"{'wrong sign' if sign else 'arithmetic slip'} in entry ({i + 1}, {j + 1})"]
+        (i, j), other = places[0], -truth[places[0]]
+        kind = "wrong sign" if answer.entries[i, j].is_near(other, other) else "arithmetic slip"
+        return [f"{kind} in entry ({i + 1}, {j + 1})"]
 
     def _wrong_shape(self, answer: Answer) -> str:
         turned, truth = answer.transposed(), self.truth[answer.name]
-        at_choice = self._depends_on_choice(turned)
-        if turned.fits(truth) or at_choice and (self._best_convention([turned])[1] or self._is_member([turned])):
+        if any(turned.fits(truths[answer.name]) for truths in self.marker.truths.values()):
             return "transposed (rows and columns exchanged)"
         (rows, columns), typed = truth.shape, [entry.value for entry in answer.typed]
         if truth.size == 1 and len(typed) == 2 and all(value.denominator == 1 and value >= 0 for value in typed):
             return f"two numbers, but {answer.name} is one; {DECIMAL_POINT}"
         wrong_rows, wrong_columns = answer.entries.shape
         return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
-
-
-def _most(sheets: Sequence[_Sheet], measure: Callable[[_Sheet], Any]) -> list[_Sheet]:
-    """Those that measure the most."""
-    measured = [measure(sheet) for sheet in sheets]
-    return [sheet for sheet, found in zip(sheets, measured, strict=True) if found == max(measured)]
 
 
 def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED + SUMMED) -> list[Rounding]:
@@ -475,10 +369,7 @@ def _gives(works: Sequence[Values], answer: Answer) -> bool:
 
 def _remark(answer: Answer, truth: np.ndarray) -> str:
     """What to say about an answer that is right although it is not rounded correctly."""
-    if answer.all_entries(Entry.is_rounded, truth):
-        return ""
-    is_cut = answer.all_entries(lambda entry, t: entry.is_rounded(t) or abs(entry.value) < abs(t), truth)
-    return "truncated where rounding gives another last digit" if is_cut else "the last digit is off by one"
+    return "" if answer.all_entries(Entry.is_rounded, truth) else "truncated, or off by one in the last digit"
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

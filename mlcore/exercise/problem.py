@@ -163,6 +163,13 @@ def parse_rows(text: str, parameter: str) -> Rows:
     return rows
 
 
+def typed(value: object) -> str:
+    """A number, or nested lists of them, of a file as people type it: ``[[1, 2], [3, 4]]`` as ``1,2;3,4``."""
+    if isinstance(value, list):
+        return (";" if any(isinstance(entry, list) for entry in value) else ",").join(map(typed, value))
+    return "?" if value is None else str(value)
+
+
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
     plain = CALLS.sub("", text).translate(SPELLINGS).strip().rstrip(";").strip()
@@ -255,13 +262,13 @@ def _build(content: dict[str, Any]) -> Problem:
         raise InputError('frozen is not a list of names such as ["b"].')
     if not re.fullmatch(r"\d+", str(digits)):
         raise InputError("expected a whole number", parameter="digits", value=digits)
-    l2 = _rows([content.get("l2", 0)], "l2")[0][0]
+    l2 = parse_number(str(content.get("l2", 0)), "l2")
     loss = Loss(content.get("loss", "half-squared"), content.get("reduction", "mean"), l2, tuple(frozen))
-    network, x = Network(layers, loss), _rows(content["x"], "x")
+    network, x = Network(layers, loss), parse_rows(typed(content["x"]), "x")
     target = _target(network.loss.name)
     if target not in content and target == "y":
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
-    y = _rows(content.get(target, [[1] * len(network.W[-1])] * len(x)), target)
+    y = parse_rows(typed(content.get(target, [[1] * len(network.W[-1])] * len(x))), target)
     network.check(x, y)
     return Problem(network, x, y, int(digits))
 
@@ -280,23 +287,11 @@ def _layer(number: int, content: dict[str, Any]) -> Layer:
             f"such as W = [[1, 0]] and at most one list of biases such as b = [1]{': ' * bool(hints)}"
             f"{'; '.join(hints)}."
         )
-    b = None if bias is None else _rows(content[bias], bias)[0]
-    slope = _rows([content["slope"]], "slope")[0][0] if "slope" in content else None
-    return Layer(name, weights, _rows(content[weights], weights), content.get("activation", "relu"), bias, b, slope)
+    W = parse_rows(typed(content[weights]), weights)
+    b = None if bias is None else parse_rows(typed(content[bias]), bias)[0]
+    slope = parse_number(str(content["slope"]), "slope") if "slope" in content else None
+    return Layer(name, weights, W, content.get("activation", "relu"), bias, b, slope)
 
 
 def _depth(value: object) -> int:
     return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
-
-
-def _rows(values: object, name: str) -> Rows:
-    if isinstance(values, str):
-        return parse_rows(values, name)
-    rows = values if _depth(values) == 2 else [values]
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
-        raise InputError(f"{name} is not a list of numbers or of rows of numbers.")
-    for value in (value for row in rows for value in row):
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            message = 'expected a number, or a fraction in quotes such as "1/2"'
-            raise InputError(message, parameter=name, value=value)
-    return [[parse_number(str(value), name) for value in row] for row in rows]

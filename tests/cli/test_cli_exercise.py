@@ -93,13 +93,6 @@ def test_the_shell_completes_commands_and_options(start, words, expected):
     assert completion.communicate()[0].split() == expected
 
 
-@pytest.mark.parametrize(("convention", "slope"), [("0", 0), ("1/2", -1), ("1", -2), ("0.25", -0.5)])
-def test_conventions(run, convention, slope):
-    found = document(run, "grad", "--relu-at-zero", convention)
-    assert found["gradients"] == {"W": [[0, 0, 0], [0, 0, 0]], "V": [[slope, 0]], "x": [0, 0, 0]}
-    assert found["layers"][1]["delta"] == [slope / 2]
-
-
 def test_off_the_kink(run):
     found = document(run, "grad", "--x", "2,1,0", "--v", "1/2,3", "--y", "1", "--relu-at-zero", "1")
     assert (found["layers"][0]["z"], found["y_hat"], found["loss"]) == ([2, 1], [4], 4.5)
@@ -158,20 +151,17 @@ def test_check_of_big_numbers_is_not_confused_by_rounding(run, y):
         ("derive --standalone", "--standalone is for --format latex"),
         ("derive --learning-rate 0", "--learning-rate is 0.0; expected a number above 0"),
         ("descend --optimizer rmsprop", "The optimizer is 'rmsprop'; expected one of sgd, momentum, adam"),
-        ("forward --x 1,2", "x has 1 sample of 2 values; expected 3 in each, since W is 2 x 3."),
         ("forward --x 1e200,0,0 --v 1e200,0", "beyond the range of float64"),
         ("grad --relu-at-zero 2", "--relu-at-zero is 2; expected a number from 0 to 1."),
-        ("grad --relu-at-zero half", "--relu-at-zero is 'half'; expected a number such as 2"),
         ("grad --code cobol", "--code is 'cobol'; expected one of numpy, pytorch, jax."),
+        ("grad --code numpy --json", "leave out --json or --code"),
         ("descend --steps 0", "--steps is 0; expected a whole number from 1"),
         ("check", "There are no answers to check; give at least one"),
         ("check --answer dV", "--answer is 'dV'; expected NAME=ROWS"),
-        ("check --answer dQ=1", "dQ"),
         ("check --dV one", "--dV is 'one'; expected numbers"),
         ("derive --format word", "--format is 'word'; expected one of text, latex, markdown."),
         ("graph --format png", "--format is 'png'; expected one of text, mermaid, dot, svg."),
         ("exercise --kink all", "--kink is 'all'; expected one of none, hidden, output, both."),
-        ("exercise --hidden 0", "--hidden is 0; expected "),
         ("grad --chekc", "No such option: --chekc (Possible options: --check, --code, --help). See mlcore grad"),
         ("gard", "No such command 'gard'. Did you mean 'grad'? See mlcore --help."),
         ("net shwo", "No such command 'shwo'. Did you mean 'show'? See mlcore net --help."),
@@ -194,7 +184,8 @@ def test_check_reads_answers_from_a_file(run, tmp_path):
     assert run("check", "--answers", "a.toml").code == 0
     wrong = run("check", "--answers", "a.json", "--json")
     assert (wrong.code, strict(wrong.out)["answers"][0]["status"]) == (1, "wrong")
-    assert "∂J/∂V: transposed" in run("check", "--answer", "dV=0;0").out
+    hint = run("check", "--answer", "dV=2,?", "--hint").out
+    assert ("truth" in hint, "wrong sign" in hint) == (False, True)
     done = run("check", "--answers", "b.json")
     assert (done.code, done.err.count("\n")) == (3, 1)
 
@@ -215,21 +206,11 @@ def test_check_marks_a_class(run, tmp_path):
         assert message in run("check", *arguments).err
 
 
-def test_hints_leave_the_truth_out(run):
-    done = run("check", "--answer", "dV=2,?", "--hint")
-    assert ("truth" in done.out, "wrong sign" in done.out) == (False, True)
-
-
 def test_exercise_and_its_solution_fit_check(run, tmp_path):
     posed = run("exercise", "--seed", 7, "--kink", "output", "--net", "net.toml").out
     assert (GOLDEN / "exercise.txt").read_text().startswith(posed.rstrip("\n"))
     rows = ";".join(",".join(map(str, row)) for row in document(run, "grad", "--net", "net.toml")["gradients"]["V"])
     assert run("check", "--net", "net.toml", "--dV", rows).code == 0
-
-
-@pytest.mark.parametrize("language", ["numpy", "pytorch", "jax"])
-def test_code(run, language):
-    compile(run("grad", "--code", language).out, "program", "exec")
 
 
 def test_net_show_is_read_back(run, start, tmp_path):
@@ -271,14 +252,6 @@ def test_deep_network_with_several_samples(run, tmp_path):
         assert (done.code, bool(done.out)) == (0, True), command
 
 
-def test_several_samples_of_the_exercise(run):
-    found, one = document(run, "grad", "--x", "1,2,1;1,2,1", "--y", "1;1"), document(run, "grad")
-    assert found["gradients"]["V"] == one["gradients"]["V"]
-    assert [(kink["sample"], kink["layer"]) for kink in found["kinks"]] == [(1, "output"), (2, "output")]
-    assert found["samples"][0]["exact"] == one["exact"]
-    assert len(found["exact"]["subdifferential"]["vertices"]) == 2
-
-
 @needs_speed
 def test_first_run_says_that_it_compiles(start, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
@@ -303,7 +276,3 @@ def test_a_sheet_replaces_only_networks(run, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "my notes"
     assert "it is written as TOML" in run("exercise", "--net", "net.json").err
     assert "--seed is -1; expected a whole number" in run("exercise", "--seed", -1).err
-
-
-def test_a_program_is_not_json(run):
-    assert "leave out --json or --code" in run("grad", "--code", "numpy", "--json").err

@@ -57,7 +57,7 @@ def test_thirty_sheets_with_a_network_each(tmp_path):
 
 
 def test_what_cannot_be_marked(folder):
-    with pytest.raises(InputError, match="points is 'dQ'; expected names of answers: y_hat, loss"):
+    with pytest.raises(InputError, match="points is 'dQ'; expected names of answers: z:hidden, "):
         mark_class(default_problem(), folder, {"dQ": Fraction(1)})
     with pytest.raises(InputError, match="expected points by answer"):
         parse_points("2")

@@ -40,14 +40,6 @@ def test_last_lines_are_the_exact_gradients(convention):
             np.testing.assert_array_equal(found if np.ndim(expected) == 2 else found[:, 0], expected)
 
 
-def test_smooth_network_agrees_with_the_kernels():
-    layers = [Layer("a", "A1", [[1, 2], [3, -1]], "tanh", "c1", [1, 0]), Layer("b", "B1", [[1, -1]], "identity")]
-    problem = Problem(Network(layers, "logistic"), [[Fraction(1, 2), 1]], [[1]])
-    expected = problem.network.backward(problem.network.forward(problem.x), problem.y).arrays
-    for name in ("A1", "B1"):
-        np.testing.assert_allclose(shown_gradients(problem)[symbol(name)].astype(float), expected[name], rtol=1e-12)
-
-
 def test_slips_are_those_of_the_printed_sheet():
     assert derive(default_problem())[-1].title == "Slips of the printed solution"
     assert derive(change(default_problem(), y="2"))[-1].title.startswith("The numbers")
@@ -87,18 +79,10 @@ def test_unicode():
     assert to_unicode(r"\mathrm{long\_name} x") == "long_name x"
 
 
-@pytest.mark.parametrize(
-    ("names", "shown"),
-    [
-        (("W'", "W*"), ["W'", "W*"]),
-        (("W_1", "W_{2}"), ["W₁", "W₂"]),
-        (("W_xh", "Theta"), ["W_xh", "Theta"]),
-    ],
-)
-def test_primes_and_indices_of_names_are_shown(names, shown):
-    layers = [Layer(name, name, [[1]]) for name in names]
-    text = to_text(derive(Problem(Network(layers), [[1]], [[2]])))
-    assert all(f"∂J/∂{name} = " in text for name in shown)
+def test_primes_and_indices_of_names_are_shown():
+    names = {"W'": "W'", "W*": "W*", "W_1": "W₁", "W_{2}": "W₂", "W_xh": "W_xh", "Theta": "Theta"}
+    text = to_text(derive(Problem(Network([Layer(name, name, [[1]]) for name in names]), [[1]], [[2]])))
+    assert all(f"∂J/∂{shown} = " in text for shown in names.values())
 
 
 @pytest.mark.parametrize(
@@ -132,10 +116,6 @@ def test_what_belongs_to_samples_is_of_their_own_losses():
     assert "∂J/∂V = ½ Σₛ δ₂ hᵀ" in text
     assert "δ₂ = ( 2 − 1 ) = 1" in text
     assert "δ₂ = ( 5 − 2 ) = 3" in text
-    assert Pass(problem.network, problem.x, problem.y).backward().deltas[1].tolist() == [[1], [3]]
-    kernels = problem.network.backward(problem.network.forward(problem.x), problem.y)
-    assert kernels.deltas[1].tolist() == [[1], [3]]
-    assert kernels.arrays["V"].tolist() == [[3.5, 1.5]]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -151,18 +131,12 @@ def test_last_lines_are_the_gradients_of_every_loss(loss):
         np.testing.assert_allclose(found if name != "b" else found[:, 0], expected[name], rtol=1e-12)
 
 
-def test_a_matrix_that_no_page_holds_is_shown_by_its_shape():
+def test_what_is_too_wide_is_broken_or_shown_by_its_shape():
     generator = random.Random(1)
     network = Network([Layer("a", "A", matrix(generator, 3, 40, 9))])
-    problem = Problem(network, matrix(generator, 1, 40), [[1, 2, 3]])
-    latex = to_latex(derive(problem))
+    latex = to_latex(derive(Problem(network, matrix(generator, 1, 40), [[1, 2, 3]])))
     assert r"[3 \times 40]" in latex
     assert r"[40 \times 1]" in latex
-    assert max(row.count("&") for row in latex.split(r"\\")) <= 2
-
-
-def test_wide_formulas_are_broken():
-    generator = random.Random(1)
     network = Network([Layer("a", "A", matrix(generator, 6, 8, 9)), Layer("b", "B", matrix(generator, 1, 6, 9))])
     text = to_text(derive(Problem(network, matrix(generator, 1, 8), [[1]])))
     assert max(map(len, text.splitlines())) <= 80

@@ -54,14 +54,6 @@ def test_a_unit_just_off_its_kink_is_off_it():
     assert descend(Problem(network, [[1, 1]], [[1]]), 1, 0.1).losses[-1] < 0.5
 
 
-def test_steps_are_those_of_the_gradient():
-    network = Network([Layer("output", "W", [[2.0]], "identity", "b", [1.0])])
-    found = descend(Problem(network, [[1.0], [2.0]], [[0.0], [0.0]]), 1, 0.1)
-    # y_hat = 3, 5: dJ/dW = (3 * 1 + 5 * 2) / 2, dJ/db = (3 + 5) / 2
-    np.testing.assert_allclose(found.arrays["W"], [[2 - 0.1 * 6.5]])
-    np.testing.assert_allclose(found.arrays["b"], [1 - 0.1 * 4])
-
-
 def test_divergence():
     network = Network([Layer("output", "W", [[2.0]], "identity")])
     with pytest.raises(DivergedError, match="diverged in step .* try learning_rate=0.1"):

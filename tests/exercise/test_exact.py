@@ -113,18 +113,9 @@ def test_one_sided_slopes_and_verdict(count):
 
 @COUNTS
 def test_kernels_give_the_values_by_hand(count):
-    """In fractions, and in floats where activations or the loss leave the rational numbers."""
     generator = random.Random(5)
-    for number in range(count):
+    for _ in range(count):
         network, x, y = random_network(generator)
-        if number % 3 == 1:
-            names = [generator.choice(("relu", "leaky-relu", "sigmoid", "tanh")) for _ in network.layers]
-            layers = [layer._replace(activation=name) for layer, name in zip(network.layers, names, strict=True)]
-            logistic = number % 2 == 1
-            if logistic:
-                layers[-1] = layers[-1]._replace(activation="sigmoid")
-            network = Network(layers, "binary-cross-entropy" if logistic else "squared")
-            y = [[value % 2 for value in row] for row in y]
         work, trace = Pass(network, x, y), network.forward(x)
         assert trace.kinks == work.trace.kinks
         assert float(work.trace.loss) == pytest.approx(network.objective(trace, y), rel=1e-12)

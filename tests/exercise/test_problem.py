@@ -11,7 +11,7 @@ from test_exact import random_network
 from mlcore.errors import DataError, InputError
 from mlcore.exercise.functions import Loss
 from mlcore.exercise.network import Layer, Network
-from mlcore.exercise.problem import Problem, change, default_problem, parse_number, parse_rows, read_problem, to_toml
+from mlcore.exercise.problem import Problem, parse_number, parse_rows, read_problem, to_toml
 
 MIXED = """
 loss = "logistic"
@@ -55,13 +55,6 @@ def test_every_problem_can_be_written_and_read_back(tmp_path):
         again = read_problem(path)
         assert (again.x, again.y, again.digits, again.style) == (problem.x, problem.y, problem.digits, problem.style)
         assert (again.network.layers, again.network.loss) == (problem.network.layers, problem.network.loss)
-
-
-def test_change():
-    problem = change(default_problem(), x="1,2;3,4", y="0,1;1,0", w="1,1", v="1/2;-1")
-    assert problem.x == [[1, 2], [3, 4]]
-    assert [[Fraction(1, 2)], [-1]] == problem.network.layers[1].W
-    assert default_problem().x == [[1, 2, 1]]
 
 
 @pytest.mark.parametrize(
@@ -108,14 +101,11 @@ def test_rows_that_are_refused(text, message):
     assert len(str(caught.value)) < 220
 
 
-def test_a_decimal_comma_is_seen():
-    with pytest.raises(InputError, match=r"c is '0,5'; expected a number .*; for a decimal point write 0\.5"):
-        parse_number("0,5", "c")
-
-
-@pytest.mark.parametrize("text", ["", "two", "1/0", "1e999", "1,2"])
-def test_numbers_that_are_refused(text):
-    with pytest.raises(InputError, match="c is '.*'; expected a number such as 2, -0.5"):
+@pytest.mark.parametrize(
+    ("text", "hint"), [("", ""), ("two", ""), ("1/0", ""), ("0,5", "for a decimal point write 0.5")]
+)
+def test_numbers_that_are_refused(text, hint):
+    with pytest.raises(InputError, match=f"c is '{text}'; expected a number such as 2, -0.5.*{hint}"):
         parse_number(text, "c")
 
 
@@ -125,10 +115,8 @@ LAYER = "[[layers]]\nW = [[1]]"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "The keys x, y and layers are needed"),
         ("x = ", "Invalid value"),
         ("x = [1]\ny = [1]\nlayers = 3", "layers is not a list of tables"),
-        ("x = [1]\ny = [1]\nlayers = []", "no layers"),
         (f"x = [1]\ny = [1]\nz = 1\n{LAYER}", "The key 'z' is unknown; expected layers, loss, reduction"),
         (
             "x = [1]\ny = [1]\n[[layers]]\nW = [1]\nb = 0.5",
@@ -139,17 +127,9 @@ LAYER = "[[layers]]\nW = [[1]]"
         ("x = [1]\ny = [1]\ndigits = 99\n" + LAYER, "digits is 99; expected a whole number from 1 to 17"),
         ("x = [1]\n" + LAYER, "The keys x, y and layers are needed"),
         (f"x = [1]\ny = [1]\n{LAYER}\nV = [[1]]", "Layer 1 has the keys W, V"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [['a']]", "W is 'a'; expected a number such as"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[nan]]", "W is 'nan'; expected a number"),
-        ("x = [1e999]\ny = [1]\n" + LAYER, "in the range of float64"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[true]]", "W is True; expected a number"),
-        ("x = 1\ny = [1]\n" + LAYER, "x is not a list of numbers"),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1], [1, 2]]", "W "),
-        ("x = [1]\ny = [1]\n[[layers]]\nW = [[1, 2]]", "x has 1 "),
-        ("x = [1]\ny = [1, 2]\n" + LAYER, "y has 2 values; expected 1"),
-        (f"x = [1]\ny = [1]\n{LAYER}\nb = [1, 2]", "b has 2 values; expected 1"),
-        (f"x = [1]\ny = [1]\n{LAYER}\n[[layers]]\nW = [[2]]", "two arrays"),
-        (f"x = [1]\ny = [1]\n{LAYER}\nactivation = 'swish'", "'swish'"),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [['a']]", "W is 'a'; expected numbers such as"),
+        ("x = [1e999]\ny = [1]\n" + LAYER, "the range of float64"),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [[true]]", "W is 'True'; expected numbers"),
         (f"x = [1]\ny = [1]\nloss = 'hinge'\n{LAYER}", "'hinge'"),
         (f"x = [1]\ny = [3]\nloss = 'logistic'\n{LAYER}\nactivation = 'identity'", "other than 0 and 1"),
     ],

@@ -6,73 +6,29 @@ from fractions import Fraction
 import pytest
 
 from mlcore.exercise.descent import descend
-from mlcore.exercise.problem import read_problem
+from mlcore.exercise.functions import Loss
+from mlcore.exercise.network import Layer, Network
+from mlcore.exercise.problem import Problem, parse_rows
 from mlcore.exercise.work import CHOSEN, work
 
-MAZUR = """
-frozen = ["b", "c"]
-x = "0.05 0.10"
-y = "0.01 0.99"
-[[layers]]
-name = "hidden"
-activation = "sigmoid"
-W = [[0.15, 0.20], [0.25, 0.30]]
-b = [0.35, 0.35]
-[[layers]]
-name = "output"
-activation = "sigmoid"
-V = [[0.40, 0.45], [0.50, 0.55]]
-c = [0.60, 0.60]
-"""
-HAN = """
-x = [1, 0, 1]
-y = [1]
-[[layers]]
-activation = "sigmoid"
-W = [[0.2, 0.4, -0.5], [-0.3, 0.1, 0.2]]
-b = [-0.4, 0.2]
-[[layers]]
-activation = "sigmoid"
-V = [[-0.3, -0.2]]
-c = [0.1]
-"""
-NEURON = """
-loss = "{loss}"
-x = {x}
-{y}
-[[layers]]
-activation = "{phi}"
-w = {w}
-b = {b}
-"""
-RELU = """
-x = {x}
-y = {y}
-[[layers]]
-W1 = {W1}
-b1 = {b1}
-[[layers]]
-activation = "linear"
-W2 = {W2}
-b2 = {b2}
-"""
-SQUARED = """
-loss = "squared"
-x = [[1.0, 0.5]]
-y = [[1.0]]
-[[layers]]
-activation = "sigmoid"
-w = [[0.4, 0.6]]
-[[layers]]
-activation = "identity"
-v = [[0.8]]
-"""
+
+def sheet(x, y, *layers, loss="half-squared", frozen=()):
+    """A problem of layers such as ("relu", "W=1 0; 0 1", "b=0 0")."""
+    made = []
+    for number, (activation, *arrays) in enumerate(layers, start=1):
+        (weights, W), (bias, b) = (array.split("=") for array in (*arrays, "=0")[:2])
+        made.append(Layer(f"layer {number}", weights, parse_rows(W, "W"), activation, bias or None))
+        made[-1] = made[-1]._replace(b=parse_rows(b, "b")[0] if bias else None)
+    return Problem(Network(made, Loss(loss, frozen=frozen)), parse_rows(x, "x"), parse_rows(y, "y"))
 
 
-def neuron(loss, phi, x, w, b, y=""):
-    return NEURON.format(loss=loss, phi=phi, x=x, w=w, b=b, y=f"y = {y}" if y else "")
-
-
+MAZUR = sheet(
+    "0.05 0.10", "0.01 0.99", ("sigmoid", "W=0.15 0.20; 0.25 0.30", "b=0.35 0.35"),
+    ("sigmoid", "V=0.40 0.45; 0.50 0.55", "c=0.60 0.60"), frozen=("b", "c"),
+)  # fmt: skip
+HAN = sheet(
+    "1 0 1", "1", ("sigmoid", "W=0.2 0.4 -0.5; -0.3 0.1 0.2", "b=-0.4 0.2"), ("sigmoid", "V=-0.3 -0.2", "c=0.1")
+)
 # A net, its learning rate, and what is published about it; digits that are truncated instead of rounded end in t.
 PUBLISHED = {
     "two inputs, two hidden units, two outputs": (MAZUR, 0.5, {
@@ -86,29 +42,32 @@ PUBLISHED = {
         "delta 1": "0.0087 0.0065", "new W": "0.192 0.4 -0.508 -0.306 0.1 0.194", "new V": "-0.261 -0.138",
         "new b": "-0.408 0.194", "new c": "0.218",
     }),
-    "one sigmoid neuron": (neuron("half-squared", "Sigmoid", [1.0, 2.0], [[0.5, -0.4]], [0.1], [1.0]), 0.1, {
+    "one sigmoid neuron": (sheet("1 2", "1", ("Sigmoid", "w=0.5 -0.4", "b=0.1")), 0.1, {
         "z 1": "-0.2", "y_hat": "0.4502", "J": "0.1511t", "delta 1": "-0.1360t",
         "dw": "-0.1360t ?",  # -0.2720 is twice the truncated one
         "new w": "0.5136 -0.3728", "new b": "0.1136",
     }),
     "ReLU and two weights": (
-        RELU.format(x=[1, 2], y=[1], W1=[[0.3, -0.1], [0.2, 0.4]], b1=[0, 0], W2=[[0.5, -0.3]], b2=[0]), 1, {
+        sheet("1 2", "1", ("relu", "W1=0.3 -0.1; 0.2 0.4", "b1=0 0"), ("linear", "W2=0.5 -0.3", "b2=0")), 1, {
         "z 1": "0.1 1.0", "y_hat": "-0.25", "J": "0.78125", "dW2": "-0.125 -1.25", "db2": "-1.25",
     }),
     "ReLU of one input": (
-        RELU.format(x=[2.0], y=[3.0], W1=[[1.0], [-1.0]], b1=[0.5, -0.5], W2=[[2.0, -1.0]], b2=[0.1]), 1, {
+        sheet("2", "3", ("relu", "W1=1; -1", "b1=0.5 -0.5"), ("linear", "W2=2 -1", "b2=0.1")), 1, {
         "y_hat": "5.1", "delta 2": "2.1", "dW2": "5.25 0", "db2": "2.1",
     }),
-    "squared error without the half": (SQUARED, 1, {"dv": "-0.6220t", "dw": "-0.1651 -0.0825t"}),
-    "gradient of a sigmoid neuron": (neuron("none", "sigmoid", [-1, -2], [[2, -3]], [-3]), 1, {
+    "squared error without the half": (
+        sheet("1 0.5", "1", ("sigmoid", "w=0.4 0.6"), ("identity", "v=0.8"), loss="squared"), 1, {
+        "dv": "-0.6220t", "dw": "-0.1651 -0.0825t"}),
+    "gradient of a sigmoid neuron": (sheet("-1 -2", "1", ("sigmoid", "w=2 -3", "b=-3"), loss="none"), 1, {
         "dw": "-0.19661193324148185 -0.3932238664829637", "db": "0.19661193324148185",
         "dx": "0.3932238664829637 -0.5898357997244456",
     }),
-    "gradient of a tanh neuron": (neuron("none", "tanh", [2.0, 0.0], [[-3.0, 1.0]], [6.8813735870195432]), 1, {
+    "gradient of a tanh neuron": (
+        sheet("2 0", "1", ("tanh", "w=-3 1", "b=6.8813735870195432"), loss="none"), 1, {
         "y_hat": "0.7071", "dw": "1.0 0.0", "dx": "-1.5 0.5",
     }),
     "one sigmoid neuron, three decimals": (
-        neuron("half-squared", "sigmoid", [0.1, 0.3], [[0.5, 0.2]], [1.83], [0.03]), 0.01, {
+        sheet("0.1 0.3", "0.03", ("sigmoid", "w=0.5 0.2", "b=1.83")), 0.01, {
         "z 1": "1.94", "y_hat": "0.874352143", "J": "0.356465271", "dw": "0.009276093 0.027828278",
         "new w": "0.499907239 0.199721717",
     }),
@@ -126,10 +85,8 @@ def agrees(value, printed):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_numbers(name, tmp_path):
-    text, rate, published = PUBLISHED[name]
-    (tmp_path / "net.toml").write_text(text)
-    problem = read_problem(tmp_path / "net.toml")
+def test_published_numbers(name):
+    problem, rate, published = PUBLISHED[name]
     found, after = work(problem, 0), descend(problem, 1, rate)
     trace, gradients = found.best.trace, found.best.gradients[CHOSEN]
     values = {"J": [found.best.loss], "new J": after.losses[1:], "y_hat": trace.y_hat[0]}
@@ -147,10 +104,9 @@ def test_a_wrong_digit_is_seen():
     assert not agrees(0.13116, "0.1313t")
 
 
-def test_a_published_loss_that_follows_from_a_mistake(tmp_path):
+def test_a_published_loss_that_follows_from_a_mistake():
     """0.291027924 is printed for the first sheet: the new V was used in the gradient of W, though not in the new W."""
-    (tmp_path / "net.toml").write_text(MAZUR)
-    problem = read_problem(tmp_path / "net.toml")
+    problem = Problem(Network(MAZUR.network.layers, MAZUR.network.loss), MAZUR.x, MAZUR.y)
     network, after = problem.network, descend(problem, 1, 0.5).arrays
     trace = network.forward(problem.x)
     delta = network.backward(trace, problem.y).deltas[1] @ after["V"] * trace.a[0] * (1 - trace.a[0])
