@@ -106,7 +106,7 @@ SAID = {  # what is answered, the statuses, and what is said
     "one convention": ("y_hat=0 dV=-2,0 dW=0,0,0;0,0,0", f"right {RIGHT_1} right", "convention φ'(0) = 1"),
     "one half": ("dV=-1,0 y_hat=0", f"{RIGHT_1} right", "convention φ'(0) = 1/2"),
     "zero": ("dV=0,0", RIGHT_1, "convention φ'(0) = 0"),
-    "two conventions": ("dV=-1,0 delta:output=-1 loss=0.5", f"wrong {RIGHT_1} right", "but that does not fit the other answers"),
+    "two conventions": ("dV=-1,0 delta:output=-1 loss=0.5", f"wrong {RIGHT_1} right", "does not fit the other answers"),
     "slip": ("dV=-3,0 delta:output=-1 dW=0,0,0;0,0,0", f"wrong {RIGHT_1} right", "arithmetic slip in entry (1, 1)"),
     "transposed": ("dV=-2;0", "wrong", "transposed (x δᵀ instead of δ xᵀ)"),
     "shape": ("dV=-2,0,0", "wrong", "the shape is 1 x 3; expected 1 x 2"),
