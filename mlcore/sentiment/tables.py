@@ -118,7 +118,8 @@ class _Writer:
         if widest > self.width and not self.grows:
             place = next(place for place, row in rows if len(row) > self.width)
             problem = f"the {self.table.kind} {self.table.header[self.width]!r} is not in the first {AT_ONCE:,} rows"
-            raise self.table.error(place, f"{problem}; write JSON Lines (.jsonl) instead.")
+            source = self.table.source
+            raise source.error(f"{source.unit}{place}", f"{problem}; write JSON Lines (.jsonl) instead.")
         columns: list[Sequence[Any]] = [*zip_longest(*(row for _, row in rows))]
         return columns + [[None] * len(rows)] * (self.width - widest)
 

@@ -1,6 +1,6 @@
 """Parquet and Arrow files (Feather 2 is one), by pyarrow: read by batches, and only the columns that are needed."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
 from typing import IO, Any
@@ -20,43 +20,35 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
     """
     arrow = optional("pyarrow", "parquet", f"{source.name} is a {format.title()} file; reading it")
     with _errors(source, arrow):
-        if format == "parquet":
-            parquet = optional("pyarrow.parquet", "parquet", "Reading Parquet")
-            schema = parquet.ParquetFile(file).schema_arrow
-        else:
-            schema = _open_arrow(arrow, file).schema
-    header = [str(name) for name in schema.names]
+        schema, batches = _open(arrow, file, format)
+    header, source.unit = [str(name) for name in schema.names], "row "
 
     def rows(needed: Collection[int] | None) -> Iterator[Row]:
         chosen = range(len(header)) if needed is None else sorted(needed)
-        names, before = [header[i] for i in chosen], 0
+        before = 0
         with file, _errors(source, arrow):
-            file.seek(0)
-            for batch in (
-                parquet.ParquetFile(file).iter_batches(BATCH, columns=names)
-                if format == "parquet"
-                else _arrow_batches(arrow, file)
-            ):
+            for batch in batches([header[i] for i in chosen]):
                 batch.validate(full=True)  # pyarrow itself would read beyond the end of a damaged one
                 found = {i: batch.column(header[i]).to_pylist() for i in chosen}
                 columns: list[Any] = [found.get(i, repeat(None)) for i in range(len(header))]
                 yield from enumerate(zip(*columns, strict=False), before + 1)
                 before += batch.num_rows
 
-    return Table(source, header, rows, "row ", schema=schema)
+    return Table(source, header, rows, schema=schema)
 
 
-def _open_arrow(arrow: Any, file: IO[bytes]) -> Any:
+def _open(arrow: Any, file: IO[bytes], format: str) -> tuple[Any, Callable[[list[str]], Iterable[Any]]]:
+    """The schema, and a function that gives batches with the columns of these names, or with all."""
+    if format == "parquet":
+        table = optional("pyarrow.parquet", "parquet", "Reading Parquet").ParquetFile(file)
+        return table.schema_arrow, lambda names: table.iter_batches(BATCH, columns=names)
     start = file.read(6)
     file.seek(0)
-    return arrow.ipc.open_file(file) if start == b"ARROW1" else arrow.ipc.open_stream(file)
-
-
-def _arrow_batches(arrow: Any, file: IO[bytes]) -> Iterator[Any]:
-    reader = _open_arrow(arrow, file)
-    if hasattr(reader, "num_record_batches"):
-        return map(reader.get_batch, range(reader.num_record_batches))
-    return iter(reader)
+    if start != b"ARROW1":
+        stream = arrow.ipc.open_stream(file)
+        return stream.schema, lambda names: stream
+    reader = arrow.ipc.open_file(file)
+    return reader.schema, lambda names: map(reader.get_batch, range(reader.num_record_batches))
 
 
 @contextmanager

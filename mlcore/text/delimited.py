@@ -130,9 +130,8 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
         elif not any(map(str.strip, row)):
             skipped[f"{source.name}: rows without any value"] += 1
         else:
-            source.skip(
-                f"line {line}", f"has {len(row)} field{'s' * (len(row) != 1)}; expected {width} as in the header."
-            )
+            fields = f"{len(row)} field{'s' * (len(row) != 1)}"
+            source.skip(line, f"has {fields}; expected {width} as in the header.")
 
 
 def _is_again(header: Sequence[str], row: Sequence[str]) -> bool:
@@ -164,7 +163,7 @@ def _quoted_rows(lines: Iterator[str], separator: str, start: int, source: Sourc
             problem = CSV_ERRORS[begun].format(limit=MAX_FIELD, error=error)
             if begun in ("unexpected end of data", "field larger"):  # what was swallowed is not one bad row
                 raise source.error(f"line {line}", problem) from error
-            source.skip(f"line {line}", problem)
+            source.skip(line, problem)
             line = start + rows.line_num
 
 

@@ -109,7 +109,7 @@ def _may_be_text(path: PurePosixPath) -> bool:
 
 def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: AbstractContextManager[Any]) -> Table:
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
-    paths = [*paths]
+    paths, source.unit = [*paths], ""
     tables = any(path.suffix.lower() in TABLES for path in paths)
     paths = sorted(path for path in paths if len(path.parts) > 1 or not source.labelled)
     texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]
@@ -141,7 +141,7 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
                 parts = ("", "", *path.parts)
                 yield str(path), (str(path), text, parts[-2], parts[-3] if with_split else "")
 
-    return Table(source, ["file", "text", "label", "split"], rows, unit="")
+    return Table(source, ["file", "text", "label", "split"], rows)
 
 
 def _split_of(path: PurePosixPath) -> str | None:

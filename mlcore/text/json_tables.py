@@ -31,7 +31,7 @@ def is_json_lines(head: str) -> bool:
 
 def read_json_lines(lines: Iterator[str], source: Source) -> Table:
     """One object in each line."""
-    return _table(_objects(lines, source), source, "line ")
+    return _table(_objects(lines, source), source)
 
 
 def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
@@ -44,12 +44,12 @@ def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
                 record = DECODER.decode(line)
         except (ValueError, RecursionError) as error:
             problem = f"not a JSON object ({_problem(error)})."
-            source.skip(f"line {number}", problem, str(getattr(error, "colno", "")))
+            source.skip(number, problem, str(getattr(error, "colno", "")))
             continue
         if isinstance(record, dict):
             yield number, record
         else:
-            source.skip(f"line {number}", f"not a JSON object, but a {type(record).__name__}.")
+            source.skip(number, f"not a JSON object, but a {type(record).__name__}.")
 
 
 def _problem(error: Exception) -> str:
@@ -63,7 +63,7 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
     These are ``records``, ``columns``, ``split``, ``index``, ``table`` and ``values``; or the object has an array, or
     such an object, for each split.
     """
-    parts, size = list[bytes](), 0
+    parts, size, source.unit = list[bytes](), 0, "row "
     for piece in pieces:
         parts.append(piece)
         size += len(piece)
@@ -77,7 +77,7 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
         raise source.error(where, f"not JSON ({_problem(error)}).", str(getattr(error, "colno", ""))) from error
     first = [*islice(elements, 1)]
     records = _records(chain(first, elements), source)
-    return _table(records, source, "row ", "column" if first and isinstance(first[0], list | tuple) else "key")
+    return _table(records, source, "column" if first and isinstance(first[0], list | tuple) else "key")
 
 
 def _elements_of(document: Any, source: Source) -> Iterable[Any]:
@@ -131,10 +131,10 @@ def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Itera
             yield place, dict(zip(names, element, strict=True))
         else:
             expected = f"an array of {len(names)} values" if names else "an object"
-            source.skip(f"row {place}", f"expected {expected}.")
+            source.skip(place, f"expected {expected}.")
 
 
-def _table(records: Iterator[Record], source: Source, unit: str, kind: str = "key") -> Table:
+def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Table:
     """The table of these records; the first one decides which keys are text and label, all others may add keys."""
     first = next(records, None)
     header = [*first[1]] if first else []
@@ -152,5 +152,5 @@ def _table(records: Iterator[Record], source: Source, unit: str, kind: str = "ke
     def sample() -> list[list[Any]]:
         return [list(record.values()) for _, record in islice(records, SAMPLE)]
 
-    table = Table(source, header, lambda needed: rows(), unit, kind, sample)
+    table = Table(source, header, lambda needed: rows(), kind, sample)
     return table

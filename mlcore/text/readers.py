@@ -216,7 +216,7 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
         if labels or (first and not source.labelled):
             yield number, (labels if len(labels) != 1 else labels[0], text)
         elif first:
-            source.skip(f"line {number}", "expected a label, written as __label__NAME, and a space before the text.")
+            source.skip(number, "expected a label, written as __label__NAME, and a space before the text.")
 
 
 # Examples -------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def _examples(table: Table) -> Iterator[Example]:
     source, columns = table.source, table.columns()
     (text_at, *others), label_at, split_at = columns
     assert label_at is not None
-    splits, place, empty = _Splits(table), source.prefix + table.unit, True
+    splits, place, empty = _Splits(table), source.prefix + source.unit, True
     separator = source.layout.label_separator
     read_label = _label if separator is None else partial(_separated, separator)
     remedy = "skip_bad_rows" if source.layout.split_column else "no_split"
@@ -244,7 +244,7 @@ def _examples(table: Table) -> Iterator[Example]:
             if split_at is not None:
                 split = splits[row[at] if type(row[at]) is str else str(row[at])]
         except ValueError as error:
-            table.skip(number, str(error), table.header[at], remedy if at == split_at else "skip_bad_rows")
+            source.skip(number, str(error), table.header[at], remedy if at == split_at else "skip_bad_rows")
             continue
         empty = False
         yield _example((text, label, split, f"{place}{number}"))

@@ -74,6 +74,7 @@ class Source:
     layout: Layout
     notes: Notes
     prefix: str = ""  # what begins the places of its texts
+    unit: str = "line "  # what a row is called before its number, or before its path
     joint: str = ", "  # between the name and a place
     labelled: bool = True  # labels are needed
     encoding: str | None = None  # None for UTF-8
@@ -83,8 +84,9 @@ class Source:
         """Error about a place, and perhaps about a column of it."""
         return DataError(f"{self.name}{self.joint}{where}{column and f', column {column}'}: {problem}", **more)
 
-    def skip(self, where: str, problem: str, column: str = "", remedy: str = "skip_bad_rows") -> None:
-        """Note a row that cannot be used; unless bad rows are skipped, raise DataError."""
+    def skip(self, place: int | str, problem: str, column: str = "", remedy: str = "skip_bad_rows") -> None:
+        """Note the row at this place, which cannot be used; unless bad rows are skipped, raise DataError."""
+        where = f"{self.unit}{place}"
         if not self.layout.skip_bad_rows:
             raise self.error(where, problem, column, suggestion={remedy: True})
         self.notes.n_bad_rows += 1
@@ -136,7 +138,6 @@ class Table:
     source: Source
     header: list[str]
     read: Callable[[Collection[int] | None], Iterator[Row]]
-    unit: str = "line "  # what a row is called before its number, or before its path
     kind: str = "column"
     sample: Callable[[], Sequence[Sequence[Any]]] = list  # takes the next rows, to tell whether the header is one
     schema: Any = None  # of Arrow, where there is one
@@ -149,14 +150,6 @@ class Table:
         if len(self.header) > MAX_COLUMNS:
             problem = f"has {len(self.header):,} {self.kind}s; at most {MAX_COLUMNS:,} can be read"
             raise DataError(f"{self.source.name} {problem}; is it a table?")
-
-    def error(self, place: int | str, problem: str, column: str = "", **more: Any) -> DataError:
-        """Error about a row, and perhaps about a column of it."""
-        return self.source.error(f"{self.unit}{place}", problem, column, **more)
-
-    def skip(self, place: int | str, problem: str, column: str = "", remedy: str = "skip_bad_rows") -> None:
-        """Note a row that cannot be used; unless bad rows are skipped, raise DataError."""
-        self.source.skip(f"{self.unit}{place}", problem, column, remedy)
 
     def columns(self) -> "Columns":
         """The columns of texts, labels and splits, by their given or usual names.
@@ -266,7 +259,7 @@ def _not_found(
     table: Table, header: list[str], role: str, name: str, matches: list[int], found: dict[str, list[int]]
 ) -> DataError:
     """What is there, what was expected, and what would mend it."""
-    kind, layout, place = table.kind, table.source.layout, f"{table.unit}1"
+    kind, layout, place = table.kind, table.source.layout, f"{table.source.unit}1"
     if "\ufffd" in "".join(header) and (likely := table.source.likely_encoding):
         problem = f"the header is not UTF-8; the encoding is likely {likely}"
         return table.source.error(place, problem, suggestion={"encoding": likely})

@@ -261,19 +261,11 @@ def _read_model2vec(folder: Path, found: _Found) -> None:
         vocabulary = json.loads((folder / "tokenizer.json").read_bytes())["model"]["vocab"]
         if isinstance(vocabulary, list):  # of pairs: a token and its score
             vocabulary = {token: number for number, (token, *_) in enumerate(vocabulary)}
-        numbers = np.array([*vocabulary.values()], np.int64)
+        numbers = np.array([*dict(vocabulary).values()], np.int64)
         tokens = [token.encode("utf-8", "surrogatepass").replace(b"\n", b"") for token in vocabulary]
         if table.ndim != 2 or len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(table):
             raise ValueError("the vocabulary and the embeddings do not fit together")
-    except (
-        FileNotFoundError,
-        SafetensorError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except (FileNotFoundError, SafetensorError, ValueError, TypeError, LookupError, RecursionError) as error:
         expected = "expected a model of model2vec: model.safetensors with embeddings, and tokenizer.json"
         raise DataError(
             f"{folder} is a folder without vectors that can be read ({str(error).rstrip('.')}); {expected}."

@@ -72,42 +72,30 @@ def test_tables(run, table):
 
 
 def test_json(run, table):
-    done = run("data", table, "--json")
-    assert (done.code, done.err) == (0, "")
-    document = json.loads(done.out, parse_constant=pytest.fail)
+    document = json.loads(run("data", table, "--json").out, parse_constant=pytest.fail)
     assert list(document) == [
         "schema", "source", "dev_source", "texts", "labels", "parts", "tokens", "vocabulary", "lengths", "empty",
-        "duplicates", "conflicts", "shared", "bad_rows", "undecodable", "notes",
-        "coverage",
+        "duplicates", "conflicts", "shared", "bad_rows", "undecodable", "notes", "coverage",
     ]  # fmt: skip
     assert (document["schema"], document["source"]) == ("mlcore.data/1", str(table))
-    assert document["labels"] == {"neg": 5, "pos": 2}
-    assert document["lengths"]["histogram"][0] == {"first": 0, "last": 0, "texts": 1}
     assert document["conflicts"] == {"count": 2, "different": 1, "examples": [{"neg": "line 3", "pos": "line 2"}]}
-    assert document["coverage"][0]["known"][0] == {"min_count": 1, "words": 3, "share": 0.5}
 
 
 def test_several_paths_columns_and_a_held_out_file(run, tmp_path):
-    (tmp_path / "a.tsv").write_bytes(b"body\tverdict\ngood\t1\nb\xe4d\t0\n")
+    (tmp_path / "a.tsv").write_bytes(b"body\tverdict\ngood\t1\n" + b"b\xe4d\t0\n" * 7)
     (tmp_path / "b.gz").write_bytes(gzip.compress(b'{"body": "good", "verdict": 1}\n'))
     (tmp_path / "dev.csv").write_text("verdict,body\n1,good\n")
     columns = ("--text-column", "body", "--label-column", "verdict")
     found = json.loads(run("data", "a.tsv", "b.gz", "--dev", "dev.csv", *columns, "--json").out)
     assert (found["source"], found["dev_source"]) == ("a.tsv, b.gz", "dev.csv")
-    assert found["parts"] == {"train": {"0": 1, "1": 2}, "dev": {"1": 1}}
-    assert found["undecodable"] == {"count": 1, "places": ["a.tsv, line 3"]}
-    assert found["duplicates"]["examples"] == [{"place": "b.gz, line 1", "earlier": "a.tsv, line 2"}]
+    assert found["parts"] == {"train": {"0": 7, "1": 2}, "dev": {"1": 1}}
+    assert found["undecodable"] == {"count": 7, "places": [f"a.tsv, line {n}" for n in range(3, 10)]}
+    assert found["duplicates"]["count"] == 7
     assert found["shared"]["dev"]["examples"] == [{"place": "dev.csv, line 2", "earlier": "a.tsv, line 2"}]
     shown = run("data", "a.tsv", "b.gz", "--dev", "dev.csv", *columns).out
-    assert "a.tsv, b.gz; held out: dev.csv\n4 texts, 2 labels, 5 tokens (3 distinct)" in shown
-    assert "Lines or files that are not UTF-8:\n  a.tsv, line 3\n" in shown
+    assert "a.tsv, b.gz; held out: dev.csv\n10 texts, 2 labels, 17 tokens (3 distinct)" in shown
+    assert "  a.tsv, line 7\n  and 2 more\n" in shown
     assert "Held-out texts that are also in training:\n  dev.csv, line 2 = a.tsv, line 2\n" in shown
-
-
-def test_format_overrides_the_name(run, tmp_path):
-    (tmp_path / "a.csv").write_text('text\tlabel\n"a\tb"\tpos\n')
-    assert json.loads(run("data", "a.csv", "--json").out)["tokens"] == 2
-    assert run("data", "a.csv", "--format", "tsv").code == 3
 
 
 def test_many_long_and_hostile_labels_stay_within_80_columns(run, tmp_path):
@@ -137,10 +125,3 @@ def test_many_long_and_hostile_labels_stay_within_80_columns(run, tmp_path):
 def test_what_is_refused(run, table, arguments, code, message):
     (table.parent / "bad.csv.gz").write_bytes(gzip.compress(ROWS.encode())[:-4])
     assert run("data", *arguments) == (code, "", f"mlcore: {message}\n")
-
-
-def test_all_undecodable_lines_are_in_the_document_and_a_few_in_the_table(run, tmp_path):
-    path = tmp_path / "latin.tsv"
-    path.write_bytes(b"text\tlabel\n" + b"sch\xf6n\tpos\n" * 7)
-    assert json.loads(run("data", path, "--json").out)["undecodable"]["places"] == [f"line {n}" for n in range(2, 9)]
-    assert "  line 6\n  and 2 more\n" in run("data", path).out

@@ -6,8 +6,6 @@ import tempfile
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mlcore.errors import DataError, InputError
 from mlcore.text import growing
@@ -20,14 +18,13 @@ from mlcore.text.dataset import (
     with_held_out,
     with_test_split,
 )
-from mlcore.text.growing import GrowingArray
-from mlcore.text.readers import read_examples
 
 CHOICE = {"ngrams": 2, "min_count": 1, "max_features": None, "binary": False, "ratings": False, "seed": 1}
 DATA = dataset_of(
     ["good film", "bad film", "good cast", "bad plot"] * 10, ["pos", "neg"] * 20,
     splits=["", "train", "train", ""] * 7 + ["dev"] * 4 + ["test"] * 8,
 )  # fmt: skip
+KNOWN = encode(dataset_of(["zebra", "bad"], ["x", "y"]), 0, **CHOICE).features
 
 
 def rows(split):
@@ -87,20 +84,6 @@ def test_a_dataset_larger_than_memory_is_the_same(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@given(st.lists(st.integers(0, 40), max_size=9), st.booleans())
-def test_growing_is_concatenation(pieces, in_file):
-    arrays = [np.arange(size, dtype=np.int16)[::-1] for size in pieces]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(growing, "ALWAYS_FITS", 50 if in_file else 1 << 24)
-        patch.setattr(growing, "free_memory", lambda: 0)
-        array = GrowingArray(np.int32)
-        for piece in arrays:
-            array.append(piece)
-        found = array.finish()
-    assert (found.dtype, found.flags.writeable) == (np.int32, True)
-    assert found.tolist() == [number for piece in arrays for number in piece.tolist()]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_array_that_grows_takes_hardly_more_memory_than_itself():
     """300 MB in pieces of 1 MB, just beyond what a doubling would have had room for."""
@@ -130,6 +113,7 @@ def test_what_is_held_out(dev, sizes):
     data, dev = (with_held_out(DATA, other), None) if other else (DATA, dev)
     encoded = encode(data, dev, **CHOICE)
     assert tuple(encoded.sizes.values()) == sizes
+    assert encode(data, dev, **CHOICE, known=KNOWN).features.names[:2] == KNOWN.names
     assert rows(encoded.test) == list(range(32, 40))
     assert encoded.labels == ("neg", "pos")
     train, names = encoded.train, encoded.features.names
@@ -148,36 +132,19 @@ def test_what_is_held_out(dev, sizes):
         assert encoded.dev.targets[encoded.dev.rows].sum() == 4, "of each label the same share"
 
 
-def test_without_a_dev_split_a_tenth_is_held_out():
-    data = dataset_of(["a", "b"] * 20, ["x", "y"] * 20)
-    assert encode(data, None, **CHOICE).sizes == {"train": 36, "dev": 4, "test": 0}
-
-
 @pytest.mark.parametrize(
     ("text", "labels", "split", "options", "message"),
     [
         ("word", "xy", "test", {}, "X contains no texts to train on."),
         ("word", "xx", "", {}, "X has 1 label to train on ('x'); expected from 2 to 1,000."),
         ("word", map(str, range(1001)), "", {}, "and 991 more); expected from 2 to 1,000; try loss='squared'."),
-        (
-            "word",
-            ["1", "1e30"],
-            "",
-            {"ratings": True},
-            "text 2: the label is '1e30'; expected a number up to 1e+18.",
-        ),
+        ("word", ["1", "1e30"], "", {"ratings": True}, "2: the label is '1e30'; expected a number up to 1e+18."),
         ("word", "xy", "", {}, "X has too few texts to hold some out; try dev=0."),
         ("word", "xy", "", {"dev": 1.0}, "dev is 1.0; expected a fraction from 0 to less than 1, or other texts."),
-        (
-            "word",
-            "xy",
-            "",
-            {"dev": 0, "min_count": 9},
-            "no word occurs 9 times in the texts to train on; try min_count=1.",
-        ),
+        ("word", "xy", "", {"dev": 0, "min_count": 9}, "occurs 9 times in the texts to train on; try min_count=1."),
         ("-", "xy", "", {"dev": 0}, "X: no word occurs in the texts to train on."),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_trained_on(text, labels, split, options, message):
     labels = list(labels)
     data = dataset_of([text] * len(labels), labels, splits=[split] * len(labels))
@@ -186,13 +153,7 @@ def test_what_cannot_be_trained_on(text, labels, split, options, message):
     assert str(caught.value).endswith(message)
 
 
-def test_known_features_come_first():
-    known = encode(dataset_of(["zebra", "bad"], ["x", "y"]), 0, **CHOICE).features
-    assert encode(DATA, 0, **CHOICE, known=known).features.names[:2] == known.names
-
-
 def test_the_built_in_dataset():
     data = read_dataset(built_in_dataset())
     assert [len(data.rows(split)) for split in ("train", "dev", "test")] == [6237, 780, 780]
     assert set(data.label_names) == {"pos", "neg"}
-    assert len(list(read_examples(built_in_dataset()))) == data.n_texts

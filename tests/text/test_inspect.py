@@ -62,39 +62,24 @@ def test_another_dataset_is_held_out_in_place_of_the_dev_split():
 
 def test_without_other_splits_a_tenth_is_held_out_the_same_in_every_run():
     data = dataset_of([f"word w{i}" for i in range(50)], ["a", "b"] * 25)
-    (coverage,) = inspect(data).coverage
     # of each of the 5 texts, one of two words occurs in the 45 others
-    assert coverage == covers("tenth", 10, (1, 46, 0.5), (2, 1, 0.5), (5, 1, 0.5))
+    assert inspect(data).coverage == [covers("tenth", 10, (1, 46, 0.5), (2, 1, 0.5), (5, 1, 0.5))]
     assert inspect(data) == inspect(data)
-
-
-def test_where_there_is_nothing_to_measure_on():
-    assert inspect(dataset_of(["one"], ["a"])).coverage == []
-    assert inspect(dataset_of(["one"], ["a"], splits=["test"])).coverage == []
+    assert (
+        inspect(dataset_of(["one"], ["a"])).coverage
+        == inspect(dataset_of(["one"], ["a"], splits=["test"])).coverage
+        == []
+    )
     (coverage,) = inspect(dataset_of(["one", "!?", ""], ["a", "a", "a"], splits=["", "", "test"])).coverage
     assert coverage == covers("test", 0, (1, 3, None), (2, 0, None), (5, 0, None))
-    only_empty = inspect(dataset_of(["", " "], ["a", "b"]))
-    assert (only_empty.tokens, only_empty.empty["count"], only_empty.duplicates["count"]) == (0, 2, 0)
-    assert (only_empty.conflicts["count"], len(only_empty.lengths["histogram"])) == (0, 1)
     with pytest.raises(DataError, match="c contains no texts."):
         inspect(dataset_of([], [], source="c"))
 
 
-def test_only_the_first_few_places_are_kept():
-    found = inspect(dataset_of(["", "x"] * 50, ["a", "a", "a", "b"] * 25))
-    assert (found.empty["count"], len(found.empty["places"])) == (50, 5)
-    assert (found.duplicates["count"], found.duplicates["examples"][0]) == (
-        49,
-        {"place": "text 4", "earlier": "text 2"},
-    )
-    assert (found.conflicts["count"], found.conflicts["different"]) == (50, 1)
-
-
-@pytest.mark.parametrize("cut", [3, 1])
-def test_against_a_naive_count(cut):
+def test_against_a_naive_count():
     """Part of the built-in dataset with its texts cut to their first tokens, so that there are repeats of all kinds."""
     examples = list(read_examples(built_in_dataset()))[::4]
-    texts = [" ".join(tokens(example.text)[:cut]) for example in examples]
+    texts = [" ".join(tokens(example.text)[:3]) for example in examples]
     found = inspect(dataset_of(texts, [example.label for example in examples], splits=[e.split for e in examples]))
     labels_of, in_split = defaultdict(set), defaultdict(Counter)
     for text, example in zip(texts, examples, strict=True):
