@@ -119,14 +119,14 @@ def _prepare(command: TyperCommand | TyperGroup, context: Any) -> None:
             parameter.process_value = partial(_process, parameter, parameter.process_value)  # type: ignore[method-assign]
 
 
-def _process(parameter: Any, convert: Callable[..., Any], context: Any, value: Any) -> Any:
-    if value is None and isinstance(parameter, TyperOption) and not (parameter.required or parameter.multiple):
-        return parameter.callback and parameter.callback(context, parameter, None)
+def _process(parameter: Any, complain: Callable[..., Any], context: Any, value: Any) -> Any:
     if isinstance(value, str):
-        return _converted(parameter, context, value)
-    if value and isinstance(value, list | tuple):
-        return [_converted(parameter, context, one) for one in value]
-    return convert(context, value)
+        value = _converted(parameter, context, value)
+    elif isinstance(value, list | tuple):
+        value = [_converted(parameter, context, one) for one in value]
+    if parameter.required and parameter.value_is_missing(value):
+        return complain(context, None)
+    return parameter.callback(context, parameter, value) if parameter.callback else value
 
 
 def _converted(parameter: Any, context: Any, text: str) -> Any:

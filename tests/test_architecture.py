@@ -81,11 +81,14 @@ def test_help_imports_nothing_large(arguments):
     assert "Example: mlcore" in output
 
 
-def test_a_command_loads_what_it_needs():
+def test_a_command_loads_what_it_needs(model):
     needless = ["numba.np.arraymath", "scipy.linalg", "pydantic", "jinja2", "mlcore.cli.training"]
-    output, imported = imported_by(["forward"], ["mlcore.kernels", *needless])
-    assert imported == ["mlcore.kernels"]
-    assert "on the kink" in output
+    commands = {("forward",): "on the kink", ("predict", str(model), "good film"): "pos\t"}
+    for arguments, expected in commands.items():
+        imported_by(arguments, [])  # compiles
+        output, imported = imported_by(arguments, ["mlcore.kernels", *needless])
+        assert imported == ["mlcore.kernels"], arguments
+        assert expected in output
 
 
 def test_public_names_are_there():

@@ -61,7 +61,8 @@ def _cache_class() -> Any:
     """A cache of compiled kernels; everything that mlcore takes from Numba's private parts is in this function.
 
     - Kernels are loaded without the compiler. Numba prepares everything that could be compiled, up to SciPy, before it
-      looks into its cache: 0.2 s of every short command.
+      looks into its cache: 0.2 s of every short command. Of the functions in a kernel, Numba's own among them, it loads
+      the modules, for their globals; compiled code reads of them only the constants, which most have none of.
     - A kernel is compiled again when code or constants that it uses have changed, not only its own file.
     - A kernel is loaded only if nothing of it has changed since it was written: a damaged one would do anything. A
       cache that is damaged, or cannot be written, costs time and stops nothing.
@@ -108,7 +109,8 @@ def _cache_class() -> Any:
         def save_overload(self, signature: Any, result: Any) -> None:
             try:
                 name, found = self.find(signature, result.codegen)
-                content = dumps(reduce(result))
+                *parts, environments = reduce(result)
+                content = dumps((*parts, [one for one in environments if one.consts]))
                 found.update(content)
                 write_beside(self.written / name, lambda file: file.write(found.digest() + content))
             except Exception:
