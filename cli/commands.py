@@ -42,7 +42,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
     },
     "Tools": {
-        "verify": ("verify", "Check every compiled kernel on this machine."),
+        "verify": ("verify", "Check the compiled kernels on this machine."),
     },
 }
 COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}

@@ -8,9 +8,9 @@ from .output import Json, print_json
 def verify(as_json: Json = False) -> None:
     """Example: mlcore verify
 
-    Compares every compiled kernel with a naive twin in NumPy, every gradient
-    with finite differences, and a training by two threads with one by a single
-    thread, on this machine. Exits with code 1 if an error is out of tolerance.
+    Compares the compiled layers, losses and embedding with naive twins in
+    NumPy, and every gradient with finite differences, on this machine. Exits
+    with code 1 if an error is out of tolerance.
     """
     from mlcore.kernels import verification
 

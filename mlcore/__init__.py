@@ -1,20 +1,21 @@
 """mlcore: backpropagation by hand and a sentiment classifier at scale, on one set of Numba kernels.
 
 ``Layer`` and ``Network`` work small networks, ``SentimentClassifier`` classifies texts; the rest are the errors that
-they raise. Names are imported on first use, so that ``import mlcore`` alone stays fast.
+they raise. The first three are imported on first use, so that ``import mlcore`` alone stays fast.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mlcore.errors import DataError as DataError
+from mlcore.errors import DivergedError as DivergedError
+from mlcore.errors import InputError as InputError
+from mlcore.errors import MlcoreError as MlcoreError
+from mlcore.errors import ModelFileError as ModelFileError
+from mlcore.errors import NotFittedError as NotFittedError
+from mlcore.errors import ShapeError as ShapeError
+
 if TYPE_CHECKING:
-    from mlcore.errors import DataError as DataError
-    from mlcore.errors import DivergedError as DivergedError
-    from mlcore.errors import InputError as InputError
-    from mlcore.errors import MlcoreError as MlcoreError
-    from mlcore.errors import ModelFileError as ModelFileError
-    from mlcore.errors import NotFittedError as NotFittedError
-    from mlcore.errors import ShapeError as ShapeError
     from mlcore.exercise.network import Layer as Layer
     from mlcore.exercise.network import Network as Network
     from mlcore.sentiment.estimator import SentimentClassifier as SentimentClassifier
@@ -25,15 +26,8 @@ _MODULES = {
     "Layer": "mlcore.exercise.network",
     "Network": "mlcore.exercise.network",
     "SentimentClassifier": "mlcore.sentiment.estimator",
-    "MlcoreError": "mlcore.errors",
-    "InputError": "mlcore.errors",
-    "ShapeError": "mlcore.errors",
-    "NotFittedError": "mlcore.errors",
-    "DataError": "mlcore.errors",
-    "ModelFileError": "mlcore.errors",
-    "DivergedError": "mlcore.errors",
 }
-__all__ = ["__version__", *_MODULES]
+__all__ = ["__version__", *_MODULES, *(name for name in globals() if name.endswith("Error"))]
 
 
 def __getattr__(name: str) -> object:

@@ -25,6 +25,8 @@ def central_differences(function: Function, array: np.ndarray, steps: np.ndarray
         >>> a = np.array([1.0, -2.0])
         >>> central_differences(lambda: float(a @ a), a).round(6).tolist()
         [2.0, -4.0]
+        >>> a.tolist()
+        [1.0, -2.0]
     """
     return _per_entry(function, array, steps_for(array) if steps is None else steps, (1, -1), lambda f, g: f - g)
 

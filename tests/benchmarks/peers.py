@@ -10,16 +10,6 @@ import sys
 import time
 
 
-def versions() -> None:
-    """Print the versions of both peers; fails where one of them is missing."""
-    from importlib.metadata import version
-
-    import fasttext  # noqa: F401
-    import torch  # noqa: F401
-
-    print(json.dumps({"versions": {name: version(name) for name in ("fasttext", "torch")}}))
-
-
 def fasttext_train(data: str, model: str, epochs: str, ngrams: str, threads: str) -> None:
     """From a text file to a saved model, with mlcore's width of the embedding and else fastText's defaults."""
     import fasttext
@@ -98,7 +88,5 @@ def torch_forward() -> None:
     print(f"z = {z.tolist()}, h = {h.tolist()}, u = {u.tolist()}, y_hat = {y_hat.tolist()}, J = {loss.item()}")
 
 
-PROGRAMS = (versions, fasttext_train, fasttext_predict, fasttext_accuracy, torch_train, torch_forward)
-
 if __name__ == "__main__":
-    {program.__name__: program for program in PROGRAMS}[sys.argv[1]](*sys.argv[2:])
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import mlcore.kernels
-from mlcore.kernels import embedding, forward, layers, losses, verification
-from mlcore.kernels.finite_differences import central_differences
+from mlcore.kernels import embedding, forward, layers, losses
 from mlcore.kernels.reference import FORMULAS, count_words
 from mlcore.kernels.verification import TOLERANCES, entries_of, largest_error, random_network, verify, with_twins
 
@@ -74,7 +73,7 @@ def test_every_kernel_is_in_the_table():
         (layers, "relu", {("relu", "twin")}),
         (layers, "relu_backward", {("relu_backward", "twin"), ("relu_backward", "differences")}),
         (embedding, "list_rows", {("gather_mean_backward", "twin"), ("gather_mean_backward", "differences")}),
-        (losses, "loss_of", {(name, "twin") for name in verification.LOSSES}),
+        (losses, "softmax", {("softmax", "twin")}),
     ],
 )
 def test_wrong_kernels_are_found(module, name, failing, monkeypatch):
@@ -84,7 +83,7 @@ def test_wrong_kernels_are_found(module, name, failing, monkeypatch):
         "relu": lambda Z, H: np.copyto(H, np.where(Z > 0, Z, 0.01 * Z)),
         "relu_backward": lambda dH, Z, at_zero, dZ: right(dH, Z, 0.0, dZ),
         "list_rows": lambda ids, counts, *rest: right(ids, np.ones_like(counts), *rest),
-        "loss_of": lambda number, Z, *rest: right(number, 2 * Z, *rest),
+        "softmax": lambda Z, *rest: right(2 * Z, *rest),
     }
     monkeypatch.setattr(module, name, wrong[name])
     compared = with_twins(np.random.default_rng(7), np.float64, 7)
@@ -128,29 +127,9 @@ def test_word_dropout_leaves_out_the_share_that_it_should():
     assert abs(kept - 0.7) < 0.005  # more than three standard deviations
 
 
-def test_central_differences_restore_the_array():
-    array = np.random.default_rng(7).normal(size=(2, 3))
-    before = array.copy()
-    central_differences(lambda: float((array**2).sum()), array)
-    np.testing.assert_array_equal(array, before)
-
-
 def test_verify(monkeypatch):
     assert verify().ok
-    right = layers.tanh
-    for wrong in (np.nan, 1e-4):
-        monkeypatch.setattr(layers, "tanh", lambda Z, H, wrong=wrong: np.copyto(H, np.tanh(Z) + H.dtype.type(wrong)))
-        found = verify()
-        assert not found.ok
-        assert {check.kernel for check in found.results if not check.ok} == {"tanh"}
-    monkeypatch.setattr(layers, "tanh", right)
-    monkeypatch.setattr(verification, "train", lambda *arguments: [np.ones(1) * arguments[-1]])
-    assert [check.kernel for check in verify().results if not check.ok] == ["train_batches"]
-
-
-@pytest.mark.parametrize(
-    ("found", "expected", "error"),
-    [([4.0], [5.0], 0.2), ([0.1], [0.0], 0.1), ([], [], 0), ([1.0], [1.0, 1.0], np.inf), ([np.inf], [np.inf], np.nan)],
-)
-def test_largest_error(found, expected, error):
-    np.testing.assert_equal(largest_error(np.array(found), np.array(expected)), error)
+    monkeypatch.setattr(layers, "tanh", lambda Z, H: np.copyto(H, np.nan))
+    found = verify()
+    assert not found.ok
+    assert {check.kernel for check in found.results if not check.ok} == {"tanh"}

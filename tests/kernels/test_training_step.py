@@ -2,6 +2,7 @@
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from threading import Timer, main_thread
 
@@ -13,10 +14,29 @@ from mlcore.kernels import training_step as steps
 from mlcore.kernels.embedding import RowList, list_rows
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.reference import FORMULAS, count_words
-from mlcore.kernels.verification import DROPOUT, KEY, RATE, Documents, largest_error, random_network, train
+from mlcore.kernels.verification import Documents, largest_error, random_network
 
 BATCH = 6
+RATE, DROPOUT, KEY = 0.5, 0.2, 12345
 RATES = {"sgd": 0.5, "adagrad": 0.1, "adam": 0.02}  # of golden.npz, which parity/make_golden.py writes
+
+
+def train(documents, start, Y, weights, optimizer, threads):
+    """Losses, parameters, M and S after three steps with word dropout and weight decay, from moments of 1."""
+    _, parameters, M, S = optimizers.with_moments(start, optimizer)
+    kept = [array for array in (*M, *S) if array is not None]
+    for array in kept:
+        array[:] = 1
+    size = max(1, -(-len(Y) // 3))
+    found, rates = np.zeros(len(Y), Y.dtype), RATE / np.arange(1, 1 - (-len(Y) // size))
+    work = steps.Workspace.allocate(parameters, size, len(documents.ids), threads)
+    recipe = steps.Recipe(size, losses.SOFTMAX, word_dropout=DROPOUT, weight_decay=0.1, trainable=True)
+    with ThreadPoolExecutor(threads) as pool:
+        steps.run_together(
+            pool, work.arrived, steps.train_batches, np.arange(len(Y)), 2, KEY, documents, Y, weights, recipe,
+            rates, parameters, M, S, work, found,
+        )  # fmt: skip
+    return [found, *parameters, *kept]
 
 
 def naive_bits(x):
@@ -140,20 +160,17 @@ def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimiz
     step = optimizers.Step(0.1, 0.999, 1e-8, 1e-9)
     index, ones = RowList.allocate(64, 64, np.float32), np.ones(64, np.int32)
     used = list_rows(random.permutation(64).astype(np.int32), ones, np.arange(64), np.arange(1, 65), index)
-    of_rows, of_layers = set(), set()
+    results = {"layers": set(), "rows": set()}
     for cuts in ([0, 64], [0, 16, 64], [0, 48, 64], [0, 32, 64], [0, 1, 6, 13, 64]):
-        table, layer, bias = ([P.copy(), M.copy() if optimizer == "adam" else None, S.copy()] for _ in range(3))
-        dW, db = np.empty_like(P), np.empty_like(P)[0]
-        m, s = (None if array is None else array[0] for array in bias[1:])
-        for first, last in zip(cuts[:-1], cuts[1:], strict=True):
-            W, M_W, S_W = layer
-            optimizers.update_layer(dE, dE, W, bias[0][0], M_W, m, S_W, s, dW, db, first, last, step)
+        rows, layer, bias = ([P.copy(), M.copy() if optimizer == "adam" else None, S.copy()] for _ in range(3))
+        (W, M_W, S_W), (b, m, s) = layer, (None if array is None else array[0] for array in bias)
+        for first, last in pairwise(cuts):
+            optimizers.update_layer(dE, dE, W, b, M_W, m, S_W, s, np.empty_like(P), np.empty_like(b), first, last, step)
             if 1 not in cuts:
-                optimizers.update_rows(dE, index, 0, used, *table, first, last, step)
-        of_layers.add(b"".join(array.tobytes() for array in layer if array is not None))
-        if 1 not in cuts:
-            of_rows.add(b"".join(array.tobytes() for array in table if array is not None))
-    assert len(of_layers) == len(of_rows) == 1
+                optimizers.update_rows(dE, index, 0, used, *rows, first, last, step)
+        for name, arrays in ({"layers": layer} | ({"rows": rows} if 1 not in cuts else {})).items():
+            results[name].add(b"".join(array.tobytes() for array in arrays if array is not None))
+    assert [len(found) for found in results.values()] == [1, 1]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
