@@ -97,7 +97,7 @@ def test_every_contest_gives_rows_with_their_targets(bench, program, started):
     bench.sets = bench.folder  # with no others
     rows = [row for contest in program("compare").CONTESTS.values() for row in contest(bench)]
     limits = [round(row.target, 4) for row in rows if row.target]
-    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 1, 0.6, 0.6, 0.5, 0.25, 15, 6, 150, 0.5, 0.5,
+    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 0.6, 0.6, 0.5, 0.25, 1, 15, 6, 150, 0.5, 0.5,
                       8.5, 8.5, 0.625, *(1.05, 1.3, 1.3) * 2]  # fmt: skip
     assert all(len(row.ours) == 2 and (not row.peer or len(row.theirs) == 2) for row in rows)
     trainings = [command for command in started if "--data" in command]

@@ -363,8 +363,8 @@ def busy(processes: int) -> Iterator[None]:
             process.wait()
 
 
-ALONE = first, tokenising, size, threads, beside  # contests that need no peers
-CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, limit, scoring, starting, *ALONE)}
+ALONE = limit, first, tokenising, size, threads, beside  # contests that need no peers
+CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, scoring, starting, *ALONE)}
 
 # The run --------------------------------------------------------------------------------------------------
 
