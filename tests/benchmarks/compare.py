@@ -116,9 +116,7 @@ class Bench:
         epoch = statistics.median(epoch["seconds"] for epoch in figures["epochs"])
         return figures | {"epoch": epoch, "sha256": hashlib.sha256(self.model.read_bytes()).hexdigest()}
 
-    def train_fasttext(
-        self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES
-    ) -> Figures:
+    def fasttext(self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES) -> Figures:
         """fastText's training from a text file to a saved model; one that stops with NaN is tried again."""
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
