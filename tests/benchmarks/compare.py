@@ -171,16 +171,9 @@ def values(figures: list[Figures], name: str) -> list:
     return [figure[name] for figure in figures]
 
 
-def versus(
-    what: str,
-    ours: list[Figures],
-    peer: str,
-    theirs: list[Figures],
-    figure: str = "seconds",
-    target: float | None = None,
-) -> Row:
-    """Row of the same figure of both."""
-    return Row(what, UNITS[figure], values(ours, figure), peer, values(theirs, figure), target)
+def versus(what: str, ours: list[Figures], peer: str, theirs: list[Figures], figure: str = "seconds", **more) -> Row:
+    """Row of the same figure of both; ``more`` is its target."""
+    return Row(what, UNITS[figure], values(ours, figure), peer, values(theirs, figure), **more)
 
 
 # The contests: each measures, and returns its rows of the table --------------------------------------------
