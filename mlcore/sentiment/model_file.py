@@ -183,20 +183,13 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     vocabulary, pieces, ngrams = tensors["vocabulary"], tensors["pieces"], tensors["ngrams"]
     dim, hidden, outputs = settings.dim, settings.hidden, settings.outputs(len(labels))
     n_features = sum(int(np.count_nonzero(lines == ord("\n"))) for lines in (vocabulary, pieces)) + len(ngrams)
-    shapes = {
-        "vocabulary": (vocabulary.size,), "pieces": (pieces.size,), "ngrams": (len(ngrams), 2),
-        "table": (n_features, dim),
-        "W1": (hidden, dim), "b1": (hidden,), "W2": (outputs, hidden), "b2": (outputs,),
-        "trained_on": (trained_on.size,),
-    }  # fmt: skip
-    types = {
-        "vocabulary": "uint8",
-        "pieces": "uint8",
-        "ngrams": "int32",
-        "trained_on": "uint32",
-        "table": "float16" if settings.float16 else "float32",
-    }
-    check_tensors(tensors, {name: (types.get(name, "float32"), shape) for name, shape in shapes.items()})
+    check_tensors(tensors, {
+        "vocabulary": ("uint8", (vocabulary.size,)), "pieces": ("uint8", (pieces.size,)),
+        "ngrams": ("int32", (len(ngrams), 2)), "trained_on": ("uint32", (trained_on.size,)),
+        "table": ("float16" if settings.float16 else "float32", (n_features, dim)),
+        "W1": ("float32", (hidden, dim)), "b1": ("float32", (hidden,)),
+        "W2": ("float32", (outputs, hidden)), "b2": ("float32", (outputs,)),
+    })  # fmt: skip
     features = _features(vocabulary, ngrams, pieces, settings)
     parameters = Parameters.zeros(n_features, dim, hidden, outputs)
     for name, padded in parameters._asdict().items():

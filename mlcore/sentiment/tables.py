@@ -97,17 +97,19 @@ def predict_table(
 class _Writer:
     """Writes batches of rows with predictions; ``format`` is called by several threads."""
 
-    made_safe = 0
+    made_safe = 0  # cells
     grows = False  # whether there may be more columns than at the beginning
 
     def __init__(self, file: BinaryIO, table: Table, names: list[str]) -> None:
         self.file, self.table, self.names, self.width = file, table, names, len(table.header)
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> Any:
+        """What ``write`` takes: the content, and how many cells were made safe."""
         raise NotImplementedError
 
-    def write(self, formatted: Any) -> None:
-        self.file.write(formatted)
+    def write(self, formatted: tuple[bytes, int]) -> None:
+        self.file.write(formatted[0])
+        self.made_safe += formatted[1]
 
     def close(self) -> None:
         """Write what comes last."""
@@ -135,12 +137,7 @@ class _Delimited(_Writer):
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
         return self._lines([*self.columns(rows), *new])
 
-    def write(self, formatted: tuple[bytes, int]) -> None:
-        self.file.write(formatted[0])
-        self.made_safe += formatted[1]
-
     def _lines(self, columns: list[Sequence[Any]]) -> tuple[bytes, int]:
-        """The rows, and how many cells were made safe."""
         text, made_safe = io.StringIO(), 0
         for i, column in enumerate(columns):
             if {*map(type, column)} & {list, dict, tuple}:
@@ -159,7 +156,7 @@ class _Delimited(_Writer):
 class _JsonLines(_Writer):
     grows = True
 
-    def format(self, rows: Sequence[Row], new: list[list[Any]]) -> bytes:
+    def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
         columns = self.columns(rows)
         names = (*self.table.header[: len(columns)], *self.names)
         for i, column in enumerate(columns):
@@ -167,7 +164,7 @@ class _JsonLines(_Writer):
                 columns[i] = [None if value != value else value for value in column]
         encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
         lines = [encode(dict(zip(names, row, strict=True))) for row in zip(*columns, *new, strict=True)]
-        return "\n".join([*lines, ""]).encode(errors="replace")
+        return "\n".join([*lines, ""]).encode(errors="replace"), 0
 
 
 class _Parquet(_Writer):
@@ -185,7 +182,7 @@ class _Parquet(_Writer):
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> list[Sequence[Any]]:
         return [*self.columns(rows), *new]
 
-    def write(self, formatted: list[Sequence[Any]]) -> None:
+    def write(self, formatted: Any) -> None:
         if self.writer is None:
             schema = self.schema or self.arrow.schema(list(map(self._field, self.table.header, formatted)))
             for field in self.added:

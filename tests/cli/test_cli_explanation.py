@@ -105,7 +105,7 @@ def test_explain_in_colour_and_as_a_page(run, start, model, tmp_path):
 
 
 def test_tables_stay_within_80_columns_and_ascii(start, run, tmp_path):
-    words = [f"{letter * 30}" for letter in "abcdefghijklmnopqrst"]
+    words = [letter * 30 for letter in "abcdefghijklmnopqrst"]
     (tmp_path / "long.tsv").write_text("label\ttext\n" + f"pos\t{' '.join(words)}\nneg\tzzz\n" * 8)
     assert run("train-sentiment", "--data", "long.tsv", *QUICK, "--ngrams", 3, "--model", "long").code == 0
     text = " ".join(words)

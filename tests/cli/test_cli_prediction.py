@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 ROWS = [
@@ -132,9 +133,8 @@ def test_round_trip_with_pandas(run, model, tmp_path, read, written):
     else:
         found = pandas.read_csv(tmp_path / written, keep_default_na=False, dtype={"id": str})
     assert found["id"].tolist() == frame["id"].tolist()
-    assert [float(n) if n != "" and n == n else None for n in found["n"]] == frame["n"].replace(
-        {float("nan"): None}
-    ).tolist()
+    numbers = [float(n) if n != "" else float("nan") for n in found["n"]]
+    np.testing.assert_array_equal(numbers, frame["n"])
     assert found["predicted"][:2].tolist() == ["pos", "neg"]
 
 

@@ -147,9 +147,7 @@ def test_other_tensors(saved, changes, message):
         load_model(saved)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+@pytest.mark.parametrize(("changes", "message"), [
         ({"labels": ["pos", "pos"]}, "not different strings"),
         ({"labels": []}, "as many as its loss needs"),
         ({"labels": [1, 2]}, "not different strings"),
@@ -168,8 +166,7 @@ def test_other_tensors(saved, changes, message):
         ({"provenance": {"history": [EPOCH | {"train_loss": 10**400}]}}, "its history"),
         ({"provenance": {"date": "today"}}, "date"),
         ({"provenance": []}, "damaged"),
-    ],
-)
+])  # fmt: skip
 def test_other_headers(saved, changes, message):
     header, tensors = parts(saved.read_bytes())
     for name, value in changes.items():

@@ -14,6 +14,7 @@ import pytest
 from conftest import needs_speed
 from hypothesis import given
 from hypothesis import strategies as st
+from mlcore.cli import prediction as cli_prediction
 from naive import THREE, TWO, random_model
 
 from mlcore.errors import DataError, ModelFileError
@@ -35,9 +36,6 @@ def two(tmp_path):
     model = random_model(5)
     save_model(model, tmp_path / MODEL)
     return model
-
-
-# Lines ----------------------------------------------------------------------------------------------------
 
 
 def is_damaged(line):
@@ -112,12 +110,9 @@ def test_predictions_are_those_of_the_model(labels, ngrams):
         assert found.chosen.tolist() == model.decide(logits).tolist()
         assert found.confidence.tolist() == found.probabilities.max(axis=1).tolist()
         assert np.abs(found.probabilities.sum(axis=1) - 1).max() < 1e-12
-
-
-def test_an_output_that_is_not_finite_is_an_error(two):
-    two.parameters.W2[:], two.parameters.b1[:] = 3e38, 3e38
+    model.parameters.W2[:], model.parameters.b1[:] = 3e38, 3e38
     with pytest.raises(ModelFileError, match="output for a text is not finite"):
-        predict(two, ["good"])
+        predict(model, ["good"])
 
 
 def answers(out):
@@ -145,17 +140,14 @@ def test_text_and_json_agree(two, start):
         assert row == expected + ["not UTF-8"] * is_damaged(odd)
 
 
-@pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_answers_do_not_depend_on_threads_or_portions(run, two, tmp_path, monkeypatch, as_json):
-    from mlcore.cli import prediction
-
+def test_answers_do_not_depend_on_threads_or_portions(run, two, tmp_path, monkeypatch):
     (tmp_path / "texts").write_bytes(b"\n".join(ODD * 100))
-    found = {run("predict", MODEL, "--file", "texts", *as_json)}
+    found = {run("predict", MODEL, "--file", "texts", "--json")}
     monkeypatch.setattr(text_lines, "BLOCK", 300)
-    monkeypatch.setattr(prediction, "MAX_PROBABILITIES", 21)
+    monkeypatch.setattr(cli_prediction, "MAX_PROBABILITIES", 21)
     for threads in (1, 3):
         monkeypatch.setattr(pool, "available_cores", lambda threads=threads: threads)
-        found.add(run("predict", MODEL, "--file", "texts", *as_json))
+        found.add(run("predict", MODEL, "--file", "texts", "--json"))
     (done,) = found
     assert (done.code, done.out.count("\n")) == (0, 100 * len(ODD))
 
@@ -181,12 +173,9 @@ def test_files_compressed_or_odd(run, two, start, tmp_path):
     assert run("predict", MODEL, "--file", "empty") == (0, "", "")
 
 
-def test_arguments_that_are_not_utf8_are_marked(run, two):
+def test_arguments_that_are_not_utf8_are_marked_and_ratings_are_numbers(run, two, tmp_path):
     rows = answers(run("predict", MODEL, "good", os.fsdecode(b"\xff good"), "good\nfilm", "--", "-").out)
     assert [row[2:] for row in rows] == [["1 known"], ["1 known", "not UTF-8"], ["2 known"], [UNKNOWN]]
-
-
-def test_ratings_are_numbers(run, tmp_path):
     model = random_model(2, ())
     save_model(model, tmp_path / MODEL)
     rating = float(model.logits(model.features.documents(["good film"]))[0, 0])

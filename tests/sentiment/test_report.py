@@ -165,13 +165,13 @@ def test_a_report_without_history_or_mistakes_replaces_neither_model_nor_data(ru
     assert run("report", MODEL, "d.jsonl", "-o", "no/r.html").code == 5
 
 
-@pytest.mark.parametrize("values", [[1.0], [2.0, 2.0], [0.0, 1e-9, 5e8], [-3.0, -2.0], [0.13, 0.52]])
-def test_axes_hold_their_values_and_ticks(values):
-    axis = Axis("y", values, 256, 16)
-    assert all(16 <= axis.place(value) <= 256 for value in [*values, *axis.ticks()])
-    assert 1 <= len(axis.ticks()) <= 6
-    assert all(tick == int(tick) for tick in axis.ticks(whole=True))
-    assert values[0] != 0.13 or axis.ticks() == [0.2, 0.3, 0.4, 0.5]
+def test_axes_hold_their_values_and_ticks():
+    for values in ([1.0], [2.0, 2.0], [0.0, 1e-9, 5e8], [-3.0, -2.0], [0.13, 0.52]):
+        axis = Axis("y", values, 256, 16)
+        assert all(16 <= axis.place(value) <= 256 for value in [*values, *axis.ticks()])
+        assert 1 <= len(axis.ticks()) <= 6
+        assert all(tick == int(tick) for tick in axis.ticks(whole=True))
+    assert axis.ticks() == [0.2, 0.3, 0.4, 0.5]
 
 
 def test_explained_words_are_coloured_by_their_contribution():
@@ -187,8 +187,5 @@ def test_explained_words_are_coloured_by_their_contribution():
     assert shares == pytest.approx([strength / max(strengths) for strength in strengths], abs=1e-3)
     signs = {"for": 1, "against": -1, "unknown": 0}
     assert [signs[found["class"]] for found in spans] == [np.sign(w.contribution) if w.known else 0 for w in words]
-
-
-def test_templates_complain_about_what_is_missing():
     with pytest.raises(UndefinedError):
         fill("explanation.html", title="a")
