@@ -204,8 +204,8 @@ class Experiment:
         missing = [result for result in results if isinstance(result, Missing)]
         summaries, vectors = summarize(runs, self.names), None
         if given := self.vectors:
-            facts = {name: getattr(given, name) for name in ("source", "lines", "duplicates")}
-            vectors = vars(self.coverage) | facts | {"sha256": given.fingerprint()}
+            facts = {"source": given.source, "duplicates": given.duplicates, "sha256": given.fingerprint()}
+            vectors = vars(self.coverage) | facts
         settings = {name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")}
         return Comparison(
             self.dataset.source, self.labels, self.sizes or self.encode(1)[0].sizes, self.own_splits, settings,

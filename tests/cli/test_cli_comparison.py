@@ -49,8 +49,8 @@ def test_json_and_own_splits(run, reviews, given, tmp_path):
     assert found["schema"] == "mlcore.compare-embeddings/1"
     assert (found["texts"], found["own_parts"]) == ({"train": 32, "dev": 4, "test": 4}, [])
     assert (found["labels"], found["missing"], found["interrupted"]) == (["neg", "pos"], [], False)
-    vectors = [found["vectors"][name] for name in ("words", "words_found", "words_lower_cased", "lines")]
-    assert vectors == [11, 3, 1, 4]
+    vectors = [found["vectors"][name] for name in ("words", "words_found", "words_lower_cased")]
+    assert vectors == [11, 3, 1]
     assert [(arm["arm"], arm["runs"]) for arm in found["arms"]] == [(name, 2) for name in NAMES]
     for arm in found["arms"]:
         accuracies = [one["test_accuracy"] for one in found["runs"] if one["arm"] == arm["arm"]]
