@@ -59,9 +59,9 @@ def test_json_and_own_splits(run, reviews, given, tmp_path):
     assert (found["arms"][0]["against_fixed"], found["arms"][1]["against_fixed"]["least_p"]) == (None, 0.5)
     assert found["best_trainable_against_best_fixed"]["runs"] == 2
     rows = ["good\tpos\ttrain", "bad\tneg\ttrain"] * 4 + ["good\tpos\tdev", "bad\tneg\tdev", "good\tpos\ttest"]
-    (tmp_path / "a.tsv").write_text("\n".join(["review\tverdict\tsplit", *rows]))
+    (tmp_path / "a.tsv").write_text("\n".join(["review\tverdict\tsplit", *rows * 2]))
     options = "--data", "a.tsv", "--text-column", "review", "--label-column", "verdict"
-    joined = " ".join(run("compare-embeddings", "--data", "a.tsv", *options, *SMALL).out.split())
+    joined = " ".join(run("compare-embeddings", *options, *SMALL).out.split())
     assert "training 16, held out 4 (its own split), test 2 (its own split)" in joined
     assert "All seeds share the test texts" in joined
     assert "Drawn anew" not in joined
