@@ -78,10 +78,6 @@ class Answer:
     name: str
     entries: Any  # array of Entry or None, (rows, columns)
 
-    def transposed(self) -> "Answer":
-        """The answer with rows and columns exchanged."""
-        return Answer(self.name, self.entries.T)
-
     def scaled(self, factor: Fraction) -> "Answer":
         """The answer with all numbers multiplied."""
 
@@ -89,11 +85,6 @@ class Answer:
             return e and Entry(e.value * factor, e.unit * factor, e.digits, e.tolerance and e.tolerance * factor)
 
         return Answer(self.name, each(scaled, self.entries))
-
-    @property
-    def given(self) -> np.ndarray:
-        """Which entries are answered."""
-        return np.asarray(self.entries != np.array(None))
 
     @property
     def typed(self) -> list[Entry]:

@@ -66,11 +66,8 @@ class Symbols:
         for name, latex in self.names.items():
             shown = to_unicode(latex)
             if shown in taken:
-                usual = "W" if self.network.arrays[name].ndim == 2 else "b"
-                raise InputError(
-                    f"The array {name!r} cannot be told from {taken[shown]} in formulas; give it another name, such as "
-                    f"{usual} or A."
-                )
+                message = f"The array {name!r} cannot be told from {taken[shown]} in formulas"
+                raise InputError(f"{message}; give it another name, such as A.")
             taken[shown] = name
 
     @property

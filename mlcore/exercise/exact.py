@@ -127,7 +127,7 @@ class Pass:
 
     def penalty(self) -> Number:
         """The L2 term of J."""
-        weights = dict(zip((layer.weights for layer in self.layers), self.W, strict=True))
+        weights = {layer.weights: W for layer, W in zip(self.layers, self.W, strict=True)}
         total: Number = self.l2 / 2 * sum((weights[name] ** 2).sum() for name in self.network.penalized)
         return total
 

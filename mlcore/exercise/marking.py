@@ -64,7 +64,6 @@ class Marking(Result):
 
     @property
     def all_right(self) -> bool:
-        """Whether all answers are right."""
         return self.right == len(self.verdicts)
 
     def without_truth(self) -> "Marking":
@@ -130,14 +129,21 @@ class Marker:
         found: dict[str, Answer] = {}
         for answer in answers:
             name, place = self._named(answer.name)
-            answer = self._oriented(Answer(name, answer.entries))
+            entries = self._oriented(name, answer.entries)
             if place:
-                answer = Answer(name, _at(place, answer, self.names[name].shape))
+                if entries.size != 1:
+                    hint = f" ({DECIMAL_POINT})" if entries.size == 2 else ""
+                    raise InputError(f"{answer.name} is one entry; give one number{hint}.")
+                number, entries = entries.item(), np.full(self.names[name].shape, None, object)
+                entries[place] = number
             if name in found:
-                if answer.entries.shape != found[name].entries.shape or (found[name].given & answer.given).any():
+                before = found[name].entries
+                if entries.shape != before.shape or any(
+                    a and b for a, b in zip(entries.flat, before.flat, strict=True)
+                ):
                     raise InputError(f"{name} is answered twice; give one answer.")
-                answer = Answer(name, np.where(answer.given, answer.entries, found[name].entries))
-            found[name] = answer
+                entries = each(lambda a, b: a or b, entries, before)
+            found[name] = Answer(name, entries)
         return list(found.values())
 
     def _named(self, name: str) -> tuple[str, tuple[int, int] | None]:
@@ -156,12 +162,10 @@ class Marker:
             raise InputError(f"There is no {name}: {match[1]} has the shape {rows} x {columns}.")
         return known[match[1]], (row - 1, column - 1)
 
-    def _oriented(self, answer: Answer) -> Answer:
-        """The answer as a row where it is a vector, which a student may write as a column, or the other way round."""
-        shape, typed = self.names[answer.name].shape, answer.entries.shape
-        is_weights = answer.name in [f"d{layer.weights}" for layer in self.work.layers]
-        turn = 1 in shape and shape != typed == shape[::-1] and not is_weights
-        return answer.transposed() if turn else answer
+    def _oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
+        """A vector as a row, which a student may write as a column, or the other way round."""
+        shape, is_weights = self.names[name].shape, name in [f"d{layer.weights}" for layer in self.work.layers]
+        return entries.T if 1 in shape and shape != entries.shape == shape[::-1] and not is_weights else entries
 
     def _mistaken(self, c: Fraction, significant: int) -> list[tuple[str, list[Values]]]:
         """What each mistake gives, exactly and if every step is rounded to so many digits (0: not rounded).
@@ -328,7 +332,7 @@ class _Sheet:
         return [f"{kind} in entry ({i + 1}, {j + 1})"]
 
     def _wrong_shape(self, answer: Answer) -> str:
-        turned, truth = answer.transposed(), self.truth[answer.name]
+        turned, truth = Answer(answer.name, answer.entries.T), self.truth[answer.name]
         if any(turned.fits(truths[answer.name]) for truths in self.marker.truths.values()):
             return "transposed (rows and columns exchanged)"
         (rows, columns), typed = truth.shape, [entry.value for entry in answer.typed]
@@ -342,16 +346,6 @@ def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED
     """Rounding after these steps to so many significant digits, and to so many decimals."""
     formats = [f".{significant - 1}e"] * (significant > 0) + [f".{decimals}f"] * (decimals > 0)
     return [Rounding(steps, written) for written in formats]
-
-
-def _at(place: tuple[int, int], answer: Answer, shape: tuple[int, ...]) -> np.ndarray:
-    """Entries of this shape, all open but one."""
-    if answer.entries.size != 1:
-        hint = f" ({DECIMAL_POINT})" if answer.entries.size == 2 else ""
-        raise InputError(f"{answer.name}[{place[0] + 1}, {place[1] + 1}] is one entry; give one number{hint}.")
-    entries = np.full(shape, None, object)
-    entries[place] = answer.entries.item()
-    return entries
 
 
 def _range(found: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

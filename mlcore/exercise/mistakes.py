@@ -116,8 +116,6 @@ MISTAKES = [
     Mistake("half as large as J", {"losses": lambda work, layer, losses: losses / 2}),
     Mistake("averaged over the outputs", dict.fromkeys(
         ("losses", "error"), lambda work, layer, right: right * work.number(Fraction(1, work.y.shape[1])))),
-    Mistake("J instead of ŷ − y (squared error, not its derivative)",
-            {"error": lambda work, layer, e: work.loss_terms()}),
     Mistake("(y − ŷ)² instead of ŷ − y", {"error": lambda work, layer, e: e * e}),
     Mistake("square left out in the loss", {"losses": _for_losses(
         ["half-squared", *SQUARED], lambda work, losses: work.factor * (work.y - work.trace.a[-1]) / 2)}),

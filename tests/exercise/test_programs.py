@@ -65,15 +65,6 @@ def deep():
     return Problem(Network(layers), [[1, 2], [-1, Fraction(3, 4)], [0, -2]], [[1, 0], [2, -1], [0, THIRD]])
 
 
-def logistic():
-    layers = [
-        Layer("hidden", "W", [[1, -2], [THIRD, 1]], "relu", "b", [Fraction(1, 5), 0]),
-        Layer("output", "V", [[1, -3]], "identity", "c", [-1]),
-    ]
-    # one kink, 3 * 1/3 - 1, and one logit far from its label
-    return Problem(Network(layers, "logistic"), [[1, 2], [3, -1], [-40, 800]], [[1], [0], [1]])
-
-
 def rounded_kink():
     """z = 0.1 + 0.2 - 0.3 is 0, but not in float64."""
     layers = [Layer("hidden", "W", [[1, 1, -1], [1, 1, 1]]), Layer("output", "V", [[2, 1]], "identity")]
@@ -93,7 +84,6 @@ def of_loss(loss, output, y, **settings):
 PROBLEMS = {
     "exercise": default_problem,
     "deep": deep,
-    "logistic": logistic,
     "rounded kink": rounded_kink,
     "cross-entropy": lambda: of_loss("cross-entropy", "softmax", [[0, 1, 0], [THIRD, THIRD, THIRD]], l2=THIRD),
     "cross-entropy of logits": lambda: of_loss("cross-entropy", "identity", [[0, 1, 0], [1, 0, 0]], frozen=("b", "A")),
