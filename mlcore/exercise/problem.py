@@ -115,8 +115,10 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
             found = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
         else:
             found = tomllib.loads(text, parse_float=lambda number: number.replace("_", ""))
-        return dict(found)
-    except (ValueError, TypeError, RecursionError) as error:
+        if isinstance(found, dict):
+            return found
+        raise ValueError("it is a list or a single value")
+    except (ValueError, RecursionError) as error:
         if fraction := UNQUOTED.search(text):
             hint = f'fractions need quotes: "{fraction[1]}"'
         raise DataError(f"{path} is not {language} with keys and values: {error}; {hint}.") from error

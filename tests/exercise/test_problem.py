@@ -141,7 +141,7 @@ def test_bad_files(tmp_path, text, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b'{"x": NaN}', b"[1]"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b'{"x": NaN}', b"[1]", b"[]"])
 def test_bad_json(tmp_path, content):
     path = tmp_path / "net.json"
     path.write_bytes(content)
