@@ -281,7 +281,7 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
         render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")
-    if len(labels) > 2:
+    if len(model.parameters.b2) > 1:
         render.show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
     render.show(f"Texts: {texts}.\n")
     quality = "accuracy" if labels else "    RMSE"

@@ -226,13 +226,6 @@ def test_divergence_leaves_the_old_model(run, reviews, model):
 # Results ----------------------------------------------------------------------------------------------------
 
 
-@needs_speed
-def test_built_in_dataset(run):
-    found = json.loads(run("train-sentiment", "--dim", 50, "--json", "-q").out)
-    assert found["test"]["n"] == 780
-    assert found["test"]["accuracy"] >= 0.82
-
-
 def test_a_table_with_several_text_columns_and_bad_rows_is_read_as_told_and_remembered(run, tmp_path):
     """What is guessed and skipped is said, in training and in evaluation, which takes the same columns."""
     rows = ["Title;Body;Sentiment", "good;film;pos", "bad;film;neg"] * 6

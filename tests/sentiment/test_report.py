@@ -56,20 +56,6 @@ def test_tables_fit_and_json_holds_everything(run, tmp_path, labels):
         assert f"root mean square error {found['rmse']:.4f} on 40 texts" in done.out
 
 
-def test_evaluate_takes_several_paths_and_the_options_of_the_data(run, start, tmp_path):
-    make(tmp_path, TWO)
-    for name in "ab":
-        (tmp_path / f"{name}.tsv").write_text("text\tlabel\tsplit\ngood\tpos\ttrain\nbad\tneg\ttest\n")
-    assert run("evaluate", MODEL, "a.tsv").out.startswith("a.tsv, test split: accuracy ")
-    found = json.loads(run("evaluate", MODEL, "a.tsv", "b.tsv", "--json").out)
-    assert (found["n"], found["part"]) == (2, "test")
-    (tmp_path / "odd").write_text("words\tverdict\ngood\tpos\n")
-    options = ["--format", "tsv", "--text-column", "words", "--label-column", "verdict", "--json"]
-    expected = run("evaluate", MODEL, "odd", *options).out
-    assert json.loads(expected)["n"] == 1
-    assert start("evaluate", MODEL, "-", *options).communicate((tmp_path / "odd").read_text()) == (expected, "")
-
-
 @pytest.mark.parametrize("command", ["evaluate", "report"])
 def test_labels_that_the_model_does_not_know(run, tmp_path, command):
     make(tmp_path, TWO)
