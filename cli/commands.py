@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 
 from mlcore import __version__
 from mlcore.errors import InputError
@@ -61,15 +61,6 @@ HELP: Any = {"help_option_names": ["-h", "--help"]}
 PLAIN: Any = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as everything else
 
 
-class Command(TyperCommand):
-    """A command whose options are converted here."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse options and arguments."""
-        _prepare(self, ctx)
-        return super().parse_args(ctx, args)
-
-
 class Commands(TyperGroup):
     """All commands by name; only the one that is asked for is loaded."""
 
@@ -77,11 +68,6 @@ class Commands(TyperGroup):
         super().__init__(**settings)
         for name, (_, help) in COMMANDS.items():
             self.add_command(TyperCommand(name, short_help=help))
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the options before the command."""
-        _prepare(self, ctx)
-        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands in groups."""
@@ -95,8 +81,7 @@ class Commands(TyperGroup):
             likely = {HABITS.get(name, name) for name in get_close_matches(args[0], [*COMMANDS, *HABITS], cutoff=0.7)}
             hint = f" Did you mean {' or '.join(map(repr, sorted(likely)))}?" if likely else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
-        name, _, rest = super().resolve_command(ctx, args)
-        return name, name and _load(name), rest
+        return args[0], _load(args[0]), args[1:]
 
 
 def _load(name: str) -> TyperCommand:
@@ -105,21 +90,19 @@ def _load(name: str) -> TyperCommand:
     if isinstance(function, typer.Typer):
         single.add_typer(function, name=name)
     else:
-        single.command(name, cls=Command)(function)
-    return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
-
-
-def _prepare(command: TyperCommand | TyperGroup, context: Any) -> None:
-    """Let the parameters of a command be converted here: Typer would load pydantic, and speak its language."""
-    for parameter in command.get_params(context):
-        if isinstance(parameter, TyperOption | TyperArgument):
+        single.command(name)(function)
+    command: Any = typer.main.get_group(single).commands[name]
+    for one in (command, *getattr(command, "commands", {}).values()):
+        for parameter in one.params:
             kind = parameter.type_descriptor.annotation
             if not parameter.metavar and kind is not bool:
                 parameter.metavar = METAVARS.get(kind)
-            parameter.process_value = partial(_process, parameter, parameter.process_value)  # type: ignore[method-assign]
+            parameter.process_value = partial(_process, parameter, parameter.process_value)
+    return command  # type: ignore[no-any-return]
 
 
 def _process(parameter: Any, complain: Callable[..., Any], context: Any, value: Any) -> Any:
+    """The value of a parameter, converted here: Typer would load pydantic, and speak its language."""
     if isinstance(value, str):
         value = _converted(parameter, context, value)
     elif isinstance(value, list | tuple):
@@ -163,12 +146,7 @@ def likely_options(error: Any) -> None:
         error.message += "; put -- before texts that begin with a dash"
 
 
-app = typer.Typer(
-    cls=Commands,
-    pretty_exceptions_enable=False,
-    context_settings=HELP,
-    **PLAIN,
-)
+app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, context_settings=HELP, **PLAIN)
 
 
 def _print_version(wanted: bool) -> None:
