@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
@@ -44,19 +45,13 @@ def pytest_configure(config):
             config.addinivalue_line("filterwarnings", f"ignore:{message}:RuntimeWarning")
 
 
+SHEET = Settings(ngrams=1, char_ngrams="none", dim=50, hidden=32, epochs=30, word_dropout=0.0, refit=False)
+
+
 def pinned(**settings):
     """Resolved settings: those of the sheet's network where none are given."""
     rate = LEARNING_RATES[settings.get("optimizer", "adagrad")]
-    sheet = {
-        "ngrams": 1,
-        "char_ngrams": "none",
-        "dim": 50,
-        "hidden": 32,
-        "epochs": 30,
-        "learning_rate": rate,
-        "word_dropout": 0.0,
-    }
-    return Settings(**sheet | {"refit": False} | settings).resolved()
+    return replace(SHEET, **{"learning_rate": rate} | settings).resolved()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -130,14 +125,8 @@ def start(tmp_path):
 @pytest.fixture
 def reviews(tmp_path):
     """TSV file of 40 easy texts."""
-    texts = [
-        ("pos", "A good, warm film."),
-        ("neg", "A bad, dull film."),
-        ("pos", "good good fun"),
-        ("neg", "bad plot, bad!"),
-    ]
-    path = tmp_path / "reviews.tsv"
-    path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in texts * 10))
+    path, rows = tmp_path / "reviews.tsv", "pos\tA good, warm film.\nneg\tA bad, dull film.\npos\tgood good fun\n"
+    path.write_text("label\ttext\n" + 10 * f"{rows}neg\tbad plot, bad!\n")
     return path
 
 
