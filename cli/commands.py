@@ -69,6 +69,11 @@ class Commands(TyperGroup):
         for name, (_, help) in COMMANDS.items():
             self.add_command(TyperCommand(name, short_help=help))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options before the command."""
+        _prepare(self)
+        return super().parse_args(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands in groups."""
         for group, entries in GROUPS.items():
@@ -93,16 +98,20 @@ def _load(name: str) -> TyperCommand:
         single.command(name)(function)
     command: Any = typer.main.get_group(single).commands[name]
     for one in (command, *getattr(command, "commands", {}).values()):
-        for parameter in one.params:
-            kind = parameter.type_descriptor.annotation
-            if not parameter.metavar and kind is not bool:
-                parameter.metavar = METAVARS.get(kind)
-            parameter.process_value = partial(_process, parameter, parameter.process_value)
+        _prepare(one)
     return command  # type: ignore[no-any-return]
 
 
+def _prepare(command: Any) -> None:
+    """Let the parameters of a command be converted here: Typer would load pydantic, and speak its language."""
+    for parameter in command.params:
+        kind = parameter.type_descriptor.annotation
+        if not parameter.metavar and kind is not bool:
+            parameter.metavar = METAVARS.get(kind)
+        parameter.process_value = partial(_process, parameter, parameter.process_value)
+
+
 def _process(parameter: Any, complain: Callable[..., Any], context: Any, value: Any) -> Any:
-    """The value of a parameter, converted here: Typer would load pydantic, and speak its language."""
     if isinstance(value, str):
         value = _converted(parameter, context, value)
     elif isinstance(value, list | tuple):
