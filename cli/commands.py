@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
@@ -61,18 +60,31 @@ HELP: Any = {"help_option_names": ["-h", "--help"]}
 PLAIN: Any = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as everything else
 
 
-class Commands(TyperGroup):
+class Converting:
+    """A command whose parameters are converted here: Typer would load pydantic, and speak its language."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options and arguments."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            kind = parameter.type_descriptor.annotation
+            if not parameter.metavar and kind is not bool:
+                parameter.metavar = METAVARS.get(kind)
+            parameter.process_value = partial(_process, parameter)
+        return parameters
+
+
+class Command(Converting, TyperCommand):
+    """One command."""
+
+
+class Commands(Converting, TyperGroup):
     """All commands by name; only the one that is asked for is loaded."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for name, (_, help) in COMMANDS.items():
             self.add_command(TyperCommand(name, short_help=help))
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the options before the command."""
-        _prepare(self)
-        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands in groups."""
@@ -95,29 +107,17 @@ def _load(name: str) -> TyperCommand:
     if isinstance(function, typer.Typer):
         single.add_typer(function, name=name)
     else:
-        single.command(name)(function)
-    command: Any = typer.main.get_group(single).commands[name]
-    for one in (command, *getattr(command, "commands", {}).values()):
-        _prepare(one)
-    return command  # type: ignore[no-any-return]
+        single.command(name, cls=Command)(function)
+    return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
 
 
-def _prepare(command: Any) -> None:
-    """Let the parameters of a command be converted here: Typer would load pydantic, and speak its language."""
-    for parameter in command.params:
-        kind = parameter.type_descriptor.annotation
-        if not parameter.metavar and kind is not bool:
-            parameter.metavar = METAVARS.get(kind)
-        parameter.process_value = partial(_process, parameter, parameter.process_value)
-
-
-def _process(parameter: Any, complain: Callable[..., Any], context: Any, value: Any) -> Any:
+def _process(parameter: Any, context: Any, value: Any) -> Any:
     if isinstance(value, str):
         value = _converted(parameter, context, value)
     elif isinstance(value, list | tuple):
         value = [_converted(parameter, context, one) for one in value]
     if parameter.required and parameter.value_is_missing(value):
-        return complain(context, None)
+        return type(parameter).process_value(parameter, context, None)  # which complains
     return parameter.callback(context, parameter, value) if parameter.callback else value
 
 
