@@ -79,8 +79,6 @@ class Answer:
     entries: Any  # array of Entry or None, (rows, columns)
 
     def scaled(self, factor: Fraction) -> "Answer":
-        """The answer with all numbers multiplied."""
-
         def scaled(e: Entry | None) -> Entry | None:
             return e and Entry(e.value * factor, e.unit * factor, e.digits, e.tolerance and e.tolerance * factor)
 
@@ -88,7 +86,6 @@ class Answer:
 
     @property
     def typed(self) -> list[Entry]:
-        """The entries that are answered."""
         return [entry for entry in self.entries.flat if entry]
 
     def precision(self, whole_is_exact: bool) -> tuple[int, int] | None:

@@ -32,7 +32,6 @@ class Marks(Result):
 
     @property
     def total(self) -> Fraction:
-        """The sum of the points."""
         return sum(self.points.values(), Fraction(0))
 
     @property

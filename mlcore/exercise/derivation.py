@@ -72,7 +72,6 @@ class Symbols:
 
     @property
     def loss(self) -> str:
-        """Loss of one sample."""
         y, y_hat, total = "y", r"\hat{y}", ""
         if self.k > 1:
             y, y_hat, total = "y_k", r"\hat{y}_k", r"\sum_k "
@@ -100,7 +99,6 @@ class Symbols:
 
     @property
     def penalty(self) -> str:
-        """The L2 term of J."""
         squares = " + ".join(rf"\lVert {self.names[name]} \rVert^2" for name in self.network.penalized)
         squares = f"({squares})" if "+" in squares else squares
         return rf" + \frac{{\lambda}}{{2}} {squares}" if squares else ""
@@ -117,13 +115,11 @@ class Symbols:
 
     @property
     def factor(self) -> str:
-        """Of the error."""
         name = "squared" if self.k == 1 and self.network.loss.name == "mean-squared" else self.network.loss.name
         return FACTORS.get(name, "").replace("%d", str(self.k))
 
     @property
     def of_output(self) -> str:
-        """dJ/dy_hat."""
         if self.network.function.outputs and self.phi[-1]:
             is_binary = self.network.loss.name == "binary-cross-entropy"
             return r"(\hat{y} - y) / (\hat{y} (1 - \hat{y}))" if is_binary else r"-y / \hat{y}"
@@ -192,7 +188,6 @@ class Symbols:
         return total + (rf" + \lambda {self.names[name]}" if name in self.network.penalized else "")
 
     def partial(self, name: str, of: str = "J") -> str:
-        """The symbol of a derivative."""
         return rf"\frac{{\partial {of}}}{{\partial {name}}}"
 
 

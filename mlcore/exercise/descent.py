@@ -116,6 +116,9 @@ def descend(
                 "the range of float64",
                 suggestion={"learning_rate": min(0.1, learning_rate / 10)},
             ) from error
+        if step == 0 and not any(gradient.any() for gradient in gradients.arrays.values()):
+            losses *= steps + 1  # stuck: rounded pre-activations could only hide that
+            break
         if step < steps:
             for name, gradient in gradients.arrays.items():
                 network.arrays[name] -= steppers[name](gradient, learning_rate)

@@ -110,7 +110,6 @@ class Pass:
         )
 
     def forward(self) -> None:
-        """Compute ``trace``."""
         self.share = self.step("share", 0, self.number(self.network.share(len(self.x))))
         self.trace = trace = ExactTrace(self.x, [], [], [], np.empty(0), 0)
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
@@ -126,7 +125,6 @@ class Pass:
         trace.loss = trace.losses.sum() * self.share + self.penalty()
 
     def penalty(self) -> Number:
-        """The L2 term of J."""
         weights = {layer.weights: W for layer, W in zip(self.layers, self.W, strict=True)}
         total: Number = self.l2 / 2 * sum((weights[name] ** 2).sum() for name in self.network.penalized)
         return total

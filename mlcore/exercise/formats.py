@@ -57,7 +57,6 @@ class Section:
     text: list[str] = field(default_factory=list)  # paragraphs below the lines, with formulas between dollar signs
 
     def add(self, *parts: Part, remark: str = "") -> None:
-        """Append a line."""
         self.lines.append(Line(parts, remark))
 
 

@@ -59,7 +59,6 @@ class Marking(Result):
 
     @property
     def right(self) -> int:
-        """How many answers are right."""
         return sum(verdict.status in RIGHT for verdict in self.verdicts)
 
     @property
@@ -235,7 +234,6 @@ class _Sheet:
         return Verdict(name, self.marker.symbols[name], status, tuple(mistakes), remark, truth)
 
     def _judged(self, answer: Answer) -> tuple[str, str]:
-        """Status and remark."""
         truth = self.truth[answer.name]
         if answer.fits(truth):
             return "right", _remark(answer, truth)

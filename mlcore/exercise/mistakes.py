@@ -271,7 +271,6 @@ class Work(Pass):
         return np.asarray(slope(z, self.activate(layer, z), self.number(1), self.leaks[layer], kinked))
 
     def values(self) -> Values:
-        """All answers."""
         has_slopes = all(ACTIVATIONS[layer.activation].backward for layer in self.layers)
         values = self.answers(self.backward(self.convention) if has_slopes else None)
         changed = self.mistake.steps.get("answers")

@@ -65,7 +65,6 @@ class Problem:
 
     @property
     def several(self) -> bool:
-        """Whether there is more than one sample."""
         return len(self.x) > 1
 
     @property

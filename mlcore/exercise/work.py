@@ -37,8 +37,6 @@ def convention(value: str | Number) -> Fraction:
 
 @dataclass(frozen=True)
 class Values:
-    """The numbers in one arithmetic."""
-
     trace: Trace
     y: np.ndarray  # (n, k)
     loss: Number

@@ -25,6 +25,7 @@ ROUNDED = Network([Layer("hidden", "W", [[0.1, 0.2, -0.3]]), Layer("output", "V"
     [
         (exercise(), [1, 2, 1], 0.0, 0.1, 0.5, "exactly on its kink"),
         (ROUNDED, [1, 1, 1], 0.0, 0.1, 0.5, "exactly on its kink"),
+        (ROUNDED, [100001, 100001, 100001], 0.0, 0.1, 0.5, "exactly on its kink"),
         (exercise(), [1, 2, 1], 1.0, 0.25, 0.0, None),
         (exercise(), [1, 2, 1], 1.0, 0.1, 0.0, None),
         (exercise(), [1, 2, 1], 1.0, 0.5, 0.5, "All units of layer hidden are off (z < 0)"),
