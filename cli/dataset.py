@@ -108,7 +108,7 @@ def for_model(layout: Layout, model: "Model") -> Layout:
 
 
 def _show(found: "Inspection") -> None:
-    """Sizes, labels of each split, lengths, what would mislead a training, and the vocabulary's coverage."""
+    """Sizes, labels of each split, lengths, what would mislead a training, and how many words it knows."""
     from mlcore.text.table import SPLITS
 
     render.show(found.source + (f"; held out: {found.dev_source}" if found.dev_source else ""), "bold")
@@ -130,15 +130,10 @@ def _show(found: "Inspection") -> None:
     _show_findings(found, SPLITS)
     for sentence in found.notes:
         render.paragraph(sentence)
-    if found.coverage:
-        coverage: list[list[str]] = []
-        for covered in found.coverage:
-            names = [(SPLITS | {"tenth": "random tenth"})[covered["part"]], "", ""]
-            for name, known in zip(names, covered["known"], strict=True):
-                share, cells = known["share"], (str(known["min_count"]), f"{known['words']:,}")
-                coverage.append([name, *cells, render.number(share, ".2%"), render.bar(share or 0)])
-        title = "\nVocabulary coverage by split"
-        render.table(("split", "--min-count", "words", "known", ""), coverage, title)
+    for split, share in found.known.items():
+        render.paragraph(
+            f"Words of the {SPLITS[split].replace(' ', '-')} texts that training knows: {render.number(share, '.2%')}"
+        )
 
 
 def _show_labels(splits: dict[str, dict[str, int]], names: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from itertools import chain, count, islice
 from typing import Any
 
 from mlcore.errors import DataError
-from mlcore.text.table import Notes, Row, Source, Table, find_columns
+from mlcore.text.table import Row, Source, Table, has_columns
 
 SEPARATORS = "\t,;|"
 MAX_FIELD = 50_000_000  # characters
@@ -26,13 +26,11 @@ def separator_by_header(head: Sequence[str], source: Source) -> str | None:
     """The separator that ``sep=`` declares, or with which the first line names the columns that are needed; or None."""
     if declared := _declared(head[0]):
         return declared
-    quiet = Source(source.name, source.layout, Notes(), labelled=source.labelled)
     for separator in SEPARATORS if not source.layout.no_header else "":
         rows = _rows_of(head, separator)
-        with suppress(DataError):
-            find_columns(Table(quiet, rows[0], lambda needed: iter(())))
-            if source.labelled or 10 * _uneven(rows) <= len(rows):  # a line of text may begin with "Text,"
-                return separator
+        # a line of text may begin with "Text,"
+        if has_columns(rows[0], source) and (source.labelled or 10 * _uneven(rows) <= len(rows)):
+            return separator
     return None
 
 

@@ -1,7 +1,6 @@
 """A dataset looked at before a training: how many texts, how long, and what would mislead the training."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,7 @@ from mlcore.text.dataset import Dataset, with_held_out
 from mlcore.text.labels import labels_in, shown
 from mlcore.text.overlap import first_alike
 
-MIN_COUNTS = (1, 2, 5)
 FEW = 5  # examples of each finding
-SEED = 0  # of the random tenth
 Finding = dict[str, Any]  # "count", and "places" or "examples" of some
 
 
@@ -38,7 +35,7 @@ class Inspection(Result):
     bad_rows: Finding  # that were skipped
     undecodable: Finding
     notes: list[str]  # what was guessed and skipped in reading
-    coverage: list[dict[str, Any]]  # by split ("tenth" is a random tenth of training): the tokens that training knows
+    known: dict[str, float | None]  # by split: share of its tokens that are words of the training texts
 
 
 def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
@@ -60,9 +57,9 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
     data = with_held_out(dataset, dev) if dev else dataset
     splits = {"train": data.rows("", "train"), "dev": data.rows("dev"), "test": data.rows("test")}
     splits = {name: rows for name, rows in splits.items() if len(rows)}
-    others = {name: rows for name, rows in splits.items() if name != "train"}
-    train = splits.get("train", np.zeros(0, np.int64))
-    lengths = np.diff(data.tokens.offsets)
+    lengths, trained = np.diff(data.tokens.offsets), np.zeros(len(data.words), bool)
+    trained[data.tokens.select(data.rows("", "train")).ids] = True
+    tokens = {name: data.tokens.select(rows).ids for name, rows in splits.items() if name != "train"}
     empty = np.flatnonzero(lengths == 0)
     return Inspection(
         source=dataset.source,
@@ -77,7 +74,7 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
         bad_rows={"count": data.notes.n_bad_rows, "places": data.notes.bad_rows},
         undecodable={"count": len(data.notes.undecodable), "places": data.notes.undecodable},
         notes=data.notes.sentences(),
-        coverage=list(_coverage(data, train, others)),
+        known={name: float(trained[ids].mean()) if len(ids) else None for name, ids in tokens.items()},
         **_repeats(data, splits),
     )
 
@@ -127,18 +124,3 @@ def _repeats(data: Dataset, splits: dict[str, np.ndarray]) -> dict[str, Any]:
         "examples": [{k: data.place(row) for k, row in sorted(rows.items())} for rows in [*different.values()][:FEW]],
     }
     return {"duplicates": finding(duplicates), "conflicts": conflicts, "shared": shared}
-
-
-def _coverage(data: Dataset, train: np.ndarray, others: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """For each split that is not trained on, or else for a random tenth of the one that is."""
-    if not others and len(train) > 1:
-        shuffled = np.random.default_rng(SEED).permutation(train)
-        tenth = max(1, round(len(train) / 10))
-        others, train = {"tenth": np.sort(shuffled[:tenth])}, np.sort(shuffled[tenth:])
-    counts = np.bincount(data.tokens.select(train).ids, minlength=len(data.words))
-    for name, rows in others.items() if len(train) else ():
-        seen, known = counts[data.tokens.select(rows).ids], []
-        for least in MIN_COUNTS:
-            share = float((seen >= least).mean()) if len(seen) else None
-            known.append({"min_count": least, "words": int((counts >= least).sum()), "share": share})
-        yield {"part": name, "tokens": len(seen), "known": known}

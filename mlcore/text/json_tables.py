@@ -3,12 +3,11 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import chain, islice
 from typing import Any
 
 from mlcore.errors import DataError
-from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, find_columns
+from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
 SAMPLE = 500  # rows from which it is told whether there is a header
@@ -99,17 +98,10 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
             return chain([[*document]], zip(*values, strict=True))
         if all(isinstance(value, dict) for value in values):
-            if _are_columns([*document], source):
+            if has_columns([*document], source):
                 return ({name: column.get(row) for name, column in document.items()} for row in values[0])
             return values
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
-
-
-def _are_columns(names: list[str], source: Source) -> bool:
-    with suppress(DataError):
-        quiet = Source(source.name, source.layout, Notes(), labelled=source.labelled)
-        return bool(find_columns(Table(quiet, names, lambda needed: iter(()))))
-    return False
 
 
 def _of_split(split: str, part: Any, source: Source) -> Iterator[dict[str, Any]]:

@@ -234,6 +234,14 @@ def find_columns(table: Table) -> Columns:
     return columns
 
 
+def has_columns(names: list[str], source: Source) -> bool:
+    """Whether columns of these names have the texts, and the labels if they are needed."""
+    quiet = Source(source.name, source.layout, Notes(), labelled=source.labelled)
+    with suppress(DataError):
+        return bool(find_columns(Table(quiet, names, lambda needed: iter(()))))
+    return False
+
+
 def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> list[int]:
     """Columns with this name, exactly or else in any case; without a name, of this role or else with a usual name."""
     plain = [re.sub(r"[\W_]", "", column.lower()) for column in header]

@@ -19,11 +19,6 @@ SMALL = dataset_of(
 )
 
 
-def covers(part, tokens, *known):
-    names = "min_count", "words", "share"
-    return {"part": part, "tokens": tokens, "known": [dict(zip(names, one, strict=True)) for one in known]}
-
-
 def test_everything_about_a_small_dataset():
     assert inspect(SMALL).to_dict() == {
         "source": "small", "dev_source": None, "texts": 10, "labels": {"neg": 5, "pos": 5},
@@ -42,9 +37,7 @@ def test_everything_about_a_small_dataset():
         "shared": {"dev": {"count": 1, "examples": [{"place": "text 8", "earlier": "text 5"}]},
                    "test": {"count": 1, "examples": [{"place": "text 9", "earlier": "text 7"}]}},
         "bad_rows": {"count": 0, "places": []}, "undecodable": {"count": 0, "places": []}, "notes": [],
-        # the training split has good and film three times, and a, b, c, d, e and bad once
-        "coverage": [covers("dev", 5, (1, 8, 1.0), (2, 2, 0.0), (5, 0, 0.0)),
-                     covers("test", 3, (1, 8, 2 / 3), (2, 2, 1 / 3), (5, 0, 0.0))],
+        "known": {"dev": 1.0, "test": 2 / 3},
     }  # fmt: skip
 
 
@@ -57,21 +50,12 @@ def test_another_dataset_is_held_out_in_place_of_the_dev_split():
     assert found.parts == {"train": {"neg": 5, "pos": 3}, "dev": {"new": 1}, "test": {"pos": 2}}
     assert found.shared["dev"]["examples"] == [{"place": "other, text 2", "earlier": "text 1"}]
     assert found.undecodable == {"count": 1, "places": ["other, line 9"]}
-    assert found.coverage[0] == covers("dev", 2, (1, 8, 1.0), (2, 7, 1.0), (5, 0, 0.0))
+    assert found.known["dev"] == 1
 
 
-def test_without_other_splits_a_tenth_is_held_out_the_same_in_every_run():
-    data = dataset_of([f"word w{i}" for i in range(50)], ["a", "b"] * 25)
-    # of each of the 5 texts, one of two words occurs in the 45 others
-    assert inspect(data).coverage == [covers("tenth", 10, (1, 46, 0.5), (2, 1, 0.5), (5, 1, 0.5))]
-    assert inspect(data) == inspect(data)
-    assert (
-        inspect(dataset_of(["one"], ["a"])).coverage
-        == inspect(dataset_of(["one"], ["a"], splits=["test"])).coverage
-        == []
-    )
-    (coverage,) = inspect(dataset_of(["one", "!?", ""], ["a", "a", "a"], splits=["", "", "test"])).coverage
-    assert coverage == covers("test", 0, (1, 3, None), (2, 0, None), (5, 0, None))
+def test_where_there_is_nothing_to_measure_on():
+    assert inspect(dataset_of(["one"], ["a"], splits=["test"])).known == {"test": 0}
+    assert inspect(dataset_of(["one", "!?", ""], ["a", "a", "a"], splits=["", "", "test"])).known == {"test": None}
     with pytest.raises(DataError, match="c contains no texts."):
         inspect(dataset_of([], [], source="c"))
 
@@ -89,9 +73,6 @@ def test_against_a_naive_count():
     assert found.conflicts["count"] == sum(len(labels_of[text]) > 1 for text in texts) > 0
     for split, repeats in found.shared.items():
         assert repeats["count"] == sum(text in in_split["train"] for text in in_split[split].elements()) > 0
-    counts = Counter(word for text in in_split["train"].elements() for word in tokens(text))
-    for coverage in found.coverage:
-        seen = [counts[word] for text in in_split[coverage["part"]].elements() for word in tokens(text)]
-        for known in coverage["known"]:
-            assert known["words"] == sum(count >= known["min_count"] for count in counts.values())
-            assert known["share"] == np.mean([count >= known["min_count"] for count in seen])
+    trained = {word for text in in_split["train"] for word in tokens(text)}
+    for split, share in found.known.items():
+        assert share == np.mean([word in trained for text in in_split[split].elements() for word in tokens(text)])

@@ -78,7 +78,7 @@ def give_standard_input(monkeypatch, content):
 @pytest.mark.parametrize("format", CONTENTS)
 def test_every_format_with_every_compression(tmp_path, monkeypatch, format, suffix):
     """By its name, by its content alone whatever the name says, when told, and from standard input."""
-    packed = COMPRESSORS[suffix](CONTENTS[format].encode())
+    packed, read_pieces = COMPRESSORS[suffix](CONTENTS[format].encode()), streams.read_pieces
     plain_name = "a.txt" if format == "fasttext" else f"a.{format}"
     give_standard_input(monkeypatch, packed)
     for path, told in (
@@ -89,6 +89,11 @@ def test_every_format_with_every_compression(tmp_path, monkeypatch, format, suff
         (Path("-"), None),
     ):
         assert [(label, text) for label, text, _ in rows(path, format=told)] == EXPECTED
+    for size in (1, 3, 50):
+        monkeypatch.setattr(readers, "read_pieces", lambda path, size=size: read_pieces(path, size))
+        monkeypatch.setattr(readers, "HEAD", max(size, 20))
+        examples = list(read_examples(tmp_path / "anything", Layout(format=format)))
+        assert [(example.label, example.text) for example in examples] == EXPECTED
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tgz", "a.tar.bz2", "a", "-"])
@@ -330,36 +335,6 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
     (folder / "x/large.txt").unlink()
     monkeypatch.setattr(streams, "SPOOLED", 9)  # the archive lies in a temporary file
     assert len(rows(write(tmp_path / "b.tar", tar(folder)))) == 2
-
-
-ODD_CONTENTS = {
-    "csv": '\ufefftext,split,label\r\n"a\r\n\nb",dev,x\r\n\r\n\ufeff\U0001f600 \u2028,,y\n',
-    "jsonl": '\ufeff\n{"text": "\u00e4\\ud83d", "label": 2}\r\n \n {"label":1, "text": ""}\n{"label":1.5, "text": ""}',
-    "fasttext": "\ufeff\n __label__a  b \r\n\r\n__label__c\n__label__\u00e4\u2028d\r",
-    "tsv": 'label\ttext\r\na\t"\r"\r\n\nb\t\u00e9\r',
-}
-
-
-@pytest.mark.parametrize("size", [1, 3, 100])
-@pytest.mark.parametrize("format", ODD_CONTENTS)
-def test_examples_do_not_depend_on_the_pieces_in_which_they_are_read(tmp_path, monkeypatch, format, size):
-    """Whole, undecodable, and with an error in the last line: places, labels and messages are the same."""
-    content = ODD_CONTENTS[format].encode()
-    wrong = {"csv": b"\na,b", "tsv": b"\na\tb\tc", "jsonl": b"\n{]", "fasttext": b"\nx"}[format]
-
-    def read(path, pieces, lenient):
-        notes = Notes(lenient)
-        monkeypatch.setattr(readers, "read_pieces", lambda path: streams.read_pieces(path, pieces))
-        monkeypatch.setattr(readers, "HEAD", max(pieces, 4))  # the longest mark
-        try:
-            return list(read_examples(path, Layout(format=format), notes=notes)), notes.undecodable
-        except DataError as error:
-            return str(error)
-
-    for whole in (content, content.replace(b"\xc3", b"\xff"), content + wrong):
-        path = write(tmp_path / "a", whole)
-        assert read(path, 1 << 30, False) == read(path, size, False)
-        assert read(path, 1 << 30, True) == read(path, size, True)
 
 
 @pytest.mark.parametrize("compress", [bytes, partial(gzip.compress, compresslevel=1)])
