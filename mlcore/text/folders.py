@@ -90,7 +90,7 @@ def read_archive(pieces: Iterator[bytes], source: Source) -> Table:
         size, open_member = found[path]
         _check_size(size, f"{source.name}, {path}")
         with archive_errors(source.name), open_member() as content:
-            return cast(bytes, content.read(MAX_TEXT + 1))  # all, or else the size is wrong, which is found here
+            return cast(bytes, content.read(size + 1))  # to the end, where checksums are verified
 
     return _table(found, load, source, file)
 
