@@ -23,7 +23,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "descend": ("exercise", "Take steps of gradient descent."),
         "graph": ("exercise", "Draw the network as text, Mermaid, DOT or SVG."),
         "check": ("exercise", "Mark your own answers and name the mistakes."),
-        "exercise": ("exercise", "Make a new exercise sheet, with or without its solution."),
+        "exercise": ("sheets", "Make exercise sheets of many kinds, with keys."),
         "net": ("exercise", "Print the network as a file to start from."),
     },
     "Classifier": {

@@ -56,7 +56,7 @@ def number_option(name: str, metavar: str, help: str, default: str | bool = Fals
 
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
-ReluAtZero = Annotated[Any, number_option("--relu-at-zero", "NUMBER", RELU_AT_ZERO, True)]
+ReluAtZero = Annotated[Any, number_option("--relu-at-zero", "NUMBER", RELU_AT_ZERO, "0")]
 LearningRate = Annotated[Any, number_option("--learning-rate", "NUMBER", "One step with this rate.")]
 OptimizerName = Annotated[str, option("--optimizer", "sgd|momentum|adam", "How a step is taken.", True)]
 Standalone = Annotated[bool, typer.Option("--standalone", help="With latex: a document that compiles as it is.")]
@@ -98,7 +98,7 @@ def forward(*, numbers: Numbers, as_json: Json = False) -> None:
 def grad(
     *,
     numbers: Numbers,
-    relu_at_zero: ReluAtZero = "0",
+    relu_at_zero: ReluAtZero = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with numerical derivatives.")] = False,
     code: Annotated[str | None, option("--code", "numpy|pytorch|jax", "Print a program instead.")] = None,
     model: Annotated[Path | None, option("--model", "FILE", "Trained model to use instead of the network.")] = None,
@@ -131,13 +131,16 @@ def grad(
             raise InputError(f"{given[0]} also needs {missing}")
         from .gradients import gradients_of_model
 
-        gradients_of_model(model, text, label, float(relu_at_zero), as_json)
+        gradients_of_model(model, text, label, float(relu_at_zero or 0), as_json)
     elif code is not None:
         if as_json:
             raise InputError("A program has no JSON form; leave out --json or --code.")
         render.show(program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
     else:
-        found = answer("grad", lambda: work(numbers.problem(), relu_at_zero, check), exercise_view.grad, as_json)
+        problem = numbers.problem()
+        found = answer(
+            "grad", lambda: work(problem, problem.at_zero(relu_at_zero), check), exercise_view.grad, as_json
+        )
         if not found.agrees:
             raise typer.Exit(1)
 
@@ -146,7 +149,7 @@ def grad(
 def derive(
     *,
     numbers: Numbers,
-    relu_at_zero: ReluAtZero = "0",
+    relu_at_zero: ReluAtZero = None,
     output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
     standalone: Standalone = False,
     learning_rate: LearningRate = None,
@@ -172,7 +175,7 @@ def derive(
 def descend(
     *,
     numbers: Numbers,
-    relu_at_zero: ReluAtZero = "0",
+    relu_at_zero: ReluAtZero = None,
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
     optimizer: OptimizerName = "sgd",
@@ -189,45 +192,9 @@ def descend(
     from . import exercise_view
 
     def compute() -> descent.Descended:
-        return descent.descend(numbers.problem(), steps, learning_rate, float(relu_at_zero), optimizer)
+        return descent.descend(numbers.problem(), steps, learning_rate, relu_at_zero, optimizer)
 
     answer("descend", compute, exercise_view.descend, as_json)
-
-
-def exercise(
-    seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
-    features: Annotated[int, typer.Option(help="Number of features, 1 to 8.")] = 3,
-    hidden: Annotated[int, typer.Option(help="Number of hidden units, 1 to 8.")] = 2,
-    kink: Annotated[str, option("--kink", "none|hidden|output|both", "Units to place on their kink.", True)] = "none",
-    output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
-    standalone: Standalone = False,
-    solution: Annotated[bool, typer.Option("--solution", help="Add the derivation, for the teacher.")] = False,
-    net: Annotated[Path | None, option("--net", "FILE", "Also save the network here, for check.")] = None,
-) -> None:
-    """Example: mlcore exercise --seed 7 --kink output --solution
-
-    Make a new sheet like exercise 1, with small integers and results that are
-    worth computing. --net FILE saves the network, and `mlcore check --net
-    FILE` then marks the answers.
-    """
-    from mlcore.exercise import derivation
-    from mlcore.exercise.formats import WRITERS
-    from mlcore.exercise.generator import make_problem
-    from mlcore.exercise.problem import to_toml
-    from mlcore.files import check_outputs, write_beside
-
-    from . import render
-
-    check_outputs({"net": net}, [], {"net": b"loss ="})
-    if net and net.suffix.lower() == ".json":
-        raise InputError("it is written as TOML; choose a name such as net.toml", parameter="net", value=str(net))
-    with render.compilation():
-        problem = make_problem(seed, features, hidden, kink)
-        sheet = derivation.pose(problem) + (derivation.derive(problem) if solution else [])
-    text = written(output_format, WRITERS, sheet, problem.style, standalone=standalone)
-    if net:
-        write_beside(net, lambda file: file.write(to_toml(problem).encode()))
-    render.show(text)
 
 
 @with_options
@@ -336,7 +303,7 @@ def _check_class(
 def graph(
     *,
     numbers: Numbers,
-    relu_at_zero: ReluAtZero = "0",
+    relu_at_zero: ReluAtZero = None,
     output_format: Annotated[str, format_option("text|mermaid|dot|svg")] = "text",
 ) -> None:
     """Example: mlcore graph --format svg > network.svg

@@ -103,21 +103,50 @@ def beside(path: Path) -> Iterator[Path]:
     killed processes have left behind are not, and are removed.
     """
     path = _final(path)
+    with _part(path) as new:
+        open(new, "xb").close()  # readable for whom the umask says; tempfile's are not
+        yield new
+        with open(new, "r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(new, path)
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """A path of the same name in a new locked folder beside, which is removed at the end."""
     with naming(path):
         _remove_leftovers(path.parent)
         folder, lock = _new_folder(path.parent)
         unfinished.add(folder)
         try:
-            new = folder / path.name
-            open(new, "xb").close()  # readable for whom the umask says; tempfile's are not
-            yield new
-            with open(new, "r+b") as file:
-                os.fsync(file.fileno())
-            os.replace(new, path)
+            yield folder / path.name
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             unfinished.remove(folder)
             os.close(lock)
+
+
+def check_new_folder(parameter: str, path: Path) -> None:
+    """Find out before any work whether a folder can be written here: there is none yet, or an empty one.
+
+    Raises: InputError if there is something else; OSError if it cannot be written.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        problem = "it exists, and is not an empty folder; choose another folder"
+        raise InputError(problem, parameter=parameter, value=str(path))
+    check_writable(path / "file" if path.is_dir() else path)
+
+
+def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files by name into a new folder, which appears when all of them are complete."""
+    path = _final(path)
+    with _part(path) as new:
+        new.mkdir()
+        for name, content in contents.items():
+            (new / name).write_bytes(content)
+        if path.is_dir():
+            path.rmdir()  # only an empty one
+        os.replace(new, path)
 
 
 def write_beside(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -193,25 +193,25 @@ class Symbols:
 
 def derive(
     problem: Problem,
-    relu_at_zero: Fraction = Fraction(0),
+    relu_at_zero: Fraction | None = None,
     learning_rate: Number | None = None,
     optimizer: str = "sgd",
 ) -> list[Section]:
-    """The whole derivation with the numbers of the problem, and with ``relu_at_zero`` for relu'(0).
+    """The whole derivation with the numbers of the problem, and with ``relu_at_zero`` for relu'(0) if it is given.
 
     With a learning rate, also the arrays after one step.
 
     Raises: InputError if relu_at_zero is not in [0, 1], or if the names of the problem do not allow it.
     """
-    relu_at_zero = convention(relu_at_zero)
+    at_zero = convention(problem.at_zero(relu_at_zero))
     symbols = Symbols(problem)
     works = [Pass(sample.network, sample.x, sample.y) for sample in problem.samples]
-    found = [work.backward(relu_at_zero) for work in works]
+    found = [work.backward(at_zero) for work in works]
     total = Pass(problem.network, problem.x, problem.y)
-    gradients = total.backward(relu_at_zero).arrays
+    gradients = total.backward(at_zero).arrays
     of_sample = [f" {number}" for number in range(1, len(works) + 1)] if problem.several else [""]
     on_kink = any(work.trace.kinks for work in works)
-    by_convention = rf", with $\varphi'(0) = {relu_at_zero}$ by convention" if on_kink else ""
+    by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" if on_kink else ""
     sections = [_function(symbols, problem)]
     for number, work in zip(of_sample, works, strict=True):
         sections.append(_forward(symbols, work, number))
@@ -249,14 +249,18 @@ def pose(problem: Problem) -> list[Section]:
         of = f"^{{({number})}}" if problem.several else ""
         given.add(f"x{of}", "=", _columns(x))
         given.add(f"{symbols.target}{of}", "=", _columns(y))
-    gradients = " and ".join(rf"$\partial J / \partial {symbols.names[name]}$" for name in symbols.arrays)
+    *others, last = (rf"$\partial J / \partial {symbols.names[name]}$" for name in symbols.arrays)
+    gradients = " and ".join([*filter(None, [", ".join(others)]), last])
+    numbers = "(d) Compute them with the numbers."
+    if problem.relu_at_zero is not None:
+        numbers += rf" Take $\varphi'(0) = {problem.relu_at_zero}$ where a unit is exactly on the kink of its ReLU."
+    if not problem.network.rational:
+        numbers += " Give at least three significant digits."
     questions = [
         r"(a) Write the function $x \mapsto \hat{y}$ in symbols.",
-        r"(b) Compute $\hat{y}$ and $J$.",
+        rf"(b) Compute $\hat{{y}}${' of each sample' * problem.several} and $J$.",
         f"(c) Derive {gradients} in symbols.",
-        "(d) Compute them with the numbers."
-        + r" Where a unit is exactly on the kink of its ReLU, say which value of $\varphi'(0)$ you take."
-        * any(ACTIVATIONS[layer.activation].has_kink for layer in problem.network.layers),
+        numbers,
     ]
     return [given, Section("Questions", text=questions)]
 

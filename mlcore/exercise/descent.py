@@ -86,7 +86,7 @@ def first_step(
 
 
 def descend(
-    problem: Problem, steps: int, learning_rate: float, relu_at_zero: float = 0.0, optimizer: str = "sgd"
+    problem: Problem, steps: int, learning_rate: float, relu_at_zero: float | None = None, optimizer: str = "sgd"
 ) -> Descended:
     """Take so many steps in all weights and biases that are not frozen; the network given is not changed.
 
@@ -98,7 +98,7 @@ def descend(
     """
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
-    optimizer = _checked(optimizer, learning_rate)
+    optimizer, at_zero = _checked(optimizer, learning_rate), float(problem.at_zero(relu_at_zero))
     network, x, y = Network(problem.network.layers, problem.network.loss), problem.x, problem.y
     z = Pass(network, x, y).trace.z if network.rational else None
     steppers = {name: stepper(optimizer) for name in network.trained}
@@ -107,7 +107,7 @@ def descend(
         try:
             trace = network.forward(x, z)
             losses.append(network.objective(trace, y))
-            gradients = network.backward(trace, y, relu_at_zero)
+            gradients = network.backward(trace, y, at_zero)
         except InputError as error:
             if step == 0:
                 raise
@@ -123,8 +123,8 @@ def descend(
             for name, gradient in gradients.arrays.items():
                 network.arrays[name] -= steppers[name](gradient, learning_rate)
         z = None
-    standstill = _standstill(network, trace, gradients, relu_at_zero)
-    return Descended(relu_at_zero, learning_rate, optimizer, losses, network.arrays, standstill, problem.digits)
+    standstill = _standstill(network, trace, gradients, at_zero)
+    return Descended(at_zero, learning_rate, optimizer, losses, network.arrays, standstill, problem.digits)
 
 
 def _checked(optimizer: str, learning_rate: Number) -> str:

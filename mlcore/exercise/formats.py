@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.exercise.network import Number
+from mlcore.templates import fill
 
 WIDTH = 80  # of text
 PAGE, LETTER, GAP = 345, 6.5, 10  # points: a line of LaTeX's article class, a letter, and between columns of a matrix
@@ -106,8 +107,16 @@ def to_latex(sections: list[Section], style: Style = STYLE) -> str:
 
 def to_document(sections: list[Section], style: Style = STYLE) -> str:
     """A LaTeX document that compiles as it is."""
-    head = "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{amsmath, amssymb}\n"
-    return f"{head}\\begin{{document}}\n{to_latex(sections, style)}\\end{{document}}\n"
+    return fill("document.tex.j2", str, body=to_latex(sections, style))
+
+
+def to_html(sections: list[Section], style: Style = STYLE) -> str:
+    """HTML with formulas for MathJax, as in notebooks and in Moodle."""
+    spoken = [
+        (_delimited(section.title), _latex_rows(section, style), list(map(_delimited, section.text)))
+        for section in sections
+    ]
+    return fill("sections.html", sections=spoken)
 
 
 def to_markdown(sections: list[Section], style: Style = STYLE) -> str:
@@ -173,24 +182,30 @@ def _blocks(sections: list[Section], style: Style, heading: str, environment: st
     blocks = []
     for section in sections:
         blocks.append(heading % section.title)
-        lines = [_latex_parts(line, style) for line in section.lines]
-        left = [sum(widths[: line.signs.index("=")]) for line, (_, widths) in zip(section.lines, lines, strict=True)]
-        rows = []
-        for line, (parts, widths), own in zip(section.lines, lines, left, strict=True):
-            room = PAGE - max(left) + own
-            places = _rows(line, widths, room)
-            parts[line.signs.index("=")] = "&="
-            found = [" ".join(parts[row]) for row in places]
-            found[1:] = [f"&{row}" if row.startswith("=") else rf"&\quad {row}" for row in found[1:]]
-            if line.remark:
-                remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
-                used = sum(widths[places[-1]]) + own * (len(places) > 1) + LETTER * (3 + len(line.remark))
-                found += [r"&"] * (used > room)
-                found[-1] += rf" \quad \text{{{remark}}}"
-            rows += [f"  {row}" for row in found]
+        rows = [f"  {row}" for row in _latex_rows(section, style)]
         blocks += [environment % " \\\\\n".join(rows)] * bool(rows)
         blocks += ["\n\n".join(section.text)] * bool(section.text)
     return separator.join(blocks) + "\n"
+
+
+def _latex_rows(section: Section, style: Style) -> list[str]:
+    """The lines of a section, aligned at "=", each broken into rows that fit a page."""
+    lines = [_latex_parts(line, style) for line in section.lines]
+    left = [sum(widths[: line.signs.index("=")]) for line, (_, widths) in zip(section.lines, lines, strict=True)]
+    rows: list[str] = []
+    for line, (parts, widths), own in zip(section.lines, lines, left, strict=True):
+        room = PAGE - max(left) + own
+        places = _rows(line, widths, room)
+        parts[line.signs.index("=")] = "&="
+        found = [" ".join(parts[row]) for row in places]
+        found[1:] = [f"&{row}" if row.startswith("=") else rf"&\quad {row}" for row in found[1:]]
+        if line.remark:
+            remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
+            used = sum(widths[places[-1]]) + own * (len(places) > 1) + LETTER * (3 + len(line.remark))
+            found += [r"&"] * (used > room)
+            found[-1] += rf" \quad \text{{{remark}}}"
+        rows += found
+    return rows
 
 
 def _latex_parts(line: Line, style: Style) -> tuple[list[str], list[float]]:
@@ -216,6 +231,11 @@ def _latex_parts(line: Line, style: Style) -> tuple[list[str], list[float]]:
 def _letters(formula: str) -> int:
     """About how wide a formula is printed."""
     return len(to_unicode(re.sub(r"\\t?frac", r"\\frac", formula)))
+
+
+def _delimited(paragraph: str) -> str:
+    """The paragraph with the delimiters of MathJax around its formulas."""
+    return re.sub(r"\$(.*?)\$", lambda match: rf"\({match[1]}\)", paragraph)
 
 
 def _spoken(paragraph: str) -> str:

@@ -94,10 +94,11 @@ class Marker:
         self.floats = Work(Pass(rounded, problem.x, problem.y), 0)  # for what students make of it, which takes long
         self.floats.taken = work.taken
         self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
+        self.conventions = self.conventions if problem.relu_at_zero is None else (problem.relu_at_zero,)
         self.truths = {c: Work(work, c).values() for c in self.conventions}
-        self.names = self.truths[CONVENTIONS[0]]
+        self.names = self.truths[self.conventions[0]]
         self.order = {name: number for number, name in enumerate(self.names)}
-        self.catalogue = catalogue(network, learning_rate)
+        self.catalogue = catalogue(network, learning_rate, problem.relu_at_zero)
         self.steps = [] if learning_rate is None else [mistake.name for mistake in with_rate(learning_rate)]
         symbols = Symbols(problem)
         arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}

@@ -57,6 +57,12 @@ def _for_losses(names: Collection[str], change: Callable[["Work", Any], Any]) ->
     return lambda work, layer, right: change(work, right) if work.network.loss.name in names else right
 
 
+def _other_convention(other: Number, right: Number | None) -> Mistake:
+    """A value for phi'(0) that is not the one that is asked for."""
+    steps = {"slopes": lambda work, layer, slopes: work.slopes(layer, other)}
+    return Mistake(f"φ'(0) = {other} instead of {right}", steps)
+
+
 def _slope_of_a(formula: Callable[[np.ndarray, Any], np.ndarray]) -> dict[str, Step]:
     """Another formula for the slope, given a and 1."""
     return {"slopes": lambda work, layer, right: formula(work.trace.a[layer], work.number(1))}
@@ -174,8 +180,13 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-def catalogue(network: Network, learning_rate: Number | None = None) -> list[Mistake]:
-    """All mistakes that are looked for, most likely first; those with steps and new weights at this learning rate."""
+def catalogue(
+    network: Network, learning_rate: Number | None = None, relu_at_zero: Number | None = None
+) -> list[Mistake]:
+    """All mistakes that are looked for, most likely first; those with steps and new weights at this learning rate.
+
+    ``relu_at_zero``: the convention that is asked for; then others are mistakes.
+    """
     every = range(len(network.layers))
     names = [name if name.startswith("layer ") else f"layer {name}" for name in layer_names(network)]
     scopes = [(name, [number]) for number, name in enumerate(names)]
@@ -192,6 +203,8 @@ def catalogue(network: Network, learning_rate: Number | None = None) -> list[Mis
     outputs = range(len(network.W[-1]) if len(network.W[-1]) > 1 else 0)
     found += [Mistake(f"only the path through output {unit + 1} in the δ of the layer below",
                       {"pulled": _through_one_output(unit)}) for unit in outputs]  # fmt: skip
+    others = {Fraction(0), Fraction(1, 2), Fraction(1)} - {relu_at_zero} if relu_at_zero is not None else ()
+    found = [_other_convention(other, relu_at_zero) for other in sorted(others)] + found
     if learning_rate is not None:
         return with_rate(learning_rate) + found
     return found + [mistake for rate in RATES for mistake in with_rate(rate)]

@@ -18,7 +18,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError, MlcoreError
 from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import Loss
-from mlcore.exercise.network import Layer, Network, arrays_of
+from mlcore.exercise.network import Layer, Network, Number, arrays_of
 from mlcore.files import installed
 
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
@@ -27,7 +27,7 @@ SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 CALLS = re.compile(r"[a-z.]*(array|matrix|tensor)\s*(?=\()|,\s*dtype\s*=[^])]*", re.ASCII)  # as in np.array([1, 2])
 # minus signs as typeset sheets have them, and the brackets of tuples and sets
 SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}({)}", "-- [[]]")
-KEYS = ("layers", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "digits")
+KEYS = ("layers", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero", "digits")
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net show` prints an example"
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
@@ -51,21 +51,32 @@ class DecimalNumber(Fraction):
 class Problem:
     """A network, its samples x (n, i) and their targets y (n, k), for the loss "none" their upstream gradients.
 
-    ``digits``: significant digits of the numbers that are shown rounded.
+    ``digits``: significant digits of the numbers that are shown rounded. ``relu_at_zero``: the value of relu'(0) that
+    the problem asks for; None leaves it to whoever works it.
     """
 
     network: Network
     x: Rows
     y: Rows
     digits: int = 6
+    relu_at_zero: Fraction | None = None
 
     def __post_init__(self) -> None:
+        if self.relu_at_zero is not None and not 0 <= self.relu_at_zero <= 1:
+            value = str(self.relu_at_zero)
+            raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=value)
         if not 1 <= self.digits <= MOST_DIGITS:
             raise InputError(f"expected a whole number from 1 to {MOST_DIGITS}", parameter="digits", value=self.digits)
 
     @property
     def several(self) -> bool:
         return len(self.x) > 1
+
+    def at_zero(self, chosen: Number | None = None) -> Number:
+        """The value for relu'(0): the chosen one, the one that the problem asks for, or 0."""
+        if chosen is not None:
+            return chosen
+        return Fraction(0) if self.relu_at_zero is None else self.relu_at_zero
 
     @property
     def samples(self) -> list["Problem"]:
@@ -136,11 +147,12 @@ def change(
     for number, text, name in ((0, w, "w"), (-1, v, "v")):
         if text is not None:
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
-    return Problem(
-        Network(layers, network.loss),
-        problem.x if x is None else parse_rows(x, "x"),
-        problem.y if y is None else parse_rows(y, "y"),
-        problem.digits if digits is None else digits,
+    return replace(
+        problem,
+        network=Network(layers, network.loss),
+        x=problem.x if x is None else parse_rows(x, "x"),
+        y=problem.y if y is None else parse_rows(y, "y"),
+        digits=problem.digits if digits is None else digits,
     )
 
 
@@ -234,6 +246,7 @@ def to_toml(problem: Problem) -> str:
     lines = [f'loss = "{loss.name}"']
     lines += [f"{key} = {settings[key]}" for key in settings if getattr(loss, key) != getattr(Loss(loss.name), key)]
     lines += [f"x = {written(problem.x)}", f"{_target(loss.name)} = {written(problem.y)}"]
+    lines += [] if problem.relu_at_zero is None else [f"relu_at_zero = {written(problem.relu_at_zero)}"]
     lines += [f"digits = {problem.digits}"] * (problem.digits != Problem.digits)
     for layer in problem.network.layers:
         lines += ["", "[[layers]]", f"name = {json.dumps(layer.name)}", f'activation = "{layer.activation}"']
@@ -271,7 +284,8 @@ def _build(content: dict[str, Any]) -> Problem:
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
     y = parse_rows(typed(content.get(target, [[1] * len(network.W[-1])] * len(x))), target)
     network.check(x, y)
-    return Problem(network, x, y, int(digits))
+    at_zero = _rows([content["relu_at_zero"]], "relu_at_zero")[0][0] if "relu_at_zero" in content else None
+    return Problem(network, x, y, int(digits), at_zero)
 
 
 def _layer(number: int, content: dict[str, Any]) -> Layer:

@@ -28,17 +28,17 @@ OWN_NAMES = {
 MAX_LINE, MAX_NUMBER, MAX_NAME = 80, 30, 40  # characters
 
 
-def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0)) -> str:
+def program(problem: Problem, language: str, relu_at_zero: Fraction | None = None) -> str:
     """A program in the language ``numpy``, ``pytorch`` or ``jax`` that works the problem, gradients included.
 
-    NumPy's has the backward pass written out, with ``relu_at_zero`` as relu'(0). The others differentiate
+    NumPy's has the backward pass written out, with ``relu_at_zero`` as relu'(0) if it is given. The others differentiate
     automatically and take relu'(0) = 0, whatever is asked for; a comment says so where that changes the numbers.
 
     Raises: InputError if the language is unknown, or if relu_at_zero is not in [0, 1].
     """
     if language not in LANGUAGES:
         raise InputError(f"expected one of {', '.join(LANGUAGES)}", parameter="code", value=language)
-    relu_at_zero = convention(relu_at_zero)
+    at_zero = convention(problem.at_zero(relu_at_zero))
     network = problem.network
     network.check_derivatives()
     names = _identifiers(list(network.arrays), len(network.layers))
@@ -64,7 +64,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction = Fraction(0
         "kinks": kinks,
         "rounded": set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,
-        "relu_at_zero": _number(relu_at_zero),
+        "relu_at_zero": _number(at_zero),
         "used": {layer.activation for layer in network.layers},
         "loss": network.loss,
         "from_z": bool(network.function.outputs),

@@ -78,13 +78,13 @@ class Graph(NamedTuple):
         return [index for index, node in enumerate(self.nodes) if node.column == column]
 
 
-def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
-    """The graph of the first sample, with ``relu_at_zero`` as the convention for relu'(0).
+def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
+    """The graph of the first sample, with ``relu_at_zero`` as the convention for relu'(0) if it is given.
 
     Raises: InputError if the network is too big to draw, or if relu_at_zero is not in [0, 1].
     """
     network, depth = problem.network, len(problem.network.layers)
-    relu_at_zero = convention(relu_at_zero)
+    at_zero = convention(problem.at_zero(relu_at_zero))
     sizes = [network.W[0].shape[1], *map(len, network.W)]
     n_nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
     n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
@@ -95,7 +95,7 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
             f"{MAX_NODES} nodes and {MAX_EDGES} edges fit."
         )
     work = Pass(network, problem.x[:1], problem.y[:1])
-    trace, gradients = work.trace, work.backward(relu_at_zero)
+    trace, gradients = work.trace, work.backward(at_zero)
     number: Callable[[Value], Value] = float if problem.style.decimals else lambda value: value
 
     def gradient_of(name: str) -> np.ndarray:
@@ -137,7 +137,7 @@ def build(problem: Problem, relu_at_zero: Fraction = Fraction(0)) -> Graph:
     nodes.append(Node("loss", depth + 1, "J", [*rows, ("J", short(number(trace.loss)))]))
     notes = ["δ = dJ/dz."]
     if trace.kinks:
-        notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(relu_at_zero)} is a convention.")
+        notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(at_zero)} is a convention.")
     if problem.several:
         notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
     if network.loss.frozen:
