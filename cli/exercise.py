@@ -138,9 +138,7 @@ def grad(
         render.show(program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
     else:
         problem = numbers.problem()
-        found = answer(
-            "grad", lambda: work(problem, problem.at_zero(relu_at_zero), check), exercise_view.grad, as_json
-        )
+        found = answer("grad", lambda: work(problem, problem.at_zero(relu_at_zero), check), exercise_view.grad, as_json)
         if not found.agrees:
             raise typer.Exit(1)
 

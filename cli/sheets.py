@@ -47,7 +47,7 @@ def exercise(
     if output:
         check_new_folder("output", output)
         if solution or standalone or net:
-            raise InputError("-o writes whole documents, keys and networks; leave out --solution, --standalone and --net.")
+            raise InputError("-o writes documents, keys and networks; leave out --solution, --standalone and --net.")
     if net and net.suffix.lower() == ".json":
         raise InputError("it is written as TOML; choose a name such as net.toml", parameter="net", value=str(net))
     if net and count > 1:

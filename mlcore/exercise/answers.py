@@ -79,8 +79,13 @@ class Answer:
     entries: Any  # array of Entry or None, (rows, columns)
 
     def scaled(self, factor: Fraction) -> "Answer":
+        """All numbers multiplied; a whole one of one digit stays exact."""
+
         def scaled(e: Entry | None) -> Entry | None:
-            return e and Entry(e.value * factor, e.unit * factor, e.digits, e.tolerance and e.tolerance * factor)
+            if e is None:
+                return None
+            unit = e.unit * (e.unit != 1 or e.digits > 1) * factor
+            return Entry(e.value * factor, unit, e.digits, e.tolerance and e.tolerance * factor)
 
         return Answer(self.name, each(scaled, self.entries))
 

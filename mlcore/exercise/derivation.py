@@ -237,8 +237,8 @@ def derive(
     return sections
 
 
-def pose(problem: Problem) -> list[Section]:
-    """The problem as an exercise: what is given, and what is asked for."""
+def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
+    """The problem as an exercise: what is given, and what is asked for, also in symbols or only as decimals."""
     symbols, given = Symbols(problem), Section("Given")
     for number, output in enumerate(symbols.outputs):
         given.add(output, "=", symbols.layer(number))
@@ -251,17 +251,20 @@ def pose(problem: Problem) -> list[Section]:
         given.add(f"{symbols.target}{of}", "=", _columns(y))
     *others, last = (rf"$\partial J / \partial {symbols.names[name]}$" for name in symbols.arrays)
     gradients = " and ".join([*filter(None, [", ".join(others)]), last])
-    numbers = "(d) Compute them with the numbers."
+    y_hat = rf"$\hat{{y}}${' of each sample' * problem.several}"
+    how = ""
     if problem.relu_at_zero is not None:
-        numbers += rf" Take $\varphi'(0) = {problem.relu_at_zero}$ where a unit is exactly on the kink of its ReLU."
+        how += rf" Take $\varphi'(0) = {problem.relu_at_zero}$ where a unit is exactly on the kink of its ReLU."
     if not problem.network.rational:
-        numbers += " Give at least three significant digits."
+        how += " Give at least three significant digits."
     questions = [
         r"(a) Write the function $x \mapsto \hat{y}$ in symbols.",
-        rf"(b) Compute $\hat{{y}}${' of each sample' * problem.several} and $J$.",
+        f"(b) Compute {y_hat} and $J$.",
         f"(c) Derive {gradients} in symbols.",
-        numbers,
+        f"(d) Compute them with the numbers.{how}",
     ]
+    if not in_symbols:
+        questions = [f"Compute {y_hat}, $J$, {gradients}.{how} Write decimals such as 0.5, not fractions."]
     return [given, Section("Questions", text=questions)]
 
 

@@ -57,6 +57,7 @@ KINDS = {
     "shared": Kind(depth=3, is_shared=True),
     "l2": Kind(l2=DecimalNumber("0.1")),
 }
+MIXED = "mixed"
 
 
 class Difficulty(NamedTuple):
@@ -95,14 +96,15 @@ def make_problem(
 
     Raises: InputError if the sizes are not 1 to 8, the seed is negative, or if there is no such exercise.
     """
-    for name, value, choices in (("kind", kind, KINDS), ("difficulty", difficulty, DIFFICULTIES), ("kink", kink, KINKS)):
+    chosen = KINDS[kind_of(kind, seed)]
+    for name, value, choices in (("difficulty", difficulty, DIFFICULTIES), ("kink", kink, KINKS)):
         if value not in choices:
             raise InputError(f"expected one of {', '.join(choices)}", parameter=name, value=value)
-    chosen, size = KINDS[kind], DIFFICULTIES[difficulty]
+    size = DIFFICULTIES[difficulty]
     size = size._replace(hidden=size.hidden if hidden is None else hidden)
     own = size.hidden if chosen.is_shared else size.features
     size = size._replace(features=own if features is None else features)
-    _check(seed, size, kink, kind)
+    _check(seed, size, kink, kind_of(kind, seed))
     generator, plan = random.Random(seed), _Plan(chosen, size, kink)
     for _ in range(MAX_TRIES):
         if (problem := _propose(generator, plan)) and _is_worthwhile(problem, plan):
@@ -111,6 +113,16 @@ def make_problem(
         f"No exercise with {size.features} features and {size.hidden} hidden units was found for seed {seed}",
         suggestion={"seed": seed + 1},
     )
+
+
+def kind_of(kind: str, seed: int) -> str:
+    """The kind of one exercise: of mixed ones, seeds take all in turn.
+
+    Raises: InputError if there is none of this name.
+    """
+    if kind not in (*KINDS, MIXED):
+        raise InputError(f"expected one of {', '.join((*KINDS, MIXED))}", parameter="kind", value=kind)
+    return list(KINDS)[(seed - 1) % len(KINDS)] if kind == MIXED else kind
 
 
 def _check(seed: int, size: Difficulty, kink: str, kind: str) -> None:
@@ -138,12 +150,15 @@ def _propose(generator: random.Random, plan: _Plan) -> Problem | None:
     n = size.samples if kind.has_samples else 1
     x = [[Fraction(generator.randint(1, MAX_INPUT)) for _ in range(size.features)] for _ in range(n)]
     layers: list[Layer] = []
+    rows: list[list[Fraction]] = []
     values: list[list[Any]] = list(x)  # what the next layer gets
     for number in range(kind.depth):
         is_last = number == kind.depth - 1
         if kind.is_shared and layers and not is_last:
             layer = layers[0]._replace(name=f"hidden {number + 1}")
-            z = [[_product(row, sample) for row in layer.W] for sample in values]
+            z = [[_product(row, sample) for row in rows] for sample in values]
+            if max(abs(value) for sample in z for value in sample) > MAX_VALUE:
+                return None
         else:
             states = _states(generator, plan, number)
             units = [_unit(generator, plan, values, state, is_last) for state in states]
@@ -204,8 +219,8 @@ def _layer(kind: Kind, number: int, rows: list[list[Fraction]], biases: list[Fra
     weights = f"W{number + 1}" if deep and not kind.is_shared else "V" if is_last else "W"
     activation = kind.output if is_last else kind.hidden
     slope = DecimalNumber("0.1") if activation == "leaky-relu" else None
-    bias = ("c" if is_last else "b", biases) if kind.has_biases else (None, None)
-    return Layer(name, weights, rows, activation, *bias, slope)
+    layer = Layer(name, weights, rows, activation, slope=slope)
+    return layer._replace(bias="c" if is_last else "b", b=biases) if kind.has_biases else layer
 
 
 def _activated(activation: str, z: list[list[Any]]) -> list[list[Any]]:

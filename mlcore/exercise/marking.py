@@ -26,6 +26,7 @@ from mlcore.results import Result, to_json
 
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
+DERIVATIVE = re.compile(r"^(?:d[JL]|∂[JL])\s*/\s*[d∂]")
 ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
 RIGHT = ("right", "right-by-convention")
@@ -148,8 +149,8 @@ class Marker:
 
     def _named(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
-        plain = re.sub(r"^(?:d[JL]|∂[JL])\s*/\s*[d∂]", "d", name.strip())
-        known = {self.symbols[known]: known for known in self.names} | {known: known for known in self.names}
+        plain = DERIVATIVE.sub("d", name.strip())
+        known = {DERIVATIVE.sub("d", self.symbols[name]): name for name in self.names} | {n: n for n in self.names}
         if plain in known:
             return known[plain], None
         match = ENTRY.fullmatch(plain)

@@ -31,8 +31,9 @@ MAX_LINE, MAX_NUMBER, MAX_NAME = 80, 30, 40  # characters
 def program(problem: Problem, language: str, relu_at_zero: Fraction | None = None) -> str:
     """A program in the language ``numpy``, ``pytorch`` or ``jax`` that works the problem, gradients included.
 
-    NumPy's has the backward pass written out, with ``relu_at_zero`` as relu'(0) if it is given. The others differentiate
-    automatically and take relu'(0) = 0, whatever is asked for; a comment says so where that changes the numbers.
+    NumPy's has the backward pass written out, with ``relu_at_zero`` as relu'(0) if it is given. The others
+    differentiate automatically and take relu'(0) = 0, whatever is asked for; a comment says so where that changes the
+    numbers.
 
     Raises: InputError if the language is unknown, or if relu_at_zero is not in [0, 1].
     """

@@ -1,9 +1,7 @@
 """Exercise sheets: many at once, as text, Markdown, one LaTeX document or a question bank for Moodle, with keys."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -12,13 +10,12 @@ from mlcore.errors import InputError
 from mlcore.exercise.derivation import Symbols, derive, pose
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Section, to_html, to_latex, to_markdown, to_text
-from mlcore.exercise.generator import KINDS, make_problem
+from mlcore.exercise.generator import kind_of, make_problem
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.problem import Problem, to_toml
 from mlcore.templates import fill
 
 MAX_SHEETS = 1000
-MIXED = "mixed"  # kinds in turn
 FORMATS = {"text": ("txt", to_text), "markdown": ("md", to_markdown), "latex": ("tex", to_latex)}
 MOODLE = "moodle"
 TOLERANCE = 0.01  # relative, of numbers in Moodle that have decimals: whoever rounds on the way may be so far off
@@ -46,7 +43,7 @@ class Sheet:
 
 
 def make_sheets(count: int, seed: int, kind: str = "relu", difficulty: str = "medium", **sizes: Any) -> list[Sheet]:
-    """Sheets 1, 2, ... with the seeds from ``seed`` on; for the kind "mixed", all kinds in turn.
+    """Sheets 1, 2, ... with the seeds from ``seed`` on.
 
     ``sizes``: features, hidden and kink of ``make_problem``.
 
@@ -54,10 +51,9 @@ def make_sheets(count: int, seed: int, kind: str = "relu", difficulty: str = "me
     """
     if not 1 <= count <= MAX_SHEETS:
         raise InputError(f"expected a whole number from 1 to {MAX_SHEETS}", parameter="count", value=count)
-    kinds = islice(cycle(KINDS if kind == MIXED else [kind]), count)
     return [
-        Sheet(n, seed + n - 1, one, difficulty, make_problem(seed + n - 1, kind=one, difficulty=difficulty, **sizes))
-        for n, one in enumerate(kinds, start=1)
+        Sheet(n, one, kind_of(kind, one), difficulty, make_problem(one, kind=kind, difficulty=difficulty, **sizes))
+        for n, one in enumerate(range(seed, seed + count), start=1)
     ]
 
 
@@ -114,7 +110,7 @@ def _question_bank(sheets: Sequence[Sheet]) -> str:
     questions = []
     for sheet in sheets:
         problem = sheet.problem
-        body, solution = (to_html(sheet.sections(is_question, not is_question), problem.style) for is_question in (1, 0))
+        body, solution = (to_html(part, problem.style) for part in (pose(problem, in_symbols=False), derive(problem)))
         questions.append((sheet, fill("question.html", body=body, answers=_answers(problem)), solution))
     return fill("questions.xml", questions=questions)
 

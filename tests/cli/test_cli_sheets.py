@@ -1,0 +1,124 @@
+"""Sheets for a class: every kind in every format, what Moodle and LaTeX make of them, and a class that is marked."""
+
+import re
+import shutil
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+
+from mlcore.exercise.formats import to_unicode
+from mlcore.exercise.generator import KINDS
+
+ALL = f"--kind mixed --count {len(KINDS)} --seed 1"
+NUMBER = r"-?(?:(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?)"  # as Moodle's cloze questions read it
+FIELD = re.compile(rf"\{{1:NUMERICAL:=({NUMBER}):({NUMBER})\}}")
+
+
+@pytest.fixture
+def make(run, tmp_path):
+    """Write sheets into a folder, and return the texts of its files by name."""
+
+    def write(name, options):
+        done = run("exercise", *options.split(), "-o", name)
+        assert (done.code, done.out) == (0, ""), done.err
+        return {path.name: path.read_text() for path in sorted((tmp_path / name).iterdir())}
+
+    return write
+
+
+def check(run, net, answers):
+    typed = {name: ";".join(",".join(map(str, row)) for row in rows) for name, rows in answers.items()}
+    return run("check", "--net", net, *(f"--answer={name}={rows}" for name, rows in typed.items()))
+
+
+@pytest.mark.parametrize("output_format", ["text", "markdown", "latex", "moodle"])
+def test_sheets_are_reproducible_and_replace_nothing(run, make, output_format):
+    files = make("sheets", f"{ALL} --format {output_format}")
+    assert files == make("again", f"{ALL} --format {output_format}")
+    nets = [name for name in files if name.endswith(".toml")]
+    assert len(nets) == len(KINDS)
+    done = run("exercise", "--seed", "2", "-o", "sheets")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "it exists, and is not an empty folder" in done.err
+    if output_format in ("text", "markdown"):
+        ending = {"text": "txt", "markdown": "md"}[output_format]
+        sheet, key = files[f"sheet-03.{ending}"], files[f"sheet-03-key.{ending}"]
+        assert "Sheet 3 (sigmoid, medium, seed 3)" in sheet
+        assert "Name: ____" in sheet
+        assert "Key: Sheet 3" in key
+        alone = run("exercise", *f"--kind sigmoid --seed 3 --format {output_format}".split()).out
+        assert alone.replace("Sheet 1", "Sheet 3").strip() == sheet.strip()
+
+
+@pytest.mark.parametrize("options", [f"{ALL} --difficulty hard", "--kink output", "--kink both"])
+def test_moodle_accepts_what_check_accepts(run, make, options):
+    files = make("bank", f"{options} --format moodle")
+    category, *questions = ElementTree.fromstring(files["questions.xml"]).findall("question")
+    nets = [name for name in files if name.endswith(".toml")]
+    assert category.findtext("category/text").startswith("$course$/")
+    assert [question.get("type") for question in questions] == ["cloze"] * len(nets)
+    for net, question in zip(nets, questions, strict=True):
+        body, answers = ElementTree.fromstring(f"<body>{question.findtext('questiontext/text')}</body>"), {}
+        for number, table in enumerate(body):
+            if table.tag == "table":
+                symbol = body[number - 1].text.removeprefix(r"\(").removesuffix(r" =\)")
+                answers[to_unicode(symbol)] = [[FIELD.fullmatch(cell.text)[1] for cell in row] for row in table]
+        assert {"ŷ", "J", "∂J/∂W"} <= {name.removesuffix("₁") for name in answers}
+        done = check(run, f"bank/{net}", answers)
+        assert done.code == 0, done.out
+        zeros = {name: [[0] * len(row) for row in rows] for name, rows in answers.items() if "∂" in name}
+        assert check(run, f"bank/{net}", zeros).code == 1
+        assert "aligned" in question.findtext("generalfeedback/text")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX engine is installed")
+@pytest.mark.parametrize("difficulty", ["medium", "hard"])
+def test_latex_fits_the_page(make, tmp_path, difficulty):
+    make("tex", f"{ALL} --format latex --difficulty {difficulty}")
+    for name in ("sheets.tex", "keys.tex"):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name]
+        done = subprocess.run(command, cwd=tmp_path / "tex", capture_output=True, text=True, errors="replace")
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert [width for width in re.findall(r"Overfull \\hbox \((.*?)pt", done.stdout) if float(width) > 5] == []
+
+
+KATEX = """
+const katex = require("katex"), text = require("fs").readFileSync(0, "utf8");
+for (const found of text.matchAll(/\\$\\$\\n([^]*?)\\n\\$\\$|\\$([^$\\n]+)\\$/g))
+  katex.renderToString(found[1] ?? found[2], { displayMode: !!found[1], throwOnError: true, strict: "error" });
+"""
+
+
+def has_katex():
+    return (
+        shutil.which("node") and subprocess.run(["node", "-e", "require('katex')"], capture_output=True).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not has_katex(), reason="KaTeX is not installed (npm install katex, and its folder in NODE_PATH)")
+def test_markdown_renders_with_katex(make):
+    text = "\n".join(text for name, text in make("md", f"{ALL} --format markdown").items() if name.endswith(".md"))
+    assert text.count("$$") > 100
+    done = subprocess.run(["node", "-e", KATEX], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--count 0", "--count is 0; expected a whole number from 1 to 1000"),
+        ("--kind lstm", "--kind is 'lstm'; expected one of relu, "),
+        ("--kind sigmoid --kink hidden", "sigmoid exercises have sigmoid in the hidden layer, which has no kink"),
+        ("--kind shared --features 4", "--features is 4; shared exercises have as many features as hidden units, 2"),
+        ("--format word", "--format is 'word'; expected one of text, markdown, latex, moodle"),
+        ("--format moodle --standalone", "only latex can be standalone"),
+        ("-o new --solution", "leave out --solution"),
+        ("--net net.toml --count 2", "--net is 'net.toml'; it has room for the network of one sheet"),
+    ],
+)
+def test_wrong_usage_writes_nothing(run, tmp_path, options, message):
+    done = run("exercise", *options.split())
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err
+    assert not any(tmp_path.iterdir())
