@@ -16,7 +16,7 @@ from mlcore.exercise.marking import RIGHT, Marker, Marking, Verdict
 from mlcore.exercise.problem import Problem, parse_number, read_problem
 from mlcore.results import Result
 
-SHEET_NOTES = ("sheet", "exercise", "number", "seed")  # notes in a file of answers that say which sheet it is about
+SHEET_NOTES = ("sheet", "exercise")  # notes in a file of answers that say which sheet it is about
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of a cell that a spreadsheet would take for a formula
 
 
@@ -117,8 +117,8 @@ def mark_class(
 ) -> ClassMarks:
     """Mark all files of answers in a folder against one problem, or each against its own in a folder of networks.
 
-    The own one is the network with the name of the file of answers, or with the number in its note ``sheet``,
-    ``exercise``, ``number`` or ``seed``. ``points``: what each question is worth, 1 for every answer if not given.
+    The own one is the network with the name of the file of answers, or with the number in its note ``sheet``
+    or ``exercise``. ``points``: what each question is worth, 1 for every answer if not given.
     ``carry_forward``: share of the points for an answer that follows from a wrong one.
 
     Raises: DataError if there are no answers or no networks in a folder; InputError for an unknown question.

@@ -284,7 +284,7 @@ def _build(content: dict[str, Any]) -> Problem:
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
     y = parse_rows(typed(content.get(target, [[1] * len(network.W[-1])] * len(x))), target)
     network.check(x, y)
-    at_zero = _rows([content["relu_at_zero"]], "relu_at_zero")[0][0] if "relu_at_zero" in content else None
+    at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None
     return Problem(network, x, y, int(digits), at_zero)
 
 
