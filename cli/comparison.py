@@ -13,7 +13,7 @@ from mlcore.text.layout import Layout
 from . import interrupts, render
 from .dataset import path_option, read
 from .explanation import coverage_sentence, given_vectors
-from .output import STANDARD_STREAM, Json, print_json, with_options
+from .output import STANDARD_STREAM, Json, compilation, print_json, with_options
 
 if TYPE_CHECKING:
     from mlcore.sentiment.comparison import Comparison, Difference, Missing, Run
@@ -54,12 +54,12 @@ def compare_embeddings(
         vectors.stat()  # report a mistyped path before any work
     results: list[Run | Missing] = []
     interrupted = False
-    with ExitStack() as compilation:
-        compilation.enter_context(render.compilation(as_json))
+    with ExitStack() as compiling:
+        compiling.enter_context(compilation(as_json))
         dataset = read(data, layout, as_json)
         given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
         experiment = Experiment(dataset, settings, seeds, given)
-        activity = compilation.enter_context(render.Activity("Training", as_json))
+        activity = compiling.enter_context(render.Activity("Training", as_json))
 
         def progress(name: str, seed: int, epoch: int | None) -> None:
             step = f", epoch {epoch}" if epoch else ""

@@ -16,6 +16,7 @@ from .output import (
     Output,
     Texts,
     answer,
+    compilation,
     load,
     print_json,
     standard_input,
@@ -56,7 +57,7 @@ def explain(
     from mlcore.sentiment.explanation import explain as explain_text
 
     check_outputs({"html": html}, [model], {"html": PAGE})
-    with render.compilation():
+    with compilation():
         loaded = load(model)
         explanations = [explain_text(loaded, text, output) for text in texts or [_standard_input()]]
     if html:
@@ -111,7 +112,7 @@ def vectors(model: ModelFile, output: Output) -> None:
     from mlcore.text.vectors import write_vectors
 
     check_outputs({"output": output}, [model], {"output": VECTORS})
-    with render.compilation():
+    with compilation():
         loaded = load(model)
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]
     write_output(output, lambda file: write_vectors(words, table, file))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import render
-from .output import load, print_json
+from .output import compilation, load, print_json
 
 if TYPE_CHECKING:
     from mlcore.sentiment.backpropagation import Backpropagation
@@ -27,7 +27,7 @@ def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, 
     """Show, or print as JSON, how one text goes through the model and its gradients come back."""
     from mlcore.sentiment.backpropagation import backpropagate
 
-    with render.compilation(as_json):
+    with compilation(as_json):
         loaded = load(model)
         found = backpropagate(loaded, text, label, relu_at_zero)
     if as_json:

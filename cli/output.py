@@ -3,7 +3,8 @@
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -82,9 +83,27 @@ def print_json(command: str, result: Result | dict[str, Any]) -> None:
     print(json.dumps({"schema": f"mlcore.{command}/1"} | fields, allow_nan=False))
 
 
+@contextmanager
+def compilation(quiet: bool = False) -> Iterator[None]:
+    """Show which kernels are being compiled, if any has to be."""
+    from mlcore.kernels.compiling import watch_compilation
+
+    activities: list[render.Activity] = []
+
+    def started(name: str) -> None:
+        if not activities:
+            if not quiet:
+                render.say("First run: compiling kernels. Later runs load them from the cache.")
+            activities.append(stack.enter_context(render.Activity("", quiet)))
+        activities[0].update(f"Compiling {name}")
+
+    with ExitStack() as stack, watch_compilation(started):
+        yield
+
+
 def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> Found:
     """Show, and return, the result of one library call, and on stderr which kernels are compiled for it."""
-    with render.compilation(as_json):
+    with compilation(as_json):
         result = compute()
     if as_json:
         print_json(command, result)

@@ -26,6 +26,7 @@ from .output import (
     ModelFile,
     Output,
     answer,
+    compilation,
     load,
     print_json,
     standard_input,
@@ -96,7 +97,7 @@ def report(
     from mlcore.text.pool import available_cores
 
     check_outputs({"output": output}, [model, *data], {"output": PAGE})
-    with render.compilation():
+    with compilation():
         loaded = load(model)
         dataset = read(data, for_model(layout, loaded), keep_texts=True)
         with render.Activity("Evaluating"):
@@ -155,7 +156,7 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
     check_outputs({"output": output}, [model, data], {"output": PREDICTIONS})
     done, name, notes = "Replaced" if output.exists() else "Wrote", name_of(data), Notes()
     results: list[PredictedTable] = []
-    with render.compilation(as_json), render.Activity(f"Predicting {name}", as_json) as activity:
+    with compilation(as_json), render.Activity(f"Predicting {name}", as_json) as activity:
         loaded = load(model)
         table = _table(data, layout, loaded, notes)
 
@@ -216,7 +217,7 @@ def _predict_lines(
         if path != STANDARD_STREAM and (path.stat() and path.is_dir()):
             raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))
     notes = Notes()
-    with render.compilation():
+    with compilation():
         loaded = load(model)
         answers.columns(loaded.labels)  # whether it has probabilities
         write = _json_lines if as_json else _lines

@@ -4,8 +4,7 @@ import textwrap
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.box import SIMPLE_HEAD
@@ -14,8 +13,6 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
-
-from mlcore.kernels.compiling import watch_compilation
 
 if TYPE_CHECKING:
     from mlcore.sentiment.training import Progress
@@ -251,20 +248,3 @@ class TrainingBar(Activity):
                 f"{left * what.seconds / what.share:.0f} s left"
             )
         super().update(what)
-
-
-@contextmanager
-def compilation(quiet: bool = False) -> Iterator[None]:
-    """Show which kernels are being compiled, if any has to be."""
-    activity = Activity("", quiet)
-    with ExitStack() as stack:
-
-        def started(name: str) -> None:
-            if activity not in Activity.running:
-                if not quiet:
-                    say("First run: compiling kernels. Later runs load them from the cache.")
-                stack.enter_context(activity)
-            activity.update(f"Compiling {name}")
-
-        with watch_compilation(started):
-            yield

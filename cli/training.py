@@ -20,7 +20,7 @@ from mlcore.text.pool import available_cores
 
 from . import interrupts
 from .dataset import data_path, path_option, read
-from .output import Json, print_json, with_options
+from .output import Json, compilation, print_json, with_options
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
@@ -112,7 +112,7 @@ def train(
     completed = False
 
     def progress(state: "Progress") -> None:
-        compilation.close()  # only the short evaluation may still have to be compiled; the bar takes over
+        compiling.close()  # only the short evaluation may still have to be compiled; the bar takes over
         if interrupts.received:
             raise KeyboardInterrupt
         bar.update(state)
@@ -123,8 +123,8 @@ def train(
     interrupts.end_at_once(f" before the end of the first epoch; {render.printable(str(path))} was not written")
     bar = render.TrainingBar(quiet)
     try:
-        with ExitStack() as files, bar, ExitStack() as compilation:
-            compilation.enter_context(render.compilation(quiet))
+        with ExitStack() as files, bar, ExitStack() as compiling:
+            compiling.enter_context(compilation(quiet))
             data, model, begin = _prepare(inputs, layout, settings, threads, quiet)
             bar.epochs = model.settings.epochs
             exists = checkpoint is not None and checkpoint.exists()

@@ -2,7 +2,7 @@
 
 import typer
 
-from .output import Json, print_json
+from .output import Json, compilation, print_json
 
 
 def verify(as_json: Json = False) -> None:
@@ -16,7 +16,7 @@ def verify(as_json: Json = False) -> None:
 
     from . import render
 
-    with render.compilation(), render.Activity("Verifying"):
+    with compilation(), render.Activity("Verifying"):
         result = verification.verify()
     if as_json:
         print_json("verify", result)
