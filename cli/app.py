@@ -14,6 +14,7 @@ import warnings
 from contextlib import suppress
 
 from . import interrupts
+from .printable import printable
 
 LONGEST = 2_000  # characters of a message
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -107,4 +108,4 @@ def _complain(message: str) -> None:
     if len(line) > LONGEST:  # it repeats a label, a path or a value
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     with suppress(OSError):  # stderr may be closed; the exit code still tells
-        print("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line), file=sys.stderr)
+        print(printable(line), file=sys.stderr)

@@ -33,6 +33,7 @@ from .output import (
     with_options,
     write_output,
 )
+from .printable import printable
 
 if TYPE_CHECKING:
     from mlcore.sentiment.evaluation import AnyEvaluation, Assessment, Evaluation, MultiLabelEvaluation, WordScore
@@ -276,15 +277,13 @@ def _lines(found: "Predictions", answers: Answers, undecodable: Collection[int])
 
     *columns, _ = answer_columns(answers, found)
     shown = [
-        [f"{value:.4f}" for value in column]
-        if column and isinstance(column[0], float)
-        else map(render.printable, column)
+        [f"{value:.4f}" for value in column] if column and isinstance(column[0], float) else map(printable, column)
         for column in columns
     ]
     lines = []
     for i, (*cells, known) in enumerate(zip(*shown, found.known.tolist(), strict=True)):
         remark = f"{known} known" if known else "no known words; default prediction"
-        lines.append("\t".join([*map(render.printable, cells), remark] + ["not UTF-8"] * (i in undecodable)) + "\n")
+        lines.append("\t".join([*map(printable, cells), remark] + ["not UTF-8"] * (i in undecodable)) + "\n")
     return "".join(lines)
 
 

@@ -3,7 +3,6 @@
 import textwrap
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +12,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
+
+from .printable import printable
 
 if TYPE_CHECKING:
     from mlcore.sentiment.training import Progress
@@ -150,18 +151,6 @@ def number(value: float | None, spec: str = ".6g") -> str:
 def _writable(text: str) -> str:
     """The text without control characters, and with symbols spelled out if standard output is not Unicode."""
     return printable(text if has_unicode() else text.translate(ASCII))
-
-
-def printable(text: str) -> str:
-    """The text with control characters replaced, except line feeds: nothing in it can move the cursor."""
-    if text.isprintable():
-        return text
-    return "".join(letter if _is_harmless(letter) else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
-def _is_harmless(letter: str) -> bool:
-    """Whether a terminal shows it in its place: also line feeds, any space, joiners, and emoji newer than Python."""
-    return letter.isprintable() or letter in "\n\u200c\u200d" or unicodedata.category(letter) in ("Zs", "Cn", "Co")
 
 
 def width(text: str) -> int:

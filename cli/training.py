@@ -21,6 +21,7 @@ from mlcore.text.pool import available_cores
 from . import interrupts
 from .dataset import data_path, path_option, read
 from .output import Json, compilation, print_json, with_options
+from .printable import printable
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
@@ -120,7 +121,7 @@ def train(
     def write_log(entry: dict[str, Any]) -> None:
         print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
 
-    interrupts.end_at_once(f" before the end of the first epoch; {render.printable(str(path))} was not written")
+    interrupts.end_at_once(f" before the end of the first epoch; {printable(str(path))} was not written")
     bar = render.TrainingBar(quiet)
     try:
         with ExitStack() as files, bar, ExitStack() as compiling:
@@ -176,7 +177,7 @@ def train(
     if interrupted:
         epoch, best = min(len(reports) + 1, model.settings.epochs), best_epoch(reports)
         done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
-    interrupts.end_at_once(f"; the model is in {render.printable(str(path))}")
+    interrupts.end_at_once(f"; the model is in {printable(str(path))}")
     again = data.whole is not None and completed
     if again:
         with (bar := render.TrainingBar(quiet, best_epoch(reports))):

@@ -15,6 +15,7 @@ from mlcore.text.pool import available_cores
 from . import interrupts, render
 from .dataset import path_option, read
 from .output import Json, answer, load, print_json, with_options
+from .printable import printable
 from .training import MARKS, train
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def tune(
 
     with render.Activity("Searching", as_json) as activity:
         found = search(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
-    interrupts.end_at_once(f"; {render.printable(str(model))} was not written")
+    interrupts.end_at_once(f"; {printable(str(model))} was not written")
     if as_json:
         print_json("tune", found)
     else:
