@@ -9,7 +9,7 @@ import typer
 
 from mlcore.errors import InputError
 
-from .output import Json, answer, compilation, with_options
+from .output import Json, answer, with_options
 
 if TYPE_CHECKING:
     from mlcore.exercise.problem import Problem

@@ -8,6 +8,7 @@ import typer
 from mlcore.errors import InputError
 
 from .exercise import Standalone, format_option, option
+from .output import compilation
 
 KINDS = "relu|leaky-relu|sigmoid|tanh|softplus|softmax|binary|outputs|biases|batches|depth|shared|l2|mixed"
 
@@ -52,7 +53,7 @@ def exercise(
         raise InputError("it is written as TOML; choose a name such as net.toml", parameter="net", value=str(net))
     if net and count > 1:
         raise InputError("it has room for the network of one sheet; use -o FOLDER", parameter="net", value=str(net))
-    with render.compilation():
+    with compilation():
         sheets = make_sheets(count, seed, kind, difficulty, features=features, hidden=hidden, kink=kink)
         if output:
             texts = files(sheets, output_format)
