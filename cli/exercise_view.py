@@ -232,7 +232,7 @@ def check_class(marks: ClassMarks) -> None:
     total = sum(marks.worth.values(), Fraction(0))
     rows = []
     for one in marks.students:
-        points = (one.points.get(name, Fraction(0)) for name in marks.worth)
+        points = (one.points.get(name) for name in marks.worth)
         rows.append((shortened(one.student), *map(points_text, [*points, one.total])))
     of = ("of", *map(points_text, marks.worth.values()), points_text(total))
     table(["student", *marks.worth, "total"], [*rows, of])

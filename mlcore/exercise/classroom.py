@@ -22,7 +22,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of a cell that a spread
 
 @dataclass(frozen=True)
 class Marks(Result):
-    """What one student gets: points by question, and the marking, or what is wrong with the file."""
+    """What one student gets: points by question of the own sheet, and the marking, or what is wrong with the file."""
 
     student: str
     file: str
@@ -54,6 +54,10 @@ class ClassMarks(Result):
     worth: dict[str, Fraction]
     students: list[Marks]
 
+    def of(self, marks: Marks) -> Fraction:
+        """What all answers to the student's sheet are worth."""
+        return sum((self.worth[name] for name in marks.points), Fraction(0))
+
     @property
     def mistakes(self) -> list[tuple[str, int]]:
         """Mistakes with the number of students who made them, the commonest first."""
@@ -67,7 +71,7 @@ class ClassMarks(Result):
         """The fields, with the totals and the mistakes."""
         document = super().to_dict()
         for row, marks in zip(document["students"], self.students, strict=True):
-            row["total"] = str(marks.total)
+            row |= {"total": str(marks.total), "of": str(self.of(marks))}
         return document | {"mistakes": [{"mistake": name, "students": count} for name, count in self.mistakes]}
 
     def to_csv(self) -> str:
@@ -75,17 +79,16 @@ class ClassMarks(Result):
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(map(_safe, ["student", "file", *self.worth, "total", "of", "remarks"]))
-        of = sum(self.worth.values(), Fraction(0))
         for marks in self.students:
-            points = [marks.points.get(name, Fraction(0)) for name in self.worth]
-            numbers = map(number_text, [*points, marks.total, of])
+            points = [marks.points.get(name) for name in self.worth]
+            numbers = map(number_text, [*points, marks.total, self.of(marks)])
             writer.writerow(map(_safe, [marks.student, marks.file, *numbers, "; ".join(marks.remarks)]))
         return table.getvalue()
 
 
-def number_text(points: Fraction) -> str:
-    """Points as people write them: 1.5."""
-    return f"{float(points):.6g}"
+def number_text(points: Fraction | None) -> str:
+    """Points as people write them: 1.5; nothing for a question that is not on the sheet."""
+    return "" if points is None else f"{float(points):.6g}"
 
 
 def _safe(cell: str) -> str:
@@ -117,8 +120,8 @@ def mark_class(
 ) -> ClassMarks:
     """Mark all files of answers in a folder against one problem, or each against its own in a folder of networks.
 
-    The own one is the network with the name of the file of answers, or with the number in its note ``sheet``
-    or ``exercise``. ``points``: what each question is worth, 1 for every answer if not given.
+    The own one is the network with the number in the note ``sheet`` or ``exercise`` of the file of answers, or with its
+    name. ``points``: what each question is worth, 1 for every answer if not given.
     ``carry_forward``: share of the points for an answer that follows from a wrong one.
 
     Raises: DataError if there are no answers or no networks in a folder; InputError for an unknown question.
@@ -139,18 +142,19 @@ def mark_class(
             status = {verdict.name: verdict.status for verdict in marking.verdicts}
             shares = {n: Fraction(s in RIGHT) + carry_forward * (s == "carried-forward") for n, s in status.items()}
             student = notes.get("student") or notes.get("name") or file.stem
+            shares = dict.fromkeys(markers[name].names, Fraction(0)) | shares
             students.append(Marks(student, file.name, shares, marking))
         except MlcoreError as error:  # one bad file does not keep the others from being marked
             students.append(Marks(file.stem, file.name, {}, None, str(error)))
     if unknown := [name for name in points or {} if order and name not in order]:
         raise InputError(f"expected names of answers: {', '.join(order)}", parameter="points", value=unknown[0])
-    answered = {name for marks in students for name in marks.points}
+    answered = {verdict.name for marks in students for verdict in marks.verdicts}
     worth = dict(points or {name: Fraction(1) for name in order if name in answered})
-    marked = [
-        replace(marks, points={name: worth[name] * share for name, share in marks.points.items() if name in worth})
-        for marks in students
-    ]
-    return ClassMarks(worth, marked)
+    for number, marks in enumerate(students):
+        shares = marks.points if marks.marking else dict.fromkeys(worth, Fraction(0))
+        mine = {name: value * shares[name] for name, value in worth.items() if name in shares}
+        students[number] = replace(marks, points=mine)
+    return ClassMarks(worth, students)
 
 
 def _documents(folder: Path, what: str) -> list[Path]:
@@ -162,7 +166,7 @@ def _documents(folder: Path, what: str) -> list[Path]:
 
 def _net_of(file: Path, notes: Mapping[str, str], nets: Mapping[str, Path]) -> str:
     """The name of the network that a file of answers is about."""
-    asked = [file.stem, *(notes[key] for key in SHEET_NOTES if key in notes)]
+    asked = [*(notes[key] for key in SHEET_NOTES if key in notes), file.stem]
     numbers = {match[0].lstrip("0"): name for name in nets if (match := re.search(r"\d+$", name))}
     for name in asked:
         if name in nets:

@@ -1,14 +1,22 @@
 """Sheets for a class: every kind in every format, what Moodle and LaTeX make of them, and a class that is marked."""
 
+import csv
+import json
 import re
 import shutil
 import subprocess
+import time
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.generator import KINDS
+from mlcore.exercise.marking import roundings_to
+from mlcore.exercise.mistakes import Work, catalogue
+from mlcore.exercise.problem import read_problem
 
 ALL = f"--kind mixed --count {len(KINDS)} --seed 1"
 NUMBER = r"-?(?:(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?)"  # as Moodle's cloze questions read it
@@ -70,6 +78,47 @@ def test_moodle_accepts_what_check_accepts(run, make, options):
         zeros = {name: [[0] * len(row) for row in rows] for name, rows in answers.items() if "∂" in name}
         assert check(run, f"bank/{net}", zeros).code == 1
         assert "aligned" in question.findtext("generalfeedback/text")
+
+
+@pytest.mark.parametrize("options", ["--kind mixed --difficulty hard", "--kind relu", "--kind sigmoid"])
+def test_a_class_is_marked_in_one_command(run, make, tmp_path, options):
+    make("sheets", f"--count 30 {options}")
+    (tmp_path / "answers").mkdir()
+    planted = {}
+    for number in range(1, 31):
+        problem = read_problem(tmp_path / "sheets" / f"sheet-{number:02}.toml")
+        work, c = Work(Pass(problem.network, problem.x, problem.y), problem.at_zero()), problem.at_zero()
+        right, digits, mistake = work.values(), [None, 4, 3][number % 5] if number % 5 < 3 else None, ""
+        asked, values = [n for n in right if n in ("y_hat", "loss") or n[0] == "d" and n != "dx"], right
+        if number % 5 == 2:
+            values = Work(work, c, rounding=roundings_to(digits, 0)[0]).values()
+        if number % 5 > 2:
+            made = {mistake.name: mistake.values(work, c) for mistake in catalogue(problem.network, None, c)}
+            wrong = [name for name in made if any(not np.array_equal(made[name][n], right[n]) for n in asked)]
+            mistake = wrong[7 * number % len(wrong)]
+            values = made[mistake]
+        planted[f"student {number:02}"] = mistake
+        rows = {
+            name: [
+                [f"{float(value):.{digits}g}" if digits else str(value) for value in row]
+                for row in np.atleast_2d(values[name])
+            ]
+            for name in asked
+        }
+        lines = [f"{json.dumps(name)} = {json.dumps(values)}\n" for name, values in rows.items()]
+        (tmp_path / "answers" / f"student {number:02}.toml").write_text(f"sheet = {number}\n{''.join(lines)}")
+    started = time.process_time()
+    done = run("check", "--net", "sheets", "--answers", "answers", "-o", "marks.csv")
+    assert time.process_time() - started < 20
+    assert (done.code, done.err) == (0, "Wrote marks.csv.\n")
+    assert "Commonest mistakes" in done.out
+    assert "█" in done.out
+    table = (tmp_path / "marks.csv").read_text("utf-8-sig")
+    marks = {row["student"]: row for row in csv.DictReader(table.splitlines())}
+    full = [student for student, row in marks.items() if row["total"] == row["of"]]
+    assert full == [student for student, mistake in planted.items() if not mistake]
+    missed = {s: (m, marks[s]["remarks"]) for s, m in planted.items() if m not in marks[s]["remarks"]}
+    assert len(missed) <= 3, missed  # of 12; several mistakes may give the same numbers
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX engine is installed")
