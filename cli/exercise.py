@@ -227,8 +227,9 @@ def check(
 ) -> None:
     """Example: mlcore check --y-hat 0 --dV "-2,0" --dW "0,0,0;0,0,0"
 
-    Mark your answers. At a kink they may follow φ'(0) = 0, 1/2 or 1, as long
-    as one of these fits all of them together. A rounded number is right if
+    Mark your answers. At a kink they may follow φ'(0) = 0, 1/2 or 1, or be
+    another member of the Clarke subdifferential, if one choice fits all of them
+    together. A rounded number is right if
     the truth rounds to it, also from values that you rounded on the way; ? or
     _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
     produce exactly these numbers, or the wrong answer that it follows from.

@@ -206,6 +206,7 @@ def descend(result: Descended) -> None:
 VERDICTS = {
     "right": ("right", "green"),
     "right-by-convention": ("right (with φ'(0) = {})", "green"),
+    "in-subdifferential": ("right (a subgradient)", "green"),
     "too-few-digits": ("too few digits", "yellow"),
     "carried-forward": ("wrong, as it follows", "yellow"),
     "wrong": ("wrong", "bold red"),

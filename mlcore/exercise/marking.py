@@ -17,8 +17,9 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, Entry, each
 from mlcore.exercise.derivation import Symbols
-from mlcore.exercise.exact import Pass
+from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, to_unicode
+from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import Rounding, Values, Work, catalogue, layer_names, with_rate
 from mlcore.exercise.network import Number
 from mlcore.exercise.problem import Problem
@@ -29,8 +30,9 @@ ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or
 DERIVATIVE = re.compile(r"^(?:d[JL]|∂[JL])\s*/\s*[d∂]")
 ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
-RIGHT = ("right", "right-by-convention")
+RIGHT = ("right", "right-by-convention", "in-subdifferential")
 DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
+MEMBER = "in-subdifferential", "a member of the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1"
 TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
 
 
@@ -38,8 +40,8 @@ TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; giv
 class Verdict(Result):
     """What an answer is worth, and why; entries count from 1.
 
-    ``status``: right, right-by-convention, too-few-digits, carried-forward (it follows from a wrong answer) or wrong.
-    ``truth`` has None for entries left open.
+    ``status``: right, right-by-convention, in-subdifferential, too-few-digits, carried-forward (it follows from a
+    wrong answer) or wrong. ``truth`` has None for entries left open.
     """
 
     name: str
@@ -78,10 +80,10 @@ class Marking(Result):
 class Marker:
     """The truth about a problem, and what each mistake would give, kept to mark many students.
 
-    At a kink a student may choose the convention for phi'(0), one for all units: the answers that fit one together are
-    right, and the one that fits most of them is taken. With several samples, delta and dx belong to the loss of each
-    sample, or to the mean J: also one choice for all. ``names``: all answers in the order of the pass, in which each
-    may follow from those before it, with values of the right shape.
+    At a kink a student may choose the convention for phi'(0), one for all units, or a member of the subdifferential:
+    the answers that fit one choice together are right, and the one that fits most of them is taken. With several
+    samples, delta and dx belong to the loss of each sample, or to the mean J: also one choice for all. ``names``: all
+    answers in the order of the pass, in which each may follow from those before it, with values of the right shape.
 
     Raises: InputError if a value exceeds the range of float64.
     """
@@ -188,6 +190,14 @@ class Marker:
         roundings += [rounding._replace(halves=halves) for rounding in often for halves in (1, 2)]
         return [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
 
+    @cached_property
+    def pieces(self) -> list[Values]:
+        """All answers on each smooth piece of J at the point, and on those that may hold near it."""
+        if not (self.work.network.rational and self.work.trace.kinks):
+            return []
+        around = Surroundings(self.work)
+        return [self.work.answers(around.gradients(pattern)) for pattern, _ in around.patterns()]
+
 
 class _Sheet:
     """The answers of one student, marked under one scale of what belongs to single samples."""
@@ -198,6 +208,7 @@ class _Sheet:
         fitting = {c: sum(a.fits(truth[a.name]) for a in self.answers) for c, truth in marker.truths.items()}
         self.plain, self.c = max(fitting.values()), max(fitting, key=lambda c: fitting[c])
         self.truth = marker.truths[self.c]
+        self.members = self._members()
         self.right: Values = {}  # answers on the way to the gradients that are right, as the student rounded them
         self.wrong: Values = {}  # and those that are not
 
@@ -237,6 +248,10 @@ class _Sheet:
 
     def _judged(self, answer: Answer) -> tuple[str, str]:
         truth = self.truth[answer.name]
+        if answer in self.members:
+            return MEMBER
+        if self.members and self._depends_on_choice(answer):
+            return "wrong", self._apart(answer)
         if answer.fits(truth):
             return "right", _remark(answer, truth)
         if answer.entries.shape != truth.shape:
@@ -296,10 +311,40 @@ class _Sheet:
             return False
         return not all(_same(truth, truths[0]) and answer.fits(truth) for truth in truths)
 
+    def _members(self) -> Sequence[Answer]:
+        """The gradients of one member of the subdifferential, where these are more than a convention fits."""
+        chosen = [a for a in self.answers if a.name.startswith("d") and self._depends_on_choice(a)]
+        fitting = sum(answer.fits(self.truth[answer.name]) for answer in chosen)
+        alone = [answer for answer in chosen if fitting < len(chosen) and self._is_member([answer])]
+        groups = (group for size in range(len(alone), fitting, -1) for group in combinations(alone, size))
+        return next((group for group in groups if self._is_member(group)), ())
+
+    def _is_member(self, answers: Sequence[Answer]) -> bool:
+        """Whether one convex combination of the pieces gives all entries, up to the last digit, as in ``Entry``.
+
+        Each entry bounds the sum of ``weight * (piece - entry)`` from above and from below. Slack variables turn the
+        inequalities into equations, so that 0 is to be in the hull of the columns.
+        """
+        entries = [entry for answer in answers for entry in answer.typed]
+        margins = np.array([e.tolerance or e.unit * (e.unit < 1) / (1 + (e.digits < 2)) for e in entries])
+        columns = set()
+        for piece in self.marker.pieces:
+            pairs = (pair for a in answers for pair in zip(piece[a.name].flat, a.entries.flat, strict=True))
+            apart = np.array([value - entry.value for value, entry in pairs if entry])
+            columns.add((*(apart - margins), *(-apart - margins)))
+        slacks = fractions(np.eye(2 * len(entries)))
+        return bool(columns) and zero_combination([*sorted(columns), *slacks]) is not None
+
     def _apart(self, answer: Answer) -> str:
-        """What to say about an answer that another convention would make right."""
-        alone = [c for c, truth in self.marker.truths.items() if answer.fits(truth[answer.name])]
-        return f"by itself right with φ'(0) = {alone[0]}, but that does not fit the other answers" if alone else ""
+        """What to say about an answer that another choice would make right."""
+        alone = [
+            f"right with φ'(0) = {c}" for c, truth in self.marker.truths.items() if answer.fits(truth[answer.name])
+        ]
+        if not alone and self._depends_on_choice(answer) and answer.name.startswith("d"):
+            alone = ["in the subdifferential"] * self._is_member([answer])
+            if self.work.network.rational and not self.marker.pieces:
+                return "too many units are on their kink to examine the subdifferential"
+        return f"by itself {alone[0]}, but that does not fit the other answers" if alone else ""
 
     def _mistakes(self, answer: Answer) -> list[str]:
         """The mistakes that give the answer, of these the ones that explain most of the other answers; or a slip."""

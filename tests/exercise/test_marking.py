@@ -106,6 +106,9 @@ SAID = {  # what is answered, the statuses, and what is said
     "one convention": ("y_hat=0 dV=-2,0 dW=0,0,0;0,0,0", f"right {RIGHT_1} right", "convention φ'(0) = 1"),
     "one half": ("dV=-1,0 y_hat=0", f"{RIGHT_1} right", "convention φ'(0) = 1/2"),
     "zero": ("dV=0,0", RIGHT_1, "convention φ'(0) = 0"),
+    "a member": ("dV=-0.67,0 delta:output=-0.33", "in-subdifferential " * 2, "a member of the Clarke subdifferential"),
+    "two members": ("dV=-2/3,0 delta:output=-1/4", "in-subdifferential wrong", "by itself in the subdifferential"),
+    "no member": ("dV=-0.67,0.1", "wrong", ""),
     "two conventions": ("dV=-1,0 delta:output=-1 loss=0.5", f"wrong {RIGHT_1} right", "does not fit the other answers"),
     "slip": ("dV=-3,0 delta:output=-1 dW=0,0,0;0,0,0", f"wrong {RIGHT_1} right", "arithmetic slip in entry (1, 1)"),
     "transposed": ("dV=-2;0", "wrong", "transposed (x δᵀ instead of δ xᵀ)"),
@@ -305,7 +308,8 @@ def test_mistakes_made_by_hand_are_named(count):
             for name, rows in plant(problem, c).items():
                 marking = marker.mark([answer(name, rows)])
                 if marking.all_right:
-                    assert is_right(problem, marking.convention, name, rows)
+                    is_member = marking.verdicts[0].status == "in-subdifferential"
+                    assert is_member or is_right(problem, marking.convention, name, rows)
                     continue
                 if marking.verdicts[0].status != "wrong":
                     continue
