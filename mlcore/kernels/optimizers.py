@@ -1,7 +1,6 @@
 """Optimisers: each formula is written once, for numbers of a dense layer and for vectors of the table.
 
-Sources: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad; Kingma and Ba 2015, algorithm 1; Loshchilov
-and Hutter 2019, algorithm 2, as in torch.optim.AdamW.
+Sources: Duchi, Hazan, Singer 2011, with the epsilon of torch.optim.Adagrad; Kingma and Ba 2015, algorithm 1.
 """
 
 from collections import namedtuple
@@ -20,7 +19,7 @@ ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 MOMENTS = {"sgd": "", "adagrad": "S", "adam": "MS"}  # what each optimiser keeps: means of gradients, sums of squares
 
 
-Step = namedtuple("Step", "rate keep eps_rows eps_layers")  # one update of all parameters; see step_of
+Step = namedtuple("Step", "rate eps_rows eps_layers")  # one update of all parameters; see step_of
 
 
 def with_moments(
@@ -43,18 +42,16 @@ def with_moments(
 
 
 @inline_kernel
-def step_of(M, learning_rate, weight_decay, number):
+def step_of(M, learning_rate, number):
     """Step with this number, 1, 2, ..., of SGD without moments, of Adagrad with S, or of Adam with M and S.
 
-    Weight decay is decoupled from the gradient: parameters are first multiplied by ``1 - learning_rate weight_decay``.
     Adam's bias corrections are folded into its rate, as torch.optim.SparseAdam does for the rows of the table.
     torch.optim.Adam, for the layers, adds epsilon after the correction, which comes to ``eps sqrt(1 - beta2^number)``.
     """
-    keep = 1 - learning_rate * weight_decay
     if M is None:
-        return Step(learning_rate, keep, ADAGRAD_EPS, ADAGRAD_EPS)
+        return Step(learning_rate, ADAGRAD_EPS, ADAGRAD_EPS)
     root = np.sqrt(1 - ADAM_BETA2**number)
-    return Step(learning_rate * root / (1 - ADAM_BETA1**number), keep, ADAM_EPS, ADAM_EPS * root)
+    return Step(learning_rate * root / (1 - ADAM_BETA1**number), ADAM_EPS, ADAM_EPS * root)
 
 
 @inline_kernel
@@ -102,7 +99,7 @@ def update_rows(dE, index, begin, end, P, M, S, first, last, step):
 def update_vector(P, M, S, row, column, g, step):
     """Update a part of a row by its gradient, a vector."""
     number = P.dtype.type
-    p = number(step.keep) * load_vector(P, row, column, g)
+    p = load_vector(P, row, column, g)
     rate, eps = number(step.rate), number(step.eps_rows)
     if S is None:
         p = p - rate * g
@@ -138,12 +135,12 @@ def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
 def update_numbers(p, g, m, s, first, last, step):
     """Update elements ``first`` to ``last`` of a vector p by their gradients g; m and s may be None."""
     number = p.dtype.type
-    keep, rate, eps = number(step.keep), number(step.rate), number(step.eps_layers)
+    rate, eps = number(step.rate), number(step.eps_layers)
     add_m, add_s = number(1 - ADAM_BETA1), number(1 - ADAM_BETA2)
     for d in range(np.uint64(first), np.uint64(last)):
         if s is None:
-            p[d] = keep * p[d] - rate * g[d]
+            p[d] -= rate * g[d]
         elif m is None:
-            p[d], s[d] = adagrad(keep * p[d], g[d], s[d], rate, eps)
+            p[d], s[d] = adagrad(p[d], g[d], s[d], rate, eps)
         else:
-            p[d], m[d], s[d] = adam(keep * p[d], g[d], m[d], s[d], add_m, add_s, rate, eps)
+            p[d], m[d], s[d] = adam(p[d], g[d], m[d], s[d], add_m, add_s, rate, eps)

@@ -23,7 +23,7 @@ SPINS, YIELDS = 1000, 1000
 
 
 # The settings that a step depends on; "trainable" says whether the table is
-Recipe = namedtuple("Recipe", "batch_size loss word_dropout weight_decay trainable")
+Recipe = namedtuple("Recipe", "batch_size loss word_dropout trainable")
 
 
 class Workspace(
@@ -133,7 +133,7 @@ def train_batches(
             if not barrier(thread, work.arrived):
                 return
         place = batch % work.used.shape[0]
-        step = step_of(M.table, rates[batch], recipe.weight_decay, first_step + batch + 1)
+        step = step_of(M.table, rates[batch], first_step + batch + 1)
         texts = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         n = texts.shape[0]
         E, H, dlogits, dZ, dE = work.E[:n], work.H[:n], work.dlogits[:n], work.dZ[:n], work.dE[:n]

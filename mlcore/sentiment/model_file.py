@@ -51,7 +51,7 @@ class Format(NamedTuple):
     remedy: str  # what to do when there is no other copy
 
 
-MODEL = Format("mlcore-sentiment", 4, "a model file of mlcore", "train it again")
+MODEL = Format("mlcore-sentiment", 5, "a model file of mlcore", "train it again")
 
 
 def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
@@ -179,7 +179,7 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     texts = all(type(label) is str and is_label(label) for label in labels)
     fits = type(labels) is list and len(labels) in sizes and texts and len(set(labels)) == len(labels)
     require(fits, "its labels are not different strings, as many as its loss needs")
-    trained_on = tensors.setdefault("trained_on", np.zeros(0, np.uint32))  # which older files lack
+    trained_on = tensors["trained_on"]
     vocabulary, pieces, ngrams = tensors["vocabulary"], tensors["pieces"], tensors["ngrams"]
     dim, hidden, outputs = settings.dim, settings.hidden, settings.outputs(len(labels))
     n_features = sum(int(np.count_nonzero(lines == ord("\n"))) for lines in (vocabulary, pieces)) + len(ngrams)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # What the rules of ``Settings.resolved`` go by
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
-MANY_LABELS = 10  # want a wider network, larger steps, so that it converges in some ten epochs, and word dropout
+# Want a wider network, larger steps that become smaller, so that it converges in some ten epochs, and word dropout
+MANY_LABELS = 10
 FEW_WORDS = 1_000_000  # in all texts want smaller steps: with larger ones the best epoch is between the first ones
 LONG_TEXTS, SHORT_TEXTS = 100, 15  # words, on average
 # N-grams of characters help with many labels, and where few texts leave many words unknown; with more texts they
@@ -29,7 +30,7 @@ FEW_TEXTS = 4_000
 LARGEST = 1e300  # larger whole numbers have no float
 RANGES = {  # how a range is written, by the first of these bounds that it has
     "above": "above {above}", "below": "from {minimum} to less than {below}",
-    "maximum": "from {minimum} to {maximum:,}", "minimum": "from {minimum} up",
+    "maximum": "from {minimum} to {maximum:,}",
 }  # fmt: skip
 
 
@@ -85,7 +86,7 @@ class Settings:
     initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.",
                                   choices=("random", "naive-bayes"))
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
-                          resumable=True, automatic="100, with nothing held out 30")
+                          resumable=True, automatic="100, with nothing held out 30, with many labels 20")
     patience: int = setting(3, "Stop after this many epochs without a lower held-out loss.",
                             minimum=1, maximum=100_000, resumable=True)
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
@@ -94,12 +95,10 @@ class Settings:
     learning_rate: float = setting(None, "Learning rate.", above=0, automatic=(
                                    ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
                                    + "; with few texts half of that, with many labels five times"))
-    schedule: str = setting("constant", "constant, or linear: the learning rate falls to 0 over all epochs.",
-                            choices=("constant", "linear"))
+    schedule: str = setting(None, "constant, or linear: the learning rate falls to 0 over all epochs.",
+                            choices=("constant", "linear"), automatic="constant, with many labels linear")
     word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
-                                  minimum=0, below=1, automatic="0, with many labels 0.3")
-    weight_decay: float = setting(0.0, "Decoupled weight decay, for the layers and the embeddings of each batch.",
-                                  minimum=0)
+                                  minimum=0, below=1, automatic="0, with many labels 0.5")
     class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is; or "
                                 'weights of labels, such as \'{"pos": 2}\'.',
                                 choices=("none", "balanced"), weights=True)
@@ -141,9 +140,10 @@ class Settings:
             "min_count": 1 if ngrams == 1 and char_ngrams == "none" else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
-            "epochs": 100 if facts.held_out else 30,
+            "epochs": 20 if many else 100 if facts.held_out else 30,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
-            "word_dropout": 0.3 if many else 0.0,
+            "schedule": "linear" if many else "constant",
+            "word_dropout": 0.5 if many else 0.0,
         }
         return dataclasses.replace(
             self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}

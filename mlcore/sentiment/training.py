@@ -148,7 +148,7 @@ class _Trainer:
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
         settings, batch_size = model.settings, min(model.settings.batch_size, len(train.rows))
         self.pace, trainable = Pace(threads), not settings.freeze_embedding
-        self.recipe = Recipe(batch_size, model.loss, settings.word_dropout, settings.weight_decay, trainable)
+        self.recipe = Recipe(batch_size, model.loss, settings.word_dropout, trainable)
         self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, model.labels)
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
         width = train.targets.shape[1]

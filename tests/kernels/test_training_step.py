@@ -22,7 +22,7 @@ RATES = {"sgd": 0.5, "adagrad": 0.1, "adam": 0.02}  # of golden.npz, which parit
 
 
 def train(documents, start, Y, weights, optimizer, threads):
-    """Losses, parameters, M and S after three steps with word dropout and weight decay, from moments of 1."""
+    """Losses, parameters, M and S after three steps with word dropout, from moments of 1."""
     _, parameters, M, S = optimizers.with_moments(start, optimizer)
     kept = [array for array in (*M, *S) if array is not None]
     for array in kept:
@@ -30,7 +30,7 @@ def train(documents, start, Y, weights, optimizer, threads):
     size = max(1, -(-len(Y) // 3))
     found, rates = np.zeros(len(Y), Y.dtype), RATE / np.arange(1, 1 - (-len(Y) // size))
     work = steps.Workspace.allocate(parameters, size, len(documents.ids), threads)
-    recipe = steps.Recipe(size, losses.SOFTMAX, word_dropout=DROPOUT, weight_decay=0.1, trainable=True)
+    recipe = steps.Recipe(size, losses.SOFTMAX, word_dropout=DROPOUT, trainable=True)
     with ThreadPoolExecutor(threads) as pool:
         steps.run_together(
             pool, work.arrived, steps.train_batches, np.arange(len(Y)), 2, KEY, documents, Y, weights, recipe,
@@ -51,8 +51,7 @@ def is_kept(entry):
 
 
 def naive_update(optimizer, P, dP, M, S, rate, number, sparse):
-    """New P, M and S after a step of torch.optim's SGD, Adagrad, Adam or SparseAdam, with a weight decay of 0.1."""
-    P = P * (1 - rate * 0.1)
+    """New P, M and S after a step of torch.optim's SGD, Adagrad, Adam or SparseAdam."""
     if optimizer == "sgd":
         return P - rate * dP, M, S
     if optimizer == "adagrad":
@@ -123,7 +122,7 @@ def test_trajectory_of_pytorch(name):
     documents = Documents(ids, counts, np.concatenate([[0], np.cumsum([len(ids) for ids, _ in counted])]))
     work = steps.Workspace.allocate(parameters, BATCH, words * BATCH, threads=1)
     _, parameters, M, S = optimizers.with_moments(parameters, name)
-    recipe = steps.Recipe(BATCH, losses.LOGISTIC, word_dropout=0.0, weight_decay=0.0, trainable=True)
+    recipe = steps.Recipe(BATCH, losses.LOGISTIC, word_dropout=0.0, trainable=True)
     weights, found = np.ones(texts, np.float32), np.zeros(texts, np.float32)
     assert texts >= 20 * BATCH
     for step in range(texts // BATCH):
@@ -157,7 +156,7 @@ def test_the_bytes_are_the_same_for_any_number_of_threads(optimizer, size):
 def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimizer):
     random = np.random.default_rng(1)
     P, M, S, dE = random.uniform(0.1, 1, size=(4, 64, 64)).astype(np.float32)
-    step = optimizers.Step(0.1, 0.999, 1e-8, 1e-9)
+    step = optimizers.Step(0.1, 1e-8, 1e-9)
     index, ones = RowList.allocate(64, 64, np.float32), np.ones(64, np.int32)
     used = list_rows(random.permutation(64).astype(np.int32), ones, np.arange(64), np.arange(1, 65), index)
     results = {"layers": set(), "rows": set()}

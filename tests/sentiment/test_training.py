@@ -51,7 +51,6 @@ def train(settings, texts=TEXTS, labels=LABELS, dev=None, threads=1):
     ("patience", [None], "a whole number from 1 to 100,000"),
     ("learning_rate", [0.0, float("nan"), 10**400, "1"], "a number above 0"),
     ("word_dropout", [1.0], "a number from 0 to less than 1"),
-    ("weight_decay", [float("nan")], "a number from 0 up"),
     ("optimizer", ["adamw", ["sgd"]], "one of sgd, adagrad, adam"),
     ("binary", [1], "True or False"),
     ("class_weight", ['{"a": -1}', "[1]"], 'one of none, balanced, or weights of labels such as {"pos": 2}'),
@@ -70,6 +69,7 @@ def test_settings_keep_none_and_resolve_it():
     few, many = settings.resolved(), settings.resolved(Facts(labels=150))
     assert (few.learning_rate, few.ngrams, few.min_count, few.dim, few.hidden) == (0.00025, 2, 2, 50, 64)
     assert (many.dim, many.hidden > few.hidden, many.learning_rate > few.learning_rate) == (50, True, True)
+    assert (few.schedule, many.schedule, many.epochs) == ("constant", "linear", 20)
     assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
     assert few.resolved(Facts(labels=150)) == few
     found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 60_000))]
@@ -170,7 +170,7 @@ def test_linear_schedule_falls_to_nothing(monkeypatch):
 
 
 def test_frozen_embeddings_stay():
-    settings = pinned(dim=3, hidden=4, epochs=2, freeze_embedding=True, weight_decay=0.1)
+    settings = pinned(dim=3, hidden=4, epochs=2, freeze_embedding=True)
     data = encoded(settings)
     model = new_model(data, settings)
     before = deepcopy(model.parameters)
@@ -268,7 +268,7 @@ def checkpointed(settings, path, epochs=99, threads=1, resume=False, dev=None):
 
 @pytest.mark.parametrize("optimizer", LEARNING_RATES)
 def test_a_resumed_training_ends_with_the_same_bytes_for_any_number_of_threads(tmp_path, optimizer):
-    more = {"word_dropout": 0.3, "schedule": "linear", "weight_decay": 0.01, "ngrams": 2}
+    more = {"word_dropout": 0.3, "schedule": "linear", "ngrams": 2}
     settings = pinned(dim=3, hidden=23, epochs=6, batch_size=16, optimizer=optimizer, **more)
     save_model(checkpointed(settings, tmp_path / "whole"), tmp_path / "a")
     for epochs, threads in ((1, 2), (5, 100_000)):
