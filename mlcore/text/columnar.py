@@ -21,7 +21,8 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
     arrow = optional("pyarrow", "parquet", f"{source.name} is a {format.title()} file; reading it")
     with _errors(source, arrow):
         schema, batches = _open(arrow, file, format)
-    header, source.unit = [str(name) for name in schema.names], "row "
+        header = [str(name) for name in schema.names]  # which a damaged file may not have in UTF-8
+    source.unit = "row "
 
     def rows(needed: Collection[int] | None) -> Iterator[Row]:
         chosen = range(len(header)) if needed is None else sorted(needed)

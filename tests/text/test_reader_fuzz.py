@@ -119,6 +119,6 @@ def campaign(folder, number, seed):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize(("number", "seed"), [(800, "short"), pytest.param(20_000, "long", marks=pytest.mark.full)])
+@pytest.mark.parametrize(("number", "seed"), [(800, "short"), pytest.param(200_000, "long", marks=pytest.mark.full)])
 def test_mutated_files(tmp_path, number, seed):
     campaign(tmp_path, number, seed)
