@@ -289,18 +289,22 @@ def _build(content: dict[str, Any]) -> Problem:
 
 
 def _layer(number: int, content: dict[str, Any]) -> Layer:
-    """A layer's table: name and activation, one matrix, and perhaps one list, under names of the user's choice."""
-    name = content.get("name", f"layer {number}")
-    depths = {key: _depth(value) for key, value in content.items() if key not in LAYER_KEYS}
+    """A layer's table: name and activation, one matrix, and perhaps one list, under names of the user's choice.
+
+    In text such as "1,0" one row does not say which of these it is: the first array is the matrix.
+    """
+    name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
+    depths = {
+        key: _depth(content[key]) or 1 + (key == arrays[0] or len(split_rows(str(content[key]))) > 1) for key in arrays
+    }
     weights, bias = (next((key for key in depths if depths[key] == depth), None) for depth in (2, 1))
     if not isinstance(name, str) or weights is None or sorted(depths.values()) not in ([2], [1, 2]):
-        hints = [f"{key} is a number: write {key} = [{content[key]}]" for key in depths if depths[key] == 0]
+        hint = ""
         if weights is None and bias is not None:
-            hints.insert(0, f"{bias} is one row: write {bias} = [[{', '.join(map(str, content[bias]))}]]")
+            hint = f": {bias} is one row: write {bias} = [[{', '.join(map(str, content[bias]))}]]"
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
-            f"such as W = [[1, 0]] and at most one list of biases such as b = [1]{': ' * bool(hints)}"
-            f"{'; '.join(hints)}."
+            f"such as W = [[1, 0]] and at most one list of biases such as b = [1]{hint}."
         )
     W = parse_rows(typed(content[weights]), weights)
     b = None if bias is None else parse_rows(typed(content[bias]), bias)[0]

@@ -41,6 +41,16 @@ def test_toml_and_json(tmp_path):
     assert to_toml(read_problem(as_json)) == to_toml(problem)
 
 
+def test_arrays_may_be_typed_as_text(tmp_path):
+    path = tmp_path / "net.toml"
+    lists = (
+        'x = [1, 2]\ny = [1]\n[[layers]]\nW = [[1, -0.5], ["1/2", 1]]\nb = [1, 0]\n[[layers]]\nV = [[1, 2]]\nc = [0.5]'
+    )
+    text = 'x = "1 2"\ny = 1\n[[layers]]\nW = "1, -0.5; 1/2, 1"\nb = "1 0"\n[[layers]]\nV = "1, 2"\nc = 0.5'
+    found = [to_toml(read_problem(path)) for typed in (lists, text) if path.write_text(typed)]
+    assert found[0] == found[1]
+
+
 def test_every_problem_can_be_written_and_read_back(tmp_path):
     generator = random.Random(6)
     path = tmp_path / "net.toml"
@@ -116,10 +126,7 @@ LAYER = "[[layers]]\nW = [[1]]"
         ("x = ", "Invalid value"),
         ("x = [1]\ny = [1]\nlayers = 3", "layers is not a list of tables"),
         (f"x = [1]\ny = [1]\nz = 1\n{LAYER}", "The key 'z' is unknown; expected layers, loss, reduction"),
-        (
-            "x = [1]\ny = [1]\n[[layers]]\nW = [1]\nb = 0.5",
-            "W is one row: write W = [[1]]; b is a number: write b = [0.5]",
-        ),
+        ("x = [1]\ny = [1]\n[[layers]]\nW = [1]\nb = 0.5", "W is one row: write W = [[1]]."),
         ("x = [1/3]", 'fractions need quotes: "1/3"'),
         ("x = [1]\ny = [1]\nfrozen = 3\n" + LAYER, "frozen is not a list of names"),
         ("x = [1]\ny = [1]\ndigits = 99\n" + LAYER, "digits is 99; expected a whole number from 1 to 17"),
