@@ -4,9 +4,11 @@ Mistakes are found by computing what each of them would give; see mlcore.exercis
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache, cached_property
 from itertools import chain, combinations
@@ -151,14 +153,15 @@ class Marker:
 
     def _named(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
-        plain = DERIVATIVE.sub("d", name.strip())
-        known = {DERIVATIVE.sub("d", self.symbols[name]): name for name in self.names} | {n: n for n in self.names}
-        if plain in known:
-            return known[plain], None
+        plain, known = _plain(name), {_plain(text): n for n in self.names for text in (self.symbols[n], n)}
+        if name in self.names or plain in known:
+            return name if name in self.names else known[plain], None
         match = ENTRY.fullmatch(plain)
         if not match or match[1] not in known:
-            hint = "; for new weights give a learning rate" if plain.startswith("new ") and not self.work.taken else ""
-            raise InputError(f"Unknown answer {name!r}; use {', '.join(self.names)}{hint}.")
+            hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.work.taken else ""
+            like = {key.lower(): known[key] for key in known}
+            near = "".join(f"did you mean {like[key]}? Or " for key in get_close_matches(plain.lower(), like, 1))
+            raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.names)}{hint}.")
         row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
         rows, columns = self.names[known[match[1]]].shape
         if not (1 <= row <= rows and 1 <= column <= columns):
@@ -385,6 +388,12 @@ class _Sheet:
             return f"two numbers, but {answer.name} is one; {DECIMAL_POINT}"
         wrong_rows, wrong_columns = answer.entries.shape
         return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
+
+
+def _plain(name: str) -> str:
+    """What spellings of a name have in common, such as δ₂ and delta_2, or ∂L/∂V and dV."""
+    text = unicodedata.normalize("NFKC", DERIVATIVE.sub("d", name.strip()))
+    return re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
 
 
 def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED + SUMMED) -> list[Rounding]:

@@ -119,7 +119,7 @@ SAID = {  # what is answered, the statuses, and what is said
     "no ReLU": ("y_hat=-1", "wrong", "ReLU left out in the forward pass in all layers"),
     "no half": ("J=1", "wrong", "½ in J left out (twice as large)"),
     "decimal comma": ("loss=0,5", "wrong", "two numbers, but loss is one; for a decimal point write a dot, as in 0.5"),
-    "columns": ("z:hidden=2;-1 a:hidden=2;0 dx=0;0;0", "right right right", ""),
+    "columns": ("z_1=2;-1 h=2;0 dJ/dx=0;0;0", "right right right", ""),
     "cut off": (SMALL, "dW=-0.0001093", "right", "truncated, or off by one in the last digit"),
     "carried": (OFF_KINK, "y_hat=7 delta:output=6 dV=12,0", "wrong" + " carried-forward" * 2, "follows from your ŷ"),
     "0.0": (SMALL, "dW=0.0", "too-few-digits", "give at least two digits"),
@@ -144,6 +144,7 @@ def test_what_is_said_of_answers(case):
     ("answers", "message"),
     [
         ([], "There are no answers"),
+        ([("delta:hiden", "1")], "Unknown answer 'delta:hiden'; did you mean delta:hidden? Or use z:hidden, a:hidden,"),
         ([("dU", "1")], "Unknown answer 'dU'; use z:hidden, a:hidden, z:output, a:output, y_hat, "),
         (
             [("new V", "1,2")],
