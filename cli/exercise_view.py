@@ -105,19 +105,19 @@ def grad(result: Worked) -> None:
 
 def _conventions(result: Worked) -> None:
     """What the usual conventions give."""
-    show("")
-    paragraph(
-        f"On the kink: z = 0 at {result.unit_names(result.best.trace.kinks)}. φ has no derivative at 0, so these "
-        "numbers depend on the value taken for φ'(0):",
-        "bold yellow",
-    )
     found, of_sample = result.best.gradients, "dJₛ" if result.samples else "dJ"
     rows = [
         (f"{of}/d{name}", *(matrix_text(found[value][name], result.problem.style) for value in CONVENTIONS))
         for name, of in [*((name, "dJ") for name in reversed(result.problem.network.trained)), ("x", of_sample)]
     ]
-    if all(len(set(texts)) == 1 for _, *texts in rows):
-        show("φ'(0) = 0, 1/2 and 1 give the same gradients.")
+    same = all(len(set(texts)) == 1 for _, *texts in rows)
+    depend = "so these numbers depend on the value taken for φ'(0):"
+    if same:
+        depend = "but these numbers are the same for φ'(0) = 0, 1/2 and 1."
+    units = result.unit_names(result.best.trace.kinks)
+    show("")
+    paragraph(f"On the kink: z = 0 at {units}. φ has no derivative at 0, {depend}", "bold yellow")
+    if same:
         return
     table(["", *(f"φ'(0) = {value}" for value in CONVENTIONS)], rows, left=4, lines=True)
     kinked = {result.problem.network.layers[kink.layer].activation for kink in result.best.trace.kinks}
