@@ -11,7 +11,7 @@ from mlcore.exercise.classroom import ClassMarks
 from mlcore.exercise.classroom import number_text as points_text
 from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.descent import Descended
-from mlcore.exercise.formats import STYLE, Style, matrix_box, to_unicode
+from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.kinks import MAX_KINKS, Subdifferential
 from mlcore.exercise.marking import Marking
@@ -28,11 +28,6 @@ MAX_MISTAKES = 10  # of a class
 def vector_text(values: Sequence[Any], style: Style) -> str:
     """(1, 2, 1), or a single number."""
     return style.text(values[0]) if len(values) == 1 else f"({', '.join(map(style.text, values))})"
-
-
-def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
-    """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
-    return "\n".join(matrix_box([list(map(style.text, row)) for row in np.atleast_2d(array)]))
 
 
 def entry_text(name: str, place: tuple[int, ...]) -> str:
@@ -203,27 +198,19 @@ def descend(result: Descended) -> None:
         paragraph(result.standstill, "bold yellow")
 
 
-VERDICTS = {
-    "right": ("right", "green"),
-    "right-by-convention": ("right (with φ'(0) = {})", "green"),
-    "in-subdifferential": ("right (a subgradient)", "green"),
-    "too-few-digits": ("too few digits", "yellow"),
-    "carried-forward": ("wrong, as it follows", "yellow"),
-    "wrong": ("wrong", "bold red"),
-}
+STYLES = {"too-few-digits": "yellow", "carried-forward": "yellow", "wrong": "bold red"}
 
 
 def check(marking: Marking) -> None:
     """Each answer with its verdict, the truth if it is shown, and the mistakes that give the same numbers."""
     rows: list[tuple[Any, ...]] = []
     for verdict in marking.verdicts:
-        text, style = VERDICTS[verdict.status]
+        words = verdict.words(marking.convention), STYLES.get(verdict.status, "green")
         truth = [] if verdict.truth is None else [matrix_text(verdict.truth, marking.style)]
-        rows.append((verdict.symbol, (text.format(marking.convention), style), *truth))
+        rows.append((verdict.symbol, words, *truth))
     table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
     for verdict in marking.verdicts:
-        remarks = [verdict.remark] if verdict.remark and not verdict.remark.startswith("the value of") else []
-        for line in [*remarks, *verdict.mistakes]:
+        for line in verdict.remarks:
             paragraph(f"{verdict.symbol}: {line}")
     show(f"\n{marking.right} of {len(marking.verdicts)} right.", "bold")
 

@@ -4,7 +4,7 @@ A derivation is data, sections of formulas; ``mlcore.exercise.formats`` makes te
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.descent import OPTIMIZERS, first_step
 from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.formats import Part, Section, to_unicode
+from mlcore.exercise.formats import Part, Section, Style, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
 from mlcore.exercise.network import Number, arrays_of
+from mlcore.exercise.notebook import Formulas, Shown
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 from mlcore.exercise.work import convention
 
@@ -40,7 +41,7 @@ class Symbols:
         network = problem.network
         self.network, self.layers, self.depth = network, network.layers, (depth := len(network.layers))
         self.style, self.n, self.k = problem.style, len(problem.x), len(network.W[-1])
-        self.names = {name: _name(name) for name in network.arrays}
+        self.names = {name: latex_name(name) for name in network.arrays}
         self.weights = [self.names[layer.weights] for layer in network.layers]
         self.phi = [ACTIVATIONS[layer.activation].symbol for layer in network.layers]
         hidden = ["h"] if depth == 2 else [f"h_{{{number}}}" for number in range(1, depth)]
@@ -196,7 +197,7 @@ def derive(
     relu_at_zero: Fraction | None = None,
     learning_rate: Number | None = None,
     optimizer: str = "sgd",
-) -> list[Section]:
+) -> "Derivation":
     """The whole derivation with the numbers of the problem, and with ``relu_at_zero`` for relu'(0) if it is given.
 
     With a learning rate, also the arrays after one step.
@@ -234,7 +235,19 @@ def derive(
         sections.append(_step(symbols, total, gradients, learning_rate, optimizer))
     if to_toml(problem) == to_toml(default_problem()):
         sections.append(Section("Slips of the printed solution", text=SLIPS))
-    return sections
+    return Derivation(sections, problem.style)
+
+
+class Derivation(list[Section], Shown):
+    """The sections of a derivation, which notebooks show."""
+
+    def __init__(self, sections: Iterable[Section], style: Style) -> None:
+        super().__init__(sections)
+        self.style = style
+
+    def formulas(self) -> Formulas:
+        """All sections."""
+        return Formulas(self, self.style)
 
 
 def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
@@ -384,7 +397,7 @@ def _columns(values: Any) -> np.ndarray:
     return array if array.ndim == 2 else array.reshape(-1, 1)
 
 
-def _name(name: str) -> str:
+def latex_name(name: str) -> str:
     """A user's name in LaTeX, in which nothing is a command: indices and primes are shown, as in W', W1 and W_xh.
 
     Other names of several letters are upright.

@@ -269,6 +269,11 @@ def matrix_box(cells: Sequence[Sequence[str]]) -> Box:
     return ["[" + "  ".join(map(str.rjust, row, widths)) + "]" for row in cells]
 
 
+def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
+    """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
+    return "\n".join(matrix_box([list(map(style.text, row)) for row in np.atleast_2d(array)]))
+
+
 def beside(boxes: Sequence[Box]) -> Box:
     """Boxes next to each other, centred on one line."""
     above = max((len(box) - 1) // 2 for box in boxes)

@@ -20,12 +20,13 @@ from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, Entry, each
 from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.exact import Pass, fractions
-from mlcore.exercise.formats import Style, to_unicode
+from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import Rounding, Values, Work, catalogue, layer_names, with_rate
 from mlcore.exercise.network import Number
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
+from mlcore.templates import fill
 
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
@@ -33,6 +34,14 @@ DERIVATIVE = re.compile(r"^(?:d[JL]|∂[JL])\s*/\s*[d∂]")
 ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
 RIGHT = ("right", "right-by-convention", "in-subdifferential")
+WORDS = {
+    "right": "right",
+    "right-by-convention": "right (with φ'(0) = {})",
+    "in-subdifferential": "right (a subgradient)",
+    "too-few-digits": "too few digits",
+    "carried-forward": "wrong, as it follows",
+    "wrong": "wrong",
+}
 DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
 MEMBER = "in-subdifferential", "a member of the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1"
 TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
@@ -52,6 +61,16 @@ class Verdict(Result):
     mistakes: tuple[str, ...]
     remark: str
     truth: np.ndarray | None
+
+    def words(self, convention: Fraction) -> str:
+        """The status as students read it."""
+        return WORDS[self.status].format(convention)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the words do not say: the remark and the mistakes."""
+        is_said = self.status == "right-by-convention" and self.remark.startswith("the value of")
+        return [self.remark] * bool(self.remark and not is_said) + list(self.mistakes)
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,19 @@ class Marking(Result):
     def without_truth(self) -> "Marking":
         """The same for students who want to try again."""
         return replace(self, verdicts=[replace(verdict, truth=None) for verdict in self.verdicts])
+
+    def _repr_html_(self) -> str:
+        """The verdicts as a table, for notebooks."""
+        rows = [
+            (
+                v.symbol,
+                v.words(self.convention),
+                None if v.truth is None else matrix_text(v.truth, self.style),
+                v.remarks,
+            )
+            for v in self.verdicts
+        ]
+        return fill("marking.html", rows=rows, right=self.right)
 
     def to_dict(self) -> dict[str, Any]:
         """The verdicts as "answers", and whether all are right."""

@@ -20,6 +20,7 @@ from mlcore.exercise.functions import (
     Loss,
     choose,
 )
+from mlcore.exercise.notebook import Formulas, Shown, of_network, of_values
 from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 
@@ -54,7 +55,7 @@ class Kink(NamedTuple):
 
 
 @dataclass
-class Trace:
+class Trace(Shown):
     """Values of one forward pass of n samples: per layer the pre-activations z and the activations a, each (n, o)."""
 
     x: np.ndarray  # (n, i)
@@ -67,15 +68,30 @@ class Trace:
         """Output of the network: (n, k)."""
         return self.a[-1]
 
+    def formulas(self) -> Formulas:
+        """z and a of each layer, a column for each sample."""
+        values: dict[str, np.ndarray] = {}
+        for number, (z, a) in enumerate(zip(self.z, self.a, strict=True), start=1):
+            values |= {f"z_{{{number}}}": z.T, f"a_{{{number}}}": a.T}
+        return of_values("Values", {"x": self.x.T} | values)
+
 
 @dataclass
-class Gradients:
+class Gradients(Shown):
     """Derivatives of J in every array that is not frozen; those of each sample's J_s in every z, in y_hat and in x."""
 
     arrays: dict[str, np.ndarray]  # (o, i) for weights, (o,) for biases
     deltas: list[np.ndarray]  # in z: (n, o) each
     y_hat: np.ndarray  # (n, k)
     x: np.ndarray  # (n, i)
+
+    def formulas(self) -> Formulas:
+        """The derivatives in the arrays, and in each z a column for each sample."""
+        from mlcore.exercise.derivation import latex_name
+
+        deltas = {rf"\delta_{{{number}}}": delta.T for number, delta in enumerate(self.deltas, start=1)}
+        arrays = {rf"\frac{{\partial J}}{{\partial {latex_name(name)}}}": rows for name, rows in self.arrays.items()}
+        return of_values("Gradients", dict(reversed((deltas | arrays).items())))
 
 
 class Differences(NamedTuple):
@@ -100,7 +116,7 @@ class Differences(NamedTuple):
         return np.asarray(np.abs(a - b) <= 1e-6 * largest + self.error)
 
 
-class Network:
+class Network(Shown):
     """Layers that fit together, and a loss: the name of one, or all that a ``Loss`` can say.
 
     Inputs and targets are lists of samples; a flat list of numbers is one sample. Activations and losses may be
@@ -182,6 +198,10 @@ class Network:
         """Names of the arrays in the L2 penalty: the weights, not the biases, that are not frozen."""
         weights = {layer.weights for layer in self.layers} if self.loss.l2 else set()
         return [name for name in self.trained if name in weights]
+
+    def formulas(self) -> Formulas | None:
+        """What it computes, and its arrays."""
+        return of_network(self)
 
     def share(self, n: int) -> Fraction:
         """Share of each of n samples in J."""

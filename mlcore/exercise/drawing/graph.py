@@ -77,6 +77,12 @@ class Graph(NamedTuple):
         """Indices of the nodes of a column."""
         return [index for index, node in enumerate(self.nodes) if node.column == column]
 
+    def _repr_svg_(self) -> str:
+        """The picture, for notebooks."""
+        from mlcore.exercise.drawing.markup import to_svg
+
+        return to_svg(self)
+
 
 def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     """The graph of the first sample, with ``relu_at_zero`` as the convention for relu'(0) if it is given.
