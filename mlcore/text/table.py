@@ -2,10 +2,12 @@
 
 import re
 import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from mlcore.errors import DataError
@@ -16,12 +18,34 @@ SPLIT_OF = {  # what splits are called, in lower case
     "train": "train", "training": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev",
     "test": "test", "testing": "test", "": "", "null": "", "nan": "", "none": "",
 }  # fmt: skip
-USUAL_NAMES = {  # of columns, in lower case, without what is neither letter nor digit
-    "text": "text texts sentence review reviews reviewtext reviewbody content body message msg sms tweet tweettext "
-    "comment commenttext post headline title utterance query question document article description abstract",
-    "label": "label labels labelname sentiment class target category stars rating intent polarity emotion topic "
-    "airlinesentiment",
-    "split": "split",
+USUAL_NAMES = {  # of columns
+    "text": """
+    text texts sentence sentences phrase review reviews review_text review_body verified_reviews reviews.text content
+    body message msg sms tweet tweets tweet_text clean_text cleaned_text comment comments comment_text clean_comment
+    post headline title utterance utterances query question question_text document article description abstract feedback
+    opinion statement transcript
+    texto comentario opinión mensaje frase reseña título contenido oración mensagem resenha conteúdo pergunta
+    texte commentaire avis critique titre contenu testo commento recensione messaggio
+    kommentar nachricht satz rezension titel inhalt beitrag frage rückmeldung tekst zin bericht recensie opmerking
+    komentarz recenzja opinia zdanie wiadomość komentář recenze recension metin yorum cümle mesaj içerik
+    teks ulasan komentar kalimat vănbản bìnhluận nộidung câu κείμενο κριτική σχόλιο
+    текст отзыв комментарий сообщение предложение відгук коментар рецензия
+    النص نص التعليق تعليق المراجعة متن نظر טקסט ביקורת टेक्स्ट पाठ समीक्षा ข้อความ รีวิว
+    文本 评论 評論 评论内容 内容 內容 句子 标题 標題 文字 微博
+    テキスト 本文 文章 文 レビュー コメント 텍스트 리뷰 문장 내용 댓글
+    """,
+    "label": """
+    label labels label_name label_text gold_label sentiment sentiments class class_name class_index target category
+    categories cats accept stars star_rating rating ratings overall intent polarity emotion topic tag airline_sentiment
+    etiqueta sentimiento clase categoría polaridad valoración calificación puntuación intención emoción rótulo
+    sentimento classe polaridade nota avaliação étiquette catégorie polarité etichetta categoria valutazione
+    kategorie klasse stimmung bewertung etikett categorie beoordeling klasa kategoria ocena etykieta sentyment
+    hodnocení štítek kategori etiket duygu sınıf sentimen kelas nhãn ετικέτα κατηγορία
+    метка класс категория тональность оценка мітка التصنيف تصنيف التسمية المشاعر برچسب תווית लेबल ป้ายกำกับ
+    标签 標籤 类别 類別 情感 情感倾向 分类 分類 标注 评分 評分
+    ラベル カテゴリ カテゴリー 感情 評価 라벨 레이블 감정 분류 평점
+    """,
+    "split": "split splits set subset partition data_split",
 }
 LIKELY = (  # encodings that texts have, the more frequent ones first
     "cp1252", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1250", "cp1253", "cp1254", "cp1255",
@@ -29,6 +53,19 @@ LIKELY = (  # encodings that texts have, the more frequent ones first
 )  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
 FEW = 5  # bad rows that are listed
+
+
+def plain(name: str) -> str:
+    """A name in lower case, without accents and what else is neither letter nor digit.
+
+    Example:
+        >>> plain("Tweet_Text"), plain("Opinión")
+        ('tweettext', 'opinion')
+    """
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKD", name.casefold()))
+
+
+USUAL = {role: frozenset(map(plain, names.split())) for role, names in USUAL_NAMES.items()}
 
 Row = tuple[int | str, Sequence[Any]]  # the number of its line or the path of its file, and a value for each column
 
@@ -122,8 +159,13 @@ class Source:
             if self.encoding:
                 raise self.error(where, f"a byte cannot be decoded as {self.encoding}.", column) from error
             problem = f"byte 0x{error.object[error.start]:02X} is not UTF-8"
-            problem += f"; the encoding is likely {likely}" if likely else "; save the file as UTF-8"
-            raise self.error(where, problem, column, suggestion=likely and {"encoding": likely}) from error
+            if likely:
+                problem += f"; the encoding is likely {likely}"
+            elif find_spec("charset_normalizer"):
+                problem += "; save the file as UTF-8, or name its encoding"
+            else:
+                problem += "; pip install 'mlcore[encodings]' lets mlcore guess the encoding"
+            raise self.error(where, problem, column, suggestion={"encoding": likely or "cp1252"}) from error
 
 
 @dataclass
@@ -218,8 +260,8 @@ def find_columns(table: Table) -> Columns:
     """The columns of texts, labels and splits; one that is named has no other role."""
     header = [name.strip() for name in table.header]
     given, found = table.source.layout.given(), dict[str, list[int]]()
-    roles = [role for role in USUAL_NAMES if not (role == "split" and table.source.layout.no_split)]
-    needed = ("text", "label") if table.source.labelled else ("text",)
+    needed = ["text", "label"] if table.source.labelled else ["text"]
+    roles = needed + ["split"] * (table.source.labelled and not table.source.layout.no_split)
     for role in sorted(roles, key=lambda role: role not in given):
         taken = {i for indices in found.values() for i in indices}
         found[role] = []
@@ -244,10 +286,10 @@ def has_columns(names: list[str], source: Source) -> bool:
 
 def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> list[int]:
     """Columns with this name, exactly or else in any case; without a name, of this role or else with a usual name."""
-    plain = [re.sub(r"[\W_]", "", column.lower()) for column in header]
     lower = [column.lower() for column in header]
-    usual = [] if name else USUAL_NAMES[role].split()
-    for names, accepted in ((header, [name or role]), (lower, [(name or role).lower()]), (plain, usual)):
+    usual = frozenset[str]() if name else USUAL[role]
+    plain_names = [plain(column) for column in header] if usual else []
+    for names, accepted in ((header, {name or role}), (lower, {(name or role).lower()}), (plain_names, usual)):
         if matches := [i for i, column in enumerate(names) if column in accepted and i not in taken]:
             return matches
     return []
@@ -278,25 +320,44 @@ def _not_found(
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
-    unique = [i for i, column in enumerate(header) if column and header.count(column) == 1]
+    given = layout.given()
+    chosen = {i for other in found.keys() & given.keys() for i in found[other]}
+    others = [column for i, column in enumerate(header) if i not in chosen]
+    listed = f"the {kind}s {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
+    problem = f"found {listed if any(others) else f'no {kind}s'}; expected one {kind} named '{name or role}'"
     if len(matches) > 1 and not name:
         candidates = ", ".join(header[i] for i in matches)
         problem = f"several {kind}s could be the {role}s: {candidates}; choose one"
-        suggestion = {f"{role}_column": header[matches[0]]} if matches[0] in unique else None
-        return table.source.error(place, problem, suggestion=suggestion)
-    given = layout.given()
-    taken = {i for other in found.keys() & given.keys() for i in found[other]}
-    others = [column for i, column in enumerate(header) if i not in taken]
-    listed = f"the {kind}s {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
-    for other in USUAL_NAMES.keys() - {role}:
+    lacking = [] if role == "split" else [role]
+    if role == "text" and table.source.labelled and "label" not in given and not _matches(header, "", "label", set()):
+        lacking.append("label")
+    for other in USUAL.keys() - {*lacking}:
         for usual in given.get(other, [""]):
-            taken.update(_matches(header, usual.strip(), other, set()))
-    free = [i for i in unique if i not in taken]
-    if role == "text" and free:  # most likely the longest values
-        free = [max(free, key=lambda i: sum(len(str(row[i])) for row in rows))]
-    remedy = {f"{role}_column": header[free[0]]} if free and role != "split" else None
-    problem = f"found {listed if any(others) else f'no {kind}s'}; expected one {kind} named '{name or role}'"
-    return table.source.error(place, problem, suggestion=remedy)
+            if len(only := _matches(header, usual.strip(), other, set())) == 1:
+                chosen.update(only)
+    free = [i for i, column in enumerate(header) if column and i not in chosen]
+    parts = _likely_columns([[row[i] for row in rows] for i in free], lacking)
+    if len(matches) > 1:
+        free, parts = matches, _likely_columns([[row[i] for row in rows] for i in matches], [role])
+    names = {f"{part}_column": header[free[i]] for part, i in parts.items() if role in parts}
+    if same := next((column for column in names.values() if header.count(column) > 1), None):
+        problem, names = f"{problem}; give the {kind}s named {same!r} names of their own", {}
+    return table.source.error(place, problem, suggestion=names)
+
+
+def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
+    """Which of the columns likely have these roles: texts are the longest values; labels repeat, and few differ."""
+    lengths = {i: sum(len(value) for value in column if isinstance(value, str)) for i, column in enumerate(columns)}
+    found, longest = dict[str, int](), max(lengths, key=lengths.__getitem__, default=None)
+    if "text" in roles and longest is not None and (lengths[longest] or not any(columns)):
+        found["text"] = longest
+    values = {i: [as_text(value) for value in column] for i, column in enumerate(columns) if i not in found.values()}
+    distinct = {i: len({*filter(None, column)}) for i, column in values.items()}
+    again = [i for i, n in distinct.items() if 1 < n < len(columns[i])]
+    again = again or [i for i, n in distinct.items() if n or not columns[i]]
+    if "label" in roles and again:
+        found["label"] = min(again, key=distinct.__getitem__)
+    return found
 
 
 def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str, Any]:
@@ -305,7 +366,9 @@ def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str
     A label occurs again in its column, as no name of a column does.
     """
     columns = [[str(value) for value in column] for column in zip(table.header, *rows, strict=False)] if rows else []
-    if table.kind != "column" or not (again := [i for i, values in enumerate(columns) if values[0] in values[1:]]):
+    if table.kind != "column" or not (
+        again := [i for i, (first, *more) in enumerate(columns) if first and first in more]
+    ):
         return {}
     label = min(again, key=lambda i: (len({*columns[i]}) == 1, len({*columns[i]})))  # a constant is no label
     others = [i for i in range(len(columns)) if i != label] or [label]

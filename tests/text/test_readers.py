@@ -186,7 +186,7 @@ def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
         ("a.csv", "text,score\n", {}, "line 1: found the columns text, score; expected one column named 'label'; try "
          "label_column='score'"),
         ("a.csv", "review,content,label\n", {}, "columns could be the texts: review, content; choose one; try text_co"),
-        ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'; try text_column='t"),
+        ("a.csv", "text,x,x\n", {"text_column": "x"}, "text, x, x; expected one column named 'x'; give the columns"),
         ("a.csv", "text,label,split,split\na,pos,dev,test\n", {}, "could be the splits: split, split; choose one."),
         ("a.csv", "label," + "x" * 300, {"label_column": "y"}, "label, ...; expected one column named 'y'; try label_"),
         ("a.jsonl", '{"text": "a", "stars": 5}', {"label_column": "x"}, "keys text, stars; expected one key named 'x'"),
@@ -382,7 +382,10 @@ def test_bytes_that_are_not_utf8_are_refused_or_replaced_and_noted(tmp_path, mon
             rows(path, **layout)
         assert str(caught.value).startswith(message)
     monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: None)
-    with pytest.raises(DataError, match="byte 0xE4 is not UTF-8; save the file as UTF-8"):
+    with pytest.raises(DataError, match="byte 0xE4 is not UTF-8; save the file as UTF-8, or name its encoding; try"):
+        rows(table)
+    monkeypatch.setattr("mlcore.text.table.find_spec", lambda module: None)
+    with pytest.raises(DataError, match=r"pip install 'mlcore\[encodings\]' lets .*; try encoding='cp1252'"):
         rows(table)
     write(table, "\u0442\u0435\u043a\u0441\u0442;\u043a\u043b\u0430\u0441\u0441\n".encode("cp1251"))
     monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: "cp1251")

@@ -68,6 +68,8 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ('text,label\r"a, b",pos\rc,neg\r', {}, [("pos", "a, b"), ("neg", "c")]),
         ("id;title;body;label\n1;a;b;x\n2;;d;y\n", {"text_column": ["title", "body"]}, [("x", "a\nb"), ("y", "\nd")]),
         ("Tweet_Text,Class\na,pos\n", {}, [("pos", "a")]),
+        ("评论,标签\na,pos\n", {}, [("pos", "a")]),
+        ("id,Comentário,CATEGORÍA\n1,a,pos\n", {}, [("pos", "a")]),
         # JSON
         ('[["label", "text"], ["pos", "a"], ["neg", 5]]', {}, [("pos", "a"), ("neg", "5")]),
         ('[["pos", "a"], ["neg", "b"]]', NUMBERED, [("pos", "a"), ("neg", "b")]),
@@ -116,6 +118,21 @@ def test_a_column_named_split_that_holds_something_else(tmp_path):
     assert (read(path, no_split=True)[1], splits(path, split_column="part")) == ([], ["test", ""])
     with pytest.raises(DataError, match=r"line 2, column split: the split is '1'; expected train, dev or test"):
         read(path, split_column="Split")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("v1,v2,,\nx,aaa,,\nx,bbb,,\ny,cc,,\n", "found the columns v1, v2.*; try text_column='v2' label_column='v1'"),
+        ("id,text,Score,n\n1,a b,5,0\n2,c d,1,0\n3,e f,5,0\n", "expected one .*'label'; try label_column='Score'"),
+        ("Title,Review,label\na,a b c,x\n", "could be the texts: Title, Review; choose one; try text_column='Review'"),
+        ("ID,Response,Response\n1,a,x\n2,b,y\n", "give the columns named 'Response' names of their own"),
+        ('{"id": 1, "data": {"text": "a"}, "label": "x"}\n', r"expected one key named 'text'\.$"),
+    ],
+)
+def test_what_is_suggested_where_the_columns_cannot_be_told(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "a", content))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "cp1252", "gb18030"])
