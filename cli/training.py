@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,8 +24,9 @@ from .output import Json, compilation, print_json, with_options
 from .printable import printable
 
 if TYPE_CHECKING:
+    from mlcore.sentiment.evaluation import AnyEvaluation
     from mlcore.sentiment.model import Model
-    from mlcore.sentiment.training import EpochReport, Progress, TrainingResult
+    from mlcore.sentiment.training import EpochReport, Progress, State, TrainingResult
     from mlcore.text.dataset import EncodedDataset
 
 MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "mlcore.log/'}  # how files begin
@@ -98,10 +99,10 @@ def train(
     resume: bool, log: Path | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train, show the progress, and save the best epoch, whatever happens on the way."""
+    from mlcore.sentiment import training
     from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
     from mlcore.sentiment.evaluation import evaluate
     from mlcore.sentiment.model_file import save_model
-    from mlcore.sentiment.training import State, best_epoch, conclude, fit, refit, result_of
 
     from . import render
     from .commands import option_name, setting_words
@@ -109,8 +110,9 @@ def train(
     say: Callable[[str], None] = render.say if not quiet else lambda message: None
     shown = render.Shown(not (quiet or as_json))
     reports: list[EpochReport] = []
+    saved: list[Model] = []  # that of the best epoch, and the one that was then trained on all texts
+    dev: AnyEvaluation | None = None
     failure: Exception | None = None
-    completed = False
 
     def progress(state: "Progress") -> None:
         compiling.close()  # only the short evaluation may still have to be compiled; the bar takes over
@@ -118,21 +120,43 @@ def train(
             raise KeyboardInterrupt
         bar.update(state)
 
+    def on_epoch(report: "EpochReport", state: "State") -> None:
+        interrupts.defer()
+        bar.clear()
+        reports.append(report)
+        if report.warning:
+            render.say(f"mlcore: {report.warning}.")
+        write_log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
+        if checkpoint:
+            save_checkpoint(checkpoint, model, state)
+        shown(show_epoch, report)
+
+    def on_model(trained: "Model", reports: "list[EpochReport]") -> None:
+        nonlocal dev
+        bar.clear()
+        bar.epochs = training.best_epoch(reports)  # of the training on all texts
+        if not saved:
+            dev = data.dev and evaluate(trained, data.dev, threads)
+        save_model(trained, path)
+        saved.append(trained)
+        if not interrupts.received:
+            interrupts.end_at_once(f"; the model is in {printable(str(path))}")
+
     def write_log(entry: dict[str, Any]) -> None:
         print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
 
     interrupts.end_at_once(f" before the end of the first epoch; {printable(str(path))} was not written")
     bar = render.TrainingBar(quiet)
+    done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
     try:
         with ExitStack() as files, bar, ExitStack() as compiling:
             compiling.enter_context(compilation(quiet))
             data, model, begin = _prepare(inputs, layout, settings, threads, quiet)
             bar.epochs = model.settings.epochs
             exists = checkpoint is not None and checkpoint.exists()
-            resumed = resume and exists
-            state = load_checkpoint(checkpoint, model) if checkpoint and resumed else State.initial(model, threads)
+            resumed = load_checkpoint(checkpoint, model) if checkpoint and resume and exists else None
             if resumed:
-                say(f"Resuming after epoch {len(state.reports)} from {checkpoint}.")
+                say(f"Resuming after epoch {len(resumed.reports)} from {checkpoint}.")
             elif resume:
                 say(f"{checkpoint} does not exist yet: starting from the beginning.")
             elif exists:
@@ -142,51 +166,29 @@ def train(
             if not resumed:
                 write_log({"settings": asdict(model.settings), "inputs": model.provenance.inputs})
             shown(show_network, data, model)
-            for report in state.reports:
+            for report in resumed.reports if resumed else ():
+                reports.append(report)
                 shown(show_epoch, report)
-            epochs = files.enter_context(closing(fit(model, data.train, data.dev, threads, progress, state)))
-            reports = state.reports
             if reports:
                 interrupts.defer()
-            for report in epochs:
-                interrupts.defer()
-                bar.clear()
-                if report.warning:
-                    render.say(f"mlcore: {report.warning}.")
-                write_log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
-                if checkpoint:
-                    save_checkpoint(checkpoint, model, state)
-                shown(show_epoch, report)
-            completed = True
+            training.train(model, data, begin, threads, progress, resumed, on_epoch, on_model)
     except KeyboardInterrupt:
         pass
     except (DivergedError, OSError, MemoryError) as error:
-        if not reports:
+        if not saved:
             raise
         if isinstance(error, DivergedError):
             render.say(f"mlcore: {error.describe(option_name, setting_words)}")
         else:
             failure = error
-    _round(model)
-    del state, epochs  # the moments are as large as the model, which is now evaluated and saved
-    conclude(model, data, reports, threads)
-    done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
-    dev = data.dev and evaluate(model, data.dev, threads)
-    save_model(model, path)
-    interrupted = bool(interrupts.received)
+    interrupted, best = bool(interrupts.received), training.best_epoch(reports)
     if interrupted:
-        epoch, best = min(len(reports) + 1, model.settings.epochs), best_epoch(reports)
+        epoch = min(len(reports) + 1, model.settings.epochs)
         done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
-    interrupts.end_at_once(f"; the model is in {printable(str(path))}")
-    again = data.whole is not None and completed
-    if again:
-        with (bar := render.TrainingBar(quiet, best_epoch(reports))):
-            model = refit(model, data, reports, begin, threads, bar.update)
-        _round(model)
-        save_model(model, path)
     (render.say if interrupted else say)(done)
-    result = result_of(model, data, reports, dev, str(path), again, interrupted, threads)
-    shown(show_results, result, model, data)
+    again = len(saved) > 1
+    result = training.result_of(saved[-1], data, reports, dev, str(path), again, interrupted, threads)
+    shown(show_results, result, saved[-1], data)
     if as_json:
         print_json("train-sentiment", result)
     if failure:
@@ -195,12 +197,6 @@ def train(
         raise typer.Exit(interrupts.exit_code())
     say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
     shown.complain()
-
-
-def _round(model: "Model") -> None:
-    """With --float16, all figures shall be those of the model in the file."""
-    if model.settings.float16:
-        model.parameters.table[:] = model.parameters.table.astype("float16")
 
 
 def _prepare(

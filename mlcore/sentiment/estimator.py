@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
-from mlcore.sentiment import training
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.initialization import continue_from, facts_of, new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
+from mlcore.sentiment.training import EpochReport, State, train
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.labels import LARGEST_RATING, is_label
 from mlcore.text.pool import available_cores
@@ -109,23 +109,21 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             warnings.warn(warning, stacklevel=2)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
         inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
-        model, reports = new_model(data, settings, threads=threads), []
+        model = new_model(data, settings, threads=threads)
         classes = Classes.read(model, kind)
         model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
         if earlier:
             continue_from(model, earlier)
-        try:
-            for report in training.fit(model, data.train, data.dev, threads):
-                reports.append(report)
-                if report.warning:
-                    warnings.warn(report.warning, stacklevel=2)
-        finally:
-            if reports:
-                training.conclude(model, data, reports, threads)
-                self._fitted = model, classes  # at once, so that another thread sees either none of it or all
-        if data.whole:
-            model = training.refit(model, data, reports, partial(new_model, threads=threads), threads)
-            self._fitted = model, classes
+
+        def on_epoch(report: EpochReport, state: State) -> None:
+            if report.warning:
+                warnings.warn(report.warning, stacklevel=4)
+
+        def on_model(model: Model, reports: list[EpochReport]) -> None:
+            self._fitted = model, classes  # at once, so that another thread sees either none of it or all
+
+        begin = partial(new_model, threads=threads)
+        train(model, data, begin, threads, on_epoch=on_epoch, on_model=on_model)
         return self
 
     def predict(self, X: Iterable[str]) -> np.ndarray:

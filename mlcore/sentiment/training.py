@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -273,8 +274,50 @@ def refit(
     new = begin(replace(data, train=data.whole, dev=None), settings)
     for _ in fit(new, data.whole, None, threads, progress):
         pass
+    _round(new)
     cool(new, model.provenance.calibration.get("temperature", 1.0))
     return replace(new, settings=model.settings, provenance=model.provenance, thresholds=model.thresholds)
+
+
+def train(
+    model: Model,
+    data: EncodedDataset,
+    begin: Callable[[EncodedDataset, Settings], Model],
+    threads: int,
+    progress: Callable[[Progress], None] = lambda state: None,
+    state: State | None = None,
+    on_epoch: Callable[[EpochReport, State], None] = lambda report, state: None,
+    on_model: Callable[[Model, list[EpochReport]], None] = lambda model, reports: None,
+) -> Model:
+    """All of a training: ``fit``, ``conclude``, and ``refit`` where held-out texts are to be trained on too.
+
+    ``begin`` makes an untrained model. ``state``: resume from there. ``on_epoch`` is called after each epoch of
+    ``fit``; ``on_model`` with the model of the best epoch, however its training ends, and with that of ``refit``.
+
+    Raises: DivergedError. What a callback raises, as KeyboardInterrupt, ends the training in the same way.
+    """
+    state = state or State.initial(model, threads)
+    reports = state.reports
+    try:
+        with closing(fit(model, data.train, data.dev, threads, progress, state)) as epochs:
+            for report in epochs:
+                on_epoch(report, state)
+    finally:
+        del state, epochs  # the moments are as large as the model, which is now evaluated and saved
+        if reports:
+            _round(model)
+            conclude(model, data, reports, threads)
+            on_model(model, reports)
+    if data.whole is not None:
+        model = refit(model, data, reports, begin, threads, progress)
+        on_model(model, reports)
+    return model
+
+
+def _round(model: Model) -> None:
+    """With float16, all figures shall be those of the model in the file."""
+    if model.settings.float16:
+        model.parameters.table[:] = model.parameters.table.astype(np.float16)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -20,7 +21,7 @@ from mlcore.results import Result
 from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.initialization import facts_of, new_model
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import conclude, fit, refit
+from mlcore.sentiment.training import train
 from mlcore.text.dataset import SPLIT_NUMBERS, Dataset, encode
 
 BRACKET = 9  # trials that are compared with each other
@@ -113,10 +114,7 @@ def measured(dataset: Dataset, given: Settings, threads: int = 1) -> Any:
     settings = given.resolved(facts_of(dataset, None))
     data = encode(dataset, None, **settings.encoding(), threads=threads)
     model = new_model(data, settings, threads=threads)
-    reports = list(fit(model, data.train, data.dev, threads))
-    conclude(model, data, reports, threads)
-    if data.whole:
-        model = refit(model, data, reports, lambda data, settings: new_model(data, settings, threads=threads), threads)
+    model = train(model, data, partial(new_model, threads=threads), threads)
     assert data.test is not None  # the fold
     return evaluate(model, data.test, threads)
 

@@ -7,10 +7,11 @@ import pytest
 from conftest import pinned
 from test_training import LABELS, TEXTS, encoded, train
 
+from mlcore.sentiment import training
 from mlcore.sentiment.calibration import best_temperature, calibrate
 from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.initialization import new_model
-from mlcore.sentiment.training import best_epoch, conclude, fit, refit
+from mlcore.sentiment.training import best_epoch, fit
 from mlcore.text.dataset import dataset_of, encode
 
 
@@ -40,10 +41,12 @@ def test_calibration_lowers_the_loss_and_keeps_the_decisions(many):
 
 def test_refit_is_a_training_on_all_texts_with_all_of_their_features():
     settings = pinned(dim=5, hidden=4, epochs=6, ngrams=2, refit=True)
-    model, data, reports = train(settings)
-    conclude(model, data, reports, 1)
+    data, done = encoded(settings), []
+    model = new_model(data, settings)
+    found = training.train(model, data, new_model, 1, on_model=lambda model, reports: done.append((model, reports)))
+    assert [trained for trained, _ in done] == [model, found]
+    reports = done[0][1]
     assert model.provenance.history[-1]["epoch"] == len(reports)
-    found = refit(model, data, reports, new_model, 1)
     everything = encode(dataset_of(TEXTS, LABELS), 0, **settings.encoding())
     assert found.features.names == everything.features.names
     expected = new_model(everything, replace(settings, epochs=best_epoch(reports)))
