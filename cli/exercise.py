@@ -100,6 +100,7 @@ def grad(
     numbers: Numbers,
     relu_at_zero: ReluAtZero = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with numerical derivatives.")] = False,
+    more: Annotated[bool, typer.Option("--more", help="Also show the Clarke subdifferential at a kink.")] = False,
     code: Annotated[str | None, option("--code", "numpy|pytorch|jax", "Print a program instead.")] = None,
     model: Annotated[Path | None, option("--model", "FILE", "Trained model to use instead of the network.")] = None,
     text: Annotated[str | None, option("--text", "TEXT", "Text to run through the model.")] = None,
@@ -110,8 +111,8 @@ def grad(
 
     Compute the gradients of the loss by backpropagation. Where a z is exactly
     0, φ has no derivative: the output then shows what the usual conventions
-    give, the Clarke subdifferential, and whether the loss can still decrease.
-    The exit code is 1 if --check finds a derivative that the gradient is not.
+    give, and whether the loss can still decrease. The exit code is 1 if --check
+    finds a derivative that the gradient is not.
 
     --model, --text and --label show the same for a trained model, down to the
     gradients of each word.
@@ -123,7 +124,7 @@ def grad(
 
     trained = {"--model": model, "--text": text, "--label": label}
     if given := [name for name, value in trained.items() if value is not None]:
-        others = asdict(numbers) | {"check": check or None, "code": code}
+        others = asdict(numbers) | {"check": check or None, "more": more or None, "code": code}
         if foreign := [name for name, value in others.items() if value is not None]:
             raise InputError(f"--{foreign[0]} cannot be combined with {given[0]}")
         if model is None or text is None or label is None:
@@ -138,7 +139,12 @@ def grad(
         render.show(program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
     else:
         problem = numbers.problem()
-        found = answer("grad", lambda: work(problem, problem.at_zero(relu_at_zero), check), exercise_view.grad, as_json)
+        found = answer(
+            "grad",
+            lambda: work(problem, problem.at_zero(relu_at_zero), check),
+            lambda result: exercise_view.grad(result, more),
+            as_json,
+        )
         if not found.agrees:
             raise typer.Exit(1)
 

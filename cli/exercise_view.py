@@ -75,8 +75,11 @@ def _units(result: Worked, symbols: Symbols, loss: str) -> None:
     show(f"\nŷ = {vector_text(trace.y_hat[0], style)}    {loss} = {style.text(values.loss)}", "bold")
 
 
-def grad(result: Worked) -> None:
-    """The forward values, then the gradients, what a kink means for them, and the numerical derivatives."""
+def grad(result: Worked, more: bool = False) -> None:
+    """The forward values, then the gradients, what a kink means for them, and the numerical derivatives.
+
+    ``more``: also the Clarke subdifferential.
+    """
     forward(result)
     show("")
     symbols, best, kinks, style = Symbols(result.problem), result.best, result.best.trace.kinks, result.problem.style
@@ -93,7 +96,12 @@ def grad(result: Worked) -> None:
     if kinks:
         _conventions(result)
     if result.subdifferential:
-        _subdifferential(result, result.subdifferential)
+        show("")
+        if more:
+            _subdifferential(result, result.subdifferential)
+        _descent(result, result.subdifferential)
+        if not more:
+            show("--more shows the Clarke subdifferential here.", "dim")
     if result.differences:
         _derivatives(result)
 
@@ -121,8 +129,7 @@ def _conventions(result: Worked) -> None:
 
 
 def _subdifferential(result: Worked, found: Subdifferential) -> None:
-    """The Clarke subdifferential, and whether J can still decrease."""
-    show("")
+    """The Clarke subdifferential, and whether 0 is in it."""
     whole, count = "The Clarke subdifferential of J in all weights and biases is", len(found.pieces)
     if not count:
         paragraph(f"The Clarke subdifferential is not computed: more than {MAX_KINKS} units are on their kink.")
@@ -143,6 +150,10 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
     if found.stationary is not None:
         stationary = "0 is in it: the point is stationary in Clarke's sense."
         show(f"\n{stationary if found.stationary else '0 is not in it: the point is not stationary.'}", "bold")
+
+
+def _descent(result: Worked, found: Subdifferential) -> None:
+    """Whether gradient descent moves, and whether J can still decrease."""
     follows, weight = ("is stuck here: its gradient is 0", "bold") if result.stuck else ("moves from here", "")
     show(f"Gradient descent with φ'(0) = {result.problem.style.text(result.relu_at_zero or 0)} {follows}.", weight)
     if found.descent is None:

@@ -16,9 +16,10 @@ from mlcore.cli.commands import COMMANDS
 GOLDEN = Path(__file__).parent / "golden"
 TEXTS = {
     "forward": "forward --x 1/2,0,0;1,2,1 --y 1;1",
-    "grad": "grad --check",
+    "grad": "grad --check --more",
     "grad-samples": "grad --x 1,2,1;1,2,1 --y 1;1 --relu-at-zero 1/2",
     "grad-same": "grad --y 0",
+    "grad-plain": "grad",
     "derive": "derive",
     "derive-samples": "derive --x 1,2,1;1/2,0,1 --y 1;-2 --relu-at-zero 1/2",
     "derive-latex": "derive --format latex",
