@@ -238,7 +238,7 @@ def _predict_lines(
                     yield argument
             yield from texts
 
-        portions: Iterable[Any] = in_portions(chain.from_iterable(map(_read_lines, files)), size)
+        portions: Iterable[Any] = in_portions(chain.from_iterable(_read_lines(path, notes) for path in files), size)
         if arguments or texts:
             given = texts_given()
             portions = iter(lambda: list(islice(given, size)), [])
@@ -263,11 +263,11 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read_lines(path: Path) -> Iterator[bytes]:
+def _read_lines(path: Path, notes: "Notes") -> Iterator[bytes]:
     from mlcore.text.streams import read_lines, read_stream
 
     if path != STANDARD_STREAM:
-        return read_lines(path)
+        return read_lines(path, notes.guesses.append)
     return read_stream(standard_input("Type one text per line; Ctrl-D ends."), "standard input")
 
 

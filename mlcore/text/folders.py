@@ -1,7 +1,6 @@
 """Texts in files whose folders are named after their labels: in a folder, a tar archive or a zip archive."""
 
 import os
-import stat
 import tarfile
 import zipfile
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self, cast
 
 from mlcore.errors import DataError
-from mlcore.text.streams import ZIP, archive_errors, as_utf8, marked_encoding, members, spooled
+from mlcore.text.streams import ZIP, archive_errors, as_utf8, marked_encoding, members, opened, spooled
 from mlcore.text.table import SPLIT_OF, Row, Source, Table
 
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
@@ -41,13 +40,9 @@ def read_folder(folder: Path, source: Source) -> Table:
         paths += (here / name for name in names)
 
     def load(path: PurePosixPath) -> bytes:
-        file = os.open(folder / path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(file, "rb", buffering=0) as stream:  # a pipe is opened without waiting for a writer
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                raise DataError(f"{folder / path} is not a regular file; remove it from the folder.")
-            _check_size(status.st_size, str(folder / path))
-            return cast(bytes, stream.read())
+        with opened(Path(folder / path), source.name, source.notes.guesses.append, regular=True) as file:
+            _check_size(os.fstat(file.fileno()).st_size, str(folder / path))
+            return file.read()
 
     source.joint = "/"
     source.prefix = f"{folder.as_posix().rstrip('/')}/"

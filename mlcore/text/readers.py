@@ -120,7 +120,7 @@ def _is_folder(path: Path) -> bool:
 def _open(path: Path, source: Source) -> Table:
     if _is_folder(path):
         return read_folder(path, source)
-    pieces, head = read_pieces(path), b""
+    pieces, head = read_pieces(path, source.notes.guesses.append), b""
     while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
     if not head:

@@ -6,6 +6,7 @@ import errno
 import io
 import lzma
 import os
+import stat
 import sys
 import tarfile
 import tempfile
@@ -60,20 +61,51 @@ def name_of(path: Path) -> str:
     return "standard input" if path == STANDARD_INPUT else str(path)
 
 
-def read_pieces(path: Path, size: int | None = None) -> Iterator[bytes]:
+def refuse(problem: str) -> None:
+    raise DataError(problem)
+
+
+@contextmanager
+def opened(
+    path: Path, name: str, changed: Callable[[str], None] = refuse, regular: bool = False
+) -> Iterator[IO[bytes]]:
+    """A file to read to its end, unbuffered; ``changed`` is called then if the file is not what it was before.
+
+    ``regular``: only a file on a disk will do; a pipe is not waited for.
+    """
+
+    def without_waiting(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(path, "rb", buffering=0, opener=without_waiting if regular else None) as file:
+        before = os.fstat(file.fileno())
+        on_disk = stat.S_ISREG(before.st_mode)
+        if regular and not on_disk:
+            raise DataError(f"{path} is not a regular file; remove it from the folder.")
+        yield file
+        if on_disk and _version(before) != (_version(path.stat()) if path.exists() else None):
+            changed(f"{name} changed while it was read; read it again when it is complete.")
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def read_pieces(path: Path, changed: Callable[[str], None] = refuse, size: int | None = None) -> Iterator[bytes]:
     """Content of a file or of standard input, decompressed, in pieces; it is read once, for it may be a pipe.
 
     Raises: OSError if it cannot be read; DataError if it is compressed and damaged.
     """
     if path == STANDARD_INPUT and sys.stdin is None:
         raise OSError(errno.EBADF, "Standard input is closed; give a file, or texts on standard input")
-    with nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else open(path, "rb") as file:
-        yield from unpack_pieces(name_of(path), iter(partial(file.read, size or BLOCK), b""))
+    name = name_of(path)
+    with nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else opened(path, name, changed) as file:
+        yield from unpack_pieces(name, iter(partial(file.read, size or BLOCK), b""))
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
+def read_lines(path: Path, changed: Callable[[str], None]) -> Iterator[bytes]:
     """Whole lines of a file or of a named pipe, as ``read_stream`` reads them."""
-    with open(path, "rb", buffering=0) as file:  # unbuffered: read returns what has arrived
+    with opened(path, str(path), changed) as file:
         yield from read_stream(file, str(path))
 
 

@@ -88,7 +88,7 @@ def read_vectors(
     if path != STANDARD_INPUT and path.is_dir():
         _read_model2vec(path, found)
         return found.vectors()
-    pieces = read_pieces(path, BLOCK)
+    pieces = read_pieces(path, size=BLOCK)
     head = b""
     while len(head) < HEAD and (piece := next(pieces, None)):
         head += piece

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mlcore.errors import DataError, InputError
-from mlcore.text import delimited, json_tables, readers, streams
+from mlcore.text import delimited, folders, json_tables, readers, streams
 from mlcore.text.layout import Layout
 from mlcore.text.readers import read_examples
 from mlcore.text.table import Notes
@@ -90,7 +90,7 @@ def test_every_format_with_every_compression(tmp_path, monkeypatch, format, suff
     ):
         assert [(label, text) for label, text, _ in rows(path, format=told)] == EXPECTED
     for size in (1, 3, 50):
-        monkeypatch.setattr(readers, "read_pieces", lambda path, size=size: read_pieces(path, size))
+        monkeypatch.setattr(readers, "read_pieces", lambda *given, size=size: read_pieces(*given, size))
         monkeypatch.setattr(readers, "HEAD", max(size, 20))
         examples = list(read_examples(tmp_path / "anything", Layout(format=format)))
         assert [(example.label, example.text) for example in examples] == EXPECTED
@@ -355,6 +355,28 @@ def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
     finally:
         tracemalloc.stop()
     assert peak < 12_000_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(path.read_bytes() + b"more,x\n"),
+        lambda path: os.utime(path, ns=(0, 0)),
+        lambda path: os.replace(write(path.with_suffix(".new"), path.read_bytes()), path),
+        lambda path: path.unlink(),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "folder/x/1.txt"])
+def test_a_file_that_changes_while_it_is_read_is_said(tmp_path, monkeypatch, name, change):
+    content = b"text,label\n" + b"good film,x\n" * 200_000
+    path = write(tmp_path / name, content)
+    monkeypatch.setattr(folders, "_check_size", lambda size, name: change(path))  # where a folder's file is open
+    notes, given = Notes(), tmp_path / name.partition("/")[0]
+    for i, _ in enumerate(read_examples(given, notes=notes)):
+        if i == 0 and given == path:
+            change(path)
+    said = f"{given} changed while it was read; read it again when it is complete."
+    assert notes.sentences() == [said]
 
 
 def test_bytes_that_are_not_utf8_are_refused_or_replaced_and_noted(tmp_path, monkeypatch):
