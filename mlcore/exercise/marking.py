@@ -22,7 +22,7 @@ from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import Rounding, Values, Work, catalogue, layer_names, with_rate
+from mlcore.exercise.mistakes import RATES, Rounding, Values, Work, catalogue, layer_names, with_rate
 from mlcore.exercise.network import Number
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
@@ -136,7 +136,8 @@ class Marker:
         self.names = self.truths[self.conventions[0]]
         self.order = {name: number for number, name in enumerate(self.names)}
         self.catalogue = catalogue(network, learning_rate, problem.relu_at_zero)
-        self.steps = [] if learning_rate is None else [mistake.name for mistake in with_rate(learning_rate)]
+        rates = RATES if learning_rate is None else [learning_rate]
+        self.steps = [mistake.name for rate in rates for mistake in with_rate(rate)]
         symbols = Symbols(problem)
         arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
@@ -382,21 +383,23 @@ class _Sheet:
         return f"by itself {alone[0]}, but that does not fit the other answers" if alone else ""
 
     def _mistakes(self, answer: Answer) -> list[str]:
-        """The mistakes that give the answer, of these the ones that explain most of the other answers; or a slip."""
+        """The mistakes that give the answer, of these the ones that explain most, and most precisely; or a slip."""
         precision = self._precision(answer)
         significant = precision[0] if precision else 0
-        explained: dict[str, int] = {}
+        explained: dict[str, tuple[int, bool]] = {}
         slips = []
         for convention in dict.fromkeys((self.c, *self.marker.conventions)):
             truth = self.marker.truths[convention]
             for name, works in self.marker.mistaken(convention, significant):
                 if _gives(works, answer) and not _same(works[0][answer.name], truth[answer.name]):
                     fits = sum(_gives(works, other) for other in self.answers)
-                    explained[name] = max(fits, explained.get(name, 0))
+                    worth = fits, answer.all_entries(Entry.is_rounded, works[0][answer.name])
+                    explained[name] = max(worth, explained.get(name, worth))
             slips += self._slips(answer, truth[answer.name])
-        most = max(explained.values(), default=0)
-        found = [name for name, fits in explained.items() if fits == most] or slips[:1]
-        found = [name for name in found if name in self.marker.steps] or found  # what the sheet itself suggests
+        most = max(explained.values(), default=None)
+        found = [name for name, worth in explained.items() if worth == most] or slips[:1]
+        is_known = self.work.taken is not None  # the learning rate: then a step is likely, or else only a guess
+        found = [n for n in found if (n in self.marker.steps) == is_known] or found * (not self._apart(answer))
         return found or [self._wrong_shape(answer)] * (answer.entries.shape != self.truth[answer.name].shape)
 
     def _slips(self, answer: Answer, truth: np.ndarray) -> list[str]:

@@ -10,23 +10,24 @@ import numpy as np
 from mlcore.exercise.descent import first_step
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import to_unicode
-from mlcore.exercise.functions import ACTIVATIONS
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, through_softmax
 from mlcore.exercise.network import Network, Number, arrays_of
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
 Values = dict[str, np.ndarray]  # matrices by the names of answers
 HALF_UP = 1 + 1e-12  # takes a number that is half of a unit over it
-RATES = (Fraction(1, 2), Fraction(1, 10))  # learning rates to look for
+RATES = (Fraction(1), Fraction(1, 2), Fraction(1, 10), Fraction(1, 100))  # learning rates to look for
 
 
 class Mistake(NamedTuple):
-    """A mistake, the activations that it is about, and the layers that it is made in; none means all."""
+    """A mistake, the activations and losses that it is about, and the layers that it is made in; none means all."""
 
     name: str
     steps: Steps
     activations: Collection[str] = ()
     layers: Collection[int] = ()
+    losses: Collection[str] = ()
 
     def values(self, right: Pass, convention: Number = 0, rounding: "Rounding | None" = None) -> Values:
         """All answers of a student who makes this mistake and no other."""
@@ -50,11 +51,6 @@ class Rounding(NamedTuple):
 def _as(number: float | str) -> Step:
     """Another number in place of every right one."""
     return lambda work, layer, right: np.full(right.shape, work.number(Fraction(number)))
-
-
-def _for_losses(names: Collection[str], change: Callable[["Work", Any], Any]) -> Step:
-    """A change that only makes sense for some losses."""
-    return lambda work, layer, right: change(work, right) if work.network.loss.name in names else right
 
 
 def _other_convention(other: Number, right: Number | None) -> Mistake:
@@ -103,9 +99,23 @@ def _probability_for_logit(work: "Work", layer: int, right: Values) -> Values:
     return dict.fromkeys((f"z:{names[-1]}", f"a:{names[-1]}", "y_hat"), work.predicted()) if is_logit else {}
 
 
+def _of_probability(work: "Work") -> np.ndarray:
+    """dJ/dy_hat where the loss works from z."""
+    of_probability = work.network.function.of_probability
+    assert of_probability is not None
+    return of_probability(work.predicted(), work.y)
+
+
+def _through_probability(work: "Work", error: np.ndarray) -> np.ndarray:
+    """The derivative in z of what has this one in the probability."""
+    p = work.predicted()
+    return through_softmax(error, p) if NORMALIZES in work.network.function.outputs else error * p * (1 - p)
+
+
 PROBABILITIES = ("sigmoid", "softmax")
 LOGARITHMIC = ("cross-entropy", "binary-cross-entropy")
 SQUARED = ("squared", "mean-squared")
+ANY_SQUARED = ("half-squared", *SQUARED)
 RELU, SIGMOID, TANH, SMOOTH = ("relu",), ("sigmoid",), ("tanh",), ("sigmoid", "tanh", "softplus")
 # Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
 MISTAKES = [
@@ -115,24 +125,43 @@ MISTAKES = [
     Mistake("bias gradient left out (0)", {"db": _as(0)}),
     Mistake("factor ŷ − y left out", {"error": _as(1)}),
     Mistake("½ in J left out (twice as large)",
-            dict.fromkeys(("losses", "error"), _for_losses(["half-squared"], lambda work, right: right * 2))),
+            dict.fromkeys(("losses", "error"), lambda work, layer, right: right * 2), losses=["half-squared"]),
     Mistake("½ of J kept in the gradient (half as large)",
-            {"error": _for_losses(["half-squared"], lambda work, error: error / 2)}),
-    Mistake("factor 2 of the derivative left out", {"error": _for_losses(SQUARED, lambda work, error: error / 2)}),
+            {"error": lambda work, layer, error: error / 2}, losses=["half-squared"]),
+    Mistake("factor 2 of the derivative left out", {"error": lambda work, layer, error: error / 2}, losses=SQUARED),
     Mistake("half as large as J", {"losses": lambda work, layer, losses: losses / 2}),
     Mistake("averaged over the outputs", dict.fromkeys(
         ("losses", "error"), lambda work, layer, right: right * work.number(Fraction(1, work.y.shape[1])))),
     Mistake("(y − ŷ)² instead of ŷ − y", {"error": lambda work, layer, e: e * e}),
-    Mistake("square left out in the loss", {"losses": _for_losses(
-        ["half-squared", *SQUARED], lambda work, losses: work.factor * (work.y - work.trace.a[-1]) / 2)}),
-    Mistake("square left out in the loss", {"losses": _for_losses(
-        ["half-squared", *SQUARED], lambda work, losses: work.factor * (work.trace.a[-1] - work.y) / 2)}),
+    Mistake("square left out in the loss",
+            {"losses": lambda work, layer, losses: work.factor * (work.y - work.trace.a[-1]) / 2}, losses=ANY_SQUARED),
+    Mistake("square left out in the loss",
+            {"losses": lambda work, layer, losses: work.factor * (work.trace.a[-1] - work.y) / 2}, losses=ANY_SQUARED),
     Mistake("log10 instead of ln in the loss",
-            {"losses": _for_losses(LOGARITHMIC, lambda work, losses: losses / math.log(10))}),
+            {"losses": lambda work, layer, losses: losses / math.log(10)}, losses=LOGARITHMIC),
     Mistake("log2 instead of ln in the loss",
-            {"losses": _for_losses(LOGARITHMIC, lambda work, losses: losses / math.log(2))}),
-    Mistake("an extra σ'(z) in δ (it cancels in the cross-entropy)", {"error": _for_losses(
-        LOGARITHMIC, lambda work, error: error * work.predicted() * (1 - work.predicted()))}),
+            {"losses": lambda work, layer, losses: losses / math.log(2)}, losses=LOGARITHMIC),
+    Mistake("an extra σ'(z) in δ (it cancels in the cross-entropy)",
+            {"error": lambda work, layer, error: error * work.predicted() * (1 - work.predicted())},
+            losses=LOGARITHMIC),
+    Mistake("∂J/∂ŷ instead of δ (the derivative of softmax or σ left out)",
+            {"error": lambda work, layer, error: _of_probability(work)}, losses=LOGARITHMIC),
+    Mistake("half the squared error instead of the cross-entropy",
+            {"losses": lambda work, layer, losses: (work.predicted() - work.y) ** 2 / 2,
+             "error": lambda work, layer, error: _through_probability(work, error)}, losses=LOGARITHMIC),
+    Mistake("the squared error instead of the cross-entropy",
+            {"losses": lambda work, layer, losses: (work.predicted() - work.y) ** 2,
+             "error": lambda work, layer, error: 2 * _through_probability(work, error)}, losses=LOGARITHMIC),
+    Mistake("(1 − y) log(1 − ŷ) added, which is for sigmoid outputs",
+            {"losses": lambda work, layer, losses: losses - (1 - work.y) * np.log1p(-work.predicted())},
+            losses=["cross-entropy"]),
+    Mistake("(1 − y) log(1 − ŷ) left out",
+            {"losses": lambda work, layer, losses: -work.y * np.log(work.predicted())},
+            losses=["binary-cross-entropy"]),
+    Mistake("softmax without its denominator",
+            {"a": lambda work, layer, a: np.exp(work.trace.z[layer]),
+             "losses": lambda work, layer, losses: losses if work.network.loss.name not in LOGARITHMIC
+             else -work.y * work.trace.z[layer]}, ("softmax",)),
     Mistake("the logit z instead of the probability", {"answers": _logit_for_probability}),
     Mistake("the probability instead of the logit z", {"answers": _probability_for_logit}),
     Mistake("z instead of h in the gradient of the weights (the activation left out)",
@@ -196,7 +225,13 @@ def catalogue(
         scopes.append(("all layers", [*every]))
     found = []
     for mistake in MISTAKES:
+        if mistake.losses and network.loss.name not in mistake.losses:
+            continue
         for where, layers in scopes if "{where}" in mistake.name else [("", ())]:
+            if mistake.activations and not {network.layers[n].activation for n in layers or every} & {
+                *mistake.activations
+            }:
+                continue
             phis = {to_unicode(ACTIVATIONS[network.layers[layer].activation].symbol) for layer in layers} - {""}
             name = mistake.name.format(where=where, phi=phis.pop() if len(phis) == 1 else "φ")
             found.append(mistake._replace(name=name, layers=layers))
@@ -206,25 +241,31 @@ def catalogue(
     others = {Fraction(0), Fraction(1, 2), Fraction(1)} - {relu_at_zero} if relu_at_zero is not None else ()
     found = [_other_convention(other, relu_at_zero) for other in sorted(others)] + found
     if learning_rate is not None:
-        return with_rate(learning_rate) + found
+        return with_rate(learning_rate) + in_step(learning_rate) + found
     return found + [mistake for rate in RATES for mistake in with_rate(rate)]
 
 
 def with_rate(rate: Number) -> list[Mistake]:
-    """What goes wrong around a step of gradient descent."""
+    """A step of gradient descent where the gradient is asked for, or that comes too early."""
     eta = f"η = {rate}"
     return [
         Mistake(f"the step η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: rate * da)),
         Mistake(f"the change −η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: -rate * da)),
         Mistake(f"the new weights instead of the gradient ({eta})", _instead("d", lambda a, da: a - rate * da)),
-        Mistake("the gradient added instead of subtracted", _instead("new ", lambda a, da: a + rate * da)),
-        Mistake("the learning rate left out", _instead("new ", lambda a, da: a - da)),
-        Mistake("the step instead of the new weights", _instead("new ", lambda a, da: rate * da)),
-        Mistake("the gradient instead of the new weights", _instead("new ", lambda a, da: da)),
         Mistake(f"the updated weights used in the δ of the layer below ({eta})",
                 {"pulled": lambda work, layer, right:
                  work.deltas[layer] @ (work.W[layer] - work.number(rate) * work.share * work.outer(layer))}),
     ]  # fmt: skip
+
+
+def in_step(rate: Number) -> list[Mistake]:
+    """What goes wrong in a step of gradient descent."""
+    return [
+        Mistake("the gradient added instead of subtracted", _instead("new ", lambda a, da: a + rate * da)),
+        Mistake("the learning rate left out", _instead("new ", lambda a, da: a - da)),
+        Mistake("the step instead of the new weights", _instead("new ", lambda a, da: rate * da)),
+        Mistake("the gradient instead of the new weights", _instead("new ", lambda a, da: da)),
+    ]
 
 
 class Work(Pass):
@@ -249,7 +290,7 @@ class Work(Pass):
         self.forward()
 
     def step(self, name: str, layer: int, right: Any) -> Any:
-        _, steps, activations, layers = self.mistake
+        _, steps, activations, layers, _ = self.mistake
         activation = self.layers[layer].activation
         is_meant = activation in activations if activations else not layers or activation != "identity"
         if name in steps and is_meant and (not layers or layer in layers):
