@@ -203,7 +203,7 @@ def _prepare(
     inputs: dict[str, Any], layout: Layout, given: Settings, threads: int, quiet: bool
 ) -> "tuple[EncodedDataset, Model, Callable[[EncodedDataset, Settings], Model]]":
     """Read everything, count the words, and initialize the model, as the function does that is returned too."""
-    from mlcore.sentiment.initialization import continue_from, facts_of, new_model
+    from mlcore.sentiment.initialization import continue_from, continued, facts_of, new_model
     from mlcore.sentiment.model import Provenance
     from mlcore.sentiment.model_file import load_model
     from mlcore.text.dataset import encode, with_held_out, with_test_split
@@ -213,9 +213,7 @@ def _prepare(
     from .explanation import coverage_sentence, given_vectors
 
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
-    if earlier:
-        shape = {name: getattr(earlier.settings, name) for name in ("ngrams", "char_ngrams", "dim", "hidden")}
-        given = replace(given, **{name: value for name, value in shape.items() if getattr(given, name) is None})
+    given = continued(given, earlier.settings) if earlier else given
     dataset = read(inputs["data"], layout, quiet, threads=threads)
     if inputs["test"] is not None:
         dataset = with_test_split(dataset, inputs["test"], given.seed)

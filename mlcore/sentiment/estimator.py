@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from numbers import Real
@@ -15,13 +15,13 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment.explanation import Explanation, explain
-from mlcore.sentiment.initialization import continue_from, facts_of, new_model
+from mlcore.sentiment.initialization import continue_from, continued, facts_of, new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
 from mlcore.sentiment.training import EpochReport, State, train
 from mlcore.text.dataset import dataset_of, encode
-from mlcore.text.labels import LARGEST_RATING, is_label
+from mlcore.text.labels import LARGEST_RATING, is_label, listed, ordered
 from mlcore.text.pool import available_cores
 
 DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "warm_start": False, "threads": None}
@@ -40,8 +40,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2. With a
-    matrix of 0 and 1, a row for each text and a column for each label, a text may have several labels or none, as
-    ``sklearn.preprocessing.MultiLabelBinarizer`` makes it: predict gives such a matrix.
+    list of labels for each text, or a matrix of 0 and 1 as ``sklearn.preprocessing.MultiLabelBinarizer`` makes it, a
+    row for each text and a column for each label, a text may have several labels or none: predict gives such a matrix.
 
     Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one
     estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file runs no code.
@@ -72,7 +72,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     def fit(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> "SentimentClassifier":
         """Train a new model on texts with their labels, all str, int or bool, or on numbers to predict.
 
-        ``y``: (n,), or (n, labels) of 0 and 1, also sparse, or as a data frame whose columns name the labels.
+        ``y``: (n,); where a text may have several labels, a list of them for each text, or (n, labels) of 0 and 1, also
+        sparse, or as a data frame whose columns name the labels.
         ``sample_weight``: (n,) weights of the texts in the loss, of which only the ratios matter.
 
         An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C or a DivergedError
@@ -80,33 +81,64 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
-        dev, threads = _plain(self.dev), self._checked_threads()
+        earlier = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
+        return self._train(X, y, None, sample_weight, earlier, _plain(self.dev), {})
+
+    def partial_fit(
+        self, X: Iterable[str], y: Any, classes: Any = None, sample_weight: Iterable[float] | None = None
+    ) -> "SentimentClassifier":
+        """Train the fitted model, or a new one, for one epoch on texts with their labels, and hold none out.
+
+        The model keeps its labels and words, and gets the new words. ``classes``: (labels,), all that there will be;
+        for the first call, unless its texts have them all.
+
+        Raises: as fit.
+        """
+        earlier = getattr(self, "_fitted", None)
+        return self._train(X, y, classes, sample_weight, earlier, 0, {"epochs": 1})
+
+    def _train(
+        self, X: Iterable[str], y: Any, all_labels: Any, sample_weight: Iterable[float] | None,
+        fitted: "tuple[Model, Classes | None] | None", dev: Any, changes: dict[str, Any],
+    ) -> "SentimentClassifier":  # fmt: skip
+        """Fit with these changes of the settings, perhaps from a fitted model."""
+        threads, earlier = self._checked_threads(), fitted[0] if fitted else None
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
             raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
-        given = {name: _setting(getattr(self, name)) for name in FIELDS}
+        given = {name: _setting(getattr(self, name)) for name in FIELDS} | changes
         settings = Settings(**given | {"class_weight": given["class_weight"] or "none"})
-        texts, earlier = _texts_of(X), self._fitted[0] if self.warm_start and hasattr(self, "_fitted") else None
+        settings = continued(settings, earlier.settings) if earlier else settings
+        texts = _texts_of(X)
         weights = _weights_of(sample_weight, len(texts))
+        known = earlier.labels if earlier else None
+        if all_labels is not None:
+            found, kind = _labels_of(all_labels, False, None)
+            named = ordered({KINDS[kind][1](label) for label in found.tolist()})
+            if len(named) < 2 or (known or named) != named:
+                expected = f"the labels of the model, {listed(known)}" if known else "two or more labels"
+                raise InputError(f"classes are {listed(named)}; expected {expected}.")
+            known = named
         names: Sequence[str | tuple[str, ...]]
-        if matrix := Indicators.read(y, len(texts)):
+        if matrix := Indicators.read(y, len(texts), known):
             settings = dataclasses.replace(settings, multi_label=True)
-            names, kind = matrix.names(), matrix.kind
+            names, kind, known = matrix.names(), matrix.kind, matrix.labels
         else:
             ratings = settings.loss == "squared"
             values, kind = _labels_of(y, ratings, len(texts))
             written = {value: repr(value) if ratings else KINDS[kind][1](value) for value in set(values.tolist())}
             names = [written[value] for value in values.tolist()]
         dataset = dataset_of(texts, names, threads)
-        chosen, settings = settings.automatic(), settings.resolved(facts_of(dataset, dev))
+        facts = facts_of(dataset, dev)
+        facts = facts._replace(labels=len(known)) if known else facts
+        chosen, settings = settings.automatic(), settings.resolved(facts)
         try:
-            known = matrix.labels if matrix else earlier.labels if earlier else None
             features = earlier.features if earlier else None
             data = encode(dataset, dev, **settings.encoding(), labels=known, known=features, threads=threads)
         except DataError as error:  # the texts and labels are arguments here
             raise InputError(error.message, suggestion=error.suggestion) from None
         data = data if weights is None else data.weighted(weights)
         for warning in data.warnings:
-            warnings.warn(warning, stacklevel=2)
+            warnings.warn(warning, stacklevel=3)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
         inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
         model = new_model(data, settings, threads=threads)
@@ -117,7 +149,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         def on_epoch(report: EpochReport, state: State) -> None:
             if report.warning:
-                warnings.warn(report.warning, stacklevel=4)
+                warnings.warn(report.warning, stacklevel=5)
 
         def on_model(model: Model, reports: list[EpochReport]) -> None:
             self._fitted = model, classes  # at once, so that another thread sees either none of it or all
@@ -152,9 +184,9 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         model, classes, logits = self._logits(X)
         predicted, weights = _decisions(model, classes, logits), _weights_of(sample_weight, len(logits))
         if predicted.ndim > 1:
-            matrix = Indicators.read(y, len(logits))
+            matrix = Indicators.read(y, len(logits), model.labels)
             if matrix is None or matrix.values.shape != predicted.shape:
-                expected = f"a matrix of 0 and 1 of shape {predicted.shape}, as for fit"
+                expected = f"lists of labels, or a matrix of 0 and 1 of shape {predicted.shape}, as for fit"
                 raise ShapeError(f"y is {_described(y)}; expected {expected}.")
             return float(np.average((predicted == matrix.values).all(axis=1), weights=weights))
         truth, kind = _labels_of(y, classes is None, len(logits))
@@ -226,6 +258,10 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         """Let scikit-learn's meta-estimators pass sample weights to fit, or not."""
         return self._request("fit", sample_weight)
 
+    def set_partial_fit_request(self, *, sample_weight: bool | str | None) -> "SentimentClassifier":
+        """Let scikit-learn's meta-estimators pass sample weights to partial_fit, or not."""
+        return self._request("partial_fit", sample_weight)
+
     def set_score_request(self, *, sample_weight: bool | str | None) -> "SentimentClassifier":
         """Let scikit-learn's meta-estimators pass sample weights to score, or not."""
         return self._request("score", sample_weight)
@@ -243,7 +279,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         if hasattr(self, "_metadata_request"):
             return copy.deepcopy(self._metadata_request)
         routing = MetadataRequest(owner=type(self).__name__)
-        for method in ("fit", "score"):
+        for method in ("fit", "partial_fit", "score"):
             getattr(routing, method).add_request(param="sample_weight", alias=None)
         return routing
 
@@ -316,14 +352,21 @@ class Indicators(NamedTuple):
     kind: str  # of KINDS
 
     @classmethod
-    def read(cls, y: Any, texts: int) -> "Indicators | None":
-        """Labels that are given as a matrix, also a sparse one or a data frame; None if y has another shape.
+    def read(cls, y: Any, texts: int, known: tuple[str, ...] | None = None) -> "Indicators | None":
+        """Labels that are given as a matrix, also a sparse one or a data frame, or as a list for each text.
 
-        Raises: InputError if it has other values than 0 and 1; ShapeError if the number of its rows is wrong.
+        None if y has another shape. ``known``: all labels that there are; of lists, None takes those that occur.
+
+        Raises: InputError if a matrix has other values than 0 and 1, or a list something that is not a label;
+        ShapeError if the number of rows is wrong.
         """
-        if isinstance(y, list | tuple) and y and isinstance(y[0], list | tuple | np.ndarray):
-            with suppress(ValueError):
-                y = np.array(y, np.float64)
+        if not isinstance(y, str | bytes | Mapping | Set | Iterator) and _dimensions(y) == 1:
+            rows = _listed(y, "y", "labels, such as ['pos', 'neg']")
+            if not rows or not all(isinstance(row, list | tuple | Set | np.ndarray) for row in rows):
+                return None
+            if any(isinstance(label, str) for row in rows for label in row) or len({*map(len, rows)}) > 1:
+                return cls.of_lists(rows, texts, known)
+            y = np.array(list(map(list, rows)))
         if _dimensions(y) != 2:
             return None
         columns = getattr(y, "columns", range(y.shape[1]))
@@ -338,6 +381,25 @@ class Indicators(NamedTuple):
         if len(values) != texts:
             raise ShapeError(f"X has {texts:,} texts, but y has {len(values):,} rows; give each text one row.")
         return cls(values.astype(np.int64), tuple(KINDS[kind][1](name) for name in names.tolist()), kind)
+
+    @classmethod
+    def of_lists(cls, rows: list[Any], texts: int, known: tuple[str, ...] | None) -> "Indicators":
+        """Labels that are given as a list for each text."""
+        if len(rows) != texts:
+            raise ShapeError(f"X has {texts:,} texts, but y has {len(rows):,} lists of labels; give each text one.")
+        owners = np.repeat(np.arange(len(rows)), list(map(len, rows)))
+        found, kind = _labels_of([label for row in rows for label in row], False, None, owners)
+        names = [KINDS[kind][1](label) for label in found.tolist()]
+        labels = known or ordered(set(names))
+        numbers = {label: number for number, label in enumerate(labels)}
+        for owner, name in zip(owners.tolist(), names, strict=True):
+            if name not in numbers:
+                raise InputError(f"y[{owner}] has the label {name!r}; expected {listed(labels)}.")
+        if len(labels) < 2:
+            raise InputError(f"y has the labels {listed(labels) or 'of no text'}; expected two or more.")
+        values = np.zeros((texts, len(labels)), np.int64)
+        values[owners, [numbers[name] for name in names]] = 1
+        return cls(values, labels, kind)
 
     def names(self) -> list[tuple[str, ...]]:
         """The labels of each text."""
@@ -360,9 +422,12 @@ def _texts_of(X: Iterable[str]) -> list[str]:
     return texts
 
 
-def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray, str]:
-    """All labels of one type, or ratings as float64, and their kind."""
-    labels = _listed(y, "y", "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']")
+def _labels_of(
+    y: Iterable[Any], ratings: bool, texts: int | None, rows: Sequence[int] | np.ndarray | None = None
+) -> tuple[np.ndarray, str]:
+    """All labels of one type, or ratings as float64, as many as there are texts, and their kind; ``rows`` of y."""
+    such_as = "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']"
+    labels = _listed(y, "y", such_as) if rows is None else list(y)
     kinds = [next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), "") for label in labels]
     expected = "labels of one type: text without control characters, int or bool (numbers take loss='squared')"
     expected = f"a number up to {LARGEST_RATING:g}" if ratings else expected
@@ -371,8 +436,8 @@ def _labels_of(y: Iterable[Any], ratings: bool, texts: int) -> tuple[np.ndarray,
         if valid and kind == "int":
             valid = abs(label) <= LARGEST_RATING if ratings else label % 1 == 0
         if not valid or (kind == "str" and not is_label(label)):
-            raise InputError(f"y[{i}] is {_described(label)}; expected {expected}.")
-    if len(labels) != texts:
+            raise InputError(f"y[{i if rows is None else rows[i]}] is {_described(label)}; expected {expected}.")
+    if texts not in (None, len(labels)):
         raise ShapeError(f"X has {texts:,} texts, but y has {len(labels):,} labels; give each text one label.")
     return np.array(labels, np.float64 if ratings else None), kinds[0] if kinds else "str"
 

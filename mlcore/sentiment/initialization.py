@@ -1,6 +1,7 @@
 """Where a training starts: small random embeddings, and what the labels of the training texts say of each feature."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -136,6 +137,12 @@ def add_values(ids, offsets, rows, columns, values, shape):
         for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
             totals[ids[j], columns[r]] += values[r]
     return totals
+
+
+def continued(given: Settings, earlier: Settings) -> Settings:
+    """The settings, with what an earlier model fixes of those that are automatic."""
+    shape = {name: getattr(earlier, name) for name in ("ngrams", "char_ngrams", "dim", "hidden")}
+    return replace(given, **{name: value for name, value in shape.items() if getattr(given, name) is None})
 
 
 def continue_from(model: Model, earlier: Model) -> None:

@@ -66,9 +66,7 @@ def rating_of(label: str) -> float | None:
 
 
 def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = False) -> tuple[str, ...]:
-    """The labels of these rows, in numerical order if all are whole numbers, else in alphabetical order.
-
-    Of two labels the positive one is last: ``pos``, or else the last in this order.
+    """The labels of these rows, ``ordered``.
 
     Raises: DataError unless there are from 2 to MAX_LABELS, or if a text has several, unless this is ``multi_label``.
     """
@@ -85,11 +83,15 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
             f"expected from 2 to {MAX_LABELS:,}",
             suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
         )
+    return ordered(labels)
+
+
+def ordered(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in numerical order if all are whole numbers, else in alphabetical order; of two the positive one last."""
+    labels = sorted(labels)
     if all(label.isdecimal() for label in labels):
         labels.sort(key=lambda label: (int(label), label))
-    if len(labels) == 2 and labels[0] == "pos":
-        labels.reverse()
-    return tuple(labels)
+    return tuple(labels[::-1] if labels[:1] == ["pos"] and len(labels) == 2 else labels)
 
 
 def targets_of(

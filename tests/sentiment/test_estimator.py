@@ -109,7 +109,7 @@ ONE_TYPE = "expected labels of one type: text without control characters, int or
     *((["pos", one], f"y[1] is missing ({one}); leave the row out, or fill it in.") for one in (None, float("nan"))),
     *(([first, wrong], f"y[1] is {wrong!r}; {ONE_TYPE}")
       for first, wrong in (("pos", 1), (True, 0), (1, 2.5), ("pos", ""), ("pos", "a\nb"))),
-    ([("pos",), ("neg",)], f"y[0] is of type tuple; {ONE_TYPE}"),
+    ([b"pos", b"neg"], f"y[0] is b'pos'; {ONE_TYPE}"),
     (["pos", "pos"], "X has 1 label to train on ('pos'); expected from 2 to 1,000."),
 ])  # fmt: skip
 def test_what_are_no_labels(y, message):
@@ -246,6 +246,24 @@ def test_a_warm_start_goes_on(tmp_path):
     with pytest.raises(InputError, match="X, text 1: the label is 'odd'; expected 'fair', 'neg', 'pos'"):
         model.fit(["good", "bad"], ["odd", "neg"])
     assert reloaded(model, tmp_path).predict(TEXTS).tolist() == model.predict(TEXTS).tolist()
+
+
+def test_partial_fit_is_an_epoch_on_more_texts_with_new_words():
+    model = small(learning_rate=0.1, min_count=1)
+    for texts, label in ((["good", "fine"], 1), (["bad", "dull"], 0)) * 15:
+        model.partial_fit(texts, [label] * 2, classes=[0, 1])
+    assert model.predict(["good", "fine", "bad", "dull"]).tolist() == [1, 1, 0, 0]
+    assert (len(model._fitted[0].features), len(model.history_)) == (4, 1)
+    automatic = SentimentClassifier(warm_start=True, dev=0, epochs=1).fit(["good", "bad"] * 9, [0, 1] * 9)
+    automatic.fit(
+        ["a good long text of more than fifteen words, which alone would choose other settings " * 9] * 9, [1] * 9
+    )
+    for classes, message in (
+        ([1, 2], "classes are '1', '2'; expected the labels of the model, '0', '1'"),
+        ([2], "two or"),
+    ):
+        with pytest.raises(InputError, match=message):
+            (model if len(classes) > 1 else small()).partial_fit(["good"], [1], classes)
 
 
 def test_whole_numbers_of_the_command_line_are_integers(run, tmp_path):

@@ -174,6 +174,9 @@ def test_what_is_refused():
         ([[1, 2], [0, 1]], InputError, "expected only 0 and 1 in a matrix of labels"),
         ([[1, 0]], ShapeError, "X has 2 texts, but y has 1 rows"),
         ([[1], [0]], ShapeError, "y is a matrix of one column"),
+        ([["a"], []], InputError, "y has the labels 'a'; expected two or more"),
+        ([["a", "b"], [None]], InputError, r"y\[1\] is None; expected labels of one type"),
+        ([["a", "b"]], ShapeError, "X has 2 texts, but y has 1 lists of labels"),
     ):
         with pytest.raises(error, match=message):
             SentimentClassifier().fit(["a", "b"], y)
@@ -217,6 +220,19 @@ def test_matrices_come_back_in_their_order(form, tmp_path):
         assert model.score(TEXTS, form(y)) == metrics.accuracy_score(y, predicted)
         if form is sparse:
             np.testing.assert_array_equal(model.predict_proba(TEXTS) > model._fitted[0].thresholds, predicted)
+
+
+@pytest.mark.parametrize("names", [WORDS, (1, 7, 30)], ids=str)
+def test_lists_of_labels_are_the_matrix_of_them(names):
+    columns = pytest.importorskip("pandas").DataFrame(MATRIX, columns=list(names))
+    lists = [{name for name, has in zip(names, row, strict=True) if has} for row in MATRIX]
+    models = [SentimentClassifier(dim=6, epochs=2).fit(TEXTS, y) for y in (lists, np.array(lists), columns)]
+    for model in models:
+        assert model.classes_.tolist() == list(names)
+        np.testing.assert_array_equal(model.predict_proba(TEXTS), models[-1].predict_proba(TEXTS))
+        assert model.score(TEXTS, lists) == models[-1].score(TEXTS, columns)
+    with pytest.raises(InputError, match=r"y\[1\] has the label 'x'; expected "):
+        models[0].score(TEXTS, [["x"] if row == 1 else [] for row in range(len(TEXTS))])
 
 
 def test_it_is_as_good_as_one_logistic_regression_for_each_label():
