@@ -309,7 +309,7 @@ def graph(
     *,
     numbers: Numbers,
     relu_at_zero: ReluAtZero = None,
-    output_format: Annotated[str, format_option("text|mermaid|dot|svg")] = "text",
+    output_format: Annotated[str, format_option("text|mermaid|dot|svg|tikz")] = "text",
 ) -> None:
     """Example: mlcore graph --format svg > network.svg
 
@@ -325,6 +325,7 @@ def graph(
         "mermaid": markup.to_mermaid,
         "dot": markup.to_dot,
         "svg": markup.to_svg,
+        "tikz": markup.to_tikz,
     }
     render.show(written(output_format, formats, graph.build(numbers.problem(), relu_at_zero)))
 

@@ -144,7 +144,7 @@ def test_check_of_big_numbers_is_not_confused_by_rounding(run, y):
         ("check --answer dV", "--answer is 'dV'; expected NAME=ROWS"),
         ("check --dV one", "--dV is 'one'; expected numbers"),
         ("derive --format word", "--format is 'word'; expected one of text, latex, markdown."),
-        ("graph --format png", "--format is 'png'; expected one of text, mermaid, dot, svg."),
+        ("graph --format png", "--format is 'png'; expected one of text, mermaid, dot, svg, tikz."),
         ("exercise --kink all", "--kink is 'all'; expected one of none, hidden, output, both."),
         ("grad --chekc", "No such option: --chekc (Possible options: --check, --code, --help). See mlcore grad"),
         ("gard", "No such command 'gard'. Did you mean 'grad'? See mlcore --help."),

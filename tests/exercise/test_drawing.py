@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
 from xml.etree import ElementTree
@@ -11,15 +12,16 @@ from xml.etree import ElementTree
 import pytest
 
 from mlcore.errors import InputError
-from mlcore.exercise.drawing.graph import build, short
-from mlcore.exercise.drawing.markup import to_dot, to_mermaid, to_svg
+from mlcore.exercise.drawing.graph import build
+from mlcore.exercise.drawing.markup import to_dot, to_mermaid, to_svg, to_tikz
 from mlcore.exercise.drawing.text import to_text
+from mlcore.exercise.formats import STYLE
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, change, default_problem
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '"<b>&\\|]`;#\x1b[2J\u202e\ud800\n'
-FORMATS = [to_text, to_mermaid, to_dot, to_svg]
+FORMATS = [to_text, to_mermaid, to_dot, to_svg, to_tikz]
 
 
 def problem_of(sizes, activations=None, bias=False, samples=1, loss="half-squared", names="W"):
@@ -114,6 +116,8 @@ def overlap(one, other):
 )
 def test_svg_labels_have_room(sizes, bias):
     root = svg_of(build(problem_of(sizes, bias=bias)))
+    labels = [(left - 4, top - 4, right + 4, bottom + 4) for left, top, right, bottom in rectangles(root, "back")]
+    assert not [pair for pair in combinations(labels, 2) if overlap(*pair)], "labels do not touch"
     taken = [*rectangles(root, "back"), *rectangles(root, "card")]
     assert overlap((0, 0, 2, 2), (1, 1, 3, 3))
     assert not [pair for pair in combinations(taken, 2) if overlap(*pair)]
@@ -189,7 +193,7 @@ def test_gradients_are_the_networks():
         assert edge.gradient == pytest.approx(expected.arrays[name][index])
         assert edge.value == network.arrays[name][index]
     deltas = [dict(node.rows)["δ"] for node in DEEP.nodes if node.kind == "unit"]
-    assert deltas == [short(value) for layer in expected.deltas for value in layer[0]]
+    assert deltas == [STYLE.text(value) for layer in expected.deltas for value in layer[0]]
 
 
 @pytest.mark.parametrize("draw", FORMATS)
@@ -207,14 +211,20 @@ def test_too_big(said):
         build(problem_of([int(size) for size in said.split()[0].split("-")]))
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (Fraction(-1, 2), "−1/2"), (Fraction(99999), "99999"), (Fraction(1, 3), "1/3"),
-        (Fraction(1234567, 1000), "1235"), (Fraction(10**6), "1e+6"), (Fraction(1, 1001), "0.000999"),
-        (Fraction(10) ** 9000, "1e+9000"),
-        (0.0, "0"), (-0.0, "0"), (10.0, "10"), (-0.5, "−0.5"), (1 / 3, "0.3333"), (123456.0, "123500"), (1e-7, "1e−7"),
-    ],
-)  # fmt: skip
-def test_numbers(value, expected):
-    assert short(value) == expected
+@pytest.mark.parametrize("draw", FORMATS)
+def test_numbers_have_the_digits_that_are_asked_for(draw):
+    problem = problem_of([2, 1], ["sigmoid"])
+    for digits in (3, 9):
+        number = f"{problem.network.forward(problem.x).y_hat.item():.{digits}g}"
+        assert number in draw(build(replace(problem, digits=digits)))
+        assert f"rounded to {digits} significant digits" in draw(build(replace(problem, digits=digits)))
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX engine is installed")
+@pytest.mark.parametrize("graph", [EXERCISE, DEEP, MANY, hostile()], ids=["exercise", "deep", "many", "hostile"])
+def test_tikz_compiles(graph, tmp_path):
+    head = "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\\usepackage{amssymb}\\usepackage{tikz}\n"
+    (tmp_path / "g.tex").write_text(f"{head}\\begin{{document}}\n{to_tikz(graph)}\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "g.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert (done.returncode, "Overfull" in done.stdout) == (0, False), done.stdout[-2000:]

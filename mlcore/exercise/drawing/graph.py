@@ -1,11 +1,9 @@
 """A network with its values and gradients as nodes and edges, for the formats of this package to draw.
 
 Names come from files that anybody may have written: ``build`` makes them printable and short, each format escapes
-them. What is drawn is the first sample; in fractions where the network is rational, rounded where they are long.
+them. What is drawn is the first sample, with numbers as the problem shows them.
 """
 
-from collections.abc import Callable
-from decimal import Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
+from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import convention
@@ -49,11 +48,18 @@ class Edge(NamedTuple):
     value: Value
     symbol: str  # dJ/dw
     gradient: Value
+    style: Style
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The value and the gradient as they are shown."""
+        return self.style.text(self.value), self.style.text(self.gradient)
 
     @property
     def lines(self) -> list[str]:
         """What is written along the edge."""
-        return [f"{self.name} = {short(self.value)}", f"{self.symbol} = {short(self.gradient)}"]
+        value, gradient = self.texts
+        return [f"{self.name} = {value}", f"{self.symbol} = {gradient}"]
 
 
 class Column(NamedTuple):
@@ -102,13 +108,14 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
         )
     work = Pass(network, problem.x[:1], problem.y[:1])
     trace, gradients = work.trace, work.backward(at_zero)
-    number: Callable[[Value], Value] = float if problem.style.decimals else lambda value: value
+    style = problem.style
+    short = style.text
 
     def gradient_of(name: str) -> np.ndarray:
         return gradients.arrays.get(name, 0 * work.array(network.arrays[name]))
 
     columns, edges = [Column("input")], []
-    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(number(x)))]) for i, x in enumerate(trace.x[0], start=1)]
+    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
     sources = list(range(len(nodes)))
     for index, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
         weights, bias = _printable(layer.weights), _printable(layer.bias or "")
@@ -119,7 +126,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
         columns.append(Column(_printable(layer.name), f"φ = {layer.activation}", arrays))
         targets = range(len(nodes), len(nodes) + sizes[index + 1])
         for unit, target in enumerate(targets):
-            z, a, delta = (number(values[index][0][unit]) for values in (trace.z, trace.a, gradients.deltas))
+            z, a, delta = (values[index][0][unit] for values in (trace.z, trace.a, gradients.deltas))
             state = "" if not ACTIVATIONS[layer.activation].has_kink else "on" if z > 0 else "off" if z < 0 else "kink"
             rows = [("z", short(z)), ("φ(z)", short(a)), ("δ", short(delta))]
             label = f"h{unit + 1}" if depth == 2 else f"a{index + 1}.{unit + 1}"
@@ -128,19 +135,17 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
             nodes.append(Node("unit", index + 1, label, rows, state))
             entries = zip(sources, work.W[index][unit], gradient_of(layer.weights)[unit], strict=False)
             for i, (source, value, gradient) in enumerate(entries, start=1):
-                edges.append(
-                    Edge(source, target, f"{weights}[{unit + 1},{i}]", number(value), "dJ/dw", number(gradient))
-                )
+                edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient, style))
             if layer.bias and b is not None:
-                gradient = number(gradient_of(layer.bias)[unit])
-                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", number(b[unit]), "dJ/db", gradient))
+                gradient = gradient_of(layer.bias)[unit]
+                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient, style))
         sources = list(targets)
     goals = [nodes[source].label.replace("ŷ", "y") for source in sources]
     for source, goal, y, gradient in zip(sources, goals, work.y[0], gradients.y_hat[0], strict=True):
-        edges.append(Edge(source, len(nodes), goal, number(y), "dJ/dŷ", number(gradient)))
+        edges.append(Edge(source, len(nodes), goal, y, "dJ/dŷ", gradient, style))
     columns.append(Column("loss", network.loss.name))
-    rows = [(goal, short(number(y))) for goal, y in zip(goals, work.y[0], strict=True)]
-    nodes.append(Node("loss", depth + 1, "J", [*rows, ("J", short(number(trace.loss)))]))
+    rows = [(goal, short(y)) for goal, y in zip(goals, work.y[0], strict=True)]
+    nodes.append(Node("loss", depth + 1, "J", [*rows, ("J", short(trace.loss))]))
     notes = ["δ = dJ/dz."]
     if trace.kinks:
         notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(at_zero)} is a convention.")
@@ -150,21 +155,9 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
         notes.append(f"Frozen, drawn with gradient 0: {', '.join(map(_printable, network.loss.frozen))}.")
     shown = [trace.loss, *trace.x[0], *(value for edge in edges for value in (edge.value, edge.gradient))]
     shown += [value for rows in (*trace.z, *trace.a, *gradients.deltas) for value in rows[0]]
-    if any(Fraction(short(value).replace("−", "-")) != Fraction(value) for value in shown):
-        notes.append("Long numbers are rounded to four significant digits.")
-    return Graph(f"{title}, J = {short(number(trace.loss))}", notes, columns, nodes, edges)
-
-
-def short(value: Value) -> str:
-    """A number as people write it: a fraction if it is short, or else four significant digits."""
-    if isinstance(value, Fraction) and abs(value.numerator) < 10**5 and value.denominator < 1000:
-        text = str(value)
-    else:
-        four = Context(prec=4)
-        ratio = value if isinstance(value, Fraction) else Fraction(Decimal(value))
-        digits = four.divide(Decimal(ratio.numerator), Decimal(ratio.denominator)).normalize(four)
-        text = f"{digits:f}" if -4 <= digits.adjusted() < 6 else f"{digits:e}"
-    return text.replace("-", "−")
+    if any(Fraction(style.ascii(value)) != Fraction(value) for value in shown):
+        notes.append(f"Long numbers are rounded to {style.digits} significant digits.")
+    return Graph(f"{title}, J = {short(trace.loss)}", notes, columns, nodes, edges)
 
 
 def _printable(name: str) -> str:

@@ -1,10 +1,10 @@
-"""A network in the languages of Mermaid and Graphviz, and as an SVG picture that needs nothing else."""
+"""A network in the languages of Mermaid, Graphviz and TikZ, and as an SVG picture that needs nothing else."""
 
 import re
 from typing import Any, NamedTuple
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
-from mlcore.exercise.formats import terminal_width
+from mlcore.exercise.formats import SYMBOLS, terminal_width
 from mlcore.templates import fill
 
 MAX_LABELLED = 8  # nodes in a column up to which its edges have room for labels
@@ -12,7 +12,19 @@ MAX_SLOTS = 4  # and labels side by side between two columns
 LETTER, LINE = 7.4, 19  # width of a letter and height of a line, in pixels
 LABEL_LETTER = 6.1  # width of a letter in the labels of edges
 HEAD, MARGIN = 64, 28
-FARTHEST = 0.66  # of the way: where the edges to one node are still a label apart
+FARTHEST = 0.58  # of the way: where the edges to one node are still a label and a gap apart
+# Letters that LaTeX does not take as they are
+TEX = {symbol: f"${latex}$" for latex, symbol in SYMBOLS.items() if len(symbol) == 1}
+TEX |= {letter: f"\\{letter}" for letter in "{}$&#_%"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+TEX |= {
+    "^": r"\textasciicircum{}",
+    "\N{MINUS SIGN}": "$-$",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "…": r"\dots{}",
+    "\N{REPLACEMENT CHARACTER}": "?",
+}
 
 
 def to_mermaid(graph: Graph) -> str:
@@ -42,17 +54,36 @@ class _Place(NamedTuple):
     height: float
 
 
+def to_tikz(graph: Graph) -> str:
+    """A picture for LaTeX, as large as the SVG."""
+
+    def escape(text: str) -> str:
+        return "".join(TEX.get(letter, letter) for letter in text)
+
+    places, labels = _layout(graph)
+    notes = list(graph.notes)
+    if len(labels) < len(graph.edges):
+        notes.append("Edges have no labels where there is no room for all.")
+    values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes}
+    return fill("network.tikz.j2", escape, bottom=_bottom(places), margin=MARGIN, line=LINE, **values)
+
+
 def to_svg(graph: Graph) -> str:
     """A picture that needs nothing else, for light and dark pages."""
     places, labels = _layout(graph)
     notes = list(graph.notes)
     if len(labels) < len(graph.edges):
         notes.append("Point at an edge for its weight and gradient.")  # browsers show its title
-    bottom = max(place.y + place.height for place in places) + 36
+    bottom = _bottom(places)
     right = [place.x + place.width for place in places] + [MARGIN + LABEL_LETTER * len(note) for note in notes]
     size: dict[str, Any] = {"width": round(max(right) + MARGIN), "height": round(bottom + LINE * len(notes))}
     values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes, "states": STATES}
     return fill("network.svg.j2", bottom=bottom, margin=MARGIN, line=LINE, **values, **size)
+
+
+def _bottom(places: list[_Place]) -> float:
+    """Where notes begin."""
+    return max(place.y + place.height for place in places) + 36
 
 
 def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, float]]]:
@@ -76,7 +107,7 @@ def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, f
         by_target = len(targets) <= len(sources)
         slots = targets if by_target else sources
         roomy = len(slots) <= MAX_SLOTS and max(len(sources), len(targets)) <= MAX_LABELLED
-        slot = 16 + LABEL_LETTER * max(
+        slot = 22 + LABEL_LETTER * max(
             (terminal_width(line) for edge in edges.values() for line in edge.lines), default=0
         )
         gap = max(slot + 48, (slot * (len(slots) - 0.5) + 10) / FARTHEST) if roomy and edges else 220 if edges else 0

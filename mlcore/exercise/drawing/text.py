@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from mlcore.exercise.drawing.graph import STATES, Graph, Node, short
+from mlcore.exercise.drawing.graph import STATES, Graph, Node
 from mlcore.exercise.formats import Box, beside, pad, terminal_width
 
 WIDTH = 100  # of a drawing: what is wider goes on below
@@ -56,7 +56,7 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
     rows = []
     for edge in graph.edges:
         ends = graph.nodes[edge.source].label, graph.nodes[edge.target].label
-        rows.append((*ends, edge.name, short(edge.value), edge.symbol, short(edge.gradient)))
+        rows.append((*ends, edge.name, edge.texts[0], edge.symbol, edge.texts[1]))
     a, b, name, value, symbol, gradient = (max(map(terminal_width, column)) for column in zip(*rows, strict=True))
     for number, (below, above) in enumerate(pairwise(graph.columns), start=1):
         lines = [f"{below.title} → {above.title}"]
