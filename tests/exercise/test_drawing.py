@@ -227,4 +227,4 @@ def test_tikz_compiles(graph, tmp_path):
     (tmp_path / "g.tex").write_text(f"{head}\\begin{{document}}\n{to_tikz(graph)}\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "g.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
-    assert (done.returncode, "Overfull" in done.stdout) == (0, False), done.stdout[-2000:]
+    assert (done.returncode, "Overfull \\hbox" in done.stdout) == (0, False), done.stdout[-2000:]
