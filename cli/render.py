@@ -170,7 +170,7 @@ def shortened(text: str, columns: int = NAME_WIDTH) -> str:
 
 
 class Activity:
-    """Show on stderr what is running: a spinner in a terminal, elsewhere a line every HEARTBEAT seconds.
+    """Show on stderr what is running: a spinner in a terminal, elsewhere the first line every HEARTBEAT seconds.
 
     Of several that run, the one updated last is shown: Rich before 14.1 allows one display at a time.
     """
@@ -198,16 +198,18 @@ class Activity:
             self.running[-1].clear()
             self.running.remove(self)
             self.running.append(self)
+        shown = Text(self.text, no_wrap=True, overflow="ellipsis")
         if self._status:
-            self._status.update(Text(self.text))
+            self._status.update(shown)
         elif err.is_terminal and not self.quiet:
-            self._status = err.status(Text(self.text))
+            self._status = err.status(shown)
             self._status.start()
 
     def _speak(self) -> None:
         while not self._ended.wait(HEARTBEAT):
             if self.text and self.running[-1:] == [self]:
-                say(f"{self.text} ({time.monotonic() - self._started:.0f} s)")
+                line, *_ = self.text.splitlines()
+                say(f"{line} ({time.monotonic() - self._started:.0f} s)")
 
     def clear(self) -> None:
         """Show nothing until the next update, so that something else can be printed in its place."""

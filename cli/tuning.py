@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")]
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
 Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
-SHOWN = 10  # trials
+SHOWN, LIVE = 10, 5  # trials, at the end and during the search
 MOST = 100_000  # trials
 
 
@@ -51,6 +51,7 @@ def tune(
     named test is not used. Ctrl-C keeps the best settings so far. The same
     seed and number of trials (--trials) give the same result.
     """
+    from mlcore.sentiment.tuning import ranked
     from mlcore.sentiment.tuning import tune as search
 
     check_outputs({"model": model}, data or [], MARKS)
@@ -58,13 +59,13 @@ def tune(
     dataset = read(data, layout, as_json)
 
     def progress(trials: "list[Trial]") -> None:
-        means = [trial.mean for trial in trials if trial.scores]
-        best = f", best {max(means):.4f}" if means else ""
-        left = max(0.0, 60 * minutes - (monotonic() - started))
-        activity.update(f"{len(trials)} trials{best}, at most {left:.0f} s left")
+        scored, left = ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
+        best = f", best {scored[0].mean:.4f}" if scored else ""
+        rows = [f"{_figures(trial)}  {_drawn(trial)}" for trial in scored[:LIVE]]
+        activity.update("\n".join([f"{len(trials)} trials{best}, at most {left:.0f} s left", *rows]))
         if interrupts.received:
             raise KeyboardInterrupt
-        if means:
+        if scored:
             interrupts.defer()
 
     with render.Activity("Searching", as_json) as activity:
@@ -122,15 +123,22 @@ def _score(mean: float, deviation: float | None) -> str:
     return f"{mean:.4f}" + (f" ± {deviation:.4f}" if deviation is not None else "")
 
 
-def _show(found: "Tuning") -> None:
-    """The best trials, the given settings among them, and what mattered."""
+def _figures(trial: "Trial") -> str:
+    return f"{trial.number:5}  {len(trial.scores):5}  {_score(trial.mean, trial.deviation)}"
+
+
+def _drawn(trial: "Trial") -> str:
     from .commands import setting_words
 
+    return " ".join(setting_words(name, value) for name, value in trial.drawn.items()) or "as given"
+
+
+def _show(found: "Tuning") -> None:
+    """The best trials, the given settings among them, and what mattered."""
     render.show(f"trial  folds  {found.metric}", "bold")
     for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:
-        words = " ".join(setting_words(name, value) for name, value in trial.drawn.items())
-        render.show(f"{trial.number:5}  {len(trial.scores):5}  {_score(trial.mean, trial.deviation)}")
-        render.paragraph(words or "as given", indent=" " * 7)
+        render.show(_figures(trial))
+        render.paragraph(_drawn(trial), indent=" " * 7)
     render.paragraph(f"{len(found.trials)} trials. Trial 0 has the settings as given. log-loss and rmse are negative.")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)

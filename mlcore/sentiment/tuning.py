@@ -221,21 +221,24 @@ def tune(
                 trials += bracket
                 for rung in sorted({1, min(3, folds), folds}):
                     score([(trial, fold) for trial in bracket for fold in range(done, rung)])
-                    bracket = ranked([trial for trial in bracket if not trial.failed])
+                    bracket = ranked(bracket)
                     bracket, done = bracket[: max(1, len(bracket) // 3)], rung
         except TimeoutError:
             pass
         except KeyboardInterrupt:
             interrupted = True
-    scored = ranked([trial for trial in trials if trial.scores and not trial.failed])
+    scored = ranked(trials)
     if not scored:
         raise DataError(f"no trial could be scored on {dataset.source} in this time")
     return Tuning(metric, folds, scored, importance(scored), replace(given, **scored[0].drawn), interrupted)
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials with the most folds first, and of these those with the highest mean; on ties, the earlier."""
-    return sorted(trials, key=lambda trial: (-len(trial.scores), -trial.mean, trial.number))
+    """The trials that could be scored: those with the most folds first, of these those with the highest mean; on ties,
+    the earlier.
+    """
+    scored = (trial for trial in trials if trial.scores and not trial.failed)
+    return sorted(scored, key=lambda trial: (-len(trial.scores), -trial.mean, trial.number))
 
 
 def importance(trials: Sequence[Trial]) -> dict[str, float]:

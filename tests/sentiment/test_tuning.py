@@ -1,11 +1,13 @@
 """Cross-validation and the search for settings."""
 
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
 from conftest import pinned
+from mlcore.cli import render
 from test_training import LABELS, TEXTS
 
 from mlcore.errors import DataError, InputError
@@ -61,7 +63,10 @@ def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, revi
     monkeypatch.delattr(sys.modules["__main__"], "__file__")
     options = "--data", reviews, "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2
     assert len(json.loads(run("cross-validate", *options, "--json").out)["scores"]) == 2
+    shown, update = [], render.Activity.update
+    monkeypatch.setattr(render.Activity, "update", lambda self, text: shown.append(str(text)) or update(self, text))
     done = run("tune", *options, "--trials", 2, "--minutes", 5)
+    assert any(re.search(r"\n +0 +[12]  [01]\.\d+ .* as given", text) for text in shown), "the table is live"
     assert (done.code, "trial  folds  accuracy" in done.out) == (0, True)
     assert "The same again: mlcore train-sentiment" in done.err
     assert (reviews.parent / "sentiment.safetensors").exists()
