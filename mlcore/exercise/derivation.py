@@ -127,9 +127,20 @@ class Symbols:
         return f"{self.factor}({self.error})" if self.factor else self.error
 
     def affine(self, layer: int, inputs: str) -> str:
-        """W x + b with the names of a layer."""
+        """W x + b, or x W + b, with the names of a layer."""
         bias = self.layers[layer].bias
-        return f"{self.weights[layer]} {inputs}" + (f" + {self.names[bias]}" if bias else "")
+        return " ".join(self.product(self.weights[layer], inputs)) + (f" + {self.names[bias]}" if bias else "")
+
+    def product(self, left: Any, right: Any) -> list[Any]:
+        """Two factors of the layout with columns, in the order of the network's layout."""
+        return [right, left] if self.network.in_rows else [left, right]
+
+    def matrix(self, values: Any) -> np.ndarray:
+        """A matrix as it is, and a vector as a column, or as a row in that layout."""
+        array = np.array(values, dtype=object)
+        if array.ndim == 2:
+            return array
+        return array.reshape(1, -1) if self.network.in_rows else array.reshape(-1, 1)
 
     def activated(self, layer: int, z: str) -> str:
         """phi(z), or z where the activation is the identity."""
@@ -162,11 +173,12 @@ class Symbols:
         """delta of a layer by the chain rule."""
         above, phi = layer + 1, self.phi[layer]
         if above < self.depth:
-            pulled = rf"{self.weights[above]}^\top {self.delta[above]}"
+            pulled = self.pulled(above)
         elif self.network.function.outputs:
             return self.error
         elif self.layers[layer].activation == NORMALIZES:
-            return r"\hat{y} \odot (g - g^\top \hat{y}), \; g = " + self.of_output
+            inner = " ".join(self.product(r"g^\top", r"\hat{y}"))
+            return rf"\hat{{y}} \odot (g - {inner}), \; g = {self.of_output}"
         else:
             pulled = self.of_output
             if not phi:
@@ -180,13 +192,17 @@ class Symbols:
         terms = []
         for layer in reversed(range(self.depth)):
             if name == self.layers[layer].weights:
-                terms.append(rf"{self.delta[layer]} {self.inputs[layer]}^\top")
+                terms.append(" ".join(self.product(self.delta[layer], rf"{self.inputs[layer]}^\top")))
             elif name == self.layers[layer].bias:
                 terms.append(self.delta[layer])
         total = " + ".join(terms)
         if self.n > 1:
             total = rf"{self.mean}\sum_s " + (f"({total})" if len(terms) > 1 else total)
         return total + (rf" + \lambda {self.names[name]}" if name in self.network.penalized else "")
+
+    def pulled(self, layer: int) -> str:
+        """The derivative in the inputs of a layer."""
+        return " ".join(self.product(rf"{self.weights[layer]}^\top", self.delta[layer]))
 
     def partial(self, name: str, of: str = "J") -> str:
         return rf"\frac{{\partial {of}}}{{\partial {name}}}"
@@ -219,7 +235,7 @@ def derive(
     if problem.several:
         sections.append(Section("The loss"))
     if problem.several or problem.network.penalized:
-        sections[-1].add("J", "=", symbols.objective, "=", _columns([total.trace.loss]))
+        sections[-1].add("J", "=", symbols.objective, "=", symbols.matrix([total.trace.loss]))
     sections.append(_chain_rule(symbols))
     for number, work, steps in zip(of_sample, works, found, strict=True):
         title = f"The numbers{f' of sample{number}' if number else ''}{by_convention}"
@@ -227,9 +243,11 @@ def derive(
     if problem.several:
         section = Section(f"The {problem.network.loss.reduction} over the samples")
         for name in symbols.arrays:
-            terms: list[Part] = [part for one in found for part in ("+", _columns(one.arrays[name]))][1:]
+            terms: list[Part] = [part for one in found for part in ("+", symbols.matrix(one.arrays[name]))][1:]
             inner: list[Part] = [symbols.mean.strip(), "(", *terms, ")"] if symbols.mean else terms
-            section.add(_of(symbols, name), "=", *inner, *_decay(symbols, total, name), "=", _columns(gradients[name]))
+            section.add(
+                _of(symbols, name), "=", *inner, *_decay(symbols, total, name), "=", symbols.matrix(gradients[name])
+            )
         sections.append(section)
     if learning_rate is not None:
         sections.append(_step(symbols, total, gradients, learning_rate, optimizer))
@@ -257,11 +275,11 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
         given.add(output, "=", symbols.layer(number))
     given.lines += _function(symbols, problem).lines[1:]
     for name, values in arrays_of(problem.network).items():
-        given.add(symbols.names[name], "=", _columns(values))
+        given.add(symbols.names[name], "=", symbols.matrix(values))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True), start=1):
         of = f"^{{({number})}}" if problem.several else ""
-        given.add(f"x{of}", "=", _columns(x))
-        given.add(f"{symbols.target}{of}", "=", _columns(y))
+        given.add(f"x{of}", "=", symbols.matrix(x))
+        given.add(f"{symbols.target}{of}", "=", symbols.matrix(y))
     *others, last = (rf"$\partial J / \partial {symbols.names[name]}$" for name in symbols.arrays)
     gradients = " and ".join([*filter(None, [", ".join(others)]), last])
     y_hat = rf"$\hat{{y}}${' of each sample' * problem.several}"
@@ -292,24 +310,26 @@ def _function(symbols: Symbols, problem: Problem) -> Section:
     remark = f"the {problem.network.loss.reduction} over {symbols.n} samples" if problem.several else ""
     section.add("J", "=", symbols.objective, remark=remark)
     if problem.network.penalized:
-        section.add(r"\lambda", "=", _columns([problem.network.loss.l2]))
+        section.add(r"\lambda", "=", symbols.matrix([problem.network.loss.l2]))
     return section
 
 
 def _forward(symbols: Symbols, work: Pass, number: str) -> Section:
     section, trace = Section(f"Forward, sample{number}" if number else "Forward"), work.trace
     for layer, (z, b) in enumerate(zip(symbols.z, work.b, strict=True)):
-        bias: list[Part] = [] if b is None else ["+", _columns(b)]
-        product: list[Part] = [work.W[layer], work.inputs(layer).T, *bias]
-        section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", trace.z[layer].T)
+        bias: list[Part] = [] if b is None else ["+", symbols.matrix(b)]
+        W = work.network.turned(work.W[layer])
+        x, of_z, a = (symbols.matrix(rows[0]) for rows in (work.inputs(layer), trace.z[layer], trace.a[layer]))
+        product = [*symbols.product(W, x), *bias]
+        section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", of_z)
         on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
         remark = f"unit {on_kink} is on the kink" if on_kink else ""
-        section.add(symbols.outputs[layer], "=", symbols.activated(layer, z), "=", trace.a[layer].T, remark=remark)
+        section.add(symbols.outputs[layer], "=", symbols.activated(layer, z), "=", a, remark=remark)
     y = ", ".join(map(symbols.style.text, work.y[0]))
     loss = f"J_{{{number.strip()}}}" if number else "J"
     if number or not symbols.penalty:
         remark = f"{symbols.target} = ({y})" if "," in y else f"{symbols.target} = {y}"
-        section.add(loss, "=", _columns([trace.loss]), remark=remark)
+        section.add(loss, "=", symbols.matrix([trace.loss]), remark=remark)
     return section
 
 
@@ -317,15 +337,15 @@ def _chain_rule(symbols: Symbols) -> Section:
     section, network = Section("The chain rule, from the loss back to the input"), symbols.network
     of = symbols.of_sample
 
-    def shape(rows: int, columns: int = 1) -> str:
-        return f"{rows} \N{MULTIPLICATION SIGN} {columns}"
+    def shape(array: Any) -> str:
+        return " \N{MULTIPLICATION SIGN} ".join(map(str, symbols.matrix(array).shape))
 
-    section.add(symbols.partial(r"\hat{y}", of), "=", symbols.of_output, remark=shape(symbols.k))
+    section.add(symbols.partial(r"\hat{y}", of), "=", symbols.of_output, remark=shape(network.W[-1][:, 0]))
     for layer in reversed(range(symbols.depth)):
         delta = f"{symbols.delta[layer]} = {symbols.partial(symbols.z[layer], of)}"
-        section.add(delta, "=", symbols.delta_of(layer), remark=shape(len(network.W[layer])))
+        section.add(delta, "=", symbols.delta_of(layer), remark=shape(network.W[layer][:, 0]))
         for name in symbols.complete[layer]:
-            section.add(_of(symbols, name), "=", symbols.gradient(name), remark=shape(*network.arrays[name].shape))
+            section.add(_of(symbols, name), "=", symbols.gradient(name), remark=shape(network.arrays[name]))
     return section
 
 
@@ -333,33 +353,38 @@ def _backward(
     symbols: Symbols, work: Pass, found: ExactGradients, title: str, gradients: Mapping[str, np.ndarray]
 ) -> Section:
     section, last = Section(title), symbols.depth - 1
+    deltas, all_slopes, pulled = (
+        [symbols.matrix(rows[0]) for rows in steps] for steps in (found.deltas, found.slopes, found.pulled)
+    )
+    predicted, y, y_hat = (symbols.matrix(rows[0]) for rows in (work.predicted(), work.y, work.trace.y_hat))
     for layer in reversed(range(symbols.depth)):
-        delta = found.deltas[layer].T
-        slopes: list[Part] = [r"\odot", found.slopes[layer].T] if symbols.phi[layer] else []
+        slopes: list[Part] = [r"\odot", all_slopes[layer]] if symbols.phi[layer] else []
         if layer < last:
-            error: list[Part] = [work.W[layer + 1].T, found.deltas[layer + 1].T]
+            error: list[Part] = symbols.product(work.network.turned(work.W[layer + 1].T), deltas[layer + 1])
             if slopes:
-                error = ["(", *error, ")", *slopes, "=", found.pulled[layer].T]
+                error = ["(", *error, ")", *slopes, "=", pulled[layer]]
         elif work.network.loss.name == "none":
-            error = [work.y.T]
+            error = [y]
         else:
             factor: list[Part] = [symbols.factor.strip()] if symbols.factor else []
-            error = [*factor, "(", work.predicted().T, "-", work.y.T, ")"]
+            error = [*factor, "(", predicted, "-", y, ")"]
         if layer == last and work.network.function.outputs:
             slopes = []
         elif layer == last and symbols.layers[last].activation == NORMALIZES:
-            g, y_hat = found.pulled[last].T, work.trace.y_hat.T
+            g = pulled[last]
             section.add("g", "=", *error, "=", g)
-            error, slopes = [y_hat, r"\odot", "(", g, "-", _columns([(g * y_hat).sum()]), ")"], []
-        section.add(symbols.delta[layer], "=", *error, *slopes, "=", delta)
+            error, slopes = [y_hat, r"\odot", "(", g, "-", symbols.matrix([(g * y_hat).sum()]), ")"], []
+        section.add(symbols.delta[layer], "=", *error, *slopes, "=", deltas[layer])
         for name in symbols.complete[layer] if gradients else ():
             terms: list[Part] = []
             for used in reversed(range(symbols.depth)):
                 if name in (symbols.layers[used].weights, symbols.layers[used].bias):
-                    is_bias = name == symbols.layers[used].bias
-                    terms += ["+", found.deltas[used].T, *([] if is_bias else [work.inputs(used)])]
+                    is_bias, x = name == symbols.layers[used].bias, symbols.matrix(work.inputs(used)[0])
+                    terms += ["+", *([deltas[used]] if is_bias else symbols.product(deltas[used], x.T))]
             terms = [symbols.gradient(name)] if len(terms) == 2 else terms[1:]  # a bias is its delta
-            section.add(_of(symbols, name), "=", *terms, *_decay(symbols, work, name), "=", _columns(gradients[name]))
+            section.add(
+                _of(symbols, name), "=", *terms, *_decay(symbols, work, name), "=", symbols.matrix(gradients[name])
+            )
     return section
 
 
@@ -368,7 +393,7 @@ def _decay(symbols: Symbols, work: Pass, name: str) -> list[Part]:
     if name not in symbols.network.penalized:
         return []
     W = next(W for layer, W in zip(work.layers, work.W, strict=True) if layer.weights == name)
-    return ["+", _columns([symbols.network.loss.l2]), W]
+    return ["+", symbols.matrix([symbols.network.loss.l2]), work.network.turned(W)]
 
 
 def _step(
@@ -381,20 +406,14 @@ def _step(
     for name in symbols.arrays:
         formula = OPTIMIZERS[optimizer].formula % {"W": symbols.names[name], "g": _of(symbols, name)}
         times = rf"{rate} \cdot" if gradients[name].size == 1 else rate
-        numbers: list[Part] = [_columns(given[name]), "-", times, _columns(gradients[name]), "="]
+        numbers: list[Part] = [symbols.matrix(given[name]), "-", times, symbols.matrix(gradients[name]), "="]
         numbers *= optimizer != "adam"
-        section.add(rf"\text{{new }} {symbols.names[name]}", "=", formula, "=", *numbers, _columns(updated[name]))
+        section.add(rf"\text{{new }} {symbols.names[name]}", "=", formula, "=", *numbers, symbols.matrix(updated[name]))
     return section
 
 
 def _of(symbols: Symbols, name: str) -> str:
     return symbols.partial(symbols.names[name])
-
-
-def _columns(values: Any) -> np.ndarray:
-    """A matrix as it is, a vector as a column."""
-    array = np.array(values, dtype=object)
-    return array if array.ndim == 2 else array.reshape(-1, 1)
 
 
 def latex_name(name: str) -> str:

@@ -99,7 +99,7 @@ def descend(
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
     optimizer, at_zero = _checked(optimizer, learning_rate), float(problem.at_zero(relu_at_zero))
-    network, x, y = Network(problem.network.layers, problem.network.loss), problem.x, problem.y
+    network, x, y = problem.network.replaced(), problem.x, problem.y
     z = Pass(network, x, y).trace.z if network.rational else None
     steppers = {name: stepper(optimizer) for name in network.trained}
     losses: list[float] = []

@@ -61,7 +61,7 @@ class Pass:
         self.network, self.layers, self.depth = network, network.layers, len(network.layers)
         self.number: Any = as_fraction if network.rational else float
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
-        self.W = [self.array(layer.W) for layer in self.layers]
+        self.W = [network.turned(self.array(layer.W)) for layer in self.layers]
         self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
         self.leaks = list(map(self.number, network.leaks))
         self.factor, self.l2 = self.number(network.factor), self.number(network.loss.l2)
@@ -145,7 +145,8 @@ class Pass:
         found.slopes, found.pulled = [*found.slopes, slopes], [*found.pulled, error]
         for layer, name in enumerate(layer.weights for layer in self.layers):
             if name in self.network.penalized and name not in [other.weights for other in self.layers[:layer]]:
-                found.arrays[name] = found.arrays[name] + self.step("penalty", layer, self.l2 * self.W[layer])
+                penalty = self.step("penalty", layer, self.l2 * self.W[layer])
+                found.arrays[name] = found.arrays[name] + self.network.turned(penalty)
         return found
 
     def pull_back(
@@ -160,7 +161,8 @@ class Pass:
         for number in reversed(range(layer + 1)):
             delta, weights, bias = found.deltas[0], self.layers[number].weights, self.layers[number].bias
             inputs = self.step("inputs", number, self.inputs(number)[samples])
-            arrays[weights] = self.step("dW", number, delta.T @ inputs) * self.share + arrays.get(weights, 0)
+            dW = self.network.turned(self.step("dW", number, delta.T @ inputs))
+            arrays[weights] = dW * self.share + arrays.get(weights, 0)
             if bias is not None:
                 arrays[bias] = self.step("db", number, delta.sum(0)) * self.share + arrays.get(bias, 0)
             found.x = self.step("pulled", number, delta @ self.W[number])

@@ -120,7 +120,7 @@ RELU, SIGMOID, TANH, SMOOTH = ("relu",), ("sigmoid",), ("tanh",), ("sigmoid", "t
 # Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
 MISTAKES = [
     Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
-    Mistake("transposed (x δᵀ instead of δ xᵀ)", {"answers": lambda work, layer, right: {
+    Mistake("transposed ({turned} instead of {outer})", {"answers": lambda work, layer, right: {
         f"d{name}": right[f"d{name}"].T for name in work.network.trained if work.network.arrays[name].ndim > 1}}),
     Mistake("bias gradient left out (0)", {"db": _as(0)}),
     Mistake("factor ŷ − y left out", {"error": _as(1)}),
@@ -176,7 +176,8 @@ MISTAKES = [
              if work.W[layer].shape == work.W[layer].T.shape else right}),
     Mistake("bias left out in the forward pass",
             {"z": lambda work, layer, z: z if work.b[layer] is None else work.inputs(layer) @ work.W[layer].T}),
-    Mistake("bias gradient multiplied by the input", {"db": lambda work, layer, right: work.outer(layer)}),
+    Mistake("bias gradient multiplied by the input",
+            {"db": lambda work, layer, right: work.network.turned(work.outer(layer))}),
     Mistake("summed over the samples instead of averaged", {"share": lambda work, layer, share: share * 0 + 1}),
     Mistake("averaged over the samples instead of summed",
             {"share": lambda work, layer, share: share * 0 + work.number(Fraction(1, len(work.x)))}),
@@ -223,6 +224,7 @@ def catalogue(
         scopes.append(("all hidden layers", [*every[:-1]]))
     if len(every) > 1:
         scopes.append(("all layers", [*every]))
+    outer, turned = ("xᵀ δ", "δᵀ x") if network.in_rows else ("δ xᵀ", "x δᵀ")
     found = []
     for mistake in MISTAKES:
         if mistake.losses and network.loss.name not in mistake.losses:
@@ -233,7 +235,8 @@ def catalogue(
             }:
                 continue
             phis = {to_unicode(ACTIVATIONS[network.layers[layer].activation].symbol) for layer in layers} - {""}
-            name = mistake.name.format(where=where, phi=phis.pop() if len(phis) == 1 else "φ")
+            phi = phis.pop() if len(phis) == 1 else "φ"
+            name = mistake.name.format(where=where, phi=phi, outer=outer, turned=turned)
             found.append(mistake._replace(name=name, layers=layers))
     outputs = range(len(network.W[-1]) if len(network.W[-1]) > 1 else 0)
     found += [Mistake(f"only the path through output {unit + 1} in the δ of the layer below",

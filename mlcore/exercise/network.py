@@ -25,6 +25,7 @@ from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 
 MAX_HALVINGS, SIDE = 14, 2.0**-10  # of a numerical step; which side of a kink the point is on is seen this near
+LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weights: a unit, and an input
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
 
 Number = int | float | Fraction
@@ -33,6 +34,8 @@ Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
 
 class Layer(NamedTuple):
     """One dense layer, ``a = activation(W x + b)``; ``weights`` and ``bias`` are what its arrays are called.
+
+    In the layout "rows" it is ``activation(x W + b)``, with the shape (i, o) for W.
 
     Layers whose arrays have the same name and the same numbers share them: their gradients add.
     """
@@ -80,7 +83,7 @@ class Trace(Shown):
 class Gradients(Shown):
     """Derivatives of J in every array that is not frozen; those of each sample's J_s in every z, in y_hat and in x."""
 
-    arrays: dict[str, np.ndarray]  # (o, i) for weights, (o,) for biases
+    arrays: dict[str, np.ndarray]  # in the shapes that the network has
     deltas: list[np.ndarray]  # in z: (n, o) each
     y_hat: np.ndarray  # (n, k)
     x: np.ndarray  # (n, i)
@@ -122,8 +125,9 @@ class Network(Shown):
     Inputs and targets are lists of samples; a flat list of numbers is one sample. Activations and losses may be
     written as in ``ReLU``, ``linear`` or ``half_squared``. Both cross-entropies work from the z of the output: y_hat is
     the probability of a sigmoid or softmax output, and the logit of an identity output. ``arrays`` are the weights
-    and biases by name, and changing their entries changes the network. ``rational``: whether exact arithmetic can
-    follow all values.
+    and biases by name, and changing their entries changes the network. In the layout "columns", vectors are columns,
+    ``W x``, and weights (o, i); in "rows", they are rows, ``x W``, and weights (i, o). ``rational``: whether exact
+    arithmetic can follow all values.
 
     Raises: ShapeError if the layers do not fit together; InputError if a name or a number is wrong.
 
@@ -136,7 +140,9 @@ class Network(Shown):
         [[-2.0, 0.0]]
     """
 
-    def __init__(self, layers: Sequence[Layer], loss: str | Loss = "half-squared") -> None:
+    def __init__(self, layers: Sequence[Layer], loss: str | Loss = "half-squared", layout: str = "columns") -> None:
+        self.layout = choose("layout", layout, LAYOUTS, {"row": "rows", "column": "columns"})
+        self.in_rows = self.layout == "rows"
         if not layers:
             raise ShapeError("The network has no layers; give it at least one.")
         names = [
@@ -145,24 +151,42 @@ class Network(Shown):
         self.layers = [layer._replace(activation=name) for layer, name in zip(layers, names, strict=True)]
         self.leaks = [_leak(layer) for layer in self.layers]
         self.arrays: dict[str, np.ndarray] = {}
-        self.W: list[np.ndarray] = []
         self.b: list[np.ndarray | None] = []
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             if (layer.bias is None) != (layer.b is None):
                 raise InputError(f"Layer {layer.name!r} has a bias without a name or a name without a bias.")
-            W = self._add(layer.weights, layer.W, 2)
+            W = self.turned(self._add(layer.weights, layer.W, 2))
             b = None if layer.bias is None else self._add(layer.bias, layer.b, 1)
-            if self.W:
-                _check_length(layer.weights, W.shape[1], "column", len(self.W[-1]), self.layers[len(self.W) - 1])
+            if number:
+                self._check_length(layer.weights, W.shape[1], LAYOUTS[self.layout][1], number - 1)
             if b is not None:
-                _check_length(str(layer.bias), len(b), "value", len(W), layer)
-            self.W.append(W)
+                self._check_length(str(layer.bias), len(b), "value", number)
             self.b.append(b)
         self.loss = self._checked(Loss(loss) if isinstance(loss, str) else loss)
         self.function = LOSSES[self.loss.name]
         self.factor = self.function.factor(len(self.W[-1]))
         self.trained = [name for name in self.arrays if name not in self.loss.frozen]
         self.rational = self.loss.name in RATIONAL_LOSSES and all(ACTIVATIONS[name].is_rational for name in names)
+
+    @property
+    def W(self) -> list[np.ndarray]:
+        """The weights of every layer: (o, i) in any layout."""
+        return [self.turned(self.arrays[layer.weights]) for layer in self.layers]
+
+    def turned(self, array: np.ndarray) -> np.ndarray:
+        """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
+        return np.ascontiguousarray(array.T) if self.in_rows and array.ndim == 2 else array
+
+    def replaced(self, layers: Sequence[Layer] | None = None, loss: Loss | None = None) -> "Network":
+        """Another network with other layers, or another loss."""
+        return Network(layers or self.layers, loss or self.loss, self.layout)
+
+    def _check_length(self, name: str, length: int, noun: str, layer: int) -> None:
+        weights = self.layers[layer].weights
+        units = len(self.turned(self.arrays[weights]))
+        if length != units:
+            each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
+            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}.")
 
     def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:
         """The array of this name, which several layers may share."""
@@ -217,7 +241,7 @@ class Network(Shown):
         if len(Y) != len(X):
             hint = f"; for {len(X)} samples write {_typed(Y.ravel(), ';')}" if Y.shape == (1, len(X)) else ""
             raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x{hint}.")
-        _check_length("y", Y.shape[1], "value", len(self.W[-1]), self.layers[-1])
+        self._check_length("y", Y.shape[1], "value", len(self.layers) - 1)
         if self.function.outputs and not ((Y >= 0) & (Y <= 1)).all():
             raise InputError(f"y has values other than 0 and 1; the loss {self.loss.name} needs these.")
         if self.loss.name == "cross-entropy" and not np.allclose(Y.sum(1), 1):
@@ -277,8 +301,8 @@ class Network(Shown):
         self.function.backward(trace.z[-1] if z_based else trace.y_hat, Y, float(self.factor), dA)
         d_y_hat = self.gradient_of_output(trace.y_hat, Y, dA)
         deltas: list[np.ndarray] = []
-        arrays = {name: np.zeros_like(array) for name, array in self.arrays.items()}
-        for number, layer in reversed(list(enumerate(self.layers))):
+        arrays = {name: np.zeros_like(self.turned(array)) for name, array in self.arrays.items()}
+        for number, (layer, W) in reversed(list(enumerate(zip(self.layers, self.W, strict=True)))):
             inputs = trace.a[number - 1] if number else trace.x
             dZ, dX = np.empty_like(dA), np.empty_like(inputs)
             backward = ACTIVATIONS["identity" if z_based and number == last else layer.activation].backward
@@ -286,16 +310,16 @@ class Network(Shown):
             backward(dA, trace.z[number], trace.a[number], float(self.leaks[number]), relu_at_zero, dZ)
             dW, db = arrays[layer.weights], arrays.get(layer.bias or "")
             layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, db)
-            layers.affine_backward_input(dZ, self.W[number], dX)
+            layers.affine_backward_input(dZ, W, dX)
             deltas.insert(0, dZ)
             dA = dX
         share = float(self.share(len(Y)))
         for name, array in arrays.items():
             array *= share
             if name in self.penalized:
-                array += float(self.loss.l2) * self.arrays[name]
+                array += float(self.loss.l2) * self.turned(self.arrays[name])
         _check_range(*arrays.values(), *deltas, dA)
-        return Gradients({name: arrays[name] for name in self.trained}, deltas, d_y_hat, dA)
+        return Gradients({name: self.turned(arrays[name]) for name in self.trained}, deltas, d_y_hat, dA)
 
     def check_derivatives(self) -> None:
         """Raises: InputError if an activation has no derivative to use."""
@@ -345,13 +369,15 @@ class Network(Shown):
         return found
 
     def _inputs(self, x: Matrix) -> np.ndarray:
-        X, (rows, columns) = _samples("x", x), self.W[0].shape
+        X, columns = _samples("x", x), self.W[0].shape[1]
         if X.shape[1] != columns:
+            first = self.layers[0].weights
+            shape = " x ".join(map(str, self.arrays[first].shape))
             each = " each" if len(X) > 1 else ""
             hint = f"; for one sample of {columns} values write {_typed(X.ravel())}" if X.size == columns else ""
             raise ShapeError(
                 f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}; expected {columns} in each, "
-                f"since {self.layers[0].weights} is {rows} x {columns}{hint}."
+                f"since {first} is {shape}{hint}."
             )
         return X
 
@@ -374,11 +400,6 @@ def _leak(layer: Layer) -> Number:
     if not 0 <= slope < 1:
         raise InputError("expected a number from 0 to below 1", parameter="slope", value=float(slope))
     return slope
-
-
-def _check_length(name: str, length: int, noun: str, rows: int, layer: Layer) -> None:
-    if length != rows:
-        raise ShapeError(f"{name} has {_count(length, noun)}; expected {rows}, one for each row of {layer.weights}.")
 
 
 def _typed(values: np.ndarray, separator: str = ",") -> str:

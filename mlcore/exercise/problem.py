@@ -27,7 +27,7 @@ SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 CALLS = re.compile(r"[a-z.]*(array|matrix|tensor)\s*(?=\()|,\s*dtype\s*=[^])]*", re.ASCII)  # as in np.array([1, 2])
 # minus signs as typeset sheets have them, and the brackets of tuples and sets
 SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}({)}", "-- [[]]")
-KEYS = ("layers", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero", "digits")
+KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero", "digits")
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net show` prints an example"
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
@@ -85,7 +85,7 @@ class Problem:
         Raises: ShapeError if x and y do not fit the network.
         """
         self.network.check(self.x, self.y)
-        network = Network(self.network.layers, self.network.loss._replace(l2=0))
+        network = self.network.replaced(loss=self.network.loss._replace(l2=0))
         return [replace(self, network=network, x=[x], y=[y]) for x, y in zip(self.x, self.y, strict=True)]
 
     @property
@@ -149,7 +149,7 @@ def change(
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
     return replace(
         problem,
-        network=Network(layers, network.loss),
+        network=network.replaced(layers),
         x=problem.x if x is None else parse_rows(x, "x"),
         y=problem.y if y is None else parse_rows(y, "y"),
         digits=problem.digits if digits is None else digits,
@@ -243,7 +243,7 @@ def to_toml(problem: Problem) -> str:
 
     loss = problem.network.loss
     settings = {"reduction": f'"{loss.reduction}"', "l2": written(loss.l2), "frozen": json.dumps(loss.frozen)}
-    lines = [f'loss = "{loss.name}"']
+    lines = [f'loss = "{loss.name}"'] + ['layout = "rows"'] * problem.network.in_rows
     lines += [f"{key} = {settings[key]}" for key in settings if getattr(loss, key) != getattr(Loss(loss.name), key)]
     lines += [f"x = {written(problem.x)}", f"{_target(loss.name)} = {written(problem.y)}"]
     lines += [] if problem.relu_at_zero is None else [f"relu_at_zero = {written(problem.relu_at_zero)}"]
@@ -278,7 +278,7 @@ def _build(content: dict[str, Any]) -> Problem:
         raise InputError("expected a whole number", parameter="digits", value=digits)
     l2 = parse_number(str(content.get("l2", 0)), "l2")
     loss = Loss(content.get("loss", "half-squared"), content.get("reduction", "mean"), l2, tuple(frozen))
-    network, x = Network(layers, loss), parse_rows(typed(content["x"]), "x")
+    network, x = Network(layers, loss, content.get("layout", "columns")), parse_rows(typed(content["x"]), "x")
     target = _target(network.loss.name)
     if target not in content and target == "y":
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")

@@ -52,6 +52,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
         "x": problem.x,
         "y": problem.y,
         "layers": network.layers,
+        "in_rows": network.in_rows,
         "arrays": arrays_of(network),
         "names": names,
         "trained": network.trained,

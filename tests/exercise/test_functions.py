@@ -73,6 +73,29 @@ def test_two_layers_that_share_an_array_add_their_gradients():
         Network([Layer("one", "W", W), Layer("two", "W", [[1, 1]])])
 
 
+@pytest.mark.parametrize("output", ["relu", "tanh"])
+def test_rows_are_columns_turned(output):
+    """x W is the same network as W x, with all arrays and gradients turned, also where layers share one."""
+    W, V = (np.array(rows, object) for rows in ([[1, 0], [2, -1]], [[1, 2], [-1, 3], [1, 1]]))
+    loss, x, y = Loss("squared", l2=Fraction(1, 2)), [[1, 2], [0, 1]], [[1, 0, 2], [0, 1, 1]]
+
+    def network(layout, turned):
+        one, two = (Layer(name, "W", turned(W), "relu", "b", [1, -1]) for name in ("one", "two"))
+        return Network([one, two, Layer("out", "V", turned(V), output)], loss, layout)
+
+    columns, rows = network("columns", lambda array: array), network("rows", lambda array: array.T)
+    for found, turned in (
+        (columns.backward(columns.forward(x), y), rows.backward(rows.forward(x), y)),
+        (Pass(columns, x, y).backward(), Pass(rows, x, y).backward()),
+    ):
+        for name, array in found.arrays.items():
+            assert np.array_equal(turned.arrays[name], array.T)
+        assert np.array_equal(turned.x, found.x)
+    assert not any(
+        found.contradict(turned.arrays[name]).any() for name, found in rows.differences(x, y).items() if name != "x"
+    )
+
+
 def test_frozen_arrays_have_no_gradient():
     network = Network(
         [Layer("one", "W", [[1]], "tanh", "b", [1]), Layer("two", "V", [[2]], "tanh")], Loss(frozen=("b", "V"))

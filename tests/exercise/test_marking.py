@@ -104,6 +104,10 @@ TWO_SAMPLES, SUM = (  # deltas are 4 and 6 of each sample's J
 SOFTMAX = one_layer(  # z = 1, 1.5, 1
     [[1, 0], [0.5, 0.5], [-1, 1]], [[Fraction(1), Fraction(2)]], [[0, 1, 0]], "softmax", "cross-entropy"
 )
+ROWS = Problem(
+    Network([Layer("hidden", "W", [[1, 1], [0, -1], [1, 0]]), Layer("output", "V", [[1], [1]])], layout="rows"),
+    *(OFF_KINK.x, [[Fraction(-2)]]),
+)  # z = 2, -1 and 2
 RIGHT_1 = "right-by-convention"
 SAID = {  # what is answered, the statuses, and what is said
     "one convention": ("y_hat=0 dV=-2,0 dW=0,0,0;0,0,0", f"right {RIGHT_1} right", "convention φ'(0) = 1"),
@@ -135,6 +139,8 @@ SAID = {  # what is answered, the statuses, and what is said
     "delta of y_hat": (SOFTMAX, "delta_1=0,-2.213,0", "wrong", "∂J/∂ŷ instead of δ"),
     "binary sum": (SOFTMAX, "loss=1.435", "wrong", "(1 − y) log(1 − ŷ) added, which is for sigmoid outputs"),
     "squared": (SOFTMAX, "loss=0.4507", "wrong", "the squared error instead of the cross-entropy"),
+    "rows": (ROWS, "dW=4,0;8,0;4,0 dV=8;0", "right right", ""),
+    "not in rows": (ROWS, "dW=4,8,4;0,0,0", "wrong", "transposed (δᵀ x instead of xᵀ δ)"),
     "sum": (SUM, "delta:layer_2=2;3", "wrong", ""),
 }
 
@@ -333,7 +339,7 @@ KINDS = {"binary-cross-entropy": "sigmoid", "cross-entropy": "softmax"}
 
 
 def any_exercise(seed):
-    """A random exercise of any kind: loss, activations, depth, sizes, biases, samples and L2."""
+    """A random exercise of any kind: loss, activations, depth, sizes, biases, samples, L2 and layout."""
     generator = random.Random(seed)
 
     def rows(count, width, places=2):
@@ -357,7 +363,10 @@ def any_exercise(seed):
         ones = [generator.randrange(sizes[-1]) for _ in range(samples)]
         y = [[Fraction(unit == one) for unit in range(sizes[-1])] for one in ones]
     l2 = generator.choice((0, 0, Fraction(1, 10)))
-    return generator, Problem(Network(layers, Loss(loss, generator.choice(REDUCTIONS), l2)), x, y)
+    layout = "rows" if seed % 4 == 3 else "columns"
+    if layout == "rows":
+        layers = [layer._replace(W=list(zip(*layer.W, strict=True))) for layer in layers]
+    return generator, Problem(Network(layers, Loss(loss, generator.choice(REDUCTIONS), l2), layout), x, y)
 
 
 class RoundingStudent(Pass):

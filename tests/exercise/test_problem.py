@@ -58,11 +58,15 @@ def test_every_problem_can_be_written_and_read_back(tmp_path):
     typed = [Layer("one", "W'", parse_rows("0.15 1e-7", "W"), "leaky-relu", "b", [Fraction(1, 3)], Fraction(1, 5))]
     loss = Loss("none", "sum", Fraction(1, 2), ("b",))
     problems.append(Problem(Network(typed, loss), parse_rows("1.50,2", "x"), [[1]], 9))
+    problems.append(
+        Problem(Network([Layer("one", "W", [[Fraction(1)], [Fraction(2)]])], layout="rows"), [[1, 2]], [[1]])
+    )
     for problem in problems:
         path.write_text(to_toml(problem))
         again = read_problem(path)
         assert (again.x, again.y, again.digits, again.style) == (problem.x, problem.y, problem.digits, problem.style)
-        assert (again.network.layers, again.network.loss) == (problem.network.layers, problem.network.loss)
+        for part in ("layers", "loss", "layout"):
+            assert getattr(again.network, part) == getattr(problem.network, part)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ LAYER = "[[layers]]\nW = [[1]]"
     [
         ("x = ", "Invalid value"),
         ("x = [1]\ny = [1]\nlayers = 3", "layers is not a list of tables"),
-        (f"x = [1]\ny = [1]\nz = 1\n{LAYER}", "The key 'z' is unknown; expected layers, loss, reduction"),
+        (f"x = [1]\ny = [1]\nz = 1\n{LAYER}", "The key 'z' is unknown; expected layers, layout, loss"),
         ("x = [1]\ny = [1]\n[[layers]]\nW = [1]\nb = 0.5", "W is one row: write W = [[1]]."),
         ("x = [1/3]", 'fractions need quotes: "1/3"'),
         ("x = [1]\ny = [1]\nfrozen = 3\n" + LAYER, "frozen is not a list of names"),

@@ -91,6 +91,15 @@ PROBLEMS = {
     "squared softmax": lambda: of_loss("squared", "softmax", [[0, 1, 2], [1, 0, 0]], frozen=("B", "b", "C", "c")),
     "mean-squared": lambda: of_loss("mean-squared", "tanh", [[0, 1, 2], [1, 0, 0]], l2=2, reduction="sum"),
     "upstream": lambda: of_loss("none", "sigmoid", [[1, THIRD, -2], [1, 0, 0]]),
+    "rows": lambda: Problem(
+        Network(
+            [Layer("a", "W", [[1, 2, 1], [-1, 1, 0]], "tanh", "b", [0, 1, 1]), Layer("c", "V", [[1], [2], [THIRD]])],
+            Loss(l2=THIRD),
+            "rows",
+        ),
+        [[1, 2], [0, 1]],
+        [[3], [1]],
+    ),
     "shared": lambda: Problem(
         Network([Layer(name, "W", [[1, 2], [-1, 1]], "tanh", "b", [0, 1]) for name in "abc"], Loss(l2=THIRD)),
         [[1, 2]],

@@ -112,7 +112,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     short = style.text
 
     def gradient_of(name: str) -> np.ndarray:
-        return gradients.arrays.get(name, 0 * work.array(network.arrays[name]))
+        return network.turned(gradients.arrays.get(name, 0 * work.array(network.arrays[name])))
 
     columns, edges = [Column("input")], []
     nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
@@ -135,7 +135,8 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
             nodes.append(Node("unit", index + 1, label, rows, state))
             entries = zip(sources, work.W[index][unit], gradient_of(layer.weights)[unit], strict=False)
             for i, (source, value, gradient) in enumerate(entries, start=1):
-                edges.append(Edge(source, target, f"{weights}[{unit + 1},{i}]", value, "dJ/dw", gradient, style))
+                place = f"{i},{unit + 1}" if network.in_rows else f"{unit + 1},{i}"
+                edges.append(Edge(source, target, f"{weights}[{place}]", value, "dJ/dw", gradient, style))
             if layer.bias and b is not None:
                 gradient = gradient_of(layer.bias)[unit]
                 edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient, style))
