@@ -13,7 +13,9 @@ from mlcore.text.table import Row, Source, Table, has_columns
 
 SEPARATORS = "\t,;|"
 MAX_FIELD = 50_000_000  # characters
-SAMPLE = 500  # lines from which it is told whether quotes are quoting, or whether there is a header
+SAMPLE = 500  # lines from which it is told how quotes are used, or whether there is a header
+SNIFFED = 100  # lines from which the separator is recognised
+TITLES = 10  # lines among which the header is looked for
 CSV_ERRORS = {  # how Python's messages begin, and what they mean
     "unexpected end of data": "a quote is opened in this row and never closed.",
     "field larger": "has a field of more than {limit:,} characters; perhaps a quote is never closed.",
@@ -29,8 +31,20 @@ def separator_by_header(head: Sequence[str], source: Source) -> str | None:
     for separator in SEPARATORS if not source.layout.no_header else "":
         rows = _rows_of(head, separator)
         # a line of text may begin with "Text,"
-        if has_columns(rows[0], source) and (source.labelled or 10 * _uneven(rows) <= len(rows)):
+        if (begin := _header_row(rows, source)) is not None and (
+            source.labelled or 10 * _uneven(rows[begin:]) <= len(rows)
+        ):
             return separator
+    return None
+
+
+def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
+    """Which row names the columns that are needed: the first, or one below titles, which fill fewer cells."""
+    filled = [sum(map(bool, map(str.strip, row))) for row in rows[:TITLES]]
+    for i, n in enumerate(filled):
+        below = n > max([1, *filled[:i]]) and (source.labelled or (len(rows) > i + 1 and not _uneven(rows[i:])))
+        if (i == 0 or below) and has_columns([*rows[i]], source):
+            return i
     return None
 
 
@@ -47,16 +61,34 @@ def _declared(line: str) -> str | None:
     return line[4] if line[:4].lower() == "sep=" and len(line) == 5 else None
 
 
-def _quoted(lines: Sequence[str], separator: str) -> tuple[list[list[str]], int]:
+def _quoted(lines: Sequence[str], separator: str, **dialect: Any) -> tuple[list[list[str]], int]:
     """The rows of these lines where quotes are quoting, and the number of errors; the last row may be cut off."""
     rows, errors = list[list[str]](), 0
-    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True, **dialect)
     while True:
         try:
             rows += reader
             return rows, errors
         except csv.Error:  # it goes on in the next line
             errors += 1
+
+
+def _dialect(lines: Sequence[str], separator: str, source: Source) -> dict[str, Any]:
+    """How else than by RFC 4180 quotes are used, if that fits better: behind a space, or behind a backslash."""
+    dialects = list[dict[str, Any]]([{}])
+    if any(f'{separator} "' in line for line in lines):
+        dialects.insert(0, {"skipinitialspace": True})
+    if any('\\"' in line for line in lines):
+        dialects.append({"escapechar": "\\"})
+
+    def wrong(dialect: dict[str, Any]) -> int:
+        rows, errors = _quoted(lines, separator, **dialect)
+        return errors + _uneven(rows)
+
+    best = min(dialects, key=wrong)
+    if "escapechar" in best:
+        source.notes.guesses.append(f'{source.name}: \\" within quotes is read as a quote.')
+    return best
 
 
 def _is_quoting(lines: Sequence[str], source: Source | None = None) -> bool:
@@ -79,7 +111,7 @@ def _rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
     return _quoted(lines, separator)[0] or [[]]
 
 
-def _uneven(rows: list[list[str]]) -> int:
+def _uneven(rows: Sequence[Sequence[str]]) -> int:
     """Number of rows that have not the most usual number of fields."""
     widths = Counter(len(row) for row in rows if row)
     return widths.total() - max(widths.values(), default=0)
@@ -94,7 +126,11 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     start, first = 0, ""
     while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
         start, first = start + 1, following  # empty lines may come before the header
-    lines = chain([first], lines)
+    head = [first, *islice(lines, SNIFFED - 1)]
+    if not source.layout.no_header and (titles := _header_row(_rows_of(head, separator), source)):
+        head, start = head[titles:], start + titles
+        source.notes.guesses.append(f"{source.name}: the header is in line {start}; what is above it is left out.")
+    lines = chain(head, lines)
     if source.layout.format == "tsv":
         rows = _plain_rows(lines, separator, start)
     elif separator != "\t" or source.layout.format == "csv":
@@ -117,14 +153,20 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
 
 
 def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, source: Source) -> Iterator[Row]:
-    """The rows of this width, without empty ones and repeated headers."""
-    skipped = source.notes.skipped
+    """The rows of this width, without empty ones and repeated headers, which may name the columns in another order."""
+    skipped, order = source.notes.skipped, list[int]()
+    names, longest = [_folded(name) for name in header or ()], max(map(len, header or ()), default=0) + 1
     for line, row in rows:
-        again = header is not None and len(row) == width > 0 and _is_again(header, row)
-        if len(row) == width and not again and any(map(str.strip, row)):
-            yield line, row
-        elif again:
+        # most rows are told by their first field
+        again = len(row) == width and len(row[0]) <= longest and _folded(row[0]) in names
+        if again and sorted(map(_folded, row)) == sorted(names):
+            found = [*map(_folded, row)]
+            order = [found.index(name) for name in names] if found != names else []
+            if order:
+                source.notes.guesses.append(f"{source.name}: from line {line} on, the columns are in another order.")
             skipped[f"{source.name}: repeated headers"] += 1
+        elif len(row) == width and any(map(str.strip, row)):
+            yield line, [row[i] for i in order] if order else row
         elif not any(map(str.strip, row)):
             skipped[f"{source.name}: rows without any value"] += 1
         else:
@@ -132,11 +174,9 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
             source.skip(line, f"has {fields}; expected {width} as in the header.")
 
 
-def _is_again(header: Sequence[str], row: Sequence[str]) -> bool:
-    """Whether a row is the header once more, in any case; a file that was appended may begin with a mark."""
-    if len(row[-1]) > len(header[-1]) + 1:  # often, and quickly told
-        return False
-    return [name.strip("\ufeff ").lower() for name in row] == [name.strip().lower() for name in header]
+def _folded(name: str) -> str:
+    """The name of a column in any case; a file that was appended may begin with a mark."""
+    return name.strip("\ufeff ").lower()
 
 
 def _plain_rows(lines: Iterator[str], separator: str, start: int) -> Iterator[Row]:
@@ -147,7 +187,9 @@ def _plain_rows(lines: Iterator[str], separator: str, start: int) -> Iterator[Ro
 def _quoted_rows(lines: Iterator[str], separator: str, start: int, source: Source) -> Iterator[Row]:
     """Rows by RFC 4180, each with the line where it begins: quoted fields hold any character."""
     csv.field_size_limit(MAX_FIELD)
-    rows = csv.reader((line + "\n" for line in lines), strict=True, delimiter=separator)
+    sample = [*islice(lines, SAMPLE)]
+    dialect, lines = _dialect(sample, separator, source), chain(sample, lines)
+    rows = csv.reader((line + "\n" for line in lines), strict=True, delimiter=separator, **dialect)
     line = start  # of the row that is being read
     while True:
         try:

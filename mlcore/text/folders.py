@@ -109,7 +109,7 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     paths = sorted(path for path in paths if len(path.parts) > 1 or not source.labelled)
     texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]
     texts = texts or [path for path in paths if _may_be_text(path)]  # beside .txt, others are about them
-    if not texts:
+    if not texts or (tables and source.labelled and len({path.parts[-2] for path in texts}) == 1):
         problem = f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}"
         raise DataError(f"{problem}{'; give a table as a file, or alone in an archive' * tables}.")
     with_split = [path for path in texts if len(path.parts) > 2 and _split_of(path)]

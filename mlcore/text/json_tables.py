@@ -39,8 +39,8 @@ def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
             continue
         try:
             record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
-            if end < len(line):  # white space around it, or not an object; slower
-                record = DECODER.decode(line)
+            if end < len(line):  # white space around it, a comma behind it, or not an object; slower
+                record = DECODER.decode(line.rstrip().removesuffix(","))
         except (ValueError, RecursionError) as error:
             problem = f"not a JSON object ({_problem(error)})."
             source.skip(number, problem, str(getattr(error, "colno", "")))
@@ -95,6 +95,9 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if any(splits):
             others = ", ".join(name for name, split in zip(document, splits, strict=True) if not split)
             raise DataError(f"{source.name} has splits, and the keys {others}; leave them out.")
+        if len(inner := [*_lists_in(document, source)]) == 1:
+            source.notes.guesses.append(f"{source.name}: the rows are those of the key {inner[0][0]!r}.")
+            return inner[0][1]
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
             return chain([[*document]], zip(*values, strict=True))
         if all(isinstance(value, dict) for value in values):
@@ -102,6 +105,15 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
                 return ({name: column.get(row) for name, column in document.items()} for row in values[0])
             return values
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
+
+
+def _lists_in(document: dict[str, Any], source: Source, depth: int = 2) -> Iterator[tuple[str, list[Any]]]:
+    """Lists of objects with the columns that are needed, and their keys, in the document or in objects in it."""
+    for key, value in document.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict) and has_columns([*value[0]], source):
+            yield key, value
+        elif isinstance(value, dict) and depth > 1:
+            yield from _lists_in(value, source, depth - 1)
 
 
 def _of_split(split: str, part: Any, source: Source) -> Iterator[dict[str, Any]]:
@@ -135,6 +147,9 @@ def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Tabl
     def rows() -> Iterator[Row]:
         known = set(header)
         for number, record in records:
+            if "_input_hash" in record and record.get("answer") in ("reject", "ignore") and source.labelled:
+                source.notes.skipped[f"{source.name}: rows that were not accepted in Prodigy"] += 1
+                continue
             if not known.issuperset(record):
                 header.extend(key for key in record if key not in known)
                 known.update(record)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mlcore.errors import DataError, InputError
 from mlcore.text.columnar import MAGIC, read_columnar
-from mlcore.text.delimited import read_delimited, separator_by_header, separator_by_width
+from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
 from mlcore.text.labels import clean_label
@@ -44,11 +44,16 @@ UNSUPPORTED = {
     b"\x80\x04": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
     b"\x80\x05": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
     b"\x93NUMPY": "an array of NumPy; write the texts as CSV",
+    b"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
+    b"<!DOCTYPE": "a web page; download the file itself",
+    b"<!doctype": "a web page; download the file itself",
+    b"<html": "a web page; download the file itself",
+    b"<?xml": "XML; write its texts as a table, such as CSV",
+    b"{\\rtf": "a Rich Text document; save it as plain text",
 }
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
 HEAD = 1 << 16  # bytes from which the format is recognised
-SNIFFED = 100  # lines from which the separator is recognised
 BATCH = 500  # examples between two reports of progress
 MARK = "__label__"
 EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
@@ -135,6 +140,9 @@ def _open(path: Path, source: Source) -> Table:
     if kind := next((kind for magic, kind in UNSUPPORTED.items() if head.startswith(magic)), None):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or marked_encoding(head)
+    if not source.encoding and (zeros := abs(head[1::2].count(0) - head[::2].count(0))) * 3 > len(head):
+        likely = "utf-16-le" if head[1::2].count(0) >= zeros else "utf-16-be"
+        raise DataError(f"{source.name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
     pieces, head = as_utf8(pieces, source.encoding, source.name), b""
     while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
@@ -154,8 +162,8 @@ def _open(path: Path, source: Source) -> Table:
         return read_delimited(lines, separator, source)
     if not source.labelled:
         return Table(source, ["text"], lambda needed: ((number, [line]) for number, line in enumerate(lines, 1)))
-    problem = f"Cannot tell the format of {source.name}; supported are {SUPPORTED}"
-    raise DataError(problem, suggestion={"format": "csv"})
+    advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT"
+    raise DataError(f"Cannot tell the format of {source.name}; supported are {SUPPORTED}; {advice}.")
 
 
 def _suffix(path: Path) -> str:
@@ -169,16 +177,19 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     layout = source.layout
     if layout.format not in (None, "csv", "tsv"):
         return layout.format, None
+    lines = [line.removesuffix("\r") for line in head.split("\n")]
+    lines = (lines[:-1] or lines)[:SNIFFED]  # the last one may be cut off
     if layout.format is None and not layout.separator:
         first = head.lstrip().partition("\n")[0].rstrip()
-        if f"\n{MARK}" in f"\n{head}" or first.rpartition(" ")[2].startswith(MARK):
+        marked = f"\n{MARK}" in f"\n{head}" or first.rpartition(" ")[2].startswith(MARK)
+        if marked and (first.startswith(MARK) or not separator_by_header(lines, source)):
+            if "," in (label := first.partition(" ")[0].removeprefix(MARK)):
+                source.notes.guesses.append(f"{source.name}: labels end at a space; the first one is {label!r}.")
             return "fasttext", None
         if first.startswith("{"):
             return ("jsonl" if is_json_lines(head) else "json"), None
         if first.startswith("[") and suffix not in TABLE_SUFFIXES:
             return "json", None
-    lines = [line.removesuffix("\r") for line in head.split("\n")]
-    lines = (lines[:-1] or lines)[:SNIFFED]  # the last one may be cut off
     usual = TABLE_SUFFIXES.get(suffix, "," if layout.format else None) if layout.format != "tsv" else "\t"
     separator = layout.separator or separator_by_header(lines, source)
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
@@ -263,6 +274,8 @@ def _labels(value: Any) -> str | tuple[str, ...]:
     """
     if value is None or value != value:
         raise ValueError("the label is missing.")
+    if isinstance(value, dict) and all(isinstance(score, int | float) for score in value.values()):
+        value = [label for label, score in value.items() if score > 0.5]  # as spaCy has them
     if isinstance(value, list | tuple):
         return _one_or_several(as_text(one) or "" for one in value)
     if isinstance(value, float) and value.is_integer():

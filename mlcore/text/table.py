@@ -328,6 +328,10 @@ def _not_found(
     if len(matches) > 1 and not name:
         candidates = ", ".join(header[i] for i in matches)
         problem = f"several {kind}s could be the {role}s: {candidates}; choose one"
+    if table.source.labelled and table.source.unit == "line " and kind == "column" and len(header) == 1:
+        shown = textwrap.shorten(header[0], 100, placeholder=" ...")
+        problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"
+        return table.source.error(place, f"{problem}; name the separator unless it is , ; | or a tab.")
     lacking = [] if role == "split" else [role]
     if role == "text" and table.source.labelled and "label" not in given and not _matches(header, "", "label", set()):
         lacking.append("label")

@@ -63,6 +63,12 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         # the header once more
         ("text,label\na,pos\ntext,label\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
         ("Text, label\na,pos\n\ufefftext,Label\nText,\n", {"skip_bad_rows": True}, [("pos", "a")]),
+        ("text,id,label\na,1,pos\nLabel,Text,ID\nneg,b,2\n", {}, [("pos", "a"), ("neg", "b")]),
+        # titles above the header, and other ways to quote
+        ("Survey;;\n;;\nby;Anna;\nid;comment;Label\n1;a;pos\n2;b;neg\n", {}, [("pos", "a"), ("neg", "b")]),
+        ("# made by x\ntext,label\na,pos\n", {}, [("pos", "a")]),
+        ('text, label\n"a, b", "pos"\n"c", "neg"\n', {}, [("pos", "a, b"), ("neg", "c")]),
+        ('text,label\n"a \\"b\\", c",pos\nd,neg\n', {}, [("pos", 'a "b", c'), ("neg", "d")]),
         # nothing before the header or in a row, and line ends of the old Macintosh
         ("\n \nsep=;\n\ntext;label\na;pos\n ; \n", {}, [("pos", "a")]),
         ('text,label\r"a, b",pos\rc,neg\r', {}, [("pos", "a, b"), ("neg", "c")]),
@@ -83,10 +89,17 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ('\n[\n {"text": "a]", "label": "x"}\n,\n{"label": 1e2, "text": "[b"}]\n', {}, [("x", "a]"), ("100", "[b")]),
         ('{"label": ["x", "y"], "text": "a"}\n{"label": ["z"], "text": "b"}', {}, [(("x", "y"), "a"), ("z", "b")]),
         ('\n {"text": "a", "label": 2, "x": 1} \n\n{"text": "b", "label": true}', {}, [("2", "a"), ("True", "b")]),
+        ('{"text": "a", "label": "x"},\n{"text": "b", "label": "y"}\n', {}, [("x", "a"), ("y", "b")]),
+        ('{"nlu": {"rows": [{"text": "a", "intent": "x"}], "other": [{"name": 1}]}}', {}, [("x", "a")]),
+        ('{"text": "a", "cats": {"x": 1, "y": 0.2}}\n{"text": "b", "cats": {"x": 1.0, "y": 1}}\n', {},
+         [("x", "a"), (("x", "y"), "b")]),
+        ('{"text": "a", "accept": ["x"], "answer": "accept", "_input_hash": 1}\n'
+         '{"text": "b", "accept": ["x"], "answer": "reject", "_input_hash": 2}\n', {}, [("x", "a")]),
         # fastText with several labels, at the end too
         ("\ufeff\n __label__a  b \n__label__d\n__label__e\tf", {}, [("a", "b "), ("d", ""), ("e", "f")]),
         ("__label__a __label__b c d\n__label__a c\n", {}, [(("a", "b"), "c d"), ("a", "c")]),
         ("c d __label__a __label__b\n\nc __label__a \n", {}, [(("a", "b"), "c d"), ("a", "c")]),
+        ("label,text\n__label__a,c\n", {}, [("__label__a", "c")]),
         ("no label\n__label__a c\n", {"skip_bad_rows": True}, [("a", "c")]),
     ],
 )  # fmt: skip
@@ -127,6 +140,10 @@ def test_a_column_named_split_that_holds_something_else(tmp_path):
         ("id,text,Score,n\n1,a b,5,0\n2,c d,1,0\n3,e f,5,0\n", "expected one .*'label'; try label_column='Score'"),
         ("Title,Review,label\na,a b c,x\n", "could be the texts: Title, Review; choose one; try text_column='Review'"),
         ("ID,Response,Response\n1,a,x\n2,b,y\n", "give the columns named 'Response' names of their own"),
+        ('"__label__x a b"\n"__label__y c d"\n', "Cannot tell the format .* or lines of __label__NAME TEXT"),
+        ("# 1\na~b\n", "Cannot tell the format"),
+        ("text,label\na,x\n".encode("utf-16-be"), "looks like UTF-16 without a mark; try encoding='utf-16-be'"),
+        (zipped({"data/README.txt": "", "data/a.csv": "text,label\na,x\n"}), "give a table as a file"),
         ('{"id": 1, "data": {"text": "a"}, "label": "x"}\n', r"expected one key named 'text'\.$"),
     ],
 )
@@ -168,6 +185,18 @@ def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
     write(path, 'text,label\ngood,x\n"never closed,y\n' + "a,x\n" * 9)
     with pytest.raises(DataError, match="line 3: a quote is opened in this row and never closed"):
         read(path, skip_bad_rows=True)  # the rows that it swallows are not one bad row
+
+
+def test_what_is_guessed_is_said(tmp_path):
+    path = tmp_path / "a"
+    for content, expected in (
+        ("__label__x,a b\n__label__y,c d\n", "labels end at a space; the first one is 'x,a'."),
+        ("id\n\nid,text,label\n1,a,x\n", "the header is in line 3; what is above it is left out."),
+        ("text,label\na,x\nlabel,text\ny,b\n", "from line 3 on, the columns are in another order."),
+        ('text,label\n"a \\"b\\"",x\n', '\\" within quotes is read as a quote.'),
+        ('{"data": [{"text": "a", "label": "x"}]}', "the rows are those of the key 'data'."),
+    ):
+        assert f"{path}: {expected}" in read(write(path, content))[1]
 
 
 def test_folders_of_files_with_any_suffix(tmp_path):
