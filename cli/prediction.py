@@ -227,9 +227,9 @@ def _predict_lines(
         def texts_given() -> Iterator[str]:
             for argument in arguments:
                 # among texts, a dash is one of them
-                if arguments == ["-"] or _is_file(Path(argument)):
+                if arguments == ["-"] or (kind := _kind_of(argument)):
                     if argument != "-":
-                        render.say(f"{argument} is a file: predicting the texts in it (--text takes it as a text).")
+                        render.say(f"{argument} is a {kind}: predicting the texts in it (--text takes it as a text).")
                     table = _table(Path(argument), layout, loaded, notes)
                     yield from (text or "" for _, text in table.texts(table.columns()))
                 else:
@@ -256,11 +256,14 @@ def _predict_lines(
         render.say(f"mlcore: {sentence}")
 
 
-def _is_file(path: Path) -> bool:
+def _kind_of(argument: str) -> str:
+    """Whether this is a file or a folder; else nothing, also for a text without letters, such as a full stop."""
     try:
-        return path.is_file()
+        path = Path(argument)
+        folder = path.is_dir() and any(map(str.isalnum, argument))
+        return "folder" if folder else "file" if path.is_file() else ""
     except (OSError, ValueError):  # too long for a path, or with a null character
-        return False
+        return ""
 
 
 def _read_lines(path: Path, notes: "Notes") -> Iterator[bytes]:

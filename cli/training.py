@@ -15,7 +15,7 @@ import typer
 from mlcore.errors import DivergedError, InputError
 from mlcore.files import check_outputs, naming
 from mlcore.sentiment.settings import Settings
-from mlcore.text.layout import Layout
+from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
 from . import interrupts
@@ -46,7 +46,7 @@ def train_sentiment(
         show_default="the data's dev split, or 0.1")] = None,
     test: Annotated[float | None, typer.Option(
         help="Fraction of the texts to test on at the end.", show_default="the data's test split")] = None,
-    layout: Layout,
+    layout: TrainingLayout,
     vectors: Annotated[Path | None, path_option("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
     warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
     settings: Settings,
@@ -95,8 +95,8 @@ def _held_out(dev: str | None) -> Path | float | None:
 
 
 def train(
-    inputs: dict[str, Any], layout: Layout, settings: Settings, threads: int, path: Path, checkpoint: Path | None,
-    resume: bool, log: Path | None, as_json: bool, quiet: bool,
+    inputs: dict[str, Any], layout: TrainingLayout, settings: Settings, threads: int, path: Path,
+    checkpoint: Path | None, resume: bool, log: Path | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train, show the progress, and save the best epoch, whatever happens on the way."""
     from mlcore.sentiment import training
@@ -200,7 +200,7 @@ def train(
 
 
 def _prepare(
-    inputs: dict[str, Any], layout: Layout, given: Settings, threads: int, quiet: bool
+    inputs: dict[str, Any], layout: TrainingLayout, given: Settings, threads: int, quiet: bool
 ) -> "tuple[EncodedDataset, Model, Callable[[EncodedDataset, Settings], Model]]":
     """Read everything, count the words, and initialize the model, as the function does that is returned too."""
     from mlcore.sentiment.initialization import continue_from, continued, facts_of, new_model

@@ -9,7 +9,7 @@ import typer
 
 from mlcore.files import check_outputs
 from mlcore.sentiment.settings import Settings, reproducing_command
-from mlcore.text.layout import Layout
+from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
 from . import interrupts, render
@@ -36,7 +36,7 @@ def tune(
     trials: Annotated[int | None, typer.Option(min=1, help="Most trials.", show_default="as time allows")] = None,
     metric: Metric = "accuracy",
     folds: Folds = 5,
-    layout: Layout,
+    layout: TrainingLayout,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help="Trials at a time.", show_default="all cores")] = None,
     model: Annotated[Path, path_option("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
@@ -87,7 +87,7 @@ def cross_validate(
     data: Data = None,
     metric: Metric = "accuracy",
     folds: Folds = 5,
-    layout: Layout,
+    layout: TrainingLayout,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads to use.", show_default="all cores")] = None,
     as_json: Json = False,

@@ -59,8 +59,12 @@ def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:
     return Predictions(model.labels, *score(model, documents, None, threads), known, words)
 
 
-def answer_columns(answers: Answers, found: Predictions, digits: int | None = None) -> list[list[Any]]:
+def answer_columns(
+    answers: Answers, found: Predictions, digits: int | None = None, lists: bool = False
+) -> list[list[Any]]:
     """The values of the columns that ``answers`` names, each with one for every text, and perhaps rounded.
+
+    ``lists``: where texts may have several labels, give a list of them instead of one text.
 
     Raises: InputError if more labels are wanted where texts may have several.
     """
@@ -78,7 +82,8 @@ def answer_columns(answers: Answers, found: Predictions, digits: int | None = No
     chosen = np.zeros((len(found.known), 0), np.int64) if several else found.chosen[:, np.newaxis]
     if several:
         between = next((sign for sign in ",;|" if not any(sign in label for label in found.labels)), ",")
-        columns = [[between.join(labels) for labels in found.several()], listed(found.confidence)]
+        names = found.several() if lists else map(between.join, found.several())
+        columns = [list(names), listed(found.confidence)]
     if answers.top > 1:  # the label that is chosen comes first on ties too
         order = found.probabilities.copy()
         np.put_along_axis(order, chosen, 2, axis=1)

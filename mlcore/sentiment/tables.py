@@ -74,7 +74,10 @@ def predict_table(
     def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
         answered = predict(model, [text or "" for text in texts])
-        new, missing = answer_columns(answers, answered, DIGITS), [i for i, text in enumerate(texts) if text is None]
+        new, missing = (
+            answer_columns(answers, answered, DIGITS, writer.lists),
+            [i for i, text in enumerate(texts) if text is None],
+        )
         for column in new if missing else ():
             for i in missing:
                 column[i] = None
@@ -99,6 +102,7 @@ class _Writer:
 
     made_safe = 0  # cells
     grows = False  # whether there may be more columns than at the beginning
+    lists = False  # whether a value may be a list
 
     def __init__(self, file: BinaryIO, table: Table, names: list[str]) -> None:
         self.file, self.table, self.names, self.width = file, table, names, len(table.header)
@@ -154,7 +158,7 @@ class _Delimited(_Writer):
 
 
 class _JsonLines(_Writer):
-    grows = True
+    grows = lists = True
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
         columns = self.columns(rows)

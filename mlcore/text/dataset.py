@@ -54,6 +54,7 @@ class Dataset:
     fingerprint: str  # SHA-256 of the texts with their labels and splits
     texts: list[str] | None = None  # only where they are asked for
     places: list[str] | None = None  # line or file of each text, only where asked for
+    weights: np.ndarray | None = None  # (n,) float32 in the loss; None: all the same
     notes: Notes = field(default_factory=Notes)  # what was guessed, skipped and replaced in reading
 
     @property
@@ -175,12 +176,13 @@ def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: 
     digests = [(hashlib.sha256(), hashlib.sha256()) for _ in ("texts", "labels", "splits")]
     labels, splits = GrowingArray(np.int32), GrowingArray(np.int8)
     label_numbers = dict[str, int]()
+    weights = GrowingArray(np.float32)
     kept: tuple[list[str], list[str]] | None = ([], []) if keep_texts else None
 
     def take_texts() -> Iterator[str]:
         """The texts, while all else of the examples is noted."""
         while batch := list(islice(examples, BATCH)):
-            texts, labels_of, split_names, places = tuple(zip(*batch, strict=True))
+            texts, labels_of, split_names, places, weights_of = tuple(zip(*batch, strict=True))
             names = tuple(map(joined, labels_of))
             columns = texts, names, split_names, places
             for (content, lengths), values in zip(digests, columns, strict=False):
@@ -192,16 +194,20 @@ def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: 
                 label_numbers.setdefault(name, len(label_numbers))
             labels.append(np.array([label_numbers[name] for name in names], np.int32))
             splits.append(np.array([SPLIT_NUMBERS[name] for name in split_names], np.int8))
+            weights.append(np.array(weights_of, np.float32))
             if kept:
                 kept[0].extend(texts)
                 kept[1].extend(places)
             yield from texts
 
     tokens = words.add(take_texts(), threads)
-    fingerprint = hashlib.sha256(b"".join(digest.digest() for pair in digests for digest in pair)).hexdigest()
+    parts, own_weights = [digest.digest() for pair in digests for digest in pair], weights.finish()
+    weighted = bool((own_weights != 1).any())
+    parts += [own_weights.tobytes()] * weighted
+    fingerprint = hashlib.sha256(b"".join(parts)).hexdigest()
     return Dataset(
         source, words, tokens, list(label_numbers), list(label_places.values()), labels.finish(), splits.finish(),
-        fingerprint, kept and kept[0], kept and kept[1], notes,
+        fingerprint, kept and kept[0], kept and kept[1], own_weights if weighted else None, notes,
     )  # fmt: skip
 
 
@@ -232,8 +238,13 @@ def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
     places = dict(zip(other.label_names, map(named, other.label_places), strict=True))
     places |= dict(zip(dataset.label_names, dataset.label_places, strict=True))
     names = list(dict.fromkeys(dataset.label_names + other.label_names))
-    numbers = np.array([names.index(name) for name in other.label_names], np.int32)
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers = np.array([number_of[name] for name in other.label_names], np.int32)
     splits = np.where(dataset.splits == SPLIT_NUMBERS["dev"], SPLIT_NUMBERS["train"], dataset.splits)
+    weights = None
+    if dataset.weights is not None or other.weights is not None:
+        own, others = (np.ones(some.n_texts) if some.weights is None else some.weights for some in (dataset, other))
+        weights = np.concatenate([own, others[rows]]).astype(np.float32)
     return replace(
         dataset,
         words=words,
@@ -243,6 +254,7 @@ def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
         labels=np.concatenate([dataset.labels, numbers[other.labels[rows]]]),
         splits=np.concatenate([splits, np.full(len(rows), SPLIT_NUMBERS["dev"], np.int8)]),
         places=[*map(dataset.place, range(dataset.n_texts)), *(named(other.place(row)) for row in rows)],
+        weights=weights,
         notes=dataset.notes.with_those_of(other.notes, named),
     )
 
@@ -328,10 +340,16 @@ def encode(
     notes = coverage_notes(dataset, dev_rows, features, "held-out texts", counts)
     notes += shared_notes(dataset, train, held_out)
     dev_split, test_split = (Split(documents, targets, rows) if len(rows) else None for rows in held_out.values())
-    return EncodedDataset(
+    found = EncodedDataset(
         features, counts, labels, Split(documents, targets, train), dev_split, test_split, whole, warnings, notes,
         kept(fingerprints(dataset, both)),
     )  # fmt: skip
+    if dataset.weights is None:
+        return found
+    for part, rows in (("training", train), ("held-out", dev_rows)):
+        if len(rows) and not dataset.weights[rows].any():
+            raise DataError(f"{dataset.source}: all {part} texts have the weight 0")
+    return found.weighted(dataset.weights)
 
 
 def encode_split(

@@ -71,4 +71,15 @@ class Layout:
         return {role: [names] if isinstance(names, str) else names for role, names in given.items() if names}
 
 
+@dataclass(frozen=True)
+class TrainingLayout(Layout):
+    """A layout of texts to train on, which may have weights."""
+
+    weight_column: str | None = option(None, "Column or key of the weights of the texts in the loss.", metavar="NAME",
+                                       automatic="all the same")  # fmt: skip
+
+    def given(self) -> dict[str, list[str]]:
+        return super().given() | ({} if self.weight_column is None else {"weight": [self.weight_column]})
+
+
 FIELDS = {field.name: field for field in dataclasses.fields(Layout)}

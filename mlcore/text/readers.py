@@ -7,6 +7,7 @@ the column.
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain, count, islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from mlcore.text.columnar import MAGIC, read_columnar
 from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
-from mlcore.text.labels import clean_label
+from mlcore.text.labels import LARGEST_RATING, clean_label
 from mlcore.text.layout import Layout
 from mlcore.text.streams import (
     STANDARD_INPUT,
@@ -70,6 +71,7 @@ class Example(NamedTuple):
     label: str | Sequence[str]
     split: str
     place: str
+    weight: float = 1.0
 
 
 _example = partial(tuple.__new__, Example)  # takes half the time of calling Example
@@ -236,9 +238,9 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
 def _examples(table: Table) -> Iterator[Example]:
     """The labelled texts of a table, of which there must be one."""
     source, columns = table.source, table.columns()
-    (text_at, *others), label_at, split_at = columns
+    (text_at, *others), label_at, split_at, weight_at = columns
     assert label_at is not None
-    splits, place, empty = _Splits(table), source.prefix + source.unit, True
+    splits, place, empty, weight = _Splits(table), source.prefix + source.unit, True, 1.0
     separator = source.layout.label_separator
     read_label = _label if separator is None else partial(_separated, separator)
     remedy = "skip_bad_rows" if source.layout.split_column else "no_split"
@@ -254,11 +256,14 @@ def _examples(table: Table) -> Iterator[Example]:
             at, split = split_at or 0, ""
             if split_at is not None:
                 split = splits[row[at] if type(row[at]) is str else str(row[at])]
+            if weight_at is not None:
+                at = weight_at
+                weight = weight_of(row[at])
         except ValueError as error:
             source.skip(number, str(error), table.header[at], remedy if at == split_at else "skip_bad_rows")
             continue
         empty = False
-        yield _example((text, label, split, f"{place}{number}"))
+        yield _example((text, label, split, f"{place}{number}", weight))
     if empty:
         why = f" ({source.notes.bad_rows[0]})" if source.notes.bad_rows else ""
         raise DataError(f"{source.name} contains no labelled texts{why}.")
@@ -281,6 +286,17 @@ def _labels(value: Any) -> str | tuple[str, ...]:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # as pandas writes them where some are missing
     return _label(as_text(value) or "")
+
+
+def weight_of(value: Any) -> float:
+    """The weight of a text in the loss.
+
+    Raises: ValueError if it is not a finite number from 0 up.
+    """
+    with suppress(TypeError, ValueError):
+        if 0 <= (weight := float(value)) <= LARGEST_RATING:
+            return weight
+    raise ValueError(f"the weight is {value!r:.40}; expected a number from 0 up.")
 
 
 def _separated(separator: str, value: str) -> str | tuple[str, ...]:

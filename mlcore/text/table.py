@@ -229,16 +229,17 @@ def likely_encoding(content: bytes) -> str | None:
 
 
 class Columns(NamedTuple):
-    """Indices of columns: of the texts, to be joined; of the label, and of the split, unless there is none."""
+    """Indices of columns: of the texts, to be joined; of label, split and weight, unless there is none."""
 
     text: tuple[int, ...]
     label: int | None
     split: int | None
+    weight: int | None = None
 
     @property
     def needed(self) -> set[int]:
         """All of them."""
-        return {*self.text, *(i for i in (self.label, self.split) if i is not None)}
+        return {*self.text, *(i for i in (self.label, self.split, self.weight) if i is not None)}
 
     def text_of(self, row: Sequence[Any]) -> str | None:
         """The text of a row, or several with a line feed between them; None if there is none."""
@@ -257,11 +258,12 @@ def as_text(value: Any) -> str | None:
 
 
 def find_columns(table: Table) -> Columns:
-    """The columns of texts, labels and splits; one that is named has no other role."""
+    """The columns of texts, labels, splits and weights; one that is named has no other role."""
     header = [name.strip() for name in table.header]
     given, found = table.source.layout.given(), dict[str, list[int]]()
     needed = ["text", "label"] if table.source.labelled else ["text"]
     roles = needed + ["split"] * (table.source.labelled and not table.source.layout.no_split)
+    roles += ["weight"] * ("weight" in given)
     for role in sorted(roles, key=lambda role: role not in given):
         taken = {i for indices in found.values() for i in indices}
         found[role] = []
@@ -270,8 +272,8 @@ def find_columns(table: Table) -> Columns:
             if len(matches) > 1 or (not matches and (name or role in needed)):
                 raise _not_found(table, header, role, name.strip(), matches, found)
             found[role] += matches
-    text, label, split = (found.get(role, []) for role in ("text", "label", "split"))
-    columns = Columns(tuple(text), label[0] if label else None, split[0] if split else None)
+    label, split, weight = (found.get(role, [None])[:1] or [None] for role in ("label", "split", "weight"))
+    columns = Columns(tuple(found["text"]), *label, *split, *weight)
     _note_usual_names(table, header, columns, given)
     return columns
 

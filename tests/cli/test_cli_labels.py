@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 from conftest import DATASETS
+
+from mlcore import SentimentClassifier
 
 CASES = DATASETS.parent / "cases" / "tables"
 TEXTS = {"a": "apple ant", "b": "bear book", "a b": "apple book", "": "the of"}
@@ -36,6 +39,9 @@ def test_texts_have_several_labels(run, tmp_path, form, options):
     assert run("predict", "sentiment.safetensors", path, "-o", "out.csv").code == 0
     header, first, *_ = (tmp_path / "out.csv").read_text().splitlines()
     assert (header.split(",")[-3:], first.split(",")[-3]) == (["predicted", "probability", "known"], "a")
+    assert run("predict", "sentiment.safetensors", path, "-o", "out.jsonl").code == 0
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["predicted"] for line in lines[:4]] == [["a"], ["b"], ["a", "b"], []]
     found = json.loads(run("predict", "sentiment.safetensors", "apple book", "--json").out)
     assert (found["labels"], found["probability"] > 0.5) == (["a", "b"], True)
     assert "top is" in run("predict", "sentiment.safetensors", "apple", "--top", 2).err.replace("--top", "top")
@@ -50,6 +56,28 @@ def test_texts_have_several_labels(run, tmp_path, form, options):
     counts = json.loads(run("data", path, *options, "--json").out)["labels"]
     assert counts == {"(none)": 20, "a": 40, "b": 40}
     assert "dJ/dW2" in run("grad", "--model", "sentiment.safetensors", "--text", "apple", "--label", "a,b").out
+
+
+def test_weights_are_those_of_sample_weight(run, tmp_path):
+    texts, labels = ["good film", "good plot", "bad film", "bad plot"] * 15, [1, 1, 0, 0] * 10 + [0, 0, 1, 1] * 5
+    weights = [1.0] * 40 + [0.01] * 20
+    rows = zip(texts, labels, weights, strict=True)
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["text,label,trust", *(f"{text},{label},{weight}" for text, label, weight in rows)]))
+    assert run("train-sentiment", path, *TRAIN, "--weight-column", "trust", "-m", "m").code == 0
+    model = SentimentClassifier.load(tmp_path / "m")
+    expected = SentimentClassifier(**model.get_params()).fit(texts, labels, sample_weight=weights)
+    np.testing.assert_array_equal(model.predict_proba(texts), expected.predict_proba(texts))
+    assert (model.predict(texts[:4]) == labels[:4]).all()
+    for weight, message in (
+        ("-1", "line 61, column trust: the weight is '-1'; expected a number from 0 up"),
+        ("", "''"),
+    ):
+        path.write_text(path.read_text().rpartition(",")[0] + f",{weight}")
+        assert message in run("train-sentiment", path, *TRAIN, "--weight-column", "trust").err
+    path.write_text("text,label,trust\n" + "good,1,0\nbad,0,0\n" * 20)
+    done = run("train-sentiment", path, *TRAIN, "--weight-column", "trust")
+    assert (done.code, "all training texts have the weight 0" in done.err) == (3, True)
 
 
 def test_labels_with_commas_are_told_apart(run, tmp_path):

@@ -82,6 +82,12 @@ def test_an_argument_that_is_a_file_is_that_file(run, model, table, tmp_path):
     assert run("predict", model, "--text", "good").out.startswith("pos")
     assert "There is no file nwe.csv: it is taken as a text.\n" in run("predict", model, "nwe.csv").err
     assert [line[:3] for line in run("predict", model, "--lines", "good").out.splitlines()] == ["neg"] * 3
+    (tmp_path / "good").rename(tmp_path / "a.txt")
+    (tmp_path / "good" / "new").mkdir(parents=True)
+    (tmp_path / "a.txt").rename(tmp_path / "good" / "new" / "a.txt")
+    done = run("predict", model, "good", ".")
+    assert [line[:3] for line in done.out.splitlines()][:1] == ["neg"]
+    assert done.err == "good is a folder: predicting the texts in it (--text takes it as a text).\n"
 
 
 def test_standard_input_may_be_a_table(start, model):

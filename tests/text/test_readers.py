@@ -44,7 +44,7 @@ def write(path, content):
 
 
 def rows(path, **layout):
-    return [(label, text, split) for text, label, split, _ in read_examples(path, Layout(**layout))]
+    return [(label, text, split) for text, label, split, *_ in read_examples(path, Layout(**layout))]
 
 
 def texts_at(folder, *names):
