@@ -208,7 +208,9 @@ def _unit(
         z = [_product(row, sample) + bias for sample in values]
         signs = ["on" if value > 0 else "off" if value < 0 else "kink" for value in z]
         is_wanted = signs[0] == state or state == "any" and signs[0] != "kink"
-        if is_wanted and (any(row) or len(row) == 1) and "kink" not in signs[1:] and max(map(abs, z)) <= largest:
+        is_used = is_output or len(signs) == 1 or "on" in signs  # by a sample, if there are several
+        is_wanted = is_wanted and is_used and "kink" not in signs[1:]
+        if is_wanted and (any(row) or len(row) == 1) and max(map(abs, z)) <= largest:
             return row, bias, z
     return None
 
