@@ -131,12 +131,14 @@ def each(function: Callable[..., object], *arrays: np.ndarray) -> np.ndarray:
 def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Answer:
     """An answer as it is typed: rows of numbers, with ? or _ for an entry that is left open.
 
-    Raises: InputError if the text is not numbers, or its rows differ in length.
+    Raises: InputError if the text is not numbers, or its rows differ in length; or if the tolerance is below 0.
 
     Example:
         >>> parse_answer("dV", "-0.67, ?").entries.tolist()
         [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
     """
+    if tolerance is not None and tolerance < 0:
+        raise InputError("expected a number of at least 0", parameter="tolerance", value=str(tolerance))
     values = np.array(parse_rows(re.sub("[?_]", "0", text), name), object)
     written = [entry.strip() for row in split_rows(text) for entry in row]
     entries = np.empty(values.shape, object)

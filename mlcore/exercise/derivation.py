@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.descent import OPTIMIZERS, first_step
+from mlcore.exercise.descent import OPTIMIZERS, check_step, first_step
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import Part, Section, Style, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
@@ -400,7 +400,8 @@ def _step(
     symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str
 ) -> Section:
     """The arrays after one step, each from its gradient."""
-    updated, rate = first_step(symbols.network, gradients, learning_rate, optimizer), str(learning_rate)
+    optimizer, rate = check_step(optimizer, learning_rate), str(learning_rate)
+    updated = first_step(symbols.network, gradients, learning_rate, optimizer)
     section = Section(rf"One step of {OPTIMIZERS[optimizer].title} with $\eta = {rate}$")
     given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
     for name in symbols.arrays:

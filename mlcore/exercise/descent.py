@@ -76,7 +76,7 @@ def first_step(
 
     Raises: InputError for an unknown optimizer, or a learning rate out of range.
     """
-    optimizer = _checked(optimizer, learning_rate)
+    optimizer = check_step(optimizer, learning_rate)
     given, found = arrays_of(network), {}
     for name, gradient in gradients.items():
         is_exact = gradient.dtype == object and optimizer != "adam"
@@ -98,7 +98,7 @@ def descend(
     """
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
-    optimizer, at_zero = _checked(optimizer, learning_rate), float(problem.at_zero(relu_at_zero))
+    optimizer, at_zero = check_step(optimizer, learning_rate), float(problem.at_zero(relu_at_zero))
     network, x, y = problem.network.replaced(), problem.x, problem.y
     z = Pass(network, x, y).trace.z if network.rational else None
     steppers = {name: stepper(optimizer) for name in network.trained}
@@ -127,7 +127,11 @@ def descend(
     return Descended(at_zero, learning_rate, optimizer, losses, network.arrays, standstill, problem.digits)
 
 
-def _checked(optimizer: str, learning_rate: Number) -> str:
+def check_step(optimizer: str, learning_rate: Number) -> str:
+    """The optimizer by the name that it is listed under.
+
+    Raises: InputError if there is none, or if the learning rate is not above 0.
+    """
     if not 0 < learning_rate < np.inf:
         raise InputError("expected a number above 0", parameter="learning_rate", value=float(learning_rate))
     return choose("optimizer", optimizer, OPTIMIZERS, {"gradient-descent": "sgd", "gd": "sgd"})

@@ -142,6 +142,7 @@ def test_check_of_big_numbers_is_not_confused_by_rounding(run, y):
         ("descend --steps 0", "--steps is 0; expected a whole number from 1"),
         ("check", "There are no answers to check; give at least one"),
         ("check --answer dV", "--answer is 'dV'; expected NAME=ROWS"),
+        ("check --dV 1 --tolerance -1/2", "--tolerance is '-1/2'; expected a number of at least 0"),
         ("check --dV one", "--dV is 'one'; expected numbers"),
         ("derive --format word", "--format is 'word'; expected one of text, latex, markdown."),
         ("graph --format png", "--format is 'png'; expected one of text, mermaid, dot, svg, tikz."),

@@ -99,7 +99,7 @@ def test_names_that_would_be_taken_for_another_are_refused(name, other):
 def test_decimals_stay_decimals_and_have_the_digits_asked_for():
     layers = [Layer("a", "W", parse_rows("0.15 1", "W"), "identity")]
     problem = Problem(Network(layers), parse_rows("1/3 2", "x"), [[1]], digits=3)
-    text = to_text(derive(problem, learning_rate=Fraction(1, 2)), problem.style)
+    text = to_text(derive(problem, learning_rate=Fraction(1, 2), optimizer="SGD"), problem.style)
     assert "z₁ = W x = [0.15  1] [0.333] = 2.05" in text
     assert "new W = W − η ∂J/∂W = [0.15  1] − 1/2 [0.35  2.1] = [−0.025  −0.05]" in text
     assert "3/20" not in text
