@@ -98,10 +98,11 @@ def read(
 
 
 def for_model(layout: Layout, model: "Model") -> Layout:
-    """The layout, with the columns and the separator of labels of the training where none are given."""
+    """The layout, with the separator of labels of the training, and its columns for files that have them."""
     inputs: Any = model.provenance.inputs
-    names = "text_column", "label_column", "label_separator"
-    return replace(layout, **{name: inputs.get(name) for name in names if getattr(layout, name) is None})
+    separator = layout.label_separator or inputs.get("label_separator")
+    columns = Layout(text_column=inputs.get("text_column"), label_column=inputs.get("label_column")).given()
+    return replace(layout, label_separator=separator, remembered=columns)
 
 
 # Tables ---------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         if name not in groups:
             options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
             continue
-        for field in fields(groups[name]):
+        for field in _options(groups[name]):
             flag, about = f"--{field.name.replace('_', '-')}", field.metadata
             names = [flag + f"/--no-{flag[2:]}" * (field.default is True)] * (field.type is bool)
             shown = {
@@ -59,12 +59,17 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**values: Any) -> None:
         for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+            values[name] = group(**{field.name: values.pop(field.name) for field in _options(group)})
         command(**values)
 
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in options}
     return run
+
+
+def _options(group: Any) -> list[Any]:
+    """The fields that are options."""
+    return [field for field in fields(group) if "help" in field.metadata]
 
 
 def load(path: Path) -> "Model":

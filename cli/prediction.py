@@ -5,7 +5,6 @@ import json
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -172,7 +171,7 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
         except MemoryError as error:
             raise DataError(f"{name} has rows that are too large for the memory of this machine") from error
     (found,) = results
-    said = [*notes.sentences()]
+    said = [*found.notes]
     if found.without_text:
         said.append(f"Rows without a text: {found.without_text:,}; their predictions are empty.")
     if found.doubtful:
@@ -192,13 +191,10 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
 
 
 def _table(path: Path, layout: Layout, model: "Model", notes: "Notes") -> "Table":
-    """The table in a file, whose texts are in the column that the model was trained on if it has that."""
+    """The table in a file."""
     from mlcore.text.readers import read_tables
 
-    (table,) = read_tables(path, layout, notes, labelled=False)
-    texts = for_model(layout, model).text_column
-    if texts and {*texts} <= {*table.header}:
-        table.source.layout = replace(layout, text_column=texts)
+    (table,) = read_tables(path, for_model(layout, model), notes, labelled=False)
     return table
 
 

@@ -215,6 +215,7 @@ def _prepare(
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
     given = continued(given, earlier.settings) if earlier else given
     dataset = read(inputs["data"], layout, quiet, threads=threads)
+    inputs |= dataset.notes.columns  # so that the model knows them, too
     if inputs["test"] is not None:
         dataset = with_test_split(dataset, inputs["test"], given.seed)
     dev = _held_out(inputs["dev"])
@@ -230,7 +231,7 @@ def _prepare(
     with render.Activity("Counting words", quiet):
         known = earlier.features if earlier else None
         data = encode(dataset, fraction, **settings.encoding(), known=known, threads=threads)
-    for warning in data.warnings:
+    for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
         render.say(f"mlcore: {warning.describe(option_name, setting_words)}")
     del dataset, others  # as large as the encoded data
     if inputs["vectors"]:

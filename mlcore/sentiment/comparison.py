@@ -106,6 +106,7 @@ class Comparison(Result):
     runs: list[Run]
     missing: list[Missing]
     interrupted: bool
+    notes: list[str]  # what was guessed and skipped in reading
 
     @property
     def diverged(self) -> bool:
@@ -210,6 +211,7 @@ class Experiment:
         return Comparison(
             self.dataset.source, self.labels, self.sizes or self.encode(1)[0].sizes, self.own_splits, settings,
             len(self.seeds), vectors, summaries, compare_best(runs, summaries), runs, missing, interrupted,
+            self.dataset.notes.sentences(),
         )  # fmt: skip
 
 

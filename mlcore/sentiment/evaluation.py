@@ -143,6 +143,7 @@ class Assessment(Result):
     mistakes: list[Mistake]
     unknown_labels: dict[str, int]  # labels that the model does not have, with the numbers of their texts
     trained_on: float | None  # the share of the texts that the model was trained on; None if it does not know
+    notes: list[str]  # what was guessed and skipped in reading
 
     @property
     def title(self) -> str:
@@ -161,7 +162,7 @@ class Assessment(Result):
         """All figures on one level."""
         mistakes = [mistake._asdict() for mistake in self.mistakes]
         extra = {"mistakes": mistakes, "unknown_labels": self.unknown_labels, "trained_on": self.trained_on}
-        return {"part": self.part, **self.evaluation.to_dict(), **extra}
+        return {"part": self.part, **self.evaluation.to_dict(), **extra, "notes": self.notes}
 
 
 def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
@@ -305,7 +306,8 @@ def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1
     worst = mistakes(model, split, dataset, n_mistakes, threads) if n_mistakes else []
     unknown = unknown_labels(dataset, rows, model.labels) if model.labels else {}
     share = share_known(fingerprints(dataset, rows), model.trained_on)
-    return Assessment(dataset.source, part, split, evaluate(model, split, threads), worst, unknown, share)
+    figures, notes = evaluate(model, split, threads), dataset.notes.sentences()
+    return Assessment(dataset.source, part, split, figures, worst, unknown, share, notes)
 
 
 def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads: int = 1) -> list[Mistake]:

@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -40,6 +40,7 @@ class PredictedTable(Result):
     without_text: int = 0  # rows; their predictions are empty
     doubtful: int = 0  # rows below the threshold
     made_safe: int = 0  # cells that a spreadsheet would take for formulas
+    notes: list[str] = field(default_factory=list)  # what was guessed and skipped in reading
 
 
 def check_suffix(path: Path) -> None:
@@ -93,7 +94,7 @@ def predict_table(
         found.doubtful += doubtful
         progress(found.rows)
     writer.close()
-    found.made_safe = writer.made_safe
+    found.made_safe, found.notes = writer.made_safe, table.source.notes.sentences()
     return found
 
 

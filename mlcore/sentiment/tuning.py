@@ -76,6 +76,7 @@ class Tuning(Result):
     importance: dict[str, float]
     settings: Settings  # of the best one
     interrupted: bool
+    notes: list[str]  # what was guessed and skipped in reading
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class CrossValidation(Result):
     scores: list[float]
     mean: float
     deviation: float | None
+    notes: list[str]  # what was guessed and skipped in reading
 
 
 def fold_of(dataset: Dataset, number: int, folds: int, seed: int = 1) -> Dataset:
@@ -136,7 +138,7 @@ def cross_validate(
         progress(number)
         seeded = replace(settings, seed=settings.seed + number)
         trial.scores.append(score(measured(fold_of(dataset, number, folds), seeded, threads)))
-    return CrossValidation(metric, trial.scores, trial.mean, trial.deviation)
+    return CrossValidation(metric, trial.scores, trial.mean, trial.deviation, dataset.notes.sentences())
 
 
 def metric_of(name: str, settings: Settings) -> Callable[[Any], float]:
@@ -230,7 +232,8 @@ def tune(
     scored = ranked(trials)
     if not scored:
         raise DataError(f"no trial could be scored on {dataset.source} in this time")
-    return Tuning(metric, folds, scored, importance(scored), replace(given, **scored[0].drawn), interrupted)
+    best, notes = replace(given, **scored[0].drawn), dataset.notes.sentences()
+    return Tuning(metric, folds, scored, importance(scored), best, interrupted, notes)
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:

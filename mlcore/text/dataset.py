@@ -303,7 +303,7 @@ def encode(
         raise DataError(
             f"{dataset.source}, {dataset.place(int(unknown[0]))}: the label is {name!r}; expected {listed(labels)}."
         )
-    warnings = label_warnings(labels)
+    warnings = [*map(DataWarning, dataset.notes.sentences()), *label_warnings(labels)]
     dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
     fraction = dev if dev is not None else 0 if len(dev_rows) else HELD_OUT
     if not 0 <= fraction < 1:

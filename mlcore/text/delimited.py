@@ -158,7 +158,7 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
     names, longest = [_folded(name) for name in header or ()], max(map(len, header or ()), default=0) + 1
     for line, row in rows:
         # most rows are told by their first field
-        again = len(row) == width and len(row[0]) <= longest and _folded(row[0]) in names
+        again = 0 < len(row) == width and len(row[0]) <= longest and _folded(row[0]) in names
         if again and sorted(map(_folded, row)) == sorted(names):
             found = [*map(_folded, row)]
             order = [found.index(name) for name in names] if found != names else []

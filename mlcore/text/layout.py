@@ -1,6 +1,7 @@
 """What a user can say about the layout of labelled texts; without NumPy, so that the command line shows it quickly."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class Layout:
     encoding: str | None = option(None, "Such as cp1252, gb18030 or utf-16.", metavar="NAME", automatic="utf-8")
     skip_bad_rows: bool = option(False, "Skip rows that cannot be used, and say which.")
     # fmt: on
+    remembered: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)  # columns to prefer, by their role
 
     def __post_init__(self) -> None:
         if self.format not in (None, *FORMATS):

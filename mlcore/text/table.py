@@ -80,6 +80,7 @@ class Notes:
     skipped: Counter[str] = field(default_factory=Counter)  # what was skipped for what it is, such as a second header
     n_bad_rows: int = 0
     bad_rows: list[str] = field(default_factory=list)  # places and problems of the first FEW
+    columns: dict[str, Any] = field(default_factory=dict)  # that were chosen by their usual names, as in a Layout
 
     def sentences(self) -> list[str]:
         """All of this for a person, one sentence each."""
@@ -100,6 +101,7 @@ class Notes:
             self.skipped + other.skipped,
             self.n_bad_rows + other.n_bad_rows,
             (self.bad_rows + [*map(named, other.bad_rows)])[:FEW],
+            self.columns,
         )
 
 
@@ -261,6 +263,9 @@ def find_columns(table: Table) -> Columns:
     """The columns of texts, labels, splits and weights; one that is named has no other role."""
     header = [name.strip() for name in table.header]
     given, found = table.source.layout.given(), dict[str, list[int]]()
+    for role, names in table.source.layout.remembered.items():
+        if role not in given and all(len(_matches(header, name.strip(), role, set())) == 1 for name in names):
+            given[role] = names
     needed = ["text", "label"] if table.source.labelled else ["text"]
     roles = needed + ["split"] * (table.source.labelled and not table.source.layout.no_split)
     roles += ["weight"] * ("weight" in given)
@@ -298,13 +303,14 @@ def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> li
 
 
 def _note_usual_names(table: Table, header: list[str], columns: Columns, given: dict[str, list[str]]) -> None:
-    chosen = [
-        f"the {role}s are in the {table.kind} {header[i]!r}"
-        for role, i in (("text", columns.text[0]), ("label", columns.label))
-        if role not in given and i is not None and header[i].lower() != role
-    ]
+    roles = {"text": columns.text[0], "label": columns.label}
+    chosen = {role: header[i] for role, i in roles.items() if role not in given and i is not None}
+    chosen = {role: name for role, name in chosen.items() if name.lower() != role}
     if chosen:
-        table.source.notes.guesses.append(f"{table.source.name}: {' and '.join(chosen)}.")
+        said = " and ".join(f"the {role}s are in the {table.kind} {name!r}" for role, name in chosen.items())
+        table.source.notes.guesses.append(f"{table.source.name}: {said}.")
+    for role, name in chosen.items():
+        table.source.notes.columns.setdefault(f"{role}_column", [name] if role == "text" else name)
 
 
 def _not_found(

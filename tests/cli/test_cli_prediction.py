@@ -107,6 +107,25 @@ def test_the_columns_of_the_training_are_remembered(run, tmp_path):
     assert run("predict", "m", "other.csv", "-o", "out.csv").code == 0
 
 
+def test_guessed_columns_are_remembered_and_json_has_what_was_said(run, tmp_path):
+    (tmp_path / "train.csv").write_text("Kommentar;Stimmung\n;\n" + "gut;ja\nschlecht;nein\n" * 20)
+    (tmp_path / "new.csv").write_text("text,Kommentar,Stimmung\nx,gut,ja\n,,\nx,schlecht,nein\n")
+    small, empty = ("--dim", 2, "--learning-rate", 0.5), "rows without any value: 1 skipped."
+    guess = "train.csv: the texts are in the column 'Kommentar' and the labels are in the column 'Stimmung'."
+    done = run("train-sentiment", "train.csv", *small, "-m", "m", "--json")
+    assert json.loads(done.out)["notes"][:2] == [guess, f"train.csv: {empty}"]
+    assert done.err.count(guess) == 1
+    done = json.loads(run("predict", "m", "new.csv", "-o", "out.csv", "--json").out)
+    assert (done["notes"], [row["predicted"] for row in rows_of(tmp_path / "out.csv")]) == (
+        [f"new.csv: {empty}"],
+        ["ja", "nein"],
+    )
+    done = json.loads(run("evaluate", "m", "new.csv", "--json").out)
+    assert (done["notes"], done["accuracy"]) == ([f"new.csv: {empty}"], 1)
+    done = json.loads(run("cross-validate", "--data", "train.csv", *small, "--folds", 2, "--epochs", 1, "--json").out)
+    assert done["notes"] == [guess, f"train.csv: {empty}"]
+
+
 def test_objects_with_more_keys_than_the_first_one(run, model, tmp_path):
     (tmp_path / "new.jsonl").write_text('{"text": "good"}\n{"text": "bad", "n": [1]}\n{"text": null}\n')
     done = run("predict", model, "new.jsonl", "-o", "out.jsonl")
