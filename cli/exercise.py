@@ -264,7 +264,8 @@ def check(
         settings = (tolerance, learning_rate, optimizer)
         _check_class(numbers, answers[0], output, points, carry_forward, settings, as_json)
         return
-    for name, value in {"output": output, "points": points, "carry-forward": carry_forward}.items():
+    net = numbers.net if numbers.net and numbers.net.is_dir() else None
+    for name, value in {"net": net, "output": output, "points": points, "carry-forward": carry_forward}.items():
         if value is not None:
             raise InputError(f"--{name} is for a class; it needs a folder as --answers.")
     for file in answers or []:

@@ -185,6 +185,7 @@ def test_check_marks_a_class(run, tmp_path):
     assert strict(run("check", "--answers", "answers", "--json").out)["worth"] == {"y_hat": "1", "dV": "1"}
     for arguments, message in (
         (("--y-hat", "0", "-o", "marks.csv"), "--output is for a class; it needs a folder as --answers."),
+        (("--y-hat", "0", "--net", "answers"), "--net is for a class; it needs a folder as --answers."),
         (("--answers", "answers", "-o", "answers/anna.toml"), "it would overwrite an input"),
         (("--answers", "answers", "--hint"), "A folder of answers is marked alone"),
     ):

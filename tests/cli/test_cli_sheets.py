@@ -80,9 +80,8 @@ def test_moodle_accepts_what_check_accepts(run, make, options):
         assert "aligned" in question.findtext("generalfeedback/text")
 
 
-@pytest.mark.parametrize("options", ["--kind mixed --difficulty hard", "--kind relu", "--kind sigmoid"])
-def test_a_class_is_marked_in_one_command(run, make, tmp_path, options):
-    make("sheets", f"--count 30 {options}")
+def test_a_class_is_marked_in_one_command(run, make, tmp_path):
+    make("sheets", "--count 30 --kind mixed --difficulty hard")
     (tmp_path / "answers").mkdir()
     planted = {}
     for number in range(1, 31):
