@@ -65,7 +65,7 @@ class Settings:
     ngrams: int = setting(None, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3,
                           automatic="2, for long texts 3")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
-                               automatic="3-5 with few texts of 15 to 99 words or many labels, else none",
+                               automatic="2-4 with few texts of 15 to 99 words, 3-4 with many labels, else none",
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
                                expected="none, or two sizes from 2 to 9 such as 3-5")
     min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
@@ -86,9 +86,9 @@ class Settings:
     initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.",
                                   choices=("random", "naive-bayes"))
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
-                          resumable=True, automatic="100, with nothing held out 30, with many labels 20")
-    patience: int = setting(3, "Stop after this many epochs without a lower held-out loss.",
-                            minimum=1, maximum=100_000, resumable=True)
+                          resumable=True, automatic="100, with nothing held out 30, with many labels 15")
+    patience: int = setting(None, "Stop after this many epochs without a lower held-out loss.",
+                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 15")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
@@ -131,8 +131,8 @@ class Settings:
         words = facts.words / max(facts.texts, 1)
         ngrams = self.ngrams or (3 if words >= LONG_TEXTS else 2)
         few = facts.texts < FEW_TEXTS and words >= SHORT_TEXTS
-        with_characters = words < LONG_TEXTS and (many or few)
-        char_ngrams = self.char_ngrams or ("3-5" if with_characters else "none")
+        sizes = "none" if words >= LONG_TEXTS else "3-4" if many else "2-4" if few else "none"
+        char_ngrams = self.char_ngrams or sizes
         step = 5 if many else 0.5 if facts.words < FEW_WORDS else 1
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
@@ -140,7 +140,8 @@ class Settings:
             "min_count": 1 if ngrams == 1 and char_ngrams == "none" else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
-            "epochs": 20 if many else 100 if facts.held_out else 30,
+            "epochs": 15 if many else 100 if facts.held_out else 30,
+            "patience": 15 if many else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
             "schedule": "linear" if many else "constant",
             "word_dropout": 0.5 if many else 0.0,
