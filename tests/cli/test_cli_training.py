@@ -245,5 +245,6 @@ def test_a_table_with_several_text_columns_and_bad_rows_is_read_as_told_and_reme
     ]
     assert (done.code, done.err.splitlines()[:4]) == (0, said)
     command = run("describe", "sentiment.safetensors").out.partition("How to train it again\n")[2]
-    assert "--data a.csv --test 0.3 --text-column Title --text-column Body --skip-bad-rows --" in command
+    columns = "--text-column Title --text-column Body --label-column Sentiment"
+    assert f"--data a.csv --test 0.3 {columns} --skip-bad-rows --" in command
     assert run("evaluate", "sentiment.safetensors", "a.csv", "--skip-bad-rows").code == 0
