@@ -94,9 +94,13 @@ class Answer:
         return [entry for entry in self.entries.flat if entry]
 
     def precision(self, whole_is_exact: bool) -> tuple[int, int] | None:
-        """The significant digits and the decimals that the student uses, at least 2; None if all is exact."""
+        """The significant digits and the decimals that the student uses, at least 2; None if all is exact.
+
+        A 1.000 may be 0.9996, rounded to three significant digits.
+        """
         rounded = [e for e in self.typed if e.unit not in (0, 1) or e.unit and e.digits > 1 and not whole_is_exact]
-        significant = max((2, *(entry.digits for entry in rounded)))
+        may_be_less = (bool(entry.value) and math.log10(abs(entry.value)).is_integer() for entry in rounded)
+        significant = max((2, *(entry.digits - less for entry, less in zip(rounded, may_be_less, strict=True))))
         decimals = max((2, *(round(-math.log10(entry.unit)) for entry in rounded)))
         return (significant, decimals) if rounded and significant <= MAX_DIGITS else None
 
