@@ -341,11 +341,12 @@ def show_net(*, numbers: Numbers) -> None:
 
     Print the network as a TOML file to start from. A layer has a name, an
     activation (relu, leaky-relu, identity, sigmoid, tanh, softplus, softmax,
-    step), a matrix of weights and perhaps a list of biases, under names of your
-    choice. The loss is half-squared, squared, mean-squared, cross-entropy,
-    binary-cross-entropy, or none with an upstream gradient. Also: reduction =
-    "sum" over samples, l2 = 0.1, frozen = ["b"], digits = 4, layout =
-    "rows" for x W instead of W x, and slope = 0.1 in a layer with leaky-relu.
+    step), a matrix of weights, perhaps another for inputs of its own, and
+    perhaps a list of biases, under names of your choice. The loss is
+    half-squared, squared, mean-squared, cross-entropy, binary-cross-entropy, or
+    none with an upstream gradient. Also: reduction = "sum" over samples, l2 =
+    0.1, frozen = ["b"], digits = 4, layout = "rows" for x W instead of W x, and
+    slope = 0.1 in a layer with leaky-relu.
     """
     from mlcore.exercise.problem import to_toml
 

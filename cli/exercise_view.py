@@ -87,7 +87,7 @@ def grad(result: Worked, more: bool = False) -> None:
     rows = [
         (f"dJ/d{name}", to_unicode(symbols.gradient(name)), matrix_text(found[name], style)) for name in symbols.arrays
     ]
-    of_x = to_unicode(symbols.pulled(0))
+    of_x = to_unicode(symbols.of_x)
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
     with_value = f"with φ'(0) = {style.text(result.relu_at_zero or 0)}" if kinks else ""
     table(["gradient", "formula", with_value], rows, left=3)

@@ -45,7 +45,14 @@ class Symbols:
         self.weights = [self.names[layer.weights] for layer in network.layers]
         self.phi = [ACTIVATIONS[layer.activation].symbol for layer in network.layers]
         hidden = ["h"] if depth == 2 else [f"h_{{{number}}}" for number in range(1, depth)]
-        self.inputs = ["x", *hidden]  # of each layer
+        takers = network.takers()
+        numbers = [
+            layer + 1 - (layer == 0 and i == 0 and network.layers[0].own is not None)
+            for i, (layer, _, _) in enumerate(takers)
+        ]
+        self.x = ["x"] if len(takers) == 1 else [f"x_{{{number}}}" for number in numbers]
+        self.own = {layer: symbol for symbol, (layer, name, _) in zip(self.x[1:], takers[1:], strict=True)}
+        self.inputs = [self.x[0], *hidden]  # of each layer
         self.outputs = [*hidden, r"\hat{y}"]
         self.z = [f"z_{{{number}}}" for number in range(1, depth + 1)]
         self.delta = [rf"\delta_{{{number}}}" for number in range(1, depth + 1)]
@@ -55,13 +62,13 @@ class Symbols:
         self.complete: list[list[str]] = []  # the arrays that no layer below has: their gradients end at this one
         for layer in network.layers:
             below = {name for names in self.complete for name in names}
-            own = [name for name in (layer.weights, layer.bias or "") if name in network.trained]
+            own = [name for name in (layer.weights, layer.own, layer.bias) if name in network.trained]
             self.complete.append([name for name in own if name not in below])
         self.arrays = [name for names in reversed(self.complete) for name in names]
         self._check_names()
 
     def _check_names(self) -> None:
-        own = [*self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
+        own = [*self.x, *self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
         own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized)
         taken = {to_unicode(symbol): f"{to_unicode(symbol)} of the derivation" for symbol in own}
         for name, latex in self.names.items():
@@ -128,8 +135,13 @@ class Symbols:
 
     def affine(self, layer: int, inputs: str) -> str:
         """W x + b, or x W + b, with the names of a layer."""
-        bias = self.layers[layer].bias
-        return " ".join(self.product(self.weights[layer], inputs)) + (f" + {self.names[bias]}" if bias else "")
+        terms = [" ".join(self.product(self.names[name], x)) for name, x, _ in self.operands(layer, inputs)]
+        return " + ".join([*terms, *(self.names[bias] for bias in [self.layers[layer].bias] if bias)])
+
+    def operands(self, layer: int, inputs: str = "") -> list[tuple[str, str, slice]]:
+        """The matrices of a layer, what each is multiplied with, and which of the layer's inputs that is."""
+        symbols = [inputs or self.inputs[layer], self.own.get(layer, "")]
+        return [(name, x, columns) for (name, columns), x in zip(self.network.parts(layer), symbols, strict=False)]
 
     def product(self, left: Any, right: Any) -> list[Any]:
         """Two factors of the layout with columns, in the order of the network's layout."""
@@ -152,7 +164,7 @@ class Symbols:
 
     def function(self) -> str:
         """The function from x to y_hat as nested symbols."""
-        text = "x"
+        text = self.inputs[0]
         for layer in range(self.depth):
             inner = f"({text})" if "+" in text and not self.phi[layer - 1] and layer else text
             text = self.activated(layer, self.affine(layer, inner))
@@ -191,18 +203,24 @@ class Symbols:
         """dJ in an array: a term for each layer that it is in, the mean over the samples, and that of the penalty."""
         terms = []
         for layer in reversed(range(self.depth)):
-            if name == self.layers[layer].weights:
-                terms.append(" ".join(self.product(self.delta[layer], rf"{self.inputs[layer]}^\top")))
-            elif name == self.layers[layer].bias:
-                terms.append(self.delta[layer])
+            delta = self.delta[layer]
+            used = [x for own, x, _ in self.operands(layer) if own == name]
+            terms += [" ".join(self.product(delta, rf"{x}^\top")) for x in used]
+            terms += [delta] * (name == self.layers[layer].bias)
         total = " + ".join(terms)
         if self.n > 1:
             total = rf"{self.mean}\sum_s " + (f"({total})" if len(terms) > 1 else total)
         return total + (rf" + \lambda {self.names[name]}" if name in self.network.penalized else "")
 
-    def pulled(self, layer: int) -> str:
-        """The derivative in the inputs of a layer."""
-        return " ".join(self.product(rf"{self.weights[layer]}^\top", self.delta[layer]))
+    def pulled(self, layer: int, name: str | None = None) -> str:
+        """The derivative in what a matrix of a layer, its first, is multiplied with."""
+        weights = self.names[name or self.layers[layer].weights]
+        return " ".join(self.product(rf"{weights}^\top", self.delta[layer]))
+
+    @property
+    def of_x(self) -> str:
+        """The derivative in all values of x."""
+        return ", ".join(self.pulled(layer, name) for layer, name, _ in self.network.takers())
 
     def partial(self, name: str, of: str = "J") -> str:
         return rf"\frac{{\partial {of}}}{{\partial {name}}}"
@@ -278,7 +296,8 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
         given.add(symbols.names[name], "=", symbols.matrix(values))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True), start=1):
         of = f"^{{({number})}}" if problem.several else ""
-        given.add(f"x{of}", "=", symbols.matrix(x))
+        for symbol, (_, _, columns) in zip(symbols.x, problem.network.takers(), strict=True):
+            given.add(f"{symbol}{of}", "=", symbols.matrix(x[columns]))
         given.add(f"{symbols.target}{of}", "=", symbols.matrix(y))
     *others, last = (rf"$\partial J / \partial {symbols.names[name]}$" for name in symbols.arrays)
     gradients = " and ".join([*filter(None, [", ".join(others)]), last])
@@ -318,9 +337,11 @@ def _forward(symbols: Symbols, work: Pass, number: str) -> Section:
     section, trace = Section(f"Forward, sample{number}" if number else "Forward"), work.trace
     for layer, (z, b) in enumerate(zip(symbols.z, work.b, strict=True)):
         bias: list[Part] = [] if b is None else ["+", symbols.matrix(b)]
-        W = work.network.turned(work.W[layer])
-        x, of_z, a = (symbols.matrix(rows[0]) for rows in (work.inputs(layer), trace.z[layer], trace.a[layer]))
-        product = [*symbols.product(W, x), *bias]
+        of_z, a = (symbols.matrix(rows[0]) for rows in (trace.z[layer], trace.a[layer]))
+        product: list[Part] = []
+        for name, _, columns in symbols.operands(layer):
+            product += ["+", *symbols.product(work.arrays[name], symbols.matrix(work.inputs(layer)[0][columns]))]
+        product = [*product[1:], *bias]
         section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", of_z)
         on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
         remark = f"unit {on_kink} is on the kink" if on_kink else ""
@@ -360,7 +381,7 @@ def _backward(
     for layer in reversed(range(symbols.depth)):
         slopes: list[Part] = [r"\odot", all_slopes[layer]] if symbols.phi[layer] else []
         if layer < last:
-            error: list[Part] = symbols.product(work.network.turned(work.W[layer + 1].T), deltas[layer + 1])
+            error: list[Part] = symbols.product(work.arrays[symbols.layers[layer + 1].weights].T, deltas[layer + 1])
             if slopes:
                 error = ["(", *error, ")", *slopes, "=", pulled[layer]]
         elif work.network.loss.name == "none":
@@ -378,9 +399,10 @@ def _backward(
         for name in symbols.complete[layer] if gradients else ():
             terms: list[Part] = []
             for used in reversed(range(symbols.depth)):
-                if name in (symbols.layers[used].weights, symbols.layers[used].bias):
-                    is_bias, x = name == symbols.layers[used].bias, symbols.matrix(work.inputs(used)[0])
-                    terms += ["+", *([deltas[used]] if is_bias else symbols.product(deltas[used], x.T))]
+                for own, _, columns in symbols.operands(used):
+                    x = symbols.matrix(work.inputs(used)[0][columns])
+                    terms += ["+", *symbols.product(deltas[used], x.T)] if own == name else []
+                terms += ["+", deltas[used]] if name == symbols.layers[used].bias else []
             terms = [symbols.gradient(name)] if len(terms) == 2 else terms[1:]  # a bias is its delta
             section.add(
                 _of(symbols, name), "=", *terms, *_decay(symbols, work, name), "=", symbols.matrix(gradients[name])
@@ -392,8 +414,7 @@ def _decay(symbols: Symbols, work: Pass, name: str) -> list[Part]:
     """The term of the penalty in a gradient, with numbers."""
     if name not in symbols.network.penalized:
         return []
-    W = next(W for layer, W in zip(work.layers, work.W, strict=True) if layer.weights == name)
-    return ["+", symbols.matrix([symbols.network.loss.l2]), work.network.turned(W)]
+    return ["+", symbols.matrix([symbols.network.loss.l2]), work.arrays[name]]
 
 
 def _step(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, sigmoid, softmax, through_softmax
-from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Number, Trace
+from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Number, Trace, arrays_of
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
 
@@ -61,7 +61,8 @@ class Pass:
         self.network, self.layers, self.depth = network, network.layers, len(network.layers)
         self.number: Any = as_fraction if network.rational else float
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
-        self.W = [network.turned(self.array(layer.W)) for layer in self.layers]
+        self.arrays = {name: self.array(values) for name, values in arrays_of(network).items()}
+        self.W = network.joined(self.arrays)
         self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
         self.leaks = list(map(self.number, network.leaks))
         self.factor, self.l2 = self.number(network.factor), self.number(network.loss.l2)
@@ -77,7 +78,7 @@ class Pass:
 
     def inputs(self, layer: int) -> np.ndarray:
         """What a layer gets: (n, i)."""
-        return self.trace.a[layer - 1] if layer else self.x
+        return self.network.inputs(layer, self.x, self.trace.a)
 
     def activate(self, layer: int, z: np.ndarray) -> np.ndarray:
         """phi(z) with the activation of a layer."""
@@ -125,8 +126,7 @@ class Pass:
         trace.loss = trace.losses.sum() * self.share + self.penalty()
 
     def penalty(self) -> Number:
-        weights = {layer.weights: W for layer, W in zip(self.layers, self.W, strict=True)}
-        total: Number = self.l2 / 2 * sum((weights[name] ** 2).sum() for name in self.network.penalized)
+        total: Number = self.l2 / 2 * sum((self.arrays[name] ** 2).sum() for name in self.network.penalized)
         return total
 
     def backward(self, at_zero: AtZero = 0) -> ExactGradients:
@@ -143,10 +143,8 @@ class Pass:
         found = self.pull_back(last, self.step("delta", last, delta), at_zero)
         found.y_hat = self.network.gradient_of_output(self.trace.y_hat, self.y, error)
         found.slopes, found.pulled = [*found.slopes, slopes], [*found.pulled, error]
-        for layer, name in enumerate(layer.weights for layer in self.layers):
-            if name in self.network.penalized and name not in [other.weights for other in self.layers[:layer]]:
-                penalty = self.step("penalty", layer, self.l2 * self.W[layer])
-                found.arrays[name] = found.arrays[name] + self.network.turned(penalty)
+        for name in self.network.penalized:
+            found.arrays[name] = found.arrays[name] + self.step("penalty", 0, self.l2 * self.arrays[name])
         return found
 
     def pull_back(
@@ -156,20 +154,23 @@ class Pass:
 
         Shapes: delta (n, o).
         """
-        found = ExactGradients({}, [delta], delta, delta, [], [])
+        x = np.full((len(delta), self.x.shape[1]), self.number(0))  # 0 for what the layers above take
+        found = ExactGradients({}, [delta], delta, x, [], [])
         arrays: dict[str, np.ndarray] = {}
         for number in reversed(range(layer + 1)):
-            delta, weights, bias = found.deltas[0], self.layers[number].weights, self.layers[number].bias
+            delta, bias = found.deltas[0], self.layers[number].bias
             inputs = self.step("inputs", number, self.inputs(number)[samples])
-            dW = self.network.turned(self.step("dW", number, delta.T @ inputs))
-            arrays[weights] = dW * self.share + arrays.get(weights, 0)
+            dW = self.step("dW", number, delta.T @ inputs)
+            for name, columns in self.network.parts(number):
+                arrays[name] = self.network.turned(dW[:, columns]) * self.share + arrays.get(name, 0)
             if bias is not None:
                 arrays[bias] = self.step("db", number, delta.sum(0)) * self.share + arrays.get(bias, 0)
-            found.x = self.step("pulled", number, delta @ self.W[number])
+            pulled = self.step("pulled", number, delta @ self.W[number])
+            pulled, found.x[:, self.network.spans[number]] = self.network.divided(number, pulled)
             if number:
                 slopes = self.step("slopes", number - 1, self.slopes(number - 1, at_zero)[samples])
                 found.slopes.insert(0, slopes)
-                found.pulled.insert(0, found.x)
-                found.deltas.insert(0, self.step("delta", number - 1, found.x * slopes))
+                found.pulled.insert(0, pulled)
+                found.deltas.insert(0, self.step("delta", number - 1, pulled * slopes))
         found.arrays = {name: arrays[name] for name in self.network.trained if name in arrays}
         return found

@@ -145,7 +145,8 @@ class Surroundings:
         """
         sample, layer, unit = kink
         frozen = {*self.exact.network.loss.frozen}
-        if layer == 0 and {self.exact.layers[0].weights, self.exact.layers[0].bias or ""} <= {*frozen, ""}:
+        arrays = {self.exact.layers[layer].bias or "", *(name for name, _ in self.exact.network.parts(layer))}
+        if layer == 0 and arrays <= {*frozen, ""}:
             return False  # a constant
         if self.exact.b[layer] is not None:
             return None
@@ -155,7 +156,7 @@ class Surroundings:
         if layer == 0 or not self._is_relu(layer - 1):
             return None
         weights = self.exact.W[layer][unit][alive]
-        if any(self.trace.a[layer - 1][sample][alive]) or not (all(weights > 0) or all(weights < 0)):
+        if any(self.exact.inputs(layer)[sample][alive]) or not (all(weights > 0) or all(weights < 0)):
             return None
         return bool(weights[0] > 0)
 

@@ -203,7 +203,8 @@ class Marker:
 
     def _oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""
-        shape, is_weights = self.names[name].shape, name in [f"d{layer.weights}" for layer in self.work.layers]
+        arrays = self.work.network.arrays
+        shape, is_weights = self.names[name].shape, name in [f"d{one}" for one in arrays if arrays[one].ndim == 2]
         return entries.T if 1 in shape and shape != entries.shape == shape[::-1] and not is_weights else entries
 
     def _mistaken(self, c: Fraction, significant: int) -> list[tuple[str, list[Values]]]:

@@ -33,7 +33,7 @@ class Mistake(NamedTuple):
         """All answers of a student who makes this mistake and no other."""
         try:
             return Work(right, convention, self, rounding=rounding).values()
-        except ValueError:  # a gradient of another shape cannot be added to that of a shared array, or to a penalty
+        except ValueError:  # a gradient of another shape, where it is added to another, or has the inputs of two
             return Work(right, convention, rounding=rounding).values()
 
 
@@ -165,7 +165,7 @@ MISTAKES = [
     Mistake("the logit z instead of the probability", {"answers": _logit_for_probability}),
     Mistake("the probability instead of the logit z", {"answers": _probability_for_logit}),
     Mistake("z instead of h in the gradient of the weights (the activation left out)",
-            {"inputs": lambda work, layer, right: work.trace.z[layer - 1] if layer else right}),
+            {"inputs": lambda work, layer, right: work.network.inputs(layer, work.x, work.trace.z)}),
     Mistake("h instead of x in the gradient of the weights (the layer's output, not its input)",
             {"inputs": lambda work, layer, right: work.trace.a[layer]}),
     Mistake("x instead of h in the gradient of the weights", {"inputs": lambda work, layer, right: work.x}),
@@ -297,7 +297,9 @@ class Work(Pass):
         activation = self.layers[layer].activation
         is_meant = activation in activations if activations else not layers or activation != "identity"
         if name in steps and is_meant and (not layers or layer in layers):
-            right = steps[name](self, layer, right)
+            shape, right = np.shape(right), steps[name](self, layer, right)
+            if name == "inputs" and self.layers[layer].own and right.shape != shape:
+                raise ValueError("no such mistake: the inputs are those of two matrices")
         answer = f"{name}:{self.names[layer]}"
         if name == "a" and layer == self.depth - 1 and "y_hat" in self.given:
             answer = "y_hat"

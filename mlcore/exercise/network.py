@@ -1,6 +1,6 @@
 """Small networks of any depth, worked by the kernels in float64: forward values, loss, gradients, differences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -35,7 +35,9 @@ Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
 class Layer(NamedTuple):
     """One dense layer, ``a = activation(W x + b)``; ``weights`` and ``bias`` are what its arrays are called.
 
-    In the layout "rows" it is ``activation(x W + b)``, with the shape (i, o) for W.
+    In the layout "rows" it is ``activation(x W + b)``, with the shape (i, o) for W. A step of a recurrent network has
+    another matrix, ``U`` under the name ``own``, for inputs of its own: ``activation(W h + U x_t + b)``. These are the
+    next values of each sample, after those that the layers below take.
 
     Layers whose arrays have the same name and the same numbers share them: their gradients add.
     """
@@ -47,6 +49,8 @@ class Layer(NamedTuple):
     bias: str | None = None
     b: Sequence[Number] | None = None  # (o,)
     slope: Number | None = None  # of leaky-relu below 0
+    own: str | None = None
+    U: Matrix | None = None  # (o, k)
 
 
 class Kink(NamedTuple):
@@ -152,10 +156,17 @@ class Network(Shown):
         self.leaks = [_leak(layer) for layer in self.layers]
         self.arrays: dict[str, np.ndarray] = {}
         self.b: list[np.ndarray | None] = []
+        self.spans: list[slice] = []  # what each layer takes of x: the first all of its inputs, and others their own
         for number, layer in enumerate(self.layers):
             if (layer.bias is None) != (layer.b is None):
                 raise InputError(f"Layer {layer.name!r} has a bias without a name or a name without a bias.")
             W = self.turned(self._add(layer.weights, layer.W, 2))
+            start, width = (self.spans[-1].stop, 0) if number else (0, W.shape[1])
+            if layer.own is not None:
+                U = self.turned(self._add(layer.own, layer.U, 2))
+                self._check_length(layer.own, len(U), LAYOUTS[self.layout][0], number)
+                width += U.shape[1]
+            self.spans.append(slice(start, start + width))
             b = None if layer.bias is None else self._add(layer.bias, layer.b, 1)
             if number:
                 self._check_length(layer.weights, W.shape[1], LAYOUTS[self.layout][1], number - 1)
@@ -170,8 +181,39 @@ class Network(Shown):
 
     @property
     def W(self) -> list[np.ndarray]:
-        """The weights of every layer: (o, i) in any layout."""
-        return [self.turned(self.arrays[layer.weights]) for layer in self.layers]
+        """The weights of every layer: (o, i) in any layout, those of its own inputs included."""
+        return self.joined(self.arrays)
+
+    @property
+    def features(self) -> int:
+        """Values of a sample."""
+        return int(self.spans[-1].stop)
+
+    def parts(self, layer: int) -> list[tuple[str, slice]]:
+        """The matrices of a layer by name, with the inputs of the layer that each is for."""
+        weights, own = self.layers[layer].weights, self.layers[layer].own
+        width = len(self.turned(self.arrays[weights]).T)
+        return [(weights, slice(width if own else None))] + ([(own, slice(width, None))] if own else [])
+
+    def takers(self) -> list[tuple[int, str, slice]]:
+        """The matrices that take values of x: the layer of each, its name, and which values."""
+        found = []
+        for layer, span in enumerate(self.spans):
+            own = [(name, span) for name, _ in self.parts(layer)[1:]]
+            if not layer:
+                own = [(name, slice(*columns.indices(span.stop))) for name, columns in self.parts(0)]
+            found += [(layer, name, columns) for name, columns in own]
+        return found
+
+    def joined(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The matrices of each layer side by side: (o, i)."""
+        found = [[self.turned(arrays[name]) for name, _ in self.parts(n)] for n in range(len(self.layers))]
+        return [np.hstack(matrices) if len(matrices) > 1 else matrices[0] for matrices in found]
+
+    def inputs(self, layer: int, x: np.ndarray, a: Sequence[np.ndarray]) -> np.ndarray:
+        """What a layer gets: the outputs of the layer below, and its own values of x."""
+        own = np.ascontiguousarray(x[:, self.spans[layer]])
+        return own if not layer else np.hstack([a[layer - 1], own]) if own.size else a[layer - 1]
 
     def turned(self, array: np.ndarray) -> np.ndarray:
         """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
@@ -220,8 +262,7 @@ class Network(Shown):
     @property
     def penalized(self) -> list[str]:
         """Names of the arrays in the L2 penalty: the weights, not the biases, that are not frozen."""
-        weights = {layer.weights for layer in self.layers} if self.loss.l2 else set()
-        return [name for name in self.trained if name in weights]
+        return [name for name in self.trained if self.loss.l2 and self.arrays[name].ndim == 2]
 
     def formulas(self) -> Formulas | None:
         """What it computes, and its arrays."""
@@ -260,7 +301,7 @@ class Network(Shown):
         trace = Trace(X, [], [], [])
         for number, (layer, W, b) in enumerate(zip(self.layers, self.W, self.b, strict=True)):
             Z, A = np.empty((2, len(X), len(W)))
-            layers.affine(trace.a[-1] if trace.a else X, W, b, Z)
+            layers.affine(self.inputs(number, X, trace.a), W, b, Z)
             if z is not None:
                 Z[:] = _finite(f"z of layer {layer.name}", z[number], 2)
             activation = ACTIVATIONS[layer.activation]
@@ -300,26 +341,32 @@ class Network(Shown):
         z_based, dA, last = bool(self.function.outputs), np.empty_like(Y), len(self.layers) - 1
         self.function.backward(trace.z[-1] if z_based else trace.y_hat, Y, float(self.factor), dA)
         d_y_hat = self.gradient_of_output(trace.y_hat, Y, dA)
-        deltas: list[np.ndarray] = []
+        deltas, dx = list[np.ndarray](), np.empty_like(trace.x)
         arrays = {name: np.zeros_like(self.turned(array)) for name, array in self.arrays.items()}
         for number, (layer, W) in reversed(list(enumerate(zip(self.layers, self.W, strict=True)))):
-            inputs = trace.a[number - 1] if number else trace.x
-            dZ, dX = np.empty_like(dA), np.empty_like(inputs)
+            inputs = self.inputs(number, trace.x, trace.a)
+            dZ, dX, dW = np.empty_like(dA), np.empty_like(inputs), np.zeros_like(W)
             backward = ACTIVATIONS["identity" if z_based and number == last else layer.activation].backward
             assert backward is not None  # as checked
             backward(dA, trace.z[number], trace.a[number], float(self.leaks[number]), relu_at_zero, dZ)
-            dW, db = arrays[layer.weights], arrays.get(layer.bias or "")
-            layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, db)
+            layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, arrays.get(layer.bias or ""))
+            for name, columns in self.parts(number):
+                arrays[name] += dW[:, columns]
             layers.affine_backward_input(dZ, W, dX)
             deltas.insert(0, dZ)
-            dA = dX
+            dA, dx[:, self.spans[number]] = self.divided(number, dX)
         share = float(self.share(len(Y)))
         for name, array in arrays.items():
             array *= share
             if name in self.penalized:
                 array += float(self.loss.l2) * self.turned(self.arrays[name])
-        _check_range(*arrays.values(), *deltas, dA)
-        return Gradients({name: self.turned(arrays[name]) for name in self.trained}, deltas, d_y_hat, dA)
+        _check_range(*arrays.values(), *deltas, dx)
+        return Gradients({name: self.turned(arrays[name]) for name in self.trained}, deltas, d_y_hat, dx)
+
+    def divided(self, layer: int, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of what belongs to the inputs of a layer: what belongs to the layer below, and to x."""
+        below = inputs.shape[1] - (self.spans[layer].stop - self.spans[layer].start)
+        return np.ascontiguousarray(inputs[:, :below]), inputs[:, below:]
 
     def check_derivatives(self) -> None:
         """Raises: InputError if an activation has no derivative to use."""
@@ -369,10 +416,11 @@ class Network(Shown):
         return found
 
     def _inputs(self, x: Matrix) -> np.ndarray:
-        X, columns = _samples("x", x), self.W[0].shape[1]
+        X, columns = _samples("x", x), self.features
         if X.shape[1] != columns:
             first = self.layers[0].weights
             shape = " x ".join(map(str, self.arrays[first].shape))
+            shape += " and layers have inputs of their own" * any(layer.own for layer in self.layers)
             each = " each" if len(X) > 1 else ""
             hint = f"; for one sample of {columns} values write {_typed(X.ravel())}" if X.size == columns else ""
             raise ShapeError(
@@ -386,7 +434,8 @@ def arrays_of(network: Network) -> dict[str, Any]:
     """The numbers of all arrays by name, as they were given."""
     found: dict[str, Any] = {}
     for layer in network.layers:
-        found |= {layer.weights: layer.W} | ({layer.bias: layer.b} if layer.bias else {})
+        found |= {layer.weights: layer.W} | ({layer.own: layer.U} if layer.own else {})
+        found |= {layer.bias: layer.b} if layer.bias else {}
     return found
 
 

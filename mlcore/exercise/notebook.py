@@ -46,13 +46,14 @@ def of_network(network: "Network") -> Formulas | None:
     from mlcore.exercise.formats import Section
     from mlcore.exercise.problem import Problem
 
-    x, y = [Fraction(0)] * network.W[0].shape[1], [Fraction(0)] * len(network.W[-1])
+    n_given = 1 + len(network.takers())  # x and y
+    x, y = [Fraction(0)] * network.features, [Fraction(0)] * len(network.W[-1])
     try:
         problem = Problem(network, [x], [y])
         given = pose(problem)[0]
     except InputError:
         return None
-    return Formulas([Section("Network", given.lines[:-2])], problem.style)  # without x and y
+    return Formulas([Section("Network", given.lines[:-n_given])], problem.style)
 
 
 def of_values(title: str, values: Mapping[str, np.ndarray]) -> Formulas:

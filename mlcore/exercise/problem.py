@@ -251,7 +251,7 @@ def to_toml(problem: Problem) -> str:
     for layer in problem.network.layers:
         lines += ["", "[[layers]]", f"name = {json.dumps(layer.name)}", f'activation = "{layer.activation}"']
         lines += [] if layer.slope is None else [f"slope = {written(layer.slope)}"]
-        for name, values in ((layer.weights, layer.W), (layer.bias, layer.b)):
+        for name, values in ((layer.weights, layer.W), (layer.own, layer.U), (layer.bias, layer.b)):
             if name is not None:
                 key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
                 lines.append(f"{key} = {written(values)}")
@@ -289,27 +289,31 @@ def _build(content: dict[str, Any]) -> Problem:
 
 
 def _layer(number: int, content: dict[str, Any]) -> Layer:
-    """A layer's table: name and activation, one matrix, and perhaps one list, under names of the user's choice.
+    """A layer's table: name and activation, and the arrays under names of the user's choice.
 
+    These are one matrix, perhaps another for inputs of its own, and perhaps one list.
     In text such as "1,0" one row does not say which of these it is: the first array is the matrix.
     """
     name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
     depths = {
         key: _depth(content[key]) or 1 + (key == arrays[0] or len(split_rows(str(content[key]))) > 1) for key in arrays
     }
-    weights, bias = (next((key for key in depths if depths[key] == depth), None) for depth in (2, 1))
-    if not isinstance(name, str) or weights is None or sorted(depths.values()) not in ([2], [1, 2]):
+    weights, own = [*(key for key in depths if depths[key] == 2), None, None][:2]
+    bias = next((key for key in depths if depths[key] == 1), None)
+    if not isinstance(name, str) or weights is None or sorted(depths.values()) not in ([2], [1, 2], [2, 2], [1, 2, 2]):
         hint = ""
         if weights is None and bias is not None:
             hint = f": {bias} is one row: write {bias} = [[{', '.join(map(str, content[bias]))}]]"
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
-            f"such as W = [[1, 0]] and at most one list of biases such as b = [1]{hint}."
+            "such as W = [[1, 0]], perhaps one for inputs of its own, and at most one list of biases such as "
+            f"b = [1]{hint}."
         )
     W = parse_rows(typed(content[weights]), weights)
     b = None if bias is None else parse_rows(typed(content[bias]), bias)[0]
     slope = parse_number(str(content["slope"]), "slope") if "slope" in content else None
-    return Layer(name, weights, W, content.get("activation", "relu"), bias, b, slope)
+    U = None if own is None else parse_rows(typed(content[own]), own)
+    return Layer(name, weights, W, content.get("activation", "relu"), bias, b, slope, own, U)
 
 
 def _depth(value: object) -> int:

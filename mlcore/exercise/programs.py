@@ -44,7 +44,8 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
     network.check_derivatives()
     names = _identifiers(list(network.arrays), len(network.layers))
     work = Pass(network, problem.x, problem.y)
-    kinks = work.trace.kinks
+    kinks, takers = work.trace.kinks, network.takers()
+    inputs = [f"x[:, {taken.start}:{taken.stop}]" for _, _, taken in takers] if len(takers) > 1 else ["x"]
     arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
     exact = network.rational and all(Fraction(float(value)) == value for array in arrays for value in array.flat)
     values = {
@@ -62,7 +63,8 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
         "l2": _number(network.loss.l2),
         "leaks": list(map(_number, network.leaks)),
         "outputs": len(network.W[-1]),
-        "values": ["x", *(f"a{number}" for number in range(1, len(network.layers))), "y_hat"],
+        "own": {layer: (name, x) for (layer, name, _), x in zip(takers[1:], inputs[1:], strict=True)},
+        "values": [inputs[0], *(f"a{number}" for number in range(1, len(network.layers))), "y_hat"],
         "kinks": kinks,
         "rounded": set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,

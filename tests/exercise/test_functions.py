@@ -80,6 +80,29 @@ def test_two_layers_that_share_an_array_add_their_gradients():
         Network([Layer("one", "W", W), Layer("two", "W", [[1, 1]])])
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("layout", ["columns", "rows"])
+def test_steps_with_inputs_of_their_own(activation, layout):
+    """h_t = phi(W h_{t-1} + U x_t + b) with shared W, U and b, from a given h_0."""
+    W, U, V, b, x = [[1, -2], [2, 1]], [[1, 0, 2], [-1, 1, 1]], [[1, 3]], [1, -1], [[1, 2, -1, 0, 2, 1, 1, -2], [1] * 8]
+    turned = np.transpose if layout == "rows" else np.array
+    steps = [Layer(f"step {t}", "W", turned(W), activation, "b", b, own="U", U=turned(U)) for t in (1, 2)]
+    network = Network([*steps, Layer("out", "V", turned(V), "identity")], Loss(l2=Fraction(1, 2)), layout)
+    h, phi = np.array(x)[:, :2], {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh}[activation]
+    for t in (0, 1):
+        h = phi(h @ np.transpose(W) + np.array(x)[:, 2 + 3 * t : 5 + 3 * t] @ np.transpose(U) + b)
+    trace, y = network.forward(x), [[3], [1]]
+    np.testing.assert_allclose(trace.y_hat, h @ np.transpose(V), rtol=1e-12)
+    by_kernels, by_hand = network.backward(trace, y), Pass(network, x, y)
+    found, differences = by_hand.backward(), network.differences(x, y)
+    assert float(by_hand.trace.loss) == pytest.approx(network.objective(trace, y), rel=1e-12)
+    for name, gradient in (by_kernels.arrays | {"x": by_kernels.x}).items():
+        np.testing.assert_allclose(
+            (found.arrays | {"x": found.x})[name].astype(float), gradient, rtol=1e-12, atol=1e-14
+        )
+        assert not differences[name].contradict(gradient).any()
+
+
 @pytest.mark.parametrize("output", ["relu", "tanh"])
 def test_rows_are_columns_turned(output):
     """x W is the same network as W x, with all arrays and gradients turned, also where layers share one."""

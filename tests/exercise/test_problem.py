@@ -58,6 +58,8 @@ def test_every_problem_can_be_written_and_read_back(tmp_path):
     typed = [Layer("one", "W'", parse_rows("0.15 1e-7", "W"), "leaky-relu", "b", [Fraction(1, 3)], Fraction(1, 5))]
     loss = Loss("none", "sum", Fraction(1, 2), ("b",))
     problems.append(Problem(Network(typed, loss), parse_rows("1.50,2", "x"), [[1]], 9))
+    steps = [Layer("one", "W", [[1]]), Layer("two", "W", [[1]], own="U", U=[[2, Fraction(1, 3)]])]
+    problems.append(Problem(Network(steps), [[1, 2, 3]], [[1]]))
     problems.append(
         Problem(Network([Layer("one", "W", [[Fraction(1)], [Fraction(2)]])], layout="rows"), [[1, 2]], [[1]])
     )
@@ -135,7 +137,8 @@ LAYER = "[[layers]]\nW = [[1]]"
         ("x = [1]\ny = [1]\nfrozen = 3\n" + LAYER, "frozen is not a list of names"),
         ("x = [1]\ny = [1]\ndigits = 99\n" + LAYER, "digits is 99; expected a whole number from 1 to 17"),
         ("x = [1]\n" + LAYER, "The keys x, y and layers are needed"),
-        (f"x = [1]\ny = [1]\n{LAYER}\nV = [[1]]", "Layer 1 has the keys W, V"),
+        (f"x = [1]\ny = [1]\n{LAYER}\nV = [[1]]\nU = [[1]]", "Layer 1 has the keys W, V, U"),
+        (f"x = [1]\ny = [1]\n{LAYER}\nU = [[1]]", "expected 2 in each, since W is 1 x 1 and layers have inputs of"),
         ("x = [1]\ny = [1]\n[[layers]]\nW = [['a']]", "W is 'a'; expected numbers such as"),
         ("x = [1e999]\ny = [1]\n" + LAYER, "the range of float64"),
         ("x = [1]\ny = [1]\n[[layers]]\nW = [[true]]", "W is 'True'; expected numbers"),

@@ -81,6 +81,14 @@ def of_loss(loss, output, y, **settings):
     return Problem(Network(layers, Loss(loss, **settings)), [[2, 1], [3, -1]], y)
 
 
+def recurrent(activation, steps):
+    """The first steps of a recurrent network with 2 units and 2 values of x for each step but the last, which has 1."""
+    U, W, b = [[1, THIRD], [-1, 1]], [[1, 2], [-1, Fraction(1, 2)]], [0, 1]
+    first = Layer("step 1", "U", U, activation, "b", b)
+    more = [first._replace(name=f"step {n}", weights="W", W=W, own="U", U=U) for n in range(2, steps + 1)]
+    return [first, *more, Layer("last", "W", W, activation, own="u", U=[[2], [1]])]
+
+
 PROBLEMS = {
     "exercise": default_problem,
     "deep": deep,
@@ -91,6 +99,11 @@ PROBLEMS = {
     "squared softmax": lambda: of_loss("squared", "softmax", [[0, 1, 2], [1, 0, 0]], frozen=("B", "b", "C", "c")),
     "mean-squared": lambda: of_loss("mean-squared", "tanh", [[0, 1, 2], [1, 0, 0]], l2=2, reduction="sum"),
     "upstream": lambda: of_loss("none", "sigmoid", [[1, THIRD, -2], [1, 0, 0]]),
+    "recurrent": lambda: Problem(
+        Network([*recurrent("tanh", 2), Layer("out", "V", [[1, -1]], "sigmoid")]),
+        [[1, 2, THIRD, -1, 1], [0, 1, 1, 1, 2]],
+        [[1], [0]],
+    ),
     "rows": lambda: Problem(
         Network(
             [Layer("a", "W", [[1, 2, 1], [-1, 1, 0]], "tanh", "b", [0, 1, 1]), Layer("c", "V", [[1], [2], [THIRD]])],

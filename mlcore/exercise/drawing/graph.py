@@ -97,7 +97,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     """
     network, depth = problem.network, len(problem.network.layers)
     at_zero = convention(problem.at_zero(relu_at_zero))
-    sizes = [network.W[0].shape[1], *map(len, network.W)]
+    sizes = [network.features, *map(len, network.W)]
     n_nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
     n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
     title = f"Network {'-'.join(map(str, sizes))}"
@@ -116,13 +116,14 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
 
     columns, edges = [Column("input")], []
     nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
-    sources = list(range(len(nodes)))
+    inputs, sources = list(range(len(nodes))), list[int]()
     for index, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
-        weights, bias = _printable(layer.weights), _printable(layer.bias or "")
+        bias = _printable(layer.bias or "")
+        sources = sources + inputs[network.spans[index]]
         if layer.bias:
             sources.append(len(nodes))
             nodes.append(Node("bias", index, "bias", [("bias", "1")]))
-        arrays = f"{weights}, {bias}" if layer.bias else weights
+        arrays = ", ".join(map(_printable, filter(None, (layer.weights, layer.own, layer.bias))))
         columns.append(Column(_printable(layer.name), f"φ = {layer.activation}", arrays))
         targets = range(len(nodes), len(nodes) + sizes[index + 1])
         for unit, target in enumerate(targets):
@@ -133,10 +134,12 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
             if index == depth - 1:
                 label = f"ŷ{unit + 1}" if sizes[-1] > 1 else "ŷ"
             nodes.append(Node("unit", index + 1, label, rows, state))
-            entries = zip(sources, work.W[index][unit], gradient_of(layer.weights)[unit], strict=False)
-            for i, (source, value, gradient) in enumerate(entries, start=1):
-                place = f"{i},{unit + 1}" if network.in_rows else f"{unit + 1},{i}"
-                edges.append(Edge(source, target, f"{weights}[{place}]", value, "dJ/dw", gradient, style))
+            for name, used in network.parts(index):
+                values = network.turned(work.arrays[name])[unit], gradient_of(name)[unit]
+                for i, (source, value, gradient) in enumerate(zip(sources[used], *values, strict=False), start=1):
+                    place = f"{i},{unit + 1}" if network.in_rows else f"{unit + 1},{i}"
+                    entry = f"{_printable(name)}[{place}]"
+                    edges.append(Edge(source, target, entry, value, "dJ/dw", gradient, style))
             if layer.bias and b is not None:
                 gradient = gradient_of(layer.bias)[unit]
                 edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient, style))
