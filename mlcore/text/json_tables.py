@@ -29,8 +29,15 @@ def is_json_lines(head: str) -> bool:
 
 
 def read_json_lines(lines: Iterator[str], source: Source) -> Table:
-    """One object in each line."""
-    return _table(_objects(lines, source), source)
+    """One object in each line, or such as have the rows in them."""
+    records = _objects(lines, source)
+    first = [*islice(records, 1)]
+    records = chain(first, records)
+    if not first or has_columns([*first[0][1]], source) or not [*_lists_in(first[0][1], source)]:
+        return _table(records, source)
+    source.unit = "row "
+    elements = chain.from_iterable(_elements_of(record, source) for _, record in records)
+    return _table(_records(elements, source), source)
 
 
 def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
@@ -71,6 +78,9 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
             raise DataError(f"{problem}; write JSON Lines, with an object in each line.")
     try:
         elements = iter(_elements_of(DECODER.decode(source.decoded(b"".join(parts))), source))
+    except MemoryError as error:
+        problem = f"{source.name} is one JSON document of {size:,} bytes, too large for the memory of this machine"
+        raise DataError(f"{problem}; write JSON Lines, with an object in each line.") from error
     except (ValueError, RecursionError) as error:
         where = f"line {getattr(error, 'lineno', 1)}"
         raise source.error(where, f"not JSON ({_problem(error)}).", str(getattr(error, "colno", ""))) from error
@@ -107,7 +117,7 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
 
 
-def _lists_in(document: dict[str, Any], source: Source, depth: int = 2) -> Iterator[tuple[str, list[Any]]]:
+def _lists_in(document: Mapping[str, Any], source: Source, depth: int = 2) -> Iterator[tuple[str, list[Any]]]:
     """Lists of objects with the columns that are needed, and their keys, in the document or in objects in it."""
     for key, value in document.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and has_columns([*value[0]], source):

@@ -56,6 +56,8 @@ def seeds():
         "split.json": json.dumps({"columns": rows[0], "data": rows[1:]}).encode(),
         "values.json": json.dumps(rows).encode(), "splits.json": json.dumps({"train": RECORDS, "test": rows}).encode(),
         "index.json": json.dumps(dict(enumerate(RECORDS))).encode(),
+        "titles.csv": b"Survey;;\n" + table.replace(b",", b"; ").replace(b'""', b'\\"'),
+        "nested.json": json.dumps({"made": {"rows": RECORDS}, "by": "x"}).encode(),
         "a.jsonl": "\n".join(map(json.dumps, RECORDS)).encode(),
         "fast.txt": "\n".join(f"__label__{record['label']} {record['text']}" for record in RECORDS).encode(),
         "a.tar": tar("x"), "pax.tar": tar("é" * 60, format=tarfile.PAX_FORMAT), "gnu.tar": tar("x" * 200),

@@ -327,6 +327,16 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
     monkeypatch.setattr(json_tables, "MAX_DOCUMENT", 1000)
     with pytest.raises(DataError, match="JSON document of more than 1,000 bytes; write JSON Lines"):
         rows(write(tmp_path / "a.json", "[" + " " * 1000 + "]"))
+
+    class Decoder:
+        def decode(self, text):
+            raise MemoryError
+
+    monkeypatch.setattr(json_tables, "DECODER", Decoder())
+    with pytest.raises(
+        DataError, match="document of 2 bytes, too large for the memory of this machine; write JSON Lin"
+    ):
+        rows(write(tmp_path / "a.json", "[]"))
     folder = texts_at(tmp_path / "folder", "x/1.txt", "y/2.txt", "x/large.txt")
     os.truncate(folder / "x/large.txt", 50_000_001)
     for path in (folder, write(tmp_path / "a.zip", zipped({"x/1.txt": "", "x/large.txt": bytes(50_000_001)}))):
