@@ -292,11 +292,12 @@ def _layer(number: int, content: dict[str, Any]) -> Layer:
     """A layer's table: name and activation, and the arrays under names of the user's choice.
 
     These are one matrix, perhaps another for inputs of its own, and perhaps one list.
-    In text such as "1,0" one row does not say which of these it is: the first array is the matrix.
+    In text such as "1,0" one row does not say which of these it is: the last of several arrays is the list.
     """
     name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
+    last = arrays[-1] if len(arrays) > 1 else None
     depths = {
-        key: _depth(content[key]) or 1 + (key == arrays[0] or len(split_rows(str(content[key]))) > 1) for key in arrays
+        key: _depth(content[key]) or 1 + (key != last or len(split_rows(str(content[key]))) > 1) for key in arrays
     }
     weights, own = [*(key for key in depths if depths[key] == 2), None, None][:2]
     bias = next((key for key in depths if depths[key] == 1), None)

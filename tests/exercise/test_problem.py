@@ -43,10 +43,10 @@ def test_toml_and_json(tmp_path):
 
 def test_arrays_may_be_typed_as_text(tmp_path):
     path = tmp_path / "net.toml"
-    lists = (
-        'x = [1, 2]\ny = [1]\n[[layers]]\nW = [[1, -0.5], ["1/2", 1]]\nb = [1, 0]\n[[layers]]\nV = [[1, 2]]\nc = [0.5]'
-    )
-    text = 'x = "1 2"\ny = 1\n[[layers]]\nW = "1, -0.5; 1/2, 1"\nb = "1 0"\n[[layers]]\nV = "1, 2"\nc = 0.5'
+    lists = 'x = [1, 2, 3]\ny = [1]\n[[layers]]\nW = [[1, -0.5], ["1/2", 1]]\nb = [1, 0]'
+    text = 'x = "1 2 3"\ny = 1\n[[layers]]\nW = "1, -0.5; 1/2, 1"\nb = "1 0"'
+    lists += "\n[[layers]]\nV = [[1, 2]]\nc = [0.5]\n[[layers]]\nA = [[2]]\nU = [[1]]\nd = [0]"
+    text += "\n[[layers]]\nV = '1, 2'\nc = 0.5\n[[layers]]\nA = 2\nU = 1\nd = 0"
     found = [to_toml(read_problem(path)) for typed in (lists, text) if path.write_text(typed)]
     assert found[0] == found[1]
 
