@@ -86,9 +86,9 @@ class Settings:
     initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.",
                                   choices=("random", "naive-bayes"))
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
-                          resumable=True, automatic="100, with nothing held out 30, with many labels 15")
+                          resumable=True, automatic="100, with nothing held out 30, with many labels 15 to 60")
     patience: int = setting(None, "Stop after this many epochs without a lower held-out loss.",
-                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 15")
+                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 60")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
@@ -134,14 +134,15 @@ class Settings:
         sizes = "none" if words >= LONG_TEXTS else "3-4" if many else "2-4" if few else "none"
         char_ngrams = self.char_ngrams or sizes
         step = 5 if many else 0.5 if facts.words < FEW_WORDS else 1
+        falling = min(max(150_000 // max(facts.texts, 1), 15), 60)  # epochs: few texts want more of them
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
             "char_ngrams": char_ngrams,
             "min_count": 1 if ngrams == 1 and char_ngrams == "none" else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
-            "epochs": 15 if many else 100 if facts.held_out else 30,
-            "patience": 15 if many else 3,
+            "epochs": falling if many else 100 if facts.held_out else 30,
+            "patience": 60 if many else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
             "schedule": "linear" if many else "constant",
             "word_dropout": 0.5 if many else 0.0,

@@ -129,3 +129,11 @@ def test_what_carries_the_label_is_a_token(good, bad, others, between):
         texts.append(between.join(random.permutation(words)))
     model = SentimentClassifier(dev=0, epochs=20).fit(texts[:200], labels[:200])
     assert model.score([unicodedata.normalize("NFD", text) for text in texts[200:]], labels[200:]) >= 0.95
+
+
+def test_eight_texts_of_each_of_many_labels_suffice():
+    random, labels = np.random.default_rng(1), [f"label{i % 150}" for i in range(1350)]
+    others = random.choice([f"w{i}" for i in range(300)], (1350, 6))
+    tell = [(f"a{i % 15}", f"b{i % 150 // 15}") for i in range(1350)]  # both words together
+    texts = [" ".join(random.permutation([*words, *pair])) for words, pair in zip(others, tell, strict=True)]
+    assert SentimentClassifier().fit(texts[:1200], labels[:1200]).score(texts[1200:], labels[1200:]) >= 0.95
