@@ -1,5 +1,6 @@
 """Shared by all tests: how to run the command line, and a small corpus."""
 
+import io
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.vectors import read_vectors
 
 # The same examples in every run, so that a red run can be repeated; no deadline, because first calls compile.
-settings.register_profile("mlcore", deadline=None, derandomize=True, max_examples=300)
+settings.register_profile("mlcore", deadline=None, derandomize=True)
 settings.load_profile("mlcore")
 
 # What a shell starts in the background ignores Ctrl-C, and so would the processes that tests interrupt.
@@ -106,6 +107,21 @@ def run(tmp_path, monkeypatch, capsys):
                 signal.signal(number, handler)
         out, err = capsys.readouterr()
         return Done(stopped.value.code, out, err.replace(FIRST_RUN, ""))  # which test compiles is left to their order
+
+    return call
+
+
+@pytest.fixture
+def run_in_ascii(run, monkeypatch):
+    """Standard output of ``mlcore`` where that can only be ASCII."""
+
+    def call(*arguments):
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONIOENCODING", "ascii")
+            patch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+            assert run(*arguments).code == 0
+            sys.stdout.flush()
+            return sys.stdout.buffer.getvalue().decode()
 
     return call
 

@@ -16,22 +16,13 @@ import sys
 from pathlib import Path
 from mlcore.files import write_beside
 contents = b"0" * (8 << 20), b"1" * (8 << 20)
-print(flush=True)
 for i in range(10**6):
     write_beside(Path("saved"), lambda file: file.write(contents[i % 2]))
+    i or print(flush=True)
 """
 OPTIONS = (
-    "--data",
-    "reviews.tsv",
-    "--epochs",
-    "60",
-    "--patience",
-    "60",
-    "--word-dropout",
-    "0.2",
-    "--optimizer",
-    "adam",
-)
+    "--data", "reviews.tsv", "--epochs", "60", "--patience", "60", "--word-dropout", "0.2", "--optimizer", "adam",
+)  # fmt: skip
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 

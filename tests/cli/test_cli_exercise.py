@@ -71,9 +71,8 @@ def test_golden_json(run, arguments):
 
 
 @pytest.mark.parametrize("command", ["forward", "grad --check", "derive", "check --y-hat 0", "graph", "descend"])
-def test_ascii(start, command):
-    process = start(*command.split(), env=os.environ | {"PYTHONIOENCODING": "ascii"})
-    out, _ = process.communicate(timeout=120)
+def test_ascii(run_in_ascii, command):
+    out = run_in_ascii(*command.split())
     assert out.isascii()
     assert "?" not in out
 

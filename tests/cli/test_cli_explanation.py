@@ -104,7 +104,7 @@ def test_explain_in_colour_and_as_a_page(run, start, model, tmp_path):
     assert ">script</span>" in page
 
 
-def test_tables_stay_within_80_columns_and_ascii(start, run, tmp_path):
+def test_tables_stay_within_80_columns_and_ascii(run, run_in_ascii, tmp_path):
     words = [letter * 30 for letter in "abcdefghijklmnopqrst"]
     (tmp_path / "long.tsv").write_text("label\ttext\n" + f"pos\t{' '.join(words)}\nneg\tzzz\n" * 8)
     assert run("train-sentiment", "--data", "long.tsv", *QUICK, "--ngrams", 3, "--model", "long").code == 0
@@ -113,7 +113,7 @@ def test_tables_stay_within_80_columns_and_ascii(start, run, tmp_path):
         ("explain", "long", text), ("describe", "long"), ("neighbors", "long", words[0]),
         ("grad", "--model", "long", "--text", text, "--label", "pos"), ("data", "long.tsv"),
     ):  # fmt: skip
-        _, out, _ = piped(start, b"", *command, PYTHONIOENCODING="ascii")
+        out = run_in_ascii(*command)
         command_line = out.find("mlcore train-sentiment")
         assert max(map(len, out[:command_line].splitlines())) <= 80
         assert out.isascii()

@@ -19,7 +19,7 @@ def test_closed_pipe_is_quiet(model):
     assert (done.stdout.splitlines()[1:], done.stderr) == (["0"], "")
 
 
-@pytest.mark.parametrize("arguments", ["--help", "forward", "grad --json"])
+@pytest.mark.parametrize("arguments", ["--help", "grad --json"])
 def test_standard_output_that_takes_nothing(arguments):
     for sink in ("> /dev/full", ">&-"):
         done = subprocess.run(

@@ -169,11 +169,11 @@ def test_wrong_options(run, reviews, arguments, code, message):
 
 
 @needs_speed
-@pytest.mark.parametrize("trial", range(5))
+@pytest.mark.parametrize("trial", range(3))
 def test_ctrl_c_keeps_the_best_epoch(start, reviews, tmp_path, trial):
-    """At several moments, once with a second Ctrl-C, twice while checkpoints take most of the time."""
+    """At several moments, once with a second Ctrl-C, once while checkpoints take most of the time."""
     options = ["--epochs", 100_000, "--patience", 100_000, "--learning-rate", 0.2, "--threads", 2]
-    options += ["--dim", 2000, "--checkpoint", "c"] if trial > 2 else []
+    options += ["--dim", 2000, "--checkpoint", "c"] if trial == 2 else []
     process = start("train-sentiment", "--data", reviews, *options)
     rows = [process.stdout.readline() for _ in range(12 + 7 * trial)]
     process.send_signal(signal.SIGINT)
@@ -203,9 +203,8 @@ def test_ctrl_c_before_the_first_epoch_keeps_nothing(start, tmp_path):
 
 @pytest.mark.parametrize(("sink", "code"), [("| head -n 1", 0), ("> /dev/full", 5), (">&-", 5)])
 def test_a_training_whose_output_nobody_takes_is_saved_all_the_same(reviews, sink, code):
-    command = (
-        f'"{sys.executable}" -m mlcore train-sentiment --data reviews.tsv {sink}; echo code ${{PIPESTATUS[0]}} >&2'
-    )
+    command = f'"{sys.executable}" -m mlcore train-sentiment --data reviews.tsv --epochs 3 {sink}'
+    command += "; echo code ${PIPESTATUS[0]} >&2"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=reviews.parent)
     assert (reviews.parent / MODEL).exists()
     assert f"Wrote {MODEL}." in done.stderr

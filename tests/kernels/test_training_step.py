@@ -85,7 +85,10 @@ def naive_step(parameters, M, S, C, Y, weights, optimizer, rate, number):
 @pytest.mark.parametrize("size", [0, 1, 3, 50])
 @pytest.mark.parametrize(
     ("optimizer", "dtype", "tolerance"),
-    [*((optimizer, np.float32, 2e-5) for optimizer in RATES), ("adam", np.float64, 1e-12)],
+    [
+        *((optimizer, np.float32, 2e-5) for optimizer in RATES),
+        pytest.param("adam", np.float64, 1e-12, marks=pytest.mark.full),  # compiles for nothing else
+    ],
 )
 def test_three_steps_equal_naive_ones(optimizer, dtype, tolerance, size):
     random = np.random.default_rng(size)

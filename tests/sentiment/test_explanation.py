@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from naive import THREE, TWO, WORDS, features_of, logits_of, random_model
 
@@ -23,7 +23,6 @@ MODELS = st.builds(
 )
 
 
-@settings(max_examples=150)
 @given(MODELS, TEXTS, st.integers(0, 4))
 @example(random_model(1, TWO, 2), "", 0)
 @example(random_model(1, THREE, 2), "zzz unheard", 2)

@@ -19,7 +19,7 @@ from mlcore.errors import ModelFileError
 from mlcore.sentiment.model_file import KEY, load_model, save_model
 
 MEMORY = 256 << 20  # bytes that a process may allocate besides what it has after a first load
-SECONDS = 5  # for a file of a few megabytes, on a busy machine
+SECONDS = 5  # of processor time for a file of a few megabytes
 
 
 @functools.cache
@@ -193,7 +193,7 @@ def in_a_process(call):
 
 
 @pytest.mark.parametrize("kind", RANDOM)
-@pytest.mark.parametrize("trials", [300, pytest.param(250_000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("trials", [100, pytest.param(250_000, marks=pytest.mark.full)])
 def test_files_that_were_changed_at_random(kind, trials, tmp_path):
     loaded = int(in_a_process(f"load_many({kind!r}, {trials}, {str(tmp_path)!r})"))
     assert loaded < trials / 2
@@ -247,12 +247,12 @@ def load_all(folder):
     load_model(good)
     limit_memory()
     for name in HOSTILE:
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             print(load_model(Path(folder, name)).settings)
         except Exception as error:
             print(error if isinstance(error, ModelFileError) else repr(error)[:200])
-        print(time.perf_counter() - started)
+        print(time.process_time() - started)
 
 
 def test_files_that_were_changed_on_purpose(tmp_path):

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import unicode_table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.kernels.simd import BLOCK
@@ -101,7 +101,6 @@ def test_tokens_of_many_languages(text, expected):
     assert tokens(unicodedata.normalize("NFD", text)) == tokens(text)
 
 
-@settings(max_examples=300)
 @given(TEXTS)
 def test_kernels_find_the_tokens_of_the_rule(texts):
     assert list(written(tokenise(texts))) == [rule(text) for text in texts]
@@ -129,8 +128,8 @@ def test_kernels_know_every_character():
 
 def test_all_of_unicode():
     """Every character that is assigned, alone and between letters."""
-    for start in range(0, sys.maxunicode + 1, BLOCK):
-        known = [chr(point) for point in range(start, start + BLOCK) if kinds()[point]]
+    for start in range(0, sys.maxunicode + 1, 1024):
+        known = [chr(point) for point in range(start, start + 1024) if kinds()[point]]
         for text in filter(None, ("".join(f"{c} x{c}x " for c in known), " ".join(known[::2]))):
             assert list(written(tokenise([text]))) == [rule(text)]
 
@@ -142,6 +141,7 @@ def test_what_is_read_is_read_as_itself_and_takes_at_most_twice_the_bytes():
         assert len(read.encode("utf-8", "surrogatepass")) <= 2 * len(c.encode("utf-8", "surrogatepass"))
 
 
+@pytest.mark.full
 @pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="the table is written with Unicode 14")
 def test_the_table_is_what_its_script_writes():
     assert unicode_table.table() == unicode_table.TABLE.read_text(encoding="utf-8")
@@ -161,5 +161,5 @@ def test_scratch_memory_is_used_again_in_its_own_thread_only():
     assert not np.shares_memory(first, scratch.empty("a", 8, np.int32))
     texts = ["A good film.", "Bad!"] * 500
     with ThreadPoolExecutor(3) as pool:
-        found = pool.map(lambda number: list(written(tokenise(texts[number:], scratch))), range(50))
-        assert list(found) == [[rule(text) for text in texts[number:]] for number in range(50)]
+        found = pool.map(lambda number: list(written(tokenise(texts[number:], scratch))), range(9))
+        assert list(found) == [[rule(text) for text in texts[number:]] for number in range(9)]
