@@ -14,6 +14,8 @@ import sys
 import pytest
 from conftest import REPOSITORY, needs_speed
 
+from mlcore.sentiment import comparison
+
 PAGES = ["README.md", "cli/README.md"]
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 SAMPLE = re.compile(r"^\$ mlcore (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
@@ -30,7 +32,8 @@ def comparable(command, output):
 
 
 @needs_speed
-def test_samples_run_and_print_what_the_pages_show(run, tmp_path):
+def test_samples_run_and_print_what_the_pages_show(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "STRENGTHS", (1.0,))  # which take most of the time, for digits only
     (tmp_path / "data").mkdir()
     shutil.copy(REPOSITORY / "data" / "reviews.tsv", tmp_path / "data")
     done = functools.cache(lambda command: run(*shlex.split(command)))  # both pages train the same model
