@@ -204,7 +204,7 @@ def _show_description(found: "Description") -> None:
     show(f"{found.parameters:,} parameters")
 
     show("\nLabels and vocabulary", "bold")
-    names = ", ".join(labels[:MAX_LABELS]) + ", ..." * (len(labels) > MAX_LABELS)
+    names = ", ".join(labels[:MAX_LABELS]) + f" and {len(labels) - MAX_LABELS:,} more" * (len(labels) > MAX_LABELS)
     paragraph(f"{len(labels):,} labels: {names}" if labels else "no labels: it predicts a number")
     for part in found.vocabulary:
         name = {0: "n-grams of characters", 1: "words"}.get(part.words, f"{part.words}-grams")

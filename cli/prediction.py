@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
 MAX_AT_ONCE = 1 << 15  # texts that are predicted together
-MAX_PROBABILITIES = 1 << 21  # of them
 MAX_LABELS = 20  # rows of a table
 MAX_CONFUSIONS = 12
 PATH = re.compile(r"\S+\.(csv|tsv|txt|jsonl?|parquet|xlsx?|zip|gz|zst)")  # what is more likely a path than a text
@@ -203,7 +202,7 @@ def _predict_lines(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print a line for each text."""
-    from mlcore.sentiment.prediction import predict
+    from mlcore.sentiment.prediction import MAX_PROBABILITIES, predict
     from mlcore.text.pool import available_cores, in_order
     from mlcore.text.streams import decode_arguments, decode_lines, in_portions
     from mlcore.text.table import Notes
@@ -340,7 +339,7 @@ def show_evaluation(title: str, found: "AnyEvaluation", brief: bool = False) -> 
                 f"{found.baseline:.4f}; R² {number(found.r2, '.4f')}, correlation {number(found.pearson, '.4f')}"
             )
         return
-    right, (low, high) = int(found.confusion.trace()), found.accuracy_interval
+    right, (low, high) = found.right, found.accuracy_interval
     render.show(f"{title}: accuracy {found.accuracy:.2%} ({right:,} of {found.n:,}), loss {found.loss:.4f}", "bold")
     if not brief:
         always = f"always answering {render.shortened(found.most_frequent)} gives {found.baseline:.2%}"
@@ -376,9 +375,10 @@ def _show_labels(
 
 def _show_confusion(found: "Evaluation") -> None:
     """The matrix where it fits into the terminal, else the most frequent confusions."""
+    matrix = found.confusion if len(found.labels) <= render.COLUMNS else None
     names = [render.shortened(label) for label in found.labels]
-    counts = [[f"{count:,}" for count in row] for row in found.confusion.tolist()]
-    for prefix in ("predicted ", ""):
+    counts = [] if matrix is None else [[f"{count:,}" for count in row] for row in matrix.tolist()]
+    for prefix in ("predicted ", "") if counts else ():
         columns = ["truth", *(prefix + name for name in names)]
         rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
         widths = [max(map(render.width, column)) for column in zip(columns, *rows, strict=True)]

@@ -278,7 +278,7 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
         render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")
     if len(model.parameters.b2) > 1:
-        render.show(f"Labels: {', '.join(labels[:8])}{', ...' * (len(labels) > 8)}.")
+        render.show(f"Labels: {', '.join(labels[:8])}{f' and {len(labels) - 8:,} more' * (len(labels) > 8)}.")
     render.show(f"Texts: {texts}.\n")
     quality = "accuracy" if labels else "    RMSE"
     render.show(f"epoch  training loss  held-out loss  {quality}  seconds  M features/s", "bold")

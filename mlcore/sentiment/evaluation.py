@@ -15,6 +15,7 @@ from mlcore.text.labels import labels_in, shown, unknown_labels
 from mlcore.text.overlap import fingerprints, share_known
 
 BINS = 10  # of the calibration
+MAX_MATRIX = 1_000  # labels of a confusion matrix
 LITTLE = 0.001  # of the texts may have the fingerprint of a training text by chance
 
 
@@ -64,15 +65,39 @@ class Evaluation(_OfLabels):
     per_label: list[LabelFigures]  # in the labels' order
     macro: LabelFigures  # mean over the labels
     weighted: LabelFigures  # mean over the labels, weighted by their supports
-    confusion: np.ndarray  # (labels, labels) int64, [truth, predicted]
+    cells: np.ndarray  # (m, 3) int64 of the confusion matrix that are not 0: truth, predicted, number of texts
     unknown: int  # texts with a label that the model does not have
     calibration: list[CalibrationBin]
 
+    @property
+    def right(self) -> int:
+        """Number of texts with the right label."""
+        return int(self.cells[self.cells[:, 0] == self.cells[:, 1], 2].sum())
+
+    @property
+    def confusion(self) -> np.ndarray | None:
+        """(labels, labels) int64, [truth, predicted]; None if there are more than MAX_MATRIX labels."""
+        if len(self.labels) > MAX_MATRIX:
+            return None
+        matrix = np.zeros((len(self.labels), len(self.labels)), np.int64)
+        matrix[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
+        return matrix
+
     def confusions(self) -> list[tuple[str, str, int]]:
         """True label, predicted label and number of texts, the most frequent confusion first."""
-        rows = zip(self.labels, self.confusion.tolist(), strict=True)
-        cells = [(truth, label, n) for truth, row in rows for label, n in zip(self.labels, row, strict=True)]
-        return sorted((cell for cell in cells if cell[2] and cell[0] != cell[1]), key=lambda cell: -cell[2])
+        wrong = self.cells[self.cells[:, 0] != self.cells[:, 1]]
+        wrong = wrong[np.argsort(-wrong[:, 2], kind="stable")]
+        return [(self.labels[truth], self.labels[predicted], n) for truth, predicted, n in wrong.tolist()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """With the matrix, or with more than MAX_MATRIX labels the confusions instead."""
+        found, matrix = super().to_dict(), self.confusion
+        cells = {"confusion": None if matrix is None else matrix.tolist()}
+        if matrix is None:
+            names = ("truth", "predicted", "texts")
+            cells["confusions"] = [dict(zip(names, cell, strict=True)) for cell in self.confusions()]
+        place = list(found).index("cells")
+        return dict([*found.items()][:place]) | cells | dict([*found.items()][place + 1 :])
 
 
 @dataclass(frozen=True)
@@ -167,10 +192,15 @@ class Assessment(Result):
 
 def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
     """Mean loss and accuracy (None for ratings), weighted, on a split: what training needs after each epoch."""
-    logits, targets = model.logits(split.documents, split.rows, threads), split.targets[split.rows]
-    weights = None if split.weights is None else split.weights[split.rows]
-    accuracy = float(np.average(_right(model.decide(logits), targets), weights=weights)) if model.labels else None
-    return _mean_loss(model, logits, targets, weights), accuracy
+    targets, weights = split.targets[split.rows], None if split.weights is None else split.weights[split.rows]
+    losses, right = np.zeros(len(targets), np.float32), np.zeros(len(targets), bool)
+    for block in model.blocks(len(targets)):
+        logits = model.logits(split.documents, split.rows[block], threads)
+        losses[block] = _losses(model, logits, targets[block])
+        if model.labels:
+            right[block] = _right(model.decide(logits), targets[block])
+    accuracy = float(np.average(right, weights=weights)) if model.labels else None
+    return _mean_loss(losses, targets, weights), accuracy
 
 
 def _right(decided: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -183,26 +213,36 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    logits, probabilities, predicted = score(model, split.documents, split.rows, threads)
     targets = split.targets[split.rows]
-    if not model.labels:
-        return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
-    if model.settings.multi_label:
+    if model.labels and not model.settings.multi_label:
+        return _evaluate_labels(model, split, targets, threads)
+    logits, _, predicted = score(model, split.documents, split.rows, threads)
+    if model.labels:
         return _evaluate_several(model, logits, targets, predicted)
+    return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
+
+
+def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: int) -> Evaluation:
     labels, n, known = len(model.labels), len(targets), np.isfinite(targets[:, 0])
+    losses, (confidence, squares, positive) = np.zeros(n, np.float32), np.zeros((3, n))
+    predicted = np.zeros(n, np.int64)
+    for block in model.blocks(n):  # with very many labels, the probabilities of all texts are too many
+        logits, probabilities, predicted[block] = score(model, split.documents, split.rows[block], threads)
+        losses[block], positive[block] = _losses(model, logits, targets[block]), logits[:, 0]
+        confidence[block] = probabilities.max(axis=1)
+        with_label = np.flatnonzero(known[block])
+        probabilities[with_label, targets[block][with_label, 0].astype(np.int64)] -= 1
+        squares[block] = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
     truths, right = targets[known, 0].astype(np.int64), _right(predicted, targets)
-    confusion = np.bincount(truths * labels + predicted[known], minlength=labels**2).reshape(labels, labels)
-    hits, predictions, supports = confusion.diagonal(), np.bincount(predicted, minlength=labels), confusion.sum(axis=1)
+    cells, counts = np.unique(truths * labels + predicted[known], return_counts=True)
+    hits, predictions, supports = (
+        np.bincount(some, minlength=labels) for some in (truths[right[known]], predicted, truths)
+    )
     per_label, macro, weighted = figures_of_labels(hits, predictions, supports, n)
 
-    confidence = probabilities.max(axis=1)
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
     bins = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
-
-    deviations = probabilities[known]
-    deviations[np.arange(len(truths)), truths] -= 1
-    squares = deviations[:, 1] ** 2 if labels == 2 else (deviations**2).sum(axis=1)
     return Evaluation(
         n=n,
         labels=model.labels,
@@ -210,14 +250,14 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
         accuracy_interval=wilson(int(right.sum()), n),
         most_frequent=model.labels[supports.argmax()],
         baseline=float(supports.max() / n),
-        loss=_mean_loss(model, logits, targets),
-        brier=float(squares.mean()),
+        loss=_mean_loss(losses, targets),
+        brier=float(squares[known].mean()),
         calibration_error=float(np.abs(rights - expected).sum() / n),
-        auc=area_under_curve(logits[known, 0], truths == 1) if labels == 2 else None,
+        auc=area_under_curve(positive[known], truths == 1) if labels == 2 else None,
         per_label=per_label,
         macro=macro,
         weighted=weighted,
-        confusion=confusion,
+        cells=np.stack([cells // labels, cells % labels, counts], axis=1),
         unknown=n - len(truths),
         calibration=[CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(bins)],
     )
@@ -240,7 +280,7 @@ def _evaluate_several(
         accuracy=float(right.mean()),
         accuracy_interval=wilson(int(right.sum()), n),
         hamming_loss=float(np.mean(predicted != targets)),
-        loss=_mean_loss(model, logits, targets),
+        loss=_mean_loss(_losses(model, logits, targets), targets),
         micro=micro,
         macro=macro,
         per_label=per_label,
@@ -269,14 +309,19 @@ def best_threshold(probabilities: np.ndarray, truths: np.ndarray) -> float:
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def _mean_loss(model: Model, logits: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> float:
-    if not (known := np.isfinite(targets[:, 0])).all():  # a label that the model does not have has no logit
-        logits, targets, weights = logits[known], targets[known], None if weights is None else weights[known]
-    losses = np.empty(len(logits), np.float32)
-    loss_of(model.loss, logits, targets, losses)
+def _losses(model: Model, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    known = np.isfinite(targets[:, 0])  # a label that the model does not have has no logit
+    found, losses = np.empty(int(known.sum()), np.float32), np.zeros(len(known), np.float32)
+    loss_of(model.loss, logits[known], targets[known], found)
+    losses[known] = found
+    return losses
+
+
+def _mean_loss(losses: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> float:
+    known = np.isfinite(targets[:, 0])
     if weights is not None:
-        return float(np.average(losses.astype(np.float64), weights=weights))
-    return float(np.mean(losses, dtype=np.float64))
+        return float(np.average(losses[known].astype(np.float64), weights=weights[known]))
+    return float(np.mean(losses[known], dtype=np.float64))
 
 
 def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingEvaluation:
@@ -318,18 +363,21 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    outputs, probabilities, predicted = score(model, split.documents, split.rows, threads)
-    targets, found, several = split.targets[split.rows], [], model.settings.multi_label
-    if model.labels:
-        wrong = np.flatnonzero(~_right(predicted, targets))
-        # of several labels: how far the probability of the worst decision is from the truth
-        sizes = np.abs(probabilities - targets).max(axis=1) if several else probabilities.max(axis=1)
-    else:
-        sizes = np.abs(outputs[:, 0].astype(np.float64) - targets[:, 0])
-        wrong = np.flatnonzero(sizes)
+    targets, found, several, parts = split.targets[split.rows], [], model.settings.multi_label, []
+    for block in model.blocks(len(targets)):
+        outputs, probabilities, decided = score(model, split.documents, split.rows[block], threads)
+        truths = targets[block]
+        if not model.labels:
+            errors = np.abs(outputs[:, 0].astype(np.float64) - truths[:, 0])
+            parts.append((outputs[:, 0], errors, errors > 0))
+        else:  # of several labels: how far the probability of the worst decision is from the truth
+            sizes = np.abs(probabilities - truths).max(axis=1) if several else probabilities.max(axis=1)
+            parts.append((decided, sizes, ~_right(decided, truths)))
+    predicted, sizes, is_wrong = map(np.concatenate, zip(*parts, strict=True))
+    wrong = np.flatnonzero(is_wrong)
     for i in wrong[np.argsort(-sizes[wrong], kind="stable")[:number]].tolist():
         row = int(split.rows[i])
-        answers: tuple[Any, ...] = float(targets[i, 0]), float(outputs[i, 0]), None
+        answers: tuple[Any, ...] = float(targets[i, 0]), float(predicted[i]), None
         if model.labels:
             truth = shown(labels_in(dataset.label_names[dataset.labels[row]]))
             answers = truth, shown(model.names_of(predicted[i])), None if several else float(sizes[i])
@@ -348,10 +396,12 @@ def strongest_words(
     lowest rating, as "highest" and "lowest".
     """
     candidates = np.flatnonzero(feature_counts[: model.features.first_piece] >= min_count).astype(np.int32)
-    logits = model.logits(Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1)))
+    documents = Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1))
+    if len(model.labels) > 2 and not model.settings.multi_label:
+        return _strongest_of_many(model, documents, number)
+    logits = model.logits(documents)
     if many := logits.shape[1] > 1:
-        above = logits - logits.mean(axis=0) if model.settings.multi_label else margins(logits)
-        columns = zip(model.labels, above.T, strict=True)
+        columns = zip(model.labels, (logits - logits.mean(axis=0)).T, strict=True)
     else:
         columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
     found = {}
@@ -363,7 +413,20 @@ def strongest_words(
     return found
 
 
-def margins(logits: np.ndarray) -> np.ndarray:
-    """How far each logit is above the best other one of its row: (n, k), k of 2 or more."""
-    second, first = np.partition(logits, -2, axis=1)[:, -2:].T[..., np.newaxis]
-    return np.asarray(logits - np.where(logits == first, second, first))
+def _strongest_of_many(model: Model, documents: Documents, number: int) -> dict[str, list[WordScore]]:
+    """Of more than two labels: each document, a feature, speaks for the label with its highest logit."""
+    n = documents.n_texts
+    best, strengths = np.zeros(n, np.int64), np.zeros(n, np.float32)
+    for block in model.blocks(n):
+        logits = model.logits(documents, np.arange(n)[block])
+        second, first = np.partition(logits, -2, axis=1)[:, -2:].T
+        best[block], strengths[block] = logits.argmax(axis=1), first - second
+    order, found = np.argsort(-strengths, kind="stable"), dict[str, list[WordScore]]()
+    speaking = order[strengths[order] > 0]
+    speaking = speaking[np.argsort(best[speaking], kind="stable")]
+    ends = np.searchsorted(best[speaking], np.arange(len(model.labels) + 1))
+    for label, start, end in zip(model.labels, ends, ends[1:], strict=False):
+        features = speaking[start : min(start + number, end)]
+        names = model.features.names_of(documents.ids[features].tolist())
+        found[label] = list(map(WordScore, names, strengths[features].tolist()))
+    return found

@@ -22,6 +22,7 @@ NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature
 # usual epochs. In short texts long given ones keep what they know while training moves them; in long texts, where the
 # words' own labels say more, they are better short, and added to those (measured on SST-2, MR and 1,000 texts of IMDb).
 FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
+MAX_RATIOS = 1_000  # labels, each of which has a column of them; with more they are as large as all else together
 LONG = 50  # distinct words of a text
 ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 
@@ -45,7 +46,8 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
         expected = "expected False where each text has one label"
         raise InputError(expected, parameter="tune_thresholds", value=True)
     outputs = settings.outputs(len(data.labels))
-    features, naive_bayes = len(data.features), settings.initialization == "naive-bayes"
+    features = len(data.features)
+    naive_bayes = settings.initialization == "naive-bayes" and len(data.labels) <= MAX_RATIOS
     find_ratios = partial(feature_ratios, data.train, data.labels, features)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None

@@ -15,6 +15,7 @@ from mlcore.text.pool import in_order
 
 MAX_PARAMETER = 1e9  # with as many parameters as there may be, all outputs are finite in float32
 BLOCK = 512  # texts scored at a time by a thread
+MAX_OUTPUTS = 1 << 22  # of texts whose figures are computed at a time
 HISTORY: dict[str, tuple[type, ...]] = {  # what a model records of each epoch: nothing that varies between equal runs
     "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
     "dev_accuracy": (int, float, NoneType), "learning_rate": (int, float), "restarts": (int,), "best": (bool,),
@@ -83,6 +84,11 @@ class Model:
         for _ in in_order(score, blocks, min(threads, len(blocks)) or 1):
             pass
         return logits
+
+    def blocks(self, n: int) -> list[slice]:
+        """The numbers below n in parts, each with MAX_OUTPUTS outputs of texts."""
+        size = max(1, MAX_OUTPUTS // len(self.parameters.b2))
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probability of each label, in the labels' order: (n, k) float32 -> (n, labels) float64.

@@ -22,7 +22,7 @@ from mlcore.files import beside
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.settings import FIELDS, Settings
-from mlcore.text.labels import MAX_LABELS, is_label
+from mlcore.text.labels import MAX_LABELS, MAX_SEVERAL, is_label
 from mlcore.text.ngrams import Features, Pieces
 from mlcore.text.vocabulary import WordTable
 
@@ -175,7 +175,8 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     """Model from the parts of a file, each checked: whoever can write a file can write a checksum."""
     settings, labels = Settings(**header["settings"]), header["labels"]
     require(not settings.automatic(), "its settings are not all known")
-    sizes = (0,) if settings.loss == "squared" else range(2, MAX_LABELS + 1)
+    most = MAX_SEVERAL if settings.multi_label else MAX_LABELS
+    sizes = (0,) if settings.loss == "squared" else range(2, most + 1)
     texts = all(type(label) is str and is_label(label) for label in labels)
     fits = type(labels) is list and len(labels) in sizes and texts and len(set(labels)) == len(labels)
     require(fits, "its labels are not different strings, as many as its loss needs")

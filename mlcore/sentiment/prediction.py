@@ -10,6 +10,9 @@ from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.model import Model
 from mlcore.text.dataset import Documents
+from mlcore.text.labels import listed
+
+MAX_PROBABILITIES = 1 << 21  # of texts that are predicted together
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def label_number(model: Model, label: str, parameter: str) -> int:
     if not model.labels:
         raise InputError("the model predicts ratings and has no labels", parameter=parameter, value=label)
     if label not in model.labels:
-        shown = ", ".join(model.labels[:20]) + (", ..." if len(model.labels) > 20 else "")
-        raise InputError(f"expected one of the model's labels: {shown}", parameter=parameter, value=label)
+        raise InputError(
+            f"expected one of the model's labels: {listed(model.labels)}", parameter=parameter, value=label
+        )
     return model.labels.index(label)

@@ -19,6 +19,7 @@ from mlcore.text.overlap import coverage_notes
 
 MAX_CELLS = 30  # labels of a confusion matrix
 MAX_CONFUSIONS = 20
+MAX_LABELS = 200  # that are listed
 MAX_STRONGEST = 20  # words for each label
 MAX_EXPLAINED = 30_000  # characters of a mistake: the work grows with the square of the number of words
 MAX_TICKS = 6
@@ -51,6 +52,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
+        max_labels=MAX_LABELS,
         charts=_training(description),
         calibration=_calibration(figures) if isinstance(figures, Evaluation) else None,
         strongest=strongest_words(model, counts, MAX_STRONGEST, min_count),

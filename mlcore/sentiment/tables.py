@@ -16,7 +16,7 @@ from mlcore.errors import DataError, InputError
 from mlcore.results import Result
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.model import Model
-from mlcore.sentiment.prediction import answer_columns, predict
+from mlcore.sentiment.prediction import MAX_PROBABILITIES, answer_columns, predict
 from mlcore.text.pool import in_order
 from mlcore.text.streams import optional
 from mlcore.text.table import Row, Table
@@ -67,6 +67,7 @@ def predict_table(
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
     new_names, rows = answers.columns(model.labels), table.texts(table.columns())
+    size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(model.labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
     names = [f"mlcore_{name}" if name in table.header else name for name in new_names]
     found = PredictedTable(str(path), names)
@@ -86,7 +87,8 @@ def predict_table(
         doubts = int(doubtful.sum() - doubtful[missing].sum()) if len(doubtful) else 0
         return len(batch), len(missing), doubts, writer.format([row for row, _ in batch], new)
 
-    batches = chain([first] if first else [], iter(lambda: list(islice(rows, AT_ONCE)), []))
+    rows = chain(first, rows)
+    batches = iter(lambda: list(islice(rows, size)), [])
     for n, missing, doubtful, written in in_order(work, batches, threads):
         writer.write(written)
         found.rows += n

@@ -154,7 +154,8 @@ class _Trainer:
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
         width = train.targets.shape[1]
         self.work = Workspace.allocate(state.parameters, batch_size, int(entries), threads, width)
-        targets, losses = train.targets[train.rows], np.empty(len(train.rows), np.float32)
+        targets = train.targets[train.rows[:1] if model.labels else train.rows]  # with labels, all texts have the same
+        losses = np.empty(len(targets), np.float32)
         loss_of(model.loss, np.zeros((len(targets), len(model.parameters.b2)), np.float32), targets, losses)
         # of ratings that are all 0 the loss is 0, although an untrained network does not answer 0
         self.largest_loss = LOST * max(float(np.mean(losses, dtype=np.float64)), 1e-3)

@@ -13,7 +13,8 @@ from mlcore.errors import DataError, DataWarning
 if TYPE_CHECKING:
     from mlcore.text.dataset import Dataset
 
-MAX_LABELS = 1_000
+MAX_LABELS = 100_000
+MAX_SEVERAL = 1_000  # where a text may have several of them
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 REFUSED = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, lone surrogates, separators of lines
 LISTED = 10  # labels in a message
@@ -77,10 +78,11 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
         place = f"{dataset.source}, {dataset.label_places[number]}"
         raise DataError(f"{place}: expected one label, found {found}", suggestion={"multi_label": True})
     labels = sorted({label for name in names for label in labels_in(name)})
-    if not 2 <= len(labels) <= MAX_LABELS:
+    most = MAX_SEVERAL if multi_label else MAX_LABELS
+    if not 2 <= len(labels) <= most:
         raise DataError(
             f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({listed(labels)}); "
-            f"expected from 2 to {MAX_LABELS:,}",
+            f"expected from 2 to {most:,}{' where a text may have several' * multi_label}",
             suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
         )
     return ordered(labels)
@@ -141,8 +143,9 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """
     random = np.random.default_rng([seed, 1])
     held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
+    ascending = np.argsort(labels, kind="stable")
+    for rows in np.split(ascending, np.flatnonzero(np.diff(labels[ascending])) + 1):
+        rows = random.permutation(rows)
         held_out[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
     return held_out
 
@@ -187,10 +190,12 @@ def single_warnings(labels: tuple[str, ...], counts: np.ndarray) -> list[DataWar
 def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
     """What may be wrong with the labels themselves."""
     found = []
-    for one, other in pairwise(sorted(labels, key=lambda label: (_folded(label), label))):
-        if _folded(one) == _folded(other):
-            alike = f"the labels {one!r} and {other!r} differ only in case or form"
-            found.append(DataWarning(f"{alike}; they are learned as two labels"))
+    folded = sorted((_folded(label), label) for label in labels)
+    alike = [f"{one!r} and {other!r}" for (plain, one), (same, other) in pairwise(folded) if plain == same]
+    if alike:
+        more = f" ({len(alike) - 1:,} more such pair{'s' * (len(alike) > 2)})" * (len(alike) > 1)
+        message = f"the labels {alike[0]} differ only in case or form{more}; they are learned as different labels"
+        found.append(DataWarning(message))
     if list_like := next((label for label in labels if label[0] == "[" and label[-1] == "]"), None):
         advice = "each is learned as one label; write lists in JSON Lines, or separate labels by a character"
         found.append(DataWarning(f"the label {list_like!r} looks like a list of labels; {advice}"))

@@ -103,7 +103,7 @@ def test_rare_unknown_and_similar_labels_are_named(run, tmp_path):
         "2 labels have a single text each, which stays in training and is not held out: 'Pos', '[pos]'.",
         "the label '[pos]' looks like a list of labels; each is learned as one label; write lists in JSON Lines, or "
         "separate labels by a character.",
-        "the labels 'Pos' and 'pos' differ only in case or form; they are learned as two labels.",
+        "the labels 'Pos' and 'pos' differ only in case or form; they are learned as different labels.",
         "t.csv: 1 text has a label that the training texts lack ('odd'); each counts as wrong.",
     ):
         assert f"mlcore: {message}\n" in done.err

@@ -147,7 +147,7 @@ def test_warm_start(run, reviews, model, tmp_path):
         (["--lr", 1], 2, "No such option: --lr (Possible options: --learning-rate)."),
         (["--optimizer", "adm"], 2, "--optimizer is 'adm'; expected one of sgd, adagrad, adam."),
         (["--lerning-rate", 1], 2, "No such option: --lerning-rate (Possible options: --learning-rate)."),
-        (["--data", "one.tsv"], 3, "has 1 label to train on ('pos'); expected from 2 to 1,000."),
+        (["--data", "one.tsv"], 3, "has 1 label to train on ('pos'); expected from 2 to 100,000."),
         (["--data", "empty.tsv", "--dev", 0, "--ngrams", 1], 3, "no word occurs in the texts to train on."),
 ])  # fmt: skip
 def test_wrong_options(run, reviews, arguments, code, message):

@@ -110,7 +110,7 @@ ONE_TYPE = "expected labels of one type: text without control characters, int or
     *(([first, wrong], f"y[1] is {wrong!r}; {ONE_TYPE}")
       for first, wrong in (("pos", 1), (True, 0), (1, 2.5), ("pos", ""), ("pos", "a\nb"))),
     ([b"pos", b"neg"], f"y[0] is b'pos'; {ONE_TYPE}"),
-    (["pos", "pos"], "X has 1 label to train on ('pos'); expected from 2 to 1,000."),
+    (["pos", "pos"], "X has 1 label to train on ('pos'); expected from 2 to 100,000."),
 ])  # fmt: skip
 def test_what_are_no_labels(y, message):
     with pytest.raises(InputError) as error:

@@ -1,5 +1,7 @@
 """The figures of an evaluation against scikit-learn and the formulas; mistakes, and the strongest words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from naive import THREE, TWO, random_data, random_model
@@ -60,6 +62,27 @@ def test_figures_are_those_of_scikit_learn_and_of_the_formulas(labels, seed):
     assert quick_figures(model, split) == (evaluation.loss, evaluation.accuracy)
     counts = [n for *_, n in evaluation.confusions()]
     assert (sum(counts), counts) == (100 - right.sum(), sorted(counts, reverse=True))
+
+
+def test_with_very_many_labels_parts_of_the_texts_give_the_same_figures(monkeypatch):
+    model, dataset, split = make(SIX)
+    dataset = replace(dataset, texts=[""] * dataset.n_texts)
+    counts = np.full(len(model.features), 9)
+
+    def figures():
+        found = evaluate(model, split)
+        words = strongest_words(model, counts, 3, 1)
+        return found, [found.to_dict(), quick_figures(model, split), mistakes(model, split, dataset, 9), words]
+
+    found, expected = figures()
+    monkeypatch.setattr("mlcore.sentiment.model.MAX_OUTPUTS", 50)
+    assert figures()[1] == expected
+    monkeypatch.setattr("mlcore.sentiment.evaluation.MAX_MATRIX", 5)
+    changed = evaluate(model, split).to_dict()
+    confusions = [tuple(cell.values()) for cell in changed.pop("confusions")]
+    assert (changed.pop("confusion"), confusions) == (None, found.confusions())
+    assert found.confusion is None
+    assert changed == {name: value for name, value in expected[0].items() if name in changed}
 
 
 @pytest.mark.parametrize("labels", [TWO, THREE])

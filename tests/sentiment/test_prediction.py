@@ -14,10 +14,10 @@ import pytest
 from conftest import needs_speed
 from hypothesis import given
 from hypothesis import strategies as st
-from mlcore.cli import prediction as cli_prediction
 from naive import THREE, TWO, random_model
 
 from mlcore.errors import DataError, ModelFileError
+from mlcore.sentiment import prediction
 from mlcore.sentiment.model_file import save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.text import pool
@@ -144,7 +144,7 @@ def test_answers_do_not_depend_on_threads_or_portions(run, two, tmp_path, monkey
     (tmp_path / "texts").write_bytes(b"\n".join(ODD * 100))
     found = {run("predict", MODEL, "--file", "texts", "--json")}
     monkeypatch.setattr(text_lines, "BLOCK", 300)
-    monkeypatch.setattr(cli_prediction, "MAX_PROBABILITIES", 21)
+    monkeypatch.setattr(prediction, "MAX_PROBABILITIES", 21)
     for threads in (1, 3):
         monkeypatch.setattr(pool, "available_cores", lambda threads=threads: threads)
         found.add(run("predict", MODEL, "--file", "texts", "--json"))
