@@ -12,6 +12,7 @@ from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
 SAMPLE = 500  # rows from which it is told whether there is a header
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
+WHITE_SPACE = re.compile(r"\s*")
 FIRST_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(.)', re.DOTALL)
 
 Record = tuple[int | str, Mapping[str, Any]]  # the number of its line or row, and its values
@@ -77,7 +78,7 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
             problem = f"{source.name} is one JSON document of more than {MAX_DOCUMENT:,} bytes"
             raise DataError(f"{problem}; write JSON Lines, with an object in each line.")
     try:
-        elements = iter(_elements_of(DECODER.decode(source.decoded(b"".join(parts))), source))
+        elements = iter(_elements_of(_document(source.decoded(b"".join(parts))), source))
     except MemoryError as error:
         problem = f"{source.name} is one JSON document of {size:,} bytes, too large for the memory of this machine"
         raise DataError(f"{problem}; write JSON Lines, with an object in each line.") from error
@@ -87,6 +88,18 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
     first = [*islice(elements, 1)]
     records = _records(chain(first, elements), source)
     return _table(records, source, "column" if first and isinstance(first[0], list | tuple) else "key")
+
+
+def _document(text: str) -> Any:
+    """The value in a text, or an array of the objects that are one behind the other in it."""
+    values, start = list[Any](), WHITE_SPACE.match(text).end()  # type: ignore[union-attr]
+    while start < len(text) or not values:
+        value, end = DECODER.raw_decode(text, start)
+        if values and not (isinstance(values[0], dict) and isinstance(value, dict)):
+            raise json.JSONDecodeError("Extra data", text, start)
+        values.append(value)
+        start = WHITE_SPACE.match(text, end).end()  # type: ignore[union-attr]
+    return values[0] if len(values) == 1 else values
 
 
 def _elements_of(document: Any, source: Source) -> Iterable[Any]:

@@ -329,7 +329,7 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
         rows(write(tmp_path / "a.json", "[" + " " * 1000 + "]"))
 
     class Decoder:
-        def decode(self, text):
+        def raw_decode(self, text, start):
             raise MemoryError
 
     monkeypatch.setattr(json_tables, "DECODER", Decoder())

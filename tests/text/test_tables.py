@@ -91,6 +91,7 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ('\n {"text": "a", "label": 2, "x": 1} \n\n{"text": "b", "label": true}', {}, [("2", "a"), ("True", "b")]),
         ('{"text": "a", "label": "x"},\n{"text": "b", "label": "y"}\n', {}, [("x", "a"), ("y", "b")]),
         ('{"version": "1", "data": [{"text": "a", "intent": "x"}]}', {}, [("x", "a")]),
+        ('{\n "text": "a",\n "label": "x"}\n{\n "text": "b",\n "label": "y"}', {}, [("x", "a"), ("y", "b")]),
         ('{"nlu": {"rows": [{"text": "a", "intent": "x"}], "other": [{"name": 1}]}}', {}, [("x", "a")]),
         ('{"text": "a", "cats": {"x": 1, "y": 0.2}}\n{"text": "b", "cats": {"x": 1.0, "y": 1}}\n', {},
          [("x", "a"), (("x", "y"), "b")]),
