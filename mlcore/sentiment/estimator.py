@@ -408,7 +408,7 @@ class Indicators(NamedTuple):
 
 def _decisions(model: Model, classes: Classes | None, logits: np.ndarray) -> np.ndarray:
     if classes is None:
-        return logits[:, 0].astype(np.float64)
+        return model.within_range(logits)[:, 0].astype(np.float64)
     if model.settings.multi_label:
         return model.decide(logits)[:, classes.numbers].astype(np.int64)
     return np.asarray(classes.values[np.argsort(classes.numbers)[model.decide(logits)]])

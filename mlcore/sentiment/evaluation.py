@@ -195,7 +195,7 @@ def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, 
     targets, weights = split.targets[split.rows], None if split.weights is None else split.weights[split.rows]
     losses, right = np.zeros(len(targets), np.float32), np.zeros(len(targets), bool)
     for block in model.blocks(len(targets)):
-        logits = model.logits(split.documents, split.rows[block], threads)
+        logits = model.within_range(model.logits(split.documents, split.rows[block], threads))
         losses[block] = _losses(model, logits, targets[block])
         if model.labels:
             right[block] = _right(model.decide(logits), targets[block])

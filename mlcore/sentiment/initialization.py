@@ -72,7 +72,11 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
         table[: shape[0]][vectors.found] = start
     elif settings.freeze_embedding:
         table[:] = _with_length(table, FROZEN_LENGTH)
-    return Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
+    model = Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
+    if not data.labels:
+        ratings = data.train.targets[data.train.rows]
+        model.seen = float(ratings.min()), float(ratings.max())
+    return model
 
 
 def random_parameters(features: int, outputs: int, settings: Settings) -> Parameters:
@@ -161,6 +165,8 @@ def continue_from(model: Model, earlier: Model) -> None:
     if model.labels != earlier.labels:
         here, there = (", ".join(map(repr, labels)) for labels in (model.labels, earlier.labels))
         raise InputError(f"The texts have the labels {here}, but the model to start from has {there}; use its labels.")
+    if model.seen and earlier.seen:
+        model.seen = min(model.seen[0], earlier.seen[0]), max(model.seen[1], earlier.seen[1])
     model.trained_on = kept(np.concatenate([model.trained_on, earlier.trained_on]))
     new, known = model.features, earlier.features
     for first, old, last in (

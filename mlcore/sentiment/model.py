@@ -44,6 +44,7 @@ class Model:
     parameters: Parameters
     provenance: Provenance = field(default_factory=Provenance)
     thresholds: np.ndarray | None = None  # (labels,) float64, where texts may have several; None: 0.5 for all
+    seen: tuple[float, float] | None = None  # the lowest and the highest rating of the training texts
     trained_on: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))  # fingerprints of texts, ascending
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -84,6 +85,13 @@ class Model:
         for _ in in_order(score, blocks, min(threads, len(blocks)) or 1):
             pass
         return logits
+
+    def within_range(self, outputs: np.ndarray) -> np.ndarray:
+        """The outputs of the network; ratings become the nearest ones between those that training has seen."""
+        if self.seen is None:
+            return outputs
+        low, high = self.seen
+        return np.asarray(np.clip(outputs, np.float32(low), np.float32(high)))
 
     def blocks(self, n: int) -> list[slice]:
         """The numbers below n in parts, each with MAX_OUTPUTS outputs of texts."""

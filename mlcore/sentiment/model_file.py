@@ -152,9 +152,15 @@ def save_model(model: Model, path: Path) -> None:
     for name in ("table", "W1"):
         parameters[name] = parameters[name][:, : settings.dim]
     parameters["table"] = parameters["table"].astype(np.float16 if settings.float16 else np.float32, copy=False)
-    header = {"labels": model.labels, "settings": asdict(settings), "provenance": asdict(model.provenance)}
+    header: dict[str, Any] = {
+        "labels": model.labels,
+        "settings": asdict(settings),
+        "provenance": asdict(model.provenance),
+    }
     if model.thresholds is not None:
         header["thresholds"] = model.thresholds.tolist()
+    if model.seen is not None:
+        header["seen"] = model.seen
     keys = model.features.ngrams
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
     features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}
@@ -197,7 +203,13 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         padded[..., : tensors[name].shape[-1]] = tensors[name]
     require((trained_on[1:] > trained_on[:-1]).all(), "its fingerprints of texts are not in order")
     provenance, thresholds = _provenance(header["provenance"]), _thresholds(header.get("thresholds"), settings, labels)
-    return Model(settings, tuple(labels), features, parameters, provenance, thresholds, trained_on)
+    if (seen := header.get("seen")) is not None:
+        low, high = seen
+        valid = type(low) is type(high) is float and -MAX_FIGURE <= low <= high <= MAX_FIGURE
+        require(valid and not labels, "its range of ratings is not two numbers")
+    return Model(
+        settings, tuple(labels), features, parameters, provenance, thresholds, seen and (low, high), trained_on
+    )  # fmt: skip
 
 
 def _thresholds(values: Any, settings: Settings, labels: list[str]) -> np.ndarray | None:

@@ -20,7 +20,8 @@ class Predictions:
     """The outputs of the network for n texts, what they mean, and how much of each text the model knows."""
 
     labels: tuple[str, ...]
-    outputs: np.ndarray  # (n, k) float32 logits; without labels, k is 1 and the output is the predicted rating
+    # (n, k) float32 logits; without labels, k is 1 and the output is the predicted rating, in the range of those seen
+    outputs: np.ndarray
     # (n, labels) float64 in the labels' order; a row sums to 1 unless texts may have several. Without labels (n, 0)
     probabilities: np.ndarray
     chosen: np.ndarray  # (n,) int64 number of the most probable label; (n, labels) bool where texts may have several
@@ -107,7 +108,7 @@ def score(
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    outputs = model.logits(documents, rows, threads)
+    outputs = model.within_range(model.logits(documents, rows, threads))
     if not np.isfinite(outputs).all():
         raise ModelFileError("The model's output for a text is not finite; train it again")
     if not model.labels:

@@ -190,6 +190,8 @@ def test_numbers_are_predicted(tmp_path):
         errors, spread = np.subtract(ratings, predicted), np.subtract(ratings, np.mean(ratings))
         assert model.score(TEXTS, ratings) == pytest.approx(1 - (errors**2).sum() / (spread**2).sum(), rel=1e-12)
         assert model.score(TEXTS[:2], [3, 3]) == 0
+        model._fitted[0].parameters.b2[:] += 9
+        assert model.predict(["good", "bad"]).tolist() == [5, 5], "no rating is above all that training has seen"
         assert not hasattr(model, "classes_")
         for name in ("predict_proba", "decision_function"):
             with pytest.raises(InputError, match=f"^{name} needs labels; a model for numbers"):

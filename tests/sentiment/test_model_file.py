@@ -166,6 +166,7 @@ def test_other_tensors(saved, changes, message):
         ({"provenance": {"history": [EPOCH | {"train_loss": 10**400}]}}, "its history"),
         ({"provenance": {"date": "today"}}, "date"),
         ({"provenance": []}, "damaged"),
+        ({"seen": [1.0, 5.0]}, "its range of ratings is not two numbers"),
 ])  # fmt: skip
 def test_other_headers(saved, changes, message):
     header, tensors = parts(saved.read_bytes())
