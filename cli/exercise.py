@@ -296,7 +296,11 @@ def _check_class(
 
     check_outputs({"output": output}, folder.iterdir(), {"output": b"student,file,"})
     worth = None if points is None else parse_points(points)
-    problem = numbers.net if numbers.net and numbers.net.is_dir() else numbers.problem()
+    nets = numbers.net if numbers.net and numbers.net.is_dir() else None
+    changed = [name for name, value in asdict(numbers).items() if value is not None and name != "net"]
+    if nets and changed:
+        raise InputError(f"--{changed[0]} is for one network; leave it out with a folder of them.")
+    problem = nets or numbers.problem()
     marks = mark_class(problem, folder, worth, 1 if carry_forward is None else carry_forward, *settings)
     if output:
         write_beside(output, lambda file: file.write(marks.to_csv().encode("utf-8-sig")))

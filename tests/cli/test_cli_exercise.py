@@ -186,6 +186,7 @@ def test_check_marks_a_class(run, tmp_path):
         (("--y-hat", "0", "-o", "marks.csv"), "--output is for a class; it needs a folder as --answers."),
         (("--y-hat", "0", "--net", "answers"), "--net is for a class; it needs a folder as --answers."),
         (("--answers", "answers", "-o", "answers/anna.toml"), "it would overwrite an input"),
+        (("--answers", "answers", "--net", ".", "--x", "1"), "--x is for one network; leave it out with a folder"),
         (("--answers", "answers", "--hint"), "A folder of answers is marked alone"),
     ):
         assert message in run("check", *arguments).err
