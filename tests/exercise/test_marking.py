@@ -19,7 +19,7 @@ from mlcore.exercise.mistakes import Work
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, default_problem
 
-COUNTS = pytest.mark.parametrize("count", [6, pytest.param(300, marks=pytest.mark.full)])
+COUNTS = pytest.mark.parametrize("count", [12, pytest.param(300, marks=pytest.mark.full)])
 
 
 def answer(name, rows, written=str):
