@@ -95,7 +95,7 @@ class Settings:
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
     learning_rate: float = setting(None, "Learning rate.", above=0, automatic=(
                                    ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
-                                   + "; with few texts half of that, with many labels five times"))
+                                   + "; with few texts half of that, with many labels or several five times"))
     schedule: str = setting(None, "constant, or linear: the learning rate falls to 0 over all epochs.",
                             choices=("constant", "linear"), automatic="constant, with many labels linear")
     word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
@@ -134,19 +134,20 @@ class Settings:
         few = facts.texts < FEW_TEXTS and words >= SHORT_TEXTS
         sizes = "none" if words >= LONG_TEXTS else "3-4" if many else "2-4" if few else "none"
         char_ngrams = self.char_ngrams or sizes
-        step = 5 if many else 0.5 if facts.words < FEW_WORDS else 1
-        falling = min(max(150_000 // max(facts.texts, 1), 15), 60)  # epochs: few texts want more of them
+        falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
+        step = 5 if many or self.multi_label else 0.5 if facts.words < FEW_WORDS else 1
+        fewer = min(max(150_000 // max(facts.texts, 1), 15), 60)  # epochs: few texts want more of them
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
             "char_ngrams": char_ngrams,
             "min_count": 1 if ngrams == 1 and char_ngrams == "none" else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
-            "epochs": falling if many else 100 if facts.held_out else 30,
-            "patience": 60 if many else 3,
+            "epochs": fewer if falling else 100 if facts.held_out else 30,
+            "patience": 60 if falling else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
-            "schedule": "linear" if many else "constant",
-            "word_dropout": 0.5 if many else 0.0,
+            "schedule": "linear" if falling else "constant",
+            "word_dropout": 0.5 if falling else 0.0,
         }
         return dataclasses.replace(
             self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}

@@ -19,7 +19,7 @@ from mlcore.sentiment.initialization import feature_ratios, new_model
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import report_page
-from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.settings import Facts, Settings
 from mlcore.sentiment.training import fit
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.labels import hold_out_several
@@ -71,6 +71,12 @@ def test_the_start_is_each_label_against_the_other_texts():
         alone = encode(dataset_of(TEXTS, one), 0, **pinned().encoding())
         expected = feature_ratios(alone.train, alone.labels, len(data.features))
         np.testing.assert_allclose(ratios[:, number], expected[:, 0])
+
+
+@pytest.mark.parametrize("labels", [3, 30])
+def test_automatic_settings_take_large_steps_until_the_held_out_loss_rises(labels):
+    found = Settings(multi_label=True).resolved(Facts(labels=labels, texts=1000, words=9000))
+    assert (found.learning_rate, found.schedule, found.patience, found.word_dropout) == (0.05, "constant", 3, 0.0)
 
 
 def test_held_out_texts_are_never_the_only_ones_of_a_label():
