@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from errno import ENOENT
+from os import strerror
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -264,6 +266,8 @@ def check(
         settings = (tolerance, learning_rate, optimizer)
         _check_class(numbers, answers[0], output, points, carry_forward, settings, as_json)
         return
+    if missing := [file for file in answers or [] if not file.exists()]:
+        raise FileNotFoundError(ENOENT, strerror(ENOENT), str(missing[0]))
     net = numbers.net if numbers.net and numbers.net.is_dir() else None
     for name, value in {"net": net, "output": output, "points": points, "carry-forward": carry_forward}.items():
         if value is not None:

@@ -233,8 +233,8 @@ def check_class(marks: ClassMarks) -> None:
     for one in marks.students:
         points = (one.points.get(name) for name in marks.worth)
         rows.append((shortened(one.student), *map(points_text, [*points, one.total])))
-    of = ("of", *map(points_text, marks.worth.values()), points_text(total))
-    table(["student", *marks.worth, "total"], [*rows, of])
+    out_of = ("out of", *map(points_text, marks.worth.values()), points_text(total))
+    table(["student", *marks.worth, "total"], [*rows, out_of])
     for one in marks.students:
         for remark in one.remarks:
             paragraph(f"{shortened(one.student)}: {remark}", indent="  ")

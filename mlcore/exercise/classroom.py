@@ -173,4 +173,7 @@ def _net_of(file: Path, notes: Mapping[str, str], nets: Mapping[str, Path]) -> s
             return name
         if name.lstrip("0") in numbers:
             return numbers[name.lstrip("0")]
-    raise DataError(f"{file} has no network: name it as one of {', '.join(list(nets)[:5])}, or add sheet = NUMBER.")
+    some = ", ".join(list(nets)[:5])
+    if asked[1:]:
+        raise DataError(f"{file}: there is no network {asked[0]!r}; expected the name or the number of one of {some}.")
+    raise DataError(f"{file} has no network: name it as one of {some}, or add sheet = NUMBER.")

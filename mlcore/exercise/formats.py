@@ -25,6 +25,7 @@ MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
 SYMBOLS = {
     r"\varphi": "φ", r"\psi": "ψ", r"\zeta": "ζ", r"\sigma": "σ", r"\lambda": "λ", r"\eta": "η", r"\delta": "δ",
     r"\varepsilon": "ε", r"\partial ": "∂", r"\hat{y}": "ŷ", r"\odot": "⊙", r"\cdot": "·", r"\sum": "Σ", r"\ge ": "≥ ",
+    r"\le ": "≤ ",
     r"^\top": "ᵀ", r"\tanh": "tanh", r"\max": "max", r"\log": "log", r"\;": "", r"\mapsto": "↦", r"\frac{1}{2}": "½",
     r"\lVert ": "‖", r" \rVert": "‖", "^{*}": "*",
 }  # fmt: skip

@@ -53,7 +53,10 @@ def test_thirty_sheets_with_a_network_each(tmp_path):
     assert sum(one.total for one in marks.students) == 20
     assert marks.mistakes[0] == ("wrong sign (y − ŷ instead of ŷ − y)", 10)
     (answers / "lost.toml").write_text("dW = [[1]]\n")
-    assert "lost.toml has no network: name it as one of" in mark_class(nets, answers).students[0].remarks[0]
+    (answers / "astray.toml").write_text("sheet = 99\ndW = [[1]]\n")
+    astray, lost, *_ = mark_class(nets, answers).students
+    assert "astray.toml: there is no network '99'" in astray.remarks[0]
+    assert "lost.toml has no network: name it as one of" in lost.remarks[0]
 
 
 def test_what_cannot_be_marked(folder):
