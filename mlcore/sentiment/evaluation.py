@@ -195,7 +195,8 @@ def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, 
     targets, weights = split.targets[split.rows], None if split.weights is None else split.weights[split.rows]
     losses, right = np.zeros(len(targets), np.float32), np.zeros(len(targets), bool)
     for block in model.blocks(len(targets)):
-        logits = model.within_range(model.logits(split.documents, split.rows[block], threads))
+        # of ratings as they come: within their range, epochs that are all below it would seem equally good
+        logits = model.logits(split.documents, split.rows[block], threads)
         losses[block] = _losses(model, logits, targets[block])
         if model.labels:
             right[block] = _right(model.decide(logits), targets[block])
@@ -377,10 +378,12 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
     wrong = np.flatnonzero(is_wrong)
     for i in wrong[np.argsort(-sizes[wrong], kind="stable")[:number]].tolist():
         row = int(split.rows[i])
-        answers: tuple[Any, ...] = float(targets[i, 0]), float(predicted[i]), None
+        answers: tuple[Any, ...]
         if model.labels:
             truth = shown(labels_in(dataset.label_names[dataset.labels[row]]))
             answers = truth, shown(model.names_of(predicted[i])), None if several else float(sizes[i])
+        else:
+            answers = float(targets[i, 0]), float(predicted[i]), None
         found.append(Mistake(i, dataset.place(row), (dataset.texts or [])[row], *answers))
     return found
 

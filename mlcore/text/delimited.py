@@ -85,7 +85,7 @@ def _dialect(lines: Sequence[str], separator: str, source: Source) -> dict[str, 
         rows, errors = _quoted(lines, separator, **dialect)
         return errors + _uneven(rows)
 
-    best = min(dialects, key=wrong)
+    best = min(dialects, key=wrong) if len(dialects) > 1 else {}
     if "escapechar" in best:
         source.notes.guesses.append(f'{source.name}: \\" within quotes is read as a quote.')
     return best
@@ -189,6 +189,7 @@ def _quoted_rows(lines: Iterator[str], separator: str, start: int, source: Sourc
     csv.field_size_limit(MAX_FIELD)
     sample = [*islice(lines, SAMPLE)]
     dialect, lines = _dialect(sample, separator, source), chain(sample, lines)
+    del sample  # of long lines it is large
     rows = csv.reader((line + "\n" for line in lines), strict=True, delimiter=separator, **dialect)
     line = start  # of the row that is being read
     while True:

@@ -83,7 +83,7 @@ def test_the_convention_at_the_kink_is_taken_and_labels_are_checked():
     found = {at_zero: backpropagate(model, "good", "pos", at_zero) for at_zero in (0.0, 0.5, 1.0)}
     assert found[1.0].z[0] == found[0.0].dz[0] == 0
     assert found[0.5].dz[0] == found[1.0].dz[0] / 2 != 0
-    with pytest.raises(InputError, match="label is 'x'; expected one of the model's labels: neg, pos"):
+    with pytest.raises(InputError, match="label is 'x'; expected one of the model's labels: 'neg', 'pos'"):
         backpropagate(model, "good", "x")
     for rating in ("x", "nan", "inf", ""):
         with pytest.raises(InputError, match="expected a number such as 3.5"):

@@ -126,7 +126,7 @@ def test_leaving_words_out_in_blocks_gives_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize(("labels", "message"), [
-    (THREE, "output is 'x'; expected one of the model's labels: a, b, c"), ((), "the model predicts ratings"),
+    (THREE, "output is 'x'; expected one of the model's labels: 'a', 'b', 'c'"), ((), "the model predicts ratings"),
 ])  # fmt: skip
 def test_an_unknown_label_is_refused(labels, message):
     with pytest.raises(InputError, match=message):

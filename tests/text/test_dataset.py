@@ -137,7 +137,7 @@ def test_what_is_held_out(dev, sizes):
     [
         ("word", "xy", "test", {}, "X contains no texts to train on."),
         ("word", "xx", "", {}, "X has 1 label to train on ('x'); expected from 2 to 100,000."),
-        ("word", map(str, range(1001)), "", {}, "and 991 more); expected from 2 to 1,000; try loss='squared'."),
+        ("word", map(str, range(100_001)), "", {}, "and 99,991 more); expected from 2 to 100,000; try loss='squared'."),
         ("word", ["1", "1e30"], "", {"ratings": True}, "2: the label is '1e30'; expected a number up to 1e+18."),
         ("word", "xy", "", {}, "X has too few texts to hold some out; try dev=0."),
         ("word", "xy", "", {"dev": 1.0}, "dev is 1.0; expected a fraction from 0 to less than 1, or other texts."),

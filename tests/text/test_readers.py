@@ -350,7 +350,7 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
 @pytest.mark.parametrize("compress", [bytes, partial(gzip.compress, compresslevel=1)])
 @pytest.mark.parametrize("format", CONTENTS)
 def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
-    """Of 40 MB a few pieces are in memory."""
+    """Of 40 MB a few pieces are in memory, and the 500 rows that tell how quotes are used."""
     row = {"csv": '"{0}",pos\r\n', "tsv": "{0}\tpos\n", "fasttext": "__label__pos {0}\n",
            "jsonl": '{{"text": "{0}", "label": "pos"}}\n'}[format].format("good film " * 1300).encode()  # fmt: skip
     header = {"csv": b"text,label\n", "tsv": b"text\tlabel\n"}.get(format, b"")
@@ -364,7 +364,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, format, compress):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 12_000_000
+    assert peak < 16_000_000
 
 
 @pytest.mark.parametrize(
