@@ -196,7 +196,7 @@ def in_a_process(call):
 @pytest.mark.parametrize("trials", [100, pytest.param(250_000, marks=pytest.mark.full)])
 def test_files_that_were_changed_at_random(kind, trials, tmp_path):
     loaded = int(in_a_process(f"load_many({kind!r}, {trials}, {str(tmp_path)!r})"))
-    assert loaded < trials / 2
+    assert loaded < 0.75 * trials  # else the changes are hardly any
 
 
 # Changes on purpose -----------------------------------------------------------------------------------------
