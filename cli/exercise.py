@@ -11,7 +11,7 @@ import typer
 
 from mlcore.errors import InputError
 
-from .output import Json, answer, with_options
+from .output import Json, answer, with_options, write_output
 
 if TYPE_CHECKING:
     from mlcore.exercise.problem import Problem
@@ -294,9 +294,9 @@ def _check_class(
 ) -> None:
     """Mark a folder of answers, write the marks, and show them."""
     from mlcore.exercise.classroom import mark_class, parse_points
-    from mlcore.files import check_outputs, write_beside
+    from mlcore.files import check_outputs
 
-    from . import exercise_view, render
+    from . import exercise_view
 
     check_outputs({"output": output}, folder.iterdir(), {"output": b"student,file,"})
     worth = None if points is None else parse_points(points)
@@ -307,10 +307,8 @@ def _check_class(
     problem = nets or numbers.problem()
     marks = mark_class(problem, folder, worth, 1 if carry_forward is None else carry_forward, *settings)
     if output:
-        write_beside(output, lambda file: file.write(marks.to_csv().encode("utf-8-sig")))
+        write_output(output, lambda file: file.write(marks.to_csv().encode("utf-8-sig")))
     answer("check-class", lambda: marks, exercise_view.check_class, as_json)
-    if output:
-        render.say(f"Wrote {output}.")
 
 
 @with_options

@@ -48,7 +48,7 @@ class Description(Result):
     def formulas(self) -> str:
         """The network with the shapes of its parameters."""
         (features, dim), (hidden, _), (outputs, _) = (self.shapes[name] for name in ("table", "W1", "W2"))
-        frozen, distinct = ("frozen " * self.settings["freeze_embedding"], "distinct " * self.settings["binary"])
+        frozen, distinct = "frozen " * self.settings["freeze_embedding"], "distinct " * self.settings["binary"]
         return (
             f"E = 1/N Σ E_w       {frozen}embedding {features:,} × {dim}, mean over N {distinct}features\n"
             f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}, φ(z) = max(0, z)\n"

@@ -107,9 +107,8 @@ class EncodedDataset:
     whole: Split | None = None  # training and held-out texts with all of the features, to train on at last
     warnings: list[DataWarning] = field(default_factory=list)
     notes: list[DataWarning] = field(default_factory=list)  # less urgent ones, for after the training
-    fingerprints: np.ndarray = field(
-        default_factory=lambda: np.zeros(0, np.uint32)
-    )  # of the texts that are trained on at last
+    # of the texts that are trained on at last
+    fingerprints: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -329,10 +328,8 @@ def encode(
     if len(both) > len(train):
         whole = Split(documents, targets, both)
         documents = documents.only(occurrences(documents, train, len(features)) >= min_count)
-    counts, held_out = (
-        occurrences(documents, train, len(features)),
-        {"held-out": dev_rows, "test": dataset.rows("test")},
-    )
+    counts = occurrences(documents, train, len(features))
+    held_out = {"held-out": dev_rows, "test": dataset.rows("test")}
     for rows in held_out.values() if labels else ():
         targets_of(dataset, labels, rows, multi_label)  # refuses texts of which none has a known label
         if unknown := unknown_labels(dataset, rows, labels):

@@ -159,8 +159,8 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
     for line, row in rows:
         # most rows are told by their first field
         again = 0 < len(row) == width and len(row[0]) <= longest and _folded(row[0]) in names
-        if again and sorted(map(_folded, row)) == sorted(names):
-            found = [*map(_folded, row)]
+        found = [*map(_folded, row)] if again else []
+        if found and sorted(found) == sorted(names):
             order = [found.index(name) for name in names] if found != names else []
             if order:
                 source.notes.guesses.append(f"{source.name}: from line {line} on, the columns are in another order.")
