@@ -89,8 +89,10 @@ def tokenise(data: str, threads: str) -> dict[str, float]:
 
 def epochs(data: str, ngrams: str, threads: str) -> dict[str, object]:
     """Mean seconds of an epoch with so many threads, or with as many as mlcore finds best where that is "any"."""
-    settings = Settings(ngrams=int(ngrams), char_ngrams="none", dim=50, hidden=32, epochs=EPOCHS).resolved()
-    encoded = encode(read_dataset(Path(data)), 0, **settings.encoding())
+    dataset = read_dataset(Path(data))
+    enough = max(EPOCHS, 200_000 // len(dataset.rows("", "train")))  # epochs of a few thousand texts take 0.02 s
+    settings = Settings(ngrams=int(ngrams), char_ngrams="none", dim=50, hidden=32, epochs=enough).resolved()
+    encoded = encode(dataset, 0, **settings.encoding())
     model = new_model(encoded, settings)
     if threads != "any":
         pace = Pace(int(threads))
