@@ -4,8 +4,10 @@ Parameters are tensors; everything else is JSON under one key of the metadata, w
 Checkpoints use the same container.
 """
 
+import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,13 +57,21 @@ MODEL = Format("mlcore-sentiment", 5, "a model file of mlcore", "train it again"
 
 
 def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
-    """Write a file beside ``path`` and rename it; equal content gives equal bytes."""
+    """Write a file beside ``path`` and rename it; equal content gives equal bytes.
+
+    Raises: OSError if it cannot be written.
+    """
     header = {"format": kind.name, "version": kind.version, **header}
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
     with beside(path) as new:
         mode = new.stat().st_mode
-        safetensors.numpy.save_file(tensors, new, metadata)  # puts a file in its place that only its owner may read
+        try:
+            safetensors.numpy.save_file(tensors, new, metadata)  # puts a file in its place that only its owner may read
+        except SafetensorError as error:  # it names the system's error only in its text
+            found = re.search(r"\(os error (\d+)\)", str(error))
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from error
         new.chmod(mode)
 
 

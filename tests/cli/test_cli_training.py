@@ -3,14 +3,17 @@
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from conftest import needs_speed
 
+from mlcore.sentiment.model_file import load_model
 from mlcore.sentiment.settings import FIELDS
 
 SMALL = ("--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2)
@@ -210,6 +213,19 @@ def test_a_training_whose_output_nobody_takes_is_saved_all_the_same(reviews, sin
     assert f"Wrote {MODEL}." in done.stderr
     assert done.stderr.endswith(f"code {code}\n")
     assert "Traceback" not in done.stderr
+
+
+@needs_speed
+@pytest.mark.parametrize("output", ["--log", "--checkpoint"])
+def test_a_full_disk_under_another_output_leaves_the_best_model(start, reviews, output):
+    """A limit of the size of files stands for a disk: the model fits, the checkpoint and at last the log do not."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (60_000, 60_000))
+    options = (output, "full", "--dim", 50, "--epochs", 1000, "--patience", 1000)
+    process = start("train-sentiment", reviews, *SMALL, *options, preexec_fn=limit)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 5, err
+    assert err.endswith("full: File too large; free some space, or choose another disk.\n")
+    assert load_model(reviews.parent / MODEL).provenance.history
 
 
 def test_divergence_leaves_the_old_model(run, reviews, model):
