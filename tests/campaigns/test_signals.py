@@ -53,6 +53,23 @@ def interrupt(command, folder, chance):
     return process, numbers, out, err, time.monotonic() - begun
 
 
+def test_only_the_first_signal_counts():
+    """The next one does not end a training that is saving its best epoch, whichever phase it is in by then."""
+    code = """if True:
+        import signal
+        from mlcore.cli import interrupts
+        interrupts.listen()
+        interrupts.defer()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        interrupts.end_at_once()
+        signal.raise_signal(signal.SIGHUP)
+        print(interrupts.word(), interrupts.exit_code())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("terminated 143\n", "", 0)
+
+
 @needs_speed
 @pytest.mark.parametrize("trials", [6, pytest.param(1000, marks=pytest.mark.full)])
 def test_signals(model, trials):
