@@ -22,10 +22,10 @@ MAX_EXAMPLES = 5  # of a finding; --json has all lines that are not UTF-8
 MAX_LABELS = 20
 
 
-def data_path(text: str) -> Path:
+def data_path(text: str, option: str | None = None) -> Path:
     """The path that was typed; ``Path("")`` would be the current folder."""
     if not text:
-        raise typer.BadParameter("is empty; give a file or a folder, or - for standard input.")
+        raise typer.BadParameter("is empty; give a file or a folder, or - for standard input.", param_hint=option)
     return Path(text)
 
 

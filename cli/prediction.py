@@ -363,11 +363,12 @@ def _show_labels(
     found: "Evaluation | MultiLabelEvaluation", averages: "dict[str, LabelFigures]", thresholds: Iterable[float] = ()
 ) -> None:
     """Averages and labels with their figures, and perhaps the thresholds of the labels."""
-    labels = sorted(zip_longest(found.labels, found.per_label, thresholds), key=lambda row: -row[1].support)
+    of_label = {label: [f"{threshold:.2f}"] for label, threshold in zip(found.labels, thresholds, strict=False)}
+    labels = sorted(found.per_label.items(), key=lambda row: -row[1].support)
+    rows = [*((*row, []) for row in averages.items()), *((*row, of_label.get(row[0], [])) for row in labels)]
     cells = [
-        [render.shortened(name), *(render.number(value, ".2%") for value in figures[:3]), f"{figures.support:,}"]
-        + ([f"{threshold:.2f}"] if threshold is not None else [])
-        for name, figures, threshold in [*((*average, None) for average in averages.items()), *labels]
+        [render.shortened(name), *(render.number(value, ".2%") for value in figures[:3]), f"{figures.support:,}", *more]
+        for name, figures, more in rows
     ]
     columns = ("label", "precision", "recall", "F1", "texts", *["threshold"] * bool(thresholds))
     render.table(columns, cells, "\nEach label", line_after=2, most=MAX_LABELS + 2)

@@ -91,7 +91,7 @@ def _held_out(dev: str | None) -> Path | float | None:
     try:
         return None if dev is None else float(dev)
     except ValueError:
-        return data_path(str(dev))
+        return data_path(str(dev), "'--dev'")
 
 
 def train(

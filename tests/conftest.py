@@ -1,10 +1,12 @@
 """Shared by all tests: how to run the command line, and a small corpus."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +41,11 @@ needs_speed = pytest.mark.skipif(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """The longest tests first, so that of two processes none waits for the other at the end."""
+    items.sort(key=lambda item: "test_docs" not in item.nodeid)
+
+
 def pytest_configure(config):
     """Without the compiler, NumPy's scalars warn where compiled arithmetic quietly gives inf or NaN."""
     if numba_config.DISABLE_JIT:
@@ -55,26 +62,39 @@ def pinned(**settings):
     return replace(SHEET, **{"learning_rate": rate} | settings).resolved()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled(tmp_path_factory):
-    """Compile all kernels before the first test, so that no test sees the message of a first run."""
+def compile_by_hand():
+    """Compile what the small networks need."""
     pairs = [(name, "none") for name in ACTIVATIONS if name != "step"] + [("identity", name) for name in LOSSES]
     for activation, loss in pairs:
         network = Network([Layer("output", "V", [[1.0]], activation)], loss)
         network.backward(network.forward([1.0]), [1.0])
         network.objective(network.forward([1.0]), [1.0])
+
+
+def compile_classifier(optimizer, folder):
+    """Compile what the classifier needs with this optimizer."""
     texts, labels = ["good film", "bad film"], ["pos", "neg"]
-    for optimizer in LEARNING_RATES:
-        model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
-        model.fit(texts, labels)
+    model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
+    model.fit(texts, labels)
     dataset = dataset_of(texts, labels)
     encode(dataset, 0, **pinned().encoding(), known=model._model()[0].features)
     model.explain("good film")
     backpropagate(model._model()[0], "good film", "pos")
     neighbors(model._model()[0], "good bad", 1)
-    vectors = tmp_path_factory.mktemp("vectors") / "v.txt"
-    vectors.write_text("Good 1\nfilm 2\n")
-    read_vectors(vectors, dataset.words, 1)
+    (folder / "v.txt").write_text("Good 1\nfilm 2\n")
+    read_vectors(folder / "v.txt", dataset.words, 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory):
+    """Compile all kernels before the first test, so that no test sees the message of a first run.
+
+    Of two processes that test (-n 2), one begins at the other end, and loads what the first one has compiled by then.
+    """
+    folder = tmp_path_factory.mktemp("vectors")
+    parts = [compile_by_hand, *(partial(compile_classifier, optimizer, folder) for optimizer in LEARNING_RATES)]
+    for part in parts[:: 1 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" else -1]:
+        part()
 
 
 FIRST_RUN = "First run: compiling kernels. Later runs load them from the cache.\n"
@@ -96,8 +116,9 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments):
+    def call(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "argv", ["mlcore", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
         try:
             with pytest.raises(SystemExit) as stopped:
@@ -146,12 +167,28 @@ def reviews(tmp_path):
     return path
 
 
+TRAINED: dict[str, bytes] = {}  # models that several tests use
+
+
 @pytest.fixture
-def model(run, reviews):
+def train_once(run, tmp_path):
+    """Write the model that these options make of files in the folder; it is trained by the first test that needs it."""
+
+    def write(name, *options):
+        if name not in TRAINED:
+            assert run("train-sentiment", *options, "-q", "--model", name) == (0, "", "")
+            TRAINED[name] = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(TRAINED[name])
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def model(train_once, reviews):
     """A small trained model."""
     options = "--ngrams", 1, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "--epochs", 30, "--no-refit"
-    assert run("train-sentiment", "--data", reviews, *options, "-q").code == 0
-    return reviews.parent / "sentiment.safetensors"
+    return train_once("sentiment.safetensors", "--data", reviews.name, *options)
 
 
 def pieces_of(word: str, sizes: range) -> list[str]:

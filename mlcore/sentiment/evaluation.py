@@ -29,18 +29,16 @@ class CalibrationBin(NamedTuple):
     accuracy: float | None
 
 
-class _OfLabels(Result):
-    labels: tuple[str, ...]
-    per_label: list[LabelFigures]
+class Confusion(NamedTuple):
+    """Texts of a label for which another is predicted."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, with each label beside its figures."""
-        rows = zip(self.labels, self.per_label, strict=True)
-        return {**super().to_dict(), "per_label": [{"label": label, **row._asdict()} for label, row in rows]}
+    truth: str
+    predicted: str
+    texts: int
 
 
 @dataclass(frozen=True)
-class Evaluation(_OfLabels):
+class Evaluation(Result):
     """Figures of a model with labels over n texts.
 
     ``loss`` is the mean log loss, -log of the probability of the true label. ``brier`` is for two labels the mean of
@@ -62,7 +60,7 @@ class Evaluation(_OfLabels):
     brier: float
     calibration_error: float
     auc: float | None  # with two labels that both occur: probability that a positive text has the higher logit
-    per_label: list[LabelFigures]  # in the labels' order
+    per_label: dict[str, LabelFigures]
     macro: LabelFigures  # mean over the labels
     weighted: LabelFigures  # mean over the labels, weighted by their supports
     cells: np.ndarray  # (m, 3) int64 of the confusion matrix that are not 0: truth, predicted, number of texts
@@ -83,25 +81,22 @@ class Evaluation(_OfLabels):
         matrix[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
         return matrix
 
-    def confusions(self) -> list[tuple[str, str, int]]:
-        """True label, predicted label and number of texts, the most frequent confusion first."""
+    def confusions(self) -> list[Confusion]:
+        """The confusions, the most frequent one first."""
         wrong = self.cells[self.cells[:, 0] != self.cells[:, 1]]
         wrong = wrong[np.argsort(-wrong[:, 2], kind="stable")]
-        return [(self.labels[truth], self.labels[predicted], n) for truth, predicted, n in wrong.tolist()]
+        return [Confusion(self.labels[truth], self.labels[predicted], n) for truth, predicted, n in wrong.tolist()]
 
     def to_dict(self) -> dict[str, Any]:
-        """With the matrix, or with more than MAX_MATRIX labels the confusions instead."""
-        found, matrix = super().to_dict(), self.confusion
-        cells = {"confusion": None if matrix is None else matrix.tolist()}
-        if matrix is None:
-            names = ("truth", "predicted", "texts")
-            cells["confusions"] = [dict(zip(names, cell, strict=True)) for cell in self.confusions()]
-        place = list(found).index("cells")
-        return dict([*found.items()][:place]) | cells | dict([*found.items()][place + 1 :])
+        """With the matrix, or with more than MAX_MATRIX labels the confusions instead, in place of the cells."""
+        found = {name: value for name, value in super().to_dict().items() if name != "cells"}
+        if (matrix := self.confusion) is not None:
+            return found | {"confusion": matrix.tolist()}
+        return found | {"confusion": None, "confusions": [cell._asdict() for cell in self.confusions()]}
 
 
 @dataclass(frozen=True)
-class MultiLabelEvaluation(_OfLabels):
+class MultiLabelEvaluation(Result):
     """Figures of a model that decides on each label by itself, over n texts.
 
     ``accuracy`` is the share of the texts whose labels are all right and complete, ``hamming_loss`` the share of wrong
@@ -120,7 +115,7 @@ class MultiLabelEvaluation(_OfLabels):
     loss: float
     micro: LabelFigures
     macro: LabelFigures
-    per_label: list[LabelFigures]  # in the labels' order
+    per_label: dict[str, LabelFigures]
 
 
 @dataclass(frozen=True)
@@ -239,7 +234,7 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
     hits, predictions, supports = (
         np.bincount(some, minlength=labels) for some in (truths[right[known]], predicted, truths)
     )
-    per_label, macro, weighted = figures_of_labels(hits, predictions, supports, n)
+    of_labels, macro, weighted = figures_of_labels(hits, predictions, supports, n)
 
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
@@ -255,7 +250,7 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
         brier=float(squares[known].mean()),
         calibration_error=float(np.abs(rights - expected).sum() / n),
         auc=area_under_curve(positive[known], truths == 1) if labels == 2 else None,
-        per_label=per_label,
+        per_label=dict(zip(model.labels, of_labels, strict=True)),
         macro=macro,
         weighted=weighted,
         cells=np.stack([cells // labels, cells % labels, counts], axis=1),
@@ -269,7 +264,7 @@ def _evaluate_several(
 ) -> MultiLabelEvaluation:
     right, n = _right(predicted, targets), len(targets)
     hits, predictions, supports = ((values > 0).sum(axis=0) for values in (predicted * targets, predicted, targets))
-    per_label, macro, _ = figures_of_labels(hits, predictions, supports, n)
+    of_labels, macro, _ = figures_of_labels(hits, predictions, supports, n)
     _, micro, _ = figures_of_labels(
         hits.sum(keepdims=True), predictions.sum(keepdims=True), supports.sum(keepdims=True), n
     )
@@ -284,7 +279,7 @@ def _evaluate_several(
         loss=_mean_loss(_losses(model, logits, targets), targets),
         micro=micro,
         macro=macro,
-        per_label=per_label,
+        per_label=dict(zip(model.labels, of_labels, strict=True)),
     )
 
 

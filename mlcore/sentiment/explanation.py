@@ -124,7 +124,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     if chosen is not None and several:
         weights[chosen] = 1
     elif chosen is not None and len(b2) > 1:
-        other = max(set(range(len(b2))) - {chosen}, key=probabilities.__getitem__)
+        other = max(set(range(len(b2))) - {chosen}, key=logits[0].__getitem__)  # probabilities may all be 0
         weights[chosen], weights[other] = 1, -1
     else:
         weights[0] = -1 if chosen == 0 else 1

@@ -33,10 +33,9 @@ def notes_on_history(model: Model) -> Iterator[DataWarning]:
 
 def notes_on_evaluation(found: AnyEvaluation, texts: str) -> Iterator[DataWarning]:
     """Labels that are never predicted, and whether there are enough texts; ``texts`` says which they are."""
-    if isinstance(found, Evaluation | MultiLabelEvaluation):
-        rows = zip(found.labels, found.per_label, strict=True)
-        if names := [label for label, row in rows if row.support and row.precision is None]:
-            yield DataWarning(f"never predicted for the {texts}: {listed(names)}")
+    rows = found.per_label.items() if isinstance(found, Evaluation | MultiLabelEvaluation) else ()
+    if names := [label for label, row in rows if row.support and row.precision is None]:
+        yield DataWarning(f"never predicted for the {texts}: {listed(names)}")
     if found.n < FEW_TEXTS:
         problem = f"only {found.n} {texts}"
         if isinstance(found, Evaluation):

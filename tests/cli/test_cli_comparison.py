@@ -67,41 +67,27 @@ def test_json_and_own_splits(run, reviews, given, tmp_path):
     assert "Drawn anew" not in joined
 
 
-@pytest.mark.parametrize(("arguments", "code", "message"), [
-    (("--vectors", "nowhere.txt"), 5, "nowhere.txt: No such file or directory; check the path."),
-    (("--seeds", 0), 2, "--seeds is 0; expected a whole number from 1 to 20."),
-    (("--dim", 0), 2, "--dim is 0; expected a whole number from 1 to 10,000."),
-    (("--vectors", "", "--data", "-"), 2, "empty"),
-    (("--vectors", "-", "--data", "-"), 2, "--vectors is '-'; standard input can be read only once"),
-    (("--dim", 4, "--vectors", "given.vec"), 3, "given.vec, line 1: the vectors have 3 numbers"),
-    (("--vectors", "."), 3, ". is a folder without vectors that can be read (No such file"),
-])  # fmt: skip
-def test_what_is_refused(run, reviews, given, arguments, code, message):
-    data = () if "--data" in arguments else ("--data", reviews)
-    done = run("compare-embeddings", *data, *arguments)
-    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
-    assert message in done.err
-
-
 @pytest.fixture
 def failing(monkeypatch):
-    """Let a training raise an error instead."""
+    """Let a training raise an error instead, perhaps after a signal."""
 
-    def fail(name, seed, error):
+    def fail(name, seed, error, number=0):
         whole = Experiment._train
-        monkeypatch.setattr(Experiment, "_train", lambda self, arm, number, *rest: (
-            error() if (arm.name, number) == (name, seed) else whole(self, arm, number, *rest)
-        ))  # fmt: skip
+
+        def train(self, arm, this_seed, *rest):
+            if (arm.name, this_seed) != (name, seed):
+                return whole(self, arm, this_seed, *rest)
+            if number:
+                signal.raise_signal(number)
+            raise error
+
+        monkeypatch.setattr(Experiment, "_train", train)
 
     return fail
 
 
-def raising(error):
-    raise error
-
-
 def test_a_training_that_diverges_leaves_the_others(run, reviews, failing):
-    failing("fixed, random", 2, lambda: raising(DivergedError("The training diverged")))
+    failing("fixed, random", 2, DivergedError("The training diverged"))
     done = run("compare-embeddings", "--data", "reviews.tsv", *SMALL)
     assert (done.code, done.err) == (1, "mlcore: fixed, random, seed 2: The training diverged.\n")
     assert "NB logistic regression" in done.out
@@ -112,7 +98,7 @@ def test_a_training_that_diverges_leaves_the_others(run, reviews, failing):
 
 
 def test_an_interruption_shows_the_runs_so_far(run, reviews, failing):
-    failing("trainable, random", 2, lambda: (signal.raise_signal(signal.SIGINT), raising(KeyboardInterrupt)))
+    failing("trainable, random", 2, KeyboardInterrupt, signal.SIGINT)
     done = run("compare-embeddings", "--data", "reviews.tsv", *SMALL)
     assert (done.code, done.err) == (130, "mlcore: interrupted after 6 of 10 runs.\n")
     assert " runs " in done.out

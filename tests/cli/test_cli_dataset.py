@@ -76,20 +76,3 @@ def test_many_long_and_hostile_labels_stay_within_80_columns(run, tmp_path):
     assert "label number 0001..." in out
     assert "(2,646 more)" in out
     assert "\n  and " not in out
-
-
-@pytest.mark.parametrize(("arguments", "code", "message"), [
-    (["missing.csv"], 5, "missing.csv: No such file or directory; check the path."),
-    ([""], 2, "Invalid value for 'DATA...': is empty; give a file or a folder, or - for standard input. "
-              "See mlcore data --help."),
-    ([], 2, "Missing argument 'DATA...'. See mlcore data --help."),
-    (["reviews.csv", "--format", "xml"], 2,
-     "--format is 'xml'; expected folder, csv, tsv, json, jsonl, fasttext, parquet or arrow."),
-    (["reviews.csv", "--dev", "reviews.csv"], 2,
-     "--dev is 'reviews.csv'; these texts are trained on; give other texts."),
-    (["-", "-"], 2, "standard input is given twice; it can be read once."),
-    (["bad.csv.gz"], 3, "bad.csv.gz is damaged or incomplete (it ends too early); fetch it again."),
-])  # fmt: skip
-def test_what_is_refused(run, table, arguments, code, message):
-    (table.parent / "bad.csv.gz").write_bytes(gzip.compress(ROWS.encode())[:-4])
-    assert run("data", *arguments) == (code, "", f"mlcore: {message}\n")

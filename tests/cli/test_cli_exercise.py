@@ -3,7 +3,6 @@
 With WRITE_GOLDEN=1 in the environment, the golden texts are written instead of compared.
 """
 
-import gc
 import json
 import os
 import re
@@ -121,57 +120,14 @@ def test_check_of_big_numbers_is_not_confused_by_rounding(run, y):
     assert not any(found[name]["one_sided_differ"][0][0] for name in ("W", "V"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("forward --w 1,2;3", "--w is '1,2;3'; expected rows of one length"),
-        ("forward --x 1,two,3", "--x is '1,two,3'; expected numbers such as 2, -0.5, 1e-3 or -1/2"),
-        (
-            "forward --x 1;2;1",
-            "x has 3 samples of 1 value each; expected 3 in each, since W is 2 x 3; for one sample of 3",
-        ),
-        ("forward --digits 0", "--digits is 0; expected a whole number from 1 to 17"),
-        ("derive --standalone", "--standalone is for --format latex"),
-        ("derive --learning-rate 0", "--learning-rate is 0.0; expected a number above 0"),
-        ("descend --optimizer rmsprop", "The optimizer is 'rmsprop'; expected one of sgd, momentum, adam"),
-        ("forward --x 1e200,0,0 --v 1e200,0", "beyond the range of float64"),
-        ("grad --relu-at-zero 2", "--relu-at-zero is 2; expected a number from 0 to 1."),
-        ("grad --code cobol", "--code is 'cobol'; expected one of numpy, pytorch, jax."),
-        ("grad --code numpy --json", "leave out --json or --code"),
-        ("descend --steps 0", "--steps is 0; expected a whole number from 1"),
-        ("check", "There are no answers to check; give at least one"),
-        ("check --answer dV", "--answer is 'dV'; expected NAME=ROWS"),
-        ("check --dV 1 --tolerance -1/2", "--tolerance is '-1/2'; expected a number of at least 0"),
-        ("check --dV one", "--dV is 'one'; expected numbers"),
-        ("derive --format word", "--format is 'word'; expected one of text, latex, markdown."),
-        ("graph --format png", "--format is 'png'; expected one of text, mermaid, dot, svg, tikz."),
-        ("exercise --kink all", "--kink is 'all'; expected one of none, hidden, output, both."),
-        ("grad --chekc", "No such option: --chekc (Possible options: --check, --code, --help). See mlcore grad"),
-        ("gard", "No such command 'gard'. Did you mean 'grad'? See mlcore --help."),
-        ("net shwo", "No such command 'shwo'. Did you mean 'show'? See mlcore net --help."),
-        ("forward --x", "Option '--x' requires an argument. See mlcore forward --help."),
-        ("forward extra", "Got unexpected extra argument(s) (extra). See mlcore forward --help."),
-    ],
-)
-def test_wrong_usage_is_one_line_and_exit_code_2(run, arguments, message):
-    done = run(*arguments.split())
-    assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("mlcore: ")
-    assert done.err.count("\n") == 1
-    assert message in done.err
-
-
 def test_check_reads_answers_from_a_file(run, tmp_path):
     (tmp_path / "a.toml").write_text('y_hat = 0\ndV = [-2, 0]\ndW = [[0, 0, 0], [0, 0.00, "0/3"]]\n')
     (tmp_path / "a.json").write_text('{"y_hat": 0.4}')
-    (tmp_path / "b.json").write_text("{")
     assert run("check", "--answers", "a.toml").code == 0
     wrong = run("check", "--answers", "a.json", "--json")
     assert (wrong.code, strict(wrong.out)["answers"][0]["status"]) == (1, "wrong")
     hint = run("check", "--answer", "dV=2,?", "--hint").out
     assert ("truth" in hint, "wrong sign" in hint) == (False, True)
-    done = run("check", "--answers", "b.json")
-    assert (done.code, done.err.count("\n")) == (3, 1)
 
 
 def test_check_marks_a_class(run, tmp_path):
@@ -182,18 +138,11 @@ def test_check_marks_a_class(run, tmp_path):
     assert "wrong sign" in done.out
     assert (tmp_path / "marks.csv").read_text("utf-8-sig").startswith("student,file,y_hat,dV,total,of,remarks\nAnna,")
     assert strict(run("check", "--answers", "answers", "--json").out)["worth"] == {"y_hat": "1", "dV": "1"}
-    for arguments, message in (
-        (("--y-hat", "0", "-o", "marks.csv"), "--output is for a class; it needs a folder as --answers."),
-        (("--y-hat", "0", "--net", "answers"), "--net is for a class; it needs a folder as --answers."),
-        (("--answers", "answers", "-o", "answers/anna.toml"), "it would overwrite an input"),
-        (("--answers", "answers", "--net", ".", "--x", "1"), "--x is for one network; leave it out with a folder"),
-        (("--answers", "answers", "--hint"), "A folder of answers is marked alone"),
-    ):
-        assert message in run("check", *arguments).err
 
 
 def test_exercise_and_its_solution_fit_check(run, tmp_path):
-    posed = run("exercise", "--seed", 7, "--kink", "output", "--net", "net.toml").out
+    for _ in range(2):  # it replaces a net
+        posed = run("exercise", "--seed", 7, "--kink", "output", "--net", "net.toml").out
     assert (GOLDEN / "exercise.txt").read_text().startswith(posed.rstrip("\n"))
     rows = ";".join(",".join(map(str, row)) for row in document(run, "grad", "--net", "net.toml")["gradients"]["V"])
     assert run("check", "--net", "net.toml", "--dV", rows).code == 0
@@ -244,21 +193,3 @@ def test_first_run_says_that_it_compiles(start, tmp_path, monkeypatch):
     out, err = start("forward").communicate(timeout=120)
     assert err.startswith("First run: compiling kernels.")
     assert start("forward").communicate(timeout=120) == (out, "")
-
-
-def test_the_collector_of_garbage_is_left_as_it_was(run):
-    before = gc.get_threshold(), gc.get_freeze_count()
-    run("--help")
-    assert (gc.get_threshold(), gc.get_freeze_count()) == before
-
-
-def test_a_sheet_replaces_only_networks(run, tmp_path):
-    for name in ("net.toml", "net.toml"):
-        assert run("exercise", "--seed", 7, "--net", name).code == 0
-    (tmp_path / "notes.txt").write_text("my notes")
-    refused = run("exercise", "--net", "notes.txt")
-    assert refused.code == 2
-    assert "--net is 'notes.txt'; it exists, and is not a net file" in refused.err
-    assert (tmp_path / "notes.txt").read_text() == "my notes"
-    assert "it is written as TOML" in run("exercise", "--net", "net.json").err
-    assert "--seed is -1; expected a whole number" in run("exercise", "--seed", -1).err

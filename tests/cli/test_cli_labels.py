@@ -4,11 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DATASETS
 
 from mlcore import SentimentClassifier
 
-CASES = DATASETS.parent / "cases" / "tables"
 TEXTS = {"a": "apple ant", "b": "bear book", "a b": "apple book", "": "the of"}
 TRAIN = ("--dim", 5, "--epochs", 15, "--learning-rate", 0.1, "-q")
 
@@ -87,12 +85,6 @@ def test_labels_with_commas_are_told_apart(run, tmp_path):
     assert run("predict", "m", "apple ant").out.startswith("a, b;c\t")
 
 
-def test_one_label_is_expected_where_it_must_be(run, tmp_path):
-    path = table(tmp_path, "jsonl")
-    done = run("compare-embeddings", "--data", path, "--seeds", 1)
-    assert (done.code, "several labels" in done.err) == (3, True)
-
-
 def test_rare_unknown_and_similar_labels_are_named(run, tmp_path):
     rows = ["good film,pos,train", "bad film,neg,train"] * 20
     rows += ["so film,Pos,train", "odd film,odd,test", "a film,[pos],train"]
@@ -109,19 +101,3 @@ def test_rare_unknown_and_similar_labels_are_named(run, tmp_path):
         assert f"mlcore: {message}\n" in done.err
     found = json.loads(run("evaluate", "sentiment.safetensors", "t.csv", "--json").out)
     assert (found["n"], found["unknown"], found["unknown_labels"]) == (2, 1, {"odd": 1})
-
-
-@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside the repository")
-@pytest.mark.parametrize(("case", "message", "labels"), [
-    ("28-ft-multilabel", "each label gets a logistic output", 4),
-    ("33-label-persian-zwnj", "", 2),
-    ("60-singleton-class", "stays in training and is not held out: 'neutral'", 3),
-    ("61-test-unseen-label", "a label that the training texts lack ('neutral'); each counts as wrong", 2),
-])  # fmt: skip
-def test_cases(run, case, message, labels):
-    (path,) = (CASES / case).iterdir()
-    done = run("train-sentiment", "--data", path, *TRAIN, "--json")
-    assert (done.code, message in done.err, len(json.loads(done.out)["labels"])) == (0, True, labels)
-    if case.startswith("33"):
-        label = run("predict", "sentiment.safetensors", "awful").out.split("\t")[0]
-        assert label in json.loads(done.out)["labels"]

@@ -90,9 +90,9 @@ def test_an_argument_that_is_a_file_is_that_file(run, model, table, tmp_path):
     assert done.err == "good is a folder: predicting the texts in it (--text takes it as a text).\n"
 
 
-def test_standard_input_may_be_a_table(start, model):
-    out, err = start("predict", model, "-").communicate("id,text\n1,good\n2,bad\n")
-    assert [line[:3] for line in out.splitlines()] == ["pos", "neg"], err
+def test_standard_input_may_be_a_table(run, model):
+    out = run("predict", model, "-", stdin=b"id,text\n1,good\n2,bad\n").out
+    assert [line[:3] for line in out.splitlines()] == ["pos", "neg"]
 
 
 def test_the_columns_of_the_training_are_remembered(run, tmp_path):
@@ -161,26 +161,3 @@ def test_round_trip_with_pandas(run, model, tmp_path, read, written):
     numbers = [float(n) if n != "" else float("nan") for n in found["n"]]
     np.testing.assert_array_equal(numbers, frame["n"])
     assert found["predicted"][:2].tolist() == ["pos", "neg"]
-
-
-@pytest.mark.parametrize(("arguments", "code", "message"), [
-    (("new.csv", "-o", "new.csv"), 2, "--output is 'new.csv'; it would overwrite an input"),
-    (("new.csv", "-o", "reviews.tsv"), 2, "it exists, and is not an output file of mlcore"),
-    (("new.csv", "-o", "out.xlsx"), 2, "--output is 'out.xlsx'; expected a name that ends with .csv, .tsv, .jsonl"),
-    (("new.csv", "reviews.tsv", "-o", "out.csv"), 2, "--output needs one file of texts"),
-    (("nowhere.csv", "-o", "out.csv"), 5, "nowhere.csv: No such file or directory; check the path."),
-    (("wide.csv", "-o", "out.csv"), 3, "found the columns id, what was said; expected one column named 'text'; "
-     "try --text-column 'what was said'."),
-    (("new.csv", "-o", "out.csv", "--text-column", "body"), 3, "found the columns id, text, note; expected"),
-    (("good", "--top", 0), 2, "--top is 0; expected a whole number from 1 up."),
-    (("good", "--threshold", 2), 2, "--threshold is 2.0; expected a probability above 0, up to 1."),
-    (("good", "--otherwise", "x"), 2, "--otherwise is 'x'; it also needs a threshold."),
-    (("good", "--file", "new.csv"), 2, "Give either texts or --file, not both"),
-])  # fmt: skip
-def test_what_is_refused(run, model, table, arguments, code, message):
-    (table.parent / "wide.csv").write_text("id,what was said\n1,good\n")
-    before = {path.name: path.read_bytes() for path in table.parent.iterdir()}
-    done = run("predict", model, *arguments)
-    assert (done.code, done.out) == (code, "")
-    assert message in done.err
-    assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == before

@@ -150,23 +150,3 @@ def test_markdown_renders_with_katex(make):
     assert text.count("$$") > 100
     done = subprocess.run(["node", "-e", KATEX], input=text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("--count 0", "--count is 0; expected a whole number from 1 to 1000"),
-        ("--kind lstm", "--kind is 'lstm'; expected one of relu, "),
-        ("--kind sigmoid --kink hidden", "sigmoid exercises have sigmoid in the hidden layer, which has no kink"),
-        ("--kind shared --features 4", "--features is 4; shared exercises have as many features as hidden units, 2"),
-        ("--format word", "--format is 'word'; expected one of text, markdown, latex, moodle"),
-        ("--format moodle --standalone", "only latex can be standalone"),
-        ("-o new --solution", "leave out --solution"),
-        ("--net net.toml --count 2", "--net is 'net.toml'; it has room for the network of one sheet"),
-    ],
-)
-def test_wrong_usage_writes_nothing(run, tmp_path, options, message):
-    done = run("exercise", *options.split())
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert message in done.err
-    assert not any(tmp_path.iterdir())

@@ -2,8 +2,6 @@
 
 import random
 import re
-import shutil
-import subprocess
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +11,7 @@ from test_exact import matrix, random_network
 from mlcore.errors import InputError
 from mlcore.exercise.derivation import derive
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import to_document, to_latex, to_markdown, to_text, to_unicode
+from mlcore.exercise.formats import to_latex, to_markdown, to_text, to_unicode
 from mlcore.exercise.functions import LOSSES, Loss
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, change, default_problem, parse_rows
@@ -61,16 +59,6 @@ def test_hostile_names_are_no_latex_commands():
     latex = to_latex(derive(Problem(Network(layers), [[1]], [[2]])))
     assert r"\input" not in latex
     assert r"\mathrm{Winputetcpasswd}" in latex
-
-
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX engine is installed")
-def test_latex_compiles(tmp_path):
-    problems = [default_problem(), Problem(*random_network(random.Random(4)))]
-    sections = [section for problem in problems for section in derive(problem, Fraction(1))]
-    (tmp_path / "d.tex").write_text(to_document(sections))
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "d.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_unicode():

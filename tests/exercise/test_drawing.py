@@ -174,24 +174,20 @@ def test_graphviz_reads_it(graph):
     assert sum(node["name"].startswith("n") for node in drawn["objects"]) == len(graph.nodes)
 
 
-def test_deeper_networks():
+def test_deeper_networks_have_the_networks_numbers():
     labels = "x1 x2 bias a1.1 a1.2 a1.3 bias a2.1 a2.2 bias ŷ1 ŷ2 J"
     assert [node.label for node in DEEP.nodes] == labels.split()
     assert [node.column for node in DEEP.nodes] == sorted(node.column for node in DEEP.nodes)
     assert {node.state for node in DEEP.nodes if node.label.startswith("a1")} == {""}  # smooth
     assert all(isinstance(edge.gradient, float) for edge in DEEP.edges)
     assert [(edge.name, edge.symbol) for edge in DEEP.edges[-2:]] == [("y1", "dJ/dŷ"), ("y2", "dJ/dŷ")]
-
-
-def test_gradients_are_the_networks():
     problem = problem_of([2, 3, 2, 2], ["tanh", "relu", "identity"], bias=True, samples=3)
-    network = problem.network
-    expected = network.backward(network.forward(problem.x[:1]), problem.y[:1])
+    expected = problem.network.backward(problem.network.forward(problem.x[:1]), problem.y[:1])
     for edge in DEEP.edges[:-2]:
         name, place = edge.name[:-1].split("[")
         index = tuple(int(number) - 1 for number in place.split(","))
         assert edge.gradient == pytest.approx(expected.arrays[name][index])
-        assert edge.value == network.arrays[name][index]
+        assert edge.value == problem.network.arrays[name][index]
     deltas = [dict(node.rows)["δ"] for node in DEEP.nodes if node.kind == "unit"]
     assert deltas == [STYLE.text(value) for layer in expected.deltas for value in layer[0]]
 

@@ -66,20 +66,6 @@ def test_a_saturated_probability_keeps_its_loss_and_delta(loss, activation, y):
     assert float(Pass(network, [[-1], [1]], y).trace.loss) == pytest.approx(J, abs=1e-12)
 
 
-def test_two_layers_that_share_an_array_add_their_gradients():
-    W = [[Fraction(1), Fraction(2)], [Fraction(-1), Fraction(1)]]
-    shared = Network([Layer("one", "W", W), Layer("two", "W", W), Layer("last", "V", [[1, 1]], "identity")])
-    apart = Network([Layer("one", "A", W), Layer("two", "B", W), Layer("last", "V", [[1, 1]], "identity")])
-    x, y = [[1, 2]], [[3]]
-    total, parts = Pass(shared, x, y).backward().arrays, Pass(apart, x, y).backward().arrays
-    assert (total["W"] == parts["A"] + parts["B"]).all()
-    kernels = shared.backward(shared.forward(x), y).arrays
-    np.testing.assert_array_equal(kernels["W"], total["W"].astype(float))
-    assert not shared.differences(x, y)["W"].contradict(kernels["W"]).any()
-    with pytest.raises(InputError, match="The name 'W' stands for two arrays"):
-        Network([Layer("one", "W", W), Layer("two", "W", [[1, 1]])])
-
-
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("layout", ["columns", "rows"])
 def test_steps_with_inputs_of_their_own(activation, layout):
@@ -101,29 +87,6 @@ def test_steps_with_inputs_of_their_own(activation, layout):
             (found.arrays | {"x": found.x})[name].astype(float), gradient, rtol=1e-12, atol=1e-14
         )
         assert not differences[name].contradict(gradient).any()
-
-
-@pytest.mark.parametrize("output", ["relu", "tanh"])
-def test_rows_are_columns_turned(output):
-    """x W is the same network as W x, with all arrays and gradients turned, also where layers share one."""
-    W, V = (np.array(rows, object) for rows in ([[1, 0], [2, -1]], [[1, 2], [-1, 3], [1, 1]]))
-    loss, x, y = Loss("squared", l2=Fraction(1, 2)), [[1, 2], [0, 1]], [[1, 0, 2], [0, 1, 1]]
-
-    def network(layout, turned):
-        one, two = (Layer(name, "W", turned(W), "relu", "b", [1, -1]) for name in ("one", "two"))
-        return Network([one, two, Layer("out", "V", turned(V), output)], loss, layout)
-
-    columns, rows = network("columns", lambda array: array), network("rows", lambda array: array.T)
-    for found, turned in (
-        (columns.backward(columns.forward(x), y), rows.backward(rows.forward(x), y)),
-        (Pass(columns, x, y).backward(), Pass(rows, x, y).backward()),
-    ):
-        for name, array in found.arrays.items():
-            assert np.array_equal(turned.arrays[name], array.T)
-        assert np.array_equal(turned.x, found.x)
-    assert not any(
-        found.contradict(turned.arrays[name]).any() for name, found in rows.differences(x, y).items() if name != "x"
-    )
 
 
 def test_frozen_arrays_have_no_gradient():

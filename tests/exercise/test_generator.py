@@ -61,17 +61,3 @@ def test_a_seed_gives_one_problem_and_other_seeds_give_others():
     problems = [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
     assert problems == [to_toml(make_problem(seed, kink="output")) for seed in range(20)]
     assert len(set(problems)) > 15
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"features": 0}, "features is 0; expected a whole number from 1 to 8."),
-        ({"hidden": 9}, "hidden is 9; expected a whole number from 1 to 8."),
-        ({"kink": "all"}, "kink is 'all'; expected one of none, hidden, output, both."),
-    ],
-)
-def test_what_there_is_no_exercise_for(arguments, message):
-    with pytest.raises(InputError) as raised:
-        make_problem(0, **arguments)
-    assert str(raised.value) == message

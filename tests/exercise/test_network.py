@@ -43,6 +43,7 @@ def test_usual_names_are_understood(activation, loss, expected):
         ([Layer("one", "W", W), Layer("two", "V", [[1]])], "half-squared", "V has 1 column; expected 2, one for each"),
         ([Layer("one", "W", W, "relu", "b", [1])], "half-squared", "b has 1 value; expected 2, one for each row of W"),
         ([Layer("one", "W", W, "relu", "b")], "half-squared", "a bias without a name or a name without a bias"),
+        ([Layer("one", "W", W), Layer("two", "W", [[1, 1]])], "half-squared", "The name 'W' stands for two arrays"),
         ([Layer("one", "x", W)], "half-squared", "a name of its own, other than x"),
         ([Layer("one", "W", [[1], [1, 2]])], "half-squared", "W must be rows of numbers, all of one length"),
         ([Layer("one", "W", [[float("nan")]])], "half-squared", "W has NaN or infinity in it"),

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from mlcore import Layer, Network
-from mlcore.errors import InputError
 from mlcore.exercise.functions import Loss
 from mlcore.exercise.problem import Problem, default_problem
 from mlcore.exercise.programs import LANGUAGES, program
@@ -190,15 +189,3 @@ def test_numbers_are_exact_where_that_is_short():
     values = [THIRD, Fraction(-1, 2), 7, Fraction(1, 10), 2**60, long, 10**300, 0.25]
     problem = Problem(Network([Layer("only", "W", [values], "identity")]), [[1] + [0] * 7], [[1]])
     assert f"[1/3, -0.5, 7, 0.1, {2.0**60!r}, {float(long)!r}, 1e+300, 0.25]" in program(problem, "numpy")
-
-
-@pytest.mark.parametrize(
-    ("language", "convention", "message"),
-    [
-        ("NumPy", 0, "code is 'NumPy'; expected one of numpy, pytorch, jax"),
-        ("numpy", Fraction(3, 2), "relu_at_zero is 1.5; expected a number from 0 to 1"),
-    ],
-)
-def test_what_is_refused(language, convention, message):
-    with pytest.raises(InputError, match=message):
-        program(default_problem(), language, convention)

@@ -10,7 +10,7 @@ from conftest import pinned
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcore.errors import DataError, InputError, ShapeError
+from mlcore.errors import ShapeError
 from mlcore.sentiment import comparison
 from mlcore.sentiment.comparison import ARMS, LINEAR, MAJORITY, Experiment, Missing, Run
 from mlcore.sentiment.initialization import new_model
@@ -136,15 +136,3 @@ def test_summaries_and_the_answer():
     assert best[:3] == (trainable, fixed, 2), "the best on the held-out texts, not on the test"
     assert comparison.compare_best(runs[:1], comparison.summarize(runs[:1], [fixed])) is None
     assert comparison.difference(runs[:2] + runs[3:], other, fixed) is None
-
-
-@pytest.mark.parametrize(("data", "settings", "seeds", "error", "message"), [
-    (dataset(), pinned(loss="squared"), 1, InputError, "loss is 'squared'"),
-    (dataset(), SMALL, 0, InputError, "seeds is 0; expected a whole number from 1 to 20"),
-    (dataset(), SMALL, 21, InputError, "seeds is 21"),
-    (dataset(1, ["test"] * 4), SMALL, 1, DataError, "no texts to train on"),
-    (dataset(1, labels=["pos", "neg", "so-so", "neg"]), SMALL, 1, DataError, "too few texts .* 1 of the label"),
-])  # fmt: skip
-def test_what_is_refused(data, settings, seeds, error, message):
-    with pytest.raises(error, match=message):
-        Experiment(data, settings, seeds)

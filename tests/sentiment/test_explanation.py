@@ -13,10 +13,11 @@ from mlcore.sentiment.explanation import explain
 from mlcore.text.tokenizer import tokens
 
 TEXTS = st.lists(st.sampled_from([*WORDS, "zzz", "unheard"]), max_size=25).map(" ".join)
+KINDS = [((), False), (TWO, False), (THREE, False), (tuple("abcde"), False), (TWO, True), (THREE, True)]  # several?
 MODELS = st.builds(
-    random_model,
+    lambda kind, **more: random_model(labels=kind[0], multi_label=kind[1], **more),
+    kind=st.sampled_from(KINDS),
     seed=st.integers(0, 50),
-    labels=st.sampled_from([(), TWO, THREE, tuple("abcde")]),
     ngrams=st.integers(1, 3),
     binary=st.booleans(),
     scale=st.sampled_from([0.01, 1.0, 10.0]),
@@ -28,13 +29,13 @@ MODELS = st.builds(
 @example(random_model(1, THREE, 2), "zzz unheard", 2)
 @example(random_model(1, (), 3, False), "not good good not good not", 0)
 def test_contributions_sum_to_the_logit_and_leaving_out_is_predicting_again(model, text, number):
-    labels, words = model.labels, tokens(text)
+    labels, words, several = model.labels, tokens(text), model.settings.multi_label
     output = labels[number % len(labels)] if labels else None
     found = explain(model, text, output)
-    sign = -1 if len(labels) == 2 and output == labels[0] else 1
-    column = labels.index(output) if len(labels) > 2 else 0
+    sign = -1 if len(labels) == 2 and output == labels[0] and not several else 1
+    column = labels.index(output) if len(labels) > 2 or several else 0
     others = [i for i in range(len(labels)) if i != column]
-    best = max(others, key=lambda i: logits_of(model, words)[i]) if len(labels) > 2 else None
+    best = max(others, key=lambda i: logits_of(model, words)[i]) if len(labels) > 2 and not several else None
     assert found.against == (None if best is None else labels[best])
 
     def explained(words):
@@ -65,8 +66,8 @@ def test_contributions_sum_to_the_logit_and_leaving_out_is_predicting_again(mode
 
     outputs = model.logits(model.features.documents([text]))
     np.testing.assert_allclose(outputs[0], logits_of(model, words), rtol=1e-4, atol=1e-4 * (1 + abs(found.logit)))
-    expected, certain = (labels[model.decide(outputs)[0]], model.probabilities(outputs)[0]) if labels else (None, None)
-    assert found.label == explain(model, text).output == expected
+    certain = model.probabilities(outputs)[0] if labels else None
+    assert found.label == explain(model, text).output == (labels[certain.argmax()] if labels else None)
     assert found.probability == (certain.max() if labels else None)
     assert found.output_probability == (certain[labels.index(output)] if labels else None)
 

@@ -99,15 +99,6 @@ def test_half_the_size(tmp_path):
         save_model(model, path)
 
 
-def test_a_failed_save_leaves_the_old_model(saved, monkeypatch):
-    before = saved.read_bytes()
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        save_model(make_model(("a", "b")), saved)
-    assert saved.read_bytes() == before
-    assert [path.name for path in saved.parent.iterdir()] == ["model"]
-
-
 def with_last(pair):
     """NGRAMS with another last row."""
     return np.concatenate([NGRAMS[:-1], np.array([pair], np.int32)])
@@ -188,7 +179,7 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
         "is not a model file of mlcore": [
             b"", b"hello", b"PK\x03\x04" + bytes(99), whole[:8], bytes(8) + b"{", b"\xff" * 8 + b"{",
             safetensors.numpy.save(tensors), safetensors.numpy.save(tensors, {"format": "pt"}),
-            sealed(header | {"format": "other"}, tensors),
+            *(sealed(header | {"format": other}, tensors) for other in ("other", "mlcore-checkpoint")),
         ],
     }  # fmt: skip
     changed = [(header | {"labels": ["neg", "pot"]}, tensors), (header | {"sha256": "0" * 64}, tensors)]
@@ -205,21 +196,17 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
 
 
 def test_outputs_are_checked(tmp_path):
+    """What the command line does not say in golden/refused.txt: devices, long names, links, and folders of inputs."""
     os.mkfifo(tmp_path / "fifo")
     thesis, new = tmp_path / "thesis.txt", tmp_path / "new"
     thesis.write_text("Once upon a time")
     (tmp_path / "link").symlink_to(thesis)
-    for path in (tmp_path, tmp_path / "fifo", tmp_path / ("m" * 300), tmp_path / "nowhere" / "model"):
-        with pytest.raises(OSError, match="does not exist|is a folder or device|too long"):
+    for path in (tmp_path / "fifo", tmp_path / ("m" * 300)):
+        with pytest.raises(OSError, match="is a folder or device|too long"):
             check_writable(path)
-    for outputs, inputs, message in (
-        ({"model": thesis}, [tmp_path / "link"], "model is '.*thesis.txt'; it would overwrite an input"),
-        ({"model": new}, [tmp_path], "it would lie in the folder .*, which is an input; choose another file"),
-        ({"model": new, "log": tmp_path / "." / "new"}, [], "log is '.*'; it would overwrite the model; choose"),
-        ({"model": thesis}, [], "it exists, and is not a model file of mlcore; choose another file"),
-    ):
-        with pytest.raises(InputError, match=message):
-            check_outputs(outputs, inputs, {"model": b'"mlcore"'})
+    for output, given in ((thesis, tmp_path / "link"), (new, tmp_path)):
+        with pytest.raises(InputError, match=r"it would (overwrite|lie in the folder .*, which is) an input"):
+            check_outputs({"model": output}, [given])
     save_model(make_model(), new)
     check_outputs({"model": new, "log": None, "output": Path("-")}, [thesis], {"model": b'"mlcore"'})
 

@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.pace import Pace
-from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import fit
-from mlcore.text.dataset import dataset_of, encode
 
 QUIET, BUSY = {1: 1.5e-4, 2: 1e-4, 4: 0.7e-4, 8: 0.9e-4}, {1: 1.6e-4, 2: 9e-4, 4: 1e-3, 8: 2e-3}  # s per batch
 
@@ -50,24 +46,3 @@ def test_a_part_is_short_enough_for_an_interrupt():
         number, many = pace.next_part()
         assert many * QUIET[number] < 0.1
         pace.took(number, many, many * QUIET[number])
-
-
-@pytest.mark.parametrize("dim", [5, 50])
-def test_the_bytes_do_not_depend_on_it(monkeypatch, dim):
-    random, words = (
-        np.random.default_rng(1),
-        ["good", "bad", "fine", "dull", "warm", "long", "and", "or", "film", "plot"],
-    )
-    texts = [" ".join(random.choice(words, 8)) for _ in range(300)]
-    settings = Settings(dim=dim, epochs=2, batch_size=7, min_count=1, word_dropout=0.1).resolved()
-    data = encode(dataset_of(texts, ["pos" if "good" in text else "neg" for text in texts]), 0.2, **settings.encoding())
-    monkeypatch.setattr(Pace, "took", lambda *_: None)
-    models = []
-    for numbers in [[number] for number in range(1, 17)] + [range(1, 8), range(1, 17)]:
-        monkeypatch.setattr(
-            Pace, "next_part", lambda pace, n=numbers: (int(random.choice(n)), int(random.integers(1, 9)))
-        )
-        model = new_model(data, settings)
-        reports = list(fit(model, data.train, data.dev, 16))
-        models.append([reports[-1].train_loss, *(array.tobytes() for array in model.parameters)])
-    assert all(model == models[0] for model in models)

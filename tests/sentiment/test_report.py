@@ -14,7 +14,7 @@ from naive import TWO, WORDS, random_model
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.model import HISTORY
 from mlcore.sentiment.model_file import save_model
-from mlcore.sentiment.report import Axis, explanation_page
+from mlcore.sentiment.report import explanation_page
 from mlcore.templates import fill
 
 VOID = {"meta", "br", "circle", "path"}
@@ -57,13 +57,8 @@ def test_tables_fit_and_json_holds_everything(run, tmp_path, labels):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "report"])
-def test_labels_that_the_model_does_not_know(run, tmp_path, command):
+def test_labels_that_the_model_does_not_know_are_said(run, tmp_path, command):
     make(tmp_path, TWO)
-    (tmp_path / "a.tsv").write_text("text\tlabel\nbad\tsad\n")
-    done = run(command, MODEL, "a.tsv")
-    assert (done.code, done.out) == (3, "")
-    assert "a.tsv, line 2: the label is 'sad'; expected one of 'neg', 'pos'" in done.err
-    assert not (tmp_path / "report.html").exists()
     (tmp_path / "a.tsv").write_text("text\tlabel\ngood\tpos\nbad\tsad\n")
     done = run(command, MODEL, "a.tsv")
     shown = done.out or (tmp_path / "report.html").read_text()
@@ -135,7 +130,7 @@ def test_what_comes_from_files_is_escaped(run, tmp_path):
     assert len(out.partition("Worst mistakes\n")[2].splitlines()) == 2 * 2
 
 
-def test_a_report_without_history_or_mistakes_replaces_neither_model_nor_data(run, tmp_path):
+def test_a_report_without_history_or_mistakes(run, tmp_path):
     model = make(tmp_path, TWO, history=False)
     model.parameters.W2[:], model.parameters.b2[:] = 0, 1
     save_model(model, tmp_path / MODEL)
@@ -143,21 +138,6 @@ def test_a_report_without_history_or_mistakes_replaces_neither_model_nor_data(ru
     assert run("report", MODEL, "a.tsv").code == 0
     text = (tmp_path / "report.html").read_text()
     assert ("<h2>Training" in text, "None." in text) == (False, True)
-    for name in (MODEL, "d.jsonl"):
-        before = (tmp_path / name).read_bytes()
-        done = run("report", MODEL, "d.jsonl", "-o", name)
-        assert (done.code, done.out, (tmp_path / name).read_bytes()) == (2, "", before)
-        assert "would overwrite an input" in done.err
-    assert run("report", MODEL, "d.jsonl", "-o", "no/r.html").code == 5
-
-
-def test_axes_hold_their_values_and_ticks():
-    for values in ([1.0], [2.0, 2.0], [0.0, 1e-9, 5e8], [-3.0, -2.0], [0.13, 0.52]):
-        axis = Axis("y", values, 256, 16)
-        assert all(16 <= axis.place(value) <= 256 for value in [*values, *axis.ticks()])
-        assert 1 <= len(axis.ticks()) <= 6
-        assert all(tick == int(tick) for tick in axis.ticks(whole=True))
-    assert axis.ticks() == [0.2, 0.3, 0.4, 0.5]
 
 
 def test_explained_words_are_coloured_by_their_contribution():

@@ -13,7 +13,7 @@ from mlcore.sentiment.checkpoint import CHECKPOINT, load_checkpoint, save_checkp
 from mlcore.sentiment.evaluation import quick_figures
 from mlcore.sentiment.initialization import continue_from, feature_ratios, new_model
 from mlcore.sentiment.model import Provenance
-from mlcore.sentiment.model_file import load_model, load_tensors, save_model, save_tensors
+from mlcore.sentiment.model_file import load_tensors, save_model, save_tensors
 from mlcore.sentiment.settings import LEARNING_RATES, Facts, Settings
 from mlcore.sentiment.training import State, fit, text_weights
 from mlcore.text.dataset import dataset_of, encode
@@ -91,21 +91,6 @@ def test_learns_and_keeps_the_best_epoch():
     assert accuracy == best.dev_accuracy > 0.95
 
 
-def test_interrupted_training_holds_the_best_complete_epoch():
-    settings = pinned(dim=5, hidden=4, epochs=5)
-    data = encoded(settings)
-    model, seen = new_model(data, settings), []
-
-    def interrupt(progress):
-        if progress.epoch == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        seen.extend(report for report in fit(model, data.train, data.dev, 2, interrupt) if seen.append(report))
-    assert len(seen) == 2
-    assert quick_figures(model, data.dev)[0] == pytest.approx(min(r.dev_loss for r in seen), rel=1e-6)
-
-
 def test_the_epoch_that_is_kept():
     """The last one with nothing held out; else the first of equal losses, from which patience counts."""
     _, data, reports = train(pinned(dim=3, epochs=3), dev=0)
@@ -124,28 +109,6 @@ def test_an_epoch_that_diverges_is_repeated_with_half_the_learning_rate():
     assert all(np.isfinite(array).all() for array in model.parameters)
     with pytest.raises(DivergedError, match="diverged in epoch 1, even after .* of 1e\\+38 was halved 20 times"):
         train(pinned(dim=3, optimizer="sgd", learning_rate=1e38))
-
-
-def test_a_diverged_epoch_starts_again_from_the_best_parameters(monkeypatch):
-    """The second epoch is spoilt once; its repetition is a first epoch from there at half the rate."""
-    settings = pinned(dim=3, hidden=4, epochs=2)
-    data = encoded(settings)
-    spoilt, expected = new_model(data, settings), new_model(data, settings)
-    right, calls = training._Trainer.run_epoch, []
-
-    def wrong(*arguments):
-        calls.append(1)
-        done = right(*arguments)
-        return None if len(calls) == 2 else done
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training._Trainer, "run_epoch", wrong)
-        assert [report.restarts for report in fit(spoilt, data.train, data.dev, 1)] == [0, 1]
-    first = next(fit(expected, data.train, data.dev, 1))
-    state = State.initial(expected)
-    state.reports, state.learning_rate = [first], settings.resolved().learning_rate / 2
-    list(fit(expected, data.train, data.dev, 1, state=state))
-    np.testing.assert_array_equal(spoilt.parameters.table, expected.parameters.table)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e10])
@@ -177,18 +140,6 @@ def test_frozen_embeddings_stay():
     list(fit(model, data.train, data.dev, 1))
     np.testing.assert_array_equal(model.parameters.table, before.table)
     assert not np.array_equal(model.parameters.W1, before.W1)
-
-
-def test_many_labels_and_ratings_are_learned():
-    labels = [str(len(text.split()) % 3) for text in TEXTS]
-    texts = [f"{text} label{label}" for text, label in zip(TEXTS, labels, strict=True)]
-    model, data, _ = train(pinned(dim=5, learning_rate=0.1), texts, labels)
-    assert (model.labels, model.parameters.W2.shape[0]) == (("0", "1", "2"), 3)
-    assert quick_figures(model, data.dev)[1] > 0.95
-    model, data, reports = train(pinned(dim=5, learning_rate=0.1, loss="squared"), texts, labels)
-    assert (model.labels, reports[-1].dev_accuracy) == ((), None)
-    errors = model.logits(data.dev.documents, data.dev.rows) - data.dev.targets[data.dev.rows]
-    assert np.abs(errors).mean() < 0.3
 
 
 def test_balanced_weights_make_all_labels_weigh_the_same():
@@ -313,12 +264,3 @@ def test_damaged_checkpoints(tmp_path, changes, message):
         save_tensors(tmp_path / "c", CHECKPOINT, header | others, tensors | arrays)
     with pytest.raises(ModelFileError, match=message):
         checkpointed(settings, tmp_path / "c", resume=True)
-
-
-def test_models_and_checkpoints_are_told_apart(tmp_path):
-    settings = pinned(dim=3, hidden=4, epochs=1)
-    save_model(checkpointed(settings, tmp_path / "c"), tmp_path / "m")
-    with pytest.raises(ModelFileError, match="c is not a model file of mlcore; expected a file that train-sentiment"):
-        load_model(tmp_path / "c")
-    with pytest.raises(ModelFileError, match="m is not a checkpoint of mlcore"):
-        load_checkpoint(tmp_path / "m", new_model(encoded(settings), settings))

@@ -1,7 +1,5 @@
 """The dataset: what is numbered, split and encoded, in memory or in a temporary file."""
 
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -82,23 +80,6 @@ def test_a_dataset_larger_than_memory_is_the_same(monkeypatch, tmp_path):
     assert encoded[0].features.names == encoded[1].features.names
     data.tokens.ids[:] = 0  # copied, not written to the file
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_array_that_grows_takes_hardly_more_memory_than_itself():
-    """300 MB in pieces of 1 MB, just beyond what a doubling would have had room for."""
-    code = (
-        "import re, numpy as np; from pathlib import Path; from mlcore.text import growing\n"
-        "growing.free_memory = lambda: 1e12\n"
-        "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
-        "piece, array, before = np.ones(1 << 18, np.int32), growing.GrowingArray(np.int32), peak()\n"
-        "for _ in range(300): array.append(piece)\n"
-        "assert array.finish().sum() == 300 << 18\n"
-        "print(peak() - before)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 450_000  # kilobytes; two copies would be 600,000
-    assert growing.free_memory() > 1 << 20
 
 
 # Splits and targets ---------------------------------------------------------------------------------------

@@ -127,13 +127,6 @@ def test_frequent_pairs_are_those_of_a_counter(texts, min_count, threads):
         assert list(zip(keys.tolist(), counts.tolist(), strict=True)) == expected
 
 
-def test_every_key_has_its_turn_and_no_turn_or_bucket_has_most():
-    keys = np.array([a << 32 | b for a in range(100) for b in range(100)])
-    sizes = [np.diff(ngrams.deal_keys(keys, turn, 4, 8)[2]) for turn in range(4)]
-    assert np.sum(sizes) == 10_000
-    assert 200 < np.min(sizes) < np.max(sizes) < 420
-
-
 @given(
     st.lists(st.lists(st.sampled_from([UNKNOWN, 0, 1, 2, 2047, 2048, 5000]), max_size=12), max_size=6),
     st.sampled_from([1, 7, 1 << 14]),

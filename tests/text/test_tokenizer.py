@@ -3,11 +3,9 @@
 import re
 import sys
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import unicode_table
 from hypothesis import given
@@ -15,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlcore.kernels.simd import BLOCK
 from mlcore.text.characters import KINDS, _readings, ranges, read_characters
-from mlcore.text.tokenizer import LATER, Scratch, _fold, decode_markup, tokenise, tokens
+from mlcore.text.tokenizer import decode_markup, tokenise, tokens
 
 # Text that is rich in what the rule is about, and any text at all.
 TRICKY = st.lists(st.sampled_from([
@@ -113,19 +111,6 @@ def test_tokens_lie_across_blocks(text, before, size):
     assert list(written(tokenise(texts))) == [rule(text) for text in texts]
 
 
-def test_kernels_know_every_character():
-    """Alone, between letters, beside marks, at the start of a tag and of an entity; ASCII also in whole blocks."""
-    every = [chr(point) for point in range(sys.maxunicode + 1)]
-    changes = [c for before, c in pairwise(every) if kinds()[ord(before)] != kinds()[ord(c)]]
-    telling = {*every[:0x500], *changes, *(chr(one.first) for one in ranges()), *(chr(one.last) for one in ranges())}
-    texts = [
-        f"{c} a{c}b <{c}>&{c};{c}\u0301 n{c}\u0323\u0301{c}\u093c\u0651 {c}\u064e.ا{c}{c}" for c in sorted(telling)
-    ]
-    texts += [f"{c} a{c}b <{c}>" * BLOCK for c in every[:0x80]]
-    for text, found in zip(texts, written(tokenise(texts)), strict=True):
-        assert found == rule(text), text.encode("unicode_escape")
-
-
 def test_all_of_unicode():
     """Every character that is assigned, alone and between letters."""
     for start in range(0, sys.maxunicode + 1, 1024):
@@ -145,21 +130,3 @@ def test_what_is_read_is_read_as_itself_and_takes_at_most_twice_the_bytes():
 @pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="the table is written with Unicode 14")
 def test_the_table_is_what_its_script_writes():
     assert unicode_table.table() == unicode_table.TABLE.read_text(encoding="utf-8")
-
-
-def test_few_texts_are_left_to_python():
-    read = ["R & B", "<b>It\u2019s</b> 5 < 6 &", "ÉÀ Жук \u212a ß", "中文 😀", "हिन्दी क़लम ज़रूर", "ผู้", "İ", "ΣΑΣ", "한국"]
-    later = ["Tom &amp; Co", "e\u0301", "\u1112\u1161", "\u0651\u064e", "a\u200c\u00adb", "\u0f73"]
-    _, _, stops = _fold(read + later, Scratch(), raw=True)
-    assert (stops == LATER).tolist() == [False] * len(read) + [True] * len(later)
-
-
-def test_scratch_memory_is_used_again_in_its_own_thread_only():
-    scratch = Scratch()
-    first = scratch.empty("a", 8, np.int64)
-    assert np.shares_memory(first, scratch.empty("a", 9, np.int64)), "a little more than was asked for is there"
-    assert not np.shares_memory(first, scratch.empty("a", 8, np.int32))
-    texts = ["A good film.", "Bad!"] * 500
-    with ThreadPoolExecutor(3) as pool:
-        found = pool.map(lambda number: list(written(tokenise(texts[number:], scratch))), range(9))
-        assert list(found) == [[rule(text) for text in texts[number:]] for number in range(9)]

@@ -48,6 +48,7 @@ def read(tmp_path, content, *words, dim=2):
         zipped({"glove.txt": b"good 1 2\nbad -1 .5"}),
         *(binary(["good", 1, 2], ["bad", -1, 0.5], end=end) for end in (b"", b"\n")),
         gzip.compress(binary(["good", 1, 2], ["bad", -1, 0.5])),
+        b"\xff\xfe 1 1\nGo\xe9d 2 2\ngood 1 2\n\x80A 5 5\nbad -1 .5",  # what is not UTF-8 is an unknown word
     ],
 )
 def test_formats(tmp_path, content):
@@ -59,25 +60,6 @@ def test_formats(tmp_path, content):
     assert found.duplicates == 0
 
 
-@pytest.mark.parametrize(
-    ("content", "words", "dim", "expected"),
-    [
-        ("2 1\ngood 3\nbad 4\n", ["good", "bad"], 1, [[3], [4]]),
-        ("good 3\nbad 4\n", ["good", "bad"], 1, [[3], [4]]),
-        # words with spaces are split from the right, and never match
-        ("the 0 0\n. . . 1 2\nat a@b.com 3 4\ngood film 5 6\ngood 7 8\n 9 9\n", ["good", "film"], 2, [[7, 8], [0, 0]]),
-        # bytes that are not UTF-8 do not matter in unknown words
-        (b"\xff\xfe 1 1\nGo\xe9d 2 2\n\xc3 3 3\n\xc3\x89T\xc3\x89 4 4\n\x80A 5 5\n", ["\u00e9t\u00e9", "good"], 2,
-         [[4, 4], [0, 0]]),
-        ("good 1 1\ngood 2 2\nunknown 0 0\nunknown 0 0\ngood x y\n", ["good"], 2, [[1, 1]]),
-    ],
-)  # fmt: skip
-def test_which_line_counts(tmp_path, content, words, dim, expected):
-    found = read(tmp_path, content, *words, dim=dim)
-    assert found.table.tolist() == expected
-    assert found.duplicates == (2 if words == ["good"] else 0)
-
-
 def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_path, monkeypatch):
     lines = ["paris 1 1", "Paris 2 2", "PARIS 3 3", "Rome 4 4", "ROME 5 5"]
     for block in (1 << 22, 8):
@@ -87,6 +69,8 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
             assert found.table.tolist() == [[1, 1], [4, 4] if order is lines else [5, 5]]
             assert found.lower_cased.tolist() == [False, True]
             assert found.duplicates == 0
+    assert read(tmp_path, "good 1 1\ngood 2 2\nunknown 0 0\nunknown 0 0\ngood x y\n", "good").duplicates == 2
+    assert read(tmp_path, "2 1\ngood 3\nbad 4\n", "good", dim=1).table.tolist() == [[3]]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""Standard streams that are closed, full, or that nobody reads any more."""
+
+import subprocess
+import sys
+
+import pytest
+
+TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on standard input.\n"
+
+
+@pytest.mark.parametrize(("command", "codes", "lines", "said"), [
+    ("M predict sentiment.safetensors <&-", "5", 0, TYPE),
+    ("M explain sentiment.safetensors <&-", "5", 0, TYPE),
+    ("M --help > /dev/full", "5", 0, "mlcore: No space left on device."),
+    ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
+    ("M grad --json >&-", "5", 0, "mlcore: Standard output is closed"),
+    ("M vectors sentiment.safetensors -o - >&-", "5", 0, "mlcore: Standard output is closed"),
+    ("M vectors sentiment.safetensors -o - | head -n 1", "0 0", 1, ""),
+    ("yes good | M predict sentiment.safetensors | head -n 1", "141 0 0", 1, ""),
+    ("M train-sentiment --data reviews.tsv --epochs 3 -m m | head -n 1", "0 0", 1, "Wrote m."),
+    ("M train-sentiment --data reviews.tsv --epochs 3 -m m > /dev/full", "5", 0, "Wrote m."),
+])  # fmt: skip
+def test_streams(model, command, codes, lines, said):
+    """A closed pipe is no error; one line says any other; and a training is saved all the same."""
+    command = command.replace("M ", f'"{sys.executable}" -m mlcore ') + "; echo codes ${PIPESTATUS[*]} >&2"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=model.parent)
+    *messages, found = done.stderr.splitlines(keepends=True)
+    assert (found, done.stdout.count("\n")) == (f"codes {codes}\n", lines)
+    assert "Traceback" not in done.stderr
+    if said.startswith("mlcore") or not said:
+        assert len(messages) == bool(said)
+    assert said in "".join(messages)
