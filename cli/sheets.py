@@ -6,20 +6,22 @@ from typing import Annotated
 import typer
 
 from mlcore.errors import InputError
+from mlcore.exercise.syllabus import DIFFICULTIES, KINDS, KINKS, MIXED
 
 from .exercise import Standalone, format_option, option
-from .output import compilation
+from .output import STANDARD_STREAM, compilation
 
-KINDS = "relu|leaky-relu|sigmoid|tanh|softplus|softmax|binary|outputs|biases|batches|depth|shared|l2|mixed"
+CHOICES = ["|".join(names) for names in ((*KINDS, MIXED), DIFFICULTIES, KINKS)]
+FILE_SUFFIXES = (".xml", ".tex", ".txt", ".md", ".toml", ".json")
 
 
 def exercise(
     seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
-    kind: Annotated[str, option("--kind", KINDS, "What to practise; mixed is all in turn.", True)] = "relu",
-    difficulty: Annotated[str, option("--difficulty", "easy|medium|hard", "Sizes and numbers.", True)] = "medium",
+    kind: Annotated[str, option("--kind", CHOICES[0], "What to practise; mixed is all in turn.", True)] = "relu",
+    difficulty: Annotated[str, option("--difficulty", CHOICES[1], "Sizes and numbers.", True)] = "medium",
     features: Annotated[int | None, option("--features", "N", "Number of features, 1 to 8.", "by difficulty")] = None,
     hidden: Annotated[int | None, option("--hidden", "N", "Number of hidden units, 1 to 8.", "by difficulty")] = None,
-    kink: Annotated[str, option("--kink", "none|hidden|output|both", "Units to place on their kink.", True)] = "none",
+    kink: Annotated[str, option("--kink", CHOICES[2], "Units to place on their kink.", True)] = "none",
     count: Annotated[int, typer.Option(help="Number of sheets, with the seeds from --seed on.")] = 1,
     output: Annotated[
         Path | None,
@@ -46,6 +48,9 @@ def exercise(
 
     check_outputs({"net": net}, [], {"net": b"loss ="})
     if output:
+        if output == STANDARD_STREAM or output.suffix.lower() in FILE_SUFFIXES:
+            message = "it becomes a folder of sheets, keys and networks; without -o, one document is printed"
+            raise InputError(message, parameter="output", value=str(output))
         check_new_folder("output", output)
         if solution or standalone or net:
             raise InputError("-o writes documents, keys and networks; leave out --solution, --standalone and --net.")

@@ -10,9 +10,10 @@ from mlcore.errors import InputError
 from mlcore.exercise.derivation import Symbols, derive, pose
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Section, to_html, to_latex, to_markdown, to_text
-from mlcore.exercise.generator import kind_of, make_problem
+from mlcore.exercise.generator import make_problem
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.problem import Problem, to_toml
+from mlcore.exercise.syllabus import kind_of
 from mlcore.templates import fill
 
 MAX_SHEETS = 1000

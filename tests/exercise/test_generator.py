@@ -5,8 +5,9 @@ import pytest
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import ACTIVATIONS
-from mlcore.exercise.generator import DIFFICULTIES, KINDS, KINKS, make_problem
+from mlcore.exercise.generator import make_problem
 from mlcore.exercise.problem import to_toml
+from mlcore.exercise.syllabus import DIFFICULTIES, KINDS, KINKS
 
 SIZES = [(1, 1), (3, 1), (1, 2), (3, 2), (2, 3), (3, 3), (5, 4), (1, 8), (8, 2), (8, 8)]
 

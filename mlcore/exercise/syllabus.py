@@ -1,0 +1,72 @@
+"""What exercises can practise; without NumPy, so that the help can list it."""
+
+from typing import NamedTuple
+
+from mlcore.errors import InputError
+
+MIXED = "mixed"
+# The layers of the units on their kink, and what the first hidden units are before they are shuffled; the others are
+# on or off by chance. An output on its kink takes two units that are on and cancel, or the gradient of W vanishes.
+KINKS: dict[str, tuple[list[str], list[str]]] = {
+    "none": ([], ["on", "off"]),
+    "hidden": (["hidden"], ["kink", "on", "off"]),
+    "output": (["output"], ["on", "on", "off"]),
+    "both": (["hidden", "output"], ["kink", "on", "on", "off"]),
+}
+
+
+class Kind(NamedTuple):
+    """What an exercise practises: its activations, its loss, and how it is built."""
+
+    hidden: str = "relu"
+    output: str = "identity"
+    loss: str = "half-squared"
+    depth: int = 2
+    outputs: int = 1
+    has_biases: bool = False
+    has_samples: bool = False  # several
+    has_penalty: bool = False
+    is_shared: bool = False  # one matrix in all hidden layers
+    is_recurrent: bool = False  # hidden layers are steps, each with inputs of its own, and share their matrices
+    layout: str = "columns"
+
+
+KINDS = {
+    "relu": Kind(output="relu"),
+    "leaky-relu": Kind("leaky-relu"),
+    "sigmoid": Kind("sigmoid", "sigmoid"),
+    "tanh": Kind("tanh"),
+    "softplus": Kind("softplus"),
+    "softmax": Kind(output="softmax", loss="cross-entropy", outputs=3),
+    "binary": Kind(output="sigmoid", loss="binary-cross-entropy"),
+    "outputs": Kind(loss="mean-squared", outputs=2),
+    "biases": Kind(has_biases=True),
+    "batches": Kind(has_samples=True),
+    "depth": Kind(depth=3),
+    "shared": Kind(depth=3, is_shared=True),
+    "recurrent": Kind("tanh", depth=4, is_recurrent=True),
+    "rows": Kind(has_biases=True, layout="rows"),
+    "l2": Kind(has_penalty=True),
+}
+
+
+class Difficulty(NamedTuple):
+    """Sizes, and the largest weight."""
+
+    features: int
+    hidden: int
+    samples: int
+    weight: int
+
+
+DIFFICULTIES = {"easy": Difficulty(2, 2, 2, 2), "medium": Difficulty(3, 2, 2, 3), "hard": Difficulty(4, 3, 3, 3)}
+
+
+def kind_of(kind: str, seed: int) -> str:
+    """The kind of one exercise: of mixed ones, seeds take all in turn.
+
+    Raises: InputError if there is none of this name.
+    """
+    if kind not in (*KINDS, MIXED):
+        raise InputError(f"expected one of {', '.join((*KINDS, MIXED))}", parameter="kind", value=kind)
+    return list(KINDS)[(seed - 1) % len(KINDS)] if kind == MIXED else kind
