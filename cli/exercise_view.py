@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from mlcore.exercise.marking import Marking
 from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.work import CHOSEN, CONVENTIONS, USED_BY, Worked
 
-from .render import bar, number, paragraph, say, shortened, show, table
+from .render import COLUMNS, Cell, bar, number, paragraph, say, shortened, show, side_by_side, table, width
 
 MAX_VERTICES = 8  # shown in the terminal; --json has all
 MAX_ROWS = 25  # of a descent
@@ -35,6 +36,24 @@ def entry_text(name: str, place: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(str(index + 1) for index in place)}]"
 
 
+def _width(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> int:
+    """Columns of a terminal that a table takes."""
+    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
+    cells = zip_longest(columns, *texts, fillvalue="")
+    return 3 * len(columns) - 1 + sum(max(width(line) for text in each for line in text.split("\n")) for each in cells)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1, lines: bool = False) -> None:
+    """Print a table, or where it is too wide for a page each of its rows as lines, with the names of the columns."""
+    if _width(columns, rows) <= COLUMNS:
+        table(columns, rows, left=left, lines=lines)
+        return
+    for place, row in enumerate(rows):
+        if place:
+            show("")
+        table(["", ""], [pair for pair in zip(columns, row, strict=False) if pair[1]])
+
+
 def forward(result: Worked) -> None:
     """The formulas, the values of every unit, the output and the loss; of each sample, if there are several."""
     problem = result.problem
@@ -43,8 +62,7 @@ def forward(result: Worked) -> None:
     formulas += [f"{symbol} = {formula}" for symbol, formula in symbols.definitions() if "'" not in symbol]
     formulas += [f"J_s = {symbols.loss}"] * problem.several + [f"J = {symbols.objective}"]
     formulas += [rf"\lambda = {style.ascii(problem.network.loss.l2)}"] * bool(problem.network.penalized)
-    wide = "    ".join(map(to_unicode, formulas))
-    show(wide if len(wide) <= 80 else wide.replace("    ", "\n"))
+    side_by_side(map(to_unicode, formulas))
     for sample, worked in enumerate(result.samples or [result], start=1):
         if result.samples:
             show(f"\nSample {sample}", "bold")
@@ -59,7 +77,8 @@ def _units(result: Worked, symbols: Symbols, loss: str) -> None:
     rows: list[tuple[Any, ...]] = []
     trace, deltas = values.trace, [values.chosen.deltas] if values.chosen else []
     target = f"{symbols.target} = {vector_text(values.y[0], style)}"
-    show(f"x = {vector_text(trace.x[0], style)}    {target}\n")
+    paragraph(f"x = {vector_text(trace.x[0], style)}    {target}")
+    show("")
     for index, layer in enumerate(layers):
         has_kink = ACTIVATIONS[layer.activation].has_kink
         for unit, z in enumerate(trace.z[index][0]):
@@ -69,10 +88,11 @@ def _units(result: Worked, symbols: Symbols, loss: str) -> None:
             shown = ("on the kink", "bold yellow") if kinked else (state, "dim")
             rows.append((layer.name, str(unit + 1), *texts, shown))
     of = to_unicode(symbols.of_sample)
-    table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas), ""], rows, left=2)
+    _table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas), ""], rows, left=2)
     if not result.exact and any(ACTIVATIONS[layer.activation].has_kink for layer in layers):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
-    show(f"\nŷ = {vector_text(trace.y_hat[0], style)}    {loss} = {style.text(values.loss)}", "bold")
+    show("")
+    paragraph(f"ŷ = {vector_text(trace.y_hat[0], style)}    {loss} = {style.text(values.loss)}", "bold")
 
 
 def grad(result: Worked, more: bool = False) -> None:
@@ -90,9 +110,9 @@ def grad(result: Worked, more: bool = False) -> None:
     of_x = to_unicode(symbols.of_x)
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
     with_value = f"with φ'(0) = {style.text(result.relu_at_zero or 0)}" if kinks else ""
-    table(["gradient", "formula", with_value], rows, left=3)
+    _table(["gradient", "formula", with_value], rows, left=3)
     deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
-    show("    ".join(map(to_unicode, deltas)), "dim")
+    side_by_side(map(to_unicode, deltas), "dim")
     if kinks:
         _conventions(result)
     if result.subdifferential:
@@ -122,7 +142,7 @@ def _conventions(result: Worked) -> None:
     paragraph(f"On the kink: z = 0 at {units}. φ has no derivative at 0, {depend}", "bold yellow")
     if same:
         return
-    table(["", *(f"φ'(0) = {value}" for value in CONVENTIONS)], rows, left=4, lines=True)
+    _table(["", *(f"φ'(0) = {value}" for value in CONVENTIONS)], rows, left=4, lines=True)
     kinked = {result.problem.network.layers[kink.layer].activation for kink in result.best.trace.kinks}
     for value, users in USED_BY.items() if kinked == {"relu"} else ():
         show(f"{value:>3}: {users}", "dim")
@@ -142,7 +162,7 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
         for pattern, gradients in found.pieces[:MAX_VERTICES]:
             on = result.unit_names(kink for kink in sorted(pattern) if pattern[kink])
             rows.append((on or "none", *(matrix_text(gradients.arrays[name], style) for name in names)))
-        table(["units on", *(f"dJ/d{name}" for name in names)], rows, left=len(names) + 1, lines=True)
+        _table(["units on", *(f"dJ/d{name}" for name in names)], rows, left=len(names) + 1, lines=True)
         if count > MAX_VERTICES:
             show(f"and {count - MAX_VERTICES} more; --json lists them all.")
     if n := len(found.undecided):
@@ -185,7 +205,7 @@ def _derivatives(result: Worked) -> None:
             verdict = "no derivative" if differ[place] else "WRONG" if contradicts[place] else "agrees"
             rows.append((entry_text(name, place), style.text(float(entry)), *columns, verdict))
     show("\nNumerical derivatives", "bold")
-    table(["entry", "gradient", "central", "left", "right", ""], rows)
+    _table(["entry", "gradient", "central", "left", "right", ""], rows)
     if not result.agrees:
         say("J has a derivative in the entries marked WRONG, and this value for φ'(0) gives another number.")
 
@@ -219,7 +239,7 @@ def check(marking: Marking) -> None:
         words = verdict.words(marking.convention), STYLES.get(verdict.status, "green")
         truth = [] if verdict.truth is None else [matrix_text(verdict.truth, marking.style)]
         rows.append((verdict.symbol, words, *truth))
-    table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
+    _table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
     for verdict in marking.verdicts:
         for line in verdict.remarks:
             paragraph(f"{verdict.symbol}: {line}")
@@ -233,8 +253,14 @@ def check_class(marks: ClassMarks) -> None:
     for one in marks.students:
         points = (one.points.get(name) for name in marks.worth)
         rows.append((shortened(one.student), *map(points_text, [*points, one.total])))
-    out_of = ("out of", *map(points_text, marks.worth.values()), points_text(total))
-    table(["student", *marks.worth, "total"], [*rows, out_of])
+    rows.append(("out of", *map(points_text, marks.worth.values()), points_text(total)))
+    columns = ["student", *marks.worth, "total"]
+    if _width(columns, rows) <= COLUMNS:
+        table(columns, rows)
+    else:
+        each = [(shortened(one.student), points_text(one.total), points_text(marks.of(one))) for one in marks.students]
+        table(["student", "total", "out of"], each)
+        show("-o FILE writes the points of each answer, too many columns for this page.", "dim")
     for one in marks.students:
         for remark in one.remarks:
             paragraph(f"{shortened(one.student)}: {remark}", indent="  ")

@@ -68,6 +68,15 @@ def flow(pieces: Iterable[tuple[str, str]]) -> None:
         out.print(line)
 
 
+def side_by_side(texts: Iterable[str], style: str = "") -> None:
+    """Print short texts with gaps between them, as many on each line as 80 columns have room for."""
+    lines = [""]
+    for text in map(_writable, texts):
+        longer = f"{lines[-1]}    {text}" if lines[-1] else text
+        lines[-1:] = [longer] if cell_len(longer) <= COLUMNS else [lines[-1], text]
+    out.print(Text("\n".join(filter(None, lines)), style))
+
+
 def has_unicode() -> bool:
     """Whether standard output can encode any character."""
     return out.encoding.startswith("utf")

@@ -1,6 +1,6 @@
 """Sections of formulas, in a subset of LaTeX, and numbers; as Unicode text, LaTeX and Markdown.
 
-Formulas that are too wide are broken before an equals sign, or before a plus sign where that is not enough.
+Formulas that are too wide are broken before an equals sign, or before another sign where that is not enough.
 """
 
 import re
@@ -18,7 +18,7 @@ import numpy as np
 from mlcore.exercise.network import Number
 from mlcore.templates import fill
 
-WIDTH = 80  # of text
+WIDTH, MATRIX_WIDTH = 80, 58  # of text; what is wider leaves no room beside it
 PAGE, LETTER, GAP = 345, 6.5, 10  # points: a line of LaTeX's article class, a letter, and between columns of a matrix
 MAX_ROWS = 24  # of a matrix on a page
 MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
@@ -89,7 +89,7 @@ STYLE = Style()
 
 
 def to_text(sections: list[Section], style: Style = STYLE) -> str:
-    """Aligned Unicode for a terminal, at most 80 columns where the matrices allow it."""
+    """Aligned Unicode for a terminal of 80 columns; a matrix too wide for it is shown by its shape."""
     lines = []
     for section in sections:
         lines += [_spoken(section.title), ""]
@@ -98,6 +98,8 @@ def to_text(sections: list[Section], style: Style = STYLE) -> str:
         for paragraph in section.text:
             lines += textwrap.wrap(_spoken(paragraph), WIDTH, initial_indent="  ", subsequent_indent="      ")
         lines.append("")
+    if any(re.search(r"\[\d+ \N{MULTIPLICATION SIGN} \d+\]", line) for line in lines):
+        lines.append("Matrices that are too wide are shown by their shapes, such as [3 \N{MULTIPLICATION SIGN} 40].")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -149,12 +151,12 @@ def _parts(
 
 
 def _rows(line: Line, widths: Sequence[float], limit: float) -> list[slice]:
-    """The parts that go on each row: breaks are before "=", and before "+" where a side alone is too wide."""
+    """The parts that go on each row: breaks are before "=", and before other signs where a side alone is too wide."""
     signs, first = line.signs, line.signs.index("=")
     indent, places = sum(widths[:first]), [i for i in range(first + 1, len(signs)) if signs[i] == "="]
     sides = zip([first, *places], [*places, len(widths)], strict=True)
     wide = [side for side in sides if indent + sum(widths[slice(*side)]) > limit]
-    places += [i for start, end in wide for i in range(start + 1, end) if signs[i] == "+"]
+    places += [i for start, end in wide for i in range(start + 1, end) if signs[i] in ("+", "-", r"\odot")]
     rows, start = [], 0
     for place, end in pairwise([*sorted(places), len(widths)]):
         if sum(widths[start:end]) + (indent if start else 0) > limit and place > start:
@@ -164,7 +166,11 @@ def _rows(line: Line, widths: Sequence[float], limit: float) -> list[slice]:
 
 
 def _text_line(line: Line, style: Style) -> Box:
-    boxes = _parts(line, lambda formula: [to_unicode(formula)], style.text, matrix_box)
+    def matrix(cells: list[list[str]]) -> Box:
+        box = matrix_box(cells)
+        return box if len(box[0]) <= MATRIX_WIDTH else [f"[{len(cells)} \N{MULTIPLICATION SIGN} {len(cells[0])}]"]
+
+    boxes = _parts(line, lambda formula: [to_unicode(formula)], style.text, matrix)
     widths = [1 + terminal_width(box[0]) for box in boxes]
     indent = [" " * (sum(widths[: line.signs.index("=")]) - 1)]
     lines: Box = []
@@ -271,8 +277,16 @@ def matrix_box(cells: Sequence[Sequence[str]]) -> Box:
 
 
 def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
-    """Rows in brackets, one below the other, in aligned columns; a vector is one row."""
-    return "\n".join(matrix_box([list(map(style.text, row)) for row in np.atleast_2d(array)]))
+    """Rows in brackets, one below the other, in aligned columns, as many at a time as fit; a vector is one row."""
+    cells = [list(map(style.text, row)) for row in np.atleast_2d(array)]
+    widths, starts = [2 + max(map(len, column)) for column in zip(*cells, strict=True)], [0]
+    for column in range(1, len(widths)):
+        starts += [column] * (sum(widths[starts[-1] : column + 1]) > MATRIX_WIDTH)
+    lines: Box = []
+    for start, end in pairwise([*starts, len(widths)]):
+        lines += [f"columns {start + 1} to {end}:"] * (len(starts) > 1)
+        lines += matrix_box([row[start:end] for row in cells])
+    return "\n".join(lines)
 
 
 def beside(boxes: Sequence[Box]) -> Box:

@@ -13,10 +13,10 @@ import pytest
 
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
-from mlcore.exercise.generator import KINDS
-from mlcore.exercise.marking import roundings_to
-from mlcore.exercise.mistakes import Work, catalogue
+from mlcore.exercise.marking import Marker
+from mlcore.exercise.mistakes import Rounding, Work, catalogue
 from mlcore.exercise.problem import read_problem
+from mlcore.exercise.syllabus import KINDS
 
 ALL = f"--kind mixed --count {len(KINDS)} --seed 1"
 NUMBER = r"-?(?:(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?)"  # as Moodle's cloze questions read it
@@ -90,7 +90,7 @@ def test_a_class_is_marked_in_one_command(run, make, tmp_path):
         right, digits, mistake = work.values(), [None, 4, 3][number % 5] if number % 5 < 3 else None, ""
         asked, values = [n for n in right if n in ("y_hat", "loss") or n[0] == "d" and n != "dx"], right
         if number % 5 == 2:
-            values = Work(work, c, rounding=roundings_to(digits, 0)[0]).values()
+            values = Work(work, c, rounding=Rounding(digits, True)).values()
         if number % 5 > 2:
             made = {mistake.name: mistake.values(work, c) for mistake in catalogue(problem.network, None, c)}
             wrong = [name for name in made if any(not np.array_equal(made[name][n], right[n]) for n in asked)]
@@ -111,6 +111,8 @@ def test_a_class_is_marked_in_one_command(run, make, tmp_path):
     assert time.process_time() - started < 20
     assert (done.code, done.err) == (0, "Wrote marks.csv.\n")
     assert "Commonest mistakes" in done.out
+    assert "-o FILE writes the points of each answer" in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
     assert "█" in done.out
     table = (tmp_path / "marks.csv").read_text("utf-8-sig")
     marks = {row["student"]: row for row in csv.DictReader(table.splitlines())}
@@ -118,6 +120,21 @@ def test_a_class_is_marked_in_one_command(run, make, tmp_path):
     assert full == [student for student, mistake in planted.items() if not mistake]
     missed = {s: (m, marks[s]["remarks"]) for s, m in planted.items() if m not in marks[s]["remarks"]}
     assert len(missed) <= 3, missed  # of 12; several mistakes may give the same numbers
+
+
+@pytest.mark.parametrize(
+    "options", [*KINDS, "tanh --features 8 --hidden 8", "relu --features 8 --hidden 8 --kink both"]
+)
+def test_nothing_is_wider_than_80_columns(run, tmp_path, options):
+    run("exercise", *f"--difficulty hard --net net.toml --kind {options}".split())
+    truth = Marker(read_problem(tmp_path / "net.toml")).names
+    answers = [
+        f"--answer={name}={';'.join(','.join('1' for _ in row) for row in rows)}" for name, rows in truth.items()
+    ]
+    commands = ["forward", "grad --check --more", "derive --learning-rate 0.5", "descend --steps 2 --learning-rate 0.001"]
+    for command in [*commands, "graph", "check"]:
+        done = run(*command.split(), "--net", "net.toml", "--digits", 9, *(answers if command == "check" else ()))
+        assert max(map(len, done.out.splitlines())) <= 80, command
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX engine is installed")

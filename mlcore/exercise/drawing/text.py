@@ -1,13 +1,13 @@
 """A network drawn with box-drawing characters, or in ASCII."""
 
+import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
-from mlcore.exercise.formats import Box, beside, pad, terminal_width
+from mlcore.exercise.formats import WIDTH, Box, beside, pad, terminal_width
 
-WIDTH = 100  # of a drawing: what is wider goes on below
 SYMBOLS = str.maketrans({"φ": "phi", "ŷ": "y_hat", "δ": "delta", "−": "-", "…": "..."})
 LINES = str.maketrans({"→": "->"} | dict(zip("−─╌│╎►┌┐└┘", "---|:>++++", strict=True)))  # in ASCII
 
@@ -26,7 +26,8 @@ def to_text(graph: Graph, ascii_only: bool = False) -> str:
     for band in bands:
         rows = [*beside([head for head, _ in band]), "", *beside([body for _, body in band])]
         drawn.append("\n".join(row.rstrip() for row in rows))
-    text = "\n\n".join([graph.title, *drawn, *_edge_tables(graph), "\n".join(graph.notes)]) + "\n"
+    notes = [line for note in graph.notes for line in textwrap.wrap(note, WIDTH)]
+    text = "\n\n".join([graph.title, *drawn, *_edge_tables(graph), "\n".join(notes)]) + "\n"
     return text.translate(LINES) if ascii_only else text
 
 
@@ -63,8 +64,10 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
         for row in (
             row for row, edge in zip(rows, graph.edges, strict=True) if graph.nodes[edge.target].column == number
         ):
-            weight = f"{pad(row[2], name)} = {row[3]:>{value}}"
-            lines.append(f"  {row[0]:<{a}} → {row[1]:<{b}}   {weight}   {row[4]:<{symbol}} = {row[5]:>{gradient}}")
+            start, weight = f"  {row[0]:<{a}} → {row[1]:<{b}}   ", f"{pad(row[2], name)} = {row[3]:>{value}}"
+            derivative = f"{row[4]:<{symbol}} = {row[5]:>{gradient}}"
+            fits = terminal_width(f"{start}{weight}   {derivative}") <= WIDTH
+            lines += [f"{start}{weight}   {derivative}"] if fits else [start + weight, " " * len(start) + derivative]
         yield "\n".join(lines)
 
 
