@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlcore.errors import InputError
+from mlcore.errors import DataError, InputError
 
 from .output import Json, answer, with_options, write_output
 
@@ -242,8 +242,9 @@ def check(
     _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
     produce exactly these numbers, or the wrong answer that it follows from.
     The exit code is 1 if an answer is not right. NAME of --answer is z:LAYER,
-    a:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or with
-    --learning-rate "new V", the weights after one step.
+    a:LAYER, da:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or
+    with --learning-rate "new V", the weights after one step; or a symbol of the
+    sheet, such as ∂J/∂h.
 
     With a folder for --answers, mark a class; --net may then be a folder too,
     with a network for each file of answers.
@@ -273,7 +274,10 @@ def check(
         if value is not None:
             raise InputError(f"--{name} is for a class; it needs a folder as --answers.")
     for file in answers or []:
-        given += read_answers(file, tolerance)[0]
+        found, _, problems = read_answers(file, tolerance)
+        if problems:
+            raise DataError(f"{file}: {problems[0]}")
+        given += found
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
     marking = Marker(numbers.problem(), learning_rate, optimizer).mark(given)

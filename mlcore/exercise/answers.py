@@ -11,14 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataError, InputError
+from mlcore.errors import InputError
 from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.problem import parse_rows, read_document, split_rows, typed
+from mlcore.exercise.problem import NOTES, parse_rows, read_document, split_rows, typed
 
-NOTES = {
-    *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
-    *("teacher", "date", "title", "sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
-}  # keys of a file that are not answers
 PRECISION = 1e-6  # relative, of float32: whoever copies more digits from a program is right
 HALF = Fraction(1, 2)
 MAX_DIGITS = 8  # to which somebody rounds on the way
@@ -70,9 +66,9 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One answer of a student: y_hat, loss, z:LAYER, a:LAYER, delta:LAYER, or d and the name of an array, as in dV.
+    """One answer of a student: y_hat, loss, z:LAYER, a:LAYER, da:LAYER, delta:LAYER, or d and the name of an array.
 
-    Samples are rows of z, a, delta, dx and y_hat; biases and the loss have one row. None is an entry left open.
+    Samples are rows of z, a, da, delta, dx and y_hat; biases and the loss have one row. None is an entry left open.
     """
 
     name: str
@@ -161,15 +157,17 @@ def _unit_and_digits(text: str) -> tuple[Fraction, int]:
     return Fraction(10) ** exponent, digits
 
 
-def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[Answer], dict[str, str]]:
-    """Answers by name from a TOML file, or from a JSON file (named .json), and its notes, such as who wrote them.
+def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[Answer], dict[str, str], list[str]]:
+    """Answers from a TOML file, or from a JSON file (named .json), its notes, such as who wrote them, and what is wrong.
 
-    Raises: DataError if the content is not answers; OSError if the file cannot be read.
+    Raises: DataError if the file has no keys and values; OSError if it cannot be read.
     """
     content = read_document(path, "expected lines such as dV = [[-2, 0]]")
     notes = {key.lower(): str(value) for key, value in content.items() if key.lower() in NOTES}
-    answers = {key: value for key, value in content.items() if key.lower() not in NOTES}
-    try:
-        return [parse_answer(name, typed(value), tolerance) for name, value in answers.items()], notes
-    except (InputError, RecursionError) as error:
-        raise DataError(f"{path}: {error}") from error
+    answers, problems = list[Answer](), list[str]()
+    for name, value in content.items():
+        try:
+            answers += [] if name.lower() in NOTES else [parse_answer(name, typed(value), tolerance)]
+        except (InputError, RecursionError) as error:
+            problems.append(str(error))
+    return answers, notes, problems

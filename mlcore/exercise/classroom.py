@@ -22,13 +22,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of a cell that a spread
 
 @dataclass(frozen=True)
 class Marks(Result):
-    """What one student gets: points by question of the own sheet, and the marking, or what is wrong with the file."""
+    """What one student gets: points by question of the own sheet, the marking, and what is wrong with the file."""
 
     student: str
     file: str
     points: dict[str, Fraction]
     marking: Marking | None
-    problem: str = ""
+    problems: tuple[str, ...] = ()
 
     @property
     def total(self) -> Fraction:
@@ -44,7 +44,7 @@ class Marks(Result):
         """What went wrong, by question; only the first mistake of each."""
         wrong = [verdict for verdict in self.verdicts if verdict.status not in RIGHT]
         found = [f"{v.symbol}: {(*v.mistakes, v.remark or 'no known mistake')[0]}" for v in wrong]
-        return found + [self.problem] * bool(self.problem)
+        return [*found, *self.problems]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ def parse_points(text: str) -> dict[str, Fraction]:
         if not equals or not name.strip():
             raise InputError("expected points by answer, such as dV=2,dW=3", parameter="points", value=text)
         found[name.strip()] = parse_number(number, "points")
+        if found[name.strip()] < 0:
+            raise InputError("expected numbers of at least 0", parameter="points", value=text)
     return found
 
 
@@ -126,28 +128,33 @@ def mark_class(
 
     Raises: DataError if there are no answers or no networks in a folder; InputError for an unknown question.
     """
+    if not 0 <= carry_forward <= 1:
+        raise InputError("expected a number from 0 to 1", parameter="carry_forward", value=str(carry_forward))
     files = _documents(folder, "answers")
     nets = {path.stem: path for path in _documents(problem, "networks")} if isinstance(problem, Path) else {}
     markers = {"": Marker(problem, learning_rate, optimizer)} if isinstance(problem, Problem) else {}
     students: list[Marks] = []  # with shares of the points, until all questions are known
     order: dict[str, int] = {}
     for file in files:
+        student, problems = file.stem, list[str]()
         try:
-            answers, notes = read_answers(file, tolerance)
+            answers, notes, problems = read_answers(file, tolerance)
+            student = notes.get("student") or notes.get("name") or student
             name = _net_of(file, notes, nets) if nets else ""
             if name not in markers:
                 markers[name] = Marker(read_problem(nets[name]), learning_rate, optimizer)
             order |= markers[name].order
+            answers, unknown = markers[name].usable(answers)
+            problems += unknown
             marking = markers[name].mark(answers)
             status = {verdict.name: verdict.status for verdict in marking.verdicts}
             shares = {n: Fraction(s in RIGHT) + carry_forward * (s == "carried-forward") for n, s in status.items()}
-            student = notes.get("student") or notes.get("name") or file.stem
             shares = dict.fromkeys(markers[name].names, Fraction(0)) | shares
-            students.append(Marks(student, file.name, shares, marking))
-        except MlcoreError as error:  # one bad file does not keep the others from being marked
-            students.append(Marks(file.stem, file.name, {}, None, str(error)))
-    if unknown := [name for name in points or {} if order and name not in order]:
-        raise InputError(f"expected names of answers: {', '.join(order)}", parameter="points", value=unknown[0])
+            students.append(Marks(student, file.name, shares, marking, tuple(problems)))
+        except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked
+            students.append(Marks(student, file.name, {}, None, (*problems, str(error))))
+    if strange := [name for name in points or {} if order and name not in order]:
+        raise InputError(f"expected names of answers: {', '.join(order)}", parameter="points", value=strange[0])
     answered = {verdict.name for marks in students for verdict in marks.verdicts}
     worth = dict(points or {name: Fraction(1) for name in order if name in answered})
     for number, marks in enumerate(students):

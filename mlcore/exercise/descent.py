@@ -134,7 +134,7 @@ def check_step(optimizer: str, learning_rate: Number) -> str:
     """
     if not 0 < learning_rate < np.inf:
         raise InputError("expected a number above 0", parameter="learning_rate", value=float(learning_rate))
-    return choose("optimizer", optimizer, OPTIMIZERS, {"gradient-descent": "sgd", "gd": "sgd"})
+    return choose("optimizer", optimizer, OPTIMIZERS, {"gradientdescent": "sgd", "gd": "sgd"})
 
 
 def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_zero: float) -> str | None:

@@ -51,7 +51,8 @@ fractions = np.vectorize(as_fraction, otypes=[object])
 class Pass:
     """A network with its samples, worked forward and backward: in fractions if it is rational, in float64 if not.
 
-    Every value goes through ``step`` once, so that a subclass can put another in its place.
+    Every value goes through ``step`` once, so that a subclass can put another in its place; its arrays may have other
+    axes in front, for many passes at once.
 
     Raises: ShapeError if x or y does not fit the network.
     """
@@ -73,7 +74,7 @@ class Pass:
         return fractions(np.array(values, object)) if self.network.rational else np.array(values, np.float64)
 
     def step(self, name: str, layer: int, value: Any) -> Any:
-        """A value on the way: share, z, a, losses, error, slopes, delta, inputs, dW, db, penalty or pulled."""
+        """A value on the way: share, z, a, losses, error, da, slopes, delta, inputs, dW, db, penalty or pulled."""
         return value
 
     def inputs(self, layer: int) -> np.ndarray:
@@ -111,19 +112,19 @@ class Pass:
         )
 
     def forward(self) -> None:
-        self.share = self.step("share", 0, self.number(self.network.share(len(self.x))))
+        self.share = self.step("share", 0, self.number(self.network.share(self.x.shape[-2])))
         self.trace = trace = ExactTrace(self.x, [], [], [], np.empty(0), 0)
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             z = self.step("z", layer, self.inputs(layer) @ W.T + (0 if b is None else b))
             if ACTIVATIONS[self.layers[layer].activation].has_kink:
                 if not self.network.rational:
                     z[abs(z) <= FLOAT_TOLERANCE] = 0
-                trace.kinks += [Kink(int(s), layer, int(u)) for s, u in np.argwhere(z == 0)]
+                trace.kinks += [Kink(int(s), layer, int(u)) for *_, s, u in np.argwhere(z == 0)]
             trace.z.append(z)
             trace.a.append(self.step("a", layer, self.activate(layer, z)))
         trace.kinks.sort()
-        trace.losses = self.step("losses", self.depth - 1, self.loss_terms()).sum(1)
-        trace.loss = trace.losses.sum() * self.share + self.penalty()
+        trace.losses = self.step("losses", self.depth - 1, self.loss_terms()).sum(-1)
+        trace.loss = trace.losses.sum(-1) * self.share + self.penalty()
 
     def penalty(self) -> Number:
         total: Number = self.l2 / 2 * sum((self.arrays[name] ** 2).sum() for name in self.network.penalized)
@@ -154,20 +155,21 @@ class Pass:
 
         Shapes: delta (n, o).
         """
-        x = np.full((len(delta), self.x.shape[1]), self.number(0))  # 0 for what the layers above take
+        x = np.full((*delta.shape[:-1], self.x.shape[-1]), self.number(0))  # 0 for what the layers above take
         found = ExactGradients({}, [delta], delta, x, [], [])
         arrays: dict[str, np.ndarray] = {}
         for number in reversed(range(layer + 1)):
             delta, bias = found.deltas[0], self.layers[number].bias
             inputs = self.step("inputs", number, self.inputs(number)[samples])
-            dW = self.step("dW", number, delta.T @ inputs)
+            dW = self.step("dW", number, delta.swapaxes(-1, -2) @ inputs)
             for name, columns in self.network.parts(number):
-                arrays[name] = self.network.turned(dW[:, columns]) * self.share + arrays.get(name, 0)
+                arrays[name] = self.network.turned(dW[..., columns]) * self.share + arrays.get(name, 0)
             if bias is not None:
-                arrays[bias] = self.step("db", number, delta.sum(0)) * self.share + arrays.get(bias, 0)
+                arrays[bias] = self.step("db", number, delta.sum(-2)) * self.share + arrays.get(bias, 0)
             pulled = self.step("pulled", number, delta @ self.W[number])
-            pulled, found.x[:, self.network.spans[number]] = self.network.divided(number, pulled)
+            pulled, found.x[..., self.network.spans[number]] = self.network.divided(number, pulled)
             if number:
+                pulled = self.step("da", number - 1, pulled)
                 slopes = self.step("slopes", number - 1, self.slopes(number - 1, at_zero)[samples])
                 found.slopes.insert(0, slopes)
                 found.pulled.insert(0, pulled)

@@ -4,6 +4,7 @@ The kernels work in float64. The formulas work in fractions or floats and share 
 in their numbers.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -40,8 +41,8 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 def softmax(z: np.ndarray) -> np.ndarray:
     """exp(z_k) / sum_j exp(z_j) of each row, without overflow."""
-    powers = np.exp(z - z.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
+    powers = np.exp(z - z.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
 def rectify(z: np.ndarray, one: Any, leak: Any) -> np.ndarray:
@@ -138,7 +139,7 @@ ACTIVATIONS = {
 
 def through_softmax(pulled: np.ndarray, a: np.ndarray) -> np.ndarray:
     """dJ/dz of a softmax from dJ/da, in which every a of a row depends on every z of it."""
-    return np.asarray(a * (pulled - (pulled * a).sum(1, keepdims=True)))
+    return np.asarray(a * (pulled - (pulled * a).sum(-1, keepdims=True)))
 
 
 class LossFunction(NamedTuple):
@@ -176,7 +177,7 @@ LOSSES = {
         losses.cross_entropy,
         losses.cross_entropy_backward,
         lambda z, y: (
-            y * (np.log(np.exp(z - z.max(1, keepdims=True)).sum(1, keepdims=True)) + z.max(1, keepdims=True) - z)
+            y * (np.log(np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True)) + z.max(-1, keepdims=True) - z)
         ),
         lambda p, y: p - y,
         ("identity", "softmax"),
@@ -209,17 +210,19 @@ class Loss(NamedTuple):
     frozen: tuple[str, ...] = ()
 
 
-# What people call an activation or a loss; lower case, with hyphens.
+# What people call an activation or a loss; lower case, without hyphens.
 ALIASES = {
-    "linear": "identity", "lin": "identity", "id": "identity", "leakyrelu": "leaky-relu", "lrelu": "leaky-relu",
-    "logistic-sigmoid": "sigmoid", "rectifier": "relu", "heaviside": "step", "threshold": "step",
+    "linear": "identity", "lin": "identity", "id": "identity", "none": "identity", "purelin": "identity",
+    "lrelu": "leaky-relu", "logistic": "sigmoid", "logisticsigmoid": "sigmoid", "logsig": "sigmoid", "sigma": "sigmoid",
+    "tansig": "tanh", "hyperbolictangent": "tanh", "rectifier": "relu", "heaviside": "step", "threshold": "step",
 }  # fmt: skip
 LOSS_ALIASES = {
-    "bce": "binary-cross-entropy", "logistic": "binary-cross-entropy", "log-loss": "binary-cross-entropy",
-    "logloss": "binary-cross-entropy", "ce": "cross-entropy", "categorical-cross-entropy": "cross-entropy",
-    "softmax": "cross-entropy", "nll": "cross-entropy", "mse": "mean-squared", "mean-squared-error": "mean-squared",
-    "sse": "squared", "se": "squared", "squared-error": "squared", "sum-of-squares": "squared", "l2": "squared",
-    "half-squared-error": "half-squared", "half-mse": "half-squared", "identity": "none", "output": "none",
+    "bce": "binary-cross-entropy", "logistic": "binary-cross-entropy", "logloss": "binary-cross-entropy",
+    "ce": "cross-entropy", "categoricalcrossentropy": "cross-entropy", "softmax": "cross-entropy",
+    "nll": "cross-entropy", "negativeloglikelihood": "cross-entropy", "mse": "mean-squared",
+    "meansquarederror": "mean-squared", "sse": "squared", "se": "squared", "squarederror": "squared",
+    "sumofsquares": "squared", "sumofsquarederrors": "squared", "l2": "squared", "halfsquarederror": "half-squared",
+    "halfmse": "half-squared", "quadratic": "half-squared", "identity": "none", "output": "none",
 }  # fmt: skip
 
 
@@ -228,8 +231,8 @@ def choose(what: str, name: str, choices: Mapping[str, Any], aliases: Mapping[st
 
     Raises: InputError if it is none of them.
     """
-    plain = "-".join(str(name).lower().replace("_", " ").replace("-", " ").split())
-    found = aliases.get(plain, plain)
-    if found not in choices:
+    known = {choice.replace("-", ""): choice for choice in choices} | dict(aliases)
+    found = known.get(re.sub(r"[\s_-]", "", str(name)).lower())
+    if found is None:
         raise InputError(f"The {what} is {name!r}; expected one of {', '.join(choices)}.")
     return found

@@ -22,7 +22,9 @@ from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import RATES, Rounding, Values, Work, catalogue, layer_names, with_rate
+from mlcore.exercise.mistakes import (
+    RATES, ROUNDED, SUMMED, WRITTEN, Rounding, Students, Values, Work, catalogue, layer_names, with_rate,
+)  # fmt: skip
 from mlcore.exercise.network import Number
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
@@ -30,9 +32,12 @@ from mlcore.templates import fill
 
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
-DERIVATIVE = re.compile(r"^(?:d[JL]|∂[JL])\s*/\s*[d∂]")
-ROUNDED = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
-SUMMED = ("losses", "dW", "db")  # and those whose values they add up
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLEC]|loss|cost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?)")
+ALIASES = {"yhat": "y_hat", "loss": "loss"} | dict.fromkeys(("J", "L", "E", "C", "cost", "Etotal"), "loss")
+# The steps after which students round, and which halves they round up: 0 all of them; 1 or 2 every other
+SOME = list(chain.from_iterable(combinations(WRITTEN, size) for size in range(len(WRITTEN) + 1)))
+HABITS = [((*steps, *others), 0) for steps in SOME for others in ((), SUMMED)]
+HABITS += [(steps, halves) for steps in (WRITTEN[:1], WRITTEN, ROUNDED) for halves in (1, 2)]
 RIGHT = ("right", "right-by-convention", "in-subdifferential")
 WORDS = {
     "right": "right",
@@ -136,16 +141,24 @@ class Marker:
         self.names = self.truths[self.conventions[0]]
         self.order = {name: number for number, name in enumerate(self.names)}
         self.catalogue = catalogue(network, learning_rate, problem.relu_at_zero)
+        self.mistakes = [mistake.name for mistake in self.catalogue]
         rates = RATES if learning_rate is None else [learning_rate]
         self.steps = [mistake.name for rate in rates for mistake in with_rate(rate)]
         symbols = Symbols(problem)
         arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
         self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
-        for letter, found in (("z", symbols.z), ("a", symbols.outputs), ("delta", symbols.delta)):
-            for layer, symbol in zip(layer_names(network), found, strict=True):
-                self.symbols[f"{letter}:{layer}"] = to_unicode(symbol)
-        self.per_sample = {name for name in self.names if name.startswith("delta:") or name == "dx"}
+        self.known = dict(ALIASES)  # names of answers as people spell them
+        for number, layer in enumerate(layer_names(network)):
+            a, z = (to_unicode(found[number]) for found in (symbols.outputs, symbols.z))
+            self.symbols |= {f"z:{layer}": z, f"a:{layer}": a, f"da:{layer}": f"∂J/∂{a}"}
+            self.symbols[f"delta:{layer}"] = to_unicode(symbols.delta[number])
+            which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
+            self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
+            self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
+        self.known |= {_plain(text): name for name in self.names for text in (self.symbols[name], name)}
+        self.known = {spelling: name for spelling, name in self.known.items() if name in self.names}
+        self.per_sample = {name for name in self.names if name.startswith(("delta:", "da:")) or name == "dx"}
         self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
 
     @np.errstate(all="ignore")
@@ -159,6 +172,17 @@ class Marker:
         if self.work.network.share(samples) != 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
         return max((_Sheet(self, answers, *scale) for scale in scales.items()), key=_Sheet.worth).marking
+
+    def usable(self, answers: Iterable[Answer]) -> tuple[list[Answer], list[str]]:
+        """The answers that can be marked, and what is wrong with the others."""
+        found, problems = list[Answer](), list[str]()
+        for answer in answers:
+            try:
+                self._prepared([*found, answer])
+                found.append(answer)
+            except InputError as error:
+                problems.append(str(error))
+        return found, problems
 
     def _prepared(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers under their names, as they are oriented here, and with single entries in their places."""
@@ -186,7 +210,7 @@ class Marker:
 
     def _named(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
-        plain, known = _plain(name), {_plain(text): n for n in self.names for text in (self.symbols[n], n)}
+        plain, known = _plain(name), self.known
         if name in self.names or plain in known:
             return name if name in self.names else known[plain], None
         match = ENTRY.fullmatch(plain)
@@ -207,25 +231,17 @@ class Marker:
         shape, is_weights = self.names[name].shape, name in [f"d{one}" for one in arrays if arrays[one].ndim == 2]
         return entries.T if 1 in shape and shape != entries.shape == shape[::-1] and not is_weights else entries
 
-    def _mistaken(self, c: Fraction, significant: int) -> list[tuple[str, list[Values]]]:
-        """What each mistake gives, exactly and if every step is rounded to so many digits (0: not rounded).
+    def _mistaken(self, c: Fraction, rounding: Rounding | None) -> list[Values]:
+        """What each mistake gives, exactly or if every step is rounded.
 
         The truth where it gives nothing: a gradient of another shape takes no step.
         """
-        roundings: list[Rounding | None] = [None, *roundings_to(significant, 0)]
-        return [
-            (mistake.name, [self.truths[c] | mistake.values(self.floats, c, rounding) for rounding in roundings])
-            for mistake in self.catalogue
-        ]
+        return [self.truths[c] | mistake.values(self.floats, c, rounding) for mistake in self.catalogue]
 
-    def _rounded(self, c: Fraction, precision: tuple[int, int]) -> list[Values]:
-        """All answers of students who round after some of the steps, each to so many digits or decimals."""
-        some = chain.from_iterable(combinations(ROUNDED, size) for size in range(len(ROUNDED) + 1))
-        either = [(*steps, *others) for steps in some for others in ((), SUMMED)]
-        roundings = [rounding for steps in either for rounding in roundings_to(*precision, steps)]
-        often = [r for steps in (("z",), ROUNDED, ROUNDED + SUMMED) for r in roundings_to(*precision, steps)]
-        roundings += [rounding._replace(halves=halves) for rounding in often for halves in (1, 2)]
-        return [Work(self.floats, c, rounding=rounding).values() for rounding in roundings]
+    def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Values, Values]:
+        """The least and the largest answers of students who round after some of the steps."""
+        found = Students(self.floats, c, HABITS, rounding).values()
+        return {name: rows.min(0) for name, rows in found.items()}, {name: rows.max(0) for name, rows in found.items()}
 
     @cached_property
     def pieces(self) -> list[Values]:
@@ -312,7 +328,7 @@ class _Sheet:
         name, truth = answer.name, self.truth[answer.name]
         found = [truth]
         if precision:
-            found += [values[name] for values in self.marker.rounded(self.c, precision)]
+            found += [values[name] for one in roundings(precision) for values in self.marker.rounded(self.c, one)]
             found += [values[name] for values in self._works(self.right, precision)]
         low, high = _range(found)
         radius = np.maximum(truth - low, high - truth)  # what is rounded up may as well have been rounded down
@@ -326,8 +342,8 @@ class _Sheet:
 
     def _works(self, given: Values, precision: tuple[int, int] | None) -> list[Values]:
         """All answers that follow from given ones, with and without rounding on the way."""
-        roundings = [None, *(roundings_to(*precision) if precision else [])]
-        return [Work(self.marker.floats, self.c, given=given, rounding=rounding).values() for rounding in roundings]
+        ways = [None, *roundings(precision)]
+        return [Work(self.marker.floats, self.c, given=given, rounding=rounding).values() for rounding in ways]
 
     def _causes(self, answer: Answer) -> list[str]:
         """Symbols of the wrong answers, as few as possible, that this one follows from without a new mistake."""
@@ -386,12 +402,13 @@ class _Sheet:
     def _mistakes(self, answer: Answer) -> list[str]:
         """The mistakes that give the answer, of these the ones that explain most, and most precisely; or a slip."""
         precision = self._precision(answer)
-        significant = precision[0] if precision else 0
+        ways = [None, *roundings(precision)[:1]]
         explained: dict[str, tuple[int, bool]] = {}
         slips = []
         for convention in dict.fromkeys((self.c, *self.marker.conventions)):
             truth = self.marker.truths[convention]
-            for name, works in self.marker.mistaken(convention, significant):
+            made = zip(*(self.marker.mistaken(convention, rounding) for rounding in ways), strict=True)
+            for name, works in zip(self.marker.mistakes, made, strict=True):
                 if _gives(works, answer) and not _same(works[0][answer.name], truth[answer.name]):
                     fits = sum(_gives(works, other) for other in self.answers)
                     worth = fits, answer.all_entries(Entry.is_rounded, works[0][answer.name])
@@ -420,22 +437,23 @@ class _Sheet:
         if any(turned.fits(truths[answer.name]) for truths in self.marker.truths.values()):
             return "transposed (rows and columns exchanged)"
         (rows, columns), typed = truth.shape, [entry.value for entry in answer.typed]
-        if truth.size == 1 and len(typed) == 2 and all(value.denominator == 1 and value >= 0 for value in typed):
-            return f"two numbers, but {answer.name} is one; {DECIMAL_POINT}"
+        if len(typed) == 2 * truth.size and all(value.denominator == 1 for value in typed) and min(typed[1::2]) >= 0:
+            return f"twice as many numbers as {answer.name} has; {DECIMAL_POINT}"
         wrong_rows, wrong_columns = answer.entries.shape
         return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
 
 
 def _plain(name: str) -> str:
-    """What spellings of a name have in common, such as δ₂ and delta_2, or ∂L/∂V and dV."""
-    text = unicodedata.normalize("NFKC", DERIVATIVE.sub("d", name.strip()))
-    return re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
+    """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
+    text = DERIVATIVE.sub("d", to_unicode(name) if "\\" in name else name.strip())
+    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?", r"\1", unicodedata.normalize("NFKC", text))  # as in a^[1]
+    text = re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
+    return re.sub(r"^(.+)new$|^updated(.+)", r"new\1\2", text)
 
 
-def roundings_to(significant: int, decimals: int, steps: Sequence[str] = ROUNDED + SUMMED) -> list[Rounding]:
-    """Rounding after these steps to so many significant digits, and to so many decimals."""
-    formats = [f".{significant - 1}e"] * (significant > 0) + [f".{decimals}f"] * (decimals > 0)
-    return [Rounding(steps, written) for written in formats]
+def roundings(precision: tuple[int, int] | None) -> list[Rounding]:
+    """Rounding to significant digits, and to decimals, to as many as a student uses, if any."""
+    return [Rounding(digits, not place) for place, digits in enumerate(precision or ()) if digits]
 
 
 def _range(found: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

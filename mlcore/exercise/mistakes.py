@@ -1,7 +1,8 @@
 """The mistakes that students make: each is a step of the pass that is done in another way, and has a name."""
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -17,6 +18,10 @@ Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, gi
 Steps = Mapping[str, Step]
 Values = dict[str, np.ndarray]  # matrices by the names of answers
 HALF_UP = 1 + 1e-12  # takes a number that is half of a unit over it
+MAX_PLACES = 300  # of a number in float64
+WRITTEN = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
+SUMMED = ("losses", "dW", "db")  # and those whose values they add up
+ROUNDED = WRITTEN + SUMMED
 RATES = (Fraction(1), Fraction(1, 2), Fraction(1, 10), Fraction(1, 100))  # learning rates to look for
 
 
@@ -38,14 +43,19 @@ class Mistake(NamedTuple):
 
 
 class Rounding(NamedTuple):
-    """Steps after which a student rounds, the format of the numbers, such as .2e, and which way halves are rounded.
+    """What a student rounds numbers to: so many significant digits, or decimals."""
 
-    ``halves``: 0 all up; 1 and 2 up and down in turn.
-    """
+    digits: int
+    is_significant: bool
 
-    steps: Collection[str]
-    format: str
-    halves: int = 0
+    def __call__(self, values: np.ndarray, up: bool | np.ndarray = True) -> np.ndarray:
+        """The values rounded, and halves ``up`` or down."""
+        nudged = values.astype(np.float64) * np.where(up, HALF_UP, 1 / HALF_UP)
+        scale = 10.0**self.digits
+        if self.is_significant:
+            size = np.floor(np.log10(np.where(nudged, abs(nudged), 1)))
+            scale = 10.0 ** np.minimum(self.digits - 1 - size, MAX_PLACES)
+        return np.asarray(np.round(nudged * scale) / scale)
 
 
 def _as(number: float | str) -> Step:
@@ -303,22 +313,15 @@ class Work(Pass):
         answer = f"{name}:{self.names[layer]}"
         if name == "a" and layer == self.depth - 1 and "y_hat" in self.given:
             answer = "y_hat"
+        if name == "error" and not self.network.function.outputs:
+            answer = f"da:{self.names[layer]}"
         if answer in self.given:
             right = self.array(self.given[answer])
-        elif self.rounding and name in self.rounding.steps:
-            right = self._rounded(np.asarray(right), self.rounding)
+        elif self.rounding and name in ROUNDED:
+            right = self.array(self.rounding(np.asarray(right)))
         if name == "delta":
             self.deltas[layer] = right
         return right
-
-    def _rounded(self, values: np.ndarray, rounding: Rounding) -> np.ndarray:
-        up = (np.arange(values.size).reshape(values.shape) + rounding.halves) % 2 == 0
-
-        def written(value: Any, is_up: bool) -> Any:
-            nudged = float(value) * (HALF_UP if is_up or not rounding.halves else 1 / HALF_UP)
-            return self.number(f"{nudged:{rounding.format}}")
-
-        return self.array(np.frompyfunc(written, 2, 1)(values, up))
 
     def outer(self, layer: int) -> np.ndarray:
         """The gradient of the weights, with what the student has done so far."""
@@ -336,29 +339,58 @@ class Work(Pass):
         return values | changed(self, 0, values) if changed else values
 
     def answers(self, gradients: ExactGradients | None) -> Values:
-        """All answers by name; delta and dx are derivatives of each sample's own loss, the others of J.
+        """All answers by name; delta, da and dx are derivatives of each sample's own loss, the others of J.
 
         Without gradients, which a step function does not have, only the forward values.
         """
-        trace, values = self.trace, Values()
+        trace, values, others = self.trace, Values(), self.x.shape[:-2]
+
+        def rows(array: np.ndarray) -> np.ndarray:
+            return array if array.ndim == len(others) + 2 else array[..., None, :]
+
         for name, z, a in zip(self.names, trace.z, trace.a, strict=True):
             values |= {f"z:{name}": z, f"a:{name}": a}
-        values |= {"y_hat": trace.y_hat, "loss": np.array([[trace.loss]])}
+        values |= {"y_hat": trace.y_hat, "loss": np.expand_dims(np.asarray(trace.loss), (-2, -1))}
         if not gradients:
             return values
-        for name, delta in reversed(list(zip(self.names, gradients.deltas, strict=True))):
-            values[f"delta:{name}"] = delta
+        pulled = [*gradients.pulled[:-1], gradients.y_hat]
+        for name, da, delta in reversed(list(zip(self.names, pulled, gradients.deltas, strict=True))):
+            values |= {f"da:{name}": da, f"delta:{name}": delta}
         arrays = gradients.arrays
-        values |= {f"d{name}": np.atleast_2d(array) for name, array in arrays.items()} | {"dx": gradients.x}
+        values |= {f"d{name}": rows(array) for name, array in arrays.items()} | {"dx": gradients.x}
         if self.taken:
             used = {name: self.array(self.given.get(f"d{name}", array)) for name, array in arrays.items()}
-            shapes = {name: array.shape for name, array in self.network.arrays.items()}
+            shapes = {name: (*others, *array.shape) for name, array in self.network.arrays.items()}
             fitting = {
                 name: array.reshape(shapes[name]) for name, array in used.items() if array.size == np.prod(shapes[name])
             }
             new = first_step(self.network, fitting, *self.taken)
-            values |= {f"new {name}": np.atleast_2d(array) for name, array in new.items()}
+            values |= {f"new {name}": rows(array) for name, array in new.items()}
         return values
+
+
+class Students(Work):
+    """Many students at once, who round after the steps of their habits: all arrays have an axis for them in front.
+
+    ``habits``: the steps, and which halves are rounded up: 0 all of them; 1 or 2 every other.
+    """
+
+    def __init__(
+        self, right: Pass, convention: Number, habits: Sequence[tuple[Collection[str], int]], rounding: Rounding
+    ) -> None:
+        self.rounds = {name: np.array([name in steps for steps, _ in habits]) for name in ROUNDED}
+        self.halves = np.array([halves for _, halves in habits])
+        many = copy(right)
+        many.x, many.y = (np.broadcast_to(rows, (len(habits), *rows.shape)) for rows in (right.x, right.y))
+        super().__init__(many, convention, rounding=rounding)
+
+    def step(self, name: str, layer: int, right: Any) -> Any:
+        if name not in ROUNDED or not self.rounding:
+            return right
+        students = (-1, *[1] * (right.ndim - 1))
+        halves, place = self.halves.reshape(students), np.arange(right[0].size).reshape(right.shape[1:])
+        rounded = self.rounding(right, (halves == 0) | ((place + halves) % 2 == 0))
+        return np.where(self.rounds[name].reshape(students), rounded, right)
 
 
 def layer_names(network: Network) -> list[str]:

@@ -26,6 +26,7 @@ from mlcore.kernels.finite_differences import central_differences, one_sided_dif
 
 MAX_HALVINGS, SIDE = 14, 2.0**-10  # of a numerical step; which side of a kink the point is on is seen this near
 LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weights: a unit, and an input
+ROWS_HINT = '; for x W in place of W x add layout = "rows"'
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
 
 Number = int | float | Fraction
@@ -212,12 +213,12 @@ class Network(Shown):
 
     def inputs(self, layer: int, x: np.ndarray, a: Sequence[np.ndarray]) -> np.ndarray:
         """What a layer gets: the outputs of the layer below, and its own values of x."""
-        own = np.ascontiguousarray(x[:, self.spans[layer]])
-        return own if not layer else np.hstack([a[layer - 1], own]) if own.size else a[layer - 1]
+        own = np.ascontiguousarray(x[..., self.spans[layer]])
+        return own if not layer else np.concatenate([a[layer - 1], own], -1) if own.size else a[layer - 1]
 
     def turned(self, array: np.ndarray) -> np.ndarray:
         """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
-        return np.ascontiguousarray(array.T) if self.in_rows and array.ndim == 2 else array
+        return np.ascontiguousarray(array.swapaxes(-1, -2)) if self.in_rows and array.ndim > 1 else array
 
     def replaced(self, layers: Sequence[Layer] | None = None, loss: Loss | None = None) -> "Network":
         """Another network with other layers, or another loss."""
@@ -228,7 +229,9 @@ class Network(Shown):
         units = len(self.turned(self.arrays[weights]))
         if length != units:
             each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
-            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}.")
+            is_turned = name in self.arrays and len(self.arrays[name]) == self.arrays[weights].shape[-1]
+            hint = ROWS_HINT * (is_turned and not self.in_rows)
+            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
 
     def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:
         """The array of this name, which several layers may share."""
@@ -365,8 +368,8 @@ class Network(Shown):
 
     def divided(self, layer: int, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of what belongs to the inputs of a layer: what belongs to the layer below, and to x."""
-        below = inputs.shape[1] - (self.spans[layer].stop - self.spans[layer].start)
-        return np.ascontiguousarray(inputs[:, :below]), inputs[:, below:]
+        below = inputs.shape[-1] - (self.spans[layer].stop - self.spans[layer].start)
+        return np.ascontiguousarray(inputs[..., :below]), inputs[..., below:]
 
     def check_derivatives(self) -> None:
         """Raises: InputError if an activation has no derivative to use."""
@@ -423,6 +426,7 @@ class Network(Shown):
             shape += " and layers have inputs of their own" * any(layer.own for layer in self.layers)
             each = " each" if len(X) > 1 else ""
             hint = f"; for one sample of {columns} values write {_typed(X.ravel())}" if X.size == columns else ""
+            hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
             raise ShapeError(
                 f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}; expected {columns} in each, "
                 f"since {first} is {shape}{hint}."

@@ -6,7 +6,7 @@ All numbers are kept as fractions, so that nothing is rounded before the arithme
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -24,10 +24,29 @@ from mlcore.files import installed
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
-CALLS = re.compile(r"[a-z.]*(array|matrix|tensor)\s*(?=\()|,\s*dtype\s*=[^])]*", re.ASCII)  # as in np.array([1, 2])
+POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
+# What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
+NOTATIONS = {
+    r"\\\\": ";",
+    "&": ",",
+    r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
+    r"\\(begin|end)\s*\{\w+\*?\}(\{[lcr|]+\})?|\\(left|right|quad|[,;:! ])|[$≈~…]|\.\.\.": " ",
+    r"[a-z.]*(array|matrix|tensor)\s*(?=\()|,\s*dtype\s*=[^])]*": "",
+    rf"\s*(?:\\cdot|\\times|[·×*])\s*{POWER}": r"e\1",
+    rf"(?<![\d.]){POWER}": r"1e\1",
+    r";\s*(?=[])}])": "",
+}
+TRANSPOSED = re.compile(r"(.*[])}])\s*(?:'|ᵀ|\.T|\^\s*\{?\s*(?:T|\\top)\s*\}?)\s*", re.DOTALL)
+SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 # minus signs as typeset sheets have them, and the brackets of tuples and sets
-SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}({)}", "-- [[]]")
+SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}", "-- ")
+BRACKETS = str.maketrans("({)}", "[[]]")
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero", "digits")
+NOTES = {
+    *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
+    *("teacher", "date", "title", "sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
+}  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net show` prints an example"
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
@@ -159,8 +178,8 @@ def change(
 def parse_rows(text: str, parameter: str) -> Rows:
     """Rows of numbers as people type them.
 
-    ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, or a row on
-    each line.
+    ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, a row on
+    each line, or the same in LaTeX; ``[1; 2]'`` and ``[1; 2]^T`` are transposed.
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
@@ -185,14 +204,21 @@ def typed(value: object) -> str:
 
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
-    plain = CALLS.sub("", text).translate(SPELLINGS).strip().rstrip(";").strip()
+    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", text).translate(SPELLINGS).strip()
+    if turned := TRANSPOSED.fullmatch(plain):
+        plain = turned[1]
+    for notation, meaning in NOTATIONS.items():
+        plain = re.sub(notation, meaning, plain, flags=re.ASCII)
+    plain = plain.translate(BRACKETS).strip().rstrip(";").strip()
     if plain.startswith("[["):
         plain = " ".join(plain.split())  # lines mean nothing within nested brackets
     plain = re.sub(r"\][\s,;]*\[", ";", plain)
     plain = re.sub(r"\s*/\s*", "/", plain.translate(str.maketrans("[]", "  ")))
     plain = re.sub(r"(^|[,;\n])\s*([+-])\s+(?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number
-    rows = re.split(r"\s*;\s*|\s*\n\s*", plain)
-    return [row.strip().removesuffix(",").split(",") if "," in row else row.split() or [""] for row in rows]
+    lines = re.split(r"\s*;\s*|\s*\n\s*", plain)
+    rows = [line.strip().removesuffix(",").split(",") if "," in line else line.split() or [""] for line in lines]
+    is_even = len(set(map(len, rows))) == 1
+    return list(map(list, zip(*rows, strict=True))) if turned and is_even else rows
 
 
 def parse_number(text: str, parameter: str) -> Fraction:
@@ -210,7 +236,7 @@ def parse_number(text: str, parameter: str) -> Fraction:
 
 def _fraction(text: str) -> Fraction:
     """The number; or a ValueError that says what is wrong with it."""
-    text = re.sub(r"\s*/\s*", "/", text.strip().translate(SPELLINGS))
+    text = re.sub(r"\s*/\s*", "/", text.translate(SPELLINGS).strip())
     if not text:
         raise ValueError("a number is missing")
     if not NUMBER.fullmatch(text):
@@ -266,11 +292,13 @@ def _target(loss: str) -> str:
 def _build(content: dict[str, Any]) -> Problem:
     if not {"x", "layers"} <= content.keys():
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
-    if unknown := sorted(content.keys() - KEYS):
+    if unknown := sorted(key for key in content if key not in KEYS and key.lower() not in NOTES):
         raise InputError(f"The key {unknown[0]!r} is unknown; expected {', '.join(KEYS)}.")
     if not isinstance(content["layers"], list) or not all(isinstance(layer, dict) for layer in content["layers"]):
         raise InputError(f"layers is not a list of tables; {SHOW}.")
-    layers = [_layer(number, layer) for number, layer in enumerate(content["layers"], start=1)]
+    layers = list[Layer]()
+    for layer in content["layers"]:
+        layers.append(_layer(len(layers) + 1, layer, {name for below in layers for name in (below.weights, below.own)}))
     frozen, digits = content.get("frozen", []), content.get("digits", Problem.digits)
     if not isinstance(frozen, list) or not all(isinstance(name, str) for name in frozen):
         raise InputError('frozen is not a list of names such as ["b"].')
@@ -288,30 +316,34 @@ def _build(content: dict[str, Any]) -> Problem:
     return Problem(network, x, y, int(digits), at_zero)
 
 
-def _layer(number: int, content: dict[str, Any]) -> Layer:
+def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None]) -> Layer:
     """A layer's table: name and activation, and the arrays under names of the user's choice.
 
-    These are one matrix, perhaps another for inputs of its own, and perhaps one list.
-    In text such as "1,0" one row does not say which of these it is: the last of several arrays is the list.
+    These are one matrix, perhaps another for inputs of its own, and perhaps one list, the biases, which may also be a
+    row or column if their name begins with b. In text such as "1,0" one row does not say which of these it is: the
+    last of several arrays is the list, unless it is one of the matrices of the layers below.
     """
     name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
     last = arrays[-1] if len(arrays) > 1 else None
     depths = {
-        key: _depth(content[key]) or 1 + (key != last or len(split_rows(str(content[key]))) > 1) for key in arrays
+        key: 1
+        if key.startswith("b") and key != arrays[0]
+        else _depth(content[key]) or 1 + (key != last or key in matrices or len(split_rows(str(content[key]))) > 1)
+        for key in arrays
     }
     weights, own = [*(key for key in depths if depths[key] == 2), None, None][:2]
     bias = next((key for key in depths if depths[key] == 1), None)
     if not isinstance(name, str) or weights is None or sorted(depths.values()) not in ([2], [1, 2], [2, 2], [1, 2, 2]):
         hint = ""
         if weights is None and bias is not None:
-            hint = f": {bias} is one row: write {bias} = [[{', '.join(map(str, content[bias]))}]]"
+            hint = f": {bias} is one row: write {bias} = [[{typed(content[bias])}]]"
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
             "such as W = [[1, 0]], perhaps one for inputs of its own, and at most one list of biases such as "
             f"b = [1]{hint}."
         )
     W = parse_rows(typed(content[weights]), weights)
-    b = None if bias is None else parse_rows(typed(content[bias]), bias)[0]
+    b = None if bias is None else [value for row in parse_rows(typed(content[bias]), bias) for value in row]
     slope = parse_number(str(content["slope"]), "slope") if "slope" in content else None
     U = None if own is None else parse_rows(typed(content[own]), own)
     return Layer(name, weights, W, content.get("activation", "relu"), bias, b, slope, own, U)

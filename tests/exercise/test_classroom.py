@@ -15,7 +15,8 @@ def folder(tmp_path):
     files = {
         "anna.toml": 'student = "Anna"\ny_hat = 0\ndV = [[-2, 0]]\n',
         "ben.json": '{"Name": "=Ben", "y_hat": 1, "loss": 0, "dV": [[2, 0]]}',
-        "cem.toml": 'dV = "x"\n',
+        "cem.toml": 'dV = "x"\ndU = 1\nloss = 0.5\n',
+        "dee.toml": "",
         "notes.txt": "not answers",
     }
     for name, text in files.items():
@@ -25,12 +26,13 @@ def folder(tmp_path):
 
 def test_points_of_a_class(folder):
     marks = mark_class(default_problem(), folder)
-    assert (list(marks.worth), [one.total for one in marks.students]) == (["y_hat", "loss", "dV"], [2, 1, 0])
+    assert (list(marks.worth), [one.total for one in marks.students]) == (["y_hat", "loss", "dV"], [2, 1, 1, 0])
     assert marks.students[1].remarks[1] == "J: follows from your ŷ"
-    assert "cem.toml: dV is 'x'" in marks.students[2].remarks[0]
+    assert [remark[:20] for remark in marks.students[2].remarks] == ["dV is 'x'; expected ", "Unknown answer 'dU';"]
+    assert marks.students[3].remarks == ["There are no answers; give at least one."]
     assert ("wrong sign (y − ŷ instead of ŷ − y)", 1) in marks.mistakes
     half = mark_class(default_problem(), folder, parse_points("loss=2, dV=3"), carry_forward=Fraction(1, 2))
-    assert [one.total for one in half.students] == [3, 1, 0]
+    assert [one.total for one in half.students] == [3, 1, 2, 0]
     rows = list(csv.reader(marks.to_csv().splitlines()))
     assert rows[0] == ["student", "file", "y_hat", "loss", "dV", "total", "of", "remarks"]
     assert rows[2][:7] == ["'=Ben", "ben.json", "0", "1", "0", "1", "3"]
@@ -55,8 +57,11 @@ def test_a_network_for_each_student(tmp_path):
 def test_what_cannot_be_marked(folder):
     with pytest.raises(InputError, match="points is 'dQ'; expected names of answers: z:hidden, "):
         mark_class(default_problem(), folder, {"dQ": Fraction(1)})
-    with pytest.raises(InputError, match="expected points by answer"):
-        parse_points("2")
+    for points, message in (("2", "expected points by answer"), ("dV=-1", "numbers of at least 0")):
+        with pytest.raises(InputError, match=message):
+            parse_points(points)
+    with pytest.raises(InputError, match="carry_forward is '2'; expected a number from 0 to 1"):
+        mark_class(default_problem(), folder, carry_forward=2)
     (folder / "empty").mkdir()
     with pytest.raises(DataError, match="contains no networks"):
         mark_class(folder / "empty", folder)

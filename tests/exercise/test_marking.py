@@ -13,11 +13,12 @@ from mlcore.errors import DataError, InputError
 from mlcore.exercise.answers import Entry, parse_answer, read_answers
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import ACTIVATIONS, LOSSES, REDUCTIONS, Loss
-from mlcore.exercise.generator import KINKS, make_problem
+from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, default_problem
+from mlcore.exercise.syllabus import KINKS
 
 
 def answer(name, rows, written=str):
@@ -103,8 +104,14 @@ SAID = {  # what is answered, the statuses, and what is said
     "z for h": ("dV=-2,1", "wrong", "z instead of h in the gradient of the weights"),
     "no ReLU": ("y_hat=-1", "wrong", "ReLU left out in the forward pass in all layers"),
     "no half": ("J=1", "wrong", "½ in J left out (twice as large)"),
-    "decimal comma": ("loss=0,5", "wrong", "two numbers, but loss is one; for a decimal point write a dot, as in 0.5"),
+    "decimal comma": (
+        "loss=0,5",
+        "wrong",
+        "twice as many numbers as loss has; for a decimal point write a dot, as in 0.5",
+    ),
     "columns": ("z_1=2;-1 h=2;0 dJ/dx=0;0;0", "right right right", ""),
+    "spelled": (r"z^[1]=2,-1 a^{(2)}=0 dL_dy_hat=-1 \hat{y}=0 ∂E/∂h=0,-1", "right " * 4 + RIGHT_1, ""),
+    "wrong dh": (OFF_KINK, "dh=4,2 δ_1=4,0", "wrong carried-forward", "follows from your ∂J/∂h"),
     "cut off": (SMALL, "dW=-0.0001093", "right", "truncated, or off by one in the last digit"),
     "carried": (OFF_KINK, "y_hat=7 delta:output=6 dV=12,0", "wrong" + " carried-forward" * 2, "follows from your ŷ"),
     "0.0": (SMALL, "dW=0.0", "too-few-digits", "give at least two digits"),
@@ -158,7 +165,7 @@ def test_what_is_said_of_answers(case):
         (
             [("new V", "1,2")],
             "Unknown answer 'new V'; use z:hidden, a:hidden, z:output, a:output, y_hat, loss, "
-            "delta:output, delta:hidden, dW, dV, dx; for new weights give a learning rate.",
+            "da:output, delta:output, da:hidden, delta:hidden, dW, dV, dx; for new weights give a learning rate.",
         ),
         ([("loss", "1"), ("J", "1")], "loss is answered twice"),
         ([("dV[1,2]", "1"), ("dV", "1,_"), ("dV", "?,1")], "dV is answered twice"),
@@ -225,7 +232,8 @@ def test_a_tolerance_takes_the_place_of_the_last_digit():
 )
 def test_answers_in_a_file(tmp_path, file, text):
     (tmp_path / file).write_text(text)
-    answers, notes = read_answers(tmp_path / file)
+    answers, notes, problems = read_answers(tmp_path / file)
+    assert problems == []
     assert [answer.name for answer in answers] == ["y_hat", "loss", "dV"]
     assert [answer.entries[0, 0].unit for answer in answers] == [1, Fraction(1, 100), 1]
     assert "Anna" in notes.values()
@@ -233,10 +241,15 @@ def test_answers_in_a_file(tmp_path, file, text):
 
 
 def test_files_that_are_not_answers(tmp_path):
-    for text, message in {"y_hat = [": "is not TOML", 'dV = "Anna"': "Anna", "y_hat = [[1, 2], [3]]": "row"}.items():
-        (tmp_path / "answers.toml").write_text(text)
-        with pytest.raises(DataError, match=message):
-            read_answers(tmp_path / "answers.toml")
+    path = tmp_path / "answers.toml"
+    path.write_text("y_hat = [")
+    with pytest.raises(DataError, match="is not TOML"):
+        read_answers(path)
+    path.write_text('dV = "Anna"\nloss = 1\ny_hat = [[1, 2], [3]]')
+    answers, _, problems = read_answers(path)
+    assert [answer.name for answer in answers] == ["loss"]
+    assert "Anna" in problems[0]
+    assert "rows of one length" in problems[1]
 
 
 KINDS = {"binary-cross-entropy": "sigmoid", "cross-entropy": "softmax"}

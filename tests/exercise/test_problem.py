@@ -87,6 +87,13 @@ def test_every_problem_can_be_written_and_read_back(tmp_path):
         ("1 / 2, \u2212 3, 4,", [[Fraction(1, 2), -3, 4]]),
         (" [2.5e-1 , -3/4] ", [[Fraction(1, 4), Fraction(-3, 4)]]),
         ("\u22121,\u20132", [[-1, -2]]),
+        (r"\begin{pmatrix} 1 & -\frac{1}{2} \\ 3 & 4 \end{pmatrix}", [[1, Fraction(-1, 2)], [3, 4]]),
+        (r"$\left[\begin{array}{cc} 0.5 & 2 \\ \end{array}\right]$", [[Fraction(1, 2), 2]]),
+        (r"2 \cdot 10^{-2}, 1.5×10⁻¹ 3·10^2".replace(" 3", ", 3"), [[Fraction(1, 50), Fraction(3, 20), 300]]),
+        ("[1; 2]'", [[1, 2]]),
+        ("(1, 2)^T", [[1], [2]]),
+        ("np.array([[1, 2], [3, 4]]).T", [[1, 3], [2, 4]]),
+        ("≈ 0.5…", [[Fraction(1, 2)]]),
     ],
 )
 def test_rows_as_they_are_typed(text, rows):
@@ -100,6 +107,9 @@ def test_rows_as_they_are_typed(text, rows):
         ("1,nan,3", "but 'nan' is not a number."),
         ("inf", "'inf' is not a number"),
         ("1_0,2,3", "'1_0' is not a number"),
+        ("2²,1", "'2^2' is not a number"),
+        ("2*105", "'2*105' is not a number"),
+        ("[1,2;3]ᵀ", "their lengths are 2, 1."),
         ("", "but a number is missing"),
         ("1/0,2", "'1/0' divides by zero"),
         ("1e999,2", "'1e999' exceeds the range of float64 (1.8e308)"),
