@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlcore.errors import InputError
 from mlcore.sentiment.settings import Settings
 from mlcore.text.layout import Layout
 
 from . import interrupts, render
 from .dataset import path_option, read
 from .explanation import coverage_sentence, given_vectors
-from .output import STANDARD_STREAM, Json, compilation, print_json, with_options
+from .output import STANDARD_STREAM, Json, check_standard_input, compilation, print_json, with_options
 
 if TYPE_CHECKING:
     from mlcore.sentiment.comparison import Comparison, Difference, Missing, Run
@@ -48,8 +47,7 @@ def compare_embeddings(
     from mlcore.text.pool import available_cores
 
     settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams, char_ngrams="none")
-    if vectors == STANDARD_STREAM and vectors in (data or []):
-        raise InputError("standard input can be read only once; it holds the data", parameter="vectors", value="-")
+    check_standard_input([*(data or []), vectors])
     if vectors and vectors != STANDARD_STREAM:
         vectors.stat()  # report a mistyped path before any work
     results: list[Run | Missing] = []

@@ -3,7 +3,7 @@
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass
 from functools import wraps
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
-from mlcore.errors import ModelFileError
+from mlcore.errors import InputError, ModelFileError
 from mlcore.files import STANDARD_STREAM as STANDARD_STREAM
 from mlcore.files import write_beside
 from mlcore.results import Result
@@ -126,6 +126,12 @@ def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:
         done = "Replaced" if path.exists() else "Wrote"
         write_beside(path, write)
         render.say(f"{done} {path}.")
+
+
+def check_standard_input(paths: Iterable[Path | None]) -> None:
+    """Raises: InputError if standard input is given more than once."""
+    if list(paths).count(STANDARD_STREAM) > 1:
+        raise InputError("Standard input, -, is given twice; it can be read once.")
 
 
 def standard_input(hint: str) -> BinaryIO:

@@ -25,6 +25,7 @@ from .output import (
     ModelFile,
     Output,
     answer,
+    check_standard_input,
     compilation,
     load,
     print_json,
@@ -207,8 +208,7 @@ def _predict_lines(
     from mlcore.text.streams import decode_arguments, decode_lines, in_portions
     from mlcore.text.table import Notes
 
-    if files.count(STANDARD_STREAM) > 1:
-        raise InputError("Standard input, -, is given twice, but it can be read only once")
+    check_standard_input(files)
     for path in files:  # report a wrong one before the first answer
         if path != STANDARD_STREAM and (path.stat() and path.is_dir()):
             raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,7 @@ from mlcore.text.pool import available_cores
 
 from . import interrupts
 from .dataset import data_path, path_option, read
-from .output import Json, compilation, print_json, with_options
+from .output import STANDARD_STREAM, Json, check_standard_input, compilation, print_json, with_options
 from .printable import printable
 
 if TYPE_CHECKING:
@@ -74,9 +75,8 @@ def train_sentiment(
     if resume and checkpoint is None:
         raise InputError("--resume also needs --checkpoint, the file to resume from.")
     paths = [path for path in (*data, _held_out(dev), vectors, warm_start) if isinstance(path, Path)]
-    if paths.count(Path("-")) > 1:
-        raise InputError("Standard input (-) can be read only once; give the other texts as a file.")
-    paths = [path for path in paths if path != Path("-")]
+    check_standard_input(paths)
+    paths = [path for path in paths if path != STANDARD_STREAM]
     check_outputs({"model": model, "checkpoint": checkpoint, "log": log}, paths, MARKS)
     for path in paths:
         path.stat()  # a mistyped path should not wait for what is read before it
@@ -203,7 +203,7 @@ def _prepare(
     inputs: dict[str, Any], layout: TrainingLayout, given: Settings, threads: int, quiet: bool
 ) -> "tuple[EncodedDataset, Model, Callable[[EncodedDataset, Settings], Model]]":
     """Read everything, count the words, and initialize the model, as the function does that is returned too."""
-    from mlcore.sentiment.initialization import continue_from, continued, facts_of, new_model
+    from mlcore.sentiment.initialization import continued, facts_of, new_model
     from mlcore.sentiment.model import Provenance
     from mlcore.sentiment.model_file import load_model
     from mlcore.text.dataset import encode, with_held_out, with_test_split
@@ -240,17 +240,12 @@ def _prepare(
         if not quiet:
             render.say(coverage_sentence(vectors.source, vectors.coverage(data.feature_counts), vectors.duplicates))
 
-    def begin(data: "EncodedDataset", settings: Settings) -> "Model":
-        model = new_model(data, settings, vectors, threads)
-        if earlier:
-            continue_from(model, earlier)
-        return model
-
     if earlier:
         digests += [sha256(array.tobytes()).hexdigest() for array in earlier.parameters]
     fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
     named = {name: value for name, value in inputs.items() if value}
     named = {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in named.items()}
+    begin = partial(new_model, vectors=vectors, threads=threads, earlier=earlier)
     model = begin(data, settings)
     model.provenance = Provenance(named, fingerprint, data.sizes, chosen=given.automatic())
     return data, model, begin

@@ -75,7 +75,7 @@ def test_links_lead_somewhere():
 def test_ci_runs_the_command_of_the_readme():
     pattern = re.search(r"-o '(python3.*?)' README", (REPOSITORY / ".ci" / "run").read_text())[1]
     (command,) = re.findall(pattern, (REPOSITORY / "README.md").read_text())
-    assert command.endswith(".venv/bin/python -m pytest -q")
+    assert command.endswith(".venv/bin/python -m pytest -q -n 2")
 
 
 def write_current_output():

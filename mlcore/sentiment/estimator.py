@@ -15,7 +15,7 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.sentiment.explanation import Explanation, explain
-from mlcore.sentiment.initialization import continue_from, continued, facts_of, new_model
+from mlcore.sentiment.initialization import continued, facts_of, new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
@@ -141,11 +141,10 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             warnings.warn(warning, stacklevel=3)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
         inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
-        model = new_model(data, settings, threads=threads)
+        begin = partial(new_model, threads=threads, earlier=earlier)
+        model = begin(data, settings)
         classes = Classes.read(model, kind)
         model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
-        if earlier:
-            continue_from(model, earlier)
 
         def on_epoch(report: EpochReport, state: State) -> None:
             if report.warning:
@@ -154,7 +153,6 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         def on_model(model: Model, reports: list[EpochReport]) -> None:
             self._fitted = model, classes  # at once, so that another thread sees either none of it or all
 
-        begin = partial(new_model, threads=threads)
         train(model, data, begin, threads, on_epoch=on_epoch, on_model=on_model)
         return self
 

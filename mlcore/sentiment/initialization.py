@@ -33,13 +33,19 @@ def facts_of(dataset: Dataset, dev: float | None) -> Facts:
     return Facts(len(labels), dataset.n_texts, len(dataset.tokens.ids), dev != 0)
 
 
-def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None = None, threads: int = 1) -> Model:
-    """Untrained model for this data, with resolved settings.
+def new_model(
+    data: EncodedDataset,
+    settings: Settings,
+    vectors: Vectors | None = None,
+    threads: int = 1,
+    earlier: Model | None = None,
+) -> Model:
+    """Untrained model for this data, with resolved settings, or one that knows what an earlier model does.
 
     A word that has a vector starts from it, scaled to a length that trains well for texts of this length.
 
-    Raises: InputError if there are no thresholds to tune; ShapeError if the vectors do not belong to the words
-    of ``data.features``, or have another width.
+    Raises: InputError if there are no thresholds to tune, or the earlier model does not fit; ShapeError if the vectors
+    do not belong to the words of ``data.features``, or have another width.
     """
     release_free_memory()  # training needs more than all that comes before it
     if settings.tune_thresholds and not settings.multi_label:
@@ -76,6 +82,8 @@ def new_model(data: EncodedDataset, settings: Settings, vectors: Vectors | None 
     if not data.labels:
         ratings = data.train.targets[data.train.rows]
         model.seen = float(ratings.min()), float(ratings.max())
+    if earlier:
+        continue_from(model, earlier)
     return model
 
 

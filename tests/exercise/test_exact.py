@@ -12,7 +12,7 @@ from mlcore.exercise.exact import Pass, as_fraction
 from mlcore.exercise.kinks import Surroundings, positive_direction, subdifferential, zero_combination
 
 TINY = Fraction(1, 10**9)
-COUNTS = pytest.mark.parametrize("count", [30, pytest.param(1000, marks=pytest.mark.full)])
+COUNTS = pytest.mark.parametrize("count", [15, pytest.param(1000, marks=pytest.mark.full)])
 MAX_UNDECIDED = 0.08  # the share of random kinked networks with an undecided piece was 0.048 in 1500
 
 

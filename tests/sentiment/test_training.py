@@ -11,7 +11,7 @@ from mlcore.errors import DivergedError, InputError, ModelFileError
 from mlcore.sentiment import training
 from mlcore.sentiment.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from mlcore.sentiment.evaluation import quick_figures
-from mlcore.sentiment.initialization import continue_from, feature_ratios, new_model
+from mlcore.sentiment.initialization import feature_ratios, new_model
 from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import load_tensors, save_model, save_tensors
 from mlcore.sentiment.settings import LEARNING_RATES, Facts, Settings
@@ -184,10 +184,8 @@ def test_a_warm_start_keeps_what_the_model_knows():
     new = ["a new film good film", "a new film bad film"] * 5, ["pos", "neg"] * 5
 
     def continued(settings=settings, labels=new[1]):
-        model = new_model(encoded(settings, new[0], labels, 0, known=earlier.features), settings)
-        random = deepcopy(model.parameters)
-        continue_from(model, earlier)
-        return model, random
+        data = encoded(settings, new[0], labels, 0, known=earlier.features)
+        return new_model(data, settings, earlier=earlier), new_model(data, settings).parameters
 
     model, random = continued()
     documents = [some.features.documents(["w1 w2 good", "bad w3"]) for some in (model, earlier)]
