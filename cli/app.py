@@ -30,6 +30,7 @@ def main() -> None:
     try:
         code = _run()
         interrupts.ignore()
+        _discard_unwritten()
         sys.exit(code)
     finally:
         gc.set_threshold(*threshold)
@@ -61,10 +62,10 @@ def _run() -> int:
         _complain(error.describe(option_name, setting_words))
         return next(code for kind, code in exit_codes.items() if isinstance(error, kind))
     except SystemExit as stop:  # Typer's and Rich's answer to a closed pipe
-        return _close_quietly() if _is_closed_pipe(stop.__context__) else int(stop.code or 0)
+        return 0 if _is_closed_pipe(stop.__context__) else int(stop.code or 0)
     except OSError as error:
         if _is_closed_pipe(error):
-            return _close_quietly()
+            return 0  # whoever read our output has seen enough
         reason = error.strerror or error
         advice = "free some space, or choose another disk" if error.errno in NO_ROOM else "check the path"
         _complain(f"{error.filename}: {reason}; {advice}." if error.filename else f"{reason}.")
@@ -82,6 +83,10 @@ def _prepare_streams() -> None:
         if stream is None:
             setattr(sys, name, _ClosedStream())
         elif isinstance(stream, io.TextIOWrapper):
+            if isinstance(stream.buffer, io.RawIOBase):  # of PYTHONUNBUFFERED: what is written only in part gets lost
+                whole = io.BufferedWriter(stream.detach())
+                stream = io.TextIOWrapper(whole, stream.encoding, line_buffering=True)
+                setattr(sys, name, stream)
             stream.reconfigure(encoding=None if named or stream.isatty() else "utf-8", errors="replace")
 
 
@@ -96,10 +101,12 @@ def _is_closed_pipe(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
-def _close_quietly() -> int:
-    """Whoever read our output has seen enough: discard what is still in the buffer."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _discard_unwritten() -> None:
+    """Let Python, which flushes standard output once more at exit, not complain again of what it could not write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:

@@ -1,5 +1,6 @@
 """Standard streams that are closed, full, or that nobody reads any more."""
 
+import os
 import subprocess
 import sys
 
@@ -13,6 +14,9 @@ TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on s
     ("M explain sentiment.safetensors <&-", "5", 0, TYPE),
     ("M --help > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
+    ("PYTHONUNBUFFERED=1 M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
+    ("ulimit -f 20; M predict sentiment.safetensors --file lines > out", "5", 0, "mlcore: File too large."),
+    ("ulimit -f 20; PYTHONUNBUFFERED=1 M predict sentiment.safetensors --file lines > out", "5", 0, "mlcore: File too large."),
     ("M grad --json >&-", "5", 0, "mlcore: Standard output is closed"),
     ("M vectors sentiment.safetensors -o - >&-", "5", 0, "mlcore: Standard output is closed"),
     ("M vectors sentiment.safetensors -o - | head -n 1", "0 0", 1, ""),
@@ -21,9 +25,14 @@ TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on s
     ("M train-sentiment --data reviews.tsv --epochs 3 -m m > /dev/full", "5", 0, "Wrote m."),
 ])  # fmt: skip
 def test_streams(model, command, codes, lines, said):
-    """A closed pipe is no error; one line says any other; and a training is saved all the same."""
+    """A closed pipe is no error; one line says any other; and a training is saved all the same.
+
+    A limit of the size of files stands for a disk that takes the last write only in part.
+    """
+    (model.parent / "lines").write_bytes(b"good\n" * 3_000)
     command = command.replace("M ", f'"{sys.executable}" -m mlcore ') + "; echo codes ${PIPESTATUS[*]} >&2"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=model.parent)
+    unset = os.environ | {"PYTHONUNBUFFERED": ""}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=model.parent, env=unset)
     *messages, found = done.stderr.splitlines(keepends=True)
     assert (found, done.stdout.count("\n")) == (f"codes {codes}\n", lines)
     assert "Traceback" not in done.stderr
