@@ -136,8 +136,8 @@ def grad(
 
         gradients_of_model(model, text, label, float(relu_at_zero or 0), as_json)
     elif code is not None:
-        if as_json:
-            raise InputError("A program has no JSON form; leave out --json or --code.")
+        if wrong := [name for name, value in {"json": as_json, "check": check, "more": more}.items() if value]:
+            raise InputError(f"--{wrong[0]} cannot be combined with --code, which prints a program.")
         render.show(program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
     else:
         problem = numbers.problem()

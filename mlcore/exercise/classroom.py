@@ -152,7 +152,8 @@ def mark_class(
             shares = dict.fromkeys(markers[name].names, Fraction(0)) | shares
             students.append(Marks(student, file.name, shares, marking, tuple(problems)))
         except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked
-            students.append(Marks(student, file.name, {}, None, (*problems, str(error))))
+            problems.append(f"{file}: {error.strerror}" if isinstance(error, OSError) else str(error))
+            students.append(Marks(student, file.name, {}, None, tuple(problems)))
     if strange := [name for name in points or {} if order and name not in order]:
         raise InputError(f"expected names of answers: {', '.join(order)}", parameter="points", value=strange[0])
     answered = {verdict.name for marks in students for verdict in marks.verdicts}

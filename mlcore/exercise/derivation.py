@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.descent import OPTIMIZERS, check_step, first_step
+from mlcore.exercise.descent import OPTIMIZERS, first_step, step_of
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import Part, Section, Style, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
@@ -236,9 +236,10 @@ def derive(
 
     With a learning rate, also the arrays after one step.
 
-    Raises: InputError if relu_at_zero is not in [0, 1], or if the names of the problem do not allow it.
+    Raises: InputError if relu_at_zero is not in [0, 1], if there is no such step, or if the names of the problem do not
+        allow it.
     """
-    at_zero = convention(problem.at_zero(relu_at_zero))
+    at_zero, step = convention(problem.at_zero(relu_at_zero)), step_of(learning_rate, optimizer)
     symbols = Symbols(problem)
     works = [Pass(sample.network, sample.x, sample.y) for sample in problem.samples]
     found = [work.backward(at_zero) for work in works]
@@ -267,8 +268,8 @@ def derive(
                 _of(symbols, name), "=", *inner, *_decay(symbols, total, name), "=", symbols.matrix(gradients[name])
             )
         sections.append(section)
-    if learning_rate is not None:
-        sections.append(_step(symbols, total, gradients, learning_rate, optimizer))
+    if step:
+        sections.append(_step(symbols, total, gradients, *step))
     if to_toml(problem) == to_toml(default_problem()):
         sections.append(Section("Slips of the printed solution", text=SLIPS))
     return Derivation(sections, problem.style)
@@ -421,8 +422,7 @@ def _step(
     symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str
 ) -> Section:
     """The arrays after one step, each from its gradient."""
-    optimizer, rate = check_step(optimizer, learning_rate), str(learning_rate)
-    updated = first_step(symbols.network, gradients, learning_rate, optimizer)
+    updated, rate = first_step(symbols.network, gradients, learning_rate, optimizer), str(learning_rate)
     section = Section(rf"One step of {OPTIMIZERS[optimizer].title} with $\eta = {rate}$")
     given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
     for name in symbols.arrays:

@@ -127,6 +127,18 @@ def descend(
     return Descended(at_zero, learning_rate, optimizer, losses, network.arrays, standstill, problem.digits)
 
 
+def step_of(learning_rate: Number | None, optimizer: str) -> tuple[Number, str] | None:
+    """The learning rate and the optimizer of a step, if there is to be one.
+
+    Raises: InputError if there is no such optimizer, or if it has no learning rate or one that is not above 0.
+    """
+    if learning_rate is not None:
+        return learning_rate, check_step(optimizer, learning_rate)
+    if optimizer != "sgd":
+        raise InputError("it also needs a learning rate", parameter="optimizer", value=optimizer)
+    return None
+
+
 def check_step(optimizer: str, learning_rate: Number) -> str:
     """The optimizer by the name that it is listed under.
 

@@ -19,13 +19,14 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, Entry, each
 from mlcore.exercise.derivation import Symbols
+from mlcore.exercise.descent import step_of
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import (
     RATES, ROUNDED, SUMMED, WRITTEN, Rounding, Students, Values, Work, catalogue, layer_names, with_rate,
 )  # fmt: skip
-from mlcore.exercise.network import Number
+from mlcore.exercise.network import Number, check_range
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 from mlcore.templates import fill
@@ -47,6 +48,7 @@ WORDS = {
     "carried-forward": "wrong, as it follows",
     "wrong": "wrong",
 }
+ROUNDING_GROWS = 50  # times the relative error of a rounding is the largest that many of them lead to
 DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
 MEMBER = "in-subdifferential", "a member of the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1"
 TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
@@ -124,13 +126,14 @@ class Marker:
     samples, delta and dx belong to the loss of each sample, or to the mean J: also one choice for all. ``names``: all
     answers in the order of the pass, in which each may follow from those before it, with values of the right shape.
 
-    Raises: InputError if a value exceeds the range of float64.
+    Raises: InputError if a value exceeds the range of float64, or if there is no such step.
     """
 
+    @np.errstate(all="ignore")
     def __init__(self, problem: Problem, learning_rate: Number | None = None, optimizer: str = "sgd") -> None:
         network, self.style = problem.network, problem.style
         self.work = work = Work(Pass(network, problem.x, problem.y), 0)
-        work.taken = None if learning_rate is None else (learning_rate, optimizer)
+        work.taken = step_of(learning_rate, optimizer)
         rounded = copy(network)
         rounded.rational = False
         self.floats = Work(Pass(rounded, problem.x, problem.y), 0)  # for what students make of it, which takes long
@@ -139,9 +142,9 @@ class Marker:
         self.conventions = self.conventions if problem.relu_at_zero is None else (problem.relu_at_zero,)
         self.truths = {c: Work(work, c).values() for c in self.conventions}
         self.names = self.truths[self.conventions[0]]
+        check_range(*(rows for name, rows in self.names.items() if not name.startswith("da:")))  # 1 / 0 by rounding
         self.order = {name: number for number, name in enumerate(self.names)}
         self.catalogue = catalogue(network, learning_rate, problem.relu_at_zero)
-        self.mistakes = [mistake.name for mistake in self.catalogue]
         rates = RATES if learning_rate is None else [learning_rate]
         self.steps = [mistake.name for rate in rates for mistake in with_rate(rate)]
         symbols = Symbols(problem)
@@ -231,12 +234,12 @@ class Marker:
         shape, is_weights = self.names[name].shape, name in [f"d{one}" for one in arrays if arrays[one].ndim == 2]
         return entries.T if 1 in shape and shape != entries.shape == shape[::-1] and not is_weights else entries
 
-    def _mistaken(self, c: Fraction, rounding: Rounding | None) -> list[Values]:
-        """What each mistake gives, exactly or if every step is rounded.
+    def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Values:
+        """What a mistake of the catalogue gives, exactly or if every step is rounded.
 
         The truth where it gives nothing: a gradient of another shape takes no step.
         """
-        return [self.truths[c] | mistake.values(self.floats, c, rounding) for mistake in self.catalogue]
+        return self.truths[c] | self.catalogue[number].values(self.floats, c, rounding)
 
     def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Values, Values]:
         """The least and the largest answers of students who round after some of the steps."""
@@ -402,17 +405,20 @@ class _Sheet:
     def _mistakes(self, answer: Answer) -> list[str]:
         """The mistakes that give the answer, of these the ones that explain most, and most precisely; or a slip."""
         precision = self._precision(answer)
-        ways = [None, *roundings(precision)[:1]]
+        ways = roundings(precision)[:1]
         explained: dict[str, tuple[int, bool]] = {}
         slips = []
         for convention in dict.fromkeys((self.c, *self.marker.conventions)):
             truth = self.marker.truths[convention]
-            made = zip(*(self.marker.mistaken(convention, rounding) for rounding in ways), strict=True)
-            for name, works in zip(self.marker.mistakes, made, strict=True):
-                if _gives(works, answer) and not _same(works[0][answer.name], truth[answer.name]):
+            for number, mistake in enumerate(self.marker.catalogue):
+                exact = self.marker.mistaken(number, convention)
+                if not _is_near(answer, exact[answer.name], ways) or _same(exact[answer.name], truth[answer.name]):
+                    continue
+                works = [exact, *(self.marker.mistaken(number, convention, rounding) for rounding in ways)]
+                if _gives(works, answer):
                     fits = sum(_gives(works, other) for other in self.answers)
-                    worth = fits, answer.all_entries(Entry.is_rounded, works[0][answer.name])
-                    explained[name] = max(worth, explained.get(name, worth))
+                    worth = fits, answer.all_entries(Entry.is_rounded, exact[answer.name])
+                    explained[mistake.name] = max(worth, explained.get(mistake.name, worth))
             slips += self._slips(answer, truth[answer.name])
         most = max(explained.values(), default=None)
         found = [name for name, worth in explained.items() if worth == most] or slips[:1]
@@ -463,6 +469,14 @@ def _range(found: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     if len(same) == 1:
         return first, first
     return np.minimum.reduce(same), np.maximum.reduce(same)
+
+
+def _is_near(answer: Answer, rows: np.ndarray, ways: Sequence[Rounding]) -> bool:
+    """Whether rounding on the way may have led from the values to the answer; it is worth to find out."""
+    largest = max(map(abs, rows.flat)) * ROUNDING_GROWS
+    return answer.all_entries(
+        lambda entry, value: not ways or abs(entry.value - value) <= largest * 10.0 ** (1 - ways[0].digits), rows
+    )
 
 
 def _gives(works: Sequence[Values], answer: Answer) -> bool:

@@ -1,6 +1,7 @@
 """Small networks of any depth, worked by the kernels in float64: forward values, loss, gradients, differences."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from mlcore.kernels.finite_differences import central_differences, one_sided_dif
 
 MAX_HALVINGS, SIDE = 14, 2.0**-10  # of a numerical step; which side of a kink the point is on is seen this near
 LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weights: a unit, and an input
-ROWS_HINT = '; for x W in place of W x add layout = "rows"'
+ROWS_HINT = '; if vectors are rows, x W, the file needs layout = "rows"'
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
 
 Number = int | float | Fraction
@@ -193,7 +194,7 @@ class Network(Shown):
     def parts(self, layer: int) -> list[tuple[str, slice]]:
         """The matrices of a layer by name, with the inputs of the layer that each is for."""
         weights, own = self.layers[layer].weights, self.layers[layer].own
-        width = len(self.turned(self.arrays[weights]).T)
+        width = self.arrays[weights].shape[0 if self.in_rows else 1]
         return [(weights, slice(width if own else None))] + ([(own, slice(width, None))] if own else [])
 
     def takers(self) -> list[tuple[int, str, slice]]:
@@ -213,8 +214,10 @@ class Network(Shown):
 
     def inputs(self, layer: int, x: np.ndarray, a: Sequence[np.ndarray]) -> np.ndarray:
         """What a layer gets: the outputs of the layer below, and its own values of x."""
+        if layer and self.layers[layer].own is None:
+            return a[layer - 1]
         own = np.ascontiguousarray(x[..., self.spans[layer]])
-        return own if not layer else np.concatenate([a[layer - 1], own], -1) if own.size else a[layer - 1]
+        return np.concatenate([a[layer - 1], own], -1) if layer else own
 
     def turned(self, array: np.ndarray) -> np.ndarray:
         """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
@@ -285,6 +288,8 @@ class Network(Shown):
         if len(Y) != len(X):
             hint = f"; for {len(X)} samples write {_typed(Y.ravel(), ';')}" if Y.shape == (1, len(X)) else ""
             raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x{hint}.")
+        if self.loss.name == "cross-entropy" and Y.shape[1] == 1 < len(self.W[-1]):
+            raise ShapeError("y has one value for each sample; write 1 for the class and 0 for the others, as in 0,1,0.")
         self._check_length("y", Y.shape[1], "value", len(self.layers) - 1)
         if self.function.outputs and not ((Y >= 0) & (Y <= 1)).all():
             raise InputError(f"y has values other than 0 and 1; the loss {self.loss.name} needs these.")
@@ -314,7 +319,7 @@ class Network(Shown):
             activation.forward(Z, float(self.leaks[number]), A)
             trace.z.append(Z)
             trace.a.append(A)
-        _check_range(*trace.z)
+        check_range(*trace.z)
         trace.kinks.sort()
         return trace
 
@@ -326,7 +331,7 @@ class Network(Shown):
         Y, losses = self.check(trace.x, y)[1], np.empty(len(trace.x))
         self.function.forward(trace.z[-1] if self.function.outputs else trace.y_hat, Y, losses)
         losses *= float(self.factor)
-        _check_range(losses)
+        check_range(losses)
         penalty = sum(float((self.arrays[name] ** 2).sum()) for name in self.penalized)
         total = float(losses.sum() if self.loss.reduction == "sum" else losses.mean())
         return total + float(self.loss.l2) / 2 * penalty
@@ -363,7 +368,7 @@ class Network(Shown):
             array *= share
             if name in self.penalized:
                 array += float(self.loss.l2) * self.turned(self.arrays[name])
-        _check_range(*arrays.values(), *deltas, dx)
+        check_range(*arrays.values(), *deltas, dx)
         return Gradients({name: self.turned(arrays[name]) for name in self.trained}, deltas, d_y_hat, dx)
 
     def divided(self, layer: int, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -483,6 +488,9 @@ def _finite(name: str, values: Any, dimensions: int) -> np.ndarray:
     return array
 
 
-def _check_range(*arrays: np.ndarray) -> None:
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise InputError("The values exceed the range of float64 (1.8e308); use smaller numbers.")
+def check_range(*arrays: np.ndarray) -> None:
+    """Raises: InputError if there is a number beyond the range of float64."""
+    with suppress(OverflowError):  # of fractions
+        if all(np.isfinite(array.astype(np.float64)).all() for array in arrays):
+            return
+    raise InputError("The values exceed the range of float64 (1.8e308); use smaller numbers.")

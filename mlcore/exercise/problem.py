@@ -186,7 +186,8 @@ def parse_rows(text: str, parameter: str) -> Rows:
     try:
         rows = [list(map(_fraction, row)) for row in split_rows(text)]
     except ValueError as error:
-        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}"
+        hint = "; for a decimal point write a dot" if re.search(r"\d,\d+[\s;]+[+-]?\d+,\d", text) else ""
+        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}{hint}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
     if len(set(lengths)) > 1:
@@ -333,7 +334,9 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
     }
     weights, own = [*(key for key in depths if depths[key] == 2), None, None][:2]
     bias = next((key for key in depths if depths[key] == 1), None)
-    if not isinstance(name, str) or weights is None or sorted(depths.values()) not in ([2], [1, 2], [2, 2], [1, 2, 2]):
+    if not isinstance(name, str):
+        raise InputError(f"The name of layer {number} is {name!r}; write a text in quotes.")
+    if weights is None or sorted(depths.values()) not in ([2], [1, 2], [2, 2], [1, 2, 2]):
         hint = ""
         if weights is None and bias is not None:
             hint = f": {bias} is one row: write {bias} = [[{typed(content[bias])}]]"
