@@ -172,6 +172,7 @@ def test_a_full_disk_under_another_output_leaves_the_best_model(start, reviews, 
     process = start("train-sentiment", reviews, *SMALL, *options, preexec_fn=limit)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 5, err
+    assert f"Wrote {MODEL}.\n" in err
     assert err.endswith("full: File too large; free some space, or choose another disk.\n")
     assert load_model(reviews.parent / MODEL).provenance.history
 
