@@ -52,7 +52,7 @@ def test_what_is_drawn_ranked_and_important():
 
 
 def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")  # a worker would import it: the script of pytest
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)  # a worker would import it: the script of pytest
     found = [tune(DATA, SMALL, "accuracy", 2, 1_000, 3, processes).to_dict() for processes in (1, 2)]
     assert found[0] == found[1]
     assert sorted(row["trial"] for row in found[0]["trials"]) == [0, 1, 2]
@@ -60,7 +60,7 @@ def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
 
 
 def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, reviews, monkeypatch):
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     options = "--data", reviews, "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2
     assert len(json.loads(run("cross-validate", *options, "--json").out)["scores"]) == 2
     shown, update = [], render.Activity.update
