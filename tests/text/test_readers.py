@@ -148,30 +148,6 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
     assert [example.place for example in read_examples(table)] == ["line 2", "line 4"]
 
 
-@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl"])
-@pytest.mark.parametrize(
-    ("columns", "named"),
-    [
-        (("review", "sentiment"), {}),
-        (("Content", "STARS"), {}),
-        (("sentence", "label", "stars"), {}),
-        (("text", "class", "review"), {}),
-        (("body", "verdict", "text", "label"), {"text_column": "Body", "label_column": "verdict"}),
-        (("a", "label", "A"), {"text_column": "a"}),
-        (("split", "label"), {"text_column": "split"}),
-        (("label", "sentiment"), {"text_column": "label"}),  # one column must not take both roles
-        (("review", "text"), {"label_column": "text"}),
-    ],
-)
-def test_columns_by_usual_and_given_names(tmp_path, format, columns, named):
-    values = ("good", "pos", "third", "fourth")[: len(columns)]
-    separator = {"csv": ",", "tsv": "\t"}.get(format)
-    table = f"{separator.join(columns)}\n{separator.join(values)}\n" if separator else ""
-    content = table or str(dict(zip(columns, values, strict=True))).replace("'", '"')
-    for name in ("a", f"a.{format}"):
-        assert rows(write(tmp_path / name, content), **named) == [("pos", "good", "")]
-
-
 @pytest.mark.parametrize(
     ("name", "content", "layout", "message"),
     [

@@ -73,7 +73,15 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ("\n \nsep=;\n\ntext;label\na;pos\n ; \n", {}, [("pos", "a")]),
         ('text,label\r"a, b",pos\rc,neg\r', {}, [("pos", "a, b"), ("neg", "c")]),
         ("id;title;body;label\n1;a;b;x\n2;;d;y\n", {"text_column": ["title", "body"]}, [("x", "a\nb"), ("y", "\nd")]),
+        # columns by usual names and by those that are given, in any case; one column never takes both roles
         ("Tweet_Text,Class\na,pos\n", {}, [("pos", "a")]),
+        ("sentence,label,stars\na,pos,x\n", {}, [("pos", "a")]),
+        ('{"text": "a", "class": "pos", "review": "x"}', {}, [("pos", "a")]),
+        ("body,Verdict,text,label\na,pos,x,y\n", {"text_column": "Body", "label_column": "verdict"}, [("pos", "a")]),
+        ("a,label,A\na,pos,x\n", {"text_column": "a"}, [("pos", "a")]),
+        ("split\tlabel\na\tpos\n", {"text_column": "split"}, [("pos", "a")]),
+        ("label,sentiment\na,pos\n", {"text_column": "label"}, [("pos", "a")]),
+        ("review,text\na,pos\n", {"label_column": "text"}, [("pos", "a")]),
         ("评论,标签\na,pos\n", {}, [("pos", "a")]),
         ("id,Comentário,CATEGORÍA\n1,a,pos\n", {}, [("pos", "a")]),
         # JSON
