@@ -237,8 +237,7 @@ def check(marking: Marking) -> None:
     rows: list[tuple[Any, ...]] = []
     for verdict in marking.verdicts:
         words = verdict.words(marking.convention), STYLES.get(verdict.status, "green")
-        truth = [] if verdict.truth is None else [matrix_text(verdict.truth, marking.style)]
-        rows.append((verdict.symbol, words, *truth))
+        rows.append((verdict.symbol, words, *filter(None, [verdict.shown(marking.style)])))
     _table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
     for verdict in marking.verdicts:
         for line in verdict.remarks:

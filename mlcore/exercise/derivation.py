@@ -13,12 +13,10 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.descent import OPTIMIZERS, first_step, step_of
 from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.formats import Part, Section, Style, to_unicode
+from mlcore.exercise.formats import Formulas, Part, Section, Shown, Style, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
 from mlcore.exercise.network import Number, arrays_of
-from mlcore.exercise.notebook import Formulas, Shown
 from mlcore.exercise.problem import Problem, default_problem, to_toml
-from mlcore.exercise.work import convention
 
 SLIPS = [
     r"1. It has $\varphi(W x)$ in $\partial J/\partial W$ where $\varphi'(W x)$ is meant.",
@@ -239,7 +237,7 @@ def derive(
     Raises: InputError if relu_at_zero is not in [0, 1], if there is no such step, or if the names of the problem do not
         allow it.
     """
-    at_zero, step = convention(problem.at_zero(relu_at_zero)), step_of(learning_rate, optimizer)
+    at_zero, step = problem.at_zero(relu_at_zero), step_of(learning_rate, optimizer)
     symbols = Symbols(problem)
     works = [Pass(sample.network, sample.x, sample.y) for sample in problem.samples]
     found = [work.backward(at_zero) for work in works]
@@ -284,7 +282,7 @@ class Derivation(list[Section], Shown):
 
     def formulas(self) -> Formulas:
         """All sections."""
-        return Formulas(self, self.style)
+        return self, self.style
 
 
 def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:

@@ -6,7 +6,7 @@ Formulas that are too wide are broken before an equals sign, or before another s
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.exercise.network import Number
+from mlcore.exercise.functions import Number
 from mlcore.templates import fill
 
 WIDTH, MATRIX_WIDTH = 80, 58  # of text; what is wider leaves no room beside it
@@ -125,6 +125,31 @@ def to_html(sections: list[Section], style: Style = STYLE) -> str:
 def to_markdown(sections: list[Section], style: Style = STYLE) -> str:
     """Markdown with formulas for KaTeX or MathJax."""
     return _blocks(sections, style, "### %s", "$$\n\\begin{aligned}\n%s\n\\end{aligned}\n$$", "\n\n")
+
+
+Formulas = tuple[list[Section], Style]
+
+
+class Shown:
+    """A base of what notebooks show as formulas, for MathJax or for LaTeX."""
+
+    def formulas(self) -> Formulas | None:
+        """The sections, and how numbers in them are shown; None if there are none."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str | None:
+        return (found := self.formulas()) and to_html(*found)
+
+    def _repr_latex_(self) -> str | None:
+        return (found := self.formulas()) and to_latex(*found)
+
+
+def of_values(title: str, values: Mapping[str, np.ndarray]) -> Formulas:
+    """Matrices and columns by their symbols."""
+    section = Section(title)
+    for symbol, array in values.items():
+        section.add(symbol, "=", np.array(array, object).reshape(len(array), -1))
+    return [section], STYLE
 
 
 WRITERS = {"text": to_text, "latex": to_latex, "markdown": to_markdown}

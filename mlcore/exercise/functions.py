@@ -15,6 +15,7 @@ from mlcore.errors import InputError
 from mlcore.kernels import layers, losses
 
 Kernel = Callable[..., None]
+Number = int | float | Fraction
 LEAK = Fraction(1, 100)  # slope of leaky-relu below 0 where none is given, as in PyTorch
 NORMALIZES = "softmax"  # the activation whose outputs depend on each other
 
@@ -224,6 +225,16 @@ LOSS_ALIASES = {
     "sumofsquares": "squared", "sumofsquarederrors": "squared", "l2": "squared", "halfsquarederror": "half-squared",
     "halfmse": "half-squared", "quadratic": "half-squared", "identity": "none", "output": "none",
 }  # fmt: skip
+
+
+def convention(value: Number) -> Fraction:
+    """A value for relu'(0); a float stands for its shortest decimal.
+
+    Raises: InputError if it is not in [0, 1].
+    """
+    if not 0 <= value <= 1:
+        raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=float(value))
+    return Fraction(str(value))
 
 
 def choose(what: str, name: str, choices: Mapping[str, Any], aliases: Mapping[str, str]) -> str:

@@ -73,6 +73,10 @@ class Verdict(Result):
         """The status as students read it."""
         return WORDS[self.status].format(convention)
 
+    def shown(self, style: Style) -> str:
+        """The truth, if it is to be shown."""
+        return "" if self.truth is None else matrix_text(self.truth, style)
+
     @property
     def remarks(self) -> list[str]:
         """What the words do not say: the remark and the mistakes."""
@@ -102,15 +106,7 @@ class Marking(Result):
 
     def _repr_html_(self) -> str:
         """The verdicts as a table, for notebooks."""
-        rows = [
-            (
-                v.symbol,
-                v.words(self.convention),
-                None if v.truth is None else matrix_text(v.truth, self.style),
-                v.remarks,
-            )
-            for v in self.verdicts
-        ]
+        rows = [(v.symbol, v.words(self.convention), v.shown(self.style), v.remarks) for v in self.verdicts]
         return fill("marking.html", rows=rows, right=self.right)
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import InputError, ShapeError
+from mlcore.exercise.formats import Formulas, Section, Shown, of_values
 from mlcore.exercise.functions import (
     ACTIVATIONS,
     ALIASES,
@@ -20,8 +21,9 @@ from mlcore.exercise.functions import (
     REDUCTIONS,
     Loss,
     choose,
+    convention,
 )
-from mlcore.exercise.notebook import Formulas, Shown, of_network, of_values
+from mlcore.exercise.functions import Number as Number
 from mlcore.kernels import layers
 from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 
@@ -30,7 +32,6 @@ LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weight
 ROWS_HINT = '; if vectors are rows, x W, the file needs layout = "rows"'
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
 
-Number = int | float | Fraction
 Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
 
 
@@ -271,8 +272,17 @@ class Network(Shown):
         return [name for name in self.trained if self.loss.l2 and self.arrays[name].ndim == 2]
 
     def formulas(self) -> Formulas | None:
-        """What it computes, and its arrays."""
-        return of_network(self)
+        """What it computes, and its arrays; None where their names cannot be told apart in formulas."""
+        from mlcore.exercise.derivation import pose
+        from mlcore.exercise.problem import Problem
+
+        zeros = [[Fraction(0)] * width for width in (self.features, len(self.W[-1]))]
+        try:
+            problem = Problem(self, zeros[:1], zeros[1:])
+            lines = pose(problem)[0].lines[: -1 - len(self.takers())]  # without x and y
+        except InputError:
+            return None
+        return [Section("Network", lines)], problem.style
 
     def share(self, n: int) -> Fraction:
         """Share of each of n samples in J."""
@@ -342,9 +352,7 @@ class Network(Shown):
         Raises: ShapeError if y does not fit; InputError if a value exceeds the range of float64, or if
             relu_at_zero is not in [0, 1] or an activation has no derivative to use.
         """
-        if not 0 <= relu_at_zero <= 1:
-            raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=relu_at_zero)
-        Y = self.check(trace.x, y)[1]
+        at_zero, Y = float(convention(relu_at_zero)), self.check(trace.x, y)[1]
         self.check_derivatives()
         z_based, dA, last = bool(self.function.outputs), np.empty_like(Y), len(self.layers) - 1
         self.function.backward(trace.z[-1] if z_based else trace.y_hat, Y, float(self.factor), dA)
@@ -356,7 +364,7 @@ class Network(Shown):
             dZ, dX, dW = np.empty_like(dA), np.empty_like(inputs), np.zeros_like(W)
             backward = ACTIVATIONS["identity" if z_based and number == last else layer.activation].backward
             assert backward is not None  # as checked
-            backward(dA, trace.z[number], trace.a[number], float(self.leaks[number]), relu_at_zero, dZ)
+            backward(dA, trace.z[number], trace.a[number], float(self.leaks[number]), at_zero, dZ)
             layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, arrays.get(layer.bias or ""))
             for name, columns in self.parts(number):
                 arrays[name] += dW[:, columns]

@@ -17,7 +17,7 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError, MlcoreError
 from mlcore.exercise.formats import Style
-from mlcore.exercise.functions import Loss
+from mlcore.exercise.functions import Loss, convention
 from mlcore.exercise.network import Layer, Network, Number, arrays_of
 from mlcore.files import installed
 
@@ -81,9 +81,7 @@ class Problem:
     relu_at_zero: Fraction | None = None
 
     def __post_init__(self) -> None:
-        if self.relu_at_zero is not None and not 0 <= self.relu_at_zero <= 1:
-            value = str(self.relu_at_zero)
-            raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=value)
+        self.at_zero()
         if not 1 <= self.digits <= MOST_DIGITS:
             raise InputError(f"expected a whole number from 1 to {MOST_DIGITS}", parameter="digits", value=self.digits)
 
@@ -91,11 +89,12 @@ class Problem:
     def several(self) -> bool:
         return len(self.x) > 1
 
-    def at_zero(self, chosen: Number | None = None) -> Number:
-        """The value for relu'(0): the chosen one, the one that the problem asks for, or 0."""
-        if chosen is not None:
-            return chosen
-        return Fraction(0) if self.relu_at_zero is None else self.relu_at_zero
+    def at_zero(self, chosen: Number | None = None) -> Fraction:
+        """The value for relu'(0): the chosen one, the one that the problem asks for, or 0.
+
+        Raises: InputError if it is not in [0, 1].
+        """
+        return convention(next(value for value in (chosen, self.relu_at_zero, 0) if value is not None))
 
     @property
     def samples(self) -> list["Problem"]:

@@ -17,7 +17,6 @@ from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import FLOAT_TOLERANCE, Number, arrays_of
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.work import convention
 from mlcore.templates import fill
 
 LANGUAGES = ("numpy", "pytorch", "jax")
@@ -39,7 +38,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
     """
     if language not in LANGUAGES:
         raise InputError(f"expected one of {', '.join(LANGUAGES)}", parameter="code", value=language)
-    at_zero = convention(problem.at_zero(relu_at_zero))
+    at_zero = problem.at_zero(relu_at_zero)
     network = problem.network
     network.check_derivatives()
     names = _identifiers(list(network.arrays), len(network.layers))

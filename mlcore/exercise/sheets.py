@@ -9,7 +9,7 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.derivation import Symbols, derive, pose
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import Section, to_html, to_latex, to_markdown, to_text
+from mlcore.exercise.formats import to_html, to_latex, to_markdown, to_text
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.problem import Problem, to_toml
@@ -36,11 +36,6 @@ class Sheet:
     def title(self) -> str:
         """What is printed at the top."""
         return f"Sheet {self.number} ({self.kind}, {self.difficulty}, seed {self.seed})"
-
-    def sections(self, questions: bool, solution: bool) -> list[Section]:
-        """What is printed on the sheet, and on its key."""
-        found = pose(self.problem) if questions else []
-        return found + (derive(self.problem) if solution else [])
 
 
 def make_sheets(count: int, seed: int, kind: str = "relu", difficulty: str = "medium", **sizes: Any) -> list[Sheet]:
@@ -76,7 +71,10 @@ def document(
     if output_format not in FORMATS:
         raise InputError(f"expected one of {', '.join([*FORMATS, MOODLE])}", parameter="format", value=output_format)
     ending, write = FORMATS[output_format]
-    shown = [(sheet, write(sheet.sections(questions, solution), sheet.problem.style)) for sheet in sheets]
+    shown = []
+    for sheet in sheets:
+        sections = [*(pose(sheet.problem) if questions else []), *(derive(sheet.problem) if solution else [])]
+        shown.append((sheet, write(sections, sheet.problem.style)))
     text = fill(f"sheets.{ending}.j2", str, sheets=shown, has_name=questions)
     return fill("document.tex.j2", str, body=text) if standalone else text
 

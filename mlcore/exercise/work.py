@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
+from mlcore.exercise.functions import convention
 from mlcore.exercise.kinks import Subdifferential, subdifferential
 from mlcore.exercise.network import FLOAT_TOLERANCE, Differences, Gradients, Kink, Number, Trace
-from mlcore.exercise.problem import Problem, parse_number
+from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 
 CHOSEN = "chosen"
@@ -21,18 +21,6 @@ USED_BY = {
     "1": "torch.clamp(min=0), NumPy code such as grad[h < 0] = 0",
 }
 CONVENTIONS = {name: Fraction(name) for name in USED_BY}
-
-
-def convention(value: str | Number) -> Fraction:
-    """The value for relu'(0), as typed or as a number.
-
-    Raises: InputError if it is not a number in [0, 1].
-    """
-    number = parse_number(str(value), "relu_at_zero")
-    if not 0 <= number <= 1:
-        given = int(number) if number.denominator == 1 else float(number)
-        raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=given)
-    return number
 
 
 @dataclass(frozen=True)

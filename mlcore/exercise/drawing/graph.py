@@ -14,7 +14,6 @@ from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.work import convention
 
 MAX_NODES, MAX_EDGES = 60, 400
 MAX_NAME = 20
@@ -96,7 +95,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     Raises: InputError if the network is too big to draw, or if relu_at_zero is not in [0, 1].
     """
     network, depth = problem.network, len(problem.network.layers)
-    at_zero = convention(problem.at_zero(relu_at_zero))
+    at_zero = problem.at_zero(relu_at_zero)
     sizes = [network.features, *map(len, network.W)]
     n_nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
     n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
