@@ -45,7 +45,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             continue
         for field in _options(groups[name]):
             flag, about = f"--{field.name.replace('_', '-')}", field.metadata
-            names = [flag + f"/--no-{flag[2:]}" * (field.default is True)] * (field.type is bool)
+            names = [flag + f"/--no-{flag[2:]}" * (field.default is not False)] * (field.type is bool)
             shown = {
                 "help": about["help"],
                 "metavar": about.get("metavar"),

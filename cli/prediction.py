@@ -226,7 +226,10 @@ def _predict_lines(
                     if argument != "-":
                         render.say(f"{argument} is a {kind}: predicting the texts in it (--text takes it as a text).")
                     table = _table(Path(argument), layout, loaded, notes)
-                    yield from (text or "" for _, text in table.texts(table.columns()))
+                    rows = table.texts(table.columns())
+                    if (first := next(rows, None)) is None:
+                        render.say(f"{argument} contains no texts.")
+                    yield from (text or "" for _, text in chain([first] if first else [], rows))
                 else:
                     if PATH.fullmatch(argument):
                         render.say(f"There is no file {argument}: it is taken as a text.")
@@ -328,6 +331,7 @@ def show_evaluation(title: str, found: "AnyEvaluation", brief: bool = False) -> 
         complete = f"all labels right in {found.accuracy:.2%} of the texts"
         render.show(f"{complete}, {found.hamming_loss:.2%} of all decisions wrong (Hamming loss)")
         if not brief:
+            render.show(f"calibration error {found.calibration_error:.4f}")
             _show_labels(found, {"all (micro)": found.micro, "mean (macro)": found.macro}, found.thresholds)
         return
     if isinstance(found, RatingEvaluation):

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, needs_speed
 
+from mlcore.text.readers import read_tables
+
 BENCHMARKS = REPOSITORY / "tests" / "benchmarks"
 PRINTED = {"epoch": 1.0, "rate": 1.0, "Chinese": 1.0, "Hindi": 1.0, "accuracy": 1.0, "epochs": [{"seconds": 1.0}],
-           "sha256": "same", "texts": 10}  # fmt: skip
+           "sha256": "same", "texts": 10, "tables": ["t.csv", "t.jsonl", "t.jsonl.zst", "t.parquet"]}  # fmt: skip
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_every_contest_gives_rows_with_their_targets_as_table_and_json(program, 
     rows = [row for contest in compare.CONTESTS.values() for row in contest(bench)]
     limits = [round(row.target, 4) for row in rows if row.target]
     assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 0.6, 0.6, 0.5, 0.25, 1, 15, 6, 150, 0.5, 0.5,
-                      8.5, 8.5, 0.625, *(1.05, 1.3, 1.3) * 2]  # fmt: skip
+                      8.5, 8.5, *[2] * 4, 1, 0.625, *(1.05, 1.3, 1.3) * 2]  # fmt: skip
     assert all(len(row.ours) == 2 and (not row.peer or len(row.theirs) == 2) for row in rows)
     trainings = [command for command in started if "--data" in command]
     assert all(command[command.index("--dev") + 1] == 0 for command in trainings)
@@ -68,6 +70,9 @@ def test_what_the_contestants_are_given_is_the_same_for_all(program, tmp_path):
     assert sorted((tmp_path / "train.txt").read_text().splitlines()) == sorted(lines)
     folds = [(tmp_path / f"{name}-0.txt").read_text().splitlines() for name in ("train", "test")]
     assert (sorted(sum(folds, [])), len(folds[1])) == (sorted(lines), 8)
+    for name in parts.write_tables(tmp_path / "texts.txt", tmp_path)["tables"]:
+        (table,) = read_tables(tmp_path / name, labelled=False)
+        assert [text for _, text in table.texts(table.columns())] == (tmp_path / "texts.txt").read_text().splitlines()
     assert parts.write_arrays(tmp_path / "train.txt", tmp_path / "t.npz")["tokens"] == 20 * (3 + 4)
     with np.load(tmp_path / "t.npz") as file:
         assert {*np.diff(file["offsets"])} == {3}

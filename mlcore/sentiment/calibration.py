@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.sentiment.evaluation import Evaluation, evaluate
+from mlcore.sentiment.evaluation import RatingEvaluation, evaluate
 from mlcore.sentiment.model import Model
 from mlcore.text.dataset import Split
 
@@ -24,18 +24,21 @@ class Calibration(NamedTuple):
 def calibrate(model: Model, dev: Split, threads: int = 1) -> Calibration:
     """Divide a model's logits by the temperature that gives the held-out texts the lowest log loss.
 
-    W2 and b2 are divided, so that decisions stay as they are and whatever reads the model has the probabilities.
+    Where texts may have several labels, each label of each text counts as a decision between two. W2 and b2 are
+    divided, so that decisions stay as they are and whatever reads the model has the probabilities.
 
     Source: Guo et al. 2017.
     """
     before = evaluate(model, dev, threads)
     rows = dev.rows[np.isfinite(dev.targets[dev.rows, 0])]  # texts whose label the model has
     rows = rows[:: len(model.blocks(len(rows))) or 1]  # with very many labels some of them, evenly
-    logits = model.logits(dev.documents, rows, threads)
-    temperature = best_temperature(logits, dev.targets[rows, 0].astype(np.int64))
+    logits, targets = model.logits(dev.documents, rows, threads), dev.targets[rows]
+    if model.settings.multi_label:
+        logits = logits.reshape(-1, 1)
+    temperature = best_temperature(logits, targets.ravel().astype(np.int64))
     cool(model, temperature)
     after = evaluate(model, dev, threads)
-    assert isinstance(before, Evaluation) and isinstance(after, Evaluation)  # noqa: PT018, there are labels
+    assert not isinstance(before, RatingEvaluation) and not isinstance(after, RatingEvaluation)  # noqa: PT018
     return Calibration(temperature, before.calibration_error, after.calibration_error)
 
 

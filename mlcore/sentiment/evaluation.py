@@ -102,6 +102,7 @@ class MultiLabelEvaluation(Result):
     ``accuracy`` is the share of the texts whose labels are all right and complete, ``hamming_loss`` the share of wrong
     decisions among all n x labels, and ``loss`` the mean over the texts of the sum of their labels' logistic losses.
     ``micro`` counts the decisions on all labels together, ``macro`` is the mean over the labels that have the figure.
+    ``calibration_error`` is that of ``Evaluation`` over all decisions, each at a probability of 0.5.
 
     Source: Tsoumakas and Katakis 2007.
     """
@@ -113,6 +114,7 @@ class MultiLabelEvaluation(Result):
     accuracy_interval: tuple[float, float]  # of 95 %
     hamming_loss: float
     loss: float
+    calibration_error: float
     micro: LabelFigures
     macro: LabelFigures
     per_label: dict[str, LabelFigures]
@@ -212,9 +214,9 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
     targets = split.targets[split.rows]
     if model.labels and not model.settings.multi_label:
         return _evaluate_labels(model, split, targets, threads)
-    logits, _, predicted = score(model, split.documents, split.rows, threads)
+    logits, probabilities, predicted = score(model, split.documents, split.rows, threads)
     if model.labels:
-        return _evaluate_several(model, logits, targets, predicted)
+        return _evaluate_several(model, logits, targets, probabilities, predicted)
     return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
 
 
@@ -235,10 +237,7 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
         np.bincount(some, minlength=labels) for some in (truths[right[known]], predicted, truths)
     )
     of_labels, macro, weighted = figures_of_labels(hits, predictions, supports, n)
-
-    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
-    bins = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
+    bins, error = _calibration(confidence, right)
     return Evaluation(
         n=n,
         labels=model.labels,
@@ -248,19 +247,28 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
         baseline=float(supports.max() / n),
         loss=_mean_loss(losses, targets),
         brier=float(squares[known].mean()),
-        calibration_error=float(np.abs(rights - expected).sum() / n),
+        calibration_error=error,
         auc=area_under_curve(positive[known], truths == 1) if labels == 2 else None,
         per_label=dict(zip(model.labels, of_labels, strict=True)),
         macro=macro,
         weighted=weighted,
         cells=np.stack([cells // labels, cells % labels, counts], axis=1),
         unknown=n - len(truths),
-        calibration=[CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(bins)],
+        calibration=bins,
     )
 
 
+def _calibration(confidence: np.ndarray, right: np.ndarray) -> tuple[list[CalibrationBin], float]:
+    """The bins of decisions by their probabilities, whether they are right, and the calibration error."""
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
+    rows = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
+    bins = [CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(rows)]
+    return bins, float(np.abs(rights - expected).sum() / len(right))
+
+
 def _evaluate_several(
-    model: Model, logits: np.ndarray, targets: np.ndarray, predicted: np.ndarray
+    model: Model, logits: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
 ) -> MultiLabelEvaluation:
     right, n = _right(predicted, targets), len(targets)
     hits, predictions, supports = ((values > 0).sum(axis=0) for values in (predicted * targets, predicted, targets))
@@ -268,6 +276,7 @@ def _evaluate_several(
     _, micro, _ = figures_of_labels(
         hits.sum(keepdims=True), predictions.sum(keepdims=True), supports.sum(keepdims=True), n
     )
+    certainty = 0.5 + np.abs(probabilities - 0.5)
     thresholds = np.full(len(model.labels), 0.5) if model.thresholds is None else model.thresholds
     return MultiLabelEvaluation(
         n=n,
@@ -277,6 +286,7 @@ def _evaluate_several(
         accuracy_interval=wilson(int(right.sum()), n),
         hamming_loss=float(np.mean(predicted != targets)),
         loss=_mean_loss(_losses(model, logits, targets), targets),
+        calibration_error=_calibration(certainty.ravel(), ((probabilities > 0.5) == targets).ravel())[1],
         micro=micro,
         macro=macro,
         per_label=dict(zip(model.labels, of_labels, strict=True)),

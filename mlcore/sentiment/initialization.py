@@ -16,6 +16,7 @@ from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import labels_in
 from mlcore.text.overlap import kept
 from mlcore.text.vectors import Vectors
+from mlcore.text.vocabulary import Tokens
 
 NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature e times as frequent with a label
 # Mean length of frozen and of given embeddings. Frozen ones are long enough for the layers to grow to them within the
@@ -23,6 +24,8 @@ NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature
 # words' own labels say more, they are better short, and added to those (measured on SST-2, MR and 1,000 texts of IMDb).
 FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
 MAX_RATIOS = 1_000  # labels, each of which has a column of them; with more they are as large as all else together
+LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
+ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
 ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 
@@ -30,7 +33,27 @@ ROWS = 1 << 10  # of a table that are computed at a time, in the second-level ca
 def facts_of(dataset: Dataset, dev: float | None) -> Facts:
     """What automatic settings are chosen by; ``dev`` says what is held out, as ``encode`` takes it."""
     labels = {label for name in dataset.label_names for label in labels_in(name)}
-    return Facts(len(labels), dataset.n_texts, len(dataset.tokens.ids), dev != 0)
+    return Facts(len(labels), dataset.n_texts, len(dataset.tokens.ids), dev != 0, order_tells(dataset.tokens))
+
+
+def order_tells(tokens: Tokens) -> bool:
+    """Whether the order of words says something, as it does in language, but not in lists of tags, ingredients or codes.
+
+    Such words are in any order, so that there are as few different pairs of neighbours after shuffling each text, or
+    they are sorted, so that no pair is there the other way round. Few words cannot tell.
+    """
+    texts = int(np.searchsorted(tokens.offsets, LOOKED_AT, "right")) - 1
+    owners = np.repeat(np.arange(texts), np.diff(tokens.offsets[: texts + 1]))
+    ids = tokens.ids[: len(owners)].astype(np.int64)
+    neighbours = owners[1:] == owners[:-1]
+    if np.count_nonzero(neighbours) < FEW_PAIRS:
+        return True
+    shuffled = ids[np.lexsort([np.random.default_rng(1).random(len(ids)), owners])]
+    size = int(ids.max()) + 1
+    pairs, by_chance = (np.unique((some[:-1] * size + some[1:])[neighbours]) for some in (ids, shuffled))
+    firsts, seconds = np.divmod(pairs, size)
+    sorted_ = not np.isin((seconds * size + firsts)[firsts != seconds], pairs).any()
+    return len(pairs) < ORDERED * len(by_chance) and not sorted_
 
 
 def new_model(

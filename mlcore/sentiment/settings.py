@@ -41,6 +41,7 @@ class Facts(NamedTuple):
     texts: int = 10_000
     words: int = 200_000  # in all texts
     held_out: bool = True  # whether there are texts by which to choose the epoch
+    ordered: bool = True  # whether the order of the words says something
 
 
 TYPICAL = Facts()
@@ -63,7 +64,7 @@ class Settings:
 
     # fmt: off
     ngrams: int = setting(None, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3,
-                          automatic="2, for long texts 3")
+                          automatic="2, for long texts 3, 1 if their order says nothing")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
                                automatic="2-4 with few texts of 15 to 99 words, 3-4 with many labels, else none",
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
@@ -72,7 +73,8 @@ class Settings:
                              minimum=1, maximum=2**31, automatic="1, with n-grams 2")
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
                                        minimum=1, maximum=2**31 - 1, automatic="all")
-    binary: bool = setting(True, "Count each word once per text, or as often as it occurs.")
+    binary: bool = setting(None, "Count each word once per text, or as often as it occurs.",
+                           automatic="once, unless the order of the words says nothing")
     dim: int = setting(None, "Width of the embedding.", minimum=1, maximum=10_000,
                        automatic="64, with many labels 128")
     hidden: int = setting(None, "Units of the hidden layer.", minimum=1, maximum=10_000,
@@ -89,7 +91,7 @@ class Settings:
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
                           resumable=True, automatic="100, with nothing held out 30, with many labels 15 to 60")
     patience: int = setting(None, "Stop after this many epochs without a lower held-out loss.",
-                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 60")
+                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 60, with several 5 to 30")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
@@ -130,21 +132,23 @@ class Settings:
             raise InputError("they are tuned on held-out texts; hold some out", parameter="tune_thresholds", value=True)
         many = self.loss == "logistic" and facts.labels >= MANY_LABELS
         words = facts.words / max(facts.texts, 1)
-        ngrams = self.ngrams or (3 if words >= LONG_TEXTS else 2)
+        ngrams = self.ngrams or (1 if not facts.ordered else 3 if words >= LONG_TEXTS else 2)
         few = facts.texts < FEW_TEXTS and words >= SHORT_TEXTS
-        sizes = "none" if words >= LONG_TEXTS else "3-4" if many else "2-4" if few else "none"
+        sizes = "none" if words >= LONG_TEXTS or not facts.ordered else "3-4" if many else "2-4" if few else "none"
         char_ngrams = self.char_ngrams or sizes
         falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
         step = 5 if many or self.multi_label else 0.5 if facts.words < FEW_WORDS else 1
         fewer = min(max(150_000 // max(facts.texts, 1), 15), 60)  # epochs: few texts want more of them
+        few_batches = min(max(20_000 // max(facts.texts, 1), 5), 30)  # epochs of few texts take few steps
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
+            "binary": facts.ordered,
             "char_ngrams": char_ngrams,
             "min_count": 1 if ngrams == 1 and char_ngrams == "none" else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
             "epochs": fewer if falling else 100 if facts.held_out else 30,
-            "patience": 60 if falling else 3,
+            "patience": 60 if falling else few_batches if self.multi_label else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
             "schedule": "linear" if falling else "constant",
             "word_dropout": 0.5 if falling else 0.0,
@@ -233,7 +237,7 @@ def reproducing_command(model: "Model") -> str:
             if name in flags:
                 words += [option]
             elif isinstance(one, bool):
-                words += [option] if one else [option.replace("--", "--no-", 1)] * (FIELDS[name].default is True)
+                words += [option] if one else [option.replace("--", "--no-", 1)] * (FIELDS[name].default is not False)
             elif one is not None:  # a value that begins with a dash could be taken for an option
                 words += [f"{option}={one}"] if str(one).startswith("-") else [option, str(one)]
     return shlex.join(words)

@@ -249,12 +249,12 @@ def best_epoch(reports: list[EpochReport]) -> int:
 
 
 def conclude(model: Model, data: EncodedDataset, reports: list[EpochReport], threads: int) -> None:
-    """Note the history of a training, and calibrate the model, or tune its thresholds, on what was held out."""
+    """Note the history of a training, and calibrate the model, and tune its thresholds, on what was held out."""
     model.provenance.history = history(reports)
+    if data.dev and model.labels:
+        model.provenance.calibration = calibrate(model, data.dev, threads)._asdict()
     if data.dev and model.settings.tune_thresholds:
         tune_thresholds(model, data.dev, threads)
-    if data.dev and model.labels and not model.settings.multi_label:
-        model.provenance.calibration = calibrate(model, data.dev, threads)._asdict()
 
 
 def refit(

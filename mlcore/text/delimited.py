@@ -18,6 +18,7 @@ SNIFFED = 100  # lines from which the separator is recognised
 TITLES = 10  # lines among which the header is looked for
 CSV_ERRORS = {  # how Python's messages begin, and what they mean
     "unexpected end of data": "a quote is opened in this row and never closed.",
+    "new-line character": "a carriage return is in a field without quotes; give all lines the same ends.",
     "field larger": "has a field of more than {limit:,} characters; perhaps a quote is never closed.",
     "": "not CSV by RFC 4180 ({error}).",
 }
@@ -74,10 +75,13 @@ def _quoted(lines: Sequence[str], separator: str, **dialect: Any) -> tuple[list[
 
 
 def _dialect(lines: Sequence[str], separator: str, source: Source) -> dict[str, Any]:
-    """How else than by RFC 4180 quotes are used, if that fits better: behind a space, or behind a backslash."""
+    """How else than by RFC 4180 quotes are used, if that fits: single ones, behind a space, or behind a backslash."""
     dialects = list[dict[str, Any]]([{}])
     if any(f'{separator} "' in line for line in lines):
         dialects.insert(0, {"skipinitialspace": True})
+    single = re.compile(rf"(?:^|{re.escape(separator)}) *'")
+    if len(lines) > 1 and all(map(single.search, islice(lines, 1, None))):
+        dialects.insert(0, {"quotechar": "'", "skipinitialspace": True})
     if any('\\"' in line for line in lines):
         dialects.append({"escapechar": "\\"})
 
@@ -88,6 +92,8 @@ def _dialect(lines: Sequence[str], separator: str, source: Source) -> dict[str, 
     best = min(dialects, key=wrong) if len(dialects) > 1 else {}
     if "escapechar" in best:
         source.notes.guesses.append(f'{source.name}: \\" within quotes is read as a quote.')
+    if "quotechar" in best:
+        source.notes.guesses.append(f"{source.name}: the quotes around fields are single ones, ', and left out.")
     return best
 
 
@@ -148,7 +154,7 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
             return [values for _, values in islice(rows, SAMPLE)]
         return []
 
-    names = [str(name) for name in header]
+    names = [str(name).lstrip("\ufeff") for name in header]
     return Table(source, names, lambda needed: _checked(rows, len(names), repeated, source), sample=sample)
 
 

@@ -1,6 +1,7 @@
 """Texts in files whose folders are named after their labels: in a folder, a tar archive or a zip archive."""
 
 import os
+import re
 import tarfile
 import zipfile
 from collections import Counter
@@ -111,18 +112,22 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     texts = texts or [path for path in paths if _may_be_text(path)]  # beside .txt, others are about them
     if not texts or (tables and source.labelled and len({path.parts[-2] for path in texts}) == 1):
         problem = f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}"
-        raise DataError(f"{problem}{'; give a table as a file, or alone in an archive' * tables}.")
-    with_split = [path for path in texts if len(path.parts) > 2 and _split_of(path)]
+        raise DataError(f"{problem}; a table has to be given as a file, or alone in an archive.")
+    splits = _splits({path.parts[-3] for path in texts if len(path.parts) > 2})
+    with_split = [path for path in texts if len(path.parts) > 2 and path.parts[-3] in splits]
+    if source.labelled and not with_split and all(SPLIT_OF.get(path.parts[-2].lower()) for path in texts):
+        raise DataError(f"{source.name} has folders for splits, and none for labels in them; expected {LAYOUT}.")
     depth = 3 if with_split else 2
     above = next(iter(with_split), max(texts, key=lambda path: len(path.parts))).parts[:-depth]
     found = texts if not source.labelled else [path for path in with_split or texts if path.parts[:-depth] == above]
     for path in sorted({*texts}.difference(found)):
         folder = path.parts[:-1]
         # a README may lie on the way to the labels' folders, or beside them
-        if folder != above[: len(folder)] and not (folder[:-1] == above and SPLIT_OF.get(folder[-1].lower())):
+        if folder != above[: len(folder)] and not (folder[:-1] == above and folder[-1] in splits):
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
     folders, used = {path.parts[:-1] for path in found}, {*texts}
-    others = [p for p in paths if p not in used and p.parts[:-1] in folders and not p.name.startswith(".")]
+    others = [p for p in paths if p not in used and not p.name.startswith(".")]
+    others = [p for p in others if p.parts[:-1] in folders or not source.labelled]
     for kind, count in Counter(path.suffix for path in others).items():
         source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
 
@@ -134,10 +139,15 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
                 name = f"{source.name}{source.joint}{path}"
                 text = source.decoded(b"".join(as_utf8(iter([content]), source.encoding, name)), str(path))
                 parts = ("", "", *path.parts)
-                yield str(path), (str(path), text, parts[-2], parts[-3] if with_split else "")
+                yield str(path), (str(path), text, parts[-2], splits.get(parts[-3], ""))
 
     return Table(source, ["file", "text", "label", "split"], rows)
 
 
-def _split_of(path: PurePosixPath) -> str | None:
-    return SPLIT_OF.get(path.parts[-3].lower())
+def _splits(folders: Collection[str]) -> dict[str, str]:
+    """The splits that some of these folders are named after: train, or if all have such ends x-train and x-test."""
+    named = {folder: SPLIT_OF.get(folder.lower()) for folder in folders}
+    ends = {folder: SPLIT_OF.get(re.split("[-_. ]", folder.lower())[-1]) for folder in folders}
+    if not any(named.values()) and all(ends.values()) and len({*ends.values()}) > 1:
+        named = ends
+    return {folder: split for folder, split in named.items() if split}

@@ -133,8 +133,9 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
 def _lists_in(document: Mapping[str, Any], source: Source, depth: int = 2) -> Iterator[tuple[str, list[Any]]]:
     """Lists of objects with the columns that are needed, and their keys, in the document or in objects in it."""
     for key, value in document.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict) and has_columns([*value[0]], source):
-            yield key, value
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            if has_columns([*value[0]], source) or has_columns([*_flat(value[0])], source):
+                yield key, value
         elif isinstance(value, dict) and depth > 1:
             yield from _lists_in(value, source, depth - 1)
 
@@ -161,11 +162,27 @@ def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Itera
             source.skip(place, f"expected {expected}.")
 
 
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with the values of objects in it, also those alone in a list, as its own; their keys are paths."""
+    found = dict[str, Any]()
+    for key, value in record.items():
+        inner = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(inner, dict):
+            found |= {f"{key}.{path}": one for path, one in _flat(inner).items()}
+        else:
+            found[key] = value
+    return found
+
+
 def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Table:
     """The table of these records; the first one decides which keys are text and label, all others may add keys."""
-    first = next(records, None)
-    header = [*first[1]] if first else []
-    records = chain([first] if first else [], records)
+    first = [*islice(records, 1)]
+    records = chain(first, records)
+    if first and not has_columns([*first[0][1]], source) and (paths := {*_flat(first[0][1])} - {*first[0][1]}):
+        source.notes.guesses.append(f"{source.name}: nested keys are columns, such as {min(paths)!r}.")
+        records = ((place, _flat(record)) for place, record in records)
+        first = [(place, _flat(record)) for place, record in first]
+    header = [*first[0][1]] if first else []
 
     def rows() -> Iterator[Row]:
         known = set(header)

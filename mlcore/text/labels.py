@@ -199,8 +199,10 @@ def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
     if list_like := next((label for label in labels if label[0] == "[" and label[-1] == "]"), None):
         advice = "each is learned as one label; write lists in JSON Lines, or separate labels by a character"
         found.append(DataWarning(f"the label {list_like!r} looks like a list of labels; {advice}"))
-    if 3 <= (k := len(labels)) <= MAX_STARS and labels == tuple(map(str, range(1, k + 1))):
-        advice = f"the labels are the numbers 1 to {k}; to predict them as ratings"
+    numbers = sorted(number for number in map(rating_of, labels) if number is not None)
+    stars = numbers == [*range(1, len(labels) + 1)] and 3 <= len(labels) <= MAX_STARS
+    if stars or (len(numbers) == len(labels) and any(number % 1 for number in numbers)):
+        advice = f"the labels are the numbers {numbers[0]:g} to {numbers[-1]:g}; to predict them as ratings"
         found.append(DataWarning(advice, suggestion={"loss": "squared"}))
     return found
 

@@ -6,6 +6,7 @@ the column.
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -36,27 +37,29 @@ from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text
 from mlcore.text.table import SPLITS as SPLITS
 
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
-UNSUPPORTED = {
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word file; open it and save it as CSV (UTF-8)",
-    b"%PDF": "a PDF; copy its text into a table",
-    b"FEA1": "Feather version 1; write it again as Parquet",
-    b"SQLite format 3": "a SQLite database; export the table as CSV",
-    b"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
-    b"\x80\x04": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
-    b"\x80\x05": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
-    b"\x93NUMPY": "an array of NumPy; write the texts as CSV",
-    b"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
-    b"<!DOCTYPE": "a web page; download the file itself",
-    b"<!doctype": "a web page; download the file itself",
-    b"<html": "a web page; download the file itself",
-    b"<?xml": "XML; write its texts as a table, such as CSV",
-    b"{\\rtf": "a Rich Text document; save it as plain text",
+UNSUPPORTED = {  # patterns of the first bytes
+    rb"\xd0\xcf\x11\xe0": "an old Excel or Word file; open it and save it as CSV (UTF-8)",
+    rb"%PDF": "a PDF; copy its text into a table",
+    rb"FEA1": "Feather version 1; write it again as Parquet",
+    rb"SQLite format 3": "a SQLite database; export the table as CSV",
+    rb"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
+    rb"\x80[\2-\5]": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
+    rb"\x93NUMPY": "an array of NumPy; write the texts as CSV",
+    rb"\$FL[23]|<stata_dta>|RDX\d\n|X\n\0\0": "a file of SPSS, Stata or R; write the table as CSV (UTF-8)",
+    rb"(?i:(?:\s|%.*\n)*@relation\s)": "an ARFF file of Weka; open it in Weka's viewer and save it as CSV",
+    rb"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
+    rb"(?i:\s*(?:<!doctype html|<html))": "a web page; download the file itself",
+    rb"<\?xml": "XML; write its texts as a table, such as CSV",
+    rb"\{\\rtf": "a Rich Text document; save it as plain text",
 }
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
+CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
 BATCH = 500  # examples between two reports of progress
 MARK = "__label__"
+FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +(?!\d+:|\|)\S")  # and the beginning of the text behind it
+PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
 EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
 
 
@@ -139,12 +142,14 @@ def _open(path: Path, source: Source) -> Table:
     archived = head.startswith(ZIP) or head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES
     if format == "folder" or (format is None and archived):
         return read_archive(pieces, source)
-    if kind := next((kind for magic, kind in UNSUPPORTED.items() if head.startswith(magic)), None):
+    if kind := next((kind for begin, kind in UNSUPPORTED.items() if re.match(begin, head)), None):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or marked_encoding(head)
     if not source.encoding and (zeros := abs(head[1::2].count(0) - head[::2].count(0))) * 3 > len(head):
         likely = "utf-16-le" if head[1::2].count(0) >= zeros else "utf-16-be"
         raise DataError(f"{source.name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
+    if not source.encoding and len(head.translate(None, CONTROL)) < 0.95 * len(head):
+        raise DataError(f"{source.name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")
     pieces, head = as_utf8(pieces, source.encoding, source.name), b""
     while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
@@ -158,6 +163,8 @@ def _open(path: Path, source: Source) -> Table:
     lines = chain.from_iterable(_blocks_of_lines(pieces, source))
     if format == "jsonl":
         return read_json_lines(lines, source)
+    if format == "label first":
+        return Table(source, ["label", "text"], lambda needed: _label_first_rows(lines, source))
     if format == "fasttext":
         return Table(source, ["label", "text"], lambda needed: _fasttext_rows(lines, source))
     if separator:
@@ -165,6 +172,8 @@ def _open(path: Path, source: Source) -> Table:
     if not source.labelled:
         return Table(source, ["text"], lambda needed: ((number, [line]) for number, line in enumerate(lines, 1)))
     advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT"
+    if source.unit == "line " and source.name != name_of(STANDARD_INPUT):
+        advice += f" (if all have one label: sed 's/^/{MARK}NAME /' {shlex.quote(source.name)} > new.txt)"
     raise DataError(f"Cannot tell the format of {source.name}; supported are {SUPPORTED}; {advice}.")
 
 
@@ -196,6 +205,10 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     separator = layout.separator or separator_by_header(lines, source)
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
         separator = separator_by_width(lines) or usual
+    if layout.format is None and separator is None and (first_label := _first_label(lines, source)):
+        advice = "" if source.labelled else "; with --lines, whole lines are texts"
+        source.notes.guesses.append(f"{source.name}: the first word of each line is its label, as {first_label!r}{advice}.")
+        return "label first", None
     return layout.format, separator
 
 
@@ -208,6 +221,27 @@ def _blocks_of_lines(pieces: Iterator[bytes], source: Source) -> Iterator[list[s
             source.undecodable(content, lines_before=before)
         yield texts
         before += len(texts)
+
+
+def _first_label(lines: Sequence[str], source: Source) -> str | None:
+    """The label of the first line if each begins with one: a number as 4, a name as NUM:dist, or one of few words.
+
+    Texts that need no labels may begin with few words too; and lines of LIBSVM and Vowpal Wabbit have no texts.
+    """
+    words = [FIRST_LABEL.match(line) for line in lines if line.strip()]
+    labels = [word[1] for word in words if word]
+    plain = all(map(PLAIN_LABEL.fullmatch, labels))
+    lines_per_label = 2 if plain else 10
+    repeated = 2 <= len({*labels}) <= len(labels) / lines_per_label and (plain or source.labelled)
+    return labels[0] if repeated and all(words) else None
+
+
+def _label_first_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
+    """One text per line, with its label before it."""
+    for number, line in enumerate(lines, 1):
+        label, _, text = line.lstrip().partition(" ")
+        if label:
+            yield number, (label.removesuffix(":"), text)
 
 
 def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
@@ -281,6 +315,8 @@ def _labels(value: Any) -> str | tuple[str, ...]:
         raise ValueError("the label is missing.")
     if isinstance(value, dict) and all(isinstance(score, int | float) for score in value.values()):
         value = [label for label, score in value.items() if score > 0.5]  # as spaCy has them
+    if isinstance(value, dict):
+        raise ValueError("expected a label, found an object.")
     if isinstance(value, list | tuple):
         return _one_or_several(as_text(one) or "" for one in value)
     if isinstance(value, float) and value.is_integer():

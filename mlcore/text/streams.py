@@ -6,6 +6,7 @@ import errno
 import io
 import lzma
 import os
+import re
 import stat
 import sys
 import tarfile
@@ -214,8 +215,8 @@ def archive_errors(name: str) -> Iterator[None]:
 
 
 def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The files in a zip archive, without what macOS adds."""
-    return [m for m in archive.infolist() if not m.filename.endswith("/") and not m.filename.startswith("__MACOSX/")]
+    """The files in a zip archive, without hidden ones and what macOS adds."""
+    return [m for m in archive.infolist() if not re.search(r"/$|^__MACOSX/|(?:^|/)\.[^/]*$", m.filename)]
 
 
 def _unzip(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:

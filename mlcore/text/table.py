@@ -20,10 +20,10 @@ SPLIT_OF = {  # what splits are called, in lower case
 }  # fmt: skip
 USUAL_NAMES = {  # of columns
     "text": """
-    text texts sentence sentences phrase review reviews review_text review_body verified_reviews reviews.text content
-    body message msg sms tweet tweets tweet_text clean_text cleaned_text comment comments comment_text clean_comment
-    post headline title utterance utterances query question question_text document article description abstract feedback
-    opinion statement transcript
+    text texts sentence sentences phrase review reviews review_text review_body verified_reviews content full_text
+    text_content prompt body message msg sms tweet tweets tweet_text clean_text cleaned_text comment comments
+    comment_text clean_comment post headline title utterance utterances query question question_text document
+    article description abstract feedback opinion statement transcript
     texto comentario opinión mensaje frase reseña título contenido oración mensagem resenha conteúdo pergunta
     texte commentaire avis critique titre contenu testo commento recensione messaggio
     kommentar nachricht satz rezension titel inhalt beitrag frage rückmeldung tekst zin bericht recensie opmerking
@@ -36,7 +36,8 @@ USUAL_NAMES = {  # of columns
     """,
     "label": """
     label labels label_name label_text gold_label sentiment sentiments class class_name class_index target category
-    categories cats accept stars star_rating rating ratings overall intent polarity emotion topic tag airline_sentiment
+    categories cats accept choices completion stars star_rating rating ratings overall intent polarity emotion topic
+    tag airline_sentiment
     etiqueta sentimiento clase categoría polaridad valoración calificación puntuación intención emoción rótulo
     sentimento classe polaridade nota avaliação étiquette catégorie polarité etichetta categoria valutazione
     kategorie klasse stimmung bewertung etikett categorie beoordeling klasa kategoria ocena etykieta sentyment
@@ -293,10 +294,12 @@ def has_columns(names: list[str], source: Source) -> bool:
 
 def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> list[int]:
     """Columns with this name, exactly or else in any case; without a name, of this role or else with a usual name."""
-    lower = [column.lower() for column in header]
-    usual = frozenset[str]() if name else USUAL[role]
-    plain_names = [plain(column) for column in header] if usual else []
-    for names, accepted in ((header, {name or role}), (lower, {(name or role).lower()}), (plain_names, usual)):
+    lower, wanted = [column.lower() for column in header], name or role
+    steps: list[tuple[Sequence[str], Collection[str]]] = [(header, {wanted}), (lower, {wanted.lower()})]
+    if not name:  # of a path of keys the last one counts
+        last = [column.rpartition(".")[2] for column in lower]
+        steps += [(last, {role}), ([*map(plain, last)], USUAL[role])]
+    for names, accepted in steps:
         if matches := [i for i, column in enumerate(names) if column in accepted and i not in taken]:
             return matches
     return []

@@ -254,6 +254,23 @@ def scoring(bench: Bench) -> list[Row]:
     return rows
 
 
+def labels(bench: Bench) -> list[Row]:
+    """The whole job with 10, 1,000 and 10,000 labels, on the first twenty words of each text."""
+    lines = [line.split(" ", 21)[1:21] for line in (bench.folder / "train.txt").read_text().splitlines()]
+    rows = []
+    for k in (10, 1_000, 10_000):
+        path = bench.folder / f"labels-{k}.txt"
+        path.write_text("".join(f"__label__{i % k} {' '.join(words)}\n" for i, words in enumerate(lines)))
+        ours, theirs = bench.in_turn(
+            f"{k:,} labels", mlcore=lambda path=path: bench.train(data=path.name),
+            fastText=lambda path=path: bench.fasttext(data=path.name),
+        )  # fmt: skip
+        what = f"whole job, 5 epochs, {k:,} labels"
+        rows.append(versus(what, ours, "fastText", theirs))
+        rows.append(versus(f"peak memory of {what}", ours, "fastText", theirs, "memory"))
+    return rows
+
+
 def starting(bench: Bench) -> list[Row]:
     """Processes that have next to nothing to do."""
     ours, theirs, help_ = bench.in_turn(
@@ -308,6 +325,24 @@ def size(bench: Bench) -> list[Row]:
     ]
 
 
+def tables(bench: Bench) -> list[Row]:
+    """Predictions for the rows of tables, with all their columns, against those for the same texts as plain lines."""
+    bench.train()
+    names = bench.parts("write_tables", bench.folder / "texts.txt", bench.folder)["tables"]
+    lines, *found = bench.in_turn(
+        "tables", lines=lambda: bench.mlcore("predict", bench.model, "--file", bench.folder / "texts.txt"),
+        **{name: lambda name=name: bench.mlcore(
+            "predict", bench.model, bench.folder / name, "-o", bench.folder / f"out.{name.split('.')[1]}"
+        ) for name in names},
+    )  # fmt: skip
+    figures = dict(zip(names, found, strict=True))
+    rows = [versus(f"predicting {name}", of_name, "plain lines", lines, target=2) for name, of_name in figures.items()]
+    if "t.parquet" in figures:
+        rows.append(versus("predicting t.parquet", figures["t.parquet"], "t.csv", figures["t.csv"], target=1))
+    memory = [versus(f"peak memory, {name}", figures[name], "plain lines", lines, "memory") for name in names]
+    return rows + memory
+
+
 def threads(bench: Bench) -> list[Row]:
     """Two threads against one, and whether they make the same model."""
     one, two = bench.in_turn("threads", one=lambda: bench.train(threads=1), two=lambda: bench.train(threads=2))
@@ -354,8 +389,8 @@ def busy(processes: int) -> Iterator[None]:
             process.wait()
 
 
-ALONE = limit, first, tokenising, size, threads, beside  # contests that need no peers
-CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, scoring, starting, *ALONE)}
+ALONE = limit, first, tokenising, size, tables, threads, beside  # contests that need no peers
+CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, labels, scoring, starting, *ALONE)}
 
 # The run --------------------------------------------------------------------------------------------------
 

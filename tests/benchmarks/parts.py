@@ -3,12 +3,15 @@
 What a program finds, it prints as a JSON object.
 """
 
+import csv
 import hashlib
 import json
 import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +61,28 @@ def write_texts(data: str, folder: str) -> dict[str, int]:
         for name in ("train", "test"):
             write(f"{name}-{number}.txt", np.intersect1d(fold.rows(name), train))
     return {"texts": len(lines)}
+
+
+def write_tables(texts: str, folder: str) -> dict[str, list[str]]:
+    """Write these texts, one per line, with a number each, as tables of all kinds that can be written here."""
+    rows = [{"id": i, "text": text} for i, text in enumerate(Path(texts).read_text(encoding="utf-8").splitlines())]
+    with open(Path(folder, "t.csv"), "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["id", "text"])
+        writer.writeheader()
+        writer.writerows(rows)
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    Path(folder, "t.jsonl").write_text(lines)
+    names = ["t.csv", "t.jsonl"]
+    with suppress(ImportError):
+        zstd = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+        Path(folder, "t.jsonl.zst").write_bytes(zstd.compress(lines.encode()))
+        names.append("t.jsonl.zst")
+    with suppress(ImportError):
+        import_module("pyarrow.parquet").write_table(
+            import_module("pyarrow").Table.from_pylist(rows), Path(folder, "t.parquet")
+        )
+        names.append("t.parquet")
+    return {"tables": names}
 
 
 def write_arrays(data: str, path: str) -> dict[str, int]:

@@ -90,6 +90,14 @@ def test_an_argument_that_is_a_file_is_that_file(run, model, table, tmp_path):
     assert done.err == "good is a folder: predicting the texts in it (--text takes it as a text).\n"
 
 
+def test_a_table_without_rows(run, model, tmp_path):
+    (tmp_path / "new.csv").write_text("id,text\n")
+    done = run("predict", model, "new.csv")
+    assert (done.code, done.out, done.err.endswith("new.csv contains no texts.\n")) == (0, "", True)
+    assert run("predict", model, "new.csv", "-o", "out.csv").code == 0
+    assert (tmp_path / "out.csv").read_text() == "id,text,predicted,probability,known\n"
+
+
 def test_standard_input_may_be_a_table(run, model):
     out = run("predict", model, "-", stdin=b"id,text\n1,good\n2,bad\n").out
     assert [line[:3] for line in out.splitlines()] == ["pos", "neg"]

@@ -59,7 +59,7 @@ def test_json(run, reviews):
     ]  # fmt: skip
     assert found["schema"] == "mlcore.train-sentiment/1"
     assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.005)
-    chosen = ["char_ngrams", "min_count", "patience", "learning_rate", "schedule", "word_dropout"]
+    chosen = ["char_ngrams", "min_count", "binary", "patience", "learning_rate", "schedule", "word_dropout"]
     assert (found["chosen"], found["refit"]) == (chosen, True)
     assert list(found["calibration"]) == ["temperature", "error_before", "error_after"]
     assert [epoch["epoch"] for epoch in found["epochs"]] == [1, 2]

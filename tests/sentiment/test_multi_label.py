@@ -12,13 +12,13 @@ from sklearn import metrics
 from mlcore import SentimentClassifier
 from mlcore.errors import DataError, InputError, ModelFileError
 from mlcore.sentiment.evaluation import best_threshold, evaluate, mistakes, quick_figures, tune_thresholds
-from mlcore.sentiment.initialization import new_model
+from mlcore.sentiment.initialization import new_model, order_tells
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import report_page
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.sentiment.training import fit
-from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset
 from mlcore.text.labels import hold_out_several
 
 WORDS = {"a": ("apple", "ant"), "b": ("bear", "book"), "c": ("cat", "cup")}
@@ -62,7 +62,7 @@ def test_it_learns_with_the_same_bytes_for_any_number_of_threads():
 @pytest.mark.parametrize("labels", [3, 30])
 def test_automatic_settings_take_large_steps_until_the_held_out_loss_rises(labels):
     found = Settings(multi_label=True).resolved(Facts(labels=labels, texts=1000, words=9000))
-    assert (found.learning_rate, found.schedule, found.patience, found.word_dropout) == (0.05, "constant", 3, 0.0)
+    assert (found.learning_rate, found.schedule, found.patience, found.word_dropout) == (0.05, "constant", 20, 0.0)
 
 
 def test_held_out_texts_are_never_the_only_ones_of_a_label():
@@ -103,6 +103,10 @@ def test_figures_are_those_of_scikit_learn(tuned):
     np.testing.assert_allclose(np.array([row.f1 for row in found.per_label.values()], float), scores)
     losses = [metrics.log_loss(truths[:, k], probabilities[:, k], labels=[0, 1]) for k in range(4)]
     assert found.loss == pytest.approx(sum(losses), rel=1e-5)
+    decided, right = np.maximum(probabilities, 1 - probabilities), (probabilities > 0.5) == truths
+    bins = [np.floor(decided * 10).clip(0, 9) == i for i in range(10)]
+    gaps = [abs(right[mask].sum() - decided[mask].sum()) for mask in bins]
+    assert found.calibration_error == pytest.approx(sum(gaps) / right.size)
     worst = mistakes(model, split, dataset, 100)
     assert {m.row for m in worst} == set(np.flatnonzero((predicted != truths).any(axis=1)).tolist())
     assert worst[0].truth == (", ".join(dataset.label_names[dataset.labels[worst[0].row]].split("\n")) or "(none)")
@@ -191,16 +195,28 @@ def test_lists_of_labels_are_the_matrix_of_them(names):
         models[0].score(TEXTS, [["x"] if row == 1 else [] for row in range(len(TEXTS))])
 
 
-def test_it_is_as_good_as_one_logistic_regression_for_each_label():
+@pytest.mark.parametrize(("n_features", "shuffled"), [(20, False), (20, True), (100, True)])
+def test_words_in_any_order_are_as_good_as_with_one_logistic_regression_for_each_label(n_features, shuffled):
     from sklearn.datasets import make_multilabel_classification
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
-    X, y = make_multilabel_classification(600, random_state=1)
-    texts = [" ".join(f"w{i} " * int(count) for i, count in enumerate(row)) for row in X]
-    peer = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(X[:400], y[:400])
-    settings = {"ngrams": 1, "binary": False, "dim": 50, "hidden": 32, "learning_rate": 0.05, "epochs": 100}
-    model = SentimentClassifier(**settings, refit=False).fit(texts[:400], y[:400])
-    predicted = model.predict(texts[400:]), peer.predict(X[400:])
-    ours, theirs = (metrics.f1_score(y[400:], found, average="micro") for found in predicted)
+    X, y = make_multilabel_classification(1500, n_features, random_state=1)
+    words = [np.repeat([f"w{i}" for i in range(n_features)], row.astype(int)) for row in X]
+    random = np.random.default_rng(1)
+    texts = [" ".join(random.permutation(row) if shuffled else row) for row in words]
+    peer = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(X[:1000], y[:1000])
+    model = SentimentClassifier().fit(texts[:1000], y[:1000])
+    predicted = model.predict(texts[1000:]), peer.predict(X[1000:])
+    ours, theirs = (metrics.f1_score(y[1000:], found, average="micro") for found in predicted)
     assert ours >= theirs
+    settings = model._fitted[0].settings
+    assert (settings.ngrams, settings.char_ngrams, settings.binary) == (1, "none", False)
+
+
+def test_language_has_an_order():
+    rows = [row.split() for row in make_texts(2000)[0]]  # words at random, which have none
+    for some, expected in ((rows, False), (map(sorted, rows), False), (rows[:300], True)):
+        texts = list(map(" ".join, some))
+        assert order_tells(dataset_of(texts, ["a"] * len(texts)).tokens) == expected
+    assert order_tells(read_dataset(built_in_dataset()).tokens)

@@ -57,6 +57,9 @@ def test_what_is_held_out_of_each_label():
     ("aabbc", "", ["1 label has a single text, which stays in training and is not held out: 'c'."]),
     (["a", "A", "\uff41"] * 2, "", ["'A' and 'a' differ only in case or form (1 more such pair); they"]),
     ("123" * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='squared'."]),
+    (["1.0", "2.0", "3.0"] * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='sq"]),
+    (["0.5", "4"] * 2, "", ["the labels are the numbers 0.5 to 4; to predict them as ratings; try loss='squared'."]),
+    (["-1.0", "1.0"] * 2, "", []),
     ("aabbcc", ["", "", "", "dev", "dev", "test"], [
         "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
         "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",

@@ -69,6 +69,9 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ("# made by x\ntext,label\na,pos\n", {}, [("pos", "a")]),
         ('text, label\n"a, b", "pos"\n"c", "neg"\n', {}, [("pos", "a, b"), ("neg", "c")]),
         ('text,label\n"a \\"b\\", c",pos\nd,neg\n', {}, [("pos", 'a "b", c'), ("neg", "d")]),
+        ("text,label\n'a, it''s','pos'\n'b', 'neg'\n", {}, [("pos", "a, it's"), ("neg", "b")]),
+        ("'label','text'\n'pos','a'\n", {}, [("pos", "a")]),
+        ("text,label\n'tis a,pos\n'b','neg'\n", {}, [("pos", "'tis a"), ("'neg'", "'b'")]),
         # nothing before the header or in a row, and line ends of the old Macintosh
         ("\n \nsep=;\n\ntext;label\na;pos\n ; \n", {}, [("pos", "a")]),
         ('text,label\r"a, b",pos\rc,neg\r', {}, [("pos", "a, b"), ("neg", "c")]),
@@ -105,6 +108,17 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
          [("x", "a"), (("x", "y"), "b")]),
         ('{"text": "a", "accept": ["x"], "answer": "accept", "_input_hash": 1}\n'
          '{"text": "b", "accept": ["x"], "answer": "reject", "_input_hash": 2}\n', {}, [("x", "a")]),
+        ('[{"id": 1, "data": {"text": "a"}, "annotations": [{"result": [{"value": {"choices": ["x"]}}]}]},'
+         '{"id": 2, "data": {"text": "b"}, "annotations": [{"result": [{"value": {"choices": ["x", "y"]}}]}]}]', {},
+         [("x", "a"), (("x", "y"), "b")]),
+        ('{"rows": [{"row_idx": 0, "row": {"text": "a", "label": 1}}], "partial": false}', {}, [("1", "a")]),
+        ('{"a": {"note": "a", "of": "x"}}\n{"a": {"note": "b"}}\n',
+         {"text_column": "a.note", "label_column": "a.of", "skip_bad_rows": True}, [("x", "a")]),
+        # the label first
+        ("NUM:dist How far ?\nNUM:dist How long ?\nHUM:ind Who ?\nHUM:ind And why?\n", {},
+         [("NUM:dist", "How far ?"), ("NUM:dist", "How long ?"), ("HUM:ind", "Who ?"), ("HUM:ind", "And why?")]),
+        ("4 a, b\n0 c d\n" * 2, {}, [("4", "a, b"), ("0", "c d")] * 2),
+        ("good: a\nbad: b c\n" * 10, {}, [("good", "a"), ("bad", "b c")] * 10),
         # fastText with several labels, at the end too
         ("\ufeff\n __label__a  b \n__label__d\n__label__e\tf", {}, [("a", "b "), ("d", ""), ("e", "f")]),
         ("__label__a __label__b c d\n__label__a c\n", {}, [(("a", "b"), "c d"), ("a", "c")]),
@@ -153,8 +167,11 @@ def test_a_column_named_split_that_holds_something_else(tmp_path):
         ('"__label__x a b"\n"__label__y c d"\n', "Cannot tell the format .* or lines of __label__NAME TEXT"),
         ("# 1\na~b\n", "Cannot tell the format"),
         ("text,label\na,x\n".encode("utf-16-be"), "looks like UTF-16 without a mark; try encoding='utf-16-be'"),
-        (zipped({"data/README.txt": "", "data/a.csv": "text,label\na,x\n"}), "give a table as a file"),
-        ('{"id": 1, "data": {"text": "a"}, "label": "x"}\n', r"expected one key named 'text'\.$"),
+        (zipped({"data/README.txt": "", "data/a.csv": "text,label\na,x\n"}), "a table has to be given as a file"),
+        ('{"a": {"b": "long one"}, "c": "x"}\n', "found the keys a.b, c; .* try text_column='a.b' label_column='c'"),
+        ('[{"text": "a", "label": {"a": "b"}}]', "row 1, column label: expected a label, found an object"),
+        ("1 3:0.5 7:1\n0 2:1\n" * 9, "Cannot tell the format"),
+        ("1 a\n2 b\n3 c\n", "Cannot tell the format"),
     ],
 )
 def test_what_is_suggested_where_the_columns_cannot_be_told(tmp_path, content, message):
@@ -170,7 +187,7 @@ def test_encodings(tmp_path, encoding):
     for name, packed in (
         ("a.csv", content),
         ("a.csv.gz", gzip.compress(content)),
-        ("a.zip", zipped({"a.csv": content})),
+        ("a.zip", zipped({"a.csv": content, "__MACOSX/._a.csv": b"", ".DS_Store": b""})),
     ):
         assert read(write(tmp_path / name, packed), **given)[0] == [("x", text)]
     write(tmp_path / "folder/x/1.txt", text.encode(encoding))
@@ -205,6 +222,9 @@ def test_what_is_guessed_is_said(tmp_path):
         ("text,label\na,x\nlabel,text\ny,b\n", "from line 3 on, the columns are in another order."),
         ('text,label\n"a \\"b\\"",x\n', '\\" within quotes is read as a quote.'),
         ('{"data": [{"text": "a", "label": "x"}]}', "the rows are those of the key 'data'."),
+        ('[{"a": {"text": "b"}, "label": "x"}]', "nested keys are columns, such as 'a.text'."),
+        ("4 a\n4 b\n0 c\n0 d\n", "the first word of each line is its label, as '4'."),
+        ("text,label\n'a','x'\n", "the quotes around fields are single ones, ', and left out."),
     ):
         assert f"{path}: {expected}" in read(write(path, content))[1]
 
@@ -282,6 +302,8 @@ def test_zstandard(tmp_path):
         ("id,text\n1,\"a\nb\"\n2,c\n", ["id", "text"], ["a\nb", "c"]),
         ('{"id": 1, "text": "a"}\n{"text": null, "new": 2}\n', ["id", "text", "new"], ["a", None]),
         ("just a line\n\nText, and more\n", ["text"], ["just a line", "", "Text, and more"]),
+        ("4 a\n0 b\n" * 2, ["label", "text"], ["a", "b"] * 2),
+        ("no a\nso b\n" * 20, ["text"], ["no a", "so b"] * 20),
         ("Text, please\nand more\n\nlines, of, it\n", ["text"], ["Text, please", "and more", "", "lines, of, it"]),
         ("__label__x a\nb\n", ["label", "text"], ["a", "b"]),
     ],
