@@ -27,6 +27,7 @@ from mlcore.text.dataset import encode, read_dataset
 from mlcore.text.pool import available_cores
 from mlcore.text.vocabulary import WordTable
 
+TEXTS = 200_000  # to train on in all epochs at least: one of a few thousand takes 0.02 s
 EPOCHS = 5  # of a training, and of the gathering and scattering
 CORES = available_cores()
 SCRIPTS = {
@@ -115,7 +116,7 @@ def tokenise(data: str, threads: str) -> dict[str, float]:
 def epochs(data: str, ngrams: str, threads: str) -> dict[str, object]:
     """Mean seconds of an epoch with so many threads, or with as many as mlcore finds best where that is "any"."""
     dataset = read_dataset(Path(data))
-    enough = max(EPOCHS, 200_000 // len(dataset.rows("", "train")))  # epochs of a few thousand texts take 0.02 s
+    enough = max(EPOCHS, TEXTS // len(dataset.rows("", "train")))
     settings = Settings(ngrams=int(ngrams), char_ngrams="none", dim=50, hidden=32, epochs=enough).resolved()
     encoded = encode(dataset, 0, **settings.encoding())
     model = new_model(encoded, settings)

@@ -39,13 +39,22 @@ print(dZ[0, 0], *compiled, "arraymath" if "numba.np.arraymath" in sys.modules el
 COMPILED, CACHED = "0.5 logistic_backward sigmoid_of arraymath", "0.5"
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A copy of the package, with a home and a folder for temporary files beside it."""
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A copy of the package with its cache, and a home and a folder for temporary files beside it."""
+    folder = tmp_path_factory.mktemp("compiled")
     for name in ("home", "temporary"):
-        (tmp_path / name).mkdir()
-    package = Path(mlcore.__file__).parent
-    shutil.copytree(package, tmp_path / "mlcore", ignore=lambda path, names: {"__pycache__", "text", "sentiment"})
+        (folder / name).mkdir()
+    source = Path(mlcore.__file__).parent
+    shutil.copytree(source, folder / "mlcore", ignore=lambda path, names: {"__pycache__", "text", "sentiment"})
+    assert run(folder) == (COMPILED, "")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, package):
+    """A copy of all that."""
+    shutil.copytree(package, tmp_path, dirs_exist_ok=True)
     yield tmp_path
     for path in [tmp_path, *tmp_path.rglob("*")]:
         path.chmod(0o700)
@@ -69,7 +78,6 @@ def make_read_only(*folders):
 
 
 def test_a_ready_cache_is_used_where_nothing_can_be_written_until_what_the_kernel_uses_changes(folder):
-    assert run(folder) == (COMPILED, "")
     for read_only in (folder / "mlcore", folder):
         make_read_only(read_only)
         assert run(folder) == (CACHED, "")
@@ -80,6 +88,8 @@ def test_a_ready_cache_is_used_where_nothing_can_be_written_until_what_the_kerne
 
 
 def test_a_cache_for_the_user_or_a_private_temporary_one_is_used_where_the_package_cannot_be_written(folder):
+    for path in folder.rglob("*.nbc"):
+        path.unlink()
     make_read_only(folder / "mlcore")
     assert run(folder) == (COMPILED, "")
     assert list((folder / "home").rglob("*.nbc"))
@@ -98,7 +108,6 @@ def test_a_cache_for_the_user_or_a_private_temporary_one_is_used_where_the_packa
 
 
 def test_a_folder_that_others_can_write_or_own_is_not_used(folder):
-    assert run(folder) == (COMPILED, "")
     beside = folder / "mlcore" / "kernels" / "__pycache__"
     for mode in (0o777, 0o775):
         beside.chmod(mode)
@@ -117,7 +126,6 @@ def test_a_folder_that_others_can_write_or_own_is_not_used(folder):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for a place in its format of compiled code")
 def test_a_damaged_cache_is_not_run_and_written_again(folder):
-    run(folder)
     (path,) = folder.rglob("*logistic_backward*.nbc")
     whole = path.read_bytes()
     harmless = whole.index(b"ELF") + 10  # unused: such a kernel would run
