@@ -10,6 +10,8 @@ import re
 import shlex
 from pathlib import Path
 
+from mlcore import Network
+
 GOLDEN = Path(__file__).parent / "golden" / "refused.txt"
 FILES = {
     "new.csv": "id,text\n1,good\n", "wide.csv": "id,what was said\n1,good\n", "odd.tsv": "text\tlabel\nbad\tsad\n",
@@ -37,3 +39,20 @@ def test_what_is_refused(run, reviews, model):
     if os.environ.get("WRITE_GOLDEN"):
         GOLDEN.write_text(found)
     assert found.splitlines() == GOLDEN.read_text().splitlines()
+
+
+def test_a_message_is_one_line_of_moderate_length_that_cannot_move_the_cursor(run):
+    done = run("forward", "--x", "\x1b[31m" + "9" * 10_000 + "\n\u202e")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert len(done.err) < 2_100
+    assert done.err[:-1].isprintable()
+
+
+def test_too_little_memory_is_a_message(run, monkeypatch):
+    def forward(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(Network, "forward", forward)
+    done = run("forward")
+    assert (done.code, done.out) == (5, "")
+    assert done.err == "mlcore: there is not enough memory for this; use less data, or a smaller model.\n"
