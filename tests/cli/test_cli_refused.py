@@ -42,8 +42,8 @@ def test_what_is_refused(run, reviews, model):
 
 
 def test_a_message_is_one_line_of_moderate_length_that_cannot_move_the_cursor(run):
-    done = run("forward", "--x", "\x1b[31m" + "9" * 10_000 + "\n\u202e")
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    done = run("forward", "--net", "\x1b[31m" + "9" * 10_000 + "\n\u202e")
+    assert (done.code, done.out, done.err.count("\n")) == (5, "", 1)
     assert len(done.err) < 2_100
     assert done.err[:-1].isprintable()
 

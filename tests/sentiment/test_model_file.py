@@ -204,7 +204,8 @@ def test_outputs_are_checked(tmp_path):
     for path in (tmp_path / "fifo", tmp_path / ("m" * 300)):
         with pytest.raises(OSError, match="is a folder or device|too long"):
             check_writable(path)
-    for output, given in ((thesis, tmp_path / "link"), (new, tmp_path)):
+    os.link(thesis, tmp_path / "hard link")
+    for output, given in ((thesis, tmp_path / "link"), (thesis, tmp_path / "hard link"), (new, tmp_path)):
         with pytest.raises(InputError, match=r"it would (overwrite|lie in the folder .*, which is) an input"):
             check_outputs({"model": output}, [given])
     save_model(make_model(), new)
