@@ -3,7 +3,9 @@
 import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
-from mlcore.kernels.simd import LANES, horizontal_sum, load_vector, zero_vector
+from mlcore.kernels.simd import LANES, horizontal_sum, load_vector, store_vector, zero_vector
+
+BROAD = 4 * LANES  # as many sums as there are registers for
 
 
 @kernel
@@ -37,14 +39,8 @@ def affine_backward_input(dY, W, dX):
     Shapes: dY (n, o), W (o, i) -> dX (n, i).
     Source: exercise 1, V^T delta2; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
     """
-    for n in range(dY.shape[0]):
-        dx = dX[n]
-        dx[:] = 0
-        for o in range(W.shape[0]):
-            dy, w = dY[n, o], W[o]
-            if dy != 0:
-                for i in range(dx.shape[0]):
-                    dx[i] += dy * w[i]
+    dX[:] = 0
+    add_product(dY, W, np.int64(0), dX.shape[1], dX)
 
 
 @kernel
@@ -56,15 +52,37 @@ def affine_backward_weights(dY, X, first, last, dW, db):
     Shapes: dY (n, o), X (n, i) -> dW (o, i), db (o,).
     Source: exercise 1, delta2 h^T and delta1 x^T; Goodfellow, Bengio, Courville 2016, algorithm 6.4.
     """
-    for o in range(dW.shape[0]):
-        dw = dW[o]
+    add_product(dY.T, X, np.int64(first), np.int64(last), dW)
+    if db is not None:
         for n in range(dY.shape[0]):
-            dy, x = dY[n, o], X[n]
-            if dy != 0:
-                for i in range(np.uint64(first), np.uint64(last)):
-                    dw[i] += dy * x[i]
-                if db is not None:
-                    db[o] += dy
+            for o in range(dY.shape[1]):
+                db[o] += dY[n, o]
+
+
+@inline_kernel
+def add_product(A, B, first, last, C):
+    """Add columns ``first`` to ``last`` of ``A @ B`` to C, all sums in the order of B's rows: in registers, whole
+    vectors as far as they go, then number by number.
+    """
+    for n in range(C.shape[0]):
+        column = first
+        while last - column >= BROAD:
+            add_columns(A, B, n, column, load_vector(C, n, column, zero_vector(C.dtype, BROAD)), C)
+            column += BROAD
+        while last - column >= LANES:
+            add_columns(A, B, n, column, load_vector(C, n, column, zero_vector(C.dtype, LANES)), C)
+            column += LANES
+        for i in range(column, last):
+            for k in range(B.shape[0]):
+                C[n, i] += A[n, k] * B[k, i]
+
+
+@inline_kernel
+def add_columns(A, B, n, column, total, C):
+    """Add row n of ``A @ B`` from ``column`` on to the vector ``total``, for C."""
+    for k in range(B.shape[0]):
+        total = total + A[n, k] * load_vector(B, k, column, total)
+    store_vector(C, n, column, total)
 
 
 @kernel
