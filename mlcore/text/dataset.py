@@ -324,10 +324,11 @@ def encode(
         raise DataError(f"{dataset.source}: no word occurs {times}in the texts to train on", suggestion=remedy)
     if known:
         features = extend(known, features)
-    documents, whole = features.documents_of(dataset.tokens, dataset.words, threads), None
+    documents = every = features.documents_of(dataset.tokens, dataset.words, threads)
+    whole = None
     if len(both) > len(train):
-        whole = Split(documents, targets, both)
-        documents = documents.only(occurrences(documents, train, len(features)) >= min_count)
+        whole = Split(every, targets, both)
+        documents = every.only(occurrences(every, train, len(features)) >= min_count)
     counts = occurrences(documents, train, len(features))
     held_out = {"held-out": dev_rows, "test": dataset.rows("test")}
     for rows in held_out.values() if labels else ():
@@ -336,7 +337,8 @@ def encode(
             warnings.append(DataWarning(f"{dataset.source}: {unknown_note(unknown)}"))
     notes = coverage_notes(dataset, dev_rows, features, "held-out texts", counts)
     notes += shared_notes(dataset, train, held_out)
-    dev_split, test_split = (Split(documents, targets, rows) if len(rows) else None for rows in held_out.values())
+    dev_split = Split(documents, targets, dev_rows) if len(dev_rows) else None
+    test_split = Split(every, targets, held_out["test"]) if len(held_out["test"]) else None  # for the last model
     found = EncodedDataset(
         features, counts, labels, Split(documents, targets, train), dev_split, test_split, whole, warnings, notes,
         kept(fingerprints(dataset, both)),

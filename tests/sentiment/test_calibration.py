@@ -71,6 +71,13 @@ def test_until_then_held_out_texts_have_only_the_features_of_the_others():
     assert encoded(replace(settings, refit=True), dev=0).whole is None
 
 
+def test_test_texts_have_the_features_of_the_model_that_is_refit():
+    dataset = dataset_of(TEXTS, LABELS, splits=["test"] * 20 + [""] * (len(TEXTS) - 20))
+    data = encode(dataset, None, **pinned(ngrams=2, min_count=1, refit=True).encoding())
+    assert data.test.documents is data.whole.documents
+    assert len(data.train.documents.ids) < len(data.whole.documents.ids)
+
+
 def names_of(data):
     """Names of the features of each text that is trained on or held out."""
     documents, names = data.train.documents, data.features.names
