@@ -7,7 +7,7 @@ import numpy as np
 
 from mlcore.kernels.losses import loss_of
 from mlcore.results import Result
-from mlcore.sentiment.figures import LabelFigures, area_under_curve, figures_of_labels, wilson
+from mlcore.sentiment.figures import LabelFigures, area_under_curve, calibration_error, figures_of_labels, wilson
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
 from mlcore.text.dataset import Dataset, Documents, Split, encode_split
@@ -43,11 +43,13 @@ class Evaluation(Result):
 
     ``loss`` is the mean log loss, -log of the probability of the true label. ``brier`` is for two labels the mean of
     (probability of the positive label - truth)^2, truth being 1 or 0, and for more the mean of the sum of this over
-    all labels. ``calibration_error`` is the mean over the texts of |accuracy - mean probability| of their bin.
+    all labels. ``calibration_error`` is the largest difference, over all thresholds, between how many of the predicted
+    labels with a lower probability are right and how many should be, as a share of all texts. It has no bins, whose
+    mean differences are far from 0 with few texts even where every probability is right.
     Averages leave out the labels for which a figure is not defined. Texts with a label that the model does not have
     count as wrong; loss, Brier score and AUC, which are not defined for them, and the confusions leave them out.
 
-    Source: Wilson 1927 (interval); Brier 1950; Naeini et al. 2015 (calibration); Hanley and McNeil 1982 (AUC).
+    Source: Wilson 1927 (interval); Brier 1950; Gupta et al. 2021 (calibration error); Hanley and McNeil 1982 (AUC).
     """
 
     n: int
@@ -237,7 +239,6 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
         np.bincount(some, minlength=labels) for some in (truths[right[known]], predicted, truths)
     )
     of_labels, macro, weighted = figures_of_labels(hits, predictions, supports, n)
-    bins, error = _calibration(confidence, right)
     return Evaluation(
         n=n,
         labels=model.labels,
@@ -247,24 +248,23 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
         baseline=float(supports.max() / n),
         loss=_mean_loss(losses, targets),
         brier=float(squares[known].mean()),
-        calibration_error=error,
+        calibration_error=calibration_error(confidence, right),
         auc=area_under_curve(positive[known], truths == 1) if labels == 2 else None,
         per_label=dict(zip(model.labels, of_labels, strict=True)),
         macro=macro,
         weighted=weighted,
         cells=np.stack([cells // labels, cells % labels, counts], axis=1),
         unknown=n - len(truths),
-        calibration=bins,
+        calibration=_bins(confidence, right),
     )
 
 
-def _calibration(confidence: np.ndarray, right: np.ndarray) -> tuple[list[CalibrationBin], float]:
-    """The bins of decisions by their probabilities, whether they are right, and the calibration error."""
+def _bins(confidence: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
+    """The bins of decisions by their probabilities, and whether they are right."""
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
     rows = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
-    bins = [CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(rows)]
-    return bins, float(np.abs(rights - expected).sum() / len(right))
+    return [CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(rows)]
 
 
 def _evaluate_several(
@@ -286,7 +286,7 @@ def _evaluate_several(
         accuracy_interval=wilson(int(right.sum()), n),
         hamming_loss=float(np.mean(predicted != targets)),
         loss=_mean_loss(_losses(model, logits, targets), targets),
-        calibration_error=_calibration(certainty.ravel(), ((probabilities > 0.5) == targets).ravel())[1],
+        calibration_error=calibration_error(certainty.ravel(), ((probabilities > 0.5) == targets).ravel()),
         micro=micro,
         macro=macro,
         per_label=dict(zip(model.labels, of_labels, strict=True)),

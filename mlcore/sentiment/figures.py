@@ -53,3 +53,17 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1 up
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * others))
+
+
+def calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
+    """The largest |right - expected| among the texts below a threshold, over all thresholds, as a share of all texts.
+
+    Shapes: probabilities of the predicted labels (n,), right (n,) bool.
+    Source: Gupta et al. 2021, the Kolmogorov-Smirnov calibration error.
+
+    Example:
+        >>> calibration_error(np.array([0.5, 0.5, 0.75, 0.75]), np.array([True, False, True, True]))
+        0.125
+    """
+    _, place = np.unique(probabilities, return_inverse=True)  # equal ones are not told apart
+    return float(np.abs(np.cumsum(np.bincount(place, right - probabilities))).max(initial=0.0) / len(right))

@@ -89,15 +89,15 @@ class Settings:
                                   "log-count ratio.",
                                   choices=("random", "naive-bayes"))
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
-                          resumable=True, automatic="100, with nothing held out 30, with many labels 15 to 60")
+                          resumable=True, automatic="100, with nothing held out 30, with many labels 10 to 40")
     patience: int = setting(None, "Stop after this many epochs without a lower held-out loss.",
-                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 60, with several 5 to 30")
+                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 40, with several 5 to 30")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
     learning_rate: float = setting(None, "Learning rate.", above=0, automatic=(
                                    ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
-                                   + "; with few texts half of that, with many labels or several five times"))
+                                   + "; with few texts half of that, with many labels twelve times, with several five times"))
     schedule: str = setting(None, "constant, or linear: the learning rate falls to 0 over all epochs.",
                             choices=("constant", "linear"), automatic="constant, with many labels linear")
     word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
@@ -137,8 +137,8 @@ class Settings:
         sizes = "none" if words >= LONG_TEXTS or not facts.ordered else "3-4" if many else "2-4" if few else "none"
         char_ngrams = self.char_ngrams or sizes
         falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
-        step = 5 if many or self.multi_label else 0.5 if facts.words < FEW_WORDS else 1
-        fewer = min(max(150_000 // max(facts.texts, 1), 15), 60)  # epochs: few texts want more of them
+        step = 12 if falling else 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS else 1
+        fewer = min(max(100_000 // max(facts.texts, 1), 10), 40)  # epochs: few texts want more of them
         few_batches = min(max(20_000 // max(facts.texts, 1), 5), 30)  # epochs of few texts take few steps
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
@@ -148,7 +148,7 @@ class Settings:
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
             "epochs": fewer if falling else 100 if facts.held_out else 30,
-            "patience": 60 if falling else few_batches if self.multi_label else 3,
+            "patience": 40 if falling else few_batches if self.multi_label else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
             "schedule": "linear" if falling else "constant",
             "word_dropout": 0.5 if falling else 0.0,
