@@ -69,7 +69,7 @@ def test_settings_keep_none_and_resolve_it():
     few, many = settings.resolved(), settings.resolved(Facts(labels=150))
     assert (few.learning_rate, few.ngrams, few.min_count, few.dim, few.hidden) == (0.00025, 2, 2, 50, 64)
     assert (many.dim, many.hidden > few.hidden, many.learning_rate > few.learning_rate) == (50, True, True)
-    assert (few.schedule, many.schedule, many.epochs) == ("constant", "linear", 15)
+    assert (few.schedule, many.schedule, many.epochs) == ("constant", "linear", 10)
     assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
     assert few.resolved(Facts(labels=150)) == few
     found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 60_000))]
