@@ -131,6 +131,16 @@ def test_kinds_of_tables(tmp_path, content, layout, expected):
     assert read(write(tmp_path / "a", content), **layout)[0] == expected
 
 
+def test_columns_are_named_in_many_languages(tmp_path):
+    for names in (
+        "Opinión,Valoración", "Avis,Catégorie", "Kommentar,Bewertung", "Recensione,Etichetta", "Tekst,Beoordeling",
+        "Recenzja,Ocena", "Komentář,Štítek", "Yorum,Duygu", "Ulasan,Kelas", "Văn bản,Nhãn", "Κείμενο,Κατηγορία",
+        "Отзыв,Оценка", "Відгук,Мітка", "النص,التصنيف", "متن,برچسب", "טקסט,תווית", "पाठ,लेबल", "รีวิว,ป้ายกำกับ", "內容,類別",
+        "本文,ラベル", "리뷰,라벨", "Resenha,Avaliação", "Mensagem,Nota", "Recension,Etikett", "Tweet_Text,airline_sentiment",
+    ):  # fmt: skip
+        assert read(write(tmp_path / "a", f"id,{names}\n1,a,x\n"))[0] == [("x", "a")], names
+
+
 @pytest.mark.parametrize("names", [("train", "Validation", "TEST"), ("Training", "val", "testing")])
 def test_splits_by_their_usual_names(tmp_path, names):
     rows = [{"text": "a", "label": "x", "split": name} for name in names]
