@@ -380,13 +380,8 @@ def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str
 
     A label occurs again in its column, as no name of a column does.
     """
-    columns = [[str(value) for value in column] for column in zip(table.header, *rows, strict=False)] if rows else []
-    if table.kind != "column" or not (
-        again := [i for i, (first, *more) in enumerate(columns) if first and first in more]
-    ):
+    columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
+    if table.kind != "column" or not any(first and first in more for first, *more in columns):
         return {}
-    label = min(again, key=lambda i: (len({*columns[i]}) == 1, len({*columns[i]})))  # a constant is no label
-    others = [i for i in range(len(columns)) if i != label] or [label]
-    text = max(others, key=lambda i: sum(map(len, columns[i])))
-    numbers = {"label_column": label + 1, "text_column": text + 1}
-    return numbers if table.source.labelled else {"text_column": text + 1}
+    found = _likely_columns(columns, ["label", "text"] if table.source.labelled else ["text"])
+    return {f"{role}_column": found[role] + 1 for role in sorted(found)}

@@ -111,7 +111,8 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ('[{"id": 1, "data": {"text": "a"}, "annotations": [{"result": [{"value": {"choices": ["x"]}}]}]},'
          '{"id": 2, "data": {"text": "b"}, "annotations": [{"result": [{"value": {"choices": ["x", "y"]}}]}]}]', {},
          [("x", "a"), (("x", "y"), "b")]),
-        ('{"rows": [{"row_idx": 0, "row": {"text": "a", "label": 1}}], "partial": false}', {}, [("1", "a")]),
+        ('{"rows": [{"row": {"text": "a", "label": 1}}, {"row": {"text": "b", "label": 2}}], "partial": false}', {},
+         [("1", "a"), ("2", "b")]),
         ('{"a": {"note": "a", "of": "x"}}\n{"a": {"note": "b"}}\n',
          {"text_column": "a.note", "label_column": "a.of", "skip_bad_rows": True}, [("x", "a")]),
         # the label first
@@ -133,7 +134,7 @@ def test_kinds_of_tables(tmp_path, content, layout, expected):
 
 def test_columns_are_named_in_many_languages(tmp_path):
     for names in (
-        "Opinión,Valoración", "Avis,Catégorie", "Kommentar,Bewertung", "Recensione,Etichetta", "Tekst,Beoordeling",
+        "Opinion,Valoracio\u0301n", "Avis,Catégorie", "Kommentar,Bewertung", "Recensione,Etichetta", "Tekst,Beoordeling",
         "Recenzja,Ocena", "Komentář,Štítek", "Yorum,Duygu", "Ulasan,Kelas", "Văn bản,Nhãn", "Κείμενο,Κατηγορία",
         "Отзыв,Оценка", "Відгук,Мітка", "النص,التصنيف", "متن,برچسب", "טקסט,תווית", "पाठ,लेबल", "รีวิว,ป้ายกำกับ", "內容,類別",
         "本文,ラベル", "리뷰,라벨", "Resenha,Avaliação", "Mensagem,Nota", "Recension,Etikett", "Tweet_Text,airline_sentiment",
