@@ -39,6 +39,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "neighbors": ("explanation", "Find the nearest words in a model's embedding."),
         "compare-embeddings": ("comparison", "Compare fixed with trainable embeddings."),
         "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
+        "page": ("page", "Write a model as a web page that predicts and explains."),
     },
     "Tools": {
         "verify": ("verify", "Check the compiled kernels on this machine."),

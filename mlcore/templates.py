@@ -1,7 +1,10 @@
-"""Texts from the templates in ``data/templates``."""
+"""Texts from the templates in ``data/templates``, and pages with the JavaScript of ``data/web``."""
 
+import base64
+import hashlib
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mlcore.files import installed
@@ -34,3 +37,14 @@ def fill(name: str, escape: Callable[[str], str] | None = None, **values: Any) -
     )
     environment.filters["format"] = lambda value, spec: "–" if value is None else f"{value:{spec}}"
     return environment.get_template(name).render(values)
+
+
+def web_page(name: str, scripts: Iterable[str], data: Any, **values: Any) -> str:
+    """A page of this template that may run only these scripts, and has ``data`` for them as JSON."""
+    from markupsafe import Markup
+
+    code = "\n".join(installed(f"web/{script}.js").read_text(encoding="utf-8") for script in scripts)
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    # without "<", no text in it can end the element
+    content = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c")
+    return fill(name, code=Markup(code), digest=digest, data=Markup(content), **values)

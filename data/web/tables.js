@@ -1,0 +1,49 @@
+/** Tables as CSV, which people drop on the page and take away. */
+
+const RUN = /^(?![+-][\d.,\s]+(e[+-]?\d+)?%?$)[=+\-@\t\r]/i; // cells that spreadsheets would run as formulas
+
+/**
+ * The rows of a table whose cells are separated by what the first line has most of.
+ * @param {string} text
+ */
+function parseTable(text) {
+  const first = text.slice(0, text.search(/[\r\n]|$/)).replace(/"[^"]*"/g, "");
+  const count = (/** @type {string} */ mark) => first.split(mark).length;
+  const separator = [",", ";", "\t", "|"].reduce((best, mark) => (count(mark) > count(best) ? mark : best));
+  const cell = new RegExp(`(?:"([^"]*(?:""[^"]*)*)"|([^\\${separator}\\r\\n]*))(\\${separator}|\\r\\n|\\r|\\n|$)`, "y");
+  const rows = [/** @type {string[]} */ ([])];
+  while (cell.lastIndex < text.length) {
+    const [, quoted, plain, end] = /** @type {RegExpExecArray} */ (cell.exec(text)); // there is always one
+    rows[rows.length - 1].push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+    if (end !== separator) rows.push([]);
+  }
+  return rows.filter((row) => row.length > 1 || row[0]);
+}
+
+/** @param {string[][]} rows */
+function formatTable(rows) {
+  const cells = rows.map((row) => row.map((cell) => (RUN.test(cell) ? `'${cell}` : cell)));
+  const quoted = cells.map((row) =>
+    row.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)),
+  );
+  return quoted.map((row) => row.join(",") + "\n").join("");
+}
+
+/**
+ * Number of the column with the texts, and whether the first row has names: what is usual, else the longest cells.
+ * @param {string[][]} rows
+ * @param {string[]} usual names, in lower case without marks
+ */
+function guessColumn(rows, usual) {
+  const names = rows[0].map((name) =>
+    name
+      .toLowerCase()
+      .normalize("NFKD")
+      .replace(/[^\p{L}\p{N}]/gu, ""),
+  );
+  const known = names.findIndex((name) => usual.includes(name));
+  if (known >= 0) return { column: known, header: true };
+  const lengths = rows[0].map((_, i) => rows.slice(1, 100).reduce((sum, row) => sum + (row[i] ?? "").length, 0));
+  const header = rows.length > 1 && names.every((name) => name && isNaN(Number(name)) && name.length < 25);
+  return { column: lengths.indexOf(Math.max(...lengths)), header };
+}

@@ -1,0 +1,65 @@
+"""The classifier in one HTML page: the model for the JavaScript in ``data/web``, which does what this package does."""
+
+import base64
+import html.entities
+from typing import Any
+
+import numpy as np
+
+from mlcore.errors import InputError
+from mlcore.sentiment.description import describe
+from mlcore.sentiment.model import Model
+from mlcore.templates import web_page
+from mlcore.text.characters import ranges
+from mlcore.text.table import USUAL_NAMES, plain
+
+SCRIPTS = ("text", "layers", "classifier", "elements", "tables", "classifier_page")
+MAX_BYTES = 64_000_000  # of a page that phones still open
+
+
+def classifier_page(model: Model, name: str) -> str:
+    """A page that predicts and explains as this model does, without a network or a server.
+
+    Raises: InputError if the page would be too large for browsers.
+    """
+    parameters = model.parameters._asdict()
+    parameters["table"], parameters["W1"] = (parameters[key][:, : model.settings.dim] for key in ("table", "W1"))
+    if model.settings.float16:
+        parameters["table"] = parameters["table"].astype(np.float16)
+    size = sum(array.nbytes for array in parameters.values()) * 4 // 3
+    if size > MAX_BYTES:
+        raise InputError(
+            f"The page would have {size / 1e6:,.0f} MB; browsers open up to {MAX_BYTES / 1e6:.0f} MB well. Train a "
+            "smaller model: with --float16, a smaller --dim, or fewer features (--max-features)."
+        )
+    data = {"parameters": {key: _encoded(array) for key, array in parameters.items()}, **_vocabulary(model)}
+    return web_page("classifier.html", SCRIPTS, data, title=name, description=describe(model))
+
+
+def _vocabulary(model: Model) -> dict[str, Any]:
+    """All but the parameters, as ``Model`` in ``data/web/classifier.js`` has it."""
+    features, labels = model.features, model.labels
+    thresholds = np.full(len(labels), 0.5) if model.thresholds is None else model.thresholds
+    pairs = np.column_stack([features.ngrams >> 32, features.ngrams & 0xFFFFFFFF]).astype(np.int32)
+    return {
+        "characters": [one[:4] for one in ranges()],
+        "entities": html.entities.html5,
+        "labels": labels,
+        "multiLabel": model.settings.multi_label,
+        "thresholds": thresholds.tolist(),
+        "seen": model.seen,
+        "words": features.words.words,
+        "pieces": features.pieces.table.words,
+        "sizes": [features.pieces.sizes.start, features.pieces.sizes.stop - 1],
+        "ngrams": features.largest,
+        "binary": features.binary,
+        "pairs": _encoded(pairs),
+        "dim": model.settings.dim,
+        "float16": model.settings.float16,
+        "textNames": [*map(plain, USUAL_NAMES["text"].split())],
+    }
+
+
+def _encoded(array: np.ndarray) -> str:
+    """The bytes of an array, little-endian, in base64."""
+    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()
