@@ -1,7 +1,9 @@
 """Shared by all tests: how to run the command line, and a small corpus."""
 
 import io
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +191,62 @@ def model(train_once, reviews):
     """A small trained model."""
     options = "--ngrams", 1, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "--epochs", 30, "--no-refit"
     return train_once("sentiment.safetensors", "--data", reviews.name, *options)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for pages."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: it is in mlcore[test]")
+    if not (path := shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update"
+    with sync_api.sync_playwright() as playwright:
+        arguments = [f"--{name}" for name in (*quiet.split(), "disable-sync")]
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open a page of a file; it may not have errors, and nothing but this file may be asked for."""
+    contexts, problems = [], []
+
+    def call(path, width=820, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page, url = context.new_page(), path.resolve().as_uri()
+        page.on("request", lambda request: request.url in (url, "blob:") or problems.append(request.url))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: problems.append(dialog.message))
+        page.goto(url)
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+def axe_findings(page):
+    """What axe-core finds that is serious."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="it is in mlcore[test]")
+    found = axe.Axe().run(page).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+
+
+def run_in_node(scripts, function, argument):
+    """What a function of JavaScript makes of JSON, after these scripts of ``data/web``."""
+    if not (node := shutil.which("node")):
+        pytest.skip("Node.js is not installed: apt-get install nodejs")
+    code = [(REPOSITORY / "data/web" / f"{name}.js").read_text() for name in scripts]
+    code.append("const read = require('fs').readFileSync(0, 'utf8');")
+    code.append(f"console.log(JSON.stringify(({function})(JSON.parse(read))))")
+    done = subprocess.run(
+        [node, "-e", "\n".join(code)], input=json.dumps(argument), capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def pieces_of(word: str, sizes: range) -> list[str]:
