@@ -93,16 +93,16 @@ class ClassifierPage {
     const most = Math.max(...found.features.map(({ contribution }) => Math.abs(contribution))) || 1;
     const rows = found.features.slice(0, MAX_FEATURES).map((feature) => {
       const { contribution } = feature;
-      const bar = { class: `bar ${contribution > 0 ? "for" : "against"}`, share: Math.abs(contribution) / most };
+      const amount = barred(contribution, Math.abs(contribution) / most);
       const without = feature.isWord ? signed(found.change(feature.name)) : "";
-      return row(isolated(feature.name), String(feature.count), signed(contribution), element("span", bar), without);
+      return row(isolated(feature.name), String(feature.count), amount, without);
     });
     const rest = found.features.slice(MAX_FEATURES);
     const total = rest.reduce((sum, { contribution }) => sum + contribution, 0);
-    if (rest.length) rows.push(row(`(${rest.length} more)`, "", signed(total), "", ""));
-    rows.push(row("constant", "", signed(found.constant), "", ""));
+    if (rest.length) rows.push(row(`(${rest.length} more)`, "", barred(total, 0), ""));
+    rows.push(row("constant", "", barred(found.constant, 0), ""));
     const compared = found.against === null ? "" : ` above that of ${found.against}`;
-    rows.push(row(`sum: ${labels.length ? "logit" : "rating"}${compared}`, "", signed(found.logit), "", ""));
+    rows.push(row(`sum: ${labels.length ? "logit" : "rating"}${compared}`, "", barred(found.logit, 0), ""));
     return [
       element("h2", {}, "Why"),
       element(
@@ -112,7 +112,7 @@ class ClassifierPage {
           "a stronger colour means more. Dotted words are unknown.",
       ),
       element("p", { id: "words", dir: "auto" }, ...words),
-      table(`Contributions to ${name}`, ["feature", "times", "contribution", "strength", "without it"], rows),
+      table(`Contributions to ${name}`, ["feature", "times", "contribution", "without it"], rows),
       ...this.unknown(tokens),
     ];
   }

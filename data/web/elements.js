@@ -47,6 +47,12 @@ function signed(value, digits = 4) {
   return (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(digits);
 }
 
+/** A number, and a bar of this share of the longest. @param {number} value @param {number} share */
+function barred(value, share) {
+  const bar = element("span", { class: `bar ${value > 0 ? "for" : "against"}`, share });
+  return element("span", { class: "barred" }, `${signed(value)} `, bar);
+}
+
 /** @param {number} share */
 function percent(share) {
   return `${(100 * share).toFixed(2)}%`;

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError
+from mlcore.errors import DataError
 from mlcore.sentiment.description import describe
 from mlcore.sentiment.model import Model
 from mlcore.templates import web_page
@@ -20,7 +20,7 @@ MAX_BYTES = 64_000_000  # of a page that phones still open
 def classifier_page(model: Model, name: str) -> str:
     """A page that predicts and explains as this model does, without a network or a server.
 
-    Raises: InputError if the page would be too large for browsers.
+    Raises: DataError if the page would be too large for browsers.
     """
     parameters = model.parameters._asdict()
     parameters["table"], parameters["W1"] = (parameters[key][:, : model.settings.dim] for key in ("table", "W1"))
@@ -28,9 +28,10 @@ def classifier_page(model: Model, name: str) -> str:
         parameters["table"] = parameters["table"].astype(np.float16)
     size = sum(array.nbytes for array in parameters.values()) * 4 // 3
     if size > MAX_BYTES:
-        raise InputError(
-            f"The page would have {size / 1e6:,.0f} MB; browsers open up to {MAX_BYTES / 1e6:.0f} MB well. Train a "
-            "smaller model: with --float16, a smaller --dim, or fewer features (--max-features)."
+        raise DataError(
+            f"{name}: the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_BYTES / 1e6:.0f} MB well; "
+            "train a smaller model, with fewer features or dimensions, or in 16 bits",
+            suggestion={"max_features": len(model.features) * MAX_BYTES // size},
         )
     data = {"parameters": {key: _encoded(array) for key, array in parameters.items()}, **_vocabulary(model)}
     return web_page("classifier.html", SCRIPTS, data, title=name, description=describe(model))

@@ -210,4 +210,4 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_lost(run, model, tmp_p
     assert run("page", model, "-o", model).code == 2
     monkeypatch.setattr(pages, "MAX_BYTES", 10)
     done = run("page", model, "-o", "new.html")
-    assert (done.code, "--max-features" in done.err, (tmp_path / "new.html").exists()) == (2, True, False)
+    assert (done.code, "try --max-features" in done.err, (tmp_path / "new.html").exists()) == (3, True, False)
