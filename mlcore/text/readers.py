@@ -206,7 +206,7 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
         separator = separator_by_width(lines) or usual
     if layout.format is None and separator is None and (first_label := _first_label(lines, source)):
-        advice = "" if source.labelled else "; with --lines, whole lines are texts"
+        advice = "" if source.labelled else "; if whole lines are texts, give them as lines"
         source.notes.guesses.append(f"{source.name}: the first word of each line is its label, as {first_label!r}{advice}.")
         return "label first", None
     return layout.format, separator
