@@ -39,6 +39,7 @@ def problem_of(sizes, activations=None, bias=False, samples=1, loss="half-square
 EXERCISE = build(default_problem())
 DEEP = build(problem_of([2, 3, 2, 2], ["tanh", "relu", "identity"], bias=True, samples=3))
 MANY = build(problem_of([30, 3, 1]))
+WIDE = build(replace(problem_of([2, 2], ["tanh"], names="my weights "), digits=17))
 
 
 def svg_of(graph):
@@ -61,7 +62,7 @@ def test_the_convention_at_the_kink():
 @pytest.mark.parametrize("ascii_only", [False, True])
 @pytest.mark.parametrize(
     "graph",
-    [EXERCISE, DEEP, MANY, build(problem_of([2] + [3] * 12)), build(replace(problem_of([2, 2], ["tanh"]), digits=17))],
+    [EXERCISE, DEEP, MANY, build(problem_of([2] + [3] * 12)), WIDE],
     ids=["exercise", "deep", "many inputs", "many layers", "many digits"],
 )
 def test_width_of_the_text(graph, ascii_only):

@@ -111,6 +111,7 @@ SAID = {  # what is answered, the statuses, and what is said
     ),
     "columns": ("z_1=2;-1 h=2;0 dJ/dx=0;0;0", "right right right", ""),
     "spelled": (r"z^[1]=2,-1 a^{(2)}=0 dL_dy_hat=-1 \hat{y}=0 ∂E/∂h=0,-1", "right " * 4 + RIGHT_1, ""),
+    "wrong dŷ": (OFF_KINK, "dJ/dŷ=-6 δ_2=-6", "wrong carried-forward", "follows from your ∂J/∂ŷ"),
     "wrong dh": (OFF_KINK, "dh=4,2 δ_1=4,0", "wrong carried-forward", "follows from your ∂J/∂h"),
     "cut off": (SMALL, "dW=-0.0001093", "right", "truncated, or off by one in the last digit"),
     "carried": (OFF_KINK, "y_hat=7 delta:output=6 dV=12,0", "wrong" + " carried-forward" * 2, "follows from your ŷ"),
