@@ -157,6 +157,7 @@ class Marker:
             self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
         self.known |= {_plain(text): name for name in self.names for text in (self.symbols[name], name)}
         self.known = {spelling: name for spelling, name in self.known.items() if name in self.names}
+        self.weights = [f"d{name}" for name, array in network.arrays.items() if array.ndim == 2]
         self.per_sample = {name for name in self.names if name.startswith(("delta:", "da:")) or name == "dx"}
         self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
 
@@ -226,16 +227,16 @@ class Marker:
 
     def _oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""
-        arrays = self.work.network.arrays
-        shape, is_weights = self.names[name].shape, name in [f"d{one}" for one in arrays if arrays[one].ndim == 2]
-        return entries.T if 1 in shape and shape != entries.shape == shape[::-1] and not is_weights else entries
+        shape = self.names[name].shape
+        return entries.T if 1 in shape and shape != entries.shape == shape[::-1] and name not in self.weights else entries
 
     def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Values:
         """What a mistake of the catalogue gives, exactly or if every step is rounded.
 
         The truth where it gives nothing: a gradient of another shape takes no step.
         """
-        return self.truths[c] | self.catalogue[number].values(self.floats, c, rounding)
+        found = self.truths[c] | self.catalogue[number].values(self.floats, c, rounding)
+        return {name: self._oriented(name, rows) for name, rows in found.items()}
 
     def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Values, Values]:
         """The least and the largest answers of students who round after some of the steps."""

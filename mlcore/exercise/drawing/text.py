@@ -66,7 +66,7 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
         ):
             start, weight = f"  {row[0]:<{a}} → {row[1]:<{b}}   ", f"{pad(row[2], name)} = {row[3]:>{value}}"
             derivative = f"{row[4]:<{symbol}} = {row[5]:>{gradient}}"
-            fits = terminal_width(f"{start}{weight}   {derivative}") <= WIDTH
+            fits = terminal_width(f"{start}{weight}   {derivative}") < WIDTH  # the arrow has two letters in ASCII
             lines += [f"{start}{weight}   {derivative}"] if fits else [start + weight, " " * len(start) + derivative]
         yield "\n".join(lines)
 
