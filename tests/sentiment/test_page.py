@@ -17,6 +17,7 @@ from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.model_file import save_model
 from mlcore.sentiment.prediction import predict
+from mlcore.sentiment.report import explanation_page
 from mlcore.text.characters import ranges
 from mlcore.text.ngrams import Features
 from mlcore.text.tokenizer import tokens
@@ -196,8 +197,11 @@ def test_pages_fit_and_have_no_serious_findings(visit, tmp_path, width, scheme):
     (tmp_path / "demo.html").write_text(pages.classifier_page(KINDS["three"](), "m"), "utf-8")
     page = visit(tmp_path / "demo.html", width, scheme)
     page.fill("#text", "good bad film " * 9 + "unknown")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert axe_findings(page) == []
+    explained = explanation_page([explain(KINDS["three"](), "good bad film " * 9 + "unknown")], 15)
+    (tmp_path / "explained.html").write_text(explained, "utf-8")
+    for shown in (page, visit(tmp_path / "explained.html", width, scheme)):
+        assert shown.evaluate("document.documentElement.scrollWidth") == width
+        assert axe_findings(shown) == []
 
 
 def test_what_cannot_be_written_is_refused_and_nothing_is_lost(run, model, tmp_path, monkeypatch):
