@@ -1,6 +1,7 @@
 """``mlcore data``, and what every command that reads labelled texts shares: options, reading and its progress."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from . import render
 from .output import STANDARD_STREAM, Json, answer, standard_input, with_options
 
 if TYPE_CHECKING:
+    from mlcore.distributed.cluster import Cluster
     from mlcore.sentiment.model import Model
     from mlcore.text.dataset import Dataset
     from mlcore.text.inspect import Inspection
@@ -35,6 +37,9 @@ def path_option(help: str, *names: str, **more: Any) -> Any:
 
 
 DATA = "Files or folders of labelled texts, or - for standard input."
+Scheduler = Annotated[str | None, typer.Option(
+    metavar="ADDRESS", help="Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N.",
+    show_default="this process alone")]  # fmt: skip
 DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA...", help=DATA, parser=data_path, show_default=False)]
 
 
@@ -76,8 +81,13 @@ def read(
     lenient: bool = False,
     keep_texts: bool = False,
     threads: int | None = None,
+    cluster: "Cluster | None" = None,
+    replicas: int | None = None,
 ) -> "Dataset":
-    """Read labelled texts, by default the built-in ones; report progress and what was guessed or skipped on stderr."""
+    """Read labelled texts, by default the built-in ones; report progress and what was guessed or skipped on stderr.
+
+    On a cluster, the workers read them, for so many replicas; paths may be patterns and URLs.
+    """
     from mlcore.text.dataset import built_in_dataset, read_dataset
     from mlcore.text.pool import available_cores
     from mlcore.text.streams import name_of
@@ -91,10 +101,26 @@ def read(
         def progress(texts: int) -> None:
             activity.update(f"Reading {name}: {texts:,} texts")
 
-        dataset = read_dataset(paths, layout, threads or available_cores(), progress, keep_texts, lenient)
+        if cluster:
+            from mlcore.distributed.preparing import read_shards
+
+            dataset: Dataset = read_shards(cluster, paths, layout, replicas)
+        else:
+            dataset = read_dataset(paths, layout, threads or available_cores(), progress, keep_texts, lenient)
     for sentence in dataset.notes.sentences() if not lenient else ():  # else the caller shows them
         render.say(f"mlcore: {sentence}")
     return dataset
+
+
+@contextmanager
+def connected(scheduler: str, quiet: bool = False) -> "Iterator[Cluster]":
+    """The Dask cluster there; progress, and the address of its dashboard, on stderr."""
+    from mlcore.distributed.cluster import connected
+
+    with render.Activity(f"Connecting to {scheduler}", quiet) as shown, connected(scheduler, shown.update) as cluster:
+        if not quiet:
+            render.say(f"Dask's dashboard (it needs bokeh): {cluster.client.dashboard_link}")
+        yield cluster
 
 
 def for_model(layout: Layout, model: "Model") -> Layout:

@@ -17,7 +17,7 @@ from mlcore.sentiment.answers import Answers
 from mlcore.text.layout import Layout
 
 from . import render
-from .dataset import DataArgument, for_model, path_option, read
+from .dataset import DataArgument, Scheduler, connected, for_model, path_option, read
 from .output import (
     PAGE,
     STANDARD_STREAM,
@@ -57,6 +57,7 @@ def evaluate(
     data: DataArgument,
     errors: Mistakes = 0,
     layout: Layout,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore evaluate sentiment.safetensors reviews.csv
@@ -71,8 +72,17 @@ def evaluate(
 
     def compute() -> "Assessment":
         loaded = load(model)
-        dataset = read(data, for_model(layout, loaded), as_json, keep_texts=errors > 0)
+        layout_of_model = for_model(layout, loaded)
+        if scheduler:
+            from mlcore.distributed.prediction import assess_shards
+
+            with connected(scheduler, as_json) as cluster:
+                return assess_shards(cluster, loaded, data, layout_of_model)
+        dataset = read(data, layout_of_model, as_json, keep_texts=errors > 0)
         return assess(loaded, dataset, errors, available_cores())
+
+    if scheduler and errors:
+        raise InputError("With --scheduler, the texts stay on the workers: leave out --errors.")
 
     answer("evaluate", compute, _show_assessment, as_json)
 
@@ -122,6 +132,7 @@ def predict(
     ] = None,
     answers: Answers,
     layout: Layout,
+    scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Example: mlcore predict sentiment.safetensors reviews.csv -o answers.csv
@@ -135,6 +146,10 @@ def predict(
     once. Lines that were not UTF-8 are marked. Put -- before texts that begin
     with a dash.
     """
+    if scheduler:
+        if not (output and texts) or text or files:
+            raise InputError("--scheduler needs files, or patterns such as 'shards/*.csv', and --output, a folder.")
+        return _predict_shards(scheduler, model, texts, output, answers, layout, as_json)
     if output:
         if len(texts or []) != 1 or text or files:
             raise InputError("--output needs one file of texts; give its path as the argument after the model.")
@@ -188,6 +203,27 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
     else:
         rows = f"{found.rows:,} row{'s' * (found.rows != 1)}"
         render.say(f"{done} {output}: {rows}, with the columns {', '.join(found.columns)}.")
+
+
+def _predict_shards(
+    scheduler: str, path: Path, shards: list[str], folder: Path, answers: Answers, layout: Layout, as_json: bool
+) -> None:
+    """Let the workers of a cluster predict files, one after the other, and say what they did."""
+    from mlcore.distributed.prediction import predict_shards
+
+    model = load(path)
+    with connected(scheduler, as_json) as cluster:
+        results = predict_shards(cluster, model, shards, folder, answers, for_model(layout, model))
+    written = [found for found in results if found]
+    figures = {"output": str(folder), "shards": len(results), "written": len(written)}
+    figures |= {name: sum(getattr(found, name) for found in written) for name in ("rows", "without_text", "doubtful")}
+    if as_json:
+        return print_json("predict-shards", figures)
+    there = len(results) - len(written)
+    also = f"; {there:,} {'was' if there == 1 else 'were'} complete already" if there else ""
+    render.say(
+        f"Wrote {len(written):,} file{'s' * (len(written) != 1)} with {figures['rows']:,} rows to {folder}{also}."
+    )
 
 
 def _table(path: Path, layout: Layout, model: "Model", notes: "Notes") -> "Table":

@@ -20,14 +20,15 @@ from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
 from . import interrupts
-from .dataset import data_path, path_option, read
+from .dataset import Scheduler, connected, data_path, path_option, read
 from .output import STANDARD_STREAM, Json, check_standard_input, compilation, print_json, with_options
 from .printable import printable
 
 if TYPE_CHECKING:
+    from mlcore.distributed.cluster import Cluster
     from mlcore.sentiment.evaluation import AnyEvaluation
     from mlcore.sentiment.model import Model
-    from mlcore.sentiment.training import EpochReport, Progress, State, TrainingResult
+    from mlcore.sentiment.training import EpochReport, Progress, State, Trainer, TrainingResult
     from mlcore.text.dataset import EncodedDataset
 
 MARKS = {"model": b'"mlcore"', "checkpoint": b'"mlcore"', "log": b'{"schema": "mlcore.log/'}  # how files begin
@@ -56,6 +57,10 @@ def train_sentiment(
     model: Annotated[Path, path_option("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
     checkpoint: Annotated[Path | None, path_option("Save the training here after every epoch.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint if there is one.")] = False,
+    scheduler: Scheduler = None,
+    replicas: Annotated[int | None, typer.Option(
+        min=1, help="With a scheduler: parts of the texts that are trained on at a time, at most one for each file.",
+        show_default="one for every 2 million words, up to 64")] = None,
     log: Annotated[Path | None, path_option("Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
@@ -74,16 +79,25 @@ def train_sentiment(
         raise InputError("--warm-start and --vectors both set the embeddings to start from; choose one.")
     if resume and checkpoint is None:
         raise InputError("--resume also needs --checkpoint, the file to resume from.")
-    paths = [path for path in (*data, _held_out(dev), vectors, warm_start) if isinstance(path, Path)]
+    if replicas and not scheduler:
+        raise InputError("--replicas also needs --scheduler, such as local:2.")
+    if scheduler and (not data or STANDARD_STREAM in data):
+        raise InputError("--scheduler also needs --data: files that all workers can read.")
+    if scheduler and (vectors or isinstance(_held_out(dev), Path)):
+        raise InputError("--scheduler takes a fraction as --dev, or a split in the data, and no --vectors.")
+    local = () if scheduler else data  # of shards, paths may be patterns or URLs
+    paths = [path for path in (*local, _held_out(dev), vectors, warm_start) if isinstance(path, Path)]
     check_standard_input(paths)
     paths = [path for path in paths if path != STANDARD_STREAM]
     check_outputs({"model": model, "checkpoint": checkpoint, "log": log}, paths, MARKS)
     for path in paths:
         path.stat()  # a mistyped path should not wait for what is read before it
     inputs = {
-        "data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors, "warm_start": warm_start,
+        "data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors,
+        "warm_start": warm_start, "replicas": replicas,
     }  # fmt: skip
-    train(inputs, layout, settings, threads or available_cores(), model, checkpoint, resume, log, as_json, quiet)
+    threads = threads or available_cores()
+    train(inputs, layout, settings, threads, model, checkpoint, resume, log, as_json, quiet, scheduler)
 
 
 def _held_out(dev: str | None) -> Path | float | None:
@@ -96,7 +110,7 @@ def _held_out(dev: str | None) -> Path | float | None:
 
 def train(
     inputs: dict[str, Any], layout: TrainingLayout, settings: Settings, threads: int, path: Path,
-    checkpoint: Path | None, resume: bool, log: Path | None, as_json: bool, quiet: bool,
+    checkpoint: Path | None, resume: bool, log: Path | None, as_json: bool, quiet: bool, scheduler: str | None = None,
 ) -> None:  # fmt: skip
     """Train, show the progress, and save the best epoch, whatever happens on the way."""
     from mlcore.sentiment import training
@@ -151,7 +165,8 @@ def train(
     try:
         with ExitStack() as files, bar, ExitStack() as compiling:
             compiling.enter_context(compilation(quiet))
-            data, model, begin = _prepare(inputs, layout, settings, threads, quiet)
+            cluster = files.enter_context(connected(scheduler, quiet)) if scheduler else None
+            data, model, begin = _prepare(inputs, layout, settings, threads, quiet, cluster)
             bar.epochs = model.settings.epochs
             exists = checkpoint is not None and checkpoint.exists()
             resumed = load_checkpoint(checkpoint, model) if checkpoint and resume and exists else None
@@ -171,7 +186,7 @@ def train(
                 shown(show_epoch, report)
             if reports:
                 interrupts.defer()
-            training.train(model, data, begin, threads, progress, resumed, on_epoch, on_model)
+            training.train(model, data, begin, threads, progress, resumed, on_epoch, on_model, _trainer(cluster))
     except KeyboardInterrupt:
         pass
     except (DivergedError, OSError, MemoryError) as error:
@@ -199,8 +214,18 @@ def train(
     shown.complain()
 
 
+def _trainer(cluster: "Cluster | None") -> "type[Trainer] | None":
+    """What trains the epochs on a cluster."""
+    if cluster is None:
+        return None
+    from mlcore.distributed.training import ReplicaTrainer
+
+    return ReplicaTrainer
+
+
 def _prepare(
-    inputs: dict[str, Any], layout: TrainingLayout, given: Settings, threads: int, quiet: bool
+    inputs: dict[str, Any], layout: TrainingLayout, given: Settings, threads: int, quiet: bool,
+    cluster: "Cluster | None" = None,
 ) -> "tuple[EncodedDataset, Model, Callable[[EncodedDataset, Settings], Model]]":
     """Read everything, count the words, and initialize the model, as the function does that is returned too."""
     from mlcore.sentiment.initialization import continued, facts_of, new_model
@@ -214,7 +239,7 @@ def _prepare(
 
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
     given = continued(given, earlier.settings) if earlier else given
-    dataset = read(inputs["data"], layout, quiet, threads=threads)
+    dataset = read(inputs["data"], layout, quiet, threads=threads, cluster=cluster, replicas=inputs["replicas"])
     inputs |= dataset.notes.columns  # so that the model knows them, too
     if inputs["test"] is not None:
         dataset = with_test_split(dataset, inputs["test"], given.seed)
@@ -225,12 +250,14 @@ def _prepare(
         render.say("Some texts have several labels or none: each label gets a logistic output (--multi-label).")
         given = replace(given, multi_label=True)
     settings = given.resolved(facts_of(dataset, fraction))
-    vectors, digests = None, [some.fingerprint for some in (dataset, *others)]
+    vectors, digests, to_arrays = None, [some.fingerprint for some in (dataset, *others)], encode
+    if cluster:
+        from mlcore.distributed.preparing import encode_shards as to_arrays
     for other in others:
         dataset = with_held_out(dataset, other)
     with render.Activity("Counting words", quiet):
         known = earlier.features if earlier else None
-        data = encode(dataset, fraction, **settings.encoding(), known=known, threads=threads)
+        data = to_arrays(dataset, fraction, **settings.encoding(), known=known, threads=threads)
     for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
         render.say(f"mlcore: {warning.describe(option_name, setting_words)}")
     del dataset, others  # as large as the encoded data

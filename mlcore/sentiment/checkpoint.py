@@ -61,13 +61,8 @@ def load_checkpoint(path: Path, model: Model) -> State:
 
 
 def _tensors(best: Parameters, state: State) -> dict[str, np.ndarray]:
-    """All arrays of a training by their names in the file; the rows have the table with its moments."""
-    groups = {"best": best, "current": state.parameters, "M": state.M, "S": state.S}
-    layers = {f"{group}_{name}": array for group, arrays in groups.items() for name, array in arrays._asdict().items()}
-    return {name: array for name, array in layers.items() if array is not None and not name.endswith("_table")} | {
-        "best_table": best.table,
-        "rows": state.rows,
-    }
+    """All arrays of a training by their names in the file."""
+    return state.arrays() | {f"best_{name}": array for name, array in best._asdict().items()}
 
 
 def _identity(model: Model) -> dict[str, Any]:

@@ -105,10 +105,9 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         threads, earlier = self._checked_threads(), fitted[0] if fitted else None
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
             raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
-        given = {name: _setting(getattr(self, name)) for name in FIELDS} | changes
-        settings = Settings(**given | {"class_weight": given["class_weight"] or "none"})
+        settings = self.settings(**changes)
         settings = continued(settings, earlier.settings) if earlier else settings
-        texts = _texts_of(X)
+        texts = texts_of(X)
         weights = _weights_of(sample_weight, len(texts))
         known = earlier.labels if earlier else None
         if all_labels is not None:
@@ -123,10 +122,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             settings = dataclasses.replace(settings, multi_label=True)
             names, kind, known = matrix.names(), matrix.kind, matrix.labels
         else:
-            ratings = settings.loss == "squared"
-            values, kind = _labels_of(y, ratings, len(texts))
-            written = {value: repr(value) if ratings else KINDS[kind][1](value) for value in set(values.tolist())}
-            names = [written[value] for value in values.tolist()]
+            names, kind = written_labels(y, settings.loss == "squared", len(texts))
         dataset = dataset_of(texts, names, threads)
         facts = facts_of(dataset, dev)
         facts = facts._replace(labels=len(known)) if known else facts
@@ -155,6 +151,14 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         train(model, data, begin, threads, on_epoch=on_epoch, on_model=on_model)
         return self
+
+    def settings(self, **changes: Any) -> Settings:
+        """The parameters that are settings, with these changes.
+
+        Raises: InputError if one is wrong.
+        """
+        given = {name: _setting(getattr(self, name)) for name in FIELDS} | changes
+        return Settings(**given | {"class_weight": given["class_weight"] or "none"})
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """Most probable label of each text, of the type that fit was given, or its number (float64): (n,).
@@ -213,7 +217,14 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         Raises: ModelFileError if it is not a model file, damaged, or of a newer format.
         """
-        model = load_model(Path(path))
+        return cls.of_model(load_model(Path(path)), str(path))
+
+    @classmethod
+    def of_model(cls, model: Model, name: str = "The model") -> "SentimentClassifier":
+        """A fitted estimator with this model, which messages name so.
+
+        Raises: ModelFileError if its labels are not what it says of them.
+        """
         inputs, loaded = model.provenance.inputs, cls(**given_settings(model))
         with suppress(TypeError, ValueError):  # the command line may have been given a file of texts to hold out
             loaded.dev = float(inputs.get("dev", loaded.dev))  # type: ignore[arg-type]
@@ -221,7 +232,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             kind = inputs.get("labels", kind_of(model.labels))
             classes = Classes.read(model, kind)
         except (KeyError, TypeError, ValueError):
-            raise ModelFileError(f"{path} has labels that are not of the type that it names; train it again.") from None
+            raise ModelFileError(f"{name} has labels that are not of the type that it names; train it again.") from None
         loaded._fitted = model, classes
         return loaded
 
@@ -292,7 +303,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         if method and classes is None:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
         threads = self._checked_threads()
-        return model, classes, model.logits(model.features.documents(_texts_of(X), threads), threads=threads)
+        return model, classes, model.logits(model.features.documents(texts_of(X), threads), threads=threads)
 
     def _checked_threads(self) -> int:
         threads = _plain(self.threads)
@@ -412,12 +423,26 @@ def _decisions(model: Model, classes: Classes | None, logits: np.ndarray) -> np.
     return np.asarray(classes.values[np.argsort(classes.numbers)[model.decide(logits)]])
 
 
-def _texts_of(X: Iterable[str]) -> list[str]:
+def texts_of(X: Iterable[str]) -> list[str]:
+    """A list of texts.
+
+    Raises: InputError if something in it is not a text.
+    """
     texts = _listed(X, "X", "texts, such as ['A good film.']")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"X[{i}] is {_described(text)}; expected a text, a str.")
     return texts
+
+
+def written_labels(y: Iterable[Any], ratings: bool, texts: int) -> tuple[list[str], str]:
+    """Labels, or ratings, of so many texts as strings, and their kind.
+
+    Raises: InputError if they are wrong; ShapeError if their number is.
+    """
+    values, kind = _labels_of(y, ratings, texts)
+    written = {value: repr(value) if ratings else KINDS[kind][1](value) for value in set(values.tolist())}
+    return [written[value] for value in values.tolist()], kind
 
 
 def _labels_of(

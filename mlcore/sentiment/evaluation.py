@@ -11,7 +11,7 @@ from mlcore.sentiment.figures import LabelFigures, area_under_curve, calibration
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
 from mlcore.text.dataset import Dataset, Documents, Split, encode_split
-from mlcore.text.labels import labels_in, shown, unknown_labels
+from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels
 from mlcore.text.overlap import fingerprints, share_known
 
 BINS = 10  # of the calibration
@@ -355,9 +355,36 @@ def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1
     rows, part = dataset.held_out()
     split = encode_split(dataset, rows, model.features, model.labels, threads, model.settings.multi_label)
     worst = mistakes(model, split, dataset, n_mistakes, threads) if n_mistakes else []
-    unknown = unknown_labels(dataset, rows, model.labels) if model.labels else {}
-    share = share_known(fingerprints(dataset, rows), model.trained_on)
-    figures, notes = evaluate(model, split, threads), dataset.notes.sentences()
+    return _assessment(model, dataset, split, fingerprints(dataset, rows), worst, threads)
+
+
+def assess_outputs(model: Model, dataset: Dataset, outputs: np.ndarray, hashes: np.ndarray) -> Assessment:
+    """The same of texts whose outputs are known, (n, k), and their fingerprints, (n,), in the order of their rows."""
+    rows, _ = dataset.held_out()
+    targets = targets_of(dataset, model.labels, rows, model.settings.multi_label)
+    known = _KnownOutputs(**vars(model))
+    known.known = np.zeros((dataset.n_texts, outputs.shape[1]), np.float32)
+    known.known[rows] = outputs
+    nothing = Documents(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(1, np.int64))
+    return _assessment(known, dataset, Split(nothing, targets, rows), hashes, [], 1)
+
+
+class _KnownOutputs(Model):
+    """A model whose outputs for the texts of a dataset are known."""
+
+    known: np.ndarray  # (n, k) float32
+
+    def logits(self, documents: Documents, rows: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
+        return self.known[slice(None) if rows is None else rows]
+
+
+def _assessment(
+    model: Model, dataset: Dataset, split: Split, hashes: np.ndarray, worst: list[Mistake], threads: int
+) -> Assessment:
+    _, part = dataset.held_out()
+    unknown = unknown_labels(dataset, split.rows, model.labels) if model.labels else {}
+    share, notes = share_known(hashes, model.trained_on), dataset.notes.sentences()
+    figures = evaluate(model, split, threads)
     return Assessment(dataset.source, part, split, figures, worst, unknown, share, notes)
 
 

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 
 from mlcore.errors import InputError, ShapeError
-from mlcore.kernels.compiling import kernel
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
@@ -146,34 +145,21 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
     """
     rows, targets = train.rows, train.targets[train.rows, 0].astype(np.float64)
     columns = targets.astype(np.int64) if labels else np.zeros(len(targets), np.int64)
-    texts, shape = (train.documents.ids, train.documents.offsets), (features, max(len(labels), 1))
+    totals, shape = train.documents.totals, (features, max(len(labels), 1))
     weights = np.ones(len(train.targets)) if train.weights is None else train.weights.astype(np.float64)
     weights /= weights[rows].mean()
     if several := train.targets.shape[1] > 1:
-        texts_with = add_values(*texts, rows, np.zeros_like(columns), weights[rows], (features, 1))
+        texts_with = totals(rows, np.zeros_like(columns), weights[rows], (features, 1))
         places, columns = np.nonzero(train.targets[rows])
         rows = rows[places]
-    with_label = 1 + add_values(*texts, rows, columns, weights[rows], shape)
+    with_label = 1 + totals(rows, columns, weights[rows], shape)
     if not labels:
         deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
-        return np.asarray(add_values(*texts, rows, columns, deviations * weights[rows], shape) / with_label)
+        return np.asarray(totals(rows, columns, deviations * weights[rows], shape) / with_label)
     everywhere = texts_with if several else with_label.sum(axis=1, keepdims=True) - len(labels)  # texts with a feature
     without = everywhere - with_label + 2
     ratios: np.ndarray = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
     return ratios[:, 1:] if len(labels) == 2 and not several else ratios
-
-
-@kernel
-def add_values(ids, offsets, rows, columns, values, shape):
-    """Sums, of this shape (v, k), of the values of the texts that have a feature, each text in its column.
-
-    Shapes: ids (m,), offsets (n + 1,); rows, columns and values (r,) of the texts.
-    """
-    totals = np.zeros(shape)
-    for r in range(rows.shape[0]):
-        for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
-            totals[ids[j], columns[r]] += values[r]
-    return totals
 
 
 def continued(given: Settings, earlier: Settings) -> Settings:

@@ -61,9 +61,7 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
 
     Raises: OSError if it cannot be written.
     """
-    header = {"format": kind.name, "version": kind.version, **header}
-    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    metadata = {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
+    tensors, metadata = _with_metadata(kind, header, tensors)
     with beside(path) as new:
         mode = new.stat().st_mode
         try:
@@ -73,6 +71,14 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
             number = int(found[1]) if found else errno.EIO
             raise OSError(number, os.strerror(number), str(path)) from error
         new.chmod(mode)
+
+
+def _with_metadata(
+    kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    header = {"format": kind.name, "version": kind.version, **header}
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    return tensors, {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
 
 
 @contextmanager
@@ -156,6 +162,15 @@ def save_model(model: Model, path: Path) -> None:
 
     Raises: InputError if the table has numbers too large for float16; OSError if the file cannot be written.
     """
+    save_tensors(path, MODEL, *_parts_of(model))
+
+
+def content_of(model: Model) -> bytes:
+    """What ``save_model`` writes."""
+    return safetensors.numpy.save(*_with_metadata(MODEL, *_parts_of(model)))
+
+
+def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     settings, parameters = model.settings, model.parameters._asdict()
     if settings.float16 and np.abs(parameters["table"]).max(initial=0) > np.finfo(np.float16).max:
         raise InputError("the embedding has numbers too large for float16", suggestion={"float16": False})
@@ -175,7 +190,7 @@ def save_model(model: Model, path: Path) -> None:
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
     features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}
     lines = {name: words.to_lines() for name, words in features.items()}
-    save_tensors(path, MODEL, header, lines | {"ngrams": ngrams, "trained_on": model.trained_on} | parameters)
+    return header, lines | {"ngrams": ngrams, "trained_on": model.trained_on} | parameters
 
 
 def load_model(path: Path) -> Model:
@@ -185,6 +200,11 @@ def load_model(path: Path) -> Model:
     """
     with load_tensors(path, MODEL) as (header, tensors):
         return _build(header, tensors)
+
+
+def model_of(content: bytes) -> Model:
+    """The model in the content of a file that ``load_model`` has read before."""
+    return _build(*_parse(content, MODEL))
 
 
 def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:

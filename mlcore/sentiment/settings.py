@@ -229,7 +229,8 @@ def reproducing_command(model: "Model") -> str:
     inputs, values = model.provenance.inputs, given_settings(model)
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
-        return f"SentimentClassifier({arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
+        name = f"DaskSentimentClassifier(replicas={n}, " if (n := inputs.get("replicas")) else "SentimentClassifier("
+        return f"{name}{arguments}, dev={inputs.get('dev')}).fit(texts, labels)"
     words, flags = ["mlcore", "train-sentiment"], {field.name for field in LAYOUT.values() if field.type is bool}
     for name, value in {**inputs, **values}.items():
         option = "--" + name.replace("_", "-")

@@ -18,7 +18,7 @@ from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import MAX_PROBABILITIES, answer_columns, predict
 from mlcore.text.pool import in_order
-from mlcore.text.streams import optional
+from mlcore.text.streams import SUFFIXES, optional
 from mlcore.text.table import Row, Table
 
 AT_ONCE = 1 << 12  # rows
@@ -48,6 +48,12 @@ def check_suffix(path: Path) -> None:
     if path.suffix.lower() not in (*SEPARATORS, *JSON_LINES, PARQUET):
         expected = "expected a name that ends with .csv, .tsv, .jsonl or .parquet"
         raise InputError(expected, parameter="output", value=str(path))
+
+
+def table_name(name: str) -> str:
+    """A name for the predictions of a file: its own without that of a compression, or that of a table of JSON Lines."""
+    name = name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
+    return name if Path(name).suffix in (*SEPARATORS, *JSON_LINES, PARQUET) else f"{name}{JSON_LINES[0]}"
 
 
 def predict_table(

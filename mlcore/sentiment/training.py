@@ -85,6 +85,13 @@ class State:
         settings = model.settings
         return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by their names in files; the rows have the table with its moments."""
+        groups = {"current": self.parameters, "M": self.M, "S": self.S}
+        layers = {f"{group}_{name}": array for group, some in groups.items() for name, array in some._asdict().items()}
+        kept = {name: array for name, array in layers.items() if array is not None and not name.endswith("_table")}
+        return kept | {"rows": self.rows}
+
     def complete(self, report: EpochReport, model: Model) -> None:
         """End an epoch; if it is the best so far, the model takes the parameters."""
         if report.best:
@@ -108,6 +115,7 @@ def fit(
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
     state: State | None = None,
+    new_trainer: "type[Trainer] | None" = None,
 ) -> Generator[EpochReport, None, None]:
     """Train from the model's parameters, or from a state between two epochs, yielding a report of each epoch.
 
@@ -124,7 +132,7 @@ def fit(
     settings, state = model.settings, state or State.initial(model, threads)
     threads = min(threads, settings.batch_size, len(train.rows), training_step.MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:
-        trainer = _Trainer(pool, threads, model, train, state)
+        trainer = (new_trainer or Trainer)(pool, threads, model, train, state)
         while len(state.reports) < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
             while (report := trainer.run_epoch(dev, restarts, progress)) is None:
@@ -142,8 +150,8 @@ def fit(
             yield report
 
 
-class _Trainer:
-    """What stays the same from epoch to epoch."""
+class Trainer:
+    """What stays the same from epoch to epoch, and a step of all."""
 
     def __init__(self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State) -> None:
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
@@ -154,15 +162,29 @@ class _Trainer:
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
         width = train.targets.shape[1]
         self.work = Workspace.allocate(state.parameters, batch_size, int(entries), threads, width)
-        targets = train.targets[train.rows[:1] if model.labels else train.rows]  # with labels, all texts have the same
-        losses = np.empty(len(targets), np.float32)
-        loss_of(model.loss, np.zeros((len(targets), len(model.parameters.b2)), np.float32), targets, losses)
-        # of ratings that are all 0 the loss is 0, although an untrained network does not answer 0
-        self.largest_loss = LOST * max(float(np.mean(losses, dtype=np.float64)), 1e-3)
+        self.largest_loss = largest_loss(model, train)
         self.largest = float(np.finfo(np.float16).max) if settings.float16 else MAX_PARAMETER
 
     def run_epoch(self, dev: Split | None, restarts: int, progress: Callable[[Progress], None]) -> EpochReport | None:
         """Train for an epoch and evaluate it; None as soon as it diverges."""
+        state, trained = self.state, self.train_epoch(progress)
+        if trained is None:
+            return None
+        dev_loss, dev_accuracy, best = None, None, True
+        if dev:
+            # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
+            model = replace(self.model, parameters=state.parameters._replace(table=state.rows))
+            dev_loss, dev_accuracy = quick_figures(model, dev, self.threads)
+            if not dev_loss <= self.largest_loss:
+                return None
+            best = all(dev_loss < (report.dev_loss or 0) for report in state.reports)
+        return EpochReport(
+            trained.epoch, trained.loss, dev_loss, dev_accuracy, state.learning_rate, restarts, best, trained.seconds,
+            trained.features,
+        )  # fmt: skip
+
+    def train_epoch(self, progress: Callable[[Progress], None]) -> Progress | None:
+        """Train for an epoch; its end, or None as soon as it diverges."""
         state, settings, train, batch_size = self.state, self.model.settings, self.train, self.recipe.batch_size
         epoch, lengths = len(state.reports), self.lengths
         random = np.random.default_rng([settings.seed, 2, epoch])  # of the epoch alone, so that it can be resumed
@@ -199,17 +221,16 @@ class _Trainer:
         parts = [array[rows] for array in state.parameters for rows in shares(len(array), self.threads)]
         if not all(self.pool.map(in_range, parts, [self.largest] * len(parts))):
             return None
-        seconds, dev_loss, dev_accuracy, best = time.perf_counter() - started, None, None, True
-        if dev:
-            # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
-            trained = replace(self.model, parameters=state.parameters._replace(table=state.rows))
-            dev_loss, dev_accuracy = quick_figures(trained, dev, self.threads)
-            if not dev_loss <= self.largest_loss:
-                return None
-            best = all(dev_loss < (report.dev_loss or 0) for report in state.reports)
-        return EpochReport(
-            epoch + 1, loss, dev_loss, dev_accuracy, state.learning_rate, restarts, best, seconds, features
-        )
+        return Progress(epoch + 1, 1.0, loss, features, time.perf_counter() - started)
+
+
+def largest_loss(model: Model, train: Split) -> float:
+    """The mean loss from which training does not recover."""
+    targets = train.targets[train.rows[:1] if model.labels else train.rows]  # with labels, all texts have the same
+    losses = np.empty(len(targets), np.float32)
+    loss_of(model.loss, np.zeros((len(targets), len(model.parameters.b2)), np.float32), targets, losses)
+    # of ratings that are all 0 the loss is 0, although an untrained network does not answer 0
+    return LOST * max(float(np.mean(losses, dtype=np.float64)), 1e-3)
 
 
 def out_of_patience(reports: list[EpochReport], patience: int) -> bool:
@@ -264,6 +285,7 @@ def refit(
     begin: Callable[[EncodedDataset, Settings], Model],
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
+    new_trainer: type[Trainer] | None = None,
 ) -> Model:
     """The model that trains on the held-out texts too, for as many epochs as ``model`` and as calibrated as that.
 
@@ -273,7 +295,7 @@ def refit(
     epochs = best_epoch(reports)
     settings = replace(model.settings, epochs=epochs, learning_rate=reports[epochs - 1].learning_rate)
     new = begin(replace(data, train=data.whole, dev=None), settings)
-    for _ in fit(new, data.whole, None, threads, progress):
+    for _ in fit(new, data.whole, None, threads, progress, None, new_trainer):
         pass
     _round(new)
     cool(new, model.provenance.calibration.get("temperature", 1.0))
@@ -289,18 +311,20 @@ def train(
     state: State | None = None,
     on_epoch: Callable[[EpochReport, State], None] = lambda report, state: None,
     on_model: Callable[[Model, list[EpochReport]], None] = lambda model, reports: None,
+    new_trainer: type[Trainer] | None = None,
 ) -> Model:
     """All of a training: ``fit``, ``conclude``, and ``refit`` where held-out texts are to be trained on too.
 
     ``begin`` makes an untrained model. ``state``: resume from there. ``on_epoch`` is called after each epoch of
     ``fit``; ``on_model`` with the model of the best epoch, however its training ends, and with that of ``refit``.
+    ``new_trainer`` makes what trains each epoch instead of a ``Trainer``.
 
     Raises: DivergedError. What a callback raises, as KeyboardInterrupt, ends the training in the same way.
     """
     state = state or State.initial(model, threads)
     reports = state.reports
     try:
-        with closing(fit(model, data.train, data.dev, threads, progress, state)) as epochs:
+        with closing(fit(model, data.train, data.dev, threads, progress, state, new_trainer)) as epochs:
             for report in epochs:
                 on_epoch(report, state)
     finally:
@@ -310,7 +334,7 @@ def train(
             conclude(model, data, reports, threads)
             on_model(model, reports)
     if data.whole is not None:
-        model = refit(model, data, reports, begin, threads, progress)
+        model = refit(model, data, reports, begin, threads, progress, new_trainer)
         on_model(model, reports)
     return model
 

@@ -290,6 +290,43 @@ def encode(
 
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
     """
+    parts = partition(dataset, dev, ratings, multi_label, seed, labels)
+    both = np.sort(np.concatenate([parts.train, parts.dev])) if refit and parts.drawn and not known else parts.train
+    features = choose_features(
+        dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads, characters
+    )
+    features = checked(features, dataset.source, min_count, known)
+    documents, targets, whole = features.documents_of(dataset.tokens, dataset.words, threads), parts.targets, None
+    if len(both) > len(parts.train):
+        whole = Split(documents, targets, both)
+        documents = documents.only(occurrences(documents, parts.train, len(features)) >= min_count)
+    counts = occurrences(documents, parts.train, len(features))
+    notes = coverage_notes(dataset, parts.dev, features, "held-out texts", counts)
+    notes += shared_notes(dataset, parts.train, {"held-out": parts.dev, "test": parts.test})
+    dev_split, test_split = (Split(documents, targets, rows) if len(rows) else None for rows in (parts.dev, parts.test))
+    found = EncodedDataset(
+        features, counts, parts.labels, Split(documents, targets, parts.train), dev_split, test_split, whole,
+        parts.warnings, notes, kept(fingerprints(dataset, both)),
+    )  # fmt: skip
+    return found if dataset.weights is None else found.weighted(dataset.weights)
+
+
+class Parts(NamedTuple):
+    """What a dataset's labels say of a training: targets as in ``Split``, and the texts of each part."""
+
+    labels: tuple[str, ...]
+    targets: np.ndarray
+    train: np.ndarray  # (m,) int64 numbers of texts, as the next ones
+    dev: np.ndarray
+    test: np.ndarray
+    drawn: bool  # whether the held-out texts were drawn at random
+    warnings: list[DataWarning]
+
+
+def partition(
+    dataset: Dataset, dev: float | None, ratings: bool, multi_label: bool, seed: int, labels: tuple[str, ...] | None
+) -> Parts:
+    """Split a dataset; see ``encode``, for which this is all that needs no words."""
     train = dataset.rows("", "train", *(["dev"] if dev is not None else []))
     if not len(train):
         raise DataError(f"{dataset.source} contains no texts to train on.")
@@ -315,40 +352,23 @@ def encode(
         train, dev_rows = train[~chosen], train[chosen]
         if not len(dev_rows):
             raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
-    both = np.sort(np.concatenate([train, dev_rows])) if refit and fraction and not known else train
-    features = choose_features(
-        dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads, characters
-    )
-    if not len(features):
-        times, remedy = (f"{min_count} times ", {"min_count": 1}) if min_count > 1 else ("", {})
-        raise DataError(f"{dataset.source}: no word occurs {times}in the texts to train on", suggestion=remedy)
-    if known:
-        features = extend(known, features)
-    documents = every = features.documents_of(dataset.tokens, dataset.words, threads)
-    whole = None
-    if len(both) > len(train):
-        whole = Split(every, targets, both)
-        documents = every.only(occurrences(every, train, len(features)) >= min_count)
-    counts = occurrences(documents, train, len(features))
-    held_out = {"held-out": dev_rows, "test": dataset.rows("test")}
-    for rows in held_out.values() if labels else ():
+    test = dataset.rows("test")
+    for rows in (dev_rows, test) if labels else ():
         targets_of(dataset, labels, rows, multi_label)  # refuses texts of which none has a known label
-        if unknown := unknown_labels(dataset, rows, labels):
-            warnings.append(DataWarning(f"{dataset.source}: {unknown_note(unknown)}"))
-    notes = coverage_notes(dataset, dev_rows, features, "held-out texts", counts)
-    notes += shared_notes(dataset, train, held_out)
-    dev_split = Split(documents, targets, dev_rows) if len(dev_rows) else None
-    test_split = Split(every, targets, held_out["test"]) if len(held_out["test"]) else None  # for the last model
-    found = EncodedDataset(
-        features, counts, labels, Split(documents, targets, train), dev_split, test_split, whole, warnings, notes,
-        kept(fingerprints(dataset, both)),
-    )  # fmt: skip
-    if dataset.weights is None:
-        return found
-    for part, rows in (("training", train), ("held-out", dev_rows)):
+        if lacking := unknown_labels(dataset, rows, labels):
+            warnings.append(DataWarning(f"{dataset.source}: {unknown_note(lacking)}"))
+    for part, rows in (("training", train), ("held-out", dev_rows)) if dataset.weights is not None else ():
         if len(rows) and not dataset.weights[rows].any():
             raise DataError(f"{dataset.source}: all {part} texts have the weight 0")
-    return found.weighted(dataset.weights)
+    return Parts(labels, targets, train, dev_rows, test, fraction > 0, warnings)
+
+
+def checked(features: Features, source: str, min_count: int, known: Features | None) -> Features:
+    """Features of texts to train on, behind those that are ``known``; raises DataError if there are none."""
+    if not len(features):
+        times, remedy = (f"{min_count} times ", {"min_count": 1}) if min_count > 1 else ("", {})
+        raise DataError(f"{source}: no word occurs {times}in the texts to train on", suggestion=remedy)
+    return extend(known, features) if known else features
 
 
 def encode_split(

@@ -44,7 +44,10 @@ class Documents(NamedTuple):
     offsets: np.ndarray  # (n + 1,) int64
 
     @classmethod
-    def joined(cls, parts: Iterable["Documents"]) -> "Documents":
+    def joined(cls, parts: Iterable["Documents"], binary: bool = False) -> "Documents":
+        """The texts of all parts; with ``binary`` features, one count stands for all."""
+        if binary:
+            parts = (part._replace(counts=np.ones(int(i == 0), np.int32)) for i, part in enumerate(parts))
         return cls(*join_texts(parts, np.int32, np.int32))
 
     @property
@@ -61,6 +64,19 @@ class Documents(NamedTuple):
         lengths = self._replace(counts=entries.astype(np.int32)).lengths()
         counts = self.counts[entries] if len(self.counts) > 1 else self.counts
         return Documents(self.ids[entries], counts, np.concatenate([[0], np.cumsum(lengths)]))
+
+    def select(self, rows: np.ndarray) -> "Documents":
+        """The texts with these numbers, which ascend."""
+        ids, offsets = Tokens(self.ids, self.offsets).select(rows)
+        counts = Tokens(self.counts, self.offsets).select(rows).ids if len(self.counts) > 1 else self.counts
+        return Documents(ids, counts, offsets)
+
+    def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Sums of the values of the texts that have a feature, each text in its column: ``shape`` (v, k), float64.
+
+        Shapes: rows, columns and values (r,) of the texts.
+        """
+        return np.asarray(add_values(self.ids, self.offsets, rows, columns, values, shape))
 
 
 class Pieces(NamedTuple):
@@ -141,6 +157,10 @@ class Features:
             ids[level] = find_pairs(keys, len(self.words), self.ngrams, self._slots)
         return ids
 
+    def longer(self, words: Tokens, chosen: np.ndarray) -> np.ndarray:
+        """Key of the n-gram of one more word that ends at each token of the chosen texts, or UNKNOWN: (t,) int64."""
+        return np.asarray(pair_up(self.locate(words)[-1], words, chosen))
+
     def documents(self, texts: Iterable[str], threads: int = 1) -> Documents:
         """Known features of the texts with their counts."""
         return Documents.joined(documents for documents, *_ in self.read(texts, threads))
@@ -170,11 +190,11 @@ class Features:
         numbers, spelled = self.words.numbers_of(table), self.spell(table)
 
         def count(part: tuple[int, Tokens]) -> Documents:
-            first, (ids, offsets) = part
-            found = self.count(Tokens(numbers[ids], offsets), ids, spelled)
-            return found._replace(counts=np.ones(int(first == 0), np.int32)) if self.binary else found
+            _, (ids, offsets) = part
+            return self.count(Tokens(numbers[ids], offsets), ids, spelled)
 
-        return Documents.joined(in_order(count, tokens.parts(TOKENS // 8 if len(spelled.ids) else TOKENS), threads))
+        parts = tokens.parts(TOKENS // 8 if len(spelled.ids) else TOKENS)
+        return Documents.joined(in_order(count, parts, threads), self.binary)
 
     def spell(self, table: WordTable) -> Tokens:
         """Known n-grams of characters of each word of a table, as numbers of features."""
@@ -222,39 +242,52 @@ def choose_features(
         counted = np.repeat(chosen[first : first + len(offsets) - 1], np.diff(offsets))
         return np.bincount(ids[counted], minlength=len(table))
 
+    def frequent(shorter: Features) -> tuple[np.ndarray, np.ndarray]:
+        numbers = shorter.words.numbers_of(table)
+
+        def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
+            first, (ids, offsets) = part
+            return shorter.longer(Tokens(numbers[ids], offsets), chosen[first : first + len(offsets) - 1])
+
+        return frequent_pairs(tokens, keys_of, min_count, threads)
+
     parts = tokens.parts(max(TOKENS, len(table)))
     counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
+    return select_features(table, counts, frequent, largest, min_count, max_features, binary, characters)
+
+
+def select_features(
+    table: WordTable,
+    counts: np.ndarray,
+    frequent: Callable[[Features], tuple[np.ndarray, np.ndarray]],
+    largest: int,
+    min_count: int,
+    max_features: int | None,
+    binary: bool,
+    characters: range,
+) -> Features:
+    """The same of words with these counts, (len(table),).
+
+    ``frequent``: the keys of the n-grams of one more word than the features that it is given, which occur often enough,
+    the most frequent first, and their counts.
+    """
     pieces, piece_counts = choose_pieces(table, counts, characters, min_count)
     numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
-    places = np.full(len(table), UNKNOWN, np.int32)
-    places[numbers] = np.arange(len(numbers))
-    all_keys, all_slots, all_counts = list[np.ndarray](), list[np.ndarray](), [counts[numbers]]
-
-    def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
-        first_text, (ids, offsets) = part
-        words, some = Tokens(places[ids], offsets), chosen[first_text : first_text + len(offsets) - 1]
-        before, first = words.ids, len(numbers)
-        for keys, slots in zip(all_keys, all_slots, strict=True):
-            before = find_pairs(pair_up(before, words, some), first, keys, slots)
-            first += len(keys)
-        return np.asarray(pair_up(before, words, some))
-
+    all_counts = [counts[numbers]]
+    features = Features(table.select(numbers), np.zeros(0, np.int64), 1, binary)
     for size in range(2, largest + 1):
         # what is beyond the most frequent of one level cannot be among those of all, nor can what begins with it
-        keys, counts = (array[:max_features] for array in frequent_pairs(tokens, keys_of, min_count, threads))
-        all_keys.append(keys)
+        keys, counts = (array[:max_features] for array in frequent(features))
         all_counts.append(counts)
-        if size < largest:
-            all_slots.append(slots_of(keys))
-    keys, counts = np.concatenate([np.zeros(0, np.int64), *all_keys]), np.concatenate([*all_counts, piece_counts])
+        features = Features(features.words, np.concatenate([features.ngrams, keys]), size, binary)
+    words, keys, counts = features.words, features.ngrams, np.concatenate([*all_counts, piece_counts])
     if max_features is not None and max_features < len(counts):
         keep = np.zeros(len(counts), bool)
         keep[np.argsort(-counts, kind="stable")[:max_features]] = True
-        first_piece = len(numbers) + len(keys)
-        pieces = pieces._replace(table=pieces.table.select(np.flatnonzero(keep[first_piece:])))
-        keys = translated(keys[keep[len(numbers) : first_piece]], np.cumsum(keep) - 1)
-        numbers = numbers[keep[: len(numbers)]]
-    return Features(table.select(numbers), keys, largest, binary, pieces)
+        pieces = pieces._replace(table=pieces.table.select(np.flatnonzero(keep[len(words) + len(keys) :])))
+        keys = translated(keys[keep[len(words) : len(words) + len(keys)]], np.cumsum(keep) - 1)
+        words = words.select(np.flatnonzero(keep[: len(words)]))
+    return Features(words, keys, largest, binary, pieces)
 
 
 def choose_pieces(words: WordTable, counts: np.ndarray, sizes: range, min_count: int) -> tuple[Pieces, np.ndarray]:
@@ -507,3 +540,16 @@ def sum_counts(counts, offsets):
         for entry in range(offsets[text], offsets[text + 1]):
             lengths[text] += counts[entry if counts.shape[0] > 1 else 0]
     return lengths
+
+
+@kernel
+def add_values(ids, offsets, rows, columns, values, shape):
+    """Sums, of this shape (v, k), of the values of the texts that have a feature, each text in its column.
+
+    Shapes: ids (m,), offsets (n + 1,); rows, columns and values (r,) of the texts.
+    """
+    totals = np.zeros(shape)
+    for r in range(rows.shape[0]):
+        for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
+            totals[ids[j], columns[r]] += values[r]
+    return totals

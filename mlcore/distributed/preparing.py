@@ -1,0 +1,178 @@
+"""From shards to all that a training needs; the training texts stay on the workers."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from mlcore.distributed.cluster import Cluster, held
+from mlcore.errors import DataWarning, InputError
+from mlcore.sentiment.estimator import texts_of, written_labels
+from mlcore.text import parts
+from mlcore.text.dataset import (
+    Dataset, EncodedDataset, Split, checked, dataset_of, occurrences, partition, read_dataset,
+)  # fmt: skip
+from mlcore.text.layout import Layout
+from mlcore.text.ngrams import KEYS_AT_A_TIME, Documents, Features, select_features
+from mlcore.text.overlap import kept
+from mlcore.text.remote import find_files, local_copy
+
+REPLICA = 2_000_000  # tokens for which there is a replica, unless the number is given
+MAX_REPLICAS = 64
+
+
+@dataclass(eq=False)
+class ShardedDataset(Dataset):
+    """A dataset whose words and tokens are on the workers: here, only how many each text has."""
+
+    cluster: Cluster = cast(Cluster, None)
+    shards: list[Any] = field(default_factory=list)  # futures of datasets
+    bounds: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))  # (shards + 1,) of their texts
+    fingerprints: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))  # (n,) of the texts
+    replicas: int = 1
+
+
+def read_shard(location: str, layout: Layout) -> Dataset:
+    """The labelled texts of a file."""
+    return replace(read_dataset(local_copy(location), layout), source=location)
+
+
+def read_partition(texts: Iterable[str], y: Iterable[Any], ratings: bool, source: str) -> Dataset:
+    """Texts with their labels, or ratings, whose type is noted."""
+    listed = texts_of(texts)
+    labels, kind = written_labels(y, ratings, len(listed))
+    data = dataset_of(listed, labels, source=source)
+    data.notes.columns["labels"] = kind
+    return replace(data, texts=None)
+
+
+def read_shards(cluster: Cluster, paths: Sequence[Path], layout: Layout, replicas: int | None) -> ShardedDataset:
+    """The dataset of the labelled texts in files, whose paths may be patterns or URLs.
+
+    Raises: as ``find_files`` and ``join_shards``.
+    """
+    shards = [cluster.submit(read_shard, name, layout) for name in find_files(paths)]
+    return join_shards(cluster, ", ".join(map(str, paths)), shards, replicas)
+
+
+def join_shards(cluster: Cluster, source: str, shards: list[Any], replicas: int | None) -> ShardedDataset:
+    """The dataset of shards that workers read, with labels and splits as if they were one file.
+
+    ``replicas``: in how many parts it is trained on; None: one for every REPLICA tokens.
+
+    Raises: as ``read_dataset``, for the first shard that cannot be read; InputError if there are fewer shards than
+    replicas, or partitions have labels of several types.
+    """
+    if replicas is not None and not 1 <= replicas <= len(shards):
+        expected = f"expected from 1 to {len(shards):,}, the number of files or partitions"
+        raise InputError(expected, parameter="replicas", value=replicas)
+    outlines = list(cluster.results("Reading shards", [cluster.submit(parts.outline, shard) for shard in shards]))
+    if len(kinds := {data.notes.columns.get("labels") for data, _ in outlines}) > 1:
+        raise InputError(f"y has labels of the types {' and '.join(sorted(map(str, kinds)))}; expected one.")
+    whole = parts.joined([data for data, _ in outlines], source)
+    replicas = replicas or max(1, min(len(shards), len(whole.tokens.ids) // REPLICA, MAX_REPLICAS))
+    whole.notes.columns["replicas"] = str(replicas)  # the model depends on it
+    return ShardedDataset(
+        **vars(whole) | {"fingerprint": sha256(f"{whole.fingerprint} {replicas}".encode()).hexdigest()},
+        cluster=cluster, shards=shards, replicas=replicas, fingerprints=np.concatenate([some for _, some in outlines]),
+        bounds=np.cumsum([0, *(data.n_texts for data, _ in outlines)]),
+    )  # fmt: skip
+
+
+class ShardedDocuments:
+    """Stands for the documents of some texts, which are on the workers, dealt to replicas.
+
+    ``encoded``: futures of all documents of each replica, ``texts``: their numbers in the dataset, ascending, of which
+    these are the ``chosen`` ones; ``only``: the features that are kept, (v,) bool, or None for all.
+    """
+
+    def __init__(
+        self, cluster: Cluster, encoded: list[Any], texts: list[np.ndarray], chosen: np.ndarray, only: np.ndarray | None
+    ) -> None:
+        self.cluster, self._encoded, self._only = cluster, encoded, only
+        self._places = [np.flatnonzero(np.isin(some, chosen)) for some in texts]
+        self.rows = [some[at] for some, at in zip(texts, self._places, strict=True)]  # of each replica
+
+    @cached_property
+    def replicas(self) -> list[Any]:
+        """Futures of the documents of each, made when they are needed."""
+        submit, pairs = self.cluster.submit, zip(self._encoded, self._places, strict=True)
+        chosen = [submit(Documents.select, encoded, at) for encoded, at in pairs]
+        return chosen if self._only is None else [submit(Documents.only, some, self._only) for some in chosen]
+
+    def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """As ``Documents.totals``; of values that are not whole, sums of those of the replicas."""
+        found = []
+        for documents, own in zip(self.replicas, self.rows, strict=True):
+            here = np.isin(rows, own)
+            of_texts = np.searchsorted(own, rows[here]), columns[here], values[here]
+            found.append(self.cluster.submit(Documents.totals, documents, *of_texts, shape))
+        return np.asarray(self.cluster.merged("Counting labels", sum, found))
+
+
+def encode_shards(
+    dataset: ShardedDataset, dev: float | None, *, ngrams: int, min_count: int, max_features: int | None, binary: bool,
+    ratings: bool, multi_label: bool = False, seed: int, refit: bool = False, characters: range = range(0),
+    known: Features | None = None, threads: int = 1,
+) -> EncodedDataset:  # fmt: skip
+    """As ``mlcore.text.dataset.encode``, with the same splits, features and counts. Training texts stay on the workers,
+    dealt to replicas; held-out and test texts come to the client.
+    """
+    cluster, bounds = dataset.cluster, dataset.bounds
+    found = partition(dataset, dev, ratings, multi_label, seed, None)
+    both = np.sort(np.concatenate([found.train, found.dev])) if refit and found.drawn and not known else found.train
+    chosen = np.zeros(dataset.n_texts, bool)
+    chosen[both] = True
+    pairs = list(zip(dataset.shards, np.split(chosen, bounds[1:-1]), strict=True))
+    counted = [cluster.submit(parts.count_words, *pair) for pair in pairs]
+    table, counts = cluster.merged("Counting words", parts.merge_words, counted)
+
+    def frequent(shorter: Features) -> tuple[np.ndarray, np.ndarray]:
+        turns = 1 << max(0, (len(dataset.tokens.ids) - 1) // KEYS_AT_A_TIME).bit_length()
+        features, frequent_ones, before = cluster.submit(held, shorter), [], dataset.tokens.offsets[bounds].tolist()
+        for turn in range(turns):  # one after the other, so that a share of the n-grams is in memory at a time
+            some = [
+                cluster.submit(parts.count_ngrams, shard, features, own, first, turn, turns)
+                for (shard, own), first in zip(pairs, before, strict=False)
+            ]
+            merged = cluster.merged("Counting n-grams", parts.merge_ngrams, some)
+            frequent_ones.append([array[merged[1] >= min_count] for array in merged])
+        keys, counts, firsts = map(np.concatenate, zip(*frequent_ones, strict=True))
+        order = np.lexsort((firsts, -counts))
+        return keys[order], counts[order]
+
+    features = select_features(table, counts, frequent, ngrams, min_count, max_features, binary, characters)
+    features = checked(features, dataset.source, min_count, known)
+    of_texts = np.searchsorted(bounds, found.train, side="right") - 1
+    sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[found.train] + 1, len(pairs))
+    if (most := np.count_nonzero(sizes)) < dataset.replicas:
+        expected = f"expected at most {most}, the number of files with training texts"
+        raise InputError(expected, parameter="replicas", value=dataset.replicas)
+    common, dealt = cluster.submit(held, features), parts.deal(sizes, dataset.replicas)
+    encoded = [cluster.submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
+    texts = [np.concatenate([np.arange(*bounds[i : i + 2]) for i in own]) for own in dealt]
+    train = ShardedDocuments(cluster, encoded, texts, found.train, None)
+    sums = [cluster.submit(occurrences, e, at, len(features)) for e, at in zip(encoded, train._places, strict=True)]
+    counts = cluster.merged("Encoding shards", sum, sums)
+    only = counts >= min_count if len(both) > len(found.train) else None
+
+    def on_workers(rows: np.ndarray, only: np.ndarray | None) -> Split:
+        documents: Any = ShardedDocuments(cluster, encoded, texts, rows, only)
+        return Split(documents, found.targets, rows, dataset.weights)
+
+    def here(rows: np.ndarray) -> Split | None:
+        documents: Any = on_workers(rows, only).documents
+        fetched = Documents.joined(cluster.results("Fetching held-out texts", documents.replicas), binary)
+        order = np.concatenate(documents.rows)
+        weights = None if dataset.weights is None else dataset.weights[order]
+        return Split(fetched, found.targets[order], np.argsort(order), weights) if len(rows) else None
+
+    return EncodedDataset(
+        features, counts if only is None else np.where(only, counts, 0), found.labels, on_workers(found.train, only),
+        here(found.dev), here(found.test), on_workers(both, None) if only is not None else None, found.warnings, [],
+        kept(dataset.fingerprints[both]),
+    )  # fmt: skip

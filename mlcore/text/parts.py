@@ -1,0 +1,91 @@
+"""A dataset in parts: what is counted in each of them, by itself, and merged gives what one dataset of all texts has."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+
+from mlcore.text.dataset import Dataset
+from mlcore.text.ngrams import Documents, Features, count_pairs, deal_keys
+from mlcore.text.overlap import fingerprints
+from mlcore.text.table import Notes
+from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
+
+Ngrams = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, counts, and the token at which each occurs first
+
+
+def outline(data: Dataset) -> tuple[Dataset, np.ndarray]:
+    """A part without its words and tokens, and the fingerprints of all its texts."""
+    few = replace(data, words=WordTable(), tokens=data.tokens._replace(ids=data.tokens.ids[:0]))
+    return few, fingerprints(data, np.arange(data.n_texts))
+
+
+def joined(parts: Sequence[Dataset], source: str) -> Dataset:
+    """The dataset of all texts, of whose tokens only the offsets are known, from the outlines of its parts."""
+    places, labels, notes = dict[str, str](), list[np.ndarray](), Notes()
+    for part in parts:
+        for label, place in zip(part.label_names, part.label_places, strict=True):
+            places.setdefault(label, f"{part.source}, {place}")
+        numbers = {label: number for number, label in enumerate(places)}
+        labels.append(np.array([numbers[label] for label in part.label_names], np.int32)[part.labels])
+        guesses = [guess.replace(part.source, source) for guess in part.notes.guesses]  # alike in all parts
+        notes = notes.with_those_of(replace(part.notes, guesses=guesses), f"{part.source}, {{}}".format)
+        notes.columns.update(part.notes.columns | notes.columns)
+    lengths = np.concatenate([np.diff(part.tokens.offsets) for part in parts])
+    tokens = Tokens(np.broadcast_to(np.int32(UNKNOWN), (int(lengths.sum()),)), np.cumsum([0, *lengths]))
+    weights = [np.ones(part.n_texts, np.float32) if part.weights is None else part.weights for part in parts]
+    return Dataset(
+        source, WordTable(), tokens, list(places), list(places.values()), np.concatenate(labels),
+        np.concatenate([part.splits for part in parts]),
+        sha256("".join(part.fingerprint for part in parts).encode()).hexdigest(),
+        weights=None if all(part.weights is None for part in parts) else np.concatenate(weights), notes=notes,
+    )  # fmt: skip
+
+
+def count_words(data: Dataset, chosen: np.ndarray) -> tuple[WordTable, np.ndarray]:
+    """All words of a part, and how often each occurs in the chosen texts: (n,) bool."""
+    ids = data.tokens.ids[np.repeat(chosen, np.diff(data.tokens.offsets))]
+    return data.words, np.bincount(ids, minlength=len(data.words))
+
+
+def merge_words(parts: Sequence[tuple[WordTable, np.ndarray]]) -> tuple[WordTable, np.ndarray]:
+    """Words with their counts, in the order of their first occurrence in the parts."""
+    table, totals = WordTable(), np.zeros(0, np.int64)
+    for words, counts in parts:
+        numbers = table.add_words(words)
+        totals = np.concatenate([totals, np.zeros(len(table) - len(totals), np.int64)])
+        totals[numbers] += counts
+    return table, totals
+
+
+def count_ngrams(data: Dataset, shorter: Features, chosen: np.ndarray, before: int, turn: int, turns: int) -> Ngrams:
+    """N-grams of one more word than the features in the chosen texts of a part, those whose turn it is by their hash.
+
+    ``before``: the number of tokens in the parts before.
+    """
+    words = Tokens(shorter.words.numbers_of(data.words)[data.tokens.ids], data.tokens.offsets)
+    keys, places, _ = deal_keys(shorter.longer(words, chosen), turn, turns, 1)
+    keys, counts, firsts = count_pairs(keys, places)
+    return keys, counts, firsts + before
+
+
+def merge_ngrams(parts: Sequence[Ngrams]) -> Ngrams:
+    """The n-grams of several parts, which are in order, by their keys."""
+    keys, counts, firsts = map(np.concatenate, zip(*parts, strict=True))
+    keys, at, numbers = np.unique(keys, return_index=True, return_inverse=True)
+    return keys, np.bincount(numbers, counts, len(keys)).astype(np.int64), firsts[at]  # float64 is exact for these
+
+
+def encode_parts(features: Features, parts: Sequence[Dataset]) -> Documents:
+    """The texts of some parts, one after the other."""
+    return Documents.joined((features.documents_of(part.tokens, part.words) for part in parts), features.binary)
+
+
+def deal(sizes: np.ndarray, hands: int) -> list[list[int]]:
+    """Deal parts of these sizes: in their order, each goes to the hand with the least so far."""
+    totals, dealt = np.zeros(hands), [list[int]() for _ in range(hands)]
+    for part, size in enumerate(sizes):
+        dealt[hand := int(totals.argmin())].append(part)
+        totals[hand] += size
+    return dealt
