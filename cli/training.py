@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -250,7 +250,7 @@ def _prepare(
         render.say("Some texts have several labels or none: each label gets a logistic output (--multi-label).")
         given = replace(given, multi_label=True)
     settings = given.resolved(facts_of(dataset, fraction))
-    vectors, digests, to_arrays = None, [some.fingerprint for some in (dataset, *others)], encode
+    vectors, digests, to_arrays = None, [some.fingerprint for some in (dataset, *others)], cast(Any, encode)
     if cluster:
         from mlcore.distributed.preparing import encode_shards as to_arrays
     for other in others:

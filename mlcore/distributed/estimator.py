@@ -61,7 +61,7 @@ class DaskSentimentClassifier:
 
     def predict(self, X: Any) -> Any:
         """Predicted labels, or numbers, of a bag or a column, as a bag or column with the same partitions."""
-        from dask import delayed
+        from dask.delayed import delayed
 
         content, frames = delayed(self._content()), hasattr(X, "to_frame") and hasattr(X, "dtype")
         kind = {"meta": ("predicted", self.to_local().predict(["a"]).dtype)} if frames else {}

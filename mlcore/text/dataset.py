@@ -357,8 +357,8 @@ def partition(
         targets_of(dataset, labels, rows, multi_label)  # refuses texts of which none has a known label
         if lacking := unknown_labels(dataset, rows, labels):
             warnings.append(DataWarning(f"{dataset.source}: {unknown_note(lacking)}"))
-    for part, rows in (("training", train), ("held-out", dev_rows)) if dataset.weights is not None else ():
-        if len(rows) and not dataset.weights[rows].any():
+    for part, rows in (("training", train), ("held-out", dev_rows)):
+        if dataset.weights is not None and len(rows) and not dataset.weights[rows].any():
             raise DataError(f"{dataset.source}: all {part} texts have the weight 0")
     return Parts(labels, targets, train, dev_rows, test, fraction > 0, warnings)
 
