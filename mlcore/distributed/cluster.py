@@ -1,7 +1,7 @@
 """Work on a Dask cluster: connecting to it, and tasks under keys that no other client has.
 
 A task depends on its arguments only, so that Dask can repeat it when a worker is lost. Parameters and models travel as
-bytes in safetensors' format, and are never unpickled.
+bytes in safetensors' format, and are never pickled as objects.
 """
 
 import re

@@ -12,6 +12,7 @@ import numpy as np
 from mlcore.distributed.cluster import Cluster, held
 from mlcore.errors import DataWarning, InputError
 from mlcore.sentiment.estimator import texts_of, written_labels
+from mlcore.sentiment.initialization import LOOKED_AT
 from mlcore.text import parts
 from mlcore.text.dataset import (
     Dataset, EncodedDataset, Split, checked, dataset_of, occurrences, partition, read_dataset,
@@ -27,7 +28,7 @@ MAX_REPLICAS = 64
 
 @dataclass(eq=False)
 class ShardedDataset(Dataset):
-    """A dataset whose words and tokens are on the workers: here, only how many each text has."""
+    """A dataset whose tokens are on the workers: here are their offsets, and the first of them."""
 
     cluster: Cluster = cast(Cluster, None)
     shards: list[Any] = field(default_factory=list)  # futures of datasets
@@ -70,11 +71,12 @@ def join_shards(cluster: Cluster, source: str, shards: list[Any], replicas: int 
     if replicas is not None and not 1 <= replicas <= len(shards):
         expected = f"expected from 1 to {len(shards):,}, the number of files or partitions"
         raise InputError(expected, parameter="replicas", value=replicas)
-    outlines = list(cluster.results("Reading shards", [cluster.submit(parts.outline, shard) for shard in shards]))
+    futures = [cluster.submit(parts.outline, shard, LOOKED_AT) for shard in shards]
+    outlines = list(cluster.results("Reading shards", futures))
     if len(kinds := {data.notes.columns.get("labels") for data, _ in outlines}) > 1:
         raise InputError(f"y has labels of the types {' and '.join(sorted(map(str, kinds)))}; expected one.")
     whole = parts.joined([data for data, _ in outlines], source)
-    replicas = replicas or max(1, min(len(shards), len(whole.tokens.ids) // REPLICA, MAX_REPLICAS))
+    replicas = replicas or max(1, min(len(shards), int(whole.tokens.offsets[-1]) // REPLICA, MAX_REPLICAS))
     whole.notes.columns["replicas"] = str(replicas)  # the model depends on it
     return ShardedDataset(
         **vars(whole) | {"fingerprint": sha256(f"{whole.fingerprint} {replicas}".encode()).hexdigest()},
@@ -132,7 +134,7 @@ def encode_shards(
     table, counts = cluster.merged("Counting words", parts.merge_words, counted)
 
     def frequent(shorter: Features) -> tuple[np.ndarray, np.ndarray]:
-        turns = 1 << max(0, (len(dataset.tokens.ids) - 1) // KEYS_AT_A_TIME).bit_length()
+        turns = 1 << max(0, int(dataset.tokens.offsets[-1] - 1) // KEYS_AT_A_TIME).bit_length()
         features, frequent_ones, before = cluster.submit(held, shorter), [], dataset.tokens.offsets[bounds].tolist()
         for turn in range(turns):  # one after the other, so that a share of the n-grams is in memory at a time
             some = [

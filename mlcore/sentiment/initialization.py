@@ -32,7 +32,7 @@ ROWS = 1 << 10  # of a table that are computed at a time, in the second-level ca
 def facts_of(dataset: Dataset, dev: float | None) -> Facts:
     """What automatic settings are chosen by; ``dev`` says what is held out, as ``encode`` takes it."""
     labels = {label for name in dataset.label_names for label in labels_in(name)}
-    return Facts(len(labels), dataset.n_texts, len(dataset.tokens.ids), dev != 0, order_tells(dataset.tokens))
+    return Facts(len(labels), dataset.n_texts, int(dataset.tokens.offsets[-1]), dev != 0, order_tells(dataset.tokens))
 
 
 def order_tells(tokens: Tokens) -> bool:

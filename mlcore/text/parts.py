@@ -10,20 +10,22 @@ from mlcore.text.dataset import Dataset
 from mlcore.text.ngrams import Documents, Features, count_pairs, deal_keys
 from mlcore.text.overlap import fingerprints
 from mlcore.text.table import Notes
-from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
+from mlcore.text.vocabulary import Tokens, WordTable
 
 Ngrams = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, counts, and the token at which each occurs first
 
 
-def outline(data: Dataset) -> tuple[Dataset, np.ndarray]:
-    """A part without its words and tokens, and the fingerprints of all its texts."""
-    few = replace(data, words=WordTable(), tokens=data.tokens._replace(ids=data.tokens.ids[:0]))
+def outline(data: Dataset, head: int) -> tuple[Dataset, np.ndarray]:
+    """A part with only so many of its tokens, the first ones, and the fingerprints of all its texts."""
+    ids = data.tokens.ids[:head]
+    words = data.words.select(np.arange(ids.max(initial=-1) + 1))  # they are numbered as they occur
+    few = replace(data, words=words, tokens=data.tokens._replace(ids=ids))
     return few, fingerprints(data, np.arange(data.n_texts))
 
 
 def joined(parts: Sequence[Dataset], source: str) -> Dataset:
-    """The dataset of all texts, of whose tokens only the offsets are known, from the outlines of its parts."""
-    places, labels, notes = dict[str, str](), list[np.ndarray](), Notes()
+    """The dataset of all texts from the outlines of its parts: it has the offsets of all tokens, and the first of them."""
+    places, labels, notes, words = dict[str, str](), list[np.ndarray](), Notes(), WordTable()
     for part in parts:
         for label, place in zip(part.label_names, part.label_places, strict=True):
             places.setdefault(label, f"{part.source}, {place}")
@@ -33,10 +35,11 @@ def joined(parts: Sequence[Dataset], source: str) -> Dataset:
         notes = notes.with_those_of(replace(part.notes, guesses=guesses), f"{part.source}, {{}}".format)
         notes.columns.update(part.notes.columns | notes.columns)
     lengths = np.concatenate([np.diff(part.tokens.offsets) for part in parts])
-    tokens = Tokens(np.broadcast_to(np.int32(UNKNOWN), (int(lengths.sum()),)), np.cumsum([0, *lengths]))
+    ids = np.concatenate([words.add_words(part.words)[part.tokens.ids] for part in parts])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     weights = [np.ones(part.n_texts, np.float32) if part.weights is None else part.weights for part in parts]
     return Dataset(
-        source, WordTable(), tokens, list(places), list(places.values()), np.concatenate(labels),
+        source, words, Tokens(ids, offsets), list(places), list(places.values()), np.concatenate(labels),
         np.concatenate([part.splits for part in parts]),
         sha256("".join(part.fingerprint for part in parts).encode()).hexdigest(),
         weights=None if all(part.weights is None for part in parts) else np.concatenate(weights), notes=notes,

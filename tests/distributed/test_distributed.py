@@ -232,7 +232,7 @@ def test_the_scheduler_is_lost(run, shards, threads, tmp_path, monkeypatch):
         save(*arguments)
         lost.close()
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
         patch.setattr(checkpoint, "save_checkpoint", save_and_lose)
         stopped = run(*options, "--scheduler", lost.scheduler_address, "--model", "model")
     assert stopped.code == 5
@@ -241,7 +241,7 @@ def test_the_scheduler_is_lost(run, shards, threads, tmp_path, monkeypatch):
     assert (tmp_path / "model").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_mistakes(run, shards, threads, tmp_path, monkeypatch):
+def test_mistakes(run, threads, processes, tmp_path, monkeypatch):
     """Each is found before the training, and its message says what to do."""
     at = "--scheduler", threads(1).scheduler_address
     (tmp_path / "a.tsv").write_text("label\ttext\npos\tgood\nneg\tbad\n")
@@ -261,7 +261,8 @@ def test_mistakes(run, shards, threads, tmp_path, monkeypatch):
         assert (done.code, message in done.err) == (code, True), done.err
         assert not (tmp_path / "sentiment.safetensors").exists()
     monkeypatch.setattr(cluster, "__version__", "9.9")
-    done = run("train-sentiment", "--data", "a.tsv", *at)
+    done = run("train-sentiment", "--data", "a.tsv", "--scheduler", processes.address)
+    assert done.code == 2
     assert "The worker tcp://127.0.0.1:" in done.err
     assert "and the client has 9.9; install the same version on all machines." in done.err
 
