@@ -166,7 +166,7 @@ def encode_shards(
         documents: Any = ShardedDocuments(cluster, encoded, texts, rows, only)
         return Split(documents, found.targets, rows, dataset.weights)
 
-    def here(rows: np.ndarray) -> Split | None:
+    def here(rows: np.ndarray, only: np.ndarray | None) -> Split | None:
         documents: Any = on_workers(rows, only).documents
         fetched = Documents.joined(cluster.results("Fetching held-out texts", documents.replicas), binary)
         order = np.concatenate(documents.rows)
@@ -175,6 +175,6 @@ def encode_shards(
 
     return EncodedDataset(
         features, counts if only is None else np.where(only, counts, 0), found.labels, on_workers(found.train, only),
-        here(found.dev), here(found.test), on_workers(both, None) if only is not None else None, found.warnings, [],
-        kept(dataset.fingerprints[both]),
+        here(found.dev, only), here(found.test, None), None if only is None else on_workers(both, None), found.warnings,
+        fingerprints=kept(dataset.fingerprints[both]),
     )  # fmt: skip

@@ -296,14 +296,16 @@ def encode(
         dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads, characters
     )
     features = checked(features, dataset.source, min_count, known)
-    documents, targets, whole = features.documents_of(dataset.tokens, dataset.words, threads), parts.targets, None
+    documents = every = features.documents_of(dataset.tokens, dataset.words, threads)
+    targets, whole = parts.targets, None
     if len(both) > len(parts.train):
-        whole = Split(documents, targets, both)
-        documents = documents.only(occurrences(documents, parts.train, len(features)) >= min_count)
+        whole = Split(every, targets, both)
+        documents = every.only(occurrences(every, parts.train, len(features)) >= min_count)
     counts = occurrences(documents, parts.train, len(features))
     notes = coverage_notes(dataset, parts.dev, features, "held-out texts", counts)
     notes += shared_notes(dataset, parts.train, {"held-out": parts.dev, "test": parts.test})
-    dev_split, test_split = (Split(documents, targets, rows) if len(rows) else None for rows in (parts.dev, parts.test))
+    dev_split = Split(documents, targets, parts.dev) if len(parts.dev) else None
+    test_split = Split(every, targets, parts.test) if len(parts.test) else None  # for the last model
     found = EncodedDataset(
         features, counts, parts.labels, Split(documents, targets, parts.train), dev_split, test_split, whole,
         parts.warnings, notes, kept(fingerprints(dataset, both)),
