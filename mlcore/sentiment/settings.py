@@ -101,7 +101,7 @@ class Settings:
     schedule: str = setting(None, "constant, or linear: the learning rate falls to 0 over all epochs.",
                             choices=("constant", "linear"), automatic="constant, with many labels linear")
     word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
-                                  minimum=0, below=1, automatic="0, with many labels 0.5")
+                                  minimum=0, below=1, automatic="0, with many labels 0.5 if the order of words says something")
     class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is; or "
                                 'weights of labels, such as \'{"pos": 2}\'.',
                                 choices=("none", "balanced"), weights=True)
@@ -151,7 +151,7 @@ class Settings:
             "patience": 40 if falling else few_batches if self.multi_label else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
             "schedule": "linear" if falling else "constant",
-            "word_dropout": 0.5 if falling else 0.0,
+            "word_dropout": 0.5 if falling and facts.ordered else 0.0,
         }
         return dataclasses.replace(
             self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}
