@@ -11,7 +11,6 @@ import numpy as np
 
 from mlcore.distributed.cluster import Cluster, held
 from mlcore.distributed.preparing import read_shards
-from mlcore.text.remote import file_system, find_files, local_copy, write_file
 from mlcore.errors import DataError, InputError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.evaluation import Assessment, assess_outputs
@@ -21,6 +20,7 @@ from mlcore.sentiment.tables import PredictedTable, predict_table, table_name
 from mlcore.text.dataset import Dataset
 from mlcore.text.layout import Layout
 from mlcore.text.readers import read_tables
+from mlcore.text.remote import file_system, find_files, local_copy, write_file
 
 MANIFEST = "mlcore.json"  # in a folder of predictions: what they are made with
 loaded = lru_cache(1)(model_of)  # all tasks of a worker have the same
@@ -40,7 +40,12 @@ def predict_shards(
     names = [table_name(Path(shard).name) for shard in shards]
     if len({*names}) < len(names):
         raise InputError(f"Two shards would be written to {max(names, key=names.count)}; give them different names.")
-    made_with = {"model": sha256(content).hexdigest(), "shards": list(shards), "answers": asdict(answers), "layout": str(layout)}
+    made_with = {
+        "model": sha256(content).hexdigest(),
+        "shards": list(shards),
+        "answers": asdict(answers),
+        "layout": str(layout),
+    }
     manifest, said = f"{path}/{MANIFEST}", json.dumps(made_with).encode()
     found = system.cat_file(manifest) if system.exists(manifest) else b"" if system.exists(path) else said
     if found != said and (found or system.isfile(path) or system.ls(path)):

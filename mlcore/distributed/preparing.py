@@ -10,12 +10,19 @@ from typing import Any, cast
 import numpy as np
 
 from mlcore.distributed.cluster import Cluster, held
-from mlcore.errors import DataWarning, InputError
+from mlcore.errors import InputError
 from mlcore.sentiment.estimator import texts_of, written_labels
 from mlcore.sentiment.initialization import LOOKED_AT
 from mlcore.text import parts
 from mlcore.text.dataset import (
-    Dataset, EncodedDataset, Split, checked, dataset_of, occurrences, partition, read_dataset,
+    Dataset,
+    EncodedDataset,
+    Split,
+    checked,
+    dataset_of,
+    occurrences,
+    partition,
+    read_dataset,
 )  # fmt: skip
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import KEYS_AT_A_TIME, Documents, Features, select_features

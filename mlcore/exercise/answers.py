@@ -158,7 +158,7 @@ def _unit_and_digits(text: str) -> tuple[Fraction, int]:
 
 
 def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[Answer], dict[str, str], list[str]]:
-    """Answers from a TOML file, or from a JSON file (named .json), its notes, such as who wrote them, and what is wrong.
+    """Answers from a TOML file, or from a JSON file (named .json), its notes, such as who wrote it, and what is wrong.
 
     Raises: DataError if the file has no keys and values; OSError if it cannot be read.
     """

@@ -24,7 +24,17 @@ from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import (
-    RATES, ROUNDED, SUMMED, WRITTEN, Rounding, Students, Values, Work, catalogue, layer_names, with_rate,
+    RATES,
+    ROUNDED,
+    SUMMED,
+    WRITTEN,
+    Rounding,
+    Students,
+    Values,
+    Work,
+    catalogue,
+    layer_names,
+    with_rate,
 )  # fmt: skip
 from mlcore.exercise.network import Number, check_range
 from mlcore.exercise.problem import Problem
@@ -228,7 +238,9 @@ class Marker:
     def _oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""
         shape = self.names[name].shape
-        return entries.T if 1 in shape and shape != entries.shape == shape[::-1] and name not in self.weights else entries
+        return (
+            entries.T if 1 in shape and shape != entries.shape == shape[::-1] and name not in self.weights else entries
+        )
 
     def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Values:
         """What a mistake of the catalogue gives, exactly or if every step is rounded.

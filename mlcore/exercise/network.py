@@ -299,7 +299,9 @@ class Network(Shown):
             hint = f"; for {len(X)} samples write {_typed(Y.ravel(), ';')}" if Y.shape == (1, len(X)) else ""
             raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x{hint}.")
         if self.loss.name == "cross-entropy" and Y.shape[1] == 1 < len(self.W[-1]):
-            raise ShapeError("y has one value for each sample; write 1 for the class and 0 for the others, as in 0,1,0.")
+            raise ShapeError(
+                "y has one value for each sample; write 1 for the class and 0 for the others, as in 0,1,0."
+            )
         self._check_length("y", Y.shape[1], "value", len(self.layers) - 1)
         if self.function.outputs and not ((Y >= 0) & (Y <= 1)).all():
             raise InputError(f"y has values other than 0 and 1; the loss {self.loss.name} needs these.")

@@ -36,7 +36,7 @@ def facts_of(dataset: Dataset, dev: float | None) -> Facts:
 
 
 def order_tells(tokens: Tokens) -> bool:
-    """Whether the order of words says something, as it does in language, but not in lists of tags, ingredients or codes.
+    """Whether the order of words says something, as it does in language, but not in lists of tags or ingredients.
 
     Such words are in any order, so that there are as few different pairs of neighbours after shuffling each text, or
     they are sorted, so that no pair is there the other way round. Few words cannot tell.

@@ -91,17 +91,20 @@ class Settings:
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
                           resumable=True, automatic="100, with nothing held out 30, with many labels 10 to 40")
     patience: int = setting(None, "Stop after this many epochs without a lower held-out loss.",
-                            minimum=1, maximum=100_000, resumable=True, automatic="3, with many labels 40, with several 5 to 30")
+                            minimum=1, maximum=100_000, resumable=True,
+                            automatic="3, with many labels 40, with several 5 to 30")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
     learning_rate: float = setting(None, "Learning rate.", above=0, automatic=(
                                    ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
-                                   + "; with few texts half of that, with many labels twelve times, with several five times"))
+                                   + "; with few texts half of that, with many labels twelve times, "
+                                   "with several five times"))
     schedule: str = setting(None, "constant, or linear: the learning rate falls to 0 over all epochs.",
                             choices=("constant", "linear"), automatic="constant, with many labels linear")
     word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
-                                  minimum=0, below=1, automatic="0, with many labels 0.5 if the order of words says something")
+                                  minimum=0, below=1,
+                                  automatic="0, with many labels 0.5 if the order of words says something")
     class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is; or "
                                 'weights of labels, such as \'{"pos": 2}\'.',
                                 choices=("none", "balanced"), weights=True)

@@ -1,4 +1,4 @@
-"""A dataset in parts: what is counted in each of them, by itself, and merged gives what one dataset of all texts has."""
+"""A dataset in parts: what is counted in each of them by itself gives, merged, what one dataset of all texts has."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ def outline(data: Dataset, head: int) -> tuple[Dataset, np.ndarray]:
 
 
 def joined(parts: Sequence[Dataset], source: str) -> Dataset:
-    """The dataset of all texts from the outlines of its parts: it has the offsets of all tokens, and the first of them."""
+    """The dataset of all texts from the outlines of its parts: with the offsets of all tokens and the first of them."""
     places, labels, notes, words = dict[str, str](), list[np.ndarray](), Notes(), WordTable()
     for part in parts:
         for label, place in zip(part.label_names, part.label_places, strict=True):

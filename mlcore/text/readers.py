@@ -207,7 +207,9 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
         separator = separator_by_width(lines) or usual
     if layout.format is None and separator is None and (first_label := _first_label(lines, source)):
         advice = "" if source.labelled else "; if whole lines are texts, give them as lines"
-        source.notes.guesses.append(f"{source.name}: the first word of each line is its label, as {first_label!r}{advice}.")
+        source.notes.guesses.append(
+            f"{source.name}: the first word of each line is its label, as {first_label!r}{advice}."
+        )
         return "label first", None
     return layout.format, separator
 

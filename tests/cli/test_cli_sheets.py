@@ -131,7 +131,12 @@ def test_nothing_is_wider_than_80_columns(run, tmp_path, options):
     answers = [
         f"--answer={name}={';'.join(','.join('1' for _ in row) for row in rows)}" for name, rows in truth.items()
     ]
-    commands = ["forward", "grad --check --more", "derive --learning-rate 0.5", "descend --steps 2 --learning-rate 0.001"]
+    commands = [
+        "forward",
+        "grad --check --more",
+        "derive --learning-rate 0.5",
+        "descend --steps 2 --learning-rate 0.001",
+    ]
     for command in [*commands, "graph", "check"]:
         done = run(*command.split(), "--net", "net.toml", "--digits", 9, *(answers if command == "check" else ()))
         assert max(map(len, done.out.splitlines())) <= 80, command

@@ -124,7 +124,8 @@ def test_four_workers_and_two_clients_at_once_give_the_bytes_of_one(shards, expe
     other.start()
     assert train_on(four, shards) == expected
     other.join()
-    assert others and others[0] != expected
+    assert others
+    assert others[0] != expected
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
@@ -294,8 +295,8 @@ def test_bags_and_frames(threads):
             models[0].fit(bags[0], dask.bag.from_sequence(labels, npartitions=1))
         with pytest.raises(InputError, match=r"y\[0\] is "):
             models[0].fit(bags[0], bags[1].map(lambda label: [label]))
+        mixed = dask.bag.concat([dask.bag.from_sequence(values, npartitions=1) for values in ([True], [1])])
         with pytest.raises(InputError, match="types bool and int"):
-            mixed = dask.bag.concat([dask.bag.from_sequence(values, npartitions=1) for values in ([True], [1])])
             models[0].fit(dask.bag.from_sequence(["a", "b"], npartitions=2), mixed)
     with pytest.raises(NotFittedError):
         DaskSentimentClassifier().to_local()

@@ -80,7 +80,8 @@ LARGE = "expected a number up to 1e+18."
     *((TWO, LABELLED, {"threads": one}, f"threads is {one}; expected a whole number from 1 up, or None for all cores.")
       for one in (0, True)),
     (TWO * 2, LABELLED * 2, {"min_count": 99}, "X: no word occurs 99 times in the texts to train on; try min_count=1."),
-    (TWO, [0, 1], {"class_weight": {2: 1}, "dev": 0, "min_count": 1}, "class_weight is '2'; expected weights of the labels '0', '1'."),
+    (TWO, [0, 1], {"class_weight": {2: 1}, "dev": 0, "min_count": 1},
+     "class_weight is '2'; expected weights of the labels '0', '1'."),
     # texts
     ("A good film.", LABELLED, {}, f"X is 'A good film.'; {NO_LIST}"),
     ("A good film. " * 9, LABELLED, {}, f"X is of type str; {NO_LIST}"),

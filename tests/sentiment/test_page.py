@@ -15,7 +15,6 @@ from test_report import EVIL
 from mlcore.sentiment import page as pages
 from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.explanation import explain
-from mlcore.sentiment.model_file import save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import explanation_page
 from mlcore.text.characters import ranges
@@ -30,7 +29,8 @@ KINDS = {
     "ratings": lambda: replace(random_model(4, ()), seen=(-20.0, 30.0)),
 }
 MARKUP = [
-    "<br />", "</b>", "<É>", "<", ">", "a < b", "&amp;", "&AMP", "&notit;", "&eacute;", "&#65;", "&#x80;", "&#0065;", "&#1;",
+    "<br />", "</b>", "<É>", "<", ">", "a < b", "&amp;", "&AMP", "&notit;", "&eacute;", "&#65;", "&#x80;", "&#0065;",
+    "&#1;",
     "&#xd800;", "&#xFFFE;", "&#99999999;", "&", "&lt;b&gt;", "\u200d", "\ufe0f", "\u20e3", "\u0301", "\u0307", "\u2019",
     "İ", "ß", "ﬁ", "😀", "👩‍👩‍👧", "👍🏽", "🇩🇪", "1️⃣", "#", "'", "\x00", "\u00a0", "\r", "\n", " ", " ", ".",
 ]  # fmt: skip
@@ -61,7 +61,7 @@ def texts(n):
 
 def in_node(function, model, given):
     data = json.loads(re.search('id="data">(.*)</script>', pages.classifier_page(model, "m"))[1])
-    made = "([model, texts]) => { globalThis.classifier = new Classifier(model); return (%s)(texts); }" % function
+    made = f"([model, texts]) => {{ globalThis.classifier = new Classifier(model); return ({function})(texts); }}"
     return run_in_node(("text", "layers", "classifier"), made, [data, given])
 
 
@@ -109,7 +109,11 @@ def test_chromium_predicts_as_python_does_and_keeps_16_bits(visit, tmp_path):
     model.parameters.table[:] = model.parameters.table.astype(np.float16)
     (tmp_path / "demo.html").write_text(pages.classifier_page(model, "m"), "utf-8")
     page = visit(tmp_path / "demo.html")
-    compare(model, given, page.evaluate(f"(texts) => {{ const {{ classifier }} = page; return ({PREDICT})(texts); }}", given))
+    compare(
+        model,
+        given,
+        page.evaluate(f"(texts) => {{ const {{ classifier }} = page; return ({PREDICT})(texts); }}", given),
+    )
 
 
 def cells(page, selector):

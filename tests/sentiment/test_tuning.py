@@ -53,7 +53,9 @@ def test_what_is_drawn_ranked_and_important():
 
 
 def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
-    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)  # a worker would import it: the script of pytest
+    monkeypatch.delattr(
+        sys.modules["__main__"], "__file__", raising=False
+    )  # a worker would import it: the script of pytest
     found = [tune(DATA, SMALL, "accuracy", 2, 1_000, 3, processes).to_dict() for processes in (1, 2)]
     assert found[0] == found[1]
     assert sorted(row["trial"] for row in found[0]["trials"]) == [0, 1, 2]

@@ -177,7 +177,7 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         ("a.csv", 'text,label\n"a"b,pos\n', {}, "line 2: not CSV by RFC 4180"),
         ("a.csv", bytes(range(254, 31, -1)), {}, "line 1, column 1: byte 0xFE is not UTF-8"),
         ("a.csv", bytes(range(254, -1, -1)), {}, "is not a text file, nor one of another kind that can be read"),
-        ("a.csv", "text,label\na,b\rc,d\n", {}, "line 2: a carriage return is in a field without quotes; give all lines"),
+        ("a.csv", "text,label\na,b\rc,d\n", {}, "line 2: a carriage return is in a field without quotes; give all"),
         ("a.txt", "one\ntwo\n", {}, "(if all have one label: sed 's/^/__label__NAME /' "),
         ("a.tsv", "text\tlabel\tsplit\ngood\tpos\tvalid\ngood\tpos\textra\n", {},
          "line 3, column split: the split is 'extra'; expected train, dev or test; try no_split=True"),
@@ -210,7 +210,7 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         ("a", "\n<!DOCTYPE html>", {}, "is a web page; download the file itself"),
         ("a", "$FL2@(#) SPSS", {}, "is a file of SPSS, Stata or R; write the table as CSV"),
         ("a", zipped({"xl/workbook.xml": "", "a": ""}), {}, "is an Excel workbook; open it and save it as CSV"),
-        ("a.zip", zipped({"a": "x\ty", "readme": ""}), {}, "a table has to be given as a file, or alone in an archive."),
+        ("a.zip", zipped({"a": "x\ty", "readme": ""}), {}, "a table has to be given as a file, or alone in an"),
         ("a", zipped({"a.csv": "x", "b.csv": "y"}), {}, "a table has to be given as a file, or alone"),
     ],
 )  # fmt: skip

@@ -134,10 +134,13 @@ def test_kinds_of_tables(tmp_path, content, layout, expected):
 
 def test_columns_are_named_in_many_languages(tmp_path):
     for names in (
-        "Opinion,Valoracio\u0301n", "Avis,Catégorie", "Kommentar,Bewertung", "Recensione,Etichetta", "Tekst,Beoordeling",
+        "Opinion,Valoracio\u0301n", "Avis,Catégorie", "Kommentar,Bewertung", "Recensione,Etichetta",
+        "Tekst,Beoordeling",
         "Recenzja,Ocena", "Komentář,Štítek", "Yorum,Duygu", "Ulasan,Kelas", "Văn bản,Nhãn", "Κείμενο,Κατηγορία",
-        "Отзыв,Оценка", "Відгук,Мітка", "النص,التصنيف", "متن,برچسب", "טקסט,תווית", "पाठ,लेबल", "รีวิว,ป้ายกำกับ", "內容,類別",
-        "本文,ラベル", "리뷰,라벨", "Resenha,Avaliação", "Mensagem,Nota", "Recension,Etikett", "Tweet_Text,airline_sentiment",
+        "Отзыв,Оценка", "Відгук,Мітка", "النص,التصنيف", "متن,برچسب", "טקסט,תווית", "पाठ,लेबल", "รีวิว,ป้ายกำกับ",
+        "內容,類別",
+        "本文,ラベル", "리뷰,라벨", "Resenha,Avaliação", "Mensagem,Nota", "Recension,Etikett",
+        "Tweet_Text,airline_sentiment",
     ):  # fmt: skip
         assert read(write(tmp_path / "a", f"id,{names}\n1,a,x\n"))[0] == [("x", "a")], names
 

@@ -19,7 +19,6 @@ from mlcore.text import vectors as module
 from mlcore.text.vectors import read_vectors, write_vectors
 from mlcore.text.vocabulary import WordTable
 
-
 packed = partial(gzip.compress, mtime=0)  # the names of tests are made of it
 
 
