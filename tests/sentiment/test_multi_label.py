@@ -216,7 +216,7 @@ def test_words_in_any_order_are_as_good_as_with_one_logistic_regression_for_each
 
 def test_language_has_an_order():
     rows = [row.split() for row in make_texts(2000)[0]]  # words at random, which have none
-    for some, expected in ((rows, False), (map(sorted, rows), False), (rows[:300], True)):
+    for some, expected in ((rows, False), (map(sorted, rows), False), ([["a"]] * 9, True)):
         texts = list(map(" ".join, some))
         assert order_tells(dataset_of(texts, ["a"] * len(texts)).tokens) == expected
     assert order_tells(read_dataset(built_in_dataset()).tokens)
