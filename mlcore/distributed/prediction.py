@@ -40,16 +40,11 @@ def predict_shards(
     names = [table_name(Path(shard).name) for shard in shards]
     if len({*names}) < len(names):
         raise InputError(f"Two shards would be written to {max(names, key=names.count)}; give them different names.")
-    made_with = {
-        "model": sha256(content).hexdigest(),
-        "shards": list(shards),
-        "answers": asdict(answers),
-        "layout": str(layout),
-    }
+    made_with = [sha256(content).hexdigest(), shards, asdict(answers), str(layout)]
     manifest, said = f"{path}/{MANIFEST}", json.dumps(made_with).encode()
     found = system.cat_file(manifest) if system.exists(manifest) else b"" if system.exists(path) else said
     if found != said and (found or system.isfile(path) or system.ls(path)):
-        problem = "it has something else than predictions for these shards by this model; choose another folder"
+        problem = "it has other things than predictions of this model for these shards; choose another folder"
         raise InputError(problem, parameter="output", value=str(folder))
     system.makedirs(path, exist_ok=True)
     system.pipe_file(manifest, said)

@@ -13,17 +13,9 @@ from mlcore.distributed.cluster import Cluster, held
 from mlcore.errors import InputError
 from mlcore.sentiment.estimator import texts_of, written_labels
 from mlcore.sentiment.initialization import LOOKED_AT
+from mlcore.text import dataset as one_file
 from mlcore.text import parts
-from mlcore.text.dataset import (
-    Dataset,
-    EncodedDataset,
-    Split,
-    checked,
-    dataset_of,
-    occurrences,
-    partition,
-    read_dataset,
-)  # fmt: skip
+from mlcore.text.dataset import Dataset, EncodedDataset, Split
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import KEYS_AT_A_TIME, Documents, Features, select_features
 from mlcore.text.overlap import kept
@@ -46,14 +38,14 @@ class ShardedDataset(Dataset):
 
 def read_shard(location: str, layout: Layout) -> Dataset:
     """The labelled texts of a file."""
-    return replace(read_dataset(local_copy(location), layout), source=location)
+    return replace(one_file.read_dataset(local_copy(location), layout), source=location)
 
 
 def read_partition(texts: Iterable[str], y: Iterable[Any], ratings: bool, source: str) -> Dataset:
     """Texts with their labels, or ratings, whose type is noted."""
     listed = texts_of(texts)
     labels, kind = written_labels(y, ratings, len(listed))
-    data = dataset_of(listed, labels, source=source)
+    data = one_file.dataset_of(listed, labels, source=source)
     data.notes.columns["labels"] = kind
     return replace(data, texts=None)
 
@@ -132,7 +124,7 @@ def encode_shards(
     dealt to replicas; held-out and test texts come to the client.
     """
     cluster, bounds = dataset.cluster, dataset.bounds
-    found = partition(dataset, dev, ratings, multi_label, seed, None)
+    found = one_file.partition(dataset, dev, ratings, multi_label, seed, None)
     both = np.sort(np.concatenate([found.train, found.dev])) if refit and found.drawn and not known else found.train
     chosen = np.zeros(dataset.n_texts, bool)
     chosen[both] = True
@@ -155,7 +147,7 @@ def encode_shards(
         return keys[order], counts[order]
 
     features = select_features(table, counts, frequent, ngrams, min_count, max_features, binary, characters)
-    features = checked(features, dataset.source, min_count, known)
+    features = one_file.checked(features, dataset.source, min_count, known)
     of_texts = np.searchsorted(bounds, found.train, side="right") - 1
     sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[found.train] + 1, len(pairs))
     if (most := np.count_nonzero(sizes)) < dataset.replicas:
@@ -165,7 +157,8 @@ def encode_shards(
     encoded = [cluster.submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
     texts = [np.concatenate([np.arange(*bounds[i : i + 2]) for i in own]) for own in dealt]
     train = ShardedDocuments(cluster, encoded, texts, found.train, None)
-    sums = [cluster.submit(occurrences, e, at, len(features)) for e, at in zip(encoded, train._places, strict=True)]
+    n, places = len(features), zip(encoded, train._places, strict=True)
+    sums = [cluster.submit(one_file.occurrences, documents, at, n) for documents, at in places]
     counts = cluster.merged("Encoding shards", sum, sums)
     only = counts >= min_count if len(both) > len(found.train) else None
 
