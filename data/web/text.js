@@ -79,7 +79,7 @@ class Tokenizer {
       return kind === null || kind === IGNORED ? read : character;
     });
     const folded = Array.from(known.join("").normalize("NFC"), (character) => this.reading(character).read);
-    return folded.join("").replaceAll("i\u0307", "i").normalize("NFC");
+    return folded.join("").replaceAll(/i\u0307+/g, "i").normalize("NFC");
   }
 
   /** @param {string} character */

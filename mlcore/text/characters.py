@@ -120,4 +120,4 @@ def read_characters(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFC", _unread().sub(lambda found: _readings[ord(found[0])], text))
-    return unicodedata.normalize("NFC", text.translate(_readings).replace("i\u0307", "i"))
+    return unicodedata.normalize("NFC", re.sub("i\u0307+", "i", text.translate(_readings)))

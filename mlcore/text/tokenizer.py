@@ -238,12 +238,25 @@ def part_of_word(byte):
 
 @kernel
 def kind_at(data, position, stop, pages, numbers):
-    """Kind of the character at ``position``."""
-    if position == stop:
-        return OTHER
-    if data[position] < 0x80:
-        return LETTER if part_of_word(read_ascii(data[position])) else OTHER
-    return number_of(code_point_at(data, position)[0], pages, numbers) & KIND
+    """Kind of the character at ``position``; that of a digit within a keycap is the keycap's."""
+    kind, first = OTHER, position
+    while position < stop:
+        if data[position] < 0x80:
+            if position > first:
+                break
+            kind = LETTER if part_of_word(read_ascii(data[position])) else OTHER
+            if not ZERO <= data[position] <= NINE:
+                break
+            position += 1
+        else:
+            point, length = code_point_at(data, position)
+            found = number_of(point, pages, numbers) & KIND
+            if position == first or found == KEYCAP:
+                return found
+            if found != IGNORED:
+                break
+            position += length
+    return kind
 
 
 @inline_kernel

@@ -4,6 +4,7 @@ It is written with Unicode 14, that of Python 3.11, and shipped, so that tokens 
 them: what Unicode has assigned keeps its composition and its case folding in all later versions.
 """
 
+import re
 import unicodedata
 from itertools import groupby
 from pathlib import Path
@@ -42,7 +43,7 @@ ASSIGNED = list(map(chr, [*range(0x40000), *range(0xE0000, 0xE0200)]))  # the pl
 def fold(text: str) -> str:
     """NFC and full case folding; the dotted and the dotless i are one letter."""
     text = unicodedata.normalize("NFC", text.translate(ALIKE)).casefold()
-    return unicodedata.normalize("NFC", text.replace("ı", "i").replace("i\u0307", "i"))
+    return unicodedata.normalize("NFC", re.sub("i\u0307+", "i", text.replace("ı", "i")))
 
 
 def kind_of(c: str) -> str:
