@@ -75,7 +75,8 @@ def tune(
         print_json("tune", found)
     else:
         _show(found)
-    inputs = {"data": data or [], "dev": None, "test": None, **asdict(layout), "vectors": None, "warm_start": None}
+    unset = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas"))
+    inputs = {"data": data or [], **asdict(layout), **unset}
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     train(inputs, layout, found.settings, processes, model, None, False, None, False, True)
     render.say(f"The same again: {reproducing_command(load(model))}")

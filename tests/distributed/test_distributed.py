@@ -128,6 +128,7 @@ def test_four_workers_and_two_clients_at_once_give_the_bytes_of_one(shards, expe
     assert others[0] != expected
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 def test_killed_workers_do_not_change_a_byte(shards, expected, processes):
     """One is killed while n-grams are counted, and one in an epoch."""
