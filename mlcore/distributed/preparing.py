@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcore.distributed.cluster import Cluster, held
 from mlcore.errors import InputError
-from mlcore.sentiment.estimator import texts_of, written_labels
+from mlcore.sentiment.arguments import texts_of, written_labels
 from mlcore.sentiment.initialization import LOOKED_AT
 from mlcore.text import dataset as one_file
 from mlcore.text import parts

@@ -13,7 +13,7 @@ import pytest
 from mlcore import SentimentClassifier
 from mlcore.errors import DivergedError, InputError, MlcoreError, ModelFileError, NotFittedError
 from mlcore.sentiment import training
-from mlcore.sentiment.estimator import Classes
+from mlcore.sentiment.arguments import Classes
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.settings import FIELDS
 from mlcore.text.dataset import read_dataset
