@@ -16,8 +16,9 @@ from mlcore.sentiment.initialization import LOOKED_AT
 from mlcore.text import dataset as one_file
 from mlcore.text import parts
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
+from mlcore.text.documents import Documents
 from mlcore.text.layout import Layout
-from mlcore.text.ngrams import KEYS_AT_A_TIME, Documents, Features, select_features
+from mlcore.text.ngrams import KEYS_AT_A_TIME, Features, select_features
 from mlcore.text.overlap import kept
 from mlcore.text.remote import find_files, local_copy
 

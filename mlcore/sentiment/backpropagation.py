@@ -12,8 +12,8 @@ from mlcore.kernels.losses import loss_of, loss_of_backward
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
+from mlcore.text.documents import Documents
 from mlcore.text.labels import rating_of
-from mlcore.text.ngrams import Documents
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
 

@@ -10,7 +10,8 @@ from mlcore.results import Result
 from mlcore.sentiment.figures import LabelFigures, area_under_curve, calibration_error, figures_of_labels, wilson
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
-from mlcore.text.dataset import Dataset, Documents, Split, encode_split
+from mlcore.text.dataset import Dataset, Split, encode_split
+from mlcore.text.documents import Documents
 from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels
 from mlcore.text.overlap import fingerprints, share_known
 

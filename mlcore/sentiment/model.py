@@ -10,7 +10,8 @@ from mlcore.kernels import forward, losses
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.simd import aligned_zeros
 from mlcore.sentiment.settings import Settings
-from mlcore.text.ngrams import Documents, Features
+from mlcore.text.documents import Documents
+from mlcore.text.ngrams import Features
 from mlcore.text.pool import in_order
 
 MAX_PARAMETER = 1e9  # with as many parameters as there may be, all outputs are finite in float32

@@ -9,7 +9,7 @@ import numpy as np
 from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.model import Model
-from mlcore.text.dataset import Documents
+from mlcore.text.documents import Documents
 from mlcore.text.labels import listed
 
 MAX_PROBABILITIES = 1 << 21  # of texts that are predicted together

@@ -15,7 +15,7 @@ from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import Progress, State, Trainer
 from mlcore.text.dataset import Split
-from mlcore.text.ngrams import Documents
+from mlcore.text.documents import Documents
 
 Trained = tuple[Progress, int, bytes]  # the end of an epoch, steps, and arrays: of the rows, those that have changed
 

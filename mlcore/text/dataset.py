@@ -13,6 +13,7 @@ import numpy as np
 from mlcore.errors import DataError, DataWarning, InputError
 from mlcore.files import installed
 from mlcore.kernels.compiling import kernel
+from mlcore.text.documents import Documents
 from mlcore.text.growing import GrowingArray
 from mlcore.text.labels import (
     choose_labels,
@@ -28,7 +29,6 @@ from mlcore.text.labels import (
     unknown_note,
 )
 from mlcore.text.layout import Layout
-from mlcore.text.ngrams import Documents as Documents
 from mlcore.text.ngrams import Features, choose_features, extend
 from mlcore.text.overlap import coverage_notes, fingerprints, kept, shared_notes
 from mlcore.text.readers import Example, name_of, read_examples

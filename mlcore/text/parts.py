@@ -7,7 +7,8 @@ from hashlib import sha256
 import numpy as np
 
 from mlcore.text.dataset import Dataset
-from mlcore.text.ngrams import Documents, Features, count_pairs, deal_keys
+from mlcore.text.documents import Documents
+from mlcore.text.ngrams import Features, count_pairs, deal_keys
 from mlcore.text.overlap import fingerprints
 from mlcore.text.table import Notes
 from mlcore.text.vocabulary import Tokens, WordTable

@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlcore.kernels.simd import mix_bits
-from mlcore.text import growing, ngrams, vocabulary
-from mlcore.text.ngrams import choose_features, count_features, extend, frequent_pairs
+from mlcore.text import documents, growing, ngrams, vocabulary
+from mlcore.text.documents import count_features
+from mlcore.text.ngrams import choose_features, extend, frequent_pairs
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
 
 texts_of_words = st.lists(st.lists(st.sampled_from("abé中"), max_size=9).map(" ".join), min_size=1, max_size=6)
@@ -139,9 +140,9 @@ def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary)
     offsets = np.cumsum([0, *map(len, texts)])
     ids = np.array([[word for text in texts for word in text]] * levels, np.int32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngrams, "ENTRIES", entries)
-        documents = count_features(ids, offsets, 5001, binary)
-    for (a, b), text in zip(pairwise(documents.offsets), texts, strict=True):
+        patch.setattr(documents, "ENTRIES", entries)
+        found = count_features(ids, offsets, 5001, binary)
+    for (a, b), text in zip(pairwise(found.offsets), texts, strict=True):
         expected = sorted(Counter(word for word in text * levels if word != UNKNOWN).items())
-        assert documents.ids[a:b].tolist() == [word for word, _ in expected]
-        assert documents.counts[a:b].tolist() == [1 if binary else times for _, times in expected]
+        assert found.ids[a:b].tolist() == [word for word, _ in expected]
+        assert found.counts[a:b].tolist() == [1 if binary else times for _, times in expected]

@@ -1,0 +1,151 @@
+"""Texts as the features in them: distinct ids with their counts, in compressed sparse rows (CSR)."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcore.kernels.compiling import kernel
+from mlcore.text.vocabulary import UNKNOWN, Tokens, join_texts
+
+ENTRIES = 1 << 14  # sorted at a time
+DIGIT = 11  # bits of the numbers by which they are sorted at a time
+
+
+class Documents(NamedTuple):
+    """Texts as distinct feature ids with their counts (CSR): text i has the entries offsets[i]..offsets[i + 1]."""
+
+    ids: np.ndarray  # (m,) int32, ascending within a text
+    counts: np.ndarray  # (m,) int32, at least 1; or (1,) of a 1 that stands for all, which takes no memory
+    offsets: np.ndarray  # (n + 1,) int64
+
+    @classmethod
+    def joined(cls, parts: Iterable["Documents"], binary: bool = False) -> "Documents":
+        """The texts of all parts; with ``binary`` features, one count stands for all."""
+        if binary:
+            parts = (part._replace(counts=np.ones(int(i == 0), np.int32)) for i, part in enumerate(parts))
+        return cls(*join_texts(parts, np.int32, np.int32))
+
+    @property
+    def n_texts(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self) -> np.ndarray:
+        """Number of known features of each text, repeats included: (n,) int64."""
+        return np.asarray(sum_counts(self.counts, self.offsets))
+
+    def only(self, kept: np.ndarray) -> "Documents":
+        """The same texts with these features only: kept (v,) bool."""
+        entries = kept[self.ids]
+        lengths = self._replace(counts=entries.astype(np.int32)).lengths()
+        counts = self.counts[entries] if len(self.counts) > 1 else self.counts
+        return Documents(self.ids[entries], counts, np.concatenate([[0], np.cumsum(lengths)]))
+
+    def select(self, rows: np.ndarray) -> "Documents":
+        """The texts with these numbers, which ascend."""
+        ids, offsets = Tokens(self.ids, self.offsets).select(rows)
+        counts = Tokens(self.counts, self.offsets).select(rows).ids if len(self.counts) > 1 else self.counts
+        return Documents(ids, counts, offsets)
+
+    def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Sums of the values of the texts that have a feature, each text in its column: ``shape`` (v, k), float64.
+
+        Shapes: rows, columns and values (r,) of the texts.
+        """
+        return np.asarray(add_values(self.ids, self.offsets, rows, columns, values, shape))
+
+
+def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool) -> Documents:
+    """Distinct known features with their counts, per text.
+
+    Shapes: ids (g, t) of features below ``size`` that end at each token, offsets (n + 1,) of the texts' tokens.
+    """
+    longest = ids.shape[0] * int(np.diff(offsets).max(initial=0))
+    digits = -(-max(size - 1, 0).bit_length() // DIGIT)
+    return Documents(*sort_and_count(ids, offsets, digits, binary, max(longest, min(ids.size, ENTRIES))))
+
+
+@kernel
+def deal_by_digit(entries, end, shift, heads, dealt):
+    """Sort the first ``end`` entries by a digit of theirs, equal ones in their order: overwrite dealt and heads.
+
+    Shapes: entries (m,), heads (digits,), a power of two -> dealt (m,).
+    """
+    mask = heads.shape[0] - 1
+    heads[:] = 0
+    for entry in range(end):
+        heads[entries[entry] >> shift & mask] += 1
+    place = 0
+    for digit in range(heads.shape[0]):
+        place += heads[digit]
+        heads[digit] = place - heads[digit]
+    for entry in range(end):
+        digit = entries[entry] >> shift & mask
+        dealt[heads[digit]] = entries[entry]
+        heads[digit] += 1
+
+
+@kernel
+def sort_and_count(ids, token_offsets, digits, binary, room):
+    """Sort the features of every text by number and count them, in linear time: arrays as in ``Documents``.
+
+    So many texts are sorted together, digit by digit, that their entries fit into the ``room``, and with it into the
+    cache. With ``binary`` features all counts are 1.
+
+    Shapes: ids (g, t), token_offsets (n + 1,); the longest text has at most room / g tokens.
+    """
+    entries, others, heads = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(1 << DIGIT, np.int64)
+    out_ids, out_counts = np.empty(ids.size, np.int32), np.empty(ids.size, np.int32)
+    offsets = np.zeros_like(token_offsets)
+    place, first, texts = 0, 0, token_offsets.shape[0] - 1
+    while first < texts:
+        last = first + 1
+        while (
+            last < texts
+            and last - first < heads.shape[0]
+            and ids.shape[0] * (token_offsets[last + 1] - token_offsets[first]) <= room
+        ):
+            last += 1
+        end = np.int64(0)  # a plain 0 would be a type of its own, and deal_by_digit compiled once more for that
+        for text in range(first, last):
+            for level in range(ids.shape[0]):
+                for t in range(token_offsets[text], token_offsets[text + 1]):
+                    if ids[level, t] != UNKNOWN:
+                        entries[end] = np.int64(text - first) << 32 | np.int64(ids[level, t])
+                        end += 1
+        for digit in range(digits + 1):
+            deal_by_digit(entries, end, digit * DIGIT if digit < digits else 32, heads, others)
+            entries, others = others, entries
+        before = np.int64(-1)
+        for entry in range(end):
+            fresh = entries[entry] != before
+            before = entries[entry]
+            place += fresh
+            out_ids[place - 1] = before & 0xFFFFFFFF
+            out_counts[place - 1] = 1 if fresh or binary else out_counts[place - 1] + 1
+            offsets[first + (before >> 32) + 1] += fresh
+        first = last
+    return out_ids[:place], out_counts[:place], np.cumsum(offsets)
+
+
+@kernel
+def sum_counts(counts, offsets):
+    """Sum of the counts of each text: counts (m,) or (1,), offsets (n + 1,) -> (n,) int64."""
+    lengths = np.zeros(offsets.shape[0] - 1, np.int64)
+    for text in range(lengths.shape[0]):
+        for entry in range(offsets[text], offsets[text + 1]):
+            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]
+    return lengths
+
+
+@kernel
+def add_values(ids, offsets, rows, columns, values, shape):
+    """Sums, of this shape (v, k), of the values of the texts that have a feature, each text in its column.
+
+    Shapes: ids (m,), offsets (n + 1,); rows, columns and values (r,) of the texts.
+    """
+    totals = np.zeros(shape)
+    for r in range(rows.shape[0]):
+        for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
+            totals[ids[j], columns[r]] += values[r]
+    return totals
