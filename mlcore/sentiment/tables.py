@@ -1,7 +1,5 @@
 """Predictions for the rows of a table, written as a table with all of its columns and the predictions beside them."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -151,7 +149,7 @@ class _Delimited(_Writer):
         return self._lines([*self.columns(rows), *new])
 
     def _lines(self, columns: list[Sequence[Any]]) -> tuple[bytes, int]:
-        text, made_safe = io.StringIO(), 0
+        made_safe = 0
         for i, column in enumerate(columns):
             if {*map(type, column)} & {list, dict, tuple}:
                 column = [json.dumps(v, default=str) if isinstance(v, list | dict | tuple) else v for v in column]
@@ -161,9 +159,19 @@ class _Delimited(_Writer):
                 column, made_safe = list(column), made_safe + len(formulas)
                 for j in formulas:
                     column[j] = f"'{column[j]}"
-            columns[i] = column
-        csv.writer(text, delimiter=self.separator, lineterminator="\n").writerows(zip(*columns, strict=True))
-        return text.getvalue().encode(errors="replace"), made_safe
+            columns[i] = _cells(column, self.separator)
+        lines = map(self.separator.join, zip(*columns, strict=True))
+        return b"\n".join([*(line.encode(errors="replace") for line in lines), b""]), made_safe
+
+
+def _cells(column: Sequence[Any], separator: str) -> list[str]:
+    """The values as ``csv.writer`` writes them, which takes ten times as long for long texts."""
+    cells = ["" if value is None else str(value) for value in column]
+    doubled = [cell.replace('"', '""') for cell in cells]
+    return [
+        f'"{new}"' if new != cell or separator in cell or "\n" in cell or "\r" in cell else cell
+        for new, cell in zip(doubled, cells, strict=True)
+    ]
 
 
 class _JsonLines(_Writer):

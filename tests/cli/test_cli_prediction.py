@@ -10,7 +10,7 @@ ROWS = [
     {"id": "1", "text": "a good, warm film", "note": "é 🎬"},
     {"id": "2", "text": 'a bad\n"dull"\r\nplot', "note": "=1+1"},
     {"id": "-3.5", "text": "", "note": "@me"},
-    {"id": "4", "text": "=good", "note": ""},
+    {"id": "4", "text": "=good", "note": "a\rb"},
 ]
 SAID = (
     "mlcore: Cells that begin with = + - or @: 3; an apostrophe before them keeps spreadsheets from running them as "
@@ -154,7 +154,7 @@ def test_objects_with_more_keys_than_the_first_one(run, model, tmp_path):
 def test_round_trip_with_pandas(run, model, tmp_path, read, written):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    frame = pandas.DataFrame(ROWS * 3000)
+    frame = pandas.DataFrame(ROWS[:3] * 3000)  # pandas leaves a carriage return without quotes
     frame["n"] = [None if i % 5 == 0 else i / 2 for i in range(len(frame))]
     save = {".parquet": frame.to_parquet, ".json": frame.to_json, ".csv": lambda path: frame.to_csv(path, index=False)}
     save[(tmp_path / read).suffix](tmp_path / read)
