@@ -34,6 +34,7 @@ settings.load_profile("mlcore")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
+LONGEST = 600  # seconds of a test of clusters
 DATASETS = REPOSITORY.parent / "shared" / "datasets"
 
 needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason="the real data sets are not beside the repository")
@@ -46,6 +47,23 @@ needs_speed = pytest.mark.skipif(
 def pytest_collection_modifyitems(items):
     """The longest tests first, so that of two processes none waits for the other at the end."""
     items.sort(key=lambda item: "test_docs" not in item.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """No test of clusters waits for ever: after LONGEST seconds it fails where it waits, in its fixtures too."""
+    if item.path.parent.name == "distributed" and hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"still waiting after {LONGEST} s"))
+        signal.setitimer(signal.ITIMER_REAL, LONGEST, 60)  # and again, if its fixtures do not end
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    try:
+        return (yield)
+    finally:
+        if hasattr(signal, "SIGALRM"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def pytest_configure(config):

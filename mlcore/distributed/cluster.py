@@ -7,7 +7,7 @@ bytes in safetensors' format, and are never pickled as objects.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from secrets import token_hex
 from typing import Any
@@ -17,6 +17,7 @@ from mlcore.errors import InputError
 from mlcore.text.streams import optional
 
 FAN_IN = 8  # results that are merged together
+LOOK, PATIENCE = 2, 300  # seconds until one looks whether there are workers, and for which none are waited for
 FAILURES = 10  # workers that may be lost with one task before it is given up; elsewhere Dask's configuration says it
 
 
@@ -52,24 +53,38 @@ class Cluster:
         with config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             return self.client.submit(work, __version__, function, *arguments, key=key)
 
-    def results(self, what: str, futures: Sequence[Any]) -> Iterator[Any]:
-        """Results in their order.
+    def results(self, what: str, futures: Sequence[Any], quiet: bool = False) -> Iterator[Any]:
+        """Results in their order; ``quiet``: the caller tells of the progress.
 
-        Raises: what a task raises; ConnectionError if the scheduler is lost, or too many workers with one task.
+        Raises: what a task raises; ConnectionError if the scheduler is lost, all workers, or too many with one task.
         """
-        from distributed import KilledWorker
-
+        distributed = optional("distributed", "dask", "A cluster")
         for number, future in enumerate(futures):
-            if what:  # a training tells of its progress itself
+            if not quiet:
                 self.progress(f"{what}: {number:,} of {len(futures):,}")
             try:
+                self._wait(what, future)
                 result = future.result()
-            except KilledWorker as error:
-                advice = "if they lack memory, write the texts into more shards, or give more workers or memory"
-                raise ConnectionError(f"{what}: too many workers were lost with the same task; {advice}") from error
+            except distributed.KilledWorker as error:
+                lost = f"{what}: too many workers were lost with the same task; if they lack memory"
+                raise ConnectionError(f"{lost}, write the texts into more shards, or give more memory") from error
             except CancelledError as error:
                 raise ConnectionError(f"{what}: the scheduler was lost; start it and its workers again") from error
             yield result
+
+    def _wait(self, what: str, future: Any) -> None:
+        """Wait for a task; where no worker can take it, say so, and give up after PATIENCE seconds."""
+        distributed = optional("distributed", "dask", "A cluster")
+        missing = f"{what}: no worker with free memory; start some: dask worker {self.client.scheduler.address}"
+        while not future.done():
+            with suppress(TimeoutError), self.client.as_current():
+                distributed.wait(future, LOOK)
+            if not self.client.nthreads():
+                self.progress(f"{missing} (waiting for {PATIENCE} s)")
+            try:
+                self.client.wait_for_workers(1, PATIENCE)
+            except TimeoutError as error:
+                raise ConnectionError(missing) from error
 
     def merged(self, what: str, function: Callable[[Sequence[Any]], Any], futures: Sequence[Any]) -> Any:
         """All results in one: neighbours are merged, and then what that gives, in an order that never changes."""
@@ -86,17 +101,14 @@ def connected(scheduler: str, progress: Callable[[str], None] = lambda what: Non
     Raises: InputError if no scheduler answers; DataError if Dask is not installed.
     """
     distributed = optional("distributed", "dask", "A scheduler")
-    from dask import config
-
-    with ExitStack() as stack:
-        address: Any = scheduler
-        if match := re.fullmatch(r"local:([1-9]\d*)", scheduler):
-            stack.enter_context(config.set({"distributed.scheduler.allowed-failures": FAILURES}))
-            options = {"n_workers": int(match[1]), "threads_per_worker": 1, "dashboard_address": ":0"}
-            address = stack.enter_context(distributed.LocalCluster(**options))
-        try:
-            client = stack.enter_context(distributed.Client(address, set_as_default=False))
-        except (OSError, ValueError) as error:
-            expected = f"no scheduler answers there ({error}); expected one such as tcp://HOST:8786, or local:2"
-            raise InputError(expected, parameter="scheduler", value=scheduler) from error
+    options: dict[str, Any] = {"address": scheduler}
+    if match := re.fullmatch(r"local:([1-9]\d*)", scheduler):
+        options = {"n_workers": int(match[1]), "threads_per_worker": 1, "dashboard_address": ":0"}
+        options["scheduler_kwargs"] = {"allowed_failures": FAILURES}
+    try:
+        client = distributed.Client(**options, set_as_default=False)
+    except (OSError, ValueError) as error:
+        expected = f"no scheduler answers there ({error}); expected one such as tcp://HOST:8786, or local:2"
+        raise InputError(expected, parameter="scheduler", value=scheduler) from error
+    with client:
         yield Cluster(client, progress)

@@ -1,7 +1,6 @@
 """The classifier for texts in Dask's bags and data frames."""
 
 import warnings
-from functools import partial
 from typing import Any
 
 from mlcore.distributed.cluster import Cluster
@@ -11,9 +10,9 @@ from mlcore.distributed.training import ReplicaTrainer
 from mlcore.errors import InputError, NotFittedError, ShapeError
 from mlcore.sentiment.estimator import SentimentClassifier
 from mlcore.sentiment.initialization import facts_of, new_model
-from mlcore.sentiment.model import Model, Provenance
+from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import content_of
-from mlcore.sentiment.training import EpochReport, train
+from mlcore.sentiment.training import train
 from mlcore.text.pool import available_cores
 from mlcore.text.streams import optional
 
@@ -39,24 +38,18 @@ class DaskSentimentClassifier:
             raise ShapeError(f"X has {X.npartitions} partitions, but y has {y.npartitions}; partition them alike.")
         settings, dev, threads = self._local.settings(), self._local.dev, available_cores()
         client = self.client or optional("distributed", "dask", "A cluster").default_client()
-        cluster, names = Cluster(client), [f"partition {number + 1}" for number in range(X.npartitions)]
-        parts = zip(*(client.compute(some.to_delayed()) for some in (X, y)), names, strict=True)
-        ratings = settings.loss == "squared"
-        shards = [cluster.submit(read_partition, texts, labels, ratings, name) for texts, labels, name in parts]
+        cluster, ratings = Cluster(client), settings.loss == "squared"
+        parts = zip(*(client.compute(some.to_delayed()) for some in (X, y)), strict=True)
+        shards = [cluster.submit(read_partition, *own, ratings, f"partition {i + 1}") for i, own in enumerate(parts)]
         dataset, chosen = join_shards(cluster, "X", shards, self.replicas), settings.automatic()
         settings = settings.resolved(facts_of(dataset, dev))
         data = encode_shards(dataset, dev, **settings.encoding())
         for warning in data.warnings:
             warnings.warn(warning, stacklevel=2)
-        begin = partial(new_model, threads=threads)
-        model = begin(data, settings)
+        model = new_model(data, settings, threads=threads)
         inputs = {"dev": repr(dev), **dataset.notes.columns}
         model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
-
-        def on_model(model: Model, reports: list[EpochReport]) -> None:
-            self._fitted = content_of(model)
-
-        train(model, data, begin, threads, on_model=on_model, new_trainer=ReplicaTrainer)
+        self._fitted = content_of(train(model, data, new_model, threads, new_trainer=ReplicaTrainer))
         return self
 
     def predict(self, X: Any) -> Any:

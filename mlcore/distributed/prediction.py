@@ -49,10 +49,8 @@ def predict_shards(
     system.makedirs(path, exist_ok=True)
     system.pipe_file(manifest, said)
     common, location = cluster.submit(held, content), system.unstrip_protocol(path)
-    futures = [
-        cluster.submit(predict_shard, common, shard, f"{location}/{name}", answers, layout)
-        for shard, name in zip(shards, names, strict=True)
-    ]
+    pairs = zip(shards, (f"{location}/{name}" for name in names), strict=True)
+    futures = [cluster.submit(predict_shard, common, *pair, answers, layout) for pair in pairs]
     results = list(cluster.results("Predicting shards", futures))
     system.invalidate_cache()
     if missing := [name for name in names if not system.exists(f"{path}/{name}")]:
@@ -79,10 +77,7 @@ def assess_shards(cluster: Cluster, model: Model, paths: Sequence[Path], layout:
     """As ``mlcore.sentiment.evaluation.assess`` of the texts in files, without mistakes."""
     dataset = read_shards(cluster, paths, layout, None)
     (rows, _), bounds, common = dataset.held_out(), dataset.bounds, cluster.submit(held, content_of(model))
-    own = np.split(rows, np.searchsorted(rows, bounds[1:-1]))
-    futures = [
-        cluster.submit(score, common, shard, some - first)
-        for shard, some, first in zip(dataset.shards, own, bounds[:-1], strict=True)
-    ]
+    parts = zip(dataset.shards, np.split(rows, np.searchsorted(rows, bounds[1:-1])), bounds[:-1], strict=True)
+    futures = [cluster.submit(score, common, shard, own - first) for shard, own, first in parts]
     outputs = np.concatenate(list(cluster.results("Evaluating shards", futures)))
     return assess_outputs(model, dataset, outputs, dataset.fingerprints[rows])

@@ -1,11 +1,11 @@
 """From shards to all that a training needs; the training texts stay on the workers."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +26,15 @@ REPLICA = 2_000_000  # tokens for which there is a replica, unless the number is
 MAX_REPLICAS = 64
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class ShardedDataset(Dataset):
     """A dataset whose tokens are on the workers: here are their offsets, and the first of them."""
 
-    cluster: Cluster = cast(Cluster, None)
-    shards: list[Any] = field(default_factory=list)  # futures of datasets
-    bounds: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))  # (shards + 1,) of their texts
-    fingerprints: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))  # (n,) of the texts
-    replicas: int = 1
+    cluster: Cluster
+    shards: list[Any]  # futures of datasets
+    bounds: np.ndarray  # (shards + 1,) of their texts
+    fingerprints: np.ndarray  # (n,) uint32 of the texts
+    replicas: int
 
 
 def read_shard(location: str, layout: Layout) -> Dataset:
@@ -124,23 +124,20 @@ def encode_shards(
     """As ``mlcore.text.dataset.encode``, with the same splits, features and counts. Training texts stay on the workers,
     dealt to replicas; held-out and test texts come to the client.
     """
-    cluster, bounds = dataset.cluster, dataset.bounds
+    cluster, submit, bounds = dataset.cluster, dataset.cluster.submit, dataset.bounds
     found = one_file.partition(dataset, dev, ratings, multi_label, seed, None)
     both = np.sort(np.concatenate([found.train, found.dev])) if refit and found.drawn and not known else found.train
     chosen = np.zeros(dataset.n_texts, bool)
     chosen[both] = True
-    pairs = list(zip(dataset.shards, np.split(chosen, bounds[1:-1]), strict=True))
-    counted = [cluster.submit(parts.count_words, *pair) for pair in pairs]
+    pieces = list(zip(dataset.shards, np.split(chosen, bounds[1:-1]), dataset.tokens.offsets[bounds[:-1]], strict=True))
+    counted = [submit(parts.count_words, shard, own) for shard, own, _ in pieces]
     table, counts = cluster.merged("Counting words", parts.merge_words, counted)
 
     def frequent(shorter: Features) -> tuple[np.ndarray, np.ndarray]:
         turns = 1 << max(0, int(dataset.tokens.offsets[-1] - 1) // KEYS_AT_A_TIME).bit_length()
-        features, frequent_ones, before = cluster.submit(held, shorter), [], dataset.tokens.offsets[bounds].tolist()
+        features, frequent_ones = submit(held, shorter), []
         for turn in range(turns):  # one after the other, so that a share of the n-grams is in memory at a time
-            some = [
-                cluster.submit(parts.count_ngrams, shard, features, own, first, turn, turns)
-                for (shard, own), first in zip(pairs, before, strict=False)
-            ]
+            some = [submit(parts.count_ngrams, shard, features, *own, turn, turns) for shard, *own in pieces]
             merged = cluster.merged("Counting n-grams", parts.merge_ngrams, some)
             frequent_ones.append([array[merged[1] >= min_count] for array in merged])
         keys, counts, firsts = map(np.concatenate, zip(*frequent_ones, strict=True))
@@ -150,16 +147,16 @@ def encode_shards(
     features = select_features(table, counts, frequent, ngrams, min_count, max_features, binary, characters)
     features = one_file.checked(features, dataset.source, min_count, known)
     of_texts = np.searchsorted(bounds, found.train, side="right") - 1
-    sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[found.train] + 1, len(pairs))
+    sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[found.train] + 1, len(pieces))
     if (most := np.count_nonzero(sizes)) < dataset.replicas:
         expected = f"expected at most {most}, the number of files with training texts"
         raise InputError(expected, parameter="replicas", value=dataset.replicas)
-    common, dealt = cluster.submit(held, features), parts.deal(sizes, dataset.replicas)
-    encoded = [cluster.submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
+    common, dealt = submit(held, features), parts.deal(sizes, dataset.replicas)
+    encoded = [submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
     texts = [np.concatenate([np.arange(*bounds[i : i + 2]) for i in own]) for own in dealt]
     train = ShardedDocuments(cluster, encoded, texts, found.train, None)
     n, places = len(features), zip(encoded, train._places, strict=True)
-    sums = [cluster.submit(one_file.occurrences, documents, at, n) for documents, at in places]
+    sums = [submit(one_file.occurrences, documents, at, n) for documents, at in places]
     counts = cluster.merged("Encoding shards", sum, sums)
     only = counts >= min_count if len(both) > len(found.train) else None
 
@@ -168,11 +165,13 @@ def encode_shards(
         return Split(documents, found.targets, rows, dataset.weights)
 
     def here(rows: np.ndarray, only: np.ndarray | None) -> Split | None:
+        if not len(rows):
+            return None
         documents: Any = on_workers(rows, only).documents
         fetched = Documents.joined(cluster.results("Fetching held-out texts", documents.replicas), binary)
         order = np.concatenate(documents.rows)
         weights = None if dataset.weights is None else dataset.weights[order]
-        return Split(fetched, found.targets[order], np.argsort(order), weights) if len(rows) else None
+        return Split(fetched, found.targets[order], np.argsort(order), weights)
 
     return EncodedDataset(
         features, counts if only is None else np.where(only, counts, 0), found.labels, on_workers(found.train, only),

@@ -37,7 +37,7 @@ class ReplicaTrainer(Trainer):
             own = replace(settings, seed=seed, learning_rate=rate), self.model.labels, state.step, len(state.reports)
             futures.append(cluster.submit(train_replica, documents, *given, common, *own))
         combination = Combination(state, progress)
-        for rows, trained in zip(self.documents.rows, cluster.results("", futures), strict=True):
+        for rows, trained in zip(self.documents.rows, cluster.results("Training", futures, quiet=True), strict=True):
             if trained is None:
                 return None
             combination.add(trained, len(rows), 1 / n, time.perf_counter() - started)

@@ -6,17 +6,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
+from itertools import count
 
 import numpy as np
 import pandas
 import pytest
 from conftest import needs_speed
+from mlcore.cli import render
 
 from mlcore import InputError, NotFittedError, SentimentClassifier, ShapeError
 from mlcore.sentiment import checkpoint
+from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.initialization import feature_ratios, new_model
-from mlcore.sentiment.model_file import content_of
+from mlcore.sentiment.model_file import content_of, model_of
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import train
 from mlcore.text.dataset import built_in_dataset, encode, read_dataset
@@ -27,6 +31,7 @@ import dask.bag  # noqa: E402
 import dask.dataframe  # noqa: E402
 
 from mlcore.distributed import DaskSentimentClassifier, cluster, preparing  # noqa: E402
+from mlcore.distributed.prediction import predict_shards  # noqa: E402
 from mlcore.distributed.training import ReplicaTrainer  # noqa: E402
 
 pytestmark = [needs_speed, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")]
@@ -52,24 +57,24 @@ class Processes:
     def __init__(self, workers):
         self.cluster = distributed.LocalCluster(n_workers=0, protocol="tcp://", dashboard_address=":0")
         self.address, self.workers = self.cluster.scheduler_address, []
-        for _ in range(workers):
-            self.start()
+        self.start(workers)
 
-    def start(self):
+    def start(self, workers=1):
         command = [sys.executable, "-m", "dask", "worker", self.address, "--nthreads", "1", "--no-nanny"]
         quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
-        self.workers.append(subprocess.Popen([*command, "--no-dashboard"], **quiet))
+        self.workers += [subprocess.Popen([*command, "--no-dashboard"], **quiet) for _ in range(workers)]
+        self.cluster.wait_for_workers(len(self.workers), timeout=60)
 
     def kill(self, number):
         """As the system does it where memory is short."""
         worker = self.workers.pop(number)
         worker.send_signal(signal.SIGKILL)
-        worker.wait()
+        worker.wait(60)
 
     def close(self):
         while self.workers:
             self.kill(0)
-        self.cluster.close()
+        self.cluster.close(60)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +97,7 @@ def threads():
 
     yield make
     for one in found:
-        one.close()
+        one.close(60)
 
 
 def train_on(address, folder, on_phase=lambda client, what: None, replicas=3):
@@ -110,6 +115,14 @@ def train_on(address, folder, on_phase=lambda client, what: None, replicas=3):
         return content_of(model)
 
 
+def predict_on(address, content, shards, folder, on_phase=lambda client, what: None):
+    """The content of the files of predictions; ``on_phase`` as for ``train_on``."""
+    with distributed.Client(address, set_as_default=False) as client:
+        found = cluster.Cluster(client, partial(on_phase, client))
+        predict_shards(found, model_of(content), [shards / "*.tsv"], folder, Answers(), Layout())
+    return [(folder / path.name).read_bytes() for path in sorted(shards.iterdir())]
+
+
 @pytest.fixture(scope="module")
 def expected(shards):
     """The bytes that one worker gives."""
@@ -123,7 +136,7 @@ def test_four_workers_and_two_clients_at_once_give_the_bytes_of_one(shards, expe
     other = threading.Thread(target=lambda: others.append(train_on(four, shards, replicas=2)))
     other.start()
     assert train_on(four, shards) == expected
-    other.join()
+    other.join(60)
     assert others
     assert others[0] != expected
 
@@ -147,24 +160,25 @@ def test_killed_workers_do_not_change_a_byte(shards, expected, processes):
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
-def test_twenty_kills_at_random_moments(shards, expected):
-    """Each is of a worker in the midst of a training, which others go on with."""
-    found, chance, kills = Processes(2), random.Random(20), 0
-    ended = threading.Event()
+def test_twenty_kills_at_random_moments(shards, expected, tmp_path):
+    """Five in each phase, of the worker that is there longest; another one takes its place."""
+    found, chance, runs = Processes(2), random.Random(20), count()
+    left = dict.fromkeys(("Counting", "Encoding", "epoch", "Predicting"), 5)
 
-    def kill_now_and_then():
-        nonlocal kills
-        while not ended.wait(chance.uniform(0.5, 6)):
-            found.start()
+    def on_phase(client, what):
+        phase, _, _ = what.partition(" ")
+        if left.get(phase) and chance.random() < 0.5:
+            left[phase] -= 1
+            time.sleep(chance.uniform(0, 0.1))
             found.kill(0)
-            kills += 1
+            found.start()
 
-    threading.Thread(target=kill_now_and_then, daemon=True).start()
+    predicted = predict_on(found.address, expected, shards, tmp_path / "alone")
     try:
-        while kills < 20:
-            assert train_on(found.address, shards) == expected, kills
+        while any(left.values()):
+            assert train_on(found.address, shards, on_phase) == expected, left
+            assert predict_on(found.address, expected, shards, tmp_path / str(next(runs)), on_phase) == predicted, left
     finally:
-        ended.set()
         found.close()
 
 
@@ -241,6 +255,22 @@ def test_the_scheduler_is_lost(run, shards, threads, tmp_path, monkeypatch):
     assert "the scheduler was lost" in stopped.err
     assert run(*options, "--scheduler", threads(1).scheduler_address, "--model", "model", "--resume").code == 0
     assert (tmp_path / "model").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_cluster_without_workers(run, threads, tmp_path, monkeypatch):
+    """It is said that some are missing; a training begins as soon as there is one, and ends if none comes."""
+    (tmp_path / "a.tsv").write_text("label\ttext\n" + "pos\tgood\nneg\tbad\n" * 20)
+    monkeypatch.setattr(cluster, "LOOK", 0.1)
+    empty, later = threads(0), threads(0)
+    for found, patience, code, message in (
+        (empty, 0.2, 5, "Reading shards: no worker with free memory"),
+        (later, 60, 0, f"start some: dask worker {later.scheduler_address}"),
+    ):
+        monkeypatch.setattr(cluster, "PATIENCE", patience)
+        monkeypatch.setattr("mlcore.cli.render.Activity.update", lambda self, what: render.say(what))
+        threading.Timer(1, later.scale, [1]).start()
+        done = run("train-sentiment", "--data", "a.tsv", "--scheduler", found.scheduler_address, *SETTINGS)
+        assert (done.code, message in done.err) == (code, True), done.err
 
 
 def test_mistakes(run, threads, processes, tmp_path, monkeypatch):
