@@ -40,6 +40,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "compare-embeddings": ("comparison", "Compare fixed with trainable embeddings."),
         "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
         "page": ("page", "Write a model as a web page that predicts and explains."),
+        "serve": ("serve", "Answer requests for predictions over HTTP."),
     },
     "Tools": {
         "verify": ("verify", "Check the compiled kernels on this machine."),

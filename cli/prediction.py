@@ -326,13 +326,11 @@ def _lines(found: "Predictions", answers: Answers, undecodable: Collection[int])
 
 def _json_lines(found: "Predictions", answers: Answers, undecodable: Collection[int]) -> str:
     """A JSON object for each text."""
-    from mlcore.sentiment.prediction import answer_columns
-
-    encode, lines = json.JSONEncoder(allow_nan=False).encode, []
-    for i, (entry, chosen) in enumerate(zip(found.to_dicts(), answer_columns(answers, found)[0], strict=True)):
-        decided = {"label": chosen} if found.labels and found.chosen.ndim == 1 else {}
-        lines.append(encode({"schema": "mlcore.predict/1", **entry, **decided, "undecodable": i in undecodable}) + "\n")
-    return "".join(lines)
+    encode = json.JSONEncoder(allow_nan=False).encode
+    return "".join(
+        encode({"schema": "mlcore.predict/1", **entry, "undecodable": i in undecodable}) + "\n"
+        for i, entry in enumerate(found.to_dicts(answers))
+    )
 
 
 # Tables ---------------------------------------------------------------------------------------------------

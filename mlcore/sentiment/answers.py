@@ -16,7 +16,7 @@ class Answers:
     """
 
     # fmt: off
-    top: int = option(1, "Give this many labels, the most probable ones first.", metavar="K")
+    top: int | None = option(None, "Give this many labels, the most probable ones first.", metavar="K", automatic="1")
     probabilities: bool = option(False, "Give the probabilities of all labels.")
     threshold: float | None = option(None, "Leave texts open whose label is less probable.", metavar="P",
                                      automatic="none")
@@ -24,7 +24,7 @@ class Answers:
     # fmt: on
 
     def __post_init__(self) -> None:
-        if self.top < 1:
+        if self.top is not None and self.top < 1:
             raise InputError("expected a whole number from 1 up", parameter="top", value=self.top)
         if self.threshold is not None and not 0 < self.threshold <= 1:
             raise InputError("expected a probability above 0, up to 1", parameter="threshold", value=self.threshold)
@@ -41,6 +41,6 @@ class Answers:
                 if (value := getattr(self, field.name)) != field.default:
                     raise InputError("ratings have no probabilities", parameter=field.name, value=value)
             return ["predicted", "known"]
-        numbers = ["", *(f"_{number}" for number in range(2, min(self.top, len(labels)) + 1))]
+        numbers = ["", *(f"_{number}" for number in range(2, min(self.top or 1, len(labels)) + 1))]
         names = [f"{name}{number}" for number in numbers for name in ("predicted", "probability")]
         return [*names, *(f"probability_{label}" for label in labels if self.probabilities), "known"]

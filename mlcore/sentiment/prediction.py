@@ -39,14 +39,29 @@ class Predictions:
         """The labels of each text, where texts may have several."""
         return [[self.labels[number] for number in np.flatnonzero(row)] for row in self.chosen]
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The answer for each text in types that JSON has."""
-        columns: dict[str, Iterable[Any]] = {"rating": self.outputs[:, 0].tolist()}
+    def most_probable(self, number: int) -> np.ndarray:
+        """Numbers of the most probable labels of each text, the chosen one first on ties too: (n, number) int64."""
+        order = self.probabilities.copy()
+        np.put_along_axis(order, self.chosen[:, np.newaxis], 2, axis=1)
+        return np.argsort(-order, axis=1, kind="stable")[:, :number]
+
+    def to_dicts(self, answers: Answers) -> list[dict[str, Any]]:
+        """The answer for each text in types that JSON has; ``answers.top``: with so many of the probabilities.
+
+        Raises: InputError as ``answer_columns``.
+        """
+        said, *_ = answer_columns(answers, self, lists=True)
+        columns: dict[str, Iterable[Any]] = {"rating": said}
         if self.labels:
             several = self.chosen.ndim > 1
-            columns = {"labels": self.several()} if several else {"label": [self.labels[i] for i in self.chosen]}
-            columns["probability"] = self.confidence.tolist()
-            columns["probabilities"] = [dict(zip(self.labels, row, strict=True)) for row in self.probabilities.tolist()]
+            columns = {"labels" if several else "label": said, "probability": self.confidence.tolist()}
+            names, values = np.array(self.labels, object), self.probabilities
+            if answers.top and not several:
+                names = names[best := self.most_probable(answers.top)]
+                values = np.take_along_axis(values, best, axis=1)
+            names = np.broadcast_to(names, values.shape)
+            rows = zip(names.tolist(), values.tolist(), strict=True)
+            columns["probabilities"] = [dict(zip(*row, strict=True)) for row in rows]
         columns["known_words"] = self.known.tolist()
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -70,7 +85,7 @@ def answer_columns(
 
     ``lists``: where texts may have several labels, give a list of them instead of one text.
 
-    Raises: InputError if more labels are wanted where texts may have several.
+    Raises: InputError if more labels are wanted where texts may have several, or probabilities of ratings.
     """
 
     def listed(values: np.ndarray) -> list[Any]:
@@ -79,19 +94,19 @@ def answer_columns(
 
     known = listed(found.known / np.maximum(found.words, 1))
     if not found.labels:
+        answers.columns(())  # which has nothing else to say
         return [listed(found.outputs[:, 0]), known]
+    top = answers.top or 1
     several, columns = found.chosen.ndim > 1, list[list[Any]]()
-    if several and answers.top > 1:
-        raise InputError("expected 1 where texts may have several labels", parameter="top", value=answers.top)
+    if several and top > 1:
+        raise InputError("expected 1 where texts may have several labels", parameter="top", value=top)
     chosen = np.zeros((len(found.known), 0), np.int64) if several else found.chosen[:, np.newaxis]
     if several:
         between = next((sign for sign in ",;|" if not any(sign in label for label in found.labels)), ",")
         names = found.several() if lists else map(between.join, found.several())
         columns = [list(names), listed(found.confidence)]
-    if answers.top > 1:  # the label that is chosen comes first on ties too
-        order = found.probabilities.copy()
-        np.put_along_axis(order, chosen, 2, axis=1)
-        chosen = np.argsort(-order, axis=1, kind="stable")[:, : answers.top]
+    if top > 1:
+        chosen = found.most_probable(top)
     for numbers in chosen.T:
         labels: list[Any] = [found.labels[number] for number in numbers.tolist()]
         columns += [labels, listed(np.take_along_axis(found.probabilities, numbers[:, np.newaxis], axis=1)[:, 0])]

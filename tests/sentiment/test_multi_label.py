@@ -11,6 +11,7 @@ from sklearn import metrics
 
 from mlcore import SentimentClassifier
 from mlcore.errors import DataError, InputError, ModelFileError
+from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.evaluation import best_threshold, evaluate, mistakes, quick_figures, tune_thresholds
 from mlcore.sentiment.initialization import new_model, order_tells
 from mlcore.sentiment.model_file import load_model, save_model
@@ -55,7 +56,8 @@ def test_it_learns_with_the_same_bytes_for_any_number_of_threads():
     found = evaluate(model, data.dev)
     assert found.micro.f1 > 0.95
     assert (model.labels, model.parameters.W2.shape) == (("a", "b", "c"), (3, 6))
-    assert [predict(model, ["apple of cat", "the of"]).to_dicts()[i]["labels"] for i in (0, 1)] == [["a", "c"], []]
+    answered = predict(model, ["apple of cat", "the of"]).to_dicts(Answers())
+    assert [answer["labels"] for answer in answered] == [["a", "c"], []]
     assert quick_figures(model, data.dev) == (found.loss, found.accuracy)
 
 

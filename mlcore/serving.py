@@ -1,0 +1,370 @@
+"""A trained model behind HTTP: a Starlette application for any ASGI server, and uvicorn to run it.
+
+It answers in the JSON of the command line. Limits keep a request's memory and time bounded, except for how many there
+are at a time: a server that strangers reach belongs behind a proxy.
+"""
+
+import asyncio
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import cached_property, partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from mlcore import __version__
+from mlcore.errors import DataError, InputError, ModelFileError
+from mlcore.sentiment.answers import Answers
+from mlcore.sentiment.arguments import described
+from mlcore.sentiment.explanation import explain
+from mlcore.sentiment.model import Model
+from mlcore.sentiment.model_file import load_model
+from mlcore.sentiment.page import classifier_page
+from mlcore.sentiment.prediction import predict
+
+MAX_BODY = 8_000_000  # bytes
+MAX_TEXTS = 1_000
+MAX_LENGTH = 100_000  # characters of a text
+MAX_EXPLAINED = 20_000  # characters of all texts: the work grows with the square of the number of words
+MAX_PROBABILITIES = 200_000  # of texts times labels
+PATIENCE, GRACE = 30, 8  # seconds for a body to arrive, and for what is running to end; Docker kills after 10
+EVERY = 1.0  # seconds between two looks at the file
+SMALL, FEW = 4096, 100  # bytes of a body, and labels, whose prediction takes less time than to hand it to a thread
+PREDICTIONS = "mlcore.predictions/1"
+EXAMPLE = '{"text": "A warm film."}'
+
+TEXTS: dict[str, dict[str, Any]] = {
+    "text": {"type": "string", "maxLength": MAX_LENGTH},
+    "texts": {"type": "array", "maxItems": MAX_TEXTS, "items": {"type": "string", "maxLength": MAX_LENGTH}},
+}
+PREDICT = TEXTS | {
+    "top": {"type": "integer", "minimum": 1, "description": "Give so many of the probabilities, the largest first."},
+    "threshold": {"type": "number", "exclusiveMinimum": 0, "maximum": 1,
+                  "description": "Leave texts open whose label is less probable."},
+    "otherwise": {"type": "string", "description": "What to say of those instead of a label."},
+}  # fmt: skip
+EXPLAIN = TEXTS | {"output": {"type": "string", "description": "Label to explain; by default the predicted one."}}
+TYPES: dict[str, tuple[str, Any]] = {
+    "string": ("a text", str), "array": ("a list of texts", list), "integer": ("a whole number", int),
+    "number": ("a number", (int, float)),
+}  # fmt: skip
+Answer = Callable[[Model, list[str], dict[str, Any]], dict[str, Any]]
+log = logging.getLogger(__name__)
+
+
+def predictions(model: Model, texts: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """For each text what ``mlcore predict`` prints as JSON."""
+    most = max(1, MAX_PROBABILITIES // max(len(model.labels), 1))
+    if len(texts) > most:
+        raise InputError(f"expected at most {most:,} texts for {len(model.labels):,} labels; got {len(texts):,}")
+    return {"schema": PREDICTIONS, "predictions": predict(model, texts).to_dicts(Answers(**options))}
+
+
+def explanations(model: Model, texts: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """What ``mlcore explain`` prints as JSON."""
+    if (size := sum(map(len, texts))) > MAX_EXPLAINED:
+        raise InputError(f"expected at most {MAX_EXPLAINED:,} characters to explain; got {size:,}")
+    return {"schema": "mlcore.explain/1", "explanations": [explain(model, text, **options).to_dict() for text in texts]}
+
+
+OPERATIONS: dict[str, tuple[Answer, dict[str, dict[str, Any]], str]] = {
+    "predict": (predictions, PREDICT, "Labels and probabilities of a text, or of several."),
+    "explain": (explanations, EXPLAIN, "The exact contribution of every word to a prediction."),
+}
+
+
+def asked(body: bytes, fields: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+    """The texts in the body of a request, and the other fields.
+
+    Raises: InputError if it is anything else.
+    """
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is not JSON: {error}; expected an object such as {EXAMPLE}") from None
+    if not isinstance(given, dict):
+        raise InputError(f"the body is {described(given)}; expected an object such as {EXAMPLE}")
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if name not in fields:
+            raise InputError(f"{described(name)} is not a field; expected {', '.join(fields)}")
+        expected, kind = TYPES[fields[name]["type"]]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError(f"{name} is {described(value)}; expected {expected}")
+    if ("text" in given) == ("texts" in given):
+        raise InputError(f"expected either text or texts, such as {EXAMPLE}")
+    texts = [given.pop("text")] if "text" in given else given.pop("texts")
+    if len(texts) > MAX_TEXTS:
+        raise InputError(f"expected at most {MAX_TEXTS:,} texts; got {len(texts):,}")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"texts[{i}] is {described(text)}; expected a text")
+        if len(text) > MAX_LENGTH:
+            raise InputError(f"texts[{i}] has {len(text):,} characters; expected at most {MAX_LENGTH:,}")
+    return texts, given
+
+
+class Loaded:
+    """A model that is ready to answer.
+
+    Raises: ModelFileError, OSError, as load_model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.stamp = path.name, stamp_of(path)
+        self.model = load_model(path)
+        explain(self.model, " ".join(predict(self.model, [""]).labels))  # compiles, or loads what is compiled
+
+    @cached_property
+    def page(self) -> bytes:
+        """The page that predicts without the server."""
+        return classifier_page(self.model, self.name).encode()
+
+
+def stamp_of(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class Service:
+    """Answers requests with the newest model in a file; until a replaced file is loaded, with the one before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.loaded, self.problem = path, Loaded(path), ""
+        self.stamp = self.loaded.stamp
+        self.waiting: dict[Answers, list[tuple[list[str], asyncio.Future[list[dict[str, Any]]]]]] = {}
+
+    @asynccontextmanager
+    async def watching(self, application: Starlette) -> AsyncIterator[None]:
+        """Look for a new file now and then."""
+
+        async def watch() -> None:
+            while True:
+                await asyncio.sleep(EVERY)
+                await asyncio.to_thread(self.refresh)
+
+        task = asyncio.create_task(watch())
+        yield
+        task.cancel()
+
+    def refresh(self) -> None:
+        """Load the file if it was replaced; where it cannot be used, the model stays."""
+        if (stamp := stamp_of(self.path)) == self.stamp:
+            return
+        self.stamp = stamp  # whatever happens to the file from now on changes it again
+        try:
+            self.loaded, self.problem = Loaded(self.path), ""
+            log.warning("%s was replaced: the new model answers now.", self.path)
+        except (ModelFileError, OSError, MemoryError) as error:
+            self.problem = f"{type(error).__name__}: {error}"
+            log.warning("%s was replaced, and cannot be used: the earlier model answers on. %s", self.path, error)
+
+    async def answer(self, operation: str, request: Request) -> Response:
+        """The answer to a request with texts."""
+        body, model, (work, fields, _) = await body_of(request), self.loaded.model, OPERATIONS[operation]
+        if operation == "predict" and len(body) <= SMALL and len(model.labels) <= FEW:
+            texts, options = asked(body, fields)
+            return as_json({"schema": PREDICTIONS, "predictions": await self.together(texts, Answers(**options))})
+
+        def compute() -> bytes:
+            return json.dumps(work(model, *asked(body, fields)), allow_nan=False).encode()
+
+        return Response(await asyncio.to_thread(compute), media_type="application/json")
+
+    def together(self, texts: list[str], answers: Answers) -> asyncio.Future[list[dict[str, Any]]]:
+        """Predict texts with those of all requests that have just arrived, since many cost little more than one."""
+        loop = asyncio.get_running_loop()
+        if not self.waiting:
+            loop.call_soon(self.predict_waiting)
+        self.waiting.setdefault(answers, []).append((texts, future := loop.create_future()))
+        return future
+
+    def predict_waiting(self) -> None:
+        """Predict the texts of the waiting requests."""
+        waiting, self.waiting = self.waiting, {}
+        for answers, requests in waiting.items():
+            try:
+                together = list(chain.from_iterable(texts for texts, _ in requests))
+                found = iter(predict(self.loaded.model, together).to_dicts(answers))
+                for texts, future in requests:
+                    future.set_result(list(islice(found, len(texts))))
+            except Exception as error:
+                for _, future in requests:
+                    future.set_exception(error)
+
+    async def page(self, request: Request) -> Response:
+        """The page of the model."""
+        loaded = self.loaded
+        try:
+            return HTMLResponse(await asyncio.to_thread(lambda: loaded.page))
+        except DataError as error:  # it would be too large
+            raise HTTPException(404, str(error)) from None
+
+    async def health(self, request: Request) -> Response:
+        """Which model answers, and what is wrong with the file if it cannot be used."""
+        loaded = self.loaded
+        modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((loaded.stamp or (0,))[0] // 10**9))
+        facts = {"status": "ok", "model": loaded.name, "modified": modified, "labels": len(loaded.model.labels)}
+        return as_json(facts | {"problem": self.problem or None, "process": os.getpid(), "version": __version__})
+
+
+async def body_of(request: Request) -> bytes:
+    """The body of a request, as long as it is neither too large nor too slow."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes; send fewer texts at a time.")
+    except asyncio.CancelledError:
+        raise HTTPException(503, "The server stops; send the request again.") from None
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not arrive within {PATIENCE} seconds.") from None
+    return bytes(body)
+
+
+def as_json(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A response in ASCII: texts may have what UTF-8 cannot express."""
+    return Response(json.dumps(content), status, headers, "application/json")
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """What is wrong with a request, or with the server, as JSON."""
+    if isinstance(error, HTTPException):
+        more = " GET /openapi.json describes all requests." * (error.status_code in (404, 405))
+        return as_json({"error": error.detail.rstrip(".") + "." + more}, error.status_code, error.headers)
+    if isinstance(error, InputError):
+        return as_json({"error": str(error)}, 422)
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=400)  # which nobody reads
+    return as_json({"error": "The server failed on this request; its log says why."}, 500)
+
+
+def openapi() -> dict[str, Any]:
+    """What the server understands, in OpenAPI 3.1."""
+
+    def answers(properties: Mapping[str, Any], **refusals: str) -> dict[str, Any]:
+        schema = {"type": "object", "properties": properties}
+        found = {"200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}}
+        return found | {status[1:]: {"description": why} for status, why in refusals.items()}
+
+    paths: dict[str, Any] = {"/health": {"get": {"summary": "Which model answers.", "responses": answers({})}}}
+    for name, (work, fields, summary) in OPERATIONS.items():
+        either = [{"required": ["text"]}, {"required": ["texts"]}]
+        body = {"type": "object", "properties": fields, "additionalProperties": False, "oneOf": either}
+        content = {"application/json": {"schema": body, "example": json.loads(EXAMPLE)}}
+        found = {work.__name__: {"type": "array", "items": {"type": "object"}}}
+        responses = answers(found, _408="It came too slowly.", _413="It is too large.", _422="It is not as described.")
+        request = {"required": True, "content": content}
+        paths[f"/{name}"] = {"post": {"summary": summary, "requestBody": request, "responses": responses}}
+    return {"openapi": "3.1.0", "info": {"title": "mlcore", "version": __version__}, "paths": paths}
+
+
+def application(path: Path) -> Starlette:
+    """An application that answers with the model in a file.
+
+    Raises: ModelFileError, OSError, as load_model.
+    """
+    service, described_api = Service(path), as_json(openapi())
+
+    async def api(request: Request) -> Response:
+        return described_api
+
+    posts = [Route(f"/{name}", partial(service.answer, name), methods=["POST"]) for name in OPERATIONS]
+    gets = {"/": service.page, "/health": service.health, "/openapi.json": api}
+    kinds: tuple[Any, ...] = (HTTPException, InputError, ClientDisconnect, Exception)
+    return Starlette(
+        routes=[*posts, *(Route(place, endpoint) for place, endpoint in gets.items())],
+        exception_handlers=dict.fromkeys(kinds, refused),
+        lifespan=service.watching,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at which clients wait from now on; port 0 takes one that is free.
+
+    Raises: OSError if it cannot.
+    """
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else answers wait 40 ms for acknowledgements
+        return listener
+    except OSError as error:
+        why = (error.strerror or "").partition(" (")[0]
+        reason = f"cannot listen on {host}, port {port} ({why}); choose another host or port"
+        raise OSError(error.errno, reason) from None
+
+
+def run(path: Path, started: Starlette, listener: socket.socket, workers: int) -> None:
+    """Serve a model until SIGINT or SIGTERM, and finish the requests that are running then.
+
+    ``started``: its application. Each further worker is a process of its own, which is replaced if it dies.
+    """
+    spawn, ended = multiprocessing.get_context("spawn"), threading.Event()
+
+    def start() -> Any:
+        process = spawn.Process(target=work, args=(path, listener))
+        process.start()
+        return process
+
+    def supervise() -> None:
+        processes = [start() for _ in range(workers - 1)]
+        while not ended.wait(EVERY):
+            processes = [process if process.is_alive() else start() for process in processes]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+    supervisor = threading.Thread(target=supervise)
+    supervisor.start()
+    try:
+        answer_at(listener, started)
+    finally:
+        ended.set()
+        supervisor.join()
+
+
+def work(path: Path, listener: socket.socket) -> None:
+    """Serve a model in a further process, as long as the first one lives."""
+
+    def watch() -> None:
+        if parent:
+            parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        answer_at(listener, application(path))
+    except (ModelFileError, OSError, MemoryError) as error:  # until there is a file that can be used, others answer
+        log.warning("A worker cannot start. %s", error)
+        time.sleep(PATIENCE)
+
+
+def answer_at(listener: socket.socket, application: Starlette) -> None:
+    """Answer the clients of a socket until a signal."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # uvicorn handles them, and raises them once more at the end
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    uvicorn.Server(uvicorn.Config(application, **quiet, timeout_graceful_shutdown=GRACE)).run([listener])

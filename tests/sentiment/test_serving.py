@@ -1,0 +1,180 @@
+"""``mlcore serve``: the answers of the command line over HTTP, whatever clients send, and while files are replaced."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from http.client import HTTPConnection
+
+import pytest
+from naive import TWO, random_model
+
+from mlcore.sentiment.model_file import save_model
+
+pytest.importorskip("uvicorn", reason="it is in mlcore[serve]")
+TEXTS = ["A good, warm film.", "bad plot", "", "x \ud800 <b>\u202e", "good " * 900]
+LONG = " ".join(f"{word}{i}" for i in range(1500) for word in ("good", "bad"))[:20_000]
+
+
+class Client:
+    """Requests to one server."""
+
+    def __init__(self, process):
+        for line in process.stderr:
+            if found := re.search(r"on http://127\.0\.0\.1:(\d+); Ctrl-C", line):
+                break
+        self.process, self.port = process, int(found[1])
+
+    def ask(self, path, body=None, method=None):
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        body = json.dumps(body) if isinstance(body, dict) else body
+        connection.request(method or ("GET" if body is None else "POST"), path, body)
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        return response.status, json.loads(content) if path != "/" else content.decode()
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.communicate(timeout=60)[1], self.process.returncode
+
+
+@pytest.fixture
+def serve(start):
+    """Start servers."""
+    processes = []
+
+    def call(*arguments):
+        processes.append(start("serve", *arguments, "--port", 0))
+        return Client(processes[-1])
+
+    yield call
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+REFUSED = {
+    b"": "is not JSON", b"{": "is not JSON", b"\xff": "is not JSON", b"[" * 99_999: "is not JSON",
+    b"[1]": "the body is of type list; expected an object", b'{"text": 5}': "text is 5; expected a text.",
+    b'{"txt": "a"}': "'txt' is not a field; expected text, texts, top, threshold, otherwise.",
+    b'{"text": null}': "either text or texts", b'{"text": "a", "texts": []}': "either text or texts",
+    b'{"texts": ["a", 1]}': "texts[1] is 1;", b'{"text": "%b"}' % (b"a" * 100_001): "has 100,001 characters",
+    b'{"texts": [%b"a"]}' % (b'"a",' * 1000): "expected at most 1,000 texts; got 1,001.",
+    b'{"text": "a", "top": 0}': "top is 0;", b'{"text": "a", "top": true}': "top is True; expected a whole number.",
+    b'{"text": "a", "threshold": 1e999}': "threshold is inf;", b'{"text": "a", "otherwise": "?"}': "needs a threshold",
+}  # fmt: skip
+
+
+def test_requests_are_answered_as_on_the_command_line_or_refused_with_a_reason(run, serve, model, tmp_path):
+    client = serve(model)
+    printed = run("predict", model, "--json", *(part for text in TEXTS[:3] for part in ("--text", text))).out
+    expected = [json.loads(line) for line in printed.splitlines()]
+    status, found = client.ask("/predict", {"texts": TEXTS})
+    assert (status, found["schema"]) == (200, "mlcore.predictions/1")
+    assert [one | {"schema": "mlcore.predict/1", "undecodable": False} for one in found["predictions"][:3]] == expected
+    assert [client.ask("/predict", {"text": text})[1]["predictions"] for text in TEXTS] == [
+        [one] for one in found["predictions"]
+    ]
+    options = {"top": 1, "threshold": 0.9, "otherwise": "?"}
+    for one in client.ask("/predict", {"texts": TEXTS, **options})[1]["predictions"]:
+        ((label, probability),) = one["probabilities"].items()
+        assert (one["probability"], one["label"]) == (probability, label if probability >= 0.9 else "?")
+    found = client.ask("/explain", {"text": TEXTS[0], "output": "neg"})[1]
+    assert found == json.loads(run("explain", model, TEXTS[0], "--output", "neg", "--json").out)
+    run("page", model, "-o", "page.html")
+    assert client.ask("/") == (200, (tmp_path / "page.html").read_text())
+    assert client.ask("/health")[1]["labels"] == 2
+
+    for body, problem in REFUSED.items():
+        status, answer = client.ask("/predict", body)
+        assert (status, list(answer), problem in answer["error"]) == (422, ["error"], True), (body[:40], answer)
+    assert "expected one of" in client.ask("/explain", {"text": "a", "output": "x"})[1]["error"]
+    assert "20,000 characters" in client.ask("/explain", {"text": LONG + "and so on"})[1]["error"]
+    assert client.ask("/predict", b"a" * 8_000_001)[0] == 413
+    for path, method, code in (("/none", "GET", 404), ("/predict", "GET", 405), ("/health", "POST", 405)):
+        status, answer = client.ask(path, method=method)
+        assert (status, "/openapi.json" in answer["error"]) == (code, True)
+    description = client.ask("/openapi.json")[1]
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {})
+            example = content["application/json"]["example"] if content else None
+            assert client.ask(path, example, method.upper())[0] == 200
+
+    # a client that never ends its request, and those that leave: nobody else waits, and nothing is logged
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"
+    with ExitStack() as slow:
+        for i in range(90):
+            connection = slow.enter_context(socket.create_connection(("127.0.0.1", client.port)))
+            connection.sendall(head[: 10 + i])
+            if i % 3:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+                connection.close()
+        assert client.ask("/health")[0] == 200
+    answers = []
+    running = threading.Thread(target=lambda: answers.append(client.ask("/explain", {"text": LONG})))
+    running.start()
+    time.sleep(0.2)
+    assert client.stop() == ("mlcore: stopped.\n", 0)
+    running.join()
+    assert answers[0][0] == 200, "what was running is finished"
+
+
+def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
+    path, new = tmp_path / "m.safetensors", tmp_path / "new.safetensors"
+    save_model(random_model(1, TWO), path)
+    client, codes, done = serve(path, "--workers", 2), [], threading.Event()
+
+    def keep_asking():
+        while not done.is_set():
+            codes.append(client.ask("/predict", {"text": "good film"})[0])
+
+    def wait_for(condition):
+        """What the two workers say of the file when both meet the condition."""
+        deadline, said = time.monotonic() + 90, {}
+        while not (len(said) == 2 and all(map(condition, said.values()))):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.1)
+            found = client.ask("/health")[1]
+            said[found.pop("process")] = found
+        return next(iter(said.values()))
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda found: found["labels"] == 2)
+    save_model(random_model(2, ("a", "b", "c")), new)
+    os.utime(new, (2_000_000_000, 2_000_000_000))
+    os.replace(new, path)
+    before = wait_for(lambda found: found["labels"] == 3)
+    assert (before["modified"], before["problem"]) == ("2033-05-18T03:33:20Z", None)
+    path.write_bytes(path.read_bytes()[:-99])
+    after = wait_for(lambda found: found["problem"])
+    assert after == before | {"problem": after["problem"]}
+    assert "ModelFileError" in after["problem"]
+    assert set(client.ask("/predict", {"text": "good"})[1]["predictions"][0]["probabilities"]) == {"a", "b", "c"}
+    done.set()
+    for thread in threads:
+        thread.join()
+    said, code = client.stop(signal.SIGINT)
+    assert (code, set(codes)) == (0, {200})
+    assert "was replaced, and cannot be used: the earlier model answers on." in said
+    assert "Traceback" not in said
+
+
+def test_what_keeps_a_server_from_starting_is_said(run, model, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", model, "--port", port)
+    assert (done.code, done.out) == (5, "")
+    expected = f"cannot listen on 127.0.0.1, port {port} (Address already in use); choose another host or port."
+    assert done.err == f"mlcore: {expected}\n"
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = run("serve", model)
+    assert (done.code, done.err) == (3, "mlcore: mlcore serve needs an extra: pip install 'mlcore[serve]'.\n")
