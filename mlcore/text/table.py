@@ -50,7 +50,7 @@ USUAL_NAMES = {  # of columns
 }
 LIKELY = (  # encodings that texts have, the more frequent ones first
     "cp1252", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1250", "cp1253", "cp1254", "cp1255",
-    "cp1256", "koi8_r",
+    "cp1256", "koi8_r", "mac_roman", "cp850",
 )  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
 FEW = 5  # bad rows that are listed

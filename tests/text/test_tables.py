@@ -210,7 +210,13 @@ def test_encodings(tmp_path, encoding):
 
 def test_the_likely_encoding():
     pytest.importorskip("charset_normalizer")
-    assert table.likely_encoding("plain\nle caf\u00e9 \u00e9tait bon\n".encode("cp1252")) == "cp1252"
+    for text, *encodings in (
+        ("Un tr\u00e8s bon film, vu \u00e0 Paris l'\u00e9t\u00e9 dernier.", "cp1252", "mac_roman", "cp850"),
+        ("Sch\u00f6ner Film, wirklich \u00fcberw\u00e4ltigend gro\u00dfartig.", "cp1252", "mac_roman", "cp850"),
+        ("It\u2019s a na\u00efve r\u00e9sum\u00e9", "cp1252", "mac_roman"),
+    ):
+        for encoding in encodings:
+            assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
 
 
 def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
