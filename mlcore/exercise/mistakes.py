@@ -126,7 +126,8 @@ PROBABILITIES = ("sigmoid", "softmax")
 LOGARITHMIC = ("cross-entropy", "binary-cross-entropy")
 SQUARED = ("squared", "mean-squared")
 ANY_SQUARED = ("half-squared", *SQUARED)
-RELU, SIGMOID, TANH, SMOOTH = ("relu",), ("sigmoid",), ("tanh",), ("sigmoid", "tanh", "softplus")
+RELU, SIGMOID, TANH = ("relu",), ("sigmoid",), ("tanh",)
+SMOOTH = [name for name, phi in ACTIVATIONS.items() if phi.derivative not in ("", "1") and not phi.has_kink]
 # Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
 MISTAKES = [
     Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),

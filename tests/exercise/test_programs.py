@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
 
 from mlcore import Layer, Network
-from mlcore.exercise.functions import Loss
+from mlcore.exercise.functions import ACTIVATIONS, Loss
 from mlcore.exercise.problem import Problem, default_problem
-from mlcore.exercise.programs import LANGUAGES, program
+from mlcore.exercise.programs import LANGUAGES, OWN_NAMES, program
 from mlcore.exercise.work import CHOSEN, work
 
 MODULES = {"numpy": "numpy", "pytorch": "torch", "jax": "jax"}
@@ -54,7 +55,7 @@ def assert_same(printed, values):
 
 
 def deep():
-    """Three layers with and without biases, every activation, two outputs, three samples."""
+    """Layers with and without biases, two outputs, three samples."""
     layers = [
         Layer("first", "W1", [[1, -THIRD], [Fraction(1, 2), 2], [-1, Fraction(1, 10)]], "tanh", "b1", [1, 0, -THIRD]),
         Layer("second", "W2", [[1, 2, -1], [-2, 1, 1]], "sigmoid", "b2", [Fraction(1, 7), -1]),
@@ -80,6 +81,13 @@ def of_loss(loss, output, y, **settings):
     return Problem(Network(layers, Loss(loss, **settings)), [[2, 1], [3, -1]], y)
 
 
+def alone(activation):
+    """Nothing but this activation, so that whatever helps it is there for its own sake."""
+    hidden = "identity" if activation == "softmax" else activation
+    layers = [Layer("a", "W", [[1, -1], [2, 1]], hidden), Layer("b", "V", [[1, 2], [-1, 1]], activation)]
+    return Problem(Network(layers), [[1, THIRD]], [[0, 1]])
+
+
 def recurrent(activation, steps):
     """The first steps of a recurrent network with 2 units and 2 values of x for each step but the last, which has 1."""
     U, W, b = [[1, THIRD], [-1, 1]], [[1, 2], [-1, Fraction(1, 2)]], [0, 1]
@@ -89,6 +97,7 @@ def recurrent(activation, steps):
 
 
 PROBLEMS = {
+    **{name: partial(alone, name) for name, function in ACTIVATIONS.items() if function.backward},
     "exercise": default_problem,
     "deep": deep,
     "rounded kink": rounded_kink,
@@ -127,7 +136,9 @@ PROBLEMS = {
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_programs_print_the_numbers_of_mlcore(language, name, tmp_path):
     problem = PROBLEMS[name]()
-    printed = output(program(problem, language), language, tmp_path)
+    source = program(problem, language)
+    printed = output(source, language, tmp_path)
+    assert {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)} <= OWN_NAMES
     assert [key for key, _ in printed] == ["y_hat", "J", *(f"dJ/d{array}" for array in problem.network.trained)]
     assert_same(printed, expected(problem, 0))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mlcore.kernels
+from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.kernels import embedding, forward, layers, losses
 from mlcore.kernels.reference import FORMULAS, count_words
 from mlcore.kernels.verification import TOLERANCES, entries_of, largest_error, random_network, verify, with_twins
@@ -111,13 +112,18 @@ def test_losses_at_huge_logits(dtype, name, Z, Y, expected, gradient):
     np.testing.assert_allclose(dZ, gradient, atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_relu_lets_a_diverged_value_through(value):
-    Z, H, dZ = np.array([[value]]), np.zeros((1, 1)), np.zeros((1, 1))
-    layers.relu(Z, H)
-    layers.relu_backward(np.ones((1, 1)), Z, 0.0, dZ)
-    np.testing.assert_equal(H, Z)
-    assert dZ == 1
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", [name for name, function in ACTIVATIONS.items() if function.backward])
+def test_activations_are_right_at_large_inputs_and_let_a_diverged_value_through(name, dtype):
+    function, leak = ACTIVATIONS[name], 0.01 * (name == "leaky-relu")
+    Z = np.array([[1e30, -1e30], [100, -100]], dtype)
+    A, dZ = np.full_like(Z, np.nan), np.full_like(Z, np.nan)
+    function.forward(Z, leak, A)
+    function.backward(np.ones_like(Z), Z, A, leak, 0.0, dZ)
+    np.testing.assert_allclose(A, function.phi(Z.astype(np.float64), 1.0, leak), rtol=1e-6, atol=1e-30)
+    assert (abs(dZ) <= 1).all()
+    function.forward(np.full_like(Z, np.nan), leak, A)
+    assert np.isnan(A).all()
 
 
 def test_verify(monkeypatch):
