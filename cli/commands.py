@@ -73,6 +73,11 @@ class Converting:
             if not parameter.metavar and kind is not bool:
                 parameter.metavar = METAVARS.get(kind)
             parameter.process_value = partial(_process, parameter)
+            if parameter.param_type_name == "argument":  # Typer would add braces, and Python's types
+                usage = parameter.metavar if parameter.required else f"[{parameter.metavar}]"
+                usage += "..." * (parameter.nargs != 1)
+                parameter.get_usage_pieces = lambda ctx, usage=usage: [usage]
+                parameter.display_type_rich = lambda ctx: None
         return parameters
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlcore.errors import InputError
+from mlcore.files import name_of
 from mlcore.text.layout import Layout
 
 from . import render
@@ -40,7 +41,7 @@ DATA = "Files or folders of labelled texts, or - for standard input."
 Scheduler = Annotated[str | None, typer.Option(
     metavar="ADDRESS", help="Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N.",
     show_default="this process alone")]  # fmt: skip
-DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA...", help=DATA, parser=data_path, show_default=False)]
+DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, parser=data_path, show_default=False)]
 
 
 @with_options
@@ -90,7 +91,6 @@ def read(
     """
     from mlcore.text.dataset import built_in_dataset, read_dataset
     from mlcore.text.pool import available_cores
-    from mlcore.text.streams import name_of
 
     paths = paths or [built_in_dataset()]
     if STANDARD_STREAM in paths and not quiet:

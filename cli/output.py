@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
-from mlcore.errors import InputError, ModelFileError
+from mlcore.errors import ModelFileError
 from mlcore.files import STANDARD_STREAM as STANDARD_STREAM
-from mlcore.files import write_beside
+from mlcore.files import check_once, write_beside
 from mlcore.results import Result
 
 from . import render
@@ -27,7 +27,7 @@ ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - is standard output.")
 ]
-TEXTS: Any = typer.Argument(metavar="[TEXT]...", help="Texts.", show_default="standard input")
+TEXTS: Any = typer.Argument(metavar="TEXT", help="Texts.", show_default="standard input")
 Texts = Annotated[list[str] | None, TEXTS]
 PAGE = rb'<meta name="generator" content="mlcore">'  # what files of these kinds have
 VECTORS = rb"\A\d+ \d+\n"
@@ -130,8 +130,7 @@ def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def check_standard_input(paths: Iterable[Path | None]) -> None:
     """Raises: InputError if standard input is given more than once."""
-    if list(paths).count(STANDARD_STREAM) > 1:
-        raise InputError("Standard input, -, is given twice; it can be read once.")
+    check_once(path for path in paths if path and path == STANDARD_STREAM)
 
 
 def standard_input(hint: str) -> BinaryIO:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from mlcore.errors import DataError, InputError
-from mlcore.files import check_outputs
+from mlcore.files import check_outputs, name_of
 from mlcore.sentiment.answers import Answers
 from mlcore.text.layout import Layout
 
@@ -123,7 +123,7 @@ def predict(
     model: ModelFile,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT|DATA]...", help="Texts, or files of texts.", show_default="standard input"),
+        typer.Argument(metavar="TEXT|DATA", help="Texts, or files of texts.", show_default="standard input"),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="A text, also if a file is so called.")] = None,
     files: Annotated[list[Path] | None, path_option("Plain texts, one per line.", "--file", "--lines")] = None,
@@ -164,7 +164,6 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
     from mlcore.files import write_beside
     from mlcore.sentiment.tables import PredictedTable, check_suffix, predict_table
     from mlcore.text.pool import available_cores
-    from mlcore.text.streams import name_of
     from mlcore.text.table import Notes
 
     check_suffix(output)

@@ -40,7 +40,7 @@ FEATURES = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 def train_sentiment(
     *,
     files: Annotated[list[Path] | None, typer.Argument(
-        metavar="[DATA]...", help="Labelled texts, as --data.", parser=data_path, show_default=False)] = None,
+        metavar="DATA", help="Labelled texts, as --data.", parser=data_path, show_default=False)] = None,
     data: Annotated[list[Path] | None, path_option(
         "Labelled texts: a file, a folder or -; repeat --data for each one.", show_default="built in")] = None,
     dev: Annotated[str | None, typer.Option(

@@ -1,4 +1,4 @@
-"""Files: those that are installed with mlcore, and outputs, which are written beside and renamed."""
+"""Files: those that are installed with mlcore, inputs by name, and outputs, which are written beside and renamed."""
 
 import errno
 import os
@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.resources import files
@@ -28,6 +29,18 @@ unfinished: set[Path] = set()  # such folders of this process
 def installed(name: str) -> Path:
     """Path of a file of ``data/``."""
     return Path(str(files("mlcore.data") / name))
+
+
+def name_of(path: Path | str) -> str:
+    """The path of an input as messages name it."""
+    return "standard input" if path == STANDARD_STREAM else str(path)
+
+
+def check_once(paths: Iterable[Path | str]) -> None:
+    """Raises: InputError if an input is given twice."""
+    for path, times in Counter(paths).items():
+        if times > 1:
+            raise InputError(f"{name_of(path)} is given twice; it can be read once.")
 
 
 def check_outputs(

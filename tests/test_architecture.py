@@ -30,6 +30,7 @@ def test_help_imports_nothing_large(arguments):
     output, imported = imported_by(arguments, ["numba", "numpy", "pydantic", "rich", "jinja2", "safetensors"])
     assert imported == []
     assert "Example: mlcore" in output
+    assert "<" not in output, "a type of Python, such as <list[str]>"
 
 
 def test_a_command_loads_what_it_needs(model):

@@ -234,15 +234,15 @@ def derive(
 
     With a learning rate, also the arrays after one step.
 
-    Raises: InputError if relu_at_zero is not in [0, 1], if there is no such step, or if the names of the problem do not
-        allow it.
+    Raises: InputError if relu_at_zero is not in [0, 1], if there is no such step, if the names of the problem do not
+        allow it, or if a value exceeds the range of float64.
     """
     at_zero, step = problem.at_zero(relu_at_zero), step_of(learning_rate, optimizer)
     symbols = Symbols(problem)
     works = [Pass(sample.network, sample.x, sample.y) for sample in problem.samples]
-    found = [work.backward(at_zero) for work in works]
+    found = [work.checked_backward(at_zero) for work in works]
     total = Pass(problem.network, problem.x, problem.y)
-    gradients = total.backward(at_zero).arrays
+    gradients = total.checked_backward(at_zero).arrays
     of_sample = [f" {number}" for number in range(1, len(works) + 1)] if problem.several else [""]
     on_kink = any(work.trace.kinks for work in works)
     by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" if on_kink else ""

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, sigmoid, softmax, through_softmax
-from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Number, Trace, arrays_of
+from mlcore.exercise.network import (
+    FLOAT_TOLERANCE,
+    Gradients,
+    Kink,
+    Matrix,
+    Network,
+    Number,
+    Trace,
+    arrays_of,
+    check_range,
+)
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
 
@@ -67,7 +77,8 @@ class Pass:
         self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
         self.leaks = list(map(self.number, network.leaks))
         self.factor, self.l2 = self.number(network.factor), self.number(network.loss.l2)
-        self.forward()
+        with np.errstate(over="ignore", invalid="ignore"):  # see checked_backward
+            self.forward()
 
     def array(self, values: Any) -> np.ndarray:
         """The values in the numbers of this pass."""
@@ -146,6 +157,16 @@ class Pass:
         found.slopes, found.pulled = [*found.slopes, slopes], [*found.pulled, error]
         for name in self.network.penalized:
             found.arrays[name] = found.arrays[name] + self.step("penalty", 0, self.l2 * self.arrays[name])
+        return found
+
+    def checked_backward(self, at_zero: AtZero = 0) -> ExactGradients:
+        """``backward``, to be shown.
+
+        Raises: as it does, and InputError if a value exceeds the range of float64.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.backward(at_zero)
+        check_range(*self.trace.z, np.array([self.trace.loss]), *found.deltas, *found.arrays.values(), found.x)
         return found
 
     def pull_back(

@@ -71,7 +71,7 @@ def new_model(
     """
     release_free_memory()  # training needs more than all that comes before it
     if settings.tune_thresholds and not settings.multi_label:
-        expected = "expected False where each text has one label"
+        expected = "leave it out where each text has one label"
         raise InputError(expected, parameter="tune_thresholds", value=True)
     outputs = settings.outputs(len(data.labels))
     features = len(data.features)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcore.errors import DataError, DataWarning, InputError
-from mlcore.files import installed
+from mlcore.files import installed, name_of
 from mlcore.kernels.compiling import kernel
 from mlcore.text.documents import Documents
 from mlcore.text.growing import GrowingArray
@@ -31,7 +31,7 @@ from mlcore.text.labels import (
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Features, choose_features, extend
 from mlcore.text.overlap import coverage_notes, fingerprints, kept, shared_notes
-from mlcore.text.readers import Example, name_of, read_examples
+from mlcore.text.readers import Example, read_examples
 from mlcore.text.table import SPLITS, Notes
 from mlcore.text.vocabulary import Tokens, WordTable
 

@@ -54,7 +54,8 @@ class Layout:
         if self.label_column is not None and self.label_column in (self.text_column or []):
             raise InputError("this is the column of the texts", parameter="label_column", value=self.label_column)
         if self.no_split and self.split_column is not None:
-            raise InputError("no_split says that there is none", parameter="split_column", value=self.split_column)
+            expected = "expected none where the splits are ignored; leave out one of the two"
+            raise InputError(expected, parameter="split_column", value=self.split_column)
         separator = {"tab": "\t", r"\t": "\t"}.get(self.separator or "", self.separator)
         if separator is not None and (len(separator) != 1 or separator in '\r\n"'):
             raise InputError("expected one character, or tab", parameter="separator", value=self.separator)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlcore.errors import DataError, InputError
+from mlcore.files import STANDARD_STREAM, check_once, name_of
 from mlcore.text.columnar import MAGIC, read_columnar
 from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
 from mlcore.text.folders import read_archive, read_folder
@@ -22,7 +23,6 @@ from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
 from mlcore.text.labels import LARGEST_RATING, clean_label
 from mlcore.text.layout import Layout
 from mlcore.text.streams import (
-    STANDARD_INPUT,
     SUFFIXES,
     ZIP,
     as_utf8,
@@ -32,7 +32,6 @@ from mlcore.text.streams import (
     spooled,
     whole_lines,
 )
-from mlcore.text.streams import name_of as name_of
 from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text
 from mlcore.text.table import SPLITS as SPLITS
 
@@ -112,8 +111,7 @@ def read_tables(
     layout, notes = layout or Layout(), notes or Notes()
     if not paths:
         raise InputError("No data is given; give at least one path.")
-    if len(paths) > len({*paths}):
-        raise InputError(f"{name_of(max(paths, key=paths.count))} is given twice; it can be read once.")
+    check_once(paths)
     if layout.format not in (None, "folder") and (folder := next(filter(_is_folder, paths), None)):
         raise InputError(f"{folder} is a folder; leave the format out", parameter="format", value=layout.format)
     several = len(paths) > 1
@@ -124,7 +122,7 @@ def read_tables(
 
 
 def _is_folder(path: Path) -> bool:
-    return path != STANDARD_INPUT and path.is_dir()
+    return path != STANDARD_STREAM and path.is_dir()
 
 
 def _open(path: Path, source: Source) -> Table:
@@ -172,7 +170,7 @@ def _open(path: Path, source: Source) -> Table:
     if not source.labelled:
         return Table(source, ["text"], lambda needed: ((number, [line]) for number, line in enumerate(lines, 1)))
     advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT"
-    if source.unit == "line " and source.name != name_of(STANDARD_INPUT):
+    if source.unit == "line " and source.name != name_of(STANDARD_STREAM):
         advice += f" (if all have one label: sed 's/^/{MARK}NAME /' {shlex.quote(source.name)} > new.txt)"
     raise DataError(f"Cannot tell the format of {source.name}; supported are {SUPPORTED}; {advice}.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mlcore.errors import DataError, InputError
-from mlcore.files import write_beside
+from mlcore.files import check_once, write_beside
 
 
 def find_files(patterns: Iterable[str | Path]) -> list[str]:
@@ -21,8 +21,7 @@ def find_files(patterns: Iterable[str | Path]) -> list[str]:
         if not (matches := sorted(system.glob(path))):
             raise InputError(f"No file matches {pattern}.")
         found += matches if "file" in system.protocol else map(system.unstrip_protocol, matches)
-    if len(found) > len({*found}):
-        raise InputError(f"{max(found, key=found.count)} is given twice; it can be read once.")
+    check_once(found)
     return found
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from mlcore.errors import DataError
+from mlcore.files import STANDARD_STREAM, name_of
 
-STANDARD_INPUT = Path("-")
 BLOCK = 1 << 20  # bytes that are read together, and at most handed on together
 PACKED = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
 LONGEST_LINE = 1 << 26  # bytes: a file without line ends is not a file of texts
@@ -55,11 +55,6 @@ class Lines(NamedTuple):
 
     texts: list[str]
     undecodable: frozenset[int]
-
-
-def name_of(path: Path) -> str:
-    """The path as messages name it."""
-    return "standard input" if path == STANDARD_INPUT else str(path)
 
 
 def refuse(problem: str) -> None:
@@ -97,10 +92,10 @@ def read_pieces(path: Path, changed: Callable[[str], None] = refuse, size: int |
 
     Raises: OSError if it cannot be read; DataError if it is compressed and damaged.
     """
-    if path == STANDARD_INPUT and sys.stdin is None:
+    if path == STANDARD_STREAM and sys.stdin is None:
         raise OSError(errno.EBADF, "Standard input is closed; give a file, or texts on standard input")
     name = name_of(path)
-    with nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else opened(path, name, changed) as file:
+    with nullcontext(sys.stdin.buffer) if path == STANDARD_STREAM else opened(path, name, changed) as file:
         yield from unpack_pieces(name, iter(partial(file.read, size or BLOCK), b""))
 
 

@@ -18,8 +18,9 @@ from typing import BinaryIO
 import numpy as np
 
 from mlcore.errors import DataError
+from mlcore.files import STANDARD_STREAM, name_of
 from mlcore.text.characters import read_characters
-from mlcore.text.streams import STANDARD_INPUT, ZIP, name_of, read_pieces, whole_lines
+from mlcore.text.streams import ZIP, read_pieces, whole_lines
 from mlcore.text.tokenizer import TokenSpans
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
@@ -85,7 +86,7 @@ def read_vectors(
     Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
     found = _Found(name_of(path), words, dim, progress)
-    if path != STANDARD_INPUT and path.is_dir():
+    if path != STANDARD_STREAM and path.is_dir():
         _read_model2vec(path, found)
         return found.vectors()
     pieces = read_pieces(path, size=BLOCK)

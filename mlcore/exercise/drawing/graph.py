@@ -92,7 +92,8 @@ class Graph(NamedTuple):
 def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     """The graph of the first sample, with ``relu_at_zero`` as the convention for relu'(0) if it is given.
 
-    Raises: InputError if the network is too big to draw, or if relu_at_zero is not in [0, 1].
+    Raises: InputError if the network is too big to draw, if relu_at_zero is not in [0, 1], or if a value exceeds the
+        range of float64.
     """
     network, depth = problem.network, len(problem.network.layers)
     at_zero = problem.at_zero(relu_at_zero)
@@ -106,7 +107,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
             f"{MAX_NODES} nodes and {MAX_EDGES} edges fit."
         )
     work = Pass(network, problem.x[:1], problem.y[:1])
-    trace, gradients = work.trace, work.backward(at_zero)
+    trace, gradients = work.trace, work.checked_backward(at_zero)
     style = problem.style
     short = style.text
 
