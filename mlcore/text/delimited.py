@@ -11,7 +11,8 @@ from typing import Any
 from mlcore.errors import DataError
 from mlcore.text.table import Row, Source, Table, has_columns
 
-SEPARATORS = "\t,;|"
+SEPARATORS = "\t,;|"  # that are recognised by width; with names of columns before and behind it, any sign is one
+NOT_SEPARATORS = re.compile(r"[\w\s\"'.{}\[\]-]")
 MAX_FIELD = 50_000_000  # characters
 SAMPLE = 500  # lines from which it is told how quotes are used, or whether there is a header
 SNIFFED = 100  # lines from which the separator is recognised
@@ -29,8 +30,9 @@ def separator_by_header(head: Sequence[str], source: Source) -> str | None:
     """The separator that ``sep=`` declares, or with which the first line names the columns that are needed; or None."""
     if declared := _declared(head[0]):
         return declared
-    for separator in SEPARATORS if not source.layout.no_header else "":
-        rows = _rows_of(head, separator)
+    others = NOT_SEPARATORS.sub("", head[0]) if source.labelled else ""
+    for separator in dict.fromkeys(SEPARATORS + others) if not source.layout.no_header else "":
+        rows, _ = _rows_of(head, separator)
         # a line of text may begin with "Text,"
         if (begin := _header_row(rows, source)) is not None and (
             source.labelled or 10 * _uneven(rows[begin:]) <= len(rows)
@@ -51,9 +53,10 @@ def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
 
 def separator_by_width(head: Sequence[str]) -> str | None:
     """The separator that gives all these lines equally many fields, and the most; or None."""
-    rows = {separator: _rows_of(head, separator) for separator in SEPARATORS}
-    even = [separator for separator in SEPARATORS if not _uneven(rows[separator]) and len(rows[separator][0]) > 1]
-    return max(even, key=lambda separator: len(rows[separator][0]), default=None)
+    found = [(_rows_of(head, separator), separator) for separator in SEPARATORS]
+    even = [(-errors, len(rows[0]), separator) for (rows, errors), separator in found if not _uneven(rows)]
+    even = [one for one in even if one[1] > 1]
+    return max(even, key=lambda one: one[:2])[2] if even else None
 
 
 def _declared(line: str) -> str | None:
@@ -110,11 +113,12 @@ def _is_quoting(lines: Sequence[str], source: Source | None = None) -> bool:
     return wrong <= otherwise
 
 
-def _rows_of(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """The rows of these lines, of which the last may be cut off."""
+def _rows_of(lines: Sequence[str], separator: str) -> tuple[list[list[str]], int]:
+    """The rows of these lines, of which the last may be cut off, and the number of errors."""
     if separator == "\t" and not _is_quoting(lines):
-        return [line.split(separator) for line in lines]
-    return _quoted(lines, separator)[0] or [[]]
+        return [line.split(separator) for line in lines], 0
+    rows, errors = _quoted(lines, separator)
+    return rows or [[]], errors
 
 
 def _uneven(rows: Sequence[Sequence[str]]) -> int:
@@ -133,7 +137,7 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
         start, first = start + 1, following  # empty lines may come before the header
     head = [first, *islice(lines, SNIFFED - 1)]
-    if not source.layout.no_header and (titles := _header_row(_rows_of(head, separator), source)):
+    if not source.layout.no_header and (titles := _header_row(_rows_of(head, separator)[0], source)):
         head, start = head[titles:], start + titles
         source.notes.guesses.append(f"{source.name}: the header is in line {start}; what is above it is left out.")
     lines = chain(head, lines)
@@ -162,7 +166,19 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
     """The rows of this width, without empty ones and repeated headers, which may name the columns in another order."""
     skipped, order = source.notes.skipped, list[int]()
     names, longest = [_folded(name) for name in header or ()], max(map(len, header or ()), default=0) + 1
+    named, ragged = max((i for i, name in enumerate(names, 1) if name), default=width), False
     for line, row in rows:
+        if (
+            len(row) != width
+            and len(row) >= named
+            and any(map(str.strip, row))
+            and not any(map(str.strip, row[width:]))
+        ):
+            row = [*row, *[""] * (width - len(row))][:width]
+            if not ragged:
+                said = f"from line {line} on, rows end with more or fewer empty fields than the header"
+                source.notes.guesses.append(f"{source.name}: {said}.")
+            ragged = True
         # most rows are told by their first field
         again = 0 < len(row) == width and len(row[0]) <= longest and _folded(row[0]) in names
         found = [*map(_folded, row)] if again else []
@@ -171,6 +187,8 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
             if order:
                 source.notes.guesses.append(f"{source.name}: from line {line} on, the columns are in another order.")
             skipped[f"{source.name}: repeated headers"] += 1
+        elif found and "---" in (cells := "".join(found)) and not cells.strip("-: "):
+            skipped[f"{source.name}: rules below the header"] += 1
         elif len(row) == width and any(map(str.strip, row)):
             yield line, [row[i] for i in order] if order else row
         elif not any(map(str.strip, row)):

@@ -112,7 +112,7 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     texts = texts or [path for path in paths if _may_be_text(path)]  # beside .txt, others are about them
     if not texts or (tables and source.labelled and len({path.parts[-2] for path in texts}) == 1):
         problem = f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}"
-        raise DataError(f"{problem}; a table has to be given as a file, or alone in an archive.")
+        raise DataError(f"{problem}; a table has to be given as a file, or alone in a zip archive.")
     splits = _splits({path.parts[-3] for path in texts if len(path.parts) > 2})
     with_split = [path for path in texts if len(path.parts) > 2 and path.parts[-3] in splits]
     if source.labelled and not with_split and all(SPLIT_OF.get(path.parts[-2].lower()) for path in texts):

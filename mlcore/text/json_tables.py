@@ -48,7 +48,7 @@ def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
         try:
             record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
             if end < len(line):  # white space around it, a comma behind it, or not an object; slower
-                record = DECODER.decode(line.rstrip().removesuffix(","))
+                record = DECODER.decode(line.strip("\ufeff \t\r").removesuffix(","))
         except (ValueError, RecursionError) as error:
             problem = f"not a JSON object ({_problem(error)})."
             source.skip(number, problem, str(getattr(error, "colno", "")))
@@ -91,15 +91,18 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
 
 
 def _document(text: str) -> Any:
-    """The value in a text, or an array of the objects that are one behind the other in it."""
+    """The value in a text, or an array of the objects, or of the rows, that are one behind the other in it."""
     values, start = list[Any](), WHITE_SPACE.match(text).end()  # type: ignore[union-attr]
     while start < len(text) or not values:
         value, end = DECODER.raw_decode(text, start)
-        if values and not (isinstance(values[0], dict) and isinstance(value, dict)):
+        if values and not (isinstance(value, dict | list) and isinstance(values[0], type(value))):
             raise json.JSONDecodeError("Extra data", text, start)
         values.append(value)
         start = WHITE_SPACE.match(text, end).end()  # type: ignore[union-attr]
-    return values[0] if len(values) == 1 else values
+    if len(values) == 1:
+        return values[0]
+    tables = all(isinstance(value, list) and value and isinstance(value[0], dict | list) for value in values)
+    return [*chain.from_iterable(values)] if tables else values
 
 
 def _elements_of(document: Any, source: Source) -> Iterable[Any]:

@@ -32,7 +32,7 @@ from mlcore.text.streams import (
     spooled,
     whole_lines,
 )
-from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text
+from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, has_columns
 from mlcore.text.table import SPLITS as SPLITS
 
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
@@ -50,6 +50,7 @@ UNSUPPORTED = {  # patterns of the first bytes
     rb"(?i:\s*(?:<!doctype html|<html))": "a web page; download the file itself",
     rb"<\?xml": "XML; write its texts as a table, such as CSV",
     rb"\{\\rtf": "a Rich Text document; save it as plain text",
+    rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
 }
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
@@ -59,6 +60,7 @@ BATCH = 500  # examples between two reports of progress
 MARK = "__label__"
 FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +(?!\d+:|\|)\S")  # and the beginning of the text behind it
 PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
+BETWEEN_LABELS = re.compile(rf"({MARK}[^\s,;|]+)[,;|]+(?={MARK})")
 EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
 
 
@@ -143,9 +145,10 @@ def _open(path: Path, source: Source) -> Table:
     if kind := next((kind for begin, kind in UNSUPPORTED.items() if re.match(begin, head)), None):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or marked_encoding(head)
-    if not source.encoding and (zeros := abs(head[1::2].count(0) - head[::2].count(0))) * 3 > len(head):
-        likely = "utf-16-le" if head[1::2].count(0) >= zeros else "utf-16-be"
-        raise DataError(f"{source.name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
+    for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
+        line, end, _ = head.decode(likely, errors="replace").partition("\n")
+        if end and line.rstrip("\r").replace("\t", "").isprintable():
+            raise DataError(f"{source.name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
     if not source.encoding and len(head.translate(None, CONTROL)) < 0.95 * len(head):
         raise DataError(f"{source.name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")
     pieces, head = as_utf8(pieces, source.encoding, source.name), b""
@@ -192,12 +195,12 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
         first = head.lstrip().partition("\n")[0].rstrip()
         marked = f"\n{MARK}" in f"\n{head}" or first.rpartition(" ")[2].startswith(MARK)
         if marked and (first.startswith(MARK) or not separator_by_header(lines, source)):
-            if "," in (label := first.partition(" ")[0].removeprefix(MARK)):
+            if "," in (label := first.partition(" ")[0].removeprefix(MARK)) and MARK not in label:
                 source.notes.guesses.append(f"{source.name}: labels end at a space; the first one is {label!r}.")
             return "fasttext", None
         if first.startswith("{"):
             return ("jsonl" if is_json_lines(head) else "json"), None
-        if first.startswith("[") and suffix not in TABLE_SUFFIXES:
+        if first.startswith("[") and (suffix not in TABLE_SUFFIXES or re.match(r"\s*\[\s*[\[{]", head)):
             return "json", None
     usual = TABLE_SUFFIXES.get(suffix, "," if layout.format else None) if layout.format != "tsv" else "\t"
     separator = layout.separator or separator_by_header(lines, source)
@@ -240,7 +243,9 @@ def _label_first_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
     """One text per line, with its label before it."""
     for number, line in enumerate(lines, 1):
         label, _, text = line.lstrip().partition(" ")
-        if label:
+        if number == 1 and has_columns([label, text], source):
+            source.notes.skipped[f"{source.name}: headers"] += 1
+        elif label:
             yield number, (label.removesuffix(":"), text)
 
 
@@ -248,10 +253,10 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
     """One text per line with its labels before or behind it: ``__label__x __label__y text``."""
     for number, line in enumerate(lines, 1):
         first, *rest = line.split(None, 1) or ("",)
-        if first.startswith(MARK) and not (rest and MARK in rest[0]):  # the usual case
+        if first.startswith(MARK) and line.count(MARK) == 1:  # the usual case
             yield number, (first[len(MARK) :], rest[0] if rest else "")
             continue
-        labels, behind, text = list[str](), list[str](), line.lstrip()
+        labels, behind, text = list[str](), list[str](), BETWEEN_LABELS.sub(r"\1 ", line.lstrip("\ufeff \t"))
         while text.startswith(MARK):
             mark, *rest = text.split(None, 1)
             labels.append(mark[len(MARK) :])
@@ -274,7 +279,7 @@ def _examples(table: Table) -> Iterator[Example]:
     source, columns = table.source, table.columns()
     (text_at, *others), label_at, split_at, weight_at = columns
     assert label_at is not None
-    splits, place, empty, weight = _Splits(table), source.prefix + source.unit, True, 1.0
+    splits, place, empty, weight = _Splits(table, split_at), source.prefix + source.unit, True, 1.0
     separator = source.layout.label_separator
     read_label = _label if separator is None else partial(_separated, separator)
     remedy = "skip_bad_rows" if source.layout.split_column else "no_split"
@@ -350,9 +355,10 @@ class _Splits(dict[str, str]):
     Raises: ValueError if some values are names of splits and others are not, or if the user named the column.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, column: int | None) -> None:
         super().__init__()
         self._source, self._others = table.source, False
+        self._named = f"{table.kind} {table.header[column or 0].strip()}"
 
     def __missing__(self, value: str) -> str:
         split = SPLIT_OF.get(value.strip().lower())
@@ -360,7 +366,7 @@ class _Splits(dict[str, str]):
             if any(self.values()) or self._source.layout.split_column:
                 raise ValueError(f"the split is {value!r}; expected train, dev or test.")
             if not self._others:
-                said = f"{self._source.name}: the column split has values such as {value!r}, which are not splits"
+                said = f"{self._source.name}: the {self._named} has values such as {value!r}, which are not splits"
                 self._source.notes.guesses.append(f"{said}: all texts are trained on.")
             self._others = True
         elif split and self._others:

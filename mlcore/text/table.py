@@ -50,7 +50,7 @@ USUAL_NAMES = {  # of columns
 }
 LIKELY = (  # encodings that texts have, the more frequent ones first
     "cp1252", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1250", "cp1253", "cp1254", "cp1255",
-    "cp1256", "koi8_r", "mac_roman", "cp850",
+    "cp1256", "koi8_r", "koi8_u", "cp866", "cp874", "mac_roman", "cp850",
 )  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
 FEW = 5  # bad rows that are listed
@@ -222,12 +222,12 @@ def likely_encoding(content: bytes) -> str | None:
 
         content = b"\n".join(line for line in content[: 1 << 16].split(b"\n") if not line.isascii())
         ranks = [
-            (match.chaos, LIKELY.index(encoding))
+            (match.chaos, -match.coherence, LIKELY.index(encoding))
             for match in from_bytes(content, cp_isolation=[*LIKELY])
             for encoding in match.could_be_from_charset
             if encoding in LIKELY
         ]
-        return LIKELY[min(ranks)[1]] if ranks else None
+        return LIKELY[min(ranks)[2]] if ranks else None
     return None
 
 
@@ -336,6 +336,7 @@ def _not_found(
     others = [column for i, column in enumerate(header) if i not in chosen]
     listed = f"the {kind}s {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
     problem = f"found {listed if any(others) else f'no {kind}s'}; expected one {kind} named '{name or role}'"
+    problem += ", counted from 1" * bool(layout.no_header and name)
     if len(matches) > 1 and not name:
         candidates = ", ".join(header[i] for i in matches)
         problem = f"several {kind}s could be the {role}s: {candidates}; choose one"

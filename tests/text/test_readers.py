@@ -210,7 +210,7 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         ("a", "\n<!DOCTYPE html>", {}, "is a web page; download the file itself"),
         ("a", "$FL2@(#) SPSS", {}, "is a file of SPSS, Stata or R; write the table as CSV"),
         ("a", zipped({"xl/workbook.xml": "", "a": ""}), {}, "is an Excel workbook; open it and save it as CSV"),
-        ("a.zip", zipped({"a": "x\ty", "readme": ""}), {}, "a table has to be given as a file, or alone in an"),
+        ("a.zip", zipped({"a": "x\ty", "readme": ""}), {}, "a table has to be given as a file, or alone in a zip"),
         ("a", zipped({"a.csv": "x", "b.csv": "y"}), {}, "a table has to be given as a file, or alone"),
     ],
 )  # fmt: skip

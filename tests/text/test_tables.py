@@ -56,6 +56,15 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ('text\tlabel\n"a"\t"pos"\n"b"\t"neg"\n', {"format": "tsv"}, [('"pos"', '"a"'), ('"neg"', '"b"')]),
         ('text\tlabel\n"A" is\tpos\n"b\tneg\nc"\tneg\n', {}, [("pos", '"A" is'), ("neg", '"b'), ("neg", 'c"')]),
         ('text\tlabel\n' + "x\tpos\n" * 2 + '"a\tb"\tneg\n', {}, [("pos", "x")] * 2 + [("neg", "a\tb")]),
+        # other signs between columns, and rows that end with more or fewer empty fields than the header
+        ("text~label\na, b~pos\n", {}, [("pos", "a, b")]),
+        ("内容，标签\na，pos\n", {}, [("pos", "a")]),
+        ("label text\n" + "pos a b\nneg c\n" * 20, {}, [("pos", "a b"), ("neg", "c")] * 20),
+        ("| text | label |\n|------|:-----:|\n| a | pos |\n", {}, [("pos", " a ")]),
+        ("text,label\na,pos,,\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
+        ("label,text,\npos,a\ntext,label,\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
+        ('"a; b";pos\nc, d;neg\ne, f;neg\n', NUMBERED | {"label_column": "2", "text_column": "1"},
+         [("pos", "a; b"), ("neg", "c, d"), ("neg", "e, f")]),
         # no header
         ("pos\ta, b\npos\tc\nneg\td\n", NUMBERED, [("pos", "a, b"), ("pos", "c"), ("neg", "d")]),
         ("1,2\npos,a\n", NUMBERED, [("1", "2"), ("pos", "a")]),
@@ -101,6 +110,9 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         ('{"label": ["x", "y"], "text": "a"}\n{"label": ["z"], "text": "b"}', {}, [(("x", "y"), "a"), ("z", "b")]),
         ('\n {"text": "a", "label": 2, "x": 1} \n\n{"text": "b", "label": true}', {}, [("2", "a"), ("True", "b")]),
         ('{"text": "a", "label": "x"},\n{"text": "b", "label": "y"}\n', {}, [("x", "a"), ("y", "b")]),
+        ('[["text", "label"], ["a", "x"]]\n[["b", "y"]]', {}, [("x", "a"), ("y", "b")]),
+        ('["text", "label"]\n["a", "x"]\n["b", "y"]\n', {}, [("x", "a"), ("y", "b")]),
+        ('{"text": "a", "label": "x"}\n\ufeff{"text": "b", "label": "y"}\n', {}, [("x", "a"), ("y", "b")]),
         ('{"version": "1", "data": [{"text": "a", "intent": "x"}]}', {}, [("x", "a")]),
         ('{\n "text": "a",\n "label": "x"}\n{\n "text": "b",\n "label": "y"}', {}, [("x", "a"), ("y", "b")]),
         ('{"nlu": {"rows": [{"text": "a", "intent": "x"}], "other": [{"name": 1}]}}', {}, [("x", "a")]),
@@ -123,6 +135,7 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
         # fastText with several labels, at the end too
         ("\ufeff\n __label__a  b \n__label__d\n__label__e\tf", {}, [("a", "b "), ("d", ""), ("e", "f")]),
         ("__label__a __label__b c d\n__label__a c\n", {}, [(("a", "b"), "c d"), ("a", "c")]),
+        ("__label__a,__label__b c, d\n\ufeff__label__a c\n", {}, [(("a", "b"), "c, d"), ("a", "c")]),
         ("c d __label__a __label__b\n\nc __label__a \n", {}, [(("a", "b"), "c d"), ("a", "c")]),
         ("label,text\n__label__a,c\n", {}, [("__label__a", "c")]),
         ("no label\n__label__a c\n", {"skip_bad_rows": True}, [("a", "c")]),
@@ -180,6 +193,8 @@ def test_a_column_named_split_that_holds_something_else(tmp_path):
         ("ID,Response,Response\n1,a,x\n2,b,y\n", "give the columns named 'Response' names of their own"),
         ('"__label__x a b"\n"__label__y c d"\n', "Cannot tell the format .* or lines of __label__NAME TEXT"),
         ("# 1\na~b\n", "Cannot tell the format"),
+        ("内容,标签\n好,坏\n".encode("utf-16-le"), "looks like UTF-16 without a mark; try encoding='utf-16-le'"),
+        (b"7z\xbc\xaf\x27\x1c\0\4", "is an archive that cannot be read here; unpack it first"),
         ("text,label\na,x\n".encode("utf-16-be"), "looks like UTF-16 without a mark; try encoding='utf-16-be'"),
         (zipped({"data/README.txt": "", "data/a.csv": "text,label\na,x\n"}), "a table has to be given as a file"),
         ('{"a": {"b": "long one"}, "c": "x"}\n', "found the keys a.b, c; .* try text_column='a.b' label_column='c'"),
@@ -208,15 +223,24 @@ def test_encodings(tmp_path, encoding):
     assert read(tmp_path / "folder", **given)[0] == [("x", text)]
 
 
-def test_the_likely_encoding():
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "le café était bon"),
+        *((encoding, text) for encoding in ("cp1252", "mac_roman", "cp850") for text in (
+            "Un très bon film, vu à Paris l'été dernier.", "Schöner Film, wirklich überwältigend großartig.",
+        )),
+        *((encoding, "It’s a naïve résumé") for encoding in ("cp1252", "mac_roman")),
+        ("koi8_r", "отель был прекрасен, спасибо\nеда была ужасная и холодная"),
+        ("cp866", "еда была ужасная и холодная"),
+        ("cp1255", "המלון היה נהדר ונקי מאוד,טוב\nהאוכל היה נורא ואיום,רע"),
+        ("cp874", "โรงแรมดีมากและสะอาด"),
+        ("cp932", "部屋はとても綺麗で、良かった"),
+    ],
+)  # fmt: skip
+def test_the_likely_encoding(encoding, text):
     pytest.importorskip("charset_normalizer")
-    for text, *encodings in (
-        ("Un tr\u00e8s bon film, vu \u00e0 Paris l'\u00e9t\u00e9 dernier.", "cp1252", "mac_roman", "cp850"),
-        ("Sch\u00f6ner Film, wirklich \u00fcberw\u00e4ltigend gro\u00dfartig.", "cp1252", "mac_roman", "cp850"),
-        ("It\u2019s a na\u00efve r\u00e9sum\u00e9", "cp1252", "mac_roman"),
-    ):
-        for encoding in encodings:
-            assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
+    assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
 
 
 def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
@@ -244,6 +268,9 @@ def test_what_is_guessed_is_said(tmp_path):
         ('{"data": [{"text": "a", "label": "x"}]}', "the rows are those of the key 'data'."),
         ('[{"a": {"text": "b"}, "label": "x"}]', "nested keys are columns, such as 'a.text'."),
         ("4 a\n4 b\n0 c\n0 d\n", "the first word of each line is its label, as '4'."),
+        ("text,label\na,x,,\n", "from line 2 on, rows end with more or fewer empty fields than the header."),
+        ("|text|label|\n|---|---|\n|a|x|\n", "rules below the header: 1 skipped."),
+        ("label text\n" + "a b\n" * 20 + "c d\n" * 20, "headers: 1 skipped."),
         ("text,label\n'a','x'\n", "the quotes around fields are single ones, ', and left out."),
     ):
         assert f"{path}: {expected}" in read(write(path, content))[1]
