@@ -18,7 +18,7 @@ from mlcore.results import Result
 from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
-from mlcore.text.tokenizer import tokens
+from mlcore.text.tokenizer import spans, tokens
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
 
 TOKENS_PER_BLOCK = 500_000  # of shortened texts that are scored at a time; about 50 MB
@@ -91,12 +91,14 @@ class Explanation(Result):
         other = "" if self.output == self.label else f"; explained: {self.output} ({self.output_probability:.2%})"
         return f"{self.label} ({self.probability:.2%}){other}"
 
-    def spaced_words(self) -> Iterator[tuple[WordShare, bool]]:
-        """The words, each with whether people write a space before it."""
-        before = "("
-        for word in self.words:
-            yield word, before != "(" and word.word not in (".", ",", "!", "?", ";", ":", ")")
-            before = word.word
+    def written(self, limit: int) -> Iterator[tuple[str, WordShare | None]]:
+        """The text as it is written up to so many words: each with its share, and None with what is between them."""
+        words = iter(self.words[:limit])
+        for part, token in spans(self.text):
+            share = next(words, None) if token else None
+            if token and not share:
+                return
+            yield part, share
 
     def change_without(self, feature: str) -> float | None:
         """How the logit changes without a word; None for an n-gram."""

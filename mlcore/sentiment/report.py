@@ -18,6 +18,7 @@ from mlcore.text.labels import unknown_note
 from mlcore.text.overlap import coverage_notes
 
 MAX_CELLS = 30  # labels of a confusion matrix
+MAX_UPRIGHT = 6  # labels above its columns; those of more are turned
 MAX_CONFUSIONS = 20
 MAX_LABELS = 200  # that are listed
 MAX_STRONGEST = 20  # words for each label
@@ -50,6 +51,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         warning=found.warning,
         note=unknown_note(found.unknown_labels) if found.unknown_labels else "",
         notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
+        upright=MAX_UPRIGHT,
         show_matrix=len(model.labels) <= MAX_CELLS,
         max_confusions=MAX_CONFUSIONS,
         max_labels=MAX_LABELS,
@@ -125,4 +127,4 @@ def _calibration(figures: Evaluation) -> Chart:
 
 
 def _axes(x_name: str, y_name: str, x: Sequence[float], y: Sequence[float]) -> tuple[Axis, Axis]:
-    return Axis(x_name, x, 56, 444), Axis(y_name, y, 256, 16)
+    return Axis(x_name, x, 56, 444), Axis(y_name, y, 256, 32)

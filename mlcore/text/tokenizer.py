@@ -9,6 +9,7 @@ entities, and those that have to be composed. ``scan_tokens`` then finds the tok
 import html
 import re
 import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ from mlcore.text.characters import (
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 # Entities of numbers that are no character, or that Python refuses to read because they have thousands of digits.
 LEADING_ZEROS, IMPOSSIBLE_ENTITY = re.compile("&#0+(?=[0-9])"), re.compile("&#[0-9]{8,};?")
+BETWEEN = re.compile(rf"({TAG.pattern}|[ \t\n\f\r]+)")  # what no token, entity or sequence of characters crosses
 MARKS = ".,!?;:()#@"
 
 SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH, UNDERLINE = b" '/<>&#_"
@@ -75,6 +77,31 @@ def tokens(text: str) -> list[str]:
     """
     data, starts, ends, *_ = tokenise([text])
     return [data[start:end].tobytes().decode() for start, end in zip(starts, ends, strict=True)]
+
+
+def spans(text: str) -> Iterator[tuple[str, str | None]]:
+    """A text as it is written, in parts: with each token how it is written, and None with what is between tokens.
+
+    Where a part is written in quite another way, such as with entities, its tokens stand for themselves.
+
+    Example:
+        >>> [(written, token) for written, token in spans("(GREAT, &eacute;)") if written]
+        [('(', '('), ('GREAT', 'great'), (',', ','), (' ', None), ('é', 'é'), (' ', None), (')', ')'), (' ', None)]
+    """
+    for i, part in enumerate(BETWEEN.split(text)):
+        yield from [(part, None)] if i % 2 else _spans_within(part)
+
+
+def _spans_within(part: str) -> list[tuple[str, str | None]]:
+    read, found, start, end = list(map(read_characters, part)), list[tuple[str, str | None]](), 0, 0
+    folded, places = "".join(read), [i for i, some in enumerate(read) for _ in some] + [len(part)]
+    for token in (all_tokens := tokens(part)):
+        if (at := folded.find(token, start)) < 0:
+            return [piece for token in all_tokens for piece in ((token, token), (" ", None))]
+        start = at + len(token)
+        found += [(part[end : places[at]], None), (part[places[at] : places[start]], token)]
+        end = places[start]
+    return [*found, (part[end:], None)]
 
 
 class Scratch(threading.local):

@@ -16,8 +16,9 @@ from mlcore.sentiment import page as pages
 from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.prediction import predict
-from mlcore.sentiment.report import explanation_page
+from mlcore.sentiment.report import explanation_page, report_page
 from mlcore.text.characters import ranges
+from mlcore.text.dataset import dataset_of
 from mlcore.text.ngrams import Features
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import WordTable
@@ -204,9 +205,16 @@ def test_pages_fit_and_have_no_serious_findings(visit, tmp_path, width, scheme):
     page.fill("#text", "good bad film " * 9 + "unknown")
     explained = explanation_page([explain(KINDS["three"](), "good bad film " * 9 + "unknown")], 15)
     (tmp_path / "explained.html").write_text(explained, "utf-8")
-    for shown in (page, visit(tmp_path / "explained.html", width, scheme)):
-        assert shown.evaluate("document.documentElement.scrollWidth") == width
-        assert axe_findings(shown) == []
+    model = random_model(1, tuple(f"label {i}" for i in range(20)))
+    texts = ["good", "bad film"] * 20
+    dataset = replace(dataset_of(texts, [f"label {i % 20}" for i in range(40)]), texts=texts)
+    (tmp_path / "report.html").write_text(report_page(model, "m", dataset, 2), "utf-8")
+    shown = [page, visit(tmp_path / "explained.html", width, scheme), visit(tmp_path / "report.html", width, scheme)]
+    for one in shown:
+        assert one.evaluate("document.documentElement.scrollWidth") == width
+        assert axe_findings(one) == []
+        cut = "(tables) => tables.filter((table) => table.clientWidth < table.scrollWidth).length"
+        assert one.locator(".wide").evaluate_all(cut) == (one is shown[2] and width < 500), "a large matrix scrolls"
 
 
 def test_what_cannot_be_written_is_refused_and_nothing_is_lost(run, model, tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -107,6 +106,8 @@ def test_a_report_is_one_page_that_loads_nothing(run, tmp_path, labels):
         assert part in page.text, part
     charts = 3 if labels else 2
     assert [sum(tag == name for tag, _ in page.tags) for name in ("article", "svg")] == [4, charts]
+    if labels:
+        assert "Accuracy of each epoch (the axis begins at 0.5, not at 0)" in page.text
     places = [float(found[key]) for _, found in page.tags for key in ("x", "y", "cx", "cy") if key in found]
     assert all(-1 <= place <= 460 for place in places)
     run("report", MODEL, "d.jsonl", "-o", "again.html", "--errors", 4)
@@ -141,12 +142,12 @@ def test_a_report_without_history_or_mistakes(run, tmp_path):
 
 
 def test_explained_words_are_coloured_by_their_contribution():
-    explanation = explain(random_model(1, tuple("abc"), 2), "Not (good), zzz; bad!")
-    words = list(explanation.words)
-    words[2] = replace(words[2], word='<script>"&\x1b\u202e')
-    page = Page(explanation_page([replace(explanation, words=words), explain(random_model(1), "")], 2))
-    for part in ('not (<script>"&\ufffd\ufffd), zzz; bad!', "words known", "more)", "constant"):
-        assert part in page.text
+    text = "NOT (Good),\u2003zzz <i onclick=x> \x1b[1m \u202e; Bad! &lt;"
+    explanation = explain(random_model(1, tuple("abc"), 2), text)
+    words = explanation.words
+    page = Page(explanation_page([explanation, explain(random_model(1), "")], 2))
+    for part in (text.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd"), "words known", "more)", "constant"):
+        assert part in page.text, "as it was written"
     spans = [found for tag, found in page.tags if tag == "span" and found["class"] in ("for", "against", "unknown")]
     strengths = [abs(word.contribution) for word in words]
     shares = [float(found["style"].removeprefix("--share:")) if "style" in found else 0 for found in spans]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlcore.kernels.simd import BLOCK
 from mlcore.text.characters import KINDS, _readings, ranges, read_characters
-from mlcore.text.tokenizer import decode_markup, tokenise, tokens
+from mlcore.text.tokenizer import decode_markup, spans, tokenise, tokens
 
 # Text that is rich in what the rule is about, and any text at all.
 TRICKY = st.lists(st.sampled_from([
@@ -103,6 +103,13 @@ def test_tokens_of_many_languages(text, expected):
 @given(TEXTS)
 def test_kernels_find_the_tokens_of_the_rule(texts):
     assert list(written(tokenise(texts))) == [rule(text) for text in texts]
+
+
+@given(TRICKY | st.text())
+def test_spans_have_the_tokens_and_the_text_as_it_is_written(text):
+    assert [token for _, token in spans(text) if token is not None] == tokens(text)
+    plain = re.sub(r"[&;]|(?![ -~\n]|[ÉΣЖ中한]).", "", text)
+    assert "".join(part for part, _ in spans(plain)) == plain
 
 
 @given(TRICKY, st.sampled_from(["a", " ", ".", "a'", "é"]), st.integers(0, 2 * BLOCK))
