@@ -1,20 +1,46 @@
-"""``mlcore page``: a model in one HTML file that works in every browser, without a network or a server."""
+"""``mlcore page``: a model, or a network by hand, in one HTML file that works without a network or a server."""
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlcore.errors import InputError
 from mlcore.files import check_outputs
 
-from .output import PAGE, ModelFile, Output, compilation, load, write_output
+from .exercise import Numbers, ReluAtZero
+from .output import PAGE, Output, compilation, load, with_options, write_output
+
+Model = Annotated[
+    Path | None, typer.Argument(metavar="[MODEL]", help="A file written by train-sentiment.", show_default="a network")
+]
 
 
-def page(model: ModelFile, output: Output) -> None:
+@with_options
+def page(*, model: Model = None, output: Output, numbers: Numbers, relu_at_zero: ReluAtZero = None) -> None:
     """Example: mlcore page sentiment.safetensors -o demo.html
 
     Write a web page that holds the model: it predicts what is typed, pasted or
-    dropped as a CSV file, and shows the exact contribution of every word. It is
-    one file, which needs neither a network nor a server, and opens on phones.
+    dropped as a CSV file, and shows the exact contribution of every word.
+    Without MODEL it holds the network of the exercise, or that in --net FILE:
+    its numbers can be changed, and forward values, gradients, the chain rule
+    and what happens at kinks follow at once; it also marks your own answers.
+    The page is one file, which needs neither a network nor a server, and opens
+    on phones.
     """
-    from mlcore.sentiment.page import classifier_page
-
-    check_outputs({"output": output}, [model], {"output": PAGE})
+    given = [name for name, value in (asdict(numbers) | {"relu-at-zero": relu_at_zero}).items() if value is not None]
+    if model and given:
+        raise InputError(f"--{given[0]} is for the page of a network; leave it out, or leave out {model}")
+    check_outputs({"output": output}, [path for path in (model, numbers.net) if path], {"output": PAGE})
     with compilation():
-        content = classifier_page(load(model), model.name).encode()
-    write_output(output, lambda file: file.write(content))
+        if model:
+            from mlcore.sentiment.page import classifier_page
+
+            content = classifier_page(load(model), model.name)
+        else:
+            from mlcore.exercise.page import network_page
+
+            title = f"Network {numbers.net.name}" if numbers.net else "Backpropagation by hand"
+            content = network_page(numbers.problem(), title, relu_at_zero)
+    write_output(output, lambda file: file.write(content.encode()))

@@ -2,51 +2,6 @@
 
 const MAX_COMPARED = 50_000; // most frequent words that are searched for similar spellings
 
-/**
- * A model as mlcore/sentiment/page.py writes it; arrays are in base64.
- * @typedef {object} Model
- * @property {Alike[]} characters
- * @property {Record<string, string>} entities
- * @property {string[]} labels of two the positive one is last; none: it predicts ratings
- * @property {boolean} multiLabel
- * @property {number[]} thresholds where texts may have several labels
- * @property {[number, number] | null} seen lowest and highest rating of the training texts
- * @property {string[]} words
- * @property {string[]} pieces n-grams of characters
- * @property {[number, number]} sizes of these, from the smallest to the largest; the largest is 0 if there are none
- * @property {number} ngrams words of the longest n-grams
- * @property {boolean} binary whether each feature counts once
- * @property {string} pairs (m, 2) int32: an n-gram without its last word, and this word
- * @property {number} dim
- * @property {boolean} float16 whether the table is
- * @property {Record<"table" | "W1" | "b1" | "W2" | "b2", string>} parameters
- */
-
-/** @typedef {{id: number, first: number, last: number}} Occurrence a feature, and the tokens that it is made of */
-/** @typedef {{z: number[], logits: number[], counts: Map<number, number>, total: number}} Pass */
-
-/**
- * @typedef {object} Prediction
- * @property {number[]} chosen numbers of the labels
- * @property {number} confidence probability of the label; of several, that of the least certain decision
- * @property {number[]} probabilities of all labels
- * @property {number} rating where there are no labels
- * @property {number} known tokens that the model knows
- * @property {number} all tokens
- */
-
-/**
- * The parts of a logit: constant + contributions = logit.
- * @typedef {object} Explanation
- * @property {string | null} output the label that is explained
- * @property {string | null} against the best other label, where there are more than two
- * @property {number} logit
- * @property {number} constant
- * @property {{name: string, count: number, contribution: number, isWord: boolean}[]} features the strongest first
- * @property {number[]} words contribution of each token
- * @property {(word: string) => number} change of the logit without a word
- */
-
 class Classifier {
   /** @param {Model} model */
   constructor(model) {
@@ -55,18 +10,15 @@ class Classifier {
     this.words = new Map(model.words.map((word, id) => [word, id]));
     const pairs = new Int32Array(bytes(model.pairs));
     const firstPiece = this.words.size + pairs.length / 2;
-    /** @type {Map<number, number>} */
-    this.pairs = new Map();
+    this.pairs = /** @type {Map<number, number>} */ (new Map());
     for (let i = 0; i < pairs.length; i += 2) {
       this.pairs.set(this.pairKey(pairs[i], pairs[i + 1]), this.words.size + i / 2);
     }
     this.pieces = new Map(model.pieces.map((piece, number) => [piece, firstPiece + number]));
-    const { table, W1, b1, W2, b2 } = model.parameters;
+    const { table, ...others } = model.parameters;
+    const [W1, b1, W2, b2] = [others.W1, others.b1, others.W2, others.b2].map((one) => new Float32Array(bytes(one)));
     this.table = model.float16 ? halves(bytes(table)) : new Float32Array(bytes(table));
-    this.b1 = new Float32Array(bytes(b1));
-    this.b2 = new Float32Array(bytes(b2));
-    this.W1 = rows(new Float32Array(bytes(W1)), this.b1.length);
-    this.W2 = rows(new Float32Array(bytes(W2)), this.b2.length);
+    this.parameters = { W1: rows(W1, b1.length), b1, W2: rows(W2, b2.length), b2 };
   }
 
   /** @param {number} before @param {number} word */
@@ -96,10 +48,8 @@ class Classifier {
 
   /** Known features, each as often as it occurs. @param {string[]} tokens */
   occurrences(tokens) {
-    /** @type {Occurrence[]} */
-    const found = [];
-    /** @type {(number | undefined)[]} */
-    let before = []; // features of 1, 2, ... words that end at the token before
+    const found = /** @type {Occurrence[]} */ ([]);
+    let before = /** @type {(number | undefined)[]} */ ([]); // features of 1, 2, ... words that end at the token before
     tokens.forEach((token, t) => {
       const word = this.words.get(token);
       const ending = [word];
@@ -114,18 +64,18 @@ class Classifier {
     return found;
   }
 
-  /** @param {Occurrence[]} occurrences @returns {Pass} */
+  /** @param {Occurrence[]} occurrences */
   forward(occurrences) {
-    /** @type {Map<number, number>} */
-    const counts = new Map();
+    const counts = /** @type {Map<number, number>} */ (new Map());
     for (const { id } of occurrences) counts.set(id, this.model.binary ? 1 : (counts.get(id) ?? 0) + 1);
+    const { W1, b1, W2, b2 } = this.parameters;
     let total = 0;
     counts.forEach((count) => (total += count));
     const E = Array(this.model.dim).fill(0);
     counts.forEach((count, id) => this.embedding(id).forEach((value, i) => (E[i] += (count / total) * value)));
-    const z = affine(FLOATS, this.W1, E, this.b1);
+    const z = affine(W1, E, b1);
     const h = z.map((value) => Math.max(0, value));
-    return { z, logits: affine(FLOATS, this.W2, h, this.b2), counts, total };
+    return { z, logits: affine(W2, h, b2), counts, total };
   }
 
   /** @param {number[]} logits of a text */
@@ -152,12 +102,7 @@ class Classifier {
     return { chosen, confidence, probabilities, rating, known, all: tokens.length };
   }
 
-  /**
-   * Take the logit of a label apart; more is always more for this label.
-   * @param {string[]} tokens
-   * @param {number} label its number
-   * @returns {Explanation}
-   */
+  /** Parts of the logit of a label: constant + contributions = logit. @param {string[]} tokens @param {number} label */
   explain(tokens, label) {
     const { labels, multiLabel } = this.model;
     const occurrences = this.occurrences(tokens);
@@ -173,26 +118,13 @@ class Classifier {
     } else {
       weights[0] = labels.length && label === 0 ? -1 : 1;
     }
-    const slope = z.map((value, unit) =>
-      value > 0
-        ? dot(
-            weights,
-            this.W2.map((row) => row[unit]),
-          )
-        : 0,
-    );
-    const back = Array.from({ length: this.model.dim }, (_, i) =>
-      dot(
-        slope,
-        this.W1.map((row) => row[i]),
-      ),
-    );
-    /** @type {Map<number, number>} how often each feature occurs */
-    const times = new Map();
+    const { W1, b1, W2, b2 } = this.parameters;
+    const delta = affineBackward(W2, weights).map((value, unit) => (z[unit] > 0 ? value : 0));
+    const back = affineBackward(W1, delta);
+    const times = /** @type {Map<number, number>} */ (new Map()); // that each feature occurs
     for (const { id } of occurrences) times.set(id, (times.get(id) ?? 0) + 1);
     const words = tokens.map(() => 0);
-    /** @type {Map<string, {name: string, count: number, contribution: number, isWord: boolean}>} */
-    const features = new Map();
+    const features = /** @type {Map<string, Feature>} */ (new Map());
     const counted = new Set(); // unknown words, which count where they have n-grams of characters
     for (const { id, first, last } of occurrences) {
       const share = (counts.get(id) ?? 0) / total / (times.get(id) ?? 1);
@@ -211,10 +143,10 @@ class Classifier {
       output: labels[label] ?? null,
       against: against === null ? null : labels[against],
       logit,
-      constant: dot(slope, this.b1) + dot(weights, this.b2),
+      constant: dot(delta, b1) + dot(weights, b2),
       features: [...features.values()].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution)),
       words,
-      change: (word) => {
+      change: (/** @type {string} */ word) => {
         const others = this.occurrences(tokens.filter((token) => token !== word));
         return dot(weights, this.forward(others).logits) - logit;
       },
@@ -233,11 +165,7 @@ class Classifier {
   }
 }
 
-/**
- * Insertions, deletions, replacements and exchanges of neighbours that make one word of the other.
- * @param {string} a
- * @param {string} b
- */
+/** Insertions, deletions, replacements and exchanges of neighbours between words. @param {string} a @param {string} b */
 function editDistance(a, b) {
   let [before, last, row] = [[0], [0], Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
@@ -252,23 +180,12 @@ function editDistance(a, b) {
   return row[b.length];
 }
 
-/** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
-function dot(a, b) {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
-}
-
 /** @param {string} base64 */
 function bytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer;
 }
 
-/**
- * A matrix of so many rows.
- * @param {Float32Array} values
- * @param {number} count
- */
+/** A matrix of so many rows. @param {Float32Array} values @param {number} count */
 function rows(values, count) {
   const width = values.length / count;
   return Array.from({ length: count }, (_, row) => values.subarray(row * width, (row + 1) * width));

@@ -3,26 +3,25 @@
 const [MAX_FEATURES, MAX_UNKNOWN, MAX_PROBABILITIES, MAX_SHOWN] = [20, 20, 5, 200];
 const AT_ONCE = 50; // milliseconds of work before the page may answer
 
+/** @param {number} share */
+const percent = (share) => `${(100 * share).toFixed(2)}%`;
+
 class ClassifierPage {
-  /** @param {Model & {textNames: string[]}} model */
+  /** @param {Model} model */
   constructor(model) {
     this.model = model;
     this.classifier = new Classifier(model);
     this.table = /** @type {string[][]} */ ([]); // that was dropped
     this.turn = 0; // of the work in progress; an older one stops
     this.separator = [",", ";", "|"].find((mark) => !model.labels.some((label) => label.includes(mark))) ?? ",";
-    const [text, lines, file] = [byId("text"), byId("lines"), byId("file")];
-    for (const input of [text, lines]) input.addEventListener("input", () => this.update());
-    file.addEventListener("change", () => file.files && this.open(file.files[0]));
+    for (const id of ["text", "lines", "label"]) byId(id).addEventListener("input", () => this.update());
+    for (const id of ["column", "header"]) byId(id).addEventListener("input", () => this.predictFile());
+    byId("file").addEventListener("change", () => this.open(byId("file").files[0]));
     document.addEventListener("dragover", (event) => event.preventDefault());
     document.addEventListener("drop", (event) => {
       event.preventDefault();
-      if (event.dataTransfer?.files.length) this.open(event.dataTransfer.files[0]);
+      this.open(event.dataTransfer?.files[0]);
     });
-    const names = ["(the predicted one)", ...model.labels];
-    byId("label").append(...names.map((name, i) => element("option", { value: i - 1 }, name)));
-    byId("label").addEventListener("input", () => this.update());
-    byId("choose").hidden = model.labels.length < 3 && !model.multiLabel;
     this.update();
   }
 
@@ -31,9 +30,8 @@ class ClassifierPage {
     const text = byId("text").value;
     this.turn += 1;
     if (byId("lines").checked) {
-      const lines = text.split(/\r?\n/).filter((line) => line.trim());
-      const rows = lines.map((line) => [line]);
-      this.predictAll(["text"], rows, 0);
+      const lines = /** @type {string[]} */ (text.split(/\r?\n/)).filter((line) => line.trim());
+      this.predictAll(["text"], lines.map((line) => [line]), 0); // prettier-ignore
     } else if (text.trim()) {
       this.answer(text);
     } else {
@@ -129,34 +127,33 @@ class ClassifierPage {
     return [element("h2", {}, "Unknown words"), element("ul", { id: "unknown" }, ...items), ...more];
   }
 
-  /** Read a table, and let its column be chosen. @param {File} file */
+  /** Read a table, and let its column be chosen. @param {File | undefined} file */
   async open(file) {
+    if (!file) return;
     const content = await file.arrayBuffer();
-    let text = new TextDecoder("windows-1252").decode(content);
-    let note = " It is not UTF-8 and was read as Windows-1252.";
+    let [text, note] = [
+      new TextDecoder("windows-1252").decode(content),
+      " It is not UTF-8 and was read as Windows-1252.",
+    ];
     try {
       [text, note] = [new TextDecoder("utf-8", { fatal: true }).decode(content), ""];
     } catch {} // then it is the other one
-    const rows = parseTable(text);
-    if (!rows.length) return this.show([isolated(file.name), " is empty."], []);
-    const guess = guessColumn(rows, this.model.textNames);
-    const options = rows[0].map((name, i) =>
-      element("option", { value: i, selected: i === guess.column }, name || `column ${i + 1}`),
-    );
-    const column = /** @type {HTMLSelectElement} */ (element("select", { id: "column" }, ...options));
-    const header = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox", checked: guess.header }));
-    const predict = () => {
-      this.turn += 1;
-      const names = rows[0].map((name, i) => (header.checked ? name : `column ${i + 1}`));
-      this.predictAll(names, rows.slice(header.checked ? 1 : 0), Number(column.value));
-    };
-    for (const input of [column, header]) input.addEventListener("input", predict);
-    byId("file-choices").replaceChildren(
-      element("p", {}, isolated(file.name), `: ${rows.length} rows.${note}`),
-      element("label", {}, "Column with the texts ", column),
-      element("label", {}, header, " The first row has the names of the columns"),
-    );
-    predict();
+    this.table = parseTable(text);
+    if (!this.table.length) return this.show([isolated(file.name), " is empty."], []);
+    const guess = guessColumn(this.table, this.model.textNames);
+    const options = this.table[0].map((name, i) => element("option", { value: i }, name || `column ${i + 1}`));
+    byId("column").replaceChildren(...options);
+    [byId("column").value, byId("header").checked, byId("file-choices").hidden] = [guess.column, guess.header, false];
+    byId("file-note").replaceChildren(isolated(file.name), `: ${this.table.length} rows.${note}`);
+    this.predictFile();
+  }
+
+  /** Predict the column that was chosen. */
+  predictFile() {
+    this.turn += 1;
+    const isNamed = byId("header").checked;
+    const names = this.table[0].map((name, i) => (isNamed ? name : `column ${i + 1}`));
+    this.predictAll(names, this.table.slice(isNamed ? 1 : 0), Number(byId("column").value));
   }
 
   /** Predict a column of a table. @param {string[]} names @param {string[][]} rows @param {number} column */
@@ -196,4 +193,4 @@ function download(content) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-const page = new ClassifierPage(JSON.parse(byId("data").textContent ?? ""));
+const page = new ClassifierPage(JSON.parse(byId("data").textContent));

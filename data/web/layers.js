@@ -1,29 +1,20 @@
-/** Layers of both networks, the small one by hand and the classifier, in floats or in fractions. */
+/** Functions of layers, in floats. */
 
-/**
- * Arithmetic of one kind of numbers.
- * @template N
- * @typedef {{zero: N, add: (a: N, b: N) => N, multiply: (a: N, b: N) => N, sign: (a: N) => number}} Arithmetic
- */
+/** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
+function dot(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
+}
 
-/** @type {Arithmetic<number>} */
-const FLOATS = { zero: 0, add: (a, b) => a + b, multiply: (a, b) => a * b, sign: Math.sign };
+/** W x + b for W (o, i), x (i,) and b (o,). @param {ArrayLike<number>[]} W @param {number[]} x @param {ArrayLike<number>} b */
+function affine(W, x, b) {
+  return W.map((row, unit) => dot(row, x) + b[unit]);
+}
 
-/**
- * W x + b for W (o, i), x (i,) and b (o,).
- * @template N
- * @param {Arithmetic<N>} numbers
- * @param {ArrayLike<N>[]} W
- * @param {ArrayLike<N>} x
- * @param {ArrayLike<N> | null} b
- * @returns {N[]}
- */
-function affine({ zero, add, multiply }, W, x, b) {
-  return W.map((row, unit) => {
-    let sum = b ? b[unit] : zero;
-    for (let i = 0; i < row.length; i++) sum = add(sum, multiply(row[i], x[i]));
-    return sum;
-  });
+/** dJ/dx of W x from delta, dJ/d(W x). @param {ArrayLike<number>[]} W @param {number[]} delta */
+function affineBackward(W, delta) {
+  return Array.from(W[0], (_, i) => W.reduce((sum, row, unit) => sum + delta[unit] * row[i], 0));
 }
 
 /** @param {number} z */
@@ -32,10 +23,19 @@ function sigmoid(z) {
   return (z >= 0 ? 1 : decay) / (1 + decay);
 }
 
+/** log(1 + e^z). @param {number} z */
+function softplus(z) {
+  return Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
+}
+
+/** @param {number[]} z */
+function logSumExp(z) {
+  const largest = Math.max(...z);
+  return largest + Math.log(z.reduce((sum, value) => sum + Math.exp(value - largest), 0));
+}
+
 /** @param {number[]} z */
 function softmax(z) {
-  const largest = Math.max(...z);
-  const powers = z.map((value) => Math.exp(value - largest));
-  const sum = powers.reduce((a, b) => a + b);
-  return powers.map((power) => power / sum);
+  const total = logSumExp(z);
+  return z.map((value) => Math.exp(value - total));
 }

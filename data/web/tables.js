@@ -2,10 +2,7 @@
 
 const RUN = /^(?![+-][\d.,\s]+(e[+-]?\d+)?%?$)[=+\-@\t\r]/i; // cells that spreadsheets would run as formulas
 
-/**
- * The rows of a table whose cells are separated by what the first line has most of.
- * @param {string} text
- */
+/** The rows of a table whose cells are separated by what the first line has most of. @param {string} text */
 function parseTable(text) {
   const first = text.slice(0, text.search(/[\r\n]|$/)).replace(/"[^"]*"/g, "");
   const count = (/** @type {string} */ mark) => first.split(mark).length;
@@ -29,17 +26,13 @@ function formatTable(rows) {
   return quoted.map((row) => row.join(",") + "\n").join("");
 }
 
-/**
- * Number of the column with the texts, and whether the first row has names: what is usual, else the longest cells.
- * @param {string[][]} rows
- * @param {string[]} usual names, in lower case without marks
- */
+/** The column with the texts (of a usual name, else the longest) and if there are names. @param {string[][]} rows @param {string[]} usual */
 function guessColumn(rows, usual) {
   const names = rows[0].map((name) =>
     name
-      .toLowerCase()
       .normalize("NFKD")
-      .replace(/[^\p{L}\p{N}]/gu, ""),
+      .replace(/[^\p{L}\p{N}]/gu, "")
+      .toLowerCase(),
   );
   const known = names.findIndex((name) => usual.includes(name));
   if (known >= 0) return { column: known, header: true };

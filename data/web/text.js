@@ -12,15 +12,8 @@ const [CODES, OTHER, IGNORED, FIRST_EXPANDED] = ["oLXJSPRTKi", 0, 9, 10];
 const WORD = "[LD][LDX]*";
 const TOKEN = new RegExp(`B?KX*|[PT][XT]*(?:ZP[XT]*)*|RX*(?:RX*)?|SX*|${WORD}(?:[JZA]${WORD})*|[MH]`, "g");
 
-/** @typedef {[first: number, last: number, kind: number, read: number[]]} Alike characters that are read alike */
-/** @typedef {{kind: number | null, read: string}} Reading kind of a character, null if it is not assigned */
-/** @typedef {{written: string, token: string | null}} Span a part of a text as it was written, and its token, if any */
-
 class Tokenizer {
-  /**
-   * @param {Alike[]} ranges of data/characters.tsv
-   * @param {Record<string, string>} entities characters by their names in HTML, such as "amp;"
-   */
+  /** @param {Alike[]} ranges of data/characters.tsv @param {Record<string, string>} entities */
   constructor(ranges, entities) {
     this.ranges = ranges;
     this.entities = new Map(Object.entries(entities));
@@ -79,7 +72,10 @@ class Tokenizer {
       return kind === null || kind === IGNORED ? read : character;
     });
     const folded = Array.from(known.join("").normalize("NFC"), (character) => this.reading(character).read);
-    return folded.join("").replaceAll(/i\u0307+/g, "i").normalize("NFC");
+    return folded
+      .join("")
+      .replaceAll(/i\u0307+/g, "i")
+      .normalize("NFC");
   }
 
   /** @param {string} character */

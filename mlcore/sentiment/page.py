@@ -34,11 +34,13 @@ def classifier_page(model: Model, name: str) -> str:
             suggestion={"max_features": len(model.features) * MAX_BYTES // size},
         )
     data = {"parameters": {key: _encoded(array) for key, array in parameters.items()}, **_vocabulary(model)}
-    return web_page("classifier.html", SCRIPTS, data, title=name, description=describe(model))
+    choosable = len(model.labels) > 2 or model.settings.multi_label
+    values = {"description": describe(model), "labels": model.labels, "choosable": choosable}
+    return web_page("classifier.html", SCRIPTS, data, title=name, **values)
 
 
 def _vocabulary(model: Model) -> dict[str, Any]:
-    """All but the parameters, as ``Model`` in ``data/web/classifier.js`` has it."""
+    """All but the parameters, as ``Model`` in ``data/web/types.d.ts`` has it."""
     features, labels = model.features, model.labels
     thresholds = np.full(len(labels), 0.5) if model.thresholds is None else model.thresholds
     pairs = np.column_stack([features.ngrams >> 32, features.ngrams & 0xFFFFFFFF]).astype(np.int32)

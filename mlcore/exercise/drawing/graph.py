@@ -13,6 +13,7 @@ from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import ACTIVATIONS
+from mlcore.exercise.network import Network
 from mlcore.exercise.problem import Problem
 
 MAX_NODES, MAX_EDGES = 60, 400
@@ -118,27 +119,24 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
     inputs, sources = list(range(len(nodes))), list[int]()
     for index, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
-        bias = _printable(layer.bias or "")
+        bias = printable(layer.bias or "")
         sources = sources + inputs[network.spans[index]]
         if layer.bias:
             sources.append(len(nodes))
             nodes.append(Node("bias", index, "bias", [("bias", "1")]))
-        arrays = ", ".join(map(_printable, filter(None, (layer.weights, layer.own, layer.bias))))
-        columns.append(Column(_printable(layer.name), f"φ = {layer.activation}", arrays))
+        arrays = ", ".join(map(printable, filter(None, (layer.weights, layer.own, layer.bias))))
+        columns.append(Column(printable(layer.name), f"φ = {layer.activation}", arrays))
         targets = range(len(nodes), len(nodes) + sizes[index + 1])
         for unit, target in enumerate(targets):
             z, a, delta = (values[index][0][unit] for values in (trace.z, trace.a, gradients.deltas))
             state = "" if not ACTIVATIONS[layer.activation].has_kink else "on" if z > 0 else "off" if z < 0 else "kink"
             rows = [("z", short(z)), ("φ(z)", short(a)), ("δ", short(delta))]
-            label = f"h{unit + 1}" if depth == 2 else f"a{index + 1}.{unit + 1}"
-            if index == depth - 1:
-                label = f"ŷ{unit + 1}" if sizes[-1] > 1 else "ŷ"
-            nodes.append(Node("unit", index + 1, label, rows, state))
+            nodes.append(Node("unit", index + 1, unit_label(network, index, unit), rows, state))
             for name, used in network.parts(index):
                 values = network.turned(work.arrays[name])[unit], gradient_of(name)[unit]
                 for i, (source, value, gradient) in enumerate(zip(sources[used], *values, strict=False), start=1):
                     place = f"{i},{unit + 1}" if network.in_rows else f"{unit + 1},{i}"
-                    entry = f"{_printable(name)}[{place}]"
+                    entry = f"{printable(name)}[{place}]"
                     edges.append(Edge(source, target, entry, value, "dJ/dw", gradient, style))
             if layer.bias and b is not None:
                 gradient = gradient_of(layer.bias)[unit]
@@ -156,7 +154,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     if problem.several:
         notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
     if network.loss.frozen:
-        notes.append(f"Frozen, drawn with gradient 0: {', '.join(map(_printable, network.loss.frozen))}.")
+        notes.append(f"Frozen, drawn with gradient 0: {', '.join(map(printable, network.loss.frozen))}.")
     shown = [trace.loss, *trace.x[0], *(value for edge in edges for value in (edge.value, edge.gradient))]
     shown += [value for rows in (*trace.z, *trace.a, *gradients.deltas) for value in rows[0]]
     if any(Fraction(style.ascii(value)) != Fraction(value) for value in shown):
@@ -164,7 +162,14 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     return Graph(f"{title}, J = {short(trace.loss)}", notes, columns, nodes, edges)
 
 
-def _printable(name: str) -> str:
+def unit_label(network: Network, layer: int, unit: int) -> str:
+    """What the output of a unit is called."""
+    if layer == len(network.layers) - 1:
+        return f"ŷ{unit + 1}" if len(network.W[-1]) > 1 else "ŷ"
+    return f"h{unit + 1}" if len(network.layers) == 2 else f"a{layer + 1}.{unit + 1}"
+
+
+def printable(name: str) -> str:
     """The name without what would move the cursor or turn the direction of writing, and not too long."""
     name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name) or "?"
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

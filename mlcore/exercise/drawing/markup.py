@@ -68,17 +68,24 @@ def to_tikz(graph: Graph) -> str:
     return fill("network.tikz.j2", escape, bottom=_bottom(places), margin=MARGIN, line=LINE, **values)
 
 
-def to_svg(graph: Graph) -> str:
+class Keys(NamedTuple):
+    """What the texts of a picture stand for, so that a script can change them: of the rows of nodes, and of edges."""
+
+    nodes: list[list[str]]
+    edges: list[tuple[str, str]]
+
+
+def to_svg(graph: Graph, keys: Keys | None = None) -> str:
     """A picture that needs nothing else, for light and dark pages."""
     places, labels = _layout(graph)
     notes = list(graph.notes)
-    if len(labels) < len(graph.edges):
+    if len(labels) < len(graph.edges) and not keys:
         notes.append("Point at an edge for its weight and gradient.")  # browsers show its title
     bottom = _bottom(places)
     right = [place.x + place.width for place in places] + [MARGIN + LABEL_LETTER * len(note) for note in notes]
     size: dict[str, Any] = {"width": round(max(right) + MARGIN), "height": round(bottom + LINE * len(notes))}
     values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes, "states": STATES}
-    return fill("network.svg.j2", bottom=bottom, margin=MARGIN, line=LINE, **values, **size)
+    return fill("network.svg.j2", bottom=bottom, margin=MARGIN, line=LINE, keys=keys, **values, **size)
 
 
 def _bottom(places: list[_Place]) -> float:

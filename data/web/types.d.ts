@@ -1,0 +1,69 @@
+// Types that the scripts share. Those of the classifier are written by mlcore/sentiment/page.py, steps by exercise/page.py.
+
+/** Characters that are read alike. */
+type Alike = [first: number, last: number, kind: number, read: number[]];
+/** The kind of a character, null if it is not assigned. */
+type Reading = { kind: number | null; read: string };
+/** A part of a text as it was written, and its token, if any. */
+type Span = { written: string; token: string | null };
+
+/** Arrays are in base64. */
+type Model = {
+  characters: Alike[];
+  entities: Record<string, string>; // by their names in HTML, such as "amp;"
+  labels: string[]; // of two the positive one is last; none: it predicts ratings
+  multiLabel: boolean;
+  thresholds: number[]; // where texts may have several labels
+  seen: [number, number] | null; // lowest and highest rating of the training texts
+  words: string[];
+  pieces: string[]; // n-grams of characters
+  sizes: [number, number]; // of these, from the smallest to the largest; the largest is 0 if there are none
+  ngrams: number; // words of the longest n-grams
+  binary: boolean; // whether each feature counts once
+  pairs: string; // (m, 2) int32: an n-gram without its last word, and this word
+  dim: number;
+  float16: boolean; // whether the table is
+  parameters: Record<"table" | "W1" | "b1" | "W2" | "b2", string>;
+  textNames: string[]; // of columns with texts
+};
+/** A feature, and the tokens that it is made of. */
+type Occurrence = { id: number; first: number; last: number };
+type Feature = { name: string; count: number; contribution: number; isWord: boolean };
+type Prediction = {
+  chosen: number[]; // numbers of the labels
+  confidence: number; // probability of the label; of several, that of the least certain decision
+  probabilities: number[]; // of all labels
+  rating: number; // where there are no labels
+  known: number; // tokens that the model knows
+  all: number; // tokens
+};
+
+/** In lowest terms, d > 0. */
+type Fraction = { n: bigint; d: bigint };
+/** Arithmetic of one kind of numbers. */
+type Arithmetic<N> = {
+  from: (a: Fraction) => N;
+  near: (a: number) => N; // the number for a float
+  float: (a: N) => number;
+  sign: (a: N) => number;
+  add: (a: N, b: N) => N;
+  multiply: (a: N, b: N) => N;
+};
+/**
+ * A step from the numbers of a network to J, which is the last one. The kinds: given; sum of `factor * of * by`;
+ * squares, the sum of `factor / 2 * of^2`; piecewise, which is `of` above 0 and `factor * of` below; log-sum-exp; or one
+ * of FUNCTIONS in network.js. Without a factor it is 1.
+ */
+type Step = { key: string; name: string; kind: string; terms: [of: number, by: number | null, factor: string][] };
+/** Of a step in another one. The slope is factor * by, where by is a step. */
+type Derivative<N> = { of: number; slope: N; factor: string; by: number | null };
+/** Numbers by the keys of steps, of their gradients (d.) and of delta; of fractions or floats. */
+type Values = Map<string, any>;
+type Sheet = {
+  steps: Step[];
+  trained: number[]; // the steps of weights and biases that are not frozen
+  samples: number; // times the gradient in z is delta, which belongs to the loss of one sample
+  isRational: boolean;
+  digits: number;
+  decimals: boolean;
+};

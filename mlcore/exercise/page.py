@@ -1,0 +1,192 @@
+"""A network in one HTML page: every step from its numbers to J, which the JavaScript in ``data/web`` works."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlcore.errors import InputError
+from mlcore.exercise.drawing.graph import Graph, build, printable, unit_label
+from mlcore.exercise.drawing.markup import Keys, to_svg
+from mlcore.exercise.exact import as_fraction
+from mlcore.exercise.formats import Style
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
+from mlcore.exercise.network import arrays_of
+from mlcore.exercise.problem import Problem
+from mlcore.exercise.work import USED_BY
+from mlcore.templates import web_page
+
+SCRIPTS = ("numbers", "layers", "network", "elements", "network_page")
+MAX_SAMPLES = 20  # that a page has room for
+WIDEST = Fraction(-12345, 10**5)  # the number that the drawing leaves room for
+
+Term = tuple[int, int | None, str]  # of, by, factor
+
+
+class Step(NamedTuple):
+    """A value on the way to J, as ``data/web/network.js`` has it."""
+
+    key: str
+    name: str
+    kind: str
+    terms: list[Term]
+
+
+class Steps:
+    """The steps of a problem, each after those that it needs; the last one is J.
+
+    The keys of those that a page shows: ``w.place`` for all entries of ``places``, ``x.sample.i``, ``y.sample.k``,
+    ``z.sample.layer.unit``, the same for a, and J. ``trained``: the places of entries that are not frozen.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.network, self.steps = problem, problem.network, list[Step]()
+        network, n = problem.network, len(problem.x)
+        self.places = {name: self._array(name, array) for name, array in network.arrays.items()}
+        self.trained = self._all(network.trained)
+        self.W = network.joined(self.places)
+        self.b = [None if layer.bias is None else self.places[layer.bias] for layer in network.layers]
+        penalty = [(place, None, str(as_fraction(network.loss.l2))) for place in self._all(network.penalized)]
+        names = [f"J{s + 1}" for s in range(n)] if n > 1 or penalty else ["J"]
+        losses = [self._sample(s, name) for s, name in enumerate(names)]
+        if n > 1 or penalty:
+            terms: list[Term] = [(loss, None, str(network.share(n))) for loss in losses]
+            terms += [(self._add("penalty", "penalty", "squares", penalty), None, "")] if penalty else []
+            self._add("J", "J", "sum", terms)
+
+    def to_data(self) -> dict[str, Any]:
+        """For the scripts; ``samples`` times the gradient in z is δ, which belongs to the loss of a sample."""
+        style, share = self.problem.style, self.network.share(len(self.problem.x))
+        shown = {"digits": style.digits, "decimals": style.decimals, "isRational": self.network.rational}
+        return {
+            "steps": [step._asdict() for step in self.steps],
+            "trained": self.trained,
+            "samples": share.denominator,
+        } | shown
+
+    def keys(self) -> Keys:
+        """The keys of what is drawn of the first sample, in the order of ``drawing.graph.build``."""
+        nodes, edges = [[f"x.0.{i}"] for i in range(self.network.features)], list[tuple[str, str]]()
+        for number, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
+            nodes += [[""]] * (b is not None)
+            nodes += [[f"{kind}.0.{number}.{unit}" for kind in ("z", "a", "delta")] for unit in range(len(W))]
+            used = W if b is None else np.column_stack([W, b])
+            edges += [(f"w.{place}", f"d.w.{place}" if place in self.trained else "") for place in used.flat]
+        outputs, last = range(len(self.W[-1])), len(self.W) - 1
+        nodes.append([*(f"y.0.{k}" for k in outputs), "J"])
+        of_z = bool(self.network.function.outputs)
+        edges += [(f"y.0.{k}", "" if of_z else f"d.a.0.{last}.{k}") for k in outputs]
+        return Keys(nodes, edges)
+
+    def _add(self, key: str, name: str, kind: str = "given", terms: Iterable[Term] = ()) -> int:
+        self.steps.append(Step(key, name, kind, [*terms]))
+        return len(self.steps) - 1
+
+    def _array(self, name: str, array: np.ndarray) -> np.ndarray:
+        entries = [
+            self._add(f"w.{len(self.steps)}", f"{printable(name)}[{','.join(str(i + 1) for i in index)}]")
+            for index in np.ndindex(array.shape)
+        ]
+        return np.reshape(entries, array.shape)
+
+    def _all(self, names: list[str]) -> list[int]:
+        return [place for name in names for place in self.places[name].ravel().tolist()]
+
+    def _sample(self, s: int, name: str) -> int:
+        """The steps of a sample, up to its loss."""
+        network, problem = self.network, self.problem
+        self._of = of = f" of sample {s + 1}" if problem.several else ""
+        target = "u" if network.loss.name == "none" else "y"
+        x = [self._add(f"x.{s}.{i}", f"x{i + 1}{of}") for i in range(len(problem.x[s]))]
+        y = [
+            self._add(f"y.{s}.{k}", target + str(k + 1) * (len(problem.y[s]) > 1) + of)
+            for k in range(len(problem.y[s]))
+        ]
+        z, a = list[int](), list[int]()
+        for number, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
+            inputs, labels = [*a, *x[network.spans[number]]], [unit_label(network, number, u) for u in range(len(W))]
+            sums: list[list[Term]] = [[(int(w), i, "") for w, i in zip(row, inputs, strict=True)] for row in W]
+            for terms, bias in zip(sums, [] if b is None else b, strict=False):
+                terms.append((int(bias), None, ""))
+            z = [self._add(f"z.{s}.{number}.{u}", f"z({labels[u]}){of}", "sum", sums[u]) for u in range(len(W))]
+            kinds = self._activated(number, z)
+            a = [self._add(f"a.{s}.{number}.{u}", labels[u] + of, *kinds[u]) for u in range(len(W))]
+        return self._add(name if name == "J" else f"J.{s}", name, *self._loss(z, a, y))
+
+    def _activated(self, layer: int, z: list[int]) -> list[tuple[str, list[Term]]]:
+        """Kinds and terms of the activations of a layer."""
+        name, leak = self.network.layers[layer].activation, str(as_fraction(self.network.leaks[layer]))
+        if ACTIVATIONS[name].has_kink:
+            return [("piecewise", [(one, None, leak)]) for one in z]
+        if name == NORMALIZES:
+            total = self._log_sum_exp(z)
+            z = [
+                self._add("", f"log of {self.steps[one].name}", "sum", [(one, None, ""), (total, None, "-1")])
+                for one in z
+            ]
+        kind = {"identity": "sum", NORMALIZES: "exp"}.get(name, name)
+        return [(kind, [(one, None, "")]) for one in z]
+
+    def _log_sum_exp(self, z: list[int]) -> int:
+        return self._add("", f"log Σ exp z{self._of}", "log-sum-exp", [(one, None, "") for one in z])
+
+    def _loss(self, z: list[int], a: list[int], y: list[int]) -> tuple[str, list[Term]]:
+        """Kind and terms of the loss of a sample."""
+        loss, steps = self.network.loss.name, self.steps
+        products: list[Term] = [(one, goal, "-1") for one, goal in zip(z, y, strict=True)]
+        if loss == "none":
+            return "sum", [(one, goal, "") for one, goal in zip(a, y, strict=True)]
+        if loss == "cross-entropy":
+            total = self._log_sum_exp(z)
+            return "sum", [*((total, goal, "") for goal in y), *products]
+        if loss == "binary-cross-entropy":
+            logs = [self._add("", f"log(1 + exp {steps[one].name})", "softplus", [(one, None, "")]) for one in z]
+            return "sum", [*((one, None, "") for one in logs), *products]
+        errors = [
+            self._add("", f"({steps[one].name} − {steps[goal].name})", "sum", [(one, None, ""), (goal, None, "-1")])
+            for one, goal in zip(a, y, strict=True)
+        ]
+        factor = "" if self.network.factor == 1 else str(self.network.factor)
+        return "squares", [(error, None, factor) for error in errors]
+
+
+def network_page(problem: Problem, title: str, relu_at_zero: Fraction | None = None) -> str:
+    """A page whose numbers can be changed, and which shows all that follows from them, without a network or a server.
+
+    Raises: InputError if the network is too big to draw, has more than MAX_SAMPLES samples or no derivatives, or if
+        relu_at_zero is not in [0, 1].
+    """
+    from markupsafe import Markup
+
+    if len(problem.x) > MAX_SAMPLES:
+        raise InputError(f"There are {len(problem.x)} samples; a page has room for {MAX_SAMPLES}: leave some out.")
+    graph, steps = build(problem, relu_at_zero), Steps(problem)
+    values: dict[str, Any] = {
+        "drawing": Markup(to_svg(_roomy(graph), steps.keys())),  # escaped by its own template
+        "problem": problem,
+        "names": {step.key: step.name for step in steps.steps},
+        "places": steps.places,
+        "trained": steps.trained,
+        "given": arrays_of(problem.network),
+        "conventions": USED_BY,
+        "at_zero": str(problem.at_zero(relu_at_zero)),
+        "chosen": steps.W[-1].flat[0],
+    }
+    return web_page("network.html", SCRIPTS, steps.to_data(), title=title, **values)
+
+
+def _roomy(graph: Graph) -> Graph:
+    """The graph with room for other numbers and states."""
+    style = Style(5, decimals=True)
+    nodes = [
+        node._replace(
+            rows=[(symbol, style.text(WIDEST)) for symbol, _ in node.rows], state="kink" if node.state else ""
+        )
+        if node.kind != "bias"
+        else node
+        for node in graph.nodes
+    ]
+    edges = [edge._replace(value=WIDEST, gradient=WIDEST, style=style) for edge in graph.edges]
+    notes = [note for note in graph.notes if note.startswith("Only")]
+    return graph._replace(title="The network", notes=notes, nodes=nodes, edges=edges)

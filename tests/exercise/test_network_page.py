@@ -1,0 +1,264 @@
+"""``mlcore page`` of a network: JavaScript that works it as Python does, in fractions or floats, and a page for it."""
+
+import json
+import random
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+from conftest import axe_findings, run_in_node
+
+from mlcore import Layer, Network
+from mlcore.exercise.exact import Pass
+from mlcore.exercise.functions import ACTIVATIONS, LOSSES, REDUCTIONS, Loss
+from mlcore.exercise.kinks import Surroundings
+from mlcore.exercise.network import arrays_of
+from mlcore.exercise.page import Steps
+from mlcore.exercise.problem import Problem
+
+WORK = """(problems) => problems.map(({ steps, given, isRational, conventions }) => {
+  const numbers = isRational ? FRACTIONS : FLOATS;
+  const calculation = new Calculation(numbers, steps, ({ key }) => numbers.from(parseNumber(given[key])));
+  const text = (value) => (isRational ? written(value) : value);
+  const entries = steps.flatMap(({ key }, place) => (key.startsWith("w") ? [place] : []));
+  return {
+    values: calculation.values.map(text),
+    kinks: [...calculation.kinks].map((place) => steps[place].key),
+    gradients: conventions.map((atZero) => calculation.backward(numbers.from(parseNumber(atZero))).map(text)),
+    sides: entries.map((place) => [-1, 1].map((side) => text(calculation.oneSided(place, side)))),
+  };
+})"""
+CONVENTIONS = ("0", "1/3", "1")
+INNER = [name for name in ACTIVATIONS if name != "softmax"]
+
+
+def random_problem(seed):
+    """A network of any kind with small numbers, so that kinks are common."""
+    choose, loss = random.Random(seed), [*LOSSES][seed % len(LOSSES)]
+
+    def rows(count, width):
+        return [[Fraction(choose.randint(-2, 2), choose.choice((1, 1, 2))) for _ in range(width)] for _ in range(count)]
+
+    depth, in_rows, is_shared, has_own = choose.randint(1, 3), *(choose.random() < 0.2 for _ in range(3))
+    sizes = [choose.randint(1, 3)] * (depth + 1) if is_shared else [choose.randint(1, 3) for _ in range(depth + 1)]
+    names = choose.choices(choose.choice((INNER, ["relu", "leaky-relu", "identity", "relu"])), k=depth)
+    names[-1] = choose.choice(LOSSES[loss].outputs or [names[-1], names[-1], "softmax"])
+    layers, turned = [], (lambda W: list(zip(*W, strict=True))) if in_rows else list
+    for number, activation in enumerate(names):
+        i, o = sizes[number : number + 2]
+        if number == 0 or not is_shared:
+            W, b, U = rows(o, i), rows(1, o)[0], rows(o, 2)
+        name = 0 if is_shared else number
+        bias = {"bias": f"b{name}", "b": b} if is_shared or choose.random() < 0.4 else {}
+        own = {"own": f"U{name}", "U": turned(U)} if has_own and number else {}
+        slope = Fraction(1, choose.choice((2, 10))) if activation == "leaky-relu" else None
+        layers.append(Layer(f"layer {number}", f"A{name}", turned(W), activation, slope=slope, **bias, **own))
+    frozen = ("A0",) if choose.random() < 0.2 and depth > 1 and not is_shared else ()
+    settings = Loss(loss, choose.choice(REDUCTIONS), choose.choice((0, 0, Fraction(1, 4))), frozen)
+    network, n = Network(layers, settings, "rows" if in_rows else "columns"), choose.choice((1, 1, 1, 3))
+    ones = [choose.randrange(sizes[-1]) for _ in range(n)]
+    y = [[Fraction(unit == one) for unit in range(sizes[-1])] for one in ones]
+    return Problem(network, rows(n, network.features), y if LOSSES[loss].outputs else rows(n, sizes[-1]))
+
+
+def work(problems):
+    """What JavaScript finds, with its values and gradients by key, as Python numbers."""
+    asked, found = [], []
+    for problem in problems:
+        numbers = {f"{kind}.{s}.{i}": value for kind, rows in (("x", problem.x), ("y", problem.y))
+                   for s, row in enumerate(rows) for i, value in enumerate(row)}  # fmt: skip
+        steps = Steps(problem)
+        for name, places in steps.places.items():
+            entries = np.array(arrays_of(problem.network)[name], object)
+            numbers |= {f"w.{place}": entries[index] for index, place in np.ndenumerate(places)}
+        given = {key: str(value) for key, value in numbers.items()}
+        asked.append(steps.to_data() | {"given": given, "conventions": CONVENTIONS})
+    for one, data in zip(run_in_node(("numbers", "layers", "network"), WORK, asked), asked, strict=True):
+        number = Fraction if data["isRational"] else float
+        keys = [step["key"] for step in data["steps"]]
+        one["values"] = dict(zip(keys, map(number, one["values"]), strict=True))
+        one["gradients"] = [dict(zip(keys, map(number, rows), strict=True)) for rows in one["gradients"]]
+        one["sides"] = [[number(side) for side in sides] for sides in one["sides"]]
+        found.append(one)
+    return found
+
+
+def close(found, expected):
+    np.testing.assert_allclose(np.asarray(found, float), np.asarray(expected, float), rtol=1e-12, atol=1e-12)
+
+
+def test_node_works_networks_of_all_kinds_as_python_does():
+    problems, seen = [random_problem(seed) for seed in range(500)], set()
+    for problem, found in zip(problems, work(problems), strict=True):
+        network, exact, steps = problem.network, Pass(problem.network, problem.x, problem.y), Steps(problem)
+        trace = exact.trace if network.rational else network.forward(problem.x)
+        same = np.testing.assert_array_equal if network.rational else close
+
+        def of_units(kind, values, trace=trace):
+            return [
+                np.reshape([values[f"{kind}.{s}.{layer}.{u}"] for s, u in np.ndindex(z.shape)], z.shape)
+                for layer, z in enumerate(trace.z)
+            ]
+
+        values, J = found["values"], trace.loss if network.rational else network.objective(trace, problem.y)
+        for computed, expected in (
+            (of_units("z", values), trace.z),
+            (of_units("a", values), trace.a),
+            ([values["J"]], [J]),
+        ):
+            for one, other in zip(computed, expected, strict=True):
+                same(one, other)
+        assert sorted(found["kinks"]) == sorted(f"a.{s}.{layer}.{u}" for s, layer, u in trace.kinks)
+        seen |= {(network.loss.name, layer.activation) for layer in network.layers}
+        seen |= {(network.rational, "kink")} if trace.kinks else set()
+        if "step" in [layer.activation for layer in network.layers]:
+            continue  # it has no derivative
+        for convention, gradients in zip(CONVENTIONS, found["gradients"], strict=True):
+            at_zero = Fraction(convention)
+            expected = exact.backward(at_zero) if network.rational else network.backward(trace, problem.y, at_zero)
+            for name, array in expected.arrays.items():
+                same([gradients[f"w.{place}"] for place in steps.places[name].flat], array.ravel())
+            n = network.share(len(problem.x)).denominator
+            for rows, deltas in zip(of_units("z", gradients), expected.deltas, strict=True):
+                same(n * rows, deltas)
+        if network.rational:
+            around = Surroundings(exact)
+            places = [place for name in around.arrays for place in steps.places[name].flat]
+            for place, row in zip(places, np.eye(around.width, dtype=int), strict=True):
+                assert found["sides"][place] == [side * around.slope(side * row * Fraction(1)) for side in (-1, 1)]
+    assert {*product(LOSSES, INNER), *product(LOSSES.keys() - {"binary-cross-entropy"}, ["softmax"])} <= seen
+    assert {(True, "kink"), (False, "kink")} <= seen
+
+
+HOSTILE = """
+loss = "cross-entropy"
+x = [["0.5", 2], [1, "-1.5"], [0, 1]]
+y = [[1, 0], [0, 1], [1, 0]]
+l2 = "0.1"
+frozen = ["b"]
+[[layers]]
+name = "</script><script>alert(1)</script>"
+"<b>'\\u202e" = [["0.5", -1], [1, 2], ["-0.3", "0.7"]]
+b = ["0.1", "0.2", "0.3"]
+[[layers]]
+name = "<img src=x onerror=alert(2)>"
+activation = "softmax"
+V = [[1, 2, 0], [0, 1, -1]]
+c = [0, "0.5"]
+"""
+
+
+def shown(page, key):
+    return page.locator(f"span[data-key='{key}'], td[data-key='{key}'], b[data-key='{key}']").inner_text()
+
+
+def answer(page, key, typed):
+    """What an answer is told."""
+    field = page.locator(f"[data-answer='{key}']")
+    field.fill(typed)
+    return field.evaluate("(field) => field.nextElementSibling.textContent")
+
+
+def test_a_kink_is_explained_and_left_by_keyboard(run, visit, tmp_path):
+    assert run("page", "-o", "sheet.html") == (0, "", "Wrote sheet.html.\n")
+    page = visit(tmp_path / "sheet.html", 390)
+    by_convention = json.loads(run("grad", "--json").out)["exact"]["by_convention"]
+    for convention, gradients in by_convention.items():
+        assert shown(page, f"at.{convention}") == gradients["V"][0][0].replace("-", "\u2212")
+    assert (page.inner_text("#kinks"), shown(page, "left"), shown(page, "right")) == ("ŷ", "0", "\u22122")
+    assert page.inner_text("#stuck").endswith("although J falls where V[1,1] grows.")
+    page.focus("[name=at_zero]")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.inner_text("#chain").splitlines() == [
+        "∂J/∂V[1,1] = ∂J/∂z(ŷ) · h1 = \u22121 · 2 = \u22122",
+        "∂J/∂z(ŷ) = ∂J/∂ŷ · φ′(0) = \u22121 · 1 = \u22121",
+        "∂J/∂ŷ = ∂J/∂(ŷ \u2212 y) · 1 = \u22121 · 1 = \u22121",
+        "∂J/∂(ŷ \u2212 y) = (ŷ \u2212 y) = \u22121",
+    ]
+    page.focus("[data-steps='1']")
+    page.keyboard.press("Enter")
+    assert (page.input_value("[name='w.6']"), shown(page, "J")) == ("1/5", "9/50")
+    page.focus("[name='w.6']")
+    page.keyboard.press("ArrowUp")
+    assert (page.input_value("[name='w.6']"), shown(page, "d.w.6"), page.inner_text("#kinks")) == (
+        "3/10",
+        "\u22124/5",
+        "none",
+    )
+    page.keyboard.type("0/")
+    assert page.inner_text("#problem") == "V[1,1] is not a number: write 2, -0.5 or 1/3."
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_numbers_are_dragged_stepped_and_kept_in_a_link(run, visit, tmp_path):
+    run("page", "-o", "sheet.html")
+    page = visit(tmp_path / "sheet.html", 1400)
+    box = page.locator("g.label[data-drag='w.6']").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 29, box["y"] + 5)
+    page.mouse.up()
+    assert (page.input_value("[name='w.6']"), page.inner_text("[data-key='z.0.1.0'] >> nth=1")) == ("3/10", "3/5")
+    page.click("[data-steps='10']")
+    steps = json.loads(run("descend", "--v", "3/10,1", "--steps", 10, "--learning-rate", 0.1, "--json").out)
+    for place, value in enumerate(np.ravel(steps["arrays"]["W"]).tolist() + np.ravel(steps["arrays"]["V"]).tolist()):
+        assert float(Fraction(page.input_value(f"[name='w.{place}']"))) == pytest.approx(value, abs=1e-12)
+    link, J = page.evaluate("document.getElementById('link').hash"), shown(page, "J")
+    page.click("[type=reset]")
+    page.wait_for_function("document.querySelector('[name=\"w.6\"]').value === '0'")
+    page.evaluate("(link) => { location.hash = link }", link)
+    page.wait_for_function("document.querySelector('[name=\"w.6\"]').value !== '0'")
+    assert shown(page, "J") == J
+
+
+def test_answers_are_marked_with_hints_and_without_the_truth(run, visit, tmp_path):
+    run("page", "--v", "1,1", "-o", "sheet.html")
+    page = visit(tmp_path / "sheet.html")
+    page.check("[value=asked]")
+    assert not any(
+        one.is_visible() for one in page.locator("[data-key^=z], [data-key^=d], .state, #chain, #along").all()
+    )
+    assert [answer(page, "z.0.0.1", typed) for typed in ("-1", "\u22121,0", "1", "-2/", "-7")] == [
+        "✓ right", "✓ right", "✗ check the sign", "✗ is not a number: write 2, -0.5 or 1/3", "✗ not yet",
+    ]  # fmt: skip
+    assert answer(page, "d.w.0", "2") == "✗ check the factors 2 and ½"
+    assert answer(page, "d.w.7", "2") == "✗ that is ∂J/∂W[1,2]"
+    page.fill("[name='w.6']", "0")
+    assert answer(page, "d.w.6", "-2") == "✓ right with φ′(0) = 1"
+    page.fill("[name='w.6']", "0.333")
+    assert [answer(page, "J", typed) for typed in ("0.06", "0.1", "0.07")] == [
+        "✓ right",
+        "✗ give at least two decimals",
+        "✗ not yet",
+    ]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (820, "dark"), (1400, "light")])
+def test_hostile_names_are_text_and_pages_have_no_serious_findings(run, visit, tmp_path, width, scheme):
+    (tmp_path / "net.toml").write_text(HOSTILE)
+    assert run("page", "--net", "net.toml", "-o", "sheet.html").code == 0
+    page = visit(tmp_path / "sheet.html", width, scheme)
+    found = page.inner_text("main")
+    assert all(
+        text in found for text in ("</script><script>alert(1)</script>", "<img src=x onerror=alert(2)>", "<b>'\ufffd")
+    )
+    assert page.locator("script").count() == 2
+    assert page.evaluate("fetch('https://example.org').then(() => 'sent', () => 'stopped')") == "stopped"
+    for mode in ("shown", "asked"):
+        page.check(f"[value={mode}]")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert axe_findings(page) == []
+
+
+def test_what_a_page_cannot_show_is_refused(run, tmp_path):
+    assert "--x is for the page of a network" in run("page", "m.safetensors", "--x", "1", "-o", "sheet.html").err
+    assert (
+        "has room for 20"
+        in run("page", "--x", ";".join(["1,2,1"] * 21), "--y", ";".join("1" * 21), "-o", "sheet.html").err
+    )
+    (tmp_path / "net.toml").write_text(HOSTILE.replace("softmax", "step").replace("cross-entropy", "squared"))
+    assert "no useful derivative" in run("page", "--net", "net.toml", "-o", "sheet.html").err
+    assert run("page", "--net", "net.toml", "-o", "net.toml").code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["net.toml"]
