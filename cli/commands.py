@@ -39,6 +39,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "neighbors": ("explanation", "Find the nearest words in a model's embedding."),
         "compare-embeddings": ("comparison", "Compare fixed with trainable embeddings."),
         "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
+        "compress": ("compression", "Write a model into a smaller file, and say what changes."),
         "page": ("page", "Write a model, or a network by hand, as a web page."),
         "serve": ("serve", "Answer requests for predictions over HTTP."),
     },

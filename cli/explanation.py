@@ -202,6 +202,8 @@ def _show_description(found: "Description") -> None:
     signs = f", s = 1 for {labels[1]}, −1 for {labels[0]}" if len(labels) == 2 and not settings["multi_label"] else ""
     paragraph(FORMULAS[found.loss] + signs)
     show(f"{found.parameters:,} parameters")
+    if original := found.compressed:
+        paragraph(f"compressed to 8 bits for each number, from {original.features:,} features × {original.dim}")
 
     show("\nLabels and vocabulary", "bold")
     names = ", ".join(labels[:MAX_LABELS]) + f" and {len(labels) - MAX_LABELS:,} more" * (len(labels) > MAX_LABELS)
@@ -225,7 +227,7 @@ def _show_description(found: "Description") -> None:
     for name, value in facts.items():
         value = ", ".join(value) if isinstance(value, list) else value
         paragraph(f"{name.replace('_', ' ')}: {value or 'not recorded'}")
-    show("\nHow to train it again", "bold")
+    show(f"\nHow to train {'its original' if found.compressed else 'it'} again", "bold")
     show(found.command)
 
 

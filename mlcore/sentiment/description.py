@@ -9,7 +9,7 @@ import numpy as np
 
 from mlcore.kernels import losses
 from mlcore.results import Result
-from mlcore.sentiment.model import Model
+from mlcore.sentiment.model import Compressed, Model
 from mlcore.sentiment.settings import reproducing_command
 
 LOSSES = {losses.LOGISTIC: "logistic", losses.SOFTMAX: "softmax", losses.SQUARED: "squared"}
@@ -42,6 +42,7 @@ class Description(Result):
     chosen: list[str]  # settings that were automatic
     calibration: dict[str, float]  # temperature and calibration errors; empty without held-out texts
     best: dict[str, Any] | None
+    compressed: Compressed | None
     command: str
 
     @property
@@ -79,6 +80,7 @@ def describe(model: Model, path: Path | None = None) -> Description:
         vocabulary=vocabulary,
         settings=asdict(model.settings),
         best=next((epoch for epoch in reversed(model.provenance.history) if epoch["best"]), None),
+        compressed=model.compressed,
         command=reproducing_command(model),
         **vars(model.provenance),
     )

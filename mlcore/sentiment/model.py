@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ class Provenance:
     calibration: dict[str, float] = field(default_factory=dict)  # fields of calibration.Calibration
 
 
+class Compressed(NamedTuple):
+    """What ``compression.compress`` has done: the embedding consists of multiples of a step, from -127 to 127."""
+
+    step: float  # a float32
+    features: int  # of the original
+    dim: int
+
+
 @dataclass
 class Model:
     """Network, features and labels. Of two labels the positive one is last; without any it predicts numbers."""
@@ -47,6 +55,7 @@ class Model:
     thresholds: np.ndarray | None = None  # (labels,) float64, where texts may have several; None: 0.5 for all
     seen: tuple[float, float] | None = None  # the lowest and the highest rating of the training texts
     trained_on: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))  # fingerprints of texts, ascending
+    compressed: Compressed | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle. Numba would compile all kernels again for arrays that joblib has mapped read-only."""

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from mlcore.errors import InputError, ModelFileError
 from mlcore.files import beside
 from mlcore.kernels.forward import Parameters
-from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
+from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Compressed, Model, Provenance, in_range
 from mlcore.sentiment.settings import FIELDS, Settings
 from mlcore.text.labels import MAX_LABELS, MAX_SEVERAL, is_label
 from mlcore.text.ngrams import Features, Pieces
@@ -32,6 +32,7 @@ KEY = "mlcore"  # of the metadata; a single one, because safetensors does not pr
 MAX_HEADER = 100_000_000  # bytes, as safetensors itself allows
 MAX_MESSAGE = 200
 MAX_FIGURE = 1e40  # of an epoch
+MIN_STEP = 1e-30  # whose multiples are exact in float32
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 # What the readers of safetensors and JSON, and the code that uses their values, raise for bytes that somebody changed
 DAMAGE = (
@@ -176,7 +177,9 @@ def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise InputError("the embedding has numbers too large for float16", suggestion={"float16": False})
     for name in ("table", "W1"):
         parameters[name] = parameters[name][:, : settings.dim]
-    parameters["table"] = parameters["table"].astype(np.float16 if settings.float16 else np.float32, copy=False)
+    if model.compressed:
+        parameters["table"] = np.rint(parameters["table"] / np.float32(model.compressed.step))
+    parameters["table"] = parameters["table"].astype(_table_type(settings, model.compressed), copy=False)
     header: dict[str, Any] = {
         "labels": model.labels,
         "settings": asdict(settings),
@@ -186,6 +189,8 @@ def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header["thresholds"] = model.thresholds.tolist()
     if model.seen is not None:
         header["seen"] = model.seen
+    if model.compressed:
+        header["compressed"] = model.compressed._asdict()
     keys = model.features.ngrams
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
     features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}
@@ -219,11 +224,12 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     trained_on = tensors["trained_on"]
     vocabulary, pieces, ngrams = tensors["vocabulary"], tensors["pieces"], tensors["ngrams"]
     dim, hidden, outputs = settings.dim, settings.hidden, settings.outputs(len(labels))
+    compressed = _compressed(header.get("compressed"))
     n_features = sum(int(np.count_nonzero(lines == ord("\n"))) for lines in (vocabulary, pieces)) + len(ngrams)
     check_tensors(tensors, {
         "vocabulary": ("uint8", (vocabulary.size,)), "pieces": ("uint8", (pieces.size,)),
         "ngrams": ("int32", (len(ngrams), 2)), "trained_on": ("uint32", (trained_on.size,)),
-        "table": ("float16" if settings.float16 else "float32", (n_features, dim)),
+        "table": (_table_type(settings, compressed), (n_features, dim)),
         "W1": ("float32", (hidden, dim)), "b1": ("float32", (hidden,)),
         "W2": ("float32", (outputs, hidden)), "b2": ("float32", (outputs,)),
     })  # fmt: skip
@@ -231,6 +237,8 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
     parameters = Parameters.zeros(n_features, dim, hidden, outputs)
     for name, padded in parameters._asdict().items():
         padded[..., : tensors[name].shape[-1]] = tensors[name]
+    if compressed:
+        parameters.table[:] *= np.float32(compressed.step)
     require((trained_on[1:] > trained_on[:-1]).all(), "its fingerprints of texts are not in order")
     provenance, thresholds = _provenance(header["provenance"]), _thresholds(header.get("thresholds"), settings, labels)
     if (seen := header.get("seen")) is not None:
@@ -238,8 +246,24 @@ def _build(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         valid = type(low) is type(high) is float and -MAX_FIGURE <= low <= high <= MAX_FIGURE
         require(valid and not labels, "its range of ratings is not two numbers")
     return Model(
-        settings, tuple(labels), features, parameters, provenance, thresholds, seen and (low, high), trained_on
+        settings, tuple(labels), features, parameters, provenance, thresholds, seen and (low, high), trained_on,
+        compressed,
     )  # fmt: skip
+
+
+def _table_type(settings: Settings, compressed: Compressed | None) -> str:
+    return "int8" if compressed else "float16" if settings.float16 else "float32"
+
+
+def _compressed(header: Any) -> Compressed | None:
+    if header is None:
+        return None
+    compressed = Compressed(**header)
+    step, *counts = compressed
+    valid = type(step) is float and MIN_STEP <= step <= MAX_PARAMETER / 128 and float(np.float32(step)) == step
+    require(valid, "the step of its embedding is not a float32 above 0")
+    require(all(type(one) is int and 0 < one < 2**31 for one in counts), "its original had no such size")
+    return compressed
 
 
 def _thresholds(values: Any, settings: Settings, labels: list[str]) -> np.ndarray | None:

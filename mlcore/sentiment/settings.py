@@ -226,11 +226,13 @@ def weights_in(text: str) -> dict[str, float] | None:
 
 
 def reproducing_command(model: "Model") -> str:
-    """The command that trains the same model again: its inputs, then every setting, quoted for sh.
+    """The command that trains the same model again, or its original: its inputs, then every setting, quoted for sh.
 
     For a model that was trained from Python, whose inputs name the type of its labels, the call in Python.
     """
     inputs, values = model.provenance.inputs, given_settings(model)
+    if model.compressed and values["dim"]:
+        values["dim"] = model.compressed.dim
     if "labels" in inputs:
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
         name = f"DaskSentimentClassifier(replicas={n}, " if (n := inputs.get("replicas")) else "SentimentClassifier("

@@ -94,6 +94,15 @@ class Features:
         key = int(self.ngrams[number - len(self.words)])
         return f"{self._name(key >> 32)} {self.words.word(key & 0xFFFFFFFF)}"
 
+    def select(self, kept: np.ndarray) -> "Features":
+        """These features only, (v,) bool; what an n-gram of words is made of must be among them."""
+        words, ngrams, pieces = np.split(kept, [len(self.words), self.first_piece])
+        keys = translated(self.ngrams[ngrams], np.cumsum(kept) - 1)
+        table = self.pieces.table.select(np.flatnonzero(pieces))
+        return Features(
+            self.words.select(np.flatnonzero(words)), keys, self.largest, self.binary, self.pieces._replace(table=table)
+        )
+
     def words_in(self) -> np.ndarray:
         """Number of words that each feature consists of, 0 for n-grams of characters: (v,) int8."""
         sizes = np.ones(len(self), np.int8)
@@ -235,14 +244,13 @@ def select_features(
         keys, counts = (array[:max_features] for array in frequent(features))
         all_counts.append(counts)
         features = Features(features.words, np.concatenate([features.ngrams, keys]), size, binary)
-    words, keys, counts = features.words, features.ngrams, np.concatenate([*all_counts, piece_counts])
-    if max_features is not None and max_features < len(counts):
-        keep = np.zeros(len(counts), bool)
-        keep[np.argsort(-counts, kind="stable")[:max_features]] = True
-        pieces = pieces._replace(table=pieces.table.select(np.flatnonzero(keep[len(words) + len(keys) :])))
-        keys = translated(keys[keep[len(words) : len(words) + len(keys)]], np.cumsum(keep) - 1)
-        words = words.select(np.flatnonzero(keep[: len(words)]))
-    return Features(words, keys, largest, binary, pieces)
+    all_counts.append(piece_counts)
+    features, counts = Features(features.words, features.ngrams, largest, binary, pieces), np.concatenate(all_counts)
+    if max_features is None or max_features >= len(counts):
+        return features
+    kept = np.zeros(len(counts), bool)
+    kept[np.argsort(-counts, kind="stable")[:max_features]] = True
+    return features.select(kept)
 
 
 def choose_pieces(words: WordTable, counts: np.ndarray, sizes: range, min_count: int) -> tuple[Pieces, np.ndarray]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FEW_KNOWN = 0.2  # of the words
 MANY_SHARED = 0.01  # of the texts of a split
 MAX_FINGERPRINTS = 1 << 20  # that are kept, 4 MB: of more texts those with the smallest ones, which are a random sample
+FEW_FINGERPRINTS = 1 << 10  # that a compressed model keeps
 
 
 def coverage_notes(
@@ -67,7 +68,7 @@ def kept(hashes: np.ndarray) -> np.ndarray:
 
 def share_known(hashes: np.ndarray, known: np.ndarray) -> float | None:
     """The share of these texts that are among those whose fingerprints were ``kept``; None if it cannot be told."""
-    if len(known) == MAX_FINGERPRINTS:  # only of those with small ones is it known
+    if len(known) in (FEW_FINGERPRINTS, MAX_FINGERPRINTS):  # only of those with small ones is it known
         hashes = hashes[hashes <= known[-1]]
     return float(np.isin(hashes, known).mean()) if len(hashes) and len(known) else None
 

@@ -7,27 +7,26 @@ import functools
 import json
 import subprocess
 import sys
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_model_file import assert_same, make_model, parts, sealed
+from test_model_file import assert_same, coarse, make_model, parts, sealed
 
 from mlcore.errors import ModelFileError
-from mlcore.sentiment.model_file import KEY, load_model, save_model
+from mlcore.sentiment.model_file import KEY, content_of, load_model, save_model
 
 MEMORY = 256 << 20  # bytes that a process may allocate besides what it has after a first load
 SECONDS = 5  # of processor time for a file of a few megabytes
 
 
 @functools.cache
-def original():
+def original(compressed=False):
     """Bytes of a small model, its JSON and its tensors."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(make_model(char_ngrams="4-5"), Path(folder, "model"))
-        content = Path(folder, "model").read_bytes()
+    model = make_model(char_ngrams="4-5")
+    content = content_of(coarse(model) if compressed else model)
     return content, *parts(content)
 
 
@@ -90,7 +89,7 @@ def mutate_outer(trial, random):
 
 def mutate_tensor(trial, random):
     """Change a tensor and perhaps its shape, and give the file a checksum that fits."""
-    _, header, tensors = original()
+    _, header, tensors = original(compressed=trial % 2 == 1)
     name = random.choice(list(tensors))
     changed, dtype = mutated(tensors[name].tobytes(), trial, random), tensors[name].dtype
     array = np.frombuffer(changed[: len(changed) - len(changed) % dtype.itemsize], dtype)
@@ -107,7 +106,7 @@ VALUES = [
 
 def mutate_json(trial, random):
     """Give one value anywhere in the JSON another value, of any type, and the file a checksum that fits."""
-    _, header, tensors = original()
+    _, header, tensors = original(compressed=trial % 2 == 1)
     header, places = json.loads(json.dumps(header)), []
 
     def visit(container):
@@ -207,6 +206,11 @@ def with_settings(**changes):
     return sealed(header | {"settings": header["settings"] | changes}, original()[2])
 
 
+def with_step(step, **changes):
+    _, header, tensors = original(compressed=True)
+    return sealed(header | {"compressed": header["compressed"] | {"step": step} | changes}, tensors)
+
+
 def with_entry(**changes):
     """Another description of the table in the header of the safetensors format."""
     outer = json.loads(outer_and_data()[0])
@@ -236,6 +240,11 @@ HOSTILE = {
     "a version of 4,000 digits": lambda: sealed(original()[1] | {"version": 10**4_000}, original()[2]),
     "a setting of a million letters": lambda: with_settings(epochs="\x1b" * 10**6),
     "a setting that does not exist": lambda: with_settings(**{"\x1b[31m": 1}),
+    **{f"a step of {step!r:.9}": partial(with_step, step) for step in (0.0, -0.5, 1e-40, 0.1, 1e300, 10**400, "1")},
+    "a compressed model of -1 features": lambda: with_step(0.5, features=-1),
+    "a compressed model with a colour": lambda: with_step(0.5, colour=3),
+    "a table of floats with a step": lambda: sealed(original(True)[1], original()[2]),
+    "a table of bytes without a step": lambda: sealed(original()[1], original(True)[2]),
     "a loss that is not finite": lambda: with_json(json.dumps(original()[1]).replace("0.5", "Infinity")),
 }
 

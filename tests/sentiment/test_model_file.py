@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from mlcore.errors import InputError, ModelFileError
 from mlcore.files import beside, check_outputs, check_writable, write_beside
 from mlcore.sentiment import model_file
 from mlcore.sentiment.initialization import random_parameters
-from mlcore.sentiment.model import HISTORY, Model, Provenance
+from mlcore.sentiment.model import HISTORY, Compressed, Model, Provenance
 from mlcore.sentiment.model_file import KEY, load_model, save_model
 from mlcore.sentiment.settings import Settings
 from mlcore.text.ngrams import choose_features
@@ -35,9 +36,15 @@ def make_model(labels=("neg", "pos"), **settings):
     return Model(settings, labels, features, parameters, provenance, trained_on=trained_on)
 
 
+def coarse(model, step=0.5):
+    """The model with numbers of the embedding that are multiples of a step, as compression makes them."""
+    model.parameters.table[:] = np.rint(model.parameters.table * 300) * np.float32(step)
+    return replace(model, compressed=Compressed(step, 99, 9))
+
+
 def assert_same(found, expected):
-    assert (found.settings, found.labels, found.features.names, found.provenance) == (
-        expected.settings, expected.labels, expected.features.names, expected.provenance,
+    assert (found.settings, found.labels, found.features.names, found.provenance, found.compressed) == (
+        expected.settings, expected.labels, expected.features.names, expected.provenance, expected.compressed,
     )  # fmt: skip
     pairs = (found.trained_on, expected.trained_on), *zip(found.parameters, expected.parameters, strict=True)
     for a, b in pairs:
@@ -63,9 +70,10 @@ def saved(tmp_path):
     return tmp_path / "model"
 
 
+@pytest.mark.parametrize("make", [lambda model: model, coarse])
 @pytest.mark.parametrize(("labels", "characters"), [(("neg", "pos"), "none"), (("a", "b", "c"), "2-4"), ((), "none")])
-def test_round_trip(labels, characters, tmp_path):
-    model = make_model(labels, char_ngrams=characters)
+def test_round_trip(make, labels, characters, tmp_path):
+    model = make(make_model(labels, char_ngrams=characters))
     save_model(model, tmp_path / "model")
     found = load_model(tmp_path / "model")
     assert_same(found, model)

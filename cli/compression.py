@@ -1,0 +1,115 @@
+"""``mlcore compress``: a model in a smaller file, and what that changes."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlcore.errors import InputError
+from mlcore.files import check_outputs
+from mlcore.text.layout import Layout
+
+from . import render
+from .dataset import DATA, data_path, for_model, read
+from .output import STANDARD_STREAM, Json, ModelFile, Output, answer, load, with_options, write_output
+
+if TYPE_CHECKING:
+    from mlcore.sentiment.compression import Compression, Measured
+    from mlcore.sentiment.evaluation import AnyEvaluation
+
+MODEL = b'"mlcore"'  # what model files have
+UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+MAX_CHANGES = 5
+
+
+def size_in_bytes(text: str) -> int:
+    """The bytes of a size such as 2MB; raises typer.BadParameter."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if not found or found[2] not in UNITS or len(found[1]) > 15:
+        raise typer.BadParameter(f"{text!r} is not a size; expected a number with B, KB, MB, GB or KiB, such as 2MB.")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+MaxSize = Annotated[int, typer.Option(metavar="SIZE", help="Size of the file, such as 100KB.", parser=size_in_bytes)]
+
+
+@with_options
+def compress(
+    *,
+    model: ModelFile,
+    output: Output,
+    max_size: MaxSize,
+    data: Annotated[list[Path] | None, typer.Option(metavar="PATH", help=DATA, parser=data_path)] = None,
+    layout: Layout,
+    as_json: Json = False,
+) -> None:
+    """Example: mlcore compress sentiment.safetensors -o small.safetensors --max-size 100KB
+
+    Write a model that takes no more than so many bytes and predicts almost the
+    same, for every command: with the features that matter most, in fewer
+    dimensions of 8 bits. --data compares both models on labelled texts, of
+    which it measures those that mlcore evaluate does; what else is there helps
+    to choose the features. A model that is small enough is copied.
+    """
+    from mlcore.sentiment.compression import compress_and_measure
+    from mlcore.sentiment.model_file import content_of
+    from mlcore.text.pool import available_cores
+
+    if output == STANDARD_STREAM:
+        raise InputError("--output is standard output, where the results are printed; give a file.")
+    check_outputs({"output": output}, [model, *(data or [])], {"output": MODEL})
+    contents: list[bytes] = []
+
+    def compute() -> "Compression":
+        loaded = load(model)
+        dataset = read(data, for_model(layout, loaded), as_json, keep_texts=True) if data else None
+        with render.Activity(f"Compressing {model}", as_json):
+            small, found = compress_and_measure(loaded, max_size, dataset, available_cores())
+            contents.append(content_of(small))
+        return found
+
+    answer("compress", compute, _show, as_json)
+    write_output(output, lambda file: file.write(contents[0]))
+
+
+def _show(found: "Compression") -> None:
+    """Sizes and figures before and after, and some of the texts that are decided differently."""
+    sizes = {"bytes": found.bytes, "features": found.features, "dimensions": found.dim}
+    rows = [(name, f"{before:,}", f"{after:,}") for name, (before, after) in sizes.items()]
+    if found.measured:
+        after = _figures(found.measured.after)
+        rows += [(name, figure, after[name]) for name, figure in _figures(found.measured.before).items()]
+    render.table(("", "original", "compressed"), rows)
+    if found.bytes[0] == found.bytes[1]:
+        render.paragraph("The original is small enough: it is copied.")
+    if found.measured:
+        _show_changes(found.measured)
+    else:
+        render.paragraph("--data compares what both predict for labelled texts.")
+
+
+def _figures(found: "AnyEvaluation") -> dict[str, str]:
+    """The main figures of an evaluation."""
+    from mlcore.sentiment.evaluation import MultiLabelEvaluation, RatingEvaluation
+
+    if isinstance(found, RatingEvaluation):
+        return {"root mean square error": f"{found.rmse:.4f}", "loss": f"{found.loss:.4f}"}
+    if isinstance(found, MultiLabelEvaluation):
+        return {"micro F1": render.number(found.micro.f1, ".2%"), "loss": f"{found.loss:.4f}"}
+    return {"accuracy": f"{found.accuracy:.2%}", "loss": f"{found.loss:.4f}"}
+
+
+def _show_changes(found: "Measured") -> None:
+    texts = f"{found.before.n:,} texts of {found.data}" + (f", {found.part} split" if found.part != "all" else "")
+    if found.agreement is None:
+        render.paragraph(f"On average, the ratings of the {texts} differ by {found.difference:.4g}; the most for:")
+    else:
+        alike = f"Both decide alike for {found.agreement:.2%} of the {texts}"
+        render.paragraph(f"{alike}; on average, probabilities differ by {found.difference:.4f}.")
+    for change in found.changes[:MAX_CHANGES]:
+        before, after, truth = map(render.shortened, (change.before, change.after, change.truth))
+        render.paragraph(f"{change.place}: {after}, not {before} (truth: {truth})")
+        render.show(f"  {render.shortened(change.text, render.COLUMNS - 2)}")
+    if (more := len(found.changes) - MAX_CHANGES) > 0:
+        render.show(f"  and {more:,} more, which --json has")

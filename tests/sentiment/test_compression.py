@@ -1,0 +1,149 @@
+"""``mlcore compress``: a file of the size that is wanted, whose model predicts almost the same in every command."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import DATASETS, needs_datasets, needs_speed
+from naive import THREE, TWO, random_data, random_model
+from test_model_file import assert_same
+
+from mlcore import SentimentClassifier
+from mlcore.errors import InputError, ModelFileError
+from mlcore.sentiment.compression import compress, compress_and_measure, expected_counts
+from mlcore.sentiment.model_file import content_of, load_model, model_of
+from mlcore.text.documents import Documents
+
+KINDS = {
+    "two": lambda: random_model(1, TWO, ngrams=3),
+    "three": lambda: random_model(2, THREE, ngrams=3, binary=False, characters="2-4"),
+    "several": lambda: random_model(3, THREE, multi_label=True, ngrams=2),
+    "ratings": lambda: replace(random_model(4, (), ngrams=2), seen=(-20.0, 30.0)),
+}
+
+
+def smallest(model):
+    """The smallest size that a model can be given."""
+    with pytest.raises(InputError, match="max_size is 10; expected at least") as found:
+        compress(model, 10)
+    return int(found.value.message.split()[3].replace(",", ""))
+
+
+def every_feature(model):
+    """Each feature as a text, and an empty text."""
+    n = len(model.features)
+    return Documents(np.arange(n, dtype=np.int32), np.ones(n, np.int32), np.append(np.arange(n + 1), n))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_and_dimensions_are_left_out_until_it_fits(kind):
+    model = KINDS[kind]()
+    names, sizes, counts = model.features.names, range(smallest(model), len(content_of(model)), 97), []
+    for size in sizes:
+        small = compress(model, size)
+        content = content_of(small)
+        assert len(content) <= size
+        assert_same(model_of(content), small)
+        assert content_of(model_of(content)) == content
+        kept = small.features.names
+        assert [name for name in names if name in set(kept)] == kept
+        counts.append(len(kept))
+        # on average, texts have the embedding that they had, as far as it reaches the hidden layer
+        expected = expected_counts(model)
+        before, after = (
+            (weights / weights.sum()) @ one.parameters.table.astype(float) @ one.parameters.W1.T
+            for one, weights in ((model, expected), (small, expected[np.isin(names, kept)]))
+        )
+        if small.settings.dim == 3:
+            largest = np.abs(model.parameters.table @ model.parameters.W1.T).max()
+            np.testing.assert_allclose(after, before, atol=0.01 * largest)
+        assert small.logits(every_feature(small), np.array([len(kept)])) == pytest.approx(
+            model.logits(every_feature(model), np.array([len(names)])), rel=1e-6
+        )
+    assert (counts[0] < len(names), counts[-1], small.settings.dim) == (True, len(names), 3)
+    exact, found = model.logits(every_feature(model)), small.logits(every_feature(small))
+    assert np.abs(found - exact).max() < 0.02 * np.abs(exact).max()
+    assert compress(model, len(content_of(model))) is model
+    with pytest.raises(InputError, match="max_size"):
+        compress(model, sizes[0] - 1)
+
+
+def test_what_occurs_in_the_texts_is_kept():
+    model = random_model(5, TWO)
+    texts = model.features.documents(["plot plot", "plot , not"] * 50)
+    small = compress(model, smallest(model) + 4, texts)
+    assert set(small.features.names) < {"plot", ",", "not"}
+
+
+def test_the_comparison_tells_where_the_models_differ():
+    differing = 0
+    for kind in KINDS.values():
+        model = kind()
+        truths = {TWO: ["neg", "pos"], THREE: ["a", "b\nc" if model.settings.multi_label else "c"], (): ["1", "2"]}
+        dataset, _ = random_data(model, truths[model.labels] * 100)
+        small, found = compress_and_measure(model, smallest(model) + 8, dataset)
+        measured, texts = found.measured, dataset.texts
+        before, after = (one.logits(one.features.documents(texts)) for one in (model, small))
+        assert found.to_dict()["bytes"] == [len(content_of(model)), len(content_of(small))]
+        if not model.labels:
+            ratings = np.abs(model.within_range(before) - small.within_range(after))[:, 0]
+            assert (measured.agreement, measured.difference) == (None, pytest.approx(ratings.mean(), rel=1e-5))
+            assert measured.changes[0].difference == pytest.approx(ratings.max())
+            continue
+        decided = [one.decide(logits).reshape(200, -1) for one, logits in ((model, before), (small, after))]
+        differ = np.flatnonzero((decided[0] != decided[1]).any(axis=1))
+        assert len(differ) == round((1 - measured.agreement) * 200)
+        differing += len(differ)
+        assert {change.place for change in measured.changes} <= {f"text {i + 1}" for i in differ}
+        assert len(measured.changes) == min(len(differ), 100)
+        assert all(change.before != change.after for change in measured.changes)
+    assert differing
+
+
+def test_numbers_that_are_too_large_are_refused():
+    model = random_model(1)
+    model.parameters.table[:] *= 1e8
+    model.parameters.W1[:] *= 1e8
+    with pytest.raises(ModelFileError, match="too large to be compressed; train it again"):
+        compress(model, len(content_of(model)) - 1)
+
+
+def test_every_command_takes_a_compressed_model(run, model, reviews, tmp_path):
+    size = smallest(load_model(model)) + 50
+    done = run("compress", model, "-o", "small", "--max-size", f"{size / 1024} KiB", "--data", reviews.name)
+    assert (done.code, done.err) == (0, "Wrote small.\n")
+    assert "Both decide alike for 100.00% of the 40 texts of reviews.tsv" in done.out
+    small = tmp_path / "small"
+    assert small.stat().st_size <= size < model.stat().st_size
+    done = run("compress", model, "-o", "small", "--max-size", size, "--json")
+    assert (done.code, done.err, json.loads(done.out)["bytes"][1]) == (0, "Replaced small.\n", small.stat().st_size)
+    for command in (
+        ["predict", small, "a good film"], ["evaluate", small, reviews.name], ["explain", small, "a good film"],
+        ["grad", "--model", small, "--text", "a good film", "--label", "pos"], ["neighbors", small, "good"],
+        ["vectors", small, "-o", "v.txt"], ["page", small, "-o", "p.html"], ["report", small, reviews.name],
+        ["compress", small, "-o", "smaller", "--max-size", size - 20],
+        ["train-sentiment", reviews.name, "--warm-start", small, "-m", "more", "--dev", 0, "--epochs", 1],
+    ):  # fmt: skip
+        assert run(*command).code == 0, command
+    described = run("describe", small).out
+    original = len(load_model(model).features)
+    assert f"compressed to 8 bits for each number, from {original} features × 3" in described
+    assert "How to train its original again\nmlcore train-sentiment --data reviews.tsv --ngrams 1" in described
+    assert "--dim 3" in described
+    assert load_model(tmp_path / "smaller").compressed[1:] == (original, 3)
+    assert load_model(tmp_path / "more").compressed is None
+    SentimentClassifier.load(small).partial_fit(["a good film"], ["pos"]).predict(["good"])
+
+
+@needs_speed
+@needs_datasets
+def test_a_fortieth_of_the_size_costs_next_to_nothing(run, tmp_path):
+    """150 labels and n-grams of characters."""
+    data = DATASETS / "clinc150-train-dev.json"
+    assert run("train-sentiment", data, "-q", "--epochs", 5).code == 0
+    size = (tmp_path / "sentiment.safetensors").stat().st_size // 15
+    done = run("compress", "sentiment.safetensors", "-o", "small", "--max-size", size, "--data", data, "--json")
+    found = json.loads(done.out)["measured"]
+    assert found["after"]["accuracy"] > found["before"]["accuracy"] - 0.02
+    assert found["agreement"] > 0.95
