@@ -22,7 +22,7 @@ PAGES = ["README.md", "cli/README.md"]
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 SAMPLE = re.compile(r"^\$ mlcore (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 INDENTED = re.compile(r"^    mlcore (.*)$", re.MULTILINE)
-TRAINED = re.compile("train|predict|evaluate|explain|neighbors|describe|compare|grad --model")
+TRAINED = re.compile("train|predict|compress|evaluate|explain|neighbors|describe|compare|grad --model")
 
 
 def comparable(command, output):
