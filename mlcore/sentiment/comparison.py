@@ -17,6 +17,7 @@ from mlcore.sentiment import training
 from mlcore.sentiment.evaluation import quick_figures
 from mlcore.sentiment.initialization import facts_of, feature_ratios, new_model
 from mlcore.sentiment.settings import Settings
+from mlcore.templates import fill
 from mlcore.text import dataset as texts
 from mlcore.text.dataset import Dataset, EncodedDataset
 from mlcore.text.labels import choose_labels, hold_out, targets_of
@@ -111,6 +112,10 @@ class Comparison(Result):
     @property
     def diverged(self) -> bool:
         return any(missing.arm != LINEAR for missing in self.missing)
+
+    def _repr_html_(self) -> str:
+        """A table of the arms, for notebooks."""
+        return fill("notebook.html", comparison=self)
 
 
 class Experiment:

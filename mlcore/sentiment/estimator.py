@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import warnings
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
+from mlcore.kernels.compiling import watch_compilation
+from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.arguments import (
     Classes,
     Indicators,
@@ -24,29 +26,36 @@ from mlcore.sentiment.arguments import (
     weights_of,
     written_labels,
 )
+from mlcore.sentiment.description import describe
+from mlcore.sentiment.evaluation import Assessment, assess
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.initialization import continued, facts_of, new_model
 from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
+from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
 from mlcore.sentiment.training import EpochReport, State, train
+from mlcore.templates import fill
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.labels import listed, ordered
 from mlcore.text.pool import available_cores
 
-DEFAULTS = {name: field.default for name, field in FIELDS.items()} | {"dev": 0.1, "warm_start": False, "threads": None}
+OWN_DEFAULTS = {"dev": 0.1, "warm_start": False, "threads": None, "verbose": 0}
+DEFAULTS = {name: field.default for name, field in FIELDS.items()} | OWN_DEFAULTS
 FIELDS_OF_INIT = [(name, Any, default) for name, default in DEFAULTS.items()]
+VERBOSE = "epoch", "training loss", "held-out loss", "accuracy"
 _Parameters = dataclasses.make_dataclass("SentimentClassifier", FIELDS_OF_INIT, kw_only=True, repr=False, eq=False)
 
 
 class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     """Exercise 5's network for labelled texts: embedding, mean, dense ReLU layer, dense layer.
 
-    Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and three
+    Its parameters are the settings of ``mlcore train-sentiment`` (see ``mlcore.sentiment.settings.Settings``) and four
     more. ``dev``: the fraction of the texts to hold out, for choosing the best epoch and stopping early; 0 for none.
     ``warm_start``: fit continues from the fitted model, keeps its labels and words, and adds the new words.
     ``class_weight`` may also be None, or a dict of labels. ``threads``: by default as many as there are cores; joblib
-    (``n_jobs``) gives each of its processes a share.
+    (``n_jobs``) gives each of its processes a share. ``verbose``: print a line after each epoch, and one before kernels
+    are compiled, which takes some seconds once on a machine.
     Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2. With a
@@ -92,7 +101,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
         earlier = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
-        return self._train(X, y, None, sample_weight, earlier, plain(self.dev), {})
+        with self._watched():
+            return self._train(X, y, None, sample_weight, earlier, plain(self.dev), {})
 
     def partial_fit(
         self, X: Iterable[str], y: Any, classes: Any = None, sample_weight: Iterable[float] | None = None
@@ -105,7 +115,19 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         Raises: as fit.
         """
         earlier = getattr(self, "_fitted", None)
-        return self._train(X, y, classes, sample_weight, earlier, 0, {"epochs": 1})
+        with self._watched():
+            return self._train(X, y, classes, sample_weight, earlier, 0, {"epochs": 1})
+
+    def _watched(self) -> AbstractContextManager[None]:
+        """With ``verbose``, say before the first kernel is compiled that this takes a while."""
+        said = list[str]()
+
+        def compiling(name: str) -> None:
+            if not said:
+                _say("Compiling kernels, once: later runs load them from the cache.")
+            said.append(name)
+
+        return watch_compilation(compiling) if self.verbose else nullcontext()
 
     def _train(
         self, X: Iterable[str], y: Any, all_labels: Any, sample_weight: Iterable[float] | None,
@@ -154,10 +176,17 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         def on_epoch(report: EpochReport, state: State) -> None:
             if report.warning:
                 warnings.warn(report.warning, stacklevel=5)
+            if self.verbose:
+                figures = report.epoch, report.train_loss, report.dev_loss, report.dev_accuracy
+                widths = zip(VERBOSE, figures, ("", ".4f", ".4f", ".2%"), strict=True)
+                cells = ["" if value is None else f"{value:{len(name)}{kind}}" for name, value, kind in widths]
+                _say("  ".join(cells) + "  best" * report.best)
 
         def on_model(model: Model, reports: list[EpochReport]) -> None:
             self._fitted = model, classes  # at once, so that another thread sees either none of it or all
 
+        if self.verbose:
+            _say("  ".join(VERBOSE))
         train(model, data, begin, threads, on_epoch=on_epoch, on_model=on_model)
         return self
 
@@ -210,11 +239,60 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         total = np.sum(weights * (truth - np.average(truth, weights=weights)) ** 2)
         return float(1 - unexplained / total) if total else float(unexplained == 0)
 
-    def explain(self, text: str) -> Explanation:
-        """What each word contributes to the prediction for a text: see ``mlcore.sentiment.explanation.explain``."""
+    def explain(self, text: str, output: Any = None) -> Explanation:
+        """What each word contributes to the prediction for a text, or to the ``output`` of another label.
+
+        See ``mlcore.sentiment.explanation.explain``.
+        """
         if not isinstance(text, str):
             raise InputError(f"text is {described(text)}; expected one text, a str.")
-        return explain(self._model()[0], text)
+        return explain(self._model()[0], text, None if output is None else self._written([output])[0])
+
+    def answer(
+        self, X: Iterable[str], top: int | None = None, threshold: float | None = None, otherwise: str = ""
+    ) -> list[dict[str, Any]]:
+        """What ``mlcore predict`` says of each text as JSON, also how much of it is known: rows of a data frame.
+
+        See ``mlcore.sentiment.answers.Answers`` for the options.
+
+        Example:
+            >>> model = SentimentClassifier(dim=8, dev=0).fit(["good film", "bad film"] * 9, ["pos", "neg"] * 9)
+            >>> found = model.answer(["good plot", "x"], threshold=0.52, otherwise="?")
+            >>> [(one["label"], one["known"]) for one in found]
+            [('pos', 0.5), ('?', 0.0)]
+        """
+        found = predict(self._model()[0], texts_of(X), self._checked_threads())
+        return found.to_dicts(Answers(top=top, threshold=threshold, otherwise=otherwise))
+
+    def evaluate(self, X: Iterable[str], y: Any, errors: int = 0) -> Assessment:
+        """All figures of ``mlcore evaluate`` on texts with their labels, as for fit, and so many of the worst mistakes.
+
+        Raises: InputError if a text or a label is wrong, ShapeError if texts and labels differ in number.
+        """
+        (model, classes), texts, threads = self._model(), texts_of(X), self._checked_threads()
+        names: Sequence[str | tuple[str, ...]]
+        if matrix := Indicators.read(y, len(texts), model.labels):
+            names = matrix._replace(labels=model.labels or matrix.labels).names()
+        elif classes:
+            names = self._written(labels_of(y, False, len(texts))[0].tolist())
+        else:
+            names, _ = written_labels(y, True, len(texts))
+        return assess(model, dataclasses.replace(dataset_of(texts, names, threads), texts=texts), errors, threads)
+
+    def _written(self, values: Iterable[Any]) -> list[str]:
+        """How labels are written in the model; those that it does not have as they are."""
+        model, classes = self._model()
+        pairs = zip(classes.values.tolist(), classes.numbers.tolist(), strict=True) if classes else ()
+        known = {value: model.labels[number] for value, number in pairs}
+        return [known.get(value, str(value)) for value in values]
+
+    def _repr_html_(self) -> str:
+        """The parameters, and after fit the epochs and what the model is, for notebooks."""
+        from mlcore.sentiment.report import training_charts
+
+        description = describe(self._fitted[0]) if hasattr(self, "_fitted") else None
+        charts = training_charts(description) if description else []
+        return fill("notebook.html", estimator=repr(self), description=description, charts=charts)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file for ``load`` and for the commands of mlcore."""
@@ -320,6 +398,10 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             expected = "expected a whole number from 1 up, or None for all cores"
             raise InputError(expected, parameter="threads", value=threads)
         return threads or available_cores()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201, verbose asks for it
 
 
 def _decisions(model: Model, classes: Classes | None, logits: np.ndarray) -> np.ndarray:

@@ -10,9 +10,10 @@ from mlcore.results import Result
 from mlcore.sentiment.figures import LabelFigures, area_under_curve, calibration_error, figures_of_labels, wilson
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import score
+from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, Split, encode_split
 from mlcore.text.documents import Documents
-from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels
+from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels, unknown_note
 from mlcore.text.overlap import fingerprints, share_known
 
 BINS = 10  # of the calibration
@@ -38,8 +39,16 @@ class Confusion(NamedTuple):
     texts: int
 
 
+class Figures(Result):
+    """Base of all evaluations."""
+
+    def _repr_html_(self) -> str:
+        """The figures as tables, for notebooks."""
+        return fill("notebook.html", figures=self, note="")
+
+
 @dataclass(frozen=True)
-class Evaluation(Result):
+class Evaluation(Figures):
     """Figures of a model with labels over n texts.
 
     ``loss`` is the mean log loss, -log of the probability of the true label. ``brier`` is for two labels the mean of
@@ -99,7 +108,7 @@ class Evaluation(Result):
 
 
 @dataclass(frozen=True)
-class MultiLabelEvaluation(Result):
+class MultiLabelEvaluation(Figures):
     """Figures of a model that decides on each label by itself, over n texts.
 
     ``accuracy`` is the share of the texts whose labels are all right and complete, ``hamming_loss`` the share of wrong
@@ -124,7 +133,7 @@ class MultiLabelEvaluation(Result):
 
 
 @dataclass(frozen=True)
-class RatingEvaluation(Result):
+class RatingEvaluation(Figures):
     """Figures of a model that predicts ratings over n texts; what is not defined is None."""
 
     n: int
@@ -182,6 +191,11 @@ class Assessment(Result):
         if share < LITTLE:
             return ""
         return f"The model was trained on {share:.1%} of these texts: it does better on them than on new ones."
+
+    def _repr_html_(self) -> str:
+        """The figures and the worst mistakes, for notebooks."""
+        note = unknown_note(self.unknown_labels) if self.unknown_labels else ""
+        return fill("notebook.html", figures=self.evaluation, assessment=self, note=note)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures on one level."""

@@ -18,6 +18,7 @@ from mlcore.results import Result
 from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
+from mlcore.templates import fill
 from mlcore.text.tokenizer import spans, tokens
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
 
@@ -99,6 +100,10 @@ class Explanation(Result):
             if token and not share:
                 return
             yield part, share
+
+    def _repr_html_(self) -> str:
+        """The words and the strongest features, for notebooks."""
+        return fill("notebook.html", explanation=self)
 
     def change_without(self, feature: str) -> float | None:
         """How the logit changes without a word; None for an n-gram."""

@@ -50,7 +50,7 @@ class Predictions:
 
         Raises: InputError as ``answer_columns``.
         """
-        said, *_ = answer_columns(answers, self, lists=True)
+        said, *_, known = answer_columns(answers, self, lists=True)
         columns: dict[str, Iterable[Any]] = {"rating": said}
         if self.labels:
             several = self.chosen.ndim > 1
@@ -62,7 +62,7 @@ class Predictions:
             names = np.broadcast_to(names, values.shape)
             rows = zip(names.tolist(), values.tolist(), strict=True)
             columns["probabilities"] = [dict(zip(*row, strict=True)) for row in rows]
-        columns["known_words"] = self.known.tolist()
+        columns |= {"known_words": self.known.tolist(), "known": known}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

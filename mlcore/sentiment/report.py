@@ -17,10 +17,6 @@ from mlcore.text.dataset import Dataset, occurrences
 from mlcore.text.labels import unknown_note
 from mlcore.text.overlap import coverage_notes
 
-MAX_CELLS = 30  # labels of a confusion matrix
-MAX_UPRIGHT = 6  # labels above its columns; those of more are turned
-MAX_CONFUSIONS = 20
-MAX_LABELS = 200  # that are listed
 MAX_STRONGEST = 20  # words for each label
 MAX_EXPLAINED = 30_000  # characters of a mistake: the work grows with the square of the number of words
 MAX_TICKS = 6
@@ -51,11 +47,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         warning=found.warning,
         note=unknown_note(found.unknown_labels) if found.unknown_labels else "",
         notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
-        upright=MAX_UPRIGHT,
-        show_matrix=len(model.labels) <= MAX_CELLS,
-        max_confusions=MAX_CONFUSIONS,
-        max_labels=MAX_LABELS,
-        charts=_training(description),
+        charts=training_charts(description),
         calibration=_calibration(figures) if isinstance(figures, Evaluation) else None,
         strongest=strongest_words(model, counts, MAX_STRONGEST, min_count),
         mistakes=[(m, explain(model, m.text) if len(m.text) <= MAX_EXPLAINED else None) for m in found.mistakes],
@@ -98,7 +90,8 @@ class Chart:
     marked: float | None = None
 
 
-def _training(description: Description) -> list[Chart]:
+def training_charts(description: Description) -> list[Chart]:
+    """Losses and accuracies of the epochs."""
     charts, history, best = [], description.history, description.best
     for name, columns in (
         ("Loss", {"training": "train_loss", "held out": "dev_loss"}),

@@ -46,7 +46,7 @@ def sha256(model, path):
 def test_parameters_are_the_settings_and_go_in_and_out():
     parameters = inspect.signature(SentimentClassifier).parameters
     expected = {name: field.default for name, field in FIELDS.items()} | {
-        "dev": 0.1, "warm_start": False, "threads": None,
+        "dev": 0.1, "warm_start": False, "threads": None, "verbose": 0,
     }  # fmt: skip
     assert {name: parameter.default for name, parameter in parameters.items()} == expected
     assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}

@@ -174,7 +174,8 @@ def test_arguments_that_are_not_utf8_are_marked_and_ratings_are_numbers(run, two
     rating = float(model.logits(model.features.documents(["good film"]))[0, 0])
     assert run("predict", MODEL, "good film").out == f"{rating:.4f}\t2 known\n"
     found = json.loads(run("predict", MODEL, "good film", "--json").out)
-    assert found == {"schema": "mlcore.predict/1", "rating": rating, "known_words": 2, "undecodable": False}
+    known = {"known_words": 2, "known": 1.0, "undecodable": False}
+    assert found == {"schema": "mlcore.predict/1", "rating": rating, **known}
 
 
 @pytest.mark.parametrize("arguments", [[], ["--file", "/dev/stdin"]])  # which is like a pipe with a name
