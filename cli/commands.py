@@ -153,14 +153,19 @@ def _converted(parameter: Any, context: Any, text: str) -> Any:
 
 
 def likely_options(error: Any) -> None:
-    """Name in the error about an unknown option what is meant, by the habits of users of other tools."""
-    if not hasattr(error, "possibilities"):
+    """Name in the error about an unknown option or argument what is meant, by the habits of users of other tools."""
+    if getattr(error, "ctx", None) is None:
         return
     parameters = {name: parameter for parameter in error.ctx.command.params for name in parameter.opts}
+    if not hasattr(error, "possibilities"):
+        error.message += "; give files of texts with --data" * ("extra arg" in error.message and "--data" in parameters)
+        return
     if (meant := OPTION_HABITS.get(error.option_name.lstrip("-").lower().replace("_", "-"))) in parameters:
         error.possibilities = [meant]
     if "texts" in parameters and not error.possibilities:
         error.message += "; put -- before texts that begin with a dash"
+    elif error.option_name in ("-o", "--out", "--output") and not error.possibilities:
+        error.message += "; to write the output into a file, add > FILE"
 
 
 app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, context_settings=HELP, **PLAIN)

@@ -201,7 +201,7 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
         print_json("predict-table", found)
     else:
         rows = f"{found.rows:,} row{'s' * (found.rows != 1)}"
-        render.say(f"{done} {output}: {rows}, with the columns {', '.join(found.columns)}.")
+        render.say(f"{done} {output}: {rows}, with the new columns {', '.join(found.columns)}.")
 
 
 def _predict_shards(

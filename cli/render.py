@@ -1,5 +1,6 @@
 """Terminal output: tables on stdout, progress and messages on stderr. The only module that imports rich."""
 
+import shutil
 import textwrap
 import threading
 import time
@@ -40,7 +41,8 @@ class _Console(Console):
         raise  # Rich calls this while it handles the BrokenPipeError
 
 
-out = _Console(highlight=False, soft_wrap=True)
+# never so narrow that tables would cut numbers: lines of 80 columns are wrapped by the terminal
+out = _Console(highlight=False, soft_wrap=True, width=max(shutil.get_terminal_size().columns, COLUMNS))
 err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 

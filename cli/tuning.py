@@ -62,7 +62,7 @@ def tune(
         scored, left = ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
         best = f", best {scored[0].mean:.4f}" if scored else ""
         rows = [f"{_figures(trial)}  {_drawn(trial)}" for trial in scored[:LIVE]]
-        activity.update("\n".join([f"{len(trials)} trials{best}, at most {left:.0f} s left", *rows]))
+        activity.update("\n".join([f"{len(trials):,} trials{best}, at most {left:.0f} s left", *rows]))
         if interrupts.received:
             raise KeyboardInterrupt
         if scored:
@@ -140,7 +140,8 @@ def _show(found: "Tuning") -> None:
     for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:
         render.show(_figures(trial))
         render.paragraph(_drawn(trial), indent=" " * 7)
-    render.paragraph(f"{len(found.trials)} trials. Trial 0 has the settings as given. log-loss and rmse are negative.")
+    number = f"{len(found.trials):,} trials."
+    render.paragraph(f"{number} Trial 0 has the settings as given. log-loss and rmse are negative.")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)
     if mattered:

@@ -26,7 +26,7 @@ def verify(as_json: Json = False) -> None:
             state = ("ok", "green") if check.ok else ("WRONG", "bold red")
             error = f"{check.largest_error:.1e}", f"{check.tolerance:.0e}"
             rows.append((check.kernel, check.against, check.dtype, *error, state))
-        render.table(("kernel", "against", "type", "largest error", "tolerance", ""), rows, left=3)
+        render.table(("kernel", "against", "type", "error", "tolerance", ""), rows, left=3)
         wrong = ", ".join(check.kernel for check in result.results if not check.ok)
         render.show(f"\nOut of tolerance: {wrong}" if wrong else "\nAll kernels agree with their twins.", "bold")
     if not result.ok:

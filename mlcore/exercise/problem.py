@@ -149,7 +149,8 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if fraction := UNQUOTED.search(text):
             hint = f'fractions need quotes: "{fraction[1]}"'
-        raise DataError(f"{path} is not {language} with keys and values: {error}; {hint}.") from error
+        reason = "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        raise DataError(f"{path} is not {language} with keys and values: {reason}; {hint}.") from error
 
 
 def change(

@@ -98,7 +98,7 @@ def fold_of(dataset: Dataset, number: int, folds: int, seed: int = 1) -> Dataset
     """
     used = np.flatnonzero(dataset.splits != SPLIT_NUMBERS["test"])
     tested = dataset.rows("dev")
-    if not len(tested):
+    if not len(tested) and len(used) >= folds:
         tested = used[np.random.default_rng([seed, 4]).permutation(len(used)) % folds == number]
     kept = np.setdiff1d(used, tested)
     if not len(kept) or not len(tested):
@@ -198,6 +198,7 @@ def tune(
     Raises: InputError if the metric does not suit the loss; DataError if not even the first trial could be scored.
     """
     metric_of(metric, given)
+    fold_of(dataset, 0, folds)  # there are enough texts
     trials: list[Trial] = []
     interrupted, end = False, monotonic() + seconds
     with multiprocessing.get_context("spawn").Pool(processes, _receive, (dataset,)) as pool:
@@ -226,6 +227,8 @@ def tune(
                 trials += bracket
                 for rung in sorted({1, min(3, folds), folds}):
                     score([(trial, fold) for trial in bracket for fold in range(done, rung)])
+                    if not ranked(trials):  # not even one of the first bracket suits: say why
+                        measured(fold_of(dataset, 0, folds), given, processes)
                     most, done = max(1, len(bracket) // 3), rung
                     bracket = [trial for i, trial in enumerate(ranked(bracket)) if i < most or trial.number == 0]
         except TimeoutError:

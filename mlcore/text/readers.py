@@ -134,7 +134,7 @@ def _open(path: Path, source: Source) -> Table:
     while len(head) < HEAD and (piece := next(pieces, b"")):
         head += piece
     if not head:
-        raise DataError(f"{source.name} is empty; supported are {SUPPORTED}.")
+        raise DataError(f"{source.name} is empty; give a file with texts.")
     pieces, format = chain([head], pieces), source.layout.format
     columnar = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
     if format in ("parquet", "arrow") or (format is None and columnar):

@@ -40,7 +40,7 @@ def rows_of(path):
 def test_a_row_for_a_row_with_all_columns(run, model, table, tmp_path, suffix):
     done = run("predict", model, "new.csv", "-o", f"out.{suffix}")
     assert (done.code, done.out) == (0, "")
-    assert done.err.endswith(f"Wrote out.{suffix}: 4 rows, with the columns predicted, probability, known.\n")
+    assert done.err.endswith(f"Wrote out.{suffix}: 4 rows, with the new columns predicted, probability, known.\n")
     assert (SAID in done.err) == (suffix != "jsonl")
     found = rows_of(tmp_path / f"out.{suffix}")
     for before, after in zip(ROWS, found, strict=True):

@@ -25,7 +25,7 @@ def test_each_text_is_tested_on_once_and_never_trained_on_then():
     for number, rows in enumerate(tested):
         assert sorted([*rows, *fold_of(DATA, number, 5).rows("train")]) == list(range(60))
     with pytest.raises(DataError, match="too few texts for 5 folds"):
-        fold_of(dataset_of(TEXTS[:3], LABELS[:3]), 4, 5)
+        fold_of(dataset_of(TEXTS[:3], LABELS[:3]), 0, 5)
     # a dev split is tested on instead, and a test split is not used
     fold = fold_of(dataset_of(TEXTS[:60], LABELS[:60], splits=["dev"] * 10 + ["test"] * 10 + ["train"] * 40), 1, 5)
     assert fold.rows("test").tolist() == list(range(10))
@@ -60,6 +60,8 @@ def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
     assert found[0] == found[1]
     assert sorted(row["trial"] for row in found[0]["trials"]) == [0, 1, 2]
     assert [row["folds"] for row in found[0]["trials"]] == [2, 1, 1]
+    with pytest.raises(DataError, match="1 label to train on"):
+        tune(dataset_of(TEXTS[:60], ["same"] * 60), SMALL, "accuracy", 2, 1_000, 30, 1)
 
 
 def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, reviews, monkeypatch):

@@ -169,7 +169,7 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         ("a", "4,17,Mon,a text\n4,18,Mon,b text\n0,19,Mon,c text\n", {}, "no_header=True label_column=1 text_column=4"),
         ("a", ",".join(map(str, range(20_000))), {}, "has 20,000 columns; at most 16,384 can be read"),
         # rows and values
-        ("a.csv", "", {}, "is empty; supported are CSV, TSV, JSON"),
+        ("a.csv", "", {}, "is empty; give a file with texts"),
         ("a.csv", "text,label\n", {}, "contains no labelled texts."),
         ("a.csv", "text,label\ngood,\x1b[31m\n", {}, "line 2, column label: the label is '\\x1b[31m'"),
         ("a.csv", "text,label\ngood,pos\nbad,neg,x\n", {}, "line 3: has 3 fields; expected 2"),
