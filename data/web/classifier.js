@@ -107,17 +107,10 @@ class Classifier {
     const { labels, multiLabel } = this.model;
     const occurrences = this.occurrences(tokens);
     const { z, logits, counts, total } = this.forward(occurrences);
-    const weights = logits.map(() => 0); // of the logits whose sum is explained
-    let against = null;
-    if (multiLabel) {
-      weights[label] = 1;
-    } else if (logits.length > 1) {
-      const others = [...labels.keys()].filter((other) => other !== label);
-      against = others.reduce((best, other) => (logits[other] > logits[best] ? other : best));
-      [weights[label], weights[against]] = [1, -1];
-    } else {
-      weights[0] = labels.length && label === 0 ? -1 : 1;
-    }
+    const others = [...logits.keys()].filter((other) => other !== label && !multiLabel && logits.length > 1);
+    const against = others.sort((a, b) => logits[b] - logits[a])[0]; // the best of them, if there are others
+    const weights = logits.map((_, k) => Number(k === label) - Number(k === against)); // of what is explained
+    if (logits.length === 1) weights[0] = labels.length === 2 && label === 0 ? -1 : 1;
     const { W1, b1, W2, b2 } = this.parameters;
     const delta = affineBackward(W2, weights).map((value, unit) => (z[unit] > 0 ? value : 0));
     const back = affineBackward(W1, delta);
@@ -141,7 +134,7 @@ class Classifier {
     const logit = dot(weights, logits);
     return {
       output: labels[label] ?? null,
-      against: against === null ? null : labels[against],
+      against: labels[against] ?? null,
       logit,
       constant: dot(delta, b1) + dot(weights, b2),
       features: [...features.values()].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution)),

@@ -31,7 +31,8 @@ class ClassifierPage {
     this.turn += 1;
     if (byId("lines").checked) {
       const lines = /** @type {string[]} */ (text.split(/\r?\n/)).filter((line) => line.trim());
-      this.predictAll(["text"], lines.map((line) => [line]), 0); // prettier-ignore
+      const rows = lines.map((line) => [line]);
+      this.predictAll(["text"], rows, 0);
     } else if (text.trim()) {
       this.answer(text);
     } else {
@@ -55,9 +56,8 @@ class ClassifierPage {
     const shown = [element("p", { class: "muted" }, `${known} of ${all} words known.${remark}`)];
     if (probabilities.length > 2) {
       const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
-      const rows = order
-        .slice(0, MAX_PROBABILITIES)
-        .map((label) => row(isolated(this.model.labels[label]), percent(probabilities[label])));
+      order.length = Math.min(order.length, MAX_PROBABILITIES);
+      const rows = order.map((label) => row(isolated(this.model.labels[label]), percent(probabilities[label])));
       shown.push(table("Most probable labels", ["label", "probability"], rows));
     }
     this.show(this.prediction(found), tokens.length ? [...shown, ...this.explanation(spans, tokens, found)] : shown);
@@ -101,14 +101,10 @@ class ClassifierPage {
     rows.push(row("constant", "", barred(found.constant, 0), ""));
     const compared = found.against === null ? "" : ` above that of ${found.against}`;
     rows.push(row(`sum: ${labels.length ? "logit" : "rating"}${compared}`, "", barred(found.logit, 0), ""));
+    const key = `Words with a solid line count for ${name}, words with a dashed line against it; stronger means more.`;
     return [
       element("h2", {}, "Why"),
-      element(
-        "p",
-        { class: "muted" },
-        `Words with a solid line count for ${name}, words with a dashed line against it; ` +
-          "a stronger colour means more. Dotted words are unknown.",
-      ),
+      element("p", { class: "muted" }, `${key} Dotted words are unknown.`),
       element("p", { id: "words", dir: "auto" }, ...words),
       table(`Contributions to ${name}`, ["feature", "times", "contribution", "without it"], rows),
       ...this.unknown(tokens),
@@ -131,14 +127,13 @@ class ClassifierPage {
   async open(file) {
     if (!file) return;
     const content = await file.arrayBuffer();
-    let [text, note] = [
-      new TextDecoder("windows-1252").decode(content),
-      " It is not UTF-8 and was read as Windows-1252.",
-    ];
+    let note = "";
     try {
-      [text, note] = [new TextDecoder("utf-8", { fatal: true }).decode(content), ""];
-    } catch {} // then it is the other one
-    this.table = parseTable(text);
+      this.table = parseTable(new TextDecoder("utf-8", { fatal: true }).decode(content));
+    } catch {
+      this.table = parseTable(new TextDecoder("windows-1252").decode(content));
+      note = " It is not UTF-8 and was read as Windows-1252.";
+    }
     if (!this.table.length) return this.show([isolated(file.name), " is empty."], []);
     const guess = guessColumn(this.table, this.model.textNames);
     const options = this.table[0].map((name, i) => element("option", { value: i }, name || `column ${i + 1}`));
@@ -179,10 +174,8 @@ class ClassifierPage {
     const note = rows.length > MAX_SHOWN ? ` The first ${MAX_SHOWN} rows are shown; the file has all.` : "";
     const save = () => download(formatTable(done));
     const button = element("button", { type: "button", id: "download", click: save }, "Download CSV");
-    this.show(
-      [`${rows.length} rows predicted`],
-      [element("p", {}, button, note), table("Predictions", done[0], shown)],
-    );
+    const details = [element("p", {}, button, note), table("Predictions", done[0], shown)];
+    this.show([`${rows.length} rows predicted`], details);
   }
 }
 

@@ -14,10 +14,12 @@ class Calculation {
   /** Forward. @param {Arithmetic<N>} numbers @param {Step[]} steps @param {(step: Step, place: number) => N} given */
   constructor(numbers, steps, given) {
     this.numbers = numbers;
+    this.steps = steps;
     this.zero = numbers.near(0);
     this.one = numbers.near(1);
     this.values = /** @type {N[]} */ ([]);
-    this.derivatives = /** @type {Derivative<N>[][]} */ ([]); // at a kink those on the left
+    this.slopes = /** @type {N[][]} */ ([]); // of each step in its terms, at a kink that on the left
+    this.found = /** @type {Derivative<N>[][] | null} */ (null); // the derivatives, once they were asked for
     this.kinks = /** @type {Set<number>} */ (new Set());
     this.gradients = /** @type {N[]} */ ([]);
     this.atZero = this.zero; // phi'(0) of the gradients
@@ -26,12 +28,18 @@ class Calculation {
       const { value, slopes } = step.kind === "given" ? { value: given(step, place), slopes: [] } : this.work(step, z);
       if (step.kind === "piecewise" && numbers.sign(z[0]) === 0) this.kinks.add(place);
       this.values.push(value);
-      const found = step.terms.flatMap(([of, by, factor], i) => {
-        const derivative = { of, slope: slopes[i], factor, by: step.kind === "squares" ? of : by };
-        return by === null ? [derivative] : [derivative, { of: by, slope: this.scaled(z[i], factor), factor, by: of }];
-      });
-      this.derivatives.push(found);
+      this.slopes.push(slopes);
     });
+  }
+
+  /** Of each step in those that it is made of. @returns {Derivative<N>[][]} */
+  get derivatives() {
+    return (this.found ??= this.steps.map(({ kind, terms }, place) =>
+      terms.flatMap(([of, by, factor], i) => {
+        const found = { of, slope: this.slopes[place][i], factor, by: kind === "squares" ? of : by };
+        return by === null ? [found] : [found, { of: by, slope: this.scaled(this.values[of], factor), factor, by: of }];
+      }),
+    ));
   }
 
   /** @param {N} value @param {string} factor */
@@ -42,11 +50,12 @@ class Calculation {
   /** A step, and its slopes in its terms, of which it has the values. @param {Step} step @param {N[]} z */
   work({ kind, terms }, z) {
     const { near, float, sign, add, multiply } = this.numbers;
-    const floats = z.map(float);
-    if (kind === "log-sum-exp") return { value: near(logSumExp(floats)), slopes: softmax(floats).map(near) };
+    if (kind === "log-sum-exp") {
+      return { value: near(logSumExp(z.map(float))), slopes: softmax(z.map(float)).map(near) };
+    }
     if (kind in FUNCTIONS) {
-      const { phi, slope } = FUNCTIONS[kind];
-      return { value: near(phi(floats[0])), slopes: [near(slope(floats[0], phi(floats[0])))] };
+      const [x, { phi, slope }] = [float(z[0]), FUNCTIONS[kind]];
+      return { value: near(phi(x)), slopes: [near(slope(x, phi(x)))] };
     }
     const slopes = terms.map(([, by, factor], i) => {
       if (kind === "piecewise") return sign(z[i]) > 0 ? this.one : this.scaled(this.one, factor);

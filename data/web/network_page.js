@@ -1,6 +1,6 @@
 /** The page of a network: its numbers are changed, and all that follows from them is shown, or marked, at once. */
 
-const [MAX_LINES, MAX_WRITTEN, POINTS, PIXELS] = [40, 20, 120, 8]; // PIXELS to drag for 1/10
+const [MAX_LINES, MAX_WRITTEN, POINTS, PIXELS] = [40, 20, 80, 8]; // PIXELS to drag for 1/10
 const HINT = "is not a number: write 2, -0.5 or 1/3";
 const STATES = ["off", "kink", "on"];
 
@@ -30,15 +30,21 @@ class NetworkPage {
   /** Take the numbers of a link. */
   restore() {
     for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-      if (this.form.elements[name]) this.form.elements[name].value = value;
+      if (name === "chosen") this.choose(value);
+      else if (this.field(name)) this.field(name).value = value;
     }
     this.changed();
   }
 
+  /** @param {string} name @returns {any} a field, or all radio buttons of this name; null if there is none */
+  field(name) {
+    return this.form.elements.namedItem(name);
+  }
+
   /** Explain a weight or bias; nothing else is explained. @param {string} name of its field */
   choose(name) {
-    if (!name?.startsWith("w.")) return;
-    this.form.elements.chosen.value = name;
+    if (!/^w\./.test(name) || !this.field(name)) return;
+    this.field("chosen").value = name;
     this.update();
   }
 
@@ -51,7 +57,7 @@ class NetworkPage {
 
   /** @param {any} event */
   drag({ target, clientX }) {
-    const field = this.form.elements[target.closest("[data-drag]")?.dataset.drag];
+    const field = this.field(target.closest("[data-drag]")?.dataset.drag);
     if (!field) return;
     this.choose(field.name);
     const start = parseNumber(field.value);
@@ -81,8 +87,8 @@ class NetworkPage {
 
   /** Show everything that follows from the numbers in the fields. */
   update() {
-    const { steps, isRational, digits } = this.sheet;
-    const { mode, chosen, at_zero: atZero } = this.form.elements;
+    const { steps, isRational } = this.sheet;
+    const [mode, chosen, atZero] = ["mode", "chosen", "at_zero"].map((name) => this.field(name));
     const fields = /** @type {HTMLInputElement[]} */ ([...this.form.querySelectorAll("[data-number]")]);
     const given = new Map(fields.map(({ name, value }) => [name, parseNumber(value)]));
     const wrong = fields.filter(({ name }) => !given.get(name));
@@ -96,30 +102,39 @@ class NetworkPage {
     this.values = this.valuesOf(calculation, atZero.value); // the last one, for the chain rule
     for (const { atZero, values } of this.conventions) this.values.set(`at.${atZero}`, values.get(`d.${chosen.value}`));
     this.explain(calculation, Number(chosen.value.slice(2)));
+    this.paint(numbers, chosen.value);
+    this.plot(new Map(fields.map(({ name }) => [name, toFloat(asFraction(given.get(name)))])), chosen.value);
+    for (const field of all("[data-answer]")) this.mark(field);
+    byId("link").href = `#${new URLSearchParams(/** @type {any} */ (new FormData(this.form)))}`;
+  }
+
+  /** Show all values, in tables and in the drawing. @param {Arithmetic<any>} numbers @param {string} chosen */
+  paint(numbers, chosen) {
     for (const element of all("[data-key]")) {
-      const { key, prefix = "" } = element.dataset; // the drawing, where values have prefixes, has room for 5 digits
-      element.textContent = prefix + this.show(this.values.get(key), "prefix" in element.dataset ? 5 : digits);
+      const { key, prefix } = element.dataset; // prefixes are in the drawing, which has room for 5 digits
+      const digits = prefix === undefined ? this.sheet.digits : 5;
+      element.textContent = (prefix ?? "") + this.show(this.values.get(key), digits);
     }
     for (const unit of all("[data-unit]")) {
       const state = STATES[1 + numbers.sign(this.values.get(unit.dataset.unit))];
-      unit.setAttribute("class", `node unit ${mode.value === "shown" ? state : ""}`);
+      unit.setAttribute("class", `node unit ${state}`);
       unit.querySelector(".state").textContent = state;
     }
-    for (const edge of all("path[data-drag]")) edge.classList.toggle("chosen", edge.dataset.drag === chosen.value);
-    const floats = new Map(fields.map(({ name }) => [name, toFloat(asFraction(given.get(name)))]));
-    const [middle, J] = [floats.get(chosen.value) ?? 0, numbers.float(this.values.get("J"))];
+    for (const edge of all("path[data-drag]")) edge.classList.toggle("chosen", edge.dataset.drag === chosen);
+  }
+
+  /** Draw J along the chosen number, and after each step of descent. @param {Map<string, number>} given @param {string} chosen */
+  plot(given, chosen) {
+    const [middle, J] = [given.get(chosen) ?? 0, toFloat(asFraction(this.values.get("J")))];
     const points = Array.from({ length: POINTS + 1 }, (_, i) => {
-      const moved = new Map(floats).set(chosen.value, middle + Math.max(2, Math.abs(middle)) * ((2 * i) / POINTS - 1));
-      const { values } = new Calculation(FLOATS, steps, ({ key }) => moved.get(key) ?? 0);
-      return [moved.get(chosen.value) ?? 0, values[steps.length - 1]];
+      const moved = middle + Math.max(2, Math.abs(middle)) * ((2 * i) / POINTS - 1);
+      const at = (/** @type {Step} */ { key }) => (key === chosen ? moved : (given.get(key) ?? 0));
+      return [moved, new Calculation(FLOATS, this.sheet.steps, at).values.pop() ?? 0];
     });
     plot("along", points, [middle, J]);
     byId("history").hidden = !this.losses.length;
     const losses = [...this.losses, J].map((loss, step) => [step, loss]);
     plot("descent", losses, losses[this.losses.length]);
-    for (const field of all("[data-answer]")) this.mark(field);
-    byId("link").href = `#${new URLSearchParams(/** @type {any} */ (new FormData(this.form)))}`;
-    history.replaceState(null, "", byId("link").href);
   }
 
   /** @param {Calculation<any>} calculation @param {string} atZero phi'(0) */
@@ -129,8 +144,8 @@ class NetworkPage {
     const found = /** @type {Values} */ (new Map());
     this.sheet.steps.forEach(({ key }, place) => {
       found.set(key, calculation.values[place]).set(`d.${key}`, gradients[place]);
-      if (key.startsWith("z"))
-        found.set(key.replace("z", "delta"), multiply(near(this.sheet.samples), gradients[place]));
+      const delta = multiply(near(this.sheet.samples), gradients[place]);
+      if (key.startsWith("z")) found.set(key.replace("z", "delta"), delta);
     });
     return found;
   }
@@ -157,40 +172,34 @@ class NetworkPage {
     this.values.set("left", left).set("right", right);
     byId("differ").hidden = this.show(left) === this.show(right);
     const isStuck = trained.every((place) => numbers.sign(gradients[place]) === 0);
-    const ways = isStuck
-      ? trained.flatMap((place) => [
-          { place, side: 1 },
-          { place, side: -1 },
-        ])
-      : [];
-    const way = ways.find(({ place, side }) => numbers.sign(calculation.oneSided(place, side)) === -side);
     byId("stuck").hidden = !isStuck;
-    byId("way").textContent = way
-      ? `, although J falls where ${steps[way.place].name} ${way.side > 0 ? "grows" : "shrinks"}`
-      : "";
+    const ways = trained.flatMap((place) => [1, -1].map((side) => ({ place, side })));
+    const way = isStuck && ways.find(({ place, side }) => numbers.sign(calculation.oneSided(place, side)) === -side);
+    const falls = way && `, although J falls where ${steps[way.place].name} ${way.side > 0 ? "grows" : "shrinks"}`;
+    byId("way").textContent = falls || "";
   }
 
   /** Gradient descent. @param {number} steps */
   descend(steps) {
     for (let step = 0; step < steps && !byId("problem").textContent; step++) {
       const value = (/** @type {string} */ key) => asFraction(this.values.get(key));
-      const rate = FRACTIONS.multiply(fraction(-1n), asFraction(parseNumber(this.form.elements.rate.value)));
+      const rate = FRACTIONS.multiply(fraction(-1n), asFraction(parseNumber(this.field("rate").value)));
       this.losses.push(toFloat(value("J")));
       for (const name of this.sheet.trained.map((place) => `w.${place}`)) {
         const next = FRACTIONS.add(value(name), FRACTIONS.multiply(rate, value(`d.${name}`)));
-        this.form.elements[name].value = this.exactly(next);
+        this.field(name).value = this.exactly(next);
       }
       this.update();
     }
   }
 
-  /** Say what an answer is worth, and what may have gone wrong. @param {any} field */
+  /** Say beside an answer what it is worth. @param {any} field */
   mark(field) {
     const text = field.value.replace(",", ".").trim();
     field.nextElementSibling.textContent = text && this.verdict(field.dataset.answer, text);
   }
 
-  /** @param {string} key @param {string} text */
+  /** Right, or what may have gone wrong. @param {string} key @param {string} text */
   verdict(key, text) {
     const typed = parseNumber(text);
     if (!typed) return `✗ ${HINT}`;
@@ -214,21 +223,14 @@ class NetworkPage {
 /** A line through points, and a dot. @param {string} id @param {number[][]} points @param {number[]} dot */
 function plot(id, points, dot) {
   const drawn = points.filter((point) => point.every(Number.isFinite));
-  const [left, right, low, high] = [0, 1].flatMap((axis) => {
-    const numbers = drawn.map((point) => point[axis]);
-    return [Math.min(...numbers), Math.max(...numbers)];
-  });
+  const [x, y] = [0, 1].map((axis) => drawn.map((point) => point[axis]));
+  const [left, right, low, high] = [x, y].flatMap((numbers) => [Math.min(...numbers), Math.max(...numbers)]);
   const place = (/** @type {number[]} */ [x, y]) =>
     `${60 + (290 * (x - left)) / (right - left || 1)} ${150 - (120 * (y - low)) / (high - low || 1)}`;
-  byId(id)
-    .querySelector(".curve")
-    .setAttribute("d", `M${drawn.map(place).join("L")}`);
-  byId(id)
-    .querySelector(".dot")
-    .setAttribute("transform", `translate(${place(dot)})`);
-  [left, right, low, high].forEach(
-    (end, i) => (byId(id).querySelectorAll("text")[i].textContent = shown(end, true, 3)),
-  );
+  const [picture, ends] = [byId(id), [left, right, low, high]];
+  picture.querySelector(".curve").setAttribute("d", `M${drawn.map(place).join("L")}`);
+  picture.querySelector(".dot").setAttribute("transform", `translate(${place(dot)})`);
+  ends.forEach((end, i) => (picture.querySelectorAll("text")[i].textContent = shown(end, true, 3)));
 }
 
 const sheet = new NetworkPage(JSON.parse(byId("data").textContent));

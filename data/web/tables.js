@@ -19,21 +19,15 @@ function parseTable(text) {
 
 /** @param {string[][]} rows */
 function formatTable(rows) {
-  const cells = rows.map((row) => row.map((cell) => (RUN.test(cell) ? `'${cell}` : cell)));
-  const quoted = cells.map((row) =>
-    row.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)),
-  );
-  return quoted.map((row) => row.join(",") + "\n").join("");
+  const safe = rows.map((row) => row.map((cell) => (RUN.test(cell) ? `'${cell}` : cell)));
+  const quoted = (/** @type {string} */ cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  return safe.map((row) => row.map(quoted).join(",") + "\n").join("");
 }
 
-/** The column with the texts (of a usual name, else the longest) and if there are names. @param {string[][]} rows @param {string[]} usual */
+/** The column of texts: that of a usual name, else of the longest. @param {string[][]} rows @param {string[]} usual */
 function guessColumn(rows, usual) {
-  const names = rows[0].map((name) =>
-    name
-      .normalize("NFKD")
-      .replace(/[^\p{L}\p{N}]/gu, "")
-      .toLowerCase(),
-  );
+  const plain = rows[0].map((name) => name.normalize("NFKD").toLowerCase());
+  const names = plain.map((name) => name.replace(/[^\p{L}\p{N}]/gu, ""));
   const known = names.findIndex((name) => usual.includes(name));
   if (known >= 0) return { column: known, header: true };
   const lengths = rows[0].map((_, i) => rows.slice(1, 100).reduce((sum, row) => sum + (row[i] ?? "").length, 0));

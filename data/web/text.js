@@ -71,11 +71,8 @@ class Tokenizer {
       const { kind, read } = this.reading(character);
       return kind === null || kind === IGNORED ? read : character;
     });
-    const folded = Array.from(known.join("").normalize("NFC"), (character) => this.reading(character).read);
-    return folded
-      .join("")
-      .replaceAll(/i\u0307+/g, "i")
-      .normalize("NFC");
+    const folded = Array.from(known.join("").normalize("NFC"), (character) => this.reading(character).read).join("");
+    return folded.replaceAll(/i\u0307+/g, "i").normalize("NFC");
   }
 
   /** @param {string} character */
