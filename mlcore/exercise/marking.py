@@ -3,12 +3,9 @@
 Mistakes are found by computing what each of them would give; see mlcore.exercise.mistakes.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache, cached_property
 from itertools import chain, combinations
@@ -18,10 +15,9 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, Entry, each
-from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.descent import step_of
 from mlcore.exercise.exact import Pass, fractions
-from mlcore.exercise.formats import Style, matrix_text, to_unicode
+from mlcore.exercise.formats import Style, matrix_text
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import (
     RATES,
@@ -33,18 +29,15 @@ from mlcore.exercise.mistakes import (
     Values,
     Work,
     catalogue,
-    layer_names,
     with_rate,
 )  # fmt: skip
+from mlcore.exercise.naming import DECIMAL_POINT, Naming
 from mlcore.exercise.network import Number, check_range
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 from mlcore.templates import fill
 
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
-ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
-DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLEC]|loss|cost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?)")
-ALIASES = {"yhat": "y_hat", "loss": "loss"} | dict.fromkeys(("J", "L", "E", "C", "cost", "Etotal"), "loss")
 # The steps after which students round, and which halves they round up: 0 all of them; 1 or 2 every other
 SOME = list(chain.from_iterable(combinations(WRITTEN, size) for size in range(len(WRITTEN) + 1)))
 HABITS = [((*steps, *others), 0) for steps in SOME for others in ((), SUMMED)]
@@ -59,7 +52,6 @@ WORDS = {
     "wrong": "wrong",
 }
 ROUNDING_GROWS = 50  # times the relative error of a rounding is the largest that many of them lead to
-DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
 MEMBER = "in-subdifferential", "a member of the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1"
 TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
 
@@ -153,21 +145,7 @@ class Marker:
         self.catalogue = catalogue(network, learning_rate, problem.relu_at_zero)
         rates = RATES if learning_rate is None else [learning_rate]
         self.steps = [mistake.name for rate in rates for mistake in with_rate(rate)]
-        symbols = Symbols(problem)
-        arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
-        self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
-        self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
-        self.known = dict(ALIASES)  # names of answers as people spell them
-        for number, layer in enumerate(layer_names(network)):
-            a, z = (to_unicode(found[number]) for found in (symbols.outputs, symbols.z))
-            self.symbols |= {f"z:{layer}": z, f"a:{layer}": a, f"da:{layer}": f"∂J/∂{a}"}
-            self.symbols[f"delta:{layer}"] = to_unicode(symbols.delta[number])
-            which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
-            self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
-            self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
-        self.known |= {_plain(text): name for name in self.names for text in (self.symbols[name], name)}
-        self.known = {spelling: name for spelling, name in self.known.items() if name in self.names}
-        self.weights = [f"d{name}" for name, array in network.arrays.items() if array.ndim == 2]
+        self.naming = Naming(problem, self.names, work.taken is not None)
         self.per_sample = {name for name in self.names if name.startswith(("delta:", "da:")) or name == "dx"}
         self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
 
@@ -177,7 +155,7 @@ class Marker:
 
         Raises: InputError if there are none, if one is given twice, or if the network has nothing of that name.
         """
-        answers = self._prepared(answers)
+        answers = self.naming.prepared(answers)
         samples, scales = len(self.work.x), {1: ""}
         if self.work.network.share(samples) != 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
@@ -188,59 +166,11 @@ class Marker:
         found, problems = list[Answer](), list[str]()
         for answer in answers:
             try:
-                self._prepared([*found, answer])
+                self.naming.prepared([*found, answer])
                 found.append(answer)
             except InputError as error:
                 problems.append(str(error))
         return found, problems
-
-    def _prepared(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The answers under their names, as they are oriented here, and with single entries in their places."""
-        if not answers:
-            raise InputError("There are no answers; give at least one.")
-        found: dict[str, Answer] = {}
-        for answer in answers:
-            name, place = self._named(answer.name)
-            entries = self._oriented(name, answer.entries)
-            if place:
-                if entries.size != 1:
-                    hint = f" ({DECIMAL_POINT})" if entries.size == 2 else ""
-                    raise InputError(f"{answer.name} is one entry; give one number{hint}.")
-                number, entries = entries.item(), np.full(self.names[name].shape, None, object)
-                entries[place] = number
-            if name in found:
-                before = found[name].entries
-                if entries.shape != before.shape or any(
-                    a and b for a, b in zip(entries.flat, before.flat, strict=True)
-                ):
-                    raise InputError(f"{name} is answered twice; give one answer.")
-                entries = each(lambda a, b: a or b, entries, before)
-            found[name] = Answer(name, entries)
-        return list(found.values())
-
-    def _named(self, name: str) -> tuple[str, tuple[int, int] | None]:
-        """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
-        plain, known = _plain(name), self.known
-        if name in self.names or plain in known:
-            return name if name in self.names else known[plain], None
-        match = ENTRY.fullmatch(plain)
-        if not match or match[1] not in known:
-            hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.work.taken else ""
-            like = {key.lower(): known[key] for key in known}
-            near = "".join(f"did you mean {like[key]}? Or " for key in get_close_matches(plain.lower(), like, 1))
-            raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.names)}{hint}.")
-        row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
-        rows, columns = self.names[known[match[1]]].shape
-        if not (1 <= row <= rows and 1 <= column <= columns):
-            raise InputError(f"There is no {name}: {match[1]} has the shape {rows} x {columns}.")
-        return known[match[1]], (row - 1, column - 1)
-
-    def _oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
-        """A vector as a row, which a student may write as a column, or the other way round."""
-        shape = self.names[name].shape
-        return (
-            entries.T if 1 in shape and shape != entries.shape == shape[::-1] and name not in self.weights else entries
-        )
 
     def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Values:
         """What a mistake of the catalogue gives, exactly or if every step is rounded.
@@ -248,7 +178,7 @@ class Marker:
         The truth where it gives nothing: a gradient of another shape takes no step.
         """
         found = self.truths[c] | self.catalogue[number].values(self.floats, c, rounding)
-        return {name: self._oriented(name, rows) for name, rows in found.items()}
+        return {name: self.naming.oriented(name, rows) for name, rows in found.items()}
 
     def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Values, Values]:
         """The least and the largest answers of students who round after some of the steps."""
@@ -309,7 +239,7 @@ class _Sheet:
             truth = truth / self.scale
         if answer.entries.shape == truth.shape:
             truth = each(lambda entry, value: entry and value, answer.entries, truth)
-        return Verdict(name, self.marker.symbols[name], status, tuple(mistakes), remark, truth)
+        return Verdict(name, self.marker.naming.symbols[name], status, tuple(mistakes), remark, truth)
 
     def _judged(self, answer: Answer) -> tuple[str, str]:
         truth = self.truth[answer.name]
@@ -366,7 +296,7 @@ class _Sheet:
             precision = self._precision(answer)
             works = self._works(given, precision) + self._works(self.right | given, precision)
             if answer.fits(*_range([values[answer.name] for values in works])):
-                return [self.marker.symbols[name] for name in group]
+                return [self.marker.naming.symbols[name] for name in group]
         return []
 
     def _depends_on_choice(self, answer: Answer) -> bool:
@@ -456,14 +386,6 @@ class _Sheet:
             return f"twice as many numbers as {answer.name} has; {DECIMAL_POINT}"
         wrong_rows, wrong_columns = answer.entries.shape
         return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
-
-
-def _plain(name: str) -> str:
-    """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
-    text = DERIVATIVE.sub("d", to_unicode(name) if "\\" in name else name.strip())
-    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?", r"\1", unicodedata.normalize("NFKC", text))  # as in a^[1]
-    text = re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
-    return re.sub(r"^(.+)new$|^updated(.+)", r"new\1\2", text)
 
 
 def roundings(precision: tuple[int, int] | None) -> list[Rounding]:

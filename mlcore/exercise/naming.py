@@ -1,0 +1,102 @@
+"""What answers are called: on sheets, and as students spell it; and how they are oriented."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+
+from mlcore.errors import InputError
+from mlcore.exercise.answers import Answer, each
+from mlcore.exercise.derivation import Symbols
+from mlcore.exercise.formats import to_unicode
+from mlcore.exercise.mistakes import Values, layer_names
+from mlcore.exercise.problem import Problem
+
+ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLEC]|loss|cost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?)")
+ALIASES = {"yhat": "y_hat", "loss": "loss"} | dict.fromkeys(("J", "L", "E", "C", "cost", "Etotal"), "loss")
+DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
+
+
+class Naming:
+    """The names of all answers to a problem.
+
+    ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
+    are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write.
+    """
+
+    def __init__(self, problem: Problem, answers: Values, has_step: bool) -> None:
+        self.answers, self.has_step = answers, has_step
+        symbols = Symbols(problem)
+        arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
+        self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
+        self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
+        self.known = dict(ALIASES)  # names of answers as people spell them
+        for number, layer in enumerate(layer_names(problem.network)):
+            a, z = (to_unicode(found[number]) for found in (symbols.outputs, symbols.z))
+            self.symbols |= {f"z:{layer}": z, f"a:{layer}": a, f"da:{layer}": f"∂J/∂{a}"}
+            self.symbols[f"delta:{layer}"] = to_unicode(symbols.delta[number])
+            which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
+            self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
+            self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
+        self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
+        self.known = {spelling: name for spelling, name in self.known.items() if name in answers}
+        self.weights = [f"d{name}" for name, array in problem.network.arrays.items() if array.ndim == 2]
+
+    def prepared(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers under their names, as they are oriented here, and with single entries in their places."""
+        if not answers:
+            raise InputError("There are no answers; give at least one.")
+        found: dict[str, Answer] = {}
+        for answer in answers:
+            name, place = self.find(answer.name)
+            entries = self.oriented(name, answer.entries)
+            if place:
+                if entries.size != 1:
+                    hint = f" ({DECIMAL_POINT})" if entries.size == 2 else ""
+                    raise InputError(f"{answer.name} is one entry; give one number{hint}.")
+                number, entries = entries.item(), np.full(self.answers[name].shape, None, object)
+                entries[place] = number
+            if name in found:
+                before = found[name].entries
+                if entries.shape != before.shape or any(
+                    a and b for a, b in zip(entries.flat, before.flat, strict=True)
+                ):
+                    raise InputError(f"{name} is answered twice; give one answer.")
+                entries = each(lambda a, b: a or b, entries, before)
+            found[name] = Answer(name, entries)
+        return list(found.values())
+
+    def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
+        """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
+        plain, known = _plain(name), self.known
+        if name in self.answers or plain in known:
+            return name if name in self.answers else known[plain], None
+        match = ENTRY.fullmatch(plain)
+        if not match or match[1] not in known:
+            hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
+            like = {key.lower(): known[key] for key in known}
+            near = "".join(f"did you mean {like[key]}? Or " for key in get_close_matches(plain.lower(), like, 1))
+            raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
+        row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
+        rows, columns = self.answers[known[match[1]]].shape
+        if not (1 <= row <= rows and 1 <= column <= columns):
+            raise InputError(f"There is no {name}: {match[1]} has the shape {rows} x {columns}.")
+        return known[match[1]], (row - 1, column - 1)
+
+    def oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
+        """A vector as a row, which a student may write as a column, or the other way round."""
+        shape = self.answers[name].shape
+        return (
+            entries.T if 1 in shape and shape != entries.shape == shape[::-1] and name not in self.weights else entries
+        )
+
+
+def _plain(name: str) -> str:
+    """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
+    text = DERIVATIVE.sub("d", to_unicode(name) if "\\" in name else name.strip())
+    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?", r"\1", unicodedata.normalize("NFKC", text))  # as in a^[1]
+    text = re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
+    return re.sub(r"^(.+)new$|^updated(.+)", r"new\1\2", text)
