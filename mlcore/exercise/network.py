@@ -1,4 +1,4 @@
-"""Small networks of any depth, worked by the kernels in float64: forward values, loss, gradients, differences."""
+"""Small networks of any depth, worked by the kernels in float64: forward values, loss, gradients."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,9 +25,7 @@ from mlcore.exercise.functions import (
 )
 from mlcore.exercise.functions import Number as Number
 from mlcore.kernels import layers
-from mlcore.kernels.finite_differences import central_differences, one_sided_differences, rounding_error, steps_for
 
-MAX_HALVINGS, SIDE = 14, 2.0**-10  # of a numerical step; which side of a kink the point is on is seen this near
 LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weights: a unit, and an input
 ROWS_HINT = '; if vectors are rows, x W, the file needs layout = "rows"'
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
@@ -102,28 +100,6 @@ class Gradients(Shown):
         deltas = {rf"\delta_{{{number}}}": delta.T for number, delta in enumerate(self.deltas, start=1)}
         arrays = {rf"\frac{{\partial J}}{{\partial {latex_name(name)}}}": rows for name, rows in self.arrays.items()}
         return of_values("Gradients", dict(reversed((deltas | arrays).items())))
-
-
-class Differences(NamedTuple):
-    """Numerical derivatives in the entries of one array: central, from the left and from the right."""
-
-    central: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    error: np.ndarray  # of rounding, at most
-
-    @property
-    def one_sided_differ(self) -> np.ndarray:
-        """Entries in which J has no derivative, because its one-sided derivatives differ."""
-        return np.asarray(~self._close(self.left, self.right))
-
-    def contradict(self, gradient: np.ndarray) -> np.ndarray:
-        """Entries in which J has a derivative, and it is not the one given."""
-        return np.asarray(~self._close(self.central, gradient) & ~self.one_sided_differ)
-
-    def _close(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        largest = np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
-        return np.asarray(np.abs(a - b) <= 1e-6 * largest + self.error)
 
 
 class Network(Shown):
@@ -294,7 +270,7 @@ class Network(Shown):
         Raises: ShapeError if they do not fit the network; InputError if a number is not finite, or if y is no
             probability where the loss needs one.
         """
-        X, Y = self._inputs(x), _samples("y", y)
+        X, Y = self._inputs(x), samples("y", y)
         if len(Y) != len(X):
             hint = f"; for {len(X)} samples write {_typed(Y.ravel(), ';')}" if Y.shape == (1, len(X)) else ""
             raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x{hint}.")
@@ -400,41 +376,8 @@ class Network(Shown):
         with np.errstate(divide="ignore", invalid="ignore"):  # a probability that is 0 or 1 by rounding
             return of_probability(y_hat, y)
 
-    def differences(self, x: Matrix, y: Matrix) -> dict[str, Differences]:
-        """Numerical derivatives of J in every entry of every array that is not frozen, and of each J_s in its x.
-
-        The steps are small enough to cross no kink but one that the point itself is on.
-        """
-        X, found = _samples("x", x), {}
-
-        def objective() -> float:
-            return self.objective(self.forward(X), y)
-
-        def signs(array: np.ndarray, index: tuple[int, ...], offset: Any) -> Any:
-            original, array[index] = array[index], array[index] + offset
-            z = self.forward(X).z
-            array[index] = original
-            return np.sign(np.hstack(z)).tolist()
-
-        for name, array in ({name: self.arrays[name] for name in self.trained} | {"x": X}).items():
-            n = 1 / float(self.share(len(X))) if name == "x" else 1.0  # J has only a share of each J_s
-            steps = steps_for(array)
-            for index in np.ndindex(array.shape):
-                for _ in range(MAX_HALVINGS):
-                    h = steps[index]
-                    if all(signs(array, index, 2 * side) == signs(array, index, SIDE * side) for side in (h, -h)):
-                        break
-                    steps[index] /= 2
-            found[name] = Differences(
-                n * central_differences(objective, array, steps),
-                n * one_sided_differences(objective, array, -1, steps),
-                n * one_sided_differences(objective, array, 1, steps),
-                n * rounding_error(objective(), steps),
-            )
-        return found
-
     def _inputs(self, x: Matrix) -> np.ndarray:
-        X, columns = _samples("x", x), self.features
+        X, columns = samples("x", x), self.features
         if X.shape[1] != columns:
             first = self.layers[0].weights
             shape = " x ".join(map(str, self.arrays[first].shape))
@@ -478,7 +421,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _samples(name: str, values: Matrix) -> np.ndarray:
+def samples(name: str, values: Matrix) -> np.ndarray:
     flat = len(values) and not isinstance(values[0], Sequence | np.ndarray)
     return _finite(name, [values] if flat else values, 2)
 

@@ -10,7 +10,8 @@ import numpy as np
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import convention
 from mlcore.exercise.kinks import Subdifferential, subdifferential
-from mlcore.exercise.network import FLOAT_TOLERANCE, Differences, Gradients, Kink, Number, Trace
+from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Number, Trace
+from mlcore.exercise.numerical import Differences, numerical_derivatives
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 
@@ -146,7 +147,7 @@ def work(problem: Problem, relu_at_zero: Number | None = None, check: bool = Fal
     rounded = values(trace, Y, loss, lambda value: network.backward(trace, y, float(value)))
     fractions = values(exact.trace, exact.y, exact.trace.loss, exact.backward) if exact else None
     behind = subdifferential(exact) if exact and exact.trace.kinks and conventions else None
-    differences = network.differences(x, y) if check else {}
+    differences = numerical_derivatives(network, x, y) if check else {}
     if differences and not samples:
         differences["x"] = Differences(*(rows[0] for rows in differences["x"]))
     return Worked(problem, rounded, fractions, samples, chosen, behind, differences)

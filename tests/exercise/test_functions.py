@@ -13,6 +13,7 @@ from mlcore.exercise import functions
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import Loss
 from mlcore.exercise.kinks import subdifferential
+from mlcore.exercise.numerical import numerical_derivatives
 
 GOLDEN = np.load(Path(__file__).parent / "parity" / "golden.npz")  # made by make_golden.py beside it
 CASES = sorted(key.removesuffix(" J") for key in GOLDEN if key.endswith(" J"))
@@ -41,7 +42,7 @@ def test_agrees_with_pytorch_and_by_hand(case):
     network, x, y = Network(layers, Loss(loss, reduction, float(l2))), GOLDEN["x"], GOLDEN[f"y {loss}"]
     trace = network.forward(x)
     by_kernels, by_hand = network.backward(trace, y), Pass(network, x, y)
-    steps, differences = by_hand.backward(), network.differences(x, y)
+    steps, differences = by_hand.backward(), numerical_derivatives(network, x, y)
     np.testing.assert_allclose(trace.y_hat, GOLDEN[f"{case} y_hat"], rtol=1e-12)
     for found in (network.objective(trace, y), float(by_hand.trace.loss)):
         assert found == pytest.approx(float(GOLDEN[f"{case} J"]), rel=1e-12)
@@ -80,7 +81,7 @@ def test_steps_with_inputs_of_their_own(activation, layout):
     trace, y = network.forward(x), [[3], [1]]
     np.testing.assert_allclose(trace.y_hat, h @ np.transpose(V), rtol=1e-12)
     by_kernels, by_hand = network.backward(trace, y), Pass(network, x, y)
-    found, differences = by_hand.backward(), network.differences(x, y)
+    found, differences = by_hand.backward(), numerical_derivatives(network, x, y)
     assert float(by_hand.trace.loss) == pytest.approx(network.objective(trace, y), rel=1e-12)
     for name, gradient in (by_kernels.arrays | {"x": by_kernels.x}).items():
         np.testing.assert_allclose(
@@ -95,7 +96,7 @@ def test_frozen_arrays_have_no_gradient():
     )
     assert list(network.backward(network.forward([1]), [1]).arrays) == ["W"]
     assert list(Pass(network, [[1]], [[1]]).backward().arrays) == ["W"]
-    assert list(network.differences([1], [1])) == ["W", "x"]
+    assert list(numerical_derivatives(network, [1], [1])) == ["W", "x"]
 
 
 @pytest.mark.parametrize(("slope", "gradients"), [("1/2", [1, 2]), ("1/4", [Fraction(1, 2), 2])])
