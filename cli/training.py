@@ -295,7 +295,8 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     splits = {"training": data.train, "held out": data.dev, "test": data.test}
     texts = ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split)
     features = f"{FEATURES[settings.ngrams]}{characters}{often}{most}"
-    render.show(f"{describe(model).formulas}\n{model.n_parameters:,} parameters. Features: {features}.")
+    render.show(describe(model).formulas)
+    render.paragraph(f"{model.n_parameters:,} parameters. Features: {features}.")
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
         render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")

@@ -207,7 +207,8 @@ def train_once(run, tmp_path):
 @pytest.fixture
 def model(train_once, reviews):
     """A small trained model."""
-    options = "--ngrams", 1, "--dim", 3, "--hidden", 2, "--learning-rate", 0.2, "--epochs", 30, "--no-refit"
+    words, small = ("--ngrams", 1, "--char-ngrams", "none"), ("--dim", 3, "--hidden", 2, "--epochs", 30)
+    options = *words, *small, "--learning-rate", 0.2, "--no-refit"
     return train_once("sentiment.safetensors", "--data", reviews.name, *options)
 
 

@@ -55,6 +55,12 @@ def step_of(M, learning_rate, number):
 
 
 @inline_kernel
+def scaled(step, scale):
+    """A step with so many times the rate."""
+    return Step(step.rate * scale, step.eps_rows, step.eps_layers)
+
+
+@inline_kernel
 def adagrad(p, g, s, rate, eps):
     """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s."""
     s = s + g * g
@@ -70,16 +76,19 @@ def adam(p, g, m, s, add_m, add_s, rate, eps):
 
 
 @kernel
-def update_rows(dE, index, begin, end, P, M, S, first, last, step):
+def update_rows(dE, index, begin, end, P, M, S, first, last, step, first_piece, scales):
     """Update columns ``first`` to ``last`` of rows begin to end - 1 of a list, as ``gather_mean_backward`` has them.
 
     The gradient of a row goes from registers to the optimiser and is never stored. Other rows keep their moments.
-    Rows are prefetched, since they lie anywhere in the table.
+    Rows are prefetched, since they lie anywhere in the table. The rate of those before ``first_piece`` is multiplied by
+    the first of the two scales, that of the others by the second.
 
     Shapes: dE (b, d), with d, first and last multiples of LANES; index as list_rows writes it; P (v, d), and so M and
     S, of which M or both may be None; see step_of.
     """
+    words, pieces = scaled(step, scales[0]), scaled(step, scales[1])
     for k in range(np.uint64(begin), np.uint64(end)):
+        row_step = words if index.rows[k] < first_piece else pieces
         ahead = index.rows[min(k + np.uint64(ROWS_AHEAD), np.uint64(end - 1))]
         for column in range(first, last, LANES):
             prefetch(P, ahead, column)
@@ -89,10 +98,10 @@ def update_rows(dE, index, begin, end, P, M, S, first, last, step):
                 prefetch(S, ahead, column)
         for column in range(first, last - LANES, WIDE):
             g = row_gradient(dE, index, k, column, zero_vector(dE.dtype, WIDE))
-            update_vector(P, M, S, index.rows[k], column, g, step)
+            update_vector(P, M, S, index.rows[k], column, g, row_step)
         if (last - first) % WIDE > 0:
             rest = row_gradient(dE, index, k, last - LANES, zero_vector(dE.dtype, LANES))
-            update_vector(P, M, S, index.rows[k], last - LANES, rest, step)
+            update_vector(P, M, S, index.rows[k], last - LANES, rest, row_step)
 
 
 @inline_kernel

@@ -22,8 +22,8 @@ CACHE_LINE = 8  # int64 in a cache line: each thread counts in a line of its own
 SPINS, YIELDS = 1000, 1000
 
 
-# The settings that a step depends on; "trainable" says whether the table is
-Recipe = namedtuple("Recipe", "batch_size loss word_dropout trainable")
+# The settings that a step depends on; "trainable" says whether the table is, the last two are those of update_rows
+Recipe = namedtuple("Recipe", "batch_size loss word_dropout trainable first_piece scales")
 
 
 class Workspace(
@@ -161,7 +161,10 @@ def train_batches(
             )  # fmt: skip
         if recipe.trainable:
             index, (a, b) = rows_of(work.row_list, thread, place), share(part, parts, work.used[place])
-            update_rows(dE, index, a, b, parameters.table, M.table, S.table, first, last, step)
+            update_rows(
+                dE, index, a, b, parameters.table, M.table, S.table, first, last, step,
+                recipe.first_piece, recipe.scales,
+            )  # fmt: skip
         if parts > 1 and not barrier(thread, work.arrived):
             return
 

@@ -438,17 +438,23 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
 def strongest_words(
     model: Model, feature_counts: np.ndarray, number: int, min_count: int
 ) -> dict[str, list[WordScore]]:
-    """The features that speak most for each label among those that occur ``min_count`` times, strongest first.
+    """The words and n-grams of words that speak most for each label, of those that occur ``min_count`` times; where
+    words have n-grams of characters, words with these. The strongest first.
 
     With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
     best other label, so that no word of another label is listed. Where texts may have several labels: how far the
     logit is above the mean of all these features. Without labels: the features with the highest and with the
     lowest rating, as "highest" and "lowest".
     """
-    candidates = np.flatnonzero(feature_counts[: model.features.first_piece] >= min_count).astype(np.int32)
+    features = model.features
+    last = len(features.words) if features.pieces.sizes else features.first_piece
+    candidates = np.flatnonzero(feature_counts[:last] >= min_count).astype(np.int32)
+    names = features.names_of(candidates.tolist())
     documents = Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1))
+    if features.pieces.sizes:
+        documents = features.documents(names)
     if len(model.labels) > 2 and not model.settings.multi_label:
-        return _strongest_of_many(model, documents, number)
+        return _strongest_of_many(model, names, documents, number)
     logits = model.logits(documents)
     if many := logits.shape[1] > 1:
         columns = zip(model.labels, (logits - logits.mean(axis=0)).T, strict=True)
@@ -459,12 +465,12 @@ def strongest_words(
         order = np.argsort(-strengths, kind="stable")[:number]
         order = order[strengths[order] > 0] if model.labels else order
         scores = (strengths if many else logits[:, 0])[order].tolist()
-        found[name] = list(map(WordScore, model.features.names_of(candidates[order].tolist()), scores))
+        found[name] = list(map(WordScore, [names[i] for i in order], scores))
     return found
 
 
-def _strongest_of_many(model: Model, documents: Documents, number: int) -> dict[str, list[WordScore]]:
-    """Of more than two labels: each document, a feature, speaks for the label with its highest logit."""
+def _strongest_of_many(model: Model, names: list[str], documents: Documents, number: int) -> dict[str, list[WordScore]]:
+    """Of more than two labels: each name, as a text of its own, speaks for the label with its highest logit."""
     n = documents.n_texts
     best, strengths = np.zeros(n, np.int64), np.zeros(n, np.float32)
     for block in model.blocks(n):
@@ -477,6 +483,5 @@ def _strongest_of_many(model: Model, documents: Documents, number: int) -> dict[
     ends = np.searchsorted(best[speaking], np.arange(len(model.labels) + 1))
     for label, start, end in zip(model.labels, ends, ends[1:], strict=False):
         features = speaking[start : min(start + number, end)]
-        names = model.features.names_of(documents.ids[features].tolist())
-        found[label] = list(map(WordScore, names, strengths[features].tolist()))
+        found[label] = list(map(WordScore, [names[i] for i in features], strengths[features].tolist()))
     return found

@@ -13,6 +13,7 @@ from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
 from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import labels_in
+from mlcore.text.ngrams import Features
 from mlcore.text.overlap import kept
 from mlcore.text.vectors import Vectors
 from mlcore.text.vocabulary import Tokens
@@ -22,6 +23,10 @@ NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature
 # usual epochs. In short texts long given ones keep what they know while training moves them; in long texts, where the
 # words' own labels say more, they are better short, and added to those (measured on SST-2, MR and 1,000 texts of IMDb).
 FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
+# A word has a dozen n-grams of characters, which would outshout it, and short words such as "not" most of all: beside
+# them, words and their n-grams start so many times as long and learn so many times as fast, n-grams of characters so
+# many times
+WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
 MAX_RATIOS = 1_000  # labels, each of which has a column of them; with more they are as large as all else together
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
@@ -100,6 +105,10 @@ def new_model(
         table[: shape[0]][vectors.found] = start
     elif settings.freeze_embedding:
         table[:] = _with_length(table, FROZEN_LENGTH)
+    if data.features.pieces.sizes:
+        of_words, of_pieces = scales(data.features)
+        table[: data.features.first_piece] *= of_words
+        table[data.features.first_piece :] *= of_pieces
     model = Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
     if not data.labels:
         ratings = data.train.targets[data.train.rows]
@@ -107,6 +116,11 @@ def new_model(
     if earlier:
         continue_from(model, earlier)
     return model
+
+
+def scales(features: Features) -> tuple[float, float]:
+    """Of the start and of the learning rate of words and their n-grams, and of n-grams of characters."""
+    return (WORDS_SCALE, PIECES_SCALE) if features.pieces.sizes else (1.0, 1.0)
 
 
 def random_parameters(features: int, outputs: int, settings: Settings) -> Parameters:

@@ -23,10 +23,7 @@ LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 # Want a wider network, larger steps that become smaller, so that it converges in some ten epochs, and word dropout
 MANY_LABELS = 10
 FEW_WORDS = 1_000_000  # in all texts want smaller steps: with larger ones the best epoch is between the first ones
-LONG_TEXTS, SHORT_TEXTS = 100, 15  # words, on average
-# N-grams of characters help with many labels, and where few texts leave many words unknown; with more texts they
-# outshout short words such as "not"
-FEW_TEXTS = 4_000
+LONG_TEXTS = 100  # words, on average
 LARGEST = 1e300  # larger whole numbers have no float
 RANGES = {  # how a range is written, by the first of these bounds that it has
     "above": "above {above}", "below": "from {minimum} to less than {below}",
@@ -66,7 +63,7 @@ class Settings:
     ngrams: int = setting(None, "1: words; 2: also word pairs; 3: also word triples.", minimum=1, maximum=3,
                           automatic="2, for long texts 3, 1 if their order says nothing")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
-                               automatic="2-4 with few texts of 15 to 99 words, 3-4 with many labels, else none",
+                               automatic="2-4, with many labels 3-4, for long texts none",
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
                                expected="none, or two sizes from 2 to 9 such as 3-5")
     min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
@@ -136,8 +133,7 @@ class Settings:
         many = self.loss == "logistic" and facts.labels >= MANY_LABELS
         words = facts.words / max(facts.texts, 1)
         ngrams = self.ngrams or (1 if not facts.ordered else 3 if words >= LONG_TEXTS else 2)
-        few = facts.texts < FEW_TEXTS and words >= SHORT_TEXTS
-        sizes = "none" if words >= LONG_TEXTS or not facts.ordered else "3-4" if many else "2-4" if few else "none"
+        sizes = "none" if words >= LONG_TEXTS or not facts.ordered else "3-4" if many else "2-4"
         char_ngrams = self.char_ngrams or sizes
         falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
         step = 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS else 1

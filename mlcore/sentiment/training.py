@@ -18,6 +18,7 @@ from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
 from mlcore.sentiment.calibration import calibrate, cool
 from mlcore.sentiment.evaluation import AnyEvaluation, evaluate, quick_figures, tune_thresholds
+from mlcore.sentiment.initialization import scales
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, in_range
 from mlcore.sentiment.notes import notes_on_training
 from mlcore.sentiment.pace import Pace
@@ -157,7 +158,9 @@ class Trainer:
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
         settings, batch_size = model.settings, min(model.settings.batch_size, len(train.rows))
         self.pace, trainable = Pace(threads), not settings.freeze_embedding
-        self.recipe = Recipe(batch_size, model.loss, settings.word_dropout, trainable)
+        self.recipe = Recipe(
+            batch_size, model.loss, settings.word_dropout, trainable, model.features.first_piece, scales(model.features)
+        )
         self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, model.labels)
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
         width = train.targets.shape[1]

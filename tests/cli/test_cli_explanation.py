@@ -13,7 +13,7 @@ from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.text.vectors import read_vectors
 
-QUICK = ("--dim", 3, "--hidden", 4, "--epochs", 3, "--learning-rate", 0.2)
+QUICK = ("--char-ngrams", "none", "--dim", 3, "--hidden", 4, "--epochs", 3, "--learning-rate", 0.2)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from conftest import needs_speed
 from mlcore.sentiment.model_file import load_model
 from mlcore.sentiment.settings import FIELDS
 
-SMALL = ("--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2)
+SMALL = ("--ngrams", 1, "--char-ngrams", "none", "--dim", 3, "--hidden", 2, "--epochs", 2)
 MODEL = "sentiment.safetensors"
 
 
@@ -59,7 +59,7 @@ def test_json(run, reviews):
     ]  # fmt: skip
     assert found["schema"] == "mlcore.train-sentiment/1"
     assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.005)
-    chosen = ["char_ngrams", "min_count", "binary", "patience", "learning_rate", "schedule", "word_dropout"]
+    chosen = ["min_count", "binary", "patience", "learning_rate", "schedule", "word_dropout"]
     assert (found["chosen"], found["refit"]) == (chosen, True)
     assert list(found["calibration"]) == ["temperature", "error_before", "error_after"]
     assert [epoch["epoch"] for epoch in found["epochs"]] == [1, 2]
@@ -134,7 +134,8 @@ def test_warm_start(run, reviews, model, tmp_path):
 @pytest.mark.parametrize("trial", range(3))
 def test_ctrl_c_keeps_the_best_epoch(start, reviews, tmp_path, trial):
     """At several moments, once with a second Ctrl-C, once while checkpoints take most of the time."""
-    options = ["--epochs", 100_000, "--patience", 100_000, "--learning-rate", 0.2, "--threads", 2]
+    options = ["--char-ngrams", "none", "--epochs", 100_000, "--patience", 100_000]
+    options += ["--learning-rate", 0.2, "--threads", 2]
     options += ["--dim", 2000, "--checkpoint", "c"] if trial == 2 else []
     process = start("train-sentiment", "--data", reviews, *options)
     rows = [process.stdout.readline() for _ in range(12 + 7 * trial)]

@@ -18,6 +18,7 @@ from mlcore.kernels.verification import Documents, largest_error, random_network
 
 BATCH = 6
 RATE, DROPOUT, KEY = 0.5, 0.2, 12345
+FIRST_PIECE, SCALES = 3, (1.5, 0.25)
 RATES = {"sgd": 0.5, "adagrad": 0.1, "adam": 0.02}  # of golden.npz, which parity/make_golden.py writes
 
 
@@ -30,7 +31,7 @@ def train(documents, start, Y, weights, optimizer, threads):
     size = max(1, -(-len(Y) // 3))
     found, rates = np.zeros(len(Y), Y.dtype), RATE / np.arange(1, 1 - (-len(Y) // size))
     work = steps.Workspace.allocate(parameters, size, len(documents.ids), threads)
-    recipe = steps.Recipe(size, losses.SOFTMAX, word_dropout=DROPOUT, trainable=True)
+    recipe = steps.Recipe(size, losses.SOFTMAX, DROPOUT, trainable=True, first_piece=FIRST_PIECE, scales=SCALES)
     with ThreadPoolExecutor(threads) as pool:
         steps.run_together(
             pool, work.arrived, steps.train_batches, np.arange(len(Y)), 2, KEY, documents, Y, weights, recipe,
@@ -73,8 +74,9 @@ def naive_step(parameters, M, S, C, Y, weights, optimizer, rate, number):
     dZ = FORMULAS["relu_backward"](dlogits @ W2, Z, 0.0)
     dtable = FORMULAS["gather_mean_backward"](dZ @ W1, C)
     gradients = dtable, dZ.T @ E, dZ.sum(axis=0), dlogits.T @ H, dlogits.sum(axis=0)
+    scales = np.where(np.arange(len(table)) < FIRST_PIECE, *SCALES)[:, np.newaxis]
     updated = [
-        naive_update(optimizer, *arrays, rate, number, sparse=arrays[0] is table)
+        naive_update(optimizer, *arrays, rate * (scales if arrays[0] is table else 1), number, arrays[0] is table)
         for arrays in zip(parameters, gradients, M, S, strict=True)
     ]
     occurs = C.any(axis=0)[:, np.newaxis]  # the other rows, and their moments, stay as they are
@@ -125,7 +127,9 @@ def test_trajectory_of_pytorch(name):
     documents = Documents(ids, counts, np.concatenate([[0], np.cumsum([len(ids) for ids, _ in counted])]))
     work = steps.Workspace.allocate(parameters, BATCH, words * BATCH, threads=1)
     _, parameters, M, S = optimizers.with_moments(parameters, name)
-    recipe = steps.Recipe(BATCH, losses.LOGISTIC, word_dropout=0.0, trainable=True)
+    recipe = steps.Recipe(
+        BATCH, losses.LOGISTIC, word_dropout=0.0, trainable=True, first_piece=words, scales=(1.0, 9.0)
+    )
     weights, found = np.ones(texts, np.float32), np.zeros(texts, np.float32)
     assert texts >= 20 * BATCH
     for step in range(texts // BATCH):
@@ -169,7 +173,7 @@ def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimiz
         for first, last in pairwise(cuts):
             optimizers.update_layer(dE, dE, W, b, M_W, m, S_W, s, np.empty_like(P), np.empty_like(b), first, last, step)
             if 1 not in cuts:
-                optimizers.update_rows(dE, index, 0, used, *rows, first, last, step)
+                optimizers.update_rows(dE, index, 0, used, *rows, first, last, step, 32, SCALES)
         for name, arrays in ({"layers": layer} | ({"rows": rows} if 1 not in cuts else {})).items():
             results[name].add(b"".join(array.tobytes() for array in arrays if array is not None))
     assert [len(found) for found in results.values()] == [1, 1]

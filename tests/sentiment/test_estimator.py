@@ -244,7 +244,7 @@ def test_a_warm_start_goes_on(tmp_path):
 
 
 def test_partial_fit_is_an_epoch_on_more_texts_with_new_words():
-    model = small(learning_rate=0.1, min_count=1)
+    model = small(learning_rate=0.1, min_count=1, char_ngrams="none")
     for texts, label in ((["good", "fine"], 1), (["bad", "dull"], 0)) * 15:
         model.partial_fit(texts, [label] * 2, classes=[0, 1])
     assert model.predict(["good", "fine", "bad", "dull"]).tolist() == [1, 1, 0, 0]
@@ -268,7 +268,7 @@ def test_the_model_is_that_of_the_command_line(model, reviews, tmp_path):
     """All is the same to the last bit, but for the options that were given."""
     dataset = read_dataset(reviews, keep_texts=True)
     labels = [dataset.label_names[number] for number in dataset.labels]
-    ours = SentimentClassifier(ngrams=1, dim=3, hidden=2, learning_rate=0.2, epochs=30, refit=False)
+    ours = SentimentClassifier(ngrams=1, char_ngrams="none", dim=3, hidden=2, learning_rate=0.2, epochs=30, refit=False)
     ours.fit(dataset.texts, labels).save(tmp_path / "ours")
     found = [load_model(path) for path in (model, tmp_path / "ours")]
     assert [one.provenance.inputs for one in found] == [{"data": [reviews.name]}, {"dev": "0.1", "labels": "str"}]

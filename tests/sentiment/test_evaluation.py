@@ -9,6 +9,7 @@ from sklearn import metrics
 
 from mlcore.sentiment.evaluation import evaluate, mistakes, quick_figures, strongest_words
 from mlcore.sentiment.figures import area_under_curve, wilson
+from mlcore.text.documents import Documents
 
 SIX = tuple("abcdef")
 
@@ -153,12 +154,18 @@ def test_mistakes_are_wrong_and_sorted(labels):
     assert {m.probability for m in found} == {None}
 
 
+@pytest.mark.parametrize("characters", ["none", "2-4"])
 @pytest.mark.parametrize("labels", [TWO, THREE, ()])
-def test_strongest_words(labels):
-    model, _, split = make(labels)
+def test_strongest_words(labels, characters):
+    model = random_model(1, labels, ngrams=2, characters=characters)
+    _, split = random_data(model, [*labels] * 20 if labels else ["1", "5"] * 20)
     counts = np.bincount(split.documents.ids, minlength=len(model.features))
-    frequent = [name for name, count in zip(model.features.names, counts, strict=True) if count >= 5]
-    alone = {name: model.logits(model.features.documents([name]))[0] for name in frequent}
+    names = model.features.names[: len(model.features.words) if characters != "none" else None]
+    frequent = [number for number in range(len(names)) if counts[number] >= 5]
+    one = np.ones(1, np.int32), np.array([0, 1])
+    alone = {names[i]: model.logits(Documents(np.array([i], np.int32), *one))[0] for i in frequent}
+    if characters != "none":
+        alone = {name: model.logits(model.features.documents([name]))[0] for name in alone}
     found = strongest_words(model, counts, 4, 5)
     assert tuple(found) == (labels[::-1] if labels == TWO else labels or ("highest", "lowest"))
     for number, (label, words) in enumerate(found.items()):

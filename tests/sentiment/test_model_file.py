@@ -24,9 +24,8 @@ NGRAMS = np.array([[0, 1], [1, 2], [2, 0], [1, 3], [4, 2], [5, 0], [6, 1], [4, 3
 
 
 def make_model(labels=("neg", "pos"), **settings):
-    settings = Settings(
-        learning_rate=0.01, dim=3, hidden=2, ngrams=3, min_count=1, loss="logistic" if labels else "squared", **settings
-    ).resolved()
+    loss, given = "logistic" if labels else "squared", {"char_ngrams": "none"} | settings
+    settings = Settings(learning_rate=0.01, dim=3, hidden=2, ngrams=3, min_count=1, loss=loss, **given).resolved()
     table = WordTable()
     tokens = table.add(["good bad naïve good bad !"])
     features = choose_features(table, tokens, np.array([0]), 3, 1, None, settings.binary, 1, settings.characters)

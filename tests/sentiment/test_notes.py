@@ -18,7 +18,7 @@ EASY = [(text.format(i), label) for text, label in KINDS for i in range(300)]
 def notes(rows, splits=None, **settings):
     """The notes on a training with these texts, labels and splits, and its report's page."""
     small = {"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5, "ngrams": 1, "min_count": 1}
-    settings = Settings(**small | settings).resolved()
+    settings = Settings(**{"char_ngrams": "none"} | small | settings).resolved()
     dataset = dataset_of(*zip(*rows, strict=True), splits=splits or [""] * len(rows))
     data = encode(dataset, None, **settings.encoding())
     model = new_model(data, settings)

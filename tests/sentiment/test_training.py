@@ -72,8 +72,8 @@ def test_settings_keep_none_and_resolve_it():
     assert (few.schedule, many.schedule, many.epochs) == ("constant", "linear", 10)
     assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
     assert few.resolved(Facts(labels=150)) == few
-    found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 60_000))]
-    assert found == ["none", "3-4", "2-4"]
+    found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 300_000))]
+    assert found == ["2-4", "3-4", "none"]
     assert settings.automatic() == [
         name for name, value in dataclasses.asdict(settings).items() if value is None and name != "max_features"
     ]
@@ -89,6 +89,17 @@ def test_learns_and_keeps_the_best_epoch():
     loss, accuracy = quick_figures(model, data.dev)
     assert loss == pytest.approx(best.dev_loss, rel=1e-6)
     assert accuracy == best.dev_accuracy > 0.95
+
+
+def test_words_start_longer_and_learn_faster_than_their_characters():
+    """By the ratio of the two scales; the first step of Adagrad is as long as the rate, whatever the gradient."""
+    settings = pinned(dim=16, char_ngrams="2-3", initialization="random", learning_rate=0.01, epochs=1, batch_size=999)
+    model, data, _ = train(settings, dev=0)
+    start = new_model(data, settings).parameters.table
+    moved, first = np.abs(model.parameters.table - start).max(axis=1), data.features.first_piece
+    assert moved[:first] == pytest.approx(0.05, rel=1e-3)
+    assert moved[first:] == pytest.approx(0.004, rel=1e-3)
+    assert start[:first].std() == pytest.approx(12.5 * start[first:].std(), rel=0.1)
 
 
 def test_the_epoch_that_is_kept():

@@ -16,7 +16,7 @@ from mlcore.sentiment.tuning import SPACE, Trial, cross_validate, drawn_settings
 from mlcore.text.dataset import dataset_of
 
 DATA = dataset_of(TEXTS[:60], LABELS[:60])
-SMALL = Settings(ngrams=1, dim=3, hidden=2, epochs=2, learning_rate=0.1, refit=False)
+SMALL = Settings(ngrams=1, char_ngrams="none", dim=3, hidden=2, epochs=2, learning_rate=0.1, refit=False)
 
 
 def test_each_text_is_tested_on_once_and_never_trained_on_then():
