@@ -40,6 +40,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "compare-embeddings": ("comparison", "Compare fixed with trainable embeddings."),
         "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
         "compress": ("compression", "Write a model into a smaller file, and say what changes."),
+        "export": ("export", "Write a model as ONNX, with its vocabulary as JSON."),
         "page": ("page", "Write a model, or a network by hand, as a web page."),
         "serve": ("serve", "Answer requests for predictions over HTTP."),
     },

@@ -2,23 +2,16 @@
 
 const MAX_COMPARED = 50_000; // most frequent words that are searched for similar spellings
 
-class Classifier {
-  /** @param {Model} model */
+/** The features of texts, from what pages have, and from the JSON file beside an ONNX file. */
+class Features {
+  /** @param {Vocabulary} model */
   constructor(model) {
-    this.model = model;
+    this.vocabulary = model;
     this.tokenizer = new Tokenizer(model.characters, model.entities);
     this.words = new Map(model.words.map((word, id) => [word, id]));
-    const pairs = new Int32Array(bytes(model.pairs));
-    const firstPiece = this.words.size + pairs.length / 2;
-    this.pairs = /** @type {Map<number, number>} */ (new Map());
-    for (let i = 0; i < pairs.length; i += 2) {
-      this.pairs.set(this.pairKey(pairs[i], pairs[i + 1]), this.words.size + i / 2);
-    }
+    this.pairs = new Map(model.pairs.map(([before, word], i) => [this.pairKey(before, word), this.words.size + i]));
+    const firstPiece = this.words.size + this.pairs.size;
     this.pieces = new Map(model.pieces.map((piece, number) => [piece, firstPiece + number]));
-    const { table, ...others } = model.parameters;
-    const [W1, b1, W2, b2] = [others.W1, others.b1, others.W2, others.b2].map((one) => new Float32Array(bytes(one)));
-    this.table = model.float16 ? halves(bytes(table)) : new Float32Array(bytes(table));
-    this.parameters = { W1: rows(W1, b1.length), b1, W2: rows(W2, b2.length), b2 };
   }
 
   /** @param {number} before @param {number} word */
@@ -26,14 +19,9 @@ class Classifier {
     return before * this.words.size + word;
   }
 
-  /** @param {number} id */
-  embedding(id) {
-    return this.table.subarray(id * this.model.dim, (id + 1) * this.model.dim);
-  }
-
   /** Known n-grams of characters of a word, which are not the whole word. @param {string} word */
   piecesOf(word) {
-    const [smallest, largest] = this.model.sizes;
+    const [smallest, largest] = this.vocabulary.sizes;
     const characters = ["<", ...word, ">"];
     const found = [];
     for (let start = 0; start < characters.length && largest; start++) {
@@ -53,7 +41,7 @@ class Classifier {
     tokens.forEach((token, t) => {
       const word = this.words.get(token);
       const ending = [word];
-      for (let size = 2; size <= this.model.ngrams && word !== undefined; size++) {
+      for (let size = 2; size <= this.vocabulary.ngrams && word !== undefined; size++) {
         const start = before[size - 2];
         ending.push(start === undefined ? undefined : this.pairs.get(this.pairKey(start, word)));
       }
@@ -64,10 +52,33 @@ class Classifier {
     return found;
   }
 
+  /** How often each feature counts. @param {Occurrence[]} occurrences */
+  counts(occurrences) {
+    const counts = /** @type {Map<number, number>} */ (new Map());
+    for (const { id } of occurrences) counts.set(id, this.vocabulary.binary ? 1 : (counts.get(id) ?? 0) + 1);
+    return counts;
+  }
+}
+
+class Classifier extends Features {
+  /** @param {Model} model */
+  constructor(model) {
+    super(model);
+    this.model = model;
+    const { table, ...others } = model.parameters;
+    const [W1, b1, W2, b2] = [others.W1, others.b1, others.W2, others.b2].map((one) => new Float32Array(bytes(one)));
+    this.table = model.float16 ? halves(bytes(table)) : new Float32Array(bytes(table));
+    this.parameters = { W1: rows(W1, b1.length), b1, W2: rows(W2, b2.length), b2 };
+  }
+
+  /** @param {number} id */
+  embedding(id) {
+    return this.table.subarray(id * this.model.dim, (id + 1) * this.model.dim);
+  }
+
   /** @param {Occurrence[]} occurrences */
   forward(occurrences) {
-    const counts = /** @type {Map<number, number>} */ (new Map());
-    for (const { id } of occurrences) counts.set(id, this.model.binary ? 1 : (counts.get(id) ?? 0) + 1);
+    const counts = this.counts(occurrences);
     const { W1, b1, W2, b2 } = this.parameters;
     let total = 0;
     counts.forEach((count) => (total += count));

@@ -7,8 +7,8 @@ type Reading = { kind: number | null; read: string };
 /** A part of a text as it was written, and its token, if any. */
 type Span = { written: string; token: string | null };
 
-/** Arrays are in base64. */
-type Model = {
+/** What a text is as numbers: all of a model but its parameters. */
+type Vocabulary = {
   characters: Alike[];
   entities: Record<string, string>; // by their names in HTML, such as "amp;"
   labels: string[]; // of two the positive one is last; none: it predicts ratings
@@ -20,7 +20,10 @@ type Model = {
   sizes: [number, number]; // of these, from the smallest to the largest; the largest is 0 if there are none
   ngrams: number; // words of the longest n-grams
   binary: boolean; // whether each feature counts once
-  pairs: string; // (m, 2) int32: an n-gram without its last word, and this word
+  pairs: [before: number, word: number][]; // an n-gram without its last word, and this word
+};
+/** Arrays are in base64. */
+type Model = Vocabulary & {
   dim: number;
   float16: boolean; // whether the table is
   parameters: Record<"table" | "W1" | "b1" | "W2" | "b2", string>;

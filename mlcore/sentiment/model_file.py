@@ -175,11 +175,7 @@ def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     settings, parameters = model.settings, model.parameters._asdict()
     if settings.float16 and np.abs(parameters["table"]).max(initial=0) > np.finfo(np.float16).max:
         raise InputError("the embedding has numbers too large for float16", suggestion={"float16": False})
-    for name in ("table", "W1"):
-        parameters[name] = parameters[name][:, : settings.dim]
-    if model.compressed:
-        parameters["table"] = np.rint(parameters["table"] / np.float32(model.compressed.step))
-    parameters["table"] = parameters["table"].astype(_table_type(settings, model.compressed), copy=False)
+    parameters |= {"table": stored_table(model), "W1": parameters["W1"][:, : settings.dim]}
     header: dict[str, Any] = {
         "labels": model.labels,
         "settings": asdict(settings),
@@ -196,6 +192,14 @@ def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}
     lines = {name: words.to_lines() for name, words in features.items()}
     return header, lines | {"ngrams": ngrams, "trained_on": model.trained_on} | parameters
+
+
+def stored_table(model: Model) -> np.ndarray:
+    """The embedding as it is stored, (v, dim): float32, float16, or int8, multiples of the step of a compressed one."""
+    table = model.parameters.table[:, : model.settings.dim]
+    if model.compressed:
+        table = np.rint(table / np.float32(model.compressed.step))
+    return table.astype(_table_type(model.settings, model.compressed), copy=False)
 
 
 def load_model(path: Path) -> Model:

@@ -33,17 +33,23 @@ def classifier_page(model: Model, name: str) -> str:
             "train a smaller model, with fewer features or dimensions, or in 16 bits",
             suggestion={"max_features": len(model.features) * MAX_BYTES // size},
         )
-    data = {"parameters": {key: _encoded(array) for key, array in parameters.items()}, **_vocabulary(model)}
+    data = {
+        **vocabulary(model),
+        "dim": model.settings.dim,
+        "float16": model.settings.float16,
+        "parameters": {key: _encoded(array) for key, array in parameters.items()},
+        "textNames": [*map(plain, USUAL_NAMES["text"].split())],
+    }
     choosable = len(model.labels) > 2 or model.settings.multi_label
     values = {"description": describe(model), "labels": model.labels, "choosable": choosable}
     return web_page("classifier.html", SCRIPTS, data, title=name, **values)
 
 
-def _vocabulary(model: Model) -> dict[str, Any]:
-    """All but the parameters, as ``Model`` in ``data/web/types.d.ts`` has it."""
+def vocabulary(model: Model) -> dict[str, Any]:
+    """All of a model but its parameters, as ``Vocabulary`` in ``data/web/types.d.ts`` has it."""
     features, labels = model.features, model.labels
     thresholds = np.full(len(labels), 0.5) if model.thresholds is None else model.thresholds
-    pairs = np.column_stack([features.ngrams >> 32, features.ngrams & 0xFFFFFFFF]).astype(np.int32)
+    pairs = np.column_stack([features.ngrams >> 32, features.ngrams & 0xFFFFFFFF])
     return {
         "characters": [one[:4] for one in ranges()],
         "entities": html.entities.html5,
@@ -56,10 +62,7 @@ def _vocabulary(model: Model) -> dict[str, Any]:
         "sizes": [features.pieces.sizes.start, features.pieces.sizes.stop - 1],
         "ngrams": features.largest,
         "binary": features.binary,
-        "pairs": _encoded(pairs),
-        "dim": model.settings.dim,
-        "float16": model.settings.float16,
-        "textNames": [*map(plain, USUAL_NAMES["text"].split())],
+        "pairs": pairs.tolist(),
     }
 
 

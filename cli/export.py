@@ -1,0 +1,37 @@
+"""``mlcore export``: a model for programs in other languages."""
+
+from functools import partial
+from typing import BinaryIO
+
+from mlcore.errors import InputError
+from mlcore.files import check_outputs
+
+from .output import ModelFile, Output, compilation, load, write_output
+
+ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
+
+
+def export(model: ModelFile, output: Output) -> None:
+    """Example: mlcore export sentiment.safetensors -o sentiment.onnx
+
+    Write the network as ONNX, for ONNX Runtime and others, and beside it, as
+    .json, the vocabulary with the rule for tokens, for readers in any language.
+    Inputs are the ids of the features of all texts and the offsets of the
+    texts in them, outputs logits and probabilities. It needs mlcore[onnx].
+    """
+    from mlcore.sentiment.export import onnx_model, vocabulary_json
+
+    if output.suffix.lower() != ".onnx":
+        raise InputError("expected a name that ends with .onnx", parameter="output", value=str(output))
+    beside = output.with_suffix(".json")
+    check_outputs({"output": output}, [model], {"output": ONNX})
+    check_outputs({"output": beside}, [model, output], {"output": VOCABULARY})
+    with compilation():
+        loaded = load(model)
+        contents = {output: onnx_model(loaded), beside: vocabulary_json(loaded)}
+    for path, content in contents.items():
+        write_output(path, partial(_write, content))
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)

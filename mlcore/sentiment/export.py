@@ -1,0 +1,140 @@
+"""The classifier for other programs: the network as ONNX, and as JSON what makes a text the numbers that it takes."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from mlcore.errors import DataError
+from mlcore.kernels import losses
+from mlcore.sentiment.model import Model
+from mlcore.sentiment.model_file import stored_table
+from mlcore.sentiment.page import vocabulary
+from mlcore.text.characters import KINDS
+from mlcore.text.streams import optional
+
+OPSET, IR_VERSION = 17, 8  # of early 2022: ScatterElements adds since 16
+MAX_BYTES = 2_000_000_000  # of a Protocol Buffers message
+SCHEMA = "mlcore.vocabulary/1"
+RULE = [
+    "Tags, which match </?[a-zA-Z][^<>]*>, are spaces. Then entities are decoded as in HTML 5.",
+    "'characters' has rows: the first and the last code point, their kind (a number of 'kinds'), and the code points "
+    "as which the first is read. The others are read with the same difference; all of kind other, expands and left as "
+    "these code points. Ignored characters vanish, and what is in no row is a space. Read the text so, compose it "
+    "(NFC), read it again, drop U+0307 behind an i, and compose.",
+    "A word consists of letters with the extending characters behind them; an apostrophe or a joiner between two of "
+    "them is part of it. Other tokens: a single letter with its extending characters, a pictograph with all that is "
+    "joined to it, two regional indicators, a keycap, and each of . , ! ? ; : ( ) # @.",
+    "The id of a token is its place in 'words'. The id of an n-gram of words is the number of words plus its place in "
+    "'pairs', which have the id of the n-gram without its last word, and the id of this word; all its words are known. "
+    "The id of an n-gram of characters of a token between < and >, known or not, is the number of words and pairs plus "
+    "its place in 'pieces'; 'sizes' are the smallest and the largest, and it is never the whole.",
+    "'ids' are the different ids of each text, one text after the other, 'counts' how often each occurs in its text "
+    "(no input if 'binary'), and 'offsets' the place of each text's first id, and at last the number of all ids.",
+    "Predicted is the most probable label, or with 'multiLabel' each label above its threshold. The class Features in "
+    "data/web/classifier.js of mlcore, with data/web/text.js, reads this file and finds the ids of texts.",
+]
+
+
+def vocabulary_json(model: Model) -> bytes:
+    """The vocabulary and the rule for tokens, for readers in other languages."""
+    found = {"schema": SCHEMA, "rule": RULE, "kinds": KINDS, **vocabulary(model)}
+    return json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+
+
+def onnx_model(model: Model) -> bytes:
+    """The network as an ONNX file with standard operators.
+
+    Inputs for n texts with m different features: ids (m,) int64; counts (m,) int64, unless each feature counts once;
+    offsets (n + 1,) int64, from 0 to m: text i has the ids from offsets[i] to offsets[i + 1] - 1, or none. Outputs:
+    logits (n, k) and probabilities (n, labels), or rating (n, 1), float32.
+
+    Raises: DataError without the extra, or if the file would be too large for ONNX.
+    """
+    onnx = optional("onnx", "onnx", "Writing ONNX")
+    dim, binary, table = model.settings.dim, model.settings.binary, stored_table(model)
+    if table.nbytes > MAX_BYTES:
+        size = f"The embedding has {table.nbytes / 1e9:.1f} GB, and ONNX files have up to {MAX_BYTES / 1e9:g}"
+        raise DataError(f"{size}; mlcore compress makes it smaller")
+    constants: dict[str, Any] = model.parameters._asdict()
+    constants |= {"table": np.ascontiguousarray(table), "W1": np.ascontiguousarray(constants["W1"][:, :dim])}
+    constants |= {"zero": np.array([0]), "one": np.array([1]), "last": np.array([-1]), "end": np.array([2**62])}
+    constants |= {"width": np.array([dim]), "single": np.float32(1)}
+    if model.compressed:
+        constants["step"] = np.float32(model.compressed.step)
+    if model.seen:
+        constants |= {"low": np.float32(model.seen[0]), "high": np.float32(model.seen[1])}
+    nodes: list[Any] = []
+
+    def add(operator: str, inputs: str, output: str, **attributes: Any) -> None:
+        nodes.append(onnx.helper.make_node(operator, inputs.split(), [output], **attributes))
+
+    # which text each id belongs to: the number of texts that end before it
+    add("Slice", "offsets one end zero", "ends")
+    add("Slice", "offsets zero last zero", "starts")
+    add("Shape", "ends", "n")
+    add("Shape", "ids", "m")
+    add("Add", "m one", "places")
+    zero = onnx.helper.make_tensor("value", onnx.TensorProto.INT64, [1], [0])
+    add("ConstantOfShape", "places", "no_ends", value=zero)
+    add("Expand", "one n", "ones")
+    add("ScatterElements", "no_ends ends ones", "ended", axis=0, reduction="add")
+    add("CumSum", "ended zero", "texts_and_end")
+    add("Slice", "texts_and_end zero m zero", "texts")
+    # the mean of their rows
+    add("Gather", "table ids", "stored")
+    add("Cast", "stored", "numbers", to=onnx.TensorProto.FLOAT)
+    add("Mul" if model.compressed else "Identity", "numbers step" if model.compressed else "numbers", "rows")
+    add("Concat", "n width", "shape", axis=0)
+    add("ConstantOfShape", "shape", "nothing")
+    add("Unsqueeze", "texts one", "column")
+    if binary:
+        add("Sub", "ends starts", "sizes")
+        add("Identity", "rows", "weighted")
+    else:
+        add("ConstantOfShape", "n", "no_sizes", value=zero)
+        add("ScatterElements", "no_sizes texts counts", "sizes", axis=0, reduction="add")
+        add("Cast", "counts", "factors", to=onnx.TensorProto.FLOAT)
+        add("Unsqueeze", "factors one", "factor_column")
+        add("Mul", "rows factor_column", "weighted")
+    add("Shape", "rows", "shape_of_rows")
+    add("Expand", "column shape_of_rows", "targets")
+    add("ScatterElements", "nothing targets weighted", "sums", axis=0, reduction="add")
+    add("Cast", "sizes", "lengths", to=onnx.TensorProto.FLOAT)
+    add("Max", "lengths single", "divisors")
+    add("Unsqueeze", "divisors one", "divisor_column")
+    add("Div", "sums divisor_column", "E")
+    # the layers
+    add("Gemm", "E W1 b1", "Z", transB=1)
+    add("Relu", "Z", "H")
+    add("Gemm", "H W2 b2", "logits", transB=1)
+    outputs = {"logits": constants["b2"].size, "probabilities": len(model.labels)}
+    if not model.labels:
+        add("Clip" if model.seen else "Identity", "logits low high" if model.seen else "logits", "rating")
+        outputs = {"rating": 1}
+    elif model.loss == losses.SOFTMAX:
+        add("Softmax", "logits", "probabilities", axis=1)
+    elif model.settings.multi_label:
+        add("Sigmoid", "logits", "probabilities")
+    else:
+        add("Sigmoid", "logits", "positive")
+        add("Sub", "single positive", "negative")
+        add("Concat", "negative positive", "probabilities", axis=1)
+    used = {name for node in nodes for name in node.input}
+    value, integers = onnx.helper.make_tensor_value_info, onnx.TensorProto.INT64
+    inputs = {"ids": "m"} | ({} if binary else {"counts": "m"}) | {"offsets": "n + 1"}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "mlcore",
+        [value(name, integers, [length]) for name, length in inputs.items()],
+        [value(name, onnx.TensorProto.FLOAT, ["n", width]) for name, width in outputs.items()],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items() if name in used],
+    )
+    made = onnx.helper.make_model(
+        graph,
+        producer_name="mlcore",
+        ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+    )
+    onnx.checker.check_model(made, full_check=True)
+    return bytes(made.SerializeToString(deterministic=True))
