@@ -44,7 +44,7 @@ def compress(
     layout: Layout,
     as_json: Json = False,
 ) -> None:
-    """Example: mlcore compress sentiment.safetensors -o small.safetensors --max-size 100KB
+    """Example: mlcore compress big.safetensors -o small.safetensors --max-size 1MB
 
     Write a model that takes no more than so many bytes and predicts almost the
     same, for every command: with the features that matter most, in fewer

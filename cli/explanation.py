@@ -17,6 +17,7 @@ from .output import (
     Texts,
     answer,
     compilation,
+    kind_of,
     load,
     print_json,
     standard_input,
@@ -57,6 +58,8 @@ def explain(
     from mlcore.sentiment.explanation import explain as explain_text
 
     check_outputs({"html": html}, [model], {"html": PAGE})
+    for text in filter(kind_of, texts or []):
+        render.say(f"{text} is a {kind_of(text)}, but its name is explained as a text; mlcore predict reads files.")
     with compilation():
         loaded = load(model)
         explanations = [explain_text(loaded, text, output) for text in texts or [_standard_input()]]

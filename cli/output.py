@@ -140,3 +140,13 @@ def standard_input(hint: str) -> BinaryIO:
     if sys.stdin.isatty():
         render.say(hint)
     return sys.stdin.buffer
+
+
+def kind_of(argument: str) -> str:
+    """Whether this is a file or a folder; else nothing, also for a text without letters, such as a full stop."""
+    try:
+        path = Path(argument)
+        folder = path.is_dir() and any(map(str.isalnum, argument))
+        return "folder" if folder else "file" if path.is_file() else ""
+    except (OSError, ValueError):  # too long for a path, or with a null character
+        return ""

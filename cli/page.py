@@ -13,7 +13,7 @@ from .exercise import Numbers, ReluAtZero
 from .output import PAGE, Output, compilation, load, with_options, write_output
 
 Model = Annotated[
-    Path | None, typer.Argument(metavar="[MODEL]", help="A file written by train-sentiment.", show_default="a network")
+    Path | None, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.", show_default="a network")
 ]
 
 

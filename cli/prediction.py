@@ -27,6 +27,7 @@ from .output import (
     answer,
     check_standard_input,
     compilation,
+    kind_of,
     load,
     print_json,
     standard_input,
@@ -257,7 +258,7 @@ def _predict_lines(
         def texts_given() -> Iterator[str]:
             for argument in arguments:
                 # among texts, a dash is one of them
-                if arguments == ["-"] or (kind := _kind_of(argument)):
+                if arguments == ["-"] or (kind := kind_of(argument)):
                     if argument != "-":
                         render.say(f"{argument} is a {kind}: predicting the texts in it (--text takes it as a text).")
                     table = _table(Path(argument), layout, loaded, notes)
@@ -287,16 +288,6 @@ def _predict_lines(
             sys.stdout.flush()
     for sentence in notes.sentences():
         render.say(f"mlcore: {sentence}")
-
-
-def _kind_of(argument: str) -> str:
-    """Whether this is a file or a folder; else nothing, also for a text without letters, such as a full stop."""
-    try:
-        path = Path(argument)
-        folder = path.is_dir() and any(map(str.isalnum, argument))
-        return "folder" if folder else "file" if path.is_file() else ""
-    except (OSError, ValueError):  # too long for a path, or with a null character
-        return ""
 
 
 def _read_lines(path: Path, notes: "Notes") -> Iterator[bytes]:

@@ -32,7 +32,7 @@ def exercise(
     solution: Annotated[bool, typer.Option("--solution", help="Print the derivation too, for the teacher.")] = False,
     net: Annotated[Path | None, option("--net", "FILE", "Save the network of one sheet here, for check.")] = None,
 ) -> None:
-    """Example: mlcore exercise --kind biases --count 30 --seed 1 -o sheets --format latex
+    """Example: mlcore exercise --kind biases --count 30 -o sheets --format latex
 
     Make sheets like exercise 1, with small numbers and results that are worth
     computing. -o writes each with its key and its network into a folder, and

@@ -59,12 +59,16 @@ def test_the_picture_is_what_graph_draws(run):
     assert run("graph", "--format", "svg").out == (REPOSITORY / ".readme" / "network.svg").read_text()
 
 
-def test_every_command_is_documented():
+def test_every_command_is_documented(run):
     from mlcore.cli.commands import COMMANDS
 
     for page in PAGES:
         text = (REPOSITORY / page).read_text()
         assert [name for name in COMMANDS if f"mlcore {name}" not in text and f"`{name}`" not in text] == [], page
+    for name in COMMANDS:
+        help = run(name, "--help").out
+        assert re.search(r"^  Example: mlcore .*\n\n", help, re.MULTILINE), f"{name}: to copy, it must be on one line"
+        assert "[[" not in help
 
 
 def test_links_lead_somewhere():

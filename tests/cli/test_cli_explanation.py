@@ -44,6 +44,7 @@ def test_explain_shows_the_marked_text_the_features_and_the_sum(run, model, many
         assert part in done.out, part
     assert max(map(len, lines)) <= 80
     assert "(5 more)" in run("explain", model, "a good, warm, dull film.", "--number", 2).out
+    assert "is a file, but its name is explained as a text" in run("explain", model, model.name).err
     assert "; explained: so-so (" in run("explain", many, "a good film", "--output", "so-so").out
     assert "= predicted number +" in run("explain", rating, "good film").out
     done = run("explain", model, "zzz")
