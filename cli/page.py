@@ -9,6 +9,7 @@ import typer
 from mlcore.errors import InputError
 from mlcore.files import check_outputs
 
+from .compression import size_in_bytes
 from .exercise import Numbers, ReluAtZero
 from .output import PAGE, Output, compilation, load, with_options, write_output
 
@@ -17,8 +18,21 @@ Model = Annotated[
 ]
 
 
+MaxSize = Annotated[
+    int | None,
+    typer.Option(metavar="SIZE", help="Size of the page, such as 3MB.", parser=size_in_bytes, show_default="any"),
+]
+
+
 @with_options
-def page(*, model: Model = None, output: Output, numbers: Numbers, relu_at_zero: ReluAtZero = None) -> None:
+def page(
+    *,
+    model: Model = None,
+    output: Output,
+    max_size: MaxSize = None,
+    numbers: Numbers,
+    relu_at_zero: ReluAtZero = None,
+) -> None:
     """Example: mlcore page sentiment.safetensors -o demo.html
 
     Write a web page that holds the model: it predicts what is typed, pasted or
@@ -26,18 +40,22 @@ def page(*, model: Model = None, output: Output, numbers: Numbers, relu_at_zero:
     Without MODEL it holds the network of the exercise, or that in --net FILE:
     its numbers can be changed, and forward values, gradients, the chain rule
     and what happens at kinks follow at once; it also marks your own answers.
+    With --max-size, a model that is too large is compressed.
+
     The page is one file, which needs neither a network nor a server, and opens
     on phones.
     """
     given = [name for name, value in (asdict(numbers) | {"relu-at-zero": relu_at_zero}).items() if value is not None]
     if model and given:
         raise InputError(f"--{given[0]} is for the page of a network; leave it out, or leave out {model}")
+    if max_size is not None and not model:
+        raise InputError("--max-size is for the page of a model; leave it out, or give a model")
     check_outputs({"output": output}, [path for path in (model, numbers.net) if path], {"output": PAGE})
     with compilation():
         if model:
             from mlcore.sentiment.page import classifier_page
 
-            content = classifier_page(load(model), model.name)
+            content = classifier_page(load(model), model.name, max_size)
         else:
             from mlcore.exercise.page import network_page
 

@@ -67,7 +67,9 @@ class Classifier extends Features {
     this.model = model;
     const { table, ...others } = model.parameters;
     const [W1, b1, W2, b2] = [others.W1, others.b1, others.W2, others.b2].map((one) => new Float32Array(bytes(one)));
-    this.table = model.float16 ? halves(bytes(table)) : new Float32Array(bytes(table));
+    const step = model.step ?? 0;
+    if (step) this.table = Float32Array.from(new Int8Array(bytes(table)), (level) => level * step);
+    else this.table = model.float16 ? halves(bytes(table)) : new Float32Array(bytes(table));
     this.parameters = { W1: rows(W1, b1.length), b1, W2: rows(W2, b2.length), b2 };
   }
 

@@ -26,6 +26,7 @@ type Vocabulary = {
 type Model = Vocabulary & {
   dim: number;
   float16: boolean; // whether the table is
+  step: number | null; // of which the numbers of the table are multiples, in 8 bits
   parameters: Record<"table" | "W1" | "b1" | "W2" | "b2", string>;
   textNames: string[]; // of columns with texts
 };

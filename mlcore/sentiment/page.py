@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import DataError
+from mlcore.errors import DataError, InputError
+from mlcore.sentiment.compression import compress
 from mlcore.sentiment.description import describe
 from mlcore.sentiment.model import Model
+from mlcore.sentiment.model_file import content_of
 from mlcore.templates import web_page
 from mlcore.text.characters import ranges
 from mlcore.text.table import USUAL_NAMES, plain
@@ -17,27 +19,49 @@ SCRIPTS = ("text", "layers", "classifier", "elements", "tables", "classifier_pag
 MAX_BYTES = 64_000_000  # of a page that phones still open
 
 
-def classifier_page(model: Model, name: str) -> str:
+def classifier_page(model: Model, name: str, max_size: int | None = None) -> str:
     """A page that predicts and explains as this model does, without a network or a server.
 
-    Raises: DataError if the page would be too large for browsers.
+    ``max_size``: of the page, in bytes; a model that is too large for it is compressed.
+
+    Raises: DataError if the page would be too large for browsers; InputError if no page is as small as max_size.
     """
-    parameters = model.parameters._asdict()
-    parameters["table"], parameters["W1"] = (parameters[key][:, : model.settings.dim] for key in ("table", "W1"))
-    if model.settings.float16:
-        parameters["table"] = parameters["table"].astype(np.float16)
-    size = sum(array.nbytes for array in parameters.values()) * 4 // 3
-    if size > MAX_BYTES:
+    size = sum(array.nbytes for array in _parameters(model).values()) * 4 // 3
+    if max_size is None and size > MAX_BYTES:
         raise DataError(
             f"{name}: the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_BYTES / 1e6:.0f} MB well; "
-            "train a smaller model, with fewer features or dimensions, or in 16 bits",
-            suggestion={"max_features": len(model.features) * MAX_BYTES // size},
+            f"give a size that it may have, such as --max-size {MAX_BYTES // 1_000_000}MB",
         )
+    page, budget = "" if max_size and size > max_size else _page(model, name), max_size or 0
+    while max_size is not None and not 0 < len(page.encode()) <= max_size:
+        try:
+            small = compress(model, budget)
+        except InputError:
+            expected = "expected a larger size: this page has no room for the features that matter most"
+            raise InputError(expected, parameter="max_size", value=max_size) from None
+        page = _page(small, name)
+        budget = len(content_of(small)) - (len(page.encode()) - max_size) * 3 // 4 - 1  # in base64 3 bytes are 4
+    return page
+
+
+def _parameters(model: Model) -> dict[str, np.ndarray]:
+    """The arrays as the page has them: the embedding in 8, 16 or 32 bits."""
+    parameters = model.parameters._asdict()
+    parameters["table"], parameters["W1"] = (parameters[key][:, : model.settings.dim] for key in ("table", "W1"))
+    if model.compressed:
+        parameters["table"] = np.rint(parameters["table"] / np.float32(model.compressed.step)).astype(np.int8)
+    elif model.settings.float16:
+        parameters["table"] = parameters["table"].astype(np.float16)
+    return parameters
+
+
+def _page(model: Model, name: str) -> str:
     data = {
         **vocabulary(model),
         "dim": model.settings.dim,
         "float16": model.settings.float16,
-        "parameters": {key: _encoded(array) for key, array in parameters.items()},
+        "step": model.compressed.step if model.compressed else None,
+        "parameters": {key: _encoded(array) for key, array in _parameters(model).items()},
         "textNames": [*map(plain, USUAL_NAMES["text"].split())],
     }
     choosable = len(model.labels) > 2 or model.settings.multi_label

@@ -14,6 +14,7 @@ from test_report import EVIL
 
 from mlcore.sentiment import page as pages
 from mlcore.sentiment.backpropagation import forward
+from mlcore.sentiment.compression import compress
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import explanation_page, report_page
@@ -27,6 +28,7 @@ KINDS = {
     "two": lambda: random_model(1, TWO, ngrams=2),
     "three": lambda: random_model(2, THREE, ngrams=3, binary=False, characters="2-4"),
     "several": lambda: random_model(3, THREE, multi_label=True, characters="2-3"),
+    "compressed": lambda: compress(random_model(1, TWO, ngrams=2), 1872),
     "ratings": lambda: replace(random_model(4, ()), seen=(-20.0, 30.0)),
 }
 MARKUP = [
@@ -225,6 +227,15 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_lost(run, model, tmp_p
     for wrong in ("none.safetensors", "reviews.tsv"):
         assert run("page", wrong, "-o", "new.html").code > 2
     assert run("page", model, "-o", model).code == 2
+    done = run("page", model, "-o", "new.html", "--max-size", "1KB")
+    assert (done.code, "no room for the features that matter most" in done.err) == (2, True)
     monkeypatch.setattr(pages, "MAX_BYTES", 10)
     done = run("page", model, "-o", "new.html")
-    assert (done.code, "try --max-features" in done.err, (tmp_path / "new.html").exists()) == (3, True, False)
+    assert (done.code, "such as --max-size" in done.err, (tmp_path / "new.html").exists()) == (3, True, False)
+
+
+def test_a_model_that_is_too_large_is_compressed_until_the_page_fits():
+    model = random_model(1, TWO, ngrams=2)
+    whole = len(pages.classifier_page(model, "m").encode())
+    for size in (whole, whole - 1, whole - 700):
+        assert len(pages.classifier_page(model, "m", size).encode()) <= size
