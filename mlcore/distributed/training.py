@@ -34,8 +34,9 @@ class ReplicaTrainer(Trainer):
         common, n, futures = cluster.submit(held, packed(state)), len(self.given), list[Any]()
         for replica, (documents, given) in enumerate(zip(self.documents.replicas, self.given, strict=True)):
             seed, rate = seed_of(settings.seed, replica), state.learning_rate * math.sqrt(n)
-            own = replace(settings, seed=seed, learning_rate=rate), self.model.labels, state.step, len(state.reports)
-            futures.append(cluster.submit(train_replica, documents, *given, common, *own))
+            own, labels = replace(settings, seed=seed, learning_rate=rate), self.model.labels
+            done = state.step, len(state.reports), self.model.features.first_piece
+            futures.append(cluster.submit(train_replica, documents, *given, common, own, labels, *done))
         combination = Combination(state, progress)
         for rows, trained in zip(self.documents.rows, cluster.results("Training", futures, quiet=True), strict=True):
             if trained is None:

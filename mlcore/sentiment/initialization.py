@@ -13,7 +13,6 @@ from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
 from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import labels_in
-from mlcore.text.ngrams import Features
 from mlcore.text.overlap import kept
 from mlcore.text.vectors import Vectors
 from mlcore.text.vocabulary import Tokens
@@ -105,8 +104,8 @@ def new_model(
         table[: shape[0]][vectors.found] = start
     elif settings.freeze_embedding:
         table[:] = _with_length(table, FROZEN_LENGTH)
-    if data.features.pieces.sizes:
-        of_words, of_pieces = scales(data.features)
+    if settings.characters:
+        of_words, of_pieces = scales(settings)
         table[: data.features.first_piece] *= of_words
         table[data.features.first_piece :] *= of_pieces
     model = Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
@@ -118,9 +117,9 @@ def new_model(
     return model
 
 
-def scales(features: Features) -> tuple[float, float]:
+def scales(settings: Settings) -> tuple[float, float]:
     """Of the start and of the learning rate of words and their n-grams, and of n-grams of characters."""
-    return (WORDS_SCALE, PIECES_SCALE) if features.pieces.sizes else (1.0, 1.0)
+    return (WORDS_SCALE, PIECES_SCALE) if settings.characters else (1.0, 1.0)
 
 
 def random_parameters(features: int, outputs: int, settings: Settings) -> Parameters:

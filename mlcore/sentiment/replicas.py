@@ -32,7 +32,7 @@ def seed_of(seed: int, replica: int) -> int:
 
 def train_replica(
     documents: Documents, targets: np.ndarray, weights: np.ndarray, content: bytes, settings: Settings,
-    labels: tuple[str, ...], step: int, epoch: int,
+    labels: tuple[str, ...], step: int, epoch: int, first_piece: int,
 ) -> Trained | None:  # fmt: skip
     """Train for an epoch on one thread, which gives the same bytes everywhere; None if it diverges.
 
@@ -46,7 +46,7 @@ def train_replica(
         array[:] = common[name]
     own.step, own.reports = step, [nothing] * epoch
     with ThreadPoolExecutor(1) as pool:
-        trainer = Trainer(pool, 1, model, Split(documents, targets, np.arange(len(targets))), own)
+        trainer = Trainer(pool, 1, model, Split(documents, targets, np.arange(len(targets))), own, first_piece)
         trainer.weights = weights
         end = trainer.train_epoch(lambda progress: None)
     if end is None:

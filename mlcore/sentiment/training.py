@@ -154,13 +154,18 @@ def fit(
 class Trainer:
     """What stays the same from epoch to epoch, and a step of all."""
 
-    def __init__(self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State) -> None:
+    def __init__(
+        self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State,
+        first_piece: int | None = None,
+    ) -> None:  # fmt: skip
+        """``first_piece``: the number of the first n-gram of characters, if the model has no features to ask."""
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
         settings, batch_size = model.settings, min(model.settings.batch_size, len(train.rows))
         self.pace, trainable = Pace(threads), not settings.freeze_embedding
         self.recipe = Recipe(
-            batch_size, model.loss, settings.word_dropout, trainable, model.features.first_piece, scales(model.features)
-        )
+            batch_size, model.loss, settings.word_dropout, trainable,
+            model.features.first_piece if first_piece is None else first_piece, scales(settings),
+        )  # fmt: skip
         self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, model.labels)
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
         width = train.targets.shape[1]
