@@ -11,8 +11,8 @@ from mlcore.files import check_outputs
 from mlcore.text.layout import Layout
 
 from . import render
-from .dataset import DATA, data_path, for_model, read
-from .output import STANDARD_STREAM, Json, ModelFile, Output, answer, load, with_options, write_output
+from .dataset import DATA, for_model, path_option, read
+from .output import STANDARD_STREAM, Json, ModelFile, answer, load, with_options, write_output
 
 if TYPE_CHECKING:
     from mlcore.sentiment.compression import Compression, Measured
@@ -38,9 +38,9 @@ MaxSize = Annotated[int, typer.Option(metavar="SIZE", help="Size of the file, su
 def compress(
     *,
     model: ModelFile,
-    output: Output,
+    output: Annotated[Path, path_option("Where to write it.", "--output", "-o")],
     max_size: MaxSize,
-    data: Annotated[list[Path] | None, typer.Option(metavar="PATH", help=DATA, parser=data_path)] = None,
+    data: Annotated[list[Path] | None, path_option(DATA)] = None,
     layout: Layout,
     as_json: Json = False,
 ) -> None:

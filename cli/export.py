@@ -1,17 +1,22 @@
 """``mlcore export``: a model for programs in other languages."""
 
 from functools import partial
-from typing import BinaryIO
+from pathlib import Path
+from typing import Annotated, BinaryIO
 
 from mlcore.errors import InputError
 from mlcore.files import check_outputs
 
-from .output import ModelFile, Output, compilation, load, write_output
+from .dataset import path_option
+from .output import ModelFile, compilation, load, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
 
 
-def export(model: ModelFile, output: Output) -> None:
+def export(
+    model: ModelFile,
+    output: Annotated[Path, path_option("Where to write it: a name that ends with .onnx.", "--output", "-o")],
+) -> None:
     """Example: mlcore export sentiment.safetensors -o sentiment.onnx
 
     Write the network as ONNX, for ONNX Runtime and others, and beside it, as
