@@ -128,7 +128,8 @@ class Loaded:
     def __init__(self, path: Path) -> None:
         self.name, self.stamp = path.name, stamp_of(path)
         self.model = load_model(path)
-        explain(self.model, " ".join(predict(self.model, [""]).labels))  # compiles, or loads what is compiled
+        for answer, *_ in OPERATIONS.values():  # compiles, or loads what is compiled
+            answer(self.model, ["a film"], {})
 
     @cached_property
     def page(self) -> bytes:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 
 import pytest
+from conftest import REPOSITORY
 from naive import TWO, random_model
 
 from mlcore.sentiment.model_file import save_model
@@ -168,7 +169,18 @@ def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
     assert "Traceback" not in said
 
 
+def test_the_manual_shows_what_is_answered(serve, model):
+    text = (REPOSITORY / "cli" / "README.md").read_text()
+    ((path, body, answer),) = re.findall(r"^\$ curl http://127.0.0.1:8000(\S+) -d '(.*)'\n(.*)$", text, re.MULTILINE)
+    found, shown = serve(model).ask(path, body)[1], json.loads(answer)
+    assert (list(found), list(found["predictions"][0])) == (list(shown), list(shown["predictions"][0]))
+
+
 def test_what_keeps_a_server_from_starting_is_said(run, model, monkeypatch):
+    from mlcore.serving import listen
+
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "else each answer waits 40 ms"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("serve", model, "--port", port)
