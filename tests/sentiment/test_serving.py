@@ -149,20 +149,22 @@ def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
     threads = [threading.Thread(target=keep_asking) for _ in range(4)]
     for thread in threads:
         thread.start()
-    wait_for(lambda found: found["labels"] == 2)
-    save_model(random_model(2, ("a", "b", "c")), new)
-    os.utime(new, (2_000_000_000, 2_000_000_000))
-    os.replace(new, path)
-    before = wait_for(lambda found: found["labels"] == 3)
-    assert (before["modified"], before["problem"]) == ("2033-05-18T03:33:20Z", None)
-    path.write_bytes(path.read_bytes()[:-99])
-    after = wait_for(lambda found: found["problem"])
-    assert after == before | {"problem": after["problem"]}
-    assert "ModelFileError" in after["problem"]
-    assert set(client.ask("/predict", {"text": "good"})[1]["predictions"][0]["probabilities"]) == {"a", "b", "c"}
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        wait_for(lambda found: found["labels"] == 2)
+        save_model(random_model(2, ("a", "b", "c")), new)
+        os.utime(new, (2_000_000_000, 2_000_000_000))
+        os.replace(new, path)
+        before = wait_for(lambda found: found["labels"] == 3)
+        assert (before["modified"], before["problem"]) == ("2033-05-18T03:33:20Z", None)
+        path.write_bytes(path.read_bytes()[:-99])
+        after = wait_for(lambda found: found["problem"])
+        assert after == before | {"problem": after["problem"]}
+        assert "ModelFileError" in after["problem"]
+        assert set(client.ask("/predict", {"text": "good"})[1]["predictions"][0]["probabilities"]) == {"a", "b", "c"}
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
     said, code = client.stop(signal.SIGINT)
     assert (code, set(codes)) == (0, {200})
     assert "was replaced, and cannot be used: the earlier model answers on." in said
