@@ -221,8 +221,9 @@ def _show_description(found: "Description") -> None:
     facts |= {"fingerprint": found.fingerprint, "epochs": f"{len(found.history)}" if found.history else ""}
     if best := found.best:
         facts["best epoch"] = f"{best['epoch']}, training loss {best['train_loss']:.4f}"
-        for column, text in (("dev_loss", "held-out loss {:.4f}"), ("dev_accuracy", "held-out accuracy {:.2%}")):
-            facts["best epoch"] += ", " + text.format(best[column]) if best[column] is not None else ""
+        quality = "micro F1" if settings["multi_label"] else "accuracy"
+        for column, text in (("dev_loss", "loss {:.4f}"), ("dev_accuracy", quality + " {:.2%}")):
+            facts["best epoch"] += ", held-out " + text.format(best[column]) if best[column] is not None else ""
     if found.calibration:
         facts["calibration"] = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.calibration.items()]
     facts["settings"] = [f"{name} {value}" for name, value in settings.items() if value is not None]

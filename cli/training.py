@@ -303,7 +303,7 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     if len(model.parameters.b2) > 1:
         render.show(f"Labels: {', '.join(labels[:8])}{f' and {len(labels) - 8:,} more' * (len(labels) > 8)}.")
     render.show(f"Texts: {texts}.\n")
-    quality = "accuracy" if labels else "    RMSE"
+    quality = "micro F1" if settings.multi_label else "accuracy" if labels else "    RMSE"
     render.show(f"epoch  training loss  held-out loss  {quality}  seconds  M features/s", "bold")
 
 

@@ -205,17 +205,25 @@ class Assessment(Result):
 
 
 def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
-    """Mean loss and accuracy (None for ratings), weighted, on a split: what training needs after each epoch."""
+    """Mean loss and quality, weighted, on a split: what training needs after each epoch.
+
+    The quality is the accuracy, or micro F1 where texts may have several labels, or None for ratings.
+    """
     targets, weights = split.targets[split.rows], None if split.weights is None else split.weights[split.rows]
-    losses, right = np.zeros(len(targets), np.float32), np.zeros(len(targets), bool)
+    losses, right, possible = np.zeros(len(targets), np.float32), np.zeros(len(targets)), np.ones(len(targets))
     for block in model.blocks(len(targets)):
         # of ratings as they come: within their range, epochs that are all below it would seem equally good
         logits = model.logits(split.documents, split.rows[block], threads)
         losses[block] = _losses(model, logits, targets[block])
-        if model.labels:
-            right[block] = _right(model.decide(logits), targets[block])
-    accuracy = float(np.average(right, weights=weights)) if model.labels else None
-    return _mean_loss(losses, targets, weights), accuracy
+        decided = model.decide(logits)
+        if model.settings.multi_label:
+            truths = targets[block] > 0
+            right[block], possible[block] = 2 * (decided & truths).sum(axis=1), decided.sum(axis=1) + truths.sum(axis=1)
+        else:
+            right[block] = _right(decided, targets[block])
+    best = np.average(possible, weights=weights)
+    quality = float(np.average(right, weights=weights) / best) if best else 0.0
+    return _mean_loss(losses, targets, weights), quality if model.labels else None
 
 
 def _right(decided: np.ndarray, targets: np.ndarray) -> np.ndarray:

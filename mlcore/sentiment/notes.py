@@ -28,7 +28,8 @@ def notes_on_history(model: Model) -> Iterator[DataWarning]:
     """Whether more epochs may have been better."""
     last, epochs = model.provenance.history[-1:], model.settings.epochs
     if last and last[0]["epoch"] == epochs and last[0]["best"] and last[0]["dev_loss"] is not None:
-        yield DataWarning("the held-out loss was still falling in the last epoch", suggestion={"epochs": 2 * epochs})
+        still = "micro F1 was still rising" if model.settings.multi_label else "loss was still falling"
+        yield DataWarning(f"the held-out {still} in the last epoch", suggestion={"epochs": 2 * epochs})
 
 
 def notes_on_evaluation(found: AnyEvaluation, texts: str) -> Iterator[DataWarning]:

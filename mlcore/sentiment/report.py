@@ -95,7 +95,7 @@ def training_charts(description: Description) -> list[Chart]:
     charts, history, best = [], description.history, description.best
     for name, columns in (
         ("Loss", {"training": "train_loss", "held out": "dev_loss"}),
-        ("Accuracy", {"held out": "dev_accuracy"}),
+        ("Micro F1" if description.settings["multi_label"] else "Accuracy", {"held out": "dev_accuracy"}),
     ):
         series = {
             line: [(epoch["epoch"], epoch[column], SMALL_DOT) for epoch in history if epoch[column] is not None]

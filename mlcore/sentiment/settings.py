@@ -87,7 +87,8 @@ class Settings:
                                   choices=("random", "naive-bayes"))
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
                           resumable=True, automatic="100, with nothing held out 30, with many labels 10 to 40")
-    patience: int = setting(None, "Stop after this many epochs without a lower held-out loss.",
+    patience: int = setting(None, "Stop after this many epochs without a lower held-out loss, or with several labels "
+                            "a higher micro F1.",
                             minimum=1, maximum=100_000, resumable=True,
                             automatic="3, with many labels 40, with several 5 to 30")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")

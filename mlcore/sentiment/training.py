@@ -39,10 +39,10 @@ class EpochReport:
     epoch: int
     train_loss: float
     dev_loss: float | None
-    dev_accuracy: float | None  # for ratings None
+    dev_accuracy: float | None  # of texts with several labels micro F1; for ratings None
     learning_rate: float  # at the start of the training, or after the last restart
     restarts: int  # how often the epoch diverged and was repeated
-    best: bool  # the lowest held-out loss so far (the last epoch, when nothing is held out)
+    best: bool  # of all so far, by Trainer.merit (the last epoch, when nothing is held out)
     seconds: float
     features: int  # in the texts, each as often as it counts
 
@@ -185,11 +185,20 @@ class Trainer:
             dev_loss, dev_accuracy = quick_figures(model, dev, self.threads)
             if not dev_loss <= self.largest_loss:
                 return None
-            best = all(dev_loss < (report.dev_loss or 0) for report in state.reports)
+            merit = self.merit(dev_loss, dev_accuracy)
+            best = all(merit > self.merit(one.dev_loss, one.dev_accuracy) for one in state.reports)
         return EpochReport(
             trained.epoch, trained.loss, dev_loss, dev_accuracy, state.learning_rate, restarts, best, trained.seconds,
             trained.features,
         )  # fmt: skip
+
+    def merit(self, dev_loss: float | None, dev_accuracy: float | None) -> tuple[float, ...]:
+        """What is higher for a better epoch, whose held-out loss is lower; with several labels micro F1 comes first.
+
+        Where labels are rare or hard to tell, the lowest loss is that of a cautious model, which predicts few of them.
+        """
+        loss, f1 = dev_loss or 0.0, dev_accuracy or 0.0
+        return (f1, -loss) if self.model.settings.multi_label else (-loss,)
 
     def train_epoch(self, progress: Callable[[Progress], None]) -> Progress | None:
         """Train for an epoch; its end, or None as soon as it diverges."""

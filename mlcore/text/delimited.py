@@ -194,7 +194,7 @@ def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, sour
         elif not any(map(str.strip, row)):
             skipped[f"{source.name}: rows without any value"] += 1
         else:
-            fields = f"{len(row)} field{'s' * (len(row) != 1)}"
+            fields = f"{len(row):,} field{'s' * (len(row) != 1)}"
             source.skip(line, f"has {fields}; expected {width} as in the header.")
 
 

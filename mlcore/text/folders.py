@@ -110,6 +110,8 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     paths = sorted(path for path in paths if len(path.parts) > 1 or not source.labelled)
     texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]
     texts = texts or [path for path in paths if _may_be_text(path)]  # beside .txt, others are about them
+    if not texts and not source.labelled:
+        raise DataError(f"{source.name} has no files of texts, such as *.txt; a table has to be given as a file.")
     if not texts or (tables and source.labelled and len({path.parts[-2] for path in texts}) == 1):
         problem = f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}"
         raise DataError(f"{problem}; a table has to be given as a file, or alone in a zip archive.")
