@@ -117,10 +117,12 @@ def train(
     from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
     from mlcore.sentiment.evaluation import evaluate
     from mlcore.sentiment.model_file import save_model
+    from mlcore.text.growing import use_one_heap
 
     from . import render
     from .commands import option_name, setting_words
 
+    use_one_heap()
     say: Callable[[str], None] = render.say if not quiet else lambda message: None
     shown = render.Shown(not (quiet or as_json))
     reports: list[EpochReport] = []

@@ -11,7 +11,6 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
-from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import labels_in
 from mlcore.text.overlap import kept
 from mlcore.text.vectors import Vectors
@@ -73,7 +72,6 @@ def new_model(
     Raises: InputError if there are no thresholds to tune, or the earlier model does not fit; ShapeError if the vectors
     do not belong to the words of ``data.features``, or have another width.
     """
-    release_free_memory()  # training needs more than all that comes before it
     if settings.tune_thresholds and not settings.multi_label:
         expected = "leave it out where each text has one label"
         raise InputError(expected, parameter="tune_thresholds", value=True)

@@ -24,6 +24,7 @@ from mlcore.sentiment.notes import notes_on_training
 from mlcore.sentiment.pace import Pace
 from mlcore.sentiment.settings import LEARNING_RATES, Settings, weights_in
 from mlcore.text.dataset import EncodedDataset, Split
+from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import listed
 from mlcore.text.pool import shares
 
@@ -84,6 +85,7 @@ class State:
     def initial(cls, model: Model, threads: int = 1) -> "State":
         """Start of a training from a copy of the model's parameters."""
         settings = model.settings
+        release_free_memory()  # training needs more than all that comes before it
         return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from mlcore.errors import DataError, DataWarning, InputError
 from mlcore.files import installed, name_of
 from mlcore.kernels.compiling import kernel
 from mlcore.text.documents import Documents
-from mlcore.text.growing import GrowingArray
+from mlcore.text.growing import GrowingArray, release_free_memory
 from mlcore.text.labels import (
     choose_labels,
     hold_out,
@@ -200,6 +200,7 @@ def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: 
             yield from texts
 
     tokens = words.add(take_texts(), threads)
+    release_free_memory()  # of texts on their way; what comes next needs it
     parts, own_weights = [digest.digest() for pair in digests for digest in pair], weights.finish()
     weighted = bool((own_weights != 1).any())
     parts += [own_weights.tobytes()] * weighted

@@ -26,6 +26,12 @@ def release_free_memory() -> None:
         library.malloc_trim(0)
 
 
+def use_one_heap() -> None:
+    """Let all threads take their memory from one heap: glibc cannot return the end of each thread's own."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(-8, 1)  # M_ARENA_MAX
+
+
 class GrowingArray:
     """Numbers that are appended piece by piece, and become one array.
 

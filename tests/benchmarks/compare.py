@@ -40,6 +40,8 @@ SETS = {  # file beside the texts, and n-grams
     "CLINC150": ("clinc150-train-dev.json", 1),
     "waimai": ("waimai-train.csv", 1),
 }
+# as on a user's machine, where Python keeps its bytecode
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 UNITS = {"seconds": "s", "epoch": "s", "memory": "MB", "rate": "MB/s", "accuracy": ""}
 
 Figures = dict[str, object]  # of one process: its seconds, its peak in MB, and what it printed
@@ -76,7 +78,7 @@ class Bench:
         self.notes: list[str] = []
         self.model, self.fasttext_model = folder / "mlcore.safetensors", folder / "fasttext.bin"
         # compiled by the warm-up, so that the user's own cache plays no part
-        self.environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "compiled")}
+        self.environment = ENVIRONMENT | {"NUMBA_CACHE_DIR": str(folder / "compiled")}
         self.texts = self.parts("write_texts", data, folder)["texts"]
 
     def in_turn(self, contest: str, **contestants: Callable[[], Figures]) -> list[list[Figures]]:
@@ -96,7 +98,7 @@ class Bench:
     def first_run(self, *arguments: object) -> Figures:
         """A process of the command line that has to compile its kernels."""
         with tempfile.TemporaryDirectory(dir=self.folder) as cache:
-            return measure([sys.executable, "-m", "mlcore", *arguments], os.environ | {"NUMBA_CACHE_DIR": cache})
+            return measure([sys.executable, "-m", "mlcore", *arguments], ENVIRONMENT | {"NUMBA_CACHE_DIR": cache})
 
     def parts(self, *arguments: object) -> Figures:
         """A process of parts.py."""
@@ -326,21 +328,29 @@ def size(bench: Bench) -> list[Row]:
 
 
 def tables(bench: Bench) -> list[Row]:
-    """Predictions for the rows of tables, with all their columns, against those for the same texts as plain lines."""
+    """Predictions for plain lines, and for the rows of tables with all their columns, against fastText's for lines."""
     bench.train()
-    names = bench.parts("write_tables", bench.folder / "texts.txt", bench.folder)["tables"]
-    lines, *found = bench.in_turn(
-        "tables", lines=lambda: bench.mlcore("predict", bench.model, "--file", bench.folder / "texts.txt"),
+    bench.fasttext()
+    texts = bench.folder / "texts.txt"
+    names = bench.parts("write_tables", texts, bench.folder)["tables"]
+    theirs, lines, *found = bench.in_turn(
+        "tables", fastText=lambda: bench.peer("fasttext_predict", bench.fasttext_model, texts),
+        lines=lambda: bench.mlcore("predict", bench.model, "--file", texts),
         **{name: lambda name=name: bench.mlcore(
             "predict", bench.model, bench.folder / name, "-o", bench.folder / f"out.{name.split('.')[1]}"
         ) for name in names},
     )  # fmt: skip
-    figures = dict(zip(names, found, strict=True))
-    rows = [versus(f"predicting {name}", of_name, "plain lines", lines, target=2) for name, of_name in figures.items()]
+    figures, rows, size = {"lines": lines} | dict(zip(names, found, strict=True)), [], texts.stat().st_size / 1e6
+    for name, ours in figures.items():
+        target = 0.4 if name == "lines" else 0.7
+        rows.append(versus(f"predicting {name}", ours, "fastText, lines", theirs, target=target))
+        rows.append(Row(f"predicting {name}", "MB/s", [size / seconds for seconds in values(ours, "seconds")]))
+    for name in names:
+        rows.append(versus(f"predicting {name}", figures[name], "plain lines", lines, target=2))
+        rows.append(versus(f"peak memory, {name}", figures[name], "plain lines", lines, "memory"))
     if "t.parquet" in figures:
         rows.append(versus("predicting t.parquet", figures["t.parquet"], "t.csv", figures["t.csv"], target=1))
-    memory = [versus(f"peak memory, {name}", figures[name], "plain lines", lines, "memory") for name in names]
-    return rows + memory
+    return rows
 
 
 def threads(bench: Bench) -> list[Row]:
@@ -389,8 +399,8 @@ def busy(processes: int) -> Iterator[None]:
             process.wait()
 
 
-ALONE = limit, first, tokenising, size, tables, threads, beside  # contests that need no peers
-CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, labels, scoring, starting, *ALONE)}
+ALONE = limit, first, tokenising, size, threads, beside  # contests that need no peers
+CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, labels, scoring, tables, starting, *ALONE)}
 
 # The run --------------------------------------------------------------------------------------------------
 
