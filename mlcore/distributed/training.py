@@ -24,9 +24,8 @@ class ReplicaTrainer(Trainer):
     def __init__(self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State) -> None:
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
         self.largest_loss, self.documents = largest_loss(model, train), cast(ShardedDocuments, train.documents)
-        submit = self.documents.cluster.submit
-        arrays = train.targets, text_weights(train, model.settings, model.labels)
-        self.given = [[submit(held, array[rows]) for array in arrays] for rows in self.documents.rows]
+        submit, weights = self.documents.cluster.submit, text_weights(train, model.settings, model.labels)
+        self.given = [[submit(held, array[rows]) for array in (train.targets, weights)] for rows in self.documents.rows]
 
     def train_epoch(self, progress: Callable[[Progress], None]) -> Progress | None:
         """Train all replicas for an epoch and combine them; None if one diverges."""
