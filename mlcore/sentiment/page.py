@@ -29,8 +29,8 @@ def classifier_page(model: Model, name: str, max_size: int | None = None) -> str
     size = sum(array.nbytes for array in _parameters(model).values()) * 4 // 3
     if max_size is None and size > MAX_BYTES:
         raise DataError(
-            f"{name}: the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_BYTES / 1e6:.0f} MB well; "
-            f"give a size that it may have, such as --max-size {MAX_BYTES // 1_000_000}MB",
+            f"{name}: the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_BYTES / 1e6:.0f} MB well",
+            suggestion={"max_size": MAX_BYTES},
         )
     page, budget = "" if max_size and size > max_size else _page(model, name), max_size or 0
     while max_size is not None and not 0 < len(page.encode()) <= max_size:

@@ -146,8 +146,8 @@ def _open(path: Path, source: Source) -> Table:
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or marked_encoding(head)
     for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
-        line, end, _ = head.decode(likely, errors="replace").partition("\n")
-        if end and line.rstrip("\r").replace("\t", "").isprintable():
+        line, end, rest = head.decode(likely, errors="replace").partition("\n")
+        if end and "\0" not in rest and line.rstrip("\r").replace("\t", "").isprintable():
             raise DataError(f"{source.name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
     if not source.encoding and len(head.translate(None, CONTROL)) < 0.95 * len(head):
         raise DataError(f"{source.name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")

@@ -231,7 +231,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_lost(run, model, tmp_p
     assert (done.code, "no room for the features that matter most" in done.err) == (2, True)
     monkeypatch.setattr(pages, "MAX_BYTES", 10)
     done = run("page", model, "-o", "new.html")
-    assert (done.code, "such as --max-size" in done.err, (tmp_path / "new.html").exists()) == (3, True, False)
+    assert (done.code, "try --max-size 10" in done.err, (tmp_path / "new.html").exists()) == (3, True, False)
 
 
 def test_a_model_that_is_too_large_is_compressed_until_the_page_fits():
