@@ -8,7 +8,7 @@ import numpy as np
 from mlcore.errors import DataError
 from mlcore.kernels import losses
 from mlcore.sentiment.model import Model
-from mlcore.sentiment.model_file import stored_table
+from mlcore.sentiment.model_file import stored_parameters
 from mlcore.sentiment.page import vocabulary
 from mlcore.text.characters import KINDS
 from mlcore.text.streams import optional
@@ -52,12 +52,11 @@ def onnx_model(model: Model) -> bytes:
     Raises: DataError without the extra, or if the file would be too large for ONNX.
     """
     onnx = optional("onnx", "onnx", "Writing ONNX")
-    dim, binary, table = model.settings.dim, model.settings.binary, stored_table(model)
-    if table.nbytes > MAX_BYTES:
-        size = f"The embedding has {table.nbytes / 1e9:.1f} GB, and ONNX files have up to {MAX_BYTES / 1e9:g}"
-        raise DataError(f"{size}; mlcore compress makes it smaller")
-    constants: dict[str, Any] = model.parameters._asdict()
-    constants |= {"table": np.ascontiguousarray(table), "W1": np.ascontiguousarray(constants["W1"][:, :dim])}
+    dim, binary = model.settings.dim, model.settings.binary
+    constants: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in stored_parameters(model).items()}
+    if (size := constants["table"].nbytes) > MAX_BYTES:
+        problem = f"The embedding has {size / 1e9:.1f} GB, and ONNX files have up to {MAX_BYTES / 1e9:g}"
+        raise DataError(f"{problem}; mlcore compress makes it smaller")
     constants |= {"zero": np.array([0]), "one": np.array([1]), "last": np.array([-1]), "end": np.array([2**62])}
     constants |= {"width": np.array([dim]), "single": np.float32(1)}
     if model.compressed:

@@ -172,10 +172,9 @@ def content_of(model: Model) -> bytes:
 
 
 def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    settings, parameters = model.settings, model.parameters._asdict()
-    if settings.float16 and np.abs(parameters["table"]).max(initial=0) > np.finfo(np.float16).max:
+    settings = model.settings
+    if settings.float16 and np.abs(model.parameters.table).max(initial=0) > np.finfo(np.float16).max:
         raise InputError("the embedding has numbers too large for float16", suggestion={"float16": False})
-    parameters |= {"table": stored_table(model), "W1": parameters["W1"][:, : settings.dim]}
     header: dict[str, Any] = {
         "labels": model.labels,
         "settings": asdict(settings),
@@ -191,15 +190,20 @@ def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
     features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}
     lines = {name: words.to_lines() for name, words in features.items()}
-    return header, lines | {"ngrams": ngrams, "trained_on": model.trained_on} | parameters
+    return header, lines | {"ngrams": ngrams, "trained_on": model.trained_on} | stored_parameters(model)
 
 
-def stored_table(model: Model) -> np.ndarray:
-    """The embedding as it is stored, (v, dim): float32, float16, or int8, multiples of the step of a compressed one."""
-    table = model.parameters.table[:, : model.settings.dim]
+def stored_parameters(model: Model) -> dict[str, np.ndarray]:
+    """The parameters as they are stored, without padding.
+
+    The table (v, dim) is float32 or float16, or int8 if it is compressed: multiples of its step.
+    """
+    dim, parameters = model.settings.dim, model.parameters._asdict()
+    table = parameters["table"][:, :dim]
     if model.compressed:
         table = np.rint(table / np.float32(model.compressed.step))
-    return table.astype(_table_type(model.settings, model.compressed), copy=False)
+    table = table.astype(_table_type(model.settings, model.compressed), copy=False)
+    return parameters | {"table": table, "W1": parameters["W1"][:, :dim]}
 
 
 def load_model(path: Path) -> Model:

@@ -10,7 +10,7 @@ from mlcore.errors import DataError, InputError
 from mlcore.sentiment.compression import compress
 from mlcore.sentiment.description import describe
 from mlcore.sentiment.model import Model
-from mlcore.sentiment.model_file import content_of
+from mlcore.sentiment.model_file import content_of, stored_parameters
 from mlcore.templates import web_page
 from mlcore.text.characters import ranges
 from mlcore.text.table import USUAL_NAMES, plain
@@ -26,13 +26,14 @@ def classifier_page(model: Model, name: str, max_size: int | None = None) -> str
 
     Raises: DataError if the page would be too large for browsers; InputError if no page is as small as max_size.
     """
-    size = sum(array.nbytes for array in _parameters(model).values()) * 4 // 3
+    size = sum(array.nbytes for array in stored_parameters(model).values()) * 4 // 3
     if max_size is None and size > MAX_BYTES:
         raise DataError(
             f"{name}: the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_BYTES / 1e6:.0f} MB well",
             suggestion={"max_size": MAX_BYTES},
         )
-    page, budget = "" if max_size and size > max_size else _page(model, name), max_size or 0
+    page = "" if max_size and size > max_size else _page(model, name)  # "": too large for certain
+    budget = max_size or 0
     while max_size is not None and not 0 < len(page.encode()) <= max_size:
         try:
             small = compress(model, budget)
@@ -44,24 +45,13 @@ def classifier_page(model: Model, name: str, max_size: int | None = None) -> str
     return page
 
 
-def _parameters(model: Model) -> dict[str, np.ndarray]:
-    """The arrays as the page has them: the embedding in 8, 16 or 32 bits."""
-    parameters = model.parameters._asdict()
-    parameters["table"], parameters["W1"] = (parameters[key][:, : model.settings.dim] for key in ("table", "W1"))
-    if model.compressed:
-        parameters["table"] = np.rint(parameters["table"] / np.float32(model.compressed.step)).astype(np.int8)
-    elif model.settings.float16:
-        parameters["table"] = parameters["table"].astype(np.float16)
-    return parameters
-
-
 def _page(model: Model, name: str) -> str:
     data = {
         **vocabulary(model),
         "dim": model.settings.dim,
         "float16": model.settings.float16,
         "step": model.compressed.step if model.compressed else None,
-        "parameters": {key: _encoded(array) for key, array in _parameters(model).items()},
+        "parameters": {key: _encoded(array) for key, array in stored_parameters(model).items()},
         "textNames": [*map(plain, USUAL_NAMES["text"].split())],
     }
     choosable = len(model.labels) > 2 or model.settings.multi_label
