@@ -203,14 +203,18 @@ class Service:
         """Predict the texts of the waiting requests."""
         waiting, self.waiting = self.waiting, {}
         for answers, requests in waiting.items():
+            # those of requests that were cancelled meanwhile are done
             try:
                 together = list(chain.from_iterable(texts for texts, _ in requests))
                 found = iter(predict(self.loaded.model, together).to_dicts(answers))
                 for texts, future in requests:
-                    future.set_result(list(islice(found, len(texts))))
+                    own = list(islice(found, len(texts)))
+                    if not future.done():
+                        future.set_result(own)
             except Exception as error:
                 for _, future in requests:
-                    future.set_exception(error)
+                    if not future.done():
+                        future.set_exception(error)
 
     async def page(self, request: Request) -> Response:
         """The page of the model."""
@@ -335,7 +339,8 @@ def run(path: Path, started: Starlette, listener: socket.socket, workers: int) -
         for process in processes:
             process.terminate()
         for process in processes:
-            process.join()
+            process.join(GRACE + 1)
+            process.kill()  # a signal is lost on one that was just starting
 
     supervisor = threading.Thread(target=supervise)
     supervisor.start()
