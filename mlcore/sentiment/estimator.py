@@ -43,7 +43,7 @@ from mlcore.text.pool import available_cores
 OWN_DEFAULTS = {"dev": 0.1, "warm_start": False, "threads": None, "verbose": 0}
 DEFAULTS = {name: field.default for name, field in FIELDS.items()} | OWN_DEFAULTS
 FIELDS_OF_INIT = [(name, Any, default) for name, default in DEFAULTS.items()]
-VERBOSE = "epoch", "training loss", "held-out loss", "accuracy"
+VERBOSE = "epoch", "training loss", "held-out loss"
 _Parameters = dataclasses.make_dataclass("SentimentClassifier", FIELDS_OF_INIT, kw_only=True, repr=False, eq=False)
 
 
@@ -173,12 +173,14 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         classes = Classes.read(model, kind)
         model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
 
+        titles = *VERBOSE, "micro F1" if settings.multi_label else "accuracy"
+
         def on_epoch(report: EpochReport, state: State) -> None:
             if report.warning:
                 warnings.warn(report.warning, stacklevel=5)
             if self.verbose:
                 figures = report.epoch, report.train_loss, report.dev_loss, report.dev_accuracy
-                widths = zip(VERBOSE, figures, ("", ".4f", ".4f", ".2%"), strict=True)
+                widths = zip(titles, figures, ("", ".4f", ".4f", ".2%"), strict=True)
                 cells = ["" if value is None else f"{value:{len(name)}{kind}}" for name, value, kind in widths]
                 _say("  ".join(cells) + "  best" * report.best)
 
@@ -186,7 +188,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             self._fitted = model, classes  # at once, so that another thread sees either none of it or all
 
         if self.verbose:
-            _say("  ".join(VERBOSE))
+            _say("  ".join(titles))
         train(model, data, begin, threads, on_epoch=on_epoch, on_model=on_model)
         return self
 
