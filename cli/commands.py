@@ -145,10 +145,11 @@ def _converted(parameter: Any, context: Any, text: str) -> Any:
         number = None
         with suppress(ValueError):
             number = kind(text)
-        if number is None or (info.min is not None and number < info.min):
-            least = f" from {info.min} up" if info.min is not None else ""
+        least, most = info.min, info.max
+        if number is None or (least is not None and number < least) or (most is not None and number > most):
+            bounds = "" if least is None else f" from {least} up" if most is None else f" from {least} to {most}"
             name, value = max(parameter.opts, key=len).removeprefix("--"), text if number is None else number
-            raise InputError(f"expected a {'whole ' * (kind is int)}number{least}", parameter=name, value=value)
+            raise InputError(f"expected a {'whole ' * (kind is int)}number{bounds}", parameter=name, value=value)
         return number
     return Path(text) if kind is Path else text
 

@@ -12,13 +12,12 @@ from mlcore.text.layout import Layout
 
 from . import render
 from .dataset import DATA, for_model, path_option, read
-from .output import STANDARD_STREAM, Json, ModelFile, answer, load, with_options, write_output
+from .output import MODEL, STANDARD_STREAM, Json, ModelFile, answer, load, with_options, write_output
 
 if TYPE_CHECKING:
     from mlcore.sentiment.compression import Compression, Measured
     from mlcore.sentiment.evaluation import AnyEvaluation
 
-MODEL = b'"mlcore"'  # what model files have
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 MAX_CHANGES = 5
 

@@ -31,6 +31,7 @@ TEXTS: Any = typer.Argument(metavar="TEXT", help="Texts.", show_default="standar
 Texts = Annotated[list[str] | None, TEXTS]
 PAGE = rb'<meta name="generator" content="mlcore">'  # what files of these kinds have
 VECTORS = rb"\A\d+ \d+\n"
+MODEL = b'"mlcore"'
 Found = TypeVar("Found", bound=Result)
 
 

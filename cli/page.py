@@ -16,8 +16,6 @@ from .output import PAGE, Output, compilation, load, with_options, write_output
 Model = Annotated[
     Path | None, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.", show_default="a network")
 ]
-
-
 MaxSize = Annotated[
     int | None,
     typer.Option(metavar="SIZE", help="Size of the page, such as 3MB.", parser=size_in_bytes, show_default="any"),

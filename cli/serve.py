@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from mlcore.errors import InputError
-
 from . import render
 from .output import ModelFile, compilation
 
@@ -13,7 +11,7 @@ from .output import ModelFile, compilation
 def serve(
     model: ModelFile,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, help="Listen on this port; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
 ) -> None:
     """Example: mlcore serve sentiment.safetensors
@@ -29,8 +27,6 @@ def serve(
         optional(module, "serve", "mlcore serve")
     from mlcore import serving
 
-    if port > 65535:
-        raise InputError("expected a whole number from 0 to 65535", parameter="port", value=port)
     with serving.listen(host, port) as listener:
         with compilation():
             application = serving.application(model)
