@@ -179,14 +179,11 @@ def network_page(problem: Problem, title: str, relu_at_zero: Fraction | None = N
 def _roomy(graph: Graph) -> Graph:
     """The graph with room for other numbers and states."""
     style = Style(5, decimals=True)
-    nodes = [
-        node._replace(
-            rows=[(symbol, style.text(WIDEST)) for symbol, _ in node.rows], state="kink" if node.state else ""
-        )
-        if node.kind != "bias"
-        else node
-        for node in graph.nodes
-    ]
+    nodes = list(graph.nodes)
+    for i, node in enumerate(nodes):
+        if node.kind != "bias":
+            rows = [(symbol, style.text(WIDEST)) for symbol, _ in node.rows]
+            nodes[i] = node._replace(rows=rows, state="kink" if node.state else "")
     edges = [edge._replace(value=WIDEST, gradient=WIDEST, style=style) for edge in graph.edges]
     notes = [note for note in graph.notes if note.startswith("Only")]
     return graph._replace(title="The network", notes=notes, nodes=nodes, edges=edges)

@@ -95,9 +95,9 @@ def spans(text: str) -> Iterator[tuple[str, str | None]]:
 def _spans_within(part: str) -> list[tuple[str, str | None]]:
     read, found, start, end = list(map(read_characters, part)), list[tuple[str, str | None]](), 0, 0
     folded, places = "".join(read), [i for i, some in enumerate(read) for _ in some] + [len(part)]
-    for token in (all_tokens := tokens(part)):
+    for token in (known := tokens(part)):
         if (at := folded.find(token, start)) < 0:
-            return [piece for token in all_tokens for piece in ((token, token), (" ", None))]
+            return [piece for other in known for piece in ((other, other), (" ", None))]
         start = at + len(token)
         found += [(part[end : places[at]], None), (part[places[at] : places[start]], token)]
         end = places[start]
