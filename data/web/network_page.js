@@ -98,8 +98,13 @@ class NetworkPage {
     if (wrong.length) return;
     const numbers = /** @type {Arithmetic<any>} */ (isRational ? FRACTIONS : FLOATS);
     const calculation = new Calculation(numbers, steps, ({ key }) => numbers.from(asFraction(given.get(key))));
-    this.conventions = [...atZero].map(({ value }) => ({ atZero: value, values: this.valuesOf(calculation, value) }));
-    this.values = this.valuesOf(calculation, atZero.value); // the last one, for the chain rule
+    const conventions = [...atZero].map(({ value }) => ({ atZero: value, values: this.valuesOf(calculation, value) }));
+    const values = this.valuesOf(calculation, atZero.value); // the last one, for the chain rule
+    if (![...values.values()].every((value) => Number.isFinite(toFloat(value)))) {
+      byId("problem").textContent = "Some values are too large for numbers of 64 bits: write smaller numbers.";
+      return;
+    }
+    [this.conventions, this.values] = [conventions, values];
     for (const { atZero, values } of this.conventions) this.values.set(`at.${atZero}`, values.get(`d.${chosen.value}`));
     this.explain(calculation, Number(chosen.value.slice(2)));
     this.paint(numbers, chosen.value);
@@ -125,7 +130,7 @@ class NetworkPage {
 
   /** Draw J along the chosen number, and after each step of descent. @param {Map<string, number>} given @param {string} chosen */
   plot(given, chosen) {
-    const [middle, J] = [given.get(chosen) ?? 0, toFloat(asFraction(this.values.get("J")))];
+    const [middle, J] = [given.get(chosen) ?? 0, toFloat(this.values.get("J"))];
     const points = Array.from({ length: POINTS + 1 }, (_, i) => {
       const moved = middle + Math.max(2, Math.abs(middle)) * ((2 * i) / POINTS - 1);
       const at = (/** @type {Step} */ { key }) => (key === chosen ? moved : (given.get(key) ?? 0));
@@ -184,7 +189,7 @@ class NetworkPage {
     for (let step = 0; step < steps && !byId("problem").textContent; step++) {
       const value = (/** @type {string} */ key) => asFraction(this.values.get(key));
       const rate = FRACTIONS.multiply(fraction(-1n), asFraction(parseNumber(this.field("rate").value)));
-      this.losses.push(toFloat(value("J")));
+      this.losses.push(toFloat(this.values.get("J")));
       for (const name of this.sheet.trained.map((place) => `w.${place}`)) {
         const next = FRACTIONS.add(value(name), FRACTIONS.multiply(rate, value(`d.${name}`)));
         this.field(name).value = this.exactly(next);
@@ -205,7 +210,7 @@ class NetworkPage {
     if (!typed) return `✗ ${HINT}`;
     const decimals = /\.(\d*)/.exec(text)?.[1].length ?? 0;
     const is = (/** @type {any} */ value, factor = 1, least = 2) => {
-      const [truth, most] = [factor * toFloat(asFraction(value)), decimals < least ? 0 : 0.5 * 10 ** -decimals];
+      const [truth, most] = [factor * toFloat(value), decimals < least ? 0 : 0.5 * 10 ** -decimals];
       return Math.abs(toFloat(typed) - truth) <= most + TOLERANCE * Math.abs(truth);
     };
     const truth = this.values.get(key);

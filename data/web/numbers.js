@@ -32,8 +32,10 @@ function fraction(n, d = 1n) {
   return { n: n / a, d: d / a };
 }
 
-/** @param {Fraction} value */
-function toFloat({ n, d }) {
+/** @param {number | Fraction} value */
+function toFloat(value) {
+  if (typeof value === "number") return value;
+  const { n, d } = value;
   const scale = 10n ** BigInt(Math.max(0, `${n}`.length - 300, `${d}`.length - 300)); // for what no float can hold
   return Number(n / scale) / Number(d / scale);
 }
@@ -59,8 +61,7 @@ function written({ n, d }) {
 function shown(value, decimals, digits) {
   const exact = typeof value === "object" && (!decimals || value.d === 1n) ? written(value) : "";
   const isShort = exact && exact.length <= LONGEST;
-  const float = typeof value === "object" ? toFloat(value) : value;
-  return (isShort ? exact : String(Number(float.toPrecision(digits)))).replaceAll("-", "\u2212");
+  return (isShort ? exact : String(Number(toFloat(value).toPrecision(digits)))).replaceAll("-", "\u2212");
 }
 
 /** @param {number | Fraction | null | undefined} value 0 if there is none */

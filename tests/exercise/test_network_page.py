@@ -189,6 +189,8 @@ def test_a_kink_is_explained_and_left_by_keyboard(run, visit, tmp_path):
     )
     page.keyboard.type("0/")
     assert page.inner_text("#problem") == "V[1,1] is not a number: write 2, -0.5 or 1/3."
+    page.fill("[name='w.6']", "1e200")
+    assert page.inner_text("#problem").startswith("Some values are too large")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
