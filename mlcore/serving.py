@@ -328,7 +328,7 @@ def run(path: Path, started: Starlette, listener: socket.socket, workers: int) -
     spawn, ended = multiprocessing.get_context("spawn"), threading.Event()
 
     def start() -> Any:
-        process = spawn.Process(target=work, args=(path, listener))
+        process = spawn.Process(target=serve_in_worker, args=(path, listener))
         process.start()
         return process
 
@@ -351,7 +351,7 @@ def run(path: Path, started: Starlette, listener: socket.socket, workers: int) -
         supervisor.join()
 
 
-def work(path: Path, listener: socket.socket) -> None:
+def serve_in_worker(path: Path, listener: socket.socket) -> None:
     """Serve a model in a further process, as long as the first one lives."""
 
     def watch() -> None:

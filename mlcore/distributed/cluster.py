@@ -17,7 +17,7 @@ from mlcore.errors import InputError
 from mlcore.text.streams import optional
 
 FAN_IN = 8  # results that are merged together
-LOOK, PATIENCE = 2, 300  # seconds until one looks whether there are workers, and for which none are waited for
+LOOK, PATIENCE = 2, 300  # seconds between two looks for workers, and to wait for one at most
 FAILURES = 10  # workers that may be lost with one task before it is given up; elsewhere Dask's configuration says it
 
 

@@ -28,7 +28,7 @@ from mlcore.text.overlap import FEW_FINGERPRINTS
 from mlcore.text.vocabulary import WordTable
 
 LEVELS = 127  # of a number, on either side of 0
-FALL = {0: 0.75, 1: 1.0, 2: 0.75, 3: 0.6}  # exponents of Zipf's law, by the words of a feature; 0: of its characters
+ZIPF_EXPONENTS = {0: 0.75, 1: 1.0, 2: 0.75, 3: 0.6}  # by the words of a feature; 0: of characters
 PAIR = 8  # bytes of an n-gram of words in a file
 SLACK = 64  # bytes by which the digits of the step and of the dimensions may lengthen the header of a file
 LEAST_GAIN = 1e-3  # of a hidden unit, so that its weights stay finite
@@ -150,7 +150,7 @@ def expected_counts(model: Model) -> np.ndarray:
     words_in, counts = model.features.words_in(), np.zeros(len(model.features))
     for words in np.unique(words_in):
         at = np.flatnonzero(words_in == words)
-        counts[at] = model.settings.min_count * (len(at) / np.arange(1, len(at) + 1)) ** FALL[int(words)]
+        counts[at] = model.settings.min_count * (len(at) / np.arange(1, len(at) + 1)) ** ZIPF_EXPONENTS[int(words)]
     return np.minimum(counts, trained_texts(model) or np.inf) if model.settings.binary else counts
 
 
@@ -168,18 +168,18 @@ def _rotate(model: Model, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     table, W1, _, W2, _ = model.parameters
     gains = np.linalg.norm(W2.astype(np.float64), axis=0)
     gains = np.maximum(gains, LEAST_GAIN * gains.max()) if gains.any() else np.ones_like(gains)
-    heard = gains[:, np.newaxis] * W1
+    weighted = gains[:, np.newaxis] * W1
     moments = np.zeros((table.shape[1],) * 2)
     for start in range(0, len(table), ROWS):
         rows = table[start : start + ROWS].astype(np.float64)
         moments += (rows * counts[start : start + ROWS, np.newaxis]).T @ rows
-    energies, directions = np.linalg.eigh(heard @ moments @ heard.T)
+    energies, directions = np.linalg.eigh(weighted @ moments @ weighted.T)
     rank = min(model.settings.dim, model.settings.hidden)
     directions = directions[:, ::-1][:, :rank]
     largest = np.abs(directions.round(DIGITS)).argmax(axis=0)
     directions = (directions * np.sign(directions[largest, np.arange(rank)])).round(DIGITS)
     rotated = np.empty((len(table), rank), np.float32)
-    affine(table, (directions.T @ heard).astype(np.float32), None, rotated)
+    affine(table, (directions.T @ weighted).astype(np.float32), None, rotated)
     return rotated, directions / gains[:, np.newaxis], np.maximum(energies[::-1][:rank], 0)
 
 

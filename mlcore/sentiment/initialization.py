@@ -21,9 +21,8 @@ NAIVE_BAYES_SCALE = 0.1  # about the length of a random embedding, for a feature
 # usual epochs. In short texts long given ones keep what they know while training moves them; in long texts, where the
 # words' own labels say more, they are better short, and added to those (measured on SST-2, MR and 1,000 texts of IMDb).
 FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
-# A word has a dozen n-grams of characters, which would outshout it, and short words such as "not" most of all: beside
-# them, words and their n-grams start so many times as long and learn so many times as fast, n-grams of characters so
-# many times
+# A word has a dozen n-grams of characters, which would outweigh it, most of all a short word such as "not". Hence these
+# factors of the initial embeddings and of the learning rate.
 WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
 MAX_RATIOS = 1_000  # labels, each of which has a column of them; with more they are as large as all else together
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
@@ -116,7 +115,7 @@ def new_model(
 
 
 def scales(settings: Settings) -> tuple[float, float]:
-    """Of the start and of the learning rate of words and their n-grams, and of n-grams of characters."""
+    """Factors of the initial embedding and of the learning rate: words and their n-grams, n-grams of characters."""
     return (WORDS_SCALE, PIECES_SCALE) if settings.characters else (1.0, 1.0)
 
 
