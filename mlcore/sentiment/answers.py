@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from mlcore.errors import InputError
 from mlcore.text.layout import option
@@ -12,7 +13,7 @@ from mlcore.text.layout import option
 class Answers:
     """What is said besides the label.
 
-    Raises: InputError if a number is out of range.
+    Raises: InputError if one is no number, or out of range.
     """
 
     # fmt: off
@@ -24,9 +25,9 @@ class Answers:
     # fmt: on
 
     def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
+        if self.top is not None and not (isinstance(self.top, Integral) and self.top >= 1):
             raise InputError("expected a whole number from 1 up", parameter="top", value=self.top)
-        if self.threshold is not None and not 0 < self.threshold <= 1:
+        if self.threshold is not None and not (isinstance(self.threshold, Real) and 0 < self.threshold <= 1):
             raise InputError("expected a probability above 0, up to 1", parameter="threshold", value=self.threshold)
         if self.otherwise and self.threshold is None:
             raise InputError("it also needs a threshold", parameter="otherwise", value=self.otherwise)

@@ -3,9 +3,10 @@
 import copy
 import dataclasses
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         """
         if not isinstance(text, str):
             raise InputError(f"text is {described(text)}; expected one text, a str.")
+        if not isinstance(output, Hashable):
+            raise InputError(f"output is {described(output)}; expected one of the model's labels.")
         return explain(self._model()[0], text, None if output is None else self._written([output])[0])
 
     def answer(
@@ -269,9 +272,14 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     def evaluate(self, X: Iterable[str], y: Any, errors: int = 0) -> Assessment:
         """All figures of ``mlcore evaluate`` on texts with their labels, as for fit, and so many of the worst mistakes.
 
-        Raises: InputError if a text or a label is wrong, ShapeError if texts and labels differ in number.
+        Raises: InputError if a text or a label is wrong, or there is none; ShapeError if texts and labels differ in
+            number.
         """
         (model, classes), texts, threads = self._model(), texts_of(X), self._checked_threads()
+        if not texts:
+            raise InputError("X has no texts; give at least one.")
+        if not isinstance(errors, Integral) or errors < 0:
+            raise InputError("expected a whole number from 0 up", parameter="errors", value=errors)
         names: Sequence[str | tuple[str, ...]]
         if matrix := Indicators.read(y, len(texts), model.labels):
             names = matrix._replace(labels=model.labels or matrix.labels).names()
