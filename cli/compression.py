@@ -12,7 +12,7 @@ from mlcore.text.layout import Layout
 
 from . import render
 from .dataset import DATA, for_model, path_option, read
-from .output import MODEL, STANDARD_STREAM, Json, ModelFile, answer, load, with_options, write_output
+from .output import MODEL, STANDARD_STREAM, Json, ModelFile, answer, compilation, load, with_options, write_output
 
 if TYPE_CHECKING:
     from mlcore.sentiment.compression import Compression, Measured
@@ -58,18 +58,14 @@ def compress(
     if output == STANDARD_STREAM:
         raise InputError("--output is standard output, where the results are printed; give a file.")
     check_outputs({"output": output}, [model, *(data or [])], {"output": MODEL})
-    contents: list[bytes] = []
-
-    def compute() -> "Compression":
+    with compilation(as_json):
         loaded = load(model)
         dataset = read(data, for_model(layout, loaded), as_json, keep_texts=True) if data else None
         with render.Activity(f"Compressing {model}", as_json):
             small, found = compress_and_measure(loaded, max_size, dataset, available_cores())
-            contents.append(content_of(small))
-        return found
-
-    answer("compress", compute, _show, as_json)
-    write_output(output, lambda file: file.write(contents[0]))
+            content = content_of(small)
+    write_output(output, lambda file: file.write(content))  # first, for whoever reads the results may leave early
+    answer("compress", lambda: found, _show, as_json)
 
 
 def _show(found: "Compression") -> None:

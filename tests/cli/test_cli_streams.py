@@ -24,9 +24,10 @@ TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on s
     ("yes good | M predict sentiment.safetensors | head -n 1", "141 0 0", 1, ""),
     ("M train-sentiment --data reviews.tsv --epochs 3 -m m | head -n 1", "0 0", 1, "Wrote m."),
     ("M train-sentiment --data reviews.tsv --epochs 3 -m m > /dev/full", "5", 0, "Wrote m."),
+    ("M compress sentiment.safetensors -o m --max-size 1MB > /dev/full", "5", 0, "Wrote m."),
 ])  # fmt: skip
 def test_streams(model, command, codes, lines, said):
-    """A closed pipe is no error; one line says any other; and a training is saved all the same.
+    """A closed pipe is no error; one line says any other; and a model is saved all the same.
 
     A limit of the size of files stands for a disk that takes the last write only in part.
     """
