@@ -63,8 +63,9 @@ class NetworkPage {
     const start = parseNumber(field.value);
     const move = (/** @type {PointerEvent} */ event) =>
       this.move(field, Math.round((event.clientX - clientX) / PIXELS), start);
-    addEventListener("pointermove", move);
-    addEventListener("pointerup", () => removeEventListener("pointermove", move), { once: true });
+    const end = new AbortController();
+    addEventListener("pointermove", move, { signal: end.signal });
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => end.abort(), { signal: end.signal });
   }
 
   /** A number for its field: exact, unless that is too long. @param {Fraction} value */
