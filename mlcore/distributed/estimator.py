@@ -8,6 +8,7 @@ from mlcore.distributed.prediction import loaded
 from mlcore.distributed.preparing import encode_shards, join_shards, read_partition
 from mlcore.distributed.training import ReplicaTrainer
 from mlcore.errors import InputError, NotFittedError, ShapeError
+from mlcore.sentiment.arguments import described
 from mlcore.sentiment.estimator import SentimentClassifier
 from mlcore.sentiment.initialization import facts_of, new_model
 from mlcore.sentiment.model import Provenance
@@ -34,6 +35,7 @@ class DaskSentimentClassifier:
         """
         if self._local.warm_start:
             raise InputError("expected False; to_local can be trained on", parameter="warm_start", value=True)
+        check_partitioned(X=X, y=y)
         if X.npartitions != y.npartitions:
             raise ShapeError(f"X has {X.npartitions} partitions, but y has {y.npartitions}; partition them alike.")
         settings, dev, threads = self._local.settings(), self._local.dev, available_cores()
@@ -56,6 +58,7 @@ class DaskSentimentClassifier:
         """Predicted labels, or numbers, of a bag or a column, as a bag or column with the same partitions."""
         from dask.delayed import delayed
 
+        check_partitioned(X=X)
         content, frames = delayed(self._content()), hasattr(X, "to_frame") and hasattr(X, "dtype")
         kind = {"meta": ("predicted", self.to_local().predict(["a"]).dtype)} if frames else {}
         return X.map_partitions(predict_partition, content, **kind)
@@ -68,6 +71,14 @@ class DaskSentimentClassifier:
         if not hasattr(self, "_fitted"):
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit first.")
         return self._fitted
+
+
+def check_partitioned(**given: Any) -> None:
+    """Raises: InputError if one is neither a bag nor a column."""
+    for name, one in given.items():
+        if not hasattr(one, "map_partitions") or getattr(one, "ndim", 1) != 1:
+            advice = "expected Dask's: a bag, or a column of a data frame; SentimentClassifier takes lists"
+            raise InputError(f"{name} is {described(one)}; {advice}.")
 
 
 def predict_partition(texts: Any, content: bytes) -> Any:

@@ -322,6 +322,11 @@ def test_bags_and_frames(threads):
         assert local.predict(texts).tolist() == labels
         ratings = DaskSentimentClassifier(loss="squared", **options | {"epochs": 2}).fit(bags[0], bags[1].map(float))
         assert ratings.to_local().predict(["warm"]).dtype == float
+        for X in (texts, "a", columns):
+            with pytest.raises(InputError, match="expected Dask's: a bag, or a column of a data frame"):
+                models[0].fit(X, bags[1])
+        with pytest.raises(InputError, match="expected Dask's"):
+            models[0].predict(texts)
         with pytest.raises(ShapeError, match="X has 3 partitions, but y has 1"):
             models[0].fit(bags[0], dask.bag.from_sequence(labels, npartitions=1))
         with pytest.raises(InputError, match=r"y\[0\] is "):
