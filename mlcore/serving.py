@@ -177,7 +177,7 @@ class Service:
         try:
             self.loaded, self.problem = Loaded(self.path), ""
             log.warning("%s was replaced: the new model answers now.", self.path)
-        except (ModelFileError, OSError, MemoryError) as error:
+        except Exception as error:  # whatever it is: the server goes on, and looks for later files
             self.problem = f"{type(error).__name__}: {error}"
             log.warning("%s was replaced, and cannot be used: the earlier model answers on. %s", self.path, error)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from mlcore.distributed.cluster import Cluster
 from mlcore.distributed.prediction import loaded
-from mlcore.distributed.preparing import encode_shards, join_shards, read_partition
+from mlcore.distributed.preparing import encode_shards, join_shards
 from mlcore.distributed.training import ReplicaTrainer
 from mlcore.errors import InputError, NotFittedError, ShapeError
-from mlcore.sentiment.arguments import described
+from mlcore.sentiment.arguments import described, labelled
 from mlcore.sentiment.estimator import SentimentClassifier
 from mlcore.sentiment.initialization import facts_of, new_model
 from mlcore.sentiment.model import Provenance
@@ -42,7 +42,7 @@ class DaskSentimentClassifier:
         client = self.client or optional("distributed", "dask", "A cluster").default_client()
         cluster, ratings = Cluster(client), settings.loss == "squared"
         parts = zip(*(client.compute(some.to_delayed()) for some in (X, y)), strict=True)
-        shards = [cluster.submit(read_partition, *own, ratings, f"partition {i + 1}") for i, own in enumerate(parts)]
+        shards = [cluster.submit(labelled, *own, ratings, f"partition {i + 1}") for i, own in enumerate(parts)]
         dataset, chosen = join_shards(cluster, "X", shards, self.replicas), settings.automatic()
         settings = settings.resolved(facts_of(dataset, dev))
         data = encode_shards(dataset, dev, **settings.encoding())

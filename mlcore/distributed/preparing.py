@@ -1,6 +1,6 @@
 """From shards to all that a training needs; the training texts stay on the workers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -11,7 +11,6 @@ import numpy as np
 
 from mlcore.distributed.cluster import Cluster, held
 from mlcore.errors import InputError
-from mlcore.sentiment.arguments import texts_of, written_labels
 from mlcore.sentiment.initialization import LOOKED_AT
 from mlcore.text import dataset as one_file
 from mlcore.text import parts
@@ -42,15 +41,6 @@ def read_shard(location: str, layout: Layout) -> Dataset:
     return replace(one_file.read_dataset(local_copy(location), layout), source=location)
 
 
-def read_partition(texts: Iterable[str], y: Iterable[Any], ratings: bool, source: str) -> Dataset:
-    """Texts with their labels, or ratings, whose type is noted."""
-    listed = texts_of(texts)
-    labels, kind = written_labels(y, ratings, len(listed))
-    data = one_file.dataset_of(listed, labels, source=source)
-    data.notes.columns["labels"] = kind
-    return replace(data, texts=None)
-
-
 def read_shards(cluster: Cluster, paths: Sequence[Path], layout: Layout, replicas: int | None) -> ShardedDataset:
     """The dataset of the labelled texts in files, whose paths may be patterns or URLs.
 
@@ -71,8 +61,7 @@ def join_shards(cluster: Cluster, source: str, shards: list[Any], replicas: int 
     if replicas is not None and not 1 <= replicas <= len(shards):
         expected = f"expected from 1 to {len(shards):,}, the number of files or partitions"
         raise InputError(expected, parameter="replicas", value=replicas)
-    futures = [cluster.submit(parts.outline, shard, LOOKED_AT) for shard in shards]
-    outlines = list(cluster.results("Reading shards", futures))
+    outlines = list(cluster.results("Reading shards", [cluster.submit(parts.outline, s, LOOKED_AT) for s in shards]))
     if len(kinds := {data.notes.columns.get("labels") for data, _ in outlines}) > 1:
         raise InputError(f"y has labels of the types {' and '.join(sorted(map(str, kinds)))}; expected one.")
     whole = parts.joined([data for data, _ in outlines], source)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from mlcore.errors import InputError, ShapeError
 from mlcore.sentiment.model import Model
+from mlcore.text.dataset import Dataset, dataset_of
 from mlcore.text.labels import LARGEST_RATING, is_label, listed, ordered
 
 # Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
@@ -132,6 +134,15 @@ def written_labels(y: Iterable[Any], ratings: bool, texts: int | None) -> tuple[
     values, kind = labels_of(y, ratings, texts)
     written = {value: repr(value) if ratings else KINDS[kind][1](value) for value in set(values.tolist())}
     return [written[value] for value in values.tolist()], kind
+
+
+def labelled(X: Iterable[str], y: Iterable[Any], ratings: bool, source: str) -> Dataset:
+    """Texts with their labels, or ratings, whose kind is among the notes."""
+    texts = texts_of(X)
+    labels, kind = written_labels(y, ratings, len(texts))
+    data = dataset_of(texts, labels, source=source)
+    data.notes.columns["labels"] = kind
+    return replace(data, texts=None)
 
 
 def labels_of(

@@ -1,7 +1,9 @@
 """How many threads to train with, when other processes may want the cores too."""
 
 FIRST = 2  # batches of the first part with each number of threads
-PART, LOOK = 0.05, 0.002  # seconds that parts should take: those with the fastest number, and looks at others
+# Seconds that parts should take: those with the fastest number, and looks at others, which must be long enough for the
+# time that threads take to wake up not to count
+PART, LOOK = 0.05, 0.006
 LOOKING = 0.04  # share of the time that goes into looks
 MEMORY = 0.1  # seconds with a number of threads that are remembered
 
