@@ -96,7 +96,7 @@ class Steps:
     def _sample(self, s: int, name: str) -> int:
         """The steps of a sample, up to its loss."""
         network, problem = self.network, self.problem
-        self._of = of = f" of sample {s + 1}" if problem.several else ""
+        of = f" of sample {s + 1}" if problem.several else ""
         target = "u" if network.loss.name == "none" else "y"
         x = [self._add(f"x.{s}.{i}", f"x{i + 1}{of}") for i in range(len(problem.x[s]))]
         y = [
@@ -110,17 +110,17 @@ class Steps:
             for terms, bias in zip(sums, [] if b is None else b, strict=False):
                 terms.append((int(bias), None, ""))
             z = [self._add(f"z.{s}.{number}.{u}", f"z({labels[u]}){of}", "sum", sums[u]) for u in range(len(W))]
-            kinds = self._activated(number, z)
+            kinds = self._activated(number, z, of)
             a = [self._add(f"a.{s}.{number}.{u}", labels[u] + of, *kinds[u]) for u in range(len(W))]
-        return self._add(name if name == "J" else f"J.{s}", name, *self._loss(z, a, y))
+        return self._add(name if name == "J" else f"J.{s}", name, *self._loss(z, a, y, of))
 
-    def _activated(self, layer: int, z: list[int]) -> list[tuple[str, list[Term]]]:
+    def _activated(self, layer: int, z: list[int], of: str) -> list[tuple[str, list[Term]]]:
         """Kinds and terms of the activations of a layer."""
         name, leak = self.network.layers[layer].activation, str(as_fraction(self.network.leaks[layer]))
         if ACTIVATIONS[name].has_kink:
             return [("piecewise", [(one, None, leak)]) for one in z]
         if name == NORMALIZES:
-            total = self._log_sum_exp(z)
+            total = self._log_sum_exp(z, of)
             z = [
                 self._add("", f"log of {self.steps[one].name}", "sum", [(one, None, ""), (total, None, "-1")])
                 for one in z
@@ -128,17 +128,17 @@ class Steps:
         kind = {"identity": "sum", NORMALIZES: "exp"}.get(name, name)
         return [(kind, [(one, None, "")]) for one in z]
 
-    def _log_sum_exp(self, z: list[int]) -> int:
-        return self._add("", f"log Σ exp z{self._of}", "log-sum-exp", [(one, None, "") for one in z])
+    def _log_sum_exp(self, z: list[int], of: str) -> int:
+        return self._add("", f"log Σ exp z{of}", "log-sum-exp", [(one, None, "") for one in z])
 
-    def _loss(self, z: list[int], a: list[int], y: list[int]) -> tuple[str, list[Term]]:
+    def _loss(self, z: list[int], a: list[int], y: list[int], of: str) -> tuple[str, list[Term]]:
         """Kind and terms of the loss of a sample."""
         loss, steps = self.network.loss.name, self.steps
         products: list[Term] = [(one, goal, "-1") for one, goal in zip(z, y, strict=True)]
         if loss == "none":
             return "sum", [(one, goal, "") for one, goal in zip(a, y, strict=True)]
         if loss == "cross-entropy":
-            total = self._log_sum_exp(z)
+            total = self._log_sum_exp(z, of)
             return "sum", [*((total, goal, "") for goal in y), *products]
         if loss == "binary-cross-entropy":
             logs = [self._add("", f"log(1 + exp {steps[one].name})", "softplus", [(one, None, "")]) for one in z]

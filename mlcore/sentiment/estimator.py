@@ -287,7 +287,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             names = self._written(labels_of(y, False, len(texts))[0].tolist())
         else:
             names, _ = written_labels(y, True, len(texts))
-        return assess(model, dataclasses.replace(dataset_of(texts, names, threads), texts=texts), errors, threads)
+        return assess(model, dataset_of(texts, names, threads), errors, threads)
 
     def _written(self, values: Iterable[Any]) -> list[str]:
         """How labels are written in the model; those that it does not have as they are."""
