@@ -1,9 +1,7 @@
 """The commands of exercise 1, with its own numbers or the user's, and of its teachers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from errno import ENOENT
-from os import strerror
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,15 +67,10 @@ def format_option(choices: str) -> Any:
     return option("--format", choices, "Format of the output.", True)
 
 
-def written(name: str, formats: dict[str, Callable[..., str]], *content: Any, standalone: bool = False) -> str:
-    """The content in the format of --format, without the end of its last line."""
-    from mlcore.exercise.formats import to_document
-
-    if name not in formats:
-        raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
-    if standalone and name != "latex":
-        raise InputError("--standalone is for --format latex; add it, or leave out --standalone.")
-    return (to_document if standalone else formats[name])(*content).rstrip("\n")
+def refuse(options: Mapping[str, object], why: str) -> None:
+    """Raises: InputError if one of these options is given, which cannot be used here."""
+    if given := [name for name, value in options.items() if value is not None and value is not False]:
+        raise InputError(f"--{given[0]} {why}")
 
 
 @with_options
@@ -126,9 +119,8 @@ def grad(
 
     trained = {"--model": model, "--text": text, "--label": label}
     if given := [name for name, value in trained.items() if value is not None]:
-        others = asdict(numbers) | {"check": check or None, "more": more or None, "code": code}
-        if foreign := [name for name, value in others.items() if value is not None]:
-            raise InputError(f"--{foreign[0]} cannot be combined with {given[0]}")
+        others = asdict(numbers) | {"check": check, "more": more, "code": code}
+        refuse(others, f"cannot be combined with {given[0]}")
         if model is None or text is None or label is None:
             missing = " and ".join(name for name in trained if name not in given)
             raise InputError(f"{given[0]} also needs {missing}")
@@ -136,8 +128,8 @@ def grad(
 
         gradients_of_model(model, text, label, float(relu_at_zero or 0), as_json)
     elif code is not None:
-        if wrong := [name for name, value in {"json": as_json, "check": check, "more": more}.items() if value]:
-            raise InputError(f"--{wrong[0]} cannot be combined with --code, which prints a program.")
+        others = {"json": as_json, "check": check, "more": more}
+        refuse(others, "cannot be combined with --code, which prints a program.")
         render.show(program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
     else:
         problem = numbers.problem()
@@ -168,13 +160,14 @@ def derive(
     weights after one step.
     """
     from mlcore.exercise import derivation
-    from mlcore.exercise.formats import WRITERS
+    from mlcore.exercise.formats import WRITERS, choose_format, to_document
 
     from . import render
 
     problem = numbers.problem()
     sections = derivation.derive(problem, relu_at_zero, learning_rate, optimizer)
-    render.show(written(output_format, WRITERS, sections, problem.style, standalone=standalone))
+    text = choose_format(WRITERS, output_format, standalone)(sections, problem.style)
+    render.show((to_document(text) if standalone else text).rstrip("\n"))
 
 
 @with_options
@@ -267,17 +260,14 @@ def check(
         settings = (tolerance, learning_rate, optimizer)
         _check_class(numbers, answers[0], output, points, carry_forward, settings, as_json)
         return
-    if missing := [file for file in answers or [] if not file.exists()]:
-        raise FileNotFoundError(ENOENT, strerror(ENOENT), str(missing[0]))
-    net = numbers.net if numbers.net and numbers.net.is_dir() else None
-    for name, value in {"net": net, "output": output, "points": points, "carry-forward": carry_forward}.items():
-        if value is not None:
-            raise InputError(f"--{name} is for a class; it needs a folder as --answers.")
     for file in answers or []:
         found, _, problems = read_answers(file, tolerance)
         if problems:
             raise DataError(f"{file}: {problems[0]}")
         given += found
+    nets = numbers.net if numbers.net and numbers.net.is_dir() else None
+    of_class = {"net": nets, "output": output, "points": points, "carry-forward": carry_forward}
+    refuse(of_class, "is for a class; it needs a folder as --answers.")
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
     marking = Marker(numbers.problem(), learning_rate, optimizer).mark(given)
@@ -305,9 +295,8 @@ def _check_class(
     check_outputs({"output": output}, folder.iterdir(), {"output": b"student,file,"})
     worth = None if points is None else parse_points(points)
     nets = numbers.net if numbers.net and numbers.net.is_dir() else None
-    changed = [name for name, value in asdict(numbers).items() if value is not None and name != "net"]
-    if nets and changed:
-        raise InputError(f"--{changed[0]} is for one network; leave it out with a folder of them.")
+    if nets:
+        refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")
     problem = nets or numbers.problem()
     marks = mark_class(problem, folder, worth, 1 if carry_forward is None else carry_forward, *settings)
     if output:
@@ -328,17 +317,19 @@ def graph(
     the edges; units on their kink are marked.
     """
     from mlcore.exercise.drawing import graph, markup, text
+    from mlcore.exercise.formats import choose_format
 
     from . import render
 
-    formats = {
+    formats: dict[str, Callable[[graph.Graph], str]] = {
         "text": lambda drawn: text.to_text(drawn, ascii_only=not render.has_unicode()),
         "mermaid": markup.to_mermaid,
         "dot": markup.to_dot,
         "svg": markup.to_svg,
         "tikz": markup.to_tikz,
     }
-    render.show(written(output_format, formats, graph.build(numbers.problem(), relu_at_zero)))
+    draw = choose_format(formats, output_format)
+    render.show(draw(graph.build(numbers.problem(), relu_at_zero)).rstrip("\n"))
 
 
 net = typer.Typer(help="Example: mlcore net show\n\nPrint the network as a file.", rich_markup_mode=None)

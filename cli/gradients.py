@@ -1,12 +1,13 @@
 """``mlcore grad --model``: one text through a trained model and back, as exercise 1 does it with its small network."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import render
-from .output import compilation, load, print_json
+from .output import answer, load
 
 if TYPE_CHECKING:
     from mlcore.sentiment.backpropagation import Backpropagation
@@ -27,13 +28,8 @@ def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, 
     """Show, or print as JSON, how one text goes through the model and its gradients come back."""
     from mlcore.sentiment.backpropagation import backpropagate
 
-    with compilation(as_json):
-        loaded = load(model)
-        found = backpropagate(loaded, text, label, relu_at_zero)
-    if as_json:
-        print_json("grad-model", found)
-    else:
-        _show(loaded, found)
+    loaded = load(model)
+    answer("grad-model", lambda: backpropagate(loaded, text, label, relu_at_zero), partial(_show, loaded), as_json)
 
 
 def _show(model: "Model", found: "Backpropagation") -> None:

@@ -134,7 +134,7 @@ def mark_class(
     nets = {path.stem: path for path in _documents(problem, "networks")} if isinstance(problem, Path) else {}
     markers = {"": Marker(problem, learning_rate, optimizer)} if isinstance(problem, Problem) else {}
     students: list[Marks] = []  # with shares of the points, until all questions are known
-    order: dict[str, int] = {}
+    known: dict[str, Any] = {}  # all answers, in the order of the pass
     for file in files:
         student, problems = file.stem, list[str]()
         try:
@@ -143,7 +143,7 @@ def mark_class(
             name = _net_of(file, notes, nets) if nets else ""
             if name not in markers:
                 markers[name] = Marker(read_problem(nets[name]), learning_rate, optimizer)
-            order |= markers[name].order
+            known |= markers[name].names
             answers, unknown = markers[name].usable(answers)
             problems += unknown
             marking = markers[name].mark(answers)
@@ -154,10 +154,10 @@ def mark_class(
         except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked
             problems.append(f"{file}: {error.strerror}" if isinstance(error, OSError) else str(error))
             students.append(Marks(student, file.name, {}, None, tuple(problems)))
-    if strange := [name for name in points or {} if order and name not in order]:
-        raise InputError(f"expected names of answers: {', '.join(order)}", parameter="points", value=strange[0])
+    if strange := [name for name in points or {} if known and name not in known]:
+        raise InputError(f"expected names of answers: {', '.join(known)}", parameter="points", value=strange[0])
     answered = {verdict.name for marks in students for verdict in marks.verdicts}
-    worth = dict(points or {name: Fraction(1) for name in order if name in answered})
+    worth = dict(points or {name: Fraction(1) for name in known if name in answered})
     for number, marks in enumerate(students):
         shares = marks.points if marks.marking else dict.fromkeys(worth, Fraction(0))
         mine = {name: value * shares[name] for name, value in worth.items() if name in shares}

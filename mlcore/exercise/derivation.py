@@ -14,8 +14,8 @@ from mlcore.errors import InputError
 from mlcore.exercise.descent import OPTIMIZERS, first_step, step_of
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import Formulas, Part, Section, Shown, Style, to_unicode
-from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
-from mlcore.exercise.network import Number, arrays_of
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number
+from mlcore.exercise.network import arrays_of
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 
 SLIPS = [
@@ -44,10 +44,8 @@ class Symbols:
         self.phi = [ACTIVATIONS[layer.activation].symbol for layer in network.layers]
         hidden = ["h"] if depth == 2 else [f"h_{{{number}}}" for number in range(1, depth)]
         takers = network.takers()
-        numbers = [
-            layer + 1 - (layer == 0 and i == 0 and network.layers[0].own is not None)
-            for i, (layer, _, _) in enumerate(takers)
-        ]
+        numbers = [layer + 1 for layer, _, _ in takers]
+        numbers[0] -= network.layers[0].own is not None  # what the first step starts from
         self.x = ["x"] if len(takers) == 1 else [f"x_{{{number}}}" for number in numbers]
         self.own = {layer: symbol for symbol, (layer, name, _) in zip(self.x[1:], takers[1:], strict=True)}
         self.inputs = [self.x[0], *hidden]  # of each layer
@@ -60,8 +58,7 @@ class Symbols:
         self.complete: list[list[str]] = []  # the arrays that no layer below has: their gradients end at this one
         for layer in network.layers:
             below = {name for names in self.complete for name in names}
-            own = [name for name in (layer.weights, layer.own, layer.bias) if name in network.trained]
-            self.complete.append([name for name in own if name not in below])
+            self.complete.append([name for name in layer.arrays if name in network.trained and name not in below])
         self.arrays = [name for names in reversed(self.complete) for name in names]
         self._check_names()
 
@@ -221,7 +218,8 @@ class Symbols:
         return ", ".join(self.pulled(layer, name) for layer, name, _ in self.network.takers())
 
     def partial(self, name: str, of: str = "J") -> str:
-        return rf"\frac{{\partial {of}}}{{\partial {name}}}"
+        """The derivative in an array of this name, or in a symbol."""
+        return rf"\frac{{\partial {of}}}{{\partial {self.names.get(name, name)}}}"
 
 
 def derive(
@@ -262,9 +260,7 @@ def derive(
         for name in symbols.arrays:
             terms: list[Part] = [part for one in found for part in ("+", symbols.matrix(one.arrays[name]))][1:]
             inner: list[Part] = [symbols.mean.strip(), "(", *terms, ")"] if symbols.mean else terms
-            section.add(
-                _of(symbols, name), "=", *inner, *_decay(symbols, total, name), "=", symbols.matrix(gradients[name])
-            )
+            _add_gradient(section, symbols, total, name, inner, gradients)
         sections.append(section)
     if step:
         sections.append(_step(symbols, total, gradients, *step))
@@ -365,7 +361,7 @@ def _chain_rule(symbols: Symbols) -> Section:
         delta = f"{symbols.delta[layer]} = {symbols.partial(symbols.z[layer], of)}"
         section.add(delta, "=", symbols.delta_of(layer), remark=shape(network.W[layer][:, 0]))
         for name in symbols.complete[layer]:
-            section.add(_of(symbols, name), "=", symbols.gradient(name), remark=shape(network.arrays[name]))
+            section.add(symbols.partial(name), "=", symbols.gradient(name), remark=shape(network.arrays[name]))
     return section
 
 
@@ -403,17 +399,17 @@ def _backward(
                     terms += ["+", *symbols.product(deltas[used], x.T)] if own == name else []
                 terms += ["+", deltas[used]] if name == symbols.layers[used].bias else []
             terms = [symbols.gradient(name)] if len(terms) == 2 else terms[1:]  # a bias is its delta
-            section.add(
-                _of(symbols, name), "=", *terms, *_decay(symbols, work, name), "=", symbols.matrix(gradients[name])
-            )
+            _add_gradient(section, symbols, work, name, terms, gradients)
     return section
 
 
-def _decay(symbols: Symbols, work: Pass, name: str) -> list[Part]:
-    """The term of the penalty in a gradient, with numbers."""
-    if name not in symbols.network.penalized:
-        return []
-    return ["+", symbols.matrix([symbols.network.loss.l2]), work.arrays[name]]
+def _add_gradient(
+    section: Section, symbols: Symbols, work: Pass, name: str, terms: list[Part], gradients: Mapping[str, np.ndarray]
+) -> None:
+    """The gradient in an array from its terms and that of the penalty, with numbers."""
+    if name in symbols.network.penalized:
+        terms = [*terms, "+", symbols.matrix([symbols.network.loss.l2]), work.arrays[name]]
+    section.add(symbols.partial(name), "=", *terms, "=", symbols.matrix(gradients[name]))
 
 
 def _step(
@@ -424,16 +420,12 @@ def _step(
     section = Section(rf"One step of {OPTIMIZERS[optimizer].title} with $\eta = {rate}$")
     given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
     for name in symbols.arrays:
-        formula = OPTIMIZERS[optimizer].formula % {"W": symbols.names[name], "g": _of(symbols, name)}
+        formula = OPTIMIZERS[optimizer].formula % {"W": symbols.names[name], "g": symbols.partial(name)}
         times = rf"{rate} \cdot" if gradients[name].size == 1 else rate
         numbers: list[Part] = [symbols.matrix(given[name]), "-", times, symbols.matrix(gradients[name]), "="]
         numbers *= optimizer != "adam"
         section.add(rf"\text{{new }} {symbols.names[name]}", "=", formula, "=", *numbers, symbols.matrix(updated[name]))
     return section
-
-
-def _of(symbols: Symbols, name: str) -> str:
-    return symbols.partial(symbols.names[name])
 
 
 def latex_name(name: str) -> str:

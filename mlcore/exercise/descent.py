@@ -8,8 +8,8 @@ import numpy as np
 
 from mlcore.errors import DivergedError, InputError
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.functions import choose
-from mlcore.exercise.network import Gradients, Network, Number, Trace, arrays_of
+from mlcore.exercise.functions import Number, choose
+from mlcore.exercise.network import Gradients, Network, Trace, arrays_of
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result
 
@@ -72,11 +72,7 @@ class Descended(Result):
 def first_step(
     network: Network, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str = "sgd"
 ) -> dict[str, np.ndarray]:
-    """The arrays that are not frozen after one step with these gradients; in fractions if the gradients are.
-
-    Raises: InputError for an unknown optimizer, or a learning rate out of range.
-    """
-    optimizer = check_step(optimizer, learning_rate)
+    """The arrays that are not frozen after one step with these gradients; in fractions if the gradients are."""
     given, found = arrays_of(network), {}
     for name, gradient in gradients.items():
         is_exact = gradient.dtype == object and optimizer != "adam"
@@ -146,7 +142,7 @@ def check_step(optimizer: str, learning_rate: Number) -> str:
     """
     if not 0 < learning_rate < np.inf:
         raise InputError("expected a number above 0", parameter="learning_rate", value=float(learning_rate))
-    return choose("optimizer", optimizer, OPTIMIZERS, {"gradientdescent": "sgd", "gd": "sgd"})
+    return choose("optimizer", optimizer, OPTIMIZERS)
 
 
 def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_zero: float) -> str | None:

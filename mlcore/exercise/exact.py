@@ -10,18 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, sigmoid, softmax, through_softmax
-from mlcore.exercise.network import (
-    FLOAT_TOLERANCE,
-    Gradients,
-    Kink,
-    Matrix,
-    Network,
-    Number,
-    Trace,
-    arrays_of,
-    check_range,
-)
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number, through_softmax
+from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Trace, arrays_of, check_range
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
 
@@ -108,19 +98,9 @@ class Pass:
     def predicted(self) -> np.ndarray:
         """What y is compared with: y_hat, or the probability where it is a logit."""
         if self.network.function.outputs and self.layers[-1].activation == "identity":
-            return (sigmoid if self.network.function.outputs[1] == "sigmoid" else softmax)(self.trace.y_hat)
+            probability = ACTIVATIONS[self.network.function.outputs[1]]
+            return probability.phi(self.trace.y_hat, self.number(1), self.number(0))
         return self.trace.y_hat
-
-    def error(self) -> np.ndarray:
-        """Derivative of the loss in y_hat, or in the z of the output where the loss works from it: (n, k)."""
-        return np.asarray(self.factor * self.network.function.error(self.predicted(), self.y))
-
-    def loss_terms(self) -> np.ndarray:
-        """Loss of each output of each sample: (n, k)."""
-        function = self.network.function
-        return np.asarray(
-            self.factor * function.terms(self.trace.z[-1] if function.outputs else self.trace.y_hat, self.y)
-        )
 
     def forward(self) -> None:
         self.share = self.step("share", 0, self.number(self.network.share(self.x.shape[-2])))
@@ -134,7 +114,9 @@ class Pass:
             trace.z.append(z)
             trace.a.append(self.step("a", layer, self.activate(layer, z)))
         trace.kinks.sort()
-        trace.losses = self.step("losses", self.depth - 1, self.loss_terms()).sum(-1)
+        function = self.network.function
+        terms = self.factor * function.terms(trace.z[-1] if function.outputs else trace.y_hat, self.y)
+        trace.losses = self.step("losses", self.depth - 1, terms).sum(-1)
         trace.loss = trace.losses.sum(-1) * self.share + self.penalty()
 
     def penalty(self) -> Number:
@@ -148,7 +130,7 @@ class Pass:
         """
         self.network.check_derivatives()
         last, function = self.depth - 1, self.network.function
-        error = self.step("error", last, self.error())
+        error = self.step("error", last, self.factor * function.error(self.predicted(), self.y))
         slopes = self.step("slopes", last, self.slopes(last, at_zero))
         jacobian = self.layers[last].activation == NORMALIZES and not function.outputs
         delta = through_softmax(error, self.trace.y_hat) if jacobian else error * slopes

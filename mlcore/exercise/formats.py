@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from mlcore.errors import InputError
 from mlcore.exercise.functions import Number
 from mlcore.templates import fill
 
@@ -108,18 +110,14 @@ def to_latex(sections: list[Section], style: Style = STYLE) -> str:
     return _blocks(sections, style, r"\paragraph{%s}", "\\begin{align*}\n%s\n\\end{align*}", "\n")
 
 
-def to_document(sections: list[Section], style: Style = STYLE) -> str:
+def to_document(fragment: str) -> str:
     """A LaTeX document that compiles as it is."""
-    return fill("document.tex.j2", str, body=to_latex(sections, style))
+    return fill("document.tex.j2", str, body=fragment)
 
 
 def to_html(sections: list[Section], style: Style = STYLE) -> str:
     """HTML with formulas for MathJax, as in notebooks and in Moodle."""
-    spoken = [
-        (_delimited(section.title), _latex_rows(section, style), list(map(_delimited, section.text)))
-        for section in sections
-    ]
-    return fill("sections.html", sections=spoken)
+    return fill("sections.html", sections=sections, rows=partial(_latex_rows, style=style), delimited=_delimited)
 
 
 def to_markdown(sections: list[Section], style: Style = STYLE) -> str:
@@ -153,6 +151,19 @@ def of_values(title: str, values: Mapping[str, np.ndarray]) -> Formulas:
 
 
 WRITERS = {"text": to_text, "latex": to_latex, "markdown": to_markdown}
+Chosen = TypeVar("Chosen")
+
+
+def choose_format(formats: Mapping[str, Chosen], name: str, standalone: bool = False) -> Chosen:
+    """What belongs to a format.
+
+    Raises: InputError if there is none of this name, or if it cannot be ``standalone``: LaTeX alone can.
+    """
+    if name not in formats:
+        raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
+    if standalone and name != "latex":
+        raise InputError("only latex can be standalone", parameter="format", value=name)
+    return formats[name]
 
 
 def _parts(

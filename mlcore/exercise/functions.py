@@ -5,7 +5,7 @@ in their numbers.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -16,7 +16,6 @@ from mlcore.kernels import layers, losses
 
 Kernel = Callable[..., None]
 Number = int | float | Fraction
-LEAK = Fraction(1, 100)  # slope of leaky-relu below 0 where none is given, as in PyTorch
 NORMALIZES = "softmax"  # the activation whose outputs depend on each other
 
 
@@ -32,6 +31,7 @@ class Activation(NamedTuple):
     derivative: str  # phi'(z)
     is_rational: bool = False
     has_kink: bool = False
+    leak: Fraction | None = None  # where a layer gives none; None: layers have no slope to give
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -40,10 +40,10 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(z >= 0, 1, decay) / (1 + decay))
 
 
-def softmax(z: np.ndarray) -> np.ndarray:
-    """exp(z_k) / sum_j exp(z_j) of each row, without overflow."""
-    powers = np.exp(z - z.max(-1, keepdims=True))
-    return np.asarray(powers / powers.sum(-1, keepdims=True))
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    """log of exp(z_k) / sum_j exp(z_j) of each row, without overflow."""
+    below = z - z.max(-1, keepdims=True)
+    return np.asarray(below - np.log(np.exp(below).sum(-1, keepdims=True)))
 
 
 def rectify(z: np.ndarray, one: Any, leak: Any) -> np.ndarray:
@@ -78,6 +78,7 @@ ACTIVATIONS = {
         r"1 \text{ for } z > 0, \; %(leak)s \text{ for } z < 0, \; \text{undefined at } 0",
         is_rational=True,
         has_kink=True,
+        leak=Fraction(1, 100),  # as in PyTorch
     ),
     "identity": Activation(
         lambda Z, leak, A: np.copyto(A, Z),
@@ -119,7 +120,7 @@ ACTIVATIONS = {
     "softmax": Activation(
         lambda Z, leak, A: layers.normalize(Z, A),
         lambda dA, Z, A, leak, at_zero, dZ: layers.normalize_backward(dA, A, dZ),
-        lambda z, one, leak: softmax(z),
+        lambda z, one, leak: np.exp(log_softmax(z)),
         lambda z, a, one, leak, at_zero: np.full(z.shape, one),  # see through_softmax
         r"\mathrm{softmax}",
         r"e^{z_k} / \sum_j e^{z_j}",
@@ -156,7 +157,7 @@ class LossFunction(NamedTuple):
     error: Callable[..., np.ndarray]  # (y_hat, or the probability, and y): the derivative
     outputs: tuple[str, ...] = ()
     factor: Callable[[int], Fraction] = lambda k: Fraction(1)  # of all these, for k outputs
-    of_probability: Callable[..., np.ndarray] | None = None  # (y_hat, y): the derivative in a probability
+    of_probability: Any = None  # (y_hat, y): the derivative in a probability, of those that have outputs
 
 
 def _sum(Y_hat: np.ndarray, Y: np.ndarray, losses: np.ndarray) -> None:
@@ -177,9 +178,7 @@ LOSSES = {
     "cross-entropy": LossFunction(
         losses.cross_entropy,
         losses.cross_entropy_backward,
-        lambda z, y: (
-            y * (np.log(np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True)) + z.max(-1, keepdims=True) - z)
-        ),
+        lambda z, y: -y * log_softmax(z),
         lambda p, y: p - y,
         ("identity", "softmax"),
         of_probability=lambda p, y: -y / p,
@@ -194,7 +193,6 @@ LOSSES = {
     ),
     "none": LossFunction(_sum, _sum_backward, lambda y_hat, u: u * y_hat, lambda y_hat, u: u),
 }
-RATIONAL_LOSSES = ("half-squared", "squared", "mean-squared", "none")
 REDUCTIONS = ("mean", "sum")
 
 
@@ -211,19 +209,21 @@ class Loss(NamedTuple):
     frozen: tuple[str, ...] = ()
 
 
-# What people call an activation or a loss; lower case, without hyphens.
+# What else people call each choice; lower case, without blanks and hyphens
 ALIASES = {
-    "linear": "identity", "lin": "identity", "id": "identity", "none": "identity", "purelin": "identity",
-    "lrelu": "leaky-relu", "logistic": "sigmoid", "logisticsigmoid": "sigmoid", "logsig": "sigmoid", "sigma": "sigmoid",
-    "tansig": "tanh", "hyperbolictangent": "tanh", "rectifier": "relu", "heaviside": "step", "threshold": "step",
-}  # fmt: skip
-LOSS_ALIASES = {
-    "bce": "binary-cross-entropy", "logistic": "binary-cross-entropy", "logloss": "binary-cross-entropy",
-    "ce": "cross-entropy", "categoricalcrossentropy": "cross-entropy", "softmax": "cross-entropy",
-    "nll": "cross-entropy", "negativeloglikelihood": "cross-entropy", "mse": "mean-squared",
-    "meansquarederror": "mean-squared", "sse": "squared", "se": "squared", "squarederror": "squared",
-    "sumofsquares": "squared", "sumofsquarederrors": "squared", "l2": "squared", "halfsquarederror": "half-squared",
-    "halfmse": "half-squared", "quadratic": "half-squared", "identity": "none", "output": "none",
+    "activation": {
+        "identity": "linear lin id none purelin", "leaky-relu": "lrelu", "tanh": "tansig hyperbolictangent",
+        "sigmoid": "logistic logisticsigmoid logsig sigma", "relu": "rectifier", "step": "heaviside threshold",
+    },
+    "loss": {
+        "binary-cross-entropy": "bce logistic logloss", "none": "identity output",
+        "mean-squared": "mse meansquarederror",
+        "cross-entropy": "ce categoricalcrossentropy softmax nll negativeloglikelihood",
+        "squared": "sse se squarederror sumofsquares sumofsquarederrors l2",
+        "half-squared": "halfsquarederror halfmse quadratic",
+    },
+    "layout": {"rows": "row", "columns": "column"},
+    "optimizer": {"sgd": "gradientdescent gd"},
 }  # fmt: skip
 
 
@@ -237,13 +237,13 @@ def convention(value: Number) -> Fraction:
     return Fraction(str(value))
 
 
-def choose(what: str, name: str, choices: Mapping[str, Any], aliases: Mapping[str, str]) -> str:
+def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str:
     """The name of one of the choices, as people write it: ``ReLU``, ``half_squared``, ``linear``.
 
     Raises: InputError if it is none of them.
     """
-    known = {choice.replace("-", ""): choice for choice in choices} | dict(aliases)
-    found = known.get(re.sub(r"[\s_-]", "", str(name)).lower())
-    if found is None:
-        raise InputError(f"The {what} is {name!r}; expected one of {', '.join(choices)}.")
-    return found
+    written = re.sub(r"[\s_-]", "", str(name)).lower()
+    for choice in choices:
+        if written in (choice.replace("-", ""), *ALIASES[what].get(choice, "").split()):
+            return choice
+    raise InputError(f"The {what}{where} is {name!r}; expected one of {', '.join(choices)}.")

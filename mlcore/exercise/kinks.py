@@ -144,9 +144,7 @@ class Surroundings:
         of their weights decide where they agree.
         """
         sample, layer, unit = kink
-        frozen = {*self.exact.network.loss.frozen}
-        arrays = {self.exact.layers[layer].bias or "", *(name for name, _ in self.exact.network.parts(layer))}
-        if layer == 0 and arrays <= {*frozen, ""}:
+        if layer == 0 and self.exact.layers[layer].arrays.keys() <= {*self.exact.network.loss.frozen}:
             return False  # a constant
         if self.exact.b[layer] is not None:
             return None

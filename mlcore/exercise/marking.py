@@ -18,21 +18,11 @@ from mlcore.exercise.answers import Answer, Entry, each
 from mlcore.exercise.descent import step_of
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text
+from mlcore.exercise.functions import Number
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import (
-    RATES,
-    ROUNDED,
-    SUMMED,
-    WRITTEN,
-    Rounding,
-    Students,
-    Values,
-    Work,
-    catalogue,
-    with_rate,
-)  # fmt: skip
+from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Rounding, Students, Values, Work, catalogue
 from mlcore.exercise.naming import DECIMAL_POINT, Naming
-from mlcore.exercise.network import Number, check_range
+from mlcore.exercise.network import check_range
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 from mlcore.templates import fill
@@ -141,10 +131,8 @@ class Marker:
         self.truths = {c: Work(work, c).values() for c in self.conventions}
         self.names = self.truths[self.conventions[0]]
         check_range(*(rows for name, rows in self.names.items() if not name.startswith("da:")))  # 1 / 0 by rounding
-        self.order = {name: number for number, name in enumerate(self.names)}
         self.catalogue = catalogue(network, learning_rate, problem.relu_at_zero)
-        rates = RATES if learning_rate is None else [learning_rate]
-        self.steps = [mistake.name for rate in rates for mistake in with_rate(rate)]
+        self.steps = {mistake.name for mistake in self.catalogue if mistake.is_step}
         self.naming = Naming(problem, self.names, work.taken is not None)
         self.per_sample = {name for name in self.names if name.startswith(("delta:", "da:")) or name == "dx"}
         self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
@@ -215,7 +203,7 @@ class _Sheet:
     def marking(self) -> Marking:
         """The verdicts; what comes first in the pass is judged first, as the rest may follow from it."""
         found = {}
-        for answer in sorted(self.answers, key=lambda answer: self.marker.order[answer.name]):
+        for answer in sorted(self.answers, key=lambda answer: [*self.marker.names].index(answer.name)):
             truth, found[answer] = self.truth[answer.name], self._verdict(answer)
             if answer.entries.shape == truth.shape and found[answer].status != "too-few-digits":
                 known = self.right if found[answer].status in RIGHT else self.wrong
@@ -397,8 +385,6 @@ def _range(found: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest values of arrays that have the shape of the first."""
     first, *others = found
     same = [first, *(rows for rows in others if rows.shape == first.shape)]
-    if len(same) == 1:
-        return first, first
     return np.minimum.reduce(same), np.maximum.reduce(same)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from mlcore.exercise.descent import first_step
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import to_unicode
-from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, through_softmax
-from mlcore.exercise.network import Network, Number, arrays_of
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number, through_softmax
+from mlcore.exercise.network import Network, arrays_of
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
@@ -33,6 +33,7 @@ class Mistake(NamedTuple):
     activations: Collection[str] = ()
     layers: Collection[int] = ()
     losses: Collection[str] = ()
+    is_step: bool = False  # of gradient descent, where a gradient is asked for
 
     def values(self, right: Pass, convention: Number = 0, rounding: "Rounding | None" = None) -> Values:
         """All answers of a student who makes this mistake and no other."""
@@ -109,13 +110,6 @@ def _probability_for_logit(work: "Work", layer: int, right: Values) -> Values:
     return dict.fromkeys((f"z:{names[-1]}", f"a:{names[-1]}", "y_hat"), work.predicted()) if is_logit else {}
 
 
-def _of_probability(work: "Work") -> np.ndarray:
-    """dJ/dy_hat where the loss works from z."""
-    of_probability = work.network.function.of_probability
-    assert of_probability is not None
-    return of_probability(work.predicted(), work.y)
-
-
 def _through_probability(work: "Work", error: np.ndarray) -> np.ndarray:
     """The derivative in z of what has this one in the probability."""
     p = work.predicted()
@@ -156,7 +150,8 @@ MISTAKES = [
             {"error": lambda work, layer, error: error * work.predicted() * (1 - work.predicted())},
             losses=LOGARITHMIC),
     Mistake("∂J/∂ŷ instead of δ (the derivative of softmax or σ left out)",
-            {"error": lambda work, layer, error: _of_probability(work)}, losses=LOGARITHMIC),
+            {"error": lambda work, layer, error: work.network.function.of_probability(work.predicted(), work.y)},
+            losses=LOGARITHMIC),
     Mistake("half the squared error instead of the cross-entropy",
             {"losses": lambda work, layer, losses: (work.predicted() - work.y) ** 2 / 2,
              "error": lambda work, layer, error: _through_probability(work, error)}, losses=LOGARITHMIC),
@@ -241,9 +236,8 @@ def catalogue(
         if mistake.losses and network.loss.name not in mistake.losses:
             continue
         for where, layers in scopes if "{where}" in mistake.name else [("", ())]:
-            if mistake.activations and not {network.layers[n].activation for n in layers or every} & {
-                *mistake.activations
-            }:
+            used = {network.layers[layer].activation for layer in layers or every}
+            if mistake.activations and used.isdisjoint(mistake.activations):
                 continue
             phis = {to_unicode(ACTIVATIONS[network.layers[layer].activation].symbol) for layer in layers} - {""}
             phi = phis.pop() if len(phis) == 1 else "φ"
@@ -262,7 +256,7 @@ def catalogue(
 def with_rate(rate: Number) -> list[Mistake]:
     """A step of gradient descent where the gradient is asked for, or that comes too early."""
     eta = f"η = {rate}"
-    return [
+    found = [
         Mistake(f"the step η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: rate * da)),
         Mistake(f"the change −η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: -rate * da)),
         Mistake(f"the new weights instead of the gradient ({eta})", _instead("d", lambda a, da: a - rate * da)),
@@ -270,6 +264,7 @@ def with_rate(rate: Number) -> list[Mistake]:
                 {"pulled": lambda work, layer, right:
                  work.deltas[layer] @ (work.W[layer] - work.number(rate) * work.share * work.outer(layer))}),
     ]  # fmt: skip
+    return [mistake._replace(is_step=True) for mistake in found]
 
 
 def in_step(rate: Number) -> list[Mistake]:
@@ -304,7 +299,7 @@ class Work(Pass):
         self.forward()
 
     def step(self, name: str, layer: int, right: Any) -> Any:
-        _, steps, activations, layers, _ = self.mistake
+        _, steps, activations, layers, *_ = self.mistake
         activation = self.layers[layer].activation
         is_meant = activation in activations if activations else not layers or activation != "identity"
         if name in steps and is_meant and (not layers or layer in layers):

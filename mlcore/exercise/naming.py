@@ -61,9 +61,8 @@ class Naming:
                 entries[place] = number
             if name in found:
                 before = found[name].entries
-                if entries.shape != before.shape or any(
-                    a and b for a, b in zip(entries.flat, before.flat, strict=True)
-                ):
+                both = zip(entries.flat, before.flat, strict=True)
+                if entries.shape != before.shape or any(a and b for a, b in both):
                     raise InputError(f"{name} is answered twice; give one answer.")
                 entries = each(lambda a, b: a or b, entries, before)
             found[name] = Answer(name, entries)
@@ -88,10 +87,8 @@ class Naming:
 
     def oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""
-        shape = self.answers[name].shape
-        return (
-            entries.T if 1 in shape and shape != entries.shape == shape[::-1] and name not in self.weights else entries
-        )
+        shape, is_vector = self.answers[name].shape, 1 in self.answers[name].shape and name not in self.weights
+        return entries.T if is_vector and shape != entries.shape == shape[::-1] else entries
 
 
 def _plain(name: str) -> str:

@@ -10,20 +10,7 @@ import numpy as np
 
 from mlcore.errors import InputError, ShapeError
 from mlcore.exercise.formats import Formulas, Section, Shown, of_values
-from mlcore.exercise.functions import (
-    ACTIVATIONS,
-    ALIASES,
-    LEAK,
-    LOSS_ALIASES,
-    LOSSES,
-    NORMALIZES,
-    RATIONAL_LOSSES,
-    REDUCTIONS,
-    Loss,
-    choose,
-    convention,
-)
-from mlcore.exercise.functions import Number as Number
+from mlcore.exercise.functions import ACTIVATIONS, LOSSES, NORMALIZES, REDUCTIONS, Loss, Number, choose, convention
 from mlcore.kernels import layers
 
 LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weights: a unit, and an input
@@ -52,6 +39,12 @@ class Layer(NamedTuple):
     slope: Number | None = None  # of leaky-relu below 0
     own: str | None = None
     U: Matrix | None = None  # (o, k)
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """The numbers of its arrays by name: W, U and b, as far as it has them."""
+        named = ((self.weights, self.W), (self.own, self.U), (self.bias, self.b))
+        return {name: values for name, values in named if name is not None}
 
 
 class Kink(NamedTuple):
@@ -124,17 +117,14 @@ class Network(Shown):
     """
 
     def __init__(self, layers: Sequence[Layer], loss: str | Loss = "half-squared", layout: str = "columns") -> None:
-        self.layout = choose("layout", layout, LAYOUTS, {"row": "rows", "column": "columns"})
+        self.layout = choose("layout", layout, LAYOUTS)
         self.in_rows = self.layout == "rows"
         if not layers:
             raise ShapeError("The network has no layers; give it at least one.")
-        names = [
-            choose(f"activation of layer {layer.name!r}", layer.activation, ACTIVATIONS, ALIASES) for layer in layers
-        ]
+        names = [choose("activation", one.activation, ACTIVATIONS, f" of layer {one.name!r}") for one in layers]
         self.layers = [layer._replace(activation=name) for layer, name in zip(layers, names, strict=True)]
         self.leaks = [_leak(layer) for layer in self.layers]
         self.arrays: dict[str, np.ndarray] = {}
-        self.b: list[np.ndarray | None] = []
         self.spans: list[slice] = []  # what each layer takes of x: the first all of its inputs, and others their own
         for number, layer in enumerate(self.layers):
             if (layer.bias is None) != (layer.b is None):
@@ -146,17 +136,16 @@ class Network(Shown):
                 self._check_length(layer.own, len(U), LAYOUTS[self.layout][0], number)
                 width += U.shape[1]
             self.spans.append(slice(start, start + width))
-            b = None if layer.bias is None else self._add(layer.bias, layer.b, 1)
             if number:
                 self._check_length(layer.weights, W.shape[1], LAYOUTS[self.layout][1], number - 1)
-            if b is not None:
-                self._check_length(str(layer.bias), len(b), "value", number)
-            self.b.append(b)
+            if layer.bias is not None:
+                self._check_length(layer.bias, len(self._add(layer.bias, layer.b, 1)), "value", number)
+        self.b = [self.arrays.get(layer.bias or "") for layer in self.layers]
         self.loss = self._checked(Loss(loss) if isinstance(loss, str) else loss)
         self.function = LOSSES[self.loss.name]
         self.factor = self.function.factor(len(self.W[-1]))
         self.trained = [name for name in self.arrays if name not in self.loss.frozen]
-        self.rational = self.loss.name in RATIONAL_LOSSES and all(ACTIVATIONS[name].is_rational for name in names)
+        self.rational = not self.function.outputs and all(ACTIVATIONS[name].is_rational for name in names)
 
     @property
     def W(self) -> list[np.ndarray]:
@@ -176,13 +165,8 @@ class Network(Shown):
 
     def takers(self) -> list[tuple[int, str, slice]]:
         """The matrices that take values of x: the layer of each, its name, and which values."""
-        found = []
-        for layer, span in enumerate(self.spans):
-            own = [(name, span) for name, _ in self.parts(layer)[1:]]
-            if not layer:
-                own = [(name, slice(*columns.indices(span.stop))) for name, columns in self.parts(0)]
-            found += [(layer, name, columns) for name, columns in own]
-        return found
+        first = [(0, name, slice(*columns.indices(self.spans[0].stop))) for name, columns in self.parts(0)]
+        return first + [(n, layer.own, self.spans[n]) for n, layer in enumerate(self.layers) if n and layer.own]
 
     def joined(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The matrices of each layer side by side: (o, i)."""
@@ -225,7 +209,7 @@ class Network(Shown):
 
     def _checked(self, loss: Loss) -> Loss:
         """The loss with its name as it is listed."""
-        name, output = choose("loss", loss.name, LOSSES, LOSS_ALIASES), self.layers[-1].activation
+        name, output = choose("loss", loss.name, LOSSES), self.layers[-1].activation
         function = LOSSES[name]
         if function.outputs and output not in function.outputs:
             needed = f"a {function.outputs[1]} output (y_hat is a probability), or an identity output (a logit)"
@@ -370,11 +354,10 @@ class Network(Shown):
 
     def gradient_of_output(self, y_hat: np.ndarray, y: np.ndarray, error: np.ndarray) -> np.ndarray:
         """dJ_s/dy_hat: ``error``, the derivative of the loss, unless that is the one in the z of a probability."""
-        of_probability = self.function.of_probability
-        if of_probability is None or self.layers[-1].activation == "identity":
+        if not self.function.outputs or self.layers[-1].activation == "identity":
             return error.copy()
         with np.errstate(divide="ignore", invalid="ignore"):  # a probability that is 0 or 1 by rounding
-            return of_probability(y_hat, y)
+            return np.asarray(self.function.of_probability(y_hat, y))
 
     def _inputs(self, x: Matrix) -> np.ndarray:
         X, columns = samples("x", x), self.features
@@ -394,20 +377,15 @@ class Network(Shown):
 
 def arrays_of(network: Network) -> dict[str, Any]:
     """The numbers of all arrays by name, as they were given."""
-    found: dict[str, Any] = {}
-    for layer in network.layers:
-        found |= {layer.weights: layer.W} | ({layer.own: layer.U} if layer.own else {})
-        found |= {layer.bias: layer.b} if layer.bias else {}
-    return found
+    return {name: values for layer in network.layers for name, values in layer.arrays.items()}
 
 
 def _leak(layer: Layer) -> Number:
     """Slope of the layer's activation below 0."""
-    if layer.activation != "leaky-relu":
-        if layer.slope is not None:
-            raise InputError(f"Layer {layer.name!r} has a slope, but is {layer.activation}; slope is for leaky-relu.")
-        return 0
-    slope = LEAK if layer.slope is None else layer.slope
+    usual = ACTIVATIONS[layer.activation].leak
+    if usual is None and layer.slope is not None:
+        raise InputError(f"Layer {layer.name!r} has a slope, but is {layer.activation}; slope is for leaky-relu.")
+    slope = layer.slope if layer.slope is not None else usual or 0
     if not 0 <= slope < 1:
         raise InputError("expected a number from 0 to below 1", parameter="slope", value=float(slope))
     return slope

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class Steps:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.network, self.steps = problem, problem.network, list[Step]()
+        self._log_sum_exp = cache(self._add_log_sum_exp)  # that of a softmax is also that of its loss
         network, n = problem.network, len(problem.x)
         self.places = {name: self._array(name, array) for name, array in network.arrays.items()}
         self.trained = self._all(network.trained)
@@ -120,7 +122,7 @@ class Steps:
         if ACTIVATIONS[name].has_kink:
             return [("piecewise", [(one, None, leak)]) for one in z]
         if name == NORMALIZES:
-            total = self._log_sum_exp(z, of)
+            total = self._log_sum_exp(of, *z)
             z = [
                 self._add("", f"log of {self.steps[one].name}", "sum", [(one, None, ""), (total, None, "-1")])
                 for one in z
@@ -128,7 +130,7 @@ class Steps:
         kind = {"identity": "sum", NORMALIZES: "exp"}.get(name, name)
         return [(kind, [(one, None, "")]) for one in z]
 
-    def _log_sum_exp(self, z: list[int], of: str) -> int:
+    def _add_log_sum_exp(self, of: str, *z: int) -> int:
         return self._add("", f"log Σ exp z{of}", "log-sum-exp", [(one, None, "") for one in z])
 
     def _loss(self, z: list[int], a: list[int], y: list[int], of: str) -> tuple[str, list[Term]]:
@@ -138,7 +140,7 @@ class Steps:
         if loss == "none":
             return "sum", [(one, goal, "") for one, goal in zip(a, y, strict=True)]
         if loss == "cross-entropy":
-            total = self._log_sum_exp(z, of)
+            total = self._log_sum_exp(of, *z)
             return "sum", [*((total, goal, "") for goal in y), *products]
         if loss == "binary-cross-entropy":
             logs = [self._add("", f"log(1 + exp {steps[one].name})", "softplus", [(one, None, "")]) for one in z]

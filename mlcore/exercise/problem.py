@@ -17,8 +17,8 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError, MlcoreError
 from mlcore.exercise.formats import Style
-from mlcore.exercise.functions import Loss, convention
-from mlcore.exercise.network import Layer, Network, Number, arrays_of
+from mlcore.exercise.functions import Loss, Number, convention
+from mlcore.exercise.network import Layer, Network, arrays_of
 from mlcore.files import installed
 
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
@@ -278,10 +278,9 @@ def to_toml(problem: Problem) -> str:
     for layer in problem.network.layers:
         lines += ["", "[[layers]]", f"name = {json.dumps(layer.name)}", f'activation = "{layer.activation}"']
         lines += [] if layer.slope is None else [f"slope = {written(layer.slope)}"]
-        for name, values in ((layer.weights, layer.W), (layer.own, layer.U), (layer.bias, layer.b)):
-            if name is not None:
-                key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
-                lines.append(f"{key} = {written(values)}")
+        for name, values in layer.arrays.items():
+            key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+            lines.append(f"{key} = {written(values)}")
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.network import FLOAT_TOLERANCE, Number, arrays_of
+from mlcore.exercise.functions import Number
+from mlcore.exercise.network import FLOAT_TOLERANCE, arrays_of
 from mlcore.exercise.problem import Problem
 from mlcore.templates import fill
 
@@ -49,41 +50,34 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
     exact = network.rational and all(Fraction(float(value)) == value for array in arrays for value in array.flat)
     values = {
         "language": language,
-        "x": problem.x,
-        "y": problem.y,
-        "layers": network.layers,
-        "in_rows": network.in_rows,
+        "problem": problem,
+        "network": network,
         "arrays": arrays_of(network),
         "names": names,
-        "trained": network.trained,
         "shown": [names[name] for name in network.trained],
         "argnums": [number for number, name in enumerate(names) if name in network.trained],
-        "penalized": network.penalized,
-        "l2": _number(network.loss.l2),
-        "leaks": list(map(_number, network.leaks)),
-        "outputs": len(network.W[-1]),
+        "l2": _literal(network.loss.l2),
+        "leaks": list(map(_literal, network.leaks)),
         "own": {layer: (name, x) for (layer, name, _), x in zip(takers[1:], inputs[1:], strict=True)},
         "values": [inputs[0], *(f"a{number}" for number in range(1, len(network.layers))), "y_hat"],
         "kinks": kinks,
         "rounded": set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,
-        "relu_at_zero": _number(at_zero),
+        "relu_at_zero": _literal(at_zero),
         "used": {layer.activation for layer in network.layers},
-        "loss": network.loss,
-        "from_z": bool(network.function.outputs),
         "literal": _literal,
         "quoted": lambda name: repr(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."),
     }
     return fill("program.py.j2", str, **values)
 
 
-def _literal(rows: Any) -> str:
-    """Python source of a list of numbers or of rows of them; each row on its own line where it gets too long."""
-    if np.ndim(rows) == 1:
-        return f"[{', '.join(map(_number, rows))}]"
-    written = list(map(_literal, rows))
+def _literal(values: Any) -> str:
+    """Python source of a number, a list of them, or rows; each row on its own line where it gets too long."""
+    if not np.ndim(values):
+        return _number(values)
+    written = list(map(_literal, values))
     line = f"[{', '.join(written)}]"
-    return line if len(line) <= MAX_LINE else "[\n    " + ",\n    ".join(written) + ",\n]"
+    return line if np.ndim(values) == 1 or len(line) <= MAX_LINE else "[\n    " + ",\n    ".join(written) + ",\n]"
 
 
 def _number(value: Number) -> str:

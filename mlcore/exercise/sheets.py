@@ -9,7 +9,7 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.derivation import Symbols, derive, pose
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import to_html, to_latex, to_markdown, to_text
+from mlcore.exercise.formats import choose_format, to_document, to_html, to_latex, to_markdown, to_text
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.problem import Problem, to_toml
@@ -17,8 +17,10 @@ from mlcore.exercise.syllabus import kind_of
 from mlcore.templates import fill
 
 MAX_SHEETS = 1000
-FORMATS = {"text": ("txt", to_text), "markdown": ("md", to_markdown), "latex": ("tex", to_latex)}
 MOODLE = "moodle"
+FORMATS = {
+    "text": ("txt", to_text), "markdown": ("md", to_markdown), "latex": ("tex", to_latex), MOODLE: ("xml", to_html),
+}  # fmt: skip
 TOLERANCE = 0.01  # relative, of numbers in Moodle that have decimals: whoever rounds on the way may be so far off
 
 
@@ -64,19 +66,15 @@ def document(
 
     Raises: InputError if the format is unknown, or if it is not LaTeX but standalone.
     """
-    if standalone and output_format != "latex":
-        raise InputError("only latex can be standalone", parameter="format", value=output_format)
+    ending, write = choose_format(FORMATS, output_format, standalone)
     if output_format == MOODLE:
         return _question_bank(sheets)
-    if output_format not in FORMATS:
-        raise InputError(f"expected one of {', '.join([*FORMATS, MOODLE])}", parameter="format", value=output_format)
-    ending, write = FORMATS[output_format]
     shown = []
     for sheet in sheets:
         sections = [*(pose(sheet.problem) if questions else []), *(derive(sheet.problem) if solution else [])]
         shown.append((sheet, write(sections, sheet.problem.style)))
     text = fill(f"sheets.{ending}.j2", str, sheets=shown, has_name=questions)
-    return fill("document.tex.j2", str, body=text) if standalone else text
+    return to_document(text) if standalone else text
 
 
 def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
@@ -118,7 +116,7 @@ def _answers(problem: Problem) -> list[tuple[str, list[list[tuple[str, str]]]]]:
     """The answers that are asked for: symbols, and rows of numbers with their tolerances."""
     symbols, exact = Symbols(problem), problem.network.rational
     values = Work(Pass(problem.network, problem.x, problem.y), problem.relu_at_zero or 0).values()
-    wanted = {r"\hat{y}": "y_hat", "J": "loss"} | {symbols.partial(symbols.names[n]): f"d{n}" for n in symbols.arrays}
+    wanted = {r"\hat{y}": "y_hat", "J": "loss"} | {symbols.partial(name): f"d{name}" for name in symbols.arrays}
     return [
         (symbol, [[_field(value, problem.digits, exact) for value in row] for row in np.atleast_2d(values[name])])
         for symbol, name in wanted.items()

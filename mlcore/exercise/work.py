@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.functions import convention
+from mlcore.exercise.functions import Number, convention
 from mlcore.exercise.kinks import Subdifferential, subdifferential
-from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Number, Trace
+from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Trace
 from mlcore.exercise.numerical import Differences, numerical_derivatives
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json

@@ -124,7 +124,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
         if layer.bias:
             sources.append(len(nodes))
             nodes.append(Node("bias", index, "bias", [("bias", "1")]))
-        arrays = ", ".join(map(printable, filter(None, (layer.weights, layer.own, layer.bias))))
+        arrays = ", ".join(map(printable, layer.arrays))
         columns.append(Column(printable(layer.name), f"φ = {layer.activation}", arrays))
         targets = range(len(nodes), len(nodes) + sizes[index + 1])
         for unit, target in enumerate(targets):

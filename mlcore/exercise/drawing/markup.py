@@ -14,35 +14,25 @@ LABEL_LETTER = 6.1  # width of a letter in the labels of edges
 HEAD, MARGIN = 64, 28
 FARTHEST = 0.58  # of the way: where the edges to one node are still a label and a gap apart
 # Letters that LaTeX does not take as they are
-TEX = {symbol: f"${latex}$" for latex, symbol in SYMBOLS.items() if len(symbol) == 1}
-TEX |= {letter: f"\\{letter}" for letter in "{}$&#_%"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
-TEX |= {
-    "^": r"\textasciicircum{}",
-    "\N{MINUS SIGN}": "$-$",
-    "<": "$<$",
-    ">": "$>$",
-    "|": "$|$",
-    "…": r"\dots{}",
-    "\N{REPLACEMENT CHARACTER}": "?",
-}
+TEX = str.maketrans(
+    {symbol: f"${latex}$" for latex, symbol in SYMBOLS.items() if len(symbol) == 1}
+    | {letter: f"${letter}$" for letter in "<>|"} | {letter: f"\\{letter}" for letter in "{}$&#_%"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\dots{}"}
+    | {"\N{MINUS SIGN}": "$-$", "\N{REPLACEMENT CHARACTER}": "?"}
+)  # fmt: skip
 
 
 def to_mermaid(graph: Graph) -> str:
     """A Mermaid flowchart, for Markdown."""
 
-    def escape(text: str) -> str:  # ASCII punctuation that could mean something to Mermaid or Markdown
-        return re.sub(r"[!-&*;<>?@\\^`{|}~]", lambda found: f"#{ord(found[0])};", text)
-
-    return fill("network.mmd.j2", escape, graph=graph)
+    signs = r"[!-&*;<>?@\\^`{|}~]"  # those that could mean something to Mermaid or Markdown
+    return fill("network.mmd.j2", lambda text: re.sub(signs, lambda sign: f"#{ord(sign[0])};", text), graph=graph)
 
 
 def to_dot(graph: Graph) -> str:
     """A graph for ``dot`` of Graphviz."""
-
-    def escape(text: str) -> str:
-        return text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
-
-    return fill("network.dot.j2", escape, graph=graph)
+    signs = str.maketrans({"&": "&amp;", "\\": r"\\", '"': r"\""})
+    return fill("network.dot.j2", lambda text: text.translate(signs), graph=graph)
 
 
 class _Place(NamedTuple):
@@ -56,16 +46,8 @@ class _Place(NamedTuple):
 
 def to_tikz(graph: Graph) -> str:
     """A picture for LaTeX, as large as the SVG."""
-
-    def escape(text: str) -> str:
-        return "".join(TEX.get(letter, letter) for letter in text)
-
-    places, labels = _layout(graph)
-    notes = list(graph.notes)
-    if len(labels) < len(graph.edges):
-        notes.append("Edges have no labels where there is no room for all.")
-    values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes}
-    return fill("network.tikz.j2", escape, bottom=_bottom(places), margin=MARGIN, line=LINE, **values)
+    values = _placed(graph, "Edges have no labels where there is no room for all.")
+    return fill("network.tikz.j2", lambda text: text.translate(TEX), **values)
 
 
 class Keys(NamedTuple):
@@ -77,20 +59,20 @@ class Keys(NamedTuple):
 
 def to_svg(graph: Graph, keys: Keys | None = None) -> str:
     """A picture that needs nothing else, for light and dark pages."""
-    places, labels = _layout(graph)
-    notes = list(graph.notes)
-    if len(labels) < len(graph.edges) and not keys:
-        notes.append("Point at an edge for its weight and gradient.")  # browsers show its title
-    bottom = _bottom(places)
+    values = _placed(graph, "" if keys else "Point at an edge for its weight and gradient.")  # browsers show its title
+    places, notes = values["places"], values["notes"]
     right = [place.x + place.width for place in places] + [MARGIN + LABEL_LETTER * len(note) for note in notes]
-    size: dict[str, Any] = {"width": round(max(right) + MARGIN), "height": round(bottom + LINE * len(notes))}
-    values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes, "states": STATES}
-    return fill("network.svg.j2", bottom=bottom, margin=MARGIN, line=LINE, keys=keys, **values, **size)
+    values |= {"width": round(max(right) + MARGIN), "height": round(values["bottom"] + LINE * len(notes))}
+    return fill("network.svg.j2", keys=keys, states=STATES, **values)
 
 
-def _bottom(places: list[_Place]) -> float:
-    """Where notes begin."""
-    return max(place.y + place.height for place in places) + 36
+def _placed(graph: Graph, note: str) -> dict[str, Any]:
+    """What the templates of pictures get; ``note`` is for those in which some edges have no label."""
+    places, labels = _layout(graph)
+    notes = graph.notes + [note] * (note != "" and len(labels) < len(graph.edges))
+    values: dict[str, Any] = {"graph": graph, "places": places, "labels": labels, "notes": notes}
+    bottom = max(place.y + place.height for place in places) + 36  # where notes begin
+    return values | {"bottom": bottom, "margin": MARGIN, "line": LINE}
 
 
 def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, float]]]:
