@@ -43,7 +43,7 @@ def _run() -> int:
 
     from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, ModelFileError
 
-    from .commands import app, command_of, likely_options, option_name, setting_words
+    from .commands import app, command_of, in_words, likely_options
 
     exit_codes = {DivergedError: 1, InputError: 2, DataError: 3, ModelFileError: 4}
     arguments = sys.argv[1:] or ["help"]
@@ -59,7 +59,7 @@ def _run() -> int:
         _complain(f"{message}{'' if message.endswith('?') else '.'} See {command_of(error)} --help.")
         return 2
     except MlcoreError as error:
-        _complain(error.describe(option_name, setting_words))
+        _complain(in_words(error))
         return next(code for kind, code in exit_codes.items() if isinstance(error, kind))
     except SystemExit as stop:  # Typer's and Rich's answer to a closed pipe
         return 0 if _is_closed_pipe(stop.__context__) else int(stop.code or 0)

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mlcore import __version__
-from mlcore.errors import InputError
+from mlcore.errors import InputError, MlcoreError
 
 GROUPS = {  # the module of each command, and its line in the list of commands
     "By hand": {
@@ -209,6 +209,11 @@ def mlcore(
 def option_name(parameter: str) -> str:
     """The option of a parameter of the library: ``relu_at_zero`` is typed as ``--relu-at-zero``."""
     return f"--{parameter.replace('_', '-')}"
+
+
+def in_words(error: MlcoreError) -> str:
+    """The message of an error or a warning, with the options of the command line."""
+    return error.describe(option_name, setting_words)
 
 
 def setting_words(parameter: str, value: object) -> str:

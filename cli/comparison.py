@@ -8,9 +8,10 @@ import typer
 
 from mlcore.sentiment.settings import Settings
 from mlcore.text.layout import Layout
+from mlcore.text.pool import available_cores
 
 from . import interrupts, render
-from .dataset import path_option, read
+from .dataset import Data, path_option, read
 from .explanation import coverage_sentence, given_vectors
 from .output import STANDARD_STREAM, Json, check_standard_input, compilation, print_json, with_options
 
@@ -24,7 +25,7 @@ SPLITS = {"train": "training", "dev": "held out", "test": "test"}
 @with_options
 def compare_embeddings(
     *,
-    data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")] = None,
+    data: Data = None,
     vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[int, typer.Option(help="Width of the embedding.")] = 50,
@@ -44,7 +45,6 @@ def compare_embeddings(
     texts already contain the labels of the test texts.
     """
     from mlcore.sentiment.comparison import Experiment
-    from mlcore.text.pool import available_cores
 
     settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams, char_ngrams="none")
     check_standard_input([*(data or []), vectors])

@@ -9,6 +9,7 @@ import typer
 from mlcore.errors import InputError
 from mlcore.files import check_outputs
 from mlcore.text.layout import Layout
+from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import DATA, for_model, path_option, read
@@ -53,7 +54,6 @@ def compress(
     """
     from mlcore.sentiment.compression import compress_and_measure
     from mlcore.sentiment.model_file import content_of
-    from mlcore.text.pool import available_cores
 
     if output == STANDARD_STREAM:
         raise InputError("--output is standard output, where the results are printed; give a file.")
@@ -64,7 +64,7 @@ def compress(
         with render.Activity(f"Compressing {model}", as_json):
             small, found = compress_and_measure(loaded, max_size, dataset, available_cores())
             content = content_of(small)
-    write_output(output, lambda file: file.write(content))  # first, for whoever reads the results may leave early
+    write_output(output, content)  # first, for whoever reads the results may leave early
     answer("compress", lambda: found, _show, as_json)
 
 

@@ -11,6 +11,7 @@ import typer
 from mlcore.errors import InputError
 from mlcore.files import name_of
 from mlcore.text.layout import Layout
+from mlcore.text.pool import available_cores
 
 from . import render
 from .output import STANDARD_STREAM, Json, answer, standard_input, with_options
@@ -38,6 +39,7 @@ def path_option(help: str, *names: str, **more: Any) -> Any:
 
 
 DATA = "Files or folders of labelled texts, or - for standard input."
+Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")]
 Scheduler = Annotated[str | None, typer.Option(
     metavar="ADDRESS", help="Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N.",
     show_default="this process alone")]  # fmt: skip
@@ -90,7 +92,6 @@ def read(
     On a cluster, the workers read them, for so many replicas; paths may be patterns and URLs.
     """
     from mlcore.text.dataset import built_in_dataset, read_dataset
-    from mlcore.text.pool import available_cores
 
     paths = paths or [built_in_dataset()]
     if STANDARD_STREAM in paths and not quiet:

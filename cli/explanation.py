@@ -1,7 +1,7 @@
 """``mlcore explain``, ``describe``, ``neighbors`` and ``vectors``: what a model has learned; and given vectors."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from mlcore.text.vectors import Coverage, Vectors
     from mlcore.text.vocabulary import WordTable
 
-FORMULAS = {
-    "logistic": "P = 1 / (1 + exp(−ŷ))    J = log(1 + exp(−s ŷ))",
-    "softmax": "P = exp(ŷ) / Σ exp(ŷ)    J = −log P of the label",
-    "squared": "J = ½ (y − ŷ)²",
+FORMULAS = {  # of the probability, of the loss, and of its gradient in the outputs
+    "logistic": ("P = 1 / (1 + exp(−ŷ))    ", "J = log(1 + exp ŷ) − y ŷ", "σ(ŷ) − y"),
+    "softmax": ("P = exp(ŷ) / Σ exp(ŷ)    ", "J = log Σ exp ŷ − ŷ of the label", "softmax(ŷ) − y"),
+    "squared": ("", "J = ½ (y − ŷ)²", "ŷ − y"),
 }
 MAX_LABELS = 20
 HALF_BAR = 8  # columns on either side of 0
@@ -66,8 +66,7 @@ def explain(
     if html:
         from mlcore.sentiment.report import explanation_page
 
-        page = explanation_page(explanations, number).encode()
-        write_output(html, lambda file: file.write(page))
+        write_output(html, explanation_page(explanations, number).encode())
     if as_json:
         print_json("explain", {"explanations": [found.to_dict() for found in explanations]})
     elif not html:
@@ -188,7 +187,7 @@ def _show_explanation(found: "Explanation", n: int) -> None:
         render.show("No known words: the prediction is the default, the same for all such texts.", "bold yellow")
     total = sum(feature.contribution for feature in found.features)
     constant, contributions, logit = (render.number(value, "+.4f") for value in (found.constant, total, found.logit))
-    result = f"predicted number {logit}"
+    result = f"{logit} → rating {render.number(found.rating, '.4g')}"
     if found.output is not None:
         logit = f"logit {logit}" if found.against is None else f"{logit} above the logit of {found.against}"
         result = f"{logit} → {found.output} {found.output_probability:.2%}"
@@ -202,8 +201,8 @@ def _show_description(found: "Description") -> None:
     size = f": {file['bytes']:,} bytes, sha256 {file['sha256']}" if file.get("bytes") is not None else ""
     paragraph(f"{file.get('path')}{size}", "bold")
     show(f"\n{found.formulas}")
-    signs = f", s = 1 for {labels[1]}, −1 for {labels[0]}" if len(labels) == 2 and not settings["multi_label"] else ""
-    paragraph(FORMULAS[found.loss] + signs)
+    of_two = f", y = 1 for {labels[1]}, 0 for {labels[0]}" if len(labels) == 2 and not settings["multi_label"] else ""
+    paragraph("".join(FORMULAS[found.loss][:2]) + of_two)
     show(f"{found.parameters:,} parameters")
     if original := found.compressed:
         paragraph(f"compressed to 8 bits for each number, from {original.features:,} features × {original.dim}")
@@ -212,17 +211,17 @@ def _show_description(found: "Description") -> None:
     names = ", ".join(labels[:MAX_LABELS]) + f" and {len(labels) - MAX_LABELS:,} more" * (len(labels) > MAX_LABELS)
     paragraph(f"{len(labels):,} labels: {names}" if labels else "no labels: it predicts a number")
     for part in found.vocabulary:
-        name = {0: "n-grams of characters", 1: "words"}.get(part.words, f"{part.words}-grams")
         examples = ", ".join(f"'{feature}'" for feature in part.most_frequent)
-        paragraph(f"{part.features:,} {name}" + (f"; the most frequent: {examples}" if examples else ""))
+        paragraph(f"{part.features:,} {part.name}" + (f"; the most frequent: {examples}" if examples else ""))
 
     show("\nTraining", "bold")
-    facts = {"texts": ", ".join(f"{split} {count:,}" for split, count in found.texts.items()), **found.inputs}
+    texts = ", ".join(f"{split} {count:,}" for split, count in found.texts.items())
+    facts: dict[str, Any] = {"texts": texts, **found.inputs}
     facts |= {"fingerprint": found.fingerprint, "epochs": f"{len(found.history)}" if found.history else ""}
     if best := found.best:
         facts["best epoch"] = f"{best['epoch']}, training loss {best['train_loss']:.4f}"
-        quality = "micro F1" if settings["multi_label"] else "accuracy"
-        for column, text in (("dev_loss", "loss {:.4f}"), ("dev_accuracy", quality + " {:.2%}")):
+        held_out = {"dev_loss": "loss {:.4f}", "dev_accuracy": "accuracy {:.2%}", "dev_micro_f1": "micro F1 {:.2%}"}
+        for column, text in held_out.items():
             facts["best epoch"] += ", held-out " + text.format(best[column]) if best[column] is not None else ""
     if found.calibration:
         facts["calibration"] = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.calibration.items()]

@@ -1,8 +1,7 @@
 """``mlcore export``: a model for programs in other languages."""
 
-from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 from mlcore.errors import InputError
 from mlcore.files import check_outputs
@@ -35,8 +34,4 @@ def export(
         loaded = load(model)
         contents = {output: onnx_model(loaded), beside: vocabulary_json(loaded)}
     for path, content in contents.items():
-        write_output(path, partial(_write, content))
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
+        write_output(path, content)

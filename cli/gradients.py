@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import render
+from .explanation import FORMULAS
 from .output import answer, load
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 MAX_UNITS = 12  # of a layer; --json has all
 MAX_FEATURES = 15
 MAX_ENTRIES = 2  # of a gradient, the largest
-FORMULAS = {  # of the loss, and of its gradient in the outputs
-    "logistic": ("J = log(1 + exp ŷ) − y ŷ", "σ(ŷ) − y"),
-    "softmax": ("J = log Σ exp ŷ − ŷ of the label", "softmax(ŷ) − y"),
-    "squared": ("J = ½ (y − ŷ)²", "ŷ − y"),
-}
 GRADIENTS = {"W2": "δ₂ Hᵀ", "b2": "δ₂", "W1": "δ₁ Eᵀ", "b1": "δ₁", "E": "W1ᵀ δ₁"}
 
 
@@ -36,14 +32,14 @@ def _show(model: "Model", found: "Backpropagation") -> None:
     """Text and mean, units, output and loss, the gradients of the layers, and those of the embeddings."""
     from mlcore.sentiment.description import LOSSES
 
-    loss, dlogits = FORMULAS[LOSSES[model.loss]]
+    _, loss, dlogits = FORMULAS[LOSSES[model.loss]]
     render.show(f"E = 1/N Σ E_w    H = φ(W1 E + b1)    ŷ = W2 H + b2\n{loss}")
     words = zip(found.tokens, found.known, strict=True)
     render.flow([("text:", ""), *((f" {word}", "") if known else (f" [{word}]", "dim") for word, known in words)])
-    target = _number(found.target) + (f" ({found.label})" if model.labels else "")
+    target = _number(found.target) + (f" ({render.shortened(found.label)})" if model.labels else "")
     unit = "known words" if model.settings.ngrams == 1 else "known words and n-grams"
     once = "each once" if model.settings.binary else "with repeats"
-    render.show(f"y = {target}    N = {found.averaged:,} {unit}, {once}    |E| = {_norm(found.E)}")
+    render.side_by_side([f"y = {target}", f"N = {found.averaged:,} {unit}, {once}", f"|E| = {_norm(found.E)}"])
     if not found.averaged:
         render.paragraph("No known words: E = 0, and no embedding has a gradient.", "bold yellow")
     render.show("")
@@ -111,4 +107,4 @@ def _norm(array: np.ndarray) -> str:
 
 
 def _number(value: float) -> str:
-    return render.number(value, ".4g")
+    return render.number(value + 0.0, ".4g")  # without the sign of -0.0

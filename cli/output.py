@@ -118,8 +118,12 @@ def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], N
     return result
 
 
-def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file, or to standard output for ``-``."""
+def write_output(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """Write a file, or to standard output for ``-``: this content, or what a function writes."""
+
+    def write(file: BinaryIO) -> None:
+        content(file) if callable(content) else file.write(content)
+
     if path == STANDARD_STREAM:
         sys.stdout.write("")  # finds out whether it is closed
         write(sys.stdout.buffer)

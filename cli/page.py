@@ -59,4 +59,4 @@ def page(
 
             title = f"Network {numbers.net.name}" if numbers.net else "Backpropagation by hand"
             content = network_page(numbers.problem(), title, relu_at_zero)
-    write_output(output, lambda file: file.write(content.encode()))
+    write_output(output, content.encode())

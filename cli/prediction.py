@@ -7,14 +7,15 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlcore.errors import DataError, InputError
-from mlcore.files import check_outputs, name_of
+from mlcore.files import beside, check_outputs, name_of
 from mlcore.sentiment.answers import Answers
 from mlcore.text.layout import Layout
+from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import DataArgument, Scheduler, connected, for_model, path_option, read
@@ -69,7 +70,6 @@ def evaluate(
     split of the data if there is one, else the dev split, else all texts.
     """
     from mlcore.sentiment.evaluation import assess
-    from mlcore.text.pool import available_cores
 
     def compute() -> "Assessment":
         loaded = load(model)
@@ -105,7 +105,6 @@ def report(
     same texts as mlcore evaluate.
     """
     from mlcore.sentiment.report import report_page
-    from mlcore.text.pool import available_cores
 
     check_outputs({"output": output}, [model, *data], {"output": PAGE})
     with compilation():
@@ -115,7 +114,7 @@ def report(
             page = report_page(loaded, str(model), dataset, errors, available_cores())
     # a terminal or a pipe may have any encoding
     content = page.encode("ascii", "xmlcharrefreplace") if output == STANDARD_STREAM else page.encode()
-    write_output(output, lambda file: file.write(content))
+    write_output(output, content)
 
 
 @with_options
@@ -162,41 +161,31 @@ def predict(
 
 def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layout: Layout, as_json: bool) -> None:
     """Write a table with predictions, and say what was done to it."""
-    from mlcore.files import write_beside
-    from mlcore.sentiment.tables import PredictedTable, check_suffix, predict_table
-    from mlcore.text.pool import available_cores
+    from mlcore.sentiment.tables import check_suffix, predict_table
     from mlcore.text.table import Notes
 
     check_suffix(output)
     check_outputs({"output": output}, [model, data], {"output": PREDICTIONS})
-    done, name, notes = "Replaced" if output.exists() else "Wrote", name_of(data), Notes()
-    results: list[PredictedTable] = []
+    done, name = "Replaced" if output.exists() else "Wrote", name_of(data)
     with compilation(as_json), render.Activity(f"Predicting {name}", as_json) as activity:
         loaded = load(model)
-        table = _table(data, layout, loaded, notes)
+        table = _table(data, layout, loaded, Notes())
 
         def progress(rows: int) -> None:
             activity.update(f"Predicting {name}: {rows:,} rows")
 
-        def write(file: BinaryIO) -> None:
-            results.append(predict_table(loaded, table, output, file, answers, available_cores(), progress))
-
         try:
-            write_beside(output, write)
+            with beside(output) as new, open(new, "r+b") as file:
+                found = predict_table(loaded, table, output, file, answers, available_cores(), progress)
         except MemoryError as error:
             raise DataError(f"{name} has rows that are too large for the memory of this machine") from error
-    (found,) = results
-    said = [*found.notes]
-    if found.without_text:
-        said.append(f"Rows without a text: {found.without_text:,}; their predictions are empty.")
-    if found.doubtful:
-        said.append(f"Rows below the threshold: {found.doubtful:,}; they are left to you.")
-    if found.made_safe:
-        said.append(
-            f"Cells that begin with = + - or @: {found.made_safe:,}; an apostrophe before them keeps spreadsheets from "
-            "running them as formulas. JSON Lines and Parquet keep them as they are."
-        )
-    for sentence in said:
+    counted = {
+        "Rows without a text: {:,}; their predictions are empty.": found.without_text,
+        "Rows below the threshold: {:,}; they are left to you.": found.doubtful,
+        "Cells that begin with = + - or @: {:,}; an apostrophe before them keeps spreadsheets from running them as "
+        "formulas. JSON Lines and Parquet keep them as they are.": found.made_safe,
+    }
+    for sentence in [*found.notes, *(sentence.format(n) for sentence, n in counted.items() if n)]:
         render.say(f"mlcore: {sentence}")
     if as_json:
         print_json("predict-table", found)
@@ -240,7 +229,7 @@ def _predict_lines(
 ) -> None:  # fmt: skip
     """Print a line for each text."""
     from mlcore.sentiment.prediction import MAX_PROBABILITIES, predict
-    from mlcore.text.pool import available_cores, in_order
+    from mlcore.text.pool import in_order
     from mlcore.text.streams import decode_arguments, decode_lines, in_portions
     from mlcore.text.table import Notes
 
@@ -351,16 +340,16 @@ def show_evaluation(title: str, found: "AnyEvaluation", brief: bool = False) -> 
     number = render.number
     if isinstance(found, MultiLabelEvaluation):
         scores = f"micro F1 {number(found.micro.f1, '.2%')}, macro F1 {number(found.macro.f1, '.2%')}"
-        render.show(f"{title}: {scores} on {found.n:,} texts, loss {found.loss:.4f}", "bold")
+        render.paragraph(f"{title}: {scores} on {found.n:,} texts, loss {found.loss:.4f}", "bold")
         complete = f"all labels right in {found.accuracy:.2%} of the texts"
-        render.show(f"{complete}, {found.hamming_loss:.2%} of all decisions wrong (Hamming loss)")
+        render.paragraph(f"{complete}, {found.hamming_loss:.2%} of all decisions wrong (Hamming loss)")
         if not brief:
             render.show(f"calibration error {found.calibration_error:.4f}")
             _show_labels(found, {"all (micro)": found.micro, "mean (macro)": found.macro}, found.thresholds)
         return
     if isinstance(found, RatingEvaluation):
         error = f"root mean square error {found.rmse:.4f} on {found.n:,} texts"
-        render.show(f"{title}: {error}, loss {found.loss:.4f}", "bold")
+        render.paragraph(f"{title}: {error}, loss {found.loss:.4f}", "bold")
         if not brief:
             render.paragraph(
                 f"mean absolute error {found.mae:.4f}; always answering the mean gives a root mean square error of "
@@ -368,10 +357,11 @@ def show_evaluation(title: str, found: "AnyEvaluation", brief: bool = False) -> 
             )
         return
     right, (low, high) = found.right, found.accuracy_interval
-    render.show(f"{title}: accuracy {found.accuracy:.2%} ({right:,} of {found.n:,}), loss {found.loss:.4f}", "bold")
+    accuracy = f"accuracy {found.accuracy:.2%} ({right:,} of {found.n:,})"
+    render.paragraph(f"{title}: {accuracy}, loss {found.loss:.4f}", "bold")
     if not brief:
         always = f"always answering {render.shortened(found.most_frequent)} gives {found.baseline:.2%}"
-        render.show(f"95% interval {low:.2%} to {high:.2%}; {always}")
+        render.paragraph(f"95% interval {low:.2%} to {high:.2%}; {always}")
         curve = f"ROC AUC {number(found.auc, '.4f')}, " if len(found.labels) == 2 else ""
         render.show(f"{curve}Brier score {found.brier:.4f}, calibration error {found.calibration_error:.4f}")
         _show_labels(found, {"mean": found.macro, "weighted mean": found.weighted})
@@ -425,14 +415,11 @@ def show_strongest_words(strongest: "dict[str, list[WordScore]]", labels: tuple[
     if len(strongest) == 2:
         figure = "score" if labels else "rating"
         columns = [column for name in names for column in (f"for {name}" if labels else name, figure)]
-        rows = [
-            [
-                cell
-                for e in pair
-                for cell in ((render.shortened(e.word), render.number(e.score, "+.1f")) if e else ("", ""))
-            ]
-            for pair in zip_longest(*strongest.values())
+        cells = [
+            [(render.shortened(entry.word), render.number(entry.score, "+.1f")) for entry in entries]
+            for entries in strongest.values()
         ]
+        rows = [(*first, *second) for first, second in zip_longest(*cells, fillvalue=("", ""))]
         render.table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)", left=(0, 2))
         return
     room = render.COLUMNS - 6 - max(map(render.width, names))

@@ -5,7 +5,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len, set_cell_size
@@ -15,9 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from .printable import printable
-
-if TYPE_CHECKING:
-    from mlcore.sentiment.training import Progress
 
 Cell = str | tuple[str, str]  # a text, or a text and its style
 HEARTBEAT = 1.5  # seconds between two lines of progress where stderr is not a terminal
@@ -59,7 +56,7 @@ def show(text: str, style: str = "") -> None:
 def paragraph(text: str, style: str = "", indent: str = "") -> None:
     """Print sentences of the result, wrapped to 80 columns."""
     wrapper = textwrap.TextWrapper(COLUMNS, indent, 2 * indent, break_long_words=False, break_on_hyphens=False)
-    show(wrapper.fill(_writable(text)), style)
+    show("\n".join(map(wrapper.fill, _writable(text).split("\n"))), style)
 
 
 def flow(pieces: Iterable[tuple[str, str]]) -> None:
@@ -108,26 +105,6 @@ class Shown:
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-class Grid(Table):
-    """Table whose columns are of text if their number is in ``left`` or they have no name, and else of numbers.
-
-    Without any name, it has no header.
-    """
-
-    def __init__(self, *columns: str, title: str | None = None, left: int | Collection[int] = 1) -> None:
-        shown_title = Text(_writable(title), "bold") if title else None
-        super().__init__(box=SIMPLE_HEAD, title=shown_title, title_justify="left", title_style="", show_edge=False)
-        self.show_header = any(columns)
-        texts = range(left) if isinstance(left, int) else left
-        for i, name in enumerate(columns):
-            self.add_column(Text(_writable(name)), justify="left" if i in texts or not name else "right")
-
-    def add(self, *cells: Cell, end_section: bool = False) -> None:
-        """Add a row of texts, or of pairs (text, style); markup in them has no effect."""
-        styled = ((cell, "") if isinstance(cell, str) else cell for cell in cells)
-        self.add_row(*(Text(_writable(text), style) for text, style in styled), end_section=end_section)
-
-
 def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[Cell]],
@@ -137,15 +114,21 @@ def table(
     most: int | None = None,
     lines: bool = False,
 ) -> None:
-    """Print a Grid of the first ``most`` rows; rows may be shorter than the columns.
+    """Print the first ``most`` rows, which may be shorter than the columns; markup in them has no effect.
 
-    A line is after the row ``line_after``, or with ``lines`` after every row.
+    A column is of text if its number is in ``left`` or it has no name, and else of numbers. Without any name, there is
+    no header. A line is after the row ``line_after``, or with ``lines`` after every row.
     """
-    grid, rows = Grid(*columns, title=title, left=left), list(rows)
-    for i, row in enumerate(rows[:most], start=1):
-        grid.add(*row, end_section=lines or i == line_after)
+    rows, texts = list(rows), range(left) if isinstance(left, int) else left
+    grid = Table(box=SIMPLE_HEAD, title_justify="left", title_style="", show_edge=False, show_header=any(columns))
+    grid.title = Text(_writable(title), "bold") if title else None
+    for i, name in enumerate(columns):
+        grid.add_column(Text(_writable(name)), justify="left" if i in texts or not name else "right")
     if most is not None and len(rows) > most:
-        grid.add(f"({len(rows) - most:,} more)")
+        rows[most:] = [[f"({len(rows) - most:,} more)"]]
+    for i, row in enumerate(rows, start=1):
+        cells = ((cell, "") if isinstance(cell, str) else cell for cell in row)
+        grid.add_row(*(Text(_writable(text), style) for text, style in cells), end_section=lines or i == line_after)
     out.print(grid)
 
 
@@ -202,9 +185,9 @@ class Activity:
             self.update(self.text)
         return self
 
-    def update(self, what: Any) -> None:
+    def update(self, text: str) -> None:
         """Show this text from now on."""
-        self.text = str(what)
+        self.text = text
         if self.running[-1] is not self:
             self.running[-1].clear()
             self.running.remove(self)
@@ -232,21 +215,3 @@ class Activity:
         self.clear()
         self._ended.set()
         self.running.remove(self)
-
-
-class TrainingBar(Activity):
-    """Progress of a training: within an epoch, and how long all of them will take."""
-
-    def __init__(self, quiet: bool, epochs: int = 0) -> None:
-        super().__init__("", quiet)
-        self.epochs = epochs  # at most
-
-    def update(self, what: "Progress | str") -> None:
-        """Show how far the training is."""
-        if not isinstance(what, str):
-            rate, left = what.features / what.seconds / 1e6, self.epochs - what.epoch + 1 - what.share
-            what = (
-                f"epoch {what.epoch}/{self.epochs}, {what.share:.0%}: loss {what.loss:.4f}  {rate:.1f} M features/s, "
-                f"{left * what.seconds / what.share:.0f} s left"
-            )
-        super().update(what)

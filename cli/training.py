@@ -1,15 +1,14 @@
 """``mlcore train-sentiment``: its options, the training with everything around it, and what it shows."""
 
 import json
-import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -19,7 +18,8 @@ from mlcore.sentiment.settings import Settings
 from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
-from . import interrupts
+from . import interrupts, render
+from .commands import in_words, setting_words
 from .dataset import Scheduler, connected, data_path, path_option, read
 from .output import STANDARD_STREAM, Json, check_standard_input, compilation, print_json, with_options
 from .printable import printable
@@ -96,8 +96,8 @@ def train_sentiment(
         "data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors,
         "warm_start": warm_start, "replicas": replicas,
     }  # fmt: skip
-    threads = threads or available_cores()
-    train(inputs, layout, settings, threads, model, checkpoint, resume, log, as_json, quiet, scheduler)
+    outputs = Outputs(model, checkpoint, resume, log, as_json, quiet)
+    train(inputs, layout, settings, threads or available_cores(), outputs, scheduler)
 
 
 def _held_out(dev: str | None) -> Path | float | None:
@@ -108,33 +108,47 @@ def _held_out(dev: str | None) -> Path | float | None:
         return data_path(str(dev), "'--dev'")
 
 
+@dataclass
+class Outputs:
+    """What a training writes, and where."""
+
+    model: Path
+    checkpoint: Path | None = None
+    resume: bool = False
+    log: Path | None = None
+    as_json: bool = False
+    quiet: bool = False
+
+
 def train(
-    inputs: dict[str, Any], layout: TrainingLayout, settings: Settings, threads: int, path: Path,
-    checkpoint: Path | None, resume: bool, log: Path | None, as_json: bool, quiet: bool, scheduler: str | None = None,
+    inputs: dict[str, Any], layout: TrainingLayout, settings: Settings, threads: int, outputs: Outputs,
+    scheduler: str | None = None,
 ) -> None:  # fmt: skip
     """Train, show the progress, and save the best epoch, whatever happens on the way."""
     from mlcore.sentiment import training
-    from mlcore.sentiment.checkpoint import load_checkpoint, save_checkpoint
+    from mlcore.sentiment.checkpoint import save_checkpoint
     from mlcore.sentiment.evaluation import evaluate
     from mlcore.sentiment.model_file import save_model
     from mlcore.text.growing import use_one_heap
 
-    from . import render
-    from .commands import option_name, setting_words
-
     use_one_heap()
-    say: Callable[[str], None] = render.say if not quiet else lambda message: None
-    shown = render.Shown(not (quiet or as_json))
+    path, quiet = outputs.model, outputs.quiet
     reports: list[EpochReport] = []
+    shown = render.Shown(not (quiet or outputs.as_json))
     saved: list[Model] = []  # that of the best epoch, and the one that was then trained on all texts
     dev: AnyEvaluation | None = None
+    epochs = 0
     failure: Exception | None = None
 
     def progress(state: "Progress") -> None:
         compiling.close()  # only the short evaluation may still have to be compiled; the bar takes over
         if interrupts.received:
             raise KeyboardInterrupt
-        bar.update(state)
+        rate, left = state.features / state.seconds / 1e6, epochs - state.epoch + 1 - state.share
+        bar.update(
+            f"epoch {state.epoch}/{epochs}, {state.share:.0%}: loss {state.loss:.4f}  {rate:.1f} M features/s, "
+            f"{left * state.seconds / state.share:.0f} s left"
+        )
 
     def on_epoch(report: "EpochReport", state: "State") -> None:
         interrupts.defer()
@@ -142,15 +156,15 @@ def train(
         reports.append(report)
         if report.warning:
             render.say(f"mlcore: {report.warning}.")
-        write_log(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
-        if checkpoint:
-            save_checkpoint(checkpoint, model, state)
-        shown(show_epoch, report)
+        _write_line(log_file, asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
+        if outputs.checkpoint:
+            save_checkpoint(outputs.checkpoint, model, state)
+        shown(render.show, report.row)
 
     def on_model(trained: "Model", reports: "list[EpochReport]") -> None:
-        nonlocal dev
+        nonlocal dev, epochs
         bar.clear()
-        bar.epochs = training.best_epoch(reports)  # of the training on all texts
+        epochs = training.best_epoch(reports)  # of the training on all texts
         if not saved:
             dev = data.dev and evaluate(trained, data.dev, threads)
         save_model(trained, path)
@@ -158,36 +172,26 @@ def train(
         if not interrupts.received:
             interrupts.end_at_once(f"; the model is in {printable(str(path))}")
 
-    def write_log(entry: dict[str, Any]) -> None:
-        print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log_file)
-
     interrupts.end_at_once(f" before the end of the first epoch; {printable(str(path))} was not written")
-    bar = render.TrainingBar(quiet)
+    bar = render.Activity("", quiet)
     done = f"{'Replaced' if path.exists() else 'Wrote'} {path}."
     try:
         with ExitStack() as files, bar, ExitStack() as compiling:
             compiling.enter_context(compilation(quiet))
             cluster = files.enter_context(connected(scheduler, quiet)) if scheduler else None
             data, model, begin = _prepare(inputs, layout, settings, threads, quiet, cluster)
-            bar.epochs = model.settings.epochs
-            exists = checkpoint is not None and checkpoint.exists()
-            resumed = load_checkpoint(checkpoint, model) if checkpoint and resume and exists else None
-            if resumed:
-                say(f"Resuming after epoch {len(resumed.reports)} from {checkpoint}.")
-            elif resume:
-                say(f"{checkpoint} does not exist yet: starting from the beginning.")
-            elif exists:
-                say(f"{checkpoint} exists and will be replaced; to resume from it, add --resume.")
-            files.enter_context(naming(log or Path(os.devnull)))
-            log_file = files.enter_context(open(log or os.devnull, "a" if resumed else "w", 1, encoding="utf-8"))
+            epochs = model.settings.epochs
+            resumed = _resumed(outputs, model)
+            files.enter_context(naming(outputs.log or Path(os.devnull)))
+            mode = "a" if resumed else "w"
+            log_file = files.enter_context(open(outputs.log or os.devnull, mode, 1, encoding="utf-8"))
             if not resumed:
-                write_log({"settings": asdict(model.settings), "inputs": model.provenance.inputs})
+                _write_line(log_file, {"settings": asdict(model.settings), "inputs": model.provenance.inputs})
             shown(show_network, data, model)
             for report in resumed.reports if resumed else ():
-                reports.append(report)
-                shown(show_epoch, report)
-            if reports:
                 interrupts.defer()
+                reports.append(report)
+                shown(render.show, report.row)
             training.train(model, data, begin, threads, progress, resumed, on_epoch, on_model, _trainer(cluster))
     except KeyboardInterrupt:
         pass
@@ -195,25 +199,47 @@ def train(
         if not saved:
             raise
         if isinstance(error, DivergedError):
-            render.say(f"mlcore: {error.describe(option_name, setting_words)}")
+            render.say(f"mlcore: {in_words(error)}")
         else:
             failure = error
-    interrupted, best = bool(interrupts.received), training.best_epoch(reports)
-    if interrupted:
-        epoch = min(len(reports) + 1, model.settings.epochs)
+    if interrupted := bool(interrupts.received):
+        epoch, best = min(len(reports) + 1, model.settings.epochs), training.best_epoch(reports)
         done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
-    (render.say if interrupted else say)(done)
-    again = len(saved) > 1
-    result = training.result_of(saved[-1], data, reports, dev, str(path), again, interrupted, threads)
+    if interrupted or not quiet:
+        render.say(done)
+    result = training.result_of(saved[-1], data, reports, dev, str(path), len(saved) > 1, interrupted, threads)
     shown(show_results, result, saved[-1], data)
-    if as_json:
+    if outputs.as_json:
         print_json("train-sentiment", result)
     if failure:
         raise failure
     if interrupted:
         raise typer.Exit(interrupts.exit_code())
-    say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
+    if not quiet:
+        render.say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
     shown.complain()
+
+
+def _resumed(outputs: Outputs, model: "Model") -> "State | None":
+    """The training in the checkpoint, if it is to be resumed; says what becomes of the file."""
+    from mlcore.sentiment.checkpoint import load_checkpoint
+
+    checkpoint, resume, state, said = outputs.checkpoint, outputs.resume, None, ""
+    exists = checkpoint is not None and checkpoint.exists()
+    if checkpoint and resume and exists:
+        state = load_checkpoint(checkpoint, model)
+        said = f"Resuming after epoch {len(state.reports)} from {checkpoint}."
+    elif resume:
+        said = f"{checkpoint} does not exist yet: starting from the beginning."
+    elif exists:
+        said = f"{checkpoint} exists and will be replaced; to resume from it, add --resume."
+    if said and not outputs.quiet:
+        render.say(said)
+    return state
+
+
+def _write_line(log: IO[Any], entry: dict[str, Any]) -> None:
+    print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log)
 
 
 def _trainer(cluster: "Cluster | None") -> "type[Trainer] | None":
@@ -235,8 +261,6 @@ def _prepare(
     from mlcore.sentiment.model_file import load_model
     from mlcore.text.dataset import encode, with_held_out, with_test_split
 
-    from . import render
-    from .commands import option_name, setting_words
     from .explanation import coverage_sentence, given_vectors
 
     earlier = load_model(inputs["warm_start"]) if inputs["warm_start"] else None
@@ -261,7 +285,7 @@ def _prepare(
         known = earlier.features if earlier else None
         data = to_arrays(dataset, fraction, **settings.encoding(), known=known, threads=threads)
     for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
-        render.say(f"mlcore: {warning.describe(option_name, setting_words)}")
+        render.say(f"mlcore: {in_words(warning)}")
     del dataset, others  # as large as the encoded data
     if inputs["vectors"]:
         vectors = given_vectors(inputs["vectors"], data.features.words, settings.dim, quiet)
@@ -286,9 +310,7 @@ def _prepare(
 def show_network(data: "EncodedDataset", model: "Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     from mlcore.sentiment.description import describe
-
-    from . import render
-    from .commands import setting_words
+    from mlcore.sentiment.training import heading
 
     settings, labels = model.settings, model.labels
     often = f" that occur at least {settings.min_count} times" * (settings.min_count != 1)
@@ -305,28 +327,13 @@ def show_network(data: "EncodedDataset", model: "Model") -> None:
     if len(model.parameters.b2) > 1:
         render.show(f"Labels: {', '.join(labels[:8])}{f' and {len(labels) - 8:,} more' * (len(labels) > 8)}.")
     render.show(f"Texts: {texts}.\n")
-    quality = "micro F1" if settings.multi_label else "accuracy" if labels else "    RMSE"
-    render.show(f"epoch  training loss  held-out loss  {quality}  seconds  M features/s", "bold")
-
-
-def show_epoch(report: "EpochReport") -> None:
-    """One row of the table of epochs."""
-    from .render import show
-
-    loss, quality, speed = "-", "-", report.features / report.seconds / 1e6
-    if report.dev_loss is not None:
-        loss, rmse = f"{report.dev_loss:.4f}", math.sqrt(2 * report.dev_loss)  # the loss is half the square
-        quality = f"{rmse:.3f}" if report.dev_accuracy is None else f"{report.dev_accuracy:.2%}"
-    row = f"{report.epoch:5}  {report.train_loss:13.4f}  {loss:>13}  {quality:>8}  {report.seconds:7.2f}  {speed:12.1f}"
-    show(row + "  best" * (report.best and report.dev_loss is not None))
+    render.show(heading(model), "bold")
 
 
 def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset") -> None:
     """Figures of the held-out and the test texts, and the strongest words."""
     from mlcore.sentiment.evaluation import strongest_words
 
-    from . import render
-    from .commands import option_name, setting_words
     from .prediction import show_evaluation, show_strongest_words
 
     held_out = f"Held-out texts, best epoch {result.best_epoch}"
@@ -343,4 +350,4 @@ def show_results(result: "TrainingResult", model: "Model", data: "EncodedDataset
         render.paragraph(f"The saved model was then trained on the held-out texts too, for {result.best_epoch} epochs.")
     show_strongest_words(strongest_words(model, data.feature_counts, 10, 10), model.labels)
     for i, note in enumerate(result.notes[len(data.warnings) :]):  # those have been shown
-        render.paragraph("\n" * (not i) + f"Note: {note.describe(option_name, setting_words)}", "yellow")
+        render.paragraph("\n" * (not i) + f"Note: {in_words(note)}", "yellow")

@@ -13,15 +13,15 @@ from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
 from . import interrupts, render
-from .dataset import path_option, read
+from .commands import setting_words
+from .dataset import Data, path_option, read
 from .output import Json, answer, load, print_json, with_options
 from .printable import printable
-from .training import MARKS, train
+from .training import MARKS, Outputs, train
 
 if TYPE_CHECKING:
     from mlcore.sentiment.tuning import CrossValidation, Trial, Tuning
 
-Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")]
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
 Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
 SHOWN, LIVE = 10, 5  # trials, at the end and during the search
@@ -55,6 +55,8 @@ def tune(
     from mlcore.sentiment.tuning import tune as search
 
     check_outputs({"model": model}, data or [], MARKS)
+    if model.exists():
+        render.say(f"{model} will be replaced by the best model; --model gives another file.")
     started, processes = monotonic(), threads or available_cores()
     dataset = read(data, layout, as_json)
 
@@ -78,7 +80,7 @@ def tune(
     unset = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas"))
     inputs = {"data": data or [], **asdict(layout), **unset}
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
-    train(inputs, layout, found.settings, processes, model, None, False, None, False, True)
+    train(inputs, layout, found.settings, processes, Outputs(model, quiet=True))
     render.say(f"The same again: {reproducing_command(load(model))}")
 
 
@@ -129,8 +131,6 @@ def _figures(trial: "Trial") -> str:
 
 
 def _drawn(trial: "Trial") -> str:
-    from .commands import setting_words
-
     return " ".join(setting_words(name, value) for name, value in trial.drawn.items()) or "as given"
 
 

@@ -178,7 +178,7 @@ class Service:
             self.loaded, self.problem = Loaded(self.path), ""
             log.warning("%s was replaced: the new model answers now.", self.path)
         except Exception as error:  # whatever it is: the server goes on, and looks for later files
-            self.problem = f"{type(error).__name__}: {error}"
+            self.problem = f"{type(error).__name__}: {error}".replace(str(self.path), self.loaded.name)  # no folders
             log.warning("%s was replaced, and cannot be used: the earlier model answers on. %s", self.path, error)
 
     async def answer(self, operation: str, request: Request) -> Response:

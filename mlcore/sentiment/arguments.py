@@ -114,12 +114,14 @@ class Indicators(NamedTuple):
         return [tuple(self.labels[column] for column in np.flatnonzero(row)) for row in self.values]
 
 
-def texts_of(X: Iterable[str]) -> list[str]:
+def texts_of(X: Iterable[str], least: int = 0) -> list[str]:
     """A list of texts.
 
-    Raises: InputError if something in it is not a text.
+    Raises: InputError if something in it is not a text, or there are fewer than ``least``.
     """
     texts = _listed(X, "X", "texts, such as ['A good film.']")
+    if len(texts) < least:
+        raise InputError(f"X has no texts; give at least {least}.")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"X[{i}] is {described(text)}; expected a text, a str.")
@@ -134,6 +136,20 @@ def written_labels(y: Iterable[Any], ratings: bool, texts: int | None) -> tuple[
     values, kind = labels_of(y, ratings, texts)
     written = {value: repr(value) if ratings else KINDS[kind][1](value) for value in set(values.tolist())}
     return [written[value] for value in values.tolist()], kind
+
+
+def all_labels(classes: Iterable[Any] | None, known: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The labels that ``classes`` names, or else those of a model.
+
+    Raises: InputError if they are others than the model has, or fewer than two.
+    """
+    if classes is None:
+        return known
+    named = ordered(set(written_labels(classes, False, None)[0]))
+    if len(named) < 2 or (known or named) != named:
+        expected = f"the labels of the model, {listed(known)}" if known else "two or more labels"
+        raise InputError(f"classes are {listed(named)}; expected {expected}.")
+    return named
 
 
 def labelled(X: Iterable[str], y: Iterable[Any], ratings: bool, source: str) -> Dataset:

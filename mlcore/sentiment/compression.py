@@ -17,11 +17,11 @@ from mlcore.errors import InputError, ModelFileError
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.layers import affine
 from mlcore.results import Result
-from mlcore.sentiment.evaluation import AnyEvaluation, evaluate
+from mlcore.sentiment.evaluation import AnyEvaluation, assess
 from mlcore.sentiment.model import Compressed, Model, in_range
 from mlcore.sentiment.model_file import MIN_STEP, content_of
 from mlcore.sentiment.prediction import score
-from mlcore.text.dataset import Dataset, encode_split, occurrences
+from mlcore.text.dataset import Dataset, occurrences
 from mlcore.text.documents import Documents
 from mlcore.text.labels import labels_in, shown
 from mlcore.text.overlap import FEW_FINGERPRINTS
@@ -87,16 +87,14 @@ def compress_and_measure(
     """
     texts = None
     if dataset is not None:
-        rows, part = dataset.held_out()
+        rows, _ = dataset.held_out()
         others = np.setdiff1d(np.arange(dataset.n_texts), rows)
-        texts = model.features.documents_of(
-            dataset.tokens.select(others if len(others) else rows), dataset.words, threads
-        )
+        tokens = dataset.tokens.select(others if len(others) else rows)
+        texts = model.features.documents_of(tokens, dataset.words, threads)
     small = compress(model, max_size, texts)
-    measured = measure(model, small, dataset, rows, part, threads) if dataset is not None else None
-    sizes, features, dims = zip(
-        *((len(content_of(one)), len(one.features), one.settings.dim) for one in (model, small)), strict=True
-    )
+    measured = None if dataset is None else measure(model, small, dataset, threads)
+    figures = ((len(content_of(one)), len(one.features), one.settings.dim) for one in (model, small))
+    sizes, features, dims = zip(*figures, strict=True)
     return small, Compression(max_size, sizes, features, dims, measured)
 
 
@@ -231,34 +229,30 @@ def _cut(model: Model, kept: np.ndarray, counts: np.ndarray, rotated: np.ndarray
     )
 
 
-def measure(model: Model, small: Model, dataset: Dataset, rows: np.ndarray, part: str, threads: int = 1) -> Measured:
-    """Compare two models on these texts of a dataset, which has kept its texts.
+def measure(model: Model, small: Model, dataset: Dataset, threads: int = 1) -> Measured:
+    """Compare two models on those texts of a dataset that ``assess`` takes; it has kept its texts.
 
     Raises: DataError if no label suits the models, or one is no rating.
     """
-    several, models = model.settings.multi_label, (model, small)
-    splits = [encode_split(dataset, rows, one.features, one.labels, threads, several) for one in models]
-    before, after = (evaluate(one, split, threads) for one, split in zip(models, splits, strict=True))
-    differences, differs = np.zeros(len(rows)), np.ones(len(rows), bool)
-    answers = dict[int, tuple[str, str]]()
+    models = model, small
+    before, after = found = [assess(one, dataset, threads=threads) for one in models]
+    rows, said = before.split.rows, list[tuple[np.ndarray, ...]]()
+    differences = np.zeros(len(rows))
     for block in model.blocks(len(rows)):
-        found = [score(one, split.documents, rows[block], threads) for one, split in zip(models, splits, strict=True)]
-        outputs, probabilities, decided = zip(*found, strict=True)
-        values = probabilities if model.labels else outputs
-        differences[block] = np.abs(values[0] - values[1]).max(axis=1)
-        if model.labels:
-            differs[block] = (decided[0] != decided[1]).reshape(len(values[0]), -1).any(axis=1)
-        for i in np.flatnonzero(differs[block]).tolist():
-            before_i, after_i = (
-                shown(model.names_of(one[i])) if model.labels else f"{output[i, 0]:.4g}"
-                for one, output in zip(decided, outputs, strict=True)
-            )
-            answers[block.start + i] = before_i, after_i
-    changed = np.flatnonzero(differs)
-    changes = []
+        pairs = zip(models, found, strict=True)
+        scores = [score(one, its.split.documents, rows[block], threads) for one, its in pairs]
+        outputs, probabilities, decided = zip(*scores, strict=True)
+        one, other = probabilities if model.labels else outputs
+        differences[block] = np.abs(one - other).max(axis=1)
+        said.append(decided if model.labels else outputs)
+    answers = [np.concatenate(parts) for parts in zip(*said, strict=True)]
+    differs = (answers[0] != answers[1]).reshape(len(rows), -1).any(axis=1) | (not model.labels)
+    changed, changes = np.flatnonzero(differs), []
     for i in changed[np.argsort(-differences[changed], kind="stable")][:MAX_CHANGES].tolist():
         row = int(rows[i])
         truth, text = shown(labels_in(dataset.label_names[dataset.labels[row]])), (dataset.texts or [])[row]
-        changes.append(Change(dataset.place(row), text, truth, *answers[i], float(differences[i])))
+        was, now = (shown(model.names_of(some[i])) if model.labels else f"{some[i, 0]:.4g}" for some in answers)
+        changes.append(Change(dataset.place(row), text, truth, was, now, float(differences[i])))
     agreement = 1 - len(changed) / len(rows) if model.labels else None
-    return Measured(dataset.source, part, before, after, agreement, float(differences.mean()), changes)
+    mean = float(differences.mean())
+    return Measured(before.data, before.part, before.evaluation, after.evaluation, agreement, mean, changes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlcore.kernels import losses
 from mlcore.results import Result
-from mlcore.sentiment.model import Compressed, Model
+from mlcore.sentiment.model import Compressed, Model, Provenance
 from mlcore.sentiment.settings import reproducing_command
 
 LOSSES = {losses.LOGISTIC: "logistic", losses.SOFTMAX: "softmax", losses.SQUARED: "squared"}
@@ -23,10 +23,18 @@ class Vocabulary(NamedTuple):
     features: int
     most_frequent: list[str]
 
+    @property
+    def name(self) -> str:
+        """What they are."""
+        return ("n-grams of characters", "words", "word pairs", "word triples")[self.words]
 
-@dataclass(frozen=True)
-class Description(Result):
-    """A model in figures. ``best`` is the entry of the kept epoch in the history, None without a history."""
+
+@dataclass(kw_only=True)
+class Description(Provenance, Result):
+    """A model in figures, and where it comes from.
+
+    ``best`` is the entry of the kept epoch in the history, None without a history.
+    """
 
     file: dict[str, Any] | None  # path, bytes and sha256
     labels: tuple[str, ...]
@@ -35,12 +43,6 @@ class Description(Result):
     parameters: int
     vocabulary: list[Vocabulary]
     settings: dict[str, Any]
-    inputs: dict[str, Any]
-    fingerprint: str
-    texts: dict[str, int]
-    history: list[dict[str, Any]]
-    chosen: list[str]  # settings that were automatic
-    calibration: dict[str, float]  # temperature and calibration errors; empty without held-out texts
     best: dict[str, Any] | None
     compressed: Compressed | None
     command: str

@@ -5,7 +5,7 @@ import dataclasses
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
+from functools import partial, partialmethod
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.arguments import (
     Classes,
     Indicators,
+    all_labels,
     described,
     kind_of,
     labels_of,
@@ -35,16 +36,14 @@ from mlcore.sentiment.model import Model, Provenance
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
-from mlcore.sentiment.training import EpochReport, State, train
+from mlcore.sentiment.training import EpochReport, State, heading, train
 from mlcore.templates import fill
 from mlcore.text.dataset import dataset_of, encode
-from mlcore.text.labels import listed, ordered
 from mlcore.text.pool import available_cores
 
 OWN_DEFAULTS = {"dev": 0.1, "warm_start": False, "threads": None, "verbose": 0}
 DEFAULTS = {name: field.default for name, field in FIELDS.items()} | OWN_DEFAULTS
 FIELDS_OF_INIT = [(name, Any, default) for name, default in DEFAULTS.items()]
-VERBOSE = "epoch", "training loss", "held-out loss"
 _Parameters = dataclasses.make_dataclass("SentimentClassifier", FIELDS_OF_INIT, kw_only=True, repr=False, eq=False)
 
 
@@ -131,7 +130,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         return watch_compilation(compiling) if self.verbose else nullcontext()
 
     def _train(
-        self, X: Iterable[str], y: Any, all_labels: Any, sample_weight: Iterable[float] | None,
+        self, X: Iterable[str], y: Any, classes: Any, sample_weight: Iterable[float] | None,
         fitted: "tuple[Model, Classes | None] | None", dev: Any, changes: dict[str, Any],
     ) -> "SentimentClassifier":  # fmt: skip
         """Fit with these changes of the settings, perhaps from a fitted model."""
@@ -142,13 +141,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         settings = continued(settings, earlier.settings) if earlier else settings
         texts = texts_of(X)
         weights = weights_of(sample_weight, len(texts))
-        known = earlier.labels if earlier else None
-        if all_labels is not None:
-            named = ordered(set(written_labels(all_labels, False, None)[0]))
-            if len(named) < 2 or (known or named) != named:
-                expected = f"the labels of the model, {listed(known)}" if known else "two or more labels"
-                raise InputError(f"classes are {listed(named)}; expected {expected}.")
-            known = named
+        known = all_labels(classes, earlier.labels if earlier else None)
         names: Sequence[str | tuple[str, ...]]
         if matrix := Indicators.read(y, len(texts), known):
             settings = dataclasses.replace(settings, multi_label=True)
@@ -171,25 +164,20 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
         begin = partial(new_model, threads=threads, earlier=earlier)
         model = begin(data, settings)
-        classes = Classes.read(model, kind)
+        fitted_classes = Classes.read(model, kind)
         model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
-
-        titles = *VERBOSE, "micro F1" if settings.multi_label else "accuracy"
 
         def on_epoch(report: EpochReport, state: State) -> None:
             if report.warning:
                 warnings.warn(report.warning, stacklevel=5)
             if self.verbose:
-                figures = report.epoch, report.train_loss, report.dev_loss, report.dev_accuracy
-                widths = zip(titles, figures, ("", ".4f", ".4f", ".2%"), strict=True)
-                cells = ["" if value is None else f"{value:{len(name)}{kind}}" for name, value, kind in widths]
-                _say("  ".join(cells) + "  best" * report.best)
+                _say(report.row)
 
         def on_model(model: Model, reports: list[EpochReport]) -> None:
-            self._fitted = model, classes  # at once, so that another thread sees either none of it or all
+            self._fitted = model, fitted_classes  # at once, so that another thread sees either none of it or all
 
         if self.verbose:
-            _say("  ".join(titles))
+            _say(heading(model))
         train(model, data, begin, threads, on_epoch=on_epoch, on_model=on_model)
         return self
 
@@ -224,7 +212,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
     def score(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy, or with loss="squared" R^2 of the numbers; of several labels of a text all must be right."""
-        model, classes, logits = self._logits(X)
+        model, classes, logits = self._logits(X, least=1)
         predicted, weights = _decisions(model, classes, logits), weights_of(sample_weight, len(logits))
         if predicted.ndim > 1:
             matrix = Indicators.read(y, len(logits), model.labels)
@@ -275,9 +263,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         Raises: InputError if a text or a label is wrong, or there is none; ShapeError if texts and labels differ in
             number.
         """
-        (model, classes), texts, threads = self._model(), texts_of(X), self._checked_threads()
-        if not texts:
-            raise InputError("X has no texts; give at least one.")
+        (model, classes), texts, threads = self._model(), texts_of(X, least=1), self._checked_threads()
         if not isinstance(errors, Integral) or errors < 0:
             raise InputError("expected a whole number from 0 up", parameter="errors", value=errors)
         names: Sequence[str | tuple[str, ...]]
@@ -360,23 +346,15 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
     # scikit-learn's metadata routing, as its BaseEstimator does it
 
-    def set_fit_request(self, *, sample_weight: bool | str | None) -> "SentimentClassifier":
-        """Let scikit-learn's meta-estimators pass sample weights to fit, or not."""
-        return self._request("fit", sample_weight)
-
-    def set_partial_fit_request(self, *, sample_weight: bool | str | None) -> "SentimentClassifier":
-        """Let scikit-learn's meta-estimators pass sample weights to partial_fit, or not."""
-        return self._request("partial_fit", sample_weight)
-
-    def set_score_request(self, *, sample_weight: bool | str | None) -> "SentimentClassifier":
-        """Let scikit-learn's meta-estimators pass sample weights to score, or not."""
-        return self._request("score", sample_weight)
-
-    def _request(self, method: str, alias: bool | str | None) -> "SentimentClassifier":
-        routing = self.get_metadata_routing()
-        getattr(routing, method).add_request(param="sample_weight", alias=alias)
-        self._metadata_request = routing
+    def _request(self, method: str, *, sample_weight: bool | str | None) -> "SentimentClassifier":
+        """Let scikit-learn's meta-estimators pass sample weights to a method, or not."""
+        self._metadata_request = self.get_metadata_routing()
+        getattr(self._metadata_request, method).add_request(param="sample_weight", alias=sample_weight)
         return self
+
+    set_fit_request = partialmethod(_request, "fit")
+    set_partial_fit_request = partialmethod(_request, "partial_fit")
+    set_score_request = partialmethod(_request, "score")
 
     def get_metadata_routing(self) -> Any:
         """What this estimator wants to be given, as a scikit-learn MetadataRequest."""
@@ -394,13 +372,13 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit or load first.")
         return self._fitted
 
-    def _logits(self, X: Iterable[str], method: str = "") -> "tuple[Model, Classes | None, np.ndarray]":
+    def _logits(self, X: Iterable[str], method: str = "", least: int = 0) -> "tuple[Model, Classes | None, np.ndarray]":
         """The model, its classes, which ``method`` needs, and its outputs; a fit meanwhile does not mix two models."""
         model, classes = self._model()
         if method and classes is None:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
-        threads = self._checked_threads()
-        return model, classes, model.logits(model.features.documents(texts_of(X), threads), threads=threads)
+        threads, texts = self._checked_threads(), texts_of(X, least)
+        return model, classes, model.logits(model.features.documents(texts, threads), threads=threads)
 
     def _checked_threads(self) -> int:
         threads = plain(self.threads)

@@ -10,7 +10,6 @@ constant. All of this is computed in float64.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -59,8 +58,8 @@ class WordEffect:
 class Explanation(Result):
     """The parts of a logit: ``constant`` + the contributions of all ``features`` = ``logit``.
 
-    ``label`` with its ``probability`` is the prediction; both are None for ratings. ``output`` is the label that is
-    explained, None for ratings, where ``logit`` is the predicted number.
+    ``label`` with its ``probability`` is the prediction, or ``rating``, which is ``logit`` unless no training text has
+    such a low or high one. ``output`` is the label that is explained, None for ratings.
 
     With two labels the network has one logit, which is for the positive label and against the other; for the negative
     one, all numbers have the opposite sign. With more, ``logit`` is that of ``output`` minus that of ``against``, the
@@ -71,6 +70,7 @@ class Explanation(Result):
     text: str
     label: str | None
     probability: float | None
+    rating: float | None  # only without labels
     output: str | None
     output_probability: float | None
     against: str | None  # only with more than two labels
@@ -88,7 +88,7 @@ class Explanation(Result):
     def heading(self) -> str:
         """The prediction, and the explained label if it is another one."""
         if self.label is None:
-            return f"{self.logit:.4g}"
+            return f"{self.rating:.4g}"
         other = "" if self.output == self.label else f"; explained: {self.output} ({self.output_probability:.2%})"
         return f"{self.label} ({self.probability:.2%}){other}"
 
@@ -127,14 +127,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     chosen = predicted if output is None else label_number(model, output, "output")
     exact = forward(model, documents)
     table, W1, b1, W2, b2 = exact.parameters
-    other, weights = None, np.zeros(len(b2))  # of the logits whose sum is explained
-    if chosen is not None and several:
-        weights[chosen] = 1
-    elif chosen is not None and len(b2) > 1:
-        other = max(set(range(len(b2))) - {chosen}, key=logits[0].__getitem__)  # probabilities may all be 0
-        weights[chosen], weights[other] = 1, -1
-    else:
-        weights[0] = -1 if chosen == 0 else 1
+    other, weights = _weights(logits[0], chosen, several)
     on = exact.Z[0] > 0
     slope = weights @ W2 * on
     averaged = int(documents.counts.sum())
@@ -148,11 +141,9 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         for back in range(size):
             of_words[ends - back] += of_each[np.searchsorted(exact.features, ids[ends])] / size
     known = words.ids != UNKNOWN
-    shares = dict[str, list[Any]]()
-    for name, *share in zip(features.names_of(exact.features.tolist()), counts, contributions, strict=True):
-        shares[name] = share
-    for piece in features.names_of(exact.features[exact.features >= features.first_piece].tolist()):
-        del shares[piece]
+    of_words_only = exact.features[exact.features < features.first_piece].tolist()
+    columns = zip(features.names_of(of_words_only), counts.tolist(), contributions.tolist(), strict=False)
+    shares = {name: [count, contribution] for name, count, contribution in columns}
     for t, word in enumerate(occurring.ids):  # what its characters contribute counts for the word
         pieces = spelled.ids[spelled.offsets[word] : spelled.offsets[word + 1]]
         if len(pieces):
@@ -170,6 +161,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         text=text,
         label=None if predicted is None else model.labels[predicted],
         probability=None if predicted is None else probabilities[predicted],
+        rating=None if model.labels else float(model.within_range(logits)[0, 0]),
         output=None if chosen is None else model.labels[chosen],
         output_probability=None if chosen is None else probabilities[chosen],
         against=None if other is None else model.labels[other],
@@ -186,6 +178,19 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         units_on=int(on.sum()),
         units=len(on),
     )
+
+
+def _weights(logits: np.ndarray, chosen: int | None, several: bool) -> tuple[int | None, np.ndarray]:
+    """The label that the chosen one is compared with, if any, and the weights of the logits whose sum is explained."""
+    other, weights = None, np.zeros(len(logits))
+    if chosen is not None and several:
+        weights[chosen] = 1
+    elif chosen is not None and len(logits) > 1:
+        other = max(set(range(len(logits))) - {chosen}, key=logits.__getitem__)  # probabilities may all be 0
+        weights[chosen], weights[other] = 1, -1
+    else:
+        weights[0] = -1 if chosen == 0 else 1
+    return other, weights
 
 
 def _logits_without(model: Model, ids: np.ndarray, table: WordTable, words: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The classifier for other programs: the network as ONNX, and as JSON what makes a text the numbers that it takes."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mlcore.text.streams import optional
 OPSET, IR_VERSION = 17, 8  # of early 2022: ScatterElements adds since 16
 MAX_BYTES = 2_000_000_000  # of a Protocol Buffers message
 SCHEMA = "mlcore.vocabulary/1"
+Add = Callable[..., None]  # takes the operator, the names of its inputs with blanks between them, and of its output
 RULE = [
     "Tags, which match </?[a-zA-Z][^<>]*>, are spaces. Then entities are decoded as in HTML 5.",
     "'characters' has rows: the first and the last code point, their kind (a number of 'kinds'), and the code points "
@@ -51,66 +53,96 @@ def onnx_model(model: Model) -> bytes:
 
     Raises: DataError without the extra, or if the file would be too large for ONNX.
     """
-    onnx = optional("onnx", "onnx", "Writing ONNX")
-    dim, binary = model.settings.dim, model.settings.binary
-    constants: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in stored_parameters(model).items()}
-    if (size := constants["table"].nbytes) > MAX_BYTES:
-        problem = f"The embedding has {size / 1e9:.1f} GB, and ONNX files have up to {MAX_BYTES / 1e9:g}"
-        raise DataError(f"{problem}; mlcore compress makes it smaller")
-    constants |= {"zero": np.array([0]), "one": np.array([1]), "last": np.array([-1]), "end": np.array([2**62])}
-    constants |= {"width": np.array([dim]), "single": np.float32(1)}
-    if model.compressed:
-        constants["step"] = np.float32(model.compressed.step)
-    if model.seen:
-        constants |= {"low": np.float32(model.seen[0]), "high": np.float32(model.seen[1])}
-    nodes: list[Any] = []
+    onnx, constants, nodes = optional("onnx", "onnx", "Writing ONNX"), constants_of(model), list[Any]()
 
     def add(operator: str, inputs: str, output: str, **attributes: Any) -> None:
         nodes.append(onnx.helper.make_node(operator, inputs.split(), [output], **attributes))
 
-    # which text each id belongs to: the number of texts that end before it
+    add_texts(add)
+    add_means(add, model)
+    add_layers(add, model)
+    used = {name for node in nodes for name in node.input}
+    value, integers, floats = onnx.helper.make_tensor_value_info, onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
+    inputs = {"ids": "m"} | ({} if model.settings.binary else {"counts": "m"}) | {"offsets": "n + 1"}
+    outputs = {"logits": len(model.parameters.b2), "probabilities": len(model.labels)}
+    outputs = outputs if model.labels else {"rating": 1}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "mlcore",
+        [value(name, integers, [length]) for name, length in inputs.items()],
+        [value(name, floats, ["n", width]) for name, width in outputs.items()],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items() if name in used],
+    )
+    versions = {"ir_version": IR_VERSION, "opset_imports": [onnx.helper.make_opsetid("", OPSET)]}
+    made = onnx.helper.make_model(graph, producer_name="mlcore", **versions)
+    onnx.checker.check_model(made, full_check=True)
+    return bytes(made.SerializeToString(deterministic=True))
+
+
+def constants_of(model: Model) -> dict[str, Any]:
+    """The parameters, and the numbers that the nodes take.
+
+    Raises: DataError if they are too large for ONNX.
+    """
+    found: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in stored_parameters(model).items()}
+    if (size := found["table"].nbytes) > MAX_BYTES:
+        problem = f"The embedding has {size / 1e9:.1f} GB, and ONNX files have up to {MAX_BYTES / 1e9:g}"
+        raise DataError(f"{problem}; mlcore compress makes it smaller")
+    integers = {"zero": 0, "one": 1, "last": -1, "end": 2**62, "width": model.settings.dim}
+    low, high = model.seen or (0, 0)
+    floats = {"single": 1, "step": model.compressed.step if model.compressed else 1, "low": low, "high": high}
+    found |= {name: np.array([number]) for name, number in integers.items()}
+    return found | {name: np.float32(number) for name, number in floats.items()}
+
+
+def add_texts(add: Add) -> None:
+    """Add which text each id belongs to, as ``texts`` (m,): the number of texts that end before it."""
     add("Slice", "offsets one end zero", "ends")
     add("Slice", "offsets zero last zero", "starts")
     add("Shape", "ends", "n")
     add("Shape", "ids", "m")
     add("Add", "m one", "places")
-    zero = onnx.helper.make_tensor("value", onnx.TensorProto.INT64, [1], [0])
-    add("ConstantOfShape", "places", "no_ends", value=zero)
+    add("Expand", "zero places", "no_ends")
     add("Expand", "one n", "ones")
     add("ScatterElements", "no_ends ends ones", "ended", axis=0, reduction="add")
     add("CumSum", "ended zero", "texts_and_end")
     add("Slice", "texts_and_end zero m zero", "texts")
-    # the mean of their rows
+
+
+def add_means(add: Add, model: Model) -> None:
+    """Add the mean of the rows of each text's features, as ``E`` (n, dim)."""
     add("Gather", "table ids", "stored")
-    add("Cast", "stored", "numbers", to=onnx.TensorProto.FLOAT)
-    add("Mul" if model.compressed else "Identity", "numbers step" if model.compressed else "numbers", "rows")
+    add("CastLike", "stored single", "numbers")
+    add("Mul", "numbers step", "rows")
+    terms = "rows"
+    if model.settings.binary:
+        add("Sub", "ends starts", "sizes")
+    else:
+        terms = "weighted"
+        add("Expand", "zero n", "no_sizes")
+        add("ScatterElements", "no_sizes texts counts", "sizes", axis=0, reduction="add")
+        add("CastLike", "counts single", "factors")
+        add("Unsqueeze", "factors one", "factor_column")
+        add("Mul", "rows factor_column", terms)
     add("Concat", "n width", "shape", axis=0)
     add("ConstantOfShape", "shape", "nothing")
     add("Unsqueeze", "texts one", "column")
-    if binary:
-        add("Sub", "ends starts", "sizes")
-        add("Identity", "rows", "weighted")
-    else:
-        add("ConstantOfShape", "n", "no_sizes", value=zero)
-        add("ScatterElements", "no_sizes texts counts", "sizes", axis=0, reduction="add")
-        add("Cast", "counts", "factors", to=onnx.TensorProto.FLOAT)
-        add("Unsqueeze", "factors one", "factor_column")
-        add("Mul", "rows factor_column", "weighted")
     add("Shape", "rows", "shape_of_rows")
     add("Expand", "column shape_of_rows", "targets")
-    add("ScatterElements", "nothing targets weighted", "sums", axis=0, reduction="add")
-    add("Cast", "sizes", "lengths", to=onnx.TensorProto.FLOAT)
+    add("ScatterElements", f"nothing targets {terms}", "sums", axis=0, reduction="add")
+    add("CastLike", "sizes single", "lengths")
     add("Max", "lengths single", "divisors")
     add("Unsqueeze", "divisors one", "divisor_column")
     add("Div", "sums divisor_column", "E")
-    # the layers
+
+
+def add_layers(add: Add, model: Model) -> None:
+    """Add the layers, and what their outputs mean."""
     add("Gemm", "E W1 b1", "Z", transB=1)
     add("Relu", "Z", "H")
     add("Gemm", "H W2 b2", "logits", transB=1)
-    outputs = {"logits": constants["b2"].size, "probabilities": len(model.labels)}
     if not model.labels:
         add("Clip" if model.seen else "Identity", "logits low high" if model.seen else "logits", "rating")
-        outputs = {"rating": 1}
     elif model.loss == losses.SOFTMAX:
         add("Softmax", "logits", "probabilities", axis=1)
     elif model.settings.multi_label:
@@ -119,21 +151,3 @@ def onnx_model(model: Model) -> bytes:
         add("Sigmoid", "logits", "positive")
         add("Sub", "single positive", "negative")
         add("Concat", "negative positive", "probabilities", axis=1)
-    used = {name for node in nodes for name in node.input}
-    value, integers = onnx.helper.make_tensor_value_info, onnx.TensorProto.INT64
-    inputs = {"ids": "m"} | ({} if binary else {"counts": "m"}) | {"offsets": "n + 1"}
-    graph = onnx.helper.make_graph(
-        nodes,
-        "mlcore",
-        [value(name, integers, [length]) for name, length in inputs.items()],
-        [value(name, onnx.TensorProto.FLOAT, ["n", width]) for name, width in outputs.items()],
-        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items() if name in used],
-    )
-    made = onnx.helper.make_model(
-        graph,
-        producer_name="mlcore",
-        ir_version=IR_VERSION,
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-    )
-    onnx.checker.check_model(made, full_check=True)
-    return bytes(made.SerializeToString(deterministic=True))

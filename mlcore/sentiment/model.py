@@ -19,7 +19,8 @@ BLOCK = 512  # texts scored at a time by a thread
 MAX_OUTPUTS = 1 << 22  # of texts whose figures are computed at a time
 HISTORY: dict[str, tuple[type, ...]] = {  # what a model records of each epoch: nothing that varies between equal runs
     "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
-    "dev_accuracy": (int, float, NoneType), "learning_rate": (int, float), "restarts": (int,), "best": (bool,),
+    "dev_accuracy": (int, float, NoneType), "dev_micro_f1": (int, float, NoneType), "learning_rate": (int, float),
+    "restarts": (int,), "best": (bool,),
 }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Format(NamedTuple):
     remedy: str  # what to do when there is no other copy
 
 
-MODEL = Format("mlcore-sentiment", 5, "a model file of mlcore", "train it again")
+MODEL = Format("mlcore-sentiment", 6, "a model file of mlcore", "train it again")
 
 
 def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:

@@ -91,11 +91,12 @@ class Chart:
 
 
 def training_charts(description: Description) -> list[Chart]:
-    """Losses and accuracies of the epochs."""
+    """Losses, and accuracies or micro F1, of the epochs."""
     charts, history, best = [], description.history, description.best
     for name, columns in (
         ("Loss", {"training": "train_loss", "held out": "dev_loss"}),
-        ("Micro F1" if description.settings["multi_label"] else "Accuracy", {"held out": "dev_accuracy"}),
+        ("Accuracy", {"held out": "dev_accuracy"}),
+        ("Micro F1", {"held out": "dev_micro_f1"}),
     ):
         series = {
             line: [(epoch["epoch"], epoch[column], SMALL_DOT) for epoch in history if epoch[column] is not None]

@@ -1,5 +1,6 @@
 """Training: from arrays to a trained model, epoch by epoch."""
 
+import math
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,23 +36,41 @@ FEATURES_PER_CHECK = 2_000_000  # between two looks at the loss
 
 @dataclass
 class EpochReport:
-    """What an epoch did. Losses are means per text; dev figures are None when nothing is held out."""
+    """What an epoch did. Losses are means per text; dev figures are None where they are not defined."""
 
     epoch: int
     train_loss: float
     dev_loss: float | None
-    dev_accuracy: float | None  # of texts with several labels micro F1; for ratings None
+    dev_accuracy: float | None  # where each text has one label
+    dev_micro_f1: float | None  # where texts may have several
     learning_rate: float  # at the start of the training, or after the last restart
     restarts: int  # how often the epoch diverged and was repeated
-    best: bool  # of all so far, by Trainer.merit (the last epoch, when nothing is held out)
+    best: bool  # so far: the highest micro F1, or else the lowest held-out loss; with nothing held out, the last one
     seconds: float
     features: int  # in the texts, each as often as it counts
+
+    @property
+    def row(self) -> str:
+        """A line of the table of epochs, which ``heading`` begins."""
+        loss, quality, share = "-", "-", self.dev_micro_f1 if self.dev_accuracy is None else self.dev_accuracy
+        if self.dev_loss is not None:  # which is half the square for ratings
+            loss, rmse = f"{self.dev_loss:.4f}", math.sqrt(2 * self.dev_loss)
+            quality = f"{rmse:.3f}" if share is None else f"{share:.2%}"
+        figures = f"{self.epoch:5}  {self.train_loss:13.4f}  {loss:>13}  {quality:>8}  {self.seconds:7.2f}"
+        best = "  best" * (self.best and self.dev_loss is not None)
+        return f"{figures}  {self.features / self.seconds / 1e6:12.1f}{best}"
 
     @property
     def warning(self) -> str:
         """What to tell the user about restarts; empty if there were none."""
         message = f"epoch {self.epoch} diverged and was repeated; the learning rate is now {self.learning_rate:g}"
         return message if self.restarts else ""
+
+
+def heading(model: Model) -> str:
+    """The first line of the table of epochs."""
+    quality = "micro F1" if model.settings.multi_label else "accuracy" if model.labels else "    RMSE"
+    return f"epoch  training loss  held-out loss  {quality}  seconds  M features/s"
 
 
 def history(reports: list[EpochReport]) -> list[dict[str, Any]]:
@@ -180,27 +199,22 @@ class Trainer:
         state, trained = self.state, self.train_epoch(progress)
         if trained is None:
             return None
-        dev_loss, dev_accuracy, best = None, None, True
+        dev_loss = accuracy = micro_f1 = None
+        best = True
         if dev:
             # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
             model = replace(self.model, parameters=state.parameters._replace(table=state.rows))
-            dev_loss, dev_accuracy = quick_figures(model, dev, self.threads)
+            dev_loss, quality = quick_figures(model, dev, self.threads)
+            accuracy, micro_f1 = (None, quality) if model.settings.multi_label else (quality, None)
             if not dev_loss <= self.largest_loss:
                 return None
-            merit = self.merit(dev_loss, dev_accuracy)
-            best = all(merit > self.merit(one.dev_loss, one.dev_accuracy) for one in state.reports)
+            # Where labels are rare or hard to tell, the lowest loss is that of a cautious model, which predicts few
+            merit = micro_f1 or 0.0, -dev_loss
+            best = all(merit > (one.dev_micro_f1 or 0.0, -(one.dev_loss or 0.0)) for one in state.reports)
         return EpochReport(
-            trained.epoch, trained.loss, dev_loss, dev_accuracy, state.learning_rate, restarts, best, trained.seconds,
-            trained.features,
+            trained.epoch, trained.loss, dev_loss, accuracy, micro_f1, state.learning_rate, restarts, best,
+            trained.seconds, trained.features,
         )  # fmt: skip
-
-    def merit(self, dev_loss: float | None, dev_accuracy: float | None) -> tuple[float, ...]:
-        """What is higher for a better epoch, whose held-out loss is lower; with several labels micro F1 comes first.
-
-        Where labels are rare or hard to tell, the lowest loss is that of a cautious model, which predicts few of them.
-        """
-        loss, f1 = dev_loss or 0.0, dev_accuracy or 0.0
-        return (f1, -loss) if self.model.settings.multi_label else (-loss,)
 
     def train_epoch(self, progress: Callable[[Progress], None]) -> Progress | None:
         """Train for an epoch; its end, or None as soon as it diverges."""

@@ -1,8 +1,12 @@
 """Random models, and the network of exercise 5 with loops over features, for tests to compare with."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from conftest import pieces_of, pinned
 
+from mlcore.sentiment.compression import compress
 from mlcore.sentiment.model import Model, Parameters
 from mlcore.text.dataset import Dataset, Features, Split, dataset_of, encode_split
 from mlcore.text.ngrams import choose_features
@@ -20,11 +24,12 @@ def random_model(
     scale: float = 1.0,
     characters: str = "none",
     multi_label: bool = False,
+    words: Sequence[str] = WORDS,
 ) -> Model:
     """Random parameters, and n-grams of random texts as features; one unit is 0 for every text, one always on."""
     random = np.random.default_rng(seed)
     table = WordTable()
-    tokens = table.add([" ".join(WORDS), *(" ".join(random.choice(WORDS, 6)) for _ in range(12))])
+    tokens = table.add([" ".join(words), *(" ".join(random.choice(words, 6)) for _ in range(12))])
     loss = "logistic" if labels else "squared"
     settings = pinned(
         dim=3, hidden=5, ngrams=ngrams, char_ngrams=characters, binary=binary, loss=loss, min_count=1,
@@ -37,6 +42,15 @@ def random_model(
     parameters.W1[0], parameters.b1[0] = 0, 0
     parameters.b1[1] = 100 * scale**2
     return Model(settings, labels, features, parameters)
+
+
+KINDS = {  # of models
+    "two": lambda: random_model(1, TWO, ngrams=2),
+    "three": lambda: random_model(2, THREE, ngrams=3, binary=False, characters="2-4"),
+    "several": lambda: random_model(3, THREE, multi_label=True, characters="2-3"),
+    "ratings": lambda: replace(random_model(4, (), 2, binary=False), seen=(-1.5, 1.0)),
+    "compressed": lambda: compress(random_model(1, TWO, ngrams=2), 2000),
+}
 
 
 def random_data(model: Model, truths: list, seed: int = 1) -> tuple[Dataset, Split]:

@@ -130,6 +130,7 @@ def test_a_fitted_model_refuses_the_same():
     for call, message in (
         (lambda: fitted.predict("A good film."), "X is 'A good film.'"),
         (lambda: fitted.score(["a", "b", "c"], LABELLED), "X has 3 texts, but y has 2 labels"),
+        (lambda: fitted.score([], []), "X has no texts; give at least 1."),
         (lambda: fitted.score(["good"], [1]), "y has labels of type int; the model was fitted with str"),
         (lambda: fitted.explain(["A good film."]), "text is of type list; expected one text, a str"),
     ):

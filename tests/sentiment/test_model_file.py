@@ -181,7 +181,7 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
     contents = {
         "is truncated: its end is missing; copy it again": [whole[:-1], whole[:100], whole[:9]],
         "is damaged": [whole + b"x", *(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in (60, -2))],
-        "by a newer mlcore .format 6; this one reads 5.; update mlcore": [sealed(header | {"version": 6}, tensors)],
+        "by a newer mlcore .format 7; this one reads 6.; update mlcore": [sealed(header | {"version": 7}, tensors)],
         "by an older mlcore .* train it again": [sealed(header | {"version": 1}, tensors)],
         "is not a model file of mlcore": [
             b"", b"hello", b"PK\x03\x04" + bytes(99), whole[:8], bytes(8) + b"{", b"\xff" * 8 + b"{",

@@ -37,7 +37,7 @@ experiment.compare(list(experiment.run()))
 """.strip()
 SHOWN = [  # of each result
     [("pre", "SentimentClassifier(dim=8, epochs=3, dev=0.2, verbose=1)")],
-    [("figcaption", "Loss of each epoch"), ("td", f"{EVIL}, neg"), ("pre", "E = 1/N")],
+    [("figcaption", "Loss of each epoch"), ("td", f"{EVIL}, neg"), ("td", " n-grams of characters")],
     [("b", "; explained: neg ("), ("span", "A"), ("span", "FINE"), ("td", "constant")],
     [
         ("b", "The model was trained on"),
@@ -108,7 +108,7 @@ def test_python_says_what_the_command_line_says(run, tmp_path):
             model.answer(["good"], **{name: value})
     with pytest.raises(InputError, match="output is .*; expected one of the model's labels"):
         model.explain("good film", ["1"])
-    with pytest.raises(InputError, match="X has no texts; give at least one"):
+    with pytest.raises(InputError, match="X has no texts; give at least 1"):
         model.evaluate([], [])
     for errors in (-1, "2"):
         with pytest.raises(InputError, match="errors is .*; expected a whole number from 0 up"):
@@ -125,5 +125,5 @@ def test_compiling_is_said_once(monkeypatch, capsys):
     monkeypatch.setattr(estimator, "watch_compilation", watch)
     SentimentClassifier(dim=2, epochs=1, dev=0, verbose=True).fit(["good", "bad"] * 5, [["a"], ["a", "b"]] * 5)
     printed = capsys.readouterr().out
-    assert "held-out loss  micro F1\n" in printed
+    assert "held-out loss  micro F1  seconds" in printed
     assert printed.count("Compiling kernels, once: later runs load them from the cache.\n") == 1

@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import axe_findings, run_in_node
-from naive import THREE, TWO, WORDS, random_model
+from naive import KINDS, TWO, WORDS, random_model
 from test_report import EVIL
 
 from mlcore.sentiment import page as pages
 from mlcore.sentiment.backpropagation import forward
-from mlcore.sentiment.compression import compress
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import explanation_page, report_page
@@ -24,13 +23,6 @@ from mlcore.text.ngrams import Features
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import WordTable
 
-KINDS = {
-    "two": lambda: random_model(1, TWO, ngrams=2),
-    "three": lambda: random_model(2, THREE, ngrams=3, binary=False, characters="2-4"),
-    "several": lambda: random_model(3, THREE, multi_label=True, characters="2-3"),
-    "compressed": lambda: compress(random_model(1, TWO, ngrams=2), 1872),
-    "ratings": lambda: replace(random_model(4, ()), seen=(-20.0, 30.0)),
-}
 MARKUP = [
     "<br />", "</b>", "<É>", "<", ">", "a < b", "&amp;", "&AMP", "&notit;", "&eacute;", "&#65;", "&#x80;", "&#0065;",
     "&#1;",

@@ -20,7 +20,6 @@ from mlcore.errors import DataError, ModelFileError
 from mlcore.sentiment import prediction
 from mlcore.sentiment.model_file import save_model
 from mlcore.sentiment.prediction import predict
-from mlcore.text import pool
 from mlcore.text import streams as text_lines
 from mlcore.text.pool import in_order
 from mlcore.text.streams import decode_lines, in_portions, whole_lines
@@ -139,7 +138,7 @@ def test_answers_do_not_depend_on_threads_or_portions(run, two, tmp_path, monkey
     monkeypatch.setattr(text_lines, "BLOCK", 300)
     monkeypatch.setattr(prediction, "MAX_PROBABILITIES", 21)
     for threads in (1, 3):
-        monkeypatch.setattr(pool, "available_cores", lambda threads=threads: threads)
+        monkeypatch.setattr("mlcore.cli.prediction.available_cores", lambda threads=threads: threads)
         found.add(run("predict", MODEL, "--file", "texts", "--json"))
     (done,) = found
     assert (done.code, done.out.count("\n")) == (0, 100 * len(ODD))

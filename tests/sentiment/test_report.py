@@ -28,7 +28,7 @@ def make(folder, labels, history=True, n=40):
     model.parameters.b1[1] = 0.5
     if history:
         values = [(1, 0.7, 0.6, 0.5), (2, 0.4, None, None), (3, 0.3, 0.5, 0.75)]
-        model.provenance.history = [dict(zip(HISTORY, (*v, 0.01, 0, v[0] == 3), strict=True)) for v in values]
+        model.provenance.history = [dict(zip(HISTORY, (*v, None, 0.01, 0, v[0] == 3), strict=True)) for v in values]
     save_model(model, folder / MODEL)
     random, truths = np.random.default_rng(7), labels or ("1", "2", "5")
     rows = [{"text": " ".join(random.choice(WORDS, 5)), "label": truths[i % len(truths)]} for i in range(n)]
@@ -36,23 +36,15 @@ def make(folder, labels, history=True, n=40):
     return model
 
 
-@pytest.mark.parametrize("labels", KINDS)
-def test_tables_fit_and_json_holds_everything(run, tmp_path, labels):
+@pytest.mark.parametrize("labels", [TWO, (), KINDS[-1]])
+def test_json_holds_everything_and_wide_letters_fit(run, tmp_path, labels):
     make(tmp_path, labels)
-    done = run("evaluate", MODEL, "d.jsonl", "--errors", 3)
-    assert (done.code, done.err) == (0, "")
-    assert max(map(width, done.out.splitlines())) <= 80
-    assert "Worst mistakes" in done.out
-    assert "…" not in done.out, "nothing was cut by the terminal"
-    assert ("Most frequent confusions" in done.out) == (len(labels) > 30)
+    out = run("evaluate", MODEL, "d.jsonl", "--errors", 3).out
+    assert (max(map(width, out.splitlines())) <= 80, "…" in out) == (True, False), "nothing was cut by the terminal"
     found = json.loads(run("evaluate", MODEL, "d.jsonl", "--errors", 3, "--json").out, parse_constant=pytest.fail)
     assert (found["schema"], found["n"], found["part"]) == ("mlcore.evaluate/1", 40, "all")
     assert [set(m) for m in found["mistakes"]] == [{"row", "place", "text", "truth", "predicted", "probability"}] * 3
-    if labels:
-        assert f"accuracy {found['accuracy']:.2%}" in done.out
-        assert len(found["calibration"]) == 10
-    else:
-        assert f"root mean square error {found['rmse']:.4f} on 40 texts" in done.out
+    assert (f"accuracy {found['accuracy']:.2%}" if labels else f"error {found['rmse']:.4f} on 40 texts") in out
 
 
 @pytest.mark.parametrize("command", ["evaluate", "report"])

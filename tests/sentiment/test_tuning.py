@@ -11,6 +11,7 @@ from mlcore.cli import render
 from test_training import LABELS, TEXTS
 
 from mlcore.errors import DataError, InputError
+from mlcore.sentiment.model_file import load_model
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.tuning import SPACE, Trial, cross_validate, drawn_settings, fold_of, importance, ranked, tune
 from mlcore.text.dataset import dataset_of
@@ -64,7 +65,7 @@ def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
         tune(dataset_of(TEXTS[:60], ["same"] * 60), SMALL, "accuracy", 2, 1_000, 30, 1)
 
 
-def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, reviews, monkeypatch):
+def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, model, reviews, monkeypatch):
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     options = "--data", reviews, "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2
     assert len(json.loads(run("cross-validate", *options, "--json").out)["scores"]) == 2
@@ -73,5 +74,6 @@ def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, revi
     done = run("tune", *options, "--trials", 2, "--minutes", 5)
     assert any(re.search(r"\n +0 +[12]  [01]\.\d+ .* as given", text) for text in shown), "the table is live"
     assert (done.code, "trial  folds  accuracy" in done.out) == (0, True)
+    assert done.err.startswith("sentiment.safetensors will be replaced by the best model; --model gives another file.")
     assert "The same again: mlcore train-sentiment" in done.err
-    assert (reviews.parent / "sentiment.safetensors").exists()
+    assert load_model(model).settings.epochs == 2
