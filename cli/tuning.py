@@ -55,12 +55,14 @@ def tune(
     from mlcore.sentiment.tuning import tune as search
 
     check_outputs({"model": model}, data or [], MARKS)
-    if model.exists():
-        render.say(f"{model} will be replaced by the best model; --model gives another file.")
-    started, processes = monotonic(), threads or available_cores()
+    started, processes, replaces = monotonic(), threads or available_cores(), model.exists()
     dataset = read(data, layout, as_json)
 
     def progress(trials: "list[Trial]") -> None:
+        nonlocal replaces
+        if replaces:
+            render.say(f"{model} will be replaced by the best model; --model gives another file.")
+            replaces = False
         scored, left = ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
         best = f", best {scored[0].mean:.4f}" if scored else ""
         rows = [f"{_figures(trial)}  {_drawn(trial)}" for trial in scored[:LIVE]]
