@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice, repeat
 from os import PathLike
 from pathlib import Path
@@ -229,34 +230,44 @@ def with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
 def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
     """The dataset with the held-out texts of another behind it, as its only dev split; its own is trained on."""
     rows, _ = other.held_out()
-    words, chosen = dataset.words.select(np.arange(len(dataset.words))), other.tokens.select(rows)
-    added = chosen._replace(ids=words.add_words(other.words)[chosen.ids])
-
-    def named(place: str) -> str:  # so that a line is not taken for one of the dataset
-        return place if place.startswith(other.source) else f"{other.source}, {place}"
-
-    places = dict(zip(other.label_names, map(named, other.label_places), strict=True))
-    places |= dict(zip(dataset.label_names, dataset.label_places, strict=True))
-    names = list(dict.fromkeys(dataset.label_names + other.label_names))
-    number_of = {name: number for number, name in enumerate(names)}
-    numbers = np.array([number_of[name] for name in other.label_names], np.int32)
-    splits = np.where(dataset.splits == SPLIT_NUMBERS["dev"], SPLIT_NUMBERS["train"], dataset.splits)
-    weights = None
-    if dataset.weights is not None or other.weights is not None:
-        own, others = (np.ones(some.n_texts) if some.weights is None else some.weights for some in (dataset, other))
-        weights = np.concatenate([own, others[rows]]).astype(np.float32)
-    return replace(
-        dataset,
-        words=words,
-        tokens=Tokens.joined([dataset.tokens, added]),
-        label_names=names,
-        label_places=[places[name] for name in names],
-        labels=np.concatenate([dataset.labels, numbers[other.labels[rows]]]),
-        splits=np.concatenate([splits, np.full(len(rows), SPLIT_NUMBERS["dev"], np.int8)]),
-        places=[*map(dataset.place, range(dataset.n_texts)), *(named(other.place(row)) for row in rows)],
-        weights=weights,
-        notes=dataset.notes.with_those_of(other.notes, named),
+    train, dev = SPLIT_NUMBERS["train"], SPLIT_NUMBERS["dev"]
+    own = replace(dataset, splits=np.where(dataset.splits == dev, train, dataset.splits))
+    added = replace(
+        other,
+        tokens=other.tokens.select(rows),
+        labels=other.labels[rows],
+        splits=np.full(len(rows), dev, np.int8),
+        weights=None if other.weights is None else other.weights[rows],
     )
+
+    def named(part: Dataset, place: str) -> str:  # so that a line is not taken for one of the dataset
+        return place if part is own or place.startswith(part.source) else f"{part.source}, {place}"
+
+    places = [*map(dataset.place, range(dataset.n_texts)), *(named(other, other.place(row)) for row in rows)]
+    both = joined_datasets([own, added], dataset.source, named)
+    both.notes.columns = dataset.notes.columns
+    return replace(both, fingerprint=dataset.fingerprint, texts=dataset.texts, places=places)
+
+
+def joined_datasets(parts: Sequence[Dataset], source: str, named: Callable[[Dataset, str], str]) -> Dataset:
+    """The texts of several datasets, one behind the other; this function names the places of each."""
+    words, label_places, labels, notes = WordTable(), dict[str, str](), list[np.ndarray](), Notes()
+    for part in parts:
+        for label, place in zip(part.label_names, part.label_places, strict=True):
+            label_places.setdefault(label, named(part, place))
+        numbers = {label: number for number, label in enumerate(label_places)}
+        labels.append(np.array([numbers[label] for label in part.label_names], np.int32)[part.labels])
+        notes = notes.with_those_of(part.notes, partial(named, part))
+    weights = None
+    if any(part.weights is not None for part in parts):
+        every = [np.ones(part.n_texts) if part.weights is None else part.weights for part in parts]
+        weights = np.concatenate(every).astype(np.float32)
+    tokens = (part.tokens._replace(ids=words.add_words(part.words)[part.tokens.ids]) for part in parts)
+    return Dataset(
+        source, words, Tokens.joined(tokens), list(label_places), list(label_places.values()), np.concatenate(labels),
+        np.concatenate([part.splits for part in parts]),
+        hashlib.sha256("".join(part.fingerprint for part in parts).encode()).hexdigest(), weights=weights, notes=notes,
+    )  # fmt: skip
 
 
 # From numbers to splits with features and targets ---------------------------------------------------------

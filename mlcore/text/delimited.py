@@ -1,4 +1,4 @@
-"""Tables of separated values: which character separates them, whether quotes do, and the rows."""
+"""Tables of separated values: which character separates them, how quotes are used, and the rows."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ from mlcore.errors import DataError
 from mlcore.text.table import Row, Source, Table, has_columns
 
 SEPARATORS = "\t,;|"  # that are recognised by width; with names of columns before and behind it, any sign is one
-NOT_SEPARATORS = re.compile(r"[\w\s\"'.{}\[\]-]")
+NOT_SEPARATORS = re.compile(r"[\w \"'.{}\[\]-]")
 MAX_FIELD = 50_000_000  # characters
 SAMPLE = 500  # lines from which it is told how quotes are used, or whether there is a header
 SNIFFED = 100  # lines from which the separator is recognised
@@ -23,16 +23,17 @@ CSV_ERRORS = {  # how Python's messages begin, and what they mean
     "field larger": "has a field of more than {limit:,} characters; perhaps a quote is never closed.",
     "": "not CSV by RFC 4180 ({error}).",
 }
-QUOTED_FIELD = re.compile(r'(?:^|\t)"')
+
+Dialect = dict[str, Any] | None  # parameters of csv.reader; None: quotes are characters as all others
 
 
 def separator_by_header(head: Sequence[str], source: Source) -> str | None:
     """The separator that ``sep=`` declares, or with which the first line names the columns that are needed; or None."""
     if declared := _declared(head[0]):
         return declared
-    others = NOT_SEPARATORS.sub("", head[0]) if source.labelled else ""
+    others = NOT_SEPARATORS.sub("", head[0]) + " " * ('" "' in head[0]) if source.labelled else ""
     for separator in dict.fromkeys(SEPARATORS + others) if not source.layout.no_header else "":
-        rows, _ = _rows_of(head, separator)
+        rows, _ = _parsed(head, separator)
         # a line of text may begin with "Text,"
         if (begin := _header_row(rows, source)) is not None and (
             source.labelled or 10 * _uneven(rows[begin:]) <= len(rows)
@@ -42,8 +43,9 @@ def separator_by_header(head: Sequence[str], source: Source) -> str | None:
 
 
 def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
-    """Which row names the columns that are needed: the first, or one below titles, which fill fewer cells."""
+    """Which row names the columns that are needed: the first, or one below titles, which fill fewer cells, and #."""
     filled = [sum(map(bool, map(str.strip, row))) for row in rows[:TITLES]]
+    filled = [0 if row[:1] and row[0].startswith("#") else n for n, row in zip(filled, rows, strict=False)]
     for i, n in enumerate(filled):
         below = n > max([1, *filled[:i]]) and (source.labelled or (len(rows) > i + 1 and not _uneven(rows[i:])))
         if (i == 0 or below) and has_columns([*rows[i]], source):
@@ -53,7 +55,7 @@ def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
 
 def separator_by_width(head: Sequence[str]) -> str | None:
     """The separator that gives all these lines equally many fields, and the most; or None."""
-    found = [(_rows_of(head, separator), separator) for separator in SEPARATORS]
+    found = [(_parsed(head, separator), separator) for separator in SEPARATORS]
     even = [(-errors, len(rows[0]), separator) for (rows, errors), separator in found if not _uneven(rows)]
     even = [one for one in even if one[1] > 1]
     return max(even, key=lambda one: one[:2])[2] if even else None
@@ -65,21 +67,36 @@ def _declared(line: str) -> str | None:
     return line[4] if line[:4].lower() == "sep=" and len(line) == 5 else None
 
 
-def _quoted(lines: Sequence[str], separator: str, **dialect: Any) -> tuple[list[list[str]], int]:
-    """The rows of these lines where quotes are quoting, and the number of errors; the last row may be cut off."""
+def _uneven(rows: Sequence[Sequence[str]]) -> int:
+    """Number of rows that have not the most usual number of fields."""
+    widths = Counter(len(row) for row in rows if row)
+    return widths.total() - max(widths.values(), default=0)
+
+
+# How quotes are used --------------------------------------------------------------------------------------
+
+
+def _parsed(lines: Sequence[str], separator: str, *dialect: Dialect) -> tuple[list[list[str]], int]:
+    """The rows of these lines, of which the last may be cut off, and the number of errors."""
+    (chosen,) = dialect or (_dialect(lines, separator),)
+    if chosen is None:
+        return [line.split(separator) for line in lines], 0
     rows, errors = list[list[str]](), 0
-    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True, **dialect)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True, **chosen)
     while True:
         try:
             rows += reader
-            return rows, errors
+            return rows or [[]], errors
         except csv.Error:  # it goes on in the next line
             errors += 1
 
 
-def _dialect(lines: Sequence[str], separator: str, source: Source) -> dict[str, Any]:
-    """How else than by RFC 4180 quotes are used, if that fits: single ones, behind a space, or behind a backslash."""
-    dialects = list[dict[str, Any]]([{}])
+def _dialect(lines: Sequence[str], separator: str, source: Source | None = None) -> Dialect:
+    """How quotes are used, so that the fewest rows are wrong; the source gets a note if this was a guess.
+
+    By RFC 4180; or with spaces before them, as single ones, or behind a backslash; or, between tabs, not at all.
+    """
+    dialects = list[Dialect]([{}])
     if any(f'{separator} "' in line for line in lines):
         dialects.insert(0, {"skipinitialspace": True})
     single = re.compile(rf"(?:^|{re.escape(separator)}) *'")
@@ -87,44 +104,24 @@ def _dialect(lines: Sequence[str], separator: str, source: Source) -> dict[str, 
         dialects.insert(0, {"quotechar": "'", "skipinitialspace": True})
     if any('\\"' in line for line in lines):
         dialects.append({"escapechar": "\\"})
-
-    def wrong(dialect: dict[str, Any]) -> int:
-        rows, errors = _quoted(lines, separator, **dialect)
-        return errors + _uneven(rows)
-
-    best = min(dialects, key=wrong) if len(dialects) > 1 else {}
-    if "escapechar" in best:
+    if separator == "\t" and not (source and source.layout.format == "csv"):
+        dialects.append(None)
+    wrong = []
+    for dialect in dialects if len(dialects) > 1 else ():
+        rows, errors = _parsed(lines, separator, dialect)
+        wrong.append(errors + _uneven(rows))
+    best = dialects[wrong.index(min(wrong))] if wrong else {}
+    if source and best and "escapechar" in best:
         source.notes.guesses.append(f'{source.name}: \\" within quotes is read as a quote.')
-    if "quotechar" in best:
+    elif source and best and "quotechar" in best:
         source.notes.guesses.append(f"{source.name}: the quotes around fields are single ones, ', and left out.")
+    elif source and best is not None and dialects[-1] is None and wrong[-1] == min(wrong):
+        note = f"{source.name}: quotes around fields are left out; with format tsv they are kept."
+        source.notes.guesses.append(note)
     return best
 
 
-def _is_quoting(lines: Sequence[str], source: Source | None = None) -> bool:
-    """Whether not more rows are wrong if the quotes in these lines with tabs are read as quoting.
-
-    If both are possible, the source gets a note.
-    """
-    rows, errors = _quoted(lines, "\t")
-    wrong, otherwise = errors + _uneven(rows), _uneven([line.split("\t") for line in lines])
-    if source and wrong == otherwise:
-        note = f"{source.name}: quotes around fields are left out; with format tsv they are kept."
-        source.notes.guesses.append(note)
-    return wrong <= otherwise
-
-
-def _rows_of(lines: Sequence[str], separator: str) -> tuple[list[list[str]], int]:
-    """The rows of these lines, of which the last may be cut off, and the number of errors."""
-    if separator == "\t" and not _is_quoting(lines):
-        return [line.split(separator) for line in lines], 0
-    rows, errors = _quoted(lines, separator)
-    return rows or [[]], errors
-
-
-def _uneven(rows: Sequence[Sequence[str]]) -> int:
-    """Number of rows that have not the most usual number of fields."""
-    widths = Counter(len(row) for row in rows if row)
-    return widths.total() - max(widths.values(), default=0)
+# Rows -----------------------------------------------------------------------------------------------------
 
 
 def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Table:
@@ -137,83 +134,70 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
         start, first = start + 1, following  # empty lines may come before the header
     head = [first, *islice(lines, SNIFFED - 1)]
-    if not source.layout.no_header and (titles := _header_row(_rows_of(head, separator)[0], source)):
-        head, start = head[titles:], start + titles
+    dialect = _dialect(head, separator)
+    sniffed, _ = _parsed(head, separator, dialect)
+    if not source.layout.no_header and (titles := _header_row(sniffed, source)):
+        head, sniffed, start = head[titles:], sniffed[titles:], start + titles
+        source.header = start
         source.notes.guesses.append(f"{source.name}: the header is in line {start}; what is above it is left out.")
-    lines = chain(head, lines)
-    if source.layout.format == "tsv":
-        rows = _plain_rows(lines, separator, start)
-    elif separator != "\t" or source.layout.format == "csv":
-        rows = _quoted_rows(lines, separator, start, source)
-    else:
-        rows = _tab_rows(lines, start, source)
+    plain = separator == "\t" and not (dialect and "quotechar" in dialect)
+    if source.layout.format:
+        plain = source.layout.format == "tsv"
+    rows = _rows(chain(head, lines), separator, start, source, plain)
     begin, header = next(rows, (start, []))
-    repeated = None if source.layout.no_header else header
     if source.layout.no_header:
         rows = chain([(begin, header)], rows)
-        header = [str(number) for number in range(1, len(header) + 1)]
+        names = [str(number) for number in range(1, len(header) + 1)]
+    else:
+        names = [str(name).lstrip("\ufeff") for name in header]
+        if _has_row_numbers(sniffed, len(names)):
+            names = ["", *names]
+            source.notes.guesses.append(f"{source.name}: the first column, which the header lacks, numbers the rows.")
 
     def sample() -> list[Sequence[Any]]:
         with suppress(DataError):
             return [values for _, values in islice(rows, SAMPLE)]
         return []
 
-    names = [str(name).lstrip("\ufeff") for name in header]
-    return Table(source, names, lambda needed: _checked(rows, len(names), repeated, source), sample=sample)
+    def read(needed: object) -> Iterator[Row]:
+        fitting = _of_width(rows, names, source)
+        return fitting if source.layout.no_header else _without_headers(fitting, names, source)
+
+    return Table(source, names, read, sample=sample)
 
 
-def _checked(rows: Iterator[Row], width: int, header: Sequence[str] | None, source: Source) -> Iterator[Row]:
-    """The rows of this width, without empty ones and repeated headers, which may name the columns in another order."""
-    skipped, order = source.notes.skipped, list[int]()
-    names, longest = [_folded(name) for name in header or ()], max(map(len, header or ()), default=0) + 1
-    named, ragged = max((i for i, name in enumerate(names, 1) if name), default=width), False
-    for line, row in rows:
-        if (
-            len(row) != width
-            and len(row) >= named
-            and any(map(str.strip, row))
-            and not any(map(str.strip, row[width:]))
-        ):
-            row = [*row, *[""] * (width - len(row))][:width]
-            if not ragged:
-                said = f"from line {line} on, rows end with more or fewer empty fields than the header"
-                source.notes.guesses.append(f"{source.name}: {said}.")
-            ragged = True
-        # most rows are told by their first field
-        again = 0 < len(row) == width and len(row[0]) <= longest and _folded(row[0]) in names
-        found = [*map(_folded, row)] if again else []
-        if found and sorted(found) == sorted(names):
-            order = [found.index(name) for name in names] if found != names else []
-            if order:
-                source.notes.guesses.append(f"{source.name}: from line {line} on, the columns are in another order.")
-            skipped[f"{source.name}: repeated headers"] += 1
-        elif found and "---" in (cells := "".join(found)) and not cells.strip("-: "):
-            skipped[f"{source.name}: rules below the header"] += 1
-        elif len(row) == width and any(map(str.strip, row)):
-            yield line, [row[i] for i in order] if order else row
-        elif not any(map(str.strip, row)):
-            skipped[f"{source.name}: rows without any value"] += 1
-        else:
-            fields = f"{len(row):,} field{'s' * (len(row) != 1)}"
-            source.skip(line, f"has {fields}; expected {width} as in the header.")
+def _has_row_numbers(rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether each row below the header has one field more, its number, as R writes them; the last may be cut off."""
+    below = [row for row in rows[1:] if row]
+    return bool(below) and all(len(row) == width + 1 and row[0].isdecimal() for row in below[:-1] or below)
 
 
-def _folded(name: str) -> str:
-    """The name of a column in any case; a file that was appended may begin with a mark."""
-    return name.strip("\ufeff ").lower()
+def _rows(lines: Iterator[str], separator: str, start: int, source: Source, plain: bool) -> Iterator[Row]:
+    """Rows, each with the number of the line where it begins.
 
-
-def _plain_rows(lines: Iterator[str], separator: str, start: int) -> Iterator[Row]:
-    """Rows where a line end ends a row, and a quote is a character; each with the number of its line."""
-    return ((number, line.split(separator)) for number, line in enumerate(lines, start) if line or number == start)
-
-
-def _quoted_rows(lines: Iterator[str], separator: str, start: int, source: Source) -> Iterator[Row]:
-    """Rows by RFC 4180, each with the line where it begins: quoted fields hold any character."""
-    csv.field_size_limit(MAX_FIELD)
+    ``plain``: a line is a row, in format tsv everywhere, else up to the first quoted field.
+    """
+    number = start
+    for number, line in zip(count(start), lines) if plain else ():
+        if source.layout.format is None and (line.startswith('"') or '\t"' in line):
+            lines = chain([line], lines)
+            break
+        if line or number == start:
+            yield number, line.split(separator)
     sample = [*islice(lines, SAMPLE)]
-    dialect, lines = _dialect(sample, separator, source), chain(sample, lines)
+    dialect, lines = _dialect(sample, separator, source) if sample else {}, chain(sample, lines)
     del sample  # of long lines it is large
+    if dialect is None:
+        yield from ((number, line.split(separator)) for number, line in enumerate(lines, number) if line)
+    else:
+        yield from _quoted_rows(lines, separator, number, source, dialect)
+
+
+def _quoted_rows(
+    lines: Iterator[str], separator: str, start: int, source: Source, dialect: dict[str, Any]
+) -> Iterator[Row]:
+    """Rows by RFC 4180, or in another dialect of it: quoted fields hold any character."""
+    csv.field_size_limit(MAX_FIELD)
     rows = csv.reader((line + "\n" for line in lines), strict=True, delimiter=separator, **dialect)
     line = start  # of the row that is being read
     while True:
@@ -232,17 +216,51 @@ def _quoted_rows(lines: Iterator[str], separator: str, start: int, source: Sourc
             line = start + rows.line_num
 
 
-def _tab_rows(lines: Iterator[str], start: int, source: Source) -> Iterator[Row]:
-    """Rows of a table with tabs; the lines from the first quoted field on tell whether fields are quoted at all."""
-    number = start
-    for number, line in zip(count(start), lines):
-        if '"' in line and QUOTED_FIELD.search(line):
-            break
-        if line or number == start:
-            yield number, line.split("\t")
-    else:
-        return
-    sample = [line, *islice(lines, SAMPLE)]
-    lines = chain(sample, lines)
-    quoting = _is_quoting(sample, source)
-    yield from _quoted_rows(lines, "\t", number, source) if quoting else _plain_rows(lines, "\t", number)
+def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iterator[Row]:
+    """The rows as wide as the header, without rows of nothing and lines of dashes.
+
+    Where a row ends with more or fewer empty fields, it is made so wide.
+    """
+    skipped, width, ragged = source.notes.skipped, len(names), False
+    named = max((i for i, name in enumerate(names, 1) if name.strip()), default=width)
+    for line, row in rows:
+        if not any(map(str.strip, row)):
+            skipped[f"{source.name}: rows without any value"] += 1
+        elif row[0][:1] in "-+=:" and _is_rule("".join(row)):  # an empty one is in it, too
+            skipped[f"{source.name}: lines of dashes"] += 1
+        elif len(row) == width:
+            yield line, row
+        elif len(row) >= named and not any(map(str.strip, row[width:])):
+            if not ragged:
+                said = f"from line {line} on, rows end with more or fewer empty fields than the header"
+                source.notes.guesses.append(f"{source.name}: {said}.")
+            ragged = True
+            yield line, [*row, *[""] * (width - len(row))][:width]
+        else:
+            fields = f"{len(row):,} field{'s' * (len(row) != 1)}"
+            source.skip(line, f"has {fields}; expected {width} as in the header.")
+
+
+def _is_rule(cells: str) -> bool:
+    """Whether this is drawn below a header, as in Markdown, or around a table."""
+    return "---" in cells and not cells.strip("-+=: ")
+
+
+def _without_headers(rows: Iterator[Row], header: Sequence[str], source: Source) -> Iterator[Row]:
+    """The rows without repeated headers, which may name the columns in another order from there on."""
+    names, longest, order = [*map(_folded, header)], max(map(len, header), default=0) + 1, list[int]()
+    for line, row in rows:
+        # most rows are told by their first field
+        found = [*map(_folded, row)] if len(row[0]) <= longest and _folded(row[0]) in names else []
+        if not found or sorted(found) != sorted(names):
+            yield line, [row[i] for i in order] if order else row
+            continue
+        order = [found.index(name) for name in names] if found != names else []
+        if order:
+            source.notes.guesses.append(f"{source.name}: from line {line} on, the columns are in another order.")
+        source.notes.skipped[f"{source.name}: repeated headers"] += 1
+
+
+def _folded(name: str) -> str:
+    """The name of a column in any case; a file that was appended may begin with a mark."""
+    return name.strip("\ufeff ").lower()

@@ -13,12 +13,12 @@ from typing import Any, Self, cast
 
 from mlcore.errors import DataError
 from mlcore.text.streams import ZIP, archive_errors, as_utf8, marked_encoding, members, opened, spooled
-from mlcore.text.table import SPLIT_OF, Row, Source, Table
+from mlcore.text.table import FEW, SPLIT_OF, Row, Source, Table
 
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
 LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
 SUFFIXES = {"", ".txt", ".text", ".md", ".eml", ".html", ".htm", ".xml", ".rst", ".tex", ".log", ".msg", ".utf8"}
-TABLES = {".csv", ".tsv", ".json", ".jsonl", ".parquet"}
+TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx"}
 MAX_DEPTH = 4  # of names in the path of a text below the folder: aclImdb/train/pos/0_9.txt
 MAX_TEXT = 50_000_000  # bytes of a file
 MAX_HEADER = 1 << 20  # bytes of a long name in a tar archive
@@ -105,16 +105,19 @@ def _may_be_text(path: PurePosixPath) -> bool:
 
 def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: AbstractContextManager[Any]) -> Table:
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
-    paths, source.unit = [*paths], ""
-    tables = any(path.suffix.lower() in TABLES for path in paths)
-    paths = sorted(path for path in paths if len(path.parts) > 1 or not source.labelled)
+    paths, source.unit = sorted(paths), ""
+    tables = [path for path in paths if path.suffix.lower() in TABLES and not path.name.startswith(".")]
+    paths = [path for path in paths if len(path.parts) > 1 or not source.labelled]
     texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]
     texts = texts or [path for path in paths if _may_be_text(path)]  # beside .txt, others are about them
-    if not texts and not source.labelled:
-        raise DataError(f"{source.name} has no files of texts, such as *.txt; a table has to be given as a file.")
     if not texts or (tables and source.labelled and len({path.parts[-2] for path in texts}) == 1):
-        problem = f"{source.name} has no texts in folders named after their labels; expected {LAYOUT}"
-        raise DataError(f"{problem}; a table has to be given as a file, or alone in a zip archive.")
+        expected = f"texts in folders named after their labels; expected {LAYOUT}"
+        problem = f"{source.name} has no {expected if source.labelled else 'files of texts, such as *.txt'}"
+        such = ", ".join(map(str, sorted(tables, key=lambda path: (path.suffix == ".json", path))[:FEW]))
+        remedy = f"as a file, such as {such}, or alone in a zip archive" if tables else "as a file"
+        if source.labelled and not tables:
+            remedy += "; files of texts and of their labels can be joined: paste LABELS TEXTS > new.tsv"
+        raise DataError(f"{problem}; a table has to be given {remedy}.")
     splits = _splits({path.parts[-3] for path in texts if len(path.parts) > 2})
     with_split = [path for path in texts if len(path.parts) > 2 and path.parts[-3] in splits]
     if source.labelled and not with_split and all(SPLIT_OF.get(path.parts[-2].lower()) for path in texts):

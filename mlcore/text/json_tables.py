@@ -13,6 +13,7 @@ MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
 SAMPLE = 500  # rows from which it is told whether there is a header
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
 WHITE_SPACE = re.compile(r"\s*")
+CONVERSATIONS = ("role", "content"), ("from", "value")  # the keys of who says what
 FIRST_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(.)', re.DOTALL)
 
 Record = tuple[int | str, Mapping[str, Any]]  # the number of its line or row, and its values
@@ -48,7 +49,7 @@ def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
         try:
             record, end = DECODER.raw_decode(line) if line[0] == "{" else (None, 0)
             if end < len(line):  # white space around it, a comma behind it, or not an object; slower
-                record = DECODER.decode(line.strip("\ufeff \t\r").removesuffix(","))
+                record = DECODER.decode(line.strip("\ufeff\x1e \t\r").removesuffix(","))
         except (ValueError, RecursionError) as error:
             problem = f"not a JSON object ({_problem(error)})."
             source.skip(number, problem, str(getattr(error, "colno", "")))
@@ -70,15 +71,16 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
     These are ``records``, ``columns``, ``split``, ``index``, ``table`` and ``values``; or the object has an array, or
     such an object, for each split.
     """
-    parts, size, source.unit = list[bytes](), 0, "row "
+    content, size, source.unit = list[bytes](), 0, "row "
     for piece in pieces:
-        parts.append(piece)
+        content.append(piece)
         size += len(piece)
         if size > MAX_DOCUMENT:
             problem = f"{source.name} is one JSON document of more than {MAX_DOCUMENT:,} bytes"
             raise DataError(f"{problem}; write JSON Lines, with an object in each line.")
     try:
-        elements = iter(_elements_of(_document(source.decoded(b"".join(parts))), source))
+        document = _document(source.decoded(b"".join(content)))
+        elements = iter(_elements_of(document, source))
     except MemoryError as error:
         problem = f"{source.name} is one JSON document of {size:,} bytes, too large for the memory of this machine"
         raise DataError(f"{problem}; write JSON Lines, with an object in each line.") from error
@@ -86,8 +88,9 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
         where = f"line {getattr(error, 'lineno', 1)}"
         raise source.error(where, f"not JSON ({_problem(error)}).", str(getattr(error, "colno", ""))) from error
     first = [*islice(elements, 1)]
-    records = _records(chain(first, elements), source)
-    return _table(records, source, "column" if first and isinstance(first[0], list | tuple) else "key")
+    parts = [first, *document.values()] if isinstance(document, dict) else [first]  # where there are splits, of each
+    arrays = any(isinstance(part, list) and part and isinstance(part[0], list | tuple) for part in parts)
+    return _table(_records(chain(first, elements), source), source, "column" if arrays else "key")
 
 
 def _document(text: str) -> Any:
@@ -110,7 +113,11 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
     if isinstance(document, list):
         return document
     if isinstance(document, dict) and document:
-        columns, rows, values = document.get("columns"), document.get("data"), [*document.values()]
+        columns, rows, values = (
+            document.get("columns"),
+            document.get("data", document.get("rows")),
+            [*document.values()],
+        )
         if isinstance(rows, list) and isinstance(columns, list):
             return chain([columns], rows)
         if isinstance(rows, list) and isinstance(document.get("schema"), dict):
@@ -170,11 +177,20 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     found = dict[str, Any]()
     for key, value in record.items():
         inner = value[0] if isinstance(value, list) and len(value) == 1 else value
-        if isinstance(inner, dict):
+        inner = inner if isinstance(inner, dict) else _by_speaker(value)
+        if inner:
             found |= {f"{key}.{path}": one for path, one in _flat(inner).items()}
         else:
             found[key] = value
     return found
+
+
+def _by_speaker(messages: Any) -> dict[str, Any]:
+    """The last message of each speaker in a conversation, as chat models are tuned with; else nothing."""
+    for speaker, message in CONVERSATIONS if isinstance(messages, list) else ():
+        if all(isinstance(turn, dict) and {speaker, message} <= turn.keys() for turn in messages):
+            return {str(turn[speaker]): turn[message] for turn in messages}
+    return {}
 
 
 def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Table:

@@ -208,8 +208,9 @@ def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
 
 
 def _folded(label: str) -> str:
-    """What two labels that look alike have in common."""
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    """What two labels that look alike have in common; format characters cannot be seen."""
+    visible = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
+    return " ".join(visible.casefold().split())
 
 
 def listed(labels: Iterable[str]) -> str:

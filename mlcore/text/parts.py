@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 
 import numpy as np
 
-from mlcore.text.dataset import Dataset
+from mlcore.text.dataset import Dataset, joined_datasets
 from mlcore.text.documents import Documents
 from mlcore.text.ngrams import Features, count_pairs, deal_keys
 from mlcore.text.overlap import fingerprints
-from mlcore.text.table import Notes
 from mlcore.text.vocabulary import Tokens, WordTable
 
 Ngrams = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, counts, and the token at which each occurs first
@@ -26,25 +24,9 @@ def outline(data: Dataset, head: int) -> tuple[Dataset, np.ndarray]:
 
 def joined(parts: Sequence[Dataset], source: str) -> Dataset:
     """The dataset of all texts from the outlines of its parts: with the offsets of all tokens and the first of them."""
-    places, labels, notes, words = dict[str, str](), list[np.ndarray](), Notes(), WordTable()
-    for part in parts:
-        for label, place in zip(part.label_names, part.label_places, strict=True):
-            places.setdefault(label, f"{part.source}, {place}")
-        numbers = {label: number for number, label in enumerate(places)}
-        labels.append(np.array([numbers[label] for label in part.label_names], np.int32)[part.labels])
-        guesses = [guess.replace(part.source, source) for guess in part.notes.guesses]  # alike in all parts
-        notes = notes.with_those_of(replace(part.notes, guesses=guesses), f"{part.source}, {{}}".format)
-        notes.columns.update(part.notes.columns | notes.columns)
-    lengths = np.concatenate([np.diff(part.tokens.offsets) for part in parts])
-    ids = np.concatenate([words.add_words(part.words)[part.tokens.ids] for part in parts])
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    weights = [np.ones(part.n_texts, np.float32) if part.weights is None else part.weights for part in parts]
-    return Dataset(
-        source, words, Tokens(ids, offsets), list(places), list(places.values()), np.concatenate(labels),
-        np.concatenate([part.splits for part in parts]),
-        sha256("".join(part.fingerprint for part in parts).encode()).hexdigest(),
-        weights=None if all(part.weights is None for part in parts) else np.concatenate(weights), notes=notes,
-    )  # fmt: skip
+    whole = joined_datasets(parts, source, lambda part, place: f"{part.source}, {place}")
+    whole.notes.guesses[:] = [guess.replace(part.source, source) for part in parts for guess in part.notes.guesses]
+    return whole
 
 
 def count_words(data: Dataset, chosen: np.ndarray) -> tuple[WordTable, np.ndarray]:

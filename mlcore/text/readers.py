@@ -27,6 +27,7 @@ from mlcore.text.streams import (
     ZIP,
     as_utf8,
     decode_lines,
+    foreign_kind,
     marked_encoding,
     read_pieces,
     spooled,
@@ -36,21 +37,11 @@ from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, has_
 from mlcore.text.table import SPLITS as SPLITS
 
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
-UNSUPPORTED = {  # patterns of the first bytes
-    rb"\xd0\xcf\x11\xe0": "an old Excel or Word file; open it and save it as CSV (UTF-8)",
-    rb"%PDF": "a PDF; copy its text into a table",
-    rb"FEA1": "Feather version 1; write it again as Parquet",
-    rb"SQLite format 3": "a SQLite database; export the table as CSV",
-    rb"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
-    rb"\x80[\2-\5]": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
-    rb"\x93NUMPY": "an array of NumPy; write the texts as CSV",
-    rb"\$FL[23]|<stata_dta>|RDX\d\n|X\n\0\0": "a file of SPSS, Stata or R; write the table as CSV (UTF-8)",
-    rb"(?i:(?:\s|%.*\n)*@relation\s)": "an ARFF file of Weka; open it in Weka's viewer and save it as CSV",
-    rb"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
-    rb"(?i:\s*(?:<!doctype html|<html))": "a web page; download the file itself",
-    rb"<\?xml": "XML; write its texts as a table, such as CSV",
-    rb"\{\\rtf": "a Rich Text document; save it as plain text",
-    rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
+LIKELY_KINDS = {  # patterns of the first characters of what cannot be read
+    r"</?\w": "XML or HTML",
+    r"\[\[?[\w.]+\]": "TOML or INI",
+    r"(?:---\s|- \w+:|\w+:\s)": "YAML",
+    r"\(\w+ \(": "trees in brackets",
 }
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
@@ -58,8 +49,9 @@ CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts ha
 HEAD = 1 << 16  # bytes from which the format is recognised
 BATCH = 500  # examples between two reports of progress
 MARK = "__label__"
-FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +(?!\d+:|\|)\S")  # and the beginning of the text behind it
+FIRST_LABEL = re.compile(r"\s*([:.+-]*\w[\w:.+-]*) +((?!\d+:|\|)\S.*)")  # and the text behind it
 PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
+JSON_ARRAY = re.compile(r"\s*\[[\s\[]*(?:[\"{\]\d-]|null|true|false|NaN|\Z)")
 BETWEEN_LABELS = re.compile(rf"({MARK}[^\s,;|]+)[,;|]+(?={MARK})")
 EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
 
@@ -142,13 +134,15 @@ def _open(path: Path, source: Source) -> Table:
     archived = head.startswith(ZIP) or head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES
     if format == "folder" or (format is None and archived):
         return read_archive(pieces, source)
-    if kind := next((kind for begin, kind in UNSUPPORTED.items() if re.match(begin, head)), None):
+    if kind := foreign_kind(head):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or marked_encoding(head)
     for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
         line, end, rest = head.decode(likely, errors="replace").partition("\n")
         if end and "\0" not in rest and line.rstrip("\r").replace("\t", "").isprintable():
             raise DataError(f"{source.name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
+    if not source.encoding and re.search(rb"\x1b\$[@B]", head):
+        raise DataError(f"{source.name} looks like ISO-2022-JP", suggestion={"encoding": "iso2022_jp"})
     if not source.encoding and len(head.translate(None, CONTROL)) < 0.95 * len(head):
         raise DataError(f"{source.name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")
     pieces, head = as_utf8(pieces, source.encoding, source.name), b""
@@ -174,8 +168,11 @@ def _open(path: Path, source: Source) -> Table:
         return Table(source, ["text"], lambda needed: ((number, [line]) for number, line in enumerate(lines, 1)))
     advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT"
     if source.unit == "line " and source.name != name_of(STANDARD_STREAM):
-        advice += f" (if all have one label: sed 's/^/{MARK}NAME /' {shlex.quote(source.name)} > new.txt)"
-    raise DataError(f"Cannot tell the format of {source.name}; supported are {SUPPORTED}; {advice}.")
+        file = shlex.quote(source.name)
+        advice += f" (if all have one label: sed 's/^/{MARK}NAME /' {file} > new.txt; if they are in another file: "
+        advice += f"paste LABELS {file} > new.tsv)"
+    likely = next((f"; it looks like {kind}" for begin, kind in LIKELY_KINDS.items() if re.match(begin, text)), "")
+    raise DataError(f"Cannot tell the format of {source.name}{likely}; supported are {SUPPORTED}; {advice}.")
 
 
 def _suffix(path: Path) -> str:
@@ -193,14 +190,14 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     lines = (lines[:-1] or lines)[:SNIFFED]  # the last one may be cut off
     if layout.format is None and not layout.separator:
         first = head.lstrip().partition("\n")[0].rstrip()
-        marked = f"\n{MARK}" in f"\n{head}" or first.rpartition(" ")[2].startswith(MARK)
+        marked = f"\n{MARK}" in f"\n{head}" or re.search(rf"\s{MARK}\S*$", first)
         if marked and (first.startswith(MARK) or not separator_by_header(lines, source)):
             if "," in (label := first.partition(" ")[0].removeprefix(MARK)) and MARK not in label:
                 source.notes.guesses.append(f"{source.name}: labels end at a space; the first one is {label!r}.")
             return "fasttext", None
         if first.startswith("{"):
             return ("jsonl" if is_json_lines(head) else "json"), None
-        if first.startswith("[") and (suffix not in TABLE_SUFFIXES or re.match(r"\s*\[\s*[\[{]", head)):
+        if JSON_ARRAY.match(head) and (suffix not in TABLE_SUFFIXES or re.match(r"\s*\[\s*[\[{]", head)):
             return "json", None
     usual = TABLE_SUFFIXES.get(suffix, "," if layout.format else None) if layout.format != "tsv" else "\t"
     separator = layout.separator or separator_by_header(lines, source)
@@ -232,11 +229,14 @@ def _first_label(lines: Sequence[str], source: Source) -> str | None:
     Texts that need no labels may begin with few words too; and lines of LIBSVM and Vowpal Wabbit have no texts.
     """
     words = [FIRST_LABEL.match(line) for line in lines if line.strip()]
-    labels = [word[1] for word in words if word]
+    rows = [word.groups() for word in words if word]
+    if not rows or len(rows) < len(words):
+        return None
+    labels = [label for label, _ in rows[has_columns([*rows[0]], source) :]]
     plain = all(map(PLAIN_LABEL.fullmatch, labels))
-    lines_per_label = 2 if plain else 10
-    repeated = 2 <= len({*labels}) <= len(labels) / lines_per_label and (plain or source.labelled)
-    return labels[0] if repeated and all(words) else None
+    lines_per_label, alike = 2 if plain else 10, len({label[-1] == ":" for label in labels}) == 1
+    repeated = 2 <= len({*labels}) <= len(labels) / lines_per_label
+    return labels[0] if repeated and (plain or (source.labelled and alike)) else None
 
 
 def _label_first_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
@@ -321,7 +321,9 @@ def _labels(value: Any) -> str | tuple[str, ...]:
     if isinstance(value, dict) and all(isinstance(score, int | float) for score in value.values()):
         value = [label for label, score in value.items() if score > 0.5]  # as spaCy has them
     if isinstance(value, dict):
-        raise ValueError("expected a label, found an object.")
+        raise ValueError(
+            f"expected a label, found an object; name one of its keys, such as '.{next(iter(value), '')}'."
+        )
     if isinstance(value, list | tuple):
         return _one_or_several(as_text(one) or "" for one in value)
     if isinstance(value, float) and value.is_integer():

@@ -47,6 +47,25 @@ DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
 }
 DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)}  # a text may begin with "BZh"
 DECOMPRESSORS |= {ZSTD: lambda: _zstd().ZstdDecompressor()}
+FOREIGN = {  # patterns of the first bytes of what has no texts, or not as text
+    rb"\xd0\xcf\x11\xe0": "an old Excel or Word file; open it and save it as CSV (UTF-8)",
+    rb"%PDF": "a PDF; copy its text into a table",
+    rb"FEA1": "Feather version 1; write it again as Parquet",
+    rb"SQLite format 3": "a SQLite database; export the table as CSV",
+    rb"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
+    rb"\x80[\2-\5]": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
+    rb"\x93NUMPY": "an array of NumPy; write the texts as CSV",
+    rb"\$FL[23]|<stata_dta>|RDX\d\n|X\n\0\0": "a file of SPSS, Stata or R; write the table as CSV (UTF-8)",
+    rb"(?i:(?:\s|%.*\n)*@relation\s)": "an ARFF file of Weka; open it in Weka's viewer and save it as CSV",
+    rb"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
+    rb"(?i:\s*(?:<!doctype html|<html))": "a web page; download the file itself",
+    rb"<\?xml": "XML; write its texts as a table, such as CSV",
+    rb"-- (?:MySQL|MariaDB)|--\s+-- PostgreSQL|(?i:(?:\s|--.*\n)*(?:create table|insert into|drop table)\s)": "SQL; "
+    "load it into its database, and export the table as CSV",
+    rb"\{\\rtf": "a Rich Text document; save it as plain text",
+    rb"\xba\x16\x4f\x2f": "a binary model of fastText",
+    rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
+}
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -198,6 +217,11 @@ def spooled(pieces: Iterable[bytes]) -> IO[bytes]:
     return file
 
 
+def foreign_kind(head: bytes) -> str | None:
+    """What a file that begins so is, and what to do with a table in it; None if it may be text."""
+    return next((kind for begin, kind in FOREIGN.items() if re.match(begin, head)), None)
+
+
 @contextmanager
 def archive_errors(name: str) -> Iterator[None]:
     """Turn all that zipfile and tarfile raise for an archive that they cannot read into DataError."""
@@ -311,7 +335,7 @@ def decode_lines(content: bytes) -> Lines:
         # a line feed is never part of a longer character, so that damage does not reach beyond its line
         text, lines = content.decode(errors="replace"), content.split(b"\n")
         wrong = frozenset(i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line)
-    if "\r" in text:  # searching for one character takes no time
+    while "\r\n" in text:  # Windows may have added one where there was one
         text = text.replace("\r\n", "\n")
     texts = text.split("\n")
     texts.pop()  # what follows the last line feed; a slice would be a copy

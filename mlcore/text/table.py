@@ -48,10 +48,20 @@ USUAL_NAMES = {  # of columns
     """,
     "split": "split splits set subset partition data_split",
 }
-LIKELY = (  # encodings that texts have, the more frequent ones first
-    "cp1252", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1250", "cp1253", "cp1254", "cp1255",
-    "cp1256", "koi8_r", "koi8_u", "cp866", "cp874", "mac_roman", "cp850",
-)  # fmt: skip
+BETWEEN_WORDS = "“”‘–—…«»¡¿€£°"
+WESTERN = "éèàçêôùîâûëïäöüßáíóúñãåæøœ’" + BETWEEN_WORDS
+CENTRAL = "ąęłóśżźćńáíéěčřžýšůúťďňőűöüä"
+CYRILLIC = "оеаинтсрвлкмд"
+KANA = "".join(map(chr, range(0x3041, 0x30FF))) + "。、「」"
+CHINESE = "的一是不了在人有我他中上大和地到以就出可也你生能而子得下自之年后里很好非常店，。！"
+LIKELY = {  # encodings that texts have, the more frequent ones first, with characters that are usual in them
+    "cp1252": WESTERN, "cp932": KANA, "cp1251": CYRILLIC, "gb18030": CHINESE + "这个们来为国说时要会对那着过发作",
+    "big5": CHINESE + "這個們來為國說時要會對那著過發作後裡",
+    "cp949": "이다는을의고가에지하로기어한도서사리나은인아자시해그대들요있었것했없습니좋",
+    "euc_jp": KANA, "cp1250": CENTRAL, "iso8859_2": CENTRAL, "cp1253": "αοιετσνηυρκπάέήίόύ", "cp1254": "ıİüşçöğâ",
+    "cp1255": "יוהלאמרתבשנם", "cp1256": "اليمونتربعةسدف", "koi8_r": CYRILLIC, "koi8_u": CYRILLIC + "іїєґ",
+    "cp866": CYRILLIC, "cp874": "ารนอกเงมยวีั่้", "mac_roman": WESTERN, "cp850": WESTERN,
+}  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
 FEW = 5  # bad rows that are listed
 
@@ -102,7 +112,7 @@ class Notes:
             self.skipped + other.skipped,
             self.n_bad_rows + other.n_bad_rows,
             (self.bad_rows + [*map(named, other.bad_rows)])[:FEW],
-            self.columns,
+            other.columns | self.columns,
         )
 
 
@@ -114,6 +124,7 @@ class Source:
     layout: Layout
     notes: Notes
     prefix: str = ""  # what begins the places of its texts
+    header: int = 1  # the line with the names of columns
     unit: str = "line "  # what a row is called before its number, or before its path
     joint: str = ", "  # between the name and a place
     labelled: bool = True  # labels are needed
@@ -222,13 +233,26 @@ def likely_encoding(content: bytes) -> str | None:
 
         content = b"\n".join(line for line in content[: 1 << 16].split(b"\n") if not line.isascii())
         ranks = [
-            (match.chaos, -match.coherence, LIKELY.index(encoding))
+            (_unusual(content.decode(encoding, "replace"), LIKELY[encoding]), match.chaos, [*LIKELY].index(encoding))
             for match in from_bytes(content, cp_isolation=[*LIKELY])
             for encoding in match.could_be_from_charset
             if encoding in LIKELY
         ]
-        return LIKELY[min(ranks)[2]] if ranks else None
+        return [*LIKELY][min(ranks)[2]] if ranks else None
     return None
+
+
+def _unusual(text: str, usual: str) -> float:
+    """Share of the characters beyond ASCII that are not usual in their place."""
+    n, good = 0, 0
+    for before, c, after in zip(f" {text}", text, f"{text[1:]} ", strict=False):
+        if c > "\x7f":
+            n += 1
+            inside = before.isalpha() and after.isalpha()
+            good += (c in usual and not (inside and c in BETWEEN_WORDS)) or (
+                not before.isalpha() and c.lower() in usual
+            )
+    return 1 - good / max(n, 1)
 
 
 class Columns(NamedTuple):
@@ -260,8 +284,11 @@ def as_text(value: Any) -> str | None:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def find_columns(table: Table) -> Columns:
-    """The columns of texts, labels, splits and weights; one that is named has no other role."""
+def find_columns(table: Table, several: bool = False) -> Columns:
+    """The columns of texts, labels, splits and weights; one that is named has no other role.
+
+    ``several``: where several columns could be meant, take all of them, instead of raising DataError.
+    """
     header = [name.strip() for name in table.header]
     given, found = table.source.layout.given(), dict[str, list[int]]()
     for role, names in table.source.layout.remembered.items():
@@ -275,7 +302,7 @@ def find_columns(table: Table) -> Columns:
         found[role] = []
         for name in given.get(role, [""]):
             matches = _matches(header, name.strip(), role, taken)
-            if len(matches) > 1 or (not matches and (name or role in needed)):
+            if (len(matches) > 1 and not several) or (not matches and (name or role in needed)):
                 raise _not_found(table, header, role, name.strip(), matches, found)
             found[role] += matches
     label, split, weight = (found.get(role, [None])[:1] or [None] for role in ("label", "split", "weight"))
@@ -288,7 +315,7 @@ def has_columns(names: list[str], source: Source) -> bool:
     """Whether columns of these names have the texts, and the labels if they are needed."""
     quiet = Source(source.name, source.layout, Notes(), labelled=source.labelled)
     with suppress(DataError):
-        return bool(find_columns(Table(quiet, names, lambda needed: iter(()))))
+        return bool(find_columns(Table(quiet, names, lambda needed: iter(())), several=True))
     return False
 
 
@@ -320,7 +347,7 @@ def _not_found(
     table: Table, header: list[str], role: str, name: str, matches: list[int], found: dict[str, list[int]]
 ) -> DataError:
     """What is there, what was expected, and what would mend it."""
-    kind, layout, place = table.kind, table.source.layout, f"{table.source.unit}1"
+    kind, layout, place = table.kind, table.source.layout, f"{table.source.unit}{table.source.header}"
     if "\ufffd" in "".join(header) and (likely := table.source.likely_encoding):
         problem = f"the header is not UTF-8; the encoding is likely {likely}"
         return table.source.error(place, problem, suggestion={"encoding": likely})
@@ -363,16 +390,18 @@ def _not_found(
 
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
     """Which of the columns likely have these roles: texts are the longest values; labels repeat, and few differ."""
-    lengths = {i: sum(len(value) for value in column if isinstance(value, str)) for i, column in enumerate(columns)}
+    strings = [{value for value in column if isinstance(value, str)} for column in columns]
+    lengths = {i: sum(map(len, different)) for i, different in enumerate(strings)}
     found, longest = dict[str, int](), max(lengths, key=lengths.__getitem__, default=None)
     if "text" in roles and longest is not None and (lengths[longest] or not any(columns)):
         found["text"] = longest
     values = {i: [as_text(value) for value in column] for i, column in enumerate(columns) if i not in found.values()}
-    distinct = {i: len({*filter(None, column)}) for i, column in values.items()}
+    different = {i: {*filter(None, column)} for i, column in values.items()}
+    distinct = {i: len(some) for i, some in different.items() if not some or some - SPLIT_OF.keys() - {"split"}}
     again = [i for i, n in distinct.items() if 1 < n < len(columns[i])]
-    again = again or [i for i, n in distinct.items() if n or not columns[i]]
+    again = again or [i for i, n in distinct.items() if (n or not columns[i]) and len(columns[i]) < FEW]
     if "label" in roles and again:
-        found["label"] = min(again, key=distinct.__getitem__)
+        found["label"] = min(again, key=lambda i: (distinct[i], -i))
     return found
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from mlcore.errors import DataError
 from mlcore.files import STANDARD_STREAM, name_of
 from mlcore.text.characters import read_characters
-from mlcore.text.streams import ZIP, read_pieces, whole_lines
+from mlcore.text.streams import ZIP, foreign_kind, read_pieces, whole_lines
 from mlcore.text.tokenizer import TokenSpans
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
@@ -29,6 +29,7 @@ HEAD = 1 << 12  # bytes from which the format is told
 LONGEST_WORD = 1 << 16  # bytes, in the binary format
 LONGEST_LINE = 1 << 24  # bytes: a file with longer ones is something else
 ROWS = 4_096  # rows written at a time
+EXPECTED = "vectors as text (GloVe, word2vec, fastText's .vec), word2vec's binary format, or a folder of model2vec"
 MISSING, LOWER_CASED, EXACT = 0, 1, 2  # how a word was found
 
 
@@ -93,9 +94,11 @@ def read_vectors(
     head = b""
     while len(head) < HEAD and (piece := next(pieces, None)):
         head += piece
-    if head.startswith(ZIP):
+    if head.startswith(ZIP) or head[257:262] == b"ustar":
         raise DataError(f"{found.name} contains several files; unpack it, and give one of them.")
-    if b"\0" in head and re.match(rb"\d+ \d+\n", head):
+    if kind := foreign_kind(head):
+        raise DataError(f"{found.name} is {kind.partition(';')[0]}; expected {EXPECTED}.")
+    if b"\0" in head and re.match(rb"\d+ +\d+ *\r?\n", head):
         _read_binary(chain([head], pieces), found)
     else:
         _read_text(chain([head], pieces), found)

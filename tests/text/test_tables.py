@@ -1,9 +1,14 @@
-"""Tables as people have them: separators, quotes, headers, encodings, JSON, archives, Parquet; and what is said."""
+"""Tables as people have them: separators, quotes, headers, encodings, JSON, archives, Parquet; and what is said.
 
+``golden/tables.txt`` has small files with what is read from each; WRITE_GOLDEN=1 in the environment writes it anew.
+"""
+
+import ast
 import gzip
 import json
 import os
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -15,6 +20,7 @@ from mlcore.text.layout import Layout
 from mlcore.text.readers import read_examples, read_tables
 from mlcore.text.table import SPLITS, Notes
 
+GOLDEN = Path(__file__).parent / "golden" / "tables.txt"
 CASES = REPOSITORY.parent / "shared" / "cases" / "tables"
 NUMBERED = {"no_header": True, "label_column": "1", "text_column": "2"}
 TEXTS = [("pos", "a; b, c"), ("neg", 'say "no"\nnow')]
@@ -44,118 +50,35 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
     assert [sentence.partition(": ")[2] for sentence in said] == ["rows without any value: 1 skipped."]
 
 
-@pytest.mark.parametrize(
-    ("content", "layout", "expected"),
-    [
-        ('\ufefflabel,x,text\npos,1,"a ""b"""\nneg,2,c\td', {}, [("pos", 'a "b"'), ("neg", "c\td")]),
-        ('review;sentiment\n"a; b";pos\nc,d;neg\n', {}, [("pos", "a; b"), ("neg", "c,d")]),
-        (f'text,label\n"a\nb",pos\n{"x" * 200_000},neg\n', {}, [("pos", "a\nb"), ("neg", "x" * 200_000)]),
-        # quotes in a table with tabs: as pandas writes them, all of them, or as they are
-        ('text\tlabel\n"a\n""b"" c"\tpos\nd\tneg\n', {}, [("pos", 'a\n"b" c'), ("neg", "d")]),
-        ('text\tlabel\n"a"\t"pos"\n"b"\t"neg"\n', {}, [("pos", "a"), ("neg", "b")]),
-        ('text\tlabel\n"a"\t"pos"\n"b"\t"neg"\n', {"format": "tsv"}, [('"pos"', '"a"'), ('"neg"', '"b"')]),
-        ('text\tlabel\n"A" is\tpos\n"b\tneg\nc"\tneg\n', {}, [("pos", '"A" is'), ("neg", '"b'), ("neg", 'c"')]),
-        ('text\tlabel\n' + "x\tpos\n" * 2 + '"a\tb"\tneg\n', {}, [("pos", "x")] * 2 + [("neg", "a\tb")]),
-        # other signs between columns, and rows that end with more or fewer empty fields than the header
-        ("text~label\na, b~pos\n", {}, [("pos", "a, b")]),
-        ("内容，标签\na，pos\n", {}, [("pos", "a")]),
-        ("label text\n" + "pos a b\nneg c\n" * 20, {}, [("pos", "a b"), ("neg", "c")] * 20),
-        ("| text | label |\n|------|:-----:|\n| a | pos |\n", {}, [("pos", " a ")]),
-        ("text,label\na,pos,,\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
-        ("label,text,\npos,a\ntext,label,\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
-        ('"a; b";pos\nc, d;neg\ne, f;neg\n', NUMBERED | {"label_column": "2", "text_column": "1"},
-         [("pos", "a; b"), ("neg", "c, d"), ("neg", "e, f")]),
-        # no header
-        ("pos\ta, b\npos\tc\nneg\td\n", NUMBERED, [("pos", "a, b"), ("pos", "c"), ("neg", "d")]),
-        ("1,2\npos,a\n", NUMBERED, [("1", "2"), ("pos", "a")]),
-        ("pos~a,b\nneg~c\n", NUMBERED | {"separator": "~"}, [("pos", "a,b"), ("neg", "c")]),
-        # the header once more
-        ("text,label\na,pos\ntext,label\nb,neg\n", {}, [("pos", "a"), ("neg", "b")]),
-        ("Text, label\na,pos\n\ufefftext,Label\nText,\n", {"skip_bad_rows": True}, [("pos", "a")]),
-        ("text,id,label\na,1,pos\nLabel,Text,ID\nneg,b,2\n", {}, [("pos", "a"), ("neg", "b")]),
-        # titles above the header, and other ways to quote
-        ("Survey;;\n;;\nby;Anna;\nid;comment;Label\n1;a;pos\n2;b;neg\n", {}, [("pos", "a"), ("neg", "b")]),
-        ("# made by x\ntext,label\na,pos\n", {}, [("pos", "a")]),
-        ('text, label\n"a, b", "pos"\n"c", "neg"\n', {}, [("pos", "a, b"), ("neg", "c")]),
-        ('text,label\n"a \\"b\\", c",pos\nd,neg\n', {}, [("pos", 'a "b", c'), ("neg", "d")]),
-        ("text,label\n'a, it''s','pos'\n'b', 'neg'\n", {}, [("pos", "a, it's"), ("neg", "b")]),
-        ("'label','text'\n'pos','a'\n", {}, [("pos", "a")]),
-        ("text,label\n'tis a,pos\n'b','neg'\n", {}, [("pos", "'tis a"), ("'neg'", "'b'")]),
-        # nothing before the header or in a row, and line ends of the old Macintosh
-        ("\n \nsep=;\n\ntext;label\na;pos\n ; \n", {}, [("pos", "a")]),
-        ('text,label\r"a, b",pos\rc,neg\r', {}, [("pos", "a, b"), ("neg", "c")]),
-        ("id;title;body;label\n1;a;b;x\n2;;d;y\n", {"text_column": ["title", "body"]}, [("x", "a\nb"), ("y", "\nd")]),
-        # columns by usual names and by those that are given, in any case; one column never takes both roles
-        ("Tweet_Text,Class\na,pos\n", {}, [("pos", "a")]),
-        ("sentence,label,stars\na,pos,x\n", {}, [("pos", "a")]),
-        ('{"text": "a", "class": "pos", "review": "x"}', {}, [("pos", "a")]),
-        ("body,Verdict,text,label\na,pos,x,y\n", {"text_column": "Body", "label_column": "verdict"}, [("pos", "a")]),
-        ("a,label,A\na,pos,x\n", {"text_column": "a"}, [("pos", "a")]),
-        ("split\tlabel\na\tpos\n", {"text_column": "split"}, [("pos", "a")]),
-        ("label,sentiment\na,pos\n", {"text_column": "label"}, [("pos", "a")]),
-        ("review,text\na,pos\n", {"label_column": "text"}, [("pos", "a")]),
-        ("评论,标签\na,pos\n", {}, [("pos", "a")]),
-        ("id,Comentário,CATEGORÍA\n1,a,pos\n", {}, [("pos", "a")]),
-        # JSON
-        ('[["label", "text"], ["pos", "a"], ["neg", 5]]', {}, [("pos", "a"), ("neg", "5")]),
-        ('[["pos", "a"], ["neg", "b"]]', NUMBERED, [("pos", "a"), ("neg", "b")]),
-        ('{"text": ["a", "b"], "label": [1, 2.0]}', {}, [("1", "a"), ("2", "b")]),
-        ('{"text": {"7": "a", "9": "b"}, "label": {"7": true, "9": false}}', {}, [("True", "a"), ("False", "b")]),
-        ('{"7": {"text": "a", "label": "x"}, "9": {"text": "b", "label": "y"}}', {}, [("x", "a"), ("y", "b")]),
-        ('{"columns": ["text", "label"], "index": [0], "data": [["a", "x"]]}', {}, [("x", "a")]),
-        ('{"schema": {"fields": []}, "data": [{"index": 0, "text": "a", "label": "x"}]}', {}, [("x", "a")]),
-        ('{"train": [["text", "label"], ["a", "x"]], "Val": [{"text": "b", "label": "y"}]}', {},
-         [("x", "a"), ("y", "b")]),
-        ('\n[\n {"text": "a]", "label": "x"}\n,\n{"label": 1e2, "text": "[b"}]\n', {}, [("x", "a]"), ("100", "[b")]),
-        ('{"label": ["x", "y"], "text": "a"}\n{"label": ["z"], "text": "b"}', {}, [(("x", "y"), "a"), ("z", "b")]),
-        ('\n {"text": "a", "label": 2, "x": 1} \n\n{"text": "b", "label": true}', {}, [("2", "a"), ("True", "b")]),
-        ('{"text": "a", "label": "x"},\n{"text": "b", "label": "y"}\n', {}, [("x", "a"), ("y", "b")]),
-        ('[["text", "label"], ["a", "x"]]\n[["b", "y"]]', {}, [("x", "a"), ("y", "b")]),
-        ('["text", "label"]\n["a", "x"]\n["b", "y"]\n', {}, [("x", "a"), ("y", "b")]),
-        ('{"text": "a", "label": "x"}\n\ufeff{"text": "b", "label": "y"}\n', {}, [("x", "a"), ("y", "b")]),
-        ('{"version": "1", "data": [{"text": "a", "intent": "x"}]}', {}, [("x", "a")]),
-        ('{\n "text": "a",\n "label": "x"}\n{\n "text": "b",\n "label": "y"}', {}, [("x", "a"), ("y", "b")]),
-        ('{"nlu": {"rows": [{"text": "a", "intent": "x"}], "other": [{"name": 1}]}}', {}, [("x", "a")]),
-        ('{"text": "a", "cats": {"x": 1, "y": 0.2}}\n{"text": "b", "cats": {"x": 1.0, "y": 1}}\n', {},
-         [("x", "a"), (("x", "y"), "b")]),
-        ('{"text": "a", "accept": ["x"], "answer": "accept", "_input_hash": 1}\n'
-         '{"text": "b", "accept": ["x"], "answer": "reject", "_input_hash": 2}\n', {}, [("x", "a")]),
-        ('[{"id": 1, "data": {"text": "a"}, "annotations": [{"result": [{"value": {"choices": ["x"]}}]}]},'
-         '{"id": 2, "data": {"text": "b"}, "annotations": [{"result": [{"value": {"choices": ["x", "y"]}}]}]}]', {},
-         [("x", "a"), (("x", "y"), "b")]),
-        ('{"rows": [{"row": {"text": "a", "label": 1}}, {"row": {"text": "b", "label": 2}}], "partial": false}', {},
-         [("1", "a"), ("2", "b")]),
-        ('{"a": {"note": "a", "of": "x"}}\n{"a": {"note": "b"}}\n',
-         {"text_column": "a.note", "label_column": "a.of", "skip_bad_rows": True}, [("x", "a")]),
-        # the label first
-        ("NUM:dist How far ?\nNUM:dist How long ?\nHUM:ind Who ?\nHUM:ind And why?\n", {},
-         [("NUM:dist", "How far ?"), ("NUM:dist", "How long ?"), ("HUM:ind", "Who ?"), ("HUM:ind", "And why?")]),
-        ("4 a, b\n0 c d\n" * 2, {}, [("4", "a, b"), ("0", "c d")] * 2),
-        ("good: a\nbad: b c\n" * 10, {}, [("good", "a"), ("bad", "b c")] * 10),
-        # fastText with several labels, at the end too
-        ("\ufeff\n __label__a  b \n__label__d\n__label__e\tf", {}, [("a", "b "), ("d", ""), ("e", "f")]),
-        ("__label__a __label__b c d\n__label__a c\n", {}, [(("a", "b"), "c d"), ("a", "c")]),
-        ("__label__a,__label__b c, d\n\ufeff__label__a c\n", {}, [(("a", "b"), "c, d"), ("a", "c")]),
-        ("c d __label__a __label__b\n\nc __label__a \n", {}, [(("a", "b"), "c d"), ("a", "c")]),
-        ("label,text\n__label__a,c\n", {}, [("__label__a", "c")]),
-        ("no label\n__label__a c\n", {"skip_bad_rows": True}, [("a", "c")]),
-    ],
-)  # fmt: skip
-def test_kinds_of_tables(tmp_path, content, layout, expected):
-    assert read(write(tmp_path / "a", content), **layout)[0] == expected
+def outcome(name, content, labelled=True, **layout):
+    """What is read from a file and said, or why it is refused: a line for each, of many texts the first ones."""
+    path, notes = write(Path(name), content), Notes()
+    try:
+        if labelled:
+            examples = read_examples(path, Layout(**layout), notes=notes)
+            found = [f"{e.label!r} {e.text!r}{f' {e.split}' * bool(e.split)}" for e in examples]
+        else:
+            (whole,) = read_tables(path, Layout(**layout), notes, labelled=False)
+            found = [f"{[*values]} {text!r}" for (_, values), text in whole.texts(whole.columns())]
+            found.insert(0, f"{whole.header}")
+    except DataError as error:
+        return [f"! {error}"]
+    more = [f"... {len(found):,} texts"] if len(found) > 4 else []
+    return [*found[:4], *more, *(f"> {sentence}" for sentence in notes.sentences())]
 
 
-def test_columns_are_named_in_many_languages(tmp_path):
-    for names in (
-        "Opinion,Valoracio\u0301n", "Avis,Catégorie", "Kommentar,Bewertung", "Recensione,Etichetta",
-        "Tekst,Beoordeling",
-        "Recenzja,Ocena", "Komentář,Štítek", "Yorum,Duygu", "Ulasan,Kelas", "Văn bản,Nhãn", "Κείμενο,Κατηγορία",
-        "Отзыв,Оценка", "Відгук,Мітка", "النص,التصنيف", "متن,برچسب", "טקסט,תווית", "पाठ,लेबल", "รีวิว,ป้ายกำกับ",
-        "內容,類別",
-        "本文,ラベル", "리뷰,라벨", "Resenha,Avaliação", "Mensagem,Nota", "Recension,Etikett",
-        "Tweet_Text,airline_sentiment",
-    ):  # fmt: skip
-        assert read(write(tmp_path / "a", f"id,{names}\n1,a,x\n"))[0] == [("x", "a")], names
+def test_kinds_of_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written, found = GOLDEN.read_text(encoding="utf-8"), list[str]()
+    for line in written.splitlines():
+        if line.startswith("$ "):
+            name, content, *layout = ast.literal_eval(line[2:])
+            found += [line, *outcome(name, content, **dict(*layout))]
+        elif not line or line.startswith("#"):
+            found.append(line)
+    if os.environ.get("WRITE_GOLDEN"):
+        GOLDEN.write_text("\n".join([*found, ""]), encoding="utf-8")
+    assert found == GOLDEN.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("names", [("train", "Validation", "TEST"), ("Training", "val", "testing")])
@@ -182,30 +105,6 @@ def test_a_column_named_split_that_holds_something_else(tmp_path):
     assert (read(path, no_split=True)[1], splits(path, split_column="part")) == ([], ["test", ""])
     with pytest.raises(DataError, match=r"line 2, column split: the split is '1'; expected train, dev or test"):
         read(path, split_column="Split")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("v1,v2,,\nx,aaa,,\nx,bbb,,\ny,cc,,\n", "found the columns v1, v2.*; try text_column='v2' label_column='v1'"),
-        ("id,text,Score,n\n1,a b,5,0\n2,c d,1,0\n3,e f,5,0\n", "expected one .*'label'; try label_column='Score'"),
-        ("Title,Review,label\na,a b c,x\n", "could be the texts: Title, Review; choose one; try text_column='Review'"),
-        ("ID,Response,Response\n1,a,x\n2,b,y\n", "give the columns named 'Response' names of their own"),
-        ('"__label__x a b"\n"__label__y c d"\n', "Cannot tell the format .* or lines of __label__NAME TEXT"),
-        ("# 1\na~b\n", "Cannot tell the format"),
-        ("内容,标签\n好,坏\n".encode("utf-16-le"), "looks like UTF-16 without a mark; try encoding='utf-16-le'"),
-        (b"7z\xbc\xaf\x27\x1c\0\4", "is an archive that cannot be read here; unpack it first"),
-        ("text,label\na,x\n".encode("utf-16-be"), "looks like UTF-16 without a mark; try encoding='utf-16-be'"),
-        (zipped({"data/README.txt": "", "data/a.csv": "text,label\na,x\n"}), "a table has to be given as a file"),
-        ('{"a": {"b": "long one"}, "c": "x"}\n', "found the keys a.b, c; .* try text_column='a.b' label_column='c'"),
-        ('[{"text": "a", "label": {"a": "b"}}]', "row 1, column label: expected a label, found an object"),
-        ("1 3:0.5 7:1\n0 2:1\n" * 9, "Cannot tell the format"),
-        ("1 a\n2 b\n3 c\n", "Cannot tell the format"),
-    ],
-)
-def test_what_is_suggested_where_the_columns_cannot_be_told(tmp_path, content, message):
-    with pytest.raises(DataError, match=message):
-        read(write(tmp_path / "a", content))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "cp1252", "gb18030"])
@@ -256,24 +155,6 @@ def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
     write(path, 'text,label\ngood,x\n"never closed,y\n' + "a,x\n" * 9)
     with pytest.raises(DataError, match="line 3: a quote is opened in this row and never closed"):
         read(path, skip_bad_rows=True)  # the rows that it swallows are not one bad row
-
-
-def test_what_is_guessed_is_said(tmp_path):
-    path = tmp_path / "a"
-    for content, expected in (
-        ("__label__x,a b\n__label__y,c d\n", "labels end at a space; the first one is 'x,a'."),
-        ("id\n\nid,text,label\n1,a,x\n", "the header is in line 3; what is above it is left out."),
-        ("text,label\na,x\nlabel,text\ny,b\n", "from line 3 on, the columns are in another order."),
-        ('text,label\n"a \\"b\\"",x\n', '\\" within quotes is read as a quote.'),
-        ('{"data": [{"text": "a", "label": "x"}]}', "the rows are those of the key 'data'."),
-        ('[{"a": {"text": "b"}, "label": "x"}]', "nested keys are columns, such as 'a.text'."),
-        ("4 a\n4 b\n0 c\n0 d\n", "the first word of each line is its label, as '4'."),
-        ("text,label\na,x,,\n", "from line 2 on, rows end with more or fewer empty fields than the header."),
-        ("|text|label|\n|---|---|\n|a|x|\n", "rules below the header: 1 skipped."),
-        ("label text\n" + "a b\n" * 20 + "c d\n" * 20, "headers: 1 skipped."),
-        ("text,label\n'a','x'\n", "the quotes around fields are single ones, ', and left out."),
-    ):
-        assert f"{path}: {expected}" in read(write(path, content))[1]
 
 
 def test_folders_of_files_with_any_suffix(tmp_path):
@@ -341,25 +222,6 @@ def test_zstandard(tmp_path):
     assert read(write(tmp_path / "a.csv.zst", content))[0] == [("x", "a"), ("y", "b")]
     with pytest.raises(DataError, match="is damaged or incomplete"):
         read(write(tmp_path / "a.csv.zst", content[:-3]))
-
-
-@pytest.mark.parametrize(
-    ("content", "header", "texts"),
-    [
-        ("id,text\n1,\"a\nb\"\n2,c\n", ["id", "text"], ["a\nb", "c"]),
-        ('{"id": 1, "text": "a"}\n{"text": null, "new": 2}\n', ["id", "text", "new"], ["a", None]),
-        ("just a line\n\nText, and more\n", ["text"], ["just a line", "", "Text, and more"]),
-        ("4 a\n0 b\n" * 2, ["label", "text"], ["a", "b"] * 2),
-        ("no a\nso b\n" * 20, ["text"], ["no a", "so b"] * 20),
-        ("Text, please\nand more\n\nlines, of, it\n", ["text"], ["Text, please", "and more", "", "lines, of, it"]),
-        ("__label__x a\nb\n", ["label", "text"], ["a", "b"]),
-    ],
-)  # fmt: skip
-def test_tables_without_labels_keep_every_row_and_column(tmp_path, content, header, texts):
-    (found,) = read_tables(write(tmp_path / "a", content), labelled=False)
-    rows = list(found.texts(found.columns()))
-    assert ([text for _, text in rows], found.header) == (texts, header)
-    assert all(len(values) <= len(header) for (_, values), _ in rows)
 
 
 def test_a_frame_of_pandas_leads_back(tmp_path):
