@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -165,6 +167,44 @@ def run_in_ascii(run, monkeypatch):
             return sys.stdout.buffer.getvalue().decode()
 
     return call
+
+
+COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def play(run, folder, session):
+    """Compare a session in a shell with what the commands print, and with the exit code where it is not 0.
+
+    ``$ cat > FILE`` writes what follows into a file, and ``$ cat FILE`` prints one. With WRITE_GOLDEN=1 in the
+    environment, what is printed is written into the session instead.
+    """
+    text = session.read_text("utf-8")
+    found = text[: text.index("$ ")]
+    for command, content in COMMAND.findall(text):
+        program, *arguments = shlex.split(command)
+        path = folder / arguments[-1]
+        if program == "mlcore":
+            before, done = files(folder), run(*arguments)
+            content = done.out + f"{done.code} " * (done.code > 1) + done.err + "exit code 1\n" * (done.code == 1)
+            assert done.code < 2 or (done.out, done.err.count("\n"), files(folder)) == ("", 1, before), command
+            if done.out and "--json" in arguments:  # one document, strictly by RFC 8259
+                assert not re.search(r"NaN|Infinity|-0(\.0)?[],}]", done.out.removesuffix("\n")), command
+                json.loads(done.out)
+            elif "--format" not in arguments:
+                assert max(map(len, done.out.splitlines()), default=0) <= 80, command
+        elif arguments[0] == ">":
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content, "utf-8")
+        else:
+            content = path.read_text("utf-8-sig")
+        found += "".join(line.rstrip() + "\n" for line in (f"$ {command}", *content.splitlines()))
+    if os.environ.get("WRITE_GOLDEN"):
+        session.write_text(found, "utf-8")
+    assert found.splitlines() == [line.rstrip() for line in session.read_text("utf-8").splitlines()]
 
 
 @pytest.fixture
