@@ -148,8 +148,8 @@ def read_dataset(
     paths = [Path(paths)] if isinstance(paths, str | PathLike) else list(paths)
     notes, layout = Notes(lenient), layout or Layout()
     layout = replace(layout, skip_bad_rows=lenient or layout.skip_bad_rows)
-    examples = read_examples(paths, layout, progress, notes)
-    return _number(examples, ", ".join(map(name_of, paths)), threads, keep_texts, notes)
+    examples = read_examples(paths, layout, notes)
+    return _number(examples, ", ".join(map(name_of, paths)), threads, keep_texts, notes, progress)
 
 
 def dataset_of(
@@ -171,7 +171,14 @@ def dataset_of(
     return replace(_number(examples, source, threads, False, Notes()), texts=list(texts))
 
 
-def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: bool, notes: Notes) -> Dataset:
+def _number(
+    examples: Iterator[Example],
+    source: str,
+    threads: int,
+    keep_texts: bool,
+    notes: Notes,
+    progress: Callable[[int], None] = lambda texts: None,
+) -> Dataset:
     words, label_places = WordTable(), dict[str, str]()  # of each label, in the order of their first occurrence
     digests = [(hashlib.sha256(), hashlib.sha256()) for _ in ("texts", "labels", "splits")]
     labels, splits = GrowingArray(np.int32), GrowingArray(np.int8)
@@ -181,6 +188,7 @@ def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: 
 
     def take_texts() -> Iterator[str]:
         """The texts, while all else of the examples is noted."""
+        done = 0
         while batch := list(islice(examples, BATCH)):
             texts, labels_of, split_names, places, weights_of = tuple(zip(*batch, strict=True))
             names = tuple(map(joined, labels_of))
@@ -199,6 +207,8 @@ def _number(examples: Iterator[Example], source: str, threads: int, keep_texts: 
                 kept[0].extend(texts)
                 kept[1].extend(places)
             yield from texts
+            done += len(texts)
+            progress(done)
 
     tokens = words.add(take_texts(), threads)
     release_free_memory()  # of texts on their way; what comes next needs it

@@ -169,7 +169,8 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
 def _has_row_numbers(rows: Sequence[Sequence[str]], width: int) -> bool:
     """Whether each row below the header has one field more, its number, as R writes them; the last may be cut off."""
     below = [row for row in rows[1:] if row]
-    return bool(below) and all(len(row) == width + 1 and row[0].isdecimal() for row in below[:-1] or below)
+    numbered = all(len(row) == width + 1 and row[0].isdecimal() for row in below[:-1] or below)
+    return numbered and any(row[-1].strip() for row in below)  # else they end with a separator
 
 
 def _rows(lines: Iterator[str], separator: str, start: int, source: Source, plain: bool) -> Iterator[Row]:
@@ -224,7 +225,7 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
     skipped, width, ragged = source.notes.skipped, len(names), False
     named = max((i for i, name in enumerate(names, 1) if name.strip()), default=width)
     for line, row in rows:
-        if not any(map(str.strip, row)):
+        if not any(map(str.strip, row)) and (width > 1 or not row):  # the one value of a row may be empty
             skipped[f"{source.name}: rows without any value"] += 1
         elif row[0][:1] in "-+=:" and _is_rule("".join(row)):  # an empty one is in it, too
             skipped[f"{source.name}: lines of dashes"] += 1

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
-from itertools import chain, count, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +47,6 @@ TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
 CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
-BATCH = 500  # examples between two reports of progress
 MARK = "__label__"
 FIRST_LABEL = re.compile(r"\s*([:.+-]*\w[\w:.+-]*) +((?!\d+:|\|)\S.*)")  # and the text behind it
 PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
@@ -76,20 +75,18 @@ _example = partial(tuple.__new__, Example)  # takes half the time of calling Exa
 def read_examples(
     paths: Sequence[Path] | Path,
     layout: Layout | None = None,
-    progress: Callable[[int], None] = lambda texts: None,
     notes: Notes | None = None,
 ) -> Iterator[Example]:
     """Read the labelled texts of files and folders one by one, in order; ``-`` is standard input.
 
     A file of lines, a folder or an archive may be larger than memory; a JSON document is in memory as a whole.
-    ``layout`` is the same for all paths. ``progress`` is called with the number of texts so far. ``notes`` collects
-    what was guessed, skipped and replaced.
+    ``layout`` is the same for all paths. ``notes`` collects what was guessed, skipped and replaced.
 
     Raises: InputError, at once, if an argument is wrong; while reading, DataError if the content does not follow the
     format or has no texts; OSError if it cannot be read.
     """
     tables = read_tables(paths, layout, notes)
-    return _counted(chain.from_iterable(map(_examples, tables)), progress)
+    return chain.from_iterable(map(_examples, tables))
 
 
 def read_tables(
@@ -253,6 +250,8 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
     """One text per line with its labels before or behind it: ``__label__x __label__y text``."""
     for number, line in enumerate(lines, 1):
         first, *rest = line.split(None, 1) or ("",)
+        if not first:
+            continue
         if first.startswith(MARK) and line.count(MARK) == 1:  # the usual case
             yield number, (first[len(MARK) :], rest[0] if rest else "")
             continue
@@ -265,9 +264,9 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
             behind.append(words[-1].rstrip()[len(MARK) :])
             text = words[0] if len(words) > 1 else ""
         labels += behind[::-1]
-        if labels or (first and not source.labelled):
+        if labels or not source.labelled:
             yield number, (labels if len(labels) != 1 else labels[0], text)
-        elif first:
+        else:
             source.skip(number, "expected a label, written as __label__NAME, and a space before the text.")
 
 
@@ -279,7 +278,7 @@ def _examples(table: Table) -> Iterator[Example]:
     source, columns = table.source, table.columns()
     (text_at, *others), label_at, split_at, weight_at = columns
     assert label_at is not None
-    splits, place, empty, weight = _Splits(table, split_at), source.prefix + source.unit, True, 1.0
+    split_of, place, empty, weight = _splits_of(table, split_at), source.prefix + source.unit, True, 1.0
     separator = source.layout.label_separator
     read_label = _label if separator is None else partial(_separated, separator)
     remedy = "skip_bad_rows" if source.layout.split_column else "no_split"
@@ -294,7 +293,7 @@ def _examples(table: Table) -> Iterator[Example]:
             label = read_label(row[at]) if type(row[at]) is str else _labels(row[at])
             at, split = split_at or 0, ""
             if split_at is not None:
-                split = splits[row[at] if type(row[at]) is str else str(row[at])]
+                split = split_of(row[at] if type(row[at]) is str else str(row[at]))
             if weight_at is not None:
                 at = weight_at
                 weight = weight_of(row[at])
@@ -351,34 +350,29 @@ def _one_or_several(values: Iterable[str]) -> str | tuple[str, ...]:
     return tuple(labels) if len(labels) != 1 else next(iter(labels))
 
 
-class _Splits(dict[str, str]):
-    """The split that each value of a column means; none if the first value is not the name of a split.
+def _splits_of(table: Table, column: int | None) -> Callable[[str], str]:
+    """What each value of a column of splits means: nothing, if the first one is not the name of a split.
 
-    Raises: ValueError if some values are names of splits and others are not, or if the user named the column.
+    The function raises ValueError if some values are names of splits and others are not, or if the user named the
+    column.
     """
+    source = table.source
+    names_splits: bool | None = source.layout.split_column is not None or None
 
-    def __init__(self, table: Table, column: int | None) -> None:
-        super().__init__()
-        self._source, self._others = table.source, False
-        self._named = f"{table.kind} {table.header[column or 0].strip()}"
-
-    def __missing__(self, value: str) -> str:
+    @lru_cache
+    def split_of(value: str) -> str:
+        nonlocal names_splits
         split = SPLIT_OF.get(value.strip().lower())
-        if split is None:
-            if any(self.values()) or self._source.layout.split_column:
-                raise ValueError(f"the split is {value!r}; expected train, dev or test.")
-            if not self._others:
-                said = f"{self._source.name}: the {self._named} has values such as {value!r}, which are not splits"
-                self._source.notes.guesses.append(f"{said}: all texts are trained on.")
-            self._others = True
-        elif split and self._others:
+        if names_splits is None and split != "":
+            names_splits = split is not None
+            if not names_splits:
+                named = f"{table.kind} {table.header[column or 0].strip()}"
+                said = f"{source.name}: the {named} has values such as {value!r}, which are not splits"
+                source.notes.guesses.append(f"{said}: all texts are trained on.")
+        if names_splits and split is None:
+            raise ValueError(f"the split is {value!r}; expected train, dev or test.")
+        if split and not names_splits:
             raise ValueError(f"the split is {value!r}, but others are not train, dev or test.")
-        return self.setdefault(value, split or "")
+        return split or ""
 
-
-def _counted(examples: Iterator[Example], progress: Callable[[int], None]) -> Iterator[Example]:
-    for done, example in zip(count(0, BATCH), examples):
-        if done:
-            progress(done)
-        yield example
-        yield from islice(examples, BATCH - 1)
+    return split_of

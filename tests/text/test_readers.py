@@ -106,41 +106,6 @@ def test_archives_with_every_compression(tmp_path, monkeypatch, name, suffix):
     assert rows(Path("-") if name == "-" else write(tmp_path / name, packed)) == rows(folder) == IMDB_ROWS
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["a b/1.txt", "ä/2.TXT", "2/x.txt", "2/x.md"], [("2", ""), ("a b", ""), ("ä", "")]),
-        (["train/x/1.txt", "dev/x/1.txt", "test/y/1.txt"], [("x", "dev"), ("y", "test"), ("x", "train")]),
-        (["aclImdb/a/1.txt", "aclImdb/b/1.txt"], [("a", ""), ("b", "")]),
-        (["x-train/a/1", "x-test/b/1"], [("b", "test"), ("a", "train")]),
-        (["x-test/a/1", "x-test/b/1"], [("a", ""), ("b", "")]),
-        (["README.txt", "set/README.txt", "set/train/a/1.txt", "set/train/urls.txt"], [("a", "train")]),
-        (["a/1.txt", "unsup/1.txt", ".git/1.txt", "a/._1.txt"], [("a", "")]),
-        (["train/1.txt", "plane/1.txt"], [("plane", ""), ("train", "")]),
-        # what would be left out in part
-        (["train/1", "Test/2"], "has folders for splits, and none for labels in them; expected LABEL/"),
-        (["1.txt", "2.txt"], "has no texts in folders named after their labels; expected LABEL/"),
-        (["train/a/1.txt", "extra/a/1.txt"], "has extra/a/1.txt, whose label cannot be told"),
-        (["train/a/1.txt", "train/a/old/1.txt"], "has train/a/old/1.txt, whose"),
-        (["a/1.txt", "b/1.txt", "b/old/2.txt"], "has a/1.txt, whose"),
-        (["a\x1b[31m/1.txt"], "the label is 'a\\x1b[31m'; expected text without control characters"),
-        ([" /1.txt"], "the label is empty"),
-    ],
-)
-def test_folder_for_each_label(tmp_path, names, expected):
-    folder = texts_at(tmp_path / "folder", *names)
-    for path in (folder, write(tmp_path / "a.tar", tar(folder))):
-        if isinstance(expected, str):
-            with pytest.raises(DataError) as caught:
-                rows(path)
-            assert expected in str(caught.value)
-            assert str(path) in str(caught.value)
-        else:
-            examples = list(read_examples(path))
-            assert [(example.label, example.split) for example in examples] == expected
-            assert all(example.place.endswith(example.text) for example in examples)
-
-
 def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monkeypatch):
     folder = texts_at(tmp_path / "folder", "x/1.txt")
     archive = write(tmp_path / "a.tar", tar(folder))

@@ -7,12 +7,13 @@ import ast
 import gzip
 import json
 import os
+import shutil
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from test_readers import tar, write, zipped
+from test_readers import tar, texts_at, write, zipped
 
 from mlcore.errors import DataError
 from mlcore.text import table
@@ -52,7 +53,12 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
 
 def outcome(name, content, labelled=True, **layout):
     """What is read from a file and said, or why it is refused: a line for each, of many texts the first ones."""
-    path, notes = write(Path(name), content), Notes()
+    path, notes = Path(name), Notes()
+    if isinstance(content, list):
+        shutil.rmtree(path, ignore_errors=True)
+        texts_at(path, *content)
+    else:
+        write(path, content)
     try:
         if labelled:
             examples = read_examples(path, Layout(**layout), notes=notes)
@@ -74,6 +80,9 @@ def test_kinds_of_tables(tmp_path, monkeypatch):
         if line.startswith("$ "):
             name, content, *layout = ast.literal_eval(line[2:])
             found += [line, *outcome(name, content, **dict(*layout))]
+            if isinstance(content, list):  # an archive of the folder is read as it is
+                packed = "\n".join([line, *outcome("a.tar", tar(Path(name)))])
+                assert "\n".join(found).endswith(packed.replace("a.tar, ", f"{name}/").replace("a.tar", name))
         elif not line or line.startswith("#"):
             found.append(line)
     if os.environ.get("WRITE_GOLDEN"):
@@ -95,16 +104,6 @@ def test_splits_by_their_usual_names(tmp_path, names):
     ):
         assert sorted(splits(write(tmp_path / "a", content))) == sorted(["train", "dev", "test", *more])
     assert splits(tmp_path / "folder") == [split for _, split in sorted(zip(names, SPLITS, strict=True))]
-
-
-def test_a_column_named_split_that_holds_something_else(tmp_path):
-    path = write(tmp_path / "a.csv", "text,label,split,part\na,x,1,test\nb,y,2,\n")
-    found, said = read(path)
-    assert (len(found), splits(path)) == (2, ["", ""])
-    assert said == [f"{path}: the column split has values such as '1', which are not splits: all texts are trained on."]
-    assert (read(path, no_split=True)[1], splits(path, split_column="part")) == ([], ["test", ""])
-    with pytest.raises(DataError, match=r"line 2, column split: the split is '1'; expected train, dev or test"):
-        read(path, split_column="Split")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "cp1252", "gb18030"])
@@ -130,31 +129,18 @@ def test_encodings(tmp_path, encoding):
             "Un très bon film, vu à Paris l'été dernier.", "Schöner Film, wirklich überwältigend großartig.",
         )),
         *((encoding, "It’s a naïve résumé") for encoding in ("cp1252", "mac_roman")),
-        ("koi8_r", "отель был прекрасен, спасибо\nеда была ужасная и холодная"),
+        ("mac_roman", "naïve café"), ("cp850", "habitación pequeña"), ("cp1252", "hôtel"),
+        ("koi8_r", "отель был прекрасен"), ("cp1250", "pokoj byl krásný a velmi čistý, děkuji"),
+        ("cp1254", "yemekler kötüydü, ığdır"), ("cp1253", "κακό φαγητό"), ("big5", "飯店非常好而且很乾淨"),
         ("cp866", "еда была ужасная и холодная"),
         ("cp1255", "המלון היה נהדר ונקי מאוד,טוב\nהאוכל היה נורא ואיום,רע"),
         ("cp874", "โรงแรมดีมากและสะอาด"),
-        ("cp932", "部屋はとても綺麗で、良かった"),
+        *((encoding, "部屋はとても綺麗で、良かった") for encoding in ("cp932", "euc_jp")),
     ],
 )  # fmt: skip
 def test_the_likely_encoding(encoding, text):
     pytest.importorskip("charset_normalizer")
     assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
-
-
-def test_bad_rows_are_refused_or_skipped_and_counted(tmp_path):
-    bad = ['"x"y,p', "a", "a,", "a,\x07", "a,b,c"]
-    path = write(tmp_path / "a.csv", "text,label\ngood,x\n" + "\n".join([*bad, "a,", "fine,y"]))
-    with pytest.raises(DataError, match=r"a.csv, line 3: not CSV by RFC 4180 .*; try skip_bad_rows=True"):
-        read(path)
-    found, said = read(path, skip_bad_rows=True)
-    assert found == [("x", "good"), ("y", "fine")]
-    assert said[0].startswith("Skipped 6 bad rows: line 3: not CSV by RFC 4180")
-    assert "line 4: has 1 field; expected 2 as in the header; line 5, column label: the label is empty" in said[0]
-    assert said[0].endswith("; and 1 more.")
-    write(path, 'text,label\ngood,x\n"never closed,y\n' + "a,x\n" * 9)
-    with pytest.raises(DataError, match="line 3: a quote is opened in this row and never closed"):
-        read(path, skip_bad_rows=True)  # the rows that it swallows are not one bad row
 
 
 def test_folders_of_files_with_any_suffix(tmp_path):
