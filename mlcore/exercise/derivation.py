@@ -15,7 +15,7 @@ from mlcore.exercise.descent import OPTIMIZERS, first_step, step_of
 from mlcore.exercise.exact import ExactGradients, Pass
 from mlcore.exercise.formats import Formulas, Part, Section, Shown, Style, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number
-from mlcore.exercise.network import arrays_of
+from mlcore.exercise.network import arrays_of, check_range
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 
 SLIPS = [
@@ -417,6 +417,7 @@ def _step(
 ) -> Section:
     """The arrays after one step, each from its gradient."""
     updated, rate = first_step(symbols.network, gradients, learning_rate, optimizer), str(learning_rate)
+    check_range(*updated.values())
     section = Section(rf"One step of {OPTIMIZERS[optimizer].title} with $\eta = {rate}$")
     given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
     for name in symbols.arrays:

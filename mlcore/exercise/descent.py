@@ -81,6 +81,7 @@ def first_step(
     return found
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def descend(
     problem: Problem, steps: int, learning_rate: float, relu_at_zero: float | None = None, optimizer: str = "sgd"
 ) -> Descended:

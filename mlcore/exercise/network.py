@@ -295,19 +295,22 @@ class Network(Shown):
         trace.kinks.sort()
         return trace
 
+    @np.errstate(over="ignore")
     def objective(self, trace: Trace, y: Matrix) -> float:
         """J: the mean or the sum of the losses J_s of the samples, and the L2 penalty.
 
-        Raises: ShapeError if y does not fit; InputError if a loss exceeds the range of float64.
+        Raises: ShapeError if y does not fit; InputError if it exceeds the range of float64.
         """
         Y, losses = self.check(trace.x, y)[1], np.empty(len(trace.x))
         self.function.forward(trace.z[-1] if self.function.outputs else trace.y_hat, Y, losses)
         losses *= float(self.factor)
-        check_range(losses)
         penalty = sum(float((self.arrays[name] ** 2).sum()) for name in self.penalized)
         total = float(losses.sum() if self.loss.reduction == "sum" else losses.mean())
-        return total + float(self.loss.l2) / 2 * penalty
+        total += float(self.loss.l2) / 2 * penalty
+        check_range(np.array(total))
+        return total
 
+    @np.errstate(over="ignore")
     def backward(self, trace: Trace, y: Matrix, relu_at_zero: float = 0.0) -> Gradients:
         """Gradients at a forward pass, with ``relu_at_zero`` for phi'(0).
 
