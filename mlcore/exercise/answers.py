@@ -33,6 +33,11 @@ class Entry(NamedTuple):
     digits: int  # significant ones: 2 in 0.50, 0 in 0.0
     tolerance: Fraction | None = None
 
+    def scaled(self, factor: Fraction) -> "Entry":
+        """The number multiplied; a whole one of one digit stays exact."""
+        unit = self.unit * (self.unit != 1 or self.digits > 1) * factor
+        return Entry(self.value * factor, unit, self.digits, self.tolerance and self.tolerance * factor)
+
     def slack(self, truth: Any, units: Fraction | int = 1) -> float | Fraction:
         """How far the truth may be away if the entry may be off by so many units of its last digit."""
         if self.unit >= 1 and float(truth).is_integer():
@@ -75,15 +80,8 @@ class Answer:
     entries: Any  # array of Entry or None, (rows, columns)
 
     def scaled(self, factor: Fraction) -> "Answer":
-        """All numbers multiplied; a whole one of one digit stays exact."""
-
-        def scaled(e: Entry | None) -> Entry | None:
-            if e is None:
-                return None
-            unit = e.unit * (e.unit != 1 or e.digits > 1) * factor
-            return Entry(e.value * factor, unit, e.digits, e.tolerance and e.tolerance * factor)
-
-        return Answer(self.name, each(scaled, self.entries))
+        """All numbers multiplied."""
+        return Answer(self.name, each(lambda entry: entry and entry.scaled(factor), self.entries))
 
     @property
     def typed(self) -> list[Entry]:

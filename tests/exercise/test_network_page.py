@@ -116,6 +116,8 @@ def test_node_works_networks_of_all_kinds_as_python_does():
         assert sorted(found["kinks"]) == sorted(f"a.{s}.{layer}.{u}" for s, layer, u in trace.kinks)
         seen |= {(network.loss.name, layer.activation) for layer in network.layers}
         seen |= {(network.rational, "kink")} if trace.kinks else set()
+        logs = [tuple(step.terms) for step in steps.steps if step.kind == "log-sum-exp"]
+        assert len(logs) == len(set(logs)), "a softmax shares it with its loss"
         if not has_gradients(problem):
             continue
         for convention, gradients in zip(CONVENTIONS, found["gradients"], strict=True):

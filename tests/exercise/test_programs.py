@@ -14,9 +14,9 @@ import pytest
 from test_network_page import has_gradients, random_problem
 
 from mlcore import Layer, Network
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.problem import Problem, default_problem
 from mlcore.exercise.programs import LANGUAGES, OWN_NAMES, program
-from mlcore.exercise.work import CHOSEN, work
 
 MODULES = {"numpy": "numpy", "pytorch": "torch", "jax": "jax"}
 THIRD = Fraction(1, 3)
@@ -46,12 +46,12 @@ def outputs(sources, language, folder):
 
 def assert_same(printed, problem, relu_at_zero=0):
     """mlcore's y_hat, J and gradients are what the program prints, in this order."""
-    found = work(problem, relu_at_zero).values
-    values = [found.trace.y_hat, found.loss, *(found.gradients[CHOSEN][name] for name in problem.network.trained)]
+    found = Pass(problem.network, problem.x, problem.y)
+    values = [found.trace.y_hat, found.trace.loss, *found.backward(relu_at_zero).arrays.values()]
     assert len(printed) == len(values)
     for (name, given), value in zip(printed, values, strict=True):
         assert np.shape(given) == np.shape(value), name
-        np.testing.assert_allclose(given, value, rtol=1e-12, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(given, np.array(value, float), rtol=1e-12, atol=1e-14, err_msg=name)
 
 
 def rounded_kink():
@@ -63,11 +63,12 @@ def rounded_kink():
 LARGE_AND_SMALL = Problem(
     Network([Layer("only", "W", [[2**80, Fraction(1, 10**40)]])]), [[Fraction(1, 2**79), 0]], [[1]]
 )
-ANY = [*filter(has_gradients, map(random_problem, range(100)))]
+ANY = [*filter(has_gradients, map(random_problem, range(40)))]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_programs_print_the_numbers_of_mlcore(language, tmp_path):
+    interpreter(language)  # or else skip it at once
     problems = [default_problem(), rounded_kink(), LARGE_AND_SMALL, *ANY]
     sources = [program(problem, language) for problem in problems]
     for problem, source, printed in zip(problems, sources, outputs(sources, language, tmp_path), strict=True):
@@ -79,7 +80,7 @@ def test_programs_print_the_numbers_of_mlcore(language, tmp_path):
 
 
 def test_numpy_takes_any_convention(tmp_path):
-    problems = [default_problem(), rounded_kink(), *ANY]
+    problems = [default_problem(), rounded_kink(), *ANY[:10]]
     printed = outputs([program(problem, "numpy", THIRD) for problem in problems], "numpy", tmp_path)
     for one, problem in zip(printed, problems, strict=True):
         assert_same(one, problem, THIRD)
