@@ -1,10 +1,6 @@
 /** The page of a classifier: what is typed, pasted or dropped is predicted and explained at once. */
 
-const [MAX_FEATURES, MAX_UNKNOWN, MAX_PROBABILITIES, MAX_SHOWN] = [20, 20, 5, 200];
-const AT_ONCE = 50; // milliseconds of work before the page may answer
-
-/** @param {number} share */
-const percent = (share) => `${(100 * share).toFixed(2)}%`;
+const [MAX_FEATURES, MAX_UNKNOWN, MAX_PROBABILITIES, MAX_SHOWN, ROWS_AT_ONCE] = [20, 20, 5, 200, 50];
 
 class ClassifierPage {
   /** @param {Model} model */
@@ -27,100 +23,72 @@ class ClassifierPage {
 
   /** Predict what is in the field. */
   update() {
-    const text = byId("text").value;
-    this.turn += 1;
-    if (byId("lines").checked) {
-      const lines = /** @type {string[]} */ (text.split(/\r?\n/)).filter((line) => line.trim());
-      const rows = lines.map((line) => [line]);
-      this.predictAll(["text"], rows, 0);
-    } else if (text.trim()) {
-      this.answer(text);
-    } else {
-      this.show([], []);
-    }
+    const text = /** @type {string} */ (byId("text").value);
+    const lines = text.split(/\r?\n/).filter((line) => line.trim());
+    const rows = lines.map((line) => [line]);
+    if (byId("lines").checked) this.predictAll(["text"], rows, 0);
+    else if (lines.length) this.answer(text);
+    else this.show([], "");
   }
 
-  /** @param {(Node | string)[]} prediction @param {Node[]} details */
-  show(prediction, details) {
-    byId("prediction").replaceChildren(...prediction);
-    byId("answer").replaceChildren(...details);
+  /** Show a prediction and this section, instead of what came before. @param {(Node | string)[]} prediction @param {string} section */
+  show(prediction, section) {
+    this.turn += 1;
+    fill(byId("prediction"), ...prediction);
+    for (const id of ["one", "many"]) byId(id).hidden = id !== section;
   }
 
   /** Show everything about one text. @param {string} text */
   answer(text) {
     const spans = this.classifier.tokenizer.spans(text);
-    const tokens = spans.flatMap(({ token }) => (token === null ? [] : [token]));
-    const found = this.classifier.predict(tokens);
-    const { known, all, probabilities } = found;
-    const remark = known ? "" : " No known words: the prediction is the default, the same for all such texts.";
-    const shown = [element("p", { class: "muted" }, `${known} of ${all} words known.${remark}`)];
-    if (probabilities.length > 2) {
-      const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
-      order.length = Math.min(order.length, MAX_PROBABILITIES);
-      const rows = order.map((label) => row(isolated(this.model.labels[label]), percent(probabilities[label])));
-      shown.push(table("Most probable labels", ["label", "probability"], rows));
-    }
-    this.show(this.prediction(found), tokens.length ? [...shown, ...this.explanation(spans, tokens, found)] : shown);
-  }
-
-  /** @param {Prediction} found */
-  prediction({ chosen, confidence, rating }) {
-    if (!this.model.labels.length) return [element("b", {}, rating.toFixed(4))];
-    const names = chosen.flatMap((label, i) => [i ? ", " : "", isolated(this.model.labels[label])]);
-    return [...(names.length ? names : ["(no label)"]), " ", element("b", {}, percent(confidence))];
-  }
-
-  /** @param {Span[]} spans @param {string[]} tokens @param {Prediction} predicted @returns {Node[]} */
-  explanation(spans, tokens, predicted) {
+    const tokens = spans.flatMap(([, token]) => token ?? []);
     const { labels } = this.model;
+    const { chosen, confidence, probabilities, rating, known } = this.classifier.predict(tokens);
+    const names = chosen.flatMap((label, i) => [i ? ", " : "", isolated(labels[label])]);
+    const answer = names.length || !labels.length ? names : ["(no label)"];
+    this.show([...answer, " ", element("b", {}, labels.length ? percent(confidence) : rating.toFixed(4))], "one");
+    const remark = known ? "" : " No known words: the prediction is the default, the same for all such texts.";
+    byId("known").textContent = `${known} of ${tokens.length} words known.${remark}`;
+    const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+    const rows = order.map((label) => row(isolated(labels[label]), percent(probabilities[label])));
+    fill(byId("probabilities"), ...rows.slice(0, MAX_PROBABILITIES));
     const wanted = Number(byId("label").value);
-    const best = predicted.probabilities.indexOf(Math.max(...predicted.probabilities));
-    const found = this.classifier.explain(tokens, wanted < 0 ? best : wanted);
-    const name = labels.length ? `\u201c${found.output}\u201d` : "a higher rating";
+    this.explain(spans, tokens, wanted < 0 ? (order[0] ?? -1) : wanted);
+  }
+
+  /** @param {Span[]} spans @param {string[]} tokens @param {number} label that is explained */
+  explain(spans, tokens, label) {
+    const found = this.classifier.explain(tokens, label);
+    const [shown, rest] = [found.features.slice(0, MAX_FEATURES), found.features.slice(MAX_FEATURES)];
     const strongest = Math.max(...found.words.map(Math.abs)) || 1;
     let t = 0;
-    const words = spans.map(({ written, token }) => {
+    const words = spans.map(([written, token]) => {
       if (token === null) return written;
-      const contribution = found.words[t++];
-      const kind = contribution > 0 ? "for" : contribution < 0 ? "against" : "";
-      const known = this.classifier.words.has(token);
-      const title = `${known ? "" : "unknown word "}${signed(contribution)}`;
-      const share = Math.abs(contribution) / strongest;
-      return element("span", { class: kind || (known ? "" : "unknown"), share, title }, written);
+      const [contribution, isKnown] = [found.words[t++], this.classifier.words.has(token)];
+      const kind = contribution > 0 ? "for" : contribution < 0 ? "against" : isKnown ? "" : "unknown";
+      const title = `${isKnown ? "" : "unknown word "}${signed(contribution)}`;
+      return element("span", { class: kind, share: Math.abs(contribution) / strongest, title }, written);
     });
-    const most = Math.max(...found.features.map(({ contribution }) => Math.abs(contribution))) || 1;
-    const rows = found.features.slice(0, MAX_FEATURES).map((feature) => {
-      const { contribution } = feature;
-      const amount = barred(contribution, Math.abs(contribution) / most);
-      const without = feature.isWord ? signed(found.change(feature.name)) : "";
-      return row(isolated(feature.name), String(feature.count), amount, without);
+    const rows = shown.map(({ name, places, contribution, isWord }) => {
+      const share = Math.abs(contribution / shown[0].contribution) || 0;
+      const without = isWord ? signed(found.change(name)) : "";
+      return row(isolated(name), String(places.size), barred(contribution, share), without);
     });
-    const rest = found.features.slice(MAX_FEATURES);
     const total = rest.reduce((sum, { contribution }) => sum + contribution, 0);
     if (rest.length) rows.push(row(`(${rest.length} more)`, "", barred(total, 0), ""));
-    rows.push(row("constant", "", barred(found.constant, 0), ""));
     const compared = found.against === null ? "" : ` above that of ${found.against}`;
-    rows.push(row(`sum: ${labels.length ? "logit" : "rating"}${compared}`, "", barred(found.logit, 0), ""));
-    const key = `Words with a solid line count for ${name}, words with a dashed line against it; stronger means more.`;
-    return [
-      element("h2", {}, "Why"),
-      element("p", { class: "muted" }, `${key} Dotted words are unknown.`),
-      element("p", { id: "words", dir: "auto" }, ...words),
-      table(`Contributions to ${name}`, ["feature", "times", "contribution", "without it"], rows),
-      ...this.unknown(tokens),
-    ];
-  }
-
-  /** The words that the model does not know. @param {string[]} tokens */
-  unknown(tokens) {
-    const words = [...new Set(tokens)].filter((token) => !this.classifier.words.has(token));
-    if (!words.length) return [];
-    const items = words.slice(0, MAX_UNKNOWN).map((word) => {
+    const sum = `sum: ${this.model.labels.length ? "logit" : "rating"}${compared}`;
+    rows.push(row("constant", "", barred(found.constant, 0), ""), row(sum, "", barred(found.logit, 0), ""));
+    for (const place of all(".explained")) fill(place, found.output ?? "a higher rating");
+    fill(byId("words"), ...words);
+    fill(byId("features"), ...rows);
+    const unknown = [...new Set(tokens)].filter((token) => !this.classifier.words.has(token));
+    const items = unknown.slice(0, MAX_UNKNOWN).map((word) => {
       const nearest = this.classifier.nearestSpelling(word);
       return element("li", {}, isolated(word), ...(nearest ? ["; nearest known: ", isolated(nearest)] : []));
     });
-    const more = words.length > MAX_UNKNOWN ? [element("p", {}, `(${words.length - MAX_UNKNOWN} more)`)] : [];
-    return [element("h2", {}, "Unknown words"), element("ul", { id: "unknown" }, ...items), ...more];
+    fill(byId("unknown"), ...items, unknown.length > MAX_UNKNOWN ? `(${unknown.length - MAX_UNKNOWN} more)` : "");
+    [byId("why").hidden, byId("unknowns").hidden] = [!tokens.length, !unknown.length];
   }
 
   /** Read a table, and let its column be chosen. @param {File | undefined} file */
@@ -134,18 +102,16 @@ class ClassifierPage {
       this.table = parseTable(new TextDecoder("windows-1252").decode(content));
       note = " It is not UTF-8 and was read as Windows-1252.";
     }
-    if (!this.table.length) return this.show([isolated(file.name), " is empty."], []);
+    if (!this.table.length) return this.show([isolated(file.name), " is empty."], "");
     const guess = guessColumn(this.table, this.model.textNames);
-    const options = this.table[0].map((name, i) => element("option", { value: i }, name || `column ${i + 1}`));
-    byId("column").replaceChildren(...options);
+    fill(byId("column"), ...this.table[0].map((name, i) => element("option", { value: i }, name || `column ${i + 1}`)));
     [byId("column").value, byId("header").checked, byId("file-choices").hidden] = [guess.column, guess.header, false];
-    byId("file-note").replaceChildren(isolated(file.name), `: ${this.table.length} rows.${note}`);
+    fill(byId("file-note"), isolated(file.name), `: ${this.table.length} rows.${note}`);
     this.predictFile();
   }
 
   /** Predict the column that was chosen. */
   predictFile() {
-    this.turn += 1;
     const isNamed = byId("header").checked;
     const names = this.table[0].map((name, i) => (isNamed ? name : `column ${i + 1}`));
     this.predictAll(names, this.table.slice(isNamed ? 1 : 0), Number(byId("column").value));
@@ -153,29 +119,27 @@ class ClassifierPage {
 
   /** Predict a column of a table. @param {string[]} names @param {string[][]} rows @param {number} column */
   async predictAll(names, rows, column) {
-    const turn = this.turn;
-    const done = [[...names, "predicted", ...(this.model.labels.length ? ["probability"] : []), "known"]];
-    let pause = Date.now() + AT_ONCE;
+    this.show([], "");
+    const { turn, model } = this;
+    const done = [[...names, "predicted", ...(model.labels.length ? ["probability"] : []), "known"]];
     for (const cells of rows) {
       const found = this.classifier.predict(this.classifier.tokenizer.tokens(cells[column] ?? ""));
-      const labels = found.chosen.map((label) => this.model.labels[label]).join(this.separator);
-      const predicted = this.model.labels.length ? [labels, found.confidence.toFixed(6)] : [found.rating.toFixed(6)];
+      const labels = found.chosen.map((label) => model.labels[label]).join(this.separator);
+      const predicted = model.labels.length ? [labels, found.confidence.toFixed(6)] : [found.rating.toFixed(6)];
       const known = (found.known / Math.max(found.all, 1)).toFixed(4);
       done.push([...names.map((_, i) => cells[i] ?? ""), ...predicted, known]);
-      if (Date.now() > pause) {
-        this.show([`${done.length - 1} of ${rows.length} rows predicted`], []);
-        await new Promise((resolve) => setTimeout(resolve));
-        if (turn !== this.turn) return;
-        pause = Date.now() + AT_ONCE;
-      }
+      if (done.length % ROWS_AT_ONCE) continue;
+      fill(byId("prediction"), `${done.length - 1} of ${rows.length} rows predicted`);
+      await new Promise((resolve) => setTimeout(resolve));
+      if (turn !== this.turn) return;
     }
+    byId("download").onclick = () => download(formatTable(done));
+    this.show([`${rows.length} rows predicted`], "many");
+    const [titles, ...shown] = done.slice(0, MAX_SHOWN + 1);
     const cells = (/** @type {string[]} */ texts) => texts.map((text) => element("td", {}, isolated(text)));
-    const shown = done.slice(1, MAX_SHOWN + 1).map((texts) => element("tr", {}, ...cells(texts)));
-    const note = rows.length > MAX_SHOWN ? ` The first ${MAX_SHOWN} rows are shown; the file has all.` : "";
-    const save = () => download(formatTable(done));
-    const button = element("button", { type: "button", id: "download", click: save }, "Download CSV");
-    const details = [element("p", {}, button, note), table("Predictions", done[0], shown)];
-    this.show([`${rows.length} rows predicted`], details);
+    fill(byId("rows-names"), ...titles.map((title) => element("th", { scope: "col" }, isolated(title))));
+    fill(byId("rows"), ...shown.map((texts) => element("tr", {}, ...cells(texts))));
+    fill(byId("note"), rows.length > MAX_SHOWN ? `The first ${MAX_SHOWN} rows are shown; the file has all.` : "");
   }
 }
 

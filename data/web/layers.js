@@ -1,31 +1,27 @@
 /** Functions of layers, in floats. */
 
-/** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
+/** Of as many numbers as b has. @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 function dot(a, b) {
   let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  for (let i = 0; i < b.length; i++) sum += a[i] * b[i];
   return sum;
 }
 
-/** W x + b for W (o, i), x (i,) and b (o,). @param {ArrayLike<number>[]} W @param {number[]} x @param {ArrayLike<number>} b */
+/** W x + b for W (o, i) row by row, x (i,) and b (o,). @param {Float32Array} W @param {number[]} x @param {Float32Array} b */
 function affine(W, x, b) {
-  return W.map((row, unit) => dot(row, x) + b[unit]);
+  return Array.from(b, (bias, unit) => dot(W.subarray(unit * x.length), x) + bias);
 }
 
-/** dJ/dx of W x from delta, dJ/d(W x). @param {ArrayLike<number>[]} W @param {number[]} delta */
+/** dJ/dx of W x from delta, dJ/d(W x). @param {Float32Array} W @param {number[]} delta */
 function affineBackward(W, delta) {
-  return Array.from(W[0], (_, i) => W.reduce((sum, row, unit) => sum + delta[unit] * row[i], 0));
+  const width = W.length / delta.length;
+  return Array.from({ length: width }, (_, i) => delta.reduce((sum, d, unit) => sum + d * W[unit * width + i], 0));
 }
 
 /** @param {number} z */
 function sigmoid(z) {
   const decay = Math.exp(-Math.abs(z)); // never overflows
   return (z >= 0 ? 1 : decay) / (1 + decay);
-}
-
-/** log(1 + e^z). @param {number} z */
-function softplus(z) {
-  return Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
 }
 
 /** @param {number[]} z */

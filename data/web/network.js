@@ -1,119 +1,79 @@
 /** A small network by hand: the steps from its numbers to J, and the chain rule back. */
 
-/** @type {Record<string, {phi: (z: number) => number, slope: (z: number, a: number) => number}>} */
+/** @type {Record<string, { phi: (z: number[]) => Value, slopes: (z: number[], a: number) => Value[] }>} */
 const FUNCTIONS = {
-  sigmoid: { phi: sigmoid, slope: (_, a) => a * (1 - a) },
-  tanh: { phi: Math.tanh, slope: (_, a) => 1 - a * a },
-  softplus: { phi: softplus, slope: sigmoid },
-  exp: { phi: Math.exp, slope: (_, a) => a },
-  step: { phi: (z) => Number(z >= 0), slope: () => 0 },
+  sigmoid: { phi: ([z]) => sigmoid(z), slopes: (_, a) => [a * (1 - a)] },
+  tanh: { phi: ([z]) => Math.tanh(z), slopes: (_, a) => [1 - a * a] },
+  softplus: { phi: ([z]) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))), slopes: ([z]) => [sigmoid(z)] },
+  exp: { phi: ([z]) => Math.exp(z), slopes: (_, a) => [a] },
+  step: { phi: ([z]) => (z >= 0 ? ONE : ZERO), slopes: () => [ZERO] },
+  "log-sum-exp": { phi: logSumExp, slopes: softmax },
 };
 
-/** @template N */
-class Calculation {
-  /** Forward. @param {Arithmetic<N>} numbers @param {Step[]} steps @param {(step: Step, place: number) => N} given */
-  constructor(numbers, steps, given) {
-    this.numbers = numbers;
-    this.steps = steps;
-    this.zero = numbers.near(0);
-    this.one = numbers.near(1);
-    this.values = /** @type {N[]} */ ([]);
-    this.slopes = /** @type {N[][]} */ ([]); // of each step in its terms, at a kink that on the left
-    this.found = /** @type {Derivative<N>[][] | null} */ (null); // the derivatives, once they were asked for
-    this.kinks = /** @type {Set<number>} */ (new Set());
-    this.gradients = /** @type {N[]} */ ([]);
-    this.atZero = this.zero; // phi'(0) of the gradients
-    steps.forEach((step, place) => {
-      const z = step.terms.map(([of]) => this.values[of]);
-      const { value, slopes } = step.kind === "given" ? { value: given(step, place), slopes: [] } : this.work(step, z);
-      if (step.kind === "piecewise" && numbers.sign(z[0]) === 0) this.kinks.add(place);
-      this.values.push(value);
-      this.slopes.push(slopes);
+/** Forward, in floats unless it is exact. @param {Step[]} steps @param {Values} given @param {boolean} isExact @returns {Worked} */
+function forward(steps, given, isExact) {
+  const [values, links] = [/** @type {Value[]} */ ([]), /** @type {Link[]} */ ([])];
+  steps.forEach((step, place) => {
+    const { value, slopes } = step.kind === "given" ? { value: given[step.key], slopes: [] } : work(step, values);
+    values.push(isExact ? value : toFloat(value));
+    step.terms.forEach(([of, by, factor], i) => {
+      const isKink = step.kind === "piecewise" && sign(values[of]) === 0; // where the slope is that on the left
+      links.push({ place, of, by, factor, isKink, slope: isExact ? slopes[i] : toFloat(slopes[i]) });
     });
-  }
+  });
+  return { values, links };
+}
 
-  /** Of each step in those that it is made of. @returns {Derivative<N>[][]} */
-  get derivatives() {
-    return (this.found ??= this.steps.map(({ kind, terms }, place) =>
-      terms.flatMap(([of, by, factor], i) => {
-        const found = { of, slope: this.slopes[place][i], factor, by: kind === "squares" ? of : by };
-        return by === null ? [found] : [found, { of: by, slope: this.scaled(this.values[of], factor), factor, by: of }];
-      }),
-    ));
+/** A step and its slopes in its terms, from the values before it. @param {Step} step @param {Value[]} values */
+function work({ kind, terms }, values) {
+  const z = terms.map(([of]) => values[of]);
+  if (kind in FUNCTIONS) {
+    const [{ phi, slopes }, floats] = [FUNCTIONS[kind], z.map(toFloat)];
+    const value = phi(floats);
+    return { value, slopes: slopes(floats, toFloat(value)) };
   }
+  const slopes = terms.map(([, by, factor], i) => {
+    const other = by === null ? ONE : values[by];
+    return factor && !(kind === "piecewise" && sign(z[i]) > 0) ? multiply(parseNumber(factor) ?? ZERO, other) : other;
+  });
+  // half of each slope in a product or square, which have them twice (Euler's theorem)
+  const parts = terms.map(([, by], i) => multiply(by === null ? slopes[i] : multiply(HALF, slopes[i]), z[i]));
+  return { value: parts.reduce((sum, part) => add(sum, part), ZERO), slopes };
+}
 
-  /** @param {N} value @param {string} factor */
-  scaled(value, factor) {
-    return factor ? this.numbers.multiply(this.numbers.from(asFraction(parseNumber(factor))), value) : value;
-  }
+/** The links with the value for phi'(0) at kinks; a leaky ReLU has at least its leak. @param {Link[]} links @param {Value} atZero */
+function withConvention(links, atZero) {
+  return links.map((one) => (one.isKink && toFloat(atZero) > toFloat(one.slope) ? { ...one, slope: atZero } : one));
+}
 
-  /** A step, and its slopes in its terms, of which it has the values. @param {Step} step @param {N[]} z */
-  work({ kind, terms }, z) {
-    const { near, float, sign, add, multiply } = this.numbers;
-    if (kind === "log-sum-exp") {
-      return { value: near(logSumExp(z.map(float))), slopes: softmax(z.map(float)).map(near) };
-    }
-    if (kind in FUNCTIONS) {
-      const [x, { phi, slope }] = [float(z[0]), FUNCTIONS[kind]];
-      return { value: near(phi(x)), slopes: [near(slope(x, phi(x)))] };
-    }
-    const slopes = terms.map(([, by, factor], i) => {
-      if (kind === "piecewise") return sign(z[i]) > 0 ? this.one : this.scaled(this.one, factor);
-      return this.scaled(kind === "squares" ? z[i] : by === null ? this.one : this.values[by], factor);
-    });
-    const sum = slopes.reduce((sum, slope, i) => add(sum, multiply(slope, z[i])), this.zero);
-    return { value: kind === "squares" ? this.scaled(sum, "1/2") : sum, slopes };
+/** dJ/d(each step), by place; none where a step does not lead to J. @param {Link[]} links */
+function backward(links) {
+  const gradients = /** @type {Value[]} */ ([]);
+  gradients[links[links.length - 1].place] = ONE;
+  for (const { place, of, slope } of [...links].reverse()) {
+    if (place in gradients) gradients[of] = add(gradients[of] ?? ZERO, multiply(gradients[place], slope));
   }
+  return gradients;
+}
 
-  /** The derivative that the gradients take. @param {number} place of the step @param {N} slope on the left of a kink */
-  slope(place, slope) {
-    const { add, multiply, near, sign } = this.numbers;
-    return this.kinks.has(place) && sign(add(this.atZero, multiply(near(-1), slope))) > 0 ? this.atZero : slope;
+/** Slope of J on one side of a number: that of the piece which it enters. @param {Link[]} links @param {number} number @param {number} side 1 or -1 */
+function oneSided(links, number, side) {
+  const moves = /** @type {Value[]} */ ([]);
+  moves[number] = fraction(BigInt(side));
+  for (const { place, of, slope, isKink } of links) {
+    if (!(of in moves)) continue;
+    const move = isKink && sign(moves[of]) > 0 ? moves[of] : multiply(slope, moves[of]);
+    moves[place] = add(moves[place] ?? ZERO, move);
   }
+  return multiply(fraction(BigInt(side)), moves[links[links.length - 1].place] ?? ZERO);
+}
 
-  /** dJ/d(every step). @param {N} atZero phi'(0); a leaky ReLU has at least its leak */
-  backward(atZero) {
-    const { add, multiply } = this.numbers;
-    this.atZero = atZero;
-    this.gradients = this.values.map((_, place) => (place === this.values.length - 1 ? this.one : this.zero));
-    for (let place = this.values.length - 1; place >= 0; place--) {
-      for (const { of, slope } of this.derivatives[place]) {
-        const change = multiply(this.gradients[place], this.slope(place, slope));
-        this.gradients[of] = add(this.gradients[of], change);
-      }
-    }
-    return this.gradients;
+/** The chain rule: the links of a number, and of each step between it and J. @param {Link[]} links @param {Value[]} gradients @param {number} number */
+function chain(links, gradients, number) {
+  const users = new Map([[number, /** @type {Link[]} */ ([])]]);
+  for (const link of links.filter(({ place }) => place in gradients)) {
+    if (users.get(link.of)?.push(link) && !users.has(link.place)) users.set(link.place, []);
   }
-
-  /** Slope of J on one side of a number: that of the piece which it enters. @param {number} number @param {number} side 1 or -1 */
-  oneSided(number, side) {
-    const { add, multiply, near, sign } = this.numbers;
-    const moves = this.values.map((_, place) => (place === number ? near(side) : this.zero));
-    this.derivatives.forEach((found, place) => {
-      for (const { of, slope } of found) {
-        const isOn = this.kinks.has(place) && sign(moves[of]) > 0;
-        moves[place] = add(moves[place], isOn ? moves[of] : multiply(slope, moves[of]));
-      }
-    });
-    return multiply(near(side), moves[moves.length - 1]);
-  }
-
-  /** The chain rule from a number to J: the steps on the way, each with those that use it. @param {number} number */
-  chain(number) {
-    const users = new Map([[number, /** @type {(Derivative<N> & {place: number})[]} */ ([])]]);
-    this.derivatives.forEach((found, place) => {
-      for (const one of found.filter(({ of }) => users.has(of))) {
-        users.get(one.of)?.push({ ...one, place, slope: this.slope(place, one.slope) });
-        if (!users.has(place)) users.set(place, []);
-      }
-    });
-    const last = this.values.length - 1;
-    for (const [place, found] of [...users].reverse()) {
-      const onTheWay = found.filter((user) => users.has(user.place));
-      if (onTheWay.length) users.set(place, onTheWay);
-      else if (place !== last) users.delete(place);
-    }
-    users.delete(last);
-    return users;
-  }
+  users.delete(links[links.length - 1].place);
+  return users;
 }

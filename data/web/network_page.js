@@ -1,29 +1,28 @@
 /** The page of a network: its numbers are changed, and all that follows from them is shown, or marked, at once. */
 
 const [MAX_LINES, MAX_WRITTEN, POINTS, PIXELS] = [40, 20, 80, 8]; // PIXELS to drag for 1/10
-const HINT = "is not a number: write 2, -0.5 or 1/3";
-const STATES = ["off", "kink", "on"];
 
 class NetworkPage {
   /** @param {Sheet} sheet */
   constructor(sheet) {
     this.sheet = sheet;
     this.form = byId("sheet");
+    this.fields = /** @type {HTMLInputElement[]} */ (all("[data-number]"));
     this.losses = /** @type {number[]} */ ([]); // before each step of descent that was taken
-    this.values = /** @type {Values} */ (new Map());
+    this.values = /** @type {Values} */ ({});
     this.conventions = [{ atZero: "", values: this.values }];
     /** @type {Record<string, (event: any) => void>} */
     const listeners = {
       submit: (event) => event.preventDefault(),
-      reset: () => setTimeout(() => this.changed()),
+      reset: () => setTimeout(() => this.update()),
       focusin: ({ target }) => this.choose(target.name),
-      input: ({ target }) => (target.dataset.answer ? this.mark(target) : this.changed()),
+      input: ({ target }) => this.update(target.dataset.answer ? this.losses : []),
       click: ({ target }) => this.descend(Number(target.dataset.steps ?? 0)),
       keydown: ({ target, key }) => this.move(target, Number(key === "ArrowUp") - Number(key === "ArrowDown")),
       pointerdown: (event) => this.drag(event),
+      hashchange: () => this.restore(),
     };
-    for (const [name, listener] of Object.entries(listeners)) this.form.addEventListener(name, listener);
-    addEventListener("hashchange", () => this.restore());
+    for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener);
     this.restore();
   }
 
@@ -33,7 +32,7 @@ class NetworkPage {
       if (name === "chosen") this.choose(value);
       else if (this.field(name)) this.field(name).value = value;
     }
-    this.changed();
+    this.update();
   }
 
   /** @param {string} name @returns {any} a field, or all radio buttons of this name; null if there is none */
@@ -45,14 +44,14 @@ class NetworkPage {
   choose(name) {
     if (!/^w\./.test(name) || !this.field(name)) return;
     this.field("chosen").value = name;
-    this.update();
+    this.update(this.losses);
   }
 
   /** Add so many tenths to a number. @param {HTMLInputElement} field @param {number} tenths */
   move(field, tenths, start = parseNumber(field.value ?? "")) {
     if (!tenths || !start || !("number" in field.dataset)) return;
-    field.value = this.exactly(FRACTIONS.add(start, fraction(BigInt(tenths), 10n)));
-    this.changed();
+    field.value = this.exactly(add(start, fraction(BigInt(tenths), 10n)));
+    this.update();
   }
 
   /** @param {any} event */
@@ -60,82 +59,111 @@ class NetworkPage {
     const field = this.field(target.closest("[data-drag]")?.dataset.drag);
     if (!field) return;
     this.choose(field.name);
-    const start = parseNumber(field.value);
-    const move = (/** @type {PointerEvent} */ event) =>
-      this.move(field, Math.round((event.clientX - clientX) / PIXELS), start);
-    const end = new AbortController();
-    addEventListener("pointermove", move, { signal: end.signal });
-    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => end.abort(), { signal: end.signal });
+    const [start, end] = [parseNumber(field.value), new AbortController()]; // whose signal ends the listeners
+    const tenths = (/** @type {PointerEvent} */ event) => Math.round((event.clientX - clientX) / PIXELS);
+    addEventListener("pointermove", (event) => this.move(field, tenths(event), start), end);
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => end.abort(), end);
   }
 
-  /** A number for its field: exact, unless that is too long. @param {Fraction} value */
+  /** A number for its field: exact, unless that is too long. @param {Value} value */
   exactly(value) {
     const [exact, decimal] = [written(value), String(toFloat(value))];
-    const isDecimal = this.sheet.decimals && written(FRACTIONS.near(toFloat(value))) === exact;
+    const isDecimal = this.sheet.decimals && written(parseNumber(decimal) ?? ZERO) === exact;
     return isDecimal || exact.length > MAX_WRITTEN ? decimal : exact;
   }
 
-  /** @param {any} value a fraction or a float */
+  /** @param {Value} value */
   show(value, digits = this.sheet.digits) {
     return shown(value, this.sheet.decimals, digits);
   }
 
-  /** The numbers were changed, other than by a step of descent. */
-  changed() {
-    this.losses = [];
-    this.update();
-  }
-
-  /** Show everything that follows from the numbers in the fields. */
-  update() {
-    const { steps, isRational } = this.sheet;
-    const [mode, chosen, atZero] = ["mode", "chosen", "at_zero"].map((name) => this.field(name));
-    const fields = /** @type {HTMLInputElement[]} */ ([...this.form.querySelectorAll("[data-number]")]);
-    const given = new Map(fields.map(({ name, value }) => [name, parseNumber(value)]));
-    const wrong = fields.filter(({ name }) => !given.get(name));
-    for (const field of fields) field.setAttribute("aria-invalid", String(wrong.includes(field)));
-    byId("problem").textContent = wrong.length ? `${wrong[0].getAttribute("aria-label")} ${HINT}.` : "";
-    this.form.dataset.mode = mode.value;
-    if (wrong.length) return;
-    const numbers = /** @type {Arithmetic<any>} */ (isRational ? FRACTIONS : FLOATS);
-    const calculation = new Calculation(numbers, steps, ({ key }) => numbers.from(asFraction(given.get(key))));
-    const conventions = [...atZero].map(({ value }) => ({ atZero: value, values: this.valuesOf(calculation, value) }));
-    const values = this.valuesOf(calculation, atZero.value); // the last one, for the chain rule
-    if (![...values.values()].every((value) => Number.isFinite(toFloat(value)))) {
-      byId("problem").textContent = "Some values are too large for numbers of 64 bits: write smaller numbers.";
-      return;
+  /** Show everything that follows from the numbers in the fields. @param {number[]} losses of the descent that led here */
+  update(losses = []) {
+    this.losses = losses;
+    const [chosen, atZero] = [this.field("chosen").value, this.field("at_zero")];
+    this.form.dataset.mode = this.field("mode").value;
+    for (const field of this.fields) field.setCustomValidity(problemOf(parseNumber(field.value)));
+    const wrong = this.fields.find((field) => field.validationMessage);
+    byId("problem").textContent = wrong ? `${wrong.ariaLabel} ${wrong.validationMessage}.` : "";
+    if (wrong) return;
+    const given = Object.fromEntries(this.fields.map(({ name, value }) => [name, parseNumber(value) ?? ZERO]));
+    const worked = forward(this.sheet.steps, given, this.sheet.isRational);
+    const conventions = [...atZero].map(({ value }) => ({ atZero: value, ...this.derive(worked, value) }));
+    const taken = conventions[[...atZero].findIndex(({ checked }) => checked)];
+    const fits = Object.values(taken.values).every((value) => Number.isFinite(toFloat(value)));
+    if (!fits) byId("problem").textContent = "The values exceed the range of float64 (1.8e308); use smaller numbers.";
+    if (!fits) return;
+    [this.conventions, this.values] = [conventions, taken.values];
+    for (const { atZero, values } of conventions) this.values[`at.${atZero}`] = values[`d.${chosen}`];
+    this.paint(chosen, this.explain(worked, taken, Number(chosen.slice(2))));
+    this.plot(given, chosen);
+    for (const { value, dataset, nextElementSibling } of all("[data-answer]")) {
+      const text = value.replace(",", ".").trim();
+      nextElementSibling.textContent = text && this.verdict(dataset.answer, text);
     }
-    [this.conventions, this.values] = [conventions, values];
-    for (const { atZero, values } of this.conventions) this.values.set(`at.${atZero}`, values.get(`d.${chosen.value}`));
-    this.explain(calculation, Number(chosen.value.slice(2)));
-    this.paint(numbers, chosen.value);
-    this.plot(new Map(fields.map(({ name }) => [name, toFloat(asFraction(given.get(name)))])), chosen.value);
-    for (const field of all("[data-answer]")) this.mark(field);
     byId("link").href = `#${new URLSearchParams(/** @type {any} */ (new FormData(this.form)))}`;
   }
 
-  /** Show all values, in tables and in the drawing. @param {Arithmetic<any>} numbers @param {string} chosen */
-  paint(numbers, chosen) {
+  /** Gradients by a convention for phi'(0), and all values by key. @param {Worked} worked @param {string} atZero */
+  derive({ values, links }, atZero) {
+    const taken = withConvention(links, parseNumber(atZero) ?? ZERO);
+    const [gradients, keyed] = [backward(taken), /** @type {Values} */ ({})];
+    const samples = fraction(BigInt(this.sheet.samples));
+    this.sheet.steps.forEach(({ key }, place) => {
+      [keyed[key], keyed[`d.${key}`]] = [values[place], gradients[place] ?? ZERO];
+      if (key.startsWith("z")) keyed[key.replace("z", "delta")] = multiply(samples, keyed[`d.${key}`]);
+    });
+    return { links: taken, gradients, values: keyed };
+  }
+
+  /** Show the chain rule for a number; texts on what the kinks mean for it. @param {Worked} worked @param {ReturnType<NetworkPage["derive"]>} taken @param {number} number */
+  explain({ values, links }, taken, number) {
+    const [{ steps, trained }, { gradients }] = [this.sheet, taken];
+    const lines = [...chain(taken.links, gradients, number)].map(([of, users]) => {
+      const terms = users.map(({ place, by, factor, slope }) => {
+        let symbol = by === null ? this.show(slope) : `${factor && `${factor} · `}${steps[by].name}`;
+        if (steps[place].key.startsWith("a")) symbol = `φ′(${this.show(values[of])})`;
+        if (place === steps.length - 1) return [symbol, this.show(slope)];
+        return [`∂J/∂${steps[place].name} · ${symbol}`, `${this.show(gradients[place])} · ${this.show(slope)}`];
+      });
+      const sums = [0, 1].map((i) => terms.map((term) => term[i]).join(" + "));
+      return [`∂J/∂${steps[of].name}`, ...new Set([...sums, this.show(gradients[of])])].join(" = ");
+    });
+    const more = lines.splice(MAX_LINES).length;
+    fill(byId("chain"), ...lines.map((line) => element("li", {}, line)), more ? `${more} more` : "");
+    const kinks = links.filter(({ isKink }) => isKink).map(({ place }) => steps[place].name);
+    const [left, right] = [-1, 1].map((side) => this.show(oneSided(links, number, side)));
+    const isStuck = trained.every((place) => sign(gradients[place]) === 0);
+    const ways = isStuck ? trained.flatMap((place) => [1, -1].map((side) => ({ place, side }))) : [];
+    const way = ways.find(({ place, side }) => sign(oneSided(links, place, side)) === -side);
+    const falls = way && `, although J falls where ${steps[way.place].name} ${way.side > 0 ? "grows" : "shrinks"}`;
+    const stuck = isStuck ? `All gradients are 0: a step changes nothing${falls ?? ""}.` : "";
+    const differ = left === right ? "" : "They differ: J has no derivative in it here.";
+    return { chosen: steps[number].name, kinks: kinks.join(", ") || "none", left, right, differ, stuck };
+  }
+
+  /** Show all values and these texts, in tables and in the drawing. @param {string} chosen @param {Record<string, string>} texts */
+  paint(chosen, texts) {
     for (const element of all("[data-key]")) {
       const { key, prefix } = element.dataset; // prefixes are in the drawing, which has room for 5 digits
-      const digits = prefix === undefined ? this.sheet.digits : 5;
-      element.textContent = (prefix ?? "") + this.show(this.values.get(key), digits);
+      const shown = texts[key] ?? this.show(this.values[key], prefix === undefined ? undefined : 5);
+      element.textContent = (prefix ?? "") + shown;
     }
     for (const unit of all("[data-unit]")) {
-      const state = STATES[1 + numbers.sign(this.values.get(unit.dataset.unit))];
+      const state = ["off", "kink", "on"][1 + sign(this.values[unit.dataset.unit])];
       unit.setAttribute("class", `node unit ${state}`);
       unit.querySelector(".state").textContent = state;
     }
     for (const edge of all("path[data-drag]")) edge.classList.toggle("chosen", edge.dataset.drag === chosen);
   }
 
-  /** Draw J along the chosen number, and after each step of descent. @param {Map<string, number>} given @param {string} chosen */
+  /** Draw J along the chosen number, and after each step of descent. @param {Values} given @param {string} chosen */
   plot(given, chosen) {
-    const [middle, J] = [given.get(chosen) ?? 0, toFloat(this.values.get("J"))];
+    const [middle, J] = [toFloat(given[chosen]), toFloat(this.values.J)];
     const points = Array.from({ length: POINTS + 1 }, (_, i) => {
       const moved = middle + Math.max(2, Math.abs(middle)) * ((2 * i) / POINTS - 1);
-      const at = (/** @type {Step} */ { key }) => (key === chosen ? moved : (given.get(key) ?? 0));
-      return [moved, new Calculation(FLOATS, this.sheet.steps, at).values.pop() ?? 0];
+      const { values } = forward(this.sheet.steps, { ...given, [chosen]: moved }, false);
+      return [moved, toFloat(values[values.length - 1])];
     });
     plot("along", points, [middle, J]);
     byId("history").hidden = !this.losses.length;
@@ -143,85 +171,34 @@ class NetworkPage {
     plot("descent", losses, losses[this.losses.length]);
   }
 
-  /** @param {Calculation<any>} calculation @param {string} atZero phi'(0) */
-  valuesOf(calculation, atZero) {
-    const { from, near, multiply } = calculation.numbers;
-    const gradients = calculation.backward(from(asFraction(parseNumber(atZero))));
-    const found = /** @type {Values} */ (new Map());
-    this.sheet.steps.forEach(({ key }, place) => {
-      found.set(key, calculation.values[place]).set(`d.${key}`, gradients[place]);
-      const delta = multiply(near(this.sheet.samples), gradients[place]);
-      if (key.startsWith("z")) found.set(key.replace("z", "delta"), delta);
-    });
-    return found;
-  }
-
-  /** The chain rule for a number, and what the kinks mean for it. @param {Calculation<any>} calculation @param {number} number */
-  explain(calculation, number) {
-    const { steps, trained } = this.sheet;
-    const { numbers, gradients, values, kinks } = calculation;
-    const lines = [...calculation.chain(number)].map(([of, users]) => {
-      const terms = users.map(({ place, slope, factor, by }) => {
-        let symbol = by === null ? this.show(slope) : `${factor && `${factor} · `}${steps[by].name}`;
-        if (steps[place].key.startsWith("a")) symbol = `φ′(${this.show(values[of])})`;
-        const [before, gradient] = [`∂J/∂${steps[place].name} · `, `${this.show(gradients[place])} · `];
-        return place === steps.length - 1 ? [symbol, this.show(slope)] : [before + symbol, gradient + this.show(slope)];
-      });
-      const sums = [0, 1].map((i) => terms.map((term) => term[i]).join(" + "));
-      return [`∂J/∂${steps[of].name}`, ...new Set([...sums, this.show(gradients[of])])].join(" = ");
-    });
-    const more = lines.splice(MAX_LINES).length;
-    byId("chain").replaceChildren(...lines.map((line) => element("li", {}, line)), more ? `${more} more` : "");
-    for (const place of all(".chosen-name")) place.textContent = steps[number].name;
-    byId("kinks").textContent = [...kinks].map((place) => steps[place].name).join(", ") || "none";
-    const [left, right] = [calculation.oneSided(number, -1), calculation.oneSided(number, 1)];
-    this.values.set("left", left).set("right", right);
-    byId("differ").hidden = this.show(left) === this.show(right);
-    const isStuck = trained.every((place) => numbers.sign(gradients[place]) === 0);
-    byId("stuck").hidden = !isStuck;
-    const ways = trained.flatMap((place) => [1, -1].map((side) => ({ place, side })));
-    const way = isStuck && ways.find(({ place, side }) => numbers.sign(calculation.oneSided(place, side)) === -side);
-    const falls = way && `, although J falls where ${steps[way.place].name} ${way.side > 0 ? "grows" : "shrinks"}`;
-    byId("way").textContent = falls || "";
-  }
-
   /** Gradient descent. @param {number} steps */
   descend(steps) {
     for (let step = 0; step < steps && !byId("problem").textContent; step++) {
-      const value = (/** @type {string} */ key) => asFraction(this.values.get(key));
-      const rate = FRACTIONS.multiply(fraction(-1n), asFraction(parseNumber(this.field("rate").value)));
-      this.losses.push(toFloat(this.values.get("J")));
+      const rate = multiply(fraction(-1n), parseNumber(this.field("rate").value) ?? ZERO);
       for (const name of this.sheet.trained.map((place) => `w.${place}`)) {
-        const next = FRACTIONS.add(value(name), FRACTIONS.multiply(rate, value(`d.${name}`)));
-        this.field(name).value = this.exactly(next);
+        this.field(name).value = this.exactly(add(this.values[name], multiply(rate, this.values[`d.${name}`])));
       }
-      this.update();
+      this.update([...this.losses, toFloat(this.values.J)]);
     }
-  }
-
-  /** Say beside an answer what it is worth. @param {any} field */
-  mark(field) {
-    const text = field.value.replace(",", ".").trim();
-    field.nextElementSibling.textContent = text && this.verdict(field.dataset.answer, text);
   }
 
   /** Right, or what may have gone wrong. @param {string} key @param {string} text */
   verdict(key, text) {
     const typed = parseNumber(text);
-    if (!typed) return `✗ ${HINT}`;
+    if (!typed || problemOf(typed)) return `✗ ${problemOf(typed)}`;
     const decimals = /\.(\d*)/.exec(text)?.[1].length ?? 0;
-    const is = (/** @type {any} */ value, factor = 1, least = 2) => {
+    const is = (/** @type {Value} */ value, factor = 1, least = 2) => {
       const [truth, most] = [factor * toFloat(value), decimals < least ? 0 : 0.5 * 10 ** -decimals];
       return Math.abs(toFloat(typed) - truth) <= most + TOLERANCE * Math.abs(truth);
     };
-    const truth = this.values.get(key);
+    const truth = this.values[key];
     if (is(truth)) return "✓ right";
-    const other = this.conventions.find(({ values }) => is(values.get(key)));
+    const other = this.conventions.find(({ values }) => is(values[key]));
     if (other) return `✓ right with φ′(0) = ${other.atZero}`;
     if (is(truth, 1, 0)) return "✗ give at least two decimals";
     if (is(truth, -1)) return "✗ check the sign";
     if (is(truth, 2) || is(truth, 0.5)) return "✗ check the factors 2 and ½";
-    const mistaken = all("[data-answer]").find(({ dataset }) => is(this.values.get(dataset.answer)));
+    const mistaken = all("[data-answer]").find(({ dataset }) => is(this.values[dataset.answer]));
     return mistaken && typed.n ? `✗ that is ${mistaken.getAttribute("aria-label")}` : "✗ not yet";
   }
 }
@@ -233,10 +210,10 @@ function plot(id, points, dot) {
   const [left, right, low, high] = [x, y].flatMap((numbers) => [Math.min(...numbers), Math.max(...numbers)]);
   const place = (/** @type {number[]} */ [x, y]) =>
     `${60 + (290 * (x - left)) / (right - left || 1)} ${150 - (120 * (y - low)) / (high - low || 1)}`;
-  const [picture, ends] = [byId(id), [left, right, low, high]];
+  const picture = byId(id);
   picture.querySelector(".curve").setAttribute("d", `M${drawn.map(place).join("L")}`);
   picture.querySelector(".dot").setAttribute("transform", `translate(${place(dot)})`);
-  ends.forEach((end, i) => (picture.querySelectorAll("text")[i].textContent = shown(end, true, 3)));
+  [left, right, low, high].forEach((end, i) => (picture.querySelectorAll("text")[i].textContent = shown(end, true, 3)));
 }
 
 const sheet = new NetworkPage(JSON.parse(byId("data").textContent));

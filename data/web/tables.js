@@ -5,8 +5,7 @@ const RUN = /^(?![+-][\d.,\s]+(e[+-]?\d+)?%?$)[=+\-@\t\r]/i; // cells that sprea
 /** The rows of a table whose cells are separated by what the first line has most of. @param {string} text */
 function parseTable(text) {
   const first = text.slice(0, text.search(/[\r\n]|$/)).replace(/"[^"]*"/g, "");
-  const count = (/** @type {string} */ mark) => first.split(mark).length;
-  const separator = [",", ";", "\t", "|"].reduce((best, mark) => (count(mark) > count(best) ? mark : best));
+  const [separator] = [",", ";", "\t", "|"].sort((a, b) => first.split(b).length - first.split(a).length);
   const cell = new RegExp(`(?:"([^"]*(?:""[^"]*)*)"|([^\\${separator}\\r\\n]*))(\\${separator}|\\r\\n|\\r|\\n|$)`, "y");
   const rows = [/** @type {string[]} */ ([])];
   while (cell.lastIndex < text.length) {

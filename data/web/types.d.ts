@@ -2,10 +2,10 @@
 
 /** Characters that are read alike. */
 type Alike = [first: number, last: number, kind: number, read: number[]];
-/** The kind of a character, null if it is not assigned. */
-type Reading = { kind: number | null; read: string };
+/** The kind of a character, and the letter for it that TOKEN in text.js has. */
+type Reading = { kind: number; code: string; read: string };
 /** A part of a text as it was written, and its token, if any. */
-type Span = { written: string; token: string | null };
+type Span = [written: string, token: string | null];
 
 /** What a text is as numbers: all of a model but its parameters. */
 type Vocabulary = {
@@ -32,7 +32,7 @@ type Model = Vocabulary & {
 };
 /** A feature, and the tokens that it is made of. */
 type Occurrence = { id: number; first: number; last: number };
-type Feature = { name: string; count: number; contribution: number; isWord: boolean };
+type Feature = { name: string; places: Set<number>; contribution: number; isWord: boolean };
 type Prediction = {
   chosen: number[]; // numbers of the labels
   confidence: number; // probability of the label; of several, that of the least certain decision
@@ -44,25 +44,19 @@ type Prediction = {
 
 /** In lowest terms, d > 0. */
 type Fraction = { n: bigint; d: bigint };
-/** Arithmetic of one kind of numbers. */
-type Arithmetic<N> = {
-  from: (a: Fraction) => N;
-  near: (a: number) => N; // the number for a float
-  float: (a: N) => number;
-  sign: (a: N) => number;
-  add: (a: N, b: N) => N;
-  multiply: (a: N, b: N) => N;
-};
+type Value = Fraction | number;
 /**
- * A step from the numbers of a network to J, which is the last one. The kinds: given; sum of `factor * of * by`;
- * squares, the sum of `factor / 2 * of^2`; piecewise, which is `of` above 0 and `factor * of` below; log-sum-exp; or one
- * of FUNCTIONS in network.js. Without a factor it is 1.
+ * A step from the numbers of a network to J, which is the last one. The kinks are those of piecewise, which is `of` above
+ * 0 and `factor * of` below. The other kinds are given; sum, whose terms say its slopes, `factor * by` in `of`; or one of
+ * FUNCTIONS in network.js. Without a factor it is 1.
  */
-type Step = { key: string; name: string; kind: string; terms: [of: number, by: number | null, factor: string][] };
-/** Of a step in another one. The slope is factor * by, where by is a step. */
-type Derivative<N> = { of: number; slope: N; factor: string; by: number | null };
-/** Numbers by the keys of steps, of their gradients (d.) and of delta; of fractions or floats. */
-type Values = Map<string, any>;
+type Term = [of: number, by: number | null, factor: string];
+type Step = { key: string; name: string; kind: string; terms: Term[] };
+/** From a step to one that it is made of, and its slope in that one; at a kink that on the left. */
+type Link = { place: number; of: number; by: number | null; factor: string; isKink: boolean; slope: Value };
+type Worked = { values: Value[]; links: Link[] };
+/** Numbers by the keys of steps, of their gradients (d.) and of delta. */
+type Values = Record<string, Value>;
 type Sheet = {
   steps: Step[];
   trained: number[]; // the steps of weights and biases that are not frozen

@@ -1,6 +1,6 @@
 """A network in one HTML page: every step from its numbers to J, which the JavaScript in ``data/web`` works."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
@@ -49,13 +49,13 @@ class Steps:
         self.trained = self._all(network.trained)
         self.W = network.joined(self.places)
         self.b = [None if layer.bias is None else self.places[layer.bias] for layer in network.layers]
-        penalty = [(place, None, str(as_fraction(network.loss.l2))) for place in self._all(network.penalized)]
+        penalty = [(place, place, str(as_fraction(network.loss.l2))) for place in self._all(network.penalized)]
         names = [f"J{s + 1}" for s in range(n)] if n > 1 or penalty else ["J"]
         losses = [self._sample(s, name) for s, name in enumerate(names)]
         if n > 1 or penalty:
             terms: list[Term] = [(loss, None, str(network.share(n))) for loss in losses]
-            terms += [(self._add("penalty", "penalty", "squares", penalty), None, "")] if penalty else []
-            self._add("J", "J", "sum", terms)
+            terms += [(self._add("penalty", "penalty", penalty), None, "")] if penalty else []
+            self._add("J", "J", terms)
 
     def to_data(self) -> dict[str, Any]:
         """For the scripts; ``samples`` times the gradient in z is δ, which belongs to the loss of a sample."""
@@ -81,8 +81,9 @@ class Steps:
         edges += [(f"y.0.{k}", "" if of_z else f"d.a.0.{last}.{k}") for k in outputs]
         return Keys(nodes, edges)
 
-    def _add(self, key: str, name: str, kind: str = "given", terms: Iterable[Term] = ()) -> int:
-        self.steps.append(Step(key, name, kind, [*terms]))
+    def _add(self, key: str, name: str, terms: Sequence[Term] = (), kind: str = "sum") -> int:
+        turned = [(by, of, factor) for of, by, factor in terms if by is not None and by != of]  # products have two
+        self.steps.append(Step(key, name, kind if terms else "given", [*terms, *turned]))
         return len(self.steps) - 1
 
     def _array(self, name: str, array: np.ndarray) -> np.ndarray:
@@ -111,46 +112,43 @@ class Steps:
             sums: list[list[Term]] = [[(int(w), i, "") for w, i in zip(row, inputs, strict=True)] for row in W]
             for terms, bias in zip(sums, [] if b is None else b, strict=False):
                 terms.append((int(bias), None, ""))
-            z = [self._add(f"z.{s}.{number}.{u}", f"z({labels[u]}){of}", "sum", sums[u]) for u in range(len(W))]
+            z = [self._add(f"z.{s}.{number}.{u}", f"z({labels[u]}){of}", sums[u]) for u in range(len(W))]
             kinds = self._activated(number, z, of)
             a = [self._add(f"a.{s}.{number}.{u}", labels[u] + of, *kinds[u]) for u in range(len(W))]
-        return self._add(name if name == "J" else f"J.{s}", name, *self._loss(z, a, y, of))
+        return self._add(name if name == "J" else f"J.{s}", name, self._loss(z, a, y, of))
 
-    def _activated(self, layer: int, z: list[int], of: str) -> list[tuple[str, list[Term]]]:
-        """Kinds and terms of the activations of a layer."""
+    def _activated(self, layer: int, z: list[int], of: str) -> list[tuple[list[Term], str]]:
+        """Terms and kinds of the activations of a layer."""
         name, leak = self.network.layers[layer].activation, str(as_fraction(self.network.leaks[layer]))
         if ACTIVATIONS[name].has_kink:
-            return [("piecewise", [(one, None, leak)]) for one in z]
+            return [([(one, None, leak)], "piecewise") for one in z]
         if name == NORMALIZES:
             total = self._log_sum_exp(of, *z)
-            z = [
-                self._add("", f"log of {self.steps[one].name}", "sum", [(one, None, ""), (total, None, "-1")])
-                for one in z
-            ]
+            z = [self._add("", f"log of {self.steps[one].name}", [(one, None, ""), (total, None, "-1")]) for one in z]
         kind = {"identity": "sum", NORMALIZES: "exp"}.get(name, name)
-        return [(kind, [(one, None, "")]) for one in z]
+        return [([(one, None, "")], kind) for one in z]
 
     def _add_log_sum_exp(self, of: str, *z: int) -> int:
-        return self._add("", f"log Σ exp z{of}", "log-sum-exp", [(one, None, "") for one in z])
+        return self._add("", f"log Σ exp z{of}", [(one, None, "") for one in z], "log-sum-exp")
 
-    def _loss(self, z: list[int], a: list[int], y: list[int], of: str) -> tuple[str, list[Term]]:
-        """Kind and terms of the loss of a sample."""
+    def _loss(self, z: list[int], a: list[int], y: list[int], of: str) -> list[Term]:
+        """Terms of the loss of a sample."""
         loss, steps = self.network.loss.name, self.steps
         products: list[Term] = [(one, goal, "-1") for one, goal in zip(z, y, strict=True)]
         if loss == "none":
-            return "sum", [(one, goal, "") for one, goal in zip(a, y, strict=True)]
+            return [(one, goal, "") for one, goal in zip(a, y, strict=True)]
         if loss == "cross-entropy":
             total = self._log_sum_exp(of, *z)
-            return "sum", [*((total, goal, "") for goal in y), *products]
+            return [*((total, goal, "") for goal in y), *products]
         if loss == "binary-cross-entropy":
-            logs = [self._add("", f"log(1 + exp {steps[one].name})", "softplus", [(one, None, "")]) for one in z]
-            return "sum", [*((one, None, "") for one in logs), *products]
+            logs = [self._add("", f"log(1 + exp {steps[one].name})", [(one, None, "")], "softplus") for one in z]
+            return [*((one, None, "") for one in logs), *products]
         errors = [
-            self._add("", f"({steps[one].name} − {steps[goal].name})", "sum", [(one, None, ""), (goal, None, "-1")])
+            self._add("", f"({steps[one].name} − {steps[goal].name})", [(one, None, ""), (goal, None, "-1")])
             for one, goal in zip(a, y, strict=True)
         ]
         factor = "" if self.network.factor == 1 else str(self.network.factor)
-        return "squares", [(error, None, factor) for error in errors]
+        return [(error, error, factor) for error in errors]
 
 
 def network_page(problem: Problem, title: str, relu_at_zero: Fraction | None = None) -> str:

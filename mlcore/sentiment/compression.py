@@ -83,7 +83,7 @@ def compress_and_measure(
     The dataset, which has kept its texts, also tells how often features occur: by the texts that are not measured on,
     if there are any.
 
-    Raises: as ``compress``; DataError if no label suits the model.
+    Raises: InputError if no model is that small; as ``compress``; DataError if no label suits the model.
     """
     texts = None
     if dataset is not None:
@@ -92,6 +92,9 @@ def compress_and_measure(
         tokens = dataset.tokens.select(others if len(others) else rows)
         texts = model.features.documents_of(tokens, dataset.words, threads)
     small = compress(model, max_size, texts)
+    if (least := len(content_of(small))) > max_size:
+        expected = f"expected at least {least:,} bytes, which labels, layers, settings and one feature take"
+        raise InputError(expected, parameter="max_size", value=max_size)
     measured = None if dataset is None else measure(model, small, dataset, threads)
     figures = ((len(content_of(one)), len(one.features), one.settings.dim) for one in (model, small))
     sizes, features, dims = zip(*figures, strict=True)
@@ -99,14 +102,14 @@ def compress_and_measure(
 
 
 def compress(model: Model, max_size: int, texts: Documents | None = None) -> Model:
-    """A model whose file has at most ``max_size`` bytes: this one, if it has no more.
+    """A model whose file has at most ``max_size`` bytes, or the smallest one: this one, if it has no more.
 
     Of all numbers of dimensions, each with as many features as there is room for, that with the smallest expected
     square error of what the hidden layer gets, each unit weighted by the norm of its outgoing weights.
 
     ``texts``: how often features occur; by default their order tells, for more frequent ones come first.
 
-    Raises: InputError if there is no such model with a feature; ModelFileError if its numbers are too large.
+    Raises: ModelFileError if its numbers are too large.
     """
     if len(content_of(model)) <= max_size:
         return model
@@ -121,7 +124,7 @@ def compress(model: Model, max_size: int, texts: Documents | None = None) -> Mod
     sizes, lost = _sizes(model)[order], np.append(np.cumsum(strengths[order[::-1]])[::-1], 0)
     whole = content_of(_cut(model, order, counts, rotated, layer, 1))
     fixed = len(whole) - int((sizes + 1).sum()) + SLACK
-    best, best_error = (order[:0], 0), np.inf
+    best, best_error = (order[:1], 1), np.inf
     for dim in _dimensions(len(energies)):
         room = max_size - fixed - layer[:, 1:dim].size * np.dtype(np.float32).itemsize
         n = int(np.searchsorted(np.cumsum(sizes + dim), room, side="right"))
@@ -129,9 +132,6 @@ def compress(model: Model, max_size: int, texts: Documents | None = None) -> Mod
         rounding = counts[order[:n]].sum() * dim * step**2 / 12
         if n and (error := lost[n] + energies[dim:].sum() + rounding) < best_error:
             best, best_error = (order[:n], dim), error
-    if best_error == np.inf:
-        least = f"expected at least {fixed + sizes[0] + 1:,} bytes, which labels, layers, settings and one feature take"
-        raise InputError(least, parameter="max_size", value=max_size)
     small = _cut(model, best[0], counts, rotated, layer, best[1])
     if not all(in_range(array) for array in small.parameters):
         raise ModelFileError("The model has numbers that are too large to be compressed; train it again")

@@ -35,13 +35,12 @@ def classifier_page(model: Model, name: str, max_size: int | None = None) -> str
     page = "" if max_size and size > max_size else _page(model, name)  # "": too large for certain
     budget = max_size or 0
     while max_size is not None and not 0 < len(page.encode()) <= max_size:
-        try:
-            small = compress(model, budget)
-        except InputError:
-            expected = "expected a larger size: this page has no room for the features that matter most"
-            raise InputError(expected, parameter="max_size", value=max_size) from None
-        page = _page(small, name)
-        budget = len(content_of(small)) - (len(page.encode()) - max_size) * 3 // 4 - 1  # in base64 3 bytes are 4
+        small = compress(model, budget)
+        page, size = _page(small, name), len(content_of(small))
+        if size > budget and len(page.encode()) > max_size:
+            expected = f"expected at least {len(page.encode()):,} bytes, which the page takes with one feature"
+            raise InputError(expected, parameter="max_size", value=max_size)
+        budget = size - (len(page.encode()) - max_size) * 3 // 4 - 1  # in base64 3 bytes are 4
     return page
 
 

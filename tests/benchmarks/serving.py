@@ -16,12 +16,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 TEXT = "A warm, funny film with a great cast, but the plot is thin and it drags in the middle."
 BODY = json.dumps({"text": TEXT})
-CONNECTIONS = (1, 16, 128)
+CONNECTIONS, KILLS, SLOW, REQUESTS = (1, 16, 128), 1000, 20, 1600
 BY_HAND = """
 import os
 from fastapi import FastAPI
@@ -49,7 +49,6 @@ BROKEN = (
     b'{"text": 5}',
     b'{"texts": ["a", 1]}',
     b'{"text": "\\ud800"}',
-    b"a" * 9_000_000,
 )
 
 
@@ -85,88 +84,96 @@ def resident_megabytes(process):
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def load(port, connections, seconds):
-    """Requests per second, the 99th percentile of the seconds of one, and the status codes."""
+def load(port, connections, *amount):
+    """Seconds of each answer to so many requests (-n 1000), or for so long (-z 10s), and the status codes."""
     url = f"http://127.0.0.1:{port}/predict"
-    command = [
-        "hey",
-        "-z",
-        f"{seconds}s",
-        "-c",
-        connections,
-        "-o",
-        "csv",
-        "-m",
-        "POST",
-        "-T",
-        "application/json",
-        "-d",
-        BODY,
-        url,
-    ]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    request = ["-c", connections, "-o", "csv", "-m", "POST", "-T", "application/json", "-d", BODY, url]
+    done = subprocess.run(["hey", *map(str, (*amount, *request))], capture_output=True, text=True, check=True)
     rows = list(csv.DictReader(done.stdout.splitlines()))
-    times = sorted(float(row["response-time"]) for row in rows)
-    return len(rows) / seconds, times[int(0.99 * (len(times) - 1))], Counter(row["status-code"] for row in rows)
+    return sorted(float(row["response-time"]) for row in rows), Counter(row["status-code"] for row in rows)
 
 
 def throughput(servers, rounds, seconds):
-    """Both servers in turn, at each number of connections."""
+    """Both servers in turn, at each number of connections, as rows of a table."""
+    print(f"| connections | {' | '.join(servers)} |\n|---|---|---|")
     for connections in CONNECTIONS:
         for _, port in servers.values():
-            load(port, connections, 1)
+            load(port, connections, "-z", "1s")
         found = {name: [] for name in servers}
         for _ in range(rounds):
             for name, (process, port) in servers.items():
                 before = processor_seconds(process)
-                rate, late, codes = load(port, connections, seconds)
+                times, codes = load(port, connections, "-z", f"{seconds}s")
                 assert set(codes) == {"200"}, codes
-                found[name].append((rate, late, (processor_seconds(process) - before) / (rate * seconds)))
-        for name, rows in found.items():
-            rate, late, busy = map(statistics.median, zip(*rows, strict=True))
-            print(f"{connections:4} {name:16} {rate:8.0f} requests/s   99%: {late * 1e3:6.1f} ms", end="   ")
-            print(f"processor: {busy * 1e3:.2f} ms each")
+                late, busy = times[int(0.99 * (len(times) - 1))], processor_seconds(process) - before
+                found[name].append((len(times) / seconds, 1e3 * late, 1e3 * busy / len(times)))
+        medians = [[*map(statistics.median, zip(*rows, strict=True))] for rows in found.values()]
+        cells = [
+            f"{rate:,.0f} requests/s, 99 %: {late:.0f} ms, processor {busy:.1f} ms" for rate, late, busy in medians
+        ]
+        print(f"| {connections} | {' | '.join(cells)} |", flush=True)
 
 
-def send(port, *parts, pause=0.0, reset=False):
-    """Send parts of a request, and read the status code of the answer, or leave with a reset."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        for part in parts:
-            connection.sendall(part)
-            time.sleep(pause)
-        if reset:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            return "left"
-        return connection.recv(99).split()[1].decode()
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def status(connection):
+    """The status code of an answer."""
+    return connection.recv(99).split()[1].decode()
 
 
 def fire(process, port, model, minutes):
-    """Load, slow clients, broken requests, clients that leave, and new files, until the time is over."""
-    codes, memory, end = Counter(), [], time.monotonic() + 60 * minutes
+    """Load, slow clients, broken requests, at least KILLS clients that leave, and new files, until the time is over."""
+    counts, memory, end = Counter(), [round(resident_megabytes(process))], time.monotonic() + 60 * minutes
 
-    def attack():
+    def request(body, number):
+        path = (b"predict", b"explain")[number % 2]
+        return b"POST /%b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (path, len(body), body)
+
+    def leave(number):
+        whole = request(BROKEN[number % len(BROKEN)] if number % 3 else BODY.encode(), number)
+        with connect(port) as connection:
+            connection.sendall(whole[: 1 + number * 37 % (len(whole) - 1)])
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+        return {("clients that leave in the middle", "none"): 1}
+
+    def drip(number):
+        whole = request(BODY.encode(), number)
+        with ExitStack() as stack:
+            connections = [stack.enter_context(connect(port)) for _ in range(SLOW)]
+            for i in range(0, len(whole), 20):
+                for connection in connections:
+                    connection.sendall(whole[i : i + 20])
+                time.sleep(0.2)
+            return Counter(("slow clients", status(connection)) for connection in connections)
+
+    def spoil(number):
+        is_large = number % 10 == 0
+        time.sleep(0.05)
+        try:
+            with connect(port) as connection:
+                connection.sendall(request(b"a" * 9_000_000 if is_large else BROKEN[number % len(BROKEN)], number))
+                return {("too large requests" if is_large else "broken requests", status(connection)): 1}
+        except (OSError, IndexError):
+            if is_large:  # the server closes once it has answered, which the client may not see while it sends
+                return {("too large requests", "closed"): 1}
+            raise
+
+    def ask(number):
+        codes = load(port, 16, "-n", REQUESTS)[1]
+        return {("load at 16 connections", code): n for code, n in (codes | {"lost": REQUESTS - codes.total()}).items()}
+
+    def repeat(work):
         number = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or (work is leave and number < KILLS):
             number += 1
-            body = BROKEN[number % len(BROKEN)] if number % 3 else BODY.encode()
-            head = b"POST /%b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (
-                (b"predict", b"explain")[number % 2],
-                len(body),
-            )
-            whole, slow = head + body, number % 50 == 0
-            parts = [whole[i : i + 20] for i in range(0, 400, 20)] if slow else [whole[: 1 + number * 37 % len(whole)]]
             try:
-                leave = number % 5 < 3
-                codes[send(port, *(parts if leave or slow else [whole]), pause=0.1 * slow, reset=leave)] += 1
-            except (OSError, IndexError):
-                codes["no answer"] += 1  # the server closes after the answer that a body is too large
+                counts.update(work(number))
+            except (OSError, IndexError) as error:
+                counts[work.__name__, f"lost: {error!r}"] += 1
 
-    def ask():
-        while time.monotonic() < end:
-            for code, n in load(port, 16, 5)[2].items():
-                codes[f"load {code}"] += n
-
-    threads = [threading.Thread(target=target) for target in (attack, attack, ask)]
+    threads = [threading.Thread(target=repeat, args=(work,)) for work in (leave, drip, spoil, ask)]
     for thread in threads:
         thread.start()
     while time.monotonic() < end:
@@ -176,8 +183,12 @@ def fire(process, port, model, minutes):
         os.replace(model.with_suffix(".new"), model)
     for thread in threads:
         thread.join()
-    print(f"under fire for {minutes:g} minutes: {dict(sorted(codes.items()))}\nmemory in MB, every 10 s: {memory}")
-    assert not any(code.removeprefix("load ").startswith("5") for code in codes)
+    print(f"\n| under fire for {minutes:g} minutes | number | answers |\n|---|---|---|")
+    for name in sorted({name for name, _ in counts}):
+        found = {code: n for (what, code), n in sorted(counts.items()) if what == name and n}
+        print(f"| {name} | {sum(found.values()):,} | {', '.join(f'{code}: {n:,}' for code, n in found.items())} |")
+    print(f"| new files | {len(memory) - 1} | |\nmemory in MB, every 10 s: {memory}")
+    assert not any(code.startswith(("5", "lost")) for (_, code), n in counts.items() if n), counts
 
 
 def main():
