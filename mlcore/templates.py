@@ -35,7 +35,7 @@ def fill(name: str, escape: Callable[[str], str] | None = None, **values: Any) -
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["format"] = lambda value, spec: "–" if value is None else f"{value:{spec}}"
+    environment.filters["format"] = lambda value, spec: "–" if value is None else f"{value:{spec}}".replace("-", "−")
     return environment.get_template(name).render(values)
 
 

@@ -64,10 +64,10 @@ class ClassifierPage {
     let t = 0;
     const words = spans.map(([written, token]) => {
       if (token === null) return written;
-      const [contribution, isKnown] = [found.words[t++], this.classifier.words.has(token)];
-      const kind = contribution > 0 ? "for" : contribution < 0 ? "against" : isKnown ? "" : "unknown";
-      const title = `${isKnown ? "" : "unknown word "}${signed(contribution)}`;
-      return element("span", { class: kind, share: Math.abs(contribution) / strongest, title }, written);
+      const [contribution, unknown] = [found.words[t++], this.classifier.words.has(token) ? "" : " unknown"];
+      const kind = (contribution > 0 ? "for" : contribution < 0 ? "against" : "") + unknown;
+      const [share, title] = [Math.abs(contribution) / strongest, signed(contribution) + unknown];
+      return element("span", { class: kind, share, title }, written);
     });
     const rows = shown.map(({ name, places, contribution, isWord }) => {
       const share = Math.abs(contribution / shown[0].contribution) || 0;

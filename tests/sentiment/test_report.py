@@ -134,17 +134,20 @@ def test_a_report_without_history_or_mistakes(run, tmp_path):
 
 
 def test_explained_words_are_coloured_by_their_contribution():
-    text = "NOT (Good),\u2003zzz <i onclick=x> \x1b[1m \u202e; Bad! &lt;"
-    explanation = explain(random_model(1, tuple("abc"), 2), text)
+    text = "NOT (Good),\u2003zzz goods <i onclick=x> \x1b[1m \u202e; Bad! &lt;"
+    explanation = explain(random_model(1, tuple("abc"), 2, characters="2-4"), text)
     words = explanation.words
     page = Page(explanation_page([explanation, explain(random_model(1), "")], 2))
     for part in (text.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd"), "words known", "more)", "constant"):
         assert part in page.text, "as it was written"
-    spans = [found for tag, found in page.tags if tag == "span" and found["class"] in ("for", "against", "unknown")]
+    spans = [found for tag, found in page.tags if tag == "span" and "title" in found]
     strengths = [abs(word.contribution) for word in words]
     shares = [float(found["style"].removeprefix("--share:")) if "style" in found else 0 for found in spans]
     assert shares == pytest.approx([strength / max(strengths) for strength in strengths], abs=1e-3)
-    signs = {"for": 1, "against": -1, "unknown": 0}
-    assert [signs[found["class"]] for found in spans] == [np.sign(w.contribution) if w.known else 0 for w in words]
+    signs = [(word.contribution > 0) * "for" + (word.contribution < 0) * "against" for word in words]
+    unknown = ["" if word.known else " unknown" for word in words]
+    assert [found["class"] for found in spans] == [a + b for a, b in zip(signs, unknown, strict=True)]
+    assert {"for", "against", " unknown"} <= {found["class"] for found in spans}
+    assert {"for unknown", "against unknown"} & {found["class"] for found in spans}
     with pytest.raises(UndefinedError):
         fill("explanation.html", title="a")
