@@ -64,15 +64,6 @@ def test_weights_are_those_of_sample_weight(run, tmp_path):
     expected = SentimentClassifier(**model.get_params()).fit(texts, labels, sample_weight=weights)
     np.testing.assert_array_equal(model.predict_proba(texts), expected.predict_proba(texts))
     assert (model.predict(texts[:4]) == labels[:4]).all()
-    for weight, message in (
-        ("-1", "line 61, column trust: the weight is '-1'; expected a number from 0 up"),
-        ("", "''"),
-    ):
-        path.write_text(path.read_text().rpartition(",")[0] + f",{weight}")
-        assert message in run("train-sentiment", path, *TRAIN, "--weight-column", "trust").err
-    path.write_text("text,label,trust\n" + "good,1,0\nbad,0,0\n" * 20)
-    done = run("train-sentiment", path, *TRAIN, "--weight-column", "trust")
-    assert (done.code, "all training texts have the weight 0" in done.err) == (3, True)
 
 
 def test_labels_with_commas_are_told_apart(run, tmp_path):
@@ -80,21 +71,3 @@ def test_labels_with_commas_are_told_apart(run, tmp_path):
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert run("train-sentiment", "t.jsonl", *TRAIN, "-m", "m").code == 0
     assert run("predict", "m", "apple ant").out.startswith("a, b;c\t")
-
-
-def test_rare_unknown_and_similar_labels_are_named(run, tmp_path):
-    rows = ["good film,pos,train", "bad film,neg,train"] * 20
-    rows += ["so film,Pos,train", "odd film,odd,test", "a film,[pos],train"]
-    (tmp_path / "t.csv").write_text("\n".join(["text,label,split", *rows, "good,pos,test"]))
-    done = run("train-sentiment", "--data", "t.csv", *TRAIN)
-    assert done.code == 0
-    for message in (
-        "2 labels have a single text each, which stays in training and is not held out: 'Pos', '[pos]'.",
-        "the label '[pos]' looks like a list of labels; each is learned as one label; write lists in JSON Lines, or "
-        "separate labels by a character.",
-        "the labels 'Pos' and 'pos' differ only in case or form; they are learned as different labels.",
-        "t.csv: 1 text has a label that the training texts lack ('odd'); each counts as wrong.",
-    ):
-        assert f"mlcore: {message}\n" in done.err
-    found = json.loads(run("evaluate", "sentiment.safetensors", "t.csv", "--json").out)
-    assert (found["n"], found["unknown"], found["unknown_labels"]) == (2, 1, {"odd": 1})

@@ -71,10 +71,6 @@ def test_many_labels_and_ratings(run, stars):
     assert "RMSE" in run("train-sentiment", *options).out
     found = json.loads(run("train-sentiment", *options, "--json", "-q").out)
     assert (found["labels"], found["epochs"][0]["dev_accuracy"], found["dev"]["n"]) == ([], None, 6)
-    stars.write_text(stars.read_text() + "\nfine,a film\n")
-    done = run("train-sentiment", *options)
-    assert (done.code, done.out) == (3, "")
-    assert "line 62: the label is 'fine'; expected a number up to 1e+18." in done.err
 
 
 # Options ----------------------------------------------------------------------------------------------------
@@ -188,23 +184,12 @@ def test_divergence_leaves_the_old_model(run, reviews, model):
 # Results ----------------------------------------------------------------------------------------------------
 
 
-def test_a_table_with_several_text_columns_and_bad_rows_is_read_as_told_and_remembered(run, tmp_path):
-    """What is guessed and skipped is said, in training and in evaluation, which takes the same columns."""
+def test_the_columns_of_a_table_are_remembered(run, tmp_path):
+    """In the command that trains the model again, and in evaluation, which takes the same ones."""
     rows = ["Title;Body;Sentiment", "good;film;pos", "bad;film;neg"] * 6
     (tmp_path / "a.csv").write_text("\n".join([*rows, ";;", "no label;;"]))
-    columns = ["--text-column", "Title", "--text-column", "Body"]
-    refused = run("train-sentiment", "a.csv", *columns)
-    assert refused.code == 3
-    assert refused.err.endswith("without control characters; try --skip-bad-rows.\n")
-    done = run("train-sentiment", "a.csv", *columns, "--skip-bad-rows", "--test", 0.3, "--epochs", 1, "-q")
-    said = [
-        "mlcore: a.csv: the labels are in the column 'Sentiment'.",
-        "mlcore: a.csv: repeated headers: 5 skipped.",
-        "mlcore: a.csv: rows without any value: 1 skipped.",
-        "mlcore: Skipped 1 bad row: line 20, column Sentiment: the label is empty; expected text without control "
-        "characters.",
-    ]
-    assert (done.code, done.err.splitlines()[:4]) == (0, said)
+    options = ["--text-column", "Title", "--text-column", "Body", "--skip-bad-rows", "--test", 0.3, "--epochs", 1]
+    assert run("train-sentiment", "a.csv", *options).code == 0
     command = run("describe", "sentiment.safetensors").out.partition("How to train it again\n")[2]
     columns = "--text-column Title --text-column Body --label-column Sentiment"
     assert f"--data a.csv --test 0.3 {columns} --skip-bad-rows --" in command

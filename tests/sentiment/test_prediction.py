@@ -46,13 +46,13 @@ PIECES = [b"\n", b"\r", b"a", b"\0", b"\xe4", b"\xb8", b"\xad", b"\xff", b"\xef\
 
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(b"".join)), st.integers(1, 5))
 def test_lines_do_not_depend_on_the_pieces_in_which_they_arrive(pieces, size):
-    """The line feed alone ends a line; a carriage return before it belongs to the end."""
+    """The line feed alone ends a line; carriage returns before it belong to the end."""
     lines = b"".join(pieces).split(b"\n")
     if lines[-1] == b"":
         lines.pop()
     blocks = list(whole_lines(pieces, "pieces"))
     found = list(map(decode_lines, blocks))
-    texts = [line.removesuffix(b"\r").decode(errors="replace") for line in lines]
+    texts = [line.rstrip(b"\r").decode(errors="replace") for line in lines]
     assert [text for part in found for text in part.texts] == texts
     assert [i in part.undecodable for part in found for i in range(len(part.texts))] == list(map(is_damaged, lines))
     portions = list(in_portions(blocks, size))
@@ -165,16 +165,9 @@ def test_files_compressed_or_odd(run, two, tmp_path):
     assert run("predict", MODEL, "--file", "empty") == (0, "", "")
 
 
-def test_arguments_that_are_not_utf8_are_marked_and_ratings_are_numbers(run, two, tmp_path):
+def test_arguments_that_are_not_utf8_are_marked(run, two):
     rows = answers(run("predict", MODEL, "good", os.fsdecode(b"\xff good"), "good\nfilm", "--", "-").out)
     assert [row[2:] for row in rows] == [["1 known"], ["1 known", "not UTF-8"], ["2 known"], [UNKNOWN]]
-    model = random_model(2, ())
-    save_model(model, tmp_path / MODEL)
-    rating = float(model.logits(model.features.documents(["good film"]))[0, 0])
-    assert run("predict", MODEL, "good film").out == f"{rating:.4f}\t2 known\n"
-    found = json.loads(run("predict", MODEL, "good film", "--json").out)
-    known = {"known_words": 2, "known": 1.0, "undecodable": False}
-    assert found == {"schema": "mlcore.predict/1", "rating": rating, **known}
 
 
 @pytest.mark.parametrize("arguments", [[], ["--file", "/dev/stdin"]])  # which is like a pipe with a name
