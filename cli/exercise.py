@@ -243,6 +243,7 @@ def check(
     with a network for each file of answers.
     """
     from mlcore.exercise.answers import parse_answer, read_answers
+    from mlcore.exercise.classroom import parse_points
     from mlcore.exercise.marking import Marker
 
     from . import exercise_view
@@ -257,8 +258,10 @@ def check(
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
-        settings = (tolerance, learning_rate, optimizer)
-        _check_class(numbers, answers[0], output, points, carry_forward, settings, as_json)
+        settings: dict[str, Any] = {"tolerance": tolerance, "learning_rate": learning_rate, "optimizer": optimizer}
+        settings |= {"points": None if points is None else parse_points(points)}
+        settings |= {} if carry_forward is None else {"carry_forward": carry_forward}
+        _check_class(numbers, answers[0], output, settings, as_json)
         return
     for file in answers or []:
         found, _, problems = read_answers(file, tolerance)
@@ -277,28 +280,19 @@ def check(
         raise typer.Exit(1)
 
 
-def _check_class(
-    numbers: Numbers,
-    folder: Path,
-    output: Path | None,
-    points: str | None,
-    carry_forward: Any,
-    settings: tuple[Any, ...],
-    as_json: bool,
-) -> None:
+def _check_class(numbers: Numbers, folder: Path, output: Path | None, settings: dict[str, Any], as_json: bool) -> None:
     """Mark a folder of answers, write the marks, and show them."""
-    from mlcore.exercise.classroom import mark_class, parse_points
+    from mlcore.exercise.classroom import mark_class
     from mlcore.files import check_outputs
 
     from . import exercise_view
 
     check_outputs({"output": output}, folder.iterdir(), {"output": b"student,file,"})
-    worth = None if points is None else parse_points(points)
     nets = numbers.net if numbers.net and numbers.net.is_dir() else None
     if nets:
         refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")
     problem = nets or numbers.problem()
-    marks = mark_class(problem, folder, worth, 1 if carry_forward is None else carry_forward, *settings)
+    marks = mark_class(problem, folder, **settings)
     if output:
         write_output(output, lambda file: file.write(marks.to_csv().encode("utf-8-sig")))
     answer("check-class", lambda: marks, exercise_view.check_class, as_json)
