@@ -1,6 +1,5 @@
 """``mlcore compare-embeddings``: the question of exercise 5."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,12 +51,10 @@ def compare_embeddings(
         vectors.stat()  # report a mistyped path before any work
     results: list[Run | Missing] = []
     interrupted = False
-    with ExitStack() as compiling:
-        compiling.enter_context(compilation(as_json))
+    with compilation(as_json), render.Activity("", as_json) as activity:
         dataset = read(data, layout, as_json)
         given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
         experiment = Experiment(dataset, settings, seeds, given)
-        activity = compiling.enter_context(render.Activity("Training", as_json))
 
         def progress(name: str, seed: int, epoch: int | None) -> None:
             step = f", epoch {epoch}" if epoch else ""

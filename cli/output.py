@@ -4,7 +4,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -94,16 +94,12 @@ def compilation(quiet: bool = False) -> Iterator[None]:
     """Show which kernels are being compiled, if any has to be."""
     from mlcore.kernels.compiling import watch_compilation
 
-    activities: list[render.Activity] = []
-
     def started(name: str) -> None:
-        if not activities:
-            if not quiet:
-                render.say("First run: compiling kernels. Later runs load them from the cache.")
-            activities.append(stack.enter_context(render.Activity("", quiet)))
-        activities[0].update(f"Compiling {name}")
+        if not activity.text and not quiet:
+            render.say("First run: compiling kernels. Later runs load them from the cache.")
+        activity.update(f"Compiling {name}")
 
-    with ExitStack() as stack, watch_compilation(started):
+    with render.Activity("", quiet) as activity, watch_compilation(started):
         yield
 
 

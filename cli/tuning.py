@@ -83,7 +83,7 @@ def tune(
     inputs = {"data": data or [], **asdict(layout), **unset}
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     train(inputs, layout, found.settings, processes, Outputs(model, quiet=True))
-    render.say(f"The same again: {reproducing_command(load(model))}")
+    render.say(f"The model is in {model}. The same again: {reproducing_command(load(model))}")
 
 
 @with_options
