@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mlcore.errors import InputError
 from mlcore.files import check_outputs
 
 from .compression import size_in_bytes
-from .exercise import Numbers, ReluAtZero
+from .exercise import Numbers, ReluAtZero, refuse
 from .output import PAGE, Output, compilation, load, with_options, write_output
 
 Model = Annotated[
@@ -43,11 +42,11 @@ def page(
     The page is one file, which needs neither a network nor a server, and opens
     on phones.
     """
-    given = [name for name, value in (asdict(numbers) | {"relu-at-zero": relu_at_zero}).items() if value is not None]
-    if model and given:
-        raise InputError(f"--{given[0]} is for the page of a network; leave it out, or leave out {model}")
-    if max_size is not None and not model:
-        raise InputError("--max-size is for the page of a model; leave it out, or give a model")
+    if model:
+        of_network = asdict(numbers) | {"relu-at-zero": relu_at_zero}
+        refuse(of_network, f"is for the page of a network; leave it out, or leave out {model}")
+    else:
+        refuse({"max-size": max_size}, "is for the page of a model; leave it out, or give a model")
     check_outputs({"output": output}, [path for path in (model, numbers.net) if path], {"output": PAGE})
     with compilation():
         if model:
