@@ -48,7 +48,7 @@ BROKEN = (
     b"[" * 10_000,
     b'{"text": 5}',
     b'{"texts": ["a", 1]}',
-    b'{"text": "\\ud800"}',
+    b'{"text": NaN}',
 )
 
 
@@ -132,6 +132,7 @@ def fire(process, port, model, minutes):
         return b"POST /%b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (path, len(body), body)
 
     def leave(number):
+        time.sleep(0.02)
         whole = request(BROKEN[number % len(BROKEN)] if number % 3 else BODY.encode(), number)
         with connect(port) as connection:
             connection.sendall(whole[: 1 + number * 37 % (len(whole) - 1)])
