@@ -178,9 +178,9 @@ def _rows(lines: Iterator[str], separator: str, start: int, source: Source, plai
 
     ``plain``: a line is a row, in format tsv everywhere, else up to the first quoted field.
     """
-    number = start
+    number, undecided = start, source.layout.format is None
     for number, line in zip(count(start), lines) if plain else ():
-        if source.layout.format is None and (line.startswith('"') or '\t"' in line):
+        if '"' in line and undecided and (line[0] == '"' or '\t"' in line):
             lines = chain([line], lines)
             break
         if line or number == start:
@@ -225,7 +225,9 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
     skipped, width, ragged = source.notes.skipped, len(names), False
     named = max((i for i, name in enumerate(names, 1) if name.strip()), default=width)
     for line, row in rows:
-        if not any(map(str.strip, row)) and (width > 1 or not row):  # the one value of a row may be empty
+        if row and len(row) == width and row[0][:1].isalnum():  # the usual case
+            yield line, row
+        elif not any(map(str.strip, row)) and (width > 1 or not row):  # the one value of a row may be empty
             skipped[f"{source.name}: rows without any value"] += 1
         elif row[0][:1] in "-+=:" and _is_rule("".join(row)):  # an empty one is in it, too
             skipped[f"{source.name}: lines of dashes"] += 1

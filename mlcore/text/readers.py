@@ -48,7 +48,7 @@ TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
 CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
 MARK = "__label__"
-FIRST_LABEL = re.compile(r"\s*([:.+-]*\w[\w:.+-]*) +((?!\d+:|\|)\S.*)")  # and the text behind it
+FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +((?!\d+:|\|)\S.*)")  # and the text behind it
 PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
 JSON_ARRAY = re.compile(r"\s*\[[\s\[]*(?:[\"{\]\d-]|null|true|false|NaN|\Z)")
 BETWEEN_LABELS = re.compile(rf"({MARK}[^\s,;|]+)[,;|]+(?={MARK})")

@@ -335,7 +335,7 @@ def decode_lines(content: bytes) -> Lines:
         # a line feed is never part of a longer character, so that damage does not reach beyond its line
         text, lines = content.decode(errors="replace"), content.split(b"\n")
         wrong = frozenset(i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line)
-    while "\r\n" in text:  # Windows may have added one where there was one
+    while "\r" in text and "\r\n" in text:  # Windows may add one where one is; a single character is found quickly
         text = text.replace("\r\n", "\n")
     texts = text.split("\n")
     texts.pop()  # what follows the last line feed; a slice would be a copy

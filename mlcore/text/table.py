@@ -389,19 +389,20 @@ def _not_found(
 
 
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
-    """Which of the columns likely have these roles: texts are the longest values; labels repeat, and few differ."""
-    strings = [{value for value in column if isinstance(value, str)} for column in columns]
-    lengths = {i: sum(map(len, different)) for i, different in enumerate(strings)}
-    found, longest = dict[str, int](), max(lengths, key=lengths.__getitem__, default=None)
-    if "text" in roles and longest is not None and (lengths[longest] or not any(columns)):
-        found["text"] = longest
-    values = {i: [as_text(value) for value in column] for i, column in enumerate(columns) if i not in found.values()}
-    different = {i: {*filter(None, column)} for i, column in values.items()}
-    distinct = {i: len(some) for i, some in different.items() if not some or some - SPLIT_OF.keys() - {"split"}}
-    again = [i for i, n in distinct.items() if 1 < n < len(columns[i])]
-    again = again or [i for i, n in distinct.items() if (n or not columns[i]) and len(columns[i]) < FEW]
-    if "label" in roles and again:
-        found["label"] = min(again, key=lambda i: (distinct[i], -i))
+    """Which of the columns likely have these roles: texts have the longest values; labels repeat, and few differ."""
+    found = dict[str, int]()
+    lengths = [sum(map(len, {value for value in column if isinstance(value, str)})) for column in columns]
+    if "text" in roles and columns and (any(lengths) or not any(columns)):
+        found["text"] = lengths.index(max(lengths))
+    distinct = dict[int, int]()
+    for i, column in enumerate(columns) if "label" in roles else ():
+        values = {*filter(None, map(as_text, column))}
+        if i != found.get("text") and not (values and values <= {*SPLIT_OF, "split"}):
+            distinct[i] = len(values)
+    likely = [i for i, n in distinct.items() if 1 < n < len(columns[i])]
+    likely = likely or [i for i, n in distinct.items() if (n or not columns[i]) and len(columns[i]) < FEW]
+    if likely:
+        found["label"] = min(likely, key=lambda i: (distinct[i], -i))
     return found
 
 

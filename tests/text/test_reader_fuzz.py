@@ -35,19 +35,12 @@ def tar(name, **options):
     return buffer.getvalue()
 
 
-def packed(compression):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for i, record in enumerate(RECORDS):
-            archive.writestr(f"{record['label']}/{i}", record["text"])
-    return buffer.getvalue()
-
-
 def seeds():
     """A valid file of each kind."""
     rows = [[*RECORDS[0]], *([*record.values()] for record in RECORDS)]
     quoted = [['"' + value.replace('"', '""') + '"' for value in row] for row in rows]
     table = "\n".join(",".join(row) for row in quoted).encode()
+    folder = {f"{record['label']}/{i}": record["text"] for i, record in enumerate(RECORDS)}
     contents = {
         "table.csv": table, "a.tsv": "\n".join("\t".join(row) for row in rows).encode(),
         "quoted.tsv": "\n".join("\t".join(row) for row in quoted).encode(),
@@ -63,7 +56,7 @@ def seeds():
         "a.tar": tar("x"), "pax.tar": tar("é" * 60, format=tarfile.PAX_FORMAT), "gnu.tar": tar("x" * 200),
         "a.csv.gz": gzip.compress(table), "a.csv.bz2": bz2.compress(table),
         "one.zip": zipped({"a.csv": table}),
-        "stored.zip": packed(zipfile.ZIP_STORED), "lzma.zip": packed(zipfile.ZIP_LZMA),
+        "stored.zip": zipped(folder, zipfile.ZIP_STORED), "lzma.zip": zipped(folder, zipfile.ZIP_LZMA),
     }  # fmt: skip
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")

@@ -63,9 +63,9 @@ def tar(folder):
     return buffer.getvalue()
 
 
-def zipped(contents):
+def zipped(contents, compression=zipfile.ZIP_DEFLATED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in contents.items():
             archive.writestr(name, content)
     return buffer.getvalue()
