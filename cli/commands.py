@@ -44,9 +44,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "page": ("page", "Write a model, or a network by hand, as a web page."),
         "serve": ("serve", "Answer requests for predictions over HTTP."),
     },
-    "Tools": {
-        "verify": ("verify", "Check the compiled kernels on this machine."),
-    },
+    "Tools": {"verify": ("verify", "Check the compiled kernels on this machine.")},
 }
 COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 HABITS = {  # what users of other tools type

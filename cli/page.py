@@ -23,12 +23,7 @@ MaxSize = Annotated[
 
 @with_options
 def page(
-    *,
-    model: Model = None,
-    output: Output,
-    max_size: MaxSize = None,
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = None,
+    *, model: Model = None, output: Output, max_size: MaxSize = None, numbers: Numbers, relu_at_zero: ReluAtZero = None
 ) -> None:
     """Example: mlcore page sentiment.safetensors -o demo.html
 

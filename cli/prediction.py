@@ -90,12 +90,7 @@ def evaluate(
 
 @with_options
 def report(
-    *,
-    model: ModelFile,
-    data: DataArgument,
-    output: Output = Path("report.html"),
-    errors: Mistakes = 10,
-    layout: Layout,
+    *, model: ModelFile, data: DataArgument, output: Output = Path("report.html"), errors: Mistakes = 10, layout: Layout
 ) -> None:
     """Example: mlcore report sentiment.safetensors reviews.csv -o report.html
 

@@ -270,18 +270,18 @@ async def refused(request: Request, error: Exception) -> Response:
 def openapi() -> dict[str, Any]:
     """What the server understands, in OpenAPI 3.1."""
 
-    def answers(properties: Mapping[str, Any], **refusals: str) -> dict[str, Any]:
+    def answer(properties: Mapping[str, Any]) -> dict[str, Any]:
         schema = {"type": "object", "properties": properties}
-        found = {"200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}}
-        return found | {status[1:]: {"description": why} for status, why in refusals.items()}
+        return {"200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}}
 
-    paths: dict[str, Any] = {"/health": {"get": {"summary": "Which model answers.", "responses": answers({})}}}
+    reasons = {"408": "It came too slowly.", "413": "It is too large.", "422": "It is not as described."}
+    refusals = {status: {"description": why} for status, why in reasons.items()}
+    paths: dict[str, Any] = {"/health": {"get": {"summary": "Which model answers.", "responses": answer({})}}}
     for name, (work, fields, summary) in OPERATIONS.items():
         either = [{"required": ["text"]}, {"required": ["texts"]}]
         body = {"type": "object", "properties": fields, "additionalProperties": False, "oneOf": either}
         content = {"application/json": {"schema": body, "example": json.loads(EXAMPLE)}}
-        found = {work.__name__: {"type": "array", "items": {"type": "object"}}}
-        responses = answers(found, _408="It came too slowly.", _413="It is too large.", _422="It is not as described.")
+        responses = answer({work.__name__: {"type": "array", "items": {"type": "object"}}}) | refusals
         request = {"required": True, "content": content}
         paths[f"/{name}"] = {"post": {"summary": summary, "requestBody": request, "responses": responses}}
     return {"openapi": "3.1.0", "info": {"title": "mlcore", "version": __version__}, "paths": paths}
