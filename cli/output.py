@@ -4,7 +4,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -94,12 +94,16 @@ def compilation(quiet: bool = False) -> Iterator[None]:
     """Show which kernels are being compiled, if any has to be."""
     from mlcore.kernels.compiling import watch_compilation
 
-    def started(name: str) -> None:
-        if not activity.text and not quiet:
-            render.say("First run: compiling kernels. Later runs load them from the cache.")
-        activity.update(f"Compiling {name}")
+    activities: list[render.Activity] = []
 
-    with render.Activity("", quiet) as activity, watch_compilation(started):
+    def started(name: str) -> None:
+        if not activities:
+            if not quiet:
+                render.say("First run: compiling kernels. Later runs load them from the cache.")
+            activities.append(stack.enter_context(render.Activity("", quiet)))  # which would load Rich
+        activities[0].update(f"Compiling {name}")
+
+    with ExitStack() as stack, watch_compilation(started):
         yield
 
 

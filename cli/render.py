@@ -187,8 +187,6 @@ class Activity:
 
     def update(self, text: str) -> None:
         """Show this text from now on."""
-        if not self.text:
-            self._started = time.monotonic()
         self.text = text
         if self.running[-1] is not self:
             self.running[-1].clear()
