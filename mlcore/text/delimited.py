@@ -12,7 +12,7 @@ from mlcore.errors import DataError
 from mlcore.text.table import Row, Source, Table, has_columns
 
 SEPARATORS = "\t,;|"  # that are recognised by width; with names of columns before and behind it, any sign is one
-NOT_SEPARATORS = re.compile(r"[\w \"'.{}\[\]-]")
+NOT_SEPARATORS = re.compile(r"[\w \"'.<>{}\[\]-]")
 MAX_FIELD = 50_000_000  # characters
 SAMPLE = 500  # lines from which it is told how quotes are used, or whether there is a header
 SNIFFED = 100  # lines from which the separator is recognised
@@ -33,7 +33,7 @@ def separator_by_header(head: Sequence[str], source: Source) -> str | None:
         return declared
     others = NOT_SEPARATORS.sub("", head[0]) + " " * ('" "' in head[0]) if source.labelled else ""
     for separator in dict.fromkeys(SEPARATORS + others) if not source.layout.no_header else "":
-        rows, _ = _parsed(head, separator)
+        rows, _ = _parsed(head, separator, _dialect(head, separator))
         # a line of text may begin with "Text,"
         if (begin := _header_row(rows, source)) is not None and (
             source.labelled or 10 * _uneven(rows[begin:]) <= len(rows)
@@ -55,7 +55,7 @@ def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
 
 def separator_by_width(head: Sequence[str]) -> str | None:
     """The separator that gives all these lines equally many fields, and the most; or None."""
-    found = [(_parsed(head, separator), separator) for separator in SEPARATORS]
+    found = [(_parsed(head, separator, _dialect(head, separator)), separator) for separator in SEPARATORS]
     even = [(-errors, len(rows[0]), separator) for (rows, errors), separator in found if not _uneven(rows)]
     even = [one for one in even if one[1] > 1]
     return max(even, key=lambda one: one[:2])[2] if even else None
@@ -76,13 +76,12 @@ def _uneven(rows: Sequence[Sequence[str]]) -> int:
 # How quotes are used --------------------------------------------------------------------------------------
 
 
-def _parsed(lines: Sequence[str], separator: str, *dialect: Dialect) -> tuple[list[list[str]], int]:
+def _parsed(lines: Sequence[str], separator: str, dialect: Dialect) -> tuple[list[list[str]], int]:
     """The rows of these lines, of which the last may be cut off, and the number of errors."""
-    (chosen,) = dialect or (_dialect(lines, separator),)
-    if chosen is None:
+    if dialect is None:
         return [line.split(separator) for line in lines], 0
     rows, errors = list[list[str]](), 0
-    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True, **chosen)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True, **dialect)
     while True:
         try:
             rows += reader
@@ -140,9 +139,9 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
         head, sniffed, start = head[titles:], sniffed[titles:], start + titles
         source.header = start
         source.notes.guesses.append(f"{source.name}: the header is in line {start}; what is above it is left out.")
-    plain = separator == "\t" and not (dialect and "quotechar" in dialect)
-    if source.layout.format:
-        plain = source.layout.format == "tsv"
+    plain = source.layout.format == "tsv"
+    if separator == "\t" and not source.layout.format:
+        plain = not (dialect and "quotechar" in dialect)
     rows = _rows(chain(head, lines), separator, start, source, plain)
     begin, header = next(rows, (start, []))
     if source.layout.no_header:

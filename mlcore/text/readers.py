@@ -39,7 +39,7 @@ from mlcore.text.table import SPLITS as SPLITS
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
 LIKELY_KINDS = {  # patterns of the first characters of what cannot be read
     r"</?\w": "XML or HTML",
-    r"\[\[?[\w.]+\]": "TOML or INI",
+    r"\[\[?[\w.]+\]\]?\s*\n": "TOML or INI",
     r"(?:---\s|- \w+:|\w+:\s)": "YAML",
     r"\(\w+ \(": "trees in brackets",
 }

@@ -55,6 +55,7 @@ def test_what_is_held_out_of_each_label():
 
 @pytest.mark.parametrize(("labels", "splits", "messages"), [
     ("aabbc", "", ["1 label has a single text, which stays in training and is not held out: 'c'."]),
+    (["a", "a\u200b", "b"] * 2, "", ["'a' and 'a\\u200b' differ only in case or form; they are learned as different"]),
     (["a", "A", "\uff41"] * 2, "", ["'A' and 'a' differ only in case or form (1 more such pair); they"]),
     ("123" * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='squared'."]),
     (["1.0", "2.0", "3.0"] * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='sq"]),

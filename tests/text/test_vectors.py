@@ -51,6 +51,7 @@ def read(tmp_path, content, *words, dim=2):
         zipped({"glove.txt": b"good 1 2\nbad -1 .5"}),
         *(binary(["good", 1, 2], ["bad", -1, 0.5], end=end) for end in (b"", b"\n")),
         packed(binary(["good", 1, 2], ["bad", -1, 0.5])),
+        binary(["good", 1, 2], ["bad", -1, 0.5]).replace(b"2 2\n", b"2  2 \r\n"),
         b"\xff\xfe 1 1\nGo\xe9d 2 2\ngood 1 2\n\x80A 5 5\nbad -1 .5",  # what is not UTF-8 is an unknown word
     ],
 )
@@ -93,6 +94,9 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
         (zipped({"a.txt": b"good 1 2", "b.txt": b"bad 3 4"}), "contains several files; unpack it, and give one"),
         (zipped({"xl/workbook.xml": b""}), "is an Excel workbook; open it and save it as CSV"),
         (packed(b"good 1 2\n" * 99)[:-9], "is damaged or incomplete"),
+        (b"\xba\x16\x4f\x2f\x0c\0\0\0", "is a binary model of fastText; expected vectors as text (GloVe, wor"),
+        (b"\x93NUMPY\1\0", "is an array of NumPy; expected vectors as text"),
+        (bytes(257) + b"ustar", "contains several files; unpack it, and give one"),
         ("3 2\ngood 1 2\nbad 1 2\n", "is incomplete: its first line promises 3 vectors, and there are 2"),
         ("x 1 2\ngood 1 nan\n", "line 2: 'nan' is not a finite number"),
         ("1 2\ngood 1 -inf\n", "line 2: '-inf' is not a finite number"),
