@@ -22,7 +22,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(model: Model, dev: Split, threads: int = 1) -> Calibration:
-    """Divide a model's logits by the temperature that gives the held-out texts the lowest log loss.
+    """Divide a model's logits by the temperature of ``best_temperature`` on the held-out texts.
 
     Where texts may have several labels, each label of each text counts as a decision between two. W2 and b2 are
     divided, so that decisions stay as they are and whatever reads the model has the probabilities.
@@ -49,24 +49,23 @@ def cool(model: Model, temperature: float) -> None:
 
 
 def best_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The temperature T with the lowest sum of log losses of ``logits / T``, plus (log T)^2, which keeps it near 1
-    where there are few texts, or all of them are right.
+    """The temperature T with which the mean probability of the predicted labels is the share of them that are right.
+
+    Over all texts, the probabilities may sum to 2 log T more, which keeps T near 1 where texts are few, or all right.
 
     Shapes: logits (n, k), with k = 1 for two labels; targets (n,) numbers of the labels.
     """
     logits = logits.astype(np.float64)
     logits = np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
-    margins = logits - logits[np.arange(len(targets)), targets][:, np.newaxis]
+    right = np.count_nonzero(logits.argmax(axis=1) == targets)
+    margins = logits - logits.max(axis=1, keepdims=True)
 
-    def loss(step: int) -> float:
+    def too_certain(step: int) -> bool:
         scale = step / STEPS
-        scaled = margins * 2.0**scale
-        largest = scaled.max(axis=1)
-        sums = np.exp(scaled - largest[:, np.newaxis]).sum(axis=1)
-        return float((largest + np.log(sums)).sum() + (math.log(2) * scale) ** 2)
+        return float((1 / np.exp(margins * 2.0**scale).sum(axis=1)).sum()) > right - 2 * math.log(2) * scale
 
     low, high = -DOUBLINGS * STEPS, DOUBLINGS * STEPS
     while low < high:
         middle = (low + high) // 2
-        low, high = (middle + 1, high) if loss(middle + 1) < loss(middle) else (low, middle)
+        low, high = (low, middle) if too_certain(middle) else (middle + 1, high)
     return float(2.0 ** (-low / STEPS))
