@@ -1,6 +1,6 @@
 /** The classifier: features of a text, forward pass, and the exact share of each word, as in mlcore/sentiment. */
 
-const MAX_COMPARED = 50_000; // most frequent words that are searched for similar spellings
+const MISSPELT = 4; // characters, at least, of an unknown word that is taken for a known one
 
 /** The features of texts, from what pages have, and from the JSON file beside an ONNX file. */
 class Features {
@@ -12,6 +12,23 @@ class Features {
     const n = this.words.size; // before * n + word is the key of a pair
     this.pairs = new Map(model.pairs.map(([before, word], i) => [before * n + word, n + i]));
     this.pieces = new Map(model.pieces.map((piece, i) => [piece, n + this.pairs.size + i]));
+    this.spellings = /** @type {Map<string, number>} */ (new Map()); // of words and what is left of them; made when needed
+  }
+
+  /** The most frequent known word that is like an unknown one but for one character. @param {string} word */
+  alike(word) {
+    const { words } = this.vocabulary;
+    for (let id = this.spellings.size ? 0 : words.length; id--; ) {
+      shortened(words[id]).forEach((one) => this.spellings.set(one, id));
+    }
+    const ids = [...word].length < MISSPELT ? [] : shortened(word).map((one) => this.spellings.get(one) ?? Infinity);
+    return words[Math.min(...ids)]; // undefined if there is none
+  }
+
+  /** Tokens as they are read: where there are n-grams of characters, unknown words as those that are alike. @param {string[]} tokens */
+  read(tokens) {
+    const reads = this.vocabulary.sizes[1] > 0;
+    return tokens.map((token) => (reads && !this.words.has(token) && this.alike(token)) || token);
   }
 
   /** Known n-grams of characters of a word, which are not the whole word. @param {string} word */
@@ -29,8 +46,9 @@ class Features {
     return found;
   }
 
-  /** Known features, each as often as it occurs. @param {string[]} tokens */
-  occurrences(tokens) {
+  /** Known features, each as often as it occurs. @param {string[]} written */
+  occurrences(written) {
+    const tokens = this.read(written);
     const found = /** @type {Occurrence[]} */ ([]);
     let before = /** @type {(number | undefined)[]} */ ([]); // features of 1, 2, ... words that end at the token before
     tokens.forEach((token, t) => {
@@ -91,12 +109,13 @@ class Classifier extends Features {
     const confidence = Math.min(...probabilities.map((p, label) => (decided[label] ? p : 1 - p)));
     const [low, high] = seen ?? [-Infinity, Infinity];
     const rating = Math.min(Math.max(logits[0], low), high);
-    const known = tokens.filter((token) => this.words.has(token)).length;
+    const known = this.read(tokens).filter((token) => this.words.has(token)).length;
     return { chosen, confidence, probabilities, rating, known, all: tokens.length };
   }
 
-  /** Parts of the logit of a label: constant + contributions = logit. @param {string[]} tokens @param {number} label */
-  explain(tokens, label) {
+  /** Parts of the logit of a label: constant + contributions = logit. @param {string[]} written @param {number} label */
+  explain(written, label) {
+    const tokens = this.read(written);
     const [{ labels, multiLabel }, { W1, b1, W2, b2 }] = [this.model, this.layers];
     const occurrences = this.occurrences(tokens);
     const { z, logits, shares } = this.forward(occurrences);
@@ -131,26 +150,12 @@ class Classifier extends Features {
       },
     };
   }
-
-  /** The known word that is spelled most like this one, the more frequent one on ties. @param {string} word */
-  nearestSpelling(word) {
-    const words = this.model.words.slice(0, MAX_COMPARED).filter(({ length }) => length > 2);
-    const near = (/** @type {number} */ changes) => words.find((known) => areNear(known, word, changes));
-    return near(1) ?? (word.length < 5 ? undefined : near(2));
-  }
 }
 
-/** Whether so many insertions, deletions, replacements or exchanges of neighbours make one word of another. @param {string} a @param {string} b @param {number} changes @returns {boolean} */
-function areNear(a, b, changes) {
-  if (a === b || !changes) return a === b;
-  if (a[0] === b[0]) return areNear(a.slice(1), b.slice(1), changes);
-  const others = [
-    [a.slice(1), b],
-    [a, b.slice(1)],
-    [a.slice(1), b.slice(1)],
-  ];
-  if (a[0] === b[1] && a[1] === b[0]) others.push([a.slice(2), b.slice(2)]);
-  return others.some(([a, b]) => areNear(a, b, changes - 1));
+/** A word, and what is left of it without each of its characters. @param {string} word */
+function shortened(word) {
+  const characters = [...word];
+  return [word, ...characters.map((_, i) => characters.filter((_, other) => other !== i).join(""))];
 }
 
 /** @param {string} base64 */

@@ -84,7 +84,7 @@ class ClassifierPage {
     fill(byId("features"), ...rows);
     const unknown = [...new Set(tokens)].filter((token) => !this.classifier.words.has(token));
     const items = unknown.slice(0, MAX_UNKNOWN).map((word) => {
-      const nearest = this.classifier.nearestSpelling(word);
+      const nearest = this.classifier.alike(word);
       return element("li", {}, isolated(word), ...(nearest ? ["; nearest known: ", isolated(nearest)] : []));
     });
     fill(byId("unknown"), ...items, unknown.length > MAX_UNKNOWN ? `(${unknown.length - MAX_UNKNOWN} more)` : "");

@@ -117,6 +117,8 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     """
     features, texts, spoken = model.features, tokens(text), WordTable()
     occurring = spoken.add([text])  # tokens that are not known have n-grams of characters too
+    spoken, ids = features.read_as(spoken, occurring.ids)
+    occurring = occurring._replace(ids=ids)
     words, spelled = Tokens(features.words.numbers_of(spoken)[occurring.ids], occurring.offsets), features.spell(spoken)
     located = features.locate(words)
     documents = features.count(words, occurring.ids, spelled)
@@ -149,7 +151,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         if len(pieces):
             contribution = of_each[np.searchsorted(exact.features, pieces)].sum()
             of_words[t] += contribution
-            share = shares.setdefault(texts[t], [0, 0.0])
+            share = shares.setdefault(spoken.word(word), [0, 0.0])
             share[0] += not known[t]
             share[1] += contribution
 

@@ -32,6 +32,7 @@ from mlcore.text.vocabulary import (
 WORDS = 1 << 16  # cut into characters at a time
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
 KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cache
+MISSPELT = 4  # characters, at least, of an unknown word that is taken for a known one
 
 
 class Pieces(NamedTuple):
@@ -76,6 +77,40 @@ class Features:
     def _slots(self) -> np.ndarray:
         """Hash table of the n-grams; two threads may both make it, which does no harm."""
         return np.asarray(slots_of(self.ngrams))
+
+    @cached_property
+    def _spellings(self) -> dict[str, int]:
+        """The most frequent word that is, or is with one character left out, such a sequence of characters."""
+        found = dict[str, int]()
+        for number, word in enumerate(self.words.words):
+            for spelling in shortened(word):
+                found.setdefault(spelling, number)
+        return found
+
+    def alike(self, word: str) -> int:
+        """Number of the most frequent known word that is like an unknown one but for one character, which is wrong,
+        missing, one too many, or elsewhere; UNKNOWN if there is none, or the word is too short to tell.
+        """
+        known = self._spellings
+        numbers = (known[spelling] for spelling in shortened(word) if spelling in known)
+        return min(numbers, default=UNKNOWN) if len(word) >= MISSPELT else UNKNOWN
+
+    def read_as(self, table: WordTable, ids: np.ndarray) -> tuple[WordTable, np.ndarray]:
+        """Words ``ids`` of a table as they are read: a table, and their numbers in it, (t,) int32.
+
+        Where words have n-grams of characters, an unknown word is read as the known one that is ``alike``.
+        """
+        if not self.pieces.sizes:
+            return table, ids
+        numbers = self.words.numbers_of(table)[:-1]
+        unknown = np.flatnonzero(numbers == UNKNOWN)
+        numbers[unknown] = [self.alike(table.word(one)) for one in unknown]
+        misspelt = unknown[numbers[unknown] != UNKNOWN]
+        kept, known = np.delete(np.arange(len(table)), misspelt), np.unique(numbers[misspelt])
+        read, found = table.select(kept), np.empty(len(table), np.int32)
+        found[kept] = np.arange(len(kept))
+        found[misspelt] = read.add_words(self.words.select(known))[np.searchsorted(known, numbers[misspelt])]
+        return read, found[ids]
 
     @property
     def names(self) -> list[str]:
@@ -139,7 +174,7 @@ class Features:
         def read(chunk: list[str]) -> tuple[Documents, np.ndarray, np.ndarray]:
             table, spans = WordTable(), tokenise(chunk, scratch)
             if self.pieces.sizes:  # unknown words have some too
-                tokens = table.add_spans(spans)
+                table, tokens = self.read_as(table, table.add_spans(spans))
                 ids = self.words.numbers_of(table)[tokens]
             else:
                 ids = tokens = self.words.look_up_spans(spans)
@@ -151,13 +186,14 @@ class Features:
 
     def documents_of(self, tokens: Tokens, table: WordTable, threads: int = 1) -> Documents:
         """Known features of texts that are words of a table."""
+        table, ids = self.read_as(table, tokens.ids)
         numbers, spelled = self.words.numbers_of(table), self.spell(table)
 
         def count(part: tuple[int, Tokens]) -> Documents:
             _, (ids, offsets) = part
             return self.count(Tokens(numbers[ids], offsets), ids, spelled)
 
-        parts = tokens.parts(TOKENS // 8 if len(spelled.ids) else TOKENS)
+        parts = tokens._replace(ids=ids).parts(TOKENS // 8 if len(spelled.ids) else TOKENS)
         return Documents.joined(in_order(count, parts, threads), self.binary)
 
     def spell(self, table: WordTable) -> Tokens:
@@ -181,6 +217,11 @@ class Features:
             return count_features(self.locate(words), words.offsets, len(self), self.binary)
         ids, offsets = self.occurrences(words, tokens, spelled)
         return count_features(ids[np.newaxis], offsets, len(self), self.binary)
+
+
+def shortened(word: str) -> list[str]:
+    """The word, and what is left of it without each of its characters."""
+    return [word, *(word[:i] + word[i + 1 :] for i in range(len(word)))]
 
 
 def choose_features(

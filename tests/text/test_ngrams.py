@@ -56,7 +56,7 @@ def occurring(text, largest, sizes=()):
 
 @settings(max_examples=60)
 @given(
-    st.lists(st.lists(st.text("abé中", min_size=1, max_size=4) | st.just("!"), max_size=5).map(" ".join), min_size=1),
+    st.lists(st.lists(st.text("abé中", min_size=1, max_size=3) | st.just("!"), max_size=5).map(" ".join), min_size=1),
     st.integers(1, 3), st.integers(1, 3), st.sampled_from([range(0), range(2, 4), range(3, 6)]),
     st.none() | st.integers(1, 12), st.booleans(), st.integers(2, 3),
 )  # fmt: skip
@@ -97,6 +97,28 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
             assert found.lengths().tolist() == [counter.total() for counter in expected]
         known = [number for _, part, _ in again.read(texts, threads) for number in part.tolist()]
     assert known == [sum(name in chosen for name in occurring(text, 1)) for text in texts]
+
+
+@given(st.lists(st.text("abüé", min_size=1, max_size=6).map("k".__add__), min_size=1), st.text("abüé", max_size=6))
+def test_an_unknown_word_is_read_as_the_most_frequent_known_one_that_differs_in_a_character(known, rest):
+    def without_one(word):
+        return {word[:i] + word[i + 1 :] for i in range(len(word))}
+
+    word = ["k" + rest]
+    features = choose([" ".join(known)], [0], 2, characters=range(2, 4))
+    alike = [
+        one for one in features.words.words
+        if len(word[0]) >= 4 and ({one} | without_one(one)) & ({word[0]} | without_one(word[0]))
+    ]  # fmt: skip
+    expected = [word[0] if word[0] in known or not alike else alike[0]]
+    table = WordTable()
+    tokens = table.add(word)
+    read, ids = features.read_as(table, tokens.ids)
+    assert [read.word(one) for one in ids] == expected
+    for found in (features.documents(word), features.documents_of(tokens, table)):
+        np.testing.assert_array_equal(found.ids, features.documents(expected).ids)
+    plain = choose([" ".join(known)], [0])
+    assert len(plain.documents(word).ids) == (word[0] in known)
 
 
 def keys_of_one_slot(slots, number):
