@@ -12,23 +12,22 @@ class Features {
     const n = this.words.size; // before * n + word is the key of a pair
     this.pairs = new Map(model.pairs.map(([before, word], i) => [before * n + word, n + i]));
     this.pieces = new Map(model.pieces.map((piece, i) => [piece, n + this.pairs.size + i]));
-    this.spellings = /** @type {Map<string, number>} */ (new Map()); // of words and what is left of them; made when needed
+    this.spellings = /** @type {Map<string, number>} */ (new Map()); // filled when it is needed
   }
 
   /** The most frequent known word that is like an unknown one but for one character. @param {string} word */
   alike(word) {
-    const { words } = this.vocabulary;
-    for (let id = this.spellings.size ? 0 : words.length; id--; ) {
-      shortened(words[id]).forEach((one) => this.spellings.set(one, id));
+    for (let id = this.spellings.size ? 0 : this.words.size; id--; ) {
+      shortened(this.vocabulary.words[id]).forEach((one) => this.spellings.set(one, id));
     }
     const ids = [...word].length < MISSPELT ? [] : shortened(word).map((one) => this.spellings.get(one) ?? Infinity);
-    return words[Math.min(...ids)]; // undefined if there is none
+    return this.vocabulary.words[Math.min(...ids)]; // undefined if there is none
   }
 
-  /** Tokens as they are read: where there are n-grams of characters, unknown words as those that are alike. @param {string[]} tokens */
+  /** Tokens as they are read: with n-grams of characters, unknown ones as those that are alike. @param {string[]} tokens */
   read(tokens) {
-    const reads = this.vocabulary.sizes[1] > 0;
-    return tokens.map((token) => (reads && !this.words.has(token) && this.alike(token)) || token);
+    if (this.vocabulary.sizes[1] < 1) return tokens;
+    return tokens.map((token) => (this.words.has(token) ? token : (this.alike(token) ?? token)));
   }
 
   /** Known n-grams of characters of a word, which are not the whole word. @param {string} word */
@@ -48,10 +47,9 @@ class Features {
 
   /** Known features, each as often as it occurs. @param {string[]} written */
   occurrences(written) {
-    const tokens = this.read(written);
     const found = /** @type {Occurrence[]} */ ([]);
     let before = /** @type {(number | undefined)[]} */ ([]); // features of 1, 2, ... words that end at the token before
-    tokens.forEach((token, t) => {
+    this.read(written).forEach((token, t) => {
       const word = this.words.get(token);
       const ending = [word];
       for (let size = 2; size <= this.vocabulary.ngrams && word !== undefined; size++) {
@@ -115,8 +113,7 @@ class Classifier extends Features {
 
   /** Parts of the logit of a label: constant + contributions = logit. @param {string[]} written @param {number} label */
   explain(written, label) {
-    const tokens = this.read(written);
-    const [{ labels, multiLabel }, { W1, b1, W2, b2 }] = [this.model, this.layers];
+    const [{ labels, multiLabel }, { W1, b1, W2, b2 }, tokens] = [this.model, this.layers, this.read(written)];
     const occurrences = this.occurrences(tokens);
     const { z, logits, shares } = this.forward(occurrences);
     const others = [...logits.keys()].filter((other) => other !== label && !multiLabel && logits.length > 1);
@@ -153,10 +150,8 @@ class Classifier extends Features {
 }
 
 /** A word, and what is left of it without each of its characters. @param {string} word */
-function shortened(word) {
-  const characters = [...word];
-  return [word, ...characters.map((_, i) => characters.filter((_, other) => other !== i).join(""))];
-}
+const shortened = (word) =>
+  [word].concat(Array.from(word, (_, i) => [...word].filter((_, other) => other !== i).join("")));
 
 /** @param {string} base64 */
 const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer;

@@ -17,7 +17,7 @@ type Vocabulary = {
   seen: [number, number] | null; // lowest and highest rating of the training texts
   words: string[];
   pieces: string[]; // n-grams of characters
-  sizes: [number, number]; // of these, from the smallest to the largest; the largest is 0 if there are none
+  sizes: [number, number]; // of these, from the smallest to the largest; the largest is below 1 if there are none
   ngrams: number; // words of the longest n-grams
   binary: boolean; // whether each feature counts once
   pairs: [before: number, word: number][]; // an n-gram without its last word, and this word
