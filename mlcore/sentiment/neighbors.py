@@ -1,6 +1,5 @@
 """Which features lie nearest to a word in the embedding."""
 
-import difflib
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,9 +13,6 @@ from mlcore.results import Result
 from mlcore.sentiment.model import Model
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN
-
-COMPARED = 50_000  # most frequent words that are searched for similar spellings; takes about a second
-SUGGESTIONS = 3
 
 
 class Neighbor(NamedTuple):
@@ -57,8 +53,8 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     documents = features.documents([word])
     for one, number_of in zip(found, words.ids.tolist(), strict=True):
         if number_of == UNKNOWN and not len(features.documents([one]).ids):
-            similar = difflib.get_close_matches(one, features.words.words[:COMPARED], SUGGESTIONS)
-            advice = f"similar words: {', '.join(similar)}" if similar else "try one from the training texts"
+            alike = features.alike(one)
+            advice = "try one from the training texts" if alike == UNKNOWN else f"try {features.words.word(alike)!r}"
             raise InputError(f"The model does not know the word {one!r}; {advice}")
     feature = int(features.locate(words)[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
     if feature == UNKNOWN:

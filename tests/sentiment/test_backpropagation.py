@@ -105,7 +105,7 @@ def test_words_that_are_no_feature():
     found = neighbors(model, "good film", 3)
     assert (found.word, found.mean_of, found.neighbors[0].feature) == ("good film", 2, names[nearest])
     for words, message in {
-        "not godo": "does not know the word 'godo'; similar words: good",
+        "not godo": "does not know the word 'godo'; try 'good'",
         "qqqq": "'qqqq'; try one from the training texts", "-": "'-' contains no word",
     }.items():  # fmt: skip
         with pytest.raises(InputError, match=message):
