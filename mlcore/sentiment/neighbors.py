@@ -53,9 +53,8 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     documents = features.documents([word])
     for one, number_of in zip(found, words.ids.tolist(), strict=True):
         if number_of == UNKNOWN and not len(features.documents([one]).ids):
-            alike = features.alike(one)
-            advice = "try one from the training texts" if alike == UNKNOWN else f"try {features.words.word(alike)!r}"
-            raise InputError(f"The model does not know the word {one!r}; {advice}")
+            advice = "one from the training texts" if (alike := features.alike(one)) == one else repr(alike)
+            raise InputError(f"The model does not know the word {one!r}; try {advice}")
     feature = int(features.locate(words)[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
     if feature == UNKNOWN:
         e = np.average(model.parameters.table[documents.ids], axis=0, weights=documents.counts, keepdims=True)

@@ -16,7 +16,7 @@ from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import mix_bits
 from mlcore.text.documents import Documents, count_features
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import Scratch, tokenise
+from mlcore.text.tokenizer import Scratch, TokenSpans, tokenise
 from mlcore.text.vocabulary import (
     TOKENS,
     UNKNOWN,
@@ -87,13 +87,13 @@ class Features:
                 found.setdefault(spelling, number)
         return found
 
-    def alike(self, word: str) -> int:
-        """Number of the most frequent known word that is like an unknown one but for one character, which is wrong,
-        missing, one too many, or elsewhere; UNKNOWN if there is none, or the word is too short to tell.
+    def alike(self, word: str) -> str:
+        """The most frequent known word that is like an unknown one but for one character, which is wrong, missing, one
+        too many, or elsewhere; the word itself if there is none, or it is too short to tell.
         """
-        known = self._spellings
-        numbers = (known[spelling] for spelling in shortened(word) if spelling in known)
-        return min(numbers, default=UNKNOWN) if len(word) >= MISSPELT else UNKNOWN
+        known = self._spellings if len(word) >= MISSPELT else {}
+        numbers = [known[spelling] for spelling in shortened(word) if spelling in known]
+        return self.words.word(min(numbers)) if numbers else word
 
     def read_as(self, table: WordTable, ids: np.ndarray) -> tuple[WordTable, np.ndarray]:
         """Words ``ids`` of a table as they are read: a table, and their numbers in it, (t,) int32.
@@ -102,15 +102,11 @@ class Features:
         """
         if not self.pieces.sizes:
             return table, ids
-        numbers = self.words.numbers_of(table)[:-1]
-        unknown = np.flatnonzero(numbers == UNKNOWN)
-        numbers[unknown] = [self.alike(table.word(one)) for one in unknown]
-        misspelt = unknown[numbers[unknown] != UNKNOWN]
-        kept, known = np.delete(np.arange(len(table)), misspelt), np.unique(numbers[misspelt])
-        read, found = table.select(kept), np.empty(len(table), np.int32)
-        found[kept] = np.arange(len(kept))
-        found[misspelt] = read.add_words(self.words.select(known))[np.searchsorted(known, numbers[misspelt])]
-        return read, found[ids]
+        read, words = WordTable(), table.words
+        for unknown in np.flatnonzero(self.words.numbers_of(table)[:-1] == UNKNOWN):
+            words[unknown] = self.alike(words[unknown])
+        lines = np.frombuffer("".join(f"{word}\n" for word in words).encode(), np.uint8)
+        return read, read.add_spans(TokenSpans.of_lines(lines))[ids]
 
     @property
     def names(self) -> list[str]:
