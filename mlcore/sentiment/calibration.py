@@ -57,7 +57,7 @@ def best_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """
     logits = logits.astype(np.float64)
     logits = np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
-    right = np.count_nonzero(logits.argmax(axis=1) == targets)
+    right = int(np.count_nonzero(logits.argmax(axis=1) == targets))
     margins = logits - logits.max(axis=1, keepdims=True)
 
     def too_certain(step: int) -> bool:
