@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from mlcore.files import installed
@@ -19,6 +20,12 @@ def fill(name: str, escape: Callable[[str], str] | None = None, **values: Any) -
     ``escape``: what every text that an expression gives goes through, macros included; by default it is escaped for
     HTML and XML, and what could not be seen there is replaced.
     """
+    return str(_environment(escape).get_template(name).render(values))
+
+
+@cache  # an environment keeps its compiled templates
+def _environment(escape: Callable[[str], str] | None) -> Any:
+    """Where templates are found, and what values in them go through."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     def show(value: object) -> object:
@@ -36,7 +43,7 @@ def fill(name: str, escape: Callable[[str], str] | None = None, **values: Any) -
         keep_trailing_newline=True,
     )
     environment.filters["format"] = lambda value, spec: "–" if value is None else f"{value:{spec}}".replace("-", "−")
-    return environment.get_template(name).render(values)
+    return environment
 
 
 def web_page(name: str, scripts: Iterable[str], data: Any, **values: Any) -> str:

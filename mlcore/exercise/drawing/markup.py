@@ -24,15 +24,21 @@ TEX = str.maketrans(
 
 def to_mermaid(graph: Graph) -> str:
     """A Mermaid flowchart, for Markdown."""
+    return fill("network.mmd.j2", _for_mermaid, graph=graph)
 
-    signs = r"[!-&*;<>?@\\^`{|}~]"  # those that could mean something to Mermaid or Markdown
-    return fill("network.mmd.j2", lambda text: re.sub(signs, lambda sign: f"#{ord(sign[0])};", text), graph=graph)
+
+def _for_mermaid(text: str) -> str:
+    """With the signs that could mean something to Mermaid or Markdown as numbers."""
+    return re.sub(r"[!-&*;<>?@\\^`{|}~]", lambda sign: f"#{ord(sign[0])};", text)
 
 
 def to_dot(graph: Graph) -> str:
     """A graph for ``dot`` of Graphviz."""
-    signs = str.maketrans({"&": "&amp;", "\\": r"\\", '"': r"\""})
-    return fill("network.dot.j2", lambda text: text.translate(signs), graph=graph)
+    return fill("network.dot.j2", _for_dot, graph=graph)
+
+
+def _for_dot(text: str) -> str:
+    return text.replace("&", "&amp;").replace("\\", r"\\").replace('"', r"\"")
 
 
 class _Place(NamedTuple):
@@ -47,7 +53,11 @@ class _Place(NamedTuple):
 def to_tikz(graph: Graph) -> str:
     """A picture for LaTeX, as large as the SVG."""
     values = _placed(graph, "Edges have no labels where there is no room for all.")
-    return fill("network.tikz.j2", lambda text: text.translate(TEX), **values)
+    return fill("network.tikz.j2", _for_tex, **values)
+
+
+def _for_tex(text: str) -> str:
+    return text.translate(TEX)
 
 
 class Keys(NamedTuple):
