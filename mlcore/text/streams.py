@@ -66,6 +66,7 @@ FOREIGN = {  # patterns of the first bytes of what has no texts, or not as text
     rb"\xba\x16\x4f\x2f": "a binary model of fastText",
     rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
 }
+LINE_END = re.compile(r"(?<!\r)\r+\n")  # Windows may add a carriage return where one is
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -335,8 +336,9 @@ def decode_lines(content: bytes) -> Lines:
         # a line feed is never part of a longer character, so that damage does not reach beyond its line
         text, lines = content.decode(errors="replace"), content.split(b"\n")
         wrong = frozenset(i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line)
-    while "\r" in text and "\r\n" in text:  # Windows may add one where one is; a single character is found quickly
+    if "\r" in text:  # a single character is found quickly
         text = text.replace("\r\n", "\n")
+        text = LINE_END.sub("\n", text) if "\r\n" in text else text
     texts = text.split("\n")
     texts.pop()  # what follows the last line feed; a slice would be a copy
     return Lines(texts, wrong)
