@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -156,6 +157,7 @@ def predict(
 
 def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layout: Layout, as_json: bool) -> None:
     """Write a table with predictions, and say what was done to it."""
+    from mlcore.sentiment.prediction import predict
     from mlcore.sentiment.tables import check_suffix, predict_table
     from mlcore.text.table import Notes
 
@@ -171,7 +173,8 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
 
         try:
             with beside(output) as new, open(new, "r+b") as file:
-                found = predict_table(loaded, table, output, file, answers, available_cores(), progress)
+                common = loaded.labels, partial(predict, loaded), table, output, file, answers
+                found = predict_table(*common, available_cores(), progress)
         except MemoryError as error:
             raise DataError(f"{name} has rows that are too large for the memory of this machine") from error
     counted = {
@@ -197,13 +200,12 @@ def _predict_shards(
 
     model = load(path)
     with connected(scheduler, as_json) as cluster:
-        results = predict_shards(cluster, model, shards, folder, answers, for_model(layout, model))
-    written = [found for found in results if found]
-    figures = {"output": str(folder), "shards": len(results), "written": len(written)}
+        n_shards, written = predict_shards(cluster, model, shards, folder, answers, for_model(layout, model))
+    figures = {"output": str(folder), "shards": n_shards, "written": len(written)}
     figures |= {name: sum(getattr(found, name) for found in written) for name in ("rows", "without_text", "doubtful")}
     if as_json:
         return print_json("predict-shards", figures)
-    there = len(results) - len(written)
+    there = n_shards - len(written)
     also = f"; {there:,} {'was' if there == 1 else 'were'} complete already" if there else ""
     render.say(
         f"Wrote {len(written):,} file{'s' * (len(written) != 1)} with {figures['rows']:,} rows to {folder}{also}."

@@ -246,7 +246,7 @@ def _trainer(cluster: "Cluster | None") -> "type[Trainer] | None":
     """What trains the epochs on a cluster."""
     if cluster is None:
         return None
-    from mlcore.distributed.training import ReplicaTrainer
+    from mlcore.sentiment.replicas import ReplicaTrainer
 
     return ReplicaTrainer
 

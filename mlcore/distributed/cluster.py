@@ -1,14 +1,15 @@
 """Work on a Dask cluster: connecting to it, and tasks under keys that no other client has.
 
-A task depends on its arguments only, so that Dask can repeat it when a worker is lost. Parameters and models travel as
-bytes in safetensors' format, and are never pickled as objects.
+A task depends on its arguments only, so that Dask can repeat it when a worker is lost. Parameters travel as arrays, and
+models as the bytes of their files; they are never pickled as objects.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from itertools import count
+from functools import partial
+from itertools import count, islice
 from secrets import token_hex
 from typing import Any
 
@@ -44,6 +45,7 @@ class Cluster:
 
     def __init__(self, client: Any, progress: Callable[[str], None] = lambda what: None) -> None:
         self.client, self.progress, self._run, self._numbers = client, progress, token_hex(8), count()
+        self._dask = optional("distributed", "dask", "A cluster")
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The future of a task."""
@@ -53,45 +55,65 @@ class Cluster:
         with config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             return self.client.submit(work, __version__, function, *arguments, key=key)
 
-    def results(self, what: str, futures: Sequence[Any], quiet: bool = False) -> Iterator[Any]:
-        """Results in their order; ``quiet``: the caller tells of the progress.
+    def results(self, what: str, calls: Iterable[Sequence[Any]]) -> Iterator[Any]:
+        """Results of functions for arguments, in order. A call is submitted when a thread is free for it, and its
+        result fetched as soon as it is there, so that workers hold little. Tells of the progress in a list of calls.
 
         Raises: what a task raises; ConnectionError if the scheduler is lost, all workers, or too many with one task.
         """
-        distributed = optional("distributed", "dask", "A cluster")
-        for number, future in enumerate(futures):
-            if not quiet:
-                self.progress(f"{what}: {number:,} of {len(futures):,}")
-            try:
-                self._wait(what, future)
-                result = future.result()
-            except distributed.KilledWorker as error:
-                lost = f"{what}: too many workers were lost with the same task; if they lack memory"
-                raise ConnectionError(f"{lost}, write the texts into more shards, or give more memory") from error
-            except CancelledError as error:
-                raise ConnectionError(f"{what}: the scheduler was lost; start it and its workers again") from error
-            yield result
+        total = len(calls) if isinstance(calls, Sequence) else 0
+        waiting, running, done = enumerate(calls), dict[int, Any](), dict[int, Any]()
+        try:
+            for number in count():
+                if total:
+                    self.progress(f"{what}: {number:,} of {total:,}")
+                while number not in done:
+                    threads = max(1, self._threads())
+                    free = min(threads, 2 * threads - len(done)) - len(running)
+                    running |= {place: self.submit(*call) for place, call in islice(waiting, max(0, free))}
+                    if not running:
+                        return
+                    self._wait(what, [*running.values()])
+                    ready = [place for place in running if running[place].done()]
+                    done |= {place: fetched(running.pop(place)) for place in ready}
+                yield done.pop(number)()
+        except self._dask.KilledWorker as error:
+            lost = f"{what}: too many workers were lost with the same task; if they lack memory"
+            raise ConnectionError(f"{lost}, write the texts into more shards, or give more memory") from error
+        except (CancelledError, self._dask.comm.CommClosedError) as error:
+            raise ConnectionError(f"{what}: the scheduler was lost; start it and its workers again") from error
 
-    def _wait(self, what: str, future: Any) -> None:
-        """Wait for a task; where no worker can take it, say so, and give up after PATIENCE seconds."""
-        distributed = optional("distributed", "dask", "A cluster")
+    def _threads(self) -> int:
+        """How many the workers have; 0 also if the scheduler is lost, as the next result will tell."""
+        with suppress(OSError):
+            return sum(self.client.nthreads().values())
+        return 0
+
+    def _wait(self, what: str, futures: Sequence[Any]) -> None:
+        """Wait for one of these; where no worker can take any, say so, and give up after PATIENCE seconds."""
         missing = f"{what}: no worker with free memory; start some: dask worker {self.client.scheduler.address}"
-        while not future.done():
+        while not any(future.done() for future in futures):
             with suppress(TimeoutError), self.client.as_current():
-                distributed.wait(future, LOOK)
-            if not self.client.nthreads():
+                self._dask.wait(futures, LOOK, "FIRST_COMPLETED")
+            if not self._threads():
                 self.progress(f"{missing} (waiting for {PATIENCE} s)")
             try:
                 self.client.wait_for_workers(1, PATIENCE)
             except TimeoutError as error:
                 raise ConnectionError(missing) from error
 
-    def merged(self, what: str, function: Callable[[Sequence[Any]], Any], futures: Sequence[Any]) -> Any:
+    def merged(self, what: str, function: Callable[[Sequence[Any]], Any], calls: Sequence[Sequence[Any]]) -> Any:
         """All results in one: neighbours are merged, and then what that gives, in an order that never changes."""
-        while len(futures) > 1:
-            groups = [list(futures[i : i + FAN_IN]) for i in range(0, len(futures), FAN_IN)]
-            futures = [self.submit(function, group) for group in groups]
-        return next(self.results(what, futures))
+        starts = range(0, len(calls), FAN_IN)
+        futures = [self.submit(function, [self.submit(*call) for call in calls[i : i + FAN_IN]]) for i in starts]
+        while len(futures) > FAN_IN:
+            futures = [self.submit(function, futures[i : i + FAN_IN]) for i in range(0, len(futures), FAN_IN)]
+        return next(self.results(what, [(function, futures)]))
+
+
+def fetched(future: Any) -> Callable[[], Any]:
+    """What gives the result of a task that is done, which leaves its worker now, or raises its error."""
+    return partial(held, future.result()) if future.status == "finished" else future.result
 
 
 @contextmanager

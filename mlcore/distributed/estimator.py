@@ -6,13 +6,13 @@ from typing import Any
 from mlcore.distributed.cluster import Cluster
 from mlcore.distributed.prediction import loaded
 from mlcore.distributed.preparing import encode_shards, join_shards
-from mlcore.distributed.training import ReplicaTrainer
 from mlcore.errors import InputError, NotFittedError, ShapeError
 from mlcore.sentiment.arguments import described, labelled
 from mlcore.sentiment.estimator import SentimentClassifier
 from mlcore.sentiment.initialization import facts_of, new_model
 from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import content_of
+from mlcore.sentiment.replicas import ReplicaTrainer
 from mlcore.sentiment.training import train
 from mlcore.text.pool import available_cores
 from mlcore.text.streams import optional

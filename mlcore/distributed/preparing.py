@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,17 @@ import numpy as np
 from mlcore.distributed.cluster import Cluster, held
 from mlcore.errors import InputError
 from mlcore.sentiment.initialization import LOOKED_AT
+from mlcore.sentiment.replicas import selected, totals
 from mlcore.text import dataset as one_file
 from mlcore.text import parts
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
 from mlcore.text.documents import Documents
 from mlcore.text.layout import Layout
-from mlcore.text.ngrams import KEYS_AT_A_TIME, Features, select_features
+from mlcore.text.ngrams import Features, select_features
 from mlcore.text.overlap import kept
 from mlcore.text.remote import find_files, local_copy
 
+NGRAMS_AT_A_TIME = 1 << 23  # counted in one turn; they take 24 bytes each
 REPLICA = 2_000_000  # tokens for which there is a replica, unless the number is given
 MAX_REPLICAS = 64
 
@@ -61,7 +62,7 @@ def join_shards(cluster: Cluster, source: str, shards: list[Any], replicas: int 
     if replicas is not None and not 1 <= replicas <= len(shards):
         expected = f"expected from 1 to {len(shards):,}, the number of files or partitions"
         raise InputError(expected, parameter="replicas", value=replicas)
-    outlines = list(cluster.results("Reading shards", [cluster.submit(parts.outline, s, LOOKED_AT) for s in shards]))
+    outlines = list(cluster.results("Reading shards", [(parts.outline, shard, LOOKED_AT) for shard in shards]))
     if len(kinds := {data.notes.columns.get("labels") for data, _ in outlines}) > 1:
         raise InputError(f"y has labels of the types {' and '.join(sorted(map(str, kinds)))}; expected one.")
     whole = parts.joined([data for data, _ in outlines], source)
@@ -78,31 +79,36 @@ class ShardedDocuments:
     """Stands for the documents of some texts, which are on the workers, dealt to replicas.
 
     ``encoded``: futures of all documents of each replica, ``texts``: their numbers in the dataset, ascending, of which
-    these are the ``chosen`` ones; ``only``: the features that are kept, (v,) bool, or None for all.
+    these are the ``chosen`` ones; ``only``: a future of the features that are kept, (v,) bool, or None for all.
+    ``chunks``: for each replica the arguments of ``selected``, and the numbers of its texts.
     """
 
     def __init__(
-        self, cluster: Cluster, encoded: list[Any], texts: list[np.ndarray], chosen: np.ndarray, only: np.ndarray | None
+        self, cluster: Cluster, encoded: list[Any], texts: list[np.ndarray], chosen: np.ndarray, only: Any
     ) -> None:
-        self.cluster, self._encoded, self._only = cluster, encoded, only
-        self._places = [np.flatnonzero(np.isin(some, chosen)) for some in texts]
-        self.rows = [some[at] for some, at in zip(texts, self._places, strict=True)]  # of each replica
+        self.cluster, places = cluster, [np.flatnonzero(np.isin(some, chosen)) for some in texts]
+        self.chunks = [
+            ((documents, at, only), some[at]) for documents, some, at in zip(encoded, texts, places, strict=True)
+        ]
 
-    @cached_property
-    def replicas(self) -> list[Any]:
-        """Futures of the documents of each, made when they are needed."""
-        submit, pairs = self.cluster.submit, zip(self._encoded, self._places, strict=True)
-        chosen = [submit(Documents.select, encoded, at) for encoded, at in pairs]
-        return chosen if self._only is None else [submit(Documents.only, some, self._only) for some in chosen]
+    def split(self, parts: int, seed: int) -> list[tuple[tuple[Any, ...], np.ndarray]]:
+        """Chunks of so many parts of each replica's texts, at random: the first part of each replica, and so on."""
+        random = np.random.default_rng([seed, 5])
+        owners = [random.permutation(np.arange(len(rows)) * parts // len(rows)) for _, rows in self.chunks]
+        return [
+            ((documents, at[owner == part], only), rows[owner == part])
+            for part in range(parts)
+            for ((documents, at, only), rows), owner in zip(self.chunks, owners, strict=True)
+        ]
 
     def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """As ``Documents.totals``; of values that are not whole, sums of those of the replicas."""
-        found = []
-        for documents, own in zip(self.replicas, self.rows, strict=True):
+        calls = []
+        for chunk, own in self.chunks:
             here = np.isin(rows, own)
             of_texts = np.searchsorted(own, rows[here]), columns[here], values[here]
-            found.append(self.cluster.submit(Documents.totals, documents, *of_texts, shape))
-        return np.asarray(self.cluster.merged("Counting labels", sum, found))
+            calls.append((totals, chunk, *of_texts, shape))
+        return np.asarray(sum(self.cluster.results("Counting labels", calls)))
 
 
 def encode_shards(
@@ -116,18 +122,17 @@ def encode_shards(
     cluster, submit, bounds = dataset.cluster, dataset.cluster.submit, dataset.bounds
     found = one_file.partition(dataset, dev, ratings, multi_label, seed, None)
     both = np.sort(np.concatenate([found.train, found.dev])) if refit and found.drawn and not known else found.train
-    chosen = np.zeros(dataset.n_texts, bool)
-    chosen[both] = True
+    chosen = np.isin(np.arange(dataset.n_texts), both)
     pieces = list(zip(dataset.shards, np.split(chosen, bounds[1:-1]), dataset.tokens.offsets[bounds[:-1]], strict=True))
-    counted = [submit(parts.count_words, shard, own) for shard, own, _ in pieces]
-    table, counts = cluster.merged("Counting words", parts.merge_words, counted)
+    calls = [(parts.count_words, shard, own) for shard, own, _ in pieces]
+    table, counts = cluster.merged("Counting words", parts.merge_words, calls)
 
     def frequent(shorter: Features) -> tuple[np.ndarray, np.ndarray]:
-        turns = 1 << max(0, int(dataset.tokens.offsets[-1] - 1) // KEYS_AT_A_TIME).bit_length()
+        turns = 1 << max(0, int(dataset.tokens.offsets[-1] - 1) // NGRAMS_AT_A_TIME).bit_length()
         features, frequent_ones = submit(held, shorter), []
         for turn in range(turns):  # one after the other, so that a share of the n-grams is in memory at a time
-            some = [submit(parts.count_ngrams, shard, features, *own, turn, turns) for shard, *own in pieces]
-            merged = cluster.merged("Counting n-grams", parts.merge_ngrams, some)
+            calls = [(parts.count_ngrams, shard, features, *own, turn, turns) for shard, *own in pieces]
+            merged = cluster.merged("Counting n-grams", parts.merge_ngrams, calls)
             frequent_ones.append([array[merged[1] >= min_count] for array in merged])
         keys, counts, firsts = map(np.concatenate, zip(*frequent_ones, strict=True))
         order = np.lexsort((firsts, -counts))
@@ -143,27 +148,28 @@ def encode_shards(
     common, dealt = submit(held, features), parts.deal(sizes, dataset.replicas)
     encoded = [submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
     texts = [np.concatenate([np.arange(*bounds[i : i + 2]) for i in own]) for own in dealt]
-    train = ShardedDocuments(cluster, encoded, texts, found.train, None)
-    n, places = len(features), zip(encoded, train._places, strict=True)
-    sums = [submit(one_file.occurrences, documents, at, n) for documents, at in places]
-    counts = cluster.merged("Encoding shards", sum, sums)
-    only = counts >= min_count if len(both) > len(found.train) else None
 
-    def on_workers(rows: np.ndarray, only: np.ndarray | None) -> Split:
-        documents: Any = ShardedDocuments(cluster, encoded, texts, rows, only)
-        return Split(documents, found.targets, rows, dataset.weights)
+    def on_workers(rows: np.ndarray, only: Any = None) -> Any:
+        return ShardedDocuments(cluster, encoded, texts, rows, only)
 
-    def here(rows: np.ndarray, only: np.ndarray | None) -> Split | None:
+    def here(rows: np.ndarray, only: Any) -> Split | None:
         if not len(rows):
             return None
-        documents: Any = on_workers(rows, only).documents
-        fetched = Documents.joined(cluster.results("Fetching held-out texts", documents.replicas), binary)
-        order = np.concatenate(documents.rows)
+        chunks = on_workers(rows, only).chunks
+        calls = [(selected, *chunk) for chunk, _ in chunks]
+        fetched = Documents.joined(cluster.results("Fetching held-out texts", calls), binary)
+        order = np.concatenate([own for _, own in chunks])
         weights = None if dataset.weights is None else dataset.weights[order]
         return Split(fetched, found.targets[order], np.argsort(order), weights)
 
+    calls = [(one_file.occurrences, *chunk[:2], len(features)) for chunk, _ in on_workers(found.train).chunks]
+    counts, only, whole = np.asarray(sum(cluster.results("Encoding shards", calls))), None, None
+    if len(both) > len(found.train):
+        only = submit(held, counts >= min_count)
+        counts[counts < min_count] = 0
+        whole = Split(on_workers(both), found.targets, both, dataset.weights)
+    train = Split(on_workers(found.train, only), found.targets, found.train, dataset.weights)
     return EncodedDataset(
-        features, counts if only is None else np.where(only, counts, 0), found.labels, on_workers(found.train, only),
-        here(found.dev, only), here(found.test, None), None if only is None else on_workers(both, None), found.warnings,
+        features, counts, found.labels, train, here(found.dev, only), here(found.test, None), whole, found.warnings,
         fingerprints=kept(dataset.fingerprints[both]),
     )  # fmt: skip

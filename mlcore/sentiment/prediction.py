@@ -1,7 +1,8 @@
 """What a model predicts for texts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.model import Model
 from mlcore.text.documents import Documents
 from mlcore.text.labels import listed
+from mlcore.text.ngrams import Features
 
+Read = tuple[Documents, np.ndarray, np.ndarray]
 MAX_PROBABILITIES = 1 << 21  # of texts that are predicted together
 
 
@@ -27,6 +30,16 @@ class Predictions:
     chosen: np.ndarray  # (n,) int64 number of the most probable label; (n, labels) bool where texts may have several
     known: np.ndarray  # (n,) int64 number of known words, repeats included
     words: np.ndarray  # (n,) int64 number of all words
+
+    def batches(self) -> Callable[[list[str]], "Predictions"]:
+        """What gives these predictions for one batch of the texts after the other, as if it predicted them."""
+        rows = iter(range(len(self.words)))
+
+        def predicted(texts: list[str]) -> Predictions:
+            own = [*islice(rows, len(texts))]
+            return Predictions(self.labels, *(array[own] for array in list(vars(self).values())[1:]))
+
+        return predicted
 
     @property
     def confidence(self) -> np.ndarray:
@@ -71,10 +84,20 @@ def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    parts = list(model.features.read(texts, threads))
-    documents = Documents.joined(documents for documents, *_ in parts)
+    return predictions(model, read_texts(model.features, texts, threads), threads)
+
+
+def read_texts(features: Features, texts: Iterable[str], threads: int = 1) -> Read:
+    """The texts as documents, and of each the number of known and of all words: (n,) int64."""
+    parts = list(features.read(texts, threads))
     none = np.zeros(0, np.int64)
     known, words = (np.concatenate([none, *(part[i] for part in parts)]) for i in (1, 2))
+    return Documents.joined(documents for documents, *_ in parts), known, words
+
+
+def predictions(model: Model, read: Read, threads: int = 1) -> Predictions:
+    """Predict texts as ``read_texts`` gives them."""
+    documents, known, words = read
     return Predictions(model.labels, *score(model, documents, None, threads), known, words)
 
 

@@ -1,28 +1,70 @@
-"""Training by replicas: each trains on its texts for an epoch from common parameters, and then they are combined.
+"""Training by replicas: each trains on some of its texts from common parameters, and then they are combined.
 
-Arrays come and go as bytes in safetensors' format, so that a replica may be anywhere.
+A replica is given only those rows of the table that its texts use, which are a small part of a large one.
 """
 
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-from safetensors.numpy import load, save
 
 from mlcore.kernels.forward import Parameters
+from mlcore.kernels.optimizers import MOMENTS
+from mlcore.kernels.simd import aligned_zeros
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import Progress, State, Trainer
+from mlcore.sentiment.training import Progress, State, Trainer, largest_loss, text_weights
 from mlcore.text.dataset import Split
 from mlcore.text.documents import Documents
+from mlcore.text.growing import release_free_memory
 
-Trained = tuple[Progress, int, bytes]  # the end of an epoch, steps, and arrays: of the rows, those that have changed
+Trained = tuple[Progress, int, dict[str, np.ndarray]]  # the end of an epoch, steps, and arrays as of ``arrays_of``
+LARGEST = 1 << 27  # bytes of rows of the table, with their moments, that a worker is given at a time
+ROWS = 1 << 14  # of a table that are added at a time
 
 
-def packed(state: State) -> bytes:
-    """The arrays of a training."""
-    return save({name: np.ascontiguousarray(array) for name, array in state.arrays().items()})
+def selected(documents: Documents, at: np.ndarray, only: np.ndarray | None) -> Documents:
+    """The documents of a chunk: of the texts at these places, which ascend, with these features only.
+
+    Shapes: at (n,), only (v,) bool, or None for all features.
+    """
+    chosen = documents.select(at)
+    return chosen if only is None else chosen.only(only)
+
+
+def features_in(*chunk: Any) -> np.ndarray:
+    """The features of a chunk, ascending: (m,) int32."""
+    return np.unique(selected(*chunk).ids)
+
+
+def totals(chunk: tuple[Any, ...], *arguments: Any) -> np.ndarray:
+    """As ``Documents.totals``."""
+    return selected(*chunk).totals(*arguments)
+
+
+def arrays_of(state: State, features: np.ndarray) -> dict[str, np.ndarray]:
+    """Copies of the arrays of a training, of the table with its moments only the rows of these features."""
+    return {name: array[features] if name == "rows" else array.copy() for name, array in state.arrays().items()}
+
+
+def state_of(arrays: dict[str, np.ndarray], settings: Settings) -> State:
+    """A training with copies of these arrays, which ``State.arrays`` gives."""
+    copies = {name: aligned_zeros(array.shape, array.dtype) for name, array in arrays.items()}
+    for name, array in copies.items():
+        array[:] = arrays[name]
+    kept, nothing = f"P{MOMENTS[settings.optimizer]}", cast(Any, None)
+    columns = dict(zip(kept, np.split(copies["rows"], len(kept), axis=1), strict=True))
+
+    def parameters(group: str, name: str) -> Parameters:
+        layers = (copies.get(f"{name}_{layer}", nothing) for layer in Parameters._fields[1:])
+        return Parameters(columns.get(group, nothing), *layers)
+
+    M, S = parameters("M", "M"), parameters("S", "S")
+    return State(copies["rows"], parameters("P", "current"), M, S, settings.learning_rate)
 
 
 def seed_of(seed: int, replica: int) -> int:
@@ -31,28 +73,27 @@ def seed_of(seed: int, replica: int) -> int:
 
 
 def train_replica(
-    documents: Documents, targets: np.ndarray, weights: np.ndarray, content: bytes, settings: Settings,
-    labels: tuple[str, ...], step: int, epoch: int, first_piece: int,
+    chunk: tuple[Any, ...], targets: np.ndarray, weights: np.ndarray, arrays: dict[str, np.ndarray],
+    settings: Settings, labels: tuple[str, ...], step: int, epoch: int, first_piece: int,
 ) -> Trained | None:  # fmt: skip
-    """Train for an epoch on one thread, which gives the same bytes everywhere; None if it diverges.
+    """Train for an epoch on a chunk, on one thread, which gives the same bytes everywhere; None if it diverges.
 
     Shapes: targets as in ``Split`` and weights (n,) of the texts. Units: step and epoch are the numbers of those done.
     """
-    common, nothing = load(content), cast(Any, None)
-    parameters = Parameters.zeros(len(common["rows"]), settings.dim, settings.hidden, len(common["current_b2"]))
-    model = Model(settings, labels, nothing, parameters)
-    own = State.initial(model)
-    for name, array in own.arrays().items():
-        array[:] = common[name]
+    release_free_memory()
+    documents, nothing = selected(*chunk), cast(Any, None)
+    features = np.unique(documents.ids)
+    numbers = np.zeros(features.max(initial=-1) + 1, np.int32)  # of features, as rows of the table here
+    numbers[features] = np.arange(len(features))
+    documents, own = documents._replace(ids=numbers[documents.ids]), state_of(arrays, settings)
     own.step, own.reports = step, [nothing] * epoch
+    model = Model(settings, labels, nothing, own.parameters)
     with ThreadPoolExecutor(1) as pool:
-        trainer = Trainer(pool, 1, model, Split(documents, targets, np.arange(len(targets))), own, first_piece)
+        first = int(np.searchsorted(features, first_piece))
+        trainer = Trainer(pool, 1, model, Split(documents, targets, np.arange(len(targets))), own, first)
         trainer.weights = weights
         end = trainer.train_epoch(lambda progress: None)
-    if end is None:
-        return None
-    changed = np.flatnonzero((own.rows != common["rows"]).any(axis=1))
-    return end, own.step, save(own.arrays() | {"rows": own.rows[changed], "changed": changed})
+    return None if end is None else (end, own.step, own.arrays())
 
 
 class Combination:
@@ -63,30 +104,86 @@ class Combination:
     """
 
     def __init__(self, state: State, progress: Callable[[Progress], None]) -> None:
-        self.state, self.progress, self.replicas, self.texts = state, progress, 0, 0
+        self.state, self.progress, self.replicas, self.texts, self.step = state, progress, 0, 0, 0
         self.sums = {name: np.zeros_like(array) for name, array in state.arrays().items()}
         self.changes = np.zeros(len(state.rows), np.float32)
         self.done = Progress(len(state.reports) + 1, 0.0, 0.0, 0, 0.0)
 
-    def add(self, trained: Trained, texts: int, share: float, seconds: float) -> None:
-        """Add a replica that has trained on so many texts, a share of all, and report the progress."""
-        (end, step, content), done = trained, self.done
-        arrays, self.replicas, self.texts = load(content), self.replicas + 1, self.texts + texts
-        changed = arrays.pop("changed")
-        self.sums["rows"][changed] += arrays.pop("rows")
-        self.changes[changed] += 1
+    def add(self, trained: Trained, features: np.ndarray, texts: int, share: float, seconds: float) -> None:
+        """Add a replica that has trained the rows of these features on so many texts, a share of all, and report the
+        progress.
+        """
+        (end, step, arrays), done = trained, self.done
+        self.replicas, self.texts = self.replicas + 1, self.texts + texts
+        rows = arrays.pop("rows")
+        for first in range(0, len(rows), ROWS):
+            own, at = rows[first : first + ROWS], features[first : first + ROWS]
+            changed = (own != self.state.rows[at]).any(axis=1)
+            self.sums["rows"][at[changed]] += own[changed]
+            self.changes[at[changed]] += 1
         for name, array in arrays.items():
             self.sums[name] += array
-        self.state.step = max(self.state.step, step)
+        self.step = max(self.step, step)
         loss = done.loss + (end.loss - done.loss) * texts / self.texts
         self.done = Progress(done.epoch, done.share + share, loss, done.features + end.features, seconds)
         self.progress(self.done)
 
-    def finish(self) -> Progress:
-        """Give the state the means; the end of the epoch."""
-        touched = self.changes > 0
-        self.state.rows[touched] = self.sums.pop("rows")[touched] / self.changes[touched, np.newaxis]
-        arrays = self.state.arrays()
-        for name, total in self.sums.items():
-            arrays[name][:] = total / np.float32(self.replicas)
-        return self.done
+    def finish(self) -> None:
+        """Give the state the means, and begin again."""
+        touched, arrays = np.flatnonzero(self.changes), self.state.arrays()
+        for first in range(0, len(touched), ROWS):
+            at = touched[first : first + ROWS]
+            arrays["rows"][at] = self.sums["rows"][at] / self.changes[at, np.newaxis]
+            self.sums["rows"][at] = 0
+        for name in arrays.keys() - {"rows"}:
+            arrays[name][:] = self.sums[name] / np.float32(self.replicas)
+            self.sums[name][:] = 0
+        self.changes[touched], self.replicas, self.state.step = 0, 0, self.step
+
+
+class ReplicaTrainer(Trainer):
+    """Trains the replicas of ``mlcore.distributed.preparing.ShardedDocuments``, and combines them after every epoch, or
+    after so small parts of it that the rows for the features in each replica's texts take at most LARGEST.
+
+    Their learning rate is sqrt(replicas) times as large as that of one, since each makes as many fewer steps.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State) -> None:
+        self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
+        self.largest_loss, self.weights = largest_loss(model, train), text_weights(train, model.settings, model.labels)
+        documents: Any = train.documents
+        self.cluster, self.n, self.parts = documents.cluster, len(documents.chunks), 1
+        fewest, row = min(len(rows) for _, rows in documents.chunks), state.rows[:1].nbytes
+        while True:
+            self.chunks = documents.split(self.parts, model.settings.seed)
+            calls = [(features_in, *chunk) for chunk, _ in self.chunks]
+            self.features = list(self.cluster.results("Finding features", calls))
+            if max(map(len, self.features)) * row <= LARGEST or 2 * self.parts > fewest:
+                break
+            self.parts *= 2
+
+    def train_epoch(self, progress: Callable[[Progress], None]) -> Progress | None:
+        """Train all replicas for an epoch and combine them; None if one diverges."""
+        combination, started = Combination(self.state, progress), time.perf_counter()
+        for part in range(self.parts):
+            places = range(part * self.n, (part + 1) * self.n)
+            results = self.cluster.results("Training", map(self._call, places))
+            for place, trained in zip(places, results, strict=True):
+                if trained is None:
+                    return None
+                texts, share = len(self.chunks[place][1]), 1 / len(self.chunks)
+                combination.add(trained, self.features[place], texts, share, time.perf_counter() - started)
+            combination.finish()
+        return combination.done
+
+    def _call(self, place: int) -> tuple[Any, ...]:
+        """The training of a chunk of a replica, with all that it needs of the common parameters."""
+        (chunk, rows), state, settings = self.chunks[place], self.state, self.model.settings
+        part, replica = divmod(place, self.n)
+        own = replace(
+            settings, seed=seed_of(settings.seed, replica), epochs=min(settings.epochs * self.parts, 100_000),
+            learning_rate=state.learning_rate * math.sqrt(self.n),
+        )  # fmt: skip
+        done = state.step, len(state.reports) * self.parts + part, self.model.features.first_piece
+        arrays = arrays_of(state, self.features[place])
+        return train_replica, chunk, self.train.targets[rows], self.weights[rows], arrays, own, self.model.labels, *done

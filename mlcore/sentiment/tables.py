@@ -13,8 +13,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError
 from mlcore.results import Result
 from mlcore.sentiment.answers import Answers
-from mlcore.sentiment.model import Model
-from mlcore.sentiment.prediction import MAX_PROBABILITIES, answer_columns, predict
+from mlcore.sentiment.prediction import MAX_PROBABILITIES, Predictions, answer_columns
 from mlcore.text.pool import in_order
 from mlcore.text.streams import SUFFIXES, optional
 from mlcore.text.table import Row, Table
@@ -55,7 +54,8 @@ def table_name(name: str) -> str:
 
 
 def predict_table(
-    model: Model,
+    labels: tuple[str, ...],
+    predict: Callable[[list[str]], Predictions],
     table: Table,
     path: Path,
     file: BinaryIO,
@@ -66,20 +66,20 @@ def predict_table(
     """Write the rows of a table, in order, with predictions, in the format that the suffix of ``path`` names.
 
     Few rows are in memory at a time. A column that is called as one of the predictions' keeps its name, and theirs
-    begins with ``mlcore_``.
+    begins with ``mlcore_``. ``predict`` is called for batches of texts, with one thread in their order.
 
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
-    new_names, rows = answers.columns(model.labels), table.texts(table.columns())
-    size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(model.labels), 1)))
+    new_names, rows = answers.columns(labels), table.texts(table.columns())
+    size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
     names = [f"mlcore_{name}" if name in table.header else name for name in new_names]
     found = PredictedTable(str(path), names)
-    writer = _writer(path.suffix.lower(), file, table, names, not model.labels)
+    writer = _writer(path.suffix.lower(), file, table, names, not labels)
 
     def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
-        answered = predict(model, [text or "" for text in texts])
+        answered = predict([text or "" for text in texts])
         new, missing = (
             answer_columns(answers, answered, DIGITS, writer.lists),
             [i for i, text in enumerate(texts) if text is None],

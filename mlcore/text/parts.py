@@ -58,9 +58,13 @@ def count_ngrams(data: Dataset, shorter: Features, chosen: np.ndarray, before: i
 
 def merge_ngrams(parts: Sequence[Ngrams]) -> Ngrams:
     """The n-grams of several parts, which are in order, by their keys."""
-    keys, counts, firsts = map(np.concatenate, zip(*parts, strict=True))
-    keys, at, numbers = np.unique(keys, return_index=True, return_inverse=True)
-    return keys, np.bincount(numbers, counts, len(keys)).astype(np.int64), firsts[at]  # float64 is exact for these
+    merged = parts[0]
+    for part in parts[1:]:  # one after the other, which takes less memory
+        keys, counts, firsts = map(np.concatenate, zip(merged, part, strict=True))
+        keys, at, numbers = np.unique(keys, return_index=True, return_inverse=True)
+        counts = np.bincount(numbers, counts, len(keys)).astype(np.int64)  # float64 is exact for these
+        merged = keys, counts, firsts[at]
+    return merged
 
 
 def encode_parts(features: Features, parts: Sequence[Dataset]) -> Documents:

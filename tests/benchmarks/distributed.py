@@ -1,8 +1,8 @@
 """Measure training on clusters of processes of this machine: python tests/benchmarks/distributed.py --data PATH
 
 PATH holds labelled texts, such as IMDb's (aclImdb-train.tar.gz); without it, the built-in reviews are taken. It prints
-what was measured, and what it would come to on larger clusters: README.md beside this file says how. Run it while
-nothing else runs; it needs the extra mlcore[dask].
+the end of the section "Clusters" of README.md beside this file, which says how it computes what is not measured. Run it
+while nothing else runs; it needs the extra mlcore[dask].
 """
 
 import sys
@@ -16,20 +16,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
-from mlcore.distributed import training as replicas_on_workers
 from mlcore.distributed.cluster import connected
 from mlcore.distributed.prediction import predict_shards
 from mlcore.distributed.preparing import MAX_REPLICAS, REPLICA, encode_shards, read_shards
+from mlcore.kernels.optimizers import with_moments
+from mlcore.sentiment import replicas as training_by_replicas
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.initialization import new_model
-from mlcore.sentiment.model import Model
-from mlcore.sentiment.replicas import Combination, packed
+from mlcore.sentiment.replicas import Combination, arrays_of
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import train
+from mlcore.sentiment.training import EpochReport, State, train
 from mlcore.text.dataset import built_in_dataset, encode, read_dataset
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
@@ -77,7 +78,11 @@ def on_one_thread(folder: Path) -> Figures:
 
 def on_workers(folder: Path, workers: int, replicas: int, output: Path) -> Figures:
     """The phases on so many new workers, and the most memory that one took, in MB."""
-    figures, new_trainer = Figures(), replicas_on_workers.ReplicaTrainer
+    figures, trainer = Figures(), training_by_replicas.ReplicaTrainer
+
+    def note(report: EpochReport, state: State) -> None:
+        figures["epochs"] += report.seconds
+
     with connected(f"local:{workers}") as cluster:
         for shards in (folder.parent / WARM_UP, folder):
             paths = [shards / "*.jsonl"]
@@ -85,12 +90,14 @@ def on_workers(folder: Path, workers: int, replicas: int, output: Path) -> Figur
                 dataset = read_shards(cluster, paths, Layout(), replicas)
                 data = encode_shards(dataset, 0, **SETTINGS.encoding())
             figures["start"] = max(cluster.client.run(peak).values())
-            with counted_bytes(figures), clocked(figures, "train"):
-                model: Model = train(new_model(data, SETTINGS), data, new_model, 1, new_trainer=new_trainer)
+            with counted(figures), clocked(figures, "train"):
+                figures["epochs"] = 0.0
+                model = train(new_model(data, SETTINGS), data, new_model, 1, on_epoch=note, new_trainer=trainer)
             figures["memory"] = max(cluster.client.run(peak).values())
             with clocked(figures, "predict"):
                 predict_shards(cluster, model, paths, output / shards.name, Answers(), Layout())
-    return figures | {"words": len(data.features)}
+    rows, _, _, _ = with_moments(model.parameters, SETTINGS.optimizer)
+    return figures | {"words": len(rows), "row": rows[0].nbytes}
 
 
 def peak() -> float:
@@ -99,36 +106,50 @@ def peak() -> float:
 
 
 @contextmanager
-def counted_bytes(figures: Figures) -> Iterator[None]:
-    """Note the bytes that an epoch moves, of common parameters and of those of each replica, and the time of adding."""
-    figures |= {"common": 0, "returned": 0, "adding": 0}
+def counted(figures: Figures) -> Iterator[None]:
+    """Note, for an epoch, the bytes of parameters that go to the workers and come back, the seconds in which the client
+    gathers and adds them, and those in which the workers train.
+    """
+    figures |= dict.fromkeys(("sent", "returned", "client", "training"), 0.0)
 
-    def counted(state):
-        content = packed(state)
-        figures["common"] += len(content) / SETTINGS.epochs
-        return content
+    def note(name: str, amount: float) -> None:
+        figures[name] += amount / SETTINGS.epochs
+
+    def gather(state, features):
+        started = time.perf_counter()
+        arrays = arrays_of(state, features)
+        note("client", time.perf_counter() - started)
+        note("sent", sum(array.nbytes for array in arrays.values()))
+        return arrays
 
     class Counted(Combination):
         def add(self, trained, *arguments):
-            figures["returned"] += len(trained[2]) / SETTINGS.epochs
+            note("returned", sum(array.nbytes for array in trained[2].values()))
+            note("training", trained[0].seconds)
             started = time.perf_counter()
             super().add(trained, *arguments)
-            figures["adding"] += (time.perf_counter() - started) / SETTINGS.epochs
+            note("client", time.perf_counter() - started)
 
-    replicas_on_workers.packed, replicas_on_workers.Combination = counted, Counted
+    training_by_replicas.arrays_of, training_by_replicas.Combination = gather, Counted
     yield
-    replicas_on_workers.packed, replicas_on_workers.Combination = packed, Combination
+    training_by_replicas.arrays_of, training_by_replicas.Combination = arrays_of, Combination
 
 
-def expected(tokens: float, machines: int, one: Figures, many: Figures) -> float:
-    """Seconds of a whole training, from the rates of one worker, for so many machines."""
-    cores = CORES * machines
-    replicas = max(1, min(int(tokens / REPLICA), MAX_REPLICAS, cores))
-    growth = (tokens / one["tokens"]) ** WORDS_GROW
-    prepare = many["prepare"] / one["tokens"] * tokens / cores
-    epoch = many["train"] / SETTINGS.epochs / one["tokens"] * tokens / replicas
-    moved = growth * (many["common"] + replicas * many["returned"])  # all of it passes the client's network card
-    return prepare + EPOCHS * (epoch + moved / NETWORK + growth * replicas * many["adding"])
+def expected(tokens: float, machines: int, found: Figures) -> float:
+    """Seconds of a whole training on so many machines, from the figures of one worker with one replica.
+
+    More machines never take longer: the texts decide how many replicas there are, and so what the client moves.
+    """
+    cores, times = CORES * machines, tokens / found["tokens"]
+    chunks = replicas = max(1, min(int(tokens / REPLICA), MAX_REPLICAS))
+    while (rows := found["words"] * (times / chunks) ** WORDS_GROW) * found["row"] > training_by_replicas.LARGEST:
+        chunks *= 2
+    moved = chunks * rows / found["words"]  # as a multiple of what was measured
+    waiting = max(0.0, found["epochs"] / SETTINGS.epochs - found["training"])  # for the client and for Dask
+    waiting += (found["sent"] + found["returned"]) / NETWORK
+    epoch = found["training"] * times / min(cores, replicas) + moved * waiting
+    prepare = found["prepare"] + found["train"] - found["epochs"]
+    return prepare * times / cores + EPOCHS * epoch
 
 
 def shown(seconds: float) -> str:
@@ -139,8 +160,7 @@ def shown(seconds: float) -> str:
     return f"{seconds:.2g} s"
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    print(f"\n{title}\n")
+def table(columns: list[str], rows: list[list[str]]) -> None:
     for row in (columns, ["---"] * len(columns), *rows):
         print(f"| {' | '.join(row)} |")
 
@@ -167,23 +187,25 @@ def main() -> None:
         }
         found = {name: phase(name) for name, phase in phases.items()}
         by_size = {shards: run(f"{shards} shards", 2, 2, shards) for shards in sizes}
-    one, worker = found["one thread, no cluster"], found["1 worker, 1 replica"]
-    tokens, moved = int(one["tokens"]), found["2 workers, 2 replicas"]
-    print(f"{data}: {int(one['texts']):,} texts, {tokens:,} tokens, {int(worker['words']):,} words, "
-          f"{SHARDS} shards, {SETTINGS.epochs} epochs; {available_cores()} cores")  # fmt: skip
+    one, two = found["one thread, no cluster"], found["2 workers, 2 replicas"]
+    worker, tokens = found["1 worker, 1 replica"] | {"tokens": one["tokens"]}, int(one["tokens"])
+    print(f"Measured on {date.today():%-d %B %Y} on {available_cores()} cores with {int(one['texts']):,} texts "
+          f"({tokens:,} tokens, {int(worker['words']):,} words; {SHARDS} shards, {SETTINGS.epochs} epochs), "
+          "in seconds:\n")  # fmt: skip
     seconds = [[name, *(f"{some[p]:.2f}" if p in some else "" for p in ("prepare", "train", "predict"))]
                for name, some in found.items()]  # fmt: skip
-    table("Measured, in seconds", ["", "prepare", "train", "predict"], seconds)
-    mb = {name: f"{moved[name] / 1e6:.1f} MB" for name in ("common", "returned")}
-    print(f"\nAn epoch with two replicas moves {mb['common']} of common parameters to each worker, and "
-          f"{mb['returned']} back to the client, which adds them in {moved['adding']:.3f} s.")  # fmt: skip
+    table(["", "prepare", "train", "predict"], seconds)
+    print(f"\nAn epoch with two replicas moves {two['sent'] / 1e6:.1f} MB of parameters to the workers and "
+          f"{two['returned'] / 1e6:.1f} MB back to the client, which takes {two['client']:.3f} s to gather and "
+          "add them. The peak memory of a worker, of two:\n")  # fmt: skip
     rows = [[str(shards), f"{tokens // shards:,}", f"{some['start']:.0f} MB", f"{some['memory']:.0f} MB"]
             for shards, some in by_size.items()]  # fmt: skip
-    table("Measured peak memory of a worker, of two", ["shards", "tokens in each", "prepare", "train"], rows)
-    times = [[f"10^{power}", *(shown(expected(10**power, machines, one, worker)) for machines in (1, 4, 16, 64))]
+    table(["shards", "tokens in each", "prepared", "trained"], rows)
+    print(f"\nComputed from this, for {EPOCHS} epochs, machines of {CORES} cores, and 10 Gbit/s:\n")
+    sizes = (1, 4, 16, 64)
+    times = [[f"10^{power}", *(shown(expected(10**power, machines, worker)) for machines in sizes)]
              for power in (9, 10, 11)]  # fmt: skip
-    columns = ["tokens", *(f"{machines} machine{'s' * (machines > 1)}" for machines in (1, 4, 16, 64))]
-    table(f"Computed time of {EPOCHS} epochs, {CORES} cores per machine, 10 Gbit/s", columns, times)
+    table(["tokens", *(f"{machines} machine{'s' * (machines > 1)}" for machines in sizes)], times)
 
 
 if __name__ == "__main__":

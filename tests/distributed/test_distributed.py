@@ -32,7 +32,7 @@ import dask.dataframe  # noqa: E402
 
 from mlcore.distributed import DaskSentimentClassifier, cluster, preparing  # noqa: E402
 from mlcore.distributed.prediction import predict_shards  # noqa: E402
-from mlcore.distributed.training import ReplicaTrainer  # noqa: E402
+from mlcore.sentiment.replicas import ReplicaTrainer  # noqa: E402
 
 pytestmark = [needs_speed, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")]
 SETTINGS = "--dim", 8, "--hidden", 8, "--epochs", 3, "--ngrams", 2, "--learning-rate", 0.02
@@ -155,7 +155,7 @@ def test_killed_workers_do_not_change_a_byte(shards, expected, processes):
 
     assert train_on(processes.address, shards, on_phase) == expected
     reading = ["Reading shards", "Counting words", "Counting n-grams", "Encoding shards", "Fetching held-out texts"]
-    assert phases == [*reading, "Counting labels", "epoch 1", "epoch 2"]
+    assert phases == [*reading, "Counting labels", "Finding features", "epoch 1", "epoch 2"]
 
 
 @pytest.mark.full
