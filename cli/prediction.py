@@ -5,7 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -289,15 +289,15 @@ def _lines(found: "Predictions", answers: Answers, undecodable: Collection[int])
     from mlcore.sentiment.prediction import answer_columns
 
     *columns, _ = answer_columns(answers, found)
+    safe = lru_cache(printable)  # labels repeat
     shown = [
-        [f"{value:.4f}" for value in column] if column and isinstance(column[0], float) else map(printable, column)
+        [f"{value:.4f}" for value in column] if column and isinstance(column[0], float) else map(safe, column)
         for column in columns
     ]
-    lines = []
-    for i, (*cells, known) in enumerate(zip(*shown, found.known.tolist(), strict=True)):
-        remark = f"{known} known" if known else "no known words; default prediction"
-        lines.append("\t".join([*map(printable, cells), remark] + ["not UTF-8"] * (i in undecodable)) + "\n")
-    return "".join(lines)
+    remarks = [f"{known} known" if known else "no known words; default prediction" for known in found.known.tolist()]
+    for i in undecodable:
+        remarks[i] += "\tnot UTF-8"
+    return "\n".join([*map("\t".join, zip(*shown, remarks, strict=True)), ""])
 
 
 def _json_lines(found: "Predictions", answers: Answers, undecodable: Collection[int]) -> str:

@@ -90,8 +90,8 @@ def train_replica(
     model = Model(settings, labels, nothing, own.parameters)
     with ThreadPoolExecutor(1) as pool:
         first = int(np.searchsorted(features, first_piece))
-        trainer = Trainer(pool, 1, model, Split(documents, targets, np.arange(len(targets))), own, first)
-        trainer.weights = weights
+        trainer = Trainer(pool, 1, model, Split(documents, np.array(targets), np.arange(len(targets))), own, first)
+        trainer.weights = np.array(weights)  # aligned, unlike what has come in a message
         end = trainer.train_epoch(lambda progress: None)
     return None if end is None else (end, own.step, own.arrays())
 

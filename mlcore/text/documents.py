@@ -9,7 +9,7 @@ from mlcore.kernels.compiling import kernel
 from mlcore.text.vocabulary import UNKNOWN, Tokens, join_texts
 
 ENTRIES = 1 << 14  # sorted at a time
-DIGIT = 11  # bits of the numbers by which they are sorted at a time
+DIGIT = 12  # bits by which they are sorted at a time
 
 
 class Documents(NamedTuple):
@@ -61,8 +61,8 @@ def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool
     Shapes: ids (g, t) of features below ``size`` that end at each token, offsets (n + 1,) of the texts' tokens.
     """
     longest = ids.shape[0] * int(np.diff(offsets).max(initial=0))
-    digits = -(-max(size - 1, 0).bit_length() // DIGIT)
-    return Documents(*sort_and_count(ids, offsets, digits, binary, max(longest, min(ids.size, ENTRIES))))
+    bits = max(size - 1, 0).bit_length()
+    return Documents(*sort_and_count(ids, offsets, bits, binary, max(longest, min(ids.size, ENTRIES))))
 
 
 @kernel
@@ -86,15 +86,15 @@ def deal_by_digit(entries, end, shift, heads, dealt):
 
 
 @kernel
-def sort_and_count(ids, token_offsets, digits, binary, room):
-    """Sort the features of every text by number and count them, in linear time: arrays as in ``Documents``.
+def sort_and_count(ids, token_offsets, bits, binary, room):
+    """Sort the features of every text by number, of so many bits, and count them: arrays as in ``Documents``.
 
     So many texts are sorted together, digit by digit, that their entries fit into the ``room``, and with it into the
     cache. With ``binary`` features all counts are 1.
 
     Shapes: ids (g, t), token_offsets (n + 1,); the longest text has at most room / g tokens.
     """
-    entries, others, heads = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(1 << DIGIT, np.int64)
+    entries, others, heads = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(1 << DIGIT, np.int32)
     out_ids, out_counts = np.empty(ids.size, np.int32), np.empty(ids.size, np.int32)
     offsets = np.zeros_like(token_offsets)
     place, first, texts = 0, 0, token_offsets.shape[0] - 1
@@ -111,19 +111,21 @@ def sort_and_count(ids, token_offsets, digits, binary, room):
             for level in range(ids.shape[0]):
                 for t in range(token_offsets[text], token_offsets[text + 1]):
                     if ids[level, t] != UNKNOWN:
-                        entries[end] = np.int64(text - first) << 32 | np.int64(ids[level, t])
+                        entries[end] = np.int64(text - first) << bits | np.int64(ids[level, t])
                         end += 1
-        for digit in range(digits + 1):
-            deal_by_digit(entries, end, digit * DIGIT if digit < digits else 32, heads, others)
+        shift = np.int64(0)
+        while last - 1 - first << bits >> shift > 0 or shift < bits:
+            deal_by_digit(entries, end, shift, heads, others)
             entries, others = others, entries
+            shift += DIGIT
         before = np.int64(-1)
         for entry in range(end):
             fresh = entries[entry] != before
             before = entries[entry]
             place += fresh
-            out_ids[place - 1] = before & 0xFFFFFFFF
+            out_ids[place - 1] = before & (np.int64(1) << bits) - 1
             out_counts[place - 1] = 1 if fresh or binary else out_counts[place - 1] + 1
-            offsets[first + (before >> 32) + 1] += fresh
+            offsets[first + (before >> bits) + 1] += fresh
         first = last
     return out_ids[:place], out_counts[:place], np.cumsum(offsets)
 
