@@ -68,7 +68,9 @@ class Cluster:
                 if total:
                     self.progress(f"{what}: {number:,} of {total:,}")
                 while number not in done:
-                    threads = max(1, self._threads())
+                    threads = 1
+                    with suppress(OSError):  # if the scheduler is lost, the next result will tell
+                        threads = max(1, sum(self.client.nthreads().values()))
                     free = min(threads, 2 * threads - len(done)) - len(running)
                     running |= {place: self.submit(*call) for place, call in islice(waiting, max(0, free))}
                     if not running:
@@ -83,19 +85,13 @@ class Cluster:
         except (CancelledError, self._dask.comm.CommClosedError) as error:
             raise ConnectionError(f"{what}: the scheduler was lost; start it and its workers again") from error
 
-    def _threads(self) -> int:
-        """How many the workers have; 0 also if the scheduler is lost, as the next result will tell."""
-        with suppress(OSError):
-            return sum(self.client.nthreads().values())
-        return 0
-
     def _wait(self, what: str, futures: Sequence[Any]) -> None:
         """Wait for one of these; where no worker can take any, say so, and give up after PATIENCE seconds."""
         missing = f"{what}: no worker with free memory; start some: dask worker {self.client.scheduler.address}"
         while not any(future.done() for future in futures):
             with suppress(TimeoutError), self.client.as_current():
                 self._dask.wait(futures, LOOK, "FIRST_COMPLETED")
-            if not self._threads():
+            if not self.client.nthreads():
                 self.progress(f"{missing} (waiting for {PATIENCE} s)")
             try:
                 self.client.wait_for_workers(1, PATIENCE)
@@ -112,8 +108,12 @@ class Cluster:
 
 
 def fetched(future: Any) -> Callable[[], Any]:
-    """What gives the result of a task that is done, which leaves its worker now, or raises its error."""
-    return partial(held, future.result()) if future.status == "finished" else future.result
+    """What gives the result of a task that is done, or raises its error; the worker need not keep it any more."""
+    if future.status != "finished":
+        return partial(future.result)
+    result = future.result()
+    future.release()  # waiting for it may have left references
+    return partial(held, result)
 
 
 @contextmanager

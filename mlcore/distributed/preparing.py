@@ -43,10 +43,7 @@ def read_shard(location: str, layout: Layout) -> Dataset:
 
 
 def read_shards(cluster: Cluster, paths: Sequence[Path], layout: Layout, replicas: int | None) -> ShardedDataset:
-    """The dataset of the labelled texts in files, whose paths may be patterns or URLs.
-
-    Raises: as ``find_files`` and ``join_shards``.
-    """
+    """As ``join_shards`` of the labelled texts in files, whose paths may be patterns or URLs."""
     shards = [cluster.submit(read_shard, name, layout) for name in find_files(paths)]
     return join_shards(cluster, ", ".join(map(str, paths)), shards, replicas)
 
@@ -78,18 +75,16 @@ def join_shards(cluster: Cluster, source: str, shards: list[Any], replicas: int 
 class ShardedDocuments:
     """Stands for the documents of some texts, which are on the workers, dealt to replicas.
 
-    ``encoded``: futures of all documents of each replica, ``texts``: their numbers in the dataset, ascending, of which
-    these are the ``chosen`` ones; ``only``: a future of the features that are kept, (v,) bool, or None for all.
-    ``chunks``: for each replica the arguments of ``selected``, and the numbers of its texts.
+    ``chunks``: for each replica the arguments of ``selected``, where a future of all of its documents stands for them,
+    and one for the features that are kept; and the numbers of the texts in the dataset, ascending.
     """
 
     def __init__(
         self, cluster: Cluster, encoded: list[Any], texts: list[np.ndarray], chosen: np.ndarray, only: Any
     ) -> None:
         self.cluster, places = cluster, [np.flatnonzero(np.isin(some, chosen)) for some in texts]
-        self.chunks = [
-            ((documents, at, only), some[at]) for documents, some, at in zip(encoded, texts, places, strict=True)
-        ]
+        dealt = zip(encoded, texts, places, strict=True)
+        self.chunks = [((documents, at, only), some[at]) for documents, some, at in dealt]
 
     def split(self, parts: int, seed: int) -> list[tuple[tuple[Any, ...], np.ndarray]]:
         """Chunks of so many parts of each replica's texts, at random: the first part of each replica, and so on."""
@@ -169,7 +164,5 @@ def encode_shards(
         counts[counts < min_count] = 0
         whole = Split(on_workers(both), found.targets, both, dataset.weights)
     train = Split(on_workers(found.train, only), found.targets, found.train, dataset.weights)
-    return EncodedDataset(
-        features, counts, found.labels, train, here(found.dev, only), here(found.test, None), whole, found.warnings,
-        fingerprints=kept(dataset.fingerprints[both]),
-    )  # fmt: skip
+    splits, hashes = (train, here(found.dev, only), here(found.test, None), whole), kept(dataset.fingerprints[both])
+    return EncodedDataset(features, counts, found.labels, *splits, found.warnings, fingerprints=hashes)

@@ -152,15 +152,16 @@ class ReplicaTrainer(Trainer):
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
         self.largest_loss, self.weights = largest_loss(model, train), text_weights(train, model.settings, model.labels)
         documents: Any = train.documents
-        self.cluster, self.n, self.parts = documents.cluster, len(documents.chunks), 1
-        fewest, row = min(len(rows) for _, rows in documents.chunks), state.rows[:1].nbytes
+        self.cluster, self.n, parts = documents.cluster, len(documents.chunks), 1
+        fewest, rows = min(len(rows) for _, rows in documents.chunks), LARGEST // state.rows[:1].nbytes
         while True:
-            self.chunks = documents.split(self.parts, model.settings.seed)
+            self.chunks, self.parts = documents.split(parts, model.settings.seed), parts
             calls = [(features_in, *chunk) for chunk, _ in self.chunks]
             self.features = list(self.cluster.results("Finding features", calls))
-            if max(map(len, self.features)) * row <= LARGEST or 2 * self.parts > fewest:
+            most = max(map(len, self.features))
+            if most <= rows or parts == fewest:
                 break
-            self.parts *= 2
+            parts = min(fewest, max(parts + 1, math.ceil(parts * most / rows)))
 
     def train_epoch(self, progress: Callable[[Progress], None]) -> Progress | None:
         """Train all replicas for an epoch and combine them; None if one diverges."""

@@ -194,7 +194,8 @@ def _json(value: Any) -> str:
     """A value as JSON, which has no NaN; the usual ones without the encoder, which takes several times as long."""
     kind = type(value)
     if kind is str and value.isprintable():
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
     if kind is int or kind is float and math.isfinite(value):
         return repr(value)
     return "null" if kind is float and value != value else _encode(value)

@@ -128,12 +128,12 @@ def expected(shards):
         return train_on(one, shards)
 
 
-@pytest.mark.parametrize("largest", [replicas.LARGEST, 1 << 21])
+@pytest.mark.parametrize("largest", [replicas.LARGEST, 1 << 20])
 def test_four_workers_and_two_clients_at_once_give_the_bytes_of_one(shards, expected, threads, monkeypatch, largest):
     """The clients share a scheduler; one trains something else. Few bytes are few rows: several exchanges per epoch."""
     monkeypatch.setattr(replicas, "LARGEST", largest)
     of_one = train_on(threads(1), shards)
-    assert (of_one == expected) == (largest > 1 << 21)
+    assert (of_one == expected) == (largest > 1 << 20)
     four, others, phases = threads(4), [], []
     other = threading.Thread(target=lambda: others.append(train_on(four, shards, parts=2)))
     other.start()
