@@ -130,9 +130,10 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
         # a README may lie on the way to the labels' folders, or beside them
         if folder != above[: len(folder)] and not (folder[:-1] == above and folder[-1] in splits):
             raise DataError(f"{source.name} has {path}, whose label cannot be told; expected {LAYOUT}.")
-    folders, used = {path.parts[:-1] for path in found}, {*texts}
+    folders, used, depth = {path.parts[:-1] for path in found}, {*texts}, len(found[0].parts)
     others = [p for p in paths if p not in used and not p.name.startswith(".")]
-    others = [p for p in others if p.parts[:-1] in folders or not source.labelled]
+    beside = [p for p in others if p.parts[:-1] in folders or (len(p.parts) == depth and _may_be_text(p))]
+    others = beside if source.labelled else others
     for kind, count in Counter(path.suffix for path in others).items():
         source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
 

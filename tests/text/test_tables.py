@@ -143,16 +143,6 @@ def test_the_likely_encoding(encoding, text):
     assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
 
 
-def test_folders_of_files_with_any_suffix(tmp_path):
-    for name in ("x/1000", "x/1001.5", "y/a.MD", "y/b.jpg", "y/.hidden", "README"):
-        write(tmp_path / "folder" / name, f"text of {name}")
-    found, said = read(tmp_path / "folder")
-    assert [label for label, _ in found] == ["x", "x", "y"]
-    assert said == [f"{tmp_path / 'folder'}: files .jpg among the texts: 1 skipped."]
-    write(tmp_path / "folder/x/2.txt", "only this one")
-    assert read(tmp_path / "folder")[0] == [("x", "only this one")]
-
-
 def test_only_regular_files(tmp_path):
     write(tmp_path / "folder/x/1.txt", "a")
     pipe = tmp_path / "folder/x/2.txt"
