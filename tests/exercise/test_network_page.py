@@ -146,8 +146,8 @@ y = [[1, 0], [0, 1], [1, 0]]
 l2 = "0.1"
 frozen = ["b"]
 [[layers]]
-name = "</script><script>alert(1)</script>"
-"<b>'\\u202e" = [["0.5", -1], [1, 2], ["-0.3", "0.7"]]
+name = "</script><script>alert(1)</script>\\u202e"
+"</script><b>'" = [["0.5", -1], [1, 2], ["-0.3", "0.7"]]
 b = ["0.1", "0.2", "0.3"]
 [[layers]]
 name = "<img src=x onerror=alert(2)>"
@@ -260,7 +260,8 @@ def test_hostile_names_are_text_and_pages_have_no_serious_findings(run, visit, t
     page = visit(tmp_path / "sheet.html", width, scheme)
     found = page.inner_text("main")
     assert all(
-        text in found for text in ("</script><script>alert(1)</script>", "<img src=x onerror=alert(2)>", "<b>'\ufffd")
+        text in found
+        for text in ("</script><script>alert(1)</script>\ufffd", "<img src=x onerror=alert(2)>", "</script><b>'")
     )
     assert page.locator("script").count() == 2
     assert page.evaluate("fetch('https://example.org').then(() => 'sent', () => 'stopped')") == "stopped"
@@ -278,5 +279,5 @@ def test_what_a_page_cannot_show_is_refused(run, tmp_path):
     )
     (tmp_path / "net.toml").write_text(HOSTILE.replace("softmax", "step").replace("cross-entropy", "squared"))
     assert "no useful derivative" in run("page", "--net", "net.toml", "-o", "sheet.html").err
-    assert run("page", "--net", "net.toml", "-o", "net.toml").code == 2
+    assert "it would overwrite an input" in run("page", "--net", "net.toml", "-o", "net.toml").err
     assert [path.name for path in tmp_path.iterdir()] == ["net.toml"]
