@@ -19,13 +19,12 @@ from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import content_of, model_of
 from mlcore.sentiment.prediction import Predictions, predict, predictions, read_texts
 from mlcore.sentiment.tables import PredictedTable, predict_table, table_name
-from mlcore.text.dataset import Dataset
-from mlcore.text.documents import Documents
+from mlcore.text import parts
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Features
 from mlcore.text.pool import available_cores
 from mlcore.text.readers import read_tables
-from mlcore.text.remote import file_system, find_files, local_copy, write_file
+from mlcore.text.remote import file_system, find_files, local_copy, reaching, write_file
 
 MANIFEST = "mlcore.json"  # in a folder of predictions: what they are made with
 LARGEST = 1 << 26  # bytes of a model that goes to the workers, where it takes some times as many; else its table stays
@@ -53,8 +52,9 @@ def predict_shards(
     if found != said and (found or system.isfile(path) or system.ls(path)):
         problem = "it has other things than predictions of this model for these shards; choose another folder"
         raise InputError(problem, parameter="output", value=str(folder))
-    system.makedirs(path, exist_ok=True)
-    system.pipe_file(manifest, said)
+    with reaching(folder):
+        system.makedirs(path, exist_ok=True)
+        system.pipe_file(manifest, said)
     files = {f"{path}/{name}": shard for name, shard in zip(names, shards, strict=True)}
     pairs = [(shard, system.unstrip_protocol(file)) for file, shard in files.items() if not system.exists(file)]
     if len(content) > LARGEST:
@@ -75,23 +75,21 @@ def predict_shards(
 
 def read_shard_texts(features: Features, shard: str, layout: Layout) -> Any:
     """The texts of a shard as ``read_texts`` gives them."""
-    (table,) = read_tables(local_copy(shard), layout, labelled=False)
-    return read_texts(features, (text or "" for _, text in table.texts(table.columns())))
+    with local_copy(shard) as path:
+        (table,) = read_tables(path, layout, labelled=False)
+        return read_texts(features, (text or "" for _, text in table.texts(table.columns())))
 
 
 def write_shard(given: Any, shard: str, output: str, answers: Answers, layout: Layout) -> PredictedTable:
     """Write a shard with the predictions that are given, or with those of the model that is."""
     model = given if isinstance(given, Predictions) else loaded(given)
     predicted = model.batches() if isinstance(model, Predictions) else partial(predict, model)
-    (table,), found = read_tables(local_copy(shard), layout, labelled=False), list[PredictedTable]()
-    common = model.labels, predicted, table
-    write_file(output, lambda path, file: found.append(predict_table(*common, path, file, answers)))
+    found = list[PredictedTable]()
+    with local_copy(shard) as source:
+        (table,) = read_tables(source, layout, labelled=False)
+        common = model.labels, predicted, table
+        write_file(output, lambda path, file: found.append(predict_table(*common, path, file, answers)))
     return found[0]
-
-
-def encode(features: Features, data: Dataset, rows: np.ndarray) -> Documents:
-    """Features of these texts of a shard."""
-    return features.documents_of(data.tokens.select(rows), data.words)
 
 
 def assess_shards(cluster: Cluster, model: Model, paths: Sequence[Path], layout: Layout) -> Assessment:
@@ -99,7 +97,7 @@ def assess_shards(cluster: Cluster, model: Model, paths: Sequence[Path], layout:
     dataset = read_shards(cluster, paths, layout, None)
     (rows, _), bounds, features = dataset.held_out(), dataset.bounds, cluster.submit(held, model.features)
     texts = zip(dataset.shards, np.split(rows, np.searchsorted(rows, bounds[1:-1])), bounds[:-1], strict=True)
-    calls = [(encode, features, shard, own - first) for shard, own, first in texts]
+    calls = [(parts.encode_some, features, shard, own - first) for shard, own, first in texts]
     found = cluster.results("Evaluating shards", calls)
     outputs = [model.logits(documents, None, available_cores()) for documents in found]
     return assess_outputs(model, dataset, np.concatenate(outputs), dataset.fingerprints[rows])

@@ -1,7 +1,7 @@
 """From shards to all that a training needs; the training texts stay on the workers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from mlcore.text.documents import Documents
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Features, select_features
 from mlcore.text.overlap import kept
-from mlcore.text.remote import find_files, local_copy
+from mlcore.text.remote import find_files
 
 NGRAMS_AT_A_TIME = 1 << 23  # counted in one turn; they take 24 bytes each
 REPLICA = 2_000_000  # tokens for which there is a replica, unless the number is given
@@ -37,14 +37,9 @@ class ShardedDataset(Dataset):
     replicas: int
 
 
-def read_shard(location: str, layout: Layout) -> Dataset:
-    """The labelled texts of a file."""
-    return replace(one_file.read_dataset(local_copy(location), layout), source=location)
-
-
 def read_shards(cluster: Cluster, paths: Sequence[Path], layout: Layout, replicas: int | None) -> ShardedDataset:
     """As ``join_shards`` of the labelled texts in files, whose paths may be patterns or URLs."""
-    shards = [cluster.submit(read_shard, name, layout) for name in find_files(paths)]
+    shards = [cluster.submit(parts.read_part, name, layout) for name in find_files(paths)]
     return join_shards(cluster, ", ".join(map(str, paths)), shards, replicas)
 
 

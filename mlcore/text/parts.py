@@ -5,13 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlcore.text.dataset import Dataset, joined_datasets
+from mlcore.text.dataset import Dataset, joined_datasets, read_dataset
 from mlcore.text.documents import Documents
+from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Features, count_pairs, deal_keys
 from mlcore.text.overlap import fingerprints
+from mlcore.text.remote import local_copy
 from mlcore.text.vocabulary import Tokens, WordTable
 
 Ngrams = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, counts, and the token at which each occurs first
+
+
+def read_part(location: str, layout: Layout) -> Dataset:
+    """The labelled texts of a file, by its path or URL."""
+    with local_copy(location) as path:
+        return replace(read_dataset(path, layout), source=location)
 
 
 def outline(data: Dataset, head: int) -> tuple[Dataset, np.ndarray]:
@@ -65,6 +73,11 @@ def merge_ngrams(parts: Sequence[Ngrams]) -> Ngrams:
         counts = np.bincount(numbers, counts, len(keys)).astype(np.int64)  # float64 is exact for these
         merged = keys, counts, firsts[at]
     return merged
+
+
+def encode_some(features: Features, part: Dataset, rows: np.ndarray) -> Documents:
+    """These texts of a part."""
+    return features.documents_of(part.tokens.select(rows), part.words)
 
 
 def encode_parts(features: Features, parts: Sequence[Dataset]) -> Documents:

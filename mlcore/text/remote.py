@@ -2,11 +2,12 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlcore.errors import DataError, InputError
+from mlcore.errors import DataError, InputError, MlcoreError
 from mlcore.files import check_once, write_beside
 
 
@@ -18,32 +19,54 @@ def find_files(patterns: Iterable[str | Path]) -> list[str]:
     found = list[str]()
     for pattern in patterns:
         system, path = file_system(pattern)
-        if not (matches := sorted(system.glob(path))):
-            raise InputError(f"No file matches {pattern}.")
+        with reaching(pattern):
+            matches = sorted(system.glob(path))
+        if not matches:
+            raise InputError(f"No file matches {url_of(pattern)}.")
         found += matches if "file" in system.protocol else map(system.unstrip_protocol, matches)
     check_once(found)
     return found
 
 
+def url_of(location: str | Path) -> str:
+    """A path or URL; a Path has lost one of the slashes of a URL."""
+    return re.sub(r"^(?!file:)(\w\w+):/(?!/)", r"\1://", str(location))
+
+
+@contextmanager
+def reaching(location: str | Path) -> Iterator[None]:
+    """Turn what fsspec's file systems raise, each errors of its own, into DataError; those of the system stay."""
+    try:
+        yield
+    except (MlcoreError, OSError):
+        raise
+    except Exception as error:
+        raise DataError(f"{url_of(location)} cannot be reached: {error}") from error
+
+
 def file_system(location: str | Path) -> tuple[Any, str]:
-    """The file system of a path or URL, and the path in it; a Path has lost one of the slashes of a URL."""
+    """The file system of a path or URL, and the path in it."""
     from fsspec.core import url_to_fs
 
-    url = re.sub(r"^(?!file:)(\w\w+):/(?!/)", r"\1://", str(location))
-    try:
-        system, path = url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise DataError(f"{url} cannot be reached: {error}") from error
+    with reaching(location):
+        system, path = url_to_fs(url_of(location))
     return system, str(path)
 
 
-def local_copy(location: str) -> Path:
-    """The path of a file; one that a URL names is fetched into a temporary folder first."""
+@contextmanager
+def local_copy(location: str) -> Iterator[Path]:
+    """The path of a file; one that a URL names is fetched into a temporary folder first, and errors name the URL."""
     from fsspec import open_local
 
+    path = location
     if "://" in location:
-        location = open_local(f"simplecache::{location}", simplecache={"same_names": True})
-    return Path(location)
+        with reaching(location):
+            path = open_local(f"simplecache::{location}", simplecache={"same_names": True})
+    try:
+        yield Path(path)
+    except DataError as error:
+        error.message = error.message.replace(path, location)
+        raise
 
 
 def write_file(location: str, write: Callable[[Path, BinaryIO], object]) -> None:

@@ -161,7 +161,8 @@ def shown(seconds: float) -> str:
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
-    for row in (columns, ["---"] * len(columns), *rows):
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for row in rows:
         print(f"| {' | '.join(row)} |")
 
 
