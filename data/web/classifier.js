@@ -17,7 +17,7 @@ class Features {
 
   /** The most frequent known word that is like an unknown one but for one character. @param {string} word */
   alike(word) {
-    for (let id = this.spellings.size ? 0 : this.words.size; id--; ) {
+    for (let id = this.spellings.size ? 0 : this.words.size; id--;) {
       shortened(this.vocabulary.words[id]).forEach((one) => this.spellings.set(one, id));
     }
     const ids = [...word].length < MISSPELT ? [] : shortened(word).map((one) => this.spellings.get(one) ?? Infinity);
