@@ -174,6 +174,8 @@ def _show_explanation(found: "Explanation", n: int) -> None:
     if found.known_words:
         known = f"{found.known_words:,} of {len(found.words):,} words known"
         render.show(f"{known}, {found.units_on:,} of {found.units:,} hidden units on", "dim")
+        if found.misspelt:
+            render.paragraph(found.misspelt, "dim")
         largest, rows = max(abs(feature.contribution) for feature in found.features) or 1, []
         for feature in found.features:
             share, change = feature.contribution / largest, found.change_without(feature.feature)

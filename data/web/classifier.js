@@ -15,9 +15,9 @@ class Features {
     this.spellings = /** @type {Map<string, number>} */ (new Map()); // filled when it is needed
   }
 
-  /** The most frequent known word that is like an unknown one but for one character. @param {string} word */
+  /** The most frequent known word, of 50,000, that is like an unknown one but for a character. @param {string} word */
   alike(word) {
-    for (let id = this.spellings.size ? 0 : this.words.size; id--;) {
+    for (let id = this.spellings.size ? 0 : Math.min(this.words.size, 50_000); id--;) {
       shortened(this.vocabulary.words[id]).forEach((one) => this.spellings.set(one, id));
     }
     const ids = [...word].length < MISSPELT ? [] : shortened(word).map((one) => this.spellings.get(one) ?? Infinity);

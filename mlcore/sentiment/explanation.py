@@ -41,6 +41,7 @@ class WordShare:
     """A token of the text, and its share in the contributions of the features it is part of."""
 
     word: str
+    read_as: str  # itself, or the known word that it is taken for (``Features.read_as``)
     known: bool
     contribution: float
 
@@ -100,6 +101,12 @@ class Explanation(Result):
             if token and not share:
                 return
             yield part, share
+
+    @property
+    def misspelt(self) -> str:
+        """Which words are read as others; empty if none are."""
+        pairs = {word.word: word.read_as for word in self.words if word.read_as != word.word}
+        return f"Read as known words: {', '.join(f'{word} as {other}' for word, other in pairs.items())}" * bool(pairs)
 
     def _repr_html_(self) -> str:
         """The words and the strongest features, for notebooks."""
@@ -173,7 +180,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
             (FeatureShare(name, int(count), float(value)) for name, (count, value) in shares.items()),
             key=lambda share: -abs(share.contribution),
         ),
-        words=list(map(WordShare, texts, known.tolist(), of_words.tolist())),
+        words=list(map(WordShare, texts, map(spoken.word, occurring.ids), known.tolist(), of_words.tolist())),
         without=sorted(effects, key=lambda effect: -abs(effect.change)),
         known_words=int(known.sum()),
         averaged=averaged,

@@ -32,6 +32,7 @@ from mlcore.text.vocabulary import (
 WORDS = 1 << 16  # cut into characters at a time
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
 KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cache
+COMPARED = 50_000  # most frequent words that unknown ones may be misspellings of; their spellings take about 60 MB
 MISSPELT = 4  # characters, at least, of an unknown word that is taken for a known one
 
 
@@ -82,7 +83,7 @@ class Features:
     def _spellings(self) -> dict[str, int]:
         """The most frequent word that is, or is with one character left out, such a sequence of characters."""
         found = dict[str, int]()
-        for number, word in enumerate(self.words.words):
+        for number, word in enumerate(self.words.words[:COMPARED]):
             for spelling in shortened(word):
                 found.setdefault(spelling, number)
         return found
