@@ -151,6 +151,7 @@ def test_a_table_is_predicted_as_on_the_command_line(run, visit, model, tmp_path
     run("page", model, "-o", "demo.html")
     page = visit(tmp_path / "demo.html")
     page.set_input_files("#file", tmp_path / "in.csv")
+    page.wait_for_selector("#file-note:has-text('rows')")  # a page reads files while it does other things
     assert page.inner_text("#file-choices p") == "in.csv: 5 rows. It is not UTF-8 and was read as Windows-1252."
     with page.expect_download() as saved:
         page.click("#download")
