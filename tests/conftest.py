@@ -137,6 +137,7 @@ def run(tmp_path, monkeypatch, capsys):
     main = entry.load()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("mlcore.cli.render.HEARTBEAT", 3600)  # how slow the machine is shall not be in what is compared
 
     def call(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "argv", ["mlcore", *map(str, arguments)])

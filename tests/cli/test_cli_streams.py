@@ -41,3 +41,8 @@ def test_streams(model, command, codes, lines, said):
     if said.startswith("mlcore") or not said:
         assert len(messages) == bool(said)
     assert said in "".join(messages)
+
+
+def test_progress_is_said_where_there_is_no_terminal(run, monkeypatch):
+    monkeypatch.setattr("mlcore.cli.render.HEARTBEAT", 0.001)
+    assert "Verifying (0 s)\n" in run("verify").err
