@@ -123,12 +123,17 @@ def connected(scheduler: str, progress: Callable[[str], None] = lambda what: Non
     Raises: InputError if no scheduler answers; DataError if Dask is not installed.
     """
     distributed = optional("distributed", "dask", "A scheduler")
+    from dask import config
+
     options: dict[str, Any] = {"address": scheduler}
     if match := re.fullmatch(r"local:([1-9]\d*)", scheduler):
         options = {"n_workers": int(match[1]), "threads_per_worker": 1, "dashboard_address": ":0"}
         options["scheduler_kwargs"] = {"allowed_failures": FAILURES}
+    # processes here end with the command, and would say that they have lost their scheduler
+    quiet = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"}
     try:
-        client = distributed.Client(**options, set_as_default=False)
+        with config.set(quiet):
+            client = distributed.Client(**options, set_as_default=False)
     except (OSError, ValueError) as error:
         expected = f"no scheduler answers there ({error}); expected one such as tcp://HOST:8786, or local:2"
         raise InputError(expected, parameter="scheduler", value=scheduler) from error
