@@ -103,9 +103,12 @@ class Features:
         """
         if not self.pieces.sizes:
             return table, ids
+        unknown = np.flatnonzero(self.words.numbers_of(table)[:-1] == UNKNOWN)
+        if not len(unknown):
+            return table, ids
         read, words = WordTable(), table.words
-        for unknown in np.flatnonzero(self.words.numbers_of(table)[:-1] == UNKNOWN):
-            words[unknown] = self.alike(words[unknown])
+        for word in unknown:
+            words[word] = self.alike(words[word])
         lines = np.frombuffer("".join(f"{word}\n" for word in words).encode(), np.uint8)
         return read, read.add_spans(TokenSpans.of_lines(lines))[ids]
 
