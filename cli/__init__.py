@@ -1,11 +1,25 @@
-"""The command line of mlcore. Its module ``render`` loads at its first use: Rich takes longer than everything else."""
+"""The command line of mlcore. Modules of the library, and ``render``, are executed when something of them is used.
+
+So commands import them at the top (``from mlcore.sentiment import evaluation``), and ``--help`` loads neither NumPy,
+Numba nor Rich, each of which takes longer than everything else. ``from module import name`` executes at once.
+"""
 
 import sys
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from typing import Any
 
-_spec = find_spec(f"{__name__}.render")
-assert _spec is not None
-assert _spec.loader is not None
-_spec.loader = LazyLoader(_spec.loader)
-globals()["render"] = sys.modules[_spec.name] = module_from_spec(_spec)
-_spec.loader.exec_module(sys.modules[_spec.name])
+
+class _AtFirstUse:
+    """A finder of mlcore's modules, packages aside."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name.startswith("mlcore.") else None
+        if spec and spec.loader and spec.submodule_search_locations is None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+sys.meta_path.insert(0, _AtFirstUse)

@@ -31,8 +31,8 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "train-sentiment": ("training", "Train a text classifier with a trainable embedding."),
         "cross-validate": ("tuning", "Measure settings by cross-validation."),
         "tune": ("tuning", "Search better settings, and train with the best."),
-        "evaluate": ("prediction", "Measure a model on labelled texts."),
-        "report": ("prediction", "Write an HTML evaluation report."),
+        "evaluate": ("evaluation", "Measure a model on labelled texts."),
+        "report": ("evaluation", "Write an HTML evaluation report."),
         "predict": ("prediction", "Predict the labels of texts."),
         "explain": ("explanation", "Show the exact contribution of every word to a prediction."),
         "describe": ("explanation", "Show what a model contains and how to train it again."),
@@ -111,45 +111,46 @@ class Commands(Converting, TyperGroup):
 def _load(name: str) -> TyperCommand:
     function = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name.replace("-", "_"))
     single = typer.Typer(**PLAIN)
-    if isinstance(function, typer.Typer):
-        single.add_typer(function, name=name)
-    else:
-        single.command(name, cls=Command)(function)
+    single.command(name, cls=Command)(function)
     return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
 
 
 def _process(parameter: Any, context: Any, value: Any) -> Any:
     if isinstance(value, str):
-        value = _converted(parameter, context, value)
+        value = _converted(parameter, value)
     elif isinstance(value, list | tuple):
-        value = [_converted(parameter, context, one) for one in value]
+        value = [_converted(parameter, one) for one in value]
     if parameter.required and parameter.value_is_missing(value):
         return type(parameter).process_value(parameter, context, None)  # which complains
     return parameter.callback(context, parameter, value) if parameter.callback else value
 
 
-def _converted(parameter: Any, context: Any, text: str) -> Any:
+def _converted(parameter: Any, text: str) -> Any:
     """The value of what was typed: by the parser of the parameter, or else of its type."""
-    descriptor = parameter.type_descriptor
-    info, kind = descriptor.parameter_info, descriptor.annotation
+    info, kind = parameter.type_descriptor.parameter_info, parameter.type_descriptor.annotation
     kind = (get_args(kind) or (kind,))[0]
-    if info.parser:
-        try:
+    is_option = parameter.param_type_name == "option"
+    try:
+        if info.parser:
             return info.parser(text)
-        except typer.BadParameter as error:
-            error.ctx, error.param = context, parameter
-            raise
-    if kind in (int, float):
-        number = None
-        with suppress(ValueError):
-            number = kind(text)
-        least, most = info.min, info.max
-        if number is None or (least is not None and number < least) or (most is not None and number > most):
-            bounds = "" if least is None else f" from {least} up" if most is None else f" from {least} to {most}"
-            name, value = max(parameter.opts, key=len).removeprefix("--"), text if number is None else number
-            raise InputError(f"expected a {'whole ' * (kind is int)}number{bounds}", parameter=name, value=value)
-        return number
-    return Path(text) if kind is Path else text
+        if kind in (int, float):
+            return _number(text, kind, info.min, info.max)
+        return Path(text) if kind is Path else text
+    except InputError as error:
+        error.parameter = max(parameter.opts, key=len).removeprefix("--") if is_option else parameter.metavar
+        raise
+
+
+def _number(text: str, kind: Any, least: float | None, most: float | None) -> Any:
+    """The number in a text; raises InputError."""
+    number = None
+    with suppress(ValueError):
+        number = kind(text)
+    if number is None or (least is not None and number < least) or (most is not None and number > most):
+        bounds = "" if least is None else f" from {least} up" if most is None else f" from {least} to {most}"
+        value = text if number is None else number
+        raise InputError(f"expected a {'whole ' * (kind is int)}number{bounds}", value=value)
+    return number
 
 
 def likely_options(error: Any) -> None:
@@ -205,8 +206,8 @@ def mlcore(
 
 
 def option_name(parameter: str) -> str:
-    """The option of a parameter of the library: ``relu_at_zero`` is typed as ``--relu-at-zero``."""
-    return f"--{parameter.replace('_', '-')}"
+    """The option of a parameter of the library: ``relu_at_zero`` is typed as ``--relu-at-zero``; DATA stays."""
+    return parameter if parameter.isupper() else f"--{parameter.replace('_', '-')}"
 
 
 def in_words(error: MlcoreError) -> str:

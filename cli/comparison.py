@@ -1,23 +1,24 @@
 """``mlcore compare-embeddings``: the question of exercise 5."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from mlcore.files import STANDARD_STREAM
+from mlcore.sentiment import comparison
 from mlcore.sentiment.settings import Settings
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 
 from . import interrupts, render
-from .dataset import Data, path_option, read
+from .dataset import read
 from .explanation import coverage_sentence, given_vectors
-from .output import STANDARD_STREAM, Json, check_standard_input, compilation, print_json, with_options
-
-if TYPE_CHECKING:
-    from mlcore.sentiment.comparison import Comparison, Difference, Missing, Run
+from .options import Data, Json, path_option, with_options
+from .output import check_standard_input, compilation, print_json
 
 EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
+HIDDEN = 32
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}
 
 
@@ -28,9 +29,7 @@ def compare_embeddings(
     vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[int, typer.Option(help="Width of the embedding.")] = 50,
-    hidden: Annotated[int, typer.Option(help="Units of the hidden layer.")] = 32,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = EPOCHS,
-    ngrams: Annotated[int, typer.Option(help="Features of 1 to this many words.")] = 1,
     layout: Layout,
     as_json: Json = False,
 ) -> None:
@@ -43,18 +42,29 @@ def compare_embeddings(
     The vectors must come from other texts: vectors of a model trained on these
     texts already contain the labels of the test texts.
     """
-    from mlcore.sentiment.comparison import Experiment
-
-    settings = Settings(dim=dim, hidden=hidden, epochs=epochs, ngrams=ngrams, char_ngrams="none")
+    settings = Settings(dim=dim, hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
     check_standard_input([*(data or []), vectors])
     if vectors and vectors != STANDARD_STREAM:
         vectors.stat()  # report a mistyped path before any work
-    results: list[Run | Missing] = []
-    interrupted = False
-    with compilation(as_json), render.Activity("", as_json) as activity:
+    with compilation(as_json):
         dataset = read(data, layout, as_json)
         given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
-        experiment = Experiment(dataset, settings, seeds, given)
+        experiment = comparison.Experiment(dataset, settings, seeds, given)
+        found = _run(experiment, as_json)
+    if as_json:
+        print_json("compare-embeddings", found)
+    elif found.runs:
+        coverage = experiment.coverage
+        _show(found, coverage_sentence(given.source, coverage, given.duplicates) if given and coverage else "")
+    if found.interrupted or found.diverged:
+        raise typer.Exit(interrupts.exit_code() if found.interrupted else 1)
+
+
+def _run(experiment: "comparison.Experiment", quiet: bool) -> "comparison.Comparison":
+    """All runs, or those until a signal, and on stderr which one is under way, and which are missing."""
+    results: list[comparison.Run | comparison.Missing] = []
+    interrupted = False
+    with render.Activity("", quiet) as activity:
 
         def progress(name: str, seed: int, epoch: int | None) -> None:
             step = f", epoch {epoch}" if epoch else ""
@@ -73,27 +83,20 @@ def compare_embeddings(
         render.say(f"mlcore: {missing.arm}, seed {missing.seed}: {missing.reason}")
     if interrupted:
         render.say(f"mlcore: {interrupts.word()} after {len(results)} of {experiment.planned} runs.")
-    if as_json:
-        print_json("compare-embeddings", found)
-    elif found.runs:
-        coverage = experiment.coverage
-        _show(found, coverage_sentence(given.source, coverage, given.duplicates) if given and coverage else "")
-    if interrupted or found.diverged:
-        raise typer.Exit(interrupts.exit_code() if interrupted else 1)
+    return found
 
 
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def _show(found: "Comparison", coverage: str) -> None:
+def _show(found: "comparison.Comparison", coverage: str) -> None:
     """What was compared, the figures of each arm, and the answer."""
     render.show(found.data, "bold")
     sizes = [f"{SPLITS[s]} {n:,}{' (its own split)' * (s in found.own_parts)}" for s, n in found.texts.items()]
     render.paragraph(f"Texts: {', '.join(sizes)}. Labels: {len(found.labels):,}.")
     if drawn := [SPLITS[name] for name in ("dev", "test") if name not in found.own_parts]:
         render.paragraph(f"Drawn anew for each seed: {' and '.join(drawn)}.")
-    dim, hidden, epochs, ngrams = (found.settings[name] for name in ("dim", "hidden", "epochs", "ngrams"))
-    render.paragraph(f"Embedding of {dim}, {hidden} hidden units, features of 1 to {ngrams} words.")
+    render.paragraph(f"Embedding of {found.settings['dim']}, {found.settings['hidden']} hidden units.")
     if coverage:
         render.paragraph(coverage)
     _show_table(found)
@@ -102,15 +105,13 @@ def _show(found: "Comparison", coverage: str) -> None:
     for summary in found.arms:
         if n := summary.unfinished:
             improving = f"still improving after the last epoch in {n} of {summary.runs} runs"
-            render.paragraph(f"{summary.arm}: {improving}; try --epochs {4 * epochs}.")
+            render.paragraph(f"{summary.arm}: {improving}; try --epochs {4 * found.settings['epochs']}.")
     if difference := found.best_trainable_against_best_fixed:
         render.show("")
         render.paragraph(_answer(difference))
 
 
-def _show_table(found: "Comparison") -> None:
-    from mlcore.sentiment.comparison import ARMS
-
+def _show_table(found: "comparison.Comparison") -> None:
     uneven = len({summary.runs for summary in found.arms}) > 1
     rows = []
     for arm in found.arms:
@@ -126,7 +127,7 @@ def _show_table(found: "Comparison") -> None:
     for name, reason in {missing.arm: missing.reason for missing in found.missing if missing.arm not in shown}.items():
         rows.append((name, reason, "", "", "", ""))
     columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs" if uneven else "seconds", "trained")
-    render.table(columns, rows, line_after=len(shown & {arm.name for arm in ARMS}))
+    render.table(columns, rows, line_after=len(shown & {arm.name for arm in comparison.ARMS}))
     least, seeds = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
     render.paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "
@@ -135,7 +136,7 @@ def _show_table(found: "Comparison") -> None:
     )
 
 
-def _answer(found: "Difference") -> str:
+def _answer(found: "comparison.Difference") -> str:
     verb = "better than" if found.mean > 0 else "worse than" if found.mean < 0 else "apart from"
     if found.runs == 1:
         chance = "one seed cannot tell that from chance; take more with --seeds"

@@ -4,56 +4,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-
-from mlcore.errors import InputError
-from mlcore.files import name_of
+from mlcore.distributed import cluster as clusters
+from mlcore.distributed import preparing
+from mlcore.files import STANDARD_STREAM, name_of
+from mlcore.sentiment import model as models
+from mlcore.text import dataset as datasets
+from mlcore.text import inspect, table
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 
 from . import render
-from .output import STANDARD_STREAM, Json, answer, standard_input, with_options
-
-if TYPE_CHECKING:
-    from mlcore.distributed.cluster import Cluster
-    from mlcore.sentiment.model import Model
-    from mlcore.text.dataset import Dataset
-    from mlcore.text.inspect import Inspection
+from .options import DataArgument, Json, with_options
+from .output import answer, standard_input
 
 MAX_EXAMPLES = 5  # of a finding; --json has all lines that are not UTF-8
 MAX_LABELS = 20
 
 
-def data_path(text: str, option: str | None = None) -> Path:
-    """The path that was typed; ``Path("")`` would be the current folder."""
-    if not text:
-        raise typer.BadParameter("is empty; give a file or a folder, or - for standard input.", param_hint=option)
-    return Path(text)
-
-
-def path_option(help: str, *names: str, **more: Any) -> Any:
-    """An option for a path, which must not be empty."""
-    return typer.Option(*names, metavar="PATH", help=help, parser=data_path, **more)
-
-
-DATA = "Files or folders of labelled texts, or - for standard input."
-Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", show_default="built in")]
-Scheduler = Annotated[str | None, typer.Option(
-    metavar="ADDRESS", help="Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N.",
-    show_default="this process alone")]  # fmt: skip
-DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, parser=data_path, show_default=False)]
-
-
 @with_options
-def data(
-    *,
-    paths: DataArgument,
-    dev: Annotated[Path | None, path_option("Held-out texts in a file of their own.")] = None,
-    layout: Layout,
-    as_json: Json = False,
-) -> None:
+def data(*, paths: DataArgument, layout: Layout, as_json: Json = False) -> None:
     """Example: mlcore data reviews.csv
 
     Look at labelled texts before you train on them: how many each label has
@@ -61,15 +32,11 @@ def data(
     in more than one split, or not UTF-8; and how many words of the held-out
     texts occur in the training texts. Files may be compressed (.gz, .bz2, .xz).
     """
-    from mlcore.text.inspect import inspect
 
-    if dev in paths:
-        raise InputError("these texts are trained on; give other texts", parameter="dev", value=str(dev))
-
-    def compute() -> "Inspection":
-        datasets = [read(part, layout, as_json, True, True) for part in ([paths, [dev]] if dev else [paths])]
+    def compute() -> "inspect.Inspection":
+        dataset = read(paths, layout, as_json, lenient=True, keep_texts=True)
         with render.Activity("Inspecting the texts", as_json):
-            return inspect(*datasets)
+            return inspect.inspect(dataset)
 
     answer("data", compute, _show, as_json)
 
@@ -84,16 +51,14 @@ def read(
     lenient: bool = False,
     keep_texts: bool = False,
     threads: int | None = None,
-    cluster: "Cluster | None" = None,
+    cluster: "clusters.Cluster | None" = None,
     replicas: int | None = None,
-) -> "Dataset":
+) -> "datasets.Dataset":
     """Read labelled texts, by default the built-in ones; report progress and what was guessed or skipped on stderr.
 
     On a cluster, the workers read them, for so many replicas; paths may be patterns and URLs.
     """
-    from mlcore.text.dataset import built_in_dataset, read_dataset
-
-    paths = paths or [built_in_dataset()]
+    paths = paths or [datasets.built_in_dataset()]
     if STANDARD_STREAM in paths and not quiet:
         standard_input("Reading standard input; Ctrl-D ends it.")
     name = ", ".join(map(name_of, paths))
@@ -103,28 +68,25 @@ def read(
             activity.update(f"Reading {name}: {texts:,} texts")
 
         if cluster:
-            from mlcore.distributed.preparing import read_shards
-
-            dataset: Dataset = read_shards(cluster, paths, layout, replicas)
+            dataset: datasets.Dataset = preparing.read_shards(cluster, paths, layout, replicas)
         else:
-            dataset = read_dataset(paths, layout, threads or available_cores(), progress, keep_texts, lenient)
+            dataset = datasets.read_dataset(paths, layout, threads or available_cores(), progress, keep_texts, lenient)
     for sentence in dataset.notes.sentences() if not lenient else ():  # else the caller shows them
         render.say(f"mlcore: {sentence}")
     return dataset
 
 
 @contextmanager
-def connected(scheduler: str, quiet: bool = False) -> "Iterator[Cluster]":
+def connected(scheduler: str, quiet: bool = False) -> "Iterator[clusters.Cluster]":
     """The Dask cluster there; progress, and the address of its dashboard, on stderr."""
-    from mlcore.distributed.cluster import connected
-
-    with render.Activity(f"Connecting to {scheduler}", quiet) as shown, connected(scheduler, shown.update) as cluster:
+    activity = render.Activity(f"Connecting to {scheduler}", quiet)
+    with activity, clusters.connected(scheduler, activity.update) as cluster:
         if not quiet:
             render.say(f"Dask's dashboard (it needs bokeh): {cluster.client.dashboard_link}")
         yield cluster
 
 
-def for_model(layout: Layout, model: "Model") -> Layout:
+def for_model(layout: Layout, model: "models.Model") -> Layout:
     """The layout, with the separator of labels of the training, and its columns for files that have them."""
     inputs: Any = model.provenance.inputs
     separator = layout.label_separator or inputs.get("label_separator")
@@ -135,15 +97,14 @@ def for_model(layout: Layout, model: "Model") -> Layout:
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def _show(found: "Inspection") -> None:
+def _show(found: "inspect.Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and how many words it knows."""
-    from mlcore.text.table import SPLITS
-
-    render.show(found.source + (f"; held out: {found.dev_source}" if found.dev_source else ""), "bold")
+    splits = table.SPLITS
+    render.show(found.source, "bold")
     counts = {"text": found.texts, "label": len(found.labels), "token": found.tokens}
     sizes = ", ".join(f"{count:,} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
     render.show(f"{sizes} ({found.vocabulary:,} distinct)")
-    _show_labels(found.parts, SPLITS if len(found.parts) > 1 else {"train": "all", "dev": "all", "test": "all"})
+    _show_labels(found.parts, splits if len(found.parts) > 1 else {"train": "all", "dev": "all", "test": "all"})
 
     lengths = found.lengths
     render.show("\nTokens per text", "bold")
@@ -155,12 +116,12 @@ def _show(found: "Inspection") -> None:
         rows.append((span, f"{bin['texts']:,}", render.bar(bin["texts"] / largest)))
     render.table(("tokens", "texts", ""), rows, left=0)
 
-    _show_findings(found, SPLITS)
+    _show_findings(found, splits)
     for sentence in found.notes:
         render.paragraph(sentence)
     for split, share in found.known.items():
         render.paragraph(
-            f"Words of the {SPLITS[split].replace(' ', '-')} texts that training knows: {render.number(share, '.2%')}"
+            f"Words of the {splits[split].replace(' ', '-')} texts that training knows: {render.number(share, '.2%')}"
         )
 
 
@@ -180,7 +141,7 @@ def _show_labels(splits: dict[str, dict[str, int]], names: dict[str, str]) -> No
     render.table(("split", "label", "texts", "share", ""), rows, left=2)
 
 
-def _show_findings(found: "Inspection", splits: dict[str, str]) -> None:
+def _show_findings(found: "inspect.Inspection", splits: dict[str, str]) -> None:
     """How often what is worth a look occurs, and examples of it."""
 
     findings: dict[str, dict[str, Any]] = {

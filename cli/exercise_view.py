@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from mlcore.exercise.marking import Marking
 from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.work import CHOSEN, CONVENTIONS, USED_BY, Worked
 
-from .render import COLUMNS, Cell, bar, number, paragraph, say, shortened, show, side_by_side, table, width
+from .render import bar, fits, number, paragraph, say, shortened, show, side_by_side, table
 
 MAX_VERTICES = 8  # shown in the terminal; --json has all
 MAX_ROWS = 25  # of a descent
@@ -34,24 +33,6 @@ def vector_text(values: Sequence[Any], style: Style) -> str:
 def entry_text(name: str, place: tuple[int, ...]) -> str:
     """The name of an entry, counted from 1: W[2, 1]."""
     return f"{name}[{', '.join(str(index + 1) for index in place)}]"
-
-
-def _width(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> int:
-    """Columns of a terminal that a table takes."""
-    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
-    cells = zip_longest(columns, *texts, fillvalue="")
-    return 3 * len(columns) - 1 + sum(max(width(line) for text in each for line in text.split("\n")) for each in cells)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1, lines: bool = False) -> None:
-    """Print a table, or where it is too wide for a page each of its rows as lines, with the names of the columns."""
-    if _width(columns, rows) <= COLUMNS:
-        table(columns, rows, left=left, lines=lines)
-        return
-    for place, row in enumerate(rows):
-        if place:
-            show("")
-        table(["", ""], [pair for pair in zip(columns, row, strict=False) if pair[1]])
 
 
 def forward(result: Worked) -> None:
@@ -88,7 +69,7 @@ def _units(result: Worked, symbols: Symbols, loss: str) -> None:
             shown = ("on the kink", "bold yellow") if kinked else (state, "dim")
             rows.append((layer.name, str(unit + 1), *texts, shown))
     of = to_unicode(symbols.of_sample)
-    _table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas), ""], rows, left=2)
+    table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas), ""], rows, left=2)
     if not result.exact and any(ACTIVATIONS[layer.activation].has_kink for layer in layers):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
     show("")
@@ -110,7 +91,7 @@ def grad(result: Worked, more: bool = False) -> None:
     of_x = to_unicode(symbols.of_x)
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
     with_value = f"with φ'(0) = {style.text(result.relu_at_zero or 0)}" if kinks else ""
-    _table(["gradient", "formula", with_value], rows, left=3)
+    table(["gradient", "formula", with_value], rows, left=3)
     deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
     side_by_side(map(to_unicode, deltas), "dim")
     if kinks:
@@ -135,14 +116,13 @@ def _conventions(result: Worked) -> None:
     ]
     same = all(len(set(texts)) == 1 for _, *texts in rows)
     depend = "so these numbers depend on the value taken for φ'(0):"
-    if same:
-        depend = "but these numbers are the same for φ'(0) = 0, 1/2 and 1."
+    depend = "but these numbers are the same for φ'(0) = 0, 1/2 and 1." if same else depend
     units = result.unit_names(result.best.trace.kinks)
     show("")
     paragraph(f"On the kink: z = 0 at {units}. φ has no derivative at 0, {depend}", "bold yellow")
     if same:
         return
-    _table(["", *(f"φ'(0) = {value}" for value in CONVENTIONS)], rows, left=4, lines=True)
+    table(["", *(f"φ'(0) = {value}" for value in CONVENTIONS)], rows, left=4, lines=True)
     kinked = {result.problem.network.layers[kink.layer].activation for kink in result.best.trace.kinks}
     for value, users in USED_BY.items() if kinked == {"relu"} else ():
         show(f"{value:>3}: {users}", "dim")
@@ -162,7 +142,7 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
         for pattern, gradients in found.pieces[:MAX_VERTICES]:
             on = result.unit_names(kink for kink in sorted(pattern) if pattern[kink])
             rows.append((on or "none", *(matrix_text(gradients.arrays[name], style) for name in names)))
-        _table(["units on", *(f"dJ/d{name}" for name in names)], rows, left=len(names) + 1, lines=True)
+        table(["units on", *(f"dJ/d{name}" for name in names)], rows, left=len(names) + 1, lines=True)
         if count > MAX_VERTICES:
             show(f"and {count - MAX_VERTICES} more; --json lists them all.")
     if n := len(found.undecided):
@@ -205,23 +185,17 @@ def _derivatives(result: Worked) -> None:
             verdict = "no derivative" if differ[place] else "WRONG" if contradicts[place] else "agrees"
             rows.append((entry_text(name, place), style.text(float(entry)), *columns, verdict))
     show("\nNumerical derivatives", "bold")
-    _table(["entry", "gradient", "central", "left", "right", ""], rows)
+    table(["entry", "gradient", "central", "left", "right", ""], rows)
     if not result.agrees:
         say("J has a derivative in the entries marked WRONG, and this value for φ'(0) gives another number.")
 
 
 def descend(result: Descended) -> None:
     """The loss of every step with a bar, the weights at the end, and why nothing moves."""
-    losses, rows, style = result.losses, [], Style(result.digits)
-    smallest = min((loss for loss in losses if loss > 0), default=1.0)
-    largest = max(*losses, smallest)
-    decades = math.log10(largest / smallest)
-    for step in sorted({*range(0, len(losses), math.ceil(len(losses) / MAX_ROWS)), len(losses) - 1}):
-        share = losses[step] / largest
-        if decades > 2 and share:
-            share = (1 + math.log10(losses[step] / smallest)) / (1 + decades)
-        rows.append((str(step), style.text(losses[step]), "█" * round(40 * share)))
-    table(["step", "J", "J on a logarithmic scale" if decades > 2 else "J"], rows, left=(2,))
+    losses, style, largest = result.losses, Style(result.digits), max(result.losses) or 1.0
+    steps = sorted({*range(0, len(losses), math.ceil(len(losses) / MAX_ROWS)), len(losses) - 1})
+    rows = [(str(step), style.text(losses[step]), bar(losses[step] / largest)) for step in steps]
+    table(["step", "J", ""], rows, left=())
     show("\nAt the end:")
     table(["", ""], [(name, matrix_text(array, style)) for name, array in result.arrays.items()])
     if result.standstill:
@@ -238,7 +212,7 @@ def check(marking: Marking) -> None:
     for verdict in marking.verdicts:
         words = verdict.words(marking.convention), STYLES.get(verdict.status, "green")
         rows.append((verdict.symbol, words, *filter(None, [verdict.shown(marking.style)])))
-    _table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
+    table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
     for verdict in marking.verdicts:
         for line in verdict.remarks:
             paragraph(f"{verdict.symbol}: {line}")
@@ -254,7 +228,7 @@ def check_class(marks: ClassMarks) -> None:
         rows.append((shortened(one.student), *map(points_text, [*points, one.total])))
     rows.append(("out of", *map(points_text, marks.worth.values()), points_text(total)))
     columns = ["student", *marks.worth, "total"]
-    if _width(columns, rows) <= COLUMNS:
+    if fits(columns, rows):
         table(columns, rows)
     else:
         each = [(shortened(one.student), points_text(one.total), points_text(marks.of(one))) for one in marks.students]

@@ -1,36 +1,22 @@
 """``mlcore explain``, ``describe``, ``neighbors`` and ``vectors``: what a model has learned; and given vectors."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mlcore.files import check_outputs
+from mlcore.sentiment import description, explanation
+from mlcore.sentiment import neighbors as nearest
+from mlcore.sentiment import report as reports
+from mlcore.text import vectors as word_vectors
+from mlcore.text import vocabulary
 
 from . import render
-from .output import (
-    PAGE,
-    VECTORS,
-    Json,
-    ModelFile,
-    Output,
-    Texts,
-    answer,
-    compilation,
-    kind_of,
-    load,
-    print_json,
-    standard_input,
-    write_output,
-)  # fmt: skip
+from .options import Json, ModelFile, Output, option, path_option
+from .output import PAGE, answer, compilation, kind_of, load, print_json, write_output
 
-if TYPE_CHECKING:
-    from mlcore.sentiment.description import Description
-    from mlcore.sentiment.explanation import Explanation
-    from mlcore.sentiment.neighbors import Neighborhood
-    from mlcore.text.vectors import Coverage, Vectors
-    from mlcore.text.vocabulary import WordTable
-
+VECTORS = rb"\A\d+ \d+\n"  # how such a file begins
 FORMULAS = {  # of the probability, of the loss, and of its gradient in the outputs
     "logistic": ("P = 1 / (1 + exp(−ŷ))    ", "J = log(1 + exp ŷ) − y ŷ", "σ(ŷ) − y"),
     "softmax": ("P = exp(ŷ) / Σ exp(ŷ)    ", "J = log Σ exp ŷ − ŷ of the label", "softmax(ŷ) − y"),
@@ -43,10 +29,10 @@ LEVELS = 3  # of strength: signs behind a word
 
 def explain(
     model: ModelFile,
-    texts: Texts = None,
-    output: Annotated[str | None, typer.Option(metavar="LABEL", help="Label to explain (default: predicted).")] = None,
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts.")],
+    output: Annotated[str | None, option("LABEL", "Label to explain.", default="predicted")] = None,
     number: Annotated[int, typer.Option(min=1, help="Number of features to show.")] = 15,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a web page instead.")] = None,
+    html: Annotated[Path | None, path_option("Write a web page instead.")] = None,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore explain sentiment.safetensors "A warm, funny film."
@@ -55,18 +41,14 @@ def explain(
     constant add up exactly to the logit; the last column shows how the logit
     changes when a word is left out. --json prints all of them.
     """
-    from mlcore.sentiment.explanation import explain as explain_text
-
-    check_outputs({"html": html}, [model], {"html": PAGE})
-    for text in filter(kind_of, texts or []):
+    check_outputs([model], html=(html, PAGE))
+    for text in filter(kind_of, texts):
         render.say(f"{text} is a {kind_of(text)}, but its name is explained as a text; mlcore predict reads files.")
     with compilation():
         loaded = load(model)
-        explanations = [explain_text(loaded, text, output) for text in texts or [_standard_input()]]
+        explanations = [explanation.explain(loaded, text, output) for text in texts]
     if html:
-        from mlcore.sentiment.report import explanation_page
-
-        write_output(html, explanation_page(explanations, number).encode())
+        write_output(html, reports.explanation_page(explanations, number).encode())
     if as_json:
         print_json("explain", {"explanations": [found.to_dict() for found in explanations]})
     elif not html:
@@ -82,8 +64,6 @@ def describe(model: ModelFile, as_json: Json = False) -> None:
     parameters, vocabulary, labels and settings, what it was trained on and how
     well it did, and the command that trains it again.
     """
-    from mlcore.sentiment import description
-
     answer("describe", lambda: description.describe(load(model), model), _show_description, as_json)
 
 
@@ -98,9 +78,7 @@ def neighbors(
     Find the words and n-grams whose embeddings point in the most similar
     direction (cosine), each with the score of a text with only this word.
     """
-    from mlcore.sentiment import neighbors
-
-    answer("neighbors", lambda: neighbors.neighbors(load(model), word, number), _show_neighborhood, as_json)
+    answer("neighbors", lambda: nearest.neighbors(load(model), word, number), _show_neighborhood, as_json)
 
 
 def vectors(model: ModelFile, output: Output) -> None:
@@ -111,38 +89,29 @@ def vectors(model: ModelFile, output: Output) -> None:
     and its numbers, most frequent word first. The digits are enough to read
     the same float32 numbers again. --vectors and other programs read it.
     """
-    from mlcore.text.vectors import write_vectors
-
-    check_outputs({"output": output}, [model], {"output": VECTORS})
+    check_outputs([model], output=(output, VECTORS))
     with compilation():
         loaded = load(model)
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]
-    write_output(output, lambda file: write_vectors(words, table, file))
+    write_output(output, lambda file: word_vectors.write_vectors(words, table, file))
     if ngrams := len(loaded.features) - len(words):
         render.say(f"Left out {ngrams:,} n-grams: the format has only words.")
-
-
-def _standard_input() -> str:
-    """All of standard input as one text."""
-    content = standard_input("Type a text; Ctrl-D ends it.").read()
-    text = content.decode(errors="replace")
-    if text.encode() != content:
-        render.say("mlcore: standard input contains bytes that are not UTF-8; each is replaced.")
-    return text
 
 
 # Given vectors --------------------------------------------------------------------------------------------
 
 
-def given_vectors(path: Path, words: "WordTable", dim: int, quiet: bool = False) -> "Vectors":
+def given_vectors(file: Path, words: "vocabulary.WordTable", dim: int, quiet: bool = False) -> "word_vectors.Vectors":
     """Read vectors for these words, and report progress on stderr."""
-    from mlcore.text.vectors import read_vectors
+    with render.Activity(f"Reading {file}", quiet) as activity:
 
-    with render.Activity(f"Reading {path}", quiet) as activity:
-        return read_vectors(path, words, dim, lambda lines: activity.update(f"Reading {path}: {lines:,} vectors"))
+        def progress(lines: int) -> None:
+            activity.update(f"Reading {file}: {lines:,} vectors")
+
+        return word_vectors.read_vectors(file, words, dim, progress)
 
 
-def coverage_sentence(source: str, coverage: "Coverage", duplicates: int) -> str:
+def coverage_sentence(source: str, coverage: "word_vectors.Coverage", duplicates: int) -> str:
     """How many of the words, and how much of the texts, have a vector."""
     words, tokens = coverage.words_found / max(coverage.words, 1), coverage.tokens_found / max(coverage.tokens, 1)
     sentence = (
@@ -159,7 +128,7 @@ def coverage_sentence(source: str, coverage: "Coverage", duplicates: int) -> str
 # Tables ---------------------------------------------------------------------------------------------------
 
 
-def _show_explanation(found: "Explanation", n: int) -> None:
+def _show_explanation(found: "explanation.Explanation", n: int) -> None:
     """The text with its words coloured or marked, the strongest features, and the sum."""
     render.show("")
     if found.words:
@@ -196,7 +165,7 @@ def _show_explanation(found: "Explanation", n: int) -> None:
     render.paragraph(f"constant {constant} + contributions {contributions} = {result}", "bold")
 
 
-def _show_description(found: "Description") -> None:
+def _show_description(found: "description.Description") -> None:
     """The file, the formulas with their shapes, the vocabulary, and how the model was trained."""
     show, paragraph, settings, labels = render.show, render.paragraph, found.settings, found.labels
     file = found.file or {}
@@ -236,7 +205,7 @@ def _show_description(found: "Description") -> None:
     show(found.command)
 
 
-def _show_neighborhood(found: "Neighborhood") -> None:
+def _show_neighborhood(found: "nearest.Neighborhood") -> None:
     def score(logits: list[float]) -> str:
         """The one logit or rating, or the largest of several logits with its label."""
         if not found.labels:

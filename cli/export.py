@@ -5,9 +5,10 @@ from typing import Annotated
 
 from mlcore.errors import InputError
 from mlcore.files import check_outputs
+from mlcore.sentiment import export as exporting
 
-from .dataset import path_option
-from .output import ModelFile, compilation, load, write_output
+from .options import ModelFile, path_option
+from .output import compilation, load, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
 
@@ -23,15 +24,13 @@ def export(
     Inputs are the ids of the features of all texts and the offsets of the
     texts in them, outputs logits and probabilities. It needs mlcore[onnx].
     """
-    from mlcore.sentiment.export import onnx_model, vocabulary_json
-
     if output.suffix.lower() != ".onnx":
         raise InputError("expected a name that ends with .onnx", parameter="output", value=str(output))
     beside = output.with_suffix(".json")
-    check_outputs({"output": output}, [model], {"output": ONNX})
-    check_outputs({"output": beside}, [model, output], {"output": VOCABULARY})
+    check_outputs([model], output=(output, ONNX))
+    check_outputs([model, output], output=(beside, VOCABULARY))
     with compilation():
         loaded = load(model)
-        contents = {output: onnx_model(loaded), beside: vocabulary_json(loaded)}
-    for path, content in contents.items():
-        write_output(path, content)
+        contents = {output: exporting.onnx_model(loaded), beside: exporting.vocabulary_json(loaded)}
+    for file, content in contents.items():
+        write_output(file, content)

@@ -2,17 +2,16 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mlcore.sentiment.backpropagation import Backpropagation, backpropagate
+from mlcore.sentiment.description import LOSSES
+from mlcore.sentiment.model import Model
 
 from . import render
 from .explanation import FORMULAS
 from .output import answer, load
-
-if TYPE_CHECKING:
-    from mlcore.sentiment.backpropagation import Backpropagation
-    from mlcore.sentiment.model import Model
 
 MAX_UNITS = 12  # of a layer; --json has all
 MAX_FEATURES = 15
@@ -22,16 +21,12 @@ GRADIENTS = {"W2": "δ₂ Hᵀ", "b2": "δ₂", "W1": "δ₁ Eᵀ", "b1": "δ₁
 
 def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
     """Show, or print as JSON, how one text goes through the model and its gradients come back."""
-    from mlcore.sentiment.backpropagation import backpropagate
-
     loaded = load(model)
     answer("grad-model", lambda: backpropagate(loaded, text, label, relu_at_zero), partial(_show, loaded), as_json)
 
 
-def _show(model: "Model", found: "Backpropagation") -> None:
+def _show(model: Model, found: Backpropagation) -> None:
     """Text and mean, units, output and loss, the gradients of the layers, and those of the embeddings."""
-    from mlcore.sentiment.description import LOSSES
-
     _, loss, dlogits = FORMULAS[LOSSES[model.loss]]
     render.show(f"E = 1/N Σ E_w    H = φ(W1 E + b1)    ŷ = W2 H + b2\n{loss}")
     words = zip(found.tokens, found.known, strict=True)
@@ -69,7 +64,7 @@ def _show(model: "Model", found: "Backpropagation") -> None:
     )
 
 
-def _show_units(found: "Backpropagation") -> None:
+def _show_units(found: Backpropagation) -> None:
     """The units and outputs whose delta is largest, in their order."""
     rows: list[list[render.Cell]] = []
     outputs = list(map(render.shortened, found.labels)) if len(found.logits) > 1 else ["1"]
@@ -86,7 +81,7 @@ def _show_units(found: "Backpropagation") -> None:
     render.table(("layer", "unit", "z", "a", "δ = dJ/dz", ""), rows, left=2)
 
 
-def _show_gradients(found: "Backpropagation") -> None:
+def _show_gradients(found: Backpropagation) -> None:
     rows = []
     for name, formula in GRADIENTS.items():
         gradient: np.ndarray = getattr(found, f"d{name}")

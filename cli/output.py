@@ -1,86 +1,25 @@
-"""What the commands share: options, the two views of a result, files that are written, and standard input."""
+"""What the commands share: the two views of a result, files that are written, and standard input."""
 
-import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, is_dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
-
-import typer
+from typing import Any, BinaryIO, TypeVar
 
 from mlcore.errors import ModelFileError
-from mlcore.files import STANDARD_STREAM as STANDARD_STREAM
-from mlcore.files import check_once, write_beside
+from mlcore.files import STANDARD_STREAM, check_once, write_beside
+from mlcore.kernels import compiling
 from mlcore.results import Result
+from mlcore.sentiment import model as models
+from mlcore.sentiment import model_file
 
 from . import render
 
-if TYPE_CHECKING:
-    from mlcore.sentiment.model import Model
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.")]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - is standard output.")
-]
-TEXTS: Any = typer.Argument(metavar="TEXT", help="Texts.", show_default="standard input")
-Texts = Annotated[list[str] | None, TEXTS]
-PAGE = rb'<meta name="generator" content="mlcore">'  # what files of these kinds have
-VECTORS = rb"\A\d+ \d+\n"
-MODEL = b'"mlcore"'
 Found = TypeVar("Found", bound=Result)
+MODEL, PAGE = b'"mlcore"', rb'<meta name="generator" content="mlcore">'  # what files of these kinds have
 
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator of a command: an option for each field of its parameters that are dataclasses, such as Settings."""
-    given = inspect.signature(command).parameters
-    groups: dict[str, Any] = {name: given[name].annotation for name in given if is_dataclass(given[name].annotation)}
-    options: list[inspect.Parameter] = []
-    for name, parameter in given.items():
-        if name not in groups:
-            options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
-            continue
-        for field in _options(groups[name]):
-            flag, about = f"--{field.name.replace('_', '-')}", field.metadata
-            names = [flag + f"/--no-{flag[2:]}" * (field.default is not False)] * (field.type is bool)
-            shown = {
-                "help": about["help"],
-                "metavar": about.get("metavar"),
-                "show_default": about.get("automatic", True),
-            }
-            kind: Any = field.type
-            kind = kind | None if "automatic" in about else kind
-            annotation: Any = Annotated[kind, typer.Option(*names, **shown)]
-            options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in _options(group)})
-        command(**values)
-
-    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    run.__annotations__ = {option.name: option.annotation for option in options}
-    return run
-
-
-def _options(group: Any) -> list[Any]:
-    """The fields that are options."""
-    return [field for field in fields(group) if "help" in field.metadata]
-
-
-def load(path: Path) -> "Model":
-    """The model in a file."""
-    from mlcore.sentiment.model_file import load_model
-
-    try:
-        return load_model(path)
-    except MemoryError as error:
-        raise ModelFileError(f"{path} is too large for the memory of this machine") from error
+# Results --------------------------------------------------------------------------------------------------
 
 
 def print_json(command: str, result: Result | dict[str, Any]) -> None:
@@ -92,8 +31,6 @@ def print_json(command: str, result: Result | dict[str, Any]) -> None:
 @contextmanager
 def compilation(quiet: bool = False) -> Iterator[None]:
     """Show which kernels are being compiled, if any has to be."""
-    from mlcore.kernels.compiling import watch_compilation
-
     activities: list[render.Activity] = []
 
     def started(name: str) -> None:
@@ -103,7 +40,7 @@ def compilation(quiet: bool = False) -> Iterator[None]:
             activities.append(stack.enter_context(render.Activity("", quiet)))  # which would load Rich
         activities[0].update(f"Compiling {name}")
 
-    with ExitStack() as stack, watch_compilation(started):
+    with ExitStack() as stack, compiling.watch_compilation(started):
         yield
 
 
@@ -116,6 +53,17 @@ def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], N
     else:
         view(result)
     return result
+
+
+# Files ----------------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> "models.Model":
+    """The model in a file."""
+    try:
+        return model_file.load_model(path)
+    except MemoryError as error:
+        raise ModelFileError(f"{path} is too large for the memory of this machine") from error
 
 
 def write_output(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:

@@ -1,29 +1,28 @@
 """``mlcore page``: a model, or a network by hand, in one HTML file that works without a network or a server."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mlcore.errors import InputError
+from mlcore.exercise import page as network_pages
 from mlcore.files import check_outputs
+from mlcore.sentiment import page as classifier_pages
 
 from .compression import size_in_bytes
-from .exercise import Numbers, ReluAtZero, refuse
-from .output import PAGE, Output, compilation, load, with_options, write_output
+from .exercise import Numbers
+from .options import Output, option, path_option
+from .output import PAGE, compilation, load, write_output
 
-Model = Annotated[
-    Path | None, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.", show_default="a network")
-]
-MaxSize = Annotated[
-    int | None,
-    typer.Option(metavar="SIZE", help="Size of the page, such as 3MB.", parser=size_in_bytes, show_default="any"),
-]
+MODEL = "A file written by train-sentiment."
 
 
-@with_options
 def page(
-    *, model: Model = None, output: Output, max_size: MaxSize = None, numbers: Numbers, relu_at_zero: ReluAtZero = None
+    output: Output,
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help=MODEL, show_default="a network")] = None,
+    net: Annotated[Path | None, path_option("Network in TOML or JSON.", default="the exercise's")] = None,
+    max_size: Annotated[int | None, option("SIZE", "Most for a model, such as 3MB.", parser=size_in_bytes)] = None,
 ) -> None:
     """Example: mlcore page sentiment.safetensors -o demo.html
 
@@ -37,20 +36,15 @@ def page(
     The page is one file, which needs neither a network nor a server, and opens
     on phones.
     """
-    if model:
-        of_network = asdict(numbers) | {"relu-at-zero": relu_at_zero}
-        refuse(of_network, f"is for the page of a network; leave it out, or leave out {model}")
-    else:
-        refuse({"max-size": max_size}, "is for the page of a model; leave it out, or give a model")
-    check_outputs({"output": output}, [path for path in (model, numbers.net) if path], {"output": PAGE})
+    if model and net:
+        raise InputError(f"A page holds a model or a network; leave out {model} or --net.")
+    if max_size and not model:
+        raise InputError("--max-size is for the page of a model; leave it out, or give a model.")
+    check_outputs([path for path in (model, net) if path], output=(output, PAGE))
     with compilation():
         if model:
-            from mlcore.sentiment.page import classifier_page
-
-            content = classifier_page(load(model), model.name, max_size)
+            content = classifier_pages.classifier_page(load(model), model.name, max_size)
         else:
-            from mlcore.exercise.page import network_page
-
-            title = f"Network {numbers.net.name}" if numbers.net else "Backpropagation by hand"
-            content = network_page(numbers.problem(), title, relu_at_zero)
+            title = f"Network {net.name}" if net else "Backpropagation by hand"
+            content = network_pages.network_page(Numbers(net).problem(), title)
     write_output(output, content.encode())

@@ -5,6 +5,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import zip_longest
 from typing import ClassVar
 
 from rich.box import SIMPLE_HEAD
@@ -117,19 +118,34 @@ def table(
     """Print the first ``most`` rows, which may be shorter than the columns; markup in them has no effect.
 
     A column is of text if its number is in ``left`` or it has no name, and else of numbers. Without any name, there is
-    no header. A line is after the row ``line_after``, or with ``lines`` after every row.
+    no header. A line is after the row ``line_after``, or with ``lines`` after every row. Where that is too wide, each
+    row is a table of its own.
     """
     rows, texts = list(rows), range(left) if isinstance(left, int) else left
+    if most is not None and len(rows) > most:
+        rows[most:] = [[f"({len(rows) - most:,} more)"]]
+    if any(columns) and not fits(columns, rows):
+        for i, row in enumerate(rows):
+            if i:
+                show("")
+            table(["", ""], [pair for pair in zip(columns, row, strict=False) if pair[1]], None if i else title)
+        return
     grid = Table(box=SIMPLE_HEAD, title_justify="left", title_style="", show_edge=False, show_header=any(columns))
     grid.title = Text(_writable(title), "bold") if title else None
     for i, name in enumerate(columns):
         grid.add_column(Text(_writable(name)), justify="left" if i in texts or not name else "right")
-    if most is not None and len(rows) > most:
-        rows[most:] = [[f"({len(rows) - most:,} more)"]]
     for i, row in enumerate(rows, start=1):
         cells = ((cell, "") if isinstance(cell, str) else cell for cell in row)
         grid.add_row(*(Text(_writable(text), style) for text, style in cells), end_section=lines or i == line_after)
     out.print(grid)
+
+
+def fits(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
+    """Whether a table fits into 80 columns."""
+    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
+    cells = zip_longest(columns, *texts, fillvalue="")
+    widths = (max(cell_len(_writable(line)) for text in each for line in text.split("\n")) for each in cells)
+    return 3 * len(columns) - 1 + sum(widths) <= COLUMNS
 
 
 def bar(share: float) -> str:

@@ -4,8 +4,11 @@ from typing import Annotated
 
 import typer
 
+from mlcore.text import streams
+
 from . import render
-from .output import ModelFile, compilation
+from .options import ModelFile
+from .output import compilation
 
 
 def serve(
@@ -21,10 +24,8 @@ def serve(
     GET /openapi.json describes all of it. A new file in place of the model is
     taken up within seconds. Other machines reach it with --host 0.0.0.0.
     """
-    from mlcore.text.streams import optional
-
     for module in ("starlette", "uvicorn"):
-        optional(module, "serve", "mlcore serve")
+        streams.optional(module, "serve", "mlcore serve")
     from mlcore import serving
 
     with serving.listen(host, port) as listener:

@@ -3,24 +3,23 @@
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mlcore.files import check_outputs
+from mlcore.sentiment import tuning
 from mlcore.sentiment.settings import Settings, reproducing_command
 from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
 from . import interrupts, render
 from .commands import setting_words
-from .dataset import Data, path_option, read
-from .output import Json, answer, load, print_json, with_options
+from .dataset import read
+from .options import Data, Json, NewModel, with_options
+from .output import MODEL, answer, load, print_json
 from .printable import printable
-from .training import MARKS, Outputs, train
-
-if TYPE_CHECKING:
-    from mlcore.sentiment.tuning import CrossValidation, Trial, Tuning
+from .training import Outputs, Source, train
 
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
 Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
@@ -39,7 +38,7 @@ def tune(
     layout: TrainingLayout,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help="Trials at a time.", show_default="all cores")] = None,
-    model: Annotated[Path, path_option("Write the model here.", "--model", "-m")] = Path("sentiment.safetensors"),
+    model: NewModel = Path("sentiment.safetensors"),
     as_json: Json = False,
 ) -> None:
     """Example: mlcore tune --data reviews.csv --minutes 5
@@ -51,19 +50,12 @@ def tune(
     named test is not used. Ctrl-C keeps the best settings so far. The same
     seed and number of trials (--trials) give the same result.
     """
-    from mlcore.sentiment.tuning import ranked
-    from mlcore.sentiment.tuning import tune as search
+    check_outputs(data or [], model=(model, MODEL))
+    started, processes = monotonic(), threads or available_cores()
+    dataset, done = read(data, layout, as_json), "Replaced" if model.exists() else "Wrote"
 
-    check_outputs({"model": model}, data or [], MARKS)
-    started, processes, replaces = monotonic(), threads or available_cores(), model.exists()
-    dataset = read(data, layout, as_json)
-
-    def progress(trials: "list[Trial]") -> None:
-        nonlocal replaces
-        if replaces:
-            render.say(f"{model} will be replaced by the best model; --model gives another file.")
-            replaces = False
-        scored, left = ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
+    def progress(trials: "list[tuning.Trial]") -> None:
+        scored, left = tuning.ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
         best = f", best {scored[0].mean:.4f}" if scored else ""
         rows = [f"{_figures(trial)}  {_drawn(trial)}" for trial in scored[:LIVE]]
         activity.update("\n".join([f"{len(trials):,} trials{best}, at most {left:.0f} s left", *rows]))
@@ -73,17 +65,16 @@ def tune(
             interrupts.defer()
 
     with render.Activity("Searching", as_json) as activity:
-        found = search(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
+        found = tuning.tune(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
     interrupts.end_at_once(f"; {printable(str(model))} was not written")
     if as_json:
         print_json("tune", found)
     else:
         _show(found)
-    unset = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas"))
-    inputs = {"data": data or [], **asdict(layout), **unset}
+    inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
-    train(inputs, layout, found.settings, processes, Outputs(model, quiet=True))
-    render.say(f"The model is in {model}. The same again: {reproducing_command(load(model))}")
+    train(Source(inputs, layout, found.settings, processes), Outputs(model, quiet=True))
+    render.say(f"{done} {model}. The same again: {reproducing_command(load(model))}")
 
 
 @with_options
@@ -103,22 +94,20 @@ def cross_validate(
     A split named dev is tested on instead, with another seed each time, and
     one named test is not used.
     """
-    from mlcore.sentiment.tuning import cross_validate as validate
-
     dataset = read(data, layout, as_json)
 
-    def compute() -> "CrossValidation":
+    def compute() -> "tuning.CrossValidation":
         with render.Activity("Training", as_json) as activity:
 
             def progress(fold: int) -> None:
                 activity.update(f"Fold {fold + 1} of {folds}")
 
-            return validate(dataset, settings, metric, folds, threads or available_cores(), progress)
+            return tuning.cross_validate(dataset, settings, metric, folds, threads or available_cores(), progress)
 
     answer("cross-validate", compute, _show_validation, as_json)
 
 
-def _show_validation(found: "CrossValidation") -> None:
+def _show_validation(found: "tuning.CrossValidation") -> None:
     scores = ", ".join(f"{score:.4f}" for score in found.scores)
     render.show(f"{found.metric}: {_score(found.mean, found.deviation)}")
     render.paragraph(f"folds: {scores}")
@@ -128,15 +117,15 @@ def _score(mean: float, deviation: float | None) -> str:
     return f"{mean:.4f}" + (f" ± {deviation:.4f}" if deviation is not None else "")
 
 
-def _figures(trial: "Trial") -> str:
+def _figures(trial: "tuning.Trial") -> str:
     return f"{trial.number:5}  {len(trial.scores):5}  {_score(trial.mean, trial.deviation)}"
 
 
-def _drawn(trial: "Trial") -> str:
+def _drawn(trial: "tuning.Trial") -> str:
     return " ".join(setting_words(name, value) for name, value in trial.drawn.items()) or "as given"
 
 
-def _show(found: "Tuning") -> None:
+def _show(found: "tuning.Tuning") -> None:
     """The best trials, the given settings among them, and what mattered."""
     render.show(f"trial  folds  {found.metric}", "bold")
     for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:

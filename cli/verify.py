@@ -1,8 +1,12 @@
-"""The command verify: a check of the compiled kernels on this machine."""
+"""``mlcore verify``: a check of the compiled kernels on this machine."""
 
 import typer
 
-from .output import Json, compilation, print_json
+from mlcore.kernels import verification
+
+from . import render
+from .options import Json
+from .output import answer
 
 
 def verify(as_json: Json = False) -> None:
@@ -12,22 +16,21 @@ def verify(as_json: Json = False) -> None:
     NumPy, and every gradient with finite differences, on this machine. Exits
     with code 1 if an error is out of tolerance.
     """
-    from mlcore.kernels import verification
 
-    from . import render
+    def compute() -> "verification.Verification":
+        with render.Activity("Verifying"):
+            return verification.verify()
 
-    with compilation(), render.Activity("Verifying"):
-        result = verification.verify()
-    if as_json:
-        print_json("verify", result)
-    else:
-        rows = []
-        for check in result.results:
-            state = ("ok", "green") if check.ok else ("WRONG", "bold red")
-            error = f"{check.largest_error:.1e}", f"{check.tolerance:.0e}"
-            rows.append((check.kernel, check.against, check.dtype, *error, state))
-        render.table(("kernel", "against", "type", "error", "tolerance", ""), rows, left=3)
-        wrong = ", ".join(check.kernel for check in result.results if not check.ok)
-        render.show(f"\nOut of tolerance: {wrong}" if wrong else "\nAll kernels agree with their twins.", "bold")
-    if not result.ok:
+    if not answer("verify", compute, _show, as_json).ok:
         raise typer.Exit(1)
+
+
+def _show(found: "verification.Verification") -> None:
+    rows = []
+    for check in found.results:
+        state = ("ok", "green") if check.ok else ("WRONG", "bold red")
+        error = f"{check.largest_error:.1e}", f"{check.tolerance:.0e}"
+        rows.append((check.kernel, check.against, check.dtype, *error, state))
+    render.table(("kernel", "against", "type", "error", "tolerance", ""), rows, left=3)
+    wrong = ", ".join(check.kernel for check in found.results if not check.ok)
+    render.show(f"\nOut of tolerance: {wrong}" if wrong else "\nAll kernels agree with their twins.", "bold")

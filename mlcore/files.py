@@ -43,33 +43,30 @@ def check_once(paths: Iterable[Path | str]) -> None:
             raise InputError(f"{name_of(path)} is given twice; it can be read once.")
 
 
-def check_outputs(
-    outputs: Mapping[str, Path | None], inputs: Iterable[Path], marks: Mapping[str, bytes] | None = None
-) -> None:
+def check_outputs(inputs: Iterable[Path], **outputs: tuple[Path | None, bytes]) -> None:
     """Find out before any work whether outputs can be written without overwriting inputs, each other, or other files.
 
-    ``outputs``: paths by the parameters that give them; ``-`` is standard output. ``marks``: a regular expression that
-    such an output has near its start or its end; an existing file without it is not replaced.
+    ``outputs``: by the parameters that give them a path, ``-`` for standard output, and a regular expression that such
+    a file has near its start or its end; an existing file without it is not replaced.
 
     Raises: InputError if an output would overwrite something else; OSError if it cannot be written.
     """
     taken = dict.fromkeys(inputs, "an input")
-    for name, path in outputs.items():
+    for name, (path, mark) in outputs.items():
         if path is None or path == STANDARD_STREAM:
             continue
         for other, use in taken.items():
-            problem = ""
             if _same(path, other):
                 problem = f"it would overwrite {use}"
             elif other.is_dir() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(other)):
                 problem = f"it would lie in the folder {other}, which is {use}"
-            if problem:
-                raise InputError(f"{problem}; choose another file", parameter=name, value=str(path))
+            else:
+                continue
+            raise InputError(f"{problem}; choose another file", parameter=name, value=str(path))
         taken[path] = f"the {name}"
         check_writable(path)
-        if marks and name in marks and path.exists() and not _has_mark(path, marks[name]):
-            article = "an" if name[0] in "hio" else "a"  # html, input, output
-            problem = f"it exists, and is not {article} {name} file of mlcore; choose another file"
+        if path.exists() and not _has_mark(path, mark):
+            problem = "it exists with other content; choose another file"
             raise InputError(problem, parameter=name, value=str(path))
 
 

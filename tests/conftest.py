@@ -237,7 +237,7 @@ def train_once(run, tmp_path):
 
     def write(name, *options):
         if name not in TRAINED:
-            assert run("train-sentiment", *options, "-q", "--model", name) == (0, "", "")
+            assert run("train-sentiment", *options, "--json", "--model", name)[::2] == (0, "")
             TRAINED[name] = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(TRAINED[name])
         return tmp_path / name

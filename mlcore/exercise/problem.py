@@ -48,7 +48,7 @@ NOTES = {
     *("teacher", "date", "title", "sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
-SHOW = "`mlcore net show` prints an example"
+SHOW = "`mlcore net` prints an example"
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
 MOST_DIGITS = 17  # that a float64 has
 

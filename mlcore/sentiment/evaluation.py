@@ -148,6 +148,14 @@ class RatingEvaluation(Figures):
 AnyEvaluation = Evaluation | MultiLabelEvaluation | RatingEvaluation
 
 
+class Decisions(NamedTuple):
+    """What is predicted for the texts of a split, and whether it is wrong, and how much."""
+
+    predicted: np.ndarray  # (n,) numbers of labels or ratings, or (n, labels) bool
+    wrong: np.ndarray  # (n,) bool
+    sizes: np.ndarray  # (n,): the larger, the worse a mistake
+
+
 class Mistake(NamedTuple):
     """A text with a wrong prediction: labels with the probability of the predicted one, or ratings with None."""
 
@@ -236,6 +244,10 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
 
     Raises: ModelFileError if the outputs are not finite.
     """
+    return _evaluate(model, split, threads)[0]
+
+
+def _evaluate(model: Model, split: Split, threads: int) -> tuple[AnyEvaluation, Decisions]:
     targets = split.targets[split.rows]
     if model.labels and not model.settings.multi_label:
         return _evaluate_labels(model, split, targets, threads)
@@ -245,7 +257,7 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
     return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
 
 
-def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: int) -> Evaluation:
+def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: int) -> tuple[Evaluation, Decisions]:
     labels, n, known = len(model.labels), len(targets), np.isfinite(targets[:, 0])
     losses, (confidence, squares, positive) = np.zeros(n, np.float32), np.zeros((3, n))
     predicted = np.zeros(n, np.int64)
@@ -262,7 +274,7 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
         np.bincount(some, minlength=labels) for some in (truths[right[known]], predicted, truths)
     )
     of_labels, macro, weighted = figures_of_labels(hits, predictions, supports, n)
-    return Evaluation(
+    found = Evaluation(
         n=n,
         labels=model.labels,
         accuracy=float(right.mean()),
@@ -280,6 +292,7 @@ def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: i
         unknown=n - len(truths),
         calibration=_bins(confidence, right),
     )
+    return found, Decisions(predicted, ~right, confidence)
 
 
 def _bins(confidence: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
@@ -292,7 +305,7 @@ def _bins(confidence: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
 
 def _evaluate_several(
     model: Model, logits: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
-) -> MultiLabelEvaluation:
+) -> tuple[MultiLabelEvaluation, Decisions]:
     right, n = _right(predicted, targets), len(targets)
     hits, predictions, supports = ((values > 0).sum(axis=0) for values in (predicted * targets, predicted, targets))
     of_labels, macro, _ = figures_of_labels(hits, predictions, supports, n)
@@ -301,7 +314,7 @@ def _evaluate_several(
     )
     certainty = 0.5 + np.abs(probabilities - 0.5)
     thresholds = np.full(len(model.labels), 0.5) if model.thresholds is None else model.thresholds
-    return MultiLabelEvaluation(
+    found = MultiLabelEvaluation(
         n=n,
         labels=model.labels,
         thresholds=thresholds.tolist(),
@@ -314,6 +327,7 @@ def _evaluate_several(
         macro=macro,
         per_label=dict(zip(model.labels, of_labels, strict=True)),
     )
+    return found, Decisions(predicted, ~right, np.abs(probabilities - targets).max(axis=1))
 
 
 def tune_thresholds(model: Model, split: Split, threads: int = 1) -> None:
@@ -353,13 +367,13 @@ def _mean_loss(losses: np.ndarray, targets: np.ndarray, weights: np.ndarray | No
     return float(np.mean(losses[known], dtype=np.float64))
 
 
-def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingEvaluation:
+def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> tuple[RatingEvaluation, Decisions]:
     errors = predicted - truths
     # Equal values have deviations of exactly 0: they come from float32, so that their sum is exact
     deviations, spread = truths - truths.mean(), predicted - predicted.mean()
     square, variance, spread_variance = (float(np.mean(values**2)) for values in (errors, deviations, spread))
     scale = (variance * spread_variance) ** 0.5
-    return RatingEvaluation(
+    found = RatingEvaluation(
         n=len(truths),
         loss=square / 2,
         rmse=square**0.5,
@@ -368,6 +382,7 @@ def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> RatingEvalua
         r2=1 - square / variance if variance else None,
         pearson=float(np.clip(np.mean(deviations * spread) / scale, -1, 1)) if scale else None,
     )
+    return found, Decisions(predicted, errors != 0, np.abs(errors))
 
 
 def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1) -> Assessment:
@@ -377,8 +392,7 @@ def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1
     """
     rows, part = dataset.held_out()
     split = encode_split(dataset, rows, model.features, model.labels, threads, model.settings.multi_label)
-    worst = mistakes(model, split, dataset, n_mistakes, threads) if n_mistakes else []
-    return _assessment(model, dataset, split, fingerprints(dataset, rows), worst, threads)
+    return _assessment(model, dataset, split, fingerprints(dataset, rows), n_mistakes, threads)
 
 
 def assess_outputs(model: Model, dataset: Dataset, outputs: np.ndarray, hashes: np.ndarray) -> Assessment:
@@ -389,7 +403,7 @@ def assess_outputs(model: Model, dataset: Dataset, outputs: np.ndarray, hashes: 
     known.known = np.zeros((dataset.n_texts, outputs.shape[1]), np.float32)
     known.known[rows] = outputs
     nothing = Documents(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(1, np.int64))
-    return _assessment(known, dataset, Split(nothing, targets, rows), hashes, [], 1)
+    return _assessment(known, dataset, Split(nothing, targets, rows), hashes, 0, 1)
 
 
 class _KnownOutputs(Model):
@@ -402,12 +416,13 @@ class _KnownOutputs(Model):
 
 
 def _assessment(
-    model: Model, dataset: Dataset, split: Split, hashes: np.ndarray, worst: list[Mistake], threads: int
+    model: Model, dataset: Dataset, split: Split, hashes: np.ndarray, n_mistakes: int, threads: int
 ) -> Assessment:
     _, part = dataset.held_out()
     unknown = unknown_labels(dataset, split.rows, model.labels) if model.labels else {}
     share, notes = share_known(hashes, model.trained_on), dataset.notes.sentences()
-    figures = evaluate(model, split, threads)
+    figures, decisions = _evaluate(model, split, threads)
+    worst = _worst(model, split, dataset, decisions, n_mistakes) if n_mistakes else []
     return Assessment(dataset.source, part, split, figures, worst, unknown, share, notes)
 
 
@@ -419,17 +434,12 @@ def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads:
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    targets, found, several, parts = split.targets[split.rows], [], model.settings.multi_label, []
-    for block in model.blocks(len(targets)):
-        outputs, probabilities, decided = score(model, split.documents, split.rows[block], threads)
-        truths = targets[block]
-        if not model.labels:
-            errors = np.abs(outputs[:, 0].astype(np.float64) - truths[:, 0])
-            parts.append((outputs[:, 0], errors, errors > 0))
-        else:  # of several labels: how far the probability of the worst decision is from the truth
-            sizes = np.abs(probabilities - truths).max(axis=1) if several else probabilities.max(axis=1)
-            parts.append((decided, sizes, ~_right(decided, truths)))
-    predicted, sizes, is_wrong = map(np.concatenate, zip(*parts, strict=True))
+    return _worst(model, split, dataset, _evaluate(model, split, threads)[1], number)
+
+
+def _worst(model: Model, split: Split, dataset: Dataset, decisions: Decisions, number: int) -> list[Mistake]:
+    targets, found, several = split.targets[split.rows], [], model.settings.multi_label
+    predicted, is_wrong, sizes = decisions
     wrong = np.flatnonzero(is_wrong)
     for i in wrong[np.argsort(-sizes[wrong], kind="stable")[:number]].tolist():
         row = int(split.rows[i])

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlcore.errors import DataError
 from mlcore.results import Result
-from mlcore.text.dataset import Dataset, with_held_out
+from mlcore.text.dataset import Dataset
 from mlcore.text.labels import labels_in, shown
 from mlcore.text.overlap import first_alike
 
@@ -21,7 +21,6 @@ class Inspection(Result):
     """What ``inspect`` finds. ``parts`` are the splits of a training, which includes texts without a split."""
 
     source: str
-    dev_source: str | None
     texts: int
     labels: dict[str, int]
     parts: dict[str, dict[str, int]]
@@ -38,8 +37,8 @@ class Inspection(Result):
     known: dict[str, float | None]  # by split: share of its tokens that are words of the training texts
 
 
-def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
-    """Look at a dataset as a training would see it; what ``dev`` holds out replaces the dev split.
+def inspect(data: Dataset) -> Inspection:
+    """Look at a dataset as a training would see it.
 
     Duplicates are texts of one split with the same tokens in the same order; texts without tokens count as empty
     only. Conflicts are looked for in all splits together, and shared texts in the splits that are not trained on.
@@ -52,9 +51,8 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
         >>> found.tokens, found.duplicates["count"], found.conflicts["examples"]
         (8, 1, [{'neg': 'text 2', 'pos': 'text 1'}])
     """
-    if not dataset.n_texts:
-        raise DataError(f"{dataset.source} contains no texts.")
-    data = with_held_out(dataset, dev) if dev else dataset
+    if not data.n_texts:
+        raise DataError(f"{data.source} contains no texts.")
     splits = {"train": data.rows("", "train"), "dev": data.rows("dev"), "test": data.rows("test")}
     splits = {name: rows for name, rows in splits.items() if len(rows)}
     lengths, trained = np.diff(data.tokens.offsets), np.zeros(len(data.words), bool)
@@ -62,8 +60,7 @@ def inspect(dataset: Dataset, dev: Dataset | None = None) -> Inspection:
     tokens = {name: data.tokens.select(rows).ids for name, rows in splits.items() if name != "train"}
     empty = np.flatnonzero(lengths == 0)
     return Inspection(
-        source=dataset.source,
-        dev_source=dev.source if dev else None,
+        source=data.source,
         texts=data.n_texts,
         labels=_label_counts(data, np.arange(data.n_texts)),
         parts={name: _label_counts(data, rows) for name, rows in splits.items()},

@@ -29,8 +29,8 @@ def find_files(patterns: Iterable[str | Path]) -> list[str]:
 
 
 def url_of(location: str | Path) -> str:
-    """A path or URL; a Path has lost one of the slashes of a URL."""
-    return re.sub(r"^(?!file:)(\w\w+):/(?!/)", r"\1://", str(location))
+    """A path or URL; a Path has lost slashes of a URL."""
+    return re.sub(r"^(\w\w+:)/(?!/)", lambda found: found[1] + "/" * (3 if found[1] == "file:" else 2), str(location))
 
 
 @contextmanager

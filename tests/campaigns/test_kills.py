@@ -56,7 +56,7 @@ def test_kills_during_saves(tmp_path, trials):
 def test_kills_during_trainings(run, reviews, trials):
     """A training that is killed and resumed until it is done writes the model of one that was left alone."""
     folder, chance, kills = reviews.parent, random.Random(trials), 0
-    assert run("train-sentiment", *OPTIONS, "-q", "--model", "whole").code == 0
+    assert run("train-sentiment", *OPTIONS, "--model", "whole").code == 0
     for trial in range(trials):
         model, at_work = folder / "model", True
         command = ["-m", "mlcore", "train-sentiment", *OPTIONS, "--checkpoint", "c", "--log", "l", "--model", "model"]
@@ -67,7 +67,7 @@ def test_kills_during_trainings(run, reviews, trials):
         assert model.read_bytes() == (folder / "whole").read_bytes(), trial
         epochs = [json.loads(line).get("epoch") for line in (folder / "l").read_text().splitlines()]
         assert (epochs[0], set(epochs[1:])) == (None, set(range(1, 61))), trial
-        assert run("train-sentiment", *OPTIONS, "-q", "--model", "model").code == 0  # saves once more
+        assert run("train-sentiment", *OPTIONS, "--model", "model").code == 0  # saves once more
         assert sorted(path.name for path in folder.iterdir()) in (
             ["l", "model", "reviews.tsv", "whole"],
             ["c", "l", "model", "reviews.tsv", "whole"],

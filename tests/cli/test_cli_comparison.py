@@ -9,7 +9,7 @@ from mlcore.errors import DivergedError
 from mlcore.sentiment.comparison import Experiment
 
 pytest.importorskip("sklearn.linear_model")  # here, so that no command has to wait for it
-SMALL = ("--dim", 3, "--hidden", 2, "--epochs", 2, "--seeds", 2)
+SMALL = ("--dim", 3, "--epochs", 2, "--seeds", 2)
 NAMES = ["fixed, random", "fixed, given", "trainable, random", "trainable, given", "trainable, naive Bayes",
          "majority label", "NB logistic regression"]  # fmt: skip
 

@@ -42,28 +42,27 @@ def test_findings(run, table):
 def test_json(run, table):
     document = json.loads(run("data", table, "--json").out, parse_constant=pytest.fail)
     assert list(document) == [
-        "schema", "source", "dev_source", "texts", "labels", "parts", "tokens", "vocabulary", "lengths", "empty",
+        "schema", "source", "texts", "labels", "parts", "tokens", "vocabulary", "lengths", "empty",
         "duplicates", "conflicts", "shared", "bad_rows", "undecodable", "notes", "known",
     ]  # fmt: skip
     assert (document["schema"], document["source"]) == ("mlcore.data/1", str(table))
     assert document["conflicts"] == {"count": 2, "different": 1, "examples": [{"neg": "line 3", "pos": "line 2"}]}
 
 
-def test_several_paths_columns_and_a_held_out_file(run, tmp_path):
+def test_several_paths_columns_and_held_out_texts(run, tmp_path):
     (tmp_path / "a.tsv").write_bytes(b"body\tverdict\ngood\t1\n" + b"b\xe4d\t0\n" * 7)
-    (tmp_path / "b.gz").write_bytes(gzip.compress(b'{"body": "good", "verdict": 1}\n'))
-    (tmp_path / "dev.csv").write_text("verdict,body\n1,good\n")
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b'{"body": "good", "verdict": 1, "split": "dev"}\n'))
     columns = ("--text-column", "body", "--label-column", "verdict")
-    found = json.loads(run("data", "a.tsv", "b.gz", "--dev", "dev.csv", *columns, "--json").out)
-    assert (found["source"], found["dev_source"]) == ("a.tsv, b.gz", "dev.csv")
-    assert found["parts"] == {"train": {"0": 7, "1": 2}, "dev": {"1": 1}}
+    found = json.loads(run("data", "a.tsv", "b.gz", *columns, "--json").out)
+    assert found["source"] == "a.tsv, b.gz"
+    assert found["parts"] == {"train": {"0": 7, "1": 1}, "dev": {"1": 1}}
     assert found["undecodable"] == {"count": 7, "places": [f"a.tsv, line {n}" for n in range(3, 10)]}
-    assert found["duplicates"]["count"] == 7
-    assert found["shared"]["dev"]["examples"] == [{"place": "dev.csv, line 2", "earlier": "a.tsv, line 2"}]
-    shown = run("data", "a.tsv", "b.gz", "--dev", "dev.csv", *columns).out
-    assert "a.tsv, b.gz; held out: dev.csv\n10 texts, 2 labels, 17 tokens (3 distinct)" in shown
+    assert found["duplicates"]["count"] == 6
+    assert found["shared"]["dev"]["examples"] == [{"place": "b.gz, line 1", "earlier": "a.tsv, line 2"}]
+    shown = run("data", "a.tsv", "b.gz", *columns).out
+    assert "a.tsv, b.gz\n9 texts, 2 labels, 16 tokens (3 distinct)" in shown
     assert "  a.tsv, line 7\n  and 2 more\n" in shown
-    assert "Held-out texts that are also in training:\n  dev.csv, line 2 = a.tsv, line 2\n" in shown
+    assert "Held-out texts that are also in training:\n  b.gz, line 1 = a.tsv, line 2\n" in shown
 
 
 def test_many_long_and_hostile_labels_stay_within_80_columns(run, tmp_path):

@@ -30,12 +30,12 @@ def test_the_shell_completes_commands_and_options(start, words, expected):
     assert completion.communicate()[0].split() == expected
 
 
-def test_net_show_is_read_back(run, start, tmp_path):
-    shown = run("net", "show", "--x", "1/2,2,1").out
+def test_net_is_read_back(run, start, tmp_path):
+    shown = run("net", "--x", "1/2,2,1").out
     (tmp_path / "net.toml").write_text(shown)
-    assert run("net", "show", "--net", "net.toml").out == shown
+    assert run("net", "--net", "net.toml").out == shown
     os.mkfifo(tmp_path / "pipe")  # which can be read only once
-    process = start("net", "show", "--net", "pipe")
+    process = start("net", "--net", "pipe")
     (tmp_path / "pipe").write_text(shown)
     assert process.communicate(timeout=120)[0] == shown
 

@@ -8,7 +8,7 @@ import pytest
 from mlcore import SentimentClassifier
 
 TEXTS = {"a": "apple ant", "b": "bear book", "a b": "apple book", "": "the of"}
-TRAIN = ("--dim", 5, "--epochs", 15, "--learning-rate", 0.1, "-q")
+TRAIN = ("--dim", 5, "--epochs", 15, "--learning-rate", 0.1)
 
 
 def table(folder, form):

@@ -55,7 +55,7 @@ def test_the_columns_of_the_training_are_remembered(run, tmp_path):
     (tmp_path / "new.csv").write_text("text;Meinung\nx;gut\nx;schlecht\n")
     (tmp_path / "other.csv").write_text("text\ngut\n")
     columns = ("--text-column", "Meinung", "--label-column", "Urteil", "--dim", 2, "--learning-rate", 0.5)
-    assert run("train-sentiment", "train.csv", *columns, "-m", "m", "-q").code == 0
+    assert run("train-sentiment", "train.csv", *columns, "-m", "m").code == 0
     assert run("predict", "m", "new.csv", "-o", "out.csv").code == 0
     assert [row["predicted"] for row in rows_of(tmp_path / "out.csv")] == ["ja", "nein"]
     assert "\ntrain.csv: accuracy 100.00%" in run("evaluate", "m", "train.csv").out

@@ -13,9 +13,10 @@ import pytest
 
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
+from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import Marker
 from mlcore.exercise.mistakes import Rounding, Work, catalogue
-from mlcore.exercise.problem import read_problem
+from mlcore.exercise.problem import read_problem, to_toml
 from mlcore.exercise.syllabus import KINDS
 
 ALL = f"--kind mixed --count {len(KINDS)} --seed 1"
@@ -122,12 +123,16 @@ def test_a_class_is_marked_in_one_command(run, make, tmp_path):
     assert len(missed) <= 3, missed  # of 12; several mistakes may give the same numbers
 
 
+WIDE = {"features": 8, "hidden": 8}
+
+
 @pytest.mark.parametrize(
-    "options", [*KINDS, "tanh --features 8 --hidden 8", "relu --features 8 --hidden 8 --kink both"]
+    "options", [*({"kind": kind} for kind in KINDS), WIDE | {"kind": "tanh"}, WIDE | {"kind": "relu", "kink": "both"}]
 )
 def test_nothing_is_wider_than_80_columns(run, tmp_path, options):
-    run("exercise", *f"--difficulty hard --net net.toml --kind {options}".split())
-    truth = Marker(read_problem(tmp_path / "net.toml")).names
+    problem = make_problem(1, difficulty="hard", **options)
+    (tmp_path / "net.toml").write_text(to_toml(problem))
+    truth = Marker(problem).names
     answers = [
         f"--answer={name}={';'.join(','.join('1' for _ in row) for row in rows)}" for name, rows in truth.items()
     ]

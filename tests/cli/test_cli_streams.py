@@ -14,7 +14,6 @@ TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on s
 
 @pytest.mark.parametrize(("command", "codes", "lines", "said"), [
     ("M predict sentiment.safetensors <&-", "5", 0, TYPE),
-    ("M explain sentiment.safetensors <&-", "5", 0, TYPE),
     ("M --help > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("PYTHONUNBUFFERED=1 M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),

@@ -44,11 +44,10 @@ def test_what_was_written_and_what_is_next(run, reviews):
     following = f'Next: mlcore predict {MODEL} "A wonderful film."\n  or: mlcore evaluate {MODEL} DATA\n'
     assert done.err == f"Wrote {MODEL}.\n{following}"
     assert f"Replaced {MODEL}." in run("train-sentiment", "--data", reviews, *SMALL).err
-    assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
 
 
 def test_json(run, reviews):
-    found = json.loads(run("train-sentiment", "--data", reviews, *SMALL, "--json", "--quiet").out)
+    found = json.loads(run("train-sentiment", "--data", reviews, *SMALL, "--json").out)
     assert list(found) == [
         "schema", "settings", "chosen", "inputs", "labels", "texts", "features", "parameters", "epochs", "best_epoch",
         "calibration", "dev", "test", "refit", "interrupted", "model", "notes",
@@ -69,7 +68,7 @@ def test_many_labels_and_ratings(run, stars):
         assert part in done.out, part
     options += ["--loss", "squared"]
     assert "RMSE" in run("train-sentiment", *options).out
-    found = json.loads(run("train-sentiment", *options, "--json", "-q").out)
+    found = json.loads(run("train-sentiment", *options, "--json").out)
     assert (found["labels"], found["epochs"][0]["dev_accuracy"], found["dev"]["n"]) == ([], None, 6)
 
 
@@ -89,9 +88,9 @@ def test_inputs_are_in_the_model_and_outputs_are_not(run, reviews, tmp_path):
     more = tmp_path / "more.jsonl"
     more.write_text('{"text": "good", "label": "pos"}\n{"text": "bad", "label": "neg"}\n')
     arguments = ["train-sentiment", "--data", reviews, "--data", more, "--dev", more, *SMALL]
-    found = json.loads(run(*arguments, "--json", "-q").out)
+    found = json.loads(run(*arguments, "--json").out)
     assert found["texts"] == {"train": 42, "dev": 2, "test": 0}
-    again = json.loads(run("train-sentiment", reviews, "--data", more, "--dev", more, *SMALL, "--json", "-q").out)
+    again = json.loads(run("train-sentiment", reviews, "--data", more, "--dev", more, *SMALL, "--json").out)
     assert again["texts"] == found["texts"], "the first as an argument"
     assert found["inputs"] == {"data": [str(reviews), str(more)], "dev": str(more)}
     outputs = ["--threads", 2, "--checkpoint", "c", "--log", "log.jsonl", "-m", "other"]
@@ -184,12 +183,31 @@ def test_divergence_leaves_the_old_model(run, reviews, model):
 # Results ----------------------------------------------------------------------------------------------------
 
 
+def test_odd_labels_are_said(run, tmp_path):
+    rows = ["text,label,split", *["good film,pos,train", "bad film,neg,train"] * 5, "so film,Pos,train"]
+    (tmp_path / "odd.csv").write_text("\n".join([*rows, "odd film,odd,test", "a film,[pos],train", "good,pos,test"]))
+    assert run("train-sentiment", "odd.csv", "--dim", 2, "--epochs", 1, "--json").err.splitlines() == [
+        "mlcore: the labels 'Pos' and 'pos' differ only in case or form; they are learned as different labels.",
+        "mlcore: the label '[pos]' looks like a list of labels; each is learned as one label; write lists in JSON "
+        "Lines, or separate labels by a character.",
+        "mlcore: 2 labels have a single text each, which stays in training and is not held out: 'Pos', '[pos]'.",
+        "mlcore: odd.csv: 1 text has a label that the training texts lack ('odd'); each counts as wrong.",
+    ]
+
+
 def test_the_columns_of_a_table_are_remembered(run, tmp_path):
     """In the command that trains the model again, and in evaluation, which takes the same ones."""
     rows = ["Title;Body;Sentiment", "good;film;pos", "bad;film;neg"] * 6
     (tmp_path / "a.csv").write_text("\n".join([*rows, ";;", "no label;;"]))
     options = ["--text-column", "Title", "--text-column", "Body", "--skip-bad-rows", "--test", 0.3, "--epochs", 1]
-    assert run("train-sentiment", "a.csv", *options).code == 0
+    done = run("train-sentiment", "a.csv", *options, "--json")
+    assert (done.code, done.err.splitlines()) == (0, [
+        "mlcore: a.csv: the labels are in the column 'Sentiment'.",
+        "mlcore: a.csv: repeated headers: 5 skipped.",
+        "mlcore: a.csv: rows without any value: 1 skipped.",
+        "mlcore: Skipped 1 bad row: line 20, column Sentiment: the label is empty; expected text without control "
+        "characters.",
+    ])  # fmt: skip
     command = run("describe", "sentiment.safetensors").out.partition("How to train it again\n")[2]
     columns = "--text-column Title --text-column Body --label-column Sentiment"
     assert f"--data a.csv --test 0.3 {columns} --skip-bad-rows --" in command

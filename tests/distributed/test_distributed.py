@@ -229,7 +229,7 @@ def test_commands(run, shards, processes, tmp_path, monkeypatch):
 
 def test_the_scheduler_is_lost(run, shards, threads, tmp_path, monkeypatch):
     """The training ends with a message, and goes on from its checkpoint to the bytes of one that was left alone."""
-    options = ["train-sentiment", "--data", shards / "*.tsv", *SETTINGS, "--replicas", 3, "--checkpoint", "c", "-q"]
+    options = ["train-sentiment", "--data", shards / "*.tsv", *SETTINGS, "--replicas", 3, "--checkpoint", "c", "--json"]
     assert run(*options, "--scheduler", threads(1).scheduler_address, "--model", "whole").code == 0
     (tmp_path / "c").unlink()
     lost, save = threads(1), checkpoint.save_checkpoint

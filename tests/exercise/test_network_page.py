@@ -232,7 +232,8 @@ def test_numbers_are_dragged_stepped_and_kept_in_a_link(run, visit, tmp_path):
 
 
 def test_answers_are_marked_with_hints_and_without_the_truth(run, visit, tmp_path):
-    run("page", "--v", "1,1", "-o", "sheet.html")
+    (tmp_path / "net.toml").write_text(run("net", "--v", "1,1").out)
+    run("page", "--net", "net.toml", "-o", "sheet.html")
     page = visit(tmp_path / "sheet.html")
     page.check("[value=asked]")
     assert not any(
@@ -272,11 +273,9 @@ def test_hostile_names_are_text_and_pages_have_no_serious_findings(run, visit, t
 
 
 def test_what_a_page_cannot_show_is_refused(run, tmp_path):
-    assert "--x is for the page of a network" in run("page", "m.safetensors", "--x", "1", "-o", "sheet.html").err
-    assert (
-        "has room for 20"
-        in run("page", "--x", ";".join(["1,2,1"] * 21), "--y", ";".join("1" * 21), "-o", "sheet.html").err
-    )
+    (tmp_path / "net.toml").write_text(run("net", "--x", ";".join(["1,2,1"] * 21), "--y", ";".join("1" * 21)).out)
+    assert "a model or a network" in run("page", "m.safetensors", "--net", "net.toml", "-o", "sheet.html").err
+    assert "has room for 20" in run("page", "--net", "net.toml", "-o", "sheet.html").err
     (tmp_path / "net.toml").write_text(HOSTILE.replace("softmax", "step").replace("cross-entropy", "squared"))
     assert "no useful derivative" in run("page", "--net", "net.toml", "-o", "sheet.html").err
     assert "it would overwrite an input" in run("page", "--net", "net.toml", "-o", "net.toml").err

@@ -138,7 +138,7 @@ def test_every_command_takes_a_compressed_model(run, model, reviews, tmp_path):
 def test_a_fortieth_of_the_size_costs_next_to_nothing(run, tmp_path):
     """150 labels and n-grams of characters."""
     data = DATASETS / "clinc150-train-dev.json"
-    assert run("train-sentiment", data, "-q", "--epochs", 5).code == 0
+    assert run("train-sentiment", data, "--epochs", 5).code == 0
     size = (tmp_path / "sentiment.safetensors").stat().st_size // 15
     done = run("compress", "sentiment.safetensors", "-o", "small", "--max-size", size, "--data", data, "--json")
     found = json.loads(done.out)["measured"]

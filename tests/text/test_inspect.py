@@ -16,7 +16,7 @@ SMALL = dataset_of(
 
 def test_everything_about_a_small_dataset():
     assert inspect(SMALL).to_dict() == {
-        "source": "small", "dev_source": None, "texts": 10, "labels": {"neg": 5, "pos": 5},
+        "source": "small", "texts": 10, "labels": {"neg": 5, "pos": 5},
         "parts": {"train": {"neg": 4, "pos": 3}, "dev": {"neg": 1}, "test": {"pos": 2}},
         "tokens": 20, "vocabulary": 9,
         "lengths": {

@@ -1,0 +1,84 @@
+"""The options that commands share, and how options are declared."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlcore.errors import InputError
+from mlcore.exercise import problem
+
+
+def option(metavar: str, help: str, *names: str, default: str | bool = False, **more: Any) -> Any:
+    """An option; ``default`` is what its help says about leaving it out, True for the default itself."""
+    return typer.Option(*names, metavar=metavar, help=help, show_default=default, **more)
+
+
+def path_option(help: str, *names: str, default: str | bool = False, metavar: str = "PATH") -> Any:
+    """An option for a path."""
+    return option(metavar, help, *names, default=default, parser=parse_path)
+
+
+def number_option(metavar: str, help: str, default: str | bool = False) -> Any:
+    """An option for a number, which is taken exactly."""
+    return option(metavar, help, default=default, parser=lambda text: problem.parse_number(text, ""))
+
+
+def flag(help: str, name: str) -> Any:
+    """An option without a value."""
+    return typer.Option(name, help=help)
+
+
+def parse_path(text: str) -> Path:
+    """The path that was typed; ``Path("")`` would be the current folder."""
+    if not text:
+        raise InputError("expected a file or a folder, or - for standard input", value=text)
+    return Path(text)
+
+
+DATA = "Files or folders of labelled texts, or - for standard input."
+Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", default="built in")]
+DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, parser=parse_path, show_default=False)]
+Json = Annotated[bool, flag("Print one JSON document instead of tables.", "--json")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.")]
+NewModel = Annotated[Path, path_option("Write the model here.", "--model", "-m", default=True)]
+Output = Annotated[Path, path_option("Where to write it; - is standard output.", "--output", "-o", default=True)]
+AT = "Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N."
+Scheduler = Annotated[str | None, option("ADDRESS", AT, default="this process alone")]
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator of a command: an option for each field of its parameters that are dataclasses, such as Settings."""
+    given = inspect.signature(command).parameters
+    groups: dict[str, Any] = {name: given[name].annotation for name in given if is_dataclass(given[name].annotation)}
+    options: list[inspect.Parameter] = []
+    for name, parameter in given.items():
+        if name not in groups:
+            options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+            continue
+        for field in _fields(groups[name]):
+            name, about = f"--{field.name.replace('_', '-')}", field.metadata
+            names = [name + f"/--no-{name[2:]}" * (field.default is not False)] * (field.type is bool)
+            shown = option(about.get("metavar"), about["help"], *names, default=about.get("automatic", True))
+            kind: Any = field.type | None if "automatic" in about else field.type
+            annotation: Any = Annotated[kind, shown]
+            options.append(parameter.replace(name=field.name, default=field.default, annotation=annotation))
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in _fields(group)})
+        command(**values)
+
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
+
+
+def _fields(group: Any) -> list[Any]:
+    """The fields that are options."""
+    return [field for field in fields(group) if "help" in field.metadata]
