@@ -217,7 +217,7 @@ def test_pages_fit_and_have_no_serious_findings(visit, tmp_path, width, scheme):
 def test_what_cannot_be_written_is_refused_and_nothing_is_lost(run, model, tmp_path, monkeypatch):
     (tmp_path / "mine.html").write_text("<p>mine</p>")
     done = run("page", model, "-o", "mine.html")
-    assert (done.code, "is not an output file of mlcore" in done.err) == (2, True)
+    assert (done.code, "it exists with other content" in done.err) == (2, True)
     assert (tmp_path / "mine.html").read_text() == "<p>mine</p>"
     for wrong in ("none.safetensors", "reviews.tsv"):
         assert run("page", wrong, "-o", "new.html").code > 2
