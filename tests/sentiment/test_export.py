@@ -88,7 +88,7 @@ def test_both_files_are_written_and_nothing_foreign_is_replaced(run, model, tmp_
     for name in ("mine.onnx", "mine.json"):
         (tmp_path / name).write_text("mine")
         done = run("export", model, "-o", "mine.onnx")
-        assert (done.code, f"'{name}'; it exists, and is not" in done.err) == (2, True), done.err
+        assert (done.code, f"'{name}'; it exists with other content" in done.err) == (2, True), done.err
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
         assert not any(tmp_path.glob("mine*"))
