@@ -15,7 +15,6 @@ from .output import answer, load
 
 MAX_UNITS = 12  # of a layer; --json has all
 MAX_FEATURES = 15
-MAX_ENTRIES = 2  # of a gradient, the largest
 GRADIENTS = {"W2": "δ₂ Hᵀ", "b2": "δ₂", "W1": "δ₁ Eᵀ", "b1": "δ₁", "E": "W1ᵀ δ₁"}
 
 
@@ -85,11 +84,11 @@ def _show_gradients(found: Backpropagation) -> None:
     rows = []
     for name, formula in GRADIENTS.items():
         gradient: np.ndarray = getattr(found, f"d{name}")
-        places = [np.unravel_index(i, gradient.shape) for i in _largest(gradient)[:MAX_ENTRIES] if gradient.flat[i]]
-        entries = [f"[{', '.join(str(i + 1) for i in p)}] {render.number(gradient[p], '.3g')}" for p in places]
+        place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+        entry = f"[{', '.join(str(i + 1) for i in place)}] {render.number(gradient[place] + 0.0, '.3g')}"
         shape = " × ".join(map(str, gradient.shape))
-        rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), ", ".join(entries)))
-    render.table(("gradient", "formula", "shape", "norm", "largest entries"), rows, left=(0, 1, 2, 4))
+        rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), entry))
+    render.table(("gradient", "formula", "shape", "norm", "largest entry"), rows, left=(0, 1, 2, 4))
 
 
 def _largest(values: np.ndarray) -> list[int]:
