@@ -85,7 +85,7 @@ def _show_gradients(found: Backpropagation) -> None:
     for name, formula in GRADIENTS.items():
         gradient: np.ndarray = getattr(found, f"d{name}")
         place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
-        entry = f"[{', '.join(str(i + 1) for i in place)}] {render.number(gradient[place] + 0.0, '.3g')}"
+        entry = f"[{', '.join(str(i + 1) for i in place)}] {render.number(float(gradient[place]) + 0.0, '.3g')}"
         shape = " × ".join(map(str, gradient.shape))
         rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), entry))
     render.table(("gradient", "formula", "shape", "norm", "largest entry"), rows, left=(0, 1, 2, 4))
