@@ -14,7 +14,7 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 if sys.platform != "win32":
     SIGNALS[signal.SIGHUP] = "hung up"
 
-received = 0  # the first signal; more change nothing
+received = 0  # the first signal
 _deferred = False
 _remark = ""
 
@@ -58,11 +58,10 @@ def word() -> str:
 
 
 def _handle(number: int, frame: Any) -> None:
-    global received
-    if received:
-        return
-    received = number
+    global received, _deferred
+    received = received or number
     if not _deferred:
+        _deferred = True  # another one changes nothing
         remove_unfinished = getattr(sys.modules.get("mlcore.files"), "remove_unfinished", None)
         if remove_unfinished:  # else the module is not loaded, or only in part
             remove_unfinished()

@@ -222,12 +222,11 @@ class _Run:
         """Save the model of the best epoch, and the one that is trained on all texts then."""
         self.bar.clear()
         self.reports, self.epochs = reports, training.best_epoch(reports)  # the latter of the training on all texts
-        if not self.saved and self.data.dev:
-            self.dev = evaluation.evaluate(trained, self.data.dev, self.source.threads)
         model_file.save_model(trained, self.outputs.model)
         self.saved.append(trained)
-        if not interrupts.received:
-            interrupts.end_at_once(f"; the model is in {printable(str(self.outputs.model))}")
+        interrupts.end_at_once(f"; the model is in {printable(str(self.outputs.model))}")
+        if len(self.saved) == 1 and self.data.dev:
+            self.dev = evaluation.evaluate(trained, self.data.dev, self.source.threads)
 
     def show_results(self) -> None:
         """Say what was written, and show the figures."""

@@ -15,7 +15,7 @@ from mlcore.sentiment.replicas import selected, totals
 from mlcore.text import dataset as one_file
 from mlcore.text import parts
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
-from mlcore.text.documents import Documents
+from mlcore.text.documents import Documents, Totals
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Features, select_features
 from mlcore.text.overlap import kept
@@ -91,14 +91,16 @@ class ShardedDocuments:
             for ((documents, at, only), rows), owner in zip(self.chunks, owners, strict=True)
         ]
 
-    def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Totals:
         """As ``Documents.totals``; of values that are not whole, sums of those of the replicas."""
         calls = []
         for chunk, own in self.chunks:
             here = np.isin(rows, own)
             of_texts = np.searchsorted(own, rows[here]), columns[here], values[here]
             calls.append((totals, chunk, *of_texts, shape))
-        return np.asarray(sum(self.cluster.results("Counting labels", calls)))
+        keys, sums = map(np.concatenate, zip(*self.cluster.results("Counting labels", calls), strict=True))
+        keys, places = np.unique(keys, return_inverse=True)
+        return keys, np.bincount(places, sums)
 
 
 def encode_shards(

@@ -6,6 +6,7 @@ from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import LANES, horizontal_sum, load_vector, store_vector, zero_vector
 
 BROAD = 4 * LANES  # as many sums as there are registers for
+TILE = 64  # rows of a matrix that all rows of the other meet while they are in the cache
 
 
 @kernel
@@ -14,9 +15,10 @@ def affine(X, W, b, Y):
 
     Shapes: X (n, i), W (o, i), b (o,) -> Y (n, o).
     """
-    for n in range(X.shape[0]):
-        for o in range(W.shape[0]):
-            Y[n, o] = dot(X, n, W, o) if b is None else dot(X, n, W, o) + b[o]
+    for first in range(0, W.shape[0], TILE):
+        for n in range(X.shape[0]):
+            for o in range(first, min(first + TILE, W.shape[0])):
+                Y[n, o] = dot(X, n, W, o) if b is None else dot(X, n, W, o) + b[o]
 
 
 @inline_kernel
@@ -64,23 +66,25 @@ def add_product(A, B, first, last, C):
     """Add columns ``first`` to ``last`` of ``A @ B`` to C, all sums in the order of B's rows: in registers, whole
     vectors as far as they go, then number by number.
     """
-    for n in range(C.shape[0]):
-        column = first
-        while last - column >= BROAD:
-            add_columns(A, B, n, column, load_vector(C, n, column, zero_vector(C.dtype, BROAD)), C)
-            column += BROAD
-        while last - column >= LANES:
-            add_columns(A, B, n, column, load_vector(C, n, column, zero_vector(C.dtype, LANES)), C)
-            column += LANES
-        for i in range(column, last):
-            for k in range(B.shape[0]):
-                C[n, i] += A[n, k] * B[k, i]
+    for begin in range(0, B.shape[0], TILE):
+        end = min(begin + TILE, B.shape[0])
+        for n in range(C.shape[0]):
+            column = first
+            while last - column >= BROAD:
+                add_columns(A, B, begin, end, n, column, load_vector(C, n, column, zero_vector(C.dtype, BROAD)), C)
+                column += BROAD
+            while last - column >= LANES:
+                add_columns(A, B, begin, end, n, column, load_vector(C, n, column, zero_vector(C.dtype, LANES)), C)
+                column += LANES
+            for i in range(column, last):
+                for k in range(begin, end):
+                    C[n, i] += A[n, k] * B[k, i]
 
 
 @inline_kernel
-def add_columns(A, B, n, column, total, C):
-    """Add row n of ``A @ B`` from ``column`` on to the vector ``total``, for C."""
-    for k in range(B.shape[0]):
+def add_columns(A, B, begin, end, n, column, total, C):
+    """Add what rows ``begin`` to ``end`` of B give to row n of ``A @ B``, from ``column`` on, to ``total``, for C."""
+    for k in range(begin, end):
         total = total + A[n, k] * load_vector(B, k, column, total)
     store_vector(C, n, column, total)
 

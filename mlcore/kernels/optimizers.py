@@ -10,7 +10,7 @@ import numpy as np
 from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.embedding import row_gradient
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.layers import affine_backward_weights
+from mlcore.kernels.layers import TILE, affine_backward_weights
 from mlcore.kernels.simd import LANES, WIDE, aligned_zeros, load_vector, prefetch, store_vector, zero_vector
 
 ROWS_AHEAD = 4  # rows of the table that are prefetched before their update
@@ -125,17 +125,20 @@ def update_vector(P, M, S, row, column, g, step):
 
 @kernel
 def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
-    """Sum the gradient of a dense layer over the batch into dW and db, then update W and b.
+    """Sum the gradient of a dense layer over the batch, for TILE outputs at a time into dW, and update W and b.
 
     Of W, only columns ``first`` to ``last``; the bias is updated with the first column. db is the thread's own.
 
-    Shapes: dY (n, o), X (n, i), W and dW (o, i), b and db (o,); M and S as W and b, or None; see step_of.
+    Shapes: dY (n, o), X (n, i), W (o, i), dW (TILE, i), b and db (o,); M and S as W and b, or None; see step_of.
     """
-    dW[:, first:last] = 0
     db[:] = 0
-    affine_backward_weights(dY, X, first, last, dW, db)
-    for r in range(W.shape[0]):
-        update_numbers(W[r], dW[r], None if M_W is None else M_W[r], None if S_W is None else S_W[r], first, last, step)
+    for begin in range(0, W.shape[0], TILE):
+        end = min(begin + TILE, W.shape[0])
+        dW[:, first:last] = 0
+        affine_backward_weights(dY[:, begin:end], X, first, last, dW[: end - begin], db[begin:end])
+        for r in range(begin, end):
+            M, S = None if M_W is None else M_W[r], None if S_W is None else S_W[r]
+            update_numbers(W[r], dW[r - begin], M, S, first, last, step)
     if first == 0 and last > 0:
         update_numbers(b, db, M_b, S_b, np.int64(0), b.shape[0], step)
 

@@ -9,7 +9,7 @@ import numpy as np
 from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.embedding import RowList, Words, gather_mean, list_rows, take_words
 from mlcore.kernels.forward import Parameters, forward_means
-from mlcore.kernels.layers import affine_backward_input, relu_backward
+from mlcore.kernels.layers import TILE, affine_backward_input, relu_backward
 from mlcore.kernels.losses import loss_of, loss_of_backward
 from mlcore.kernels.optimizers import step_of, update_layer, update_rows
 from mlcore.kernels.simd import LANES, aligned_zeros, load_acquire, rest, store_release, yield_core
@@ -43,7 +43,7 @@ class Workspace(
         starts, ends = (np.zeros((lists, batch), np.int64) for _ in range(2))
         outs, hiddens, dims = (batch, outputs), (batch, hidden), (batch, dim)
         shapes = dims, hiddens, hiddens, outs, (batch, targets), (batch,), outs, hiddens, hiddens, dims
-        weights = (hidden, dim), (threads, hidden), (outputs, hidden), (outputs,)
+        weights = (TILE, dim), (threads, hidden), (TILE, hidden), (threads, outputs)
         arrived, used = np.zeros((threads + 1) * CACHE_LINE, np.int64), np.zeros(lists, np.int64)
         row_list = RowList.allocate(features, entries, dtype, threads)
         arrays = (aligned_zeros(shape, dtype) for shape in shapes + weights)
@@ -109,7 +109,7 @@ def train_batches(
 
     1. each thread takes the mean of its columns over the words of every text of the batch;
     2. each thread takes its share of the texts forward and back, to the gradient of their means;
-    3. each thread updates its columns of the table and of W1; the first one also all the rest.
+    3. each thread updates its columns of the table, W1 and W2; that of the first ones also the biases.
 
     The next lists go where the last but one have been, which nobody reads any more. All sums run in the same order for
     any number of threads. Ends early when all are to stop; see barrier. Updates parameters, and the moments M and S,
@@ -119,7 +119,6 @@ def train_batches(
     the texts in the loss, losses (n,), rates (batches,) the learning rate of each; the rest as in forward_texts.
     Units: first_step is the number of updates made before this call; ``key``, below 2^32, decides on word dropout.
     """
-    zero = np.int64(0)  # a plain 0 would be a type of its own, and what is called compiled once more for that
     threads, lines = work.arrived.shape[0] // CACHE_LINE - 1, parameters.table.shape[1] // LANES
     ranges = min(threads, lines)
     while threads % ranges > 0:
@@ -154,10 +153,11 @@ def train_batches(
                 dZ, E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[thread],
                 first, last, step,
             )  # fmt: skip
-        if thread == 0:
+        a, b = share(thread, threads, -(-H.shape[1] // LANES))
+        if a < b:
             update_layer(
-                dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2,
-                work.dW2, work.db2, zero, H.shape[1], step,
+                dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2, work.dW2, work.db2[thread],
+                a * LANES, min(b * LANES, H.shape[1]), step,
             )  # fmt: skip
         if recipe.trainable:
             index, (a, b) = rows_of(work.row_list, thread, place), share(part, parts, work.used[place])

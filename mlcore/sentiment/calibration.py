@@ -10,6 +10,7 @@ from mlcore.sentiment.model import Model
 from mlcore.text.dataset import Split
 
 DOUBLINGS = 3  # of the temperature that are looked at, up and down
+MAX_OUTPUTS = 1 << 22  # that are looked at; where texts and labels are very many, some of the texts are taken, evenly
 STEPS = 64  # in a doubling: apart enough for every processor to choose the same one
 
 
@@ -29,9 +30,9 @@ def calibrate(model: Model, dev: Split, threads: int = 1) -> Calibration:
 
     Source: Guo et al. 2017.
     """
+    dev = dev._replace(rows=dev.rows[:: 1 + len(dev.rows) * len(model.parameters.b2) // MAX_OUTPUTS])
     before = evaluate(model, dev, threads)
     rows = dev.rows[np.isfinite(dev.targets[dev.rows, 0])]  # texts whose label the model has
-    rows = rows[:: len(model.blocks(len(rows))) or 1]  # with very many labels some of them, evenly
     logits, targets = model.logits(dev.documents, rows, threads), dev.targets[rows]
     if model.settings.multi_label:
         logits = logits.reshape(-1, 1)

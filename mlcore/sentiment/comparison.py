@@ -236,7 +236,7 @@ def linear(data: EncodedDataset) -> Run | Missing:
     started = time.perf_counter()
     ids, offsets = data.train.documents.ids, data.train.documents.offsets.astype(np.int32)  # all that liblinear takes
     shape = len(offsets) - 1, len(data.features)
-    ratios = feature_ratios(data.train, data.labels, len(data.features))
+    ratios = feature_ratios(data.train, data.labels, len(data.features)).dense()
     columns = zip([1] if len(data.labels) == 2 else range(len(data.labels)), ratios.T, strict=True)
     scaled = [(label, csr_array((ratio[ids], ids, offsets), shape=shape)) for label, ratio in columns]
     truths, best = data.train.targets[data.train.rows, 0], (-1.0, 0.0, 0.0)

@@ -236,16 +236,17 @@ def measure(model: Model, small: Model, dataset: Dataset, threads: int = 1) -> M
     """
     models = model, small
     before, after = found = [assess(one, dataset, threads=threads) for one in models]
-    rows, said = before.split.rows, list[tuple[np.ndarray, ...]]()
-    differences = np.zeros(len(rows))
-    for block in model.blocks(len(rows)):
+    rows = before.split.rows
+
+    def compared(block: slice) -> tuple[np.ndarray, ...]:
         pairs = zip(models, found, strict=True)
-        scores = [score(one, its.split.documents, rows[block], threads) for one, its in pairs]
+        scores = [score(one, its.split.documents, rows[block]) for one, its in pairs]
         outputs, probabilities, decided = zip(*scores, strict=True)
         one, other = probabilities if model.labels else outputs
-        differences[block] = np.abs(one - other).max(axis=1)
-        said.append(decided if model.labels else outputs)
-    answers = [np.concatenate(parts) for parts in zip(*said, strict=True)]
+        return np.abs(one - other).max(axis=1), *(decided if model.labels else outputs)
+
+    parts = model.in_blocks(compared, len(rows), threads)
+    differences, *answers = map(np.concatenate, zip(*parts, strict=True))
     differs = (answers[0] != answers[1]).reshape(len(rows), -1).any(axis=1) | (not model.labels)
     changed, changes = np.flatnonzero(differs), []
     for i in changed[np.argsort(-differences[changed], kind="stable")][:MAX_CHANGES].tolist():

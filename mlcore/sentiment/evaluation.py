@@ -1,5 +1,6 @@
 """How good a model is on labelled texts, where it is wrong, and which words move it most."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -212,23 +213,29 @@ class Assessment(Result):
         return {"part": self.part, **self.evaluation.to_dict(), **extra, "notes": self.notes}
 
 
-def quick_figures(model: Model, split: Split, threads: int = 1) -> tuple[float, float | None]:
+def quick_figures(
+    model: Model, split: Split, threads: int = 1, progress: Callable[[], None] = lambda: None
+) -> tuple[float, float | None]:
     """Mean loss and quality, weighted, on a split: what training needs after each epoch.
 
     The quality is the accuracy, or micro F1 where texts may have several labels, or None for ratings.
     """
     targets, weights = split.targets[split.rows], None if split.weights is None else split.weights[split.rows]
-    losses, right, possible = np.zeros(len(targets), np.float32), np.zeros(len(targets)), np.ones(len(targets))
-    for block in model.blocks(len(targets)):
+
+    def figures(block: slice) -> tuple[np.ndarray, ...]:
         # of ratings as they come: within their range, epochs that are all below it would seem equally good
-        logits = model.logits(split.documents, split.rows[block], threads)
-        losses[block] = _losses(model, logits, targets[block])
-        decided = model.decide(logits)
-        if model.settings.multi_label:
-            truths = targets[block] > 0
-            right[block], possible[block] = 2 * (decided & truths).sum(axis=1), decided.sum(axis=1) + truths.sum(axis=1)
-        else:
-            right[block] = _right(decided, targets[block])
+        logits = model.logits(split.documents, split.rows[block])
+        losses, decided = _losses(model, logits, targets[block]), model.decide(logits)
+        if not model.settings.multi_label:
+            return losses, _right(decided, targets[block]), np.ones(len(losses))
+        truths = targets[block] > 0
+        return losses, 2 * (decided & truths).sum(axis=1), decided.sum(axis=1) + truths.sum(axis=1)
+
+    parts = list[tuple[np.ndarray, ...]]()
+    for part in model.in_blocks(figures, len(targets), threads):
+        parts.append(part)
+        progress()
+    losses, right, possible = map(np.concatenate, zip(*parts, strict=True))
     best = np.average(possible, weights=weights)
     quality = float(np.average(right, weights=weights) / best) if best else 0.0
     return _mean_loss(losses, targets, weights), quality if model.labels else None
@@ -259,15 +266,17 @@ def _evaluate(model: Model, split: Split, threads: int) -> tuple[AnyEvaluation, 
 
 def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: int) -> tuple[Evaluation, Decisions]:
     labels, n, known = len(model.labels), len(targets), np.isfinite(targets[:, 0])
-    losses, (confidence, squares, positive) = np.zeros(n, np.float32), np.zeros((3, n))
-    predicted = np.zeros(n, np.int64)
-    for block in model.blocks(n):  # with very many labels, the probabilities of all texts are too many
-        logits, probabilities, predicted[block] = score(model, split.documents, split.rows[block], threads)
-        losses[block], positive[block] = _losses(model, logits, targets[block]), logits[:, 0]
-        confidence[block] = probabilities.max(axis=1)
+
+    def figures(block: slice) -> tuple[np.ndarray, ...]:
+        logits, probabilities, predicted = score(model, split.documents, split.rows[block])
+        losses, confidence = _losses(model, logits, targets[block]), probabilities.max(axis=1)
         with_label = np.flatnonzero(known[block])
         probabilities[with_label, targets[block][with_label, 0].astype(np.int64)] -= 1
-        squares[block] = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
+        squares = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
+        return losses, confidence, squares, logits[:, 0].copy(), predicted
+
+    parts = model.in_blocks(figures, n, threads)
+    losses, confidence, squares, positive, predicted = map(np.concatenate, zip(*parts, strict=True))
     truths, right = targets[known, 0].astype(np.int64), _right(predicted, targets)
     cells, counts = np.unique(truths * labels + predicted[known], return_counts=True)
     hits, predictions, supports = (
@@ -489,12 +498,15 @@ def strongest_words(
 
 def _strongest_of_many(model: Model, names: list[str], documents: Documents, number: int) -> dict[str, list[WordScore]]:
     """Of more than two labels: each name, as a text of its own, speaks for the label with its highest logit."""
-    n = documents.n_texts
-    best, strengths = np.zeros(n, np.int64), np.zeros(n, np.float32)
-    for block in model.blocks(n):
-        logits = model.logits(documents, np.arange(n)[block])
+    rows = np.arange(documents.n_texts)
+
+    def strongest(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        logits = model.logits(documents, rows[block])
         second, first = np.partition(logits, -2, axis=1)[:, -2:].T
-        best[block], strengths[block] = logits.argmax(axis=1), first - second
+        return logits.argmax(axis=1), first - second
+
+    none = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    best, strengths = map(np.concatenate, zip(none, *model.in_blocks(strongest, len(rows)), strict=True))
     order, found = np.argsort(-strengths, kind="stable"), dict[str, list[WordScore]]()
     speaking = order[strengths[order] > 0]
     speaking = speaking[np.argsort(best[speaking], kind="stable")]

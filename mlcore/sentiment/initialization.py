@@ -1,13 +1,15 @@
 """Where a training starts: small random embeddings, and what the labels of the training texts say of each feature."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from mlcore.errors import InputError, ShapeError
+from mlcore.kernels.embedding import RowList, gather_mean_backward
 from mlcore.kernels.forward import Parameters
+from mlcore.kernels.simd import LANES
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
@@ -24,7 +26,6 @@ FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
 # A word has a dozen n-grams of characters, which would outweigh it, most of all a short word such as "not". Hence these
 # factors of the initial embeddings and of the learning rate.
 WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
-MAX_RATIOS = 1_000  # labels, each of which has a column of them; with more they are as large as all else together
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
@@ -76,18 +77,17 @@ def new_model(
         raise InputError(expected, parameter="tune_thresholds", value=True)
     outputs = settings.outputs(len(data.labels))
     features = len(data.features)
-    naive_bayes = settings.initialization == "naive-bayes" and len(data.labels) <= MAX_RATIOS
+    naive_bayes = settings.initialization == "naive-bayes"
     find_ratios = partial(feature_ratios, data.train, data.labels, features)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None
         parameters = random_parameters(features, outputs, settings)  # in this thread, which receives Ctrl-C
     table = parameters.table[:, : settings.dim]
-    if naive_bayes:  # add the ratios of each feature, each label's in a random direction of its own
+    if naive_bayes:  # each label's ratios in a random direction of its own
         ratios = other.result() if other else find_ratios()
-        directions = np.random.default_rng([settings.seed, 3]).normal(size=(ratios.shape[1], settings.dim))
+        directions = np.random.default_rng([settings.seed, 3]).normal(size=(outputs, settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        for block in _blocks(features):
-            table[block] += NAIVE_BAYES_SCALE * ratios[block] @ directions
+        ratios.add_to(table, NAIVE_BAYES_SCALE * directions)
     if vectors is not None:
         shape = len(data.features.words), settings.dim
         if vectors.table.shape != shape:
@@ -144,8 +144,37 @@ def _with_length(rows: np.ndarray, length: float) -> np.ndarray:
     return np.asarray(rows * np.float32(length / mean) if mean > 0 else rows)
 
 
-def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.ndarray:
-    """Log-count ratio of each feature: how much more frequent it is in a label's texts than in all others, (v, k).
+@dataclass(frozen=True)
+class Ratios:
+    """A ratio for each of v features and k labels: most depend on the feature and on the label alone."""
+
+    of_features: np.ndarray  # (v,)
+    of_labels: np.ndarray  # (k,), to be added
+    keys: np.ndarray  # (m,) int64, feature * k + label, ascending, of those to which more has to be added
+    more: np.ndarray  # (m,)
+
+    def dense(self) -> np.ndarray:
+        """All ratios: (v, k)."""
+        found = self.of_features[:, np.newaxis] + self.of_labels
+        found.ravel()[self.keys] += self.more
+        return found
+
+    def add_to(self, table: np.ndarray, directions: np.ndarray) -> None:
+        """Add the ratios times the directions of their labels, (k, d), to the rows of the features, (v, d)."""
+        k, width = directions.shape
+        padded = np.zeros((k, -(-width // LANES) * LANES))
+        padded[:, :width] = directions
+        starts = np.searchsorted(self.keys, np.arange(len(table) + 1) * k)
+        index, sums = RowList(*[starts] * 5, self.keys % k, self.more), np.empty((ROWS, padded.shape[1]))
+        for block in _blocks(len(table)):
+            rows, own = table[block], index._replace(firsts=starts[block.start :])
+            gather_mean_backward(padded, own, len(rows), 0, padded.shape[1], sums)
+            sums[: len(rows)] += self.of_features[block, np.newaxis] * padded.sum(axis=0) + self.of_labels @ padded
+            rows += sums[: len(rows), :width]
+
+
+def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> Ratios:
+    """Log-count ratio of each feature: how much more frequent it is in a label's texts than in all others.
 
     log of (n_w + 1) / sum_w (n_w + 1), n_w being the number of the label's texts with the feature, minus the same
     of the other texts. k is the number of labels, or 1 for the positive one of two of which one is right. For ratings:
@@ -153,23 +182,26 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> np.n
 
     Source: Wang and Manning 2012.
     """
-    rows, targets = train.rows, train.targets[train.rows, 0].astype(np.float64)
-    columns = targets.astype(np.int64) if labels else np.zeros(len(targets), np.int64)
-    totals, shape = train.documents.totals, (features, max(len(labels), 1))
+    rows, targets, totals = train.rows, train.targets[train.rows].astype(np.float64), train.documents.totals
     weights = np.ones(len(train.targets)) if train.weights is None else train.weights.astype(np.float64)
-    weights /= weights[rows].mean()
-    if several := train.targets.shape[1] > 1:
-        texts_with = totals(rows, np.zeros_like(columns), weights[rows], (features, 1))
-        places, columns = np.nonzero(train.targets[rows])
-        rows = rows[places]
-    with_label = 1 + totals(rows, columns, weights[rows], shape)
+    weights = weights[rows] / weights[rows].mean()
+    none, texts_with = np.zeros(len(rows), np.int64), np.zeros(features)
+    keys, sums = totals(rows, none, weights, (features, 1))
+    texts_with[keys] = sums
     if not labels:
-        deviations = (targets - targets.mean()) / max(float(targets.std()), 1e-9)
-        return np.asarray(totals(rows, columns, deviations * weights[rows], shape) / with_label)
-    everywhere = texts_with if several else with_label.sum(axis=1, keepdims=True) - len(labels)  # texts with a feature
-    without = everywhere - with_label + 2
-    ratios: np.ndarray = np.log(with_label / with_label.sum(axis=0)) - np.log(without / without.sum(axis=0))
-    return ratios[:, 1:] if len(labels) == 2 and not several else ratios
+        deviations = (targets[:, 0] - targets.mean()) / max(float(targets.std()), 1e-9)
+        keys, sums = totals(rows, none, deviations * weights, (features, 1))
+        return Ratios(np.zeros(features), np.zeros(1), keys, sums / (1 + texts_with[keys]))
+    if len(labels) == 2 or targets.shape[1] > 1:
+        places, columns = np.nonzero(targets)
+    else:
+        places, columns = np.arange(len(rows)), targets[:, 0].astype(np.int64)
+    k = len(labels) if targets.shape[1] > 1 or len(labels) > 2 else 1
+    keys, sums = totals(rows[places], columns, weights[places], (features, k))
+    own, everywhere = np.bincount(keys % k, sums, k) + features, texts_with[keys // k]
+    of_labels = np.log(texts_with.sum() + 2 * features - own) - np.log(own)
+    more = np.log(sums + 1) - np.log(everywhere - sums + 1) + np.log(everywhere + 1)
+    return Ratios(-np.log(texts_with + 1), of_labels, keys, more)
 
 
 def continued(given: Settings, earlier: Settings) -> Settings:

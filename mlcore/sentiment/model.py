@@ -1,5 +1,6 @@
 """The network of exercise 5 with its settings: what is trained, saved and asked for predictions."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, NamedTuple
@@ -12,11 +13,10 @@ from mlcore.kernels.simd import aligned_zeros
 from mlcore.sentiment.settings import Settings
 from mlcore.text.documents import Documents
 from mlcore.text.ngrams import Features
-from mlcore.text.pool import in_order
+from mlcore.text.pool import Result, in_order
 
 MAX_PARAMETER = 1e9  # with as many parameters as there may be, all outputs are finite in float32
-BLOCK = 512  # texts scored at a time by a thread
-MAX_OUTPUTS = 1 << 22  # of texts whose figures are computed at a time
+BLOCK, MAX_OUTPUTS = 512, 1 << 20  # texts that a thread scores at a time, and outputs, which are more with many labels
 HISTORY: dict[str, tuple[type, ...]] = {  # what a model records of each epoch: nothing that varies between equal runs
     "epoch": (int,), "train_loss": (int, float), "dev_loss": (int, float, NoneType),
     "dev_accuracy": (int, float, NoneType), "dev_micro_f1": (int, float, NoneType), "learning_rate": (int, float),
@@ -92,8 +92,7 @@ class Model:
             (ids, counts, offsets), Y = documents, logits[block]
             forward.forward_texts(ids, counts, offsets[texts], offsets[texts + 1], self.parameters, E, Z, H, Y)
 
-        blocks = [slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)]
-        for _ in in_order(score, blocks, min(threads, len(blocks)) or 1):
+        for _ in self.in_blocks(score, len(rows), threads):
             pass
         return logits
 
@@ -104,10 +103,11 @@ class Model:
         low, high = self.seen
         return np.asarray(np.clip(outputs, np.float32(low), np.float32(high)))
 
-    def blocks(self, n: int) -> list[slice]:
-        """The numbers below n in parts, each with MAX_OUTPUTS outputs of texts."""
-        size = max(1, MAX_OUTPUTS // len(self.parameters.b2))
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    def in_blocks(self, function: Callable[[slice], Result], n: int, threads: int = 1) -> Iterator[Result]:
+        """What the function gives for some of n texts after the other, as many as are scored at a time."""
+        size = max(1, min(BLOCK, MAX_OUTPUTS // len(self.parameters.b2)))
+        blocks = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        return in_order(function, blocks, min(threads, len(blocks)) or 1)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probability of each label, in the labels' order: (n, k) float32 -> (n, labels) float64.

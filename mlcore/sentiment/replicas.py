@@ -19,7 +19,7 @@ from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import Progress, State, Trainer, largest_loss, text_weights
 from mlcore.text.dataset import Split
-from mlcore.text.documents import Documents
+from mlcore.text.documents import Documents, Totals
 from mlcore.text.growing import release_free_memory
 
 Trained = tuple[Progress, int, dict[str, np.ndarray]]  # the end of an epoch, steps, and arrays as of ``arrays_of``
@@ -41,7 +41,7 @@ def features_in(*chunk: Any) -> np.ndarray:
     return np.unique(selected(*chunk).ids)
 
 
-def totals(chunk: tuple[Any, ...], *arguments: Any) -> np.ndarray:
+def totals(chunk: tuple[Any, ...], *arguments: Any) -> Totals:
     """As ``Documents.totals``."""
     return selected(*chunk).totals(*arguments)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,7 +205,7 @@ class Trainer:
         if dev:
             # whole rows, with their moments: kernels know such an array, and use only the columns that the layers have
             model = replace(self.model, parameters=state.parameters._replace(table=state.rows))
-            dev_loss, quality = quick_figures(model, dev, self.threads)
+            dev_loss, quality = quick_figures(model, dev, self.threads, partial(progress, trained))
             accuracy, micro_f1 = (None, quality) if model.settings.multi_label else (quality, None)
             if not dev_loss <= self.largest_loss:
                 return None

@@ -12,6 +12,10 @@ ENTRIES = 1 << 14  # sorted at a time
 DIGIT = 12  # bits by which they are sorted at a time
 
 
+# Places feature * k + column, (m,) int64, ascending, and their sums, (m,) float64
+Totals = tuple[np.ndarray, np.ndarray]
+
+
 class Documents(NamedTuple):
     """Texts as distinct feature ids with their counts (CSR): text i has the entries offsets[i]..offsets[i + 1]."""
 
@@ -47,12 +51,17 @@ class Documents(NamedTuple):
         counts = Tokens(self.counts, self.offsets).select(rows).ids if len(self.counts) > 1 else self.counts
         return Documents(ids, counts, offsets)
 
-    def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Sums of the values of the texts that have a feature, each text in its column: ``shape`` (v, k), float64.
+    def totals(self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Totals:
+        """Sums of the values of the texts that have a feature, each text in its column, of v features and k columns.
 
-        Shapes: rows, columns and values (r,) of the texts.
+        Shapes: rows, columns and values (r,) of the texts; shape is (v, k).
         """
-        return np.asarray(add_values(self.ids, self.offsets, rows, columns, values, shape))
+        order, lengths = np.argsort(columns, kind="stable"), np.diff(self.offsets)
+        room = min(int(lengths[rows].sum()), shape[0] * shape[1])
+        texts = rows[order], columns[order], values[order]
+        keys, sums = add_values(self.ids, self.offsets, *texts, shape, room)
+        order = np.argsort(keys)
+        return keys[order], sums[order]
 
 
 def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool) -> Documents:
@@ -141,13 +150,20 @@ def sum_counts(counts, offsets):
 
 
 @kernel
-def add_values(ids, offsets, rows, columns, values, shape):
-    """Sums, of this shape (v, k), of the values of the texts that have a feature, each text in its column.
+def add_values(ids, offsets, rows, columns, values, shape, room):
+    """Sums of the values of the texts that have a feature, as ``Totals``, but in the order in which they occur.
 
-    Shapes: ids (m,), offsets (n + 1,); rows, columns and values (r,) of the texts.
+    Shapes: ids (m,), offsets (n + 1,); rows, columns and values (r,) of the texts, by column; at most ``room`` sums.
     """
-    totals = np.zeros(shape)
+    keys, sums, places = np.empty(room, np.int64), np.empty(room), np.full(shape[0], -1, np.int64)
+    begun = end = 0  # the places of the sums of a column
     for r in range(rows.shape[0]):
+        if r > 0 and columns[r] != columns[r - 1]:
+            begun = end
         for j in range(offsets[rows[r]], offsets[rows[r] + 1]):
-            totals[ids[j], columns[r]] += values[r]
-    return totals
+            feature = ids[j]
+            if places[feature] < begun:
+                places[feature], keys[end], sums[end] = end, feature * shape[1] + columns[r], 0
+                end += 1
+            sums[places[feature]] += values[r]
+    return keys[:end], sums[:end]

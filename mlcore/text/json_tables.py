@@ -33,9 +33,9 @@ def is_json_lines(head: str) -> bool:
 def read_json_lines(lines: Iterator[str], source: Source) -> Table:
     """One object in each line, or such as have the rows in them."""
     records = _objects(lines, source)
-    first = [*islice(records, 1)]
-    records = chain(first, records)
-    if not first or has_columns([*first[0][1]], source) or not [*_lists_in(first[0][1], source)]:
+    first = [*islice(records, 2)]
+    records, grouped = chain(first, records), len(first) == 1 and _by_label(first[0][1], source)
+    if not first or has_columns([*first[0][1]], source) or not (grouped or [*_lists_in(first[0][1], source)]):
         return _table(records, source)
     source.unit = "row "
     elements = chain.from_iterable(_elements_of(record, source) for _, record in records)
@@ -131,6 +131,8 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if len(inner := [*_lists_in(document, source)]) == 1:
             source.notes.guesses.append(f"{source.name}: the rows are those of the key {inner[0][0]!r}.")
             return inner[0][1]
+        if not has_columns([*document], source) and (grouped := _by_label(document, source)):
+            return grouped
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
             return chain([[*document]], zip(*values, strict=True))
         if all(isinstance(value, dict) for value in values):
@@ -138,6 +140,21 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
                 return ({name: column.get(row) for name, column in document.items()} for row in values[0])
             return values
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
+
+
+def _by_label(document: Mapping[str, Any], source: Source) -> list[dict[str, Any]]:
+    """The rows of an object that has the label of each text, or lists of the texts of each label; else nothing."""
+    values, rows, said = [*document.values()], list[dict[str, Any]](), ""
+    if all(isinstance(value, list) and all(isinstance(text, str) for text in value) for value in values):
+        texts = [text for value in values for text in value]
+        if len({*texts}) == len(texts) or len({*map(len, values)}) > 1:  # else they may be columns
+            rows = [{"text": text, "label": label} for label, texts in document.items() for text in texts]
+            said = "the keys are the labels of the texts in their lists"
+    elif not any(isinstance(value, list | dict) for value in values) and 2 * len({*map(str, values)}) <= len(values):
+        rows = [{"text": text, "label": label} for text, label in document.items()]
+        said = "the keys are the texts, and the values their labels"
+    source.notes.guesses += [f"{source.name}: {said}."] * bool(rows)
+    return rows
 
 
 def _lists_in(document: Mapping[str, Any], source: Source, depth: int = 2) -> Iterator[tuple[str, list[Any]]]:

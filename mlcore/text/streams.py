@@ -64,6 +64,17 @@ FOREIGN = {  # patterns of the first bytes of what has no texts, or not as text
     "load it into its database, and export the table as CSV",
     rb"\{\\rtf": "a Rich Text document; save it as plain text",
     rb"\xba\x16\x4f\x2f": "a binary model of fastText",
+    rb'\{\s*"(?:nbformat|cells":\s*\[\s*\{\s*"(?:cell_type|execution_count|id|metadata|attachments))"': "a Jupyter "
+    "notebook; in it, write the table to a file: df.to_csv('texts.csv', index=False)",
+    rb'\{[\s\S]{0,999}?"intents":\s*\{[\s\S]{0,999}?"utterances":\s*\[': "the JSON of Snips NLU; make a table: jq -r "
+    """'["label","text"],(.intents|to_entries[]|.key as $k|.value.utterances[]|[$k,([.data[].text]|add)])|@tsv' """
+    "FILE > new.tsv",
+    rb'\{[\s\S]{0,999}?"intents":\s*\[\s*\{[^{}]*"patterns":\s*\[': "a list of intents with their patterns; make a "
+    """table: jq -r '["label","text"],(.intents[]|.tag as $t|.patterns[]|[$t,.])|@tsv' FILE > new.tsv""",
+    rb"[+-]?[\d.]+ (?:[\d.]+ )?(?:'?\S+)?\|\w+[ :]": "for Vowpal Wabbit; make lines as of fastText of it: "
+    r"sed -E 's/^(\S+)[^|]*\|\S* */__label__\1 /' FILE > new.txt",
+    rb"(?:#.*\n)*1(?:-\d+)?(?:\t\S+){9}\r?\n|-DOCSTART-": "CoNLL, which has words, and what is said of each; write a "
+    "table of whole texts with a label each",
     rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
 }
 LINE_END = re.compile(r"(?<!\r)\r+\n")  # Windows may add a carriage return where one is

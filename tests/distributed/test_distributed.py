@@ -184,9 +184,10 @@ def test_features_and_splits_are_those_of_one_machine(shards, threads, tmp_path)
             many = preparing.encode_shards(sharded, None, **encoding)
             assert one.features.names == many.features.names
             assert (one.labels, one.sizes) == (many.labels, many.sizes)
+            ratios = [feature_ratios(data.train, data.labels, len(data.features)) for data in (one, many)]
             arrays = [
-                (data.feature_counts, data.fingerprints, feature_ratios(data.train, data.labels, len(data.features)))
-                for data in (one, many)
+                (data.feature_counts, data.fingerprints, own.dense())
+                for data, own in zip((one, many), ratios, strict=True)
             ]
             assert all(map(np.array_equal, *arrays))
             for split, other in ((one.dev, many.dev), (one.test, many.test)):

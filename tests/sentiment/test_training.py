@@ -173,17 +173,25 @@ def test_balanced_weights_make_all_labels_weigh_the_same():
 
 
 def test_feature_ratios_follow_the_formulas():
+    def ratios_of(data):
+        ratios, random = feature_ratios(data.train, data.labels, 3), np.random.default_rng(1)
+        table, directions = random.normal(size=(3, 20)), random.normal(size=(len(ratios.of_labels), 20))
+        expected = table + ratios.dense() @ directions
+        ratios.add_to(table, directions)
+        np.testing.assert_allclose(table, expected)
+        return ratios.dense()
+
     texts, labels = ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"]
     data = encoded(pinned(), texts, labels, 0)
-    found = dict(zip(data.features.names, feature_ratios(data.train, data.labels, 3)[:, 0], strict=True))
+    found = dict(zip(data.features.names, ratios_of(data)[:, 0], strict=True))
     expected = {"a": (1, 1), "b": (1, 2), "c": (1, 1)}  # texts with label y, and with label x
     assert found == pytest.approx({w: np.log((y + 1) / 6) - np.log((x + 1) / 7) for w, (y, x) in expected.items()})
     data = encoded(pinned(), texts, ["x", "y", "z", "z"], 0)  # of more labels: each against the rest
-    ratios = feature_ratios(data.train, data.labels, 3)
+    ratios = ratios_of(data)
     rest = encoded(pinned(), texts, ["1", "0", "0", "0"], 0)
-    np.testing.assert_allclose(ratios[:, 0], feature_ratios(rest.train, rest.labels, 3)[:, 0])
+    np.testing.assert_allclose(ratios[:, 0], ratios_of(rest)[:, 0])
     data = encoded(pinned(loss="squared"), texts, ["1", "2", "3", "6"], 0)  # of ratings: mean deviations
-    found = dict(zip(data.features.names, feature_ratios(data.train, (), 3)[:, 0], strict=True))
+    found = dict(zip(data.features.names, ratios_of(data)[:, 0], strict=True))
     deviation = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6])
     rows = {"a": [0, 1], "b": [0, 2, 3], "c": [1, 3]}
     assert found == pytest.approx({word: deviation[texts].sum() / (len(texts) + 1) for word, texts in rows.items()})
