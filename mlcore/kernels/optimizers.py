@@ -134,7 +134,7 @@ def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
     db[:] = 0
     for begin in range(0, W.shape[0], TILE):
         end = min(begin + TILE, W.shape[0])
-        dW[:, first:last] = 0
+        dW[: end - begin, first:last] = 0
         affine_backward_weights(dY[:, begin:end], X, first, last, dW[: end - begin], db[begin:end])
         for r in range(begin, end):
             M, S = None if M_W is None else M_W[r], None if S_W is None else S_W[r]
