@@ -155,7 +155,7 @@ class Ratios:
 
     def dense(self) -> np.ndarray:
         """All ratios: (v, k)."""
-        found = self.of_features[:, np.newaxis] + self.of_labels
+        found: np.ndarray = self.of_features[:, np.newaxis] + self.of_labels
         found.ravel()[self.keys] += self.more
         return found
 
@@ -165,7 +165,7 @@ class Ratios:
         padded = np.zeros((k, -(-width // LANES) * LANES))
         padded[:, :width] = directions
         starts = np.searchsorted(self.keys, np.arange(len(table) + 1) * k)
-        index, sums = RowList(*[starts] * 5, self.keys % k, self.more), np.empty((ROWS, padded.shape[1]))
+        index, sums = RowList._make([*[starts] * 5, self.keys % k, self.more]), np.empty((ROWS, padded.shape[1]))
         for block in _blocks(len(table)):
             rows, own = table[block], index._replace(firsts=starts[block.start :])
             gather_mean_backward(padded, own, len(rows), 0, padded.shape[1], sums)

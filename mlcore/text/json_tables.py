@@ -34,8 +34,8 @@ def read_json_lines(lines: Iterator[str], source: Source) -> Table:
     """One object in each line, or such as have the rows in them."""
     records = _objects(lines, source)
     first = [*islice(records, 2)]
-    records, grouped = chain(first, records), len(first) == 1 and _by_label(first[0][1], source)
-    if not first or has_columns([*first[0][1]], source) or not (grouped or [*_lists_in(first[0][1], source)]):
+    records, grouped = chain(first, records), len(first) == 1 and bool(_by_label(first[0][1], source))
+    if not first or has_columns([*first[0][1]], source) or not (grouped or any(_lists_in(first[0][1], source))):
         return _table(records, source)
     source.unit = "row "
     elements = chain.from_iterable(_elements_of(record, source) for _, record in records)
