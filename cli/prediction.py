@@ -151,7 +151,7 @@ def _predict_lines(
             portions = iter(lambda: list(islice(given, size)), [])
 
         def predict_lines(portion: Any) -> str:
-            decode = streams.decode_lines if isinstance(portion, bytes) else streams.decode_arguments
+            decode = streams.in_utf8 if isinstance(portion, bytes) else streams.decode_arguments
             lines = decode(portion)
             return write(prediction.predict(loaded, lines.texts), answers, lines.undecodable)
 

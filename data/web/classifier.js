@@ -1,6 +1,6 @@
 /** The classifier: features of a text, forward pass, and the exact share of each word, as in mlcore/sentiment. */
 
-const MISSPELT = 4; // characters, at least, of an unknown word that is taken for a known one
+const [MISSPELT, LONGEST] = [4, 64]; // characters of an unknown word that is taken for a known one
 
 /** The features of texts, from what pages have, and from the JSON file beside an ONNX file. */
 class Features {
@@ -149,9 +149,9 @@ class Classifier extends Features {
   }
 }
 
-/** A word, and what is left of it without each of its characters. @param {string} word */
+/** A word, and what is left of it without each of its characters; nothing of longer ones. @param {string} word */
 const shortened = (word) =>
-  [word].concat(Array.from(word, (_, i) => [...word].filter((_, other) => other !== i).join("")));
+  [...word].length > LONGEST ? [] : [word, ...Array.from(word, (_, i) => [...word].filter((_, j) => j !== i).join(""))];
 
 /** @param {string} base64 */
 const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer;

@@ -21,7 +21,7 @@ from mlcore.templates import fill
 from mlcore.text.tokenizer import spans, tokens
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
 
-TOKENS_PER_BLOCK = 500_000  # of shortened texts that are scored at a time; about 50 MB
+TOKENS_PER_BLOCK = 500_000  # of texts without a word that are scored at a time; about 50 MB
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
 
     has_features = known | (np.diff(spelled.offsets)[occurring.ids] > 0)
     distinct, repeats = np.unique(occurring.ids[has_features], return_counts=True)
-    changes = (_logits_without(model, occurring.ids, spoken, distinct) - exact.logits[0]) @ weights
+    changes = (_logits_without(model, words.ids, occurring.ids, spelled, distinct) - exact.logits[0]) @ weights
     effects = map(WordEffect, map(spoken.word, distinct), repeats.tolist(), changes.tolist())
     return Explanation(
         text=text,
@@ -202,16 +202,19 @@ def _weights(logits: np.ndarray, chosen: int | None, several: bool) -> tuple[int
     return other, weights
 
 
-def _logits_without(model: Model, ids: np.ndarray, table: WordTable, words: np.ndarray) -> np.ndarray:
-    """Logits of the text of these words of a table without each of some of them: (t,), (m,) -> (m, k) float64.
+def _logits_without(
+    model: Model, words: np.ndarray, ids: np.ndarray, spelled: Tokens, without: np.ndarray
+) -> np.ndarray:
+    """Logits of the text of these known words (t,), ids (t,) of a table that is spelled, without each of some ids (m,):
+    (m, k) float64.
 
     The tokens around a word that is left out become neighbours, and may be an n-gram then.
     """
     per_block = max(1, TOKENS_PER_BLOCK // max(len(ids), 1))
     blocks = [np.zeros((0, len(model.parameters.b2)))]
-    for start in range(0, len(words), per_block):
-        kept = ids != words[start : start + per_block, np.newaxis]
+    for start in range(0, len(without), per_block):
+        kept = ids != without[start : start + per_block, np.newaxis]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept.sum(axis=1))])
-        remaining = Tokens(np.broadcast_to(ids, kept.shape)[kept], offsets)
-        blocks.append(forward(model, model.features.documents_of(remaining, table)).logits)
+        remaining, tokens_left = (np.broadcast_to(array, kept.shape)[kept] for array in (words, ids))
+        blocks.append(forward(model, model.features.count(Tokens(remaining, offsets), tokens_left, spelled)).logits)
     return np.concatenate(blocks)

@@ -27,8 +27,9 @@ RULE = [
     "A word consists of letters with the extending characters behind them; an apostrophe or a joiner between two of "
     "them is part of it. Other tokens: a single letter with its extending characters, a pictograph with all that is "
     "joined to it, two regional indicators, a keycap, and each of . , ! ? ; : ( ) # @.",
-    "Where the second of 'sizes' is above 0, a token of four code points or more that is not in 'words' is read as the "
-    "first of them that has a sequence in common with it: the whole, or what is left without one of its code points.",
+    "Where the second of 'sizes' is above 0, a token of 4 to 64 code points that is not in 'words' is read as the "
+    "first of them (of 50,000, and of up to 64 code points) that has a sequence in common with it: the whole, or what "
+    "is left without one of its code points.",
     "The id of a token is its place in 'words'. The id of an n-gram of words is the number of words plus its place in "
     "'pairs', which have the id of the n-gram without its last word, and the id of this word; all its words are known. "
     "The id of an n-gram of characters of a token between < and >, known or not, is the number of words and pairs plus "

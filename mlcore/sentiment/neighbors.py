@@ -12,7 +12,7 @@ from mlcore.kernels.simd import aligned_zeros
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
 from mlcore.text.tokenizer import tokens
-from mlcore.text.vocabulary import UNKNOWN
+from mlcore.text.vocabulary import UNKNOWN, WordTable
 
 
 class Neighbor(NamedTuple):
@@ -53,7 +53,10 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     documents = features.documents([word])
     for one, number_of in zip(found, words.ids.tolist(), strict=True):
         if number_of == UNKNOWN and not len(features.documents([one]).ids):
-            advice = "one from the training texts" if (alike := features.alike(one)) == one else repr(alike)
+            unknown = WordTable()
+            unknown.add([one])
+            alike = int(features.alike(unknown)[0])
+            advice = repr(features.words.word(alike)) if alike < len(features.words) else "one from the training texts"
             raise InputError(f"The model does not know the word {one!r}; try {advice}")
     feature = int(features.locate(words)[len(found) - 1, -1]) if len(found) <= features.largest else UNKNOWN
     if feature == UNKNOWN:

@@ -79,15 +79,17 @@ class Predictions:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def predict(model: Model, texts: list[str], threads: int = 1) -> Predictions:
-    """Predict all texts at once; a text without known words gets the network's output for E = 0.
+def predict(model: Model, texts: list[str] | bytes, threads: int = 1) -> Predictions:
+    """Predict all texts, perhaps whole lines in UTF-8, at once.
+
+    A text without known words gets the network's output for E = 0.
 
     Raises: ModelFileError if the outputs are not finite.
     """
     return predictions(model, read_texts(model.features, texts, threads), threads)
 
 
-def read_texts(features: Features, texts: Iterable[str], threads: int = 1) -> Read:
+def read_texts(features: Features, texts: Iterable[str] | bytes, threads: int = 1) -> Read:
     """The texts as documents, and of each the number of known and of all words: (n,) int64."""
     parts = list(features.read(texts, threads))
     none = np.zeros(0, np.int64)

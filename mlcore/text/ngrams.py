@@ -16,7 +16,7 @@ from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import mix_bits
 from mlcore.text.documents import Documents, count_features
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import Scratch, TokenSpans, tokenise
+from mlcore.text.tokenizer import Scratch, tokenise
 from mlcore.text.vocabulary import (
     TOKENS,
     UNKNOWN,
@@ -32,8 +32,8 @@ from mlcore.text.vocabulary import (
 WORDS = 1 << 16  # cut into characters at a time
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
 KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cache
-COMPARED = 50_000  # most frequent words that unknown ones may be misspellings of; their spellings take about 60 MB
-MISSPELT = 4  # characters, at least, of an unknown word that is taken for a known one
+COMPARED = 50_000  # most frequent words that unknown ones may be misspellings of; their spellings take about 20 MB
+MISSPELT = range(4, 65)  # characters of an unknown word that is taken for a known one
 
 
 class Pieces(NamedTuple):
@@ -80,21 +80,27 @@ class Features:
         return np.asarray(slots_of(self.ngrams))
 
     @cached_property
-    def _spellings(self) -> dict[str, int]:
-        """The most frequent word that is, or is with one character left out, such a sequence of characters."""
-        found = dict[str, int]()
-        for number, word in enumerate(self.words.words[:COMPARED]):
-            for spelling in shortened(word):
-                found.setdefault(spelling, number)
-        return found
-
-    def alike(self, word: str) -> str:
-        """The most frequent known word that is like an unknown one but for one character, which is wrong, missing, one
-        too many, or elsewhere; the word itself if there is none, or it is too short to tell.
+    def _spellings(self) -> tuple[WordTable, np.ndarray]:
+        """What the most frequent words are, and are without one of their characters; and the first word with each of
+        these spellings, ``len(self.words)`` at the end, for UNKNOWN.
         """
-        known = self._spellings if len(word) >= MISSPELT else {}
-        numbers = [known[spelling] for spelling in shortened(word) if spelling in known]
-        return self.words.word(min(numbers)) if numbers else word
+        numbers = np.flatnonzero(self.words.lengths()[:COMPARED] < MISSPELT.stop)
+        spelled, table = self.words.select(numbers).shortened(), WordTable()
+        ids = table.add_spans(spelled)
+        firsts = np.full(len(table) + 1, len(self.words))
+        np.minimum.at(firsts, ids, np.repeat(numbers, np.diff(spelled.offsets)))
+        return table, firsts
+
+    def alike(self, unknown: WordTable) -> np.ndarray:
+        """The most frequent known word that is like each unknown one but for one character, which is wrong, missing,
+        one too many, or elsewhere; ``len(self.words)`` if there is none, or it is too short to tell: (w,) int64.
+        """
+        found, lengths = np.full(len(unknown), len(self.words)), unknown.lengths()
+        chosen = np.flatnonzero((lengths >= MISSPELT.start) & (lengths < MISSPELT.stop))
+        if len(chosen):
+            spelled, (table, firsts) = unknown.select(chosen).shortened(), self._spellings
+            found[chosen] = np.minimum.reduceat(firsts[table.look_up_spans(spelled)], spelled.offsets[:-1])
+        return found
 
     def read_as(self, table: WordTable, ids: np.ndarray) -> tuple[WordTable, np.ndarray]:
         """Words ``ids`` of a table as they are read: a table, and their numbers in it, (t,) int32.
@@ -104,13 +110,13 @@ class Features:
         if not self.pieces.sizes:
             return table, ids
         unknown = np.flatnonzero(self.words.numbers_of(table)[:-1] == UNKNOWN)
-        if not len(unknown):
+        known = self.alike(table.select(unknown))
+        misspelt = known < len(self.words)
+        if not misspelt.any():
             return table, ids
-        read, words = WordTable(), table.words
-        for word in unknown:
-            words[word] = self.alike(words[word])
-        lines = np.frombuffer("".join(f"{word}\n" for word in words).encode(), np.uint8)
-        return read, read.add_spans(TokenSpans.of_lines(lines))[ids]
+        read, numbers = table.select(np.arange(len(table))), np.arange(len(table), dtype=np.int32)
+        numbers[unknown[misspelt]] = read.add_spans(self.words.spans(known[misspelt]))
+        return read, numbers[ids]
 
     @property
     def names(self) -> list[str]:
@@ -164,14 +170,16 @@ class Features:
         """Known features of the texts with their counts."""
         return Documents.joined(documents for documents, *_ in self.read(texts, threads))
 
-    def read(self, texts: Iterable[str], threads: int = 1) -> Iterator[tuple[Documents, np.ndarray, np.ndarray]]:
+    def read(
+        self, texts: Iterable[str] | bytes, threads: int = 1
+    ) -> Iterator[tuple[Documents, np.ndarray, np.ndarray]]:
         """Known features of the texts, and of each text the numbers of known and of all words, part by part.
 
-        Repeats are counted.
+        Repeats are counted. The texts may be whole lines in UTF-8.
         """
         scratch = Scratch()
 
-        def read(chunk: list[str]) -> tuple[Documents, np.ndarray, np.ndarray]:
+        def read(chunk: Any) -> tuple[Documents, np.ndarray, np.ndarray]:
             table, spans = WordTable(), tokenise(chunk, scratch)
             if self.pieces.sizes:  # unknown words have some too
                 table, tokens = self.read_as(table, table.add_spans(spans))
@@ -217,11 +225,6 @@ class Features:
             return count_features(self.locate(words), words.offsets, len(self), self.binary)
         ids, offsets = self.occurrences(words, tokens, spelled)
         return count_features(ids[np.newaxis], offsets, len(self), self.binary)
-
-
-def shortened(word: str) -> list[str]:
-    """The word, and what is left of it without each of its characters."""
-    return [word, *(word[:i] + word[i + 1 :] for i in range(len(word)))]
 
 
 def choose_features(

@@ -29,6 +29,7 @@ from mlcore.text.streams import (
     decode_lines,
     foreign_kind,
     marked_encoding,
+    peek,
     read_pieces,
     spooled,
     whole_lines,
@@ -119,12 +120,10 @@ def _is_folder(path: Path) -> bool:
 def _open(path: Path, source: Source) -> Table:
     if _is_folder(path):
         return read_folder(path, source)
-    pieces, head = read_pieces(path, source.notes.guesses.append), b""
-    while len(head) < HEAD and (piece := next(pieces, b"")):
-        head += piece
+    head, pieces = peek(read_pieces(path, source.notes.guesses.append), HEAD)
     if not head:
         raise DataError(f"{source.name} is empty; give a file with texts.")
-    pieces, format = chain([head], pieces), source.layout.format
+    format = source.layout.format
     columnar = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
     if format in ("parquet", "arrow") or (format is None and columnar):
         return read_columnar(spooled(pieces), format or columnar or "", source)
@@ -142,14 +141,11 @@ def _open(path: Path, source: Source) -> Table:
         raise DataError(f"{source.name} looks like ISO-2022-JP", suggestion={"encoding": "iso2022_jp"})
     if not source.encoding and len(head.translate(None, CONTROL)) < 0.95 * len(head):
         raise DataError(f"{source.name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")
-    pieces, head = as_utf8(pieces, source.encoding, source.name), b""
-    while len(head) < HEAD and (piece := next(pieces, b"")):
-        head += piece
+    head, pieces = peek(as_utf8(pieces, source.encoding, source.name), HEAD)
     if b"\r" in head and b"\n" not in head:  # line ends of the old Macintosh, which Excel still writes
         head, pieces = head.replace(b"\r", b"\n"), (piece.replace(b"\r", b"\n") for piece in pieces)
     text = EMPTY_LINES.sub("", head.decode(errors="replace"), count=1)
     format, separator = _recognise(_suffix(path), text, source)
-    pieces = chain([head], pieces)
     if format == "json":
         return read_json(pieces, source)
     lines = chain.from_iterable(_blocks_of_lines(pieces, source))

@@ -84,7 +84,7 @@ SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 class Lines(NamedTuple):
     """Some texts, and the indices of those that held bytes which are not UTF-8 (each is U+FFFD now)."""
 
-    texts: list[str]
+    texts: Any  # a list of str, or whole lines as bytes
     undecodable: frozenset[int]
 
 
@@ -169,6 +169,14 @@ def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if head.startswith(magic):
             return _decompress(name, pieces, new_decompressor, (_zstd().ZstdError,) if magic == ZSTD else ())
     return pieces
+
+
+def peek(pieces: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """At least so many bytes of the beginning, or all if there are fewer; and the pieces, beginning with these."""
+    head = b""
+    while len(head) < size and (piece := next(pieces, None)) is not None:
+        head += piece
+    return head, chain([head], pieces)
 
 
 def _decompress(
@@ -339,14 +347,21 @@ def in_portions(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield block
 
 
+def in_utf8(lines: bytes) -> Lines:
+    """Whole lines as they are, but for bytes that are not UTF-8."""
+    try:
+        lines.decode()
+        return Lines(lines, frozenset())
+    except UnicodeDecodeError:  # a line feed is never part of a longer character: damage does not reach beyond its line
+        read, written = lines.decode(errors="replace").encode(), lines.split(b"\n")
+        pairs = zip(read.split(b"\n"), written, strict=True)
+        return Lines(read, frozenset(i for i, (one, other) in enumerate(pairs) if one != other))
+
+
 def decode_lines(content: bytes) -> Lines:
     """Texts of whole lines, each of which ends with a line feed, or with a carriage return before it."""
-    try:
-        text, wrong = content.decode(), frozenset[int]()
-    except UnicodeDecodeError:
-        # a line feed is never part of a longer character, so that damage does not reach beyond its line
-        text, lines = content.decode(errors="replace"), content.split(b"\n")
-        wrong = frozenset(i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line)
+    content, wrong = in_utf8(content)
+    text = content.decode()
     if "\r" in text:  # a single character is found quickly
         text = text.replace("\r\n", "\n")
         text = LINE_END.sub("\n", text) if "\r\n" in text else text

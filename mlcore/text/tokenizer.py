@@ -46,7 +46,7 @@ LEADING_ZEROS, IMPOSSIBLE_ENTITY = re.compile("&#0+(?=[0-9])"), re.compile("&#[0
 BETWEEN = re.compile(rf"({TAG.pattern}|[ \t\n\f\r]+)")  # what no token, entity or sequence of characters crosses
 MARKS = ".,!?;:()#@"
 
-SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH, UNDERLINE = b" '/<>&#_"
+LINE_FEED, SPACE, APOSTROPHE, SLASH, LESS, GREATER, AMPERSAND, HASH, UNDERLINE = b"\n '/<>&#_"
 SMALL_A, SMALL_Z, CAPITAL_A, CAPITAL_Z, ZERO, NINE = b"azAZ09"
 ZERO_WIDTH_JOINER = 0x200D
 JOINED = EXTEND  # of what was written last, where the next pictograph belongs to it
@@ -134,37 +134,45 @@ class TokenSpans(NamedTuple):
     @classmethod
     def of_lines(cls, data: np.ndarray) -> "TokenSpans":
         """Each line as a token, without its line feed."""
-        ends = np.flatnonzero(data == ord("\n"))
+        ends = np.flatnonzero(data == LINE_FEED)
         return cls.of_one_text(data, np.append(np.zeros(1, np.int64), ends + 1)[:-1], ends)
 
 
-def tokenise(texts: list[str], scratch: Scratch | None = None) -> TokenSpans:
-    """Find the tokens of all texts; in ``scratch`` they last until the thread calls this with it again."""
+def tokenise(texts: list[str] | bytes, scratch: Scratch | None = None) -> TokenSpans:
+    """Find the tokens of all texts, which may be whole lines in UTF-8.
+
+    In ``scratch`` the tokens last until the thread calls this with it again.
+    """
     scratch = scratch or Scratch()
-    data, begins, stops = _fold(texts, scratch, raw=True)
-    later = np.flatnonzero(stops == LATER)
-    if len(later):
-        more, *places = _fold(
-            [read_characters(decode_markup(texts[text])) for text in later.tolist()], Scratch(), raw=False
-        )
+    encoded, bounds = _encoded(texts)
+    data, begins, stops = _fold(encoded, bounds, scratch, raw=True)
+    if len(later := np.flatnonzero(stops == LATER)):
+        written = [encoded[bounds[i] : bounds[i + 1]].tobytes().decode("utf-8", "surrogatepass") for i in later]
+        read = _encoded([read_characters(decode_markup(text)) for text in written])
+        more, *places = _fold(*read, Scratch(), raw=False)
         begins[later], stops[later] = len(data) + places[0], len(data) + places[1]
         data = np.concatenate([data, more])
     # a token has at least a byte
     starts, ends, keys = (scratch.empty(name, len(data), np.int64) for name in ("starts", "ends", "keys"))
-    offsets = np.zeros(len(texts) + 1, np.int64)
+    offsets = np.zeros(len(bounds), np.int64)
     scan_tokens(data, begins, stops, starts, ends, offsets)
     t = int(offsets[-1])
     find_keys(data, starts[:t], ends[:t], keys[:t])
     return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
 
 
-def _fold(texts: list[str], scratch: Scratch, raw: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The folded texts, with BLOCK bytes more behind them, and where each begins and stops, as ``fold`` gives them."""
+def _encoded(texts: list[str] | bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of the texts, and the bounds of each in them."""
+    if isinstance(texts, bytes):
+        data = np.frombuffer(bytearray(texts), np.uint8)  # kernels would be compiled once more for what is read-only
+        return data, np.append(0, np.flatnonzero(data == LINE_FEED) + 1)
     # "surrogatepass": JSON may hold half of a surrogate pair, which is no word and must not stop us
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    bounds = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(text) for text in encoded], out=bounds[1:])
-    data = np.frombuffer(bytearray().join(encoded), np.uint8)
+    return np.frombuffer(bytearray().join(encoded), np.uint8), np.cumsum([0, *map(len, encoded)])
+
+
+def _fold(data: np.ndarray, bounds: np.ndarray, scratch: Scratch, raw: bool) -> tuple[np.ndarray, ...]:
+    """The folded texts, with BLOCK bytes more behind them, and where each begins and stops, as ``fold`` gives them."""
     folded = scratch.empty("folded", 2 * len(data) + BLOCK, np.uint8)
     begins, stops = bounds[:-1].copy(), bounds[1:].copy()
     table = characters() if data.max(initial=0) >= 0x80 else NO_CHARACTERS  # it takes some hundredths of a second

@@ -1,7 +1,7 @@
 """Words and their numbers: a hash table over bytes that kernels fill and read, and texts as word numbers."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import load_eight_bytes, mix_bits
 from mlcore.text.growing import GrowingArray
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import HASHED, Scratch, TokenSpans, find_keys, tokenise
+from mlcore.text.tokenizer import HASHED, LINE_FEED, Scratch, TokenSpans, find_keys, tokenise
 
 CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
@@ -97,7 +97,7 @@ class WordTable:
     def to_lines(self) -> np.ndarray:
         """All words, each followed by a line feed: (bytes,) uint8."""
         numbers, bounds = np.arange(len(self)), self._table.bounds
-        lines = np.full(bounds[len(self)] + len(self), ord("\n"), np.uint8)
+        lines = np.full(bounds[len(self)] + len(self), LINE_FEED, np.uint8)
         copy_words(self._table, numbers, bounds[:-1][numbers] + numbers, lines)
         return lines
 
@@ -114,7 +114,7 @@ class WordTable:
         """Number the words of the texts, giving new words the next numbers, whatever the number of threads."""
         scratch = Scratch()
 
-        def number(chunk: list[str]) -> tuple[WordTable, Tokens]:
+        def number(chunk: Any) -> tuple[WordTable, Tokens]:
             local, spans = WordTable(), tokenise(chunk, scratch)
             return local, Tokens(local.add_spans(spans), spans.offsets)
 
@@ -135,11 +135,11 @@ class WordTable:
 
     def add_words(self, other: "WordTable") -> np.ndarray:
         """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
-        return self.add_spans(other._spans())
+        return self.add_spans(other.spans())
 
     def numbers_of(self, other: "WordTable") -> np.ndarray:
         """Number of each word of another table, and UNKNOWN once more at the end, for UNKNOWN: (len(other) + 1,)."""
-        return np.append(self.look_up_spans(other._spans()), np.int32(UNKNOWN))
+        return np.append(self.look_up_spans(other.spans()), np.int32(UNKNOWN))
 
     def cut(self, first: int, last: int, sizes: range) -> TokenSpans:
         """N-grams of so many characters of the words from ``first`` to ``last`` - 1, each word between < and >.
@@ -157,9 +157,26 @@ class WordTable:
         find_keys(data, starts[:found], ends[:found], keys)
         return TokenSpans(data, starts[:found], ends[:found], keys, offsets)
 
-    def _spans(self) -> TokenSpans:
-        size, (_, bounds, data, keys, _) = len(self), self._table
-        return TokenSpans(data, bounds[:size], bounds[1 : size + 1], keys[:size], np.array([0, size]))
+    def shortened(self) -> TokenSpans:
+        """Each word as a text of several tokens: itself, and what is left of it without each of its characters."""
+        _, bounds, word_bytes, _, _ = self._table
+        bounds, offsets = bounds[: len(self) + 1], np.zeros(len(self) + 1, np.int64)
+        lines = np.empty(int(((np.diff(bounds) + 1) ** 2).sum()), np.uint8)
+        end = shorten_words(bounds, word_bytes, lines, offsets)
+        return TokenSpans.of_lines(lines[:end])._replace(offsets=offsets)
+
+    def lengths(self) -> np.ndarray:
+        """Number of characters of each word: (len(self),) int64."""
+        bounds = self._table.bounds[: len(self) + 1]
+        begun = np.append(0, np.cumsum(self._table.bytes[: bounds[-1]] & CONTINUATION != 0x80))
+        return np.diff(begun[bounds])
+
+    def spans(self, numbers: np.ndarray | None = None) -> TokenSpans:
+        """The words with these numbers, or all, as tokens of one text."""
+        _, bounds, data, keys, _ = self._table
+        chosen = slice(len(self)) if numbers is None else numbers
+        starts, ends, keys = bounds[:-1][chosen], bounds[1:][chosen], keys[chosen]
+        return TokenSpans(data, starts, ends, keys, np.array([0, len(keys)]))
 
     def add_spans(self, spans: TokenSpans) -> np.ndarray:
         """Number the tokens, giving new ones the next numbers: (t,) int32."""
@@ -180,8 +197,11 @@ class WordTable:
         self._table = Table(size, bounds, data, keys, slots)
 
 
-def chunks_of(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in lists of about CHARACTERS, however many threads there are."""
+def chunks_of(texts: Iterable[str] | bytes) -> Iterator[list[str] | bytes]:
+    """The texts in lists of about CHARACTERS, however many threads there are; whole lines as they are."""
+    if isinstance(texts, bytes):
+        yield texts
+        return
     chunk, size = list[str](), 0
     for text in texts:
         chunk.append(text)
@@ -332,6 +352,30 @@ def cut_words(bounds, word_bytes, smallest, largest, data, starts, ends, offsets
                     starts[found], ends[found] = start, end
                     found += 1
         offsets[w + 1] = found
+
+
+@kernel
+def shorten_words(bounds, word_bytes, lines, offsets):
+    """Write each word without each of its characters, and itself, as lines: overwrite lines and offsets.
+
+    Shapes: bounds (w + 1,) of the words in word_bytes -> lines (bytes,) with room for the square of the bytes of each
+    word and its line feed, offsets (w + 1,) in lines, with offsets[0] = 0. Returns the end of all lines.
+    """
+    place, found = 0, 0
+    for w in range(offsets.shape[0] - 1):
+        left_out = bounds[w]
+        while left_out <= bounds[w + 1]:  # at last what is left out is nothing
+            after = left_out + 1
+            while after < bounds[w + 1] and word_bytes[after] & CONTINUATION == 0x80:
+                after += 1
+            for i in range(bounds[w], bounds[w + 1]):
+                if i < left_out or i >= after:
+                    lines[place] = word_bytes[i]
+                    place += 1
+            lines[place] = LINE_FEED
+            place, found, left_out = place + 1, found + 1, after
+        offsets[w + 1] = found
+    return place
 
 
 @kernel

@@ -99,26 +99,31 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
     assert known == [sum(name in chosen for name in occurring(text, 1)) for text in texts]
 
 
-@given(st.lists(st.text("abüé", min_size=1, max_size=6).map("k".__add__), min_size=1), st.text("abüé", max_size=6))
-def test_an_unknown_word_is_read_as_the_most_frequent_known_one_that_differs_in_a_character(known, rest):
-    def without_one(word):
-        return {word[:i] + word[i + 1 :] for i in range(len(word))}
+words_alike = st.lists(st.text("abüé", min_size=1, max_size=6).map("k".__add__), min_size=1)
 
-    word = ["k" + rest]
+
+@given(words_alike, words_alike, st.integers(1, 9))
+def test_an_unknown_word_is_read_as_the_most_frequent_known_one_that_differs_in_a_character(known, words, compared):
+    def spellings(word):
+        return {word} | {word[:i] + word[i + 1 :] for i in range(len(word))}
+
+    def read(word):
+        first = [one for one in features.words.words[:compared] if len(one) < 7]
+        alike = [one for one in first if 4 <= len(word) < 7 and spellings(one) & spellings(word)]
+        return word if word in known or not alike else alike[0]
+
     features = choose([" ".join(known)], [0], 2, characters=range(2, 4))
-    alike = [
-        one for one in features.words.words
-        if len(word[0]) >= 4 and ({one} | without_one(one)) & ({word[0]} | without_one(word[0]))
-    ]  # fmt: skip
-    expected = [word[0] if word[0] in known or not alike else alike[0]]
-    table = WordTable()
-    tokens = table.add(word)
-    read, ids = features.read_as(table, tokens.ids)
-    assert [read.word(one) for one in ids] == expected
-    for found in (features.documents(word), features.documents_of(tokens, table)):
-        np.testing.assert_array_equal(found.ids, features.documents(expected).ids)
-    plain = choose([" ".join(known)], [0])
-    assert len(plain.documents(word).ids) == (word[0] in known)
+    expected, texts, table = [read(word) for word in words], [" ".join(words)], WordTable()
+    tokens = table.add(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ngrams, "COMPARED", compared)
+        patch.setattr(ngrams, "MISSPELT", range(4, 7))
+        found, ids = features.read_as(table, tokens.ids)
+        assert [found.word(one) for one in ids] == expected
+        for documents in (features.documents(texts), features.documents_of(tokens, table)):
+            np.testing.assert_array_equal(documents.ids, features.documents([" ".join(expected)]).ids)
+    plain = choose([" ".join(known)], [0], 1)
+    assert len(plain.documents(texts).ids) == len({*words} & {*known})
 
 
 def keys_of_one_slot(slots, number):
