@@ -179,46 +179,41 @@ def _number(
     notes: Notes,
     progress: Callable[[int], None] = lambda texts: None,
 ) -> Dataset:
-    words, label_places = WordTable(), dict[str, str]()  # of each label, in the order of their first occurrence
-    digests = [(hashlib.sha256(), hashlib.sha256()) for _ in ("texts", "labels", "splits")]
-    labels, splits = GrowingArray(np.int32), GrowingArray(np.int8)
-    label_numbers = dict[str, int]()
-    weights = GrowingArray(np.float32)
-    kept: tuple[list[str], list[str]] | None = ([], []) if keep_texts else None
+    words, digest, kept_texts, places_of = WordTable(), hashlib.sha256(), list[str](), list[str]()
+    numbers, label_places = dict[str, int](), list[str]()  # of each label, and where it occurs first
+    labels, splits, weights = GrowingArray(np.int32), GrowingArray(np.int8), GrowingArray(np.float32)
 
     def take_texts() -> Iterator[str]:
         """The texts, while all else of the examples is noted."""
         done = 0
         while batch := list(islice(examples, BATCH)):
-            texts, labels_of, split_names, places, weights_of = tuple(zip(*batch, strict=True))
+            texts, labels_of, split_names, places, weights_of = zip(*batch, strict=True)
             names = tuple(map(joined, labels_of))
-            columns = texts, names, split_names, places
-            for (content, lengths), values in zip(digests, columns, strict=False):
+            for values in (texts, names, split_names):
                 encoded = [value.encode("utf-8", "surrogatepass") for value in values]
-                content.update(b"".join(encoded))
-                lengths.update(np.fromiter(map(len, encoded), "<i8", len(encoded)).tobytes())
+                digest.update(np.array([len(batch), *map(len, encoded)], "<i8").tobytes())
+                digest.update(b"".join(encoded))
             for name, place in zip(names, places, strict=True):
-                label_places.setdefault(name, place)
-                label_numbers.setdefault(name, len(label_numbers))
-            labels.append(np.array([label_numbers[name] for name in names], np.int32))
-            splits.append(np.array([SPLIT_NUMBERS[name] for name in split_names], np.int8))
-            weights.append(np.array(weights_of, np.float32))
-            if kept:
-                kept[0].extend(texts)
-                kept[1].extend(places)
+                if numbers.setdefault(name, len(numbers)) == len(label_places):
+                    label_places.append(place)
+            labels.append(np.array([numbers[name] for name in names]))
+            splits.append(np.array([SPLIT_NUMBERS[name] for name in split_names]))
+            weights.append(np.array(weights_of))
+            if keep_texts:
+                kept_texts.extend(texts)
+                places_of.extend(places)
             yield from texts
             done += len(texts)
             progress(done)
 
     tokens = words.add(take_texts(), threads)
     release_free_memory()  # of texts on their way; what comes next needs it
-    parts, own_weights = [digest.digest() for pair in digests for digest in pair], weights.finish()
+    own_weights = weights.finish()
     weighted = bool((own_weights != 1).any())
-    parts += [own_weights.tobytes()] * weighted
-    fingerprint = hashlib.sha256(b"".join(parts)).hexdigest()
+    digest.update(own_weights.tobytes() * weighted)
     return Dataset(
-        source, words, tokens, list(label_numbers), list(label_places.values()), labels.finish(), splits.finish(),
-        fingerprint, kept and kept[0], kept and kept[1], own_weights if weighted else None, notes,
+        source, words, tokens, list(numbers), label_places, labels.finish(), splits.finish(), digest.hexdigest(),
+        kept_texts if keep_texts else None, places_of if keep_texts else None, own_weights if weighted else None, notes,
     )  # fmt: skip
 
 

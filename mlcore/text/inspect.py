@@ -95,29 +95,28 @@ def _lengths(lengths: np.ndarray) -> dict[str, Any]:
 
 def _repeats(data: Dataset, splits: dict[str, np.ndarray]) -> dict[str, Any]:
     """Duplicates, conflicts and shared texts; texts with the same tokens go by the row of the first of them."""
-    firsts: list[int] = first_alike(data).tolist()
+    firsts = first_alike(data)
+    train = splits.get("train", np.zeros(0, np.int64))
+
+    def earlier(rows: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
+        """Each of the rows that has the tokens of another one, with the first such one."""
+        found = dict(zip(firsts[others[::-1]].tolist(), others[::-1].tolist(), strict=True)) | {-1: -1}
+        pairs = zip(rows.tolist(), map(found.get, firsts[rows].tolist()), strict=True)
+        return [(row, other) for row, other in pairs if other not in (None, -1, row)]
 
     def finding(pairs: list[tuple[int, int]]) -> Finding:
-        examples = [{"place": data.place(row), "earlier": data.place(earlier)} for row, earlier in sorted(pairs)[:FEW]]
+        examples = [{"place": data.place(row), "earlier": data.place(other)} for row, other in sorted(pairs)[:FEW]]
         return {"count": len(pairs), "examples": examples}
 
-    duplicates: list[tuple[int, int]] = []
-    shared, trained = {}, dict[int, int]()
-    for name, rows in splits.items():  # training comes first
-        inside, texts = dict[int, int](), [(row, firsts[row]) for row in rows.tolist() if firsts[row] >= 0]
-        duplicates += [(row, earlier) for row, first in texts if (earlier := inside.setdefault(first, row)) != row]
-        if name == "train":
-            trained = inside
-        else:
-            shared[name] = finding([(row, trained[first]) for row, first in texts if first in trained])
     labelled: dict[int, dict[str, int]] = {}
-    for row, first in enumerate(firsts):
-        if first >= 0:
-            labelled.setdefault(first, {}).setdefault(shown(labels_in(data.label_names[data.labels[row]])), row)
-    different = {first: rows for first, rows in labelled.items() if len(rows) > 1}
+    for row, first in enumerate(firsts.tolist()):
+        labelled.setdefault(first, {}).setdefault(shown(labels_in(data.label_names[data.labels[row]])), row)
+    different = {first: rows for first, rows in labelled.items() if len(rows) > 1 and first >= 0}
     conflicts = {
-        "count": sum(first in different for first in firsts),
+        "count": int(np.isin(firsts, [*different]).sum()),
         "different": len(different),
         "examples": [{k: data.place(row) for k, row in sorted(rows.items())} for rows in [*different.values()][:FEW]],
     }
+    duplicates = [pair for rows in splits.values() for pair in earlier(rows, rows)]
+    shared = {name: finding(earlier(rows, train)) for name, rows in splits.items() if name != "train"}
     return {"duplicates": finding(duplicates), "conflicts": conflicts, "shared": shared}

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,11 +55,9 @@ def available_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/pr
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [float(cores)]
     with suppress(OSError):
-        for line in own.read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            if "cpu" in controllers.split(",") or not controllers:  # of cgroup v1, or of v2, which has one tree for all
-                folder = groups / controllers / group.lstrip("/")
-                limits += map(_quota, takewhile(groups.parent.__ne__, (folder, *folder.parents)))
+        for group in re.findall("^0::/(.*)$", own.read_text(), re.MULTILINE):
+            folder = groups / group
+            limits += map(_quota, takewhile(groups.parent.__ne__, (folder, *folder.parents)))
     with suppress(KeyError, ValueError):
         limits.append(int(os.environ["NUMBA_NUM_THREADS"]))
     return max(1, math.ceil(min(limits)))
@@ -66,13 +65,9 @@ def available_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/pr
 
 def _quota(group: Path) -> float:
     """Cores that a control group may use."""
-    with suppress(OSError, ValueError):
-        if (group / "cpu.max").exists():
-            quota, period = (group / "cpu.max").read_text().split()
-        else:
-            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        if int(quota) > 0:  # -1 is no limit in v1, and in v2 that is "max"
-            return int(quota) / int(period)
+    with suppress(OSError, ValueError):  # "max" is no limit
+        quota, period = (group / "cpu.max").read_text().split()
+        return int(quota) / int(period)
     return math.inf
 
 

@@ -23,10 +23,7 @@ def machine_of_eight_cores(monkeypatch):
         ("0::/of/the/host", {"cpu.max": "400000 100000"}, 4),
         ("0::/a", {"a/cpu.max": "1600000 100000"}, 8),
         ("0::/a", {"a/cpu.max": "what is this"}, 8),
-        ("3:cpu,cpuacct:/a", {"cpu,cpuacct/a/cpu.cfs_quota_us": "250000", "cpu,cpuacct/a/cpu.cfs_period_us": "1"}, 8),
-        ("1:cpu:/a", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 8),
-        ("2:cpuset:/\n1:cpu:/a", {"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ("2:cpuset:/a", {"cpuset/a/cpu.cfs_quota_us": "1", "cpuset/a/cpu.cfs_period_us": "1"}, 8),
+        ("1:cpu:/a\n0::/b\n", {"a/cpu.max": "100000 100000", "b/cpu.max": "300000 100000"}, 3),
     ],
 )
 def test_quotas_of_control_groups(tmp_path, own, files, cores):
