@@ -10,7 +10,7 @@ import typer
 
 from mlcore.errors import DataError, InputError
 from mlcore.exercise import answers as typed_answers
-from mlcore.exercise import classroom, derivation, descent, formats, marking, problem, programs
+from mlcore.exercise import classroom, derivation, descent, formats, functions, marking, problem, programs
 from mlcore.exercise import work as working
 from mlcore.exercise.drawing import graph as graphs
 from mlcore.exercise.drawing import markup
@@ -45,7 +45,6 @@ FORWARDED = "Share of the points for what follows from an error."
 ReluAtZero = Annotated[Any, number_option("NUMBER", RELU_AT_ZERO, "0")]
 LearningRate = Annotated[Any, number_option("NUMBER", "One step with this rate.")]
 OptimizerName = Annotated[str, option("sgd|momentum|adam", "How a step is taken.", default=True)]
-Standalone = Annotated[bool, flag("With latex: a document that compiles as it is.", "--standalone")]
 
 
 def format_option(choices: str) -> Any:
@@ -121,7 +120,7 @@ def derive(
     numbers: Numbers,
     relu_at_zero: ReluAtZero = None,
     output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
-    standalone: Standalone = False,
+    standalone: Annotated[bool, flag("With latex: a document that compiles as it is.", "--standalone")] = False,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
 ) -> None:
@@ -133,7 +132,10 @@ def derive(
     """
     network = numbers.problem()
     sections = derivation.derive(network, relu_at_zero, learning_rate, optimizer)
-    text = formats.choose_format(formats.WRITERS, output_format, standalone)(sections, network.style)
+    output_format = functions.choose("format", output_format, formats.WRITERS)
+    if standalone and output_format != "latex":
+        raise InputError("only latex can be standalone", parameter="format", value=output_format)
+    text = formats.WRITERS[output_format](sections, network.style)
     render.show((formats.to_document(text) if standalone else text).rstrip("\n"))
 
 
@@ -153,11 +155,12 @@ def descend(
     loss J before each step, the weights at the end, and why nothing moves if
     nothing does.
     """
+    network = numbers.problem()
 
     def compute() -> "descent.Descended":
-        return descent.descend(numbers.problem(), steps, learning_rate, relu_at_zero, optimizer)
+        return descent.descend(network, steps, learning_rate, relu_at_zero, optimizer)
 
-    answer("descend", compute, exercise_view.descend, as_json)
+    answer("descend", compute, partial(exercise_view.descend, style=network.style), as_json)
 
 
 @with_options
@@ -251,7 +254,7 @@ def graph(
     *,
     numbers: Numbers,
     relu_at_zero: ReluAtZero = None,
-    output_format: Annotated[str, format_option("text|mermaid|dot|svg|tikz")] = "text",
+    output_format: Annotated[str, format_option("text|svg|tikz")] = "text",
 ) -> None:
     """Example: mlcore graph --format svg > network.svg
 
@@ -260,12 +263,10 @@ def graph(
     """
     writers: dict[str, Callable[[graphs.Graph], str]] = {
         "text": lambda drawn: text_drawing.to_text(drawn, ascii_only=not render.has_unicode()),
-        "mermaid": markup.to_mermaid,
-        "dot": markup.to_dot,
         "svg": markup.to_svg,
         "tikz": markup.to_tikz,
     }
-    draw = formats.choose_format(writers, output_format)
+    draw = writers[functions.choose("format", output_format, writers)]
     render.show(draw(graphs.build(numbers.problem(), relu_at_zero)).rstrip("\n"))
 
 
@@ -279,7 +280,7 @@ def net(*, numbers: Numbers) -> None:
     perhaps a list of biases, under names of your choice. The loss is
     half-squared, squared, mean-squared, cross-entropy, binary-cross-entropy, or
     none with an upstream gradient. Also: reduction = "sum" over samples, l2 =
-    0.1, frozen = ["b"], digits = 4, layout = "rows" for x W instead of W x, and
+    0.1, frozen = ["b"], layout = "rows" for x W instead of W x, and
     slope = 0.1 in a layer with leaky-relu.
     """
     render.show(problem.to_toml(numbers.problem()).rstrip("\n"))

@@ -9,14 +9,14 @@ import numpy as np
 
 from mlcore.exercise.classroom import ClassMarks
 from mlcore.exercise.classroom import number_text as points_text
-from mlcore.exercise.derivation import Symbols
+from mlcore.exercise.derivation import Symbols, joined
 from mlcore.exercise.descent import Descended
 from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.kinks import MAX_KINKS, Subdifferential
 from mlcore.exercise.marking import Marking
 from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.work import CHOSEN, CONVENTIONS, USED_BY, Worked
+from mlcore.exercise.work import CONVENTIONS, USED_BY, Worked
 
 from .render import bar, fits, number, paragraph, say, shortened, show, side_by_side, table
 
@@ -44,28 +44,30 @@ def forward(result: Worked) -> None:
     formulas += [f"J_s = {symbols.loss}"] * problem.several + [f"J = {symbols.objective}"]
     formulas += [rf"\lambda = {style.ascii(problem.network.loss.l2)}"] * bool(problem.network.penalized)
     side_by_side(map(to_unicode, formulas))
-    for sample, worked in enumerate(result.samples or [result], start=1):
-        if result.samples:
-            show(f"\nSample {sample}", "bold")
-        _units(worked, symbols, f"J{to_unicode(f'_{{{sample}}}')}" if result.samples else "J")
-    if result.samples:
-        over = f"the {problem.network.loss.reduction} over {len(result.samples)} samples"
+    several, n = problem.several, len(problem.x)
+    for sample in range(n):
+        if several:
+            show(f"\nSample {sample + 1}", "bold")
+        _units(result, symbols, sample)
+    if several:
+        over = f"the {problem.network.loss.reduction} over {n} samples"
         show(f"\nJ = {style.text(result.best.loss)}, {over}", "bold")
 
 
-def _units(result: Worked, symbols: Symbols, loss: str) -> None:
+def _units(result: Worked, symbols: Symbols, sample: int) -> None:
+    """What one sample gives."""
     values, layers, style = result.best, result.problem.network.layers, result.problem.style
     rows: list[tuple[Any, ...]] = []
     trace, deltas = values.trace, [values.chosen.deltas] if values.chosen else []
-    target = f"{symbols.target} = {vector_text(values.y[0], style)}"
-    paragraph(f"x = {vector_text(trace.x[0], style)}    {target}")
+    target = f"{symbols.target} = {vector_text(values.y[sample], style)}"
+    paragraph(f"x = {vector_text(trace.x[sample], style)}    {target}")
     show("")
     for index, layer in enumerate(layers):
         has_kink = ACTIVATIONS[layer.activation].has_kink
-        for unit, z in enumerate(trace.z[index][0]):
-            kinked = (0, index, unit) in trace.kinks
+        for unit, z in enumerate(trace.z[index][sample]):
+            kinked = (sample, index, unit) in trace.kinks
             state = layer.activation if not has_kink else "on" if z > 0 else "off"
-            texts = [style.text(column[index][0, unit]) for column in (trace.z, trace.a, *deltas)]
+            texts = [style.text(column[index][sample, unit]) for column in (trace.z, trace.a, *deltas)]
             shown = ("on the kink", "bold yellow") if kinked else (state, "dim")
             rows.append((layer.name, str(unit + 1), *texts, shown))
     of = to_unicode(symbols.of_sample)
@@ -73,7 +75,9 @@ def _units(result: Worked, symbols: Symbols, loss: str) -> None:
     if not result.exact and any(ACTIVATIONS[layer.activation].has_kink for layer in layers):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
     show("")
-    paragraph(f"ŷ = {vector_text(trace.y_hat[0], style)}    {loss} = {style.text(values.loss)}", "bold")
+    loss = f"J{to_unicode(f'_{{{sample + 1}}}')} = {style.text(values.losses[sample])}"
+    loss = loss if result.problem.several else f"J = {style.text(values.loss)}"
+    paragraph(f"ŷ = {vector_text(trace.y_hat[sample], style)}    {loss}", "bold")
 
 
 def grad(result: Worked, more: bool = False) -> None:
@@ -84,15 +88,17 @@ def grad(result: Worked, more: bool = False) -> None:
     forward(result)
     show("")
     symbols, best, kinks, style = Symbols(result.problem), result.best, result.best.trace.kinks, result.problem.style
-    found = best.gradients[CHOSEN]
+    found = best.arrays()
     rows = [
-        (f"dJ/d{name}", to_unicode(symbols.gradient(name)), matrix_text(found[name], style)) for name in symbols.arrays
+        (f"dJ/d{name}", to_unicode(joined(symbols.gradient(name))), matrix_text(found[name], style))
+        for name in symbols.arrays
     ]
     of_x = to_unicode(symbols.of_x)
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
     with_value = f"with φ'(0) = {style.text(result.relu_at_zero or 0)}" if kinks else ""
     table(["gradient", "formula", with_value], rows, left=3)
-    deltas = (f"{symbols.delta[layer]} = {symbols.delta_of(layer)}" for layer in reversed(range(symbols.depth)))
+    deltas = [f"{symbols.delta[layer]} = {joined(symbols.delta_of(layer))}" for layer in reversed(range(symbols.depth))]
+    deltas += [f"g = {joined(symbols.of_output)}"] * symbols.has_jacobian
     side_by_side(map(to_unicode, deltas), "dim")
     if kinks:
         _conventions(result)
@@ -109,9 +115,9 @@ def grad(result: Worked, more: bool = False) -> None:
 
 def _conventions(result: Worked) -> None:
     """What the usual conventions give."""
-    found, of_sample = result.best.gradients, "dJₛ" if result.samples else "dJ"
+    found, of_sample = result.best.arrays, "dJₛ" if result.problem.several else "dJ"
     rows = [
-        (f"{of}/d{name}", *(matrix_text(found[value][name], result.problem.style) for value in CONVENTIONS))
+        (f"{of}/d{name}", *(matrix_text(found(value)[name], result.problem.style) for value in CONVENTIONS))
         for name, of in [*((name, "dJ") for name in reversed(result.problem.network.trained)), ("x", of_sample)]
     ]
     same = all(len(set(texts)) == 1 for _, *texts in rows)
@@ -178,7 +184,7 @@ def _derivatives(result: Worked) -> None:
     rows, style = [], result.problem.style
     for name, found in result.differences.items():
         differ, contradicts = found.one_sided_differ, result.contradictions(name)
-        for place, entry in np.ndenumerate(result.values.gradients[CHOSEN][name]):
+        for place, entry in np.ndenumerate(result.values.arrays()[name]):
             columns = [rounded(found.central[place]), "", ""]
             if differ[place]:
                 columns = ["", rounded(found.left[place]), rounded(found.right[place])]
@@ -190,9 +196,9 @@ def _derivatives(result: Worked) -> None:
         say("J has a derivative in the entries marked WRONG, and this value for φ'(0) gives another number.")
 
 
-def descend(result: Descended) -> None:
+def descend(result: Descended, style: Style) -> None:
     """The loss of every step with a bar, the weights at the end, and why nothing moves."""
-    losses, style, largest = result.losses, Style(result.digits), max(result.losses) or 1.0
+    losses, largest = result.losses, max(result.losses) or 1.0
     steps = sorted({*range(0, len(losses), math.ceil(len(losses) / MAX_ROWS)), len(losses) - 1})
     rows = [(str(step), style.text(losses[step]), bar(losses[step] / largest)) for step in steps]
     table(["step", "J", ""], rows, left=())

@@ -7,28 +7,27 @@ import typer
 
 from mlcore.errors import InputError
 from mlcore.exercise import sheets
-from mlcore.exercise.syllabus import DIFFICULTIES, KINDS, KINKS, MIXED
+from mlcore.exercise.syllabus import DIFFICULTIES, KINDS, KINKS
 from mlcore.files import STANDARD_STREAM, check_new_folder, write_folder
 
 from . import render
-from .exercise import Standalone, format_option
+from .exercise import format_option
 from .options import option, path_option
 from .output import compilation
 
-CHOICES = ["|".join(names) for names in ((*KINDS, MIXED), DIFFICULTIES, KINKS)]
+CHOICES = ["|".join(names) for names in (KINDS, DIFFICULTIES, KINKS)]
 INTO = "Write sheets, keys and networks into a new folder."
 FILE_SUFFIXES = (".xml", ".tex", ".txt", ".md", ".toml", ".json")
 
 
 def exercise(
     seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
-    kind: Annotated[str, option(CHOICES[0], "What to practise; mixed is all in turn.", default=True)] = "relu",
+    kind: Annotated[str, option(CHOICES[0], "What to practise.", default=True)] = "relu",
     difficulty: Annotated[str, option(CHOICES[1], "Sizes and numbers.", default=True)] = "medium",
     kink: Annotated[str, option(CHOICES[2], "Units to place on their kink.", default=True)] = "none",
     count: Annotated[int, typer.Option(help="Number of sheets, with the seeds from --seed on.")] = 1,
     output: Annotated[Path | None, path_option(INTO, "--output", "-o", metavar="FOLDER")] = None,
     output_format: Annotated[str, format_option("text|latex|markdown|moodle")] = "text",
-    standalone: Standalone = False,
 ) -> None:
     """Example: mlcore exercise --kind biases --count 30 -o sheets --format latex
 
@@ -43,12 +42,10 @@ def exercise(
             message = "it becomes a folder of sheets, keys and networks; without -o, one document is printed"
             raise InputError(message, parameter="output", value=str(output))
         check_new_folder("output", output)
-        if standalone:
-            raise InputError("-o writes documents that compile as they are; leave out --standalone.")
     with compilation():
-        made = sheets.make_sheets(count, seed, kind, difficulty, kink=kink)
+        made = sheets.make_sheets(count, seed, kind, difficulty, kink)
         if not output:
-            return render.show(sheets.document(made, output_format, standalone=standalone).rstrip("\n"))
+            return render.show(sheets.document(made, output_format).rstrip("\n"))
         texts = sheets.files(made, output_format)
     write_folder(output, {name: text.encode() for name, text in texts.items()})
     render.say(f"Wrote {len(texts)} files into {output}.")

@@ -17,6 +17,7 @@ from mlcore.exercise.problem import NOTES, parse_rows, read_document, split_rows
 
 PRECISION = 1e-6  # relative, of float32: whoever copies more digits from a program is right
 HALF = Fraction(1, 2)
+DECIMAL_COMMA = re.compile(r"(?<=\d)\{?,\}?(?=\d)")  # with braces in LaTeX
 MAX_DIGITS = 8  # to which somebody rounds on the way
 
 
@@ -74,10 +75,12 @@ class Answer:
     """One answer of a student: y_hat, loss, z:LAYER, a:LAYER, da:LAYER, delta:LAYER, or d and the name of an array.
 
     Samples are rows of z, a, da, delta, dx and y_hat; biases and the loss have one row. None is an entry left open.
+    ``others``: what it says if its commas are decimal points, and its semicolons may be between numbers of a row.
     """
 
     name: str
     entries: Any  # array of Entry or None, (rows, columns)
+    others: tuple[Any, ...] = ()
 
     def scaled(self, factor: Fraction) -> "Answer":
         """All numbers multiplied."""
@@ -129,6 +132,8 @@ def each(function: Callable[..., object], *arrays: np.ndarray) -> np.ndarray:
 def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Answer:
     """An answer as it is typed: rows of numbers, with ? or _ for an entry that is left open.
 
+    Where commas can be decimal points, as in 0,5 or (0,5; 0,25), the shape of the right answer decides.
+
     Raises: InputError if the text is not numbers, or its rows differ in length; or if the tolerance is below 0.
 
     Example:
@@ -137,12 +142,24 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
     """
     if tolerance is not None and tolerance < 0:
         raise InputError("expected a number of at least 0", parameter="tolerance", value=str(tolerance))
+    readings, problems, pointed = list[np.ndarray](), list[InputError](), DECIMAL_COMMA.sub(".", text)
+    for reading in [text] if pointed == text else [text, pointed, pointed.replace(";", ",")]:
+        try:
+            readings.append(_entries(name, reading, tolerance))
+        except InputError as error:
+            problems.append(error)
+    if not readings:
+        raise problems[0]
+    return Answer(name, readings[0], tuple(readings[1:]))
+
+
+def _entries(name: str, text: str, tolerance: Fraction | None) -> np.ndarray:
     values = np.array(parse_rows(re.sub("[?_]", "0", text), name), object)
     written = [entry.strip() for row in split_rows(text) for entry in row]
     entries = np.empty(values.shape, object)
     for (place, value), number in zip(np.ndenumerate(values), written, strict=True):
         entries[place] = None if number in "?_" else Entry(Fraction(value), *_unit_and_digits(number), tolerance)
-    return Answer(name, entries)
+    return entries
 
 
 def _unit_and_digits(text: str) -> tuple[Fraction, int]:

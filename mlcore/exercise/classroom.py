@@ -4,9 +4,10 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,39 +131,40 @@ def mark_class(
     """
     if not 0 <= carry_forward <= 1:
         raise InputError("expected a number from 0 to 1", parameter="carry_forward", value=str(carry_forward))
-    files = _documents(folder, "answers")
     nets = {path.stem: path for path in _documents(problem, "networks")} if isinstance(problem, Path) else {}
-    markers = {"": Marker(problem, learning_rate, optimizer)} if isinstance(problem, Problem) else {}
-    students: list[Marks] = []  # with shares of the points, until all questions are known
-    known: dict[str, Any] = {}  # all answers, in the order of the pass
-    for file in files:
-        student, problems = file.stem, list[str]()
-        try:
-            answers, notes, problems = read_answers(file, tolerance)
-            student = notes.get("student") or notes.get("name") or student
-            name = _net_of(file, notes, nets) if nets else ""
-            if name not in markers:
-                markers[name] = Marker(read_problem(nets[name]), learning_rate, optimizer)
-            known |= markers[name].names
-            answers, unknown = markers[name].usable(answers)
-            problems += unknown
-            marking = markers[name].mark(answers)
-            status = {verdict.name: verdict.status for verdict in marking.verdicts}
-            shares = {n: Fraction(s in RIGHT) + carry_forward * (s == "carried-forward") for n, s in status.items()}
-            shares = dict.fromkeys(markers[name].names, Fraction(0)) | shares
-            students.append(Marks(student, file.name, shares, marking, tuple(problems)))
-        except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked
-            problems.append(f"{file}: {error.strerror}" if isinstance(error, OSError) else str(error))
-            students.append(Marks(student, file.name, {}, None, tuple(problems)))
+
+    @cache
+    def marker(net: str) -> Marker:
+        return Marker(problem if isinstance(problem, Problem) else read_problem(nets[net]), learning_rate, optimizer)
+
+    papers = [_marked(file, nets, marker, tolerance) for file in _documents(folder, "answers")]
+    known = {name: None for paper in papers if paper.marking for name in paper.marking.names}
     if strange := [name for name in points or {} if known and name not in known]:
         raise InputError(f"expected names of answers: {', '.join(known)}", parameter="points", value=strange[0])
-    answered = {verdict.name for marks in students for verdict in marks.verdicts}
+    answered = {verdict.name for paper in papers for verdict in paper.verdicts}
     worth = dict(points or {name: Fraction(1) for name in known if name in answered})
-    for number, marks in enumerate(students):
-        shares = marks.points if marks.marking else dict.fromkeys(worth, Fraction(0))
-        mine = {name: value * shares[name] for name, value in worth.items() if name in shares}
-        students[number] = replace(marks, points=mine)
+    shares = dict.fromkeys(RIGHT, Fraction(1)) | {"carried-forward": Fraction(carry_forward)}
+    students = []
+    for paper in papers:
+        earned = {verdict.name: shares.get(verdict.status, Fraction(0)) for verdict in paper.verdicts}
+        asked = [name for name in worth if not paper.marking or name in paper.marking.names]
+        students.append(replace(paper, points={name: worth[name] * earned.get(name, 0) for name in asked}))
     return ClassMarks(worth, students)
+
+
+def _marked(file: Path, nets: Mapping[str, Path], marker: Callable[[str], Marker], tolerance: Fraction | None) -> Marks:
+    """A file of answers, marked as far as it can be, without points."""
+    student, problems = file.stem, list[str]()
+    try:
+        answers, notes, problems = read_answers(file, tolerance)
+        student = notes.get("student") or notes.get("name") or student
+        own = marker(_net_of(file, notes, nets) if nets else "")
+        answers, unknown = own.usable(answers)
+        problems += unknown
+        return Marks(student, file.name, {}, own.mark(answers), tuple(problems))
+    except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked
+        problems.append(f"{file}: {error.strerror}" if isinstance(error, OSError) else str(error))
+        return Marks(student, file.name, {}, None, tuple(problems))
 
 
 def _documents(folder: Path, what: str) -> list[Path]:

@@ -1,21 +1,23 @@
 """The derivation of all gradients as a good student writes it: symbols, shapes, numbers.
 
-A derivation is data, sections of formulas; ``mlcore.exercise.formats`` makes text, LaTeX or Markdown of it.
+A formula is a list of symbols and signs, and the numbers follow from it by putting numbers in the place of symbols. A
+derivation is data, sections of formulas; ``mlcore.exercise.formats`` makes text, LaTeX or Markdown of it.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.descent import OPTIMIZERS, first_step, step_of
-from mlcore.exercise.exact import ExactGradients, Pass
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Formulas, Part, Section, Shown, Style, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number
-from mlcore.exercise.network import arrays_of, check_range
+from mlcore.exercise.network import Gradients, check_range
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 
 SLIPS = [
@@ -24,11 +26,23 @@ SLIPS = [
     r"$\varphi'(0) = 1$; the product as written is $[0, 0]$.",
     r"3. It writes the scalar $V h = 0$ as the vector $[0, 0]$.",
 ]
-FACTORS = {"squared": "2 ", "mean-squared": r"\frac{2}{%d} "}  # of the error; 1 for other losses
+
+Formula = list[str]
+Numbers = Mapping[str, np.ndarray]  # matrices by the symbols that stand for them
+
+
+def joined(formula: Formula) -> str:
+    """The formula in LaTeX."""
+    return " ".join(formula).replace("( ", "(").replace(" )", ")")
+
+
+def added(terms: Iterable[Sequence[Any]]) -> list[Any]:
+    """The sum of these terms."""
+    return [part for term in terms for part in ("+", *term)][1:]
 
 
 class Symbols:
-    """What the quantities of a problem are called in formulas, and how they depend on each other, in LaTeX.
+    """What the quantities of a problem are called in formulas, and how they depend on each other.
 
     Of several samples, what belongs to each of them is of its own loss, J_s.
 
@@ -40,7 +54,6 @@ class Symbols:
         self.network, self.layers, self.depth = network, network.layers, (depth := len(network.layers))
         self.style, self.n, self.k = problem.style, len(problem.x), len(network.W[-1])
         self.names = {name: latex_name(name) for name in network.arrays}
-        self.weights = [self.names[layer.weights] for layer in network.layers]
         self.phi = [ACTIVATIONS[layer.activation].symbol for layer in network.layers]
         hidden = ["h"] if depth == 2 else [f"h_{{{number}}}" for number in range(1, depth)]
         takers = network.takers()
@@ -52,9 +65,15 @@ class Symbols:
         self.outputs = [*hidden, r"\hat{y}"]
         self.z = [f"z_{{{number}}}" for number in range(1, depth + 1)]
         self.delta = [rf"\delta_{{{number}}}" for number in range(1, depth + 1)]
+        self.slopes = [f"{phi}'({z})" for phi, z in zip(self.phi, self.z, strict=True)]
         self.of_sample = "J_s" if self.n > 1 else "J"
+        self.mean = [rf"\frac{{1}}{{{self.n}}}"] if self.n > 1 and network.loss.reduction == "mean" else []
         self.upstream_is_one = self.k == 1 and all(row == [1] for row in problem.y)
         self.target = "u" if network.loss.name == "none" else "y"
+        is_logit = network.function.outputs and not self.phi[-1]
+        probability = ACTIVATIONS[network.function.outputs[1]].symbol if is_logit else ""
+        self.predicted = rf"{probability}(\hat{{y}})" if is_logit else r"\hat{y}"  # what y is compared with
+        self.has_jacobian = self.layers[-1].activation == NORMALIZES and not network.function.outputs
         self.complete: list[list[str]] = []  # the arrays that no layer below has: their gradients end at this one
         for layer in network.layers:
             below = {name for names in self.complete for name in names}
@@ -64,7 +83,7 @@ class Symbols:
 
     def _check_names(self) -> None:
         own = [*self.x, *self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
-        own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized)
+        own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized) + ["g"] * self.has_jacobian
         taken = {to_unicode(symbol): f"{to_unicode(symbol)} of the derivation" for symbol in own}
         for name, latex in self.names.items():
             shown = to_unicode(latex)
@@ -93,52 +112,35 @@ class Symbols:
     @property
     def objective(self) -> str:
         """J: of one sample its loss, of several their mean or sum; and the L2 penalty."""
-        return (rf"{self.mean}\sum_s J_s" if self.n > 1 else self.loss) + self.penalty
-
-    @property
-    def mean(self) -> str:
-        """The factor 1/n, if J is a mean."""
-        return rf"\frac{{1}}{{{self.n}}} " if self.n > 1 and self.network.loss.reduction == "mean" else ""
-
-    @property
-    def penalty(self) -> str:
         squares = " + ".join(rf"\lVert {self.names[name]} \rVert^2" for name in self.network.penalized)
         squares = f"({squares})" if "+" in squares else squares
-        return rf" + \frac{{\lambda}}{{2}} {squares}" if squares else ""
+        penalty = rf" + \frac{{\lambda}}{{2}} {squares}" if squares else ""
+        return (joined([*self.mean, r"\sum_s J_s"]) if self.n > 1 else self.loss) + penalty
 
     @property
-    def error(self) -> str:
-        """Derivative of the loss in y_hat, or in the z of the output where it is a probability."""
-        name, predicted = self.network.loss.name, r"\hat{y}"
-        if name == "none":
-            return "1" if self.upstream_is_one else self.target
-        if self.network.function.outputs and self.layers[-1].activation == "identity":
-            predicted = rf"{ACTIVATIONS[self.network.function.outputs[1]].symbol}(\hat{{y}})"
-        return f"{predicted} - {self.target}"
-
-    @property
-    def factor(self) -> str:
-        name = "squared" if self.k == 1 and self.network.loss.name == "mean-squared" else self.network.loss.name
-        return FACTORS.get(name, "").replace("%d", str(self.k))
-
-    @property
-    def of_output(self) -> str:
+    def of_output(self) -> Formula:
+        """Derivative of the loss in y_hat."""
         if self.network.function.outputs and self.phi[-1]:
             is_binary = self.network.loss.name == "binary-cross-entropy"
-            return r"(\hat{y} - y) / (\hat{y} (1 - \hat{y}))" if is_binary else r"-y / \hat{y}"
-        return f"{self.factor}({self.error})" if self.factor else self.error
+            return [r"(\hat{y} - y) / (\hat{y} (1 - \hat{y}))" if is_binary else r"-y / \hat{y}"]
+        if self.target == "u":
+            return ["1" if self.upstream_is_one else "u"]
+        factor, error = self.network.factor, [self.predicted, "-", "y"]
+        shown = str(factor) if factor.denominator == 1 else rf"\frac{{2}}{{{self.k}}}"
+        return error if factor == 1 else [shown, "(", *error, ")"]
 
-    def affine(self, layer: int, inputs: str) -> str:
+    def affine(self, layer: int, inputs: str = "") -> Formula:
         """W x + b, or x W + b, with the names of a layer."""
-        terms = [" ".join(self.product(self.names[name], x)) for name, x, _ in self.operands(layer, inputs)]
-        return " + ".join([*terms, *(self.names[bias] for bias in [self.layers[layer].bias] if bias)])
+        bias = self.layers[layer].bias
+        terms = [self.product(self.names[name], x) for name, x, _ in self.operands(layer, inputs)]
+        return added([*terms, *([[self.names[bias]]] if bias else [])])
 
     def operands(self, layer: int, inputs: str = "") -> list[tuple[str, str, slice]]:
         """The matrices of a layer, what each is multiplied with, and which of the layer's inputs that is."""
         symbols = [inputs or self.inputs[layer], self.own.get(layer, "")]
         return [(name, x, columns) for (name, columns), x in zip(self.network.parts(layer), symbols, strict=False)]
 
-    def product(self, left: Any, right: Any) -> list[Any]:
+    def product(self, left: str, right: str) -> Formula:
         """Two factors of the layout with columns, in the order of the network's layout."""
         return [right, left] if self.network.in_rows else [left, right]
 
@@ -153,16 +155,15 @@ class Symbols:
         """phi(z), or z where the activation is the identity."""
         return f"{self.phi[layer]}({z})" if self.phi[layer] else z
 
-    def layer(self, layer: int) -> str:
+    def layer(self, layer: int, inputs: str = "") -> str:
         """The output of a layer as a function of its input."""
-        return self.activated(layer, self.affine(layer, self.inputs[layer]))
+        return self.activated(layer, joined(self.affine(layer, inputs)))
 
     def function(self) -> str:
         """The function from x to y_hat as nested symbols."""
         text = self.inputs[0]
         for layer in range(self.depth):
-            inner = f"({text})" if "+" in text and not self.phi[layer - 1] and layer else text
-            text = self.activated(layer, self.affine(layer, inner))
+            text = self.layer(layer, f"({text})" if "+" in text and not self.phi[layer - 1] and layer else text)
         return text
 
     def definitions(self) -> list[tuple[str, str]]:
@@ -176,50 +177,74 @@ class Symbols:
                 found[f"{activation.symbol}'(z)"] = activation.derivative % values
         return [(symbol, formula) for symbol, formula in found.items() if formula]
 
-    def delta_of(self, layer: int) -> str:
-        """delta of a layer by the chain rule."""
-        above, phi = layer + 1, self.phi[layer]
-        if above < self.depth:
-            pulled = self.pulled(above)
-        elif self.network.function.outputs:
-            return self.error
-        elif self.layers[layer].activation == NORMALIZES:
-            inner = " ".join(self.product(r"g^\top", r"\hat{y}"))
-            return rf"\hat{{y}} \odot (g - {inner}), \; g = {self.of_output}"
-        else:
-            pulled = self.of_output
-            if not phi:
-                return pulled
-            pulled = f"({pulled})" if " - " in pulled and not self.factor else pulled
-            return rf"{pulled} \odot {phi}'({self.z[layer]})"
-        return rf"({pulled}) \odot {phi}'({self.z[layer]})" if phi else pulled
+    def delta_of(self, layer: int) -> Formula:
+        """delta of a layer by the chain rule; g is the derivative in the output of a softmax."""
+        is_last = layer == self.depth - 1
+        if is_last and self.network.function.outputs:
+            return [self.predicted, "-", "y"]
+        if is_last and self.has_jacobian:
+            return [r"\hat{y}", r"\odot", "(", "g", "-", *self.product(r"g^\top", r"\hat{y}"), ")"]
+        pulled = self.of_output if is_last else self.pulled(layer + 1)
+        if not self.phi[layer]:
+            return pulled
+        pulled = pulled if len(pulled) == 1 or "(" in pulled else ["(", *pulled, ")"]
+        return [*pulled, r"\odot", self.slopes[layer]]
 
-    def gradient(self, name: str) -> str:
-        """dJ in an array: a term for each layer that it is in, the mean over the samples, and that of the penalty."""
-        terms = []
+    def terms(self, name: str) -> list[Formula]:
+        """The derivative of a sample's loss in an array: a term for each layer that has it."""
+        terms: list[Formula] = []
         for layer in reversed(range(self.depth)):
             delta = self.delta[layer]
-            used = [x for own, x, _ in self.operands(layer) if own == name]
-            terms += [" ".join(self.product(delta, rf"{x}^\top")) for x in used]
-            terms += [delta] * (name == self.layers[layer].bias)
-        total = " + ".join(terms)
-        if self.n > 1:
-            total = rf"{self.mean}\sum_s " + (f"({total})" if len(terms) > 1 else total)
-        return total + (rf" + \lambda {self.names[name]}" if name in self.network.penalized else "")
+            terms += [self.product(delta, rf"{x}^\top") for own, x, _ in self.operands(layer) if own == name]
+            terms += [[delta]] * (name == self.layers[layer].bias)
+        return terms
 
-    def pulled(self, layer: int, name: str | None = None) -> str:
+    def evaluated(self, name: str, numbers: Numbers) -> np.ndarray:
+        """The sum of these terms."""
+        return np.asarray(sum(reduce(np.matmul, [numbers[part] for part in term]) for term in self.terms(name)))
+
+    def decay(self, name: str) -> Formula:
+        """What the penalty adds to the derivative in an array."""
+        return ["+", r"\lambda", self.names[name]] if name in self.network.penalized else []
+
+    def gradient(self, name: str) -> Formula:
+        """dJ in an array: its terms, over several samples their mean or sum, and that of the penalty."""
+        total = added(terms := self.terms(name))
+        if self.n > 1:
+            total = [*self.mean, r"\sum_s", *(["(", *total, ")"] if len(terms) > 1 else total)]
+        return total + self.decay(name)
+
+    def pulled(self, layer: int, name: str | None = None) -> Formula:
         """The derivative in what a matrix of a layer, its first, is multiplied with."""
         weights = self.names[name or self.layers[layer].weights]
-        return " ".join(self.product(rf"{weights}^\top", self.delta[layer]))
+        return self.product(rf"{weights}^\top", self.delta[layer])
 
     @property
     def of_x(self) -> str:
         """The derivative in all values of x."""
-        return ", ".join(self.pulled(layer, name) for layer, name, _ in self.network.takers())
+        return ", ".join(joined(self.pulled(layer, name)) for layer, name, _ in self.network.takers())
 
     def partial(self, name: str, of: str = "J") -> str:
         """The derivative in an array of this name, or in a symbol."""
         return rf"\frac{{\partial {of}}}{{\partial {self.names.get(name, name)}}}"
+
+    def numbers(self, work: Pass, found: Gradients, sample: int) -> Numbers:
+        """What the symbols stand for in one sample."""
+        trace, rows = work.trace, {self.target: work.y, self.predicted: work.predicted()}
+        for layer in range(self.depth):
+            rows |= {self.z[layer]: trace.z[layer], self.outputs[layer]: trace.a[layer]}
+            rows |= {x: work.inputs(layer)[:, columns] for _, x, columns in self.operands(layer)}
+            rows |= {self.delta[layer]: found.deltas[layer], self.slopes[layer]: found.slopes[layer]}
+        rows |= {"g": found.pulled[-1]} if self.has_jacobian else {}
+        numbers = {symbol: self.matrix(values[sample]) for symbol, values in rows.items()}
+        numbers |= {self.names[name]: self.matrix(values) for name, values in work.arrays.items()}
+        numbers[r"\lambda"] = self.matrix([self.network.loss.l2])
+        return numbers | {rf"{symbol}^\top": matrix.T for symbol, matrix in numbers.items()}
+
+
+def filled(formula: Formula, numbers: Numbers) -> list[Part]:
+    """The formula with numbers in the place of symbols."""
+    return [numbers.get(part, part) for part in formula]
 
 
 def derive(
@@ -236,34 +261,32 @@ def derive(
         allow it, or if a value exceeds the range of float64.
     """
     at_zero, step = problem.at_zero(relu_at_zero), step_of(learning_rate, optimizer)
-    symbols = Symbols(problem)
-    works = [Pass(sample.network, sample.x, sample.y) for sample in problem.samples]
-    found = [work.checked_backward(at_zero) for work in works]
-    total = Pass(problem.network, problem.x, problem.y)
-    gradients = total.checked_backward(at_zero).arrays
-    of_sample = [f" {number}" for number in range(1, len(works) + 1)] if problem.several else [""]
-    on_kink = any(work.trace.kinks for work in works)
-    by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" if on_kink else ""
+    symbols, work = Symbols(problem), Pass(problem.network, problem.x, problem.y)
+    found = work.checked_backward(at_zero)
+    samples = [symbols.numbers(work, found, sample) for sample in range(symbols.n)]
     sections = [_function(symbols, problem)]
-    for number, work in zip(of_sample, works, strict=True):
-        sections.append(_forward(symbols, work, number))
+    sections += [_forward(symbols, work, numbers, sample) for sample, numbers in enumerate(samples)]
     if problem.several:
         sections.append(Section("The loss"))
     if problem.several or problem.network.penalized:
-        sections[-1].add("J", "=", symbols.objective, "=", symbols.matrix([total.trace.loss]))
+        sections[-1].add("J", "=", symbols.objective, "=", symbols.matrix([work.loss]))
     sections.append(_chain_rule(symbols))
-    for number, work, steps in zip(of_sample, works, found, strict=True):
-        title = f"The numbers{f' of sample{number}' if number else ''}{by_convention}"
-        sections.append(_backward(symbols, work, steps, title, {} if problem.several else gradients))
+    by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" if work.trace.kinks else ""
+    for sample, numbers in enumerate(samples):
+        of = f" of sample {sample + 1}" if problem.several else ""
+        section = Section(f"The numbers{of}{by_convention}")
+        _backward(section, symbols, numbers, [symbols.matrix(rows[sample]) for rows in found.pulled], found.arrays)
+        sections.append(section)
     if problem.several:
         section = Section(f"The {problem.network.loss.reduction} over the samples")
         for name in symbols.arrays:
-            terms: list[Part] = [part for one in found for part in ("+", symbols.matrix(one.arrays[name]))][1:]
-            inner: list[Part] = [symbols.mean.strip(), "(", *terms, ")"] if symbols.mean else terms
-            _add_gradient(section, symbols, total, name, inner, gradients)
+            terms: list[Part] = added([symbols.evaluated(name, numbers)] for numbers in samples)
+            terms = [*symbols.mean, "(", *terms, ")"] if symbols.mean else terms
+            terms += filled(symbols.decay(name), samples[0])
+            section.add(symbols.partial(name), "=", *terms, "=", symbols.matrix(found.arrays[name]))
         sections.append(section)
     if step:
-        sections.append(_step(symbols, total, gradients, *step))
+        sections.append(_step(symbols, work, found.arrays, *step))
     if to_toml(problem) == to_toml(default_problem()):
         sections.append(Section("Slips of the printed solution", text=SLIPS))
     return Derivation(sections, problem.style)
@@ -287,7 +310,7 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
     for number, output in enumerate(symbols.outputs):
         given.add(output, "=", symbols.layer(number))
     given.lines += _function(symbols, problem).lines[1:]
-    for name, values in arrays_of(problem.network).items():
+    for name, values in problem.network.given.items():
         given.add(symbols.names[name], "=", symbols.matrix(values))
     for number, (x, y) in enumerate(zip(problem.x, problem.y, strict=True), start=1):
         of = f"^{{({number})}}" if problem.several else ""
@@ -328,24 +351,19 @@ def _function(symbols: Symbols, problem: Problem) -> Section:
     return section
 
 
-def _forward(symbols: Symbols, work: Pass, number: str) -> Section:
-    section, trace = Section(f"Forward, sample{number}" if number else "Forward"), work.trace
-    for layer, (z, b) in enumerate(zip(symbols.z, work.b, strict=True)):
-        bias: list[Part] = [] if b is None else ["+", symbols.matrix(b)]
-        of_z, a = (symbols.matrix(rows[0]) for rows in (trace.z[layer], trace.a[layer]))
-        product: list[Part] = []
-        for name, _, columns in symbols.operands(layer):
-            product += ["+", *symbols.product(work.arrays[name], symbols.matrix(work.inputs(layer)[0][columns]))]
-        product = [*product[1:], *bias]
-        section.add(z, "=", symbols.affine(layer, symbols.inputs[layer]), "=", *product, "=", of_z)
-        on_kink = ", ".join(str(kink.unit + 1) for kink in trace.kinks if kink.layer == layer)
+def _forward(symbols: Symbols, work: Pass, numbers: Numbers, sample: int) -> Section:
+    several, kinks = symbols.n > 1, work.trace.kinks
+    section = Section(f"Forward, sample {sample + 1}" if several else "Forward")
+    for layer, (z, output) in enumerate(zip(symbols.z, symbols.outputs, strict=True)):
+        affine = symbols.affine(layer)
+        section.add(z, "=", joined(affine), "=", *filled(affine, numbers), "=", numbers[z])
+        on_kink = ", ".join(str(unit + 1) for s, number, unit in kinks if (s, number) == (sample, layer))
         remark = f"unit {on_kink} is on the kink" if on_kink else ""
-        section.add(symbols.outputs[layer], "=", symbols.activated(layer, z), "=", a, remark=remark)
-    y = ", ".join(map(symbols.style.text, work.y[0]))
-    loss = f"J_{{{number.strip()}}}" if number else "J"
-    if number or not symbols.penalty:
-        remark = f"{symbols.target} = ({y})" if "," in y else f"{symbols.target} = {y}"
-        section.add(loss, "=", symbols.matrix([trace.loss]), remark=remark)
+        section.add(output, "=", symbols.activated(layer, z), "=", numbers[output], remark=remark)
+    if several or not symbols.network.penalized:
+        y = ", ".join(map(symbols.style.text, work.y[sample]))
+        loss, value = f"J_{{{sample + 1}}}" if several else "J", symbols.matrix([work.losses[sample]])
+        section.add(loss, "=", value, remark=f"{symbols.target} = ({y})" if "," in y else f"{symbols.target} = {y}")
     return section
 
 
@@ -356,76 +374,47 @@ def _chain_rule(symbols: Symbols) -> Section:
     def shape(array: Any) -> str:
         return " \N{MULTIPLICATION SIGN} ".join(map(str, symbols.matrix(array).shape))
 
-    section.add(symbols.partial(r"\hat{y}", of), "=", symbols.of_output, remark=shape(network.W[-1][:, 0]))
+    of_output = "g = " * symbols.has_jacobian + symbols.partial(r"\hat{y}", of)
+    section.add(of_output, "=", joined(symbols.of_output), remark=shape(network.W[-1][:, 0]))
     for layer in reversed(range(symbols.depth)):
         delta = f"{symbols.delta[layer]} = {symbols.partial(symbols.z[layer], of)}"
-        section.add(delta, "=", symbols.delta_of(layer), remark=shape(network.W[layer][:, 0]))
+        section.add(delta, "=", joined(symbols.delta_of(layer)), remark=shape(network.W[layer][:, 0]))
         for name in symbols.complete[layer]:
-            section.add(symbols.partial(name), "=", symbols.gradient(name), remark=shape(network.arrays[name]))
+            section.add(symbols.partial(name), "=", joined(symbols.gradient(name)), remark=shape(network.arrays[name]))
     return section
 
 
-def _backward(
-    symbols: Symbols, work: Pass, found: ExactGradients, title: str, gradients: Mapping[str, np.ndarray]
-) -> Section:
-    section, last = Section(title), symbols.depth - 1
-    deltas, all_slopes, pulled = (
-        [symbols.matrix(rows[0]) for rows in steps] for steps in (found.deltas, found.slopes, found.pulled)
-    )
-    predicted, y, y_hat = (symbols.matrix(rows[0]) for rows in (work.predicted(), work.y, work.trace.y_hat))
+def _backward(section: Section, symbols: Symbols, numbers: Numbers, pulled: list[np.ndarray], arrays: Numbers) -> None:
+    """The numbers of the chain rule for one sample, and if it is the only one, the gradients in the arrays."""
+    if symbols.has_jacobian:
+        section.add("g", "=", *filled(symbols.of_output, numbers), "=", numbers["g"])
     for layer in reversed(range(symbols.depth)):
-        slopes: list[Part] = [r"\odot", all_slopes[layer]] if symbols.phi[layer] else []
-        if layer < last:
-            error: list[Part] = symbols.product(work.arrays[symbols.layers[layer + 1].weights].T, deltas[layer + 1])
-            if slopes:
-                error = ["(", *error, ")", *slopes, "=", pulled[layer]]
-        elif work.network.loss.name == "none":
-            error = [y]
-        else:
-            factor: list[Part] = [symbols.factor.strip()] if symbols.factor else []
-            error = [*factor, "(", predicted, "-", y, ")"]
-        if layer == last and work.network.function.outputs:
-            slopes = []
-        elif layer == last and symbols.layers[last].activation == NORMALIZES:
-            g = pulled[last]
-            section.add("g", "=", *error, "=", g)
-            error, slopes = [y_hat, r"\odot", "(", g, "-", symbols.matrix([(g * y_hat).sum()]), ")"], []
-        section.add(symbols.delta[layer], "=", *error, *slopes, "=", deltas[layer])
-        for name in symbols.complete[layer] if gradients else ():
-            terms: list[Part] = []
-            for used in reversed(range(symbols.depth)):
-                for own, _, columns in symbols.operands(used):
-                    x = symbols.matrix(work.inputs(used)[0][columns])
-                    terms += ["+", *symbols.product(deltas[used], x.T)] if own == name else []
-                terms += ["+", deltas[used]] if name == symbols.layers[used].bias else []
-            terms = [symbols.gradient(name)] if len(terms) == 2 else terms[1:]  # a bias is its delta
-            _add_gradient(section, symbols, work, name, terms, gradients)
-    return section
-
-
-def _add_gradient(
-    section: Section, symbols: Symbols, work: Pass, name: str, terms: list[Part], gradients: Mapping[str, np.ndarray]
-) -> None:
-    """The gradient in an array from its terms and that of the penalty, with numbers."""
-    if name in symbols.network.penalized:
-        terms = [*terms, "+", symbols.matrix([symbols.network.loss.l2]), work.arrays[name]]
-    section.add(symbols.partial(name), "=", *terms, "=", symbols.matrix(gradients[name]))
+        delta = numbers[symbols.delta[layer]]
+        steps = filled(symbols.delta_of(layer), numbers)
+        if layer < symbols.depth - 1 and symbols.phi[layer]:
+            steps += ["=", pulled[layer], r"\odot", numbers[symbols.slopes[layer]]]
+        section.add(symbols.delta[layer], "=", *steps, "=", delta)
+        for name in symbols.complete[layer] if symbols.n == 1 else ():
+            gradient = symbols.gradient(name)
+            steps = filled(gradient, numbers if len(gradient) > 1 else {})  # a bias is its delta
+            section.add(symbols.partial(name), "=", *steps, "=", symbols.matrix(arrays[name]))
 
 
 def _step(
     symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str
 ) -> Section:
     """The arrays after one step, each from its gradient."""
-    updated, rate = first_step(symbols.network, gradients, learning_rate, optimizer), str(learning_rate)
+    updated = first_step(symbols.network, gradients, learning_rate, optimizer)
     check_range(*updated.values())
-    section = Section(rf"One step of {OPTIMIZERS[optimizer].title} with $\eta = {rate}$")
-    given = {name: work.array(values) for name, values in arrays_of(symbols.network).items()}
+    section = Section(rf"One step of {OPTIMIZERS[optimizer]} with $\eta = {learning_rate}$")
     for name in symbols.arrays:
-        formula = OPTIMIZERS[optimizer].formula % {"W": symbols.names[name], "g": symbols.partial(name)}
-        times = rf"{rate} \cdot" if gradients[name].size == 1 else rate
-        numbers: list[Part] = [symbols.matrix(given[name]), "-", times, symbols.matrix(gradients[name]), "="]
-        numbers *= optimizer != "adam"
-        section.add(rf"\text{{new }} {symbols.names[name]}", "=", formula, "=", *numbers, symbols.matrix(updated[name]))
+        W, gradient = symbols.names[name], symbols.partial(name)
+        numbers = {W: work.arrays[name], gradient: gradients[name], r"\eta": [learning_rate]}
+        formula = [W, "-", r"\eta", gradient]
+        steps = [joined(formula), "=", *filled(formula, {key: symbols.matrix(numbers[key]) for key in numbers})]
+        if optimizer == "adam":
+            steps = [rf"{W} - \eta g / (|g| + \varepsilon), \; g = {gradient}"]
+        section.add(rf"\text{{new }} {W}", "=", *steps, "=", symbols.matrix(updated[name]))
     return section
 
 

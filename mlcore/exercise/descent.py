@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mlcore.errors import DivergedError, InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import Number, choose
-from mlcore.exercise.network import Gradients, Network, Trace, arrays_of
+from mlcore.exercise.network import Gradients, Network, Trace
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result
 
@@ -18,18 +18,7 @@ MOMENTUM = 0.9
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
 
-class Optimizer(NamedTuple):
-    """Its name in a title, and its first step, in which all moments are 0, for an array W with the gradient g."""
-
-    title: str
-    formula: str
-
-
-OPTIMIZERS = {
-    "sgd": Optimizer("gradient descent", r"%(W)s - \eta %(g)s"),
-    "momentum": Optimizer("gradient descent with momentum", r"%(W)s - \eta %(g)s"),
-    "adam": Optimizer("Adam", r"%(W)s - \eta g / (|g| + \varepsilon), \; g = %(g)s"),
-}
+OPTIMIZERS = {"sgd": "gradient descent", "momentum": "gradient descent with momentum", "adam": "Adam"}  # in titles
 
 
 def stepper(optimizer: str) -> Callable[[np.ndarray, Any], np.ndarray]:
@@ -66,14 +55,13 @@ class Descended(Result):
     losses: list[float]
     arrays: dict[str, np.ndarray]
     standstill: str | None
-    digits: int  # of the numbers that are shown
 
 
 def first_step(
     network: Network, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str = "sgd"
 ) -> dict[str, np.ndarray]:
     """The arrays that are not frozen after one step with these gradients; in fractions if the gradients are."""
-    given, found = arrays_of(network), {}
+    given, found = network.given, {}
     for name, gradient in gradients.items():
         is_exact = gradient.dtype == object and optimizer != "adam"
         step = stepper(optimizer)(gradient, learning_rate if is_exact else float(learning_rate))
@@ -121,7 +109,7 @@ def descend(
                 network.arrays[name] -= steppers[name](gradient, learning_rate)
         z = None
     standstill = _standstill(network, trace, gradients, at_zero)
-    return Descended(at_zero, learning_rate, optimizer, losses, network.arrays, standstill, problem.digits)
+    return Descended(at_zero, learning_rate, optimizer, losses, network.arrays, standstill)
 
 
 def step_of(learning_rate: Number | None, optimizer: str) -> tuple[Number, str] | None:

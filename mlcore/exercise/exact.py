@@ -4,40 +4,15 @@ Everything that shows, proves or marks the steps takes them from here; only the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number, through_softmax
-from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Trace, arrays_of, check_range
+from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Trace, check_range
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
-
-
-@dataclass
-class ExactTrace(Trace):
-    """Values of one forward pass: those of ``Trace``, the loss J_s of each sample (n,), and J."""
-
-    losses: np.ndarray
-    loss: Number
-
-
-@dataclass
-class ExactGradients(Gradients):
-    """Derivatives, and the steps to them: ``deltas = pulled * slopes``, where pulled is dJ_s/da; (n, o) each.
-
-    Of a loss that works from z, the last slopes are 1; those of softmax are, and through_softmax takes their place.
-    """
-
-    slopes: list[np.ndarray]
-    pulled: list[np.ndarray]
-
-    @property
-    def flat(self) -> np.ndarray:
-        """All derivatives in weights and biases in one row."""
-        return np.concatenate([array.ravel() for array in self.arrays.values()])
 
 
 def as_fraction(value: Number) -> Fraction:
@@ -51,6 +26,8 @@ fractions = np.vectorize(as_fraction, otypes=[object])
 class Pass:
     """A network with its samples, worked forward and backward: in fractions if it is rational, in float64 if not.
 
+    ``trace``: the values of all units; ``losses``: the loss J_s of each sample (n,); ``loss``: J.
+
     Every value goes through ``step`` once, so that a subclass can put another in its place; its arrays may have other
     axes in front, for many passes at once.
 
@@ -62,7 +39,7 @@ class Pass:
         self.network, self.layers, self.depth = network, network.layers, len(network.layers)
         self.number: Any = as_fraction if network.rational else float
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
-        self.arrays = {name: self.array(values) for name, values in arrays_of(network).items()}
+        self.arrays = {name: self.array(values) for name, values in network.given.items()}
         self.W = network.joined(self.arrays)
         self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
         self.leaks = list(map(self.number, network.leaks))
@@ -104,7 +81,7 @@ class Pass:
 
     def forward(self) -> None:
         self.share = self.step("share", 0, self.number(self.network.share(self.x.shape[-2])))
-        self.trace = trace = ExactTrace(self.x, [], [], [], np.empty(0), 0)
+        self.trace = trace = Trace(self.x, [], [], [])
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             z = self.step("z", layer, self.inputs(layer) @ W.T + (0 if b is None else b))
             if ACTIVATIONS[self.layers[layer].activation].has_kink:
@@ -116,14 +93,14 @@ class Pass:
         trace.kinks.sort()
         function = self.network.function
         terms = self.factor * function.terms(trace.z[-1] if function.outputs else trace.y_hat, self.y)
-        trace.losses = self.step("losses", self.depth - 1, terms).sum(-1)
-        trace.loss = trace.losses.sum(-1) * self.share + self.penalty()
+        self.losses = self.step("losses", self.depth - 1, terms).sum(-1)
+        self.loss = self.losses.sum(-1) * self.share + self.penalty()
 
     def penalty(self) -> Number:
         total: Number = self.l2 / 2 * sum((self.arrays[name] ** 2).sum() for name in self.network.penalized)
         return total
 
-    def backward(self, at_zero: AtZero = 0) -> ExactGradients:
+    def backward(self, at_zero: AtZero = 0) -> Gradients:
         """Gradients with ``at_zero`` for phi'(0).
 
         Raises: InputError if an activation has no derivative to use.
@@ -141,25 +118,23 @@ class Pass:
             found.arrays[name] = found.arrays[name] + self.step("penalty", 0, self.l2 * self.arrays[name])
         return found
 
-    def checked_backward(self, at_zero: AtZero = 0) -> ExactGradients:
+    def checked_backward(self, at_zero: AtZero = 0) -> Gradients:
         """``backward``, to be shown.
 
         Raises: as it does, and InputError if a value exceeds the range of float64.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.backward(at_zero)
-        check_range(*self.trace.z, np.array([self.trace.loss]), *found.deltas, *found.arrays.values(), found.x)
+        check_range(*self.trace.z, np.array([self.loss]), *found.deltas, *found.arrays.values(), found.x)
         return found
 
-    def pull_back(
-        self, layer: int, delta: np.ndarray, at_zero: AtZero = 0, samples: slice = slice(None)
-    ) -> ExactGradients:
+    def pull_back(self, layer: int, delta: np.ndarray, at_zero: AtZero = 0, samples: slice = slice(None)) -> Gradients:
         """Gradients of the mean, or the sum, of ``delta * z`` of a layer over these samples, in everything below it.
 
         Shapes: delta (n, o).
         """
         x = np.full((*delta.shape[:-1], self.x.shape[-1]), self.number(0))  # 0 for what the layers above take
-        found = ExactGradients({}, [delta], delta, x, [], [])
+        found = Gradients({}, [delta], delta, x)
         arrays: dict[str, np.ndarray] = {}
         for number in reversed(range(layer + 1)):
             delta, bias = found.deltas[0], self.layers[number].bias

@@ -12,15 +12,15 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import InputError
 from mlcore.exercise.functions import Number
 from mlcore.templates import fill
 
-WIDTH, MATRIX_WIDTH = 80, 58  # of text; what is wider leaves no room beside it
+WIDTH = 80  # of text
+MATRIX_WIDTH, *_ = MATRIX_WIDTHS = 58, 40, 20, 0  # that are shown; the first where there is room beside them
 PAGE, LETTER, GAP = 345, 6.5, 10  # points: a line of LaTeX's article class, a letter, and between columns of a matrix
 MAX_ROWS = 24  # of a matrix on a page
 MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
@@ -151,19 +151,6 @@ def of_values(title: str, values: Mapping[str, np.ndarray]) -> Formulas:
 
 
 WRITERS = {"text": to_text, "latex": to_latex, "markdown": to_markdown}
-Chosen = TypeVar("Chosen")
-
-
-def choose_format(formats: Mapping[str, Chosen], name: str, standalone: bool = False) -> Chosen:
-    """What belongs to a format.
-
-    Raises: InputError if there is none of this name, or if it cannot be ``standalone``: LaTeX alone can.
-    """
-    if name not in formats:
-        raise InputError(f"expected one of {', '.join(formats)}", parameter="format", value=name)
-    if standalone and name != "latex":
-        raise InputError("only latex can be standalone", parameter="format", value=name)
-    return formats[name]
 
 
 def _parts(
@@ -202,15 +189,19 @@ def _rows(line: Line, widths: Sequence[float], limit: float) -> list[slice]:
 
 
 def _text_line(line: Line, style: Style) -> Box:
-    def matrix(cells: list[list[str]]) -> Box:
+    def matrix(widest: int, cells: list[list[str]]) -> Box:
         box = matrix_box(cells)
-        return box if len(box[0]) <= MATRIX_WIDTH else [f"[{len(cells)} \N{MULTIPLICATION SIGN} {len(cells[0])}]"]
+        return box if len(box[0]) <= widest else [f"[{len(cells)} \N{MULTIPLICATION SIGN} {len(cells[0])}]"]
 
-    boxes = _parts(line, lambda formula: [to_unicode(formula)], style.text, matrix)
-    widths = [1 + terminal_width(box[0]) for box in boxes]
-    indent = [" " * (sum(widths[: line.signs.index("=")]) - 1)]
+    for widest in MATRIX_WIDTHS:
+        boxes = _parts(line, lambda formula: [to_unicode(formula)], style.text, partial(matrix, widest))
+        widths = [1 + terminal_width(box[0]) for box in boxes]
+        rows = _rows(line, widths, WIDTH - 2)
+        indent = [" " * (sum(widths[: line.signs.index("=")]) - 1)]
+        if all(sum(widths[row]) + len(indent[0]) * bool(row.start) < WIDTH for row in rows):
+            break
     lines: Box = []
-    for row in _rows(line, widths, WIDTH - 2):
+    for row in rows:
         lines += lines and beside([indent, *boxes[row]]) or beside(boxes[row])
     if not line.remark:
         return lines

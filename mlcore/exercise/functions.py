@@ -216,9 +216,9 @@ ALIASES = {
         "sigmoid": "logistic logisticsigmoid logsig sigma", "relu": "rectifier", "step": "heaviside threshold",
     },
     "loss": {
-        "binary-cross-entropy": "bce logistic logloss", "none": "identity output",
+        "binary-cross-entropy": "bce logistic logloss bcewithlogits sigmoidcrossentropy", "none": "identity output",
         "mean-squared": "mse meansquarederror",
-        "cross-entropy": "ce categoricalcrossentropy softmax nll negativeloglikelihood",
+        "cross-entropy": "ce categoricalcrossentropy softmax softmaxcrossentropy nll negativeloglikelihood",
         "squared": "sse se squarederror sumofsquares sumofsquarederrors l2",
         "half-squared": "halfsquarederror halfmse quadratic",
     },
@@ -244,6 +244,10 @@ def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str
     """
     written = re.sub(r"[\s_-]", "", str(name)).lower()
     for choice in choices:
-        if written in (choice.replace("-", ""), *ALIASES[what].get(choice, "").split()):
+        names = (choice.replace("-", ""), *ALIASES.get(what, {}).get(choice, "").split())
+        if written in names or written.removesuffix(what) in names:  # CrossEntropyLoss
             return choice
-    raise InputError(f"The {what}{where} is {name!r}; expected one of {', '.join(choices)}.")
+    expected = f"expected one of {', '.join(choices)}"
+    if what in ALIASES:
+        raise InputError(f"The {what}{where} is {name!r}; {expected}.")
+    raise InputError(expected, parameter=what, value=name)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlcore.exercise.exact import ExactGradients, Pass
-from mlcore.exercise.network import Kink
+from mlcore.exercise.exact import Pass
+from mlcore.exercise.network import Gradients, Kink
 
 MAX_KINKS = 12  # units on the kink up to which all their patterns are examined
 ZERO, ONE = Fraction(0), Fraction(1)
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
     """A smooth piece of J at the point: which kinked units are on, and its gradient there."""
 
     pattern: Pattern
-    gradients: ExactGradients
+    gradients: Gradients
 
 
 class Descent(NamedTuple):
@@ -57,7 +57,7 @@ def subdifferential(exact: Pass) -> Subdifferential:
     vertices: dict[tuple[Fraction, ...], Piece] = {}
     possible = []
     for pattern, certain in around.patterns():
-        piece = Piece(around.spread(pattern), around.gradients(pattern))
+        piece = Piece(pattern, around.gradients(pattern))
         point = tuple(piece.gradients.flat)
         if certain:
             vertices[point] = vertices.pop(point, piece)
@@ -72,33 +72,25 @@ def subdifferential(exact: Pass) -> Subdifferential:
 
 
 class Surroundings:
-    """The pieces around a point. Equal samples share their units: ``kinks`` has those of the first of them."""
+    """The pieces around a point; ``kinks`` are its units on their kink from the first layer on."""
 
     def __init__(self, exact: Pass) -> None:
         self.exact, self.trace = exact, exact.trace
-        rows = exact.x.tolist()
-        self.first = [rows.index(row) for row in rows]
-        by_layer = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
-        self.kinks = [kink for kink in by_layer if self.first[kink.sample] == kink.sample]
+        self.kinks = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
         self.examined = len(self.kinks) <= MAX_KINKS
         self._backward = cache(lambda *states: exact.backward(self.at_zero(dict(zip(self.kinks, states, strict=True)))))
         self._form = cache(self._form_above)
         self.arrays = self.gradients(dict.fromkeys(self.kinks, False)).arrays
         self.width = sum(array.size for array in self.arrays.values())
 
-    def spread(self, pattern: Pattern) -> Pattern:
-        """The pattern of the units of all samples, as far as this one decides them."""
-        units = ((kink, kink._replace(sample=self.first[kink.sample])) for kink in self.trace.kinks)
-        return {kink: pattern[unit] for kink, unit in units if unit in pattern}
-
     def at_zero(self, pattern: Pattern) -> list[np.ndarray]:
         """phi'(0) for every unit on the piece."""
         numbers = [np.full(z.shape, ZERO) for z in self.trace.z]
-        for (sample, layer, unit), on in self.spread(pattern).items():
+        for (sample, layer, unit), on in pattern.items():
             numbers[layer][sample, unit] = ONE if on else ZERO
         return numbers
 
-    def gradients(self, pattern: Pattern) -> ExactGradients:
+    def gradients(self, pattern: Pattern) -> Gradients:
         """Gradients of J on the piece."""
         return self._backward(*(pattern[kink] for kink in self.kinks))
 

@@ -21,7 +21,7 @@ from mlcore.exercise.formats import Style, matrix_text
 from mlcore.exercise.functions import Number
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Rounding, Students, Values, Work, catalogue
-from mlcore.exercise.naming import DECIMAL_POINT, Naming
+from mlcore.exercise.naming import Naming
 from mlcore.exercise.network import check_range
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
@@ -78,11 +78,15 @@ class Verdict(Result):
 
 @dataclass(frozen=True)
 class Marking(Result):
-    """The verdicts in the order of the answers, the convention phi'(0) of the truth in them, and how to show it."""
+    """The verdicts in the order of the answers, the convention phi'(0) of the truth in them, and how to show it.
+
+    ``names``: all answers that could be given, in the order of the pass.
+    """
 
     verdicts: list[Verdict]
     convention: Fraction
     style: Style
+    names: tuple[str, ...]
 
     @property
     def right(self) -> int:
@@ -208,7 +212,8 @@ class _Sheet:
             if answer.entries.shape == truth.shape and found[answer].status != "too-few-digits":
                 known = self.right if found[answer].status in RIGHT else self.wrong
                 known[answer.name] = answer.filled(truth)
-        return Marking([found[answer] for answer in self.answers], self.c, self.marker.style)
+        verdicts = [found[answer] for answer in self.answers]
+        return Marking(verdicts, self.c, self.marker.style, tuple(self.marker.names))
 
     def _verdict(self, answer: Answer) -> Verdict:
         """The verdict, with the mistakes behind a wrong answer."""
@@ -369,11 +374,8 @@ class _Sheet:
         turned, truth = Answer(answer.name, answer.entries.T), self.truth[answer.name]
         if any(turned.fits(truths[answer.name]) for truths in self.marker.truths.values()):
             return "transposed (rows and columns exchanged)"
-        (rows, columns), typed = truth.shape, [entry.value for entry in answer.typed]
-        if len(typed) == 2 * truth.size and all(value.denominator == 1 for value in typed) and min(typed[1::2]) >= 0:
-            return f"twice as many numbers as {answer.name} has; {DECIMAL_POINT}"
-        wrong_rows, wrong_columns = answer.entries.shape
-        return f"the shape is {wrong_rows} x {wrong_columns}; expected {rows} x {columns}"
+        wrong, right = (" x ".join(map(str, rows.shape)) for rows in (answer.entries, truth))
+        return f"the shape is {wrong}; expected {right}"
 
 
 def roundings(precision: tuple[int, int] | None) -> list[Rounding]:

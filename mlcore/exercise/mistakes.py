@@ -4,15 +4,16 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from fractions import Fraction
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlcore.exercise.descent import first_step
-from mlcore.exercise.exact import ExactGradients, Pass
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number, through_softmax
-from mlcore.exercise.network import Network, arrays_of
+from mlcore.exercise.network import Gradients, Network
 
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
@@ -34,6 +35,7 @@ class Mistake(NamedTuple):
     layers: Collection[int] = ()
     losses: Collection[str] = ()
     is_step: bool = False  # of gradient descent, where a gradient is asked for
+    rate: Number = 0  # of learning
 
     def values(self, right: Pass, convention: Number = 0, rounding: "Rounding | None" = None) -> Values:
         """All answers of a student who makes this mistake and no other."""
@@ -83,18 +85,19 @@ def _through_one_output(unit: int) -> Step:
     return pulled
 
 
-def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> dict[str, Step]:
-    """Something else in place of the gradients (d) or the new arrays, given an array and its gradient."""
+def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]) -> dict[str, Step]:
+    """Something else in place of the gradients (d) or the new arrays: of an array, its gradient and the rate."""
 
     def answers(work: "Work", layer: int, right: Values) -> Values:
-        arrays = arrays_of(work.network)
-        return {
-            f"{prefix}{name}": work.array(change(np.atleast_2d(work.array(arrays[name])), right[f"d{name}"]))
-            for name in work.network.trained
-            if f"{prefix}{name}" in right
-        }
+        rate, names = work.number(work.mistake.rate), [n for n in work.network.trained if f"{prefix}{n}" in right]
+        return {f"{prefix}{n}": change(np.atleast_2d(work.arrays[n]), right[f"d{n}"], rate) for n in names}
 
     return {"answers": answers}
+
+
+def _from_updated_weights(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
+    step = work.number(work.mistake.rate) * work.share * work.outer(layer)
+    return np.asarray(work.deltas[layer] @ (work.W[layer] - step))
 
 
 def _logit_for_probability(work: "Work", layer: int, right: Values) -> Values:
@@ -213,13 +216,25 @@ MISTAKES = [
     Mistake("ReLU instead of leaky ReLU in {where}",
             {"a": lambda work, layer, a: np.maximum(a, 0),
              "slopes": lambda work, layer, s: np.where(work.trace.z[layer] < 0, 0, s)}, ("leaky-relu",)),
+    Mistake("the step η ∂J/∂W instead of the gradient (η = {rate})",
+            _instead("d", lambda a, da, rate: rate * da), is_step=True),
+    Mistake("the change −η ∂J/∂W instead of the gradient (η = {rate})",
+            _instead("d", lambda a, da, rate: -rate * da), is_step=True),
+    Mistake("the new weights instead of the gradient (η = {rate})",
+            _instead("d", lambda a, da, rate: a - rate * da), is_step=True),
+    Mistake("the updated weights used in the δ of the layer below (η = {rate})",
+            {"pulled": _from_updated_weights}, is_step=True),
+    Mistake("the gradient added instead of subtracted", _instead("new ", lambda a, da, rate: a + rate * da)),
+    Mistake("the learning rate left out", _instead("new ", lambda a, da, rate: a - da)),
+    Mistake("the step instead of the new weights", _instead("new ", lambda a, da, rate: rate * da)),
+    Mistake("the gradient instead of the new weights", _instead("new ", lambda a, da, rate: da)),
 ]  # fmt: skip
 
 
 def catalogue(
     network: Network, learning_rate: Number | None = None, relu_at_zero: Number | None = None
 ) -> list[Mistake]:
-    """All mistakes that are looked for, most likely first; those with steps and new weights at this learning rate.
+    """All mistakes that are looked for, most likely first: if there is a learning rate, those with a step.
 
     ``relu_at_zero``: the convention that is asked for; then others are mistakes.
     """
@@ -231,50 +246,26 @@ def catalogue(
     if len(every) > 1:
         scopes.append(("all layers", [*every]))
     outer, turned = ("xᵀ δ", "δᵀ x") if network.in_rows else ("δ xᵀ", "x δᵀ")
+    rates = RATES if learning_rate is None else [learning_rate]
     found = []
     for mistake in MISTAKES:
         if mistake.losses and network.loss.name not in mistake.losses:
             continue
-        for where, layers in scopes if "{where}" in mistake.name else [("", ())]:
+        places = scopes if "{where}" in mistake.name else [("", ())]
+        for (where, layers), rate in product(places, rates if mistake.is_step else rates[:1]):
             used = {network.layers[layer].activation for layer in layers or every}
             if mistake.activations and used.isdisjoint(mistake.activations):
                 continue
             phis = {to_unicode(ACTIVATIONS[network.layers[layer].activation].symbol) for layer in layers} - {""}
             phi = phis.pop() if len(phis) == 1 else "φ"
-            name = mistake.name.format(where=where, phi=phi, outer=outer, turned=turned)
-            found.append(mistake._replace(name=name, layers=layers))
+            name = mistake.name.format(where=where, phi=phi, outer=outer, turned=turned, rate=rate)
+            found.append(mistake._replace(name=name, layers=layers, rate=rate))
     outputs = range(len(network.W[-1]) if len(network.W[-1]) > 1 else 0)
     found += [Mistake(f"only the path through output {unit + 1} in the δ of the layer below",
                       {"pulled": _through_one_output(unit)}) for unit in outputs]  # fmt: skip
     others = {Fraction(0), Fraction(1, 2), Fraction(1)} - {relu_at_zero} if relu_at_zero is not None else ()
     found = [_other_convention(other, relu_at_zero) for other in sorted(others)] + found
-    if learning_rate is not None:
-        return with_rate(learning_rate) + in_step(learning_rate) + found
-    return found + [mistake for rate in RATES for mistake in with_rate(rate)]
-
-
-def with_rate(rate: Number) -> list[Mistake]:
-    """A step of gradient descent where the gradient is asked for, or that comes too early."""
-    eta = f"η = {rate}"
-    found = [
-        Mistake(f"the step η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: rate * da)),
-        Mistake(f"the change −η ∂J/∂W instead of the gradient ({eta})", _instead("d", lambda a, da: -rate * da)),
-        Mistake(f"the new weights instead of the gradient ({eta})", _instead("d", lambda a, da: a - rate * da)),
-        Mistake(f"the updated weights used in the δ of the layer below ({eta})",
-                {"pulled": lambda work, layer, right:
-                 work.deltas[layer] @ (work.W[layer] - work.number(rate) * work.share * work.outer(layer))}),
-    ]  # fmt: skip
-    return [mistake._replace(is_step=True) for mistake in found]
-
-
-def in_step(rate: Number) -> list[Mistake]:
-    """What goes wrong in a step of gradient descent."""
-    return [
-        Mistake("the gradient added instead of subtracted", _instead("new ", lambda a, da: a + rate * da)),
-        Mistake("the learning rate left out", _instead("new ", lambda a, da: a - da)),
-        Mistake("the step instead of the new weights", _instead("new ", lambda a, da: rate * da)),
-        Mistake("the gradient instead of the new weights", _instead("new ", lambda a, da: da)),
-    ]
+    return sorted(found, key=lambda mistake: learning_rate is not None and not mistake.is_step)
 
 
 class Work(Pass):
@@ -334,7 +325,7 @@ class Work(Pass):
         changed = self.mistake.steps.get("answers")
         return values | changed(self, 0, values) if changed else values
 
-    def answers(self, gradients: ExactGradients | None) -> Values:
+    def answers(self, gradients: Gradients | None) -> Values:
         """All answers by name; delta, da and dx are derivatives of each sample's own loss, the others of J.
 
         Without gradients, which a step function does not have, only the forward values.
@@ -346,7 +337,7 @@ class Work(Pass):
 
         for name, z, a in zip(self.names, trace.z, trace.a, strict=True):
             values |= {f"z:{name}": z, f"a:{name}": a}
-        values |= {"y_hat": trace.y_hat, "loss": np.expand_dims(np.asarray(trace.loss), (-2, -1))}
+        values |= {"y_hat": trace.y_hat, "loss": np.expand_dims(np.asarray(self.loss), (-2, -1))}
         if not gradients:
             return values
         pulled = [*gradients.pulled[:-1], gradients.y_hat]

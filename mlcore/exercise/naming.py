@@ -17,7 +17,6 @@ from mlcore.exercise.problem import Problem
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
 DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLEC]|loss|cost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?)")
 ALIASES = {"yhat": "y_hat", "loss": "loss"} | dict.fromkeys(("J", "L", "E", "C", "cost", "Etotal"), "loss")
-DECIMAL_POINT = "for a decimal point write a dot, as in 0.5"
 
 
 class Naming:
@@ -52,11 +51,12 @@ class Naming:
         found: dict[str, Answer] = {}
         for answer in answers:
             name, place = self.find(answer.name)
-            entries = self.oriented(name, answer.entries)
+            readings = [self.oriented(name, rows) for rows in (answer.entries, *answer.others)]
+            shape = (1, 1) if place else self.answers[name].shape
+            entries = next((rows for rows in readings if rows.shape == shape), readings[0])
             if place:
                 if entries.size != 1:
-                    hint = f" ({DECIMAL_POINT})" if entries.size == 2 else ""
-                    raise InputError(f"{answer.name} is one entry; give one number{hint}.")
+                    raise InputError(f"{answer.name} is one entry; give one number.")
                 number, entries = entries.item(), np.full(self.answers[name].shape, None, object)
                 entries[place] = number
             if name in found:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -85,6 +85,15 @@ class Gradients(Shown):
     deltas: list[np.ndarray]  # in z: (n, o) each
     y_hat: np.ndarray  # (n, k)
     x: np.ndarray  # (n, i)
+    # Of a pass by hand also the steps, ``deltas = pulled * slopes`` with dJ_s/da in pulled: (n, o) each. The last
+    # slopes are 1 where the loss works from z, and for softmax, where through_softmax takes their place.
+    slopes: list[np.ndarray] = field(default_factory=list)
+    pulled: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def flat(self) -> np.ndarray:
+        """All derivatives in weights and biases in one row."""
+        return np.concatenate([array.ravel() for array in self.arrays.values()])
 
     def formulas(self) -> Formulas:
         """The derivatives in the arrays, and in each z a column for each sample."""
@@ -125,6 +134,7 @@ class Network(Shown):
         self.layers = [layer._replace(activation=name) for layer, name in zip(layers, names, strict=True)]
         self.leaks = [_leak(layer) for layer in self.layers]
         self.arrays: dict[str, np.ndarray] = {}
+        self.given: dict[str, Any] = {}  # the same numbers as they were typed
         self.spans: list[slice] = []  # what each layer takes of x: the first all of its inputs, and others their own
         for number, layer in enumerate(self.layers):
             if (layer.bias is None) != (layer.b is None):
@@ -184,9 +194,9 @@ class Network(Shown):
         """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
         return np.ascontiguousarray(array.swapaxes(-1, -2)) if self.in_rows and array.ndim > 1 else array
 
-    def replaced(self, layers: Sequence[Layer] | None = None, loss: Loss | None = None) -> "Network":
-        """Another network with other layers, or another loss."""
-        return Network(layers or self.layers, loss or self.loss, self.layout)
+    def replaced(self, layers: Sequence[Layer] | None = None) -> "Network":
+        """Another network of the same kind, with other layers if any are given."""
+        return Network(layers or self.layers, self.loss, self.layout)
 
     def _check_length(self, name: str, length: int, noun: str, layer: int) -> None:
         weights = self.layers[layer].weights
@@ -200,6 +210,7 @@ class Network(Shown):
     def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:
         """The array of this name, which several layers may share."""
         array = _finite(name, values, dimensions)
+        self.given.setdefault(name, values)
         if name in ("", "x"):
             raise InputError("Every array needs a name of its own, other than x.")
         if not np.array_equal(self.arrays.setdefault(name, array), array):
@@ -255,13 +266,12 @@ class Network(Shown):
             probability where the loss needs one.
         """
         X, Y = self._inputs(x), samples("y", y)
-        if len(Y) != len(X):
-            hint = f"; for {len(X)} samples write {_typed(Y.ravel(), ';')}" if Y.shape == (1, len(X)) else ""
-            raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x{hint}.")
-        if self.loss.name == "cross-entropy" and Y.shape[1] == 1 < len(self.W[-1]):
+        if self.loss.name == "cross-entropy" and Y.size == len(X) and len(self.W[-1]) > 1:
             raise ShapeError(
                 "y has one value for each sample; write 1 for the class and 0 for the others, as in 0,1,0."
             )
+        if len(Y) != len(X):
+            raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x.")
         self._check_length("y", Y.shape[1], "value", len(self.layers) - 1)
         if self.function.outputs and not ((Y >= 0) & (Y <= 1)).all():
             raise InputError(f"y has values other than 0 and 1; the loss {self.loss.name} needs these.")
@@ -296,14 +306,22 @@ class Network(Shown):
         return trace
 
     @np.errstate(over="ignore")
-    def objective(self, trace: Trace, y: Matrix) -> float:
-        """J: the mean or the sum of the losses J_s of the samples, and the L2 penalty.
+    def losses(self, trace: Trace, y: Matrix) -> np.ndarray:
+        """The loss J_s of each sample: (n,).
 
-        Raises: ShapeError if y does not fit; InputError if it exceeds the range of float64.
+        Raises: ShapeError if y does not fit.
         """
         Y, losses = self.check(trace.x, y)[1], np.empty(len(trace.x))
         self.function.forward(trace.z[-1] if self.function.outputs else trace.y_hat, Y, losses)
-        losses *= float(self.factor)
+        return losses * float(self.factor)
+
+    @np.errstate(over="ignore")
+    def objective(self, trace: Trace, y: Matrix) -> float:
+        """J: the mean or the sum of the losses of the samples, and the L2 penalty.
+
+        Raises: ShapeError if y does not fit; InputError if it exceeds the range of float64.
+        """
+        losses = self.losses(trace, y)
         penalty = sum(float((self.arrays[name] ** 2).sum()) for name in self.penalized)
         total = float(losses.sum() if self.loss.reduction == "sum" else losses.mean())
         total += float(self.loss.l2) / 2 * penalty
@@ -369,18 +387,14 @@ class Network(Shown):
             shape = " x ".join(map(str, self.arrays[first].shape))
             shape += " and layers have inputs of their own" * any(layer.own for layer in self.layers)
             each = " each" if len(X) > 1 else ""
-            hint = f"; for one sample of {columns} values write {_typed(X.ravel())}" if X.size == columns else ""
+            row = ",".join(f"{value:.6g}" for value in X.flat)
+            hint = f"; for one sample of {columns} values write {row}" if X.size == columns else ""
             hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
             raise ShapeError(
                 f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}; expected {columns} in each, "
                 f"since {first} is {shape}{hint}."
             )
         return X
-
-
-def arrays_of(network: Network) -> dict[str, Any]:
-    """The numbers of all arrays by name, as they were given."""
-    return {name: values for layer in network.layers for name, values in layer.arrays.items()}
 
 
 def _leak(layer: Layer) -> Number:
@@ -392,10 +406,6 @@ def _leak(layer: Layer) -> Number:
     if not 0 <= slope < 1:
         raise InputError("expected a number from 0 to below 1", parameter="slope", value=float(slope))
     return slope
-
-
-def _typed(values: np.ndarray, separator: str = ",") -> str:
-    return separator.join(f"{value:.6g}" for value in values)
 
 
 def _count(number: int, noun: str) -> str:

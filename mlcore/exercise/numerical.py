@@ -16,7 +16,7 @@ class Differences(NamedTuple):
     central: np.ndarray
     left: np.ndarray
     right: np.ndarray
-    error: np.ndarray  # of rounding, at most
+    error: np.ndarray  # of rounding and of the step, about
 
     @property
     def one_sided_differ(self) -> np.ndarray:
@@ -57,10 +57,11 @@ def numerical_derivatives(network: Network, x: Matrix, y: Matrix) -> dict[str, D
                 if all(signs(array, index, 2 * side) == signs(array, index, SIDE * side) for side in (h, -h)):
                     break
                 steps[index] /= 2
+        central, nearer = (central_differences(objective, array, scale * steps) for scale in (1.0, 0.5))
         found[name] = Differences(
-            n * central_differences(objective, array, steps),
+            n * central,
             n * one_sided_differences(objective, array, -1, steps),
             n * one_sided_differences(objective, array, 1, steps),
-            n * rounding_error(objective(), steps),
+            n * (rounding_error(objective(), 0.5 * steps) + 2 * np.abs(central - nearer)),
         )
     return found

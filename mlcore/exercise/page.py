@@ -13,7 +13,6 @@ from mlcore.exercise.drawing.markup import Keys, to_svg
 from mlcore.exercise.exact import as_fraction
 from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
-from mlcore.exercise.network import arrays_of
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import USED_BY
 from mlcore.templates import web_page
@@ -168,7 +167,7 @@ def network_page(problem: Problem, title: str, relu_at_zero: Fraction | None = N
         "names": {step.key: step.name for step in steps.steps},
         "places": steps.places,
         "trained": steps.trained,
-        "given": arrays_of(problem.network),
+        "given": problem.network.given,
         "conventions": USED_BY,
         "at_zero": str(problem.at_zero(relu_at_zero)),
         "chosen": steps.W[-1].flat[0],

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from mlcore.errors import DataError, InputError, MlcoreError
 from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import Loss, Number, convention
-from mlcore.exercise.network import Layer, Network, arrays_of
+from mlcore.exercise.network import Layer, Network
 from mlcore.files import installed
 
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
@@ -30,8 +31,9 @@ NOTATIONS = {
     r"\\\\": ";",
     "&": ",",
     r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
+    r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}(\{[lcr|]+\})?|\\(left|right|quad|[,;:! ])|[$≈~…]|\.\.\.": " ",
-    r"[a-z.]*(array|matrix|tensor)\s*(?=\()|,\s*dtype\s*=[^])]*": "",
+    r"[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor)\s*(?=\()|,\s*\w+\s*=[^])]*": "",  # with arguments such as dtype
     rf"\s*(?:\\cdot|\\times|[·×*])\s*{POWER}": r"e\1",
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
@@ -42,13 +44,14 @@ DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 # minus signs as typeset sheets have them, and the brackets of tuples and sets
 SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}", "-- ")
 BRACKETS = str.maketrans("({)}", "[[]]")
-KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero", "digits")
+KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
     *("teacher", "date", "title", "sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"
+FOREIGN = re.compile(r"""^\s*([^\s"'=\[]*[^\x00-\x7f"'][^\s"'=]*)\s*=""", re.MULTILINE)  # a name, in TOML
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
 MOST_DIGITS = 17  # that a float64 has
 
@@ -97,19 +100,9 @@ class Problem:
         return convention(next(value for value in (chosen, self.relu_at_zero, 0) if value is not None))
 
     @property
-    def samples(self) -> list["Problem"]:
-        """One problem for each sample, without the L2 penalty, which belongs to none of them.
-
-        Raises: ShapeError if x and y do not fit the network.
-        """
-        self.network.check(self.x, self.y)
-        network = self.network.replaced(loss=self.network.loss._replace(l2=0))
-        return [replace(self, network=network, x=[x], y=[y]) for x, y in zip(self.x, self.y, strict=True)]
-
-    @property
     def style(self) -> Style:
         """How its numbers are shown: as decimals if it has any."""
-        arrays = [self.x, self.y, *arrays_of(self.network).values()]
+        arrays = [self.x, self.y, *self.network.given.values()]
         numbers = (value for array in arrays for value in np.array(array, object).flat)
         return Style(self.digits, any(isinstance(value, DecimalNumber | float) for value in numbers))
 
@@ -149,6 +142,8 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if fraction := UNQUOTED.search(text):
             hint = f'fractions need quotes: "{fraction[1]}"'
+        elif name := FOREIGN.search(text):
+            hint = f'names with other letters than a to z need quotes: "{name[1]}"'
         reason = "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise DataError(f"{path} is not {language} with keys and values: {reason}; {hint}.") from error
 
@@ -166,11 +161,12 @@ def change(
     for number, text, name in ((0, w, "w"), (-1, v, "v")):
         if text is not None:
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
+    X = problem.x if x is None else parse_rows(x, "x")
     return replace(
         problem,
         network=network.replaced(layers),
-        x=problem.x if x is None else parse_rows(x, "x"),
-        y=problem.y if y is None else parse_rows(y, "y"),
+        x=X,
+        y=problem.y if y is None else _targets(network, X, parse_rows(y, "y")),
         digits=problem.digits if digits is None else digits,
     )
 
@@ -197,9 +193,14 @@ def parse_rows(text: str, parameter: str) -> Rows:
 
 
 def typed(value: object) -> str:
-    """A number, or nested lists of them, of a file as people type it: ``[[1, 2], [3, 4]]`` as ``1,2;3,4``."""
+    """A number, or nested lists of them, of a file as people type it: ``[[1, 2], [3, 4]]`` as ``1, 2;3, 4``.
+
+    An entry of a list is one number: "0,5" is 0.5 there.
+    """
     if isinstance(value, list):
-        return (";" if any(isinstance(entry, list) for entry in value) else ",").join(map(typed, value))
+        decimal = partial(re.sub, r"^([^,]*\d),(\d[^,]*)$", r"\1.\2")
+        entries = (decimal(entry) if isinstance(entry, str) else typed(entry) for entry in value)
+        return (";" if any(isinstance(entry, list) for entry in value) else ", ").join(entries)
     return "?" if value is None else str(value)
 
 
@@ -274,7 +275,6 @@ def to_toml(problem: Problem) -> str:
     lines += [f"{key} = {settings[key]}" for key in settings if getattr(loss, key) != getattr(Loss(loss.name), key)]
     lines += [f"x = {written(problem.x)}", f"{_target(loss.name)} = {written(problem.y)}"]
     lines += [] if problem.relu_at_zero is None else [f"relu_at_zero = {written(problem.relu_at_zero)}"]
-    lines += [f"digits = {problem.digits}"] * (problem.digits != Problem.digits)
     for layer in problem.network.layers:
         lines += ["", "[[layers]]", f"name = {json.dumps(layer.name)}", f'activation = "{layer.activation}"']
         lines += [] if layer.slope is None else [f"slope = {written(layer.slope)}"]
@@ -282,6 +282,12 @@ def to_toml(problem: Problem) -> str:
             key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
             lines.append(f"{key} = {written(values)}")
     return "\n".join(lines) + "\n"
+
+
+def _targets(network: Network, x: Rows, y: Rows) -> Rows:
+    """The targets; a row of as many numbers as there are samples is one for each, if there is one output."""
+    is_turned = len(y) == len(network.W[-1]) == 1 and len(y[0]) == len(x)
+    return [[value] for value in y[0]] if is_turned else y
 
 
 def _target(loss: str) -> str:
@@ -299,11 +305,9 @@ def _build(content: dict[str, Any]) -> Problem:
     layers = list[Layer]()
     for layer in content["layers"]:
         layers.append(_layer(len(layers) + 1, layer, {name for below in layers for name in (below.weights, below.own)}))
-    frozen, digits = content.get("frozen", []), content.get("digits", Problem.digits)
+    frozen = content.get("frozen", [])
     if not isinstance(frozen, list) or not all(isinstance(name, str) for name in frozen):
         raise InputError('frozen is not a list of names such as ["b"].')
-    if not re.fullmatch(r"\d+", str(digits)):
-        raise InputError("expected a whole number", parameter="digits", value=digits)
     l2 = parse_number(str(content.get("l2", 0)), "l2")
     loss = Loss(content.get("loss", "half-squared"), content.get("reduction", "mean"), l2, tuple(frozen))
     network, x = Network(layers, loss, content.get("layout", "columns")), parse_rows(typed(content["x"]), "x")
@@ -311,9 +315,10 @@ def _build(content: dict[str, Any]) -> Problem:
     if target not in content and target == "y":
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
     y = parse_rows(typed(content.get(target, [[1] * len(network.W[-1])] * len(x))), target)
+    y = _targets(network, x, y)
     network.check(x, y)
     at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None
-    return Problem(network, x, y, int(digits), at_zero)
+    return Problem(network, x, y, relu_at_zero=at_zero)
 
 
 def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None]) -> Layer:

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.functions import Number
-from mlcore.exercise.network import FLOAT_TOLERANCE, arrays_of
+from mlcore.exercise.functions import Number, choose
+from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.problem import Problem
 from mlcore.templates import fill
 
@@ -37,10 +36,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
 
     Raises: InputError if the language is unknown, or if relu_at_zero is not in [0, 1].
     """
-    if language not in LANGUAGES:
-        raise InputError(f"expected one of {', '.join(LANGUAGES)}", parameter="code", value=language)
-    at_zero = problem.at_zero(relu_at_zero)
-    network = problem.network
+    language, network, at_zero = choose("code", language, LANGUAGES), problem.network, problem.at_zero(relu_at_zero)
     network.check_derivatives()
     names = _identifiers(list(network.arrays), len(network.layers))
     work = Pass(network, problem.x, problem.y)
@@ -52,7 +48,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
         "language": language,
         "problem": problem,
         "network": network,
-        "arrays": arrays_of(network),
+        "arrays": network.given,
         "names": names,
         "shown": [names[name] for name in network.trained],
         "argnums": [number for number, name in enumerate(names) if name in network.trained],

@@ -9,17 +9,17 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.derivation import Symbols, derive, pose
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import choose_format, to_document, to_html, to_latex, to_markdown, to_text
+from mlcore.exercise.formats import to_document, to_html, to_latex, to_markdown, to_text
+from mlcore.exercise.functions import choose
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.problem import Problem, to_toml
-from mlcore.exercise.syllabus import kind_of
+from mlcore.exercise.syllabus import DIFFICULTIES, KINDS
 from mlcore.templates import fill
 
 MAX_SHEETS = 1000
-MOODLE = "moodle"
 FORMATS = {
-    "text": ("txt", to_text), "markdown": ("md", to_markdown), "latex": ("tex", to_latex), MOODLE: ("xml", to_html),
+    "text": ("txt", to_text), "markdown": ("md", to_markdown), "latex": ("tex", to_latex), "moodle": ("xml", to_html),
 }  # fmt: skip
 TOLERANCE = 0.01  # relative, of numbers in Moodle that have decimals: whoever rounds on the way may be so far off
 
@@ -40,41 +40,33 @@ class Sheet:
         return f"Sheet {self.number} ({self.kind}, {self.difficulty}, seed {self.seed})"
 
 
-def make_sheets(count: int, seed: int, kind: str = "relu", difficulty: str = "medium", **sizes: Any) -> list[Sheet]:
+def make_sheets(
+    count: int, seed: int, kind: str = "relu", difficulty: str = "medium", kink: str = "none"
+) -> list[Sheet]:
     """Sheets 1, 2, ... with the seeds from ``seed`` on.
-
-    ``sizes``: features, hidden and kink of ``make_problem``.
 
     Raises: InputError if there is no such exercise.
     """
     if not 1 <= count <= MAX_SHEETS:
         raise InputError(f"expected a whole number from 1 to {MAX_SHEETS}", parameter="count", value=count)
-    return [
-        Sheet(n, one, kind_of(kind, one), difficulty, make_problem(one, kind=kind, difficulty=difficulty, **sizes))
-        for n, one in enumerate(range(seed, seed + count), start=1)
-    ]
+    kind, difficulty = choose("kind", kind, KINDS), choose("difficulty", difficulty, DIFFICULTIES)
+    seeds = enumerate(range(seed, seed + count), start=1)
+    return [Sheet(n, one, kind, difficulty, make_problem(one, kind, difficulty, kink)) for n, one in seeds]
 
 
-def document(
-    sheets: Sequence[Sheet],
-    output_format: str,
-    questions: bool = True,
-    solution: bool = False,
-    standalone: bool = False,
-) -> str:
-    """Sheets, their keys, or both, as one text; LaTeX compiles as it is if it is ``standalone``.
+def document(sheets: Sequence[Sheet], output_format: str, is_key: bool = False) -> str:
+    """Sheets, or their keys, as one text; for Moodle, a question bank, which has both.
 
-    Raises: InputError if the format is unknown, or if it is not LaTeX but standalone.
+    Raises: InputError if the format is unknown.
     """
-    ending, write = choose_format(FORMATS, output_format, standalone)
-    if output_format == MOODLE:
+    output_format = choose("format", output_format, FORMATS)
+    ending, write = FORMATS[output_format]
+    if output_format == "moodle":
         return _question_bank(sheets)
-    shown = []
-    for sheet in sheets:
-        sections = [*(pose(sheet.problem) if questions else []), *(derive(sheet.problem) if solution else [])]
-        shown.append((sheet, write(sections, sheet.problem.style)))
-    text = fill(f"sheets.{ending}.j2", str, sheets=shown, has_name=questions)
-    return to_document(text) if standalone else text
+    work = derive if is_key else pose
+    shown = [(sheet, write(work(sheet.problem), sheet.problem.style)) for sheet in sheets]
+    text = fill(f"sheets.{ending}.j2", str, sheets=shown, is_key=is_key)
+    return to_document(text) if output_format == "latex" else text
 
 
 def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
@@ -84,18 +76,20 @@ def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
 
     Raises: InputError if the format is unknown.
     """
+    output_format = choose("format", output_format, FORMATS)
     names = [f"sheet-{sheet.number:0{len(str(len(sheets)))}}" for sheet in sheets]
     found = {f"{name}.toml": to_toml(sheet.problem) for name, sheet in zip(names, sheets, strict=True)}
-    if output_format == MOODLE:
-        return found | {"questions.xml": document(sheets, MOODLE)}
+    if output_format == "moodle":
+        return found | {"questions.xml": document(sheets, output_format)}
     if output_format == "latex":
-        found["sheets.tex"] = document(sheets, "latex", standalone=True)
-        found["keys.tex"] = document(sheets, "latex", questions=False, solution=True, standalone=True)
-        return found
-    for name, sheet in zip(names, sheets, strict=True):
-        sheet_text, key = document([sheet], output_format), document([sheet], output_format, False, True)
-        ending = FORMATS[output_format][0]
-        found |= {f"{name}.{ending}": sheet_text, f"{name}-key.{ending}": key}
+        names, groups = ["sheets"], [sheets]
+    else:
+        groups = [[sheet] for sheet in sheets]
+    ending = FORMATS[output_format][0]
+    for name, group in zip(names, groups, strict=True):
+        key = "keys" if output_format == "latex" else f"{name}-key"
+        found[f"{name}.{ending}"] = document(group, output_format)
+        found[f"{key}.{ending}"] = document(group, output_format, is_key=True)
     return found
 
 

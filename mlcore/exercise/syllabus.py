@@ -2,9 +2,6 @@
 
 from typing import NamedTuple
 
-from mlcore.errors import InputError
-
-MIXED = "mixed"
 # The layers of the units on their kink, and what the first hidden units are before they are shuffled; the others are
 # on or off by chance. An output on its kink takes two units that are on and cancel, or the gradient of W vanishes.
 KINKS: dict[str, tuple[list[str], list[str]]] = {
@@ -26,8 +23,6 @@ class Kind(NamedTuple):
     has_biases: bool = False
     has_samples: bool = False  # several
     has_penalty: bool = False
-    is_shared: bool = False  # one matrix in all hidden layers
-    is_recurrent: bool = False  # hidden layers are steps, each with inputs of its own, and share their matrices
     layout: str = "columns"
 
 
@@ -43,8 +38,6 @@ KINDS = {
     "biases": Kind(has_biases=True),
     "batches": Kind(has_samples=True),
     "depth": Kind(depth=3),
-    "shared": Kind(depth=3, is_shared=True),
-    "recurrent": Kind("tanh", depth=4, is_recurrent=True),
     "rows": Kind(has_biases=True, layout="rows"),
     "l2": Kind(has_penalty=True),
 }
@@ -60,13 +53,3 @@ class Difficulty(NamedTuple):
 
 
 DIFFICULTIES = {"easy": Difficulty(2, 2, 2, 2), "medium": Difficulty(3, 2, 2, 3), "hard": Difficulty(4, 3, 3, 3)}
-
-
-def kind_of(kind: str, seed: int) -> str:
-    """The kind of one exercise: of mixed ones, seeds take all in turn.
-
-    Raises: InputError if there is none of this name.
-    """
-    if kind not in (*KINDS, MIXED):
-        raise InputError(f"expected one of {', '.join((*KINDS, MIXED))}", parameter="kind", value=kind)
-    return list(KINDS)[(seed - 1) % len(KINDS)] if kind == MIXED else kind

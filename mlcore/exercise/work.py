@@ -1,6 +1,6 @@
 """A problem worked forward and backward: every value in float64 and, where the network is rational, as a fraction."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -26,25 +26,38 @@ CONVENTIONS = {name: Fraction(name) for name in USED_BY}
 
 @dataclass(frozen=True)
 class Values:
+    """All numbers in one arithmetic: of every unit, the losses of the samples, J, and its gradients.
+
+    The gradients are those for the value of relu'(0) that was asked for, CHOSEN, and for CONVENTIONS.
+    """
+
     trace: Trace
     y: np.ndarray  # (n, k)
+    losses: np.ndarray  # (n,)
     loss: Number
-    chosen: Gradients | None  # those for the value of relu'(0) that was asked for
-    gradients: dict[str, dict[str, np.ndarray]]  # for CHOSEN and CONVENTIONS, by array and in x
+    gradients: Mapping[str, Gradients]
+
+    @property
+    def chosen(self) -> Gradients | None:
+        """The gradients that were asked for, if any."""
+        return self.gradients.get(CHOSEN)
+
+    def arrays(self, convention: str = CHOSEN) -> dict[str, np.ndarray]:
+        """Gradients by array and in x, which is one row for each sample, or of one sample the row itself."""
+        found = self.gradients[convention]
+        return found.arrays | {"x": found.x if len(found.x) > 1 else found.x[0]}
 
 
 @dataclass(frozen=True)
 class Worked(Result):
-    """Values of every unit and the loss, in float64 and exactly; for several samples, also a result for each.
+    """Values of every unit and the loss, in float64 and exactly.
 
-    With gradients, also what is behind a kink, and the numerical derivatives in every array if asked for. What
-    belongs to samples, such as the gradient in x, is one row for each, or of one sample the row itself.
+    With gradients, also what is behind a kink, and the numerical derivatives in every array if asked for.
     """
 
     problem: Problem
     values: Values
     exact: Values | None
-    samples: Sequence["Worked"]
     relu_at_zero: Fraction | None  # None: without gradients
     subdifferential: Subdifferential | None
     differences: Mapping[str, Differences]
@@ -57,7 +70,7 @@ class Worked(Result):
     @property
     def stuck(self) -> bool:
         """Whether all gradients in weights and biases are 0."""
-        return not any(array.any() for name, array in self.best.gradients[CHOSEN].items() if name != "x")
+        return not any(array.any() for array in self.best.gradients[CHOSEN].arrays.values())
 
     @property
     def agrees(self) -> bool:
@@ -66,25 +79,21 @@ class Worked(Result):
 
     def contradictions(self, name: str) -> np.ndarray:
         """Entries of an array in which J has a derivative, and it is not the gradient."""
-        return self.differences[name].contradict(self.values.gradients[CHOSEN][name])
+        return self.differences[name].contradict(self.values.arrays()[name])
 
     def unit_names(self, kinks: Iterable[Kink]) -> str:
         """The units as people name them, counted from 1."""
-        name = "sample {sample} {layer} unit {unit}" if self.samples else "{layer} unit {unit}"
+        name = "sample {sample} {layer} unit {unit}" if self.problem.several else "{layer} unit {unit}"
         return ", ".join(name.format(**self._unit(kink)) for kink in kinks)
 
     def _unit(self, kink: Kink) -> dict[str, Any]:
-        sample: dict[str, Any] = {"sample": kink.sample + 1} if self.samples else {}
+        sample: dict[str, Any] = {"sample": kink.sample + 1} if self.problem.several else {}
         return sample | {"layer": self.problem.network.layers[kink.layer].name, "unit": kink.unit + 1, "z": 0}
 
     def to_dict(self) -> dict[str, Any]:
         """The values in float64, and the same as fractions under "exact"."""
-        document: dict[str, Any] = {"samples": self.samples} if self.samples else {}
-        document |= self._numbers(self.values)
-        if self.exact:
-            document["exact"] = self._numbers(self.exact)
-        elif not self.samples:
-            document["kink_tolerance"] = FLOAT_TOLERANCE
+        document = self._numbers(self.values)
+        document |= {"exact": self._numbers(self.exact)} if self.exact else {"kink_tolerance": FLOAT_TOLERANCE}
         if self.relu_at_zero is not None:
             kinks = list(map(self._unit, self.values.trace.kinks))
             document |= {"relu_at_zero": float(self.relu_at_zero), "used_by": USED_BY, "kinks": kinks}
@@ -105,22 +114,25 @@ class Worked(Result):
         return dict(to_json(document))
 
     def _numbers(self, values: Values) -> dict[str, Any]:
-        """The numbers in one arithmetic; of several samples only what belongs to all of them."""
-        trace, chosen = values.trace, values.chosen
-        document: dict[str, Any] = {"loss": values.loss}
-        if not self.samples:
-            columns = {"z": trace.z, "a": trace.a} | ({"delta": chosen.deltas} if chosen else {})
-            layers = []
-            for number, layer in enumerate(self.problem.network.layers):
-                names = {"name": layer.name, "weights": layer.weights} | ({"bias": layer.bias} if layer.bias else {})
-                names |= {"activation": layer.activation} if layer.activation != "relu" else {}
-                layers.append(names | {key: column[number][0] for key, column in columns.items()})
-            document = {"x": trace.x[0], "y": values.y[0], "layers": layers, "y_hat": trace.y_hat[0]} | document
-        if chosen:
-            conventions = {name: values.gradients[name] for name in CONVENTIONS}
-            document["d_y_hat"] = chosen.y_hat if self.samples else chosen.y_hat[0]
-            document |= {"gradients": values.gradients[CHOSEN], "by_convention": conventions}
+        """The numbers in one arithmetic: what belongs to each sample, J and its gradients."""
+        samples = [self._sample(values, number) for number in range(len(values.y))]
+        document = ({"samples": samples} if self.problem.several else samples[0]) | {"loss": values.loss}
+        if values.chosen:
+            conventions = {name: values.arrays(name) for name in CONVENTIONS}
+            document |= {"gradients": values.arrays(), "by_convention": conventions}
         return document
+
+    def _sample(self, values: Values, number: int) -> dict[str, Any]:
+        trace, chosen = values.trace, values.chosen
+        columns = {"z": trace.z, "a": trace.a} | ({"delta": chosen.deltas} if chosen else {})
+        layers = []
+        for place, layer in enumerate(self.problem.network.layers):
+            names = {"name": layer.name, "weights": layer.weights} | ({"bias": layer.bias} if layer.bias else {})
+            names |= {"activation": layer.activation} if layer.activation != "relu" else {}
+            layers.append(names | {key: column[place][number] for key, column in columns.items()})
+        document = {"x": trace.x[number], "y": values.y[number], "layers": layers, "y_hat": trace.y_hat[number]}
+        document |= {"loss": values.losses[number]}
+        return document | ({"d_y_hat": chosen.y_hat[number]} if chosen else {})
 
 
 def work(problem: Problem, relu_at_zero: Number | None = None, check: bool = False) -> Worked:
@@ -134,20 +146,19 @@ def work(problem: Problem, relu_at_zero: Number | None = None, check: bool = Fal
     network, x, y = problem.network, problem.x, problem.y
     chosen = None if relu_at_zero is None else convention(relu_at_zero)
     conventions = {} if chosen is None else {CHOSEN: chosen} | CONVENTIONS
-    samples = [work(sample, chosen) for sample in problem.samples] if problem.several else []
 
-    def values(trace: Trace, y: np.ndarray, loss: Number, backward: Callable[[Fraction], Gradients]) -> Values:
-        found = {name: backward(value) for name, value in conventions.items()}
-        arrays = {name: one.arrays | {"x": one.x if samples else one.x[0]} for name, one in found.items()}
-        return Values(trace, y, loss, found.get(CHOSEN), arrays)
+    def gradients(backward: Callable[[Fraction], Gradients]) -> dict[str, Gradients]:
+        return {name: backward(value) for name, value in conventions.items()}
 
-    exact = Pass(network, x, y) if network.rational else None
-    trace = network.forward(x, exact.trace.z if exact else None)
-    loss, Y = network.objective(trace, y), network.check(x, y)[1]
-    rounded = values(trace, Y, loss, lambda value: network.backward(trace, y, float(value)))
-    fractions = values(exact.trace, exact.y, exact.trace.loss, exact.backward) if exact else None
-    behind = subdifferential(exact) if exact and exact.trace.kinks and conventions else None
+    by_hand = Pass(network, x, y) if network.rational else None
+    exact, behind = None, None
+    if by_hand:
+        exact = Values(by_hand.trace, by_hand.y, by_hand.losses, by_hand.loss, gradients(by_hand.backward))
+        behind = subdifferential(by_hand) if by_hand.trace.kinks and conventions else None
+    trace = network.forward(x, by_hand.trace.z if by_hand else None)
+    losses, loss, Y = network.losses(trace, y), network.objective(trace, y), network.check(x, y)[1]
+    values = Values(trace, Y, losses, loss, gradients(lambda value: network.backward(trace, y, float(value))))
     differences = numerical_derivatives(network, x, y) if check else {}
-    if differences and not samples:
+    if differences and not problem.several:
         differences["x"] = Differences(*(rows[0] for rows in differences["x"]))
-    return Worked(problem, rounded, fractions, samples, chosen, behind, differences)
+    return Worked(problem, values, exact, chosen, behind, differences)

@@ -44,7 +44,7 @@ def test_agrees_with_pytorch_and_by_hand(case):
     by_kernels, by_hand = network.backward(trace, y), Pass(network, x, y)
     steps, differences = by_hand.backward(), numerical_derivatives(network, x, y)
     np.testing.assert_allclose(trace.y_hat, GOLDEN[f"{case} y_hat"], rtol=1e-12)
-    for found in (network.objective(trace, y), float(by_hand.trace.loss)):
+    for found in (network.objective(trace, y), float(by_hand.loss)):
         assert found == pytest.approx(float(GOLDEN[f"{case} J"]), rel=1e-12)
     for name, gradient in by_kernels.arrays.items():
         np.testing.assert_allclose(gradient, GOLDEN[f"{case} d{name}"], rtol=1e-12, atol=1e-14)
@@ -64,7 +64,7 @@ def test_a_saturated_probability_keeps_its_loss_and_delta(loss, activation, y):
     trace = network.forward([[-1], [1]])
     J, gradients = network.objective(trace, y), network.backward(trace, y)
     assert np.isfinite(gradients.deltas[0]).all()
-    assert float(Pass(network, [[-1], [1]], y).trace.loss) == pytest.approx(J, abs=1e-12)
+    assert float(Pass(network, [[-1], [1]], y).loss) == pytest.approx(J, abs=1e-12)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -82,7 +82,7 @@ def test_steps_with_inputs_of_their_own(activation, layout):
     np.testing.assert_allclose(trace.y_hat, h @ np.transpose(V), rtol=1e-12)
     by_kernels, by_hand = network.backward(trace, y), Pass(network, x, y)
     found, differences = by_hand.backward(), numerical_derivatives(network, x, y)
-    assert float(by_hand.trace.loss) == pytest.approx(network.objective(trace, y), rel=1e-12)
+    assert float(by_hand.loss) == pytest.approx(network.objective(trace, y), rel=1e-12)
     for name, gradient in (by_kernels.arrays | {"x": by_kernels.x}).items():
         np.testing.assert_allclose(
             (found.arrays | {"x": found.x})[name].astype(float), gradient, rtol=1e-12, atol=1e-14

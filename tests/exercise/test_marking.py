@@ -17,7 +17,7 @@ from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem
-from mlcore.exercise.syllabus import KINKS
+from mlcore.exercise.syllabus import DIFFICULTIES, KINKS
 
 
 def answer(name, rows, written=str):
@@ -41,7 +41,7 @@ def by_convention(problem, c):
 @pytest.mark.parametrize("seeds", [range(3), pytest.param(range(100), marks=pytest.mark.full)], ids=len)
 def test_no_right_answer_is_rejected_at_a_kink(kink, seeds):
     for seed in seeds:
-        problem = replace(make_problem(seed, 1 + seed % 4, 2 + seed % 3, kink), relu_at_zero=None)
+        problem = replace(make_problem(seed, difficulty=[*DIFFICULTIES][seed % 3], kink=kink), relu_at_zero=None)
         marker = Marker(problem)
         assert bool(marker.work.trace.kinks) == (kink != "none")
         for c, written in product(CONVENTIONS, (str, decimals(2))):
@@ -132,7 +132,7 @@ class RoundingStudent(Pass):
 
     def answers(self):
         found, trace = self.backward(0), self.trace
-        values = {"y_hat": trace.y_hat, "loss": [[trace.loss]], "dx": found.x}
+        values = {"y_hat": trace.y_hat, "loss": [[self.loss]], "dx": found.x}
         values |= {f"d{name}": np.atleast_2d(array) for name, array in found.arrays.items()}
         for number, layer in enumerate(self.layers):
             values |= {f"{letter}:{layer.name}": rows[number] for letter, rows in (("z", trace.z), ("a", trace.a))}

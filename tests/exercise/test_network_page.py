@@ -13,7 +13,6 @@ from mlcore import Layer, Network
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import ACTIVATIONS, LOSSES, REDUCTIONS, Loss
 from mlcore.exercise.kinks import Surroundings
-from mlcore.exercise.network import arrays_of
 from mlcore.exercise.page import Steps
 from mlcore.exercise.problem import Problem
 
@@ -75,7 +74,7 @@ def work(page, problems):
                    for s, row in enumerate(rows) for i, value in enumerate(row)}  # fmt: skip
         steps = Steps(problem)
         for name, places in steps.places.items():
-            entries = np.array(arrays_of(problem.network)[name], object)
+            entries = np.array(problem.network.given[name], object)
             numbers |= {f"w.{place}": entries[index] for index, place in np.ndenumerate(places)}
         given = {key: str(value) for key, value in numbers.items()}
         asked.append(steps.to_data() | {"given": given, "conventions": CONVENTIONS})
@@ -107,7 +106,7 @@ def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_pat
                 for layer, z in enumerate(trace.z)
             ]
 
-        values, J = found["values"], trace.loss if network.rational else network.objective(trace, problem.y)
+        values, J = found["values"], exact.loss if network.rational else network.objective(trace, problem.y)
         for computed, expected in (
             (of_units("z", values), trace.z),
             (of_units("a", values), trace.a),

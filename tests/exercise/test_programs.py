@@ -47,7 +47,7 @@ def outputs(sources, language, folder):
 def assert_same(printed, problem, relu_at_zero=0):
     """mlcore's y_hat, J and gradients are what the program prints, in this order."""
     found = Pass(problem.network, problem.x, problem.y)
-    values = [found.trace.y_hat, found.trace.loss, *found.backward(relu_at_zero).arrays.values()]
+    values = [found.trace.y_hat, found.loss, *found.backward(relu_at_zero).arrays.values()]
     assert len(printed) == len(values)
     for (name, given), value in zip(printed, values, strict=True):
         assert np.shape(given) == np.shape(value), name

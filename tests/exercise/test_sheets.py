@@ -9,7 +9,7 @@ import pytest
 
 from mlcore.exercise.descent import descend
 from mlcore.exercise.problem import read_problem
-from mlcore.exercise.work import CHOSEN, work
+from mlcore.exercise.work import work
 
 SHEETS = tomllib.loads(Path(__file__).with_name("published.toml").read_text())["sheets"]
 
@@ -29,7 +29,7 @@ def test_published_numbers(sheet, tmp_path):
     (tmp_path / "net.toml").write_text(sheet["net"])
     problem = read_problem(tmp_path / "net.toml")
     found, after = work(problem, 0), descend(problem, 1, sheet["rate"])
-    trace, gradients = found.best.trace, found.best.gradients[CHOSEN]
+    trace, gradients = found.best.trace, found.best.arrays()
     values = {"J": [found.best.loss], "new J": after.losses[1:], "y_hat": trace.y_hat[0]}
     for number, (z, a, delta) in enumerate(zip(trace.z, trace.a, found.best.chosen.deltas, strict=True), start=1):
         values |= {f"z {number}": z[0], f"a {number}": a[0], f"delta {number}": delta[0]}

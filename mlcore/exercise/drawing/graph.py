@@ -4,6 +4,7 @@ Names come from files that anybody may have written: ``build`` makes them printa
 them. What is drawn is the first sample, with numbers as the problem shows them.
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import ACTIVATIONS
-from mlcore.exercise.network import Network
+from mlcore.exercise.network import Gradients, Network
 from mlcore.exercise.problem import Problem
 
 MAX_NODES, MAX_EDGES = 60, 400
@@ -96,8 +97,7 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
     Raises: InputError if the network is too big to draw, if relu_at_zero is not in [0, 1], or if a value exceeds the
         range of float64.
     """
-    network, depth = problem.network, len(problem.network.layers)
-    at_zero = problem.at_zero(relu_at_zero)
+    network, at_zero, style = problem.network, problem.at_zero(relu_at_zero), problem.style
     sizes = [network.features, *map(len, network.W)]
     n_nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
     n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
@@ -108,58 +108,72 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
             f"{MAX_NODES} nodes and {MAX_EDGES} edges fit."
         )
     work = Pass(network, problem.x[:1], problem.y[:1])
-    trace, gradients = work.trace, work.checked_backward(at_zero)
-    style = problem.style
-    short = style.text
-
-    def gradient_of(name: str) -> np.ndarray:
-        return network.turned(gradients.arrays.get(name, 0 * work.array(network.arrays[name])))
-
-    columns, edges = [Column("input")], []
-    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", short(x))]) for i, x in enumerate(trace.x[0], start=1)]
+    gradients = work.checked_backward(at_zero)
+    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", style.text(x))]) for i, x in enumerate(work.x[0], start=1)]
+    graph = Graph(f"{title}, J = {style.text(work.loss)}", [], [Column("input")], nodes, [])
     inputs, sources = list(range(len(nodes))), list[int]()
-    for index, (layer, b) in enumerate(zip(network.layers, work.b, strict=True)):
-        bias = printable(layer.bias or "")
-        sources = sources + inputs[network.spans[index]]
-        if layer.bias:
-            sources.append(len(nodes))
-            nodes.append(Node("bias", index, "bias", [("bias", "1")]))
-        arrays = ", ".join(map(printable, layer.arrays))
-        columns.append(Column(printable(layer.name), f"φ = {layer.activation}", arrays))
-        targets = range(len(nodes), len(nodes) + sizes[index + 1])
-        for unit, target in enumerate(targets):
-            z, a, delta = (values[index][0][unit] for values in (trace.z, trace.a, gradients.deltas))
-            state = "" if not ACTIVATIONS[layer.activation].has_kink else "on" if z > 0 else "off" if z < 0 else "kink"
-            rows = [("z", short(z)), ("φ(z)", short(a)), ("δ", short(delta))]
-            nodes.append(Node("unit", index + 1, unit_label(network, index, unit), rows, state))
-            for name, used in network.parts(index):
-                values = network.turned(work.arrays[name])[unit], gradient_of(name)[unit]
-                for i, (source, value, gradient) in enumerate(zip(sources[used], *values, strict=False), start=1):
-                    place = f"{i},{unit + 1}" if network.in_rows else f"{unit + 1},{i}"
-                    entry = f"{printable(name)}[{place}]"
-                    edges.append(Edge(source, target, entry, value, "dJ/dw", gradient, style))
-            if layer.bias and b is not None:
-                gradient = gradient_of(layer.bias)[unit]
-                edges.append(Edge(sources[-1], target, f"{bias}[{unit + 1}]", b[unit], "dJ/db", gradient, style))
-        sources = list(targets)
-    goals = [nodes[source].label.replace("ŷ", "y") for source in sources]
-    for source, goal, y, gradient in zip(sources, goals, work.y[0], gradients.y_hat[0], strict=True):
-        edges.append(Edge(source, len(nodes), goal, y, "dJ/dŷ", gradient, style))
-    columns.append(Column("loss", network.loss.name))
-    rows = [(goal, short(y)) for goal, y in zip(goals, work.y[0], strict=True)]
-    nodes.append(Node("loss", depth + 1, "J", [*rows, ("J", short(trace.loss))]))
-    notes = ["δ = dJ/dz."]
+    for layer in range(len(network.layers)):
+        sources = _add_layer(graph, work, gradients, style, layer, sources + inputs[network.spans[layer]])
+    _add_loss(graph, work, gradients, style, sources)
+    graph.notes.extend(_notes(problem, work, gradients, at_zero))
+    return graph
+
+
+def _add_layer(
+    graph: Graph, work: Pass, gradients: Gradients, style: Style, number: int, sources: list[int]
+) -> list[int]:
+    """Add the units of a layer with their edges from the nodes that it gets, and return the nodes of its units."""
+    network, layer, nodes = work.network, work.layers[number], graph.nodes
+    if layer.bias:
+        sources = [*sources, len(nodes)]
+        nodes.append(Node("bias", number, "bias", [("bias", "1")]))
+    biased = [(layer.bias, slice(-1, None))] if layer.bias else []
+    arrays = ", ".join(map(printable, layer.arrays))
+    graph.columns.append(Column(printable(layer.name), f"φ = {layer.activation}", arrays))
+    targets = list(range(len(nodes), len(nodes) + len(work.W[number])))
+    for unit, target in enumerate(targets):
+        z, a, delta = (values[number][0][unit] for values in (work.trace.z, work.trace.a, gradients.deltas))
+        state = "" if not ACTIVATIONS[layer.activation].has_kink else "on" if z > 0 else "off" if z < 0 else "kink"
+        rows = [("z", style.text(z)), ("φ(z)", style.text(a)), ("δ", style.text(delta))]
+        nodes.append(Node("unit", number + 1, unit_label(network, number, unit), rows, state))
+        for name, used in [*network.parts(number), *biased]:
+            array = work.arrays[name]
+            values, slopes = (
+                np.atleast_1d(network.turned(rows)[unit]) for rows in (array, gradients.arrays.get(name, 0 * array))
+            )
+            for i, (source, value, slope) in enumerate(zip(sources[used], values, slopes, strict=False), start=1):
+                place = (
+                    str(unit + 1) if array.ndim == 1 else f"{i},{unit + 1}" if network.in_rows else f"{unit + 1},{i}"
+                )
+                symbol = "dJ/db" if array.ndim == 1 else "dJ/dw"
+                graph.edges.append(Edge(source, target, f"{printable(name)}[{place}]", value, symbol, slope, style))
+    return targets
+
+
+def _add_loss(graph: Graph, work: Pass, gradients: Gradients, style: Style, outputs: list[int]) -> None:
+    """Add the loss with its targets, and the edges that lead to it."""
+    goals = [graph.nodes[output].label.replace("ŷ", "y") for output in outputs]
+    for output, goal, y, gradient in zip(outputs, goals, work.y[0], gradients.y_hat[0], strict=True):
+        graph.edges.append(Edge(output, len(graph.nodes), goal, y, "dJ/dŷ", gradient, style))
+    rows = [(goal, style.text(y)) for goal, y in zip(goals, work.y[0], strict=True)]
+    graph.nodes.append(Node("loss", len(graph.columns), "J", [*rows, ("J", style.text(work.loss))]))
+    graph.columns.append(Column("loss", work.network.loss.name))
+
+
+def _notes(problem: Problem, work: Pass, gradients: Gradients, at_zero: Fraction) -> Iterator[str]:
+    """What is said below the drawing."""
+    style, frozen, trace = problem.style, problem.network.loss.frozen, work.trace
+    yield "δ = dJ/dz."
     if trace.kinks:
-        notes.append(f"Dashed: on the kink (z = 0), where φ'(0) = {short(at_zero)} is a convention.")
+        yield f"Dashed: on the kink (z = 0), where φ'(0) = {style.text(at_zero)} is a convention."
     if problem.several:
-        notes.append(f"Only sample 1 of {len(problem.x)} and its gradients are drawn.")
-    if network.loss.frozen:
-        notes.append(f"Frozen, drawn with gradient 0: {', '.join(map(printable, network.loss.frozen))}.")
-    shown = [trace.loss, *trace.x[0], *(value for edge in edges for value in (edge.value, edge.gradient))]
-    shown += [value for rows in (*trace.z, *trace.a, *gradients.deltas) for value in rows[0]]
-    if any(Fraction(style.ascii(value)) != Fraction(value) for value in shown):
-        notes.append(f"Long numbers are rounded to {style.digits} significant digits.")
-    return Graph(f"{title}, J = {short(trace.loss)}", notes, columns, nodes, edges)
+        yield f"Only sample 1 of {len(problem.x)} and its gradients are drawn."
+    if frozen:
+        yield f"Frozen, drawn with gradient 0: {', '.join(map(printable, frozen))}."
+    arrays = [*trace.z, *trace.a, *gradients.deltas, *work.arrays.values(), *gradients.arrays.values()]
+    shown = [work.loss, *(value for rows in (*arrays, work.x, work.y, gradients.y_hat) for value in rows.flat)]
+    if any(Fraction(style.ascii(value)) != Fraction(value) for value in shown if np.isfinite(float(value))):
+        yield f"Long numbers are rounded to {style.digits} significant digits."
 
 
 def unit_label(network: Network, layer: int, unit: int) -> str:
