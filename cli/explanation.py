@@ -141,17 +141,16 @@ def _show_explanation(found: "explanation.Explanation", n: int) -> None:
         name = render.shortened(found.output or "a higher number")
         render.show(f"+ for {name}, − against it, one to three by strength; [unknown]\n", "dim")
     if found.known_words:
-        known = f"{found.known_words:,} of {len(found.words):,} words known"
-        render.show(f"{known}, {found.units_on:,} of {found.units:,} hidden units on", "dim")
+        render.show(f"{found.known_words:,} of {len(found.words):,} words known", "dim")
         if found.misspelt:
             render.paragraph(found.misspelt, "dim")
         largest, rows = max(abs(feature.contribution) for feature in found.features) or 1, []
         for feature in found.features:
-            share, change = feature.contribution / largest, found.change_without(feature.feature)
+            share = feature.contribution / largest
             blocks = "█" * (max(round(HALF_BAR * abs(share)), 1) if share else 0)
             bar = f"{'' if share > 0 else blocks:>{HALF_BAR}}│{blocks if share > 0 else ''}"
             cells = render.shortened(feature.feature), f"{feature.count:,}", render.number(feature.contribution, "+.4f")
-            without = "" if change is None else render.number(change, "+.4f")
+            without = "" if feature.without is None else render.number(feature.without, "+.4f")
             rows.append((*cells, (bar, "green" if share > 0 else "red"), without))
         render.table(("feature", "times", "contribution", "", "without it"), rows, most=n)
     else:

@@ -47,20 +47,14 @@ def _show(model: Model, found: Backpropagation) -> None:
         render.paragraph(f"On the kink: z = 0 somewhere; {at_zero}.", "bold yellow")
     if not found.embeddings:
         return
-    rows = []
-    for entry in found.embeddings:
-        share, change = f"{entry.count:,}/{found.averaged:,}", render.number(entry.change, "+.3g")
-        rows.append((render.shortened(entry.feature), share, _norm(entry.gradient), change))
-    columns, title = ("embedding", "count / N", "|dJ/dE_w|", "change of ŷ"), "\ndJ/dE_w = (count of w / N) W1ᵀ δ₁"
+    rows = [
+        (render.shortened(entry.feature), f"{entry.count:,}/{found.averaged:,}", _norm(entry.gradient))
+        for entry in found.embeddings
+    ]
+    columns, title = ("embedding", "count / N", "|dJ/dE_w|"), "\ndJ/dE_w = (count of w / N) W1ᵀ δ₁"
     render.table(columns, rows, title, most=MAX_FEATURES)
-    output = "the prediction" if not found.labels else f"the logit of {found.label}" if len(found.labels) > 2 else "ŷ"
-    render.paragraph(
-        f"The last column shows how {output} changes after one step of gradient descent with learning rate 1 on this "
-        "embedding alone. All other embeddings have gradient 0."
-        + " (The training of this model kept its embedding fixed.)"
-        * model.settings.freeze_embedding,
-        "dim",
-    )
+    frozen = " (The training of this model kept its embedding fixed.)" * model.settings.freeze_embedding
+    render.paragraph(f"All other embeddings have gradient 0.{frozen}", "dim")
 
 
 def _show_units(found: Backpropagation) -> None:

@@ -16,7 +16,7 @@ from mlcore.distributed import preparing
 from mlcore.errors import DivergedError, InputError
 from mlcore.files import STANDARD_STREAM, check_outputs, naming
 from mlcore.sentiment import checkpoint as checkpoints
-from mlcore.sentiment import description, evaluation, initialization, model_file, replicas, training
+from mlcore.sentiment import description, evaluation, initialization, model_file, training
 from mlcore.sentiment import model as models
 from mlcore.sentiment.settings import Settings
 from mlcore.text import dataset as datasets
@@ -192,9 +192,8 @@ class _Run:
                 interrupts.defer()  # from now on a signal leaves a model
                 self.shown(render.show, report.row)
             training.train(
-                self.model, self.data, begin, source.threads, self.progress, state, self.on_epoch, self.on_model,
-                replicas.ReplicaTrainer if cluster else None,
-            )  # fmt: skip
+                self.model, self.data, begin, source.threads, self.progress, state, self.on_epoch, self.on_model
+            )
 
     def progress(self, state: "training.Progress") -> None:
         """Show how far an epoch is, and end it after a signal."""

@@ -12,7 +12,6 @@ from mlcore.sentiment.estimator import SentimentClassifier
 from mlcore.sentiment.initialization import facts_of, new_model
 from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import content_of
-from mlcore.sentiment.replicas import ReplicaTrainer
 from mlcore.sentiment.training import train
 from mlcore.text.pool import available_cores
 from mlcore.text.streams import optional
@@ -51,7 +50,7 @@ class DaskSentimentClassifier:
         model = new_model(data, settings, threads=threads)
         inputs = {"dev": repr(dev), **dataset.notes.columns}
         model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
-        self._fitted = content_of(train(model, data, new_model, threads, new_trainer=ReplicaTrainer))
+        self._fitted = content_of(train(model, data, new_model, threads))
         return self
 
     def predict(self, X: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from mlcore.distributed.cluster import Cluster, held
 from mlcore.errors import InputError
 from mlcore.sentiment.initialization import LOOKED_AT
-from mlcore.sentiment.replicas import selected, totals
+from mlcore.sentiment.replicas import ReplicaTrainer, selected, totals
 from mlcore.text import dataset as one_file
 from mlcore.text import parts
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
@@ -73,6 +73,8 @@ class ShardedDocuments:
     ``chunks``: for each replica the arguments of ``selected``, where a future of all of its documents stands for them,
     and one for the features that are kept; and the numbers of the texts in the dataset, ascending.
     """
+
+    trainer = ReplicaTrainer  # see ``mlcore.sentiment.training.fit``
 
     def __init__(
         self, cluster: Cluster, encoded: list[Any], texts: list[np.ndarray], chosen: np.ndarray, only: Any

@@ -32,7 +32,7 @@ class RowList(namedtuple("RowList", "slot_of slots rows firsts nexts texts share
 
 @kernel
 def random_bits(x):
-    """Counter-based random number: the low 32 bits of x, scattered as by the finaliser of MurmurHash3."""
+    """Counter-based random number: x, from 0 to 2^32 - 1, scattered over these as by the finaliser of MurmurHash3."""
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
     x = ((x ^ (x >> 15)) * 0x45D9F3B) & 0xFFFFFFFF
     return x ^ (x >> 16)

@@ -1,7 +1,8 @@
 """SIMD for kernels: vector registers, bit masks, prefetching and acquire/release atomics, as intrinsics of Numba.
 
 Each function says in Python what its instruction does, and runs as written with NUMBA_DISABLE_JIT. Compiled code gets
-the instruction, by ``compiles_to``. Nothing checks that a place is in its array; rows are contiguous.
+the instruction, by ``compiles_to``. Nothing checks that a place is in its array, or that a row is contiguous, but that
+arrays in Fortran's order, whose rows are not, are refused.
 """
 
 import functools
@@ -98,8 +99,12 @@ def zero_vector(dtype, width):
     return np.zeros(width, dtype)
 
 
+def _has_rows_for(array, vector):
+    return array.dtype == vector.dtype and array.layout != "F"
+
+
 @compiles_to(
-    lambda array, row, column, like: like(array, *PLACE, like) if array.dtype == like.dtype else None,
+    lambda array, row, column, like: like(array, *PLACE, like) if _has_rows_for(array, like) else None,
     lambda builder, result, pointer, like: builder.load(_to(builder, pointer, result), align=4),
 )
 def load_vector(array, row, column, like):
@@ -108,7 +113,7 @@ def load_vector(array, row, column, like):
 
 
 @compiles_to(
-    lambda array, row, column, vector: types.void(array, *PLACE, vector) if array.dtype == vector.dtype else None,
+    lambda array, row, column, vector: types.void(array, *PLACE, vector) if _has_rows_for(array, vector) else None,
     lambda builder, _, pointer, vector: builder.store(vector, _to(builder, pointer, vector.type), align=4),
 )
 def store_vector(array, row, column, vector):

@@ -217,8 +217,10 @@ def weights_of(weights: Iterable[float] | None, texts: int) -> np.ndarray | None
     values = np.array(_listed(weights, "sample_weight", "numbers, such as [1, 0.5]"))
     if values.shape != (texts,):
         raise ShapeError(f"X has {texts:,} texts, but sample_weight has {len(values):,} numbers; give each text one.")
-    if values.dtype.kind not in "biuf" or not (np.isfinite(values) & (values >= 0)).all():
-        raise InputError("sample_weight has values that are no weights; expected finite numbers from 0 up.")
+    if values.dtype.kind not in "biuf" or not ((values >= 0) & (values <= LARGEST_RATING)).all():
+        raise InputError(
+            f"sample_weight has values that are no weights; expected numbers from 0 to {LARGEST_RATING:g}."
+        )
     if not values.any():
         raise InputError("sample_weight is 0 for all texts; expected a number above 0 for some.")
     return values.astype(np.float64)

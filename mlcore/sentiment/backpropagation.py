@@ -7,7 +7,7 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.kernels import layers
-from mlcore.kernels.forward import Parameters, forward_means, forward_texts
+from mlcore.kernels.forward import Parameters, forward_texts
 from mlcore.kernels.losses import loss_of, loss_of_backward
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
@@ -48,17 +48,12 @@ def forward(model: Model, documents: Documents) -> Pass:
 
 @dataclass(frozen=True)
 class EmbeddingGradient:
-    """A feature of the text, its share ``count / N`` in the mean, and the gradient of the loss in its embedding.
-
-    ``change`` is the change of the label's logit (of the prediction, for ratings) after a step of gradient descent
-    with learning rate 1 on this embedding alone; the step may switch a unit on or off.
-    """
+    """A feature of the text, its share ``count / N`` in the mean, and the gradient of the loss in its embedding."""
 
     feature: str
     count: int
     share: float
     gradient: np.ndarray  # (d,)
-    change: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,6 @@ class Backpropagation(Result):
     averaged: int  # N, the number of features in the mean
     label: str
     target: float  # 1 or 0 with two labels, the label's number with more, 1 where there may be several, the rating
-    output: int  # number of the logit that ``change`` is about; with two labels the only one, the positive label's
     E: np.ndarray  # (d,)
     z: np.ndarray  # (h,)
     h: np.ndarray  # (h,)
@@ -120,19 +114,15 @@ def backpropagate(model: Model, text: str, label: str, relu_at_zero: float = 0.0
     layers.affine_backward_weights(dZ, E, 0, E.shape[1], dW1, db1)
     layers.affine_backward_input(dZ, W1, dE)
 
-    counts, output = documents.counts, numbers[0] if len(b2) > 1 else 0
+    counts = documents.counts
     shares = counts / max(counts.sum(), 1)
-    gradients = shares[:, np.newaxis] * dE  # the mean gives each embedding its share
-    E_after = E - shares[:, np.newaxis] * gradients  # after a step on each embedding alone
-    Z_after, H_after, logits_after = (np.zeros((len(shares), array.shape[1])) for array in (Z, H, logits))
-    forward_means(parameters, E_after, Z_after, H_after, logits_after)
-    columns = counts.tolist(), shares.tolist(), gradients[:, :dim], (logits_after - logits)[:, output].tolist()
+    columns = counts.tolist(), shares.tolist(), shares[:, np.newaxis] * dE[:, :dim]  # the mean gives each its share
     embeddings = map(EmbeddingGradient, model.features.names_of(features.tolist()), *columns)
     return Backpropagation(
         relu_at_zero=relu_at_zero, labels=model.labels, tokens=tokens(text),
         known=(model.features.words.look_up([text]).ids != UNKNOWN).tolist(), averaged=int(counts.sum()),
-        label=label, target=float(target), output=output,
+        label=label, target=float(target),
         E=E[0, :dim], z=Z[0], h=H[0], logits=logits[0], loss=float(losses[0]), dlogits=dlogits[0], dz=dZ[0],
         dE=dE[0, :dim], dW2=dW2, db2=db2, dW1=dW1[:, :dim], db1=db1,
-        embeddings=sorted(embeddings, key=lambda entry: -float(np.linalg.norm(entry.gradient))),
+        embeddings=sorted(embeddings, key=lambda entry: -entry.count),
     )  # fmt: skip

@@ -140,7 +140,6 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         settings = self.settings(**changes)
         settings = continued(settings, earlier.settings) if earlier else settings
         texts = texts_of(X)
-        weights = weights_of(sample_weight, len(texts))
         known = all_labels(classes, earlier.labels if earlier else None)
         names: Sequence[str | tuple[str, ...]]
         if matrix := Indicators.read(y, len(texts), known):
@@ -148,7 +147,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             names, kind, known = matrix.names(), matrix.kind, matrix.labels
         else:
             names, kind = written_labels(y, settings.loss == "squared", len(texts))
-        dataset = dataset_of(texts, names, threads)
+        weights = weights_of(sample_weight, len(texts))
+        dataset = dataclasses.replace(dataset_of(texts, names, threads), weights=weights)
         facts = facts_of(dataset, dev)
         facts = facts._replace(labels=len(known)) if known else facts
         chosen, settings = settings.automatic(), settings.resolved(facts)
@@ -157,7 +157,6 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             data = encode(dataset, dev, **settings.encoding(), labels=known, known=features, threads=threads)
         except DataError as error:  # the texts and labels are arguments here
             raise InputError(error.message, suggestion=error.suggestion) from None
-        data = data if weights is None else data.weighted(weights)
         for warning in data.warnings:
             warnings.warn(warning, stacklevel=3)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python

@@ -26,7 +26,8 @@ TOKENS_PER_BLOCK = 500_000  # of texts without a word that are scored at a time;
 
 @dataclass(frozen=True)
 class FeatureShare:
-    """A feature of the text, how often it occurs there, and its exact share in the logit.
+    """A feature of the text, how often it occurs there, its exact share in the logit, and for a word how the logit
+    changes when it is left out everywhere.
 
     The share of a word has those of its n-grams of characters in it, also if it is not known itself.
     """
@@ -34,6 +35,7 @@ class FeatureShare:
     feature: str
     count: int
     contribution: float
+    without: float | None  # None for n-grams of words
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,6 @@ class WordShare:
     read_as: str  # itself, or the known word that it is taken for (``Features.read_as``)
     known: bool
     contribution: float
-
-
-@dataclass(frozen=True)
-class WordEffect:
-    """A known word of the text, how often it occurs, and how the logit changes when it is left out everywhere."""
-
-    word: str
-    count: int
-    change: float
 
 
 @dataclass(frozen=True)
@@ -79,11 +72,7 @@ class Explanation(Result):
     constant: float
     features: list[FeatureShare]  # the strongest first
     words: list[WordShare]  # one for each token, in the order of the text; these contributions have the same sum
-    without: list[WordEffect]  # one for each word that is known or has known n-grams of characters, strongest first
     known_words: int  # tokens that the model knows, repeats included
-    averaged: int  # N, the number of features in the mean: each counts once in a binary model, else with its repeats
-    units_on: int
-    units: int
 
     @property
     def heading(self) -> str:
@@ -112,10 +101,6 @@ class Explanation(Result):
         """The words and the strongest features, for notebooks."""
         return fill("notebook.html", explanation=self)
 
-    def change_without(self, feature: str) -> float | None:
-        """How the logit changes without a word; None for an n-gram."""
-        return next((effect.change for effect in self.without if effect.word == feature), None)
-
 
 def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     """Take the logit of a label apart: the predicted one, unless ``output`` names another.
@@ -137,10 +122,8 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     exact = forward(model, documents)
     table, W1, b1, W2, b2 = exact.parameters
     other, weights = _weights(logits[0], chosen, several)
-    on = exact.Z[0] > 0
-    slope = weights @ W2 * on
-    averaged = int(documents.counts.sum())
-    contributions = documents.counts / max(averaged, 1) * (table @ (slope @ W1))
+    slope = weights @ W2 * (exact.Z[0] > 0)
+    contributions = documents.counts / max(documents.counts.sum(), 1) * (table @ (slope @ W1))
     counts = np.unique(features.occurrences(words, occurring.ids, spelled).ids, return_counts=True)[1]
 
     # each word of an occurrence of a feature has an equal share of what the occurrence contributes
@@ -163,9 +146,9 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
             share[1] += contribution
 
     has_features = known | (np.diff(spelled.offsets)[occurring.ids] > 0)
-    distinct, repeats = np.unique(occurring.ids[has_features], return_counts=True)
+    distinct = np.unique(occurring.ids[has_features])
     changes = (_logits_without(model, words.ids, occurring.ids, spelled, distinct) - exact.logits[0]) @ weights
-    effects = map(WordEffect, map(spoken.word, distinct), repeats.tolist(), changes.tolist())
+    effects = dict(zip(map(spoken.word, distinct), changes.tolist(), strict=True))
     return Explanation(
         text=text,
         label=None if predicted is None else model.labels[predicted],
@@ -177,15 +160,14 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         logit=float(slope @ (W1 @ exact.E[0] + b1) + weights @ b2),
         constant=float(slope @ b1 + weights @ b2),
         features=sorted(
-            (FeatureShare(name, int(count), float(value)) for name, (count, value) in shares.items()),
+            (
+                FeatureShare(name, int(count), float(value), effects.get(name))
+                for name, (count, value) in shares.items()
+            ),
             key=lambda share: -abs(share.contribution),
         ),
         words=list(map(WordShare, texts, map(spoken.word, occurring.ids), known.tolist(), of_words.tolist())),
-        without=sorted(effects, key=lambda effect: -abs(effect.change)),
         known_words=int(known.sum()),
-        averaged=averaged,
-        units_on=int(on.sum()),
-        units=len(on),
     )
 
 

@@ -13,14 +13,11 @@ from typing import Any, cast
 import numpy as np
 
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.optimizers import MOMENTS
-from mlcore.kernels.simd import aligned_zeros
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import Progress, State, Trainer, largest_loss, text_weights
 from mlcore.text.dataset import Split
 from mlcore.text.documents import Documents, Totals
-from mlcore.text.growing import release_free_memory
 
 Trained = tuple[Progress, int, dict[str, np.ndarray]]  # the end of an epoch, steps, and arrays as of ``arrays_of``
 LARGEST = 1 << 27  # bytes of rows of the table, with their moments, that a worker is given at a time
@@ -51,22 +48,6 @@ def arrays_of(state: State, features: np.ndarray) -> dict[str, np.ndarray]:
     return {name: array[features] if name == "rows" else array.copy() for name, array in state.arrays().items()}
 
 
-def state_of(arrays: dict[str, np.ndarray], settings: Settings) -> State:
-    """A training with copies of these arrays, which ``State.arrays`` gives."""
-    copies = {name: aligned_zeros(array.shape, array.dtype) for name, array in arrays.items()}
-    for name, array in copies.items():
-        array[:] = arrays[name]
-    kept, nothing = f"P{MOMENTS[settings.optimizer]}", cast(Any, None)
-    columns = dict(zip(kept, np.split(copies["rows"], len(kept), axis=1), strict=True))
-
-    def parameters(group: str, name: str) -> Parameters:
-        layers = (copies.get(f"{name}_{layer}", nothing) for layer in Parameters._fields[1:])
-        return Parameters(columns.get(group, nothing), *layers)
-
-    M, S = parameters("M", "M"), parameters("S", "S")
-    return State(copies["rows"], parameters("P", "current"), M, S, settings.learning_rate)
-
-
 def seed_of(seed: int, replica: int) -> int:
     """The seed of a replica's order of texts."""
     return int(np.random.SeedSequence([seed, 4, replica]).generate_state(1)[0])
@@ -80,14 +61,20 @@ def train_replica(
 
     Shapes: targets as in ``Split`` and weights (n,) of the texts. Units: step and epoch are the numbers of those done.
     """
-    release_free_memory()
     documents, nothing = selected(*chunk), cast(Any, None)
     features = np.unique(documents.ids)
     numbers = np.zeros(features.max(initial=-1) + 1, np.int32)  # of features, as rows of the table here
     numbers[features] = np.arange(len(features))
-    documents, own = documents._replace(ids=numbers[documents.ids]), state_of(arrays, settings)
+    documents, table = (
+        documents._replace(ids=numbers[documents.ids]),
+        arrays["rows"][:, : arrays["current_W1"].shape[1]],
+    )
+    layers = (arrays[f"current_{name}"] for name in Parameters._fields[1:])
+    model = Model(settings, labels, nothing, Parameters(table, *layers))
+    own = State.initial(model)
+    for name, array in own.arrays().items():
+        array[:] = arrays[name]
     own.step, own.reports = step, [nothing] * epoch
-    model = Model(settings, labels, nothing, own.parameters)
     with ThreadPoolExecutor(1) as pool:
         first = int(np.searchsorted(features, first_piece))
         trainer = Trainer(pool, 1, model, Split(documents, np.array(targets), np.arange(len(targets))), own, first)

@@ -66,15 +66,19 @@ def predict_table(
 ) -> PredictedTable:
     """Write the rows of a table, in order, with predictions, in the format that the suffix of ``path`` names.
 
-    Few rows are in memory at a time. A column that is called as one of the predictions' keeps its name, and theirs
-    begins with ``mlcore_``. ``predict`` is called for batches of texts, with one thread in their order.
+    Few rows are in memory at a time. A column of predictions whose name is taken, by one of the table or by another of
+    them, gets ``mlcore_`` before it. ``predict`` is called for batches of texts, with one thread in their order.
 
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
-    new_names, rows = answers.columns(labels), table.texts(table.columns())
+    names, taken, rows = list[str](), {*table.header}, table.texts(table.columns())
     size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
-    names = [f"mlcore_{name}" if name in table.header else name for name in new_names]
+    for name in answers.columns(labels):
+        while name in taken:
+            name = f"mlcore_{name}"
+        names.append(name)
+        taken.add(name)
     found = PredictedTable(str(path), names)
     writer = _writer(path.suffix.lower(), file, table, names, not labels)
 

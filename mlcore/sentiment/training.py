@@ -138,7 +138,6 @@ def fit(
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
     state: State | None = None,
-    new_trainer: "type[Trainer] | None" = None,
 ) -> Generator[EpochReport, None, None]:
     """Train from the model's parameters, or from a state between two epochs, yielding a report of each epoch.
 
@@ -154,8 +153,8 @@ def fit(
     """
     settings, state = model.settings, state or State.initial(model, threads)
     threads = min(threads, settings.batch_size, len(train.rows), training_step.MAX_THREADS)
-    with ThreadPoolExecutor(threads) as pool:
-        trainer = (new_trainer or Trainer)(pool, threads, model, train, state)
+    with ThreadPoolExecutor(threads) as pool:  # documents that are elsewhere say what trains on them there
+        trainer = getattr(train.documents, "trainer", Trainer)(pool, threads, model, train, state)
         while len(state.reports) < settings.epochs and not out_of_patience(state.reports, settings.patience):
             restarts = 0
             while (report := trainer.run_epoch(dev, restarts, progress)) is None:
@@ -319,7 +318,6 @@ def refit(
     begin: Callable[[EncodedDataset, Settings], Model],
     threads: int,
     progress: Callable[[Progress], None] = lambda state: None,
-    new_trainer: type[Trainer] | None = None,
 ) -> Model:
     """The model that trains on the held-out texts too, for as many epochs as ``model`` and as calibrated as that.
 
@@ -329,7 +327,7 @@ def refit(
     epochs = best_epoch(reports)
     settings = replace(model.settings, epochs=epochs, learning_rate=reports[epochs - 1].learning_rate)
     new = begin(replace(data, train=data.whole, dev=None), settings)
-    for _ in fit(new, data.whole, None, threads, progress, None, new_trainer):
+    for _ in fit(new, data.whole, None, threads, progress):
         pass
     _round(new)
     cool(new, model.provenance.calibration.get("temperature", 1.0))
@@ -345,20 +343,18 @@ def train(
     state: State | None = None,
     on_epoch: Callable[[EpochReport, State], None] = lambda report, state: None,
     on_model: Callable[[Model, list[EpochReport]], None] = lambda model, reports: None,
-    new_trainer: type[Trainer] | None = None,
 ) -> Model:
     """All of a training: ``fit``, ``conclude``, and ``refit`` where held-out texts are to be trained on too.
 
     ``begin`` makes an untrained model. ``state``: resume from there. ``on_epoch`` is called after each epoch of
     ``fit``; ``on_model`` with the model of the best epoch, however its training ends, and with that of ``refit``.
-    ``new_trainer`` makes what trains each epoch instead of a ``Trainer``.
 
     Raises: DivergedError. What a callback raises, as KeyboardInterrupt, ends the training in the same way.
     """
     state = state or State.initial(model, threads)
     reports = state.reports
     try:
-        with closing(fit(model, data.train, data.dev, threads, progress, state, new_trainer)) as epochs:
+        with closing(fit(model, data.train, data.dev, threads, progress, state)) as epochs:
             for report in epochs:
                 on_epoch(report, state)
     finally:
@@ -368,7 +364,7 @@ def train(
             conclude(model, data, reports, threads)
             on_model(model, reports)
     if data.whole is not None:
-        model = refit(model, data, reports, begin, threads, progress, new_trainer)
+        model = refit(model, data, reports, begin, threads, progress)
         on_model(model, reports)
     return model
 

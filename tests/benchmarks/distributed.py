@@ -78,7 +78,7 @@ def on_one_thread(folder: Path) -> Figures:
 
 def on_workers(folder: Path, workers: int, replicas: int, output: Path) -> Figures:
     """The phases on so many new workers, and the most memory that one took, in MB."""
-    figures, trainer = Figures(), training_by_replicas.ReplicaTrainer
+    figures = Figures()
 
     def note(report: EpochReport, state: State) -> None:
         figures["epochs"] += report.seconds
@@ -92,7 +92,7 @@ def on_workers(folder: Path, workers: int, replicas: int, output: Path) -> Figur
             figures["start"] = max(cluster.client.run(peak).values())
             with counted(figures), clocked(figures, "train"):
                 figures["epochs"] = 0.0
-                model = train(new_model(data, SETTINGS), data, new_model, 1, on_epoch=note, new_trainer=trainer)
+                model = train(new_model(data, SETTINGS), data, new_model, 1, on_epoch=note)
             figures["memory"] = max(cluster.client.run(peak).values())
             with clocked(figures, "predict"):
                 predict_shards(cluster, model, paths, output / shards.name, Answers(), Layout())

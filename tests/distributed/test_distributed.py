@@ -109,7 +109,7 @@ def train_on(address, folder, on_phase=lambda client, what: None, parts=3):
         def progress(state):
             on_phase(client, f"epoch {state.epoch}")
 
-        model = train(new_model(data, settings), data, new_model, 1, progress, new_trainer=replicas.ReplicaTrainer)
+        model = train(new_model(data, settings), data, new_model, 1, progress)
         return content_of(model)
 
 

@@ -55,10 +55,6 @@ def test_every_gradient_is_that_of_central_differences(labels, several, ngrams, 
         np.testing.assert_allclose(entry.gradient, expected[row], rtol=1e-5, atol=1e-8)
         expected[row] = 0
         assert entry.share == entry.count / found.averaged
-        stepped = [array.copy() for array in parameters]
-        stepped[0][row, :3] -= entry.gradient
-        change = (logits_of(model, tokens(text), stepped) - found.logits)[found.output]
-        assert entry.change == pytest.approx(change, rel=1e-5, abs=1e-6)
     assert not expected.any(), "no other embedding has a gradient"
     counts = {name: 1 if binary else n for name, n in features_of(model.features, tokens(text)).items()}
     assert {entry.feature: entry.count for entry in found.embeddings} == counts

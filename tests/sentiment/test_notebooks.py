@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from mlcore import InputError, SentimentClassifier
+from mlcore import SentimentClassifier
 from mlcore.sentiment import estimator
 from mlcore.sentiment.comparison import Experiment
 from mlcore.sentiment.settings import Settings
@@ -101,18 +101,6 @@ def test_python_says_what_the_command_line_says(run, tmp_path):
     assert found["accuracy"] == model.score(texts, labels)
     expected = json.loads(run("explain", "m.safetensors", "good film", "--output", "1", "--json").out)
     assert [model.explain("good film", 1).to_dict()] == expected["explanations"]
-    with pytest.raises(InputError, match="output is '7'; expected one of the model's labels"):
-        model.explain("good film", 7)
-    for name, value in (("threshold", 2), ("threshold", "0.6"), ("top", "2")):
-        with pytest.raises(InputError, match=f"{name} is {value!r};"):
-            model.answer(["good"], **{name: value})
-    with pytest.raises(InputError, match="output is .*; expected one of the model's labels"):
-        model.explain("good film", ["1"])
-    with pytest.raises(InputError, match="X has no texts; give at least 1"):
-        model.evaluate([], [])
-    for errors in (-1, "2"):
-        with pytest.raises(InputError, match="errors is .*; expected a whole number from 0 up"):
-            model.evaluate(texts, labels, errors=errors)
 
 
 def test_compiling_is_said_once(monkeypatch, capsys):

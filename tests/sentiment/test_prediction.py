@@ -114,6 +114,17 @@ def test_predictions_are_those_of_the_model(labels, ngrams):
         predict(model, ["good"])
 
 
+def test_each_column_of_predictions_has_a_name_of_its_own(run, tmp_path):
+    save_model(random_model(1, ("1", "2", "3")), tmp_path / MODEL)
+    (tmp_path / "in.csv").write_text("text,predicted\ngood,x\n")
+    run("predict", MODEL, "in.csv", "-o", "out.jsonl", "--top", 2, "--probabilities")
+    row = json.loads((tmp_path / "out.jsonl").read_text())
+    assert list(row) == [
+        "text", "predicted", "mlcore_predicted", "probability", "predicted_2", "probability_2", "probability_1",
+        "mlcore_probability_2", "probability_3", "known",
+    ]  # fmt: skip
+
+
 def answers(out):
     return [line.split("\t") for line in out.splitlines()]
 

@@ -38,9 +38,9 @@ def test_sessions(models, run, tmp_path, session):
     play(run, tmp_path, session)
 
 
-def test_it_fits_where_standard_output_can_only_be_ascii(models, run, run_in_ascii):
-    for command, _ in COMMAND.findall((SESSIONS / "models.txt").read_text("utf-8")):
-        arguments = shlex.split(command)[1:]
-        plain = run_in_ascii(*arguments)
-        assert (plain.isascii(), plain.count("?")) == (True, run(*arguments).out.count("?")), command
-        assert max(map(len, plain.splitlines())) <= 80, command
+def test_it_fits_where_standard_output_can_only_be_ascii(models, run_in_ascii):
+    for command, shown in COMMAND.findall((SESSIONS / "models.txt").read_text("utf-8")):
+        if "--json" not in command:
+            plain = run_in_ascii(*shlex.split(command)[1:])
+            assert (plain.isascii(), plain.count("?")) == (True, shown.count("?")), command
+            assert max(map(len, plain.splitlines())) <= 80, command

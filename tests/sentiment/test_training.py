@@ -46,23 +46,6 @@ def train(settings, texts=TEXTS, labels=LABELS, dev=None, threads=1):
 # Settings ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "values", "expected"), [
-    ("dim", [0, 10**9, 2.5, True], "a whole number from 1 to 10,000"),
-    ("patience", [0], "a whole number from 1 to 100,000"),
-    ("learning_rate", [0.0, float("nan"), 10**400, "1"], "a number above 0"),
-    ("word_dropout", [1.0], "a number from 0 to less than 1"),
-    ("optimizer", ["adamw", ["sgd"]], "one of sgd, adagrad, adam"),
-    ("binary", [1], "True or False"),
-    ("class_weight", ['{"a": -1}', "[1]"], 'one of none, balanced, or weights of labels such as {"pos": 2}'),
-])  # fmt: skip
-def test_settings_are_checked(name, values, expected):
-    for value in values:
-        with pytest.raises(InputError) as caught:
-            Settings(**{name: value})
-        assert (caught.value.parameter, caught.value.value is value) == (name, True)
-        assert str(caught.value) == f"{name} is {value!r}; expected {expected}."
-
-
 def test_settings_keep_none_and_resolve_it():
     settings = Settings(optimizer="adam", dim=50)
     assert (settings.learning_rate, settings.ngrams, settings.dim) == (None, None, 50)
