@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from conftest import pieces_of, pinned
@@ -62,9 +63,15 @@ def random_data(model: Model, truths: list, seed: int = 1) -> tuple[Dataset, Spl
     return dataset, encode_split(dataset, np.arange(len(texts)), model.features, model.labels, multi_label=several)
 
 
+@cache
+def numbers_of(features: Features) -> dict[str, int]:
+    """The number of each feature by its name."""
+    return {name: number for number, name in enumerate(features.names)}
+
+
 def features_of(features: Features, words: list[str]) -> dict[str, int]:
     """Occurrences of each known feature among the words, by their names."""
-    known, found = set(features.names), {}
+    known, found = numbers_of(features), {}
     for size in range(1, features.largest + 1):
         for start in range(len(words) - size + 1):
             name = " ".join(words[start : start + size])
@@ -81,7 +88,7 @@ def logits_of(model: Model, words: list[str], parameters=None) -> np.ndarray:
     table, W1, b1, W2, b2 = parameters or (array.astype(np.float64) for array in model.parameters)
     counts = features_of(model.features, words)
     weights = {name: 1 if model.features.binary else count for name, count in counts.items()}
-    E, names = np.zeros(table.shape[1]), model.features.names
+    E, numbers = np.zeros(table.shape[1]), numbers_of(model.features)
     for name, weight in weights.items():
-        E += weight / sum(weights.values()) * table[names.index(name)]
+        E += weight / sum(weights.values()) * table[numbers[name]]
     return W2 @ np.maximum(W1 @ E + b1, 0) + b2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import pieces_of
-from naive import TWO, WORDS, features_of, logits_of, random_model
+from naive import TWO, WORDS, features_of, logits_of, numbers_of, random_model
 
 from mlcore.errors import InputError
 from mlcore.kernels.finite_differences import central_differences
@@ -51,7 +51,7 @@ def test_every_gradient_is_that_of_central_differences(labels, several, ngrams, 
         np.testing.assert_allclose(gradient, central_differences(loss, array), rtol=1e-5, atol=1e-8)
     expected = central_differences(loss, table[:, :3])
     for entry in found.embeddings:
-        row = model.features.names.index(entry.feature)
+        row = numbers_of(model.features)[entry.feature]
         np.testing.assert_allclose(entry.gradient, expected[row], rtol=1e-5, atol=1e-8)
         expected[row] = 0
         assert entry.share == entry.count / found.averaged

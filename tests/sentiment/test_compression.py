@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DATASETS, needs_datasets, needs_speed
+from conftest import needs_speed
 from naive import KINDS, THREE, TWO, random_data, random_model
 from test_model_file import assert_same
 
@@ -12,6 +12,7 @@ from mlcore import SentimentClassifier
 from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.compression import compress, compress_and_measure, expected_counts
 from mlcore.sentiment.model_file import content_of, load_model, model_of
+from mlcore.text.dataset import built_in_dataset
 from mlcore.text.documents import Documents
 
 MODELS = {name: make for name, make in KINDS.items() if name != "compressed"}
@@ -134,13 +135,9 @@ def test_every_command_takes_a_compressed_model(run, model, reviews, tmp_path):
 
 
 @needs_speed
-@needs_datasets
-def test_a_fortieth_of_the_size_costs_next_to_nothing(run, tmp_path):
-    """150 labels and n-grams of characters."""
-    data = DATASETS / "clinc150-train-dev.json"
-    assert run("train-sentiment", data, "--epochs", 5).code == 0
-    size = (tmp_path / "sentiment.safetensors").stat().st_size // 15
-    done = run("compress", "sentiment.safetensors", "-o", "small", "--max-size", size, "--data", data, "--json")
-    found = json.loads(done.out)["measured"]
-    assert found["after"]["accuracy"] > found["before"]["accuracy"] - 0.02
+def test_100_kilobytes_suffice_for_the_built_in_corpus(run):
+    assert run("train-sentiment", "--ngrams", 1, "--char-ngrams", "none", "--epochs", 4).code == 0
+    options = "--max-size", "100KB", "--data", built_in_dataset(), "--json"
+    found = json.loads(run("compress", "sentiment.safetensors", "-o", "small", *options).out)["measured"]
+    assert found["after"]["accuracy"] > found["before"]["accuracy"] - 0.01
     assert found["agreement"] > 0.95

@@ -333,13 +333,11 @@ def test_a_fitted_model_in_other_processes(sklearn):
 
     model = small(dim=2000, ngrams=1).fit([*TEXTS, " ".join(f"w{i}" for i in range(200))], [*LABELS, "fair"])
     assert model._fitted[0].parameters.table.nbytes > 2**20
-    found = joblib.Parallel(n_jobs=2)(joblib.delayed(model.predict_proba)(TEXTS) for _ in range(2))
-    for probabilities in found:
-        np.testing.assert_array_equal(probabilities, model.predict_proba(TEXTS))
-    assert small(threads=None)._checked_threads() == available_cores()
-    with joblib.parallel_config("loky", inner_max_num_threads=1):  # which leaves each process one core
-        shares = joblib.Parallel(n_jobs=2)(joblib.delayed(small(threads=None)._checked_threads)() for _ in range(2))
-    assert shares == [1, 1]
+    with joblib.parallel_config("loky", inner_max_num_threads=1), joblib.Parallel(n_jobs=2) as pool:
+        for probabilities in pool(joblib.delayed(model.predict_proba)(TEXTS) for _ in range(2)):
+            np.testing.assert_array_equal(probabilities, model.predict_proba(TEXTS))
+        shares = pool(joblib.delayed(small(threads=None)._checked_threads)() for _ in range(2))
+    assert (small(threads=None)._checked_threads(), shares) == (available_cores(), [1, 1]), "one core for each process"
 
 
 def test_grid_search_over_a_pipeline(sklearn):

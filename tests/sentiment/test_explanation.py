@@ -5,7 +5,7 @@ import pytest
 from conftest import pieces_of
 from hypothesis import example, given
 from hypothesis import strategies as st
-from naive import THREE, TWO, WORDS, features_of, logits_of, random_model
+from naive import THREE, TWO, WORDS, features_of, logits_of, numbers_of, random_model
 
 from mlcore.errors import InputError
 from mlcore.sentiment.explanation import explain
@@ -29,9 +29,9 @@ def naive_shares(model, words, weights):
     characters add to their word.
     """
     table, W1, b1, W2, _ = (array.astype(np.float64) for array in model.parameters)
-    counts, names = features_of(model.features, words), model.features.names
+    counts, numbers = features_of(model.features, words), numbers_of(model.features)
     total = len(counts) if model.features.binary else sum(counts.values())
-    rows = {name: (1 if model.features.binary else n) / total * table[names.index(name)] for name, n in counts.items()}
+    rows = {name: (1 if model.features.binary else n) / total * table[numbers[name]] for name, n in counts.items()}
     on = W1 @ sum(rows.values(), np.zeros(table.shape[1])) + b1 > 0
     each = {name: (weights @ W2 * on) @ W1 @ row / counts[name] for name, row in rows.items()}
     features, of_words = {}, np.zeros(len(words))

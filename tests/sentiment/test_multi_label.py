@@ -178,7 +178,7 @@ def test_labels_in_any_form_come_back_in_their_order(form, tmp_path):
         np.testing.assert_array_equal(model.predict_proba(TEXTS)[:, : len(names)] > thresholds, predicted)
 
 
-@pytest.mark.parametrize(("n_features", "shuffled"), [(20, False), (20, True), (100, True)])
+@pytest.mark.parametrize(("n_features", "shuffled"), [(20, False), (100, True)])
 def test_words_in_any_order_are_as_good_as_with_one_logistic_regression_for_each_label(n_features, shuffled):
     from sklearn.datasets import make_multilabel_classification
     from sklearn.linear_model import LogisticRegression

@@ -108,6 +108,11 @@ def test_requests_are_answered_as_on_the_command_line_or_refused_with_a_reason(r
             example = content["application/json"]["example"] if content else None
             assert client.ask(path, example, method.upper())[0] == 200
 
+    text = (REPOSITORY / "cli" / "README.md").read_text()
+    ((path, body, answer),) = re.findall(r"^\$ curl http://127.0.0.1:8000(\S+) -d '(.*)'\n(.*)$", text, re.MULTILINE)
+    found, shown = client.ask(path, body)[1], json.loads(answer)
+    assert (list(found), list(found["predictions"][0])) == (list(shown), list(shown["predictions"][0]))
+
     # a client that never ends its request, and those that leave: nobody else waits, and nothing is logged
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"
     with ExitStack() as slow:
@@ -172,13 +177,6 @@ def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
     assert (code, set(codes)) == (0, {200})
     assert "was replaced, and cannot be used: the earlier model answers on." in said
     assert "Traceback" not in said
-
-
-def test_the_manual_shows_what_is_answered(serve, model):
-    text = (REPOSITORY / "cli" / "README.md").read_text()
-    ((path, body, answer),) = re.findall(r"^\$ curl http://127.0.0.1:8000(\S+) -d '(.*)'\n(.*)$", text, re.MULTILINE)
-    found, shown = serve(model).ask(path, body)[1], json.loads(answer)
-    assert (list(found), list(found["predictions"][0])) == (list(shown), list(shown["predictions"][0]))
 
 
 def test_what_keeps_a_server_from_starting_is_said(run, model, monkeypatch):
