@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from mlcore.files import STANDARD_STREAM
 from mlcore.sentiment import comparison
 from mlcore.sentiment.settings import Settings
 from mlcore.text.layout import Layout
@@ -15,7 +14,7 @@ from . import interrupts, render
 from .dataset import read
 from .explanation import coverage_sentence, given_vectors
 from .options import Data, Json, path_option, with_options
-from .output import check_standard_input, compilation, print_json
+from .output import check_inputs, compilation, print_json
 
 EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
 HIDDEN = 32
@@ -43,9 +42,7 @@ def compare_embeddings(
     texts already contain the labels of the test texts.
     """
     settings = Settings(dim=dim, hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
-    check_standard_input([*(data or []), vectors])
-    if vectors and vectors != STANDARD_STREAM:
-        vectors.stat()  # report a mistyped path before any work
+    check_inputs([*(data or []), *([vectors] if vectors else [])])
     with compilation(as_json):
         dataset = read(data, layout, as_json)
         given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None

@@ -81,9 +81,17 @@ def write_output(path: Path, content: bytes | Callable[[BinaryIO], object]) -> N
         render.say(f"{done} {path}.")
 
 
-def check_standard_input(paths: Iterable[Path | None]) -> None:
-    """Raises: InputError if standard input is given more than once."""
-    check_once(path for path in paths if path and path == STANDARD_STREAM)
+def check_inputs(paths: Iterable[Path]) -> list[Path]:
+    """The paths of inputs but standard input: a mistyped one should not wait for the work that comes before it.
+
+    Raises: InputError if standard input is given more than once; OSError if there is no such file.
+    """
+    paths = list(paths)
+    check_once(path for path in paths if path == STANDARD_STREAM)
+    files = [path for path in paths if path != STANDARD_STREAM]
+    for path in files:
+        path.stat()
+    return files
 
 
 def standard_input(hint: str) -> BinaryIO:

@@ -26,7 +26,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import connected, for_model
 from .options import ModelFile, Scheduler, flag, option, path_option, with_options
-from .output import check_standard_input, compilation, kind_of, load, print_json, standard_input
+from .output import check_inputs, compilation, kind_of, load, print_json, standard_input
 from .printable import printable
 
 TEXTS, LINES = "Texts, or files of texts.", "standard input"
@@ -135,9 +135,8 @@ def _predict_lines(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print a line for each text."""
-    check_standard_input(files)
-    for path in files:  # report a wrong one before the first answer
-        if path != STANDARD_STREAM and (path.stat() and path.is_dir()):
+    for path in check_inputs(files):
+        if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))
     notes, write = tabular.Notes(), _json_lines if as_json else _lines
     with compilation():

@@ -30,7 +30,7 @@ from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import coverage_sentence, given_vectors
 from .options import Data, Json, NewModel, Scheduler, flag, option, parse_path, path_option, with_options
-from .output import MODEL, check_standard_input, compilation, load, print_json
+from .output import MODEL, check_inputs, compilation, load, print_json
 from .printable import printable
 
 LOG = b'{"schema": "mlcore.log/'  # how such a file begins
@@ -97,12 +97,8 @@ def train_sentiment(
         if is_wrong:
             raise InputError(problem)
     local = () if scheduler else data  # of shards, paths may be patterns or URLs
-    paths = [path for path in (*local, dev, vectors, warm_start) if isinstance(path, Path)]
-    check_standard_input(paths)
-    paths = [path for path in paths if path != STANDARD_STREAM]
+    paths = check_inputs(path for path in (*local, dev, vectors, warm_start) if isinstance(path, Path))
     check_outputs(paths, model=(model, MODEL), checkpoint=(checkpoint, MODEL), log=(log, LOG))
-    for path in paths:
-        path.stat()  # a mistyped path should not wait for what is read before it
     given = {"data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors, "warm_start": warm_start}
     source = Source(given | {"replicas": replicas}, layout, settings, threads or available_cores(), scheduler)
     train(source, Outputs(model, checkpoint, resume, log, as_json, quiet=as_json))

@@ -17,7 +17,7 @@ from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
 from .options import Data, Json, NewModel, with_options
-from .output import MODEL, answer, load, print_json
+from .output import MODEL, answer, check_inputs, load, print_json
 from .printable import printable
 from .training import Outputs, Source, train
 
@@ -50,7 +50,7 @@ def tune(
     named test is not used. Ctrl-C keeps the best settings so far. The same
     seed and number of trials (--trials) give the same result.
     """
-    check_outputs(data or [], model=(model, MODEL))
+    check_outputs(check_inputs(data or []), model=(model, MODEL))
     started, processes = monotonic(), threads or available_cores()
     dataset, done = read(data, layout, as_json), "Replaced" if model.exists() else "Wrote"
 
@@ -94,6 +94,7 @@ def cross_validate(
     A split named dev is tested on instead, with another seed each time, and
     one named test is not used.
     """
+    check_inputs(data or [])
     dataset = read(data, layout, as_json)
 
     def compute() -> "tuning.CrossValidation":
