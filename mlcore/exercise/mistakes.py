@@ -263,6 +263,11 @@ def catalogue(
     outputs = range(len(network.W[-1]) if len(network.W[-1]) > 1 else 0)
     found += [Mistake(f"only the path through output {unit + 1} in the δ of the layer below",
                       {"pulled": _through_one_output(unit)}) for unit in outputs]  # fmt: skip
+    for layer in every:
+        uses = ({n for n in every if name in network.layers[n].arrays} for name in network.layers[layer].arrays)
+        if shared := set[int]().union(*uses) - {layer}:
+            name = f"only its use in {names[layer]} counted (the gradients of layers that share an array add)"
+            found.append(Mistake(name, dict.fromkeys(("dW", "db"), _as(0)), layers=shared))
     others = {Fraction(0), Fraction(1, 2), Fraction(1)} - {relu_at_zero} if relu_at_zero is not None else ()
     found = [_other_convention(other, relu_at_zero) for other in sorted(others)] + found
     return sorted(found, key=lambda mistake: learning_rate is not None and not mistake.is_step)
