@@ -1,5 +1,6 @@
 """``mlcore serve``: the answers of the command line over HTTP, whatever clients send, and while files are replaced."""
 
+import asyncio
 import json
 import os
 import re
@@ -15,9 +16,11 @@ import pytest
 from conftest import REPOSITORY
 from naive import TWO, random_model
 
+from mlcore.errors import InputError
 from mlcore.sentiment.model_file import save_model
 
 pytest.importorskip("uvicorn", reason="it is in mlcore[serve]")
+HTTPException = pytest.importorskip("starlette.exceptions").HTTPException
 TEXTS = ["A good, warm film.", "bad plot", "", "x \ud800 <b>\u202e", "good " * 900]
 LONG = " ".join(f"{word}{i}" for i in range(1500) for word in ("good", "bad"))[:20_000]
 
@@ -177,6 +180,26 @@ def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
     assert (code, set(codes)) == (0, {200})
     assert "was replaced, and cannot be used: the earlier model answers on." in said
     assert "Traceback" not in said
+
+
+def test_what_is_too_much_or_too_slow(monkeypatch, tmp_path):
+    from mlcore import serving
+
+    class Stalled:
+        async def stream(self):
+            yield b"{"
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(serving, "PATIENCE", 0.01)
+    with pytest.raises(HTTPException, match="408: The body did not arrive within 0.01 seconds"):
+        asyncio.run(asyncio.wait_for(serving.body_of(Stalled()), 5))
+    monkeypatch.setattr(serving, "MAX_PROBABILITIES", 4)
+    with pytest.raises(InputError, match="expected at most 2 texts for 2 labels; got 3"):
+        serving.predictions(random_model(1), ["a"] * 3, {})
+    save_model(random_model(1), tmp_path / "m")
+    monkeypatch.setattr("mlcore.sentiment.page.MAX_BYTES", 10)
+    with pytest.raises(HTTPException, match="404: m: the page would have"):
+        asyncio.run(serving.Service(tmp_path / "m").page(None))
 
 
 def test_what_keeps_a_server_from_starting_is_said(run, model, monkeypatch):

@@ -106,18 +106,20 @@ def test_splits_by_their_usual_names(tmp_path, names):
     assert splits(tmp_path / "folder") == [split for _, split in sorted(zip(names, SPLITS, strict=True))]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "cp1252", "gb18030"])
-def test_encodings(tmp_path, encoding):
+@pytest.mark.parametrize(("encoding", "mark"), [
+    *((name, "\ufeff") for name in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")),
+    *((name, "") for name in ("utf-16-le", "cp1252", "gb18030")),
+])  # fmt: skip
+def test_encodings(tmp_path, encoding, mark):
     text = "caf\u00e9" if encoding == "cp1252" else "caf\u00e9 \u4e2d\u6587 \U0001f600"
-    content = f"text;label\n{text};x\n".encode(encoding)
-    given = {} if encoding in ("utf-8-sig", "utf-16", "utf-32") else {"encoding": encoding}
+    content, given = f"{mark}text;label\n{text};x\n".encode(encoding), {} if mark else {"encoding": encoding}
     for name, packed in (
         ("a.csv", content),
         ("a.csv.gz", gzip.compress(content)),
         ("a.zip", zipped({"a.csv": content, "__MACOSX/._a.csv": b"", ".DS_Store": b""})),
     ):
         assert read(write(tmp_path / name, packed), **given)[0] == [("x", text)]
-    write(tmp_path / "folder/x/1.txt", text.encode(encoding))
+    write(tmp_path / "folder/x/1.txt", f"{mark}{text}".encode(encoding))
     assert read(tmp_path / "folder", **given)[0] == [("x", text)]
 
 
