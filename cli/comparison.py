@@ -109,7 +109,6 @@ def _show(found: "comparison.Comparison", coverage: str) -> None:
 
 
 def _show_table(found: "comparison.Comparison") -> None:
-    uneven = len({summary.runs for summary in found.arms}) > 1
     rows = []
     for arm in found.arms:
         against, deviation = arm.against_fixed, f" ± {100 * arm.deviation:.2f}" if arm.deviation is not None else ""
@@ -117,14 +116,12 @@ def _show_table(found: "comparison.Comparison") -> None:
             arm.arm,
             f"{100 * arm.mean:.2f}{deviation}",
             *((render.number(100 * against.mean, "+.2f"), _p(against.p)) if against else ("", "")),
-            str(arm.runs) if uneven else f"{arm.seconds:.2f}",
-            f"{arm.parameters:,.0f}" if arm.parameters < 1e7 else f"{arm.parameters / 1e6:.1f} M",
+            str(arm.runs),
+            f"{arm.parameters:,.0f}",
         ))  # fmt: skip
-    shown = {summary.arm for summary in found.arms}
-    for name, reason in {missing.arm: missing.reason for missing in found.missing if missing.arm not in shown}.items():
-        rows.append((name, reason, "", "", "", ""))
-    columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs" if uneven else "seconds", "trained")
-    render.table(columns, rows, line_after=len(shown & {arm.name for arm in comparison.ARMS}))
+    columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs", "trained")
+    baselines = comparison.MAJORITY, comparison.LINEAR
+    render.table(columns, rows, line_after=sum(arm.arm not in baselines for arm in found.arms))
     least, seeds = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
     render.paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "

@@ -150,17 +150,16 @@ class Steps:
         return [(error, error, factor) for error in errors]
 
 
-def network_page(problem: Problem, title: str, relu_at_zero: Fraction | None = None) -> str:
+def network_page(problem: Problem, title: str) -> str:
     """A page whose numbers can be changed, and which shows all that follows from them, without a network or a server.
 
-    Raises: InputError if the network is too big to draw, has more than MAX_SAMPLES samples or no derivatives, or if
-        relu_at_zero is not in [0, 1].
+    Raises: InputError if the network is too big to draw, or has more than MAX_SAMPLES samples or no derivatives.
     """
     from markupsafe import Markup
 
     if len(problem.x) > MAX_SAMPLES:
         raise InputError(f"There are {len(problem.x)} samples; a page has room for {MAX_SAMPLES}: leave some out.")
-    graph, steps = build(problem, relu_at_zero), Steps(problem)
+    graph, steps = build(problem), Steps(problem)
     values: dict[str, Any] = {
         "drawing": Markup(to_svg(_roomy(graph), steps.keys())),  # escaped by its own template
         "problem": problem,
@@ -169,7 +168,7 @@ def network_page(problem: Problem, title: str, relu_at_zero: Fraction | None = N
         "trained": steps.trained,
         "given": problem.network.given,
         "conventions": USED_BY,
-        "at_zero": str(problem.at_zero(relu_at_zero)),
+        "at_zero": str(problem.at_zero()),
         "chosen": steps.W[-1].flat[0],
     }
     return web_page("network.html", SCRIPTS, steps.to_data(), title=title, **values)

@@ -7,8 +7,9 @@ import pytest
 from naive import THREE, TWO, random_data, random_model
 from sklearn import metrics
 
-from mlcore.sentiment.evaluation import evaluate, mistakes, quick_figures, strongest_words
+from mlcore.sentiment.evaluation import assess, evaluate, mistakes, quick_figures, strongest_words
 from mlcore.sentiment.figures import area_under_curve, wilson
+from mlcore.sentiment.model import Model
 from mlcore.text.documents import Documents
 
 SIX = tuple("abcdef")
@@ -130,6 +131,15 @@ def test_the_interval_and_the_area_under_the_curve_with_ties():
         pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
         expected = pytest.approx(sum(pairs) / len(pairs)) if pairs else None
         assert area_under_curve(scores, positive) == expected
+
+
+@pytest.mark.parametrize("labels", [TWO, ()])
+def test_mistakes_do_not_score_the_texts_once_more(labels, monkeypatch):
+    model, dataset, _ = make(labels)
+    scored, logits = [], Model.logits
+    monkeypatch.setattr(Model, "logits", lambda self, *rest: scored.append(1) or logits(self, *rest))
+    assert len(assess(model, dataset, 3).mistakes) == 3
+    assert len(scored) == 1
 
 
 @pytest.mark.parametrize("labels", [TWO, THREE])
