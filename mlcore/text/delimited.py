@@ -11,7 +11,7 @@ from typing import Any
 from mlcore.errors import DataError
 from mlcore.text.table import Row, Source, Table, has_columns
 
-SEPARATORS = "\t,;|"  # that are recognised by width; with names of columns before and behind it, any sign is one
+SEPARATORS = "\t|;,"  # that are recognised by width, rare ones first; with names of columns around it, any sign is one
 NOT_SEPARATORS = re.compile(r"[\w \"'.<>{}\[\]-]")
 MAX_FIELD = 50_000_000  # characters
 SAMPLE = 500  # lines from which it is told how quotes are used, or whether there is a header

@@ -139,6 +139,8 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             if has_columns([*document], source):
                 return ({name: column.get(row) for name, column in document.items()} for row in values[0])
             return values
+        if len(inner := [*_lists_in(document)]) == 1:
+            return inner[0][1]  # whose keys the message will name
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
 
 
@@ -146,8 +148,8 @@ def _by_label(document: Mapping[str, Any], source: Source) -> list[dict[str, Any
     """The rows of an object that has the label of each text, or lists of the texts of each label; else nothing."""
     values, rows, said = [*document.values()], list[dict[str, Any]](), ""
     if all(isinstance(value, list) and all(isinstance(text, str) for text in value) for value in values):
-        texts = [text for value in values for text in value]
-        if len({*texts}) == len(texts) or len({*map(len, values)}) > 1:  # else they may be columns
+        repeats = any(5 * len({*value}) <= 4 * len(value) for value in values)  # as in a column of labels
+        if len({*map(len, values)}) > 1 or not repeats:
             rows = [{"text": text, "label": label} for label, texts in document.items() for text in texts]
             said = "the keys are the labels of the texts in their lists"
     elif not any(isinstance(value, list | dict) for value in values) and 2 * len({*map(str, values)}) <= len(values):
@@ -157,11 +159,13 @@ def _by_label(document: Mapping[str, Any], source: Source) -> list[dict[str, Any
     return rows
 
 
-def _lists_in(document: Mapping[str, Any], source: Source, depth: int = 2) -> Iterator[tuple[str, list[Any]]]:
-    """Lists of objects with the columns that are needed, and their keys, in the document or in objects in it."""
+def _lists_in(
+    document: Mapping[str, Any], source: Source | None = None, depth: int = 2
+) -> Iterator[tuple[str, list[Any]]]:
+    """Keys and lists of objects, with the columns that a source needs, in the document or in objects in it."""
     for key, value in document.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            if has_columns([*value[0]], source) or has_columns([*_flat(value[0])], source):
+            if not source or has_columns([*value[0]], source) or has_columns([*_flat(value[0])], source):
                 yield key, value
         elif isinstance(value, dict) and depth > 1:
             yield from _lists_in(value, source, depth - 1)
@@ -182,10 +186,12 @@ def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Itera
                 continue
         if isinstance(element, dict):
             yield place, element
+        elif isinstance(element, str) and not source.labelled:
+            yield place, {"text": element}
         elif isinstance(element, list | tuple) and names is not None and len(element) == len(names):
             yield place, dict(zip(names, element, strict=True))
         else:
-            expected = f"an array of {len(names)} values" if names else "an object"
+            expected = f"an array of {len(names)} values" if names else "an object with a text and its label"
             source.skip(place, f"expected {expected}.")
 
 

@@ -51,7 +51,7 @@ HEAD = 1 << 16  # bytes from which the format is recognised
 MARK = "__label__"
 FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +((?!\d+:|\|)\S.*)")  # and the text behind it
 PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
-JSON_ARRAY = re.compile(r"\s*\[[\s\[]*(?:[\"{\]\d-]|null|true|false|NaN|\Z)")
+JSON_ARRAY = re.compile(r"\s*\[[\s\[]*(?:[\"{\]]|-?(?:0|[1-9]\d*)(?:\.\d+)?\s*[,\]]|null|true|false|NaN|\Z)")
 BETWEEN_LABELS = re.compile(rf"({MARK}[^\s,;|]+)[,;|]+(?={MARK})")
 EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
 
@@ -294,7 +294,10 @@ def _examples(table: Table) -> Iterator[Example]:
                 at = weight_at
                 weight = weight_of(row[at])
         except ValueError as error:
-            source.skip(number, str(error), table.header[at], remedy if at == split_at else "skip_bad_rows")
+            problem, value = str(error), row[at]
+            if isinstance(value, dict) and value:
+                problem = f"this is an object; name one of its keys, such as '{table.header[at]}.{next(iter(value))}'."
+            source.skip(number, problem, table.header[at], remedy if at == split_at else "skip_bad_rows")
             continue
         empty = False
         yield _example((text, label, split, f"{place}{number}", weight))
@@ -315,11 +318,9 @@ def _labels(value: Any) -> str | tuple[str, ...]:
         raise ValueError("the label is missing.")
     if isinstance(value, dict) and all(isinstance(score, int | float) for score in value.values()):
         value = [label for label, score in value.items() if score > 0.5]  # as spaCy has them
-    if isinstance(value, dict):
-        raise ValueError(
-            f"expected a label, found an object; name one of its keys, such as '.{next(iter(value), '')}'."
-        )
     if isinstance(value, list | tuple):
+        if other := next((one for one in value if isinstance(one, list | tuple | dict)), None):
+            raise ValueError(f"expected a label, or a list of labels, in which {other!r:.40} is none.")
         return _one_or_several(as_text(one) or "" for one in value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # as pandas writes them where some are missing

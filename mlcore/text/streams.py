@@ -59,7 +59,15 @@ FOREIGN = {  # patterns of the first bytes of what has no texts, or not as text
     rb"(?i:(?:\s|%.*\n)*@relation\s)": "an ARFF file of Weka; open it in Weka's viewer and save it as CSV",
     rb"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
     rb"(?i:\s*(?:<!doctype html|<html))": "a web page; download the file itself",
-    rb"<\?xml": "XML; write its texts as a table, such as CSV",
+    rb"(?i:\s*<table\b)": "a table in HTML; open it in a spreadsheet and save it as CSV (UTF-8)",
+    rb"<\?xml|<!DOCTYPE": "XML; write its texts as a table, such as CSV",
+    rb"From \S+ .*\d:\d\d.*\n[\w-]+: |(?:Return-Path|Received|Delivered-To|MIME-Version): ": "e-mail; write its texts "
+    "as a table, such as CSV",
+    rb"WEBVTT|1\r?\n\d\d:\d\d:\d\d,\d{3} -->": "subtitles; write them as a table, such as CSV",
+    rb"\{'\w+':|\[[({\[]'": "Python; write it with json.dumps, an object in each line",
+    rb"structure\(list\(": "R; in it, write.csv writes the table",
+    rb"\\(?:documentclass|begin|usepackage)\b": "LaTeX; write the table as CSV",
+    rb"[+-]?\d+(?: \d+:[-+.\de]+)+\s*\n": "LIBSVM, which has numbers of words; get the texts themselves",
     rb"-- (?:MySQL|MariaDB)|--\s+-- PostgreSQL|(?i:(?:\s|--.*\n)*(?:create table|insert into|drop table)\s)": "SQL; "
     "load it into its database, and export the table as CSV",
     rb"\{\\rtf": "a Rich Text document; save it as plain text",
@@ -73,8 +81,8 @@ FOREIGN = {  # patterns of the first bytes of what has no texts, or not as text
     """table: jq -r '["label","text"],(.intents[]|.tag as $t|.patterns[]|[$t,.])|@tsv' FILE > new.tsv""",
     rb"[+-]?[\d.]+ (?:[\d.]+ )?(?:'?\S+)?\|\w+[ :]": "for Vowpal Wabbit; make lines as of fastText of it: "
     r"sed -E 's/^(\S+)[^|]*\|\S* */__label__\1 /' FILE > new.txt",
-    rb"(?:#.*\n)*1(?:-\d+)?(?:\t\S+){9}\r?\n|-DOCSTART-": "CoNLL, which has words, and what is said of each; write a "
-    "table of whole texts with a label each",
+    rb"(?:#.*\n)*1(?:-\d+)?(?:\t\S+){9}\r?\n|-DOCSTART-|(?:.*[\t ](?:O|[BIES]-\w+)\r?\n){2}": "CoNLL, which has "
+    "words, and what is said of each; write a table of whole texts with a label each",
     rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
 }
 LINE_END = re.compile(r"(?<!\r)\r+\n")  # Windows may add a carriage return where one is

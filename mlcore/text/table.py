@@ -21,7 +21,7 @@ SPLIT_OF = {  # what splits are called, in lower case
 USUAL_NAMES = {  # of columns
     "text": """
     text texts sentence sentences phrase review reviews review_text review_body verified_reviews content full_text
-    text_content prompt body message msg sms tweet tweets tweet_text clean_text cleaned_text comment comments
+    text_content utt prompt body message msg sms tweet tweets tweet_text clean_text cleaned_text comment comments
     comment_text clean_comment post headline title utterance utterances query question question_text document
     article description abstract feedback opinion statement transcript
     texto comentario opinión mensaje frase reseña título contenido oración mensagem resenha conteúdo pergunta
@@ -35,9 +35,9 @@ USUAL_NAMES = {  # of columns
     テキスト 本文 文章 文 レビュー コメント 텍스트 리뷰 문장 내용 댓글
     """,
     "label": """
-    label labels label_name label_text gold_label sentiment sentiments class class_name class_index target category
-    categories cats accept choices completion stars star_rating rating ratings overall intent polarity emotion topic
-    tag airline_sentiment
+    label labels label_name label_list label_text gold_label sentiment sentiments class class_name class_index
+    target category categories cats accept choices completion stars star_rating rating ratings overall intent
+    polarity emotion topic tag airline_sentiment
     etiqueta sentimiento clase categoría polaridad valoración calificación puntuación intención emoción rótulo
     sentimento classe polaridade nota avaliação étiquette catégorie polarité etichetta categoria valutazione
     kategorie klasse stimmung bewertung etikett categorie beoordeling klasa kategoria ocena etykieta sentyment
@@ -64,6 +64,7 @@ LIKELY = {  # encodings that texts have, the more frequent ones first, with char
 }  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
 FEW = 5  # bad rows that are listed
+LETTER = re.compile(r"[^\W\d]")
 
 
 def plain(name: str) -> str:
@@ -357,6 +358,8 @@ def _not_found(
     if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
+        if table.source.labelled and "label_column" not in numbers:
+            problem += ", and no values occur again, as labels do; join the labels from their own file to these rows"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
     given = layout.given()
     chosen = {i for other in found.keys() & given.keys() for i in found[other]}
@@ -371,6 +374,12 @@ def _not_found(
         shown = textwrap.shorten(header[0], 100, placeholder=" ...")
         problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"
         return table.source.error(place, f"{problem}; name the separator unless it is , ; | or a tab.")
+    flags = [column for column, *values in zip(header, *rows, strict=True) if {*map(str, values)} == {"0", "1"}]
+    if role == "label" and not name and len(flags) > 1:
+        of_each = "df[[...]].apply(lambda row: ','.join(row.index[row == 1]), axis=1)"
+        problem = f"no {kind} of labels is found, but {textwrap.shorten(', '.join(flags), 100)} have 0 and 1, as if "
+        problem += f"each was a label; write their names into one column, in pandas df['label'] = {of_each}"
+        return table.source.error(place, problem, suggestion={"label_separator": ","})
     lacking = [] if role == "split" else [role]
     if role == "text" and table.source.labelled and "label" not in given and not _matches(header, "", "label", set()):
         lacking.append("label")
@@ -391,12 +400,13 @@ def _not_found(
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
     """Which of the columns likely have these roles: texts have the longest values; labels repeat, and few differ."""
     found = dict[str, int]()
-    lengths = [sum(map(len, {value for value in column if isinstance(value, str)})) for column in columns]
+    texts = [{value for value in column if isinstance(value, str) and LETTER.search(value)} for column in columns]
+    lengths = [sum(map(len, values)) for values in texts]
     if "text" in roles and columns and (any(lengths) or not any(columns)):
         found["text"] = lengths.index(max(lengths))
     distinct = dict[int, int]()
     for i, column in enumerate(columns) if "label" in roles else ():
-        values = {*filter(None, map(as_text, column))}
+        values = {*filter(None, (str(value) if isinstance(value, list) else as_text(value) for value in column))}
         if i != found.get("text") and not (values and values <= {*SPLIT_OF, "split"}):
             distinct[i] = len(values)
     likely = [i for i, n in distinct.items() if 1 < n < len(columns[i])]
@@ -409,10 +419,12 @@ def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[st
 def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str, Any]:
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
-    A label occurs again in its column, as no name of a column does.
+    A label occurs again in its column, as no name of a column does; nor is it a number in a column of numbers.
     """
     columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
-    if table.kind != "column" or not any(first and first in more for first, *more in columns):
+    if table.kind != "column" or not any(
+        first and (first in more or all(map(str.isdecimal, (first, *more)))) for first, *more in columns
+    ):
         return {}
     found = _likely_columns(columns, ["label", "text"] if table.source.labelled else ["text"])
     return {f"{role}_column": found[role] + 1 for role in sorted(found)}
