@@ -19,6 +19,24 @@ PRECISION = 1e-6  # relative, of float32: whoever copies more digits from a prog
 HALF = Fraction(1, 2)
 DECIMAL_COMMA = re.compile(r"(?<=\d)\{?,\}?(?=\d)")  # with braces in LaTeX
 MAX_DIGITS = 8  # to which somebody rounds on the way
+HALF_UP = 1 + 1e-12  # takes a number that is half of a unit over it
+MAX_PLACES = 300  # of a number in float64
+
+
+class Rounding(NamedTuple):
+    """What a student rounds numbers to: so many significant digits, or decimals."""
+
+    digits: int
+    is_significant: bool
+
+    def __call__(self, values: np.ndarray, up: bool | np.ndarray = True) -> np.ndarray:
+        """The values rounded, and halves ``up`` or down."""
+        nudged = values.astype(np.float64) * np.where(up, HALF_UP, 1 / HALF_UP)
+        scale = 10.0**self.digits
+        if self.is_significant:
+            size = np.floor(np.log10(np.where(nudged, abs(nudged), 1)))
+            scale = 10.0 ** np.minimum(self.digits - 1 - size, MAX_PLACES)
+        return np.asarray(np.round(nudged * scale) / scale)
 
 
 class Entry(NamedTuple):
@@ -90,8 +108,8 @@ class Answer:
     def typed(self) -> list[Entry]:
         return [entry for entry in self.entries.flat if entry]
 
-    def precision(self, whole_is_exact: bool) -> tuple[int, int] | None:
-        """The significant digits and the decimals that the student uses, at least 2; None if all is exact.
+    def roundings(self, whole_is_exact: bool) -> list[Rounding]:
+        """To the significant digits and to the decimals that the student uses, at least 2; none if all is exact.
 
         A 1.000 may be 0.9996, rounded to three significant digits.
         """
@@ -99,7 +117,8 @@ class Answer:
         may_be_less = (bool(entry.value) and math.log10(abs(entry.value)).is_integer() for entry in rounded)
         significant = max((2, *(entry.digits - less for entry, less in zip(rounded, may_be_less, strict=True))))
         decimals = max((2, *(round(-math.log10(entry.unit)) for entry in rounded)))
-        return (significant, decimals) if rounded and significant <= MAX_DIGITS else None
+        is_short = rounded and significant <= MAX_DIGITS
+        return [Rounding(significant, True), Rounding(decimals, False)] if is_short else []
 
     def filled(self, rows: np.ndarray) -> np.ndarray:
         """The values, with those of ``rows`` in place of entries left open."""

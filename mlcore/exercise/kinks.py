@@ -19,11 +19,10 @@ import numpy as np
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.network import Gradients, Kink
 
-MAX_KINKS = 12  # units on the kink up to which all their patterns are examined
+MAX_KINKS = 8  # units on the kink up to which all their patterns are examined
 ZERO, ONE = Fraction(0), Fraction(1)
 
 Pattern = dict[Kink, bool]
-ReducedRows = list[tuple[int, np.ndarray]]  # the place of the first entry that is not 0, which is 1; the row
 
 
 class Piece(NamedTuple):
@@ -110,23 +109,21 @@ class Surroundings:
     def patterns(self) -> Iterator[tuple[Pattern, bool]]:
         """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many.
 
-        Units are decided from the first layer on, since the form of a unit's z depends on what is below it. As long
-        as the forms are independent, every pattern holds.
+        Units are decided from the first layer on, since the form of a unit's z depends on what is below it.
         """
-        stack: list[tuple[Pattern, ReducedRows | None]] = [({}, [])] if self.examined else []
+        stack: list[tuple[Pattern, bool | None]] = [({}, True)] if self.examined else []
         while stack:
-            pattern, independent = stack.pop()
+            pattern, holds = stack.pop()
             if len(pattern) == len(self.kinks):
-                yield pattern, independent is not None or bool(self._holds(pattern))
+                yield pattern, bool(holds)
                 continue
             kink = self.kinks[len(pattern)]
             forced = self._forced(kink, pattern)
-            if forced is None and independent is not None:
-                independent = _extended(independent, self.form(kink, pattern))
             for on in (True, False) if forced is None else (forced,):
                 longer = pattern | {kink: on}
-                if forced is not None or independent is not None or self._holds(longer) is not False:
-                    stack.append((longer, independent))
+                found = holds if forced is not None else self._holds(longer)
+                if found is not False:
+                    stack.append((longer, found))
 
     def _forced(self, kink: Kink, pattern: Pattern) -> bool | None:
         """Whether the unit is on, where the piece leaves no choice; None where both are open.
@@ -195,15 +192,6 @@ class Surroundings:
             if direction is not None and (slope := self.slope(direction)) < 0:
                 return Descent(self.named(direction), slope)
         return None
-
-
-def _extended(rows: ReducedRows, row: np.ndarray) -> ReducedRows | None:
-    """The linearly independent rows and another one; None if it depends on them."""
-    for pivot, known in rows:
-        if row[pivot]:
-            row = row - row[pivot] * known
-    places = np.flatnonzero(row)
-    return [*rows, (places[0], row / row[places[0]])] if len(places) else None
 
 
 def positive_direction(rows: Sequence[np.ndarray]) -> np.ndarray | None:

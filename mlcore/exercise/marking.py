@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.answers import Answer, Entry, each
+from mlcore.exercise.answers import Answer, Entry, Rounding, each
 from mlcore.exercise.descent import step_of
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text
 from mlcore.exercise.functions import Number
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Rounding, Students, Values, Work, catalogue
+from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Students, Values, Work, catalogue
 from mlcore.exercise.naming import Naming
 from mlcore.exercise.network import check_range
 from mlcore.exercise.problem import Problem
@@ -244,12 +244,11 @@ class _Sheet:
             return "right", _remark(answer, truth)
         if answer.entries.shape != truth.shape:
             return "wrong", ""
-        precision = self._precision(answer)
-        spread = self._spread(answer, precision)
+        ways = self._ways(answer)
+        spread = self._spread(answer, ways)
         if answer.fits(*spread):
             # significant digits take a difference to 0, but never a small number
-            significant = precision and (precision[0], 0)
-            if not (answer.all_entries(Entry.shows, truth) or answer.fits(*self._spread(answer, significant))):
+            if not (answer.all_entries(Entry.shows, truth) or answer.fits(*self._spread(answer, ways[:1]))):
                 return TOO_FEW_DIGITS
             return "right", "as far as rounding on the way allows"
         if causes := self._causes(answer):
@@ -258,27 +257,26 @@ class _Sheet:
             return TOO_FEW_DIGITS
         return "wrong", self._apart(answer)
 
-    def _spread(self, answer: Answer, precision: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+    def _spread(self, answer: Answer, ways: Sequence[Rounding]) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest values that come from rounding on the way, or from what the student has rounded."""
         name, truth = answer.name, self.truth[answer.name]
         found = [truth]
-        if precision:
-            found += [values[name] for one in roundings(precision) for values in self.marker.rounded(self.c, one)]
-            found += [values[name] for values in self._works(self.right, precision)]
+        if ways:
+            found += [values[name] for one in ways for values in self.marker.rounded(self.c, one)]
+            found += [values[name] for values in self._works(self.right, ways)]
         low, high = _range(found)
         radius = np.maximum(truth - low, high - truth)  # what is rounded up may as well have been rounded down
         return truth - radius, truth + radius
 
-    def _precision(self, answer: Answer) -> tuple[int, int] | None:
-        """The digits of an answer, or of the whole sheet where it has only zeros and fractions."""
+    def _ways(self, answer: Answer) -> list[Rounding]:
+        """How an answer is rounded, or the whole sheet where it has only zeros and fractions."""
         rational = self.work.network.rational
-        used = [other.precision(whole_is_exact=rational) for other in (answer, *self.answers)]
-        return used[0] or max(filter(None, used), default=None)
+        used = [other.roundings(whole_is_exact=rational) for other in (answer, *self.answers)]
+        return used[0] or max(used)
 
-    def _works(self, given: Values, precision: tuple[int, int] | None) -> list[Values]:
+    def _works(self, given: Values, ways: Sequence[Rounding]) -> list[Values]:
         """All answers that follow from given ones, with and without rounding on the way."""
-        ways = [None, *roundings(precision)]
-        return [Work(self.marker.floats, self.c, given=given, rounding=rounding).values() for rounding in ways]
+        return [Work(self.marker.floats, self.c, given=given, rounding=way).values() for way in (None, *ways)]
 
     def _causes(self, answer: Answer) -> list[str]:
         """Symbols of the wrong answers, as few as possible, that this one follows from without a new mistake."""
@@ -286,8 +284,8 @@ class _Sheet:
         groups = [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]
         for group in groups:
             given = {name: self.wrong[name] for name in group}
-            precision = self._precision(answer)
-            works = self._works(given, precision) + self._works(self.right | given, precision)
+            ways = self._ways(answer)
+            works = self._works(given, ways) + self._works(self.right | given, ways)
             if answer.fits(*_range([values[answer.name] for values in works])):
                 return [self.marker.naming.symbols[name] for name in group]
         return []
@@ -336,8 +334,7 @@ class _Sheet:
 
     def _mistakes(self, answer: Answer) -> list[str]:
         """The mistakes that give the answer, of these the ones that explain most, and most precisely; or a slip."""
-        precision = self._precision(answer)
-        ways = roundings(precision)[:1]
+        ways = self._ways(answer)[:1]
         explained: dict[str, tuple[int, bool]] = {}
         slips = []
         for convention in dict.fromkeys((self.c, *self.marker.conventions)):
@@ -376,11 +373,6 @@ class _Sheet:
             return "transposed (rows and columns exchanged)"
         wrong, right = (" x ".join(map(str, rows.shape)) for rows in (answer.entries, truth))
         return f"the shape is {wrong}; expected {right}"
-
-
-def roundings(precision: tuple[int, int] | None) -> list[Rounding]:
-    """Rounding to significant digits, and to decimals, to as many as a student uses, if any."""
-    return [Rounding(digits, not place) for place, digits in enumerate(precision or ()) if digits]
 
 
 def _range(found: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

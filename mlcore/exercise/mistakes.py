@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlcore.exercise.answers import Rounding
 from mlcore.exercise.descent import first_step
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
@@ -18,8 +19,6 @@ from mlcore.exercise.network import Gradients, Network
 Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
 Steps = Mapping[str, Step]
 Values = dict[str, np.ndarray]  # matrices by the names of answers
-HALF_UP = 1 + 1e-12  # takes a number that is half of a unit over it
-MAX_PLACES = 300  # of a number in float64
 WRITTEN = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
 ROUNDED = WRITTEN + SUMMED
@@ -37,28 +36,12 @@ class Mistake(NamedTuple):
     is_step: bool = False  # of gradient descent, where a gradient is asked for
     rate: Number = 0  # of learning
 
-    def values(self, right: Pass, convention: Number = 0, rounding: "Rounding | None" = None) -> Values:
+    def values(self, right: Pass, convention: Number = 0, rounding: Rounding | None = None) -> Values:
         """All answers of a student who makes this mistake and no other."""
         try:
             return Work(right, convention, self, rounding=rounding).values()
         except ValueError:  # a gradient of another shape, where it is added to another, or has the inputs of two
             return Work(right, convention, rounding=rounding).values()
-
-
-class Rounding(NamedTuple):
-    """What a student rounds numbers to: so many significant digits, or decimals."""
-
-    digits: int
-    is_significant: bool
-
-    def __call__(self, values: np.ndarray, up: bool | np.ndarray = True) -> np.ndarray:
-        """The values rounded, and halves ``up`` or down."""
-        nudged = values.astype(np.float64) * np.where(up, HALF_UP, 1 / HALF_UP)
-        scale = 10.0**self.digits
-        if self.is_significant:
-            size = np.floor(np.log10(np.where(nudged, abs(nudged), 1)))
-            scale = 10.0 ** np.minimum(self.digits - 1 - size, MAX_PLACES)
-        return np.asarray(np.round(nudged * scale) / scale)
 
 
 def _as(number: float | str) -> Step:

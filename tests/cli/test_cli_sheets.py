@@ -11,11 +11,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from mlcore.exercise.answers import Rounding
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import Marker
-from mlcore.exercise.mistakes import Rounding, Work, catalogue
+from mlcore.exercise.mistakes import Work, catalogue
 from mlcore.exercise.problem import read_problem, to_toml
 from mlcore.exercise.syllabus import KINDS
 
