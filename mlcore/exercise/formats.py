@@ -20,7 +20,7 @@ from mlcore.exercise.functions import Number
 from mlcore.templates import fill
 
 WIDTH = 80  # of text
-MATRIX_WIDTH, *_ = MATRIX_WIDTHS = 58, 40, 20, 0  # that are shown; the first where there is room beside them
+MATRIX_WIDTHS = (58, 40, 20, 0)  # that are shown: the largest one where there is room beside it
 PAGE, LETTER, GAP = 345, 6.5, 10  # points: a line of LaTeX's article class, a letter, and between columns of a matrix
 MAX_ROWS = 24  # of a matrix on a page
 MAX_FRACTION = 10  # characters; a longer fraction is shown as a decimal
@@ -308,7 +308,7 @@ def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
     cells = [list(map(style.text, row)) for row in np.atleast_2d(array)]
     widths, starts = [2 + max(map(len, column)) for column in zip(*cells, strict=True)], [0]
     for column in range(1, len(widths)):
-        starts += [column] * (sum(widths[starts[-1] : column + 1]) > MATRIX_WIDTH)
+        starts += [column] * (sum(widths[starts[-1] : column + 1]) > MATRIX_WIDTHS[0])
     lines: Box = []
     for start, end in pairwise([*starts, len(widths)]):
         lines += [f"columns {start + 1} to {end}:"] * (len(starts) > 1)

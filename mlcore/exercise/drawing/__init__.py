@@ -1,1 +1,1 @@
-"""The network as a picture: as data first, then as text, Mermaid, Graphviz or SVG."""
+"""The network as a picture: as data first, then as text, SVG or TikZ."""
