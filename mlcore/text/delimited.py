@@ -228,7 +228,7 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
             yield line, row
         elif not any(map(str.strip, row)) and (width > 1 or not row):  # the one value of a row may be empty
             skipped[f"{source.name}: rows without any value"] += 1
-        elif row[0][:1] in "-+=:" and _is_rule("".join(row)):  # an empty one is in it, too
+        elif "---" in (cells := "".join(row)) and not cells.strip("-+=: "):  # below a header, or around a table
             skipped[f"{source.name}: lines of dashes"] += 1
         elif len(row) == width:
             yield line, row
@@ -241,11 +241,6 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
         else:
             fields = f"{len(row):,} field{'s' * (len(row) != 1)}"
             source.skip(line, f"has {fields}; expected {width} as in the header.")
-
-
-def _is_rule(cells: str) -> bool:
-    """Whether this is drawn below a header, as in Markdown, or around a table."""
-    return "---" in cells and not cells.strip("-+=: ")
 
 
 def _without_headers(rows: Iterator[Row], header: Sequence[str], source: Source) -> Iterator[Row]:

@@ -17,17 +17,7 @@ from mlcore.kernels.simd import mix_bits
 from mlcore.text.documents import Documents, count_features
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch, tokenise
-from mlcore.text.vocabulary import (
-    TOKENS,
-    UNKNOWN,
-    Tokens,
-    WordTable,
-    chunks_of,
-    find_slot,
-    first_slot,
-    free_slots,
-    slots_of,
-)  # fmt: skip
+from mlcore.text.vocabulary import TOKENS, UNKNOWN, Tokens, WordTable, chunks_of, find_slot, free_slots, slots_of
 
 WORDS = 1 << 16  # cut into characters at a time
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
@@ -420,7 +410,7 @@ def find_pairs(keys, first, known, slots):
     ids = np.full(keys.shape[0], UNKNOWN, np.int32)
     for t in range(keys.shape[0]):
         if keys[t] != UNKNOWN:
-            pair = slots[find_slot(keys[t], known, slots, first_slot(keys[t], slots))]
+            pair = slots[find_slot(keys[t], known, slots)]
             if pair != UNKNOWN:
                 ids[t] = first + pair
     return ids
@@ -458,7 +448,7 @@ def count_pairs(keys, places):
     distinct, counts, firsts = np.empty_like(keys), np.empty_like(keys), np.empty_like(keys)
     slots, found = free_slots(keys.shape[0]), 0
     for t in range(keys.shape[0]):
-        slot = find_slot(keys[t], distinct, slots, first_slot(keys[t], slots))
+        slot = find_slot(keys[t], distinct, slots)
         if slots[slot] == UNKNOWN:
             slots[slot], distinct[found], firsts[found], counts[found] = found, keys[t], places[t], 0
             found += 1

@@ -16,24 +16,13 @@ from typing import Any, NamedTuple
 
 from mlcore.errors import DataError, InputError
 from mlcore.files import STANDARD_STREAM, check_once, name_of
+from mlcore.text import streams
 from mlcore.text.columnar import MAGIC, read_columnar
 from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
 from mlcore.text.labels import LARGEST_RATING, clean_label
 from mlcore.text.layout import Layout
-from mlcore.text.streams import (
-    SUFFIXES,
-    ZIP,
-    as_utf8,
-    decode_lines,
-    foreign_kind,
-    marked_encoding,
-    peek,
-    read_pieces,
-    spooled,
-    whole_lines,
-)
 from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, has_columns
 from mlcore.text.table import SPLITS as SPLITS
 
@@ -120,19 +109,19 @@ def _is_folder(path: Path) -> bool:
 def _open(path: Path, source: Source) -> Table:
     if _is_folder(path):
         return read_folder(path, source)
-    head, pieces = peek(read_pieces(path, source.notes.guesses.append), HEAD)
+    head, pieces = streams.peek(streams.read_pieces(path, source.notes.guesses.append), HEAD)
     if not head:
         raise DataError(f"{source.name} is empty; give a file with texts.")
     format = source.layout.format
     columnar = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
     if format in ("parquet", "arrow") or (format is None and columnar):
-        return read_columnar(spooled(pieces), format or columnar or "", source)
-    archived = head.startswith(ZIP) or head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES
+        return read_columnar(streams.spooled(pieces), format or columnar or "", source)
+    archived = head.startswith(streams.ZIP) or head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES
     if format == "folder" or (format is None and archived):
         return read_archive(pieces, source)
-    if kind := foreign_kind(head):
+    if kind := streams.foreign_kind(head):
         raise DataError(f"{source.name} is {kind}.")
-    source.encoding = source.layout.encoding or marked_encoding(head)
+    source.encoding = source.layout.encoding or streams.marked_encoding(head)
     for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
         line, end, rest = head.decode(likely, errors="replace").partition("\n")
         if end and "\0" not in rest and line.rstrip("\r").replace("\t", "").isprintable():
@@ -141,7 +130,7 @@ def _open(path: Path, source: Source) -> Table:
         raise DataError(f"{source.name} looks like ISO-2022-JP", suggestion={"encoding": "iso2022_jp"})
     if not source.encoding and len(head.translate(None, CONTROL)) < 0.95 * len(head):
         raise DataError(f"{source.name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")
-    head, pieces = peek(as_utf8(pieces, source.encoding, source.name), HEAD)
+    head, pieces = streams.peek(streams.as_utf8(pieces, source.encoding, source.name), HEAD)
     if b"\r" in head and b"\n" not in head:  # line ends of the old Macintosh, which Excel still writes
         head, pieces = head.replace(b"\r", b"\n"), (piece.replace(b"\r", b"\n") for piece in pieces)
     text = EMPTY_LINES.sub("", head.decode(errors="replace"), count=1)
@@ -171,7 +160,7 @@ def _open(path: Path, source: Source) -> Table:
 def _suffix(path: Path) -> str:
     """The suffix of a name, before that of a compression."""
     path = Path(path.name.lower())
-    return Path(path.stem).suffix if path.suffix in SUFFIXES else path.suffix
+    return Path(path.stem).suffix if path.suffix in streams.SUFFIXES else path.suffix
 
 
 def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str | None]:
@@ -208,8 +197,8 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
 def _blocks_of_lines(pieces: Iterator[bytes], source: Source) -> Iterator[list[str]]:
     """Lines without their ends; only a line feed ends a line, with or without a carriage return before it."""
     before = 0
-    for content in whole_lines(pieces, source.name):
-        texts, wrong = decode_lines(content)
+    for content in streams.whole_lines(pieces, source.name):
+        texts, wrong = streams.decode_lines(content)
         if wrong:
             source.undecodable(content, lines_before=before)
         yield texts

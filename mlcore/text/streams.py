@@ -85,7 +85,7 @@ FOREIGN = {  # patterns of the first bytes of what has no texts, or not as text
     "words, and what is said of each; write a table of whole texts with a label each",
     rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
 }
-LINE_END = re.compile(r"(?<!\r)\r+\n")  # Windows may add a carriage return where one is
+LINE_END = re.compile(rb"(?<!\r)\r+\n")  # Windows may add a carriage return where one is
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -360,22 +360,20 @@ def in_utf8(lines: bytes) -> Lines:
     try:
         lines.decode()
         return Lines(lines, frozenset())
-    except UnicodeDecodeError:  # a line feed is never part of a longer character: damage does not reach beyond its line
-        read, written = lines.decode(errors="replace").encode(), lines.split(b"\n")
-        pairs = zip(read.split(b"\n"), written, strict=True)
-        return Lines(read, frozenset(i for i, (one, other) in enumerate(pairs) if one != other))
+    except UnicodeDecodeError:
+        texts, wrong = decode_lines(lines)
+        return Lines("".join(f"{text}\n" for text in texts).encode(), wrong)
 
 
 def decode_lines(content: bytes) -> Lines:
-    """Texts of whole lines, each of which ends with a line feed, or with a carriage return before it."""
-    content, wrong = in_utf8(content)
-    text = content.decode()
-    if "\r" in text:  # a single character is found quickly
-        text = text.replace("\r\n", "\n")
-        text = LINE_END.sub("\n", text) if "\r\n" in text else text
-    texts = text.split("\n")
-    texts.pop()  # what follows the last line feed; a slice would be a copy
-    return Lines(texts, wrong)
+    """Texts of whole lines, each of which ends with a line feed, or with carriage returns before it."""
+    content = content.replace(b"\r\n", b"\n")
+    lines = (LINE_END.sub(b"\n", content) if b"\r\n" in content else content).split(b"\n")
+    lines.pop()  # what follows the last line feed
+    # line by line: most are ASCII, and one character of a larger text makes all of it slow
+    texts = [line.decode(errors="replace") for line in lines]
+    replaced = (i for i, text in enumerate(texts) if "\ufffd" in text)
+    return Lines(texts, frozenset(i for i in replaced if texts[i].encode() != lines[i]))
 
 
 def decode_arguments(texts: list[str]) -> Lines:

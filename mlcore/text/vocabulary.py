@@ -261,7 +261,13 @@ def same_bytes(data, start, end, others, first, last):
 
 
 @inline_kernel
-def find_slot(key, keys, slots, slot):
+def first_slot(key, slots):
+    """Slot at which the search for a key begins."""
+    return mix_bits(key) & (slots.shape[0] - 1)
+
+
+@inline_kernel
+def next_slot(key, keys, slots, slot):
     """First slot from ``slot`` on that is free or has this key: linear probing."""
     while slots[slot] != UNKNOWN and keys[slots[slot]] != key:
         slot = (slot + 1) & (slots.shape[0] - 1)
@@ -269,9 +275,9 @@ def find_slot(key, keys, slots, slot):
 
 
 @inline_kernel
-def first_slot(key, slots):
-    """Slot at which the search for a key begins."""
-    return mix_bits(key) & (slots.shape[0] - 1)
+def find_slot(key, keys, slots):
+    """Slot that has this key, or the free one where it belongs."""
+    return next_slot(key, keys, slots, first_slot(key, slots))
 
 
 @inline_kernel
@@ -279,7 +285,7 @@ def find_word(data, start, end, key, bounds, word_bytes, word_keys, slots):
     """Slot of the word ``data[start:end]`` with this key: its own, or the free one where it belongs."""
     slot = first_slot(key, slots)
     while True:
-        slot = find_slot(key, word_keys, slots, slot)
+        slot = next_slot(key, word_keys, slots, slot)
         word = slots[slot]
         # shorter words are their own keys
         if word == UNKNOWN or key < HASHED or same_bytes(data, start, end, word_bytes, bounds[word], bounds[word + 1]):

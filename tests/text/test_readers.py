@@ -91,7 +91,7 @@ def test_every_format_with_every_compression(tmp_path, monkeypatch, format, suff
     ):
         assert [(label, text) for label, text, _ in rows(path, format=told)] == EXPECTED
     for size in (1, 3, 50):
-        monkeypatch.setattr(readers, "read_pieces", lambda *given, size=size: read_pieces(*given, size))
+        monkeypatch.setattr(streams, "read_pieces", lambda *given, size=size: read_pieces(*given, size))
         monkeypatch.setattr(readers, "HEAD", max(size, 20))
         examples = list(read_examples(tmp_path / "anything", Layout(format=format)))
         assert [(example.label, example.text) for example in examples] == EXPECTED
