@@ -1,7 +1,8 @@
 """The command line of mlcore. Modules of the library, and ``render``, are executed when something of them is used.
 
 So commands import them at the top (``from mlcore.sentiment import evaluation``), and ``--help`` loads neither NumPy,
-Numba nor Rich, each of which takes longer than everything else. ``from module import name`` executes at once.
+Numba nor Rich, each of which takes longer than everything else. ``from module import name`` executes at once. Before
+Python 3.12, several threads may not be the first to use a module.
 """
 
 import sys

@@ -13,7 +13,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import for_model, read
 from .options import DATA, Json, ModelFile, option, path_option, with_options
-from .output import MODEL, answer, compilation, load, write_output
+from .output import MODEL, compilation, load, present, write_output
 
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 MAX_CHANGES = 5
@@ -55,7 +55,7 @@ def compress(
             small, found = compression.compress_and_measure(loaded, max_size, dataset, available_cores())
             content = model_file.content_of(small)
     write_output(output, content)  # first, for whoever reads the results may leave early
-    answer("compress", lambda: found, _show, as_json)
+    present("compress", found, _show, as_json)
 
 
 def _show(found: "compression.Compression") -> None:

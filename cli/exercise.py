@@ -20,7 +20,7 @@ from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
 from .options import Json, flag, number_option, option, path_option, with_options
-from .output import answer, write_output
+from .output import answer, present, write_output
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def _check_class(numbers: Numbers, folder: Path, output: Path | None, settings: 
     marks = classroom.mark_class(nets or numbers.problem(), folder, **settings)
     if output:
         write_output(output, marks.to_csv().encode("utf-8-sig"))
-    answer("check-class", lambda: marks, exercise_view.check_class, as_json)
+    present("check-class", marks, exercise_view.check_class, as_json)
 
 
 @with_options
@@ -262,7 +262,7 @@ def graph(
     the edges; units on their kink are marked.
     """
     writers: dict[str, Callable[[graphs.Graph], str]] = {
-        "text": lambda drawn: text_drawing.to_text(drawn, ascii_only=not render.has_unicode()),
+        "text": text_drawing.to_text,
         "svg": markup.to_svg,
         "tikz": markup.to_tikz,
     }

@@ -22,6 +22,22 @@ MODEL, PAGE = b'"mlcore"', rb'<meta name="generator" content="mlcore">'  # what 
 # Results --------------------------------------------------------------------------------------------------
 
 
+def present(command: str, result: Found, view: Callable[[Found], None], as_json: bool) -> Found:
+    """Show a result, as a view or as JSON, and return it."""
+    if as_json:
+        print_json(command, result)
+    else:
+        view(result)
+    return result
+
+
+def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> Found:
+    """Present the result of one library call, and on stderr which kernels are compiled for it."""
+    with compilation(as_json):
+        result = compute()
+    return present(command, result, view, as_json)
+
+
 def print_json(command: str, result: Result | dict[str, Any]) -> None:
     """Print the result of a command as strict JSON (RFC 8259), with the name of its schema."""
     fields = result.to_dict() if isinstance(result, Result) else result
@@ -42,17 +58,6 @@ def compilation(quiet: bool = False) -> Iterator[None]:
 
     with ExitStack() as stack, compiling.watch_compilation(started):
         yield
-
-
-def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> Found:
-    """Show, and return, the result of one library call, and on stderr which kernels are compiled for it."""
-    with compilation(as_json):
-        result = compute()
-    if as_json:
-        print_json(command, result)
-    else:
-        view(result)
-    return result
 
 
 # Files ----------------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ ASCII = str.maketrans(
     {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
      "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "→": "->", "│": "|", "±": "+-", "ψ": "psi",
      "●": "o", "├": "|", "┤": "|", "─": "-", "ₛ": "_s", "ₖ": "_k", "ⱼ": "_j", "ζ": "zeta", "λ": "lambda", "η": "eta",
-     "ε": "eps", "‖": "|", "≥": ">="}
+     "ε": "eps", "‖": "|", "≥": ">=", "…": "..."}
+    | dict(zip("╌╎►┌┐└┘", "-:>++++", strict=True))
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 
@@ -75,11 +76,6 @@ def side_by_side(texts: Iterable[str], style: str = "") -> None:
         longer = f"{lines[-1]}    {text}" if lines[-1] else text
         lines[-1:] = [longer] if cell_len(longer) <= COLUMNS else [lines[-1], text]
     out.print(Text("\n".join(filter(None, lines)), style))
-
-
-def has_unicode() -> bool:
-    """Whether standard output can encode any character."""
-    return out.encoding.startswith("utf")
 
 
 class Shown:
@@ -160,7 +156,7 @@ def number(value: float | None, spec: str = ".6g") -> str:
 
 def _writable(text: str) -> str:
     """The text without control characters, and with symbols spelled out if standard output is not Unicode."""
-    return printable(text if has_unicode() else text.translate(ASCII))
+    return printable(text if out.encoding.startswith("utf") else text.translate(ASCII))
 
 
 def width(text: str) -> int:

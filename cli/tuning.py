@@ -17,7 +17,7 @@ from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
 from .options import Data, Json, NewModel, with_options
-from .output import MODEL, answer, check_inputs, load, print_json
+from .output import MODEL, answer, check_inputs, load, present
 from .printable import printable
 from .training import Outputs, Source, train
 
@@ -67,10 +67,7 @@ def tune(
     with render.Activity("Searching", as_json) as activity:
         found = tuning.tune(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
     interrupts.end_at_once(f"; {printable(str(model))} was not written")
-    if as_json:
-        print_json("tune", found)
-    else:
-        _show(found)
+    present("tune", found, _show, as_json)
     inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     train(Source(inputs, layout, found.settings, processes), Outputs(model, quiet=True))

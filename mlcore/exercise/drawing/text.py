@@ -1,21 +1,15 @@
-"""A network drawn with box-drawing characters, or in ASCII."""
+"""A network drawn with box-drawing characters."""
 
 import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
 from mlcore.exercise.formats import WIDTH, Box, beside, pad, terminal_width
 
-SYMBOLS = str.maketrans({"φ": "phi", "ŷ": "y_hat", "δ": "delta", "−": "-", "…": "..."})
-LINES = str.maketrans({"→": "->"} | dict(zip("−─╌│╎►┌┐└┘", "---|:>++++", strict=True)))  # in ASCII
 
-
-def to_text(graph: Graph, ascii_only: bool = False) -> str:
+def to_text(graph: Graph) -> str:
     """Boxes side by side, an arrow with the name of the weights before each layer, and below them the edges."""
-    if ascii_only:
-        graph = _in_ascii(graph)
     bands: list[list[tuple[Box, Box]]] = [[]]  # of columns that go side by side
     for number in range(len(graph.columns)):
         column = _column(graph, number)
@@ -27,8 +21,7 @@ def to_text(graph: Graph, ascii_only: bool = False) -> str:
         rows = [*beside([head for head, _ in band]), "", *beside([body for _, body in band])]
         drawn.append("\n".join(row.rstrip() for row in rows))
     notes = [line for note in graph.notes for line in textwrap.wrap(note, WIDTH)]
-    text = "\n\n".join([graph.title, *drawn, *_edge_tables(graph), "\n".join(notes)]) + "\n"
-    return text.translate(LINES) if ascii_only else text
+    return "\n\n".join([graph.title, *drawn, *_edge_tables(graph), "\n".join(notes)]) + "\n"
 
 
 def _column(graph: Graph, number: int) -> tuple[Box, Box]:
@@ -69,12 +62,3 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
             fits = terminal_width(f"{start}{weight}   {derivative}") < WIDTH  # the arrow has two letters in ASCII
             lines += [f"{start}{weight}   {derivative}"] if fits else [start + weight, " " * len(start) + derivative]
         yield "\n".join(lines)
-
-
-def _in_ascii(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.translate(SYMBOLS).encode("ascii", "replace").decode()
-    if isinstance(value, list | tuple):
-        made = map(_in_ascii, value)
-        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
-    return value
