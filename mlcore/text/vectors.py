@@ -167,7 +167,7 @@ def _read_text(pieces: Iterator[bytes], name: str, dim: int) -> Iterator[Block]:
 def _check_first_line(first: bytes, name: str, dim: int) -> int | None:
     """Number of vectors if the first line is a header; refuse vectors of another width, going by this line."""
     fields, promised = first.split(), None
-    if len(fields) == 2 and all(map(_is_count, fields)) and (dim > 1 or fields[1] == b"1"):
+    if re.fullmatch(rb"\s*\d{1,11}\s+\d{1,11}\s*", first) and (dim > 1 or fields[1] == b"1"):
         promised, width = int(fields[0]), int(fields[1])
     else:
         width = next((n for n in range(len(fields)) if not _is_number(fields[-1 - n])), len(fields) - 1)
@@ -178,10 +178,6 @@ def _check_first_line(first: bytes, name: str, dim: int) -> int | None:
         )
     _check_width(width, dim, f"{name}, line 1")
     return promised
-
-
-def _is_count(field: bytes) -> bool:
-    return field.isdigit() and len(field) < 12
 
 
 def _is_number(field: bytes) -> bool:
