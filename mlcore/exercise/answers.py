@@ -13,7 +13,7 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.problem import NOTES, parse_rows, read_document, split_rows, typed
+from mlcore.exercise.problem import NOTES, exact_number, parse_rows, read_document, typed
 
 PRECISION = 1e-6  # relative, of float32: whoever copies more digits from a program is right
 HALF = Fraction(1, 2)
@@ -173,11 +173,14 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
 
 
 def _entries(name: str, text: str, tolerance: Fraction | None) -> np.ndarray:
-    values = np.array(parse_rows(re.sub("[?_]", "0", text), name), object)
-    written = [entry.strip() for row in split_rows(text) for entry in row]
-    entries = np.empty(values.shape, object)
-    for (place, value), number in zip(np.ndenumerate(values), written, strict=True):
-        entries[place] = None if number in "?_" else Entry(Fraction(value), *_unit_and_digits(number), tolerance)
+    def entry(number: str) -> Entry | None:
+        is_open = number.strip() in ("?", "_")
+        return None if is_open else Entry(Fraction(exact_number(number)), *_unit_and_digits(number.strip()), tolerance)
+
+    rows = parse_rows(text, name, entry)
+    entries = np.empty((len(rows), len(rows[0])), object)
+    for i, j in np.ndindex(entries.shape):
+        entries[i, j] = rows[i][j]
     return entries
 
 

@@ -6,7 +6,7 @@ All numbers are kept as fractions, so that nothing is rounded before the arithme
 import json
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -34,11 +34,12 @@ NOTATIONS = {
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}(\{[lcr|]+\})?|\\(left|right|quad|[,;:! ])|[$≈~…]|\.\.\.": " ",
     r"[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor)\s*(?=\()|,\s*\w+\s*=[^])]*": "",  # with arguments such as dtype
-    rf"\s*(?:\\cdot|\\times|[·×*])\s*{POWER}": r"e\1",
+    rf" ?(?:\\cdot|\\times|[·×*])\s*{POWER}": r"e\1",
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
 }
 TRANSPOSED = re.compile(r"(.*[])}])\s*(?:'|ᵀ|\.T|\^\s*\{?\s*(?:T|\\top)\s*\}?)\s*", re.DOTALL)
+BLANKS = re.compile(r"[^\S\n]+")
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 # minus signs as typeset sheets have them, and the brackets of tuples and sets
@@ -171,16 +172,34 @@ def change(
     )
 
 
-def parse_rows(text: str, parameter: str) -> Rows:
+def exact_number(text: str) -> Fraction:
+    """The number; or a ValueError that says what is wrong with it."""
+    text = re.sub(r"\s*/\s*", "/", text.translate(SPELLINGS).strip())
+    if not text:
+        raise ValueError("a number is missing")
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"{_cut(text)!r} is not a number")
+    try:
+        kind = Fraction if re.fullmatch(r"[+-]?[\d/]+", text) else DecimalNumber
+        value = kind(text if len(text) <= MAX_DIGITS else "1e999")
+        float(value)
+    except ZeroDivisionError:
+        raise ValueError(f"{text!r} divides by zero") from None
+    except OverflowError:
+        raise ValueError(f"{_cut(text)!r} exceeds the range of float64 (1.8e308)") from None
+    return value
+
+
+def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_number) -> list[list[Any]]:
     """Rows of numbers as people type them.
 
     ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, a row on
-    each line, or the same in LaTeX; ``[1; 2]'`` and ``[1; 2]^T`` are transposed.
+    each line, or the same in LaTeX; ``[1; 2]'`` and ``[1; 2]^T`` are transposed. ``number`` makes a number of its text.
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
     try:
-        rows = [list(map(_fraction, row)) for row in split_rows(text)]
+        rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
         hint = "; for a decimal point write a dot" if re.search(r"\d,\d+[\s;]+[+-]?\d+,\d", text) else ""
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}{hint}"
@@ -206,7 +225,8 @@ def typed(value: object) -> str:
 
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
-    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", text).translate(SPELLINGS).strip()
+    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", text).translate(SPELLINGS)
+    plain = BLANKS.sub(" ", plain).strip()
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1]
     for notation, meaning in NOTATIONS.items():
@@ -215,8 +235,8 @@ def split_rows(text: str) -> list[list[str]]:
     if plain.startswith("[["):
         plain = " ".join(plain.split())  # lines mean nothing within nested brackets
     plain = re.sub(r"\][\s,;]*\[", ";", plain)
-    plain = re.sub(r"\s*/\s*", "/", plain.translate(str.maketrans("[]", "  ")))
-    plain = re.sub(r"(^|[,;\n])\s*([+-])\s+(?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number
+    plain = re.sub(" ?/ ?", "/", BLANKS.sub(" ", plain.translate(str.maketrans("[]", "  "))))
+    plain = re.sub(r"(^|[,;\n]) ?([+-]) (?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number
     lines = re.split(r"\s*;\s*|\s*\n\s*", plain)
     rows = [line.strip().removesuffix(",").split(",") if "," in line else line.split() or [""] for line in lines]
     is_even = len(set(map(len, rows))) == 1
@@ -229,29 +249,11 @@ def parse_number(text: str, parameter: str) -> Fraction:
     Raises: InputError about the parameter if it is none of these.
     """
     try:
-        return _fraction(text)
+        return exact_number(text)
     except ValueError:
         hint = f"; for a decimal point write {text.replace(',', '.')}" if re.fullmatch(r"[+-]?\d+,\d+", text) else ""
         message = f"expected a number such as {SAMPLE_NUMBERS} in the range of float64 (1.8e308){hint}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
-
-
-def _fraction(text: str) -> Fraction:
-    """The number; or a ValueError that says what is wrong with it."""
-    text = re.sub(r"\s*/\s*", "/", text.translate(SPELLINGS).strip())
-    if not text:
-        raise ValueError("a number is missing")
-    if not NUMBER.fullmatch(text):
-        raise ValueError(f"{_cut(text)!r} is not a number")
-    try:
-        kind = Fraction if re.fullmatch(r"[+-]?[\d/]+", text) else DecimalNumber
-        value = kind(text if len(text) <= MAX_DIGITS else "1e999")
-        float(value)
-    except ZeroDivisionError:
-        raise ValueError(f"{text!r} divides by zero") from None
-    except OverflowError:
-        raise ValueError(f"{_cut(text)!r} exceeds the range of float64 (1.8e308)") from None
-    return value
 
 
 def _cut(text: str) -> str:

@@ -2,14 +2,18 @@
 
 import ast
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_network_page import random_problem
 
 from mlcore.errors import DataError, InputError
+from mlcore.exercise.answers import Entry, parse_answer
 from mlcore.exercise.functions import Loss
 from mlcore.exercise.network import Layer, Network
 from mlcore.exercise.problem import Problem, parse_rows, read_problem, to_toml
@@ -45,6 +49,16 @@ def test_rows_as_they_are_typed():
         TYPED.write_text("".join(f"{line}\n" for line in found))
     assert found == TYPED.read_text().splitlines()
     assert len(read("1" * 5000)) < 220
+
+
+PARTS = [*"1-?_[](){};,.'|/e·ᵀ−½ \n\t", "0,5", "\\frac", "{1}{2}", "\\\\", "10^", "⁻³", "tensor(", ", dtype=float", "…"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12))
+def test_answers_are_read_or_refused(parts):
+    with suppress(InputError):
+        entries = parse_answer("dV", "".join(parts)).entries
+        assert {type(entry) for entry in entries.flat} <= {Entry, type(None)}
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"[1]", b"[]"])
