@@ -85,15 +85,12 @@ def predict_table(
     def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
         answered = predict([text or "" for text in texts])
-        new, missing = (
-            answer_columns(answers, answered, DIGITS, writer.lists),
-            [i for i, text in enumerate(texts) if text is None],
-        )
-        for column in new if missing else ():
+        new = answer_columns(answers, answered, DIGITS, writer.lists)
+        missing = [i for i, text in enumerate(texts) if text is None]
+        for column in new:
             for i in missing:
                 column[i] = None
-        doubtful = answered.confidence < answers.threshold if answers.threshold else np.zeros(0, bool)
-        doubts = int(doubtful.sum() - doubtful[missing].sum()) if len(doubtful) else 0
+        doubts = int((np.delete(answered.confidence, missing) < answers.threshold).sum()) if answers.threshold else 0
         return len(batch), len(missing), doubts, writer.format([row for row, _ in batch], new)
 
     rows = chain(first, rows)
