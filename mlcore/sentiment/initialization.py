@@ -26,6 +26,7 @@ FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
 # A word has a dozen n-grams of characters, which would outweigh it, most of all a short word such as "not". Hence these
 # factors of the initial embeddings and of the learning rate.
 WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
+MAX_RATIOS = 1_000  # labels; of 1,500, and of 7,000, hidden words were learned far better from a random start
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
@@ -77,7 +78,7 @@ def new_model(
         raise InputError(expected, parameter="tune_thresholds", value=True)
     outputs = settings.outputs(len(data.labels))
     features = len(data.features)
-    naive_bayes = settings.initialization == "naive-bayes"
+    naive_bayes = settings.initialization == "naive-bayes" and len(data.labels) <= MAX_RATIOS
     find_ratios = partial(feature_ratios, data.train, data.labels, features)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None

@@ -82,7 +82,8 @@ class Settings:
     tune_thresholds: bool = setting(False, "With several labels: predict a label above the probability that suits the "
                                     "held-out texts best, not above 0.5.", resumable=True)
     freeze_embedding: bool = setting(False, "Train only the dense layers.")
-    initialization: str = setting("naive-bayes", "random, or naive-bayes: add each word's log-count ratio.",
+    initialization: str = setting("naive-bayes", "random, or naive-bayes (up to 1,000 labels): add each word's "
+                                  "log-count ratio.",
                                   choices=("random", "naive-bayes"))
     epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
                           resumable=True, automatic="100, with nothing held out 30, with many labels 10 to 40")
