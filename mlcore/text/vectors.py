@@ -30,6 +30,7 @@ LONGEST_WORD = 1 << 16  # bytes, in the binary format
 LONGEST_LINE = 1 << 24  # bytes: a file with longer ones is something else
 ROWS = 4_096  # rows written at a time
 EXPECTED = "vectors as text (GloVe, word2vec, fastText's .vec), word2vec's binary format, or a folder of model2vec"
+WHITE_SPACE = bytes.maketrans(b"\t\r\v\f", b"    ")
 MISSING, LOWER_CASED, EXACT = 0, 1, 2  # how a word was found
 
 Block = tuple[list[bytes], Callable[[np.ndarray], np.ndarray]]  # words, and the vectors of those with these indices
@@ -138,26 +139,26 @@ def _read_text(pieces: Iterator[bytes], name: str, dim: int) -> Iterator[Block]:
     line, n = 0, 0
     promised: int | None = None  # number of vectors, according to the first line
     for block in filter(None, whole_lines(pieces, name, LONGEST_LINE)):
-        contents = block.split(b"\n")[:-1]
         if line == 0:
-            contents[0] = contents[0].removeprefix(codecs.BOM_UTF8)
-            promised = _check_first_line(contents[0], name, dim)
-            contents[0] = b"" if promised is not None else contents[0]
-        tokens, numbers, lines = list[bytes](), list[list[bytes]](), list[int]()
-        for content in contents:
+            block = block.removeprefix(codecs.BOM_UTF8)
+            promised = _check_first_line(block.partition(b"\n")[0], name, dim)
+            block = block if promised is None else block[block.index(b"\n") :]
+        block = block.translate(WHITE_SPACE)
+        while b"  " in block:
+            block = block.replace(b"  ", b" ")
+        tokens, numbers, lines = list[bytes](), list[bytes](), list[int]()
+        for content in block.replace(b" \n", b"\n").split(b"\n")[:-1]:
             line += 1
-            fields = content.rsplit(None, dim)
-            if not fields:
+            if not content:
                 continue
-            if content[0] in b" \t\r\v\f":
-                fields[:-dim] = [b""]
-            if len(fields) <= dim:
+            if (spaces := content.count(b" ")) < dim:
                 raise DataError(
-                    f"{name}, line {line:,}: {len(fields) - 1} numbers follow the word; expected {dim}; "
+                    f"{name}, line {line:,}: {spaces} numbers follow the word; expected {dim}; "
                     "if this is the last line, the file is incomplete: fetch it again."
                 )
-            tokens.append(fields[0])
-            numbers.append(fields[1:])
+            *word, own_numbers = content.split(b" ", spaces - dim + 1)
+            tokens.append(b" ".join(word))
+            numbers.append(own_numbers)
             lines.append(line)
         n += len(tokens)
         yield tokens, partial(_parse, name, dim, lines, numbers)
@@ -187,16 +188,15 @@ def _is_number(field: bytes) -> bool:
     return False
 
 
-def _parse(name: str, dim: int, lines: list[int], numbers: list[list[bytes]], chosen: np.ndarray) -> np.ndarray:
+def _parse(name: str, dim: int, lines: list[int], numbers: list[bytes], chosen: np.ndarray) -> np.ndarray:
     """Numbers of the chosen ones of these texts, which are in these lines of the file: (n, d) float32."""
-    fields = [numbers[i] for i in chosen.tolist()]
+    fields = b" ".join(numbers[i] for i in chosen.tolist()).split()
     with np.errstate(over="ignore"), suppress(ValueError):  # what is too large for float32 becomes infinite
-        rows = np.array([list(map(float, some)) for some in fields]).reshape(-1, dim).astype(np.float32)
+        rows = np.array(list(map(float, fields))).reshape(-1, dim).astype(np.float32)
         if np.isfinite(rows).all():
             return rows
-    every = ((lines[i], field) for i in chosen.tolist() for field in numbers[i])
-    line, wrong = next((line, field) for line, field in every if not _is_number(field))
-    shown = wrong[:40].decode(errors="replace")
+    at, wrong = next((at, field) for at, field in enumerate(fields) if not _is_number(field))
+    line, shown = lines[chosen[at // dim]], wrong[:40].decode(errors="replace")
     raise DataError(f"{name}, line {line:,}: {shown!r} is not a finite number that float32 can hold.")
 
 
