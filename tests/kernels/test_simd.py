@@ -46,8 +46,8 @@ def test_arithmetic(dtype):
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
-def test_vectors_of_another_type_are_refused():
-    """They would be read and written beyond the end of the row, or rounded."""
+def test_vectors_of_another_type_and_arrays_without_rows_are_refused():
+    """They would be read and written beyond the end of the row, or from elsewhere, or rounded."""
     short, long = np.zeros((2, LANES), np.float32), np.zeros((2, LANES))
     for wrong in (
         lambda a, b: horizontal_sum(load_vector(a, 0, 0, zero_vector(b.dtype, LANES))),
@@ -56,6 +56,8 @@ def test_vectors_of_another_type_are_refused():
     ):
         with pytest.raises(TypingError):
             njit(wrong)(short, long)
+    with pytest.raises(TypingError):
+        sum_of_vector(np.zeros((LANES, LANES), order="F"), 0, 0)
 
 
 CASES = {
