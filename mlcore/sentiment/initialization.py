@@ -27,6 +27,8 @@ FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
 # factors of the initial embeddings and of the learning rate.
 WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
 MAX_RATIOS = 1_000  # labels; of 1,500, and of 7,000, hidden words were learned far better from a random start
+CAUTION = 0.6  # of the first steps of a feature whose ratios have a squared length of 1, a dozen usual gradients
+LEAST_SQUARE = 0.0025  # squared length of ratios that a feature counts as having, so that it can learn at all
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
@@ -83,12 +85,13 @@ def new_model(
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(find_ratios) if naive_bayes and threads > 1 else None
         parameters = random_parameters(features, outputs, settings)  # in this thread, which receives Ctrl-C
-    table = parameters.table[:, : settings.dim]
+    table, first_squares = parameters.table[:, : settings.dim], None
     if naive_bayes:  # each label's ratios in a random direction of its own
         ratios = other.result() if other else find_ratios()
         directions = np.random.default_rng([settings.seed, 3]).normal(size=(outputs, settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         ratios.add_to(table, NAIVE_BAYES_SCALE * directions)
+        first_squares = ratios.first_squares(min(settings.batch_size, len(data.train.rows)))
     if vectors is not None:
         shape = len(data.features.words), settings.dim
         if vectors.table.shape != shape:
@@ -107,6 +110,7 @@ def new_model(
         table[: data.features.first_piece] *= of_words
         table[data.features.first_piece :] *= of_pieces
     model = Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
+    model.first_squares = first_squares
     if not data.labels:
         ratings = data.train.targets[data.train.rows]
         model.seen = float(ratings.min()), float(ratings.max())
@@ -153,6 +157,21 @@ class Ratios:
     of_labels: np.ndarray  # (k,), to be added
     keys: np.ndarray  # (m,) int64, feature * k + label, ascending, of those to which more has to be added
     more: np.ndarray  # (m,)
+    features_per_text: float
+
+    def first_squares(self, batch_size: int) -> np.ndarray:
+        """What Adagrad's sum of squared gradients begins with in each row, (v,) float32.
+
+        Features that say little of the labels learn cautiously, as in naive-Bayes logistic regression: there a weight
+        is the ratio times what is learned, so that a step is proportional to the square of the ratio.
+        """
+        k = len(self.of_labels)
+        features, labels = np.divmod(self.keys, k)
+        squares = k * self.of_features**2 + 2 * self.of_features * self.of_labels.sum() + (self.of_labels**2).sum()
+        changes = self.more * (2 * (self.of_features[features] + self.of_labels[labels]) + self.more)
+        squares += np.bincount(features, changes, len(squares))
+        gradients = CAUTION / (batch_size * self.features_per_text * np.maximum(squares, LEAST_SQUARE))
+        return np.asarray(gradients**2, np.float32)
 
     def dense(self) -> np.ndarray:
         """All ratios: (v, k)."""
@@ -189,10 +208,11 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> Rati
     none, texts_with = np.zeros(len(rows), np.int64), np.zeros(features)
     keys, sums = totals(rows, none, weights, (features, 1))
     texts_with[keys] = sums
+    per_text = texts_with.sum() / len(rows)
     if not labels:
         deviations = (targets[:, 0] - targets.mean()) / max(float(targets.std()), 1e-9)
         keys, sums = totals(rows, none, deviations * weights, (features, 1))
-        return Ratios(np.zeros(features), np.zeros(1), keys, sums / (1 + texts_with[keys]))
+        return Ratios(np.zeros(features), np.zeros(1), keys, sums / (1 + texts_with[keys]), per_text)
     if len(labels) == 2 or targets.shape[1] > 1:
         places, columns = np.nonzero(targets)
     else:
@@ -202,7 +222,7 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> Rati
     own, everywhere = np.bincount(keys % k, sums, k) + features, texts_with[keys // k]
     of_labels = np.log(texts_with.sum() + 2 * features - own) - np.log(own)
     more = np.log(sums + 1) - np.log(everywhere - sums + 1) + np.log(everywhere + 1)
-    return Ratios(-np.log(texts_with + 1), of_labels, keys, more)
+    return Ratios(-np.log(texts_with + 1), of_labels, keys, more, per_text)
 
 
 def continued(given: Settings, earlier: Settings) -> Settings:

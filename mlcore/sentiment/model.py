@@ -57,6 +57,7 @@ class Model:
     seen: tuple[float, float] | None = None  # the lowest and the highest rating of the training texts
     trained_on: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))  # fingerprints of texts, ascending
     compressed: Compressed | None = None
+    first_squares: np.ndarray | None = None  # (v,) float32: what Adagrad's sums of squares begin with in each row
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle. Numba would compile all kernels again for arrays that joblib has mapped read-only."""

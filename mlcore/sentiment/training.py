@@ -106,7 +106,13 @@ class State:
         """Start of a training from a copy of the model's parameters."""
         settings = model.settings
         release_free_memory()  # training needs more than all that comes before it
-        return cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
+        state = cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
+        state._begin_squares(model)
+        return state
+
+    def _begin_squares(self, model: Model) -> None:
+        if model.settings.optimizer == "adagrad" and model.first_squares is not None:
+            self.S.table[:] = model.first_squares[:, np.newaxis]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by their names in files; the rows have the table with its moments."""
@@ -127,6 +133,7 @@ class State:
         for array in (*self.M, *self.S):
             if array is not None:
                 array[:] = 0
+        self._begin_squares(model)
         self.step = 0  # Adam's bias correction counts from fresh moments
         self.learning_rate /= 2
 

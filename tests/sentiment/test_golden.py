@@ -1,5 +1,6 @@
 """Trainings whose parameters must never change, to the last bit: golden.json has their hashes, from mlcore 0.1.0."""
 
+import dataclasses
 import hashlib
 import json
 from functools import cache
@@ -46,7 +47,7 @@ def test_the_parameters_are_the_same_as_ever(name):
             loss="squared" if kind == "ratings" else "logistic",
         )  # fmt: skip
         data = encoded(kind, ngrams, binary)
-        model = new_model(data, settings)
+        model = dataclasses.replace(new_model(data, settings), first_squares=None)  # Adagrad's first sums came later
         list(fit(model, data.train, data.dev, threads=2))
         table, W1, *others = model.parameters
         arrays = [np.ascontiguousarray(array) for array in (table[:, :20], W1[:, :20], *others)]

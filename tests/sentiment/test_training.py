@@ -50,7 +50,7 @@ def test_settings_keep_none_and_resolve_it():
     settings = Settings(optimizer="adam", dim=50)
     assert (settings.learning_rate, settings.ngrams, settings.dim) == (None, None, 50)
     few, many = settings.resolved(), settings.resolved(Facts(labels=150))
-    assert (few.learning_rate, few.ngrams, few.min_count, few.dim, few.hidden) == (0.00025, 2, 2, 50, 64)
+    assert (few.learning_rate, few.ngrams, few.min_count, few.dim, few.hidden) == (0.0005, 2, 2, 50, 64)
     assert (many.dim, many.hidden > few.hidden, many.learning_rate > few.learning_rate) == (50, True, True)
     assert (few.schedule, many.schedule, many.epochs) == ("constant", "linear", 10)
     assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
@@ -162,6 +162,9 @@ def test_feature_ratios_follow_the_formulas():
         expected = table + ratios.dense() @ directions
         ratios.add_to(table, directions)
         np.testing.assert_allclose(table, expected)
+        squares = np.maximum((ratios.dense() ** 2).sum(axis=1), 0.0025)
+        entries = 8 * len(data.train.documents.ids) / data.train.documents.n_texts
+        np.testing.assert_allclose(ratios.first_squares(8), (0.6 / (entries * squares)) ** 2, rtol=1e-5)
         return ratios.dense()
 
     texts, labels = ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"]
@@ -178,6 +181,18 @@ def test_feature_ratios_follow_the_formulas():
     deviation = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 3, 6])
     rows = {"a": [0, 1], "b": [0, 2, 3], "c": [1, 3]}
     assert found == pytest.approx({word: deviation[texts].sum() / (len(texts) + 1) for word, texts in rows.items()})
+
+
+def test_features_that_say_little_learn_cautiously():
+    model = new_model(encoded(pinned(dim=3)), pinned(dim=3))
+    for optimizer in LEARNING_RATES:
+        state = State.initial(dataclasses.replace(model, settings=pinned(dim=3, optimizer=optimizer)))
+        state.restart(model)
+        assert [array[0, 0] for array in (state.M.table, state.S.table) if array is not None] == {
+            "sgd": [], "adagrad": [model.first_squares[0]], "adam": [0, 0],
+        }[optimizer]  # fmt: skip
+    data = encoded(settings := pinned(initialization="random"))
+    assert new_model(data, settings).first_squares is None
 
 
 def test_a_warm_start_keeps_what_the_model_knows():
