@@ -110,7 +110,7 @@ def new_model(
         table[: data.features.first_piece] *= of_words
         table[data.features.first_piece :] *= of_pieces
     model = Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
-    model.first_squares = first_squares
+    model.first_squares = None if earlier else first_squares  # a few new texts may even have one label alone
     if not data.labels:
         ratings = data.train.targets[data.train.rows]
         model.seen = float(ratings.min()), float(ratings.max())

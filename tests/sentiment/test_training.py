@@ -186,8 +186,9 @@ def test_feature_ratios_follow_the_formulas():
 def test_features_that_say_little_learn_cautiously():
     model = new_model(encoded(pinned(dim=3)), pinned(dim=3))
     for optimizer in LEARNING_RATES:
-        state = State.initial(dataclasses.replace(model, settings=pinned(dim=3, optimizer=optimizer)))
-        state.restart(model)
+        own = dataclasses.replace(model, settings=pinned(dim=3, optimizer=optimizer))
+        state = State.initial(own)
+        state.restart(own)
         assert [array[0, 0] for array in (state.M.table, state.S.table) if array is not None] == {
             "sgd": [], "adagrad": [model.first_squares[0]], "adam": [0, 0],
         }[optimizer]  # fmt: skip
