@@ -91,7 +91,8 @@ def new_model(
         directions = np.random.default_rng([settings.seed, 3]).normal(size=(outputs, settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         ratios.add_to(table, NAIVE_BAYES_SCALE * directions)
-        first_squares = ratios.first_squares(min(settings.batch_size, len(data.train.rows)))
+        if not earlier:  # a few new texts may even have one label alone
+            first_squares = ratios.first_squares(min(settings.batch_size, len(data.train.rows)))
     if vectors is not None:
         shape = len(data.features.words), settings.dim
         if vectors.table.shape != shape:
@@ -110,7 +111,7 @@ def new_model(
         table[: data.features.first_piece] *= of_words
         table[data.features.first_piece :] *= of_pieces
     model = Model(settings, data.labels, data.features, parameters, trained_on=data.fingerprints)
-    model.first_squares = None if earlier else first_squares  # a few new texts may even have one label alone
+    model.first_squares = first_squares
     if not data.labels:
         ratings = data.train.targets[data.train.rows]
         model.seen = float(ratings.min()), float(ratings.max())
