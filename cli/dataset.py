@@ -106,16 +106,8 @@ def _show(found: "inspect.Inspection") -> None:
     render.show(f"{sizes} ({found.vocabulary:,} distinct)")
     _show_labels(found.parts, splits if len(found.parts) > 1 else {"train": "all", "dev": "all", "test": "all"})
 
-    lengths = found.lengths
-    render.show("\nTokens per text", "bold")
-    quartiles = "quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}".format_map(lengths)
-    render.show(f"min {lengths['minimum']:,}, {quartiles}, max {lengths['maximum']:,}, mean {lengths['mean']:,.1f}")
-    largest, rows = max(bin["texts"] for bin in lengths["histogram"]), []
-    for bin in lengths["histogram"]:
-        span = " to ".join(f"{length:,}" for length in sorted({bin["first"], bin["last"]}))
-        rows.append((span, f"{bin['texts']:,}", render.bar(bin["texts"] / largest)))
-    render.table(("tokens", "texts", ""), rows, left=0)
-
+    lengths = "min {minimum:,}, quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}, max {maximum:,}"
+    render.paragraph(f"\nTokens per text: {lengths.format_map(found.lengths)}, mean {found.lengths['mean']:,.1f}")
     _show_findings(found, splits)
     for sentence in found.notes:
         render.paragraph(sentence)

@@ -34,7 +34,6 @@ from .output import MODEL, check_inputs, compilation, load, print_json
 from .printable import printable
 
 LOG = b'{"schema": "mlcore.log/'  # how such a file begins
-FEATURES = {1: "words", 2: "words and pairs", 3: "words, pairs and triples"}
 
 
 HELD_OUT = "Texts or fraction to hold out, for choosing the best epoch."
@@ -315,14 +314,10 @@ def _provenance(source: Source, digests: list[str], texts: dict[str, int], chose
 def show_network(data: "datasets.EncodedDataset", model: "models.Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     settings, labels = model.settings, model.labels
-    often = f" that occur at least {settings.min_count} times" * (settings.min_count != 1)
-    characters = f", n-grams of {settings.char_ngrams} characters" if settings.characters else ""
-    most = f", the {settings.max_features:,} most frequent" if settings.max_features else ""
     splits = {"training": data.train, "held out": data.dev, "test": data.test}
     texts = ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split)
-    features = f"{FEATURES[settings.ngrams]}{characters}{often}{most}"
     render.show(description.describe(model).formulas)
-    render.paragraph(f"{model.n_parameters:,} parameters. Features: {features}.")
+    render.show(f"{model.n_parameters:,} parameters")
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
         render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")

@@ -26,7 +26,7 @@ class Inspection(Result):
     parts: dict[str, dict[str, int]]
     tokens: int
     vocabulary: int
-    lengths: dict[str, Any]  # tokens per text: quartiles (each the length of some text), and a histogram that doubles
+    lengths: dict[str, float]  # tokens per text: quartiles (each the length of some text), and the mean
     empty: Finding
     duplicates: Finding  # texts with the same tokens as an earlier one: "place" and that of the "earlier" one
     conflicts: Finding  # texts with the same tokens as one with another label; how many "different" texts these are
@@ -83,14 +83,10 @@ def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _lengths(lengths: np.ndarray) -> dict[str, Any]:
+def _lengths(lengths: np.ndarray) -> dict[str, float]:
     names = "minimum", "lower_quartile", "median", "upper_quartile", "maximum"
     quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf").tolist()
-    counts = np.bincount(np.frexp(lengths)[1]).tolist()  # the number of bits: 0 for 0, 1 for 1, 2 for 2 and 3, ...
-    histogram = [{"first": (1 << i) >> 1, "last": (1 << i) - 1, "texts": texts} for i, texts in enumerate(counts)]
-    while not histogram[0]["texts"]:
-        del histogram[0]
-    return dict(zip(names, map(int, quartiles), strict=True)) | {"mean": float(lengths.mean()), "histogram": histogram}
+    return dict(zip(names, map(int, quartiles), strict=True)) | {"mean": float(lengths.mean())}
 
 
 def _repeats(data: Dataset, splits: dict[str, np.ndarray]) -> dict[str, Any]:
