@@ -254,7 +254,7 @@ def graph(
     *,
     numbers: Numbers,
     relu_at_zero: ReluAtZero = None,
-    output_format: Annotated[str, format_option("text|svg|tikz")] = "text",
+    output_format: Annotated[str, format_option("text|mermaid|dot|svg|tikz")] = "text",
 ) -> None:
     """Example: mlcore graph --format svg > network.svg
 
@@ -263,6 +263,8 @@ def graph(
     """
     writers: dict[str, Callable[[graphs.Graph], str]] = {
         "text": text_drawing.to_text,
+        "mermaid": markup.to_mermaid,
+        "dot": markup.to_dot,
         "svg": markup.to_svg,
         "tikz": markup.to_tikz,
     }

@@ -1,5 +1,6 @@
 """Drawings of a network: the numbers of the exercise in each format, hostile names, sizes, and rooms for labels."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from mlcore.errors import InputError
 from mlcore.exercise.drawing.graph import build
-from mlcore.exercise.drawing.markup import to_svg, to_tikz
+from mlcore.exercise.drawing.markup import to_dot, to_mermaid, to_svg, to_tikz
 from mlcore.exercise.drawing.text import to_text
 from mlcore.exercise.formats import STYLE
 from mlcore.exercise.network import Layer, Network
@@ -20,7 +21,7 @@ from mlcore.exercise.problem import Problem, default_problem
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '"<b>&\\|]`;#\x1b[2J\u202e\ud800\n'
-FORMATS = [to_text, to_svg, to_tikz]
+FORMATS = [to_text, to_mermaid, to_dot, to_svg, to_tikz]
 
 
 def problem_of(sizes, activations=None, bias=False, samples=1, loss="half-squared", names="W"):
@@ -123,6 +124,34 @@ def test_hostile_names_are_printable_everywhere():
     root = svg_of(hostile())
     assert not list(root.iter(f"{SVG}b"))
     assert '"<b>&\\|]`;#�[2J���' in [text.text for text in root.iter(f"{SVG}text")]
+
+
+def test_hostile_names_in_mermaid():
+    for line in to_mermaid(hostile()).splitlines()[4:]:
+        quoted = line.split('"')
+        assert len(quoted) in (1, 3), "one string in a line, and nothing ends it"
+        inside = quoted[1].replace("<br/>", "") if len(quoted) == 3 else ""
+        assert not re.search(r"[<>`|{}%\\&]|#(?!\d+;)", inside)
+
+
+def test_hostile_names_in_dot():
+    for line in to_dot(hostile()).splitlines():
+        for string in re.findall(r'"((?:[^"\\]|\\.)*)"', line):
+            assert set(re.findall(r"\\(.)", string)) <= {"n", '"', "\\"}
+            assert not re.search("&(?!amp;)", string)
+        assert '"' not in re.sub(r'"((?:[^"\\]|\\.)*)"', "", line)
+    assert '\\"<b>&amp;\\\\|]`;#' in to_dot(hostile())
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+@pytest.mark.parametrize("graph", [EXERCISE, DEEP, hostile()], ids=["exercise", "deep", "hostile"])
+def test_graphviz_reads_it(graph):
+    done = subprocess.run(["dot", "-Tjson"], input=to_dot(graph), capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    drawn = json.loads(done.stdout)
+    assert sum(edge.get("style") != "invis" for edge in drawn["edges"]) == len(graph.edges)
+    assert sum(node["name"].startswith("n") for node in drawn["objects"]) == len(graph.nodes)
 
 
 def test_deeper_networks_have_the_networks_numbers():

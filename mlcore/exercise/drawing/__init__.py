@@ -1,1 +1,1 @@
-"""The network as a picture: as data first, then as text, SVG or TikZ."""
+"""The network as a picture: as data first, then as text, Mermaid, Graphviz, SVG or TikZ."""

@@ -1,5 +1,6 @@
-"""A network as a picture: TikZ for LaTeX, and SVG that needs nothing else."""
+"""A network in the languages of Mermaid, Graphviz and TikZ, and as an SVG picture that needs nothing else."""
 
+import re
 from typing import Any, NamedTuple
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
@@ -19,6 +20,25 @@ TEX = str.maketrans(
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\dots{}"}
     | {"\N{MINUS SIGN}": "$-$", "\N{REPLACEMENT CHARACTER}": "?"}
 )  # fmt: skip
+
+
+def to_mermaid(graph: Graph) -> str:
+    """A Mermaid flowchart, for Markdown."""
+    return fill("network.mmd.j2", _for_mermaid, graph=graph)
+
+
+def _for_mermaid(text: str) -> str:
+    """With the signs that could mean something to Mermaid or Markdown as numbers."""
+    return re.sub(r"[!-&*;<>?@\\^`{|}~]", lambda sign: f"#{ord(sign[0])};", text)
+
+
+def to_dot(graph: Graph) -> str:
+    """A graph for ``dot`` of Graphviz."""
+    return fill("network.dot.j2", _for_dot, graph=graph)
+
+
+def _for_dot(text: str) -> str:
+    return text.replace("&", "&amp;").replace("\\", r"\\").replace('"', r"\"")
 
 
 class _Place(NamedTuple):
