@@ -12,7 +12,7 @@ from mlcore.kernels import embedding, forward, layers, losses
 from mlcore.kernels.reference import FORMULAS, count_words
 from mlcore.kernels.verification import TOLERANCES, entries_of, largest_error, random_network, verify, with_twins
 
-SIZES = (0, 1, 3, 50)
+SIZES = (0, 1, 3, 70)  # with more rows than a tile has
 # Kernels that others are reached through, those that are tested below, and those that test_training_step.py tests
 COMPOSED = {"loss_of", "loss_of_backward"}
 NETWORK = {"forward_means", "forward_texts"}

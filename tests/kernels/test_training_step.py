@@ -84,7 +84,7 @@ def naive_step(parameters, M, S, C, Y, weights, optimizer, rate, number):
     return weights * FORMULAS["softmax"](logits, Y), *zip(*updated, strict=True)
 
 
-@pytest.mark.parametrize("size", [0, 1, 3, 50])
+@pytest.mark.parametrize("size", [0, 1, 3, 70])
 @pytest.mark.parametrize(
     ("optimizer", "dtype", "tolerance"),
     [
@@ -106,7 +106,7 @@ def test_three_steps_equal_naive_ones(optimizer, dtype, tolerance, size):
             parameters, M, S, C[texts], Y[texts], weights[texts], optimizer, RATE / (number + 1), 3 + number
         )
     kept = [*parameters, *(M if optimizer == "adam" else ()), *(S if optimizer != "sgd" else ())]
-    assert size < 50 or C.sum() < documents.counts.sum(), "words are left out"
+    assert size < 70 or C.sum() < documents.counts.sum(), "words are left out"
     for array, twin in zip([of_texts, *found], [expected, *kept], strict=True):
         assert array.dtype == dtype
         assert largest_error(array, twin) <= tolerance
@@ -147,7 +147,7 @@ def test_trajectory_of_pytorch(name):
     np.testing.assert_allclose(found, golden[f"{name}.losses"], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [47, 48])  # with four vectors in a row, and with one
+@pytest.mark.parametrize("size", [71, 72])  # with four vectors in a row, and with one
 @pytest.mark.parametrize("optimizer", RATES)
 def test_the_bytes_are_the_same_for_any_number_of_threads(optimizer, size):
     random = np.random.default_rng(3)
