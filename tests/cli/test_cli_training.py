@@ -53,7 +53,7 @@ def test_json(run, reviews):
         "calibration", "dev", "test", "refit", "interrupted", "model", "notes",
     ]  # fmt: skip
     assert found["schema"] == "mlcore.train-sentiment/1"
-    assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.005)
+    assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.01)
     chosen = ["min_count", "binary", "patience", "learning_rate", "schedule", "word_dropout"]
     assert (found["chosen"], found["refit"]) == (chosen, True)
     assert list(found["calibration"]) == ["temperature", "error_before", "error_after"]
