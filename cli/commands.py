@@ -21,7 +21,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "grad": ("exercise", "Compute gradients, including what happens where ReLU has no derivative."),
         "derive": ("exercise", "Write out the derivation as text, LaTeX or Markdown."),
         "descend": ("exercise", "Take steps of gradient descent."),
-        "graph": ("exercise", "Draw the network as text, SVG or TikZ."),
+        "graph": ("exercise", "Draw the network as text, Mermaid, DOT, SVG or TikZ."),
         "check": ("exercise", "Mark your own answers and name the mistakes."),
         "exercise": ("sheets", "Make exercise sheets of many kinds, with keys."),
         "net": ("exercise", "Print the network as a file to start from."),

@@ -28,9 +28,9 @@ def number_option(metavar: str, help: str, default: str | bool = False) -> Any:
     return option(metavar, help, default=default, parser=lambda text: problem.parse_number(text, ""))
 
 
-def flag(help: str, name: str) -> Any:
+def flag(help: str, *names: str) -> Any:
     """An option without a value."""
-    return typer.Option(name, help=help)
+    return typer.Option(*names, help=help)
 
 
 def parse_path(text: str) -> Path:

@@ -154,9 +154,14 @@ def number(value: float | None, spec: str = ".6g") -> str:
     return "-" if value is None else f"{value:{spec}}".replace("-", "−")
 
 
+def symbols() -> dict[int, str]:
+    """How symbols are spelled on standard output, for ``str.translate``: as they are if it is Unicode."""
+    return {} if out.encoding.startswith("utf") else ASCII
+
+
 def _writable(text: str) -> str:
     """The text without control characters, and with symbols spelled out if standard output is not Unicode."""
-    return printable(text if out.encoding.startswith("utf") else text.translate(ASCII))
+    return printable(text.translate(symbols()))
 
 
 def width(text: str) -> int:

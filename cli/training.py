@@ -73,6 +73,7 @@ def train_sentiment(
                                            min=1)] = None,
     log: Annotated[Path | None, path_option("Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
+    quiet: Annotated[bool, flag("Print warnings and errors only.", "--quiet", "-q")] = False,
 ) -> None:
     # fmt: on
     """Example: mlcore train-sentiment --data reviews.csv --ngrams 2
@@ -100,7 +101,7 @@ def train_sentiment(
     check_outputs(paths, model=(model, MODEL), checkpoint=(checkpoint, MODEL), log=(log, LOG))
     given = {"data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors, "warm_start": warm_start}
     source = Source(given | {"replicas": replicas}, layout, settings, threads or available_cores(), scheduler)
-    train(source, Outputs(model, checkpoint, resume, log, as_json, quiet=as_json))
+    train(source, Outputs(model, checkpoint, resume, log, as_json, quiet or as_json))
 
 
 @dataclass

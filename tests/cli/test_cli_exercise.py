@@ -12,6 +12,9 @@ def test_ascii(run_in_ascii, command):
     out = run_in_ascii(*command.split())
     assert out.isascii()
     assert "?" not in out
+    if command == "graph":  # boxes have room for what is spelled out
+        boxes = [line for line in out.splitlines() if line.startswith("+--------+")]
+        assert boxes[0].split()[1:] == ["+-", "h1", "--------+"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -44,6 +44,7 @@ def test_what_was_written_and_what_is_next(run, reviews):
     following = f'Next: mlcore predict {MODEL} "A wonderful film."\n  or: mlcore evaluate {MODEL} DATA\n'
     assert done.err == f"Wrote {MODEL}.\n{following}"
     assert f"Replaced {MODEL}." in run("train-sentiment", "--data", reviews, *SMALL).err
+    assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
 
 
 def test_json(run, reviews):
