@@ -220,7 +220,13 @@ def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Tabl
     """The table of these records; the first one decides which keys are text and label, all others may add keys."""
     first = [*islice(records, 1)]
     records = chain(first, records)
-    if first and not has_columns([*first[0][1]], source) and (paths := {*_flat(first[0][1])} - {*first[0][1]}):
+    values = first[0][1] if first else {}
+    # of objects, only such as have the score of each label are values of a column
+    whole = [
+        key for key, value in values.items()
+        if not isinstance(value, dict) or all(isinstance(score, int | float) for score in value.values())
+    ]  # fmt: skip
+    if first and not has_columns(whole, source) and (paths := {*_flat(values)} - {*values}):
         source.notes.guesses.append(f"{source.name}: nested keys are columns, such as {min(paths)!r}.")
         records = ((place, _flat(record)) for place, record in records)
         first = [(place, _flat(record)) for place, record in first]
