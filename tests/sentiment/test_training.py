@@ -50,7 +50,7 @@ def test_settings_keep_none_and_resolve_it():
     settings = Settings(optimizer="adam", dim=50)
     assert (settings.learning_rate, settings.ngrams, settings.dim) == (None, None, 50)
     few, many = settings.resolved(), settings.resolved(Facts(labels=150))
-    assert (few.learning_rate, few.ngrams, few.min_count, few.dim, few.hidden) == (0.0005, 2, 2, 50, 64)
+    assert (few.learning_rate, few.ngrams, few.min_count, few.dim, few.hidden) == (0.00025, 2, 2, 50, 64)
     assert (many.dim, many.hidden > few.hidden, many.learning_rate > few.learning_rate) == (50, True, True)
     assert (few.schedule, many.schedule, many.epochs) == ("constant", "linear", 10)
     assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
