@@ -91,7 +91,8 @@ def new_model(
         directions = np.random.default_rng([settings.seed, 3]).normal(size=(outputs, settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         ratios.add_to(table, NAIVE_BAYES_SCALE * directions)
-        if not earlier:  # a few new texts may even have one label alone
+        # Of the few texts of a model that goes on, all may have one label; numbers and several labels gain nothing
+        if not earlier and data.labels and not settings.multi_label:
             first_squares = ratios.first_squares(min(settings.batch_size, len(data.train.rows)))
     if vectors is not None:
         shape = len(data.features.words), settings.dim

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 # Want a wider network, larger steps that become smaller, so that it converges in some ten epochs, and word dropout
 MANY_LABELS = 10
-FEW_WORDS = 1_000_000  # in all texts want smaller steps of the optimizers that have no cautious first ones
+FEW_WORDS = 1_000_000  # in all texts want smaller steps, unless the first ones are cautious
 LONG_TEXTS = 100  # words, on average
 LARGEST = 1e300  # larger whole numbers have no float
 RANGES = {  # how a range is written, by the first of these bounds that it has
@@ -96,7 +96,7 @@ class Settings:
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
     learning_rate: float = setting(None, "Learning rate.", above=0, automatic=(
                                    ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
-                                   + "; with few texts half of that (but adagrad), with many labels twelve "
+                                   + "; with few texts half of that (adagrad for ratings), with many labels twelve "
                                    "times (sgd five), with several five times"))
     schedule: str = setting(None, "constant, or linear: the learning rate falls to 0 over all epochs.",
                             choices=("constant", "linear"), automatic="constant, with many labels linear")
@@ -137,7 +137,8 @@ class Settings:
         sizes = "none" if words >= LONG_TEXTS or not facts.ordered else "3-4" if many else "2-4"
         char_ngrams = self.char_ngrams or sizes
         falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
-        step = 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS and self.optimizer != "adagrad" else 1
+        bold = self.optimizer != "adagrad" or self.loss == "squared"
+        step = 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS and bold else 1
         step = (5 if self.optimizer == "sgd" else 12) if falling else step
         fewer = min(max(100_000 // max(facts.texts, 1), 10), 40)  # epochs: few texts want more of them
         few_batches = min(max(20_000 // max(facts.texts, 1), 5), 30)  # epochs of few texts take few steps

@@ -192,8 +192,9 @@ def test_features_that_say_little_learn_cautiously():
         assert [array[0, 0] for array in (state.M.table, state.S.table) if array is not None] == {
             "sgd": [], "adagrad": [model.first_squares[0]], "adam": [0, 0],
         }[optimizer]  # fmt: skip
-    data = encoded(settings := pinned(initialization="random"))
-    assert new_model(data, settings).first_squares is None
+    for more in ({"initialization": "random"}, {"multi_label": True}):
+        data = encoded(settings := pinned(**more))
+        assert new_model(data, settings).first_squares is None
 
 
 def test_a_warm_start_keeps_what_the_model_knows():
