@@ -101,7 +101,7 @@ def train_sentiment(
     check_outputs(paths, model=(model, MODEL), checkpoint=(checkpoint, MODEL), log=(log, LOG))
     given = {"data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors, "warm_start": warm_start}
     source = Source(given | {"replicas": replicas}, layout, settings, threads or available_cores(), scheduler)
-    train(source, Outputs(model, checkpoint, resume, log, as_json, quiet or as_json))
+    train(source, Outputs(model, checkpoint, resume, log, as_json, quiet))
 
 
 @dataclass
@@ -125,6 +125,11 @@ class Outputs:
     log: Path | None = None
     as_json: bool = False
     quiet: bool = False
+
+    @property
+    def as_text(self) -> bool:
+        """Whether results are told to people."""
+        return not (self.as_json or self.quiet)
 
 
 # Training ---------------------------------------------------------------------------------------------------
@@ -152,7 +157,7 @@ def train(source: Source, outputs: Outputs) -> None:
         raise failure
     if interrupts.received:
         raise typer.Exit(interrupts.exit_code())
-    if not outputs.quiet:
+    if outputs.as_text:
         render.say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
     run.shown.complain()
 
@@ -162,7 +167,7 @@ class _Run:
 
     def __init__(self, source: Source, outputs: Outputs) -> None:
         self.source, self.outputs, self.quiet = source, outputs, outputs.quiet
-        self.shown, self.bar = render.Shown(not self.quiet), render.Activity("", self.quiet)
+        self.shown, self.bar = render.Shown(outputs.as_text), render.Activity("", self.quiet)
         self.compiling = ExitStack()
         self.done = f"{'Replaced' if outputs.model.exists() else 'Wrote'} {outputs.model}."
         self.reports: list[training.EpochReport] = []  # once there is a model
@@ -229,7 +234,7 @@ class _Run:
         if interrupted:
             epoch, best = min(len(self.reports) + 1, model.settings.epochs), training.best_epoch(self.reports)
             self.done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
-        if interrupted or not self.quiet:
+        if interrupted or self.outputs.as_text:
             render.say(self.done)
         result = training.result_of(
             model, self.data, self.reports, self.dev, str(path), len(self.saved) > 1, interrupted, self.source.threads
@@ -283,6 +288,7 @@ def _prepare(source: Source, quiet: bool, cluster: Any) -> "tuple[datasets.Encod
         other = read([dev], source.layout, quiet, threads=threads)
         digests.append(other.fingerprint)
         dataset = datasets.with_held_out(dataset, other)
+        del other
     with render.Activity("Counting words", quiet):
         encode: Any = preparing.encode_shards if cluster else datasets.encode
         known = earlier.features if earlier else None

@@ -148,6 +148,12 @@ def each(function: Callable[..., object], *arrays: np.ndarray) -> np.ndarray:
     return np.asarray(np.frompyfunc(function, len(arrays), 1)(*arrays))
 
 
+def check_tolerance(tolerance: Fraction | None) -> None:
+    """Raises: InputError if it is below 0."""
+    if tolerance is not None and tolerance < 0:
+        raise InputError("expected a number of at least 0", parameter="tolerance", value=str(tolerance))
+
+
 def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Answer:
     """An answer as it is typed: rows of numbers, with ? or _ for an entry that is left open.
 
@@ -159,8 +165,7 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
         >>> parse_answer("dV", "-0.67, ?").entries.tolist()
         [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
     """
-    if tolerance is not None and tolerance < 0:
-        raise InputError("expected a number of at least 0", parameter="tolerance", value=str(tolerance))
+    check_tolerance(tolerance)
     readings, problems, pointed = list[np.ndarray](), list[InputError](), DECIMAL_COMMA.sub(".", text)
     for reading in [text] if pointed == text else [text, pointed, pointed.replace(";", ",")]:
         try:

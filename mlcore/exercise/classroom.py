@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mlcore.errors import DataError, InputError, MlcoreError
-from mlcore.exercise.answers import read_answers
+from mlcore.exercise.answers import check_tolerance, read_answers
+from mlcore.exercise.descent import step_of
 from mlcore.exercise.marking import RIGHT, Marker, Marking, Verdict
 from mlcore.exercise.problem import Problem, parse_number, read_problem
 from mlcore.results import Result
@@ -127,7 +128,8 @@ def mark_class(
     name. ``points``: what each question is worth, 1 for every answer if not given.
     ``carry_forward``: share of the points for an answer that follows from a wrong one.
 
-    Raises: DataError if there are no answers or no networks in a folder; InputError for an unknown question.
+    Raises: DataError if there are no answers or no networks in a folder; InputError for an unknown question, a wrong
+        tolerance or step, or a problem that Marker refuses.
     """
     if not 0 <= carry_forward <= 1:
         raise InputError("expected a number from 0 to 1", parameter="carry_forward", value=str(carry_forward))
@@ -137,6 +139,10 @@ def mark_class(
     def marker(net: str) -> Marker:
         return Marker(problem if isinstance(problem, Problem) else read_problem(nets[net]), learning_rate, optimizer)
 
+    check_tolerance(tolerance)  # what is wrong for all is no student's mistake
+    step_of(learning_rate, optimizer)
+    if isinstance(problem, Problem):
+        marker("")
     papers = [_marked(file, nets, marker, tolerance) for file in _documents(folder, "answers")]
     known = {name: None for paper in papers if paper.marking for name in paper.marking.names}
     if strange := [name for name in points or {} if known and name not in known]:

@@ -249,7 +249,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         Example:
             >>> model = SentimentClassifier(dim=8, dev=0).fit(["good film", "bad film"] * 9, ["pos", "neg"] * 9)
-            >>> found = model.answer(["good plot", "x"], threshold=0.52, otherwise="?")
+            >>> found = model.answer(["good plot", "x"], threshold=0.6, otherwise="?")
             >>> [(one["label"], one["known"]) for one in found]
             [('pos', 0.5), ('?', 0.0)]
         """

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 from mlcore.errors import DataError
 from mlcore.text.streams import ZIP, archive_errors, as_utf8, marked_encoding, members, opened, spooled
@@ -80,7 +80,7 @@ def read_archive(pieces: Iterator[bytes], source: Source) -> Table:
         else:
             tar = tarfile.open(fileobj=file, mode="r:", tarinfo=_CheckedHeader)  # noqa: SIM115
             for entry in filter(tarfile.TarInfo.isfile, tar):
-                found[PurePosixPath(entry.name)] = entry.size, partial(_read_tarred, file, entry)
+                found[PurePosixPath(entry.name)] = entry.size, partial(_read_tarred, tar, file, entry)
 
     def load(path: PurePosixPath) -> bytes:
         size, read = found[path]
@@ -96,12 +96,15 @@ def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return content.read(member.file_size + 1)  # to the end, where checksums are verified
 
 
-def _read_tarred(file: IO[bytes], entry: tarfile.TarInfo) -> bytes:
+def _read_tarred(tar: tarfile.TarFile, file: IO[bytes], entry: tarfile.TarInfo) -> bytes:
     """The content of a member, read where it lies: tarfile makes three objects for each, which takes longer."""
+    if entry.issparse():
+        with cast(IO[bytes], tar.extractfile(entry)) as pieces:
+            return pieces.read()
     file.seek(entry.offset_data)
     content = file.read(entry.size)
-    if entry.issparse() or len(content) < entry.size:
-        raise tarfile.ReadError(f"{entry.name} is sparse" if entry.issparse() else "unexpected end of data")
+    if len(content) < entry.size:
+        raise tarfile.ReadError("unexpected end of data")
     return content
 
 

@@ -119,7 +119,7 @@ def _open(path: Path, source: Source) -> Table:
     archived = head.startswith(streams.ZIP) or head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES
     if format == "folder" or (format is None and archived):
         return read_archive(pieces, source)
-    if kind := streams.foreign_kind(head):
+    if format is None and (kind := streams.foreign_kind(head)):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or streams.marked_encoding(head)
     for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
