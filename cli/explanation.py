@@ -140,8 +140,9 @@ def _show_explanation(found: "explanation.Explanation", n: int) -> None:
         render.flow(pieces)
         name = render.shortened(found.output or "a higher number")
         render.show(f"+ for {name}, − against it, one to three by strength; [unknown]\n", "dim")
-    if found.known_words:
-        render.show(f"{found.known_words:,} of {len(found.words):,} words known", "dim")
+    if found.features:
+        unknown = "" if found.known_words else "; read by their characters"
+        render.show(f"{found.known_words:,} of {len(found.words):,} words known{unknown}", "dim")
         if found.misspelt:
             render.paragraph(found.misspelt, "dim")
         largest, rows = max(abs(feature.contribution) for feature in found.features) or 1, []

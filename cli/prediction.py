@@ -197,7 +197,9 @@ def _lines(found: "prediction.Predictions", answers: Answers, undecodable: Colle
         [f"{value:.4f}" for value in column] if column and isinstance(column[0], float) else map(safe, column)
         for column in columns
     ]
-    remarks = [f"{known} known" if known else "no known words; default prediction" for known in found.known.tolist()]
+    bases = [f"no known words; {basis}" for basis in ("default prediction", "read by their characters")]
+    counts = zip(found.known.tolist(), found.features.tolist(), strict=True)
+    remarks = [f"{known} known" if known else bases[features > 0] for known, features in counts]
     for i in undecodable:
         remarks[i] += "\tnot UTF-8"
     return "\n".join([*map("\t".join, zip(*shown, remarks, strict=True)), ""])

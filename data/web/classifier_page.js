@@ -41,14 +41,14 @@ class ClassifierPage {
   /** Show everything about one text. @param {string} text */
   answer(text) {
     const spans = this.classifier.tokenizer.spans(text);
-    const tokens = spans.flatMap(([, token]) => token ?? []);
-    const { labels } = this.model;
+    const [tokens, { labels }] = [spans.flatMap(([, token]) => token ?? []), this.model];
     const { chosen, confidence, probabilities, rating, known } = this.classifier.predict(tokens);
     const names = chosen.flatMap((label, i) => [i ? ", " : "", isolated(labels[label])]);
     const answer = names.length || !labels.length ? names : ["(no label)"];
     this.show([...answer, " ", element("b", {}, labels.length ? percent(confidence) : rating.toFixed(4))], "one");
-    const remark = known ? "" : " No known words: the prediction is the default, the same for all such texts.";
-    byId("known").textContent = `${known} of ${tokens.length} words known.${remark}`;
+    const byCharacters = this.classifier.occurrences(tokens).length ? "; read by their characters." : "";
+    const remark = known ? "." : byCharacters || ": the prediction is the default, the same for all such texts.";
+    byId("known").textContent = `${known} of ${tokens.length} words known${remark}`;
     const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
     const rows = order.map((label) => row(isolated(labels[label]), percent(probabilities[label])));
     fill(byId("probabilities"), ...rows.slice(0, MAX_PROBABILITIES));

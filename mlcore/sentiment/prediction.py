@@ -30,6 +30,7 @@ class Predictions:
     chosen: np.ndarray  # (n,) int64 number of the most probable label; (n, labels) bool where texts may have several
     known: np.ndarray  # (n,) int64 number of known words, repeats included
     words: np.ndarray  # (n,) int64 number of all words
+    features: np.ndarray  # (n,) int64 number of distinct known features, n-grams of characters among them
 
     def batches(self) -> Callable[[list[str]], "Predictions"]:
         """What gives these predictions for one batch of the texts after the other, as if it predicted them."""
@@ -82,7 +83,7 @@ class Predictions:
 def predict(model: Model, texts: list[str] | bytes, threads: int = 1) -> Predictions:
     """Predict all texts, perhaps whole lines in UTF-8, at once.
 
-    A text without known words gets the network's output for E = 0.
+    A text without known features gets the network's output for E = 0.
 
     Raises: ModelFileError if the outputs are not finite.
     """
@@ -100,7 +101,8 @@ def read_texts(features: Features, texts: Iterable[str] | bytes, threads: int = 
 def predictions(model: Model, read: Read, threads: int = 1) -> Predictions:
     """Predict texts as ``read_texts`` gives them."""
     documents, known, words = read
-    return Predictions(model.labels, *score(model, documents, None, threads), known, words)
+    features = np.diff(documents.offsets)
+    return Predictions(model.labels, *score(model, documents, None, threads), known, words, features)
 
 
 def answer_columns(

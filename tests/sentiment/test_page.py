@@ -138,6 +138,16 @@ def test_a_page_is_built_opened_typed_into_and_read_by_keyboard(run, visit, mode
     assert saved.value.path().read_text("utf-8-sig").splitlines()[-1].startswith("'=SUM(1),")
 
 
+def test_a_page_says_by_what_unknown_words_are_read(visit, tmp_path):
+    (tmp_path / "demo.html").write_text(pages.classifier_page(KINDS["three"](), "m"), "utf-8")
+    page = visit(tmp_path / "demo.html")
+    said = {"good XYZ": "1 of 2 words known.", "goodish": "0 of 1 words known; read by their characters.",
+            "XYZ": "0 of 1 words known: the prediction is the default, the same for all such texts."}  # fmt: skip
+    for text, known in said.items():
+        page.fill("#text", text)
+        assert page.inner_text("#known") == known
+
+
 def test_a_table_is_predicted_as_on_the_command_line(run, visit, model, tmp_path):
     table = 'id;Review\n1;"good; ""warm"" film\nin two lines"\n2;bad plot\n3;\n4;schön\n'
     (tmp_path / "in.csv").write_bytes(table.encode("cp1252"))
