@@ -190,7 +190,7 @@ def check(
     the truth rounds to it, also from values that you rounded on the way; ? or
     _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
     produce exactly these numbers, or the wrong answer that it follows from.
-    The exit code is 1 if an answer is not right. NAME of --answer is z:LAYER,
+    The exit code is 1 if an answer is not right, and of a folder 0. NAME of --answer is z:LAYER,
     a:LAYER, da:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or
     with --learning-rate "new V", the weights after one step; or a symbol of the
     sheet, such as ∂J/∂h.

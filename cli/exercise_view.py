@@ -209,7 +209,7 @@ def descend(result: Descended, style: Style) -> None:
         paragraph(result.standstill, "bold yellow")
 
 
-STYLES = {"too-few-digits": "yellow", "carried-forward": "yellow", "wrong": "bold red"}
+STYLES = {"open": "yellow", "too-few-digits": "yellow", "carried-forward": "yellow", "wrong": "bold red"}
 
 
 def check(marking: Marking) -> None:

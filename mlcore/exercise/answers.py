@@ -204,7 +204,8 @@ def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[An
 
     Raises: DataError if the file has no keys and values; OSError if it cannot be read.
     """
-    content = read_document(path, "expected lines such as dV = [[-2, 0]]")
+    is_json = path.suffix.lower() == ".json"
+    content = read_document(path, "expected " + ('{"dV": [[-2, 0]]}' if is_json else "lines such as dV = [[-2, 0]]"))
     notes = {key.lower(): str(value) for key, value in content.items() if key.lower() in NOTES}
     answers, problems = list[Answer](), list[str]()
     for name, value in content.items():

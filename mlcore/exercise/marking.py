@@ -33,15 +33,18 @@ SOME = list(chain.from_iterable(combinations(WRITTEN, size) for size in range(le
 HABITS = [((*steps, *others), 0) for steps in SOME for others in ((), SUMMED)]
 HABITS += [(steps, halves) for steps in (WRITTEN[:1], WRITTEN, ROUNDED) for halves in (1, 2)]
 RIGHT = ("right", "right-by-convention", "in-subdifferential")
+UNKNOWN = ("too-few-digits", "open")  # what the student has is not known
 WORDS = {
     "right": "right",
     "right-by-convention": "right (with φ'(0) = {})",
     "in-subdifferential": "right (a subgradient)",
     "too-few-digits": "too few digits",
     "carried-forward": "wrong, as it follows",
+    "open": "left open",
     "wrong": "wrong",
 }
 ROUNDING_GROWS = 50  # times the relative error of a rounding is the largest that many of them lead to
+SAID = ("the value of", "left open")  # beginnings of remarks that the words say too
 MEMBER = "in-subdifferential", "a member of the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1"
 TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
 
@@ -51,7 +54,7 @@ class Verdict(Result):
     """What an answer is worth, and why; entries count from 1.
 
     ``status``: right, right-by-convention, in-subdifferential, too-few-digits, carried-forward (it follows from a
-    wrong answer) or wrong. ``truth`` has None for entries left open.
+    wrong answer), open (all of it is) or wrong. ``truth`` has None for entries left open.
     """
 
     name: str
@@ -72,7 +75,7 @@ class Verdict(Result):
     @property
     def remarks(self) -> list[str]:
         """What the words do not say: the remark and the mistakes."""
-        is_said = self.status == "right-by-convention" and self.remark.startswith("the value of")
+        is_said = self.remark.startswith(SAID)
         return [self.remark] * bool(self.remark and not is_said) + list(self.mistakes)
 
 
@@ -209,7 +212,7 @@ class _Sheet:
         found = {}
         for answer in sorted(self.answers, key=lambda answer: [*self.marker.names].index(answer.name)):
             truth, found[answer] = self.truth[answer.name], self._verdict(answer)
-            if answer.entries.shape == truth.shape and found[answer].status != "too-few-digits":
+            if answer.entries.shape == truth.shape and found[answer].status not in UNKNOWN:
                 known = self.right if found[answer].status in RIGHT else self.wrong
                 known[answer.name] = answer.filled(truth)
         verdicts = [found[answer] for answer in self.answers]
@@ -236,6 +239,8 @@ class _Sheet:
 
     def _judged(self, answer: Answer) -> tuple[str, str]:
         truth = self.truth[answer.name]
+        if not answer.typed:
+            return "open", "left open"
         if answer in self.members:
             return MEMBER
         if self.members and self._depends_on_choice(answer):
@@ -293,7 +298,7 @@ class _Sheet:
     def _depends_on_choice(self, answer: Answer) -> bool:
         """Whether it takes a convention to make the answer right: the truth varies with it."""
         truths = [truth[answer.name] for truth in self.marker.truths.values()]
-        if len(truths) == 1 or truths[0].shape != answer.entries.shape:
+        if len(truths) == 1 or truths[0].shape != answer.entries.shape or not answer.typed:
             return False
         return not all(_same(truth, truths[0]) and answer.fits(truth) for truth in truths)
 
@@ -396,7 +401,9 @@ def _gives(works: Sequence[Values], answer: Answer) -> bool:
 
 def _remark(answer: Answer, truth: np.ndarray) -> str:
     """What to say about an answer that is right although it is not rounded correctly."""
-    return "" if answer.all_entries(Entry.is_rounded, truth) else "truncated, or off by one in the last digit"
+    if answer.all_entries(Entry.is_rounded, truth):
+        return ""
+    return "truncated, or off by one in the last digit" if answer.typed[0].tolerance is None else "within the tolerance"
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
