@@ -104,7 +104,8 @@ def _show(found: "inspect.Inspection") -> None:
     counts = {"text": found.texts, "label": len(found.labels), "token": found.tokens}
     sizes = ", ".join(f"{count:,} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
     render.show(f"{sizes} ({found.vocabulary:,} distinct)")
-    _show_labels(found.parts, splits if len(found.parts) > 1 else {"train": "all", "dev": "all", "test": "all"})
+    names = splits if len(found.parts) > 1 else dict.fromkeys(splits, "all")
+    _show_labels(found.parts, found.sizes, names)
 
     lengths = "min {minimum:,}, quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}, max {maximum:,}"
     render.paragraph(f"\nTokens per text: {lengths.format_map(found.lengths)}, mean {found.lengths['mean']:,.1f}")
@@ -117,19 +118,20 @@ def _show(found: "inspect.Inspection") -> None:
         )
 
 
-def _show_labels(splits: dict[str, dict[str, int]], names: dict[str, str]) -> None:
+def _show_labels(splits: dict[str, dict[str, int]], sizes: dict[str, int], names: dict[str, str]) -> None:
     """How many texts each label has, in each split; the most frequent labels, if there are many."""
     rows = []
     largest = max(count for counts in splits.values() for count in counts.values())
     for split, counts in splits.items():
-        total, name = sum(counts.values()), names[split]
+        total, name = sizes[split], names[split]
         shown = sorted(counts, key=lambda label: -counts[label])[:MAX_LABELS]
         for label in counts if len(counts) <= MAX_LABELS else shown:
             figures = f"{counts[label]:,}", f"{counts[label] / total:.1%}", render.bar(counts[label] / largest)
             rows.append((name, render.shortened(label), *figures))
             name = ""
-        if others := total - sum(counts[label] for label in shown):
-            rows.append(("", f"({len(counts) - MAX_LABELS:,} more)", f"{others:,}", f"{others / total:.1%}", ""))
+        if others := sum(counts.values()) - sum(counts[label] for label in shown):
+            share = f"{others / total:.1%}" if sum(counts.values()) == total else ""  # a text may have several of them
+            rows.append(("", f"({len(counts) - MAX_LABELS:,} more)", f"{others:,}", share, ""))
     render.table(("split", "label", "texts", "share", ""), rows, left=2)
 
 

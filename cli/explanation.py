@@ -216,5 +216,8 @@ def _show_neighborhood(found: "nearest.Neighborhood") -> None:
     mean = f" (the mean of its {found.mean_of} features)" if found.mean_of > 1 else ""
     render.show(f"Nearest to {found.word}{mean}, {score(found.logits)}", "bold")
     rows = [(render.shortened(n.feature), f"{n.cosine:.4f}", score(n.logits)) for n in found.neighbors]
+    if not rows:
+        render.paragraph("No other word is in the model's vocabulary.")
+        return
     columns = ("feature", "cosine", f"score for {found.labels[1]}" if len(found.labels) == 2 else "score")
     render.table(columns, rows, left=(0, 2))

@@ -38,7 +38,9 @@ ROWS = 1 << 10  # of a table that are computed at a time, in the second-level ca
 def facts_of(dataset: Dataset, dev: float | None) -> Facts:
     """What automatic settings are chosen by; ``dev`` says what is held out, as ``encode`` takes it."""
     labels = {label for name in dataset.label_names for label in labels_in(name)}
-    return Facts(len(labels), dataset.n_texts, int(dataset.tokens.offsets[-1]), dev != 0, order_tells(dataset.tokens))
+    words = int(dataset.tokens.offsets[-1])
+    ordered, repeated = order_tells(dataset.tokens), words > len(dataset.words)
+    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated)
 
 
 def order_tells(tokens: Tokens) -> bool:

@@ -39,6 +39,7 @@ class Facts(NamedTuple):
     words: int = 200_000  # in all texts
     held_out: bool = True  # whether there are texts by which to choose the epoch
     ordered: bool = True  # whether the order of the words says something
+    repeated: bool = True  # whether a word occurs twice
 
 
 TYPICAL = Facts()
@@ -67,7 +68,7 @@ class Settings:
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
                                expected="none, or two sizes from 2 to 9 such as 3-5")
     min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
-                             minimum=1, maximum=2**31, automatic="1, with n-grams 2")
+                             minimum=1, maximum=2**31, automatic="1, with n-grams 2 if any word occurs twice")
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
                                        minimum=1, maximum=2**31 - 1, automatic="all")
     binary: bool = setting(None, "Count each word once per text, or as often as it occurs.",
@@ -146,7 +147,7 @@ class Settings:
             "ngrams": ngrams,
             "binary": facts.ordered,
             "char_ngrams": char_ngrams,
-            "min_count": 1 if ngrams == 1 and char_ngrams == "none" else 2,
+            "min_count": 1 if (ngrams == 1 and char_ngrams == "none") or not facts.repeated else 2,
             "dim": 128 if many else 64,
             "hidden": 128 if many else 64,
             "epochs": fewer if falling else 100 if facts.held_out else 30,

@@ -370,7 +370,10 @@ def partition(
         chosen = (hold_out_several if multi_label else hold_out)(candidates, fraction, seed)
         train, dev_rows = train[~chosen], train[chosen]
         if not len(dev_rows):
-            raise DataError(f"{dataset.source} has too few texts to hold some out", suggestion={"dev": 0})
+            problem = " has too few texts to hold some out"
+            if len(labels) == len(train):
+                problem = ": each label has a single text, so that none can be held out (is it the right column?)"
+            raise DataError(f"{dataset.source}{problem}", suggestion={"dev": 0})
     test = dataset.rows("test")
     for rows in (dev_rows, test) if labels else ():
         targets_of(dataset, labels, rows, multi_label)  # refuses texts of which none has a known label

@@ -24,6 +24,7 @@ class Inspection(Result):
     texts: int
     labels: dict[str, int]
     parts: dict[str, dict[str, int]]
+    sizes: dict[str, int]  # by split: its texts, which have several labels or one
     tokens: int
     vocabulary: int
     lengths: dict[str, float]  # tokens per text: quartiles (each the length of some text), and the mean
@@ -64,6 +65,7 @@ def inspect(data: Dataset) -> Inspection:
         texts=data.n_texts,
         labels=_label_counts(data, np.arange(data.n_texts)),
         parts={name: _label_counts(data, rows) for name, rows in splits.items()},
+        sizes={name: len(rows) for name, rows in splits.items()},
         tokens=len(data.tokens.ids),
         vocabulary=int(np.count_nonzero(np.bincount(data.tokens.ids))),
         lengths=_lengths(lengths),

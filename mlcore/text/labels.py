@@ -1,5 +1,6 @@
 """Labels: what may be one, which of a dataset's are trained on, and the targets that they become."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_LABELS = 100_000
 MAX_SEVERAL = 1_000  # where a text may have several of them
+DECIMAL_COMMA = re.compile(r"^\s*(?![+-]?[1-9]\d{0,2},\d{3}\s*$)([+-]?\d*),(\d+)\s*$")  # 1,234 may be a thousand
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 REFUSED = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, lone surrogates, separators of lines
 LISTED = 10  # labels in a message
@@ -58,9 +60,14 @@ def shown(labels: Sequence[str]) -> str:
 
 
 def rating_of(label: str) -> float | None:
-    """The number that a label is, or None unless it is a finite one up to LARGEST_RATING."""
+    """The number that a label is, also with a decimal comma; None unless it is a finite one up to LARGEST_RATING.
+
+    Example:
+        >>> rating_of("4,5"), rating_of("1,234"), rating_of("inf")
+        (4.5, None, None)
+    """
     try:
-        value = float(label)
+        value = float(DECIMAL_COMMA.sub(r"\1.\2", label))
     except ValueError:
         return None
     return value if abs(value) <= LARGEST_RATING else None

@@ -30,7 +30,7 @@ class Layout:
     label_column: str | None = option(None, "Column or key of the labels.", metavar="NAME", automatic="label")
     split_column: str | None = option(None, "Column or key of the splits: train, dev or test.", metavar="NAME",
                                       automatic="split")
-    no_split: bool = option(False, "Train on all texts: ignore a column named split.")
+    no_split: bool = option(False, "Use all texts: ignore a column named split.")
     separator: str | None = option(None, "What separates the columns: ',' ';' '|' or tab.", metavar="CHARACTER",
                                    automatic="by content")
     label_separator: str | None = option(None, "What separates the labels of a text that has several, such as ','.",

@@ -42,7 +42,7 @@ def test_findings(run, table):
 def test_json(run, table):
     document = json.loads(run("data", table, "--json").out, parse_constant=pytest.fail)
     assert list(document) == [
-        "schema", "source", "texts", "labels", "parts", "tokens", "vocabulary", "lengths", "empty",
+        "schema", "source", "texts", "labels", "parts", "sizes", "tokens", "vocabulary", "lengths", "empty",
         "duplicates", "conflicts", "shared", "bad_rows", "undecodable", "notes", "known",
     ]  # fmt: skip
     assert (document["schema"], document["source"]) == ("mlcore.data/1", str(table))

@@ -50,6 +50,7 @@ def test_texts_have_several_labels(run, tmp_path, form, options):
     assert "Micro F1" in (tmp_path / "report.html").read_text()
     counts = json.loads(run("data", path, *options, "--json").out)["labels"]
     assert counts == {"(none)": 20, "a": 40, "b": 40}
+    assert run("data", path, *options).out.count("50.0%") == 2  # of the texts
     assert "dJ/dW2" in run("grad", "--model", "sentiment.safetensors", "--text", "apple", "--label", "a,b").out
 
 
@@ -58,7 +59,8 @@ def test_weights_are_those_of_sample_weight(run, tmp_path):
     weights = [1.0] * 40 + [0.01] * 20
     rows = zip(texts, labels, weights, strict=True)
     path = tmp_path / "t.csv"
-    path.write_text("\n".join(["text,label,trust", *(f"{text},{label},{weight}" for text, label, weight in rows)]))
+    lines = ["text;label;trust", *(f"{text};{label};{weight}".replace(".", ",") for text, label, weight in rows)]
+    path.write_text("\n".join(lines))
     assert run("train-sentiment", path, *TRAIN, "--weight-column", "trust", "-m", "m").code == 0
     model = SentimentClassifier.load(tmp_path / "m")
     expected = SentimentClassifier(**model.get_params()).fit(texts, labels, sample_weight=weights)

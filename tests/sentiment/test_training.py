@@ -55,6 +55,7 @@ def test_settings_keep_none_and_resolve_it():
     assert (few.schedule, many.schedule, many.epochs) == ("constant", "linear", 10)
     assert settings.resolved(Facts(texts=1_000, words=300_000)).ngrams == 3
     assert few.resolved(Facts(labels=150)) == few
+    assert settings.resolved(Facts(repeated=False)).min_count == 1
     found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 300_000))]
     assert found == ["2-4", "3-4", "none"]
     assert settings.automatic() == [

@@ -18,7 +18,7 @@ def test_everything_about_a_small_dataset():
     assert inspect(SMALL).to_dict() == {
         "source": "small", "texts": 10, "labels": {"neg": 5, "pos": 5},
         "parts": {"train": {"neg": 4, "pos": 3}, "dev": {"neg": 1}, "test": {"pos": 2}},
-        "tokens": 20, "vocabulary": 9,
+        "sizes": {"train": 7, "dev": 1, "test": 2}, "tokens": 20, "vocabulary": 9,
         "lengths": {"minimum": 0, "lower_quartile": 1, "median": 2, "upper_quartile": 2, "maximum": 5, "mean": 2.0},
         "empty": {"count": 2, "places": ["text 3", "text 6"]},
         "duplicates": {"count": 2, "examples": [{"place": "text 2", "earlier": "text 1"},

@@ -60,6 +60,8 @@ def test_what_is_held_out_of_each_label():
     ("123" * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='squared'."]),
     (["1.0", "2.0", "3.0"] * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='sq"]),
     (["0.5", "4"] * 2, "", ["the labels are the numbers 0.5 to 4; to predict them as ratings; try loss='squared'."]),
+    (["4,5", "0,125"] * 2, "", ["the labels are the numbers 0.125 to 4.5; to predict them as ratings; try loss='squ"]),
+    (["1,234", "2"] * 2, "", []),
     (["-1.0", "1.0"] * 2, "", []),
     ("aabbcc", ["", "", "", "dev", "dev", "test"], [
         "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
