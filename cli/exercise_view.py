@@ -95,7 +95,7 @@ def grad(result: Worked, more: bool = False) -> None:
     ]
     of_x = to_unicode(symbols.of_x)
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
-    with_value = f"with φ'(0) = {style.text(result.relu_at_zero or 0)}" if kinks else ""
+    with_value = f"with φ'(0) = {style.text(result.at_kinks(result.relu_at_zero))}" if kinks else ""
     table(["gradient", "formula", with_value], rows, left=3)
     deltas = [f"{symbols.delta[layer]} = {joined(symbols.delta_of(layer))}" for layer in reversed(range(symbols.depth))]
     deltas += [f"g = {joined(symbols.of_output)}"] * symbols.has_jacobian
@@ -115,20 +115,22 @@ def grad(result: Worked, more: bool = False) -> None:
 
 def _conventions(result: Worked) -> None:
     """What the usual conventions give."""
+    taken = {result.at_kinks(value): name for name, value in CONVENTIONS.items()}
     found, of_sample = result.best.arrays, "dJₛ" if result.problem.several else "dJ"
     rows = [
-        (f"{of}/d{name}", *(matrix_text(found(value)[name], result.problem.style) for value in CONVENTIONS))
+        (f"{of}/d{name}", *(matrix_text(found(value)[name], result.problem.style) for value in taken.values()))
         for name, of in [*((name, "dJ") for name in reversed(result.problem.network.trained)), ("x", of_sample)]
     ]
     same = all(len(set(texts)) == 1 for _, *texts in rows)
     depend = "so these numbers depend on the value taken for φ'(0):"
-    depend = "but these numbers are the same for φ'(0) = 0, 1/2 and 1." if same else depend
+    *some, last = taken
+    depend = f"but these numbers are the same for φ'(0) = {', '.join(map(str, some))} and {last}." if same else depend
     units = result.unit_names(result.best.trace.kinks)
     show("")
     paragraph(f"On the kink: z = 0 at {units}. φ has no derivative at 0, {depend}", "bold yellow")
     if same:
         return
-    table(["", *(f"φ'(0) = {value}" for value in CONVENTIONS)], rows, left=4, lines=True)
+    table(["", *(f"φ'(0) = {value}" for value in taken)], rows, left=4, lines=True)
     kinked = {result.problem.network.layers[kink.layer].activation for kink in result.best.trace.kinks}
     for value, users in USED_BY.items() if kinked == {"relu"} else ():
         show(f"{value:>3}: {users}", "dim")
@@ -160,14 +162,14 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
 
 def _descent(result: Worked, found: Subdifferential) -> None:
     """Whether gradient descent moves, and whether J can still decrease."""
+    text = result.problem.style.text
     follows, weight = ("is stuck here: its gradient is 0", "bold") if result.stuck else ("moves from here", "")
-    show(f"Gradient descent with φ'(0) = {result.problem.style.text(result.relu_at_zero or 0)} {follows}.", weight)
+    show(f"Gradient descent with φ'(0) = {text(result.at_kinks(result.relu_at_zero))} {follows}.", weight)
     if found.descent is None:
         show("J decreases in no direction to first order.", "bold")
         return
     direction = found.descent.direction
     moved = [(name, place) for name, array in direction.items() for place, entry in np.ndenumerate(array) if entry]
-    text = result.problem.style.text
     arrays = (f"{name} = {matrix_text(array)}".replace("\n", " ") for name, array in direction.items())
     along = f"along {', '.join(arrays)}"
     if len(moved) == 1:

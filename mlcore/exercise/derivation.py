@@ -271,7 +271,8 @@ def derive(
     if problem.several or problem.network.penalized:
         sections[-1].add("J", "=", symbols.objective, "=", symbols.matrix([work.loss]))
     sections.append(_chain_rule(symbols))
-    by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" if work.trace.kinks else ""
+    kinks = work.trace.kinks
+    by_convention = rf", with $\varphi'(0) = {problem.network.at_kinks(kinks, at_zero)}$ by convention" * bool(kinks)
     for sample, numbers in enumerate(samples):
         of = f" of sample {sample + 1}" if problem.several else ""
         section = Section(f"The numbers{of}{by_convention}")
@@ -322,7 +323,9 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
     y_hat = rf"$\hat{{y}}${' of each sample' * problem.several}"
     how = ""
     if problem.relu_at_zero is not None:
-        how += rf" Take $\varphi'(0) = {problem.relu_at_zero}$ where a unit is exactly on the kink of its ReLU."
+        kinks = Pass(problem.network, problem.x, problem.y).trace.kinks
+        value = problem.network.at_kinks(kinks, problem.relu_at_zero)
+        how += rf" Take $\varphi'(0) = {value}$ where a unit is exactly on the kink of its ReLU."
     if not problem.network.rational:
         how += " Give at least three significant digits."
     questions = [

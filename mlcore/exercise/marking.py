@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain, combinations
 from typing import Any
 
@@ -133,12 +133,15 @@ class Marker:
         rounded.rational = False
         self.floats = Work(Pass(rounded, problem.x, problem.y), 0)  # for what students make of it, which takes long
         self.floats.taken = work.taken
-        self.conventions = CONVENTIONS if work.trace.kinks else CONVENTIONS[:1]
-        self.conventions = self.conventions if problem.relu_at_zero is None else (problem.relu_at_zero,)
+        asked, at_kinks = problem.relu_at_zero, partial(network.at_kinks, work.trace.kinks)
+        usual = list(dict.fromkeys(map(at_kinks, CONVENTIONS)))
+        self.conventions = usual if work.trace.kinks else usual[:1]
+        self.conventions = self.conventions if asked is None else [at_kinks(asked)]
         self.truths = {c: Work(work, c).values() for c in self.conventions}
         self.names = self.truths[self.conventions[0]]
         check_range(*(rows for name, rows in self.names.items() if not name.startswith("da:")))  # 1 / 0 by rounding
-        self.catalogue = catalogue(network, learning_rate, problem.relu_at_zero)
+        others = () if asked is None else dict.fromkeys([*self.conventions, *sorted(usual)])
+        self.catalogue = catalogue(network, learning_rate, others)
         self.steps = {mistake.name for mistake in self.catalogue if mistake.is_step}
         self.naming = Naming(problem, self.names, work.taken is not None)
         self.per_sample = {name for name in self.names if name.startswith(("delta:", "da:")) or name == "dx"}

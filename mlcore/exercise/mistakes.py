@@ -49,7 +49,7 @@ def _as(number: float | str) -> Step:
     return lambda work, layer, right: np.full(right.shape, work.number(Fraction(number)))
 
 
-def _other_convention(other: Number, right: Number | None) -> Mistake:
+def _other_convention(other: Number, right: Number) -> Mistake:
     """A value for phi'(0) that is not the one that is asked for."""
     steps = {"slopes": lambda work, layer, slopes: work.slopes(layer, other)}
     return Mistake(f"φ'(0) = {other} instead of {right}", steps)
@@ -76,6 +76,17 @@ def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.nda
         return {f"{prefix}{n}": change(np.atleast_2d(work.arrays[n]), right[f"d{n}"], rate) for n in names}
 
     return {"answers": answers}
+
+
+def _of_one_use(names: Collection[str]) -> Step:
+    """The arrays of a layer whose gradients are left when other layers give none; that one is 0 tells nothing."""
+
+    def answers(work: "Work", layer: int, left: Values) -> Values:
+        told = {f"{of}{name}" for name in names for of in ("d", "new ") if left.get(f"d{name}", np.zeros(1)).any()}
+        right = Work(work, work.convention).values()
+        return {name: rows for name, rows in right.items() if name not in told}
+
+    return answers
 
 
 def _from_updated_weights(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
@@ -182,6 +193,8 @@ MISTAKES = [
     Mistake("wrong sign", {"answers": lambda work, layer, right: {
         name: -rows for name, rows in right.items() if not name.startswith("d")}}),
     Mistake("{phi}'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}, RELU),
+    Mistake("0 for {phi}'(0) in {where}, less than the slope of leaky ReLU",
+            {"slopes": lambda work, layer, s: np.where(work.trace.z[layer] == 0, 0 * s, s)}, ("leaky-relu",)),
     Mistake("{phi}'(z) left out in {where}", {"slopes": _as(1)}, SMOOTH),
     Mistake("{phi}'(a) instead of {phi}'(z) (the formula for the derivative applied to the activation) in {where}",
             {"slopes": lambda work, layer, s: work.slopes_at(layer, work.trace.a[layer])}, SMOOTH),
@@ -215,11 +228,11 @@ MISTAKES = [
 
 
 def catalogue(
-    network: Network, learning_rate: Number | None = None, relu_at_zero: Number | None = None
+    network: Network, learning_rate: Number | None = None, conventions: Collection[Number] = ()
 ) -> list[Mistake]:
     """All mistakes that are looked for, most likely first: if there is a learning rate, those with a step.
 
-    ``relu_at_zero``: the convention that is asked for; then others are mistakes.
+    ``conventions``: the one for phi'(0) that is asked for; then others, which are mistakes.
     """
     every = range(len(network.layers))
     names = [name if name.startswith("layer ") else f"layer {name}" for name in layer_names(network)]
@@ -230,7 +243,7 @@ def catalogue(
         scopes.append(("all layers", [*every]))
     outer, turned = ("xᵀ δ", "δᵀ x") if network.in_rows else ("δ xᵀ", "x δᵀ")
     rates = RATES if learning_rate is None else [learning_rate]
-    found = []
+    found = list[Mistake]()
     for mistake in MISTAKES:
         if mistake.losses and network.loss.name not in mistake.losses:
             continue
@@ -250,9 +263,10 @@ def catalogue(
         uses = ({n for n in every if name in network.layers[n].arrays} for name in network.layers[layer].arrays)
         if shared := set[int]().union(*uses) - {layer}:
             name = f"only its use in {names[layer]} counted (the gradients of layers that share an array add)"
-            found.append(Mistake(name, dict.fromkeys(("dW", "db"), _as(0)), layers=shared))
-    others = {Fraction(0), Fraction(1, 2), Fraction(1)} - {relu_at_zero} if relu_at_zero is not None else ()
-    found = [_other_convention(other, relu_at_zero) for other in sorted(others)] + found
+            steps = dict.fromkeys(("dW", "db"), _as(0)) | {"answers": _of_one_use(network.layers[layer].arrays)}
+            found.append(Mistake(name, steps, layers=shared))
+    asked, *others = conventions or [0]
+    found = [_other_convention(other, asked) for other in others] + found
     return sorted(found, key=lambda mistake: learning_rate is not None and not mistake.is_step)
 
 

@@ -305,6 +305,13 @@ class Network(Shown):
         trace.kinks.sort()
         return trace
 
+    def at_kinks(self, kinks: Sequence[Kink], at_zero: Fraction) -> Fraction:
+        """What ``at_zero`` for phi'(0) means in these units: in leaky ReLU no less than its slope.
+
+        Where the units differ, the least.
+        """
+        return max(at_zero, min((convention(self.leaks[kink.layer]) for kink in kinks), default=at_zero))
+
     @np.errstate(over="ignore")
     def losses(self, trace: Trace, y: Matrix) -> np.ndarray:
         """The loss J_s of each sample: (n,).

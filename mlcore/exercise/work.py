@@ -67,6 +67,10 @@ class Worked(Result):
         """The exact values, or those in float64 where there are none."""
         return self.exact or self.values
 
+    def at_kinks(self, at_zero: Fraction | None) -> Fraction:
+        """What is taken for phi'(0) in the units on their kink; see Network."""
+        return self.problem.network.at_kinks(self.best.trace.kinks, at_zero or Fraction(0))
+
     @property
     def stuck(self) -> bool:
         """Whether all gradients in weights and biases are 0."""

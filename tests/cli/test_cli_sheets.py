@@ -93,7 +93,7 @@ def test_a_class_is_marked_in_one_command(run, tmp_path):
         if number % 5 == 2:
             values = Work(work, c, rounding=Rounding(digits, True)).values()
         if number % 5 > 2:
-            made = {mistake.name: mistake.values(work, c) for mistake in catalogue(problem.network, None, c)}
+            made = {one.name: one.values(work, c) for one in catalogue(problem.network, None, [c, 0, 1 / 2])}
             wrong = [name for name in made if any(not np.array_equal(made[name][n], right[n]) for n in asked)]
             mistake = wrong[7 * number % len(wrong)]
             values = made[mistake]

@@ -165,7 +165,8 @@ def _notes(problem: Problem, work: Pass, gradients: Gradients, at_zero: Fraction
     style, frozen, trace = problem.style, problem.network.loss.frozen, work.trace
     yield "δ = dJ/dz."
     if trace.kinks:
-        yield f"Dashed: on the kink (z = 0), where φ'(0) = {style.text(at_zero)} is a convention."
+        value = problem.network.at_kinks(work.trace.kinks, at_zero)
+        yield f"Dashed: on the kink (z = 0), where φ'(0) = {style.text(value)} is a convention."
     if problem.several:
         yield f"Only sample 1 of {len(problem.x)} and its gradients are drawn."
     if frozen:
