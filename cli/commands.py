@@ -212,7 +212,11 @@ def option_name(parameter: str) -> str:
 
 def in_words(error: MlcoreError) -> str:
     """The message of an error or a warning, with the options of the command line."""
-    return error.describe(option_name, setting_words)
+
+    def given(parameter: str, value: object) -> str:
+        return f"{option_name(parameter)} is {'given' if value is True else repr(value)}"
+
+    return error.describe(given, setting_words)
 
 
 def setting_words(parameter: str, value: object) -> str:

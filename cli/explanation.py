@@ -95,7 +95,7 @@ def vectors(model: ModelFile, output: Output) -> None:
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]
     write_output(output, lambda file: word_vectors.write_vectors(words, table, file))
     if ngrams := len(loaded.features) - len(words):
-        render.say(f"Left out {ngrams:,} n-grams: the format has only words.")
+        render.say(f"Left out {ngrams:,} n-gram{'s' * (ngrams > 1)}: the format has only words.")
 
 
 # Given vectors --------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from .training import Outputs, Source, train
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
 Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
 SHOWN, LIVE = 10, 5  # trials, at the end and during the search
-MOST = 100_000  # trials
+MOST, ENOUGH = 100_000, 10  # trials, and those that can tell what mattered
 
 
 @with_options
@@ -129,9 +129,10 @@ def _show(found: "tuning.Tuning") -> None:
     for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:
         render.show(_figures(trial))
         render.paragraph(_drawn(trial), indent=" " * 7)
-    number = f"{len(found.trials):,} trials."
-    render.paragraph(f"{number} Trial 0 has the settings as given. log-loss and rmse are negative.")
+    number, trials = len(found.trials), f"trial{'s' * (len(found.trials) > 1)}"
+    negative = f" The {found.metric} is negative: the larger, the better." * (found.trials[0].mean < 0)
+    render.paragraph(f"{number:,} {trials}. Trial 0 has the settings as given.{negative}")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)
-    if mattered:
-        render.paragraph(f"What mattered (share of the variance between trials): {mattered}.")
+    if mattered and number >= ENOUGH:
+        render.paragraph(f"What mattered (variance between trials that each setting alone explains): {mattered}.")

@@ -33,11 +33,11 @@ class MlcoreError(Exception):
 
     def describe(
         self,
-        name: Callable[[str], str] = str,
+        given: Callable[[str, object], str] = lambda parameter, value: f"{parameter} is {value!r}",
         setting: Callable[[str, object], str] = lambda parameter, value: f"{parameter}={value!r}",
     ) -> str:
-        """The whole message, with parameters written by ``name``, and those with a value by ``setting``."""
-        start = f"{name(self.parameter)} is {self.value!r}; " if self.parameter else ""
+        """The whole message: ``given`` says what the wrong parameter was, ``setting`` what to try."""
+        start = f"{given(self.parameter, self.value)}; " if self.parameter else ""
         end = "; try " + " ".join(setting(*item) for item in self.suggestion.items()) if self.suggestion else ""
         message = f"{start}{self.message.removesuffix('.')}{end}"
         return message if message.endswith("?") else f"{message}."

@@ -16,14 +16,17 @@ from mlcore.sentiment.model_file import save_model
 
 SESSIONS = Path(__file__).parent / "sessions"
 LONG = [letter * 30 for letter in "abcdefgh"]
-WIDE = {"wide": lambda: random_model(7, tuple(f"a label of some length {i}" for i in range(40)), 3, words=LONG)}
+MORE = {
+    "wide": lambda: random_model(7, tuple(f"a label of some length {i}" for i in range(40)), 3, words=LONG),
+    "tiny": lambda: random_model(8, ngrams=2, words=["good"]),
+}
 
 
 @pytest.fixture
 def models(tmp_path):
     """Models in files, and labelled texts for each."""
     random = np.random.default_rng(7)
-    for name, make in (KINDS | WIDE).items():
+    for name, make in (KINDS | MORE).items():
         model = make()
         model.parameters.b1[1] = 0.5  # so that it decides now so, now so
         save_model(model, tmp_path / name)
