@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from mlcore import __version__
 from mlcore.errors import InputError, MlcoreError
 
+UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its own
 GROUPS = {  # the module of each command, and its line in the list of commands
     "By hand": {
         "forward": ("exercise", "Compute the forward values and the loss of a small network."),
@@ -225,7 +226,8 @@ def setting_words(parameter: str, value: object) -> str:
         return option_name(parameter if value else f"no_{parameter}")
     if isinstance(value, list):
         return " ".join(setting_words(parameter, one) for one in value)
-    return f"{option_name(parameter)} {shlex.quote(str(value)) if ' ' in str(value) else value}"
+    text = str(value)
+    return f"{option_name(parameter)} {text if UNSAFE.isdisjoint(text) else shlex.quote(text)}"
 
 
 def command_of(error: typer.TyperException) -> str:

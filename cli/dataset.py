@@ -12,10 +12,12 @@ from mlcore.files import STANDARD_STREAM, name_of
 from mlcore.sentiment import model as models
 from mlcore.text import dataset as datasets
 from mlcore.text import inspect, table
+from mlcore.text import labels as label_names
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 
 from . import render
+from .commands import in_words
 from .options import DataArgument, Json, with_options
 from .output import answer, standard_input
 
@@ -36,7 +38,8 @@ def data(*, paths: DataArgument, layout: Layout, as_json: Json = False) -> None:
     def compute() -> "inspect.Inspection":
         dataset = read(paths, layout, as_json, lenient=True, keep_texts=True)
         with render.Activity("Inspecting the texts", as_json):
-            return inspect.inspect(dataset)
+            found = inspect.inspect(dataset)
+        return replace(found, notes=[*found.notes, *map(in_words, label_names.list_warnings(found.labels))])
 
     answer("data", compute, _show, as_json)
 

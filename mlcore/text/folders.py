@@ -123,6 +123,8 @@ def _may_be_text(path: PurePosixPath) -> bool:
 def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: AbstractContextManager[Any]) -> Table:
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
     paths, source.unit = sorted(paths), ""
+    if not paths:
+        raise DataError(f"{source.name} is empty; expected {LAYOUT if source.labelled else 'files of texts'}.")
     tables = [path for path in paths if path.suffix.lower() in TABLES and not path.name.startswith(".")]
     paths = [path for path in paths if len(path.parts) > 1 or not source.labelled]
     texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]

@@ -53,7 +53,8 @@ def inspect(data: Dataset) -> Inspection:
         (8, 1, [{'neg': 'text 2', 'pos': 'text 1'}])
     """
     if not data.n_texts:
-        raise DataError(f"{data.source} contains no texts.")
+        why = f" ({data.notes.bad_rows[0]})" if data.notes.bad_rows else ""
+        raise DataError(f"{data.source} contains no texts{why}.")
     splits = {"train": data.rows("", "train"), "dev": data.rows("dev"), "test": data.rows("test")}
     splits = {name: rows for name, rows in splits.items() if len(rows)}
     lengths, trained = np.diff(data.tokens.offsets), np.zeros(len(data.words), bool)

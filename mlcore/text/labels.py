@@ -203,14 +203,32 @@ def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
         more = f" ({len(alike) - 1:,} more such pair{'s' * (len(alike) > 2)})" * (len(alike) > 1)
         message = f"the labels {alike[0]} differ only in case or form{more}; they are learned as different labels"
         found.append(DataWarning(message))
-    if list_like := next((label for label in labels if label[0] == "[" and label[-1] == "]"), None):
-        advice = "each is learned as one label; write lists in JSON Lines, or separate labels by a character"
-        found.append(DataWarning(f"the label {list_like!r} looks like a list of labels; {advice}"))
+    found += list_warnings(labels)
     numbers = sorted(number for number in map(rating_of, labels) if number is not None)
     stars = numbers == [*range(1, len(labels) + 1)] and 3 <= len(labels) <= MAX_STARS
     if stars or (len(numbers) == len(labels) and any(number % 1 for number in numbers)):
         advice = f"the labels are the numbers {numbers[0]:g} to {numbers[-1]:g}; to predict them as ratings"
         found.append(DataWarning(advice, suggestion={"loss": "squared"}))
+    return found
+
+
+def list_warnings(labels: Iterable[str]) -> list[DataWarning]:
+    """Which label looks like several: a list in brackets, or one whose parts are labels too or parts of others."""
+    found, labels = list[DataWarning](), list(labels)
+    if list_like := next((label for label in labels if label[:1] == "[" and label[-1:] == "]"), None):
+        advice = "each is learned as one label; write lists in JSON Lines, or separate labels by a character"
+        return [DataWarning(f"the label {list_like!r} looks like a list of labels; {advice}")]
+    joined_by = dict[str, list[str]]()
+    for separator in ",;|" if None in map(rating_of, labels) else "":
+        parts = {label: {part.strip() for part in label.split(separator)} for label in labels}
+        counts = Counter(part for several in parts.values() for part in several)
+        joined_by[separator] = [
+            label for label, several in parts.items() if len(several) > 1 and all(counts[part] > 1 for part in several)
+        ]
+    separator = max(joined_by, key=lambda one: len(joined_by[one]), default="")
+    if several := joined_by.get(separator):
+        looks = f"the label {several[0]!r} looks like several labels; it is read as one"
+        found.append(DataWarning(looks, suggestion={"label_separator": separator}))
     return found
 
 

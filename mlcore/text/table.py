@@ -354,7 +354,8 @@ def _not_found(
         return table.source.error(place, problem, suggestion={"encoding": likely})
     rows = [row for row in table.sample() if len(row) == len(header)]
     if not any(header) and not rows:
-        return DataError(f"{table.source.name} contains no texts.")
+        why = f" ({table.source.notes.bad_rows[0]})" if table.source.notes.bad_rows else ""
+        return DataError(f"{table.source.name} contains no texts{why}.")
     if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
@@ -373,7 +374,10 @@ def _not_found(
     if table.source.labelled and table.source.unit == "line " and kind == "column" and len(header) == 1:
         shown = textwrap.shorten(header[0], 100, placeholder=" ...")
         problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"
-        return table.source.error(place, f"{problem}; name the separator unless it is , ; | or a tab.")
+        advice = "name the separator unless it is , ; | or a tab"
+        if layout.separator:
+            advice = f"{layout.separator!r} separates nothing there; name another separator, or none to recognise it"
+        return table.source.error(place, f"{problem}; {advice}.")
     flags = [column for column, *values in zip(header, *rows, strict=True) if {*map(str, values)} == {"0", "1"}]
     if role == "label" and not name and len(flags) > 1:
         of_each = "df[[...]].apply(lambda row: ','.join(row.index[row == 1]), axis=1)"

@@ -25,6 +25,8 @@ def table(folder, form):
 @pytest.mark.parametrize(("form", "options"), [("jsonl", []), ("csv", ["--label-separator", ";"])])
 def test_texts_have_several_labels(run, tmp_path, form, options):
     path = table(tmp_path, form)
+    if options:
+        assert json.loads(run("data", path, "--json").out)["notes"][-1].endswith("try --label-separator ';'.")
     done = run("train-sentiment", "--data", path, *TRAIN, *options, "--tune-thresholds", "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)

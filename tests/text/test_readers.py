@@ -50,6 +50,7 @@ def rows(path, **layout):
 
 def texts_at(folder, *names):
     """Folder with a text at each path, which consists of that path."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
