@@ -1,7 +1,7 @@
 """The commands of exercise 1, with its own numbers or the user's, and of its teachers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ from .output import answer, present, write_output
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Typed:
     """The options that all commands on a network have: the numbers to work with."""
 
     net: Path | None = declared(None, "Network in TOML or JSON.", metavar="FILE", automatic="the exercise's")
@@ -32,12 +32,22 @@ class Numbers:
     y: str | None = declared(None, "Targets, a row for each sample.", metavar="ROWS", automatic="1")
     w: str | None = declared(None, "Weights of the first layer.", metavar="ROWS", automatic="1,0,1;1,-1,0")
     v: str | None = declared(None, "Weights of the last layer.", metavar="ROWS", automatic="0,1")
-    digits: int | None = declared(None, "Digits of numbers that are rounded.", metavar="N", automatic="6")
 
     def problem(self) -> "problem.Problem":
         """The network of the file or of the exercise, with the numbers that were typed."""
         found = problem.read_problem(self.net) if self.net else problem.default_problem()
-        return problem.change(found, self.x, self.y, self.w, self.v, self.digits)
+        return problem.change(found, self.x, self.y, self.w, self.v)
+
+
+@dataclass(frozen=True)
+class Numbers(Typed):
+    """The same, and how they are shown."""
+
+    digits: int | None = declared(None, "Digits of numbers that are rounded.", metavar="N", automatic="6")
+
+    def problem(self) -> "problem.Problem":
+        found = super().problem()
+        return found if self.digits is None else replace(found, digits=self.digits)
 
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
@@ -167,10 +177,10 @@ def descend(
 def check(
     *,
     numbers: Numbers,
-    y_hat: Annotated[str | None, option("NUMBERS", "Your ŷ.")] = None,
-    loss: Annotated[str | None, option("NUMBER", "Your J.")] = None,
-    d_v: Annotated[str | None, option("ROWS", "Your dJ/dV.", "--dV")] = None,
-    d_w: Annotated[str | None, option("ROWS", "Your dJ/dW.", "--dW")] = None,
+    y_hat: Annotated[list[str] | None, option("NUMBERS", "Your ŷ.")] = None,
+    loss: Annotated[list[str] | None, option("NUMBER", "Your J.")] = None,
+    d_v: Annotated[list[str] | None, option("ROWS", "Your dJ/dV.", "--dV")] = None,
+    d_w: Annotated[list[str] | None, option("ROWS", "Your dJ/dW.", "--dW")] = None,
     others: Annotated[list[str] | None, option("NAME=ROWS", "Any other answer; may be repeated.", "--answer")] = None,
     answers: Annotated[list[Path] | None, path_option("Answers in TOML or JSON, or a folder of them.")] = None,
     hint: Annotated[bool, flag("Leave the truth out, for another try.", "--hint")] = False,
@@ -226,9 +236,9 @@ def check(
         raise typer.Exit(1)
 
 
-def _typed(named: Mapping[str, str | None], others: list[str], tolerance: Any) -> "list[typed_answers.Answer]":
-    """The answers that are options."""
-    texts = [(name, text) for name, text in named.items() if text is not None]
+def _typed(named: Mapping[str, list[str] | None], others: list[str], tolerance: Any) -> "list[typed_answers.Answer]":
+    """The answers that are options; one that is given twice is refused where they are marked."""
+    texts = [(name, text) for name, given in named.items() for text in given or []]
     for entry in others:
         name, equals, text = entry.partition("=")
         if not equals:
@@ -273,7 +283,7 @@ def graph(
 
 
 @with_options
-def net(*, numbers: Numbers) -> None:
+def net(*, numbers: Typed) -> None:
     """Example: mlcore net > my-net.toml
 
     Print the network as a TOML file to start from. A layer has a name, an

@@ -364,9 +364,9 @@ def _forward(symbols: Symbols, work: Pass, numbers: Numbers, sample: int) -> Sec
         remark = f"unit {on_kink} is on the kink" if on_kink else ""
         section.add(output, "=", symbols.activated(layer, z), "=", numbers[output], remark=remark)
     if several or not symbols.network.penalized:
-        y = ", ".join(map(symbols.style.text, work.y[sample]))
+        y = ", ".join(map(symbols.style.ascii, work.y[sample]))
         loss, value = f"J_{{{sample + 1}}}" if several else "J", symbols.matrix([work.losses[sample]])
-        section.add(loss, "=", value, remark=f"{symbols.target} = ({y})" if "," in y else f"{symbols.target} = {y}")
+        section.add(loss, "=", value, remark=f"${symbols.target} = {f'({y})' if ',' in y else y}$")
     return section
 
 

@@ -44,7 +44,7 @@ class Line(NamedTuple):
     """One formula, from left to right, and a remark on it, such as the shape of the result."""
 
     parts: Sequence[Part]
-    remark: str = ""
+    remark: str = ""  # with formulas between dollar signs
 
     @property
     def signs(self) -> list[str]:
@@ -205,10 +205,11 @@ def _text_line(line: Line, style: Style) -> Box:
         lines += lines and beside([indent, *boxes[row]]) or beside(boxes[row])
     if not line.remark:
         return lines
-    if len(lines[-1]) + len(line.remark) > WIDTH - 4:
-        return [*lines, f"{indent[0]}  {line.remark}"]
+    remark = _spoken(line.remark)
+    if len(lines[-1]) + len(remark) > WIDTH - 4:
+        return [*lines, f"{indent[0]}  {remark}"]
     last = len(beside(boxes[row]))
-    return [*lines[:-last], *beside([lines[-last:], [f"  {line.remark}"]])]
+    return [*lines[:-last], *beside([lines[-last:], [f"  {remark}"]])]
 
 
 def _blocks(sections: list[Section], style: Style, heading: str, environment: str, separator: str) -> str:
@@ -234,7 +235,7 @@ def _latex_rows(section: Section, style: Style) -> list[str]:
         found = [" ".join(parts[row]) for row in places]
         found[1:] = [f"&{row}" if row.startswith("=") else rf"&\quad {row}" for row in found[1:]]
         if line.remark:
-            remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$").replace("\N{MINUS SIGN}", "$-$")
+            remark = line.remark.replace("\N{MULTIPLICATION SIGN}", r"$\times$")
             used = sum(widths[places[-1]]) + own * (len(places) > 1) + LETTER * (3 + len(line.remark))
             found += [r"&"] * (used > room)
             found[-1] += rf" \quad \text{{{remark}}}"

@@ -6,6 +6,7 @@ All numbers are kept as fractions, so that nothing is rounded before the arithme
 import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
@@ -43,7 +44,8 @@ BLANKS = re.compile(r"[^\S\n]+")
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 # minus signs as typeset sheets have them, and the brackets of tuples and sets
-SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}", "-- ")
+SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}", "-- /")
+ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({)}", "[[]]")
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
@@ -155,7 +157,6 @@ def change(
     y: str | None = None,
     w: str | None = None,
     v: str | None = None,
-    digits: int | None = None,
 ) -> Problem:
     """The problem with other numbers, as typed: x and y with samples as rows, w and v the first and last weights."""
     network, layers = problem.network, list(problem.network.layers)
@@ -168,13 +169,12 @@ def change(
         network=network.replaced(layers),
         x=X,
         y=problem.y if y is None else _targets(network, X, parse_rows(y, "y")),
-        digits=problem.digits if digits is None else digits,
     )
 
 
 def exact_number(text: str) -> Fraction:
     """The number; or a ValueError that says what is wrong with it."""
-    text = re.sub(r"\s*/\s*", "/", text.translate(SPELLINGS).strip())
+    text = re.sub(r"\s*/\s*", "/", _spelled(text).strip())
     if not text:
         raise ValueError("a number is missing")
     if not NUMBER.fullmatch(text):
@@ -199,6 +199,8 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
     try:
+        if len(re.findall(r"[([{]", text)) != len(re.findall(r"[])}]", text)):
+            raise ValueError("a bracket is missing")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
         hint = "; for a decimal point write a dot" if re.search(r"\d,\d+[\s;]+[+-]?\d+,\d", text) else ""
@@ -223,9 +225,15 @@ def typed(value: object) -> str:
     return "?" if value is None else str(value)
 
 
+def _spelled(text: str) -> str:
+    """The text with the minus sign and fractions of ASCII."""
+    halves = ONE_HALF.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    return halves.translate(SPELLINGS)
+
+
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
-    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", text).translate(SPELLINGS)
+    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", _spelled(text))
     plain = BLANKS.sub(" ", plain).strip()
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1]
