@@ -336,7 +336,8 @@ def show_network(data: "datasets.EncodedDataset", model: "models.Model") -> None
 
 def show_results(result: "training.TrainingResult", model: "models.Model", data: "datasets.EncodedDataset") -> None:
     """Figures of the held-out and the test texts, and the strongest words."""
-    held_out = f"Held-out texts, best epoch {result.best_epoch}"
+    calibrated = ", calibrated" * (result.calibration.get("temperature", 1) != 1)  # unlike the losses of the epochs
+    held_out = f"Held-out texts, epoch {result.best_epoch}{calibrated}"
     for title, figures in ((held_out, result.dev), ("Test texts", result.test)):
         if figures:
             show_evaluation(f"\n{title}", figures, brief=True)
