@@ -21,7 +21,7 @@ from mlcore.text.columnar import MAGIC, read_columnar
 from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
-from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of
+from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of, ways_to_write
 from mlcore.text.layout import Layout
 from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, has_columns
 from mlcore.text.table import SPLITS as SPLITS
@@ -325,7 +325,8 @@ def weight_of(value: Any) -> float:
     with suppress(TypeError, ValueError):
         if 0 <= (weight := float(number)) <= LARGEST_RATING:
             return weight
-    raise ValueError(f"the weight is {value!r:.40}; expected a number from 0 up.")
+    ways = ways_to_write(value) if isinstance(value, str) else ""
+    raise ValueError(f"the weight is {value!r:.40}; expected a number from 0 up{ways}.")
 
 
 def _separated(separator: str, value: str) -> str | tuple[str, ...]:

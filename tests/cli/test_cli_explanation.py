@@ -53,6 +53,15 @@ def test_json_of_every_kind_of_model(run, model, many, rating):
     assert (len(found["dW1"]), len(found["dW1"][0]), len(found["embeddings"])) == (2, 3, 2)
 
 
+def test_neighbors_where_no_word_occurs_twice(run, tmp_path):
+    """All words are kept then; where a setting dropped them, only n-grams of characters are left, as "d>"."""
+    (tmp_path / "a.csv").write_text("text,label\ngood,pos\nbad,neg\n")
+    for options, shown in (([], " bad "), (["--min-count", 2], "No other word is in the model's vocabulary.")):
+        train = "train-sentiment", "--data", "a.csv", "--dev", 0, "--epochs", 1
+        assert run(*train, *options).code == 0
+        assert shown in run("neighbors", "sentiment.safetensors", "good").out
+
+
 def test_a_rating_is_explained_that_is_predicted(run, rating):
     """It is within the range of the training, also where the sum that is explained is not."""
     model = load_model(rating)
