@@ -236,7 +236,9 @@ class _Sheet:
             remark = "; ".join(filter(None, (remark, f"taken as the derivative {self.scale_name}")))
         if name in self.marker.per_sample:
             truth = truth / self.scale
-        if answer.entries.shape == truth.shape:
+        if not answer.typed:
+            truth = answer.entries
+        elif answer.entries.shape == truth.shape:
             truth = each(lambda entry, value: entry and value, answer.entries, truth)
         return Verdict(name, self.marker.naming.symbols[name], status, tuple(mistakes), remark, truth)
 
