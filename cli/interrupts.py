@@ -52,6 +52,13 @@ def exit_code() -> int:
     return 128 + received
 
 
+def take() -> int:
+    """The exit code after the signal that was received, 0 if there was none; from now on it is forgotten."""
+    global received
+    code, received = exit_code() if received else 0, 0
+    return code
+
+
 def word() -> str:
     """What the signal has done to the process."""
     return SIGNALS[signal.Signals(received)]

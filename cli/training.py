@@ -18,7 +18,7 @@ from mlcore.files import STANDARD_STREAM, check_outputs, naming
 from mlcore.sentiment import checkpoint as checkpoints
 from mlcore.sentiment import description, evaluation, initialization, model_file, training
 from mlcore.sentiment import model as models
-from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.settings import NEW_MODEL, Settings
 from mlcore.text import dataset as datasets
 from mlcore.text import growing
 from mlcore.text.layout import TrainingLayout
@@ -65,7 +65,7 @@ def train_sentiment(
     warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all cores")] = None,
-    model: NewModel = Path("sentiment.safetensors"),
+    model: NewModel = NEW_MODEL,
     checkpoint: Annotated[Path | None, path_option("Save the training here after every epoch.")] = None,
     resume: Annotated[bool, flag("Resume from the checkpoint if there is one.", "--resume")] = False,
     scheduler: Scheduler = None,

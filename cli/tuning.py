@@ -1,7 +1,6 @@
 """``mlcore tune`` and ``mlcore cross-validate``: settings by experiment."""
 
 from dataclasses import asdict
-from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 
 from mlcore.files import check_outputs
 from mlcore.sentiment import tuning
-from mlcore.sentiment.settings import Settings, reproducing_command
+from mlcore.sentiment.settings import NEW_MODEL, Settings, reproducing_command
 from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
@@ -38,7 +37,7 @@ def tune(
     layout: TrainingLayout,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help="Trials at a time.", show_default="all cores")] = None,
-    model: NewModel = Path("sentiment.safetensors"),
+    model: NewModel = NEW_MODEL,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore tune --data reviews.csv --minutes 5
@@ -61,17 +60,23 @@ def tune(
         activity.update("\n".join([f"{len(trials):,} trials{best}, at most {left:.0f} s left", *rows]))
         if interrupts.received:
             raise KeyboardInterrupt
-        if scored:
-            interrupts.defer()
+        interrupts.defer()  # until now the processes were being started, and would not be waited for
 
-    with render.Activity("Searching", as_json) as activity:
-        found = tuning.tune(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
+    try:
+        with render.Activity("Searching", as_json) as activity:
+            found = tuning.tune(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
+    except KeyboardInterrupt:
+        render.say(f"mlcore: {interrupts.word()} before the end of the first trial; {model} was not written.")
+        raise typer.Exit(interrupts.exit_code()) from None
+    interrupted = interrupts.take()
     interrupts.end_at_once(f"; {printable(str(model))} was not written")
     present("tune", found, _show, as_json)
     inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     train(Source(inputs, layout, found.settings, processes), Outputs(model, quiet=True))
-    render.say(f"{done} {model}. The same again: {reproducing_command(load(model))}")
+    render.say(f"{done} {model}. The same again: {reproducing_command(load(model), model)}")
+    if interrupted:
+        raise typer.Exit(interrupted)
 
 
 @with_options

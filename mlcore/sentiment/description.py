@@ -83,6 +83,6 @@ def describe(model: Model, path: Path | None = None) -> Description:
         settings=asdict(model.settings),
         best=next((epoch for epoch in reversed(model.provenance.history) if epoch["best"]), None),
         compressed=model.compressed,
-        command=reproducing_command(model),
+        command=reproducing_command(model, path),
         **vars(model.provenance),
     )

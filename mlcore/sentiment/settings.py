@@ -9,15 +9,18 @@ import json
 import math
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from mlcore.errors import InputError
+from mlcore.files import STANDARD_STREAM
 from mlcore.text.layout import FIELDS as LAYOUT
 from mlcore.text.layout import option as setting
 
 if TYPE_CHECKING:
     from mlcore.sentiment.model import Model
 
+NEW_MODEL = Path("sentiment.safetensors")  # where a model is written, if no other file is named
 # What the rules of ``Settings.resolved`` go by
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 # Want a wider network, larger steps that become smaller, so that it converges in some ten epochs, and word dropout
@@ -224,9 +227,10 @@ def weights_in(text: str) -> dict[str, float] | None:
     return weights if all(0 <= weight < LARGEST for weight in weights.values()) else None
 
 
-def reproducing_command(model: "Model") -> str:
+def reproducing_command(model: "Model", path: Path | None = None) -> str:
     """The command that trains the same model again, or its original: its inputs, then every setting, quoted for sh.
 
+    A model in a file of another name than the usual one is written there again, so that it replaces no other one.
     For a model that was trained from Python, whose inputs name the type of its labels, the call in Python.
     """
     inputs, values = model.provenance.inputs, given_settings(model)
@@ -246,6 +250,8 @@ def reproducing_command(model: "Model") -> str:
                 words += [option] if one else [option.replace("--", "--no-", 1)] * (FIELDS[name].default is not False)
             elif one is not None:  # a value that begins with a dash could be taken for an option
                 words += [f"{option}={one}"] if str(one).startswith("-") else [option, str(one)]
+    if path not in (None, NEW_MODEL, STANDARD_STREAM) and not model.compressed:
+        words += ["--model", str(path)]
     return shlex.join(words)
 
 

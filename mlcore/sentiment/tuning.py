@@ -8,9 +8,12 @@ trials give equal results, whatever the number of processes. Source: Jamieson an
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import resource_tracker
+from multiprocessing.pool import Pool
 from time import monotonic
 from typing import Any
 
@@ -166,9 +169,20 @@ def drawn_settings(given: Settings, number: int) -> dict[str, Any]:
 _dataset: Dataset  # of a worker process
 
 
+def _started(processes: int, dataset: Dataset) -> Pool:
+    """Processes that do not get Ctrl-C, not even while they start: it is for the one that waits for them."""
+    resource_tracker.ensure_running()  # which would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if sys.platform != "win32" else set()
+    try:
+        return multiprocessing.get_context("spawn").Pool(processes, _receive, (dataset,))
+    finally:
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _receive(dataset: Dataset) -> None:
     global _dataset
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, which has no masks
     _dataset = dataset
 
 
@@ -193,7 +207,7 @@ def tune(
     """Search better values of the automatic settings until the time or the number of trials is used up.
 
     ``progress`` is called with all trials, some times a second; a KeyboardInterrupt that it raises ends the search, as
-    the time does: the best trial so far is the result.
+    the time does: the best trial so far is the result, if there is one.
 
     Raises: InputError if the metric does not suit the loss; DataError if not even the first trial could be scored.
     """
@@ -201,7 +215,7 @@ def tune(
     fold_of(dataset, 0, folds)  # there are enough texts
     trials: list[Trial] = []
     interrupted, end = False, monotonic() + seconds
-    with multiprocessing.get_context("spawn").Pool(processes, _receive, (dataset,)) as pool:
+    with _started(processes, dataset) as pool:
 
         def score(tasks: list[tuple[Trial, int]]) -> None:
             """Score trials on folds, and drop those that cannot be scored."""
@@ -235,6 +249,8 @@ def tune(
             pass
         except KeyboardInterrupt:
             interrupted = True
+            if not ranked(trials):
+                raise
     scored = ranked(trials)
     if not scored:
         raise DataError(f"no trial could be scored on {dataset.source} in this time")

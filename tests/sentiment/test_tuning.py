@@ -2,12 +2,14 @@
 
 import json
 import re
+import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import pinned
-from mlcore.cli import render
+from mlcore.cli import interrupts, render
 from test_training import LABELS, TEXTS
 
 from mlcore.errors import DataError, InputError
@@ -77,3 +79,17 @@ def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, mode
     assert done.out.endswith("2 trials. Trial 0 has the settings as given.\n"), "too few to tell what mattered"
     assert "Replaced sentiment.safetensors. The same again: mlcore train-sentiment" in done.err
     assert load_model(model).settings.epochs == 2
+
+
+@pytest.mark.parametrize(("scored", "said"), [(True, "The same again: "), (False, "other was not written.")])
+def test_a_signal_ends_the_search_and_keeps_the_best(run, reviews, monkeypatch, scored, said):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+
+    def update(activity, text):
+        if "trials" in text and ("best" in text) == scored:
+            interrupts.received = signal.SIGINT
+
+    monkeypatch.setattr(render.Activity, "update", update)
+    options = "--data", reviews, "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2
+    done = run("tune", *options, "--minutes", 5, "--model", "other")
+    assert (done.code, said in done.err, Path("other").exists()) == (130, True, scored)
