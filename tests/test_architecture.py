@@ -53,3 +53,20 @@ def test_public_names_are_there():
         assert name in dir(mlcore)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         mlcore.Nothing  # noqa: B018
+
+
+def test_threads_wait_for_the_one_that_executes_a_module():
+    code = """if True:
+        import threading
+        import mlcore.cli
+        from mlcore.text import tokenizer
+        barrier, found = threading.Barrier(8), []
+        def use():
+            barrier.wait()
+            found.append(tokenizer.tokenise)
+        threads = [threading.Thread(target=use) for _ in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(len(set(found)), len(found))
+    """
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1 8\n"
