@@ -65,10 +65,8 @@ def train_replica(
     features = np.unique(documents.ids)
     numbers = np.zeros(features.max(initial=-1) + 1, np.int32)  # of features, as rows of the table here
     numbers[features] = np.arange(len(features))
-    documents, table = (
-        documents._replace(ids=numbers[documents.ids]),
-        arrays["rows"][:, : arrays["current_W1"].shape[1]],
-    )
+    documents = documents._replace(ids=numbers[documents.ids])
+    table = arrays["rows"][:, : arrays["current_W1"].shape[1]]
     layers = (arrays[f"current_{name}"] for name in Parameters._fields[1:])
     model = Model(settings, labels, nothing, Parameters(table, *layers))
     own = State.initial(model)

@@ -171,13 +171,15 @@ _dataset: Dataset  # of a worker process
 
 def _started(processes: int, dataset: Dataset) -> Pool:
     """Processes that do not get Ctrl-C, not even while they start: it is for the one that waits for them."""
-    resource_tracker.ensure_running()  # which would let Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if sys.platform != "win32" else set()
+    start = partial(multiprocessing.get_context("spawn").Pool, processes, _receive, (dataset,))
+    if sys.platform == "win32":  # there are neither masks nor a tracker
+        return start()
+    resource_tracker.ensure_running()  # when it starts, it lets Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return multiprocessing.get_context("spawn").Pool(processes, _receive, (dataset,))
+        return start()
     finally:
-        if sys.platform != "win32":
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(dataset: Dataset) -> None:
