@@ -6,8 +6,7 @@ Numba nor Rich, each of which takes longer than everything else. ``from module i
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from threading import RLock
 from types import ModuleType
 from typing import Any
@@ -21,32 +20,17 @@ class _AtFirstUse(ModuleType):
     def __getattribute__(self, name: str) -> Any:
         with _lock:
             values = ModuleType.__getattribute__(self, "__dict__")
-            if loader := values.pop("_loader", None):  # not there while the module is being executed
-                try:
-                    loader.exec_module(self)
-                except BaseException:
-                    values["_loader"] = loader
-                    raise
+            if values.pop("_is_new", False):  # else it is being executed, or was while this thread waited
+                SourceFileLoader.exec_module(values["__loader__"], self)
                 self.__class__ = ModuleType  # type: ignore[assignment]
         return ModuleType.__getattribute__(self, name)
 
 
-class _Loader(Loader):
-    """A loader that leaves the execution of a module to ``_AtFirstUse``, and all else to the usual one."""
-
-    def __init__(self, usual: Any) -> None:
-        self.usual = usual
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.usual, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.usual.create_module(spec)  # type: ignore[no-any-return]
+class _Loader(SourceFileLoader):
+    """Leaves the execution of a module to ``_AtFirstUse``."""
 
     def exec_module(self, module: ModuleType) -> None:
-        assert module.__spec__
-        module.__spec__.loader = module.__loader__ = self.usual
-        module.__dict__["_loader"] = self.usual
+        module.__dict__["_is_new"] = True
         module.__class__ = _AtFirstUse
 
 
@@ -56,8 +40,8 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target) if name.startswith("mlcore.") else None
-        if spec and spec.loader and spec.submodule_search_locations is None:
-            spec.loader = _Loader(spec.loader)
+        if spec and isinstance(spec.loader, SourceFileLoader) and not spec.submodule_search_locations:
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
         return spec
 
 

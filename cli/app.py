@@ -24,16 +24,12 @@ def main() -> None:
     """Run the command line, and exit."""
     interrupts.listen()
     # Loading modules makes no garbage: collecting it every 700 objects, and at exit, takes a third of a short run
-    threshold = gc.get_threshold()
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
-    try:
-        code = _run()
-        interrupts.ignore()
-        _discard_unwritten()
-        sys.exit(code)
-    finally:
-        gc.set_threshold(*threshold)
+    code = _run()
+    interrupts.ignore()
+    _discard_unwritten()
+    sys.exit(code)
 
 
 def _run() -> int:
@@ -43,7 +39,7 @@ def _run() -> int:
 
     from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, ModelFileError
 
-    from .commands import app, command_of, in_words, likely_options
+    from .commands import COMMANDS, app, in_words, likely_options
 
     exit_codes = {DivergedError: 1, InputError: 2, DataError: 3, ModelFileError: 4}
     arguments = sys.argv[1:] or ["help"]
@@ -52,11 +48,11 @@ def _run() -> int:
     try:
         code = app(arguments, prog_name="mlcore", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code or 0
     except typer.TyperException as error:
         likely_options(error)
-        message = error.format_message().rstrip(".")
-        _complain(f"{message}{'' if message.endswith('?') else '.'} See {command_of(error)} --help.")
+        message, command = error.format_message().rstrip("."), arguments[0] if arguments[0] in COMMANDS else ""
+        _complain(f"{message}{'' if message.endswith('?') else '.'} See mlcore {command} --help.")
         return 2
     except MlcoreError as error:
         _complain(in_words(error))

@@ -1,12 +1,11 @@
 """The Typer application: every command with its short help, loaded when it is asked for."""
 
 import shlex
-import sys
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, get_args
 
 import typer
@@ -14,6 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from mlcore import __version__
 from mlcore.errors import InputError, MlcoreError
+
+from .options import with_options
 
 UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its own
 GROUPS = {  # the module of each command, and its line in the list of commands
@@ -40,10 +41,10 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "neighbors": ("explanation", "Find the nearest words in a model's embedding."),
         "compare-embeddings": ("comparison", "Compare fixed with trainable embeddings."),
         "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
-        "compress": ("compression", "Write a model into a smaller file, and say what changes."),
-        "export": ("export", "Write a model as ONNX, with its vocabulary as JSON."),
-        "page": ("page", "Write a model, or a network by hand, as a web page."),
-        "serve": ("serve", "Answer requests for predictions over HTTP."),
+        "compress": ("shipping", "Write a model into a smaller file, and say what changes."),
+        "export": ("shipping", "Write a model as ONNX, with its vocabulary as JSON."),
+        "page": ("shipping", "Write a model, or a network by hand, as a web page."),
+        "serve": ("shipping", "Answer requests for predictions over HTTP."),
     },
     "Tools": {"verify": ("verify", "Check the compiled kernels on this machine.")},
 }
@@ -73,7 +74,7 @@ class Converting:
             kind = parameter.type_descriptor.annotation
             if not parameter.metavar and kind is not bool:
                 parameter.metavar = METAVARS.get(kind)
-            parameter.process_value = partial(_process, parameter)
+            parameter.get_runtime_param = lambda: SimpleNamespace(coerce=_coerce)
             if parameter.param_type_name == "argument":  # Typer would add braces, and Python's types
                 usage = parameter.metavar if parameter.required else f"[{parameter.metavar}]"
                 usage += "..." * (parameter.nargs != 1)
@@ -111,19 +112,16 @@ class Commands(Converting, TyperGroup):
 
 def _load(name: str) -> TyperCommand:
     function = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name.replace("-", "_"))
-    single = typer.Typer(**PLAIN)
-    single.command(name, cls=Command)(function)
-    return typer.main.get_group(single).commands[name]  # type: ignore[return-value]
+    single = typer.Typer(add_completion=False, **PLAIN)
+    single.command(name, cls=Command)(with_options(function))
+    return typer.main.get_command(single)  # type: ignore[return-value]
 
 
-def _process(parameter: Any, context: Any, value: Any) -> Any:
-    if isinstance(value, str):
-        value = _converted(parameter, value)
-    elif isinstance(value, list | tuple):
-        value = [_converted(parameter, one) for one in value]
-    if parameter.required and parameter.value_is_missing(value):
-        return type(parameter).process_value(parameter, context, None)  # which complains
-    return parameter.callback(context, parameter, value) if parameter.callback else value
+def _coerce(value: Any, param: Any, ctx: Any) -> Any:
+    """The value, or values, of a parameter; defaults are what they are."""
+    if isinstance(value, list | tuple):
+        return [_converted(param, text) for text in value]
+    return _converted(param, value) if isinstance(value, str) else value
 
 
 def _converted(parameter: Any, text: str) -> Any:
@@ -228,11 +226,3 @@ def setting_words(parameter: str, value: object) -> str:
         return " ".join(setting_words(parameter, one) for one in value)
     text = str(value)
     return f"{option_name(parameter)} {text if UNSAFE.isdisjoint(text) else shlex.quote(text)}"
-
-
-def command_of(error: typer.TyperException) -> str:
-    """The command that a usage error is about."""
-    context = getattr(error, "ctx", None)
-    if context is not None and context.parent is not None:
-        return str(context.command_path)
-    return " ".join(["mlcore", *(word for word in sys.argv[1:2] if word in COMMANDS)])

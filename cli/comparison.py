@@ -13,7 +13,7 @@ from mlcore.text.pool import available_cores
 from . import interrupts, render
 from .dataset import read
 from .explanation import coverage_sentence, given_vectors
-from .options import Data, Json, path_option, with_options
+from .options import Data, Json, path_option
 from .output import check_inputs, compilation, print_json
 
 EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
@@ -21,7 +21,6 @@ HIDDEN = 32
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}
 
 
-@with_options
 def compare_embeddings(
     *,
     data: Data = None,

@@ -18,14 +18,13 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .commands import in_words
-from .options import DataArgument, Json, with_options
+from .options import DataArgument, Json
 from .output import answer, standard_input
 
 MAX_EXAMPLES = 5  # of a finding; --json has all lines that are not UTF-8
 MAX_LABELS = 20
 
 
-@with_options
 def data(*, paths: DataArgument, layout: Layout, as_json: Json = False) -> None:
     """Example: mlcore data reviews.csv
 

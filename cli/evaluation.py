@@ -18,7 +18,7 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import connected, for_model, read
-from .options import DataArgument, Json, ModelFile, Output, Scheduler, with_options
+from .options import DataArgument, Json, ModelFile, Output, Scheduler
 from .output import PAGE, answer, compilation, load, write_output
 
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
@@ -26,7 +26,6 @@ MAX_LABELS = 20  # rows of a table
 MAX_CONFUSIONS = 12
 
 
-@with_options
 def evaluate(
     *,
     model: ModelFile,
@@ -57,7 +56,6 @@ def evaluate(
     answer("evaluate", compute, _show_assessment, as_json)
 
 
-@with_options
 def report(
     *, model: ModelFile, data: DataArgument, output: Output = Path("report.html"), errors: Mistakes = 10, layout: Layout
 ) -> None:

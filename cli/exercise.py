@@ -19,7 +19,7 @@ from mlcore.files import check_outputs
 from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
-from .options import Json, flag, number_option, option, path_option, with_options
+from .options import Json, flag, number_option, option, path_option
 from .output import answer, present, write_output
 
 
@@ -68,7 +68,6 @@ def refuse(options: Mapping[str, object], why: str) -> None:
         raise InputError(f"--{given[0]} {why}")
 
 
-@with_options
 def forward(*, numbers: Numbers, as_json: Json = False) -> None:
     """Example: mlcore forward --x 1,2,1
 
@@ -80,7 +79,6 @@ def forward(*, numbers: Numbers, as_json: Json = False) -> None:
     answer("forward", lambda: working.work(numbers.problem()), exercise_view.forward, as_json)
 
 
-@with_options
 def grad(
     *,
     numbers: Numbers,
@@ -124,7 +122,6 @@ def grad(
         raise typer.Exit(1)
 
 
-@with_options
 def derive(
     *,
     numbers: Numbers,
@@ -149,7 +146,6 @@ def derive(
     render.show((formats.to_document(text) if standalone else text).rstrip("\n"))
 
 
-@with_options
 def descend(
     *,
     numbers: Numbers,
@@ -173,7 +169,6 @@ def descend(
     answer("descend", compute, partial(exercise_view.descend, style=network.style), as_json)
 
 
-@with_options
 def check(
     *,
     numbers: Numbers,
@@ -259,7 +254,6 @@ def _check_class(numbers: Numbers, folder: Path, output: Path | None, settings: 
     present("check-class", marks, exercise_view.check_class, as_json)
 
 
-@with_options
 def graph(
     *,
     numbers: Numbers,
@@ -282,7 +276,6 @@ def graph(
     render.show(draw(graphs.build(numbers.problem(), relu_at_zero)).rstrip("\n"))
 
 
-@with_options
 def net(*, numbers: Typed) -> None:
     """Example: mlcore net > my-net.toml
 

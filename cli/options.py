@@ -44,7 +44,8 @@ DATA = "Files or folders of labelled texts, or - for standard input."
 Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", default="built in")]
 DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, parser=parse_path, show_default=False)]
 Json = Annotated[bool, flag("Print one JSON document instead of tables.", "--json")]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A file written by train-sentiment.")]
+A_MODEL = "A file written by train-sentiment."
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=A_MODEL)]
 NewModel = Annotated[Path, path_option("Write the model here.", "--model", "-m", default=True)]
 Output = Annotated[Path, path_option("Where to write it; - is standard output.", "--output", "-o", default=True)]
 AT = "Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N."
@@ -52,7 +53,7 @@ Scheduler = Annotated[str | None, option("ADDRESS", AT, default="this process al
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator of a command: an option for each field of its parameters that are dataclasses, such as Settings."""
+    """The command with an option for each field of its parameters that are dataclasses, such as Settings."""
     given = inspect.signature(command).parameters
     groups: dict[str, Any] = {name: given[name].annotation for name in given if is_dataclass(given[name].annotation)}
     options: list[inspect.Parameter] = []

@@ -25,7 +25,7 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import connected, for_model
-from .options import ModelFile, Scheduler, flag, option, path_option, with_options
+from .options import ModelFile, Scheduler, flag, option, path_option
 from .output import check_inputs, compilation, kind_of, load, print_json, standard_input
 from .printable import printable
 
@@ -35,7 +35,6 @@ PATH = re.compile(r"\S+\.(csv|tsv|txt|jsonl?|parquet|xlsx?|zip|gz|zst)")  # what
 PREDICTIONS = rb"predicted"  # in the header, the first line or the footer of a table that predict has written
 
 
-@with_options
 def predict(
     *,
     model: ModelFile,

@@ -29,7 +29,7 @@ from .commands import in_words, setting_words
 from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import coverage_sentence, given_vectors
-from .options import Data, Json, NewModel, Scheduler, flag, option, parse_path, path_option, with_options
+from .options import Data, Json, NewModel, Scheduler, flag, option, parse_path, path_option
 from .output import MODEL, check_inputs, compilation, load, print_json
 from .printable import printable
 
@@ -50,7 +50,6 @@ def held_out(text: str) -> Path | float:
 
 
 # fmt: off
-@with_options
 def train_sentiment(
     *,
     files: Annotated[list[Path] | None, typer.Argument(metavar="DATA", help="Labelled texts, as --data.",

@@ -15,7 +15,7 @@ from mlcore.text.pool import available_cores
 from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
-from .options import Data, Json, NewModel, with_options
+from .options import Data, Json, NewModel
 from .output import MODEL, answer, check_inputs, load, present
 from .printable import printable
 from .training import Outputs, Source, train
@@ -26,7 +26,6 @@ SHOWN, LIVE = 10, 5  # trials, at the end and during the search
 MOST, ENOUGH = 100_000, 10  # trials, and those that can tell what mattered
 
 
-@with_options
 def tune(
     *,
     data: Data = None,
@@ -79,7 +78,6 @@ def tune(
         raise typer.Exit(interrupted)
 
 
-@with_options
 def cross_validate(
     *,
     data: Data = None,

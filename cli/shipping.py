@@ -1,0 +1,190 @@
+"""``mlcore compress``, ``export``, ``page`` and ``serve``: a model, or a network by hand, for other places."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlcore.errors import InputError
+from mlcore.exercise import page as network_pages
+from mlcore.exercise import problem
+from mlcore.files import STANDARD_STREAM, check_outputs
+from mlcore.sentiment import compression, evaluation, model_file
+from mlcore.sentiment import export as exporting
+from mlcore.sentiment import page as classifier_pages
+from mlcore.text import streams
+from mlcore.text.layout import Layout
+from mlcore.text.pool import available_cores
+
+from . import render
+from .dataset import for_model, read
+from .options import A_MODEL, DATA, Json, ModelFile, Output, option, path_option
+from .output import MODEL, PAGE, compilation, load, present, write_output
+
+ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
+UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+MAX_CHANGES = 5
+
+
+def size_in_bytes(text: str) -> int:
+    """The bytes of a size such as 2MB; raises InputError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if not found or found[2] not in UNITS or len(found[1]) > 15:
+        raise InputError("expected a number with B, KB, MB, GB or KiB, such as 2MB", value=text)
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def compress(
+    *,
+    model: ModelFile,
+    output: Annotated[Path, path_option("Where to write it.", "--output", "-o")],
+    max_size: Annotated[int, option("SIZE", "Size of the file, such as 100KB.", parser=size_in_bytes)],
+    data: Annotated[list[Path] | None, path_option(DATA)] = None,
+    layout: Layout,
+    as_json: Json = False,
+) -> None:
+    """Example: mlcore compress big.safetensors -o small.safetensors --max-size 1MB
+
+    Write a model that takes no more than so many bytes and predicts almost the
+    same, for every command: with the features that matter most, in fewer
+    dimensions of 8 bits. --data compares both models on labelled texts, of
+    which it measures those that mlcore evaluate does; what else is there helps
+    to choose the features. A model that is small enough is copied.
+    """
+    if output == STANDARD_STREAM:
+        raise InputError("--output is standard output, where the results are printed; give a file.")
+    check_outputs([model, *(data or [])], output=(output, MODEL))
+    with compilation(as_json):
+        loaded = load(model)
+        dataset = read(data, for_model(layout, loaded), as_json, keep_texts=True) if data else None
+        with render.Activity(f"Compressing {model}", as_json):
+            small, found = compression.compress_and_measure(loaded, max_size, dataset, available_cores())
+            content = model_file.content_of(small)
+    write_output(output, content)  # first, for whoever reads the results may leave early
+    present("compress", found, _show_compression, as_json)
+
+
+def export(
+    model: ModelFile,
+    output: Annotated[Path, path_option("Where to write it: a name that ends with .onnx.", "--output", "-o")],
+) -> None:
+    """Example: mlcore export sentiment.safetensors -o sentiment.onnx
+
+    Write the network as ONNX, for ONNX Runtime and others, and beside it, as
+    .json, the vocabulary with the rule for tokens, for readers in any language.
+    Inputs are the ids of the features of all texts and the offsets of the
+    texts in them, outputs logits and probabilities. It needs mlcore[onnx].
+    """
+    if output.suffix.lower() != ".onnx":
+        raise InputError("expected a name that ends with .onnx", parameter="output", value=str(output))
+    beside = output.with_suffix(".json")
+    check_outputs([model], output=(output, ONNX))
+    check_outputs([model, output], output=(beside, VOCABULARY))
+    with compilation():
+        loaded = load(model)
+        contents = {output: exporting.onnx_model(loaded), beside: exporting.vocabulary_json(loaded)}
+    for file, content in contents.items():
+        write_output(file, content)
+
+
+def page(
+    output: Output,
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help=A_MODEL, show_default="a network")] = None,
+    net: Annotated[Path | None, path_option("Network in TOML or JSON.", default="the exercise's")] = None,
+    max_size: Annotated[int | None, option("SIZE", "Most for a model, such as 3MB.", parser=size_in_bytes)] = None,
+) -> None:
+    """Example: mlcore page sentiment.safetensors -o demo.html
+
+    Write a web page that holds the model: it predicts what is typed, pasted or
+    dropped as a CSV file, and shows the exact contribution of every word.
+    Without MODEL it holds the network of the exercise, or that in --net FILE:
+    its numbers can be changed, and forward values, gradients, the chain rule
+    and what happens at kinks follow at once; it also marks your own answers.
+    With --max-size, a model that is too large is compressed.
+
+    The page is one file, which needs neither a network nor a server, and opens
+    on phones.
+    """
+    if model and net:
+        raise InputError(f"A page holds a model or a network; leave out {model} or --net.")
+    if max_size and not model:
+        raise InputError("--max-size is for the page of a model; leave it out, or give a model.")
+    check_outputs([path for path in (model, net) if path], output=(output, PAGE))
+    with compilation():
+        if model:
+            content = classifier_pages.classifier_page(load(model), model.name, max_size)
+        else:
+            title = f"Network {net.name}" if net else "Backpropagation by hand"
+            network = problem.read_problem(net) if net else problem.default_problem()
+            content = network_pages.network_page(network, title)
+    write_output(output, content.encode())
+
+
+def serve(
+    model: ModelFile,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+) -> None:
+    """Example: mlcore serve sentiment.safetensors
+
+    Answer requests over HTTP until Ctrl-C or SIGTERM: POST /predict and
+    POST /explain take and give JSON, GET / is the page of mlcore page, and
+    GET /openapi.json describes all of it. A new file in place of the model is
+    taken up within seconds. Other machines reach it with --host 0.0.0.0.
+    """
+    for module in ("starlette", "uvicorn"):
+        streams.optional(module, "serve", "mlcore serve")
+    from mlcore import serving
+
+    with serving.listen(host, port) as listener:
+        with compilation():
+            application = serving.application(model)
+        address = f"[{host}]" if ":" in host else host
+        render.say(f"Serving {model} on http://{address}:{listener.getsockname()[1]}; Ctrl-C stops it.")
+        serving.run(model, application, listener, workers)
+    render.say("mlcore: stopped.")
+
+
+# Tables ---------------------------------------------------------------------------------------------------
+
+
+def _show_compression(found: "compression.Compression") -> None:
+    """Sizes and figures before and after, and some of the texts that are decided differently."""
+    sizes = {"bytes": found.bytes, "features": found.features, "dimensions": found.dim}
+    rows = [(name, f"{before:,}", f"{after:,}") for name, (before, after) in sizes.items()]
+    if found.measured:
+        after = _figures(found.measured.after)
+        rows += [(name, figure, after[name]) for name, figure in _figures(found.measured.before).items()]
+    render.table(("", "original", "compressed"), rows)
+    if found.bytes[0] == found.bytes[1]:
+        render.paragraph("The original is small enough: it is copied.")
+    if found.measured:
+        _show_changes(found.measured)
+    else:
+        render.paragraph("--data compares what both predict for labelled texts.")
+
+
+def _figures(found: "evaluation.AnyEvaluation") -> dict[str, str]:
+    """The main figures of an evaluation."""
+    if isinstance(found, evaluation.RatingEvaluation):
+        return {"root mean square error": f"{found.rmse:.4f}", "loss": f"{found.loss:.4f}"}
+    if isinstance(found, evaluation.MultiLabelEvaluation):
+        return {"micro F1": render.number(found.micro.f1, ".2%"), "loss": f"{found.loss:.4f}"}
+    return {"accuracy": f"{found.accuracy:.2%}", "loss": f"{found.loss:.4f}"}
+
+
+def _show_changes(found: "compression.Measured") -> None:
+    texts = f"{found.before.n:,} texts of {found.data}" + (f", {found.part} split" if found.part != "all" else "")
+    if found.agreement is None:
+        render.paragraph(f"On average, the ratings of the {texts} differ by {found.difference:.4g}; the most for:")
+    else:
+        alike = f"Both decide alike for {found.agreement:.2%} of the {texts}"
+        render.paragraph(f"{alike}; on average, probabilities differ by {found.difference:.4f}.")
+    for change in found.changes[:MAX_CHANGES]:
+        before, after, truth = map(render.shortened, (change.before, change.after, change.truth))
+        render.paragraph(f"{change.place}: {after}, not {before} (truth: {truth})")
+        render.show(f"  {render.shortened(change.text, render.COLUMNS - 2)}")
+    if (more := len(found.changes) - MAX_CHANGES) > 0:
+        render.show(f"  and {more:,} more, which --json has")
