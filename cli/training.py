@@ -2,11 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -16,7 +13,7 @@ from mlcore.distributed import preparing
 from mlcore.errors import DivergedError, InputError
 from mlcore.files import STANDARD_STREAM, check_outputs, naming
 from mlcore.sentiment import checkpoint as checkpoints
-from mlcore.sentiment import description, evaluation, initialization, model_file, training
+from mlcore.sentiment import description, evaluation, model_file, training
 from mlcore.sentiment import model as models
 from mlcore.sentiment.settings import NEW_MODEL, Settings
 from mlcore.text import dataset as datasets
@@ -169,8 +166,7 @@ class _Run:
         self.shown, self.bar = render.Shown(outputs.as_text), render.Activity("", self.quiet)
         self.compiling = ExitStack()
         self.done = f"{'Replaced' if outputs.model.exists() else 'Wrote'} {outputs.model}."
-        self.reports: list[training.EpochReport] = []  # once there is a model
-        self.saved: list[models.Model] = []  # that of the best epoch, and the one that was then trained on all texts
+        self.saved = False  # whether there is a model
         self.dev: evaluation.AnyEvaluation | None = None
 
     def train(self) -> None:
@@ -179,21 +175,18 @@ class _Run:
         with ExitStack() as stack, self.bar, self.compiling:
             self.compiling.enter_context(compilation(self.quiet))
             cluster = stack.enter_context(connected(source.scheduler, self.quiet)) if source.scheduler else None
-            self.data, self.model, begin = _prepare(source, self.quiet, cluster)
-            self.epochs = self.model.settings.epochs
-            state = _resumed(outputs, self.model)
+            self.training = _prepare(source, self.quiet, cluster)
+            model, self.epochs = self.training.model, self.training.settings.epochs
+            state = _resumed(outputs, model)
             stack.enter_context(naming(log))
             self.log = stack.enter_context(open(log, "a" if state else "w", 1, encoding="utf-8"))
             if not state:
-                inputs = self.model.provenance.inputs
-                _write_line(self.log, {"settings": asdict(self.model.settings), "inputs": inputs})
-            self.shown(show_network, self.data, self.model)
+                _write_line(self.log, {"settings": asdict(model.settings), "inputs": model.provenance.inputs})
+            self.shown(show_network, self.training.data, model)
             for report in state.reports if state else ():
                 interrupts.defer()  # from now on a signal leaves a model
                 self.shown(render.show, report.row)
-            training.train(
-                self.model, self.data, begin, source.threads, self.progress, state, self.on_epoch, self.on_model
-            )
+            self.training.run(self.progress, state, self.on_epoch, self.on_model)
 
     def progress(self, state: "training.Progress") -> None:
         """Show how far an epoch is, and end it after a signal."""
@@ -214,31 +207,29 @@ class _Run:
             render.say(f"mlcore: {report.warning}.")
         _write_line(self.log, asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
         if self.outputs.checkpoint:
-            checkpoints.save_checkpoint(self.outputs.checkpoint, self.model, state)
+            checkpoints.save_checkpoint(self.outputs.checkpoint, self.training.model, state)
         self.shown(render.show, report.row)
 
-    def on_model(self, trained: "models.Model", reports: "list[training.EpochReport]") -> None:
+    def on_model(self, model: "models.Model") -> None:
         """Save the model of the best epoch, and the one that is trained on all texts then."""
         self.bar.clear()
-        self.reports, self.epochs = reports, training.best_epoch(reports)  # the latter of the training on all texts
-        model_file.save_model(trained, self.outputs.model)
-        self.saved.append(trained)
+        self.epochs = training.best_epoch(self.training.reports)  # of the training on all texts
+        model_file.save_model(model, self.outputs.model)
+        self.saved = True
         interrupts.end_at_once(f"; the model is in {printable(str(self.outputs.model))}")
-        if len(self.saved) == 1 and self.data.dev:
-            self.dev = evaluation.evaluate(trained, self.data.dev, self.source.threads)
+        if self.training.data.dev and not self.training.refitted:
+            self.dev = evaluation.evaluate(model, self.training.data.dev, self.source.threads)
 
     def show_results(self) -> None:
         """Say what was written, and show the figures."""
-        interrupted, path, model = bool(interrupts.received), self.outputs.model, self.saved[-1]
+        interrupted, path, reports = bool(interrupts.received), self.outputs.model, self.training.reports
         if interrupted:
-            epoch, best = min(len(self.reports) + 1, model.settings.epochs), training.best_epoch(self.reports)
+            epoch, best = min(len(reports) + 1, self.training.settings.epochs), training.best_epoch(reports)
             self.done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
         if interrupted or self.outputs.as_text:
             render.say(self.done)
-        result = training.result_of(
-            model, self.data, self.reports, self.dev, str(path), len(self.saved) > 1, interrupted, self.source.threads
-        )
-        self.shown(show_results, result, model, self.data)
+        result = self.training.result(self.dev, str(path), interrupted)
+        self.shown(show_results, result, self.training.model, self.training.data)
         if self.outputs.as_json:
             print_json("train-sentiment", result)
 
@@ -265,53 +256,37 @@ def _write_line(log: IO[Any], entry: dict[str, Any]) -> None:
 
 # Preparing --------------------------------------------------------------------------------------------------
 
-New = Callable[["datasets.EncodedDataset", Settings], "models.Model"]
 
-
-def _prepare(source: Source, quiet: bool, cluster: Any) -> "tuple[datasets.EncodedDataset, models.Model, New]":
-    """Read everything, count the words, and initialize the model, as the function does that is returned too."""
-    inputs, threads, dev = source.inputs, source.threads, source.inputs["dev"]
+def _prepare(source: Source, quiet: bool, cluster: Any) -> "training.Training":
+    """Read everything, count the words, and initialize the model."""
+    inputs, threads, dev, given = source.inputs, source.threads, source.inputs["dev"], source.settings
     earlier = load(inputs["warm_start"]) if inputs["warm_start"] else None
-    given = initialization.continued(source.settings, earlier.settings) if earlier else source.settings
     dataset = read(inputs["data"], source.layout, quiet, False, False, threads, cluster, inputs["replicas"])
     inputs |= dataset.notes.columns  # so that the model knows them, too
     if inputs["test"] is not None:
         dataset = datasets.with_test_split(dataset, inputs["test"], given.seed)
-    digests = [dataset.fingerprint]
     if dataset.several_labels and not given.multi_label and given.loss == "logistic":
         render.say("Some texts have several labels or none: each label gets a logistic output (--multi-label).")
         given = replace(given, multi_label=True)
-    fraction = None if isinstance(dev, Path) else dev
-    settings = given.resolved(initialization.facts_of(dataset, fraction))
     if isinstance(dev, Path):
-        other = read([dev], source.layout, quiet, threads=threads)
-        digests.append(other.fingerprint)
-        dataset = datasets.with_held_out(dataset, other)
-        del other
+        dataset, dev = datasets.with_held_out(dataset, read([dev], source.layout, quiet, threads=threads)), None
     with render.Activity("Counting words", quiet):
         encode: Any = preparing.encode_shards if cluster else datasets.encode
-        known = earlier.features if earlier else None
-        data = encode(dataset, fraction, **settings.encoding(), known=known, threads=threads)
+        started = training.Training(dataset, given, dev, threads, earlier=earlier, encode=encode)
+    data = started.data
     for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
         render.say(f"mlcore: {in_words(warning)}")
     del dataset  # as large as the encoded data
-    vectors = given_vectors(inputs["vectors"], data.features.words, settings.dim, quiet) if inputs["vectors"] else None
+    words, dim = data.features.words, started.settings.dim
+    vectors = given_vectors(inputs["vectors"], words, dim, quiet) if inputs["vectors"] else None
     if vectors and not quiet:
         render.say(coverage_sentence(vectors.source, vectors.coverage(data.feature_counts), vectors.duplicates))
-    digests += [vectors.fingerprint()] if vectors else []
-    digests += [sha256(array.tobytes()).hexdigest() for array in (earlier.parameters if earlier else ())]
-    begin = partial(initialization.new_model, vectors=vectors, threads=threads, earlier=earlier)
-    model = begin(data, settings)
-    model.provenance = _provenance(source, digests, data.sizes, given.automatic())
-    return data, model, begin
-
-
-def _provenance(source: Source, digests: list[str], texts: dict[str, int], chosen: list[str]) -> "models.Provenance":
-    """Where a model comes from."""
-    fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-    given = {name: value for name, value in source.inputs.items() if value or isinstance(value, float)}  # also --dev 0
-    named = {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in given.items()}
-    return models.Provenance(named, fingerprint, texts, chosen=chosen)
+    chosen = {name: value for name, value in inputs.items() if value or isinstance(value, float)}  # also --dev 0
+    started.begin(
+        {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in chosen.items()},
+        vectors,
+    )
+    return started
 
 
 # Tables -----------------------------------------------------------------------------------------------------

@@ -9,10 +9,8 @@ from mlcore.distributed.preparing import encode_shards, join_shards
 from mlcore.errors import InputError, NotFittedError, ShapeError
 from mlcore.sentiment.arguments import described, labelled
 from mlcore.sentiment.estimator import SentimentClassifier
-from mlcore.sentiment.initialization import facts_of, new_model
-from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import content_of
-from mlcore.sentiment.training import train
+from mlcore.sentiment.training import Training
 from mlcore.text.pool import available_cores
 from mlcore.text.streams import optional
 
@@ -37,20 +35,17 @@ class DaskSentimentClassifier:
         check_partitioned(X=X, y=y)
         if X.npartitions != y.npartitions:
             raise ShapeError(f"X has {X.npartitions} partitions, but y has {y.npartitions}; partition them alike.")
-        settings, dev, threads = self._local.settings(), self._local.dev, available_cores()
+        settings, dev = self._local.settings(), self._local.dev
         client = self.client or optional("distributed", "dask", "A cluster").default_client()
         cluster, ratings = Cluster(client), settings.loss == "squared"
         parts = zip(*(client.compute(some.to_delayed()) for some in (X, y)), strict=True)
         shards = [cluster.submit(labelled, *own, ratings, f"partition {i + 1}") for i, own in enumerate(parts)]
-        dataset, chosen = join_shards(cluster, "X", shards, self.replicas), settings.automatic()
-        settings = settings.resolved(facts_of(dataset, dev))
-        data = encode_shards(dataset, dev, **settings.encoding())
-        for warning in data.warnings:
+        dataset = join_shards(cluster, "X", shards, self.replicas)
+        training = Training(dataset, settings, dev, available_cores(), encode=encode_shards)
+        for warning in training.data.warnings:
             warnings.warn(warning, stacklevel=2)
-        model = new_model(data, settings, threads=threads)
-        inputs = {"dev": repr(dev), **dataset.notes.columns}
-        model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
-        self._fitted = content_of(train(model, data, new_model, threads))
+        training.begin({"dev": repr(dev), **dataset.notes.columns})
+        self._fitted = content_of(training.run())
         return self
 
     def predict(self, X: Any) -> Any:

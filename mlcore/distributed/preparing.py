@@ -108,13 +108,13 @@ class ShardedDocuments:
 def encode_shards(
     dataset: ShardedDataset, dev: float | None, *, ngrams: int, min_count: int, max_features: int | None, binary: bool,
     ratings: bool, multi_label: bool = False, seed: int, refit: bool = False, characters: range = range(0),
-    known: Features | None = None, threads: int = 1,
+    labels: tuple[str, ...] | None = None, known: Features | None = None, threads: int = 1,
 ) -> EncodedDataset:  # fmt: skip
     """As ``mlcore.text.dataset.encode``, with the same splits, features and counts. Training texts stay on the workers,
     dealt to replicas; held-out and test texts come to the client.
     """
     cluster, submit, bounds = dataset.cluster, dataset.cluster.submit, dataset.bounds
-    found = one_file.partition(dataset, dev, ratings, multi_label, seed, None)
+    found = one_file.partition(dataset, dev, ratings, multi_label, seed, labels)
     both = np.sort(np.concatenate([found.train, found.dev])) if refit and found.drawn and not known else found.train
     chosen = np.isin(np.arange(dataset.n_texts), both)
     pieces = list(zip(dataset.shards, np.split(chosen, bounds[1:-1]), dataset.tokens.offsets[bounds[:-1]], strict=True))

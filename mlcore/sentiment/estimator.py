@@ -5,7 +5,7 @@ import dataclasses
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial, partialmethod
+from functools import partialmethod
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,13 @@ from mlcore.sentiment.arguments import (
 from mlcore.sentiment.description import describe
 from mlcore.sentiment.evaluation import Assessment, assess
 from mlcore.sentiment.explanation import Explanation, explain
-from mlcore.sentiment.initialization import continued, facts_of, new_model
-from mlcore.sentiment.model import Model, Provenance
+from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
-from mlcore.sentiment.training import EpochReport, State, heading, train
+from mlcore.sentiment.training import EpochReport, State, Training, heading
 from mlcore.templates import fill
-from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.dataset import dataset_of
 from mlcore.text.pool import available_cores
 
 OWN_DEFAULTS = {"dev": 0.1, "warm_start": False, "threads": None, "verbose": 0}
@@ -137,9 +136,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         threads, earlier = self._checked_threads(), fitted[0] if fitted else None
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
             raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
-        settings = self.settings(**changes)
-        settings = continued(settings, earlier.settings) if earlier else settings
-        texts = texts_of(X)
+        settings, texts = self.settings(**changes), texts_of(X)
         known = all_labels(classes, earlier.labels if earlier else None)
         names: Sequence[str | tuple[str, ...]]
         if matrix := Indicators.read(y, len(texts), known):
@@ -149,22 +146,14 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             names, kind = written_labels(y, settings.loss == "squared", len(texts))
         weights = weights_of(sample_weight, len(texts))
         dataset = dataclasses.replace(dataset_of(texts, names, threads), weights=weights)
-        facts = facts_of(dataset, dev)
-        facts = facts._replace(labels=len(known)) if known else facts
-        chosen, settings = settings.automatic(), settings.resolved(facts)
         try:
-            features = earlier.features if earlier else None
-            data = encode(dataset, dev, **settings.encoding(), labels=known, known=features, threads=threads)
+            training = Training(dataset, settings, dev, threads, labels=known, earlier=earlier)
         except DataError as error:  # the texts and labels are arguments here
             raise InputError(error.message, suggestion=error.suggestion) from None
-        for warning in data.warnings:
+        for warning in training.data.warnings:
             warnings.warn(warning, stacklevel=3)
         # The type of the labels is kept for load; that it is there says that the model was trained from Python
-        inputs: dict[str, str | list[str]] = {"dev": repr(dev), "labels": kind}
-        begin = partial(new_model, threads=threads, earlier=earlier)
-        model = begin(data, settings)
-        fitted_classes = Classes.read(model, kind)
-        model.provenance = Provenance(inputs, dataset.fingerprint, data.sizes, chosen=chosen)
+        fitted_classes = Classes.read(training.begin({"dev": repr(dev), "labels": kind}), kind)
 
         def on_epoch(report: EpochReport, state: State) -> None:
             if report.warning:
@@ -172,12 +161,12 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             if self.verbose:
                 _say(report.row)
 
-        def on_model(model: Model, reports: list[EpochReport]) -> None:
+        def on_model(model: Model) -> None:
             self._fitted = model, fitted_classes  # at once, so that another thread sees either none of it or all
 
         if self.verbose:
-            _say(heading(model))
-        train(model, data, begin, threads, on_epoch=on_epoch, on_model=on_model)
+            _say(heading(training.model))
+        training.run(on_epoch=on_epoch, on_model=on_model)
         return self
 
     def settings(self, **changes: Any) -> Settings:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,15 +21,16 @@ from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
 from mlcore.sentiment.calibration import calibrate, cool
 from mlcore.sentiment.evaluation import AnyEvaluation, evaluate, quick_figures, tune_thresholds
-from mlcore.sentiment.initialization import scales
-from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, in_range
+from mlcore.sentiment.initialization import continued, facts_of, new_model, scales
+from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.notes import notes_on_training
 from mlcore.sentiment.pace import Pace
 from mlcore.sentiment.settings import LEARNING_RATES, Settings, weights_in
-from mlcore.text.dataset import EncodedDataset, Split
+from mlcore.text.dataset import Dataset, EncodedDataset, Split, encode
 from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import listed
 from mlcore.text.pool import shares
+from mlcore.text.vectors import Vectors
 
 LOST = 1000  # times the loss of a network whose output is 0: training does not recover from there
 MAX_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
@@ -309,71 +311,102 @@ def best_epoch(reports: list[EpochReport]) -> int:
     return max(report.epoch for report in reports if report.best)
 
 
-def conclude(model: Model, data: EncodedDataset, reports: list[EpochReport], threads: int) -> None:
-    """Note the history of a training, and calibrate the model, and tune its thresholds, on what was held out."""
-    model.provenance.history = history(reports)
-    if data.dev and model.labels:
-        model.provenance.calibration = calibrate(model, data.dev, threads)._asdict()
-    if data.dev and model.settings.tune_thresholds:
-        tune_thresholds(model, data.dev, threads)
+class Training:
+    """All of a training: ``begin`` makes an untrained model for labelled texts, and ``run`` trains it.
 
-
-def refit(
-    model: Model,
-    data: EncodedDataset,
-    reports: list[EpochReport],
-    begin: Callable[[EncodedDataset, Settings], Model],
-    threads: int,
-    progress: Callable[[Progress], None] = lambda state: None,
-) -> Model:
-    """The model that trains on the held-out texts too, for as many epochs as ``model`` and as calibrated as that.
-
-    ``begin`` makes the untrained model. Raises: DivergedError.
+    ``data`` has the texts as arrays, ``model`` is the one of ``begin`` and then the trained one, and ``reports`` are
+    those of its epochs.
     """
-    assert data.whole is not None
-    epochs = best_epoch(reports)
-    settings = replace(model.settings, epochs=epochs, learning_rate=reports[epochs - 1].learning_rate)
-    new = begin(replace(data, train=data.whole, dev=None), settings)
-    for _ in fit(new, data.whole, None, threads, progress):
-        pass
-    _round(new)
-    cool(new, model.provenance.calibration.get("temperature", 1.0))
-    return replace(new, settings=model.settings, provenance=model.provenance, thresholds=model.thresholds)
 
+    model: Model
+    reports: list[EpochReport]
+    refitted = False  # whether the model was trained on the held-out texts too
 
-def train(
-    model: Model,
-    data: EncodedDataset,
-    begin: Callable[[EncodedDataset, Settings], Model],
-    threads: int,
-    progress: Callable[[Progress], None] = lambda state: None,
-    state: State | None = None,
-    on_epoch: Callable[[EpochReport, State], None] = lambda report, state: None,
-    on_model: Callable[[Model, list[EpochReport]], None] = lambda model, reports: None,
-) -> Model:
-    """All of a training: ``fit``, ``conclude``, and ``refit`` where held-out texts are to be trained on too.
+    def __init__(
+        self, dataset: Dataset, given: Settings, dev: float | None, threads: int = 1, *,
+        labels: tuple[str, ...] | None = None, earlier: Model | None = None,
+        encode: Callable[..., EncodedDataset] = encode,
+    ) -> None:  # fmt: skip
+        """Choose the settings that are automatic, and encode the texts.
 
-    ``begin`` makes an untrained model. ``state``: resume from there. ``on_epoch`` is called after each epoch of
-    ``fit``; ``on_model`` with the model of the best epoch, however its training ends, and with that of ``refit``.
+        ``dev`` and ``labels``: as for ``encode``, which may be another function that does the same. ``earlier``: the
+        model to continue from.
 
-    Raises: DivergedError. What a callback raises, as KeyboardInterrupt, ends the training in the same way.
-    """
-    state = state or State.initial(model, threads)
-    reports = state.reports
-    try:
-        with closing(fit(model, data.train, data.dev, threads, progress, state)) as epochs:
-            for report in epochs:
-                on_epoch(report, state)
-    finally:
-        del state, epochs  # the moments are as large as the model, which is now evaluated and saved
-        if reports:
-            _round(model)
-            conclude(model, data, reports, threads)
-            on_model(model, reports)
-    if data.whole is not None:
-        model = refit(model, data, reports, begin, threads, progress)
-        on_model(model, reports)
-    return model
+        Raises: DataError if the texts cannot be trained on; InputError.
+        """
+        given = continued(given, earlier.settings) if earlier else given
+        facts = facts_of(dataset, dev)
+        settings = given.resolved(facts._replace(labels=len(labels)) if labels else facts)
+        known = earlier.features if earlier else None
+        self.data = encode(dataset, dev, **settings.encoding(), labels=labels, known=known, threads=threads)
+        self.settings, self.threads, self._earlier = settings, threads, earlier
+        self._chosen, self._digests = given.automatic(), [dataset.fingerprint]
+        self._digests += [sha256(array.tobytes()).hexdigest() for array in (earlier.parameters if earlier else ())]
+
+    def begin(self, inputs: dict[str, str | list[str]] | None = None, vectors: Vectors | None = None) -> Model:
+        """The untrained model, for whose provenance ``inputs`` are the options besides the settings."""
+        self._new_model = partial(new_model, vectors=vectors, threads=self.threads, earlier=self._earlier)
+        self.model = self._new_model(self.data, self.settings)
+        digests = [*self._digests, *([vectors.fingerprint()] if vectors else [])]
+        fingerprint = digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
+        self.model.provenance = Provenance(inputs or {}, fingerprint, self.data.sizes, chosen=self._chosen)
+        return self.model
+
+    def run(
+        self,
+        progress: Callable[[Progress], None] = lambda state: None,
+        state: State | None = None,
+        on_epoch: Callable[[EpochReport, State], None] = lambda report, state: None,
+        on_model: Callable[[Model], None] = lambda model: None,
+    ) -> Model:
+        """Train by ``fit`` and calibrate, and then train on the held-out texts too, where these were drawn.
+
+        ``state``: resume from there. ``on_epoch`` is called after each epoch of ``fit``; ``on_model`` with the model of
+        the best epoch, however its training ends, and with that of all texts.
+
+        Raises: DivergedError. What a callback raises, as KeyboardInterrupt, ends the training in the same way.
+        """
+        model, data, state = self.model, self.data, state or State.initial(self.model, self.threads)
+        self.reports = state.reports
+        try:
+            with closing(fit(model, data.train, data.dev, self.threads, progress, state)) as epochs:
+                for report in epochs:
+                    on_epoch(report, state)
+        finally:
+            del state, epochs  # the moments are as large as the model, which is now evaluated and saved
+            if self.reports:
+                _round(model)
+                model.provenance.history = history(self.reports)
+                if data.dev and model.labels:
+                    model.provenance.calibration = calibrate(model, data.dev, self.threads)._asdict()
+                if data.dev and model.settings.tune_thresholds:
+                    tune_thresholds(model, data.dev, self.threads)
+                on_model(model)
+        if data.whole is not None:
+            self.model, self.refitted = self._refit(data.whole, progress), True
+            on_model(self.model)
+        return self.model
+
+    def _refit(self, whole: Split, progress: Callable[[Progress], None]) -> Model:
+        """The model that trains on all texts, for as many epochs as the best one so far and as calibrated as that."""
+        model, epochs = self.model, best_epoch(self.reports)
+        settings = replace(model.settings, epochs=epochs, learning_rate=self.reports[epochs - 1].learning_rate)
+        new = self._new_model(replace(self.data, train=whole, dev=None), settings)
+        for _ in fit(new, whole, None, self.threads, progress):
+            pass
+        _round(new)
+        cool(new, model.provenance.calibration.get("temperature", 1.0))
+        return replace(new, settings=model.settings, provenance=model.provenance, thresholds=model.thresholds)
+
+    def result(self, dev: AnyEvaluation | None, path: str, interrupted: bool) -> "TrainingResult":
+        """Evaluate the model, which is in this file, on the test texts; ``dev``: its evaluation on held-out ones."""
+        model, data, provenance = self.model, self.data, self.model.provenance
+        test = data.test and evaluate(model, data.test, self.threads)
+        return TrainingResult(
+            model.settings, provenance.chosen, provenance.inputs, model.labels, data.sizes, len(model.features),
+            model.n_parameters, self.reports, best_epoch(self.reports), provenance.calibration, dev, test,
+            self.refitted, interrupted, path, notes_on_training(model, data, dev),
+        )  # fmt: skip
 
 
 def _round(model: Model) -> None:
@@ -405,16 +438,3 @@ class TrainingResult(Result):
     interrupted: bool
     model: str  # path
     notes: list[DataWarning]
-
-
-def result_of(
-    model: Model, data: EncodedDataset, reports: list[EpochReport], dev: AnyEvaluation | None,
-    path: str, again: bool, interrupted: bool, threads: int,
-) -> TrainingResult:  # fmt: skip
-    """Evaluate a trained model on the test texts; ``dev`` is of the held-out ones, ``again``: after refit."""
-    test, provenance = data.test and evaluate(model, data.test, threads), model.provenance
-    return TrainingResult(
-        model.settings, provenance.chosen, provenance.inputs, model.labels, data.sizes, len(model.features),
-        model.n_parameters, reports, best_epoch(reports), provenance.calibration, dev, test, again, interrupted, path,
-        notes_on_training(model, data, dev),
-    )  # fmt: skip

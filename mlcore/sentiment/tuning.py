@@ -22,10 +22,9 @@ import numpy as np
 from mlcore.errors import DataError, DivergedError, InputError
 from mlcore.results import Result
 from mlcore.sentiment.evaluation import evaluate
-from mlcore.sentiment.initialization import facts_of, new_model
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import train
-from mlcore.text.dataset import SPLIT_NUMBERS, Dataset, encode
+from mlcore.sentiment.training import Training
+from mlcore.text.dataset import SPLIT_NUMBERS, Dataset
 
 BRACKET = 9  # trials that are compared with each other
 METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, the better
@@ -116,12 +115,10 @@ def measured(dataset: Dataset, given: Settings, threads: int = 1) -> Any:
 
     Raises: DataError, DivergedError.
     """
-    settings = given.resolved(facts_of(dataset, None))
-    data = encode(dataset, None, **settings.encoding(), threads=threads)
-    model = new_model(data, settings, threads=threads)
-    model = train(model, data, partial(new_model, threads=threads), threads)
-    assert data.test is not None  # the fold
-    return evaluate(model, data.test, threads)
+    training = Training(dataset, given, None, threads)
+    training.begin()
+    assert training.data.test is not None  # the fold
+    return evaluate(training.run(), training.data.test, threads)
 
 
 def cross_validate(

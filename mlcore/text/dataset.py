@@ -251,7 +251,7 @@ def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
     places = [*map(dataset.place, range(dataset.n_texts)), *(named(other, other.place(row)) for row in rows)]
     both = joined_datasets([own, added], dataset.source, named)
     both.notes.columns = dataset.notes.columns
-    return replace(both, fingerprint=dataset.fingerprint, texts=dataset.texts, places=places)
+    return replace(both, texts=dataset.texts, places=places)
 
 
 def joined_datasets(parts: Sequence[Dataset], source: str, named: Callable[[Dataset, str], str]) -> Dataset:

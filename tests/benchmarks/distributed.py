@@ -27,11 +27,10 @@ from mlcore.distributed.preparing import MAX_REPLICAS, REPLICA, encode_shards, r
 from mlcore.kernels.optimizers import with_moments
 from mlcore.sentiment import replicas as training_by_replicas
 from mlcore.sentiment.answers import Answers
-from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.replicas import Combination, arrays_of
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import EpochReport, State, train
-from mlcore.text.dataset import built_in_dataset, encode, read_dataset
+from mlcore.sentiment.training import EpochReport, State, Training
+from mlcore.text.dataset import built_in_dataset, read_dataset
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 
@@ -70,9 +69,10 @@ def on_one_thread(folder: Path) -> Figures:
     for shards in (folder.parent / WARM_UP, folder):
         with clocked(figures, "prepare"):
             dataset = read_dataset(sorted(shards.iterdir()))
-            data = encode(dataset, 0, **SETTINGS.encoding())
+            training = Training(dataset, SETTINGS, 0)
         with clocked(figures, "train"):
-            train(new_model(data, SETTINGS), data, new_model, 1)
+            training.begin()
+            training.run()
     return figures | {"tokens": len(dataset.tokens.ids), "texts": dataset.n_texts}
 
 
@@ -88,11 +88,12 @@ def on_workers(folder: Path, workers: int, replicas: int, output: Path) -> Figur
             paths = [shards / "*.jsonl"]
             with clocked(figures, "prepare"):
                 dataset = read_shards(cluster, paths, Layout(), replicas)
-                data = encode_shards(dataset, 0, **SETTINGS.encoding())
+                training = Training(dataset, SETTINGS, 0, encode=encode_shards)
             figures["start"] = max(cluster.client.run(peak).values())
             with counted(figures), clocked(figures, "train"):
                 figures["epochs"] = 0.0
-                model = train(new_model(data, SETTINGS), data, new_model, 1, on_epoch=note)
+                training.begin()
+                model = training.run(on_epoch=note)
             figures["memory"] = max(cluster.client.run(peak).values())
             with clocked(figures, "predict"):
                 predict_shards(cluster, model, paths, output / shards.name, Answers(), Layout())

@@ -19,10 +19,10 @@ from mlcore.cli import render
 from mlcore import InputError, NotFittedError, SentimentClassifier, ShapeError
 from mlcore.sentiment import checkpoint, replicas
 from mlcore.sentiment.answers import Answers
-from mlcore.sentiment.initialization import feature_ratios, new_model
+from mlcore.sentiment.initialization import feature_ratios
 from mlcore.sentiment.model_file import content_of, model_of
 from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import train
+from mlcore.sentiment.training import Training
 from mlcore.text.dataset import built_in_dataset, encode, read_dataset
 from mlcore.text.layout import Layout
 
@@ -104,13 +104,13 @@ def train_on(address, folder, on_phase=lambda client, what: None, parts=3):
     with distributed.Client(address, set_as_default=False) as client:
         found = cluster.Cluster(client, partial(on_phase, client))
         dataset = preparing.read_shards(found, [folder / "*.tsv"], Layout(), parts)
-        data = preparing.encode_shards(dataset, None, **settings.encoding())
+        started = Training(dataset, settings, None, encode=preparing.encode_shards)
+        started.begin()
 
         def progress(state):
             on_phase(client, f"epoch {state.epoch}")
 
-        model = train(new_model(data, settings), data, new_model, 1, progress)
-        return content_of(model)
+        return content_of(started.run(progress))
 
 
 def predict_on(address, content, shards, folder, on_phase=lambda client, what: None):

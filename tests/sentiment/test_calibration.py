@@ -7,11 +7,10 @@ import pytest
 from conftest import pinned
 from test_training import LABELS, TEXTS, encoded, train
 
-from mlcore.sentiment import training
 from mlcore.sentiment.calibration import best_temperature, calibrate
 from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.initialization import new_model
-from mlcore.sentiment.training import best_epoch, fit
+from mlcore.sentiment.training import Training, best_epoch, fit
 from mlcore.text.dataset import dataset_of, encode
 
 
@@ -50,11 +49,10 @@ def test_calibration_brings_probabilities_near_the_accuracy_and_keeps_the_decisi
 
 def test_refit_is_a_training_on_all_texts_with_all_of_their_features():
     settings = pinned(dim=5, hidden=4, epochs=6, ngrams=2, refit=True)
-    data, done = encoded(settings), []
-    model = new_model(data, settings)
-    found = training.train(model, data, new_model, 1, on_model=lambda model, reports: done.append((model, reports)))
-    assert [trained for trained, _ in done] == [model, found]
-    reports = done[0][1]
+    training, done = Training(dataset_of(TEXTS, LABELS), settings, None), []
+    model = training.begin()
+    found, reports = training.run(on_model=done.append), training.reports
+    assert done == [model, found]
     assert model.provenance.history[-1]["epoch"] == len(reports)
     everything = encode(dataset_of(TEXTS, LABELS), 0, **settings.encoding())
     assert found.features.names == everything.features.names
