@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mlcore.files import check_files
 from mlcore.sentiment import comparison
 from mlcore.sentiment.settings import Settings
 from mlcore.text.layout import Layout
@@ -14,7 +15,7 @@ from . import interrupts, render
 from .dataset import read
 from .explanation import coverage_sentence, given_vectors
 from .options import Data, Json, path_option
-from .output import check_inputs, compilation, print_json
+from .output import compilation, print_json
 
 EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
 HIDDEN = 32
@@ -41,12 +42,12 @@ def compare_embeddings(
     texts already contain the labels of the test texts.
     """
     settings = Settings(dim=dim, hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
-    check_inputs([*(data or []), *([vectors] if vectors else [])])
-    with compilation(as_json):
-        dataset = read(data, layout, as_json)
-        given = given_vectors(vectors, dataset.words, dim, as_json) if vectors else None
+    check_files([*(data or []), vectors])
+    with compilation():
+        dataset = read(data, layout)
+        given = given_vectors(vectors, dataset.words, dim) if vectors else None
         experiment = comparison.Experiment(dataset, settings, seeds, given)
-        found = _run(experiment, as_json)
+        found = _run(experiment)
     if as_json:
         print_json("compare-embeddings", found)
     elif found.runs:
@@ -56,11 +57,11 @@ def compare_embeddings(
         raise typer.Exit(interrupts.exit_code() if found.interrupted else 1)
 
 
-def _run(experiment: "comparison.Experiment", quiet: bool) -> "comparison.Comparison":
+def _run(experiment: "comparison.Experiment") -> "comparison.Comparison":
     """All runs, or those until a signal, and on stderr which one is under way, and which are missing."""
     results: list[comparison.Run | comparison.Missing] = []
     interrupted = False
-    with render.Activity("", quiet) as activity:
+    with render.Activity("") as activity:
 
         def progress(name: str, seed: int, epoch: int | None) -> None:
             step = f", epoch {epoch}" if epoch else ""

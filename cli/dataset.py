@@ -35,8 +35,8 @@ def data(*, paths: DataArgument, layout: Layout, as_json: Json = False) -> None:
     """
 
     def compute() -> "inspect.Inspection":
-        dataset = read(paths, layout, as_json, lenient=True, keep_texts=True)
-        with render.Activity("Inspecting the texts", as_json):
+        dataset = read(paths, layout, lenient=True, keep_texts=True)
+        with render.Activity("Inspecting the texts"):
             found = inspect.inspect(dataset)
         return replace(found, notes=[*found.notes, *map(in_words, label_names.list_warnings(found.labels))])
 

@@ -9,8 +9,8 @@ import typer
 
 from mlcore.distributed import prediction as sharded
 from mlcore.errors import InputError
-from mlcore.files import STANDARD_STREAM, check_outputs
-from mlcore.sentiment import evaluation, figures
+from mlcore.files import STANDARD_STREAM, check_files
+from mlcore.sentiment import evaluation, figures, model_file
 from mlcore.sentiment import report as reports
 from mlcore.text import labels as naming
 from mlcore.text.layout import Layout
@@ -19,7 +19,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import connected, for_model, read
 from .options import DataArgument, Json, ModelFile, Output, Scheduler
-from .output import PAGE, answer, compilation, load, write_output
+from .output import PAGE, answer, compilation, write_output
 
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
 MAX_LABELS = 20  # rows of a table
@@ -46,11 +46,11 @@ def evaluate(
         raise InputError("With --scheduler, the texts stay on the workers: leave out --errors.")
 
     def compute() -> "evaluation.Assessment":
-        loaded = load(model)
+        loaded = model_file.load_model(model)
         if scheduler:
-            with connected(scheduler, as_json) as cluster:
+            with connected(scheduler) as cluster:
                 return sharded.assess_shards(cluster, loaded, data, for_model(layout, loaded))
-        dataset = read(data, for_model(layout, loaded), as_json, keep_texts=errors > 0)
+        dataset = read(data, for_model(layout, loaded), keep_texts=errors > 0)
         return evaluation.assess(loaded, dataset, errors, available_cores())
 
     answer("evaluate", compute, _show_assessment, as_json)
@@ -66,9 +66,9 @@ def report(
     and its worst mistakes with the words that caused them. It measures the
     same texts as mlcore evaluate.
     """
-    check_outputs([model, *data], output=(output, PAGE))
+    check_files([model, *data], output=(output, PAGE))
     with compilation():
-        loaded = load(model)
+        loaded = model_file.load_model(model)
         dataset = read(data, for_model(layout, loaded), keep_texts=True)
         with render.Activity("Evaluating"):
             page = reports.report_page(loaded, str(model), dataset, errors, available_cores())

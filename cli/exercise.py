@@ -15,7 +15,7 @@ from mlcore.exercise import work as working
 from mlcore.exercise.drawing import graph as graphs
 from mlcore.exercise.drawing import markup
 from mlcore.exercise.drawing import text as text_drawing
-from mlcore.files import check_outputs
+from mlcore.files import check_files
 from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
@@ -244,7 +244,7 @@ def _typed(named: Mapping[str, list[str] | None], others: list[str], tolerance: 
 
 def _check_class(numbers: Numbers, folder: Path, output: Path | None, settings: dict[str, Any], as_json: bool) -> None:
     """Mark a folder of answers, write the marks, and show them."""
-    check_outputs(folder.iterdir(), output=(output, b"student,file,"))
+    check_files(folder.iterdir(), output=(output, b"student,file,"))
     nets = numbers.net if numbers.net and numbers.net.is_dir() else None
     if nets:
         refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")

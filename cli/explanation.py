@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mlcore.files import check_outputs
-from mlcore.sentiment import description, explanation
+from mlcore.files import check_files
+from mlcore.sentiment import description, explanation, model_file
 from mlcore.sentiment import neighbors as nearest
 from mlcore.sentiment import report as reports
 from mlcore.text import vectors as word_vectors
@@ -14,7 +14,7 @@ from mlcore.text import vocabulary
 
 from . import render
 from .options import Json, ModelFile, Output, option, path_option
-from .output import PAGE, answer, compilation, kind_of, load, print_json, write_output
+from .output import PAGE, answer, compilation, kind_of, print_json, write_output
 
 VECTORS = rb"\A\d+ \d+\n"  # how such a file begins
 FORMULAS = {  # of the probability, of the loss, and of its gradient in the outputs
@@ -41,11 +41,11 @@ def explain(
     constant add up exactly to the logit; the last column shows how the logit
     changes when a word is left out. --json prints all of them.
     """
-    check_outputs([model], html=(html, PAGE))
+    check_files([model], html=(html, PAGE))
     for text in filter(kind_of, texts):
         render.say(f"{text} is a {kind_of(text)}, but its name is explained as a text; mlcore predict reads files.")
     with compilation():
-        loaded = load(model)
+        loaded = model_file.load_model(model)
         explanations = [explanation.explain(loaded, text, output) for text in texts]
     if html:
         write_output(html, reports.explanation_page(explanations, number).encode())
@@ -64,7 +64,7 @@ def describe(model: ModelFile, as_json: Json = False) -> None:
     parameters, vocabulary, labels and settings, what it was trained on and how
     well it did, and the command that trains it again.
     """
-    answer("describe", lambda: description.describe(load(model), model), _show_description, as_json)
+    answer("describe", lambda: description.describe(model_file.load_model(model), model), _show_description, as_json)
 
 
 def neighbors(
@@ -78,7 +78,11 @@ def neighbors(
     Find the words and n-grams whose embeddings point in the most similar
     direction (cosine), each with the score of a text with only this word.
     """
-    answer("neighbors", lambda: nearest.neighbors(load(model), word, number), _show_neighborhood, as_json)
+
+    def compute() -> "nearest.Neighborhood":
+        return nearest.neighbors(model_file.load_model(model), word, number)
+
+    answer("neighbors", compute, _show_neighborhood, as_json)
 
 
 def vectors(model: ModelFile, output: Output) -> None:
@@ -89,9 +93,9 @@ def vectors(model: ModelFile, output: Output) -> None:
     and its numbers, most frequent word first. The digits are enough to read
     the same float32 numbers again. --vectors and other programs read it.
     """
-    check_outputs([model], output=(output, VECTORS))
+    check_files([model], output=(output, VECTORS))
     with compilation():
-        loaded = load(model)
+        loaded = model_file.load_model(model)
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]
     write_output(output, lambda file: word_vectors.write_vectors(words, table, file))
     if ngrams := len(loaded.features) - len(words):

@@ -8,10 +8,11 @@ import numpy as np
 from mlcore.sentiment.backpropagation import Backpropagation, backpropagate
 from mlcore.sentiment.description import LOSSES
 from mlcore.sentiment.model import Model
+from mlcore.sentiment.model_file import load_model
 
 from . import render
 from .explanation import FORMULAS
-from .output import answer, load
+from .output import answer
 
 MAX_UNITS = 12  # of a layer; --json has all
 MAX_FEATURES = 15
@@ -20,7 +21,7 @@ GRADIENTS = {"W2": "δ₂ Hᵀ", "b2": "δ₂", "W1": "δ₁ Eᵀ", "b1": "δ₁
 
 def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
     """Show, or print as JSON, how one text goes through the model and its gradients come back."""
-    loaded = load(model)
+    loaded = load_model(model)
     answer("grad-model", lambda: backpropagate(loaded, text, label, relu_at_zero), partial(_show, loaded), as_json)
 
 

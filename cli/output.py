@@ -2,17 +2,14 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from mlcore.errors import ModelFileError
-from mlcore.files import STANDARD_STREAM, check_once, write_beside
+from mlcore.files import STANDARD_STREAM, write_beside
 from mlcore.kernels import compiling
 from mlcore.results import Result
-from mlcore.sentiment import model as models
-from mlcore.sentiment import model_file
 
 from . import render
 
@@ -33,7 +30,7 @@ def present(command: str, result: Found, view: Callable[[Found], None], as_json:
 
 def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> Found:
     """Present the result of one library call, and on stderr which kernels are compiled for it."""
-    with compilation(as_json):
+    with compilation():
         result = compute()
     return present(command, result, view, as_json)
 
@@ -63,14 +60,6 @@ def compilation(quiet: bool = False) -> Iterator[None]:
 # Files ----------------------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> "models.Model":
-    """The model in a file."""
-    try:
-        return model_file.load_model(path)
-    except MemoryError as error:
-        raise ModelFileError(f"{path} is too large for the memory of this machine") from error
-
-
 def write_output(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file, or to standard output for ``-``: this content, or what a function writes."""
 
@@ -84,19 +73,6 @@ def write_output(path: Path, content: bytes | Callable[[BinaryIO], object]) -> N
         done = "Replaced" if path.exists() else "Wrote"
         write_beside(path, write)
         render.say(f"{done} {path}.")
-
-
-def check_inputs(paths: Iterable[Path]) -> list[Path]:
-    """The paths of inputs but standard input: a mistyped one should not wait for the work that comes before it.
-
-    Raises: InputError if standard input is given more than once; OSError if there is no such file.
-    """
-    paths = list(paths)
-    check_once(path for path in paths if path == STANDARD_STREAM)
-    files = [path for path in paths if path != STANDARD_STREAM]
-    for path in files:
-        path.stat()
-    return files
 
 
 def standard_input(hint: str) -> BinaryIO:

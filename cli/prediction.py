@@ -1,6 +1,5 @@
 """``mlcore predict``: what a trained model says of texts."""
 
-import errno
 import json
 import re
 import sys
@@ -14,9 +13,9 @@ import typer
 
 from mlcore.distributed import prediction as sharded
 from mlcore.errors import DataError, InputError
-from mlcore.files import STANDARD_STREAM, beside, check_outputs, name_of
+from mlcore.files import STANDARD_STREAM, beside, check_files, name_of
 from mlcore.sentiment import model as models
-from mlcore.sentiment import prediction, tables
+from mlcore.sentiment import model_file, prediction, tables
 from mlcore.sentiment.answers import Answers
 from mlcore.text import pool, readers, remote, streams
 from mlcore.text import table as tabular
@@ -26,7 +25,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import connected, for_model
 from .options import ModelFile, Scheduler, flag, option, path_option
-from .output import check_inputs, compilation, kind_of, load, print_json, standard_input
+from .output import compilation, kind_of, print_json, standard_input
 from .printable import printable
 
 TEXTS, LINES = "Texts, or files of texts.", "standard input"
@@ -74,10 +73,10 @@ def predict(
 def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layout: Layout, as_json: bool) -> None:
     """Write a table with predictions, and say what was done to it."""
     tables.check_suffix(output)
-    check_outputs([model, data], output=(output, PREDICTIONS))
+    check_files([model, data], output=(output, PREDICTIONS))
     done, name = "Replaced" if output.exists() else "Wrote", name_of(data)
-    with compilation(as_json), render.Activity(f"Predicting {name}", as_json) as activity:
-        loaded = load(model)
+    with compilation(), render.Activity(f"Predicting {name}") as activity:
+        loaded = model_file.load_model(model)
         table = _table(data, layout, loaded, tabular.Notes())
 
         def progress(rows: int) -> None:
@@ -110,8 +109,8 @@ def _predict_shards(
     scheduler: str, path: Path, shards: list[str], folder: Path, answers: Answers, layout: Layout, as_json: bool
 ) -> None:
     """Let the workers of a cluster predict files, one after the other, and say what they did."""
-    model = load(path)
-    with connected(scheduler, as_json) as cluster:
+    model = model_file.load_model(path)
+    with connected(scheduler) as cluster:
         n_shards, written = sharded.predict_shards(cluster, model, shards, folder, answers, for_model(layout, model))
     output = remote.url_of(folder)
     counts = {name: sum(getattr(found, name) for found in written) for name in ("rows", "without_text", "doubtful")}
@@ -134,12 +133,10 @@ def _predict_lines(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print a line for each text."""
-    for path in check_inputs(files):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder, not a file with one text per line", str(path))
+    check_files(files)
     notes, write = tabular.Notes(), _json_lines if as_json else _lines
     with compilation():
-        loaded = load(model)
+        loaded = model_file.load_model(model)
         answers.columns(loaded.labels)  # whether it has probabilities
         size = max(1, min(MAX_AT_ONCE, prediction.MAX_PROBABILITIES // max(len(loaded.labels), 1)))
         lines = chain.from_iterable(_read_lines(path, notes) for path in files)

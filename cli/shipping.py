@@ -9,7 +9,7 @@ import typer
 from mlcore.errors import InputError
 from mlcore.exercise import page as network_pages
 from mlcore.exercise import problem
-from mlcore.files import STANDARD_STREAM, check_outputs
+from mlcore.files import STANDARD_STREAM, check_files
 from mlcore.sentiment import compression, evaluation, model_file
 from mlcore.sentiment import export as exporting
 from mlcore.sentiment import page as classifier_pages
@@ -20,7 +20,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import for_model, read
 from .options import A_MODEL, DATA, Json, ModelFile, Output, option, path_option
-from .output import MODEL, PAGE, compilation, load, present, write_output
+from .output import MODEL, PAGE, compilation, present, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -54,11 +54,11 @@ def compress(
     """
     if output == STANDARD_STREAM:
         raise InputError("--output is standard output, where the results are printed; give a file.")
-    check_outputs([model, *(data or [])], output=(output, MODEL))
-    with compilation(as_json):
-        loaded = load(model)
-        dataset = read(data, for_model(layout, loaded), as_json, keep_texts=True) if data else None
-        with render.Activity(f"Compressing {model}", as_json):
+    check_files([model, *(data or [])], output=(output, MODEL))
+    with compilation():
+        loaded = model_file.load_model(model)
+        dataset = read(data, for_model(layout, loaded), keep_texts=True) if data else None
+        with render.Activity(f"Compressing {model}"):
             small, found = compression.compress_and_measure(loaded, max_size, dataset, available_cores())
             content = model_file.content_of(small)
     write_output(output, content)  # first, for whoever reads the results may leave early
@@ -79,10 +79,10 @@ def export(
     if output.suffix.lower() != ".onnx":
         raise InputError("expected a name that ends with .onnx", parameter="output", value=str(output))
     beside = output.with_suffix(".json")
-    check_outputs([model], output=(output, ONNX))
-    check_outputs([model, output], output=(beside, VOCABULARY))
+    check_files([model], output=(output, ONNX))
+    check_files([model], output=(beside, VOCABULARY))
     with compilation():
-        loaded = load(model)
+        loaded = model_file.load_model(model)
         contents = {output: exporting.onnx_model(loaded), beside: exporting.vocabulary_json(loaded)}
     for file, content in contents.items():
         write_output(file, content)
@@ -110,10 +110,10 @@ def page(
         raise InputError(f"A page holds a model or a network; leave out {model} or --net.")
     if max_size and not model:
         raise InputError("--max-size is for the page of a model; leave it out, or give a model.")
-    check_outputs([path for path in (model, net) if path], output=(output, PAGE))
+    check_files([model, net], output=(output, PAGE))
     with compilation():
         if model:
-            content = classifier_pages.classifier_page(load(model), model.name, max_size)
+            content = classifier_pages.classifier_page(model_file.load_model(model), model.name, max_size)
         else:
             title = f"Network {net.name}" if net else "Backpropagation by hand"
             network = problem.read_problem(net) if net else problem.default_problem()

@@ -11,7 +11,7 @@ import typer
 
 from mlcore.distributed import preparing
 from mlcore.errors import DivergedError, InputError
-from mlcore.files import STANDARD_STREAM, check_outputs, naming
+from mlcore.files import STANDARD_STREAM, check_files, naming
 from mlcore.sentiment import checkpoint as checkpoints
 from mlcore.sentiment import description, evaluation, model_file, training
 from mlcore.sentiment import model as models
@@ -27,7 +27,7 @@ from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import coverage_sentence, given_vectors
 from .options import Data, Json, NewModel, Scheduler, flag, option, parse_path, path_option
-from .output import MODEL, check_inputs, compilation, load, print_json
+from .output import MODEL, compilation, print_json
 from .printable import printable
 
 LOG = b'{"schema": "mlcore.log/'  # how such a file begins
@@ -93,8 +93,8 @@ def train_sentiment(
         if is_wrong:
             raise InputError(problem)
     local = () if scheduler else data  # of shards, paths may be patterns or URLs
-    paths = check_inputs(path for path in (*local, dev, vectors, warm_start) if isinstance(path, Path))
-    check_outputs(paths, model=(model, MODEL), checkpoint=(checkpoint, MODEL), log=(log, LOG))
+    paths = (path for path in (*local, dev, vectors, warm_start) if isinstance(path, Path))
+    check_files(paths, model=(model, MODEL), checkpoint=(checkpoint, MODEL), log=(log, LOG))
     given = {"data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors, "warm_start": warm_start}
     source = Source(given | {"replicas": replicas}, layout, settings, threads or available_cores(), scheduler)
     train(source, Outputs(model, checkpoint, resume, log, as_json, quiet))
@@ -260,7 +260,7 @@ def _write_line(log: IO[Any], entry: dict[str, Any]) -> None:
 def _prepare(source: Source, quiet: bool, cluster: Any) -> "training.Training":
     """Read everything, count the words, and initialize the model."""
     inputs, threads, dev, given = source.inputs, source.threads, source.inputs["dev"], source.settings
-    earlier = load(inputs["warm_start"]) if inputs["warm_start"] else None
+    earlier = model_file.load_model(inputs["warm_start"]) if inputs["warm_start"] else None
     dataset = read(inputs["data"], source.layout, quiet, False, False, threads, cluster, inputs["replicas"])
     inputs |= dataset.notes.columns  # so that the model knows them, too
     if inputs["test"] is not None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mlcore.files import check_outputs
-from mlcore.sentiment import tuning
+from mlcore.files import check_files
+from mlcore.sentiment import model_file, tuning
 from mlcore.sentiment.settings import NEW_MODEL, Settings, reproducing_command
 from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
@@ -16,7 +16,7 @@ from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
 from .options import Data, Json, NewModel
-from .output import MODEL, answer, check_inputs, load, present
+from .output import MODEL, answer, present
 from .printable import printable
 from .training import Outputs, Source, train
 
@@ -48,9 +48,9 @@ def tune(
     named test is not used. Ctrl-C keeps the best settings so far. The same
     seed and number of trials (--trials) give the same result.
     """
-    check_outputs(check_inputs(data or []), model=(model, MODEL))
+    check_files(data or [], model=(model, MODEL))
     started, processes = monotonic(), threads or available_cores()
-    dataset, done = read(data, layout, as_json), "Replaced" if model.exists() else "Wrote"
+    dataset, done = read(data, layout), "Replaced" if model.exists() else "Wrote"
 
     def progress(trials: "list[tuning.Trial]") -> None:
         scored, left = tuning.ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
@@ -62,7 +62,7 @@ def tune(
         interrupts.defer()  # until now the processes were being started, and would not be waited for
 
     try:
-        with render.Activity("Searching", as_json) as activity:
+        with render.Activity("Searching") as activity:
             found = tuning.tune(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
     except KeyboardInterrupt:
         render.say(f"mlcore: {interrupts.word()} before the end of the first trial; {model} was not written.")
@@ -73,7 +73,7 @@ def tune(
     inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     train(Source(inputs, layout, found.settings, processes), Outputs(model, quiet=True))
-    render.say(f"{done} {model}. The same again: {reproducing_command(load(model), model)}")
+    render.say(f"{done} {model}. The same again: {reproducing_command(model_file.load_model(model), model)}")
     if interrupted:
         raise typer.Exit(interrupted)
 
@@ -94,11 +94,11 @@ def cross_validate(
     A split named dev is tested on instead, with another seed each time, and
     one named test is not used.
     """
-    check_inputs(data or [])
-    dataset = read(data, layout, as_json)
+    check_files(data or [])
+    dataset = read(data, layout)
 
     def compute() -> "tuning.CrossValidation":
-        with render.Activity("Training", as_json) as activity:
+        with render.Activity("Training") as activity:
 
             def progress(fold: int) -> None:
                 activity.update(f"Fold {fold + 1} of {folds}")

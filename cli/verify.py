@@ -18,7 +18,7 @@ def verify(as_json: Json = False) -> None:
     """
 
     def compute() -> "verification.Verification":
-        with render.Activity("Verifying", as_json):
+        with render.Activity("Verifying"):
             return verification.verify()
 
     if not answer("verify", compute, _show, as_json).ok:

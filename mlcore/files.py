@@ -43,15 +43,20 @@ def check_once(paths: Iterable[Path | str]) -> None:
             raise InputError(f"{name_of(path)} is given twice; it can be read once.")
 
 
-def check_outputs(inputs: Iterable[Path], **outputs: tuple[Path | None, bytes]) -> None:
-    """Find out before any work whether outputs can be written without overwriting inputs, each other, or other files.
+def check_files(inputs: Iterable[Path | None], **outputs: tuple[Path | None, bytes]) -> None:
+    """Find out before any work whether inputs exist, and outputs would overwrite neither them, each other, nor others.
 
     ``outputs``: by the parameters that give them a path, ``-`` for standard output, and a regular expression that such
     a file has near its start or its end; an existing file without it is not replaced.
 
-    Raises: InputError if an output would overwrite something else; OSError if it cannot be written.
+    Raises: InputError if standard input is given twice, or an output would overwrite something else; OSError if an
+    input does not exist, or an output cannot be written.
     """
-    taken = dict.fromkeys(inputs, "an input")
+    given = [path for path in inputs if path]
+    check_once(path for path in given if path == STANDARD_STREAM)
+    taken = {path: "an input" for path in given if path != STANDARD_STREAM}
+    for file in taken:
+        file.stat()
     for name, (path, mark) in outputs.items():
         if path is None or path == STANDARD_STREAM:
             continue

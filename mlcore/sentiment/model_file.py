@@ -211,8 +211,11 @@ def load_model(path: Path) -> Model:
 
     Raises: ModelFileError if it is not one, truncated, damaged, or of another version; OSError if it cannot be read.
     """
-    with load_tensors(path, MODEL) as (header, tensors):
-        return _build(header, tensors)
+    try:
+        with load_tensors(path, MODEL) as (header, tensors):
+            return _build(header, tensors)
+    except MemoryError as error:
+        raise ModelFileError(f"{path} is too large for the memory of this machine") from error
 
 
 def model_of(content: bytes) -> Model:

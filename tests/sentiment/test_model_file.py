@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from mlcore.errors import InputError, ModelFileError
-from mlcore.files import beside, check_outputs, check_writable, write_beside
+from mlcore.files import beside, check_files, check_writable, write_beside
 from mlcore.sentiment import model_file
 from mlcore.sentiment.initialization import random_parameters
 from mlcore.sentiment.model import HISTORY, Compressed, Model, Provenance
@@ -211,9 +211,9 @@ def test_outputs_are_checked(tmp_path):
     os.link(thesis, tmp_path / "hard link")
     for output, given in ((thesis, tmp_path / "link"), (thesis, tmp_path / "hard link"), (new, tmp_path)):
         with pytest.raises(InputError, match=r"it would (overwrite|lie in the folder .*, which is) an input"):
-            check_outputs([given], model=(output, b""))
+            check_files([given], model=(output, b""))
     save_model(make_model(), new)
-    check_outputs([thesis], model=(new, b'"mlcore"'), log=(None, b""), output=(Path("-"), b""))
+    check_files([thesis], model=(new, b'"mlcore"'), log=(None, b""), output=(Path("-"), b""))
 
 
 def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
