@@ -1,7 +1,7 @@
 """The Typer application: every command with its short help, loaded when it is asked for."""
 
 import shlex
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from mlcore import __version__
 from mlcore.errors import InputError, MlcoreError
 
 from .options import with_options
+from .output import compilation
 
 UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its own
 GROUPS = {  # the module of each command, and its line in the list of commands
@@ -85,6 +86,11 @@ class Converting:
 
 class Command(Converting, TyperCommand):
     """One command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, and show what is compiled for it."""
+        with nullcontext() if ctx.params.get("quiet") else compilation():
+            return super().invoke(ctx)
 
 
 class Commands(Converting, TyperGroup):

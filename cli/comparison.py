@@ -15,7 +15,7 @@ from . import interrupts, render
 from .dataset import read
 from .explanation import coverage_sentence, given_vectors
 from .options import Data, Json, path_option
-from .output import compilation, print_json
+from .output import print_json
 
 EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
 HIDDEN = 32
@@ -43,11 +43,10 @@ def compare_embeddings(
     """
     settings = Settings(dim=dim, hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
     check_files([*(data or []), vectors])
-    with compilation():
-        dataset = read(data, layout)
-        given = given_vectors(vectors, dataset.words, dim) if vectors else None
-        experiment = comparison.Experiment(dataset, settings, seeds, given)
-        found = _run(experiment)
+    dataset = read(data, layout)
+    given = given_vectors(vectors, dataset.words, dim) if vectors else None
+    experiment = comparison.Experiment(dataset, settings, seeds, given)
+    found = _run(experiment)
     if as_json:
         print_json("compare-embeddings", found)
     elif found.runs:

@@ -33,14 +33,11 @@ def data(*, paths: DataArgument, layout: Layout, as_json: Json = False) -> None:
     in more than one split, or not UTF-8; and how many words of the held-out
     texts occur in the training texts. Files may be compressed (.gz, .bz2, .xz).
     """
-
-    def compute() -> "inspect.Inspection":
-        dataset = read(paths, layout, lenient=True, keep_texts=True)
-        with render.Activity("Inspecting the texts"):
-            found = inspect.inspect(dataset)
-        return replace(found, notes=[*found.notes, *map(in_words, label_names.list_warnings(found.labels))])
-
-    answer("data", compute, _show, as_json)
+    dataset = read(paths, layout, lenient=True, keep_texts=True)
+    with render.Activity("Inspecting the texts"):
+        found = inspect.inspect(dataset)
+    found.notes.extend(map(in_words, label_names.list_warnings(found.labels)))
+    answer("data", found, _show, as_json)
 
 
 # Reading --------------------------------------------------------------------------------------------------

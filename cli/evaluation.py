@@ -19,7 +19,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import connected, for_model, read
 from .options import DataArgument, Json, ModelFile, Output, Scheduler
-from .output import PAGE, answer, compilation, write_output
+from .output import PAGE, answer, write_output
 
 Mistakes = Annotated[int, typer.Option(metavar="N", min=0, help="Show the N worst mistakes.")]
 MAX_LABELS = 20  # rows of a table
@@ -44,16 +44,15 @@ def evaluate(
     """
     if scheduler and errors:
         raise InputError("With --scheduler, the texts stay on the workers: leave out --errors.")
-
-    def compute() -> "evaluation.Assessment":
-        loaded = model_file.load_model(model)
-        if scheduler:
-            with connected(scheduler) as cluster:
-                return sharded.assess_shards(cluster, loaded, data, for_model(layout, loaded))
-        dataset = read(data, for_model(layout, loaded), keep_texts=errors > 0)
-        return evaluation.assess(loaded, dataset, errors, available_cores())
-
-    answer("evaluate", compute, _show_assessment, as_json)
+    loaded = model_file.load_model(model)
+    layout = for_model(layout, loaded)
+    if scheduler:
+        with connected(scheduler) as cluster:
+            found: evaluation.Assessment = sharded.assess_shards(cluster, loaded, data, layout)
+    else:
+        dataset = read(data, layout, keep_texts=errors > 0)
+        found = evaluation.assess(loaded, dataset, errors, available_cores())
+    answer("evaluate", found, _show_assessment, as_json)
 
 
 def report(
@@ -67,11 +66,10 @@ def report(
     same texts as mlcore evaluate.
     """
     check_files([model, *data], output=(output, PAGE))
-    with compilation():
-        loaded = model_file.load_model(model)
-        dataset = read(data, for_model(layout, loaded), keep_texts=True)
-        with render.Activity("Evaluating"):
-            page = reports.report_page(loaded, str(model), dataset, errors, available_cores())
+    loaded = model_file.load_model(model)
+    dataset = read(data, for_model(layout, loaded), keep_texts=True)
+    with render.Activity("Evaluating"):
+        page = reports.report_page(loaded, str(model), dataset, errors, available_cores())
     # a terminal or a pipe may have any encoding
     content = page.encode("ascii", "xmlcharrefreplace") if output == STANDARD_STREAM else page.encode()
     write_output(output, content)

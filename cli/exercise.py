@@ -20,7 +20,7 @@ from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
 from .options import Json, flag, number_option, option, path_option
-from .output import answer, present, write_output
+from .output import answer, write_output
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def forward(*, numbers: Numbers, as_json: Json = False) -> None:
     integers, decimals or fractions such as -1/2; commas separate numbers and
     semicolons separate rows.
     """
-    answer("forward", lambda: working.work(numbers.problem()), exercise_view.forward, as_json)
+    answer("forward", working.work(numbers.problem()), exercise_view.forward, as_json)
 
 
 def grad(
@@ -113,12 +113,9 @@ def grad(
         others = {"json": as_json, "check": check, "more": more}
         refuse(others, "cannot be combined with --code, which prints a program.")
         return render.show(programs.program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
-
-    def compute() -> "working.Worked":
-        network = numbers.problem()
-        return working.work(network, network.at_zero(relu_at_zero), check)
-
-    if not answer("grad", compute, partial(exercise_view.grad, more=more), as_json).agrees:
+    network = numbers.problem()
+    worked = working.work(network, network.at_zero(relu_at_zero), check)
+    if not answer("grad", worked, partial(exercise_view.grad, more=more), as_json).agrees:
         raise typer.Exit(1)
 
 
@@ -162,11 +159,8 @@ def descend(
     nothing does.
     """
     network = numbers.problem()
-
-    def compute() -> "descent.Descended":
-        return descent.descend(network, steps, learning_rate, relu_at_zero, optimizer)
-
-    answer("descend", compute, partial(exercise_view.descend, style=network.style), as_json)
+    found = descent.descend(network, steps, learning_rate, relu_at_zero, optimizer)
+    answer("descend", found, partial(exercise_view.descend, style=network.style), as_json)
 
 
 def check(
@@ -222,12 +216,9 @@ def check(
         given += found
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
-
-    def compute() -> "marking.Marking":
-        marked = marking.Marker(numbers.problem(), learning_rate, optimizer).mark(given)
-        return marked.without_truth() if hint else marked
-
-    if not answer("check", compute, exercise_view.check, as_json).all_right:
+    marked = marking.Marker(numbers.problem(), learning_rate, optimizer).mark(given)
+    marked = marked.without_truth() if hint else marked
+    if not answer("check", marked, exercise_view.check, as_json).all_right:
         raise typer.Exit(1)
 
 
@@ -251,7 +242,7 @@ def _check_class(numbers: Numbers, folder: Path, output: Path | None, settings: 
     marks = classroom.mark_class(nets or numbers.problem(), folder, **settings)
     if output:
         write_output(output, marks.to_csv().encode("utf-8-sig"))
-    present("check-class", marks, exercise_view.check_class, as_json)
+    answer("check-class", marks, exercise_view.check_class, as_json)
 
 
 def graph(

@@ -14,7 +14,7 @@ from mlcore.text import vocabulary
 
 from . import render
 from .options import Json, ModelFile, Output, option, path_option
-from .output import PAGE, answer, compilation, kind_of, print_json, write_output
+from .output import PAGE, answer, kind_of, print_json, write_output
 
 VECTORS = rb"\A\d+ \d+\n"  # how such a file begins
 FORMULAS = {  # of the probability, of the loss, and of its gradient in the outputs
@@ -44,9 +44,8 @@ def explain(
     check_files([model], html=(html, PAGE))
     for text in filter(kind_of, texts):
         render.say(f"{text} is a {kind_of(text)}, but its name is explained as a text; mlcore predict reads files.")
-    with compilation():
-        loaded = model_file.load_model(model)
-        explanations = [explanation.explain(loaded, text, output) for text in texts]
+    loaded = model_file.load_model(model)
+    explanations = [explanation.explain(loaded, text, output) for text in texts]
     if html:
         write_output(html, reports.explanation_page(explanations, number).encode())
     if as_json:
@@ -64,7 +63,7 @@ def describe(model: ModelFile, as_json: Json = False) -> None:
     parameters, vocabulary, labels and settings, what it was trained on and how
     well it did, and the command that trains it again.
     """
-    answer("describe", lambda: description.describe(model_file.load_model(model), model), _show_description, as_json)
+    answer("describe", description.describe(model_file.load_model(model), model), _show_description, as_json)
 
 
 def neighbors(
@@ -78,11 +77,7 @@ def neighbors(
     Find the words and n-grams whose embeddings point in the most similar
     direction (cosine), each with the score of a text with only this word.
     """
-
-    def compute() -> "nearest.Neighborhood":
-        return nearest.neighbors(model_file.load_model(model), word, number)
-
-    answer("neighbors", compute, _show_neighborhood, as_json)
+    answer("neighbors", nearest.neighbors(model_file.load_model(model), word, number), _show_neighborhood, as_json)
 
 
 def vectors(model: ModelFile, output: Output) -> None:
@@ -94,8 +89,7 @@ def vectors(model: ModelFile, output: Output) -> None:
     the same float32 numbers again. --vectors and other programs read it.
     """
     check_files([model], output=(output, VECTORS))
-    with compilation():
-        loaded = model_file.load_model(model)
+    loaded = model_file.load_model(model)
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]
     write_output(output, lambda file: word_vectors.write_vectors(words, table, file))
     if ngrams := len(loaded.features) - len(words):

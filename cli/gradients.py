@@ -22,7 +22,7 @@ GRADIENTS = {"W2": "δ₂ Hᵀ", "b2": "δ₂", "W1": "δ₁ Eᵀ", "b1": "δ₁
 def gradients_of_model(model: Path, text: str, label: str, relu_at_zero: float, as_json: bool) -> None:
     """Show, or print as JSON, how one text goes through the model and its gradients come back."""
     loaded = load_model(model)
-    answer("grad-model", lambda: backpropagate(loaded, text, label, relu_at_zero), partial(_show, loaded), as_json)
+    answer("grad-model", backpropagate(loaded, text, label, relu_at_zero), partial(_show, loaded), as_json)
 
 
 def _show(model: Model, found: Backpropagation) -> None:

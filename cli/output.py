@@ -19,20 +19,13 @@ MODEL, PAGE = b'"mlcore"', rb'<meta name="generator" content="mlcore">'  # what 
 # Results --------------------------------------------------------------------------------------------------
 
 
-def present(command: str, result: Found, view: Callable[[Found], None], as_json: bool) -> Found:
-    """Show a result, as a view or as JSON, and return it."""
+def answer(command: str, result: Found, view: Callable[[Found], None], as_json: bool) -> Found:
+    """Show the result of a library call, as a view or as JSON, and return it."""
     if as_json:
         print_json(command, result)
     else:
         view(result)
     return result
-
-
-def answer(command: str, compute: Callable[[], Found], view: Callable[[Found], None], as_json: bool) -> Found:
-    """Present the result of one library call, and on stderr which kernels are compiled for it."""
-    with compilation():
-        result = compute()
-    return present(command, result, view, as_json)
 
 
 def print_json(command: str, result: Result | dict[str, Any]) -> None:
@@ -42,18 +35,23 @@ def print_json(command: str, result: Result | dict[str, Any]) -> None:
 
 
 @contextmanager
-def compilation(quiet: bool = False) -> Iterator[None]:
-    """Show which kernels are being compiled, if any has to be."""
-    activities: list[render.Activity] = []
+def compilation() -> Iterator[None]:
+    """Show on stderr which kernels are being compiled, if any has to be."""
+    names: list[str] = []
+    activities: list[render.Activity] = []  # which would load Rich
 
     def started(name: str) -> None:
+        names.append(name)
         if not activities:
-            if not quiet:
-                render.say("First run: compiling kernels. Later runs load them from the cache.")
-            activities.append(stack.enter_context(render.Activity("", quiet)))  # which would load Rich
+            render.say("First run: compiling kernels. Later runs load them from the cache.")
+            activities.append(stack.enter_context(render.Activity("")))
         activities[0].update(f"Compiling {name}")
 
-    with ExitStack() as stack, compiling.watch_compilation(started):
+    def ended(name: str) -> None:
+        names.pop()
+        activities[0].clear() if not names else activities[0].update(f"Compiling {names[-1]}")
+
+    with ExitStack() as stack, compiling.watch_compilation(started, ended):
         yield
 
 

@@ -25,7 +25,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import connected, for_model
 from .options import ModelFile, Scheduler, flag, option, path_option
-from .output import compilation, kind_of, print_json, standard_input
+from .output import kind_of, print_json, standard_input
 from .printable import printable
 
 TEXTS, LINES = "Texts, or files of texts.", "standard input"
@@ -75,7 +75,7 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
     tables.check_suffix(output)
     check_files([model, data], output=(output, PREDICTIONS))
     done, name = "Replaced" if output.exists() else "Wrote", name_of(data)
-    with compilation(), render.Activity(f"Predicting {name}") as activity:
+    with render.Activity(f"Predicting {name}") as activity:
         loaded = model_file.load_model(model)
         table = _table(data, layout, loaded, tabular.Notes())
 
@@ -135,26 +135,25 @@ def _predict_lines(
     """Print a line for each text."""
     check_files(files)
     notes, write = tabular.Notes(), _json_lines if as_json else _lines
-    with compilation():
-        loaded = model_file.load_model(model)
-        answers.columns(loaded.labels)  # whether it has probabilities
-        size = max(1, min(MAX_AT_ONCE, prediction.MAX_PROBABILITIES // max(len(loaded.labels), 1)))
-        lines = chain.from_iterable(_read_lines(path, notes) for path in files)
-        portions: Iterable[Any] = streams.in_portions(lines, size)
-        if arguments or texts:
-            given = chain(_read_arguments(arguments, loaded, layout, notes), texts)
-            portions = iter(lambda: list(islice(given, size)), [])
+    loaded = model_file.load_model(model)
+    answers.columns(loaded.labels)  # whether it has probabilities
+    size = max(1, min(MAX_AT_ONCE, prediction.MAX_PROBABILITIES // max(len(loaded.labels), 1)))
+    lines = chain.from_iterable(_read_lines(path, notes) for path in files)
+    portions: Iterable[Any] = streams.in_portions(lines, size)
+    if arguments or texts:
+        given = chain(_read_arguments(arguments, loaded, layout, notes), texts)
+        portions = iter(lambda: list(islice(given, size)), [])
 
-        def predict_lines(portion: Any) -> str:
-            decode = streams.in_utf8 if isinstance(portion, bytes) else streams.decode_arguments
-            lines = decode(portion)
-            return write(prediction.predict(loaded, lines.texts), answers, lines.undecodable)
+    def predict_lines(portion: Any) -> str:
+        decode = streams.in_utf8 if isinstance(portion, bytes) else streams.decode_arguments
+        lines = decode(portion)
+        return write(prediction.predict(loaded, lines.texts), answers, lines.undecodable)
 
-        # an empty portion means that nothing more has arrived: answer everything so far
-        arrived = (portion or None for portion in portions)
-        for printed in pool.in_order(predict_lines, arrived, available_cores()):
-            sys.stdout.write(printed)
-            sys.stdout.flush()
+    # an empty portion means that nothing more has arrived: answer everything so far
+    arrived = (portion or None for portion in portions)
+    for printed in pool.in_order(predict_lines, arrived, available_cores()):
+        sys.stdout.write(printed)
+        sys.stdout.flush()
     for sentence in notes.sentences():
         render.say(f"mlcore: {sentence}")
 

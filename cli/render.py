@@ -186,16 +186,15 @@ class Activity:
     Of several that run, the one updated last is shown: Rich before 14.1 allows one display at a time.
     """
 
-    running: ClassVar[list["Activity"]] = []
+    running: ClassVar[list["Activity"]] = []  # and have something to show
+    spinner: ClassVar[Status] = err.status("")
 
     def __init__(self, text: str, quiet: bool = False) -> None:
         self.text, self.quiet = text, quiet
-        self._status: Status | None = None
         self._ended = threading.Event()
 
     def __enter__(self) -> "Activity":
         self._started = time.monotonic()
-        self.running.insert(0, self)
         if not self.quiet and not err.is_terminal:
             threading.Thread(target=self._speak, daemon=True).start()
         if self.text:
@@ -205,30 +204,30 @@ class Activity:
     def update(self, text: str) -> None:
         """Show this text from now on."""
         self.text = text
-        if self.running[-1] is not self:
-            self.running[-1].clear()
-            self.running.remove(self)
-            self.running.append(self)
-        shown = Text(self.text, no_wrap=True, overflow="ellipsis")
-        if self._status:
-            self._status.update(shown)
-        elif err.is_terminal and not self.quiet:
-            self._status = err.status(shown)
-            self._status.start()
-
-    def _speak(self) -> None:
-        while not self._ended.wait(HEARTBEAT):
-            if self.text and self.running[-1:] == [self]:
-                line, *_ = self.text.splitlines()
-                say(f"{line} ({time.monotonic() - self._started:.0f} s)")
+        if not self.quiet:
+            self._show([*self._others(), self])
 
     def clear(self) -> None:
         """Show nothing until the next update, so that something else can be printed in its place."""
-        if self._status:
-            self._status.stop()
-            self._status = None
+        self._show(self._others())
+
+    def _others(self) -> list["Activity"]:
+        return [activity for activity in Activity.running if activity is not self]
+
+    def _show(self, running: list["Activity"]) -> None:
+        Activity.running = running
+        if not running:
+            self.spinner.stop()
+        elif err.is_terminal:
+            self.spinner.update(Text(running[-1].text, no_wrap=True, overflow="ellipsis"))
+            self.spinner.start()
+
+    def _speak(self) -> None:
+        while not self._ended.wait(HEARTBEAT):
+            if Activity.running[-1:] == [self]:
+                line, *_ = self.text.splitlines()
+                say(f"{line} ({time.monotonic() - self._started:.0f} s)")
 
     def __exit__(self, *error: object) -> None:
         self.clear()
         self._ended.set()
-        self.running.remove(self)

@@ -13,7 +13,6 @@ from mlcore.files import STANDARD_STREAM, check_new_folder, write_folder
 from . import render
 from .exercise import format_option
 from .options import option, path_option
-from .output import compilation
 
 CHOICES = ["|".join(names) for names in (KINDS, DIFFICULTIES, KINKS)]
 INTO = "Write sheets, keys and networks into a new folder."
@@ -42,10 +41,9 @@ def exercise(
             message = "it becomes a folder of sheets, keys and networks; without -o, one document is printed"
             raise InputError(message, parameter="output", value=str(output))
         check_new_folder("output", output)
-    with compilation():
-        made = sheets.make_sheets(count, seed, kind, difficulty, kink)
-        if not output:
-            return render.show(sheets.document(made, output_format).rstrip("\n"))
-        texts = sheets.files(made, output_format)
+    made = sheets.make_sheets(count, seed, kind, difficulty, kink)
+    if not output:
+        return render.show(sheets.document(made, output_format).rstrip("\n"))
+    texts = sheets.files(made, output_format)
     write_folder(output, {name: text.encode() for name, text in texts.items()})
     render.say(f"Wrote {len(texts)} files into {output}.")

@@ -20,7 +20,7 @@ from mlcore.text.pool import available_cores
 from . import render
 from .dataset import for_model, read
 from .options import A_MODEL, DATA, Json, ModelFile, Output, option, path_option
-from .output import MODEL, PAGE, compilation, present, write_output
+from .output import MODEL, PAGE, answer, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -55,14 +55,13 @@ def compress(
     if output == STANDARD_STREAM:
         raise InputError("--output is standard output, where the results are printed; give a file.")
     check_files([model, *(data or [])], output=(output, MODEL))
-    with compilation():
-        loaded = model_file.load_model(model)
-        dataset = read(data, for_model(layout, loaded), keep_texts=True) if data else None
-        with render.Activity(f"Compressing {model}"):
-            small, found = compression.compress_and_measure(loaded, max_size, dataset, available_cores())
-            content = model_file.content_of(small)
+    loaded = model_file.load_model(model)
+    dataset = read(data, for_model(layout, loaded), keep_texts=True) if data else None
+    with render.Activity(f"Compressing {model}"):
+        small, found = compression.compress_and_measure(loaded, max_size, dataset, available_cores())
+        content = model_file.content_of(small)
     write_output(output, content)  # first, for whoever reads the results may leave early
-    present("compress", found, _show_compression, as_json)
+    answer("compress", found, _show_compression, as_json)
 
 
 def export(
@@ -81,9 +80,8 @@ def export(
     beside = output.with_suffix(".json")
     check_files([model], output=(output, ONNX))
     check_files([model], output=(beside, VOCABULARY))
-    with compilation():
-        loaded = model_file.load_model(model)
-        contents = {output: exporting.onnx_model(loaded), beside: exporting.vocabulary_json(loaded)}
+    loaded = model_file.load_model(model)
+    contents = {output: exporting.onnx_model(loaded), beside: exporting.vocabulary_json(loaded)}
     for file, content in contents.items():
         write_output(file, content)
 
@@ -111,13 +109,12 @@ def page(
     if max_size and not model:
         raise InputError("--max-size is for the page of a model; leave it out, or give a model.")
     check_files([model, net], output=(output, PAGE))
-    with compilation():
-        if model:
-            content = classifier_pages.classifier_page(model_file.load_model(model), model.name, max_size)
-        else:
-            title = f"Network {net.name}" if net else "Backpropagation by hand"
-            network = problem.read_problem(net) if net else problem.default_problem()
-            content = network_pages.network_page(network, title)
+    if model:
+        content = classifier_pages.classifier_page(model_file.load_model(model), model.name, max_size)
+    elif net:
+        content = network_pages.network_page(problem.read_problem(net), f"Network {net.name}")
+    else:
+        content = network_pages.network_page(problem.default_problem(), "Backpropagation by hand")
     write_output(output, content.encode())
 
 
@@ -139,8 +136,7 @@ def serve(
     from mlcore import serving
 
     with serving.listen(host, port) as listener:
-        with compilation():
-            application = serving.application(model)
+        application = serving.application(model)
         address = f"[{host}]" if ":" in host else host
         render.say(f"Serving {model} on http://{address}:{listener.getsockname()[1]}; Ctrl-C stops it.")
         serving.run(model, application, listener, workers)

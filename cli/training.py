@@ -27,7 +27,7 @@ from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import coverage_sentence, given_vectors
 from .options import Data, Json, NewModel, Scheduler, flag, option, parse_path, path_option
-from .output import MODEL, compilation, print_json
+from .output import MODEL, print_json
 from .printable import printable
 
 LOG = b'{"schema": "mlcore.log/'  # how such a file begins
@@ -164,7 +164,6 @@ class _Run:
     def __init__(self, source: Source, outputs: Outputs) -> None:
         self.source, self.outputs, self.quiet = source, outputs, outputs.quiet
         self.shown, self.bar = render.Shown(outputs.as_text), render.Activity("", self.quiet)
-        self.compiling = ExitStack()
         self.done = f"{'Replaced' if outputs.model.exists() else 'Wrote'} {outputs.model}."
         self.saved = False  # whether there is a model
         self.dev: evaluation.AnyEvaluation | None = None
@@ -172,8 +171,7 @@ class _Run:
     def train(self) -> None:
         """From the files to the models that are saved."""
         source, outputs, log = self.source, self.outputs, self.outputs.log or Path(os.devnull)
-        with ExitStack() as stack, self.bar, self.compiling:
-            self.compiling.enter_context(compilation(self.quiet))
+        with ExitStack() as stack, self.bar:
             cluster = stack.enter_context(connected(source.scheduler, self.quiet)) if source.scheduler else None
             self.training = _prepare(source, self.quiet, cluster)
             model, self.epochs = self.training.model, self.training.settings.epochs
@@ -190,7 +188,6 @@ class _Run:
 
     def progress(self, state: "training.Progress") -> None:
         """Show how far an epoch is, and end it after a signal."""
-        self.compiling.close()  # only the short evaluation may still have to be compiled; the bar takes over
         if interrupts.received:
             raise KeyboardInterrupt
         rate, left = state.features / state.seconds / 1e6, self.epochs - state.epoch + 1 - state.share

@@ -16,7 +16,7 @@ from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
 from .options import Data, Json, NewModel
-from .output import MODEL, answer, present
+from .output import MODEL, answer
 from .printable import printable
 from .training import Outputs, Source, train
 
@@ -69,7 +69,7 @@ def tune(
         raise typer.Exit(interrupts.exit_code()) from None
     interrupted = interrupts.take()
     interrupts.end_at_once(f"; {printable(str(model))} was not written")
-    present("tune", found, _show, as_json)
+    answer("tune", found, _show, as_json)
     inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     train(Source(inputs, layout, found.settings, processes), Outputs(model, quiet=True))
@@ -96,16 +96,13 @@ def cross_validate(
     """
     check_files(data or [])
     dataset = read(data, layout)
+    with render.Activity("Training") as activity:
 
-    def compute() -> "tuning.CrossValidation":
-        with render.Activity("Training") as activity:
+        def progress(fold: int) -> None:
+            activity.update(f"Fold {fold + 1} of {folds}")
 
-            def progress(fold: int) -> None:
-                activity.update(f"Fold {fold + 1} of {folds}")
-
-            return tuning.cross_validate(dataset, settings, metric, folds, threads or available_cores(), progress)
-
-    answer("cross-validate", compute, _show_validation, as_json)
+        found = tuning.cross_validate(dataset, settings, metric, folds, threads or available_cores(), progress)
+    answer("cross-validate", found, _show_validation, as_json)
 
 
 def _show_validation(found: "tuning.CrossValidation") -> None:

@@ -16,12 +16,9 @@ def verify(as_json: Json = False) -> None:
     NumPy, and every gradient with finite differences, on this machine. Exits
     with code 1 if an error is out of tolerance.
     """
-
-    def compute() -> "verification.Verification":
-        with render.Activity("Verifying"):
-            return verification.verify()
-
-    if not answer("verify", compute, _show, as_json).ok:
+    with render.Activity("Verifying"):
+        found = verification.verify()
+    if not answer("verify", found, _show, as_json).ok:
         raise typer.Exit(1)
 
 

@@ -164,17 +164,23 @@ def _is_trusted(folder: Path, source: Path) -> bool:
 
 
 @contextmanager
-def watch_compilation(started: Callable[[str], None]) -> Iterator[None]:
-    """Call ``started`` with the name of each kernel that has to be compiled, because no cache holds it yet."""
+def watch_compilation(started: Callable[[str], object], ended: Callable[[str], object] = len) -> Iterator[None]:
+    """Call ``started`` and ``ended`` with the name of each kernel that is compiled, because no cache holds it yet.
+
+    A kernel may begin, and end, while one that calls it is being compiled.
+    """
+
+    def tell(happening: event.Event, told: Callable[[str], object]) -> None:
+        function = happening.data["dispatcher"].py_func
+        if function.__module__.startswith("mlcore") and function.__name__.isidentifier():
+            told(function.__name__)
 
     class Listener(event.Listener):
         def on_start(self, happening: event.Event) -> None:
-            function = happening.data["dispatcher"].py_func
-            if function.__module__.startswith("mlcore") and function.__name__.isidentifier():
-                started(function.__name__)
+            tell(happening, started)
 
         def on_end(self, happening: event.Event) -> None:
-            pass
+            tell(happening, ended)
 
     with event.install_listener("numba:compile", Listener()):
         yield
