@@ -10,7 +10,7 @@ import typer
 from mlcore.distributed import prediction as sharded
 from mlcore.errors import InputError
 from mlcore.files import STANDARD_STREAM, check_files
-from mlcore.sentiment import evaluation, figures, model_file
+from mlcore.sentiment import evaluation, lexicon, model_file
 from mlcore.sentiment import report as reports
 from mlcore.text import labels as naming
 from mlcore.text.layout import Layout
@@ -147,7 +147,7 @@ def _show_decisions(title: str, found: "evaluation.Evaluation", brief: bool) -> 
 
 def _show_labels(
     found: "evaluation.Evaluation | evaluation.MultiLabelEvaluation",
-    averages: "dict[str, figures.LabelFigures]",
+    averages: "dict[str, evaluation.LabelFigures]",
     thresholds: Iterable[float] = (),
 ) -> None:
     """Averages and labels with their figures, and perhaps the thresholds of the labels."""
@@ -176,7 +176,7 @@ def _show_confusion(found: "evaluation.Evaluation") -> None:
     render.table(("truth", "predicted", "texts"), cells, "Most frequent confusions", left=2, most=MAX_CONFUSIONS)
 
 
-def show_strongest_words(strongest: "dict[str, list[evaluation.WordScore]]", labels: tuple[str, ...]) -> None:
+def show_strongest_words(strongest: "dict[str, list[lexicon.WordScore]]", labels: tuple[str, ...]) -> None:
     """The features that speak most for each label: beside each other for two, else a line for each label."""
     names = [render.shortened(label) for label in strongest]
     if not any(strongest.values()):  # no word is frequent enough to be listed

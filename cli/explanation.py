@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mlcore.files import check_files
-from mlcore.sentiment import description, explanation, model_file
-from mlcore.sentiment import neighbors as nearest
+from mlcore.sentiment import description, explanation, lexicon, model_file
 from mlcore.sentiment import report as reports
 from mlcore.text import vectors as word_vectors
 from mlcore.text import vocabulary
@@ -77,7 +76,7 @@ def neighbors(
     Find the words and n-grams whose embeddings point in the most similar
     direction (cosine), each with the score of a text with only this word.
     """
-    answer("neighbors", nearest.neighbors(model_file.load_model(model), word, number), _show_neighborhood, as_json)
+    answer("neighbors", lexicon.neighbors(model_file.load_model(model), word, number), _show_neighborhood, as_json)
 
 
 def vectors(model: ModelFile, output: Output) -> None:
@@ -203,7 +202,7 @@ def _show_description(found: "description.Description") -> None:
     show(found.command)
 
 
-def _show_neighborhood(found: "nearest.Neighborhood") -> None:
+def _show_neighborhood(found: "lexicon.Neighborhood") -> None:
     def score(logits: list[float]) -> str:
         """The one logit or rating, or the largest of several logits with its label."""
         if not found.labels:

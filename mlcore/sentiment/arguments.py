@@ -1,7 +1,7 @@
 """What Python programs give as texts, labels, weights and parameters: checked, and as files of models have it."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from numbers import Real
@@ -60,54 +60,26 @@ class Indicators(NamedTuple):
     kind: str  # of KINDS
 
     @classmethod
-    def read(cls, y: Any, texts: int, known: tuple[str, ...] | None = None) -> "Indicators | None":
-        """Labels that are given as a matrix, also a sparse one or a data frame, or as a list for each text.
+    def read(cls, y: Any, texts: int) -> "Indicators | None":
+        """Labels that are given as a matrix, also a sparse one or a data frame, whose columns name them, or as lists.
 
-        None if y has another shape. ``known``: all labels that there are; of lists, None takes those that occur.
+        None if y has another shape.
 
-        Raises: InputError if a matrix has other values than 0 and 1, or a list something that is not a label;
-        ShapeError if the number of rows is wrong.
+        Raises: InputError if it has other values than 0 and 1; ShapeError if the number of rows is wrong.
         """
-        if not isinstance(y, str | bytes | Mapping | Set | Iterator) and _dimensions(y) == 1:
-            rows = _listed(y, "y", "labels, such as ['pos', 'neg']")
-            if not rows or not all(isinstance(row, list | tuple | Set | np.ndarray) for row in rows):
-                return None
-            if any(isinstance(label, str) for row in rows for label in row) or len({*map(len, rows)}) > 1:
-                return cls.of_lists(rows, texts, known)
-            y = np.array(list(map(list, rows)))
+        if isinstance(y, list | tuple) and y and isinstance(y[0], list | tuple | np.ndarray):
+            with suppress(ValueError):  # rows of several lengths
+                y = np.array(y)
         if _dimensions(y) != 2:
             return None
-        columns = getattr(y, "columns", range(y.shape[1]))
-        names, kind = labels_of(columns, False, y.shape[1])
+        names, kind = labels_of(getattr(y, "columns", range(y.shape[1])), y.shape[1])
         values = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
         if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
             raise InputError(f"y is {described(y)}; expected only 0 and 1 in a matrix of labels.")
         if values.shape[1] < 2:
-            raise ShapeError(
-                "y is a matrix of one column; expected a column for each of two or more labels, or a list."
-            )
-        if len(values) != texts:
-            raise ShapeError(f"X has {texts:,} texts, but y has {len(values):,} rows; give each text one row.")
+            raise ShapeError("y is a matrix of one column; expected a column for each of two or more labels.")
+        _check_length(values, "y", texts)
         return cls(values.astype(np.int64), tuple(KINDS[kind][1](name) for name in names.tolist()), kind)
-
-    @classmethod
-    def of_lists(cls, rows: list[Any], texts: int, known: tuple[str, ...] | None) -> "Indicators":
-        """Labels that are given as a list for each text."""
-        if len(rows) != texts:
-            raise ShapeError(f"X has {texts:,} texts, but y has {len(rows):,} lists of labels; give each text one.")
-        owners = np.repeat(np.arange(len(rows)), list(map(len, rows)))
-        found, kind = labels_of([label for row in rows for label in row], False, None, owners)
-        names = [KINDS[kind][1](label) for label in found.tolist()]
-        labels = known or ordered(set(names))
-        numbers = {label: number for number, label in enumerate(labels)}
-        for owner, name in zip(owners.tolist(), names, strict=True):
-            if name not in numbers:
-                raise InputError(f"y[{owner}] has the label {name!r}; expected {listed(labels)}.")
-        if len(labels) < 2:
-            raise InputError(f"y has the labels {listed(labels) or 'of no text'}; expected two or more.")
-        values = np.zeros((texts, len(labels)), np.int64)
-        values[owners, [numbers[name] for name in names]] = 1
-        return cls(values, labels, kind)
 
     def names(self) -> list[tuple[str, ...]]:
         """The labels of each text."""
@@ -133,8 +105,10 @@ def written_labels(y: Iterable[Any], ratings: bool, texts: int | None) -> tuple[
 
     Raises: InputError if they are wrong; ShapeError if their number is.
     """
-    values, kind = labels_of(y, ratings, texts)
-    written = {value: repr(value) if ratings else KINDS[kind][1](value) for value in set(values.tolist())}
+    if ratings:
+        return list(map(repr, numbers_of(y, "y", texts).tolist())), "int"
+    values, kind = labels_of(y, texts)
+    written = {value: KINDS[kind][1](value) for value in set(values.tolist())}
     return [written[value] for value in values.tolist()], kind
 
 
@@ -161,37 +135,60 @@ def labelled(X: Iterable[str], y: Iterable[Any], ratings: bool, source: str) -> 
     return replace(data, texts=None)
 
 
-def labels_of(
-    y: Iterable[Any], ratings: bool, texts: int | None, rows: Sequence[int] | np.ndarray | None = None
-) -> tuple[np.ndarray, str]:
-    """All labels of one type, or ratings as float64, as many as there are texts, and their kind; ``rows`` of y."""
-    such_as = "numbers, such as [4, 2.5]" if ratings else "labels, such as ['pos', 'neg']"
-    labels = _listed(y, "y", such_as) if rows is None else list(y)
+def labels_of(y: Iterable[Any], texts: int | None) -> tuple[np.ndarray, str]:
+    """All labels of one type, as many as there are texts, and their kind."""
+    labels = _listed(y, "y", "labels, such as ['pos', 'neg']", texts)
     kinds = [next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), "") for label in labels]
-    expected = "labels of one type: text without control characters, int or bool (numbers take loss='squared')"
-    expected = f"a number up to {LARGEST_RATING:g}" if ratings else expected
     for i, (label, kind) in enumerate(zip(labels, kinds, strict=True)):
-        valid = kind == "int" if ratings else bool(kind) and kind == kinds[0]
-        if valid and kind == "int":
-            valid = abs(label) <= LARGEST_RATING if ratings else label % 1 == 0
-        if not valid or (kind == "str" and not is_label(label)):
-            raise InputError(f"y[{i if rows is None else rows[i]}] is {described(label)}; expected {expected}.")
-    if texts not in (None, len(labels)):
-        raise ShapeError(f"X has {texts:,} texts, but y has {len(labels):,} labels; give each text one label.")
-    return np.array(labels, np.float64 if ratings else None), kinds[0] if kinds else "str"
+        valid = is_label(label) if kind == "str" else label % 1 == 0 if kind == "int" else kind
+        if not valid or kind != kinds[0]:
+            expected = "labels of one type: text without control characters, int or bool (numbers take loss='squared', "
+            expected += "and several labels of a text a matrix of 0 and 1)"
+            raise InputError(f"y[{i}] is {described(label)}; expected {expected}.")
+    return np.array(labels), kinds[0] if kinds else "str"
 
 
-def _listed(values: Iterable[Any], name: str, expected: str) -> list[Any]:
-    """A list of the values, which must be one-dimensional and have an order; none may be missing."""
+def numbers_of(values: Iterable[Any], name: str, texts: int | None, least: float = -LARGEST_RATING) -> np.ndarray:
+    """Ratings, or weights, of so many texts: (n,) float64.
+
+    Raises: InputError if one is not a number, or out of range; ShapeError if there are more or fewer.
+    """
+    numbers = _listed(values, name, "numbers, such as [4, 2.5]", texts)
+    for i, number in enumerate(numbers):
+        valid = isinstance(number, Real) and not isinstance(number, bool | np.bool_)
+        if not (valid and least <= number <= LARGEST_RATING):
+            expected = f"a number from {least:g} to {LARGEST_RATING:g}"
+            raise InputError(f"{name}[{i}] is {described(number)}; expected {expected}.")
+    return np.array(numbers, np.float64)
+
+
+def weights_of(weights: Iterable[float] | None, texts: int) -> np.ndarray | None:
+    """Weights of so many texts, (n,) float64, not all of them 0; raises as ``numbers_of``."""
+    if weights is None:
+        return None
+    values = numbers_of(weights, "sample_weight", texts, 0)
+    if not values.any():
+        raise InputError("sample_weight is 0 for all texts; expected a number above 0 for some.")
+    return values
+
+
+def _listed(values: Iterable[Any], name: str, expected: str, length: int | None = None) -> list[Any]:
+    """A list of the values, which must be one-dimensional and have an order and this length; none may be missing."""
     if not isinstance(values, str | bytes | Mapping | Set) and _dimensions(values) == 1:
         to_list = next((getattr(values, way) for way in ("to_pylist", "to_list") if hasattr(values, way)), None)
         with suppress(TypeError):
             listed = to_list() if to_list else list(values)  # of pyarrow; of pandas and Polars; or of any other
+            _check_length(listed, name, length)
             for i, value in enumerate(listed):
                 if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):
                     raise InputError(f"{name}[{i}] is missing ({value!r}); leave the row out, or fill it in.")
             return listed
     raise InputError(f"{name} is {described(values)}; expected a list of {expected}.")
+
+
+def _check_length(values: Sequence[Any] | np.ndarray, name: str, length: int | None) -> None:
+    if length not in (None, len(values)):
+        raise ShapeError(f"X has {length:,} texts, but {name} has {len(values):,} values; give each text one.")
 
 
 def _dimensions(values: Any) -> int:
@@ -205,25 +202,6 @@ def described(value: object) -> str:
         return repr(value)
     shape = getattr(value, "shape", None)
     return f"of type {type(value).__name__}{f' and shape {shape}' if shape else ''}"
-
-
-def weights_of(weights: Iterable[float] | None, texts: int) -> np.ndarray | None:
-    """Weights of so many texts: (n,) float64.
-
-    Raises: InputError if one is wrong, or all are 0; ShapeError if their number is wrong.
-    """
-    if weights is None:
-        return None
-    values = np.array(_listed(weights, "sample_weight", "numbers, such as [1, 0.5]"))
-    if values.shape != (texts,):
-        raise ShapeError(f"X has {texts:,} texts, but sample_weight has {len(values):,} numbers; give each text one.")
-    if values.dtype.kind not in "biuf" or not ((values >= 0) & (values <= LARGEST_RATING)).all():
-        raise InputError(
-            f"sample_weight has values that are no weights; expected numbers from 0 to {LARGEST_RATING:g}."
-        )
-    if not values.any():
-        raise InputError("sample_weight is 0 for all texts; expected a number above 0 for some.")
-    return values.astype(np.float64)
 
 
 def setting_of(value: Any) -> Any:

@@ -13,14 +13,13 @@ import numpy as np
 
 from mlcore.errors import DataError, DivergedError, InputError
 from mlcore.results import Result
-from mlcore.sentiment import training
 from mlcore.sentiment.evaluation import quick_figures
-from mlcore.sentiment.initialization import facts_of, feature_ratios, new_model
+from mlcore.sentiment.initialization import facts_of, feature_ratios
 from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.training import Training, best_epoch
 from mlcore.templates import fill
-from mlcore.text import dataset as texts
-from mlcore.text.dataset import Dataset, EncodedDataset
-from mlcore.text.labels import choose_labels, hold_out, targets_of
+from mlcore.text.dataset import HELD_OUT, Dataset, EncodedDataset, with_test_split
+from mlcore.text.labels import choose_labels
 from mlcore.text.vectors import Vectors
 
 MAX_SEEDS = 20  # the exact test looks at 2^seeds cases
@@ -147,34 +146,29 @@ class Experiment:
         self.names = [*(arm.name for arm in self.arms), MAJORITY, LINEAR]  # in the order of the runs of a seed
         self.planned = seeds * len(self.names)  # runs
         self.sizes: dict[str, int] = {}  # texts in each split, once there is a run
-        self.train = dataset.rows("", "train")
-        if not len(self.train):
+        train = dataset.rows("", "train")
+        if not len(train):
             raise DataError(f"{dataset.source} contains no texts to train on")
-        self.labels = choose_labels(dataset, self.train)
-        self.targets = targets_of(dataset, self.labels)[self.train, 0]
-        counts = np.bincount(self.targets.astype(np.int64))
+        self.labels = choose_labels(dataset, train)
+        numbers, counts = np.unique(dataset.labels[train], return_counts=True)
         if counts.min() < 3 - len(self.own_splits):
-            rarest = f"{counts.min()} of the label {self.labels[counts.argmin()]!r}"
+            rarest = f"{counts.min()} of the label {dataset.label_names[numbers[counts.argmin()]]!r}"
             raise DataError(f"{dataset.source} has too few texts to train, hold out and test on: {rarest}")
 
-    def encode(self, seed: int, threads: int = 1) -> tuple[EncodedDataset, Vectors | None]:
-        """The splits of this seed as arrays, and the vectors of their words."""
-        dataset = self.dataset
-        if "test" not in self.own_splits:
-            splits = dataset.splits.copy()
-            splits[self.train[hold_out(self.targets, texts.HELD_OUT, seed)]] = texts.SPLIT_NUMBERS["test"]
-            dataset = replace(dataset, splits=splits)
-        data = texts.encode(dataset, None, **replace(self.settings, seed=seed).encoding(), threads=threads)
-        return data, self.vectors and self.vectors.select(dataset.words.numbers_of(data.features.words)[:-1])
+    def encode(self, seed: int, threads: int = 1) -> Training:
+        """Trainings on the splits of this seed."""
+        own = "test" in self.own_splits
+        dataset = self.dataset if own else with_test_split(self.dataset, HELD_OUT, seed)
+        return Training(dataset, replace(self.settings, seed=seed), None, threads)
 
     def run(self, threads: int = 1, progress: Progress = lambda name, seed, epoch: None) -> Iterator[Run | Missing]:
         """All runs, seed by seed; one that diverges does not end the others."""
         for seed in self.seeds:
-            data, vectors = self.encode(seed, threads)
-            self.sizes = data.sizes
+            training = self.encode(seed, threads)
+            data, self.sizes = training.data, training.data.sizes
             for arm in self.arms:
                 try:
-                    yield self._train(arm, seed, data, vectors, threads, progress)
+                    yield self._train(arm, seed, training, progress)
                 except DivergedError as error:
                     yield Missing(arm.name, seed, str(error))
             if seed == 1 or len(self.own_splits) < 2:  # else they do not depend on the seed
@@ -184,37 +178,35 @@ class Experiment:
                 baselines = Run(MAJORITY, seed, *_accuracies(decided, data), 0, 0.0), linear(data)
             yield from (run._replace(seed=seed) for run in baselines)
 
-    def _train(
-        self, arm: Arm, seed: int, data: EncodedDataset, vectors: Vectors | None, threads: int, progress: Progress
-    ) -> Run:
-        frozen = arm.freeze_embedding
-        settings = replace(self.settings, freeze_embedding=frozen, initialization=arm.initialization, seed=seed)
+    def _train(self, arm: Arm, seed: int, training: Training, progress: Progress) -> Run:
+        frozen, data = arm.freeze_embedding, training.data
+        numbers = self.dataset.words.numbers_of(data.features.words)[:-1]
+        vectors = self.vectors.select(numbers) if self.vectors and arm.given else None
+        training.settings = replace(training.settings, freeze_embedding=frozen, initialization=arm.initialization)
         progress(arm.name, seed, 1)
-        started, reports = time.perf_counter(), []
-        model = new_model(data, settings, vectors if arm.given else None, threads)
-        for report in training.fit(model, data.train, data.dev, threads):
-            reports.append(report)
-            progress(arm.name, seed, report.epoch + 1)
+        started = time.perf_counter()
+        training.begin(vectors=vectors)
+        model = training.run(on_epoch=lambda report, state: progress(arm.name, seed, report.epoch + 1))
         seconds = time.perf_counter() - started
-        best = [report for report in reports if report.best][-1]
+        best = training.reports[best_epoch(training.reports) - 1]
         assert data.test is not None  # it is drawn if need be
-        _, accuracy = quick_figures(model, data.test, threads)
+        _, accuracy = quick_figures(model, data.test, training.threads)
         assert accuracy is not None and best.dev_accuracy is not None  # noqa: PT018, there are labels
-        parameters = model.n_parameters - (len(data.features) * settings.dim if frozen else 0)
-        finished = len(reports) - best.epoch >= settings.patience
+        parameters = model.n_parameters - (len(data.features) * model.settings.dim if frozen else 0)
+        finished = len(training.reports) - best.epoch >= model.settings.patience
         return Run(arm.name, seed, accuracy, best.dev_accuracy, parameters, seconds, best.epoch, finished)
 
     def compare(self, results: Sequence[Run | Missing], interrupted: bool = False) -> Comparison:
         """Summarize the results of ``run``, all of them or those until an interruption."""
         runs = [result for result in results if isinstance(result, Run)]
         missing = [result for result in results if isinstance(result, Missing)]
-        summaries, vectors = summarize(runs, self.names), None
-        if given := self.vectors:
+        summaries, given, vectors = summarize(runs, self.names), self.vectors, None
+        if given:
             facts = {"source": given.source, "duplicates": given.duplicates, "sha256": given.fingerprint()}
             vectors = vars(self.coverage) | facts
         settings = {name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")}
         return Comparison(
-            self.dataset.source, self.labels, self.sizes or self.encode(1)[0].sizes, self.own_splits, settings,
+            self.dataset.source, self.labels, self.sizes or self.encode(1).data.sizes, self.own_splits, settings,
             len(self.seeds), vectors, summaries, compare_best(runs, summaries), runs, missing, interrupted,
             self.dataset.notes.sentences(),
         )  # fmt: skip

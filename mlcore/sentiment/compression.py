@@ -20,7 +20,7 @@ from mlcore.results import Result
 from mlcore.sentiment.evaluation import AnyEvaluation, assess
 from mlcore.sentiment.model import Compressed, Model, in_range
 from mlcore.sentiment.model_file import MIN_STEP, content_of
-from mlcore.sentiment.prediction import score
+from mlcore.sentiment.prediction import judged
 from mlcore.text.dataset import Dataset, occurrences
 from mlcore.text.documents import Documents
 from mlcore.text.labels import labels_in, shown
@@ -240,8 +240,8 @@ def measure(model: Model, small: Model, dataset: Dataset, threads: int = 1) -> M
 
     def compared(block: slice) -> tuple[np.ndarray, ...]:
         pairs = zip(models, found, strict=True)
-        scores = [score(one, its.split.documents, rows[block]) for one, its in pairs]
-        outputs, probabilities, decided = zip(*scores, strict=True)
+        logits = [(one, one.logits(its.split.documents, rows[block])) for one, its in pairs]
+        outputs, probabilities, decided = zip(*(judged(*some) for some in logits), strict=True)
         one, other = probabilities if model.labels else outputs
         return np.abs(one - other).max(axis=1), *(decided if model.labels else outputs)
 

@@ -22,6 +22,7 @@ from mlcore.sentiment.arguments import (
     described,
     kind_of,
     labels_of,
+    numbers_of,
     plain,
     setting_of,
     texts_of,
@@ -58,8 +59,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     Equal texts, labels and parameters give the same model, byte for byte, with any number of threads.
 
     With ``loss="squared"`` it is a regressor: the labels are numbers, predict gives numbers, and score is R^2. With a
-    list of labels for each text, or a matrix of 0 and 1 as ``sklearn.preprocessing.MultiLabelBinarizer`` makes it, a
-    row for each text and a column for each label, a text may have several labels or none: predict gives such a matrix.
+    matrix of 0 and 1 as ``sklearn.preprocessing.MultiLabelBinarizer`` makes it, a row for each text and a column for
+    each label, a text may have several labels or none: predict gives such a matrix.
 
     Works in Pipeline, cross_val_score and GridSearchCV; fit checks the parameters. Several threads may use one
     estimator at the same time. To exchange models, use ``save`` and ``load``: unlike a pickle, that file runs no code.
@@ -90,8 +91,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     def fit(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> "SentimentClassifier":
         """Train a new model on texts with their labels, all str, int or bool, or on numbers to predict.
 
-        ``y``: (n,); where a text may have several labels, a list of them for each text, or (n, labels) of 0 and 1, also
-        sparse, or as a data frame whose columns name the labels.
+        ``y``: (n,); where a text may have several labels (n, labels) of 0 and 1, also sparse, or as a data frame whose
+        columns name the labels.
         ``sample_weight``: (n,) weights of the texts in the loss, of which only the ratios matter.
 
         An epoch that diverges is repeated with half the learning rate, and a warning. After Ctrl-C or a DivergedError
@@ -139,7 +140,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         settings, texts = self.settings(**changes), texts_of(X)
         known = all_labels(classes, earlier.labels if earlier else None)
         names: Sequence[str | tuple[str, ...]]
-        if matrix := Indicators.read(y, len(texts), known):
+        if matrix := Indicators.read(y, len(texts)):
             settings = dataclasses.replace(settings, multi_label=True)
             names, kind, known = matrix.names(), matrix.kind, matrix.labels
         else:
@@ -203,16 +204,14 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         model, classes, logits = self._logits(X, least=1)
         predicted, weights = _decisions(model, classes, logits), weights_of(sample_weight, len(logits))
         if predicted.ndim > 1:
-            matrix = Indicators.read(y, len(logits), model.labels)
-            if matrix is None or matrix.values.shape != predicted.shape:
-                expected = f"lists of labels, or a matrix of 0 and 1 of shape {predicted.shape}, as for fit"
-                raise ShapeError(f"y is {described(y)}; expected {expected}.")
-            return float(np.average((predicted == matrix.values).all(axis=1), weights=weights))
-        truth, kind = labels_of(y, classes is None, len(logits))
+            right = (predicted == _matrix(model, y, len(logits)).values).all(axis=1)
+            return float(np.average(right, weights=weights))
         if classes:
+            truth, kind = labels_of(y, len(logits))
             if (kind == "str") != (classes.kind == "str"):
                 raise InputError(f"y has labels of type {kind}; the model was fitted with {classes.kind}.")
             return float(np.average(predicted == truth, weights=weights))
+        truth = numbers_of(y, "y", len(logits))
         weights = np.ones(len(truth)) if weights is None else weights
         unexplained = np.sum(weights * (truth - predicted) ** 2)
         total = np.sum(weights * (truth - np.average(truth, weights=weights)) ** 2)
@@ -255,10 +254,10 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         if not isinstance(errors, Integral) or errors < 0:
             raise InputError("expected a whole number from 0 up", parameter="errors", value=errors)
         names: Sequence[str | tuple[str, ...]]
-        if matrix := Indicators.read(y, len(texts), model.labels):
-            names = matrix._replace(labels=model.labels or matrix.labels).names()
+        if model.settings.multi_label:
+            names = _matrix(model, y, len(texts)).names()
         elif classes:
-            names = self._written(labels_of(y, False, len(texts))[0].tolist())
+            names = self._written(labels_of(y, len(texts))[0].tolist())
         else:
             names, _ = written_labels(y, True, len(texts))
         return assess(model, dataset_of(texts, names, threads), errors, threads)
@@ -386,3 +385,12 @@ def _decisions(model: Model, classes: Classes | None, logits: np.ndarray) -> np.
     if model.settings.multi_label:
         return model.decide(logits)[:, classes.numbers].astype(np.int64)
     return np.asarray(classes.values[np.argsort(classes.numbers)[model.decide(logits)]])
+
+
+def _matrix(model: Model, y: Any, texts: int) -> Indicators:
+    """Which of the model's labels each text has."""
+    matrix = Indicators.read(y, texts)
+    if matrix is None or len(matrix.labels) != len(model.labels):
+        expected = f"a matrix of 0 and 1 of shape {(texts, len(model.labels))}, as for fit"
+        raise ShapeError(f"y is {described(y)}; expected {expected}.")
+    return matrix._replace(labels=model.labels)

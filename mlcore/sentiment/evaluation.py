@@ -1,4 +1,4 @@
-"""How good a model is on labelled texts, where it is wrong, and which words move it most."""
+"""How good a model is on labelled texts, and where it is wrong."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ import numpy as np
 
 from mlcore.kernels.losses import loss_of
 from mlcore.results import Result
-from mlcore.sentiment.figures import LabelFigures, area_under_curve, calibration_error, figures_of_labels, wilson
 from mlcore.sentiment.model import Model
-from mlcore.sentiment.prediction import score
+from mlcore.sentiment.prediction import judged
 from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, Split, encode_split
 from mlcore.text.documents import Documents
@@ -18,8 +17,18 @@ from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels, unk
 from mlcore.text.overlap import fingerprints, share_known
 
 BINS = 10  # of the calibration
+Z95 = 1.959963984540054  # a normal variable lies within +- Z95 standard deviations with probability 0.95
 MAX_MATRIX = 1_000  # labels of a confusion matrix
 LITTLE = 0.001  # of the texts may have the fingerprint of a training text by chance
+
+
+class LabelFigures(NamedTuple):
+    """Figures of one label, or averages over labels; None where they are not defined."""
+
+    precision: float | None  # right / predicted as this label
+    recall: float | None  # right / truly of this label
+    f1: float | None  # 2 right / (predicted as this label + truly of it)
+    support: int  # texts that are truly of this label
 
 
 class CalibrationBin(NamedTuple):
@@ -147,6 +156,7 @@ class RatingEvaluation(Figures):
 
 
 AnyEvaluation = Evaluation | MultiLabelEvaluation | RatingEvaluation
+Logits = Callable[[slice], np.ndarray]  # those of some of the texts that are evaluated: (n, k) float32
 
 
 class Decisions(NamedTuple):
@@ -166,13 +176,6 @@ class Mistake(NamedTuple):
     truth: str | float
     predicted: str | float
     probability: float | None
-
-
-class WordScore(NamedTuple):
-    """A feature, and the score of a text with only this word: a logit, or a rating."""
-
-    word: str
-    score: float
 
 
 @dataclass(frozen=True)
@@ -251,29 +254,33 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    return _evaluate(model, split, threads)[0]
+    return _evaluate(model, split, _logits(model, split), threads)[0]
 
 
-def _evaluate(model: Model, split: Split, threads: int) -> tuple[AnyEvaluation, Decisions]:
+def _logits(model: Model, split: Split) -> Logits:
+    return lambda block: model.logits(split.documents, split.rows[block])
+
+
+def _evaluate(model: Model, split: Split, logits: Logits, threads: int) -> tuple[AnyEvaluation, Decisions]:
     targets = split.targets[split.rows]
     if model.labels and not model.settings.multi_label:
-        return _evaluate_labels(model, split, targets, threads)
-    logits, probabilities, predicted = score(model, split.documents, split.rows, threads)
+        return _evaluate_labels(model, targets, logits, threads)
+    outputs = judged(model, np.concatenate(list(model.in_blocks(logits, len(targets), threads))))
     if model.labels:
-        return _evaluate_several(model, logits, targets, probabilities, predicted)
-    return _evaluate_ratings(targets[:, 0].astype(np.float64), logits[:, 0].astype(np.float64))
+        return _evaluate_several(model, targets, *outputs)
+    return _evaluate_ratings(targets[:, 0].astype(np.float64), outputs[0][:, 0].astype(np.float64))
 
 
-def _evaluate_labels(model: Model, split: Split, targets: np.ndarray, threads: int) -> tuple[Evaluation, Decisions]:
+def _evaluate_labels(model: Model, targets: np.ndarray, logits: Logits, threads: int) -> tuple[Evaluation, Decisions]:
     labels, n, known = len(model.labels), len(targets), np.isfinite(targets[:, 0])
 
     def figures(block: slice) -> tuple[np.ndarray, ...]:
-        logits, probabilities, predicted = score(model, split.documents, split.rows[block])
-        losses, confidence = _losses(model, logits, targets[block]), probabilities.max(axis=1)
+        outputs, probabilities, predicted = judged(model, logits(block))
+        losses, confidence = _losses(model, outputs, targets[block]), probabilities.max(axis=1)
         with_label = np.flatnonzero(known[block])
         probabilities[with_label, targets[block][with_label, 0].astype(np.int64)] -= 1
         squares = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
-        return losses, confidence, squares, logits[:, 0].copy(), predicted
+        return losses, confidence, squares, outputs[:, 0].copy(), predicted
 
     parts = model.in_blocks(figures, n, threads)
     losses, confidence, squares, positive, predicted = map(np.concatenate, zip(*parts, strict=True))
@@ -313,7 +320,7 @@ def _bins(confidence: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
 
 
 def _evaluate_several(
-    model: Model, logits: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
+    model: Model, targets: np.ndarray, logits: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
 ) -> tuple[MultiLabelEvaluation, Decisions]:
     right, n = _right(predicted, targets), len(targets)
     hits, predictions, supports = ((values > 0).sum(axis=0) for values in (predicted * targets, predicted, targets))
@@ -337,28 +344,6 @@ def _evaluate_several(
         per_label=dict(zip(model.labels, of_labels, strict=True)),
     )
     return found, Decisions(predicted, ~right, np.abs(probabilities - targets).max(axis=1))
-
-
-def tune_thresholds(model: Model, split: Split, threads: int = 1) -> None:
-    """Give a model for several labels the threshold of each that has the best F1 on a split, if better than 0.5's."""
-    probabilities = score(model, split.documents, split.rows, threads)[1]
-    columns = zip(probabilities.T, split.targets[split.rows].T, strict=True)
-    model.thresholds = np.array([best_threshold(*column) for column in columns])
-
-
-def best_threshold(probabilities: np.ndarray, truths: np.ndarray) -> float:
-    """The threshold above which predicting has the best F1: of equally good ones the nearest to 0.5.
-
-    Shapes: probabilities (n,), truths (n,) of 0 and 1.
-    """
-    values = np.unique(probabilities)  # ascending
-    candidates = np.array([0.5, *(values[1:] + values[:-1]) / 2, values[0] / 2])
-    order = np.argsort(probabilities)
-    above = len(order) - np.searchsorted(probabilities[order], candidates, side="right")
-    hits = np.concatenate([[0], np.cumsum(truths[order][::-1])])[above]
-    f1 = 2 * hits / np.maximum(above + truths.sum(), 1)
-    best = candidates[f1 == f1.max()]
-    return float(best[np.abs(best - 0.5).argmin()])
 
 
 def _losses(model: Model, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -397,53 +382,34 @@ def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> tuple[Rating
 def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1) -> Assessment:
     """Evaluate a model on a dataset's test split, or else on its dev split, or else on all of its texts.
 
+    ``n_mistakes``: so many of the wrong labels, the most probable ones first (of texts with several labels, those with
+    the most certain wrong decision), or of the ratings, those with the largest errors; on ties the earlier text comes
+    first. The dataset has kept its texts for them.
+
     Raises: DataError if no label suits the model, or one is no rating; ModelFileError if the outputs are not finite.
     """
-    rows, part = dataset.held_out()
+    rows, _ = dataset.held_out()
     split = encode_split(dataset, rows, model.features, model.labels, threads, model.settings.multi_label)
-    return _assessment(model, dataset, split, fingerprints(dataset, rows), n_mistakes, threads)
+    return _assess(model, dataset, split, _logits(model, split), fingerprints(dataset, rows), n_mistakes, threads)
 
 
 def assess_outputs(model: Model, dataset: Dataset, outputs: np.ndarray, hashes: np.ndarray) -> Assessment:
     """The same of texts whose outputs are known, (n, k), and their fingerprints, (n,), in the order of their rows."""
     rows, _ = dataset.held_out()
     targets = targets_of(dataset, model.labels, rows, model.settings.multi_label)
-    known = _KnownOutputs(**vars(model))
-    known.known = np.zeros((dataset.n_texts, outputs.shape[1]), np.float32)
-    known.known[rows] = outputs
     nothing = Documents(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(1, np.int64))
-    return _assessment(known, dataset, Split(nothing, targets, rows), hashes, 0, 1)
+    return _assess(model, dataset, Split(nothing, targets, rows), outputs.__getitem__, hashes, 0, 1)
 
 
-class _KnownOutputs(Model):
-    """A model whose outputs for the texts of a dataset are known."""
-
-    known: np.ndarray  # (n, k) float32
-
-    def logits(self, documents: Documents, rows: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
-        return self.known[slice(None) if rows is None else rows]
-
-
-def _assessment(
-    model: Model, dataset: Dataset, split: Split, hashes: np.ndarray, n_mistakes: int, threads: int
+def _assess(
+    model: Model, dataset: Dataset, split: Split, logits: Logits, hashes: np.ndarray, n_mistakes: int, threads: int
 ) -> Assessment:
     _, part = dataset.held_out()
     unknown = unknown_labels(dataset, split.rows, model.labels) if model.labels else {}
     share, notes = share_known(hashes, model.trained_on), dataset.notes.sentences()
-    figures, decisions = _evaluate(model, split, threads)
+    figures, decisions = _evaluate(model, split, logits, threads)
     worst = _worst(model, split, dataset, decisions, n_mistakes) if n_mistakes else []
     return Assessment(dataset.source, part, split, figures, worst, unknown, share, notes)
-
-
-def mistakes(model: Model, split: Split, dataset: Dataset, number: int, threads: int = 1) -> list[Mistake]:
-    """The worst mistakes on a split of a dataset that has kept its texts.
-
-    Those are the wrong labels, the most probable ones first (of texts with several labels, those with the most certain
-    wrong decision), or the ratings with the largest errors. On ties the earlier text comes first.
-
-    Raises: ModelFileError if the outputs are not finite.
-    """
-    return _worst(model, split, dataset, _evaluate(model, split, threads)[1], number)
 
 
 def _worst(model: Model, split: Split, dataset: Dataset, decisions: Decisions, number: int) -> list[Mistake]:
@@ -462,56 +428,57 @@ def _worst(model: Model, split: Split, dataset: Dataset, decisions: Decisions, n
     return found
 
 
-def strongest_words(
-    model: Model, feature_counts: np.ndarray, number: int, min_count: int
-) -> dict[str, list[WordScore]]:
-    """The words and n-grams of words that speak most for each label, of those that occur ``min_count`` times; where
-    words have n-grams of characters, words with these. The strongest first.
+# Formulas ----------------------------------------------------------------------------------------------------
 
-    With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
-    best other label, so that no word of another label is listed. Where texts may have several labels: how far the
-    logit is above the mean of all these features. Without labels: the features with the highest and with the
-    lowest rating, as "highest" and "lowest".
+
+def figures_of_labels(
+    hits: np.ndarray, predictions: np.ndarray, supports: np.ndarray, n: int
+) -> tuple[list[LabelFigures], LabelFigures, LabelFigures]:
+    """Figures of each label, their mean, and their mean weighted by supports; averages leave out undefined ones.
+
+    Shapes: hits, predictions and supports (labels,): numbers of texts for which the label is both, predicted, true.
     """
-    features = model.features
-    last = len(features.words) if features.pieces.sizes else features.first_piece
-    candidates = np.flatnonzero(feature_counts[:last] >= min_count).astype(np.int32)
-    names = features.names_of(candidates.tolist())
-    documents = Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1))
-    if features.pieces.sizes:
-        documents = features.documents(names)
-    if len(model.labels) > 2 and not model.settings.multi_label:
-        return _strongest_of_many(model, names, documents, number)
-    logits = model.logits(documents)
-    if many := logits.shape[1] > 1:
-        columns = zip(model.labels, (logits - logits.mean(axis=0)).T, strict=True)
-    else:
-        columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
-    found = {}
-    for name, strengths in columns:
-        order = np.argsort(-strengths, kind="stable")[:number]
-        order = order[strengths[order] > 0] if model.labels else order
-        scores = (strengths if many else logits[:, 0])[order].tolist()
-        found[name] = list(map(WordScore, [names[i] for i in order], scores))
-    return found
+    # masked where the denominator is 0; averages leave masked values out, and tolist() makes them None
+    figures = np.ma.divide([hits, hits, 2 * hits], [predictions, supports, predictions + supports])
+    averages = [np.ma.average(figures, axis=1, weights=weights) for weights in (np.ones(len(hits)), supports)]
+    macro, weighted = (LabelFigures._make([*average.tolist(), n]) for average in averages)
+    return list(map(LabelFigures, *figures.tolist(), supports.tolist())), macro, weighted
 
 
-def _strongest_of_many(model: Model, names: list[str], documents: Documents, number: int) -> dict[str, list[WordScore]]:
-    """Of more than two labels: each name, as a text of its own, speaks for the label with its highest logit."""
-    rows = np.arange(documents.n_texts)
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """95 % confidence interval for a probability of which ``right`` of ``n`` trials succeeded: Wilson's."""
+    share, square = right / n, Z95**2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    radius = Z95 / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n**2))
+    # 0 and 1 belong to it exactly where all trials ended alike; rounding must not say otherwise
+    return 0.0 if right == 0 else float(middle - radius), 1.0 if right == n else float(middle + radius)
 
-    def strongest(block: slice) -> tuple[np.ndarray, np.ndarray]:
-        logits = model.logits(documents, rows[block])
-        second, first = np.partition(logits, -2, axis=1)[:, -2:].T
-        return logits.argmax(axis=1), first - second
 
-    none = np.zeros(0, np.int64), np.zeros(0, np.float32)
-    best, strengths = map(np.concatenate, zip(none, *model.in_blocks(strongest, len(rows)), strict=True))
-    order, found = np.argsort(-strengths, kind="stable"), dict[str, list[WordScore]]()
-    speaking = order[strengths[order] > 0]
-    speaking = speaking[np.argsort(best[speaking], kind="stable")]
-    ends = np.searchsorted(best[speaking], np.arange(len(model.labels) + 1))
-    for label, start, end in zip(model.labels, ends, ends[1:], strict=False):
-        features = speaking[start : min(start + number, end)]
-        found[label] = list(map(WordScore, [names[i] for i in features], strengths[features].tolist()))
-    return found
+def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
+    """Share of the pairs of a positive and another text in which the positive one has the higher score.
+
+    A tie counts half, as equal scores share the mean of their ranks; without such pairs it is None.
+
+    Shapes: scores (n,), positive (n,) bool.
+    Source: Mann and Whitney 1947.
+    """
+    positives, others = int(positive.sum()), int((~positive).sum())
+    if not positives * others:
+        return None
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1 up
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * others))
+
+
+def calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
+    """The largest |right - expected| among the texts below a threshold, over all thresholds, as a share of all texts.
+
+    Shapes: probabilities of the predicted labels (n,), right (n,) bool.
+    Source: Gupta et al. 2021, the Kolmogorov-Smirnov calibration error.
+
+    Example:
+        >>> calibration_error(np.array([0.5, 0.5, 0.75, 0.75]), np.array([True, False, True, True]))
+        0.125
+    """
+    _, place = np.unique(probabilities, return_inverse=True)  # equal ones are not told apart
+    return float(np.abs(np.cumsum(np.bincount(place, right - probabilities))).max(initial=0.0) / len(right))

@@ -102,7 +102,7 @@ def predictions(model: Model, read: Read, threads: int = 1) -> Predictions:
     """Predict texts as ``read_texts`` gives them."""
     documents, known, words = read
     features = np.diff(documents.offsets)
-    return Predictions(model.labels, *score(model, documents, None, threads), known, words, features)
+    return Predictions(model.labels, *judged(model, model.logits(documents, None, threads)), known, words, features)
 
 
 def answer_columns(
@@ -143,14 +143,12 @@ def answer_columns(
     return [*columns, *(map(listed, found.probabilities.T) if answers.probabilities else []), known]
 
 
-def score(
-    model: Model, documents: Documents, rows: np.ndarray | None = None, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outputs, probabilities and chosen labels for the given rows of documents (default: all), as in Predictions.
+def judged(model: Model, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outputs, probabilities and chosen labels, as in Predictions, by the outputs of the network: (n, k) float32.
 
-    Raises: ModelFileError if the outputs are not finite.
+    Raises: ModelFileError if one is not finite.
     """
-    outputs = model.within_range(model.logits(documents, rows, threads))
+    outputs = model.within_range(logits)
     if not np.isfinite(outputs).all():
         raise ModelFileError("The model's output for a text is not finite; train it again")
     if not model.labels:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlcore.sentiment.description import Description, describe
-from mlcore.sentiment.evaluation import Evaluation, assess, strongest_words
+from mlcore.sentiment.evaluation import Evaluation, assess
 from mlcore.sentiment.explanation import Explanation, explain
+from mlcore.sentiment.lexicon import strongest_words
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.notes import notes_on_evaluation, notes_on_history
 from mlcore.templates import fill

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from mlcore.text.table import Row, Table
 
 AT_ONCE = 1 << 12  # rows
 DIGITS = 6  # of probabilities and shares
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-JSON_LINES = (".jsonl", ".ndjson")
-PARQUET = ".parquet"
 FORMULA = frozenset("=+-@\t\r")  # how cells begin that spreadsheets would run
 NUMBER = re.compile(r"[+-][\d.,\s]+(e[+-]?\d+)?%?", re.IGNORECASE)
 
@@ -43,7 +40,7 @@ class PredictedTable(Result):
 
 def check_suffix(path: Path) -> None:
     """Raises: InputError if the name does not tell in which format to write."""
-    if path.suffix.lower() not in (*SEPARATORS, *JSON_LINES, PARQUET):
+    if path.suffix.lower() not in WRITERS:
         expected = "expected a name that ends with .csv, .tsv, .jsonl or .parquet"
         raise InputError(expected, parameter="output", value=str(path))
 
@@ -51,7 +48,7 @@ def check_suffix(path: Path) -> None:
 def table_name(name: str) -> str:
     """A name for the predictions of a file: its own without that of a compression, or that of a table of JSON Lines."""
     name = name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
-    return name if Path(name).suffix in (*SEPARATORS, *JSON_LINES, PARQUET) else f"{name}{JSON_LINES[0]}"
+    return name if Path(name).suffix in WRITERS else f"{name}.jsonl"
 
 
 def predict_table(
@@ -71,16 +68,17 @@ def predict_table(
 
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
-    names, taken, rows = list[str](), {*table.header}, table.texts(table.columns())
+    names, taken, rows = dict[str, str](), {*table.header}, table.texts(table.columns())
     size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
     for name in answers.columns(labels):
+        kind = "string" if labels and name.startswith("predicted") else "float64"
         while name in taken:
             name = f"mlcore_{name}"
-        names.append(name)
+        names[name] = kind
         taken.add(name)
-    found = PredictedTable(str(path), names)
-    writer = _writer(path.suffix.lower(), file, table, names, not labels)
+    found = PredictedTable(str(path), [*names])
+    writer = WRITERS[path.suffix.lower()](file, table, names)
 
     def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
@@ -107,13 +105,13 @@ def predict_table(
 
 
 class _Writer:
-    """Writes batches of rows with predictions; ``format`` is called by several threads."""
+    """Writes batches of rows with predictions, whose columns have these names and types; several threads ``format``."""
 
     made_safe = 0  # cells
     grows = False  # whether there may be more columns than at the beginning
     lists = False  # whether a value may be a list
 
-    def __init__(self, file: BinaryIO, table: Table, names: list[str]) -> None:
+    def __init__(self, file: BinaryIO, table: Table, names: dict[str, str]) -> None:
         self.file, self.table, self.names, self.width = file, table, names, len(table.header)
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> Any:
@@ -142,9 +140,10 @@ class _Writer:
 class _Delimited(_Writer):
     """CSV or TSV, with quotes where they are needed. What spreadsheets would run gets an apostrophe before it."""
 
-    def __init__(self, file: BinaryIO, table: Table, names: list[str], separator: str) -> None:
+    separator = ","
+
+    def __init__(self, file: BinaryIO, table: Table, names: dict[str, str]) -> None:
         super().__init__(file, table, names)
-        self.separator = separator
         self.write(self._lines([[name] for name in (*table.header, *names)]))
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
@@ -164,6 +163,10 @@ class _Delimited(_Writer):
             columns[i] = _cells(column, self.separator)
         lines = map(self.separator.join, zip(*columns, strict=True))
         return b"\n".join([*(line.encode(errors="replace") for line in lines), b""]), made_safe
+
+
+class _Tabs(_Delimited):
+    separator = "\t"
 
 
 def _cells(column: Sequence[Any], separator: str) -> list[str]:
@@ -205,23 +208,20 @@ def _json(value: Any) -> str:
 class _Parquet(_Writer):
     """Parquet with the types of the table, or else those of its first rows."""
 
-    def __init__(self, file: BinaryIO, table: Table, names: list[str], ratings: bool) -> None:
+    def __init__(self, file: BinaryIO, table: Table, names: dict[str, str]) -> None:
         super().__init__(file, table, names)
         self.arrow = optional("pyarrow", "parquet", "Writing Parquet")
         self.parquet = optional("pyarrow.parquet", "parquet", "Writing Parquet")
-        kinds = dict.fromkeys(names, "float64") | {name: "string" for name in names if "predicted" in name}
-        added = [(name, "float64" if ratings else kind) for name, kind in kinds.items()]
-        self.added = [self.arrow.field(name, getattr(self.arrow, kind)()) for name, kind in added]
-        self.schema, self.writer = table.schema, cast(Any, None)
+        self.writer: Any = None
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> list[Sequence[Any]]:
         return [*self.columns(rows), *new]
 
     def write(self, formatted: Any) -> None:
         if self.writer is None:
-            schema = self.schema or self.arrow.schema(list(map(self._field, self.table.header, formatted)))
-            for field in self.added:
-                schema = schema.append(field)
+            schema = self.table.schema or self.arrow.schema(list(map(self._field, self.table.header, formatted)))
+            for name, kind in self.names.items():
+                schema = schema.append(self.arrow.field(name, kind))
             self.writer = self.parquet.ParquetWriter(self.file, schema)
         try:
             pairs = zip(formatted, self.writer.schema, strict=True)
@@ -237,13 +237,10 @@ class _Parquet(_Writer):
 
     def close(self) -> None:
         if self.writer is None:
-            self.write([[] for _ in (*self.table.header, *self.added)])
+            self.write([[] for _ in (*self.table.header, *self.names)])
         self.writer.close()
 
 
-def _writer(suffix: str, file: BinaryIO, table: Table, names: list[str], ratings: bool) -> _Writer:
-    if suffix in JSON_LINES:
-        return _JsonLines(file, table, names)
-    if suffix == PARQUET:
-        return _Parquet(file, table, names, ratings)
-    return _Delimited(file, table, names, SEPARATORS[suffix])
+WRITERS: dict[str, type[_Writer]] = {
+    ".csv": _Delimited, ".tsv": _Tabs, ".jsonl": _JsonLines, ".ndjson": _JsonLines, ".parquet": _Parquet,
+}  # fmt: skip

@@ -19,8 +19,8 @@ from mlcore.kernels.losses import loss_of
 from mlcore.kernels.optimizers import with_moments
 from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
-from mlcore.sentiment.calibration import calibrate, cool
-from mlcore.sentiment.evaluation import AnyEvaluation, evaluate, quick_figures, tune_thresholds
+from mlcore.sentiment.calibration import calibrate, cool, tune_thresholds
+from mlcore.sentiment.evaluation import AnyEvaluation, evaluate, quick_figures
 from mlcore.sentiment.initialization import continued, facts_of, new_model, scales
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.notes import notes_on_training

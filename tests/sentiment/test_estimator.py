@@ -1,7 +1,6 @@
 """SentimentClassifier: its parameters, what kinds of texts and labels go in and come out, and the model it trains."""
 
 import copy
-import inspect
 import itertools
 import os
 import pickle
@@ -20,7 +19,7 @@ from mlcore.errors import DivergedError, InputError, ModelFileError, NotFittedEr
 from mlcore.sentiment import training
 from mlcore.sentiment.arguments import Classes
 from mlcore.sentiment.model_file import content_of, load_model
-from mlcore.sentiment.settings import FIELDS, Settings
+from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import read_dataset
 from mlcore.text.pool import available_cores
 
@@ -69,13 +68,6 @@ def test_what_a_console_shows(tmp_path, monkeypatch):
     if os.environ.get("WRITE_GOLDEN"):
         session.write_text(found, "utf-8")
     assert found.splitlines() == session.read_text("utf-8").splitlines()
-
-
-def test_parameters_are_the_settings():
-    parameters = inspect.signature(SentimentClassifier).parameters
-    own = {"dev": 0.1, "warm_start": False, "threads": None, "verbose": 0}
-    assert {name: one.default for name, one in parameters.items()} == {n: f.default for n, f in FIELDS.items()} | own
-    assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
 
 
 # Texts and labels -------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ import pytest
 from naive import THREE, TWO, random_data, random_model
 from sklearn import metrics
 
-from mlcore.sentiment.evaluation import assess, evaluate, mistakes, quick_figures, strongest_words
-from mlcore.sentiment.figures import area_under_curve, wilson
-from mlcore.sentiment.model import Model
+from mlcore.sentiment.evaluation import area_under_curve, assess, evaluate, quick_figures, wilson
+from mlcore.sentiment.lexicon import strongest_words
+from mlcore.text.dataset import SPLIT_NUMBERS
 from mlcore.text.documents import Documents
 
 SIX = tuple("abcdef")
@@ -68,13 +68,12 @@ def test_figures_are_those_of_scikit_learn_and_of_the_formulas(labels, seed):
 
 def test_with_very_many_labels_parts_of_the_texts_give_the_same_figures(monkeypatch):
     model, dataset, split = make(SIX)
-    dataset = replace(dataset, texts=[""] * dataset.n_texts)
     counts = np.full(len(model.features), 9)
 
     def figures():
         found = evaluate(model, split)
         words = strongest_words(model, counts, 3, 1)
-        return found, [found.to_dict(), quick_figures(model, split), mistakes(model, split, dataset, 9), words]
+        return found, [found.to_dict(), quick_figures(model, split), assess(model, dataset, 9).mistakes, words]
 
     found, expected = figures()
     monkeypatch.setattr("mlcore.sentiment.model.MAX_OUTPUTS", 50)
@@ -102,7 +101,9 @@ def test_texts_with_unknown_labels_count_as_wrong(labels):
     assert all(f.precision <= r.precision for f, r in pairs if r.precision)
     assert [bin.n for bin in found.calibration] == [bin.n for bin in whole.calibration]
     assert quick_figures(model, split) == (found.loss, found.accuracy)
-    assert {m.row for m in mistakes(model, split, dataset, 60)} >= set(odd.tolist())
+    dataset.label_names.append("other")
+    dataset.labels[odd] = len(dataset.label_names) - 1
+    assert {m.row for m in assess(model, dataset, 60).mistakes} >= set(odd.tolist())
 
 
 def test_figures_of_ratings():
@@ -133,19 +134,10 @@ def test_the_interval_and_the_area_under_the_curve_with_ties():
         assert area_under_curve(scores, positive) == expected
 
 
-@pytest.mark.parametrize("labels", [TWO, ()])
-def test_mistakes_do_not_score_the_texts_once_more(labels, monkeypatch):
-    model, dataset, _ = make(labels)
-    scored, logits = [], Model.logits
-    monkeypatch.setattr(Model, "logits", lambda self, *rest: scored.append(1) or logits(self, *rest))
-    assert len(assess(model, dataset, 3).mistakes) == 3
-    assert len(scored) == 1
-
-
 @pytest.mark.parametrize("labels", [TWO, THREE])
 def test_mistakes_are_wrong_and_sorted(labels):
     model, dataset, split = make(labels)
-    everything = mistakes(model, split, dataset, 1000)
+    everything = assess(model, dataset, 1000).mistakes
     truths, logits = [dataset.label_names[number] for number in dataset.labels], model.logits(split.documents)
     predicted, largest = [labels[number] for number in model.decide(logits)], model.probabilities(logits).max(axis=1)
     assert {m.row for m in everything} == {i for i in range(60) if predicted[i] != truths[i]}
@@ -153,12 +145,13 @@ def test_mistakes_are_wrong_and_sorted(labels):
         assert m[1:5] == (f"text {m.row + 1}", dataset.texts[m.row], truths[m.row], predicted[m.row])
         assert m.probability == pytest.approx(largest[m.row])
     assert everything == sorted(everything, key=lambda m: -m.probability)
-    assert mistakes(model, split, dataset, 2) == everything[:2]
+    assert assess(model, dataset, 2).mistakes == everything[:2]
     some = sorted(m.row for m in everything[3:5])
+    splits = np.where(np.isin(np.arange(60), some), SPLIT_NUMBERS["test"], 0)
     expected = [m._replace(row=some.index(m.row)) for m in everything[3:5]]
-    assert mistakes(model, split._replace(rows=np.array(some)), dataset, 9) == expected
+    assert assess(model, replace(dataset, splits=splits), 9).mistakes == expected
     model, dataset, split = make((), n=5)  # in ratings, the largest errors
-    found = mistakes(model, split, dataset, 3)
+    found = assess(model, dataset, 3).mistakes
     errors = np.abs(model.logits(split.documents)[:, 0].astype(float) - split.targets[:, 0])
     assert [abs(m.truth - m.predicted) for m in found] == sorted(errors.tolist(), reverse=True)[:3]
     assert {m.probability for m in found} == {None}

@@ -11,7 +11,8 @@ from sklearn import metrics
 from mlcore import SentimentClassifier
 from mlcore.errors import ModelFileError
 from mlcore.sentiment.answers import Answers
-from mlcore.sentiment.evaluation import best_threshold, evaluate, mistakes, quick_figures, tune_thresholds
+from mlcore.sentiment.calibration import best_threshold, tune_thresholds
+from mlcore.sentiment.evaluation import assess, evaluate, quick_figures
 from mlcore.sentiment.initialization import new_model, order_tells
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
@@ -108,7 +109,7 @@ def test_figures_are_those_of_scikit_learn(tuned):
     below = [decided <= threshold for threshold in decided.ravel()]
     gaps = [abs(right[mask].sum() - decided[mask].sum()) for mask in below]
     assert found.calibration_error == pytest.approx(max(gaps) / right.size)
-    worst = mistakes(model, split, dataset, 100)
+    worst = assess(model, dataset, 100).mistakes
     assert {m.row for m in worst} == set(np.flatnonzero((predicted != truths).any(axis=1)).tolist())
     assert worst[0].truth == (", ".join(dataset.label_names[dataset.labels[worst[0].row]].split("\n")) or "(none)")
     assert "Micro F1" in report_page(model, "m", dataset, 3)
@@ -144,21 +145,15 @@ def test_files_keep_the_thresholds(tmp_path):
 # scikit-learn -------------------------------------------------------------------------------------------------------
 
 
-def as_sets():
-    return [{name for name, has in zip((1, 7, 30), row, strict=True) if has} for row in MATRIX]
-
-
 library, ZAM = pytest.importorskip, ["z", "a", "m"]
 FORMS = {  # of labels, and what their columns are called
     "array": (lambda: MATRIX, [0, 1, 2]),
     "column that no text has": (lambda: np.insert(MATRIX, 3, 0, axis=1), [0, 1, 2, 3]),
     "truth": (lambda: MATRIX > 0, [0, 1, 2]),
-    "lists of numbers": (MATRIX.tolist, [0, 1, 2]),
+    "lists": (MATRIX.tolist, [0, 1, 2]),
     "sparse": (lambda: library("scipy.sparse").csr_matrix(MATRIX), [0, 1, 2]),
     "pandas": (lambda: library("pandas").DataFrame(MATRIX, columns=ZAM), ZAM),
     "polars": (lambda: library("polars").DataFrame(MATRIX, schema=ZAM), ZAM),
-    "sets": (as_sets, [1, 7, 30]),
-    "array of sets": (lambda: np.array(as_sets()), [1, 7, 30]),
 }
 
 

@@ -62,7 +62,7 @@ def test_a_notebook_shows_results_as_text_whatever_they_hold(texts, monkeypatch,
     names = {"SentimentClassifier": SentimentClassifier, "Experiment": Experiment, "Settings": Settings}
     labels, ratings = [EVIL, "neg"] * 30, [4.0, 1.0, 3.5, 2.0] * 15
     names |= {"dataset_of": dataset_of, "texts": texts, "labels": labels, "ratings": ratings}
-    names["sets"] = [[EVIL], ["neg", EVIL], ["neg"], []] * 15
+    names["sets"] = [[1, 0], [1, 1], [0, 1], [0, 0]] * 15
     results = []
     monkeypatch.setattr(sys, "displayhook", lambda result: results.append(result._repr_html_()))
     for cell in CELLS.split("\n\n"):
@@ -111,7 +111,7 @@ def test_compiling_is_said_once(monkeypatch, capsys):
         yield
 
     monkeypatch.setattr(estimator, "watch_compilation", watch)
-    SentimentClassifier(dim=2, epochs=1, dev=0, verbose=True).fit(["good", "bad"] * 5, [["a"], ["a", "b"]] * 5)
+    SentimentClassifier(dim=2, epochs=1, dev=0, verbose=True).fit(["good", "bad"] * 5, [[1, 0], [1, 1]] * 5)
     printed = capsys.readouterr().out
     assert "held-out loss  micro F1  seconds" in printed
     assert printed.count("Compiling kernels, once: later runs load them from the cache.\n") == 1

@@ -1,4 +1,4 @@
-"""Which features lie nearest to a word in the embedding."""
+"""What a model has learned of words: the features nearest to a word, and the words that move the prediction most."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from mlcore.kernels.embedding import gather_mean
 from mlcore.kernels.simd import aligned_zeros
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
+from mlcore.text.documents import Documents
 from mlcore.text.tokenizer import tokens
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
@@ -21,6 +22,13 @@ class Neighbor(NamedTuple):
     feature: str
     cosine: float
     logits: list[float]
+
+
+class WordScore(NamedTuple):
+    """A feature, and the score of a text with only this word: a logit, or a rating."""
+
+    word: str
+    score: float
 
 
 @dataclass(frozen=True)
@@ -95,3 +103,57 @@ def _embeddings(model: Model) -> np.ndarray:
     means = aligned_zeros((features.first_piece, table.shape[1]), np.float32)
     gather_mean(table, ids, counts, offsets[:-1], offsets[1:], 0, table.shape[1], means)
     return means
+
+
+def strongest_words(
+    model: Model, feature_counts: np.ndarray, number: int, min_count: int
+) -> dict[str, list[WordScore]]:
+    """The words and n-grams of words that speak most for each label, of those that occur ``min_count`` times; where
+    words have n-grams of characters, words with these. The strongest first.
+
+    With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
+    best other label, so that no word of another label is listed. Where texts may have several labels: how far the
+    logit is above the mean of all these features. Without labels: the features with the highest and with the
+    lowest rating, as "highest" and "lowest".
+    """
+    features = model.features
+    last = len(features.words) if features.pieces.sizes else features.first_piece
+    candidates = np.flatnonzero(feature_counts[:last] >= min_count).astype(np.int32)
+    names = features.names_of(candidates.tolist())
+    documents = Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1))
+    if features.pieces.sizes:
+        documents = features.documents(names)
+    if len(model.labels) > 2 and not model.settings.multi_label:
+        return _strongest_of_many(model, names, documents, number)
+    logits = model.logits(documents)
+    if many := logits.shape[1] > 1:
+        columns = zip(model.labels, (logits - logits.mean(axis=0)).T, strict=True)
+    else:
+        columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
+    found = {}
+    for name, strengths in columns:
+        order = np.argsort(-strengths, kind="stable")[:number]
+        order = order[strengths[order] > 0] if model.labels else order
+        scores = (strengths if many else logits[:, 0])[order].tolist()
+        found[name] = list(map(WordScore, [names[i] for i in order], scores))
+    return found
+
+
+def _strongest_of_many(model: Model, names: list[str], documents: Documents, number: int) -> dict[str, list[WordScore]]:
+    """Of more than two labels: each name, as a text of its own, speaks for the label with its highest logit."""
+    rows = np.arange(documents.n_texts)
+
+    def strongest(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        logits = model.logits(documents, rows[block])
+        second, first = np.partition(logits, -2, axis=1)[:, -2:].T
+        return logits.argmax(axis=1), first - second
+
+    none = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    best, strengths = map(np.concatenate, zip(none, *model.in_blocks(strongest, len(rows)), strict=True))
+    order = np.lexsort((-strengths, best))
+    order = order[strengths[order] > 0]
+    ends, found = np.searchsorted(best[order], np.arange(len(model.labels) + 1)), dict[str, list[WordScore]]()
+    for label, start, end in zip(model.labels, ends, ends[1:], strict=False):
+        features = order[start : min(start + number, end)]
+        found[label] = list(map(WordScore, [names[i] for i in features], strengths[features].tolist()))
+    return found
