@@ -33,10 +33,15 @@ class Parameters(NamedTuple):
 
     def take(self, others: "Parameters", threads: int = 1) -> None:
         """Overwrite all with others of the same shapes."""
-        with ThreadPoolExecutor(threads) as pool:  # the first touch of a large table takes longer than all else
-            list(pool.map(np.copyto, *(np.array_split(table, threads) for table in (self.table, others.table))))
+        fill_rows(self.table, others.table, threads)
         for array, values in zip(self[1:], others[1:], strict=True):
             array[:] = values
+
+
+def fill_rows(table: np.ndarray, values: np.ndarray, threads: int) -> None:
+    """Overwrite a table with values of as many rows; its first touch takes longer than all else that uses it once."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(np.copyto, *(np.array_split(rows, threads) for rows in (table, values))))
 
 
 @kernel

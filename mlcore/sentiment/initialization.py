@@ -7,14 +7,14 @@ from functools import partial
 import numpy as np
 
 from mlcore.errors import InputError, ShapeError
-from mlcore.kernels.embedding import RowList, gather_mean_backward
+from mlcore.kernels.compiling import kernel
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.simd import LANES
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
 from mlcore.text.labels import labels_in
 from mlcore.text.overlap import kept
+from mlcore.text.pool import shares
 from mlcore.text.vectors import Vectors
 from mlcore.text.vocabulary import Tokens
 
@@ -92,7 +92,7 @@ def new_model(
         ratios = other.result() if other else find_ratios()
         directions = np.random.default_rng([settings.seed, 3]).normal(size=(outputs, settings.dim))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        ratios.add_to(table, NAIVE_BAYES_SCALE * directions)
+        ratios.add_to(table, NAIVE_BAYES_SCALE * directions, threads)
         # Of the few texts of a model that goes on, all may have one label; numbers and several labels gain nothing
         if not earlier and data.labels and not settings.multi_label:
             first_squares = ratios.first_squares(min(settings.batch_size, len(data.train.rows)))
@@ -183,18 +183,36 @@ class Ratios:
         found.ravel()[self.keys] += self.more
         return found
 
-    def add_to(self, table: np.ndarray, directions: np.ndarray) -> None:
+    def add_to(self, table: np.ndarray, directions: np.ndarray, threads: int = 1) -> None:
         """Add the ratios times the directions of their labels, (k, d), to the rows of the features, (v, d)."""
-        k, width = directions.shape
-        padded = np.zeros((k, -(-width // LANES) * LANES))
-        padded[:, :width] = directions
-        starts = np.searchsorted(self.keys, np.arange(len(table) + 1) * k)
-        index, sums = RowList._make([*[starts] * 5, self.keys % k, self.more]), np.empty((ROWS, padded.shape[1]))
-        for block in _blocks(len(table)):
-            rows, own = table[block], index._replace(firsts=starts[block.start :])
-            gather_mean_backward(padded, own, len(rows), 0, padded.shape[1], sums)
-            sums[: len(rows)] += self.of_features[block, np.newaxis] * padded.sum(axis=0) + self.of_labels @ padded
-            rows += sums[: len(rows), :width]
+        starts = np.searchsorted(self.keys, np.arange(len(table) + 1) * len(directions))
+        common = directions.sum(axis=0), self.of_labels @ directions
+
+        def add(rows: slice) -> None:
+            own = starts[rows.start : rows.stop + 1]
+            add_directions(self.of_features[rows], *common, own, self.keys, self.more, directions, table[rows])
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(add, shares(len(table), threads)))
+
+
+@kernel
+def add_directions(of_features, of_all, of_labels, starts, keys, more, directions, table):
+    """Add to row i the sum of ``more[j] * directions[keys[j] % k]``, j from starts[i] on and before starts[i + 1], and
+    ``of_features[i] * of_all + of_labels``.
+
+    Shapes: of_features (v,), of_all and of_labels (d,), starts (v + 1,), keys and more (m,), directions (k, d)
+    -> table (v, d).
+    """
+    sums = np.empty_like(of_all)
+    for i in range(table.shape[0]):
+        sums[:] = 0
+        for j in range(starts[i], starts[i + 1]):
+            label = keys[j] % directions.shape[0]
+            for column in range(sums.shape[0]):
+                sums[column] += more[j] * directions[label, column]
+        for column in range(sums.shape[0]):
+            table[i, column] += sums[column] + (of_features[i] * of_all[column] + of_labels[column])
 
 
 def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> Ratios:

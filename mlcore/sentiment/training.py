@@ -14,7 +14,7 @@ import numpy as np
 
 from mlcore.errors import DataWarning, DivergedError, InputError
 from mlcore.kernels import training_step
-from mlcore.kernels.forward import Parameters
+from mlcore.kernels.forward import Parameters, fill_rows
 from mlcore.kernels.losses import loss_of
 from mlcore.kernels.optimizers import with_moments
 from mlcore.kernels.training_step import Recipe, Workspace, run_together
@@ -109,12 +109,12 @@ class State:
         settings = model.settings
         release_free_memory()  # training needs more than all that comes before it
         state = cls(*with_moments(model.parameters, settings.optimizer, threads), settings.learning_rate)
-        state._begin_squares(model)
+        state._begin_squares(model, threads)
         return state
 
-    def _begin_squares(self, model: Model) -> None:
+    def _begin_squares(self, model: Model, threads: int) -> None:
         if model.settings.optimizer == "adagrad" and model.first_squares is not None:
-            self.S.table[:] = model.first_squares[:, np.newaxis]
+            fill_rows(self.S.table, model.first_squares[:, np.newaxis], threads)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by their names in files; the rows have the table with its moments."""
@@ -123,19 +123,19 @@ class State:
         kept = {name: array for name, array in layers.items() if array is not None and not name.endswith("_table")}
         return kept | {"rows": self.rows}
 
-    def complete(self, report: EpochReport, model: Model) -> None:
+    def complete(self, report: EpochReport, model: Model, threads: int) -> None:
         """End an epoch; if it is the best so far, the model takes the parameters."""
         if report.best:
-            model.parameters.take(self.parameters)
+            model.parameters.take(self.parameters, threads)
         self.reports.append(report)
 
-    def restart(self, model: Model) -> None:
+    def restart(self, model: Model, threads: int) -> None:
         """Go back to the best parameters so far, with fresh moments and half the learning rate."""
-        self.parameters.take(model.parameters)
+        self.parameters.take(model.parameters, threads)
         for array in (*self.M, *self.S):
             if array is not None:
                 array[:] = 0
-        self._begin_squares(model)
+        self._begin_squares(model, threads)
         self.step = 0  # Adam's bias correction counts from fresh moments
         self.learning_rate /= 2
 
@@ -175,9 +175,9 @@ def fit(
                         f"{rate:g} was halved {MAX_RESTARTS} times",
                         suggestion={"learning_rate": min(LEARNING_RATES[settings.optimizer], rate / 10)},
                     )
-                state.restart(model)
+                state.restart(model, threads)
             # Ctrl-C must find all of this done or nothing: it does not reach the pool's threads, which always finish
-            pool.submit(state.complete, report, model).result()
+            pool.submit(state.complete, report, model, threads).result()
             yield report
 
 

@@ -36,7 +36,7 @@ KINDS = (
 )
 OTHER, LETTER, EXTEND, JOINER, SINGLE, PICTOGRAPH, REGIONAL, TONE, KEYCAP, IGNORED, EXPANDS, LEFT = range(len(KINDS))
 # The parts of a number in the table, from the lowest bits on
-KIND, AFTER, BEFORE, CLASS, CLASS_BITS, READ = 0x1F, 1 << 5, 1 << 6, 8, 0xFF << 8, 16
+KIND, AFTER, BEFORE, UNKNOWN, CLASS, CLASS_BITS, READ = 0x1F, 1 << 5, 1 << 6, 1 << 7, 8, 0xFF << 8, 16
 LONGEST = 4  # characters that one is read as
 PAGE = 8  # bits of a code point within its page
 SPACE, SLASH, LESS, GREATER, AMPERSAND, HASH, UNDERLINE = b" /<>&#_"
@@ -88,7 +88,7 @@ def ranges() -> list[Range]:
 @cache
 def characters() -> Characters:
     """The table for kernels; what is not assigned is a space."""
-    numbers, expansions = np.full(0x110000, ord(" ") << READ, np.int64), list[list[int]]()
+    numbers, expansions = np.full(0x110000, ord(" ") << READ | UNKNOWN, np.int64), list[list[int]]()
     for first, last, kind, read, combining, composes in ranges():
         value = read[0] if kind == OTHER else read[0] - first
         if kind in (EXPANDS, LEFT):
@@ -106,31 +106,36 @@ class _Readings(dict[int, str]):
     """How characters are read, for ``str.translate``."""
 
     def __missing__(self, point: int) -> str:
-        pages, numbers, expansions = characters()
-        number = int(numbers[pages[point >> PAGE], point & (1 << PAGE) - 1])
-        kind, value = number & KIND, number >> READ
+        kind, value = _number_of(point) & KIND, _number_of(point) >> READ
         if kind in (EXPANDS, LEFT):
-            read = "".join(chr(one) for one in expansions[value].tolist() if one)
+            read = "".join(chr(one) for one in characters().expansions[value].tolist() if one)
         else:
             read = "" if kind == IGNORED else chr(value if kind == OTHER else point + value)
         return self.setdefault(point, read)
 
 
-_readings = _Readings({ord("\n"): "\n"})  # lines stay lines
+class _Composed(dict[int, str]):
+    """What is composed, for ``str.translate``: characters that vanish, or that the table does not have, are read."""
+
+    def __missing__(self, point: int) -> str:
+        number = _number_of(point)
+        is_read = number & KIND == IGNORED or number & UNKNOWN
+        return self.setdefault(point, _readings[point] if is_read else chr(point))
 
 
-@cache
-def _unread() -> re.Pattern[str]:
-    """What must not be there when a text is composed: characters that vanish, or that this table does not know."""
-    known = "".join(rf"\U{one.first:08x}-\U{one.last:08x}" for one in ranges() if one.kind != IGNORED)
-    return re.compile(f"[^{known}]")
+def _number_of(point: int) -> int:
+    pages, numbers, _ = characters()
+    return int(numbers[pages[point >> PAGE], point & (1 << PAGE) - 1])
+
+
+_readings, _composed = _Readings({ord("\n"): "\n"}), _Composed()  # lines stay lines
 
 
 def read_characters(text: str) -> str:
     """The text in Unicode's form C with full case folding, in which the dotted and the dotless i are one letter."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFC", _unread().sub(lambda found: _readings[ord(found[0])], text))
+    text = unicodedata.normalize("NFC", text.translate(_composed))
     return unicodedata.normalize("NFC", re.sub("i\u0307+", "i", text.translate(_readings)))
 
 

@@ -189,7 +189,7 @@ def test_features_that_say_little_learn_cautiously():
     for optimizer in LEARNING_RATES:
         own = dataclasses.replace(model, settings=pinned(dim=3, optimizer=optimizer))
         state = State.initial(own)
-        state.restart(own)
+        state.restart(own, 1)
         assert [array[0, 0] for array in (state.M.table, state.S.table) if array is not None] == {
             "sgd": [], "adagrad": [model.first_squares[0]], "adam": [0, 0],
         }[optimizer]  # fmt: skip
