@@ -44,9 +44,10 @@ def tune(
     Search better settings than the automatic ones, and train a model with
     the best. Each trial is cross-validated; of nine, the best third goes on
     after one fold, and the best one after three. Settings that you give stay
-    as they are. A split named dev is tested on instead of folds, and one
-    named test is not used. Ctrl-C keeps the best settings so far. The same
-    seed and number of trials (--trials) give the same result.
+    as they are, and the automatic ones stay if no trial is clearly better. A
+    split named dev is tested on instead of folds, and one named test is not
+    used. Ctrl-C keeps the best settings so far. The same seed and number of
+    trials (--trials) give the same result.
     """
     check_files(data or [], model=(model, MODEL))
     started, processes = monotonic(), threads or available_cores()

@@ -1,9 +1,11 @@
 """Settings by experiment: cross-validation of one setting, and a search for better ones by successive halving.
 
 A trial is evaluated on one fold after the other. Of each bracket of nine trials the best third goes on after the first
-fold, and the best one after the third; so does the first trial, of the given settings, in any case. The trial with the
-best mean over all folds wins. Which trials there are depends on the seed alone, so that equal seeds and numbers of
-trials give equal results, whatever the number of processes. Source: Jamieson and Talwalkar 2016.
+fold, and the best one after the third; so does the first trial, of the given settings, in any case. Of those with all
+folds the one with the best mean wins, if it is better than the given settings by more than the standard error of the
+difference, since the best of many noisy means is too good. Which trials there are depends on the data and the seed
+alone, so that equal seeds and numbers of trials give equal results, whatever the number of processes.
+Source: Jamieson and Talwalkar 2016; Breiman et al. 1984 (the rule of one standard error).
 """
 
 import multiprocessing
@@ -22,7 +24,8 @@ import numpy as np
 from mlcore.errors import DataError, DivergedError, InputError
 from mlcore.results import Result
 from mlcore.sentiment.evaluation import evaluate
-from mlcore.sentiment.settings import Settings
+from mlcore.sentiment.initialization import facts_of
+from mlcore.sentiment.settings import Facts, Settings
 from mlcore.sentiment.training import Training
 from mlcore.text.dataset import SPLIT_NUMBERS, Dataset
 
@@ -34,15 +37,14 @@ METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, 
     "rmse": lambda found: -found.rmse,
 }
 UNUSED = -1  # split of the texts that are not to be seen
-SPACE: dict[str, tuple[Any, ...]] = {  # values that are drawn, some of them more often
-    "learning_rate": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
-    "ngrams": (1, 2, 2, 3),
-    "char_ngrams": ("none", "none", "2-4", "3-5"),
-    "min_count": (1, 1, 2, 3),
-    "dim": (32, 64, 128, 256),
-    "hidden": (16, 32, 64, 128),
-    "word_dropout": (0.0, 0.0, 0.2, 0.4),
+SPACE: dict[str, tuple[Any, ...]] = {  # values that are drawn
+    "ngrams": (1, 2, 3),
+    "char_ngrams": ("none", "2-4", "3-4", "3-5", "2-5"),
+    "min_count": (1, 2, 3),
+    "word_dropout": (0.0, 0.1, 0.2, 0.35, 0.5),
 }
+MULTIPLES: dict[str, tuple[float, ...]] = {"learning_rate": (0.4, 0.7, 1.5, 2.5), "dim": (0.5, 2), "hidden": (0.5, 2)}
+CHANGED = 0.3  # share of the automatic settings that a trial changes, as most of them are chosen well for most texts
 
 
 @dataclass
@@ -70,7 +72,10 @@ class Trial(Result):
 
 @dataclass(frozen=True)
 class Tuning(Result):
-    """All trials, the best first; ``importance`` is each setting's share of the variance on the first fold."""
+    """All trials, that of the chosen settings first, then the best.
+
+    ``importance`` is each setting's share of the variance on the first fold.
+    """
 
     metric: str
     folds: int
@@ -149,16 +154,21 @@ def metric_of(name: str, settings: Settings) -> Callable[[Any], float]:
     return METRICS[name]
 
 
-def drawn_settings(given: Settings, number: int) -> dict[str, Any]:
-    """What a trial tries: a random value for about half of the automatic settings, as all others are chosen well for
-    most texts; the first one tries the given settings.
-    """
-    random = np.random.default_rng([given.seed, 5, number])
-    drawn = {name: values[int(random.integers(len(values)))] for name, values in SPACE.items()}
-    if given.optimizer != "adagrad":
-        del drawn["learning_rate"]
-    changed = dict(zip(drawn, random.random(len(drawn)) < 0.5, strict=True))
-    return {name: value for name, value in drawn.items() if number > 0 and changed[name] and name in given.automatic()}
+def drawn_settings(given: Settings, facts: Facts, number: int) -> dict[str, Any]:
+    """What a trial tries: another value for some of the automatic settings; the first one tries the given settings."""
+    if number == 0:
+        return {}
+    random, automatic, usual = np.random.default_rng([given.seed, 5, number]), given.automatic(), given.resolved(facts)
+    drawn: dict[str, Any] = {}
+    while not drawn and automatic:
+        for name in [*SPACE, *MULTIPLES]:
+            value = getattr(usual, name)
+            multiples = [type(value)(float(f"{value * factor:.3g}")) for factor in MULTIPLES.get(name, ())]
+            others = sorted({*multiples, *SPACE.get(name, ())} - {value})
+            choice = others[int(random.integers(len(others)))]
+            if random.random() < CHANGED and name in automatic:
+                drawn[name] = choice
+    return drawn
 
 
 # The search -------------------------------------------------------------------------------------------------
@@ -212,7 +222,7 @@ def tune(
     """
     metric_of(metric, given)
     fold_of(dataset, 0, folds)  # there are enough texts
-    trials: list[Trial] = []
+    facts, trials = facts_of(dataset, None), list[Trial]()
     interrupted, end = False, monotonic() + seconds
     with _started(processes, dataset) as pool:
 
@@ -236,7 +246,7 @@ def tune(
         try:
             for first in range(0, max_trials, BRACKET):
                 numbers = range(first, min(first + BRACKET, max_trials))
-                bracket, done = [Trial(number, drawn_settings(given, number)) for number in numbers], 0
+                bracket, done = [Trial(number, drawn_settings(given, facts, number)) for number in numbers], 0
                 trials += bracket
                 for rung in sorted({1, min(3, folds), folds}):
                     score([(trial, fold) for trial in bracket for fold in range(done, rung)])
@@ -253,8 +263,10 @@ def tune(
     scored = ranked(trials)
     if not scored:
         raise DataError(f"no trial could be scored on {dataset.source} in this time")
-    best, notes = replace(given, **scored[0].drawn), dataset.notes.sentences()
-    return Tuning(metric, folds, scored, importance(scored), best, interrupted, notes)
+    best = winner(scored)
+    scored.sort(key=lambda trial: trial is not best)
+    settings, notes = replace(given, **best.drawn), dataset.notes.sentences()
+    return Tuning(metric, folds, scored, importance(scored), settings, interrupted, notes)
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:
@@ -265,11 +277,21 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(scored, key=lambda trial: (-len(trial.scores), -trial.mean, trial.number))
 
 
+def winner(scored: Sequence[Trial]) -> Trial:
+    """The best of some ranked trials, or the one of the given settings if no other is clearly better on its folds."""
+    given = next((trial for trial in scored if trial.number == 0), scored[0])
+    for trial in scored:
+        gains = np.array([score - usual for score, usual in zip(trial.scores, given.scores, strict=False)])
+        if len(gains) > 1 and gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)):
+            return trial
+    return given
+
+
 def importance(trials: Sequence[Trial]) -> dict[str, float]:
     """Share of the variance of the scores on the first fold that the value of each setting explains (eta squared)."""
     scores = np.array([trial.scores[0] for trial in trials])
     total, found = float(((scores - scores.mean()) ** 2).sum()), {}
-    for name in SPACE if total > 0 else ():
+    for name in [*SPACE, *MULTIPLES] if total > 0 else ():
         values = np.array([repr(trial.drawn.get(name)) for trial in trials])
         if len(set(values)) > 1:
             groups = [scores[values == value] for value in sorted(set(values))]

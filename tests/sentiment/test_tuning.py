@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,19 @@ from test_training import LABELS, TEXTS
 
 from mlcore.errors import DataError, InputError
 from mlcore.sentiment.model_file import load_model
-from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.tuning import SPACE, Trial, cross_validate, drawn_settings, fold_of, importance, ranked, tune
+from mlcore.sentiment.settings import Facts, Settings
+from mlcore.sentiment.tuning import (
+    MULTIPLES,
+    SPACE,
+    Trial,
+    cross_validate,
+    drawn_settings,
+    fold_of,
+    importance,
+    ranked,
+    tune,
+    winner,
+)
 from mlcore.text.dataset import dataset_of
 
 DATA = dataset_of(TEXTS[:60], LABELS[:60])
@@ -45,13 +57,18 @@ def test_cross_validation():
 
 def test_what_is_drawn_ranked_and_important():
     given = Settings(dim=7)
-    drawn = [drawn_settings(given, number) for number in range(30)]
-    assert drawn == [drawn_settings(given, number) for number in range(30)]
-    assert (drawn[0], {name for one in drawn for name in one}) == ({}, SPACE.keys() - {"dim"})
-    assert {one.get("ngrams") for one in drawn} == {None, 1, 2, 3}
-    assert 2 < np.mean([len(one) for one in drawn[1:]]) < 4, "half of the six settings"
+    drawn = [drawn_settings(given, Facts(), number) for number in range(30)]
+    assert drawn == [drawn_settings(given, Facts(), number) for number in range(30)]
+    assert (drawn[0], {name for one in drawn for name in one}) == ({}, {*SPACE, *MULTIPLES} - {"dim"})
+    assert {one.get("learning_rate") for one in drawn} == {None, 0.004, 0.007, 0.015, 0.025}, "multiples of 0.01"
+    assert {one.get("ngrams") for one in drawn} == {None, 1, 3}, "not the usual 2"
+    assert 1 < np.mean([len(one) for one in drawn[1:]]) < 3, "a third of the six settings"
+    assert drawn_settings(Settings(**asdict(given.resolved())), Facts(), 1) == {}, "all are given"
     trials = [Trial(0, {}, [0.9]), Trial(1, {"ngrams": 2}, [0.5, 0.5]), Trial(2, {"dim": 9}, [0.9])]
     assert [trial.number for trial in ranked(trials)] == [1, 0, 2], "more folds first"
+    assert winner(ranked(trials)).number == 0, "one fold does not tell"
+    for second, number in (([0.6, 0.7], 1), ([0.6, 0.51], 1), ([0.7, 0.48], 0)):
+        assert winner([Trial(1, {}, second), Trial(0, {}, [0.5, 0.5])]).number == number, "by more than its error"
     assert importance(trials) == {"ngrams": pytest.approx(1), "dim": pytest.approx(0.25)}, "the explained share"
 
 
