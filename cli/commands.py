@@ -1,7 +1,8 @@
 """The Typer application: every command with its short help, loaded when it is asked for."""
 
 import shlex
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +14,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from mlcore import __version__
 from mlcore.errors import InputError, MlcoreError
+from mlcore.kernels import compiling
 
+from . import render
 from .options import with_options
-from .output import compilation
 
 UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its own
 GROUPS = {  # the module of each command, and its line in the list of commands
@@ -89,8 +91,29 @@ class Command(Converting, TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run it, and show what is compiled for it."""
-        with nullcontext() if ctx.params.get("quiet") else compilation():
+        with nullcontext() if ctx.params.get("quiet") else _compilation():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _compilation() -> Iterator[None]:
+    """Show on stderr which kernels are being compiled, if any has to be."""
+    names: list[str] = []
+    activities: list[render.Activity] = []  # which would load Rich
+
+    def started(name: str) -> None:
+        names.append(name)
+        if not activities:
+            render.say("First run: compiling kernels. Later runs load them from the cache.")
+            activities.append(stack.enter_context(render.Activity("")))
+        activities[0].update(f"Compiling {name}")
+
+    def ended(name: str) -> None:
+        names.pop()
+        activities[0].clear() if not names else activities[0].update(f"Compiling {names[-1]}")
+
+    with ExitStack() as stack, compiling.watch_compilation(started, ended):
+        yield
 
 
 class Commands(Converting, TyperGroup):

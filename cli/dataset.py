@@ -62,14 +62,11 @@ def read(
         standard_input("Reading standard input; Ctrl-D ends it.")
     name = ", ".join(map(name_of, paths))
     with render.Activity(f"Reading {name}", quiet) as activity:
-
-        def progress(texts: int) -> None:
-            activity.update(f"Reading {name}: {texts:,} texts")
-
         if cluster:
             dataset: datasets.Dataset = preparing.read_shards(cluster, paths, layout, replicas)
         else:
-            dataset = datasets.read_dataset(paths, layout, threads or available_cores(), progress, keep_texts, lenient)
+            threads, progress = threads or available_cores(), activity.counting("texts")
+            dataset = datasets.read_dataset(paths, layout, threads, progress, keep_texts, lenient)
     for sentence in dataset.notes.sentences() if not lenient else ():  # else the caller shows them
         render.say(f"mlcore: {sentence}")
     return dataset

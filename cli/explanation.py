@@ -101,11 +101,7 @@ def vectors(model: ModelFile, output: Output) -> None:
 def given_vectors(file: Path, words: "vocabulary.WordTable", dim: int, quiet: bool = False) -> "word_vectors.Vectors":
     """Read vectors for these words, and report progress on stderr."""
     with render.Activity(f"Reading {file}", quiet) as activity:
-
-        def progress(lines: int) -> None:
-            activity.update(f"Reading {file}: {lines:,} vectors")
-
-        return word_vectors.read_vectors(file, words, dim, progress)
+        return word_vectors.read_vectors(file, words, dim, activity.counting("vectors"))
 
 
 def coverage_sentence(source: str, coverage: "word_vectors.Coverage", duplicates: int) -> str:

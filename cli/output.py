@@ -2,13 +2,11 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from mlcore.files import STANDARD_STREAM, write_beside
-from mlcore.kernels import compiling
 from mlcore.results import Result
 
 from . import render
@@ -32,27 +30,6 @@ def print_json(command: str, result: Result | dict[str, Any]) -> None:
     """Print the result of a command as strict JSON (RFC 8259), with the name of its schema."""
     fields = result.to_dict() if isinstance(result, Result) else result
     print(json.dumps({"schema": f"mlcore.{command}/1"} | fields, allow_nan=False))
-
-
-@contextmanager
-def compilation() -> Iterator[None]:
-    """Show on stderr which kernels are being compiled, if any has to be."""
-    names: list[str] = []
-    activities: list[render.Activity] = []  # which would load Rich
-
-    def started(name: str) -> None:
-        names.append(name)
-        if not activities:
-            render.say("First run: compiling kernels. Later runs load them from the cache.")
-            activities.append(stack.enter_context(render.Activity("")))
-        activities[0].update(f"Compiling {name}")
-
-    def ended(name: str) -> None:
-        names.pop()
-        activities[0].clear() if not names else activities[0].update(f"Compiling {names[-1]}")
-
-    with ExitStack() as stack, compiling.watch_compilation(started, ended):
-        yield
 
 
 # Files ----------------------------------------------------------------------------------------------------

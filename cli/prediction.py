@@ -78,13 +78,9 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
     with render.Activity(f"Predicting {name}") as activity:
         loaded = model_file.load_model(model)
         table = _table(data, layout, loaded, tabular.Notes())
-
-        def progress(rows: int) -> None:
-            activity.update(f"Predicting {name}: {rows:,} rows")
-
+        score, progress = partial(prediction.predict, loaded), activity.counting("rows")
         try:
             with beside(output) as new, open(new, "r+b") as file:
-                score = partial(prediction.predict, loaded)
                 found = tables.predict_table(
                     loaded.labels, score, table, output, file, answers, available_cores(), progress
                 )

@@ -207,6 +207,11 @@ class Activity:
         if not self.quiet:
             self._show([*self._others(), self])
 
+    def counting(self, things: str) -> Callable[[int], None]:
+        """What shows, when it is called, how many things there are so far."""
+        text = self.text
+        return lambda number: self.update(f"{text}: {number:,} {things}")
+
     def clear(self) -> None:
         """Show nothing until the next update, so that something else can be printed in its place."""
         self._show(self._others())
