@@ -132,7 +132,9 @@ def _predict_lines(
     check_files(files)
     notes, write = tabular.Notes(), _json_lines if as_json else _lines
     loaded = model_file.load_model(model)
-    answers.columns(loaded.labels)  # whether it has probabilities
+    columns = answers.columns(loaded.labels)
+    if answers.probabilities:
+        render.say(f"Columns: {', '.join(columns)} words.")
     size = max(1, min(MAX_AT_ONCE, prediction.MAX_PROBABILITIES // max(len(loaded.labels), 1)))
     lines = chain.from_iterable(_read_lines(path, notes) for path in files)
     portions: Iterable[Any] = streams.in_portions(lines, size)

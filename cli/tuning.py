@@ -60,8 +60,8 @@ def tune(
         activity.update("\n".join([f"{len(trials):,} trials{best}, at most {left:.0f} s left", *rows]))
         if interrupts.received:
             raise KeyboardInterrupt
-        interrupts.defer()  # until now the processes were being started, and would not be waited for
 
+    interrupts.defer()  # the processes of the search are to be ended before this one
     try:
         with render.Activity("Searching") as activity:
             found = tuning.tune(dataset, settings, metric, folds, 60 * minutes, trials or MOST, processes, progress)
