@@ -104,18 +104,18 @@ def given_vectors(file: Path, words: "vocabulary.WordTable", dim: int, quiet: bo
         return word_vectors.read_vectors(file, words, dim, activity.counting("vectors"))
 
 
-def coverage_sentence(source: str, coverage: "word_vectors.Coverage", duplicates: int) -> str:
-    """How many of the words, and how much of the texts, have a vector."""
+def say_coverage(vectors: "word_vectors.Vectors", coverage: "word_vectors.Coverage") -> None:
+    """Say how many of the words, and how much of the texts, have a vector."""
     words, tokens = coverage.words_found / max(coverage.words, 1), coverage.tokens_found / max(coverage.tokens, 1)
     sentence = (
-        f"{source} has vectors for {coverage.words_found:,} of {coverage.words:,} words ({words:.1%}), which make up "
-        f"{tokens:.1%} of the texts"
+        f"{vectors.source} has vectors for {coverage.words_found:,} of {coverage.words:,} words ({words:.1%}), which "
+        f"make up {tokens:.1%} of the texts"
     )
     if coverage.words_lower_cased:
         sentence += f"; {coverage.words_lower_cased:,} of them only in another case"
-    if duplicates:
-        sentence += f"; skipped {duplicates:,} lines that repeat a word"
-    return sentence + "."
+    if vectors.duplicates:
+        sentence += f"; skipped {vectors.duplicates:,} lines that repeat a word"
+    render.say(f"{sentence}.")
 
 
 # Tables ---------------------------------------------------------------------------------------------------

@@ -78,27 +78,6 @@ def side_by_side(texts: Iterable[str], style: str = "") -> None:
     out.print(Text("\n".join(filter(None, lines)), style))
 
 
-class Shown:
-    """Call views only while standard output accepts them: a closed pipe must not end a training."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._wanted = wanted
-        self._error: OSError | None = None
-
-    def __call__(self, function: Callable[..., None], *arguments: object) -> None:
-        if self._wanted and self._error is None:
-            try:
-                function(*arguments)
-                out.file.flush()
-            except OSError as error:
-                self._error = error
-
-    def complain(self) -> None:
-        """Raise the error of standard output, once nothing can be lost by it."""
-        if self._error is not None:
-            raise self._error
-
-
 # Tables ---------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +27,7 @@ from . import interrupts, render
 from .commands import in_words, setting_words
 from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
-from .explanation import coverage_sentence, given_vectors
+from .explanation import given_vectors, say_coverage
 from .options import Data, Json, NewModel, Scheduler, flag, option, parse_path, path_option
 from .output import MODEL, print_json
 from .printable import printable
@@ -155,7 +157,8 @@ def train(source: Source, outputs: Outputs) -> None:
         raise typer.Exit(interrupts.exit_code())
     if outputs.as_text:
         render.say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
-    run.shown.complain()
+    if run.unwritten:
+        raise run.unwritten
 
 
 class _Run:
@@ -163,7 +166,8 @@ class _Run:
 
     def __init__(self, source: Source, outputs: Outputs) -> None:
         self.source, self.outputs, self.quiet = source, outputs, outputs.quiet
-        self.shown, self.bar = render.Shown(outputs.as_text), render.Activity("", self.quiet)
+        self.bar = render.Activity("", self.quiet)
+        self.unwritten: OSError | None = None  # of standard output
         self.done = f"{'Replaced' if outputs.model.exists() else 'Wrote'} {outputs.model}."
         self.saved = False  # whether there is a model
         self.dev: evaluation.AnyEvaluation | None = None
@@ -180,11 +184,20 @@ class _Run:
             self.log = stack.enter_context(open(log, "a" if state else "w", 1, encoding="utf-8"))
             if not state:
                 _write_line(self.log, {"settings": asdict(model.settings), "inputs": model.provenance.inputs})
-            self.shown(show_network, self.training.data, model)
+            self.show(show_network, self.training.data, model)
             for report in state.reports if state else ():
                 interrupts.defer()  # from now on a signal leaves a model
-                self.shown(render.show, report.row)
+                self.show(render.show, report.row)
             self.training.run(self.progress, state, self.on_epoch, self.on_model)
+
+    def show(self, view: Callable[..., None], *arguments: object) -> None:
+        """Call a view, unless results are for programs; a closed pipe must not end a training."""
+        if self.outputs.as_text:
+            try:
+                view(*arguments)
+                sys.stdout.flush()
+            except OSError as error:
+                self.unwritten = error
 
     def progress(self, state: "training.Progress") -> None:
         """Show how far an epoch is, and end it after a signal."""
@@ -205,7 +218,7 @@ class _Run:
         _write_line(self.log, asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
         if self.outputs.checkpoint:
             checkpoints.save_checkpoint(self.outputs.checkpoint, self.training.model, state)
-        self.shown(render.show, report.row)
+        self.show(render.show, report.row)
 
     def on_model(self, model: "models.Model") -> None:
         """Save the model of the best epoch, and the one that is trained on all texts then."""
@@ -226,7 +239,7 @@ class _Run:
         if interrupted or self.outputs.as_text:
             render.say(self.done)
         result = self.training.result(self.dev, str(path), interrupted)
-        self.shown(show_results, result, self.training.model, self.training.data)
+        self.show(show_results, result, self.training.model, self.training.data)
         if self.outputs.as_json:
             print_json("train-sentiment", result)
 
@@ -277,7 +290,7 @@ def _prepare(source: Source, quiet: bool, cluster: Any) -> "training.Training":
     words, dim = data.features.words, started.settings.dim
     vectors = given_vectors(inputs["vectors"], words, dim, quiet) if inputs["vectors"] else None
     if vectors and not quiet:
-        render.say(coverage_sentence(vectors.source, vectors.coverage(data.feature_counts), vectors.duplicates))
+        say_coverage(vectors, vectors.coverage(data.feature_counts))
     chosen = {name: value for name, value in inputs.items() if value or isinstance(value, float)}  # also --dev 0
     started.begin(
         {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in chosen.items()},
