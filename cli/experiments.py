@@ -20,7 +20,7 @@ from .explanation import given_vectors, say_coverage
 from .options import Data, Json, NewModel, path_option
 from .output import MODEL, answer
 from .printable import printable
-from .training import Outputs, Source, train
+from .training import Run
 
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
 Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
@@ -78,7 +78,7 @@ def tune(
     answer("tune", found, _show_trials, as_json)
     inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
-    train(Source(inputs, layout, found.settings, processes), Outputs(model, quiet=True))
+    Run(inputs, layout, found.settings, processes, model, quiet=True).train()
     render.say(f"{done} {model}. The same again: {reproducing_command(model_file.load_model(model), model)}")
     if interrupted:
         raise typer.Exit(interrupted)
@@ -137,14 +137,14 @@ def compare_embeddings(
     experiment = comparison.Experiment(dataset, settings, seeds, given)
     if given and experiment.coverage:
         say_coverage(given, experiment.coverage)
-    found = _run(experiment)
+    found = _experiment(experiment)
     if found.runs or as_json:
         answer("compare-embeddings", found, _show_comparison, as_json)
     if found.interrupted or found.diverged:
         raise typer.Exit(interrupts.exit_code() if found.interrupted else 1)
 
 
-def _run(experiment: "comparison.Experiment") -> "comparison.Comparison":
+def _experiment(experiment: "comparison.Experiment") -> "comparison.Comparison":
     """All runs, or those until a signal, and on stderr which one is under way, and which are missing."""
     results: list[comparison.Run | comparison.Missing] = []
     interrupted = False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -98,101 +98,129 @@ def train_sentiment(
     paths = (path for path in (*local, dev, vectors, warm_start) if isinstance(path, Path))
     check_files(paths, model=(model, MODEL), checkpoint=(checkpoint, MODEL), log=(log, LOG))
     given = {"data": data, "dev": dev, "test": test, **asdict(layout), "vectors": vectors, "warm_start": warm_start}
-    source = Source(given | {"replicas": replicas}, layout, settings, threads or available_cores(), scheduler)
-    train(source, Outputs(model, checkpoint, resume, log, as_json, quiet))
+    inputs, threads = given | {"replicas": replicas}, threads or available_cores()
+    Run(inputs, layout, settings, threads, model, scheduler, checkpoint, resume, log, as_json, quiet).train()
 
 
 @dataclass
-class Source:
-    """What is trained on, and how."""
+class Run:
+    """A training on its way: what is trained on and written, and what has been made so far."""
 
     inputs: dict[str, Any]  # options by their names, for the model's provenance
     layout: TrainingLayout
     settings: Settings
     threads: int
+    path: Path  # of the model
     scheduler: str | None = None
-
-
-@dataclass
-class Outputs:
-    """What a training writes, and where."""
-
-    model: Path
     checkpoint: Path | None = None
     resume: bool = False
     log: Path | None = None
     as_json: bool = False
     quiet: bool = False
 
-    @property
-    def as_text(self) -> bool:
-        """Whether results are told to people."""
-        return not (self.as_json or self.quiet)
-
-
-# Training ---------------------------------------------------------------------------------------------------
-
-
-def train(source: Source, outputs: Outputs) -> None:
-    """Train, show the progress, and save the best epoch, whatever happens on the way."""
-    growing.use_one_heap()
-    path = printable(str(outputs.model))
-    interrupts.end_at_once(f" before the end of the first epoch; {path} was not written")
-    run, failure = _Run(source, outputs), None
-    try:
-        run.train()
-    except KeyboardInterrupt:
-        pass
-    except (DivergedError, OSError, MemoryError) as error:
-        if not run.saved:
-            raise
-        failure = error
-    if isinstance(failure, DivergedError):  # of the training on all texts
-        render.say(f"mlcore: {in_words(failure)}")
-        failure = None
-    run.show_results()
-    if failure:
-        raise failure
-    if interrupts.received:
-        raise typer.Exit(interrupts.exit_code())
-    if outputs.as_text:
-        render.say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
-    if run.unwritten:
-        raise run.unwritten
-
-
-class _Run:
-    """A training on its way: what it has made so far, and what is done after each step."""
-
-    def __init__(self, source: Source, outputs: Outputs) -> None:
-        self.source, self.outputs, self.quiet = source, outputs, outputs.quiet
+    def __post_init__(self) -> None:
+        self.as_text = not (self.as_json or self.quiet)  # whether results are told to people
         self.bar = render.Activity("", self.quiet)
         self.unwritten: OSError | None = None  # of standard output
-        self.done = f"{'Replaced' if outputs.model.exists() else 'Wrote'} {outputs.model}."
+        self.done = f"{'Replaced' if self.path.exists() else 'Wrote'} {self.path}."
         self.saved = False  # whether there is a model
         self.dev: evaluation.AnyEvaluation | None = None
 
     def train(self) -> None:
+        """Train, show the progress, and save the best epoch, whatever happens on the way."""
+        growing.use_one_heap()
+        path, failure = printable(str(self.path)), None
+        interrupts.end_at_once(f" before the end of the first epoch; {path} was not written")
+        try:
+            self.make_models()
+        except KeyboardInterrupt:
+            pass
+        except (DivergedError, OSError, MemoryError) as error:
+            if not self.saved:
+                raise
+            failure = error
+        if isinstance(failure, DivergedError):  # of the training on all texts
+            render.say(f"mlcore: {in_words(failure)}")
+            failure = None
+        self.show_results()
+        if failure:
+            raise failure
+        if interrupts.received:
+            raise typer.Exit(interrupts.exit_code())
+        if self.as_text:
+            render.say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
+        if self.unwritten:
+            raise self.unwritten
+
+    def make_models(self) -> None:
         """From the files to the models that are saved."""
-        source, outputs, log = self.source, self.outputs, self.outputs.log or Path(os.devnull)
+        log = self.log or Path(os.devnull)
         with ExitStack() as stack, self.bar:
-            cluster = stack.enter_context(connected(source.scheduler, self.quiet)) if source.scheduler else None
-            self.training = _prepare(source, self.quiet, cluster)
+            cluster = stack.enter_context(connected(self.scheduler, self.quiet)) if self.scheduler else None
+            self.training = self.prepare(cluster)
             model, self.epochs = self.training.model, self.training.settings.epochs
-            state = _resumed(outputs, model)
+            state = self.resumed()
             stack.enter_context(naming(log))
-            self.log = stack.enter_context(open(log, "a" if state else "w", 1, encoding="utf-8"))
+            self.log_file = stack.enter_context(open(log, "a" if state else "w", 1, encoding="utf-8"))
             if not state:
-                _write_line(self.log, {"settings": asdict(model.settings), "inputs": model.provenance.inputs})
+                self.write_line({"settings": asdict(model.settings), "inputs": model.provenance.inputs})
             self.show(show_network, self.training.data, model)
             for report in state.reports if state else ():
                 interrupts.defer()  # from now on a signal leaves a model
                 self.show(render.show, report.row)
             self.training.run(self.progress, state, self.on_epoch, self.on_model)
 
+    def prepare(self, cluster: Any) -> "training.Training":
+        """Read everything, count the words, and initialize the model."""
+        inputs, threads, dev, given, quiet = self.inputs, self.threads, self.inputs["dev"], self.settings, self.quiet
+        earlier = model_file.load_model(inputs["warm_start"]) if inputs["warm_start"] else None
+        dataset = read(inputs["data"], self.layout, quiet, False, False, threads, cluster, inputs["replicas"])
+        inputs |= dataset.notes.columns  # so that the model knows them, too
+        if inputs["test"] is not None:
+            dataset = datasets.with_test_split(dataset, inputs["test"], given.seed)
+        if dataset.several_labels and not given.multi_label and given.loss == "logistic":
+            render.say("Some texts have several labels or none: each label gets a logistic output (--multi-label).")
+            given = replace(given, multi_label=True)
+        if isinstance(dev, Path):
+            dataset, dev = datasets.with_held_out(dataset, read([dev], self.layout, quiet, threads=threads)), None
+        with render.Activity("Counting words", quiet):
+            encode: Any = preparing.encode_shards if cluster else datasets.encode
+            started = training.Training(dataset, given, dev, threads, earlier=earlier, encode=encode)
+        data = started.data
+        for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
+            render.say(f"mlcore: {in_words(warning)}")
+        del dataset  # as large as the encoded data
+        words, dim = data.features.words, started.settings.dim
+        vectors = given_vectors(inputs["vectors"], words, dim, quiet) if inputs["vectors"] else None
+        if vectors and not quiet:
+            say_coverage(vectors, vectors.coverage(data.feature_counts))
+        chosen = {name: value for name, value in inputs.items() if value or isinstance(value, float)}  # also --dev 0
+        named = {name: [*map(str, value)] if isinstance(value, list) else str(value) for name, value in chosen.items()}
+        started.begin(named, vectors)
+        return started
+
+    def resumed(self) -> "training.State | None":
+        """The training in the checkpoint, if it is to be resumed; says what becomes of the file."""
+        checkpoint, state, said = self.checkpoint, None, ""
+        exists = checkpoint is not None and checkpoint.exists()
+        if checkpoint and self.resume and exists:
+            state = checkpoints.load_checkpoint(checkpoint, self.training.model)
+            said = f"Resuming after epoch {len(state.reports)} from {checkpoint}."
+        elif self.resume:
+            said = f"{checkpoint} does not exist yet: starting from the beginning."
+        elif exists:
+            said = f"{checkpoint} exists and will be replaced; to resume from it, add --resume."
+        if said and not self.quiet:
+            render.say(said)
+        return state
+
+    def write_line(self, entry: dict[str, Any]) -> None:
+        """Write a line of the log."""
+        print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=self.log_file)
+
     def show(self, view: Callable[..., None], *arguments: object) -> None:
         """Call a view, unless results are for programs; a closed pipe must not end a training."""
-        if self.outputs.as_text:
+        if self.as_text:
             try:
                 view(*arguments)
                 sys.stdout.flush()
@@ -215,88 +243,34 @@ class _Run:
         self.bar.clear()
         if report.warning:
             render.say(f"mlcore: {report.warning}.")
-        _write_line(self.log, asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
-        if self.outputs.checkpoint:
-            checkpoints.save_checkpoint(self.outputs.checkpoint, self.training.model, state)
+        self.write_line(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
+        if self.checkpoint:
+            checkpoints.save_checkpoint(self.checkpoint, self.training.model, state)
         self.show(render.show, report.row)
 
     def on_model(self, model: "models.Model") -> None:
         """Save the model of the best epoch, and the one that is trained on all texts then."""
         self.bar.clear()
         self.epochs = training.best_epoch(self.training.reports)  # of the training on all texts
-        model_file.save_model(model, self.outputs.model)
+        model_file.save_model(model, self.path)
         self.saved = True
-        interrupts.end_at_once(f"; the model is in {printable(str(self.outputs.model))}")
+        interrupts.end_at_once(f"; the model is in {printable(str(self.path))}")
         if self.training.data.dev and not self.training.refitted:
-            self.dev = evaluation.evaluate(model, self.training.data.dev, self.source.threads)
+            self.dev = evaluation.evaluate(model, self.training.data.dev, self.threads)
 
     def show_results(self) -> None:
         """Say what was written, and show the figures."""
-        interrupted, path, reports = bool(interrupts.received), self.outputs.model, self.training.reports
+        interrupted, reports = bool(interrupts.received), self.training.reports
         if interrupted:
             epoch, best = min(len(reports) + 1, self.training.settings.epochs), training.best_epoch(reports)
-            self.done = f"mlcore: {interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {path}."
-        if interrupted or self.outputs.as_text:
+            said = f"{interrupts.word()} in epoch {epoch}; the best epoch so far, {best}, is in {self.path}."
+            self.done = f"mlcore: {said}"
+        if interrupted or self.as_text:
             render.say(self.done)
-        result = self.training.result(self.dev, str(path), interrupted)
+        result = self.training.result(self.dev, str(self.path), interrupted)
         self.show(show_results, result, self.training.model, self.training.data)
-        if self.outputs.as_json:
+        if self.as_json:
             print_json("train-sentiment", result)
-
-
-def _resumed(outputs: Outputs, model: "models.Model") -> "training.State | None":
-    """The training in the checkpoint, if it is to be resumed; says what becomes of the file."""
-    checkpoint, state, said = outputs.checkpoint, None, ""
-    exists = checkpoint is not None and checkpoint.exists()
-    if checkpoint and outputs.resume and exists:
-        state = checkpoints.load_checkpoint(checkpoint, model)
-        said = f"Resuming after epoch {len(state.reports)} from {checkpoint}."
-    elif outputs.resume:
-        said = f"{checkpoint} does not exist yet: starting from the beginning."
-    elif exists:
-        said = f"{checkpoint} exists and will be replaced; to resume from it, add --resume."
-    if said and not outputs.quiet:
-        render.say(said)
-    return state
-
-
-def _write_line(log: IO[Any], entry: dict[str, Any]) -> None:
-    print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=log)
-
-
-# Preparing --------------------------------------------------------------------------------------------------
-
-
-def _prepare(source: Source, quiet: bool, cluster: Any) -> "training.Training":
-    """Read everything, count the words, and initialize the model."""
-    inputs, threads, dev, given = source.inputs, source.threads, source.inputs["dev"], source.settings
-    earlier = model_file.load_model(inputs["warm_start"]) if inputs["warm_start"] else None
-    dataset = read(inputs["data"], source.layout, quiet, False, False, threads, cluster, inputs["replicas"])
-    inputs |= dataset.notes.columns  # so that the model knows them, too
-    if inputs["test"] is not None:
-        dataset = datasets.with_test_split(dataset, inputs["test"], given.seed)
-    if dataset.several_labels and not given.multi_label and given.loss == "logistic":
-        render.say("Some texts have several labels or none: each label gets a logistic output (--multi-label).")
-        given = replace(given, multi_label=True)
-    if isinstance(dev, Path):
-        dataset, dev = datasets.with_held_out(dataset, read([dev], source.layout, quiet, threads=threads)), None
-    with render.Activity("Counting words", quiet):
-        encode: Any = preparing.encode_shards if cluster else datasets.encode
-        started = training.Training(dataset, given, dev, threads, earlier=earlier, encode=encode)
-    data = started.data
-    for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
-        render.say(f"mlcore: {in_words(warning)}")
-    del dataset  # as large as the encoded data
-    words, dim = data.features.words, started.settings.dim
-    vectors = given_vectors(inputs["vectors"], words, dim, quiet) if inputs["vectors"] else None
-    if vectors and not quiet:
-        say_coverage(vectors, vectors.coverage(data.feature_counts))
-    chosen = {name: value for name, value in inputs.items() if value or isinstance(value, float)}  # also --dev 0
-    started.begin(
-        {name: list(map(str, value)) if isinstance(value, list) else str(value) for name, value in chosen.items()},
-        vectors,
-    )
-    return started
 
 
 # Tables -----------------------------------------------------------------------------------------------------
