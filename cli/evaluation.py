@@ -10,7 +10,7 @@ import typer
 from mlcore.distributed import prediction as sharded
 from mlcore.errors import InputError
 from mlcore.files import STANDARD_STREAM, check_files
-from mlcore.sentiment import evaluation, lexicon, model_file
+from mlcore.sentiment import evaluation, model_file
 from mlcore.sentiment import report as reports
 from mlcore.text import labels as naming
 from mlcore.text.layout import Layout
@@ -61,9 +61,9 @@ def report(
     """Example: mlcore report sentiment.safetensors reviews.csv -o report.html
 
     Write one self-contained web page: how a model was trained, its figures,
-    confusion matrix and calibration on labelled texts, its strongest words,
-    and its worst mistakes with the words that caused them. It measures the
-    same texts as mlcore evaluate.
+    and confusion matrix on labelled texts, its strongest words, and its worst
+    mistakes with the words that caused them. It measures the same texts as
+    mlcore evaluate.
     """
     check_files([model, *data], output=(output, PAGE))
     loaded = model_file.load_model(model)
@@ -131,18 +131,10 @@ def _show_decisions(title: str, found: "evaluation.Evaluation", brief: bool) -> 
     low, high = found.accuracy_interval
     always = f"always answering {render.shortened(found.most_frequent)} gives {found.baseline:.2%}"
     render.paragraph(f"95% interval {low:.2%} to {high:.2%}; {always}")
-    curve = f"ROC AUC {render.number(found.auc, '.4f')}, " if len(found.labels) == 2 else ""
-    render.show(f"{curve}Brier score {found.brier:.4f}, calibration error {found.calibration_error:.4f}")
-    _show_labels(found, {"mean": found.macro, "weighted mean": found.weighted})
+    render.show(f"calibration error {found.calibration_error:.4f}")
+    _show_labels(found, {"mean": found.macro})
     render.show("")
     _show_confusion(found)
-    rows = [
-        (f"{b.low:.0%} to {b.high:.0%}", f"{b.n:,}", *map("{:.1%}".format, b[3:]), render.bar(b.accuracy))
-        for b in found.calibration
-        if b.accuracy is not None
-    ]
-    question = "\nCalibration: is the predicted label right as often as its probability says?"
-    render.table(("probability", "texts", "mean", "right", ""), rows, question)
 
 
 def _show_labels(
@@ -159,7 +151,7 @@ def _show_labels(
         for name, one, more in rows
     ]
     columns = ("label", "precision", "recall", "F1", "texts", *["threshold"] * bool(thresholds))
-    render.table(columns, cells, "\nEach label", line_after=2, most=MAX_LABELS + 2)
+    render.table(columns, cells, "\nEach label", line_after=len(averages), most=MAX_LABELS + len(averages))
 
 
 def _show_confusion(found: "evaluation.Evaluation") -> None:
@@ -176,7 +168,7 @@ def _show_confusion(found: "evaluation.Evaluation") -> None:
     render.table(("truth", "predicted", "texts"), cells, "Most frequent confusions", left=2, most=MAX_CONFUSIONS)
 
 
-def show_strongest_words(strongest: "dict[str, list[lexicon.WordScore]]", labels: tuple[str, ...]) -> None:
+def show_strongest_words(strongest: dict[str, dict[str, float]], labels: tuple[str, ...]) -> None:
     """The features that speak most for each label: beside each other for two, else a line for each label."""
     names = [render.shortened(label) for label in strongest]
     if not any(strongest.values()):  # no word is frequent enough to be listed
@@ -185,12 +177,12 @@ def show_strongest_words(strongest: "dict[str, list[lexicon.WordScore]]", labels
         figure = "score" if labels else "rating"
         columns = [column for name in names for column in (f"for {name}" if labels else name, figure)]
         cells = [
-            [(render.shortened(entry.word), render.number(entry.score, "+.1f")) for entry in entries]
+            [(render.shortened(word), render.number(score, "+.1f")) for word, score in entries.items()]
             for entries in strongest.values()
         ]
         rows = [(*first, *second) for first, second in zip_longest(*cells, fillvalue=("", ""))]
         render.table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)", left=(0, 2))
         return
     room = render.COLUMNS - 6 - max(map(render.width, names))
-    words = [render.shortened(", ".join(entry.word for entry in entries), room) for entries in strongest.values()]
+    words = [render.shortened(", ".join(entries), room) for entries in strongest.values()]
     render.table(("for", "words"), zip(names, words, strict=True), "\nStrongest words", left=2, most=MAX_LABELS)

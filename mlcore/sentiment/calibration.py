@@ -1,7 +1,6 @@
 """What held-out texts say of probabilities: the temperature with which they mean what they say, and thresholds."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,16 +14,9 @@ MAX_OUTPUTS = 1 << 22  # that are looked at; where texts and labels are very man
 STEPS = 64  # in a doubling: apart enough for every processor to choose the same one
 
 
-class Calibration(NamedTuple):
-    """Temperature by which the logits were divided, and the calibration error on the held-out texts around that."""
-
-    temperature: float
-    error_before: float
-    error_after: float
-
-
-def calibrate(model: Model, dev: Split, threads: int = 1) -> Calibration:
-    """Divide a model's logits by the temperature of ``best_temperature`` on the held-out texts.
+def calibrate(model: Model, dev: Split, threads: int = 1) -> dict[str, float]:
+    """Divide a model's logits by the ``best_temperature`` for the held-out texts; what it is, and their calibration
+    error before and after.
 
     Where texts may have several labels, each label of each text counts as a decision between two. W2 and b2 are
     divided, so that decisions stay as they are and whatever reads the model has the probabilities.
@@ -41,7 +33,8 @@ def calibrate(model: Model, dev: Split, threads: int = 1) -> Calibration:
     cool(model, temperature)
     after = evaluate(model, dev, threads)
     assert not isinstance(before, RatingEvaluation) and not isinstance(after, RatingEvaluation)  # noqa: PT018
-    return Calibration(temperature, before.calibration_error, after.calibration_error)
+    errors = {"error_before": before.calibration_error, "error_after": after.calibration_error}
+    return {"temperature": temperature, **errors}
 
 
 def cool(model: Model, temperature: float) -> None:

@@ -68,7 +68,6 @@ class Measured(Result):
 class Compression(Result):
     """What has become of a model: each figure before and after."""
 
-    max_size: int  # bytes
     bytes: tuple[int, int]
     features: tuple[int, int]
     dim: tuple[int, int]
@@ -98,7 +97,7 @@ def compress_and_measure(
     measured = None if dataset is None else measure(model, small, dataset, threads)
     figures = ((len(content_of(one)), len(one.features), one.settings.dim) for one in (model, small))
     sizes, features, dims = zip(*figures, strict=True)
-    return small, Compression(max_size, sizes, features, dims, measured)
+    return small, Compression(sizes, features, dims, measured)
 
 
 def compress(model: Model, max_size: int, texts: Documents | None = None) -> Model:

@@ -14,21 +14,9 @@ import numpy as np
 
 from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
 from mlcore.kernels.compiling import watch_compilation
+from mlcore.sentiment import arguments
 from mlcore.sentiment.answers import Answers
-from mlcore.sentiment.arguments import (
-    Classes,
-    Indicators,
-    all_labels,
-    described,
-    kind_of,
-    labels_of,
-    numbers_of,
-    plain,
-    setting_of,
-    texts_of,
-    weights_of,
-    written_labels,
-)
+from mlcore.sentiment.arguments import Classes, Indicators, described, plain
 from mlcore.sentiment.description import describe
 from mlcore.sentiment.evaluation import Assessment, assess
 from mlcore.sentiment.explanation import Explanation, explain
@@ -137,15 +125,15 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         threads, earlier = self._checked_threads(), fitted[0] if fitted else None
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
             raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
-        settings, texts = self.settings(**changes), texts_of(X)
-        known = all_labels(classes, earlier.labels if earlier else None)
+        settings, texts = self.settings(**changes), arguments.texts_of(X)
+        known = arguments.all_labels(classes, earlier.labels if earlier else None)
         names: Sequence[str | tuple[str, ...]]
         if matrix := Indicators.read(y, len(texts)):
             settings = dataclasses.replace(settings, multi_label=True)
             names, kind, known = matrix.names(), matrix.kind, matrix.labels
         else:
-            names, kind = written_labels(y, settings.loss == "squared", len(texts))
-        weights = weights_of(sample_weight, len(texts))
+            names, kind = arguments.written_labels(y, settings.loss == "squared", len(texts))
+        weights = arguments.weights_of(sample_weight, len(texts))
         dataset = dataclasses.replace(dataset_of(texts, names, threads), weights=weights)
         try:
             training = Training(dataset, settings, dev, threads, labels=known, earlier=earlier)
@@ -175,7 +163,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         Raises: InputError if one is wrong.
         """
-        given = {name: setting_of(getattr(self, name)) for name in FIELDS} | changes
+        given = {name: arguments.setting_of(getattr(self, name)) for name in FIELDS} | changes
         return Settings(**given | {"class_weight": given["class_weight"] or "none"})
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
@@ -202,16 +190,16 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     def score(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy, or with loss="squared" R^2 of the numbers; of several labels of a text all must be right."""
         model, classes, logits = self._logits(X, least=1)
-        predicted, weights = _decisions(model, classes, logits), weights_of(sample_weight, len(logits))
+        predicted, weights = _decisions(model, classes, logits), arguments.weights_of(sample_weight, len(logits))
         if predicted.ndim > 1:
             right = (predicted == _matrix(model, y, len(logits)).values).all(axis=1)
             return float(np.average(right, weights=weights))
         if classes:
-            truth, kind = labels_of(y, len(logits))
+            truth, kind = arguments.labels_of(y, len(logits))
             if (kind == "str") != (classes.kind == "str"):
                 raise InputError(f"y has labels of type {kind}; the model was fitted with {classes.kind}.")
             return float(np.average(predicted == truth, weights=weights))
-        truth = numbers_of(y, "y", len(logits))
+        truth = arguments.numbers_of(y, "y", len(logits))
         weights = np.ones(len(truth)) if weights is None else weights
         unexplained = np.sum(weights * (truth - predicted) ** 2)
         total = np.sum(weights * (truth - np.average(truth, weights=weights)) ** 2)
@@ -241,7 +229,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             >>> [(one["label"], one["known"]) for one in found]
             [('pos', 0.5), ('?', 0.0)]
         """
-        found = predict(self._model()[0], texts_of(X), self._checked_threads())
+        found = predict(self._model()[0], arguments.texts_of(X), self._checked_threads())
         return found.to_dicts(Answers(top=top, threshold=threshold, otherwise=otherwise))
 
     def evaluate(self, X: Iterable[str], y: Any, errors: int = 0) -> Assessment:
@@ -250,16 +238,16 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         Raises: InputError if a text or a label is wrong, or there is none; ShapeError if texts and labels differ in
             number.
         """
-        (model, classes), texts, threads = self._model(), texts_of(X, least=1), self._checked_threads()
+        (model, classes), texts, threads = self._model(), arguments.texts_of(X, least=1), self._checked_threads()
         if not isinstance(errors, Integral) or errors < 0:
             raise InputError("expected a whole number from 0 up", parameter="errors", value=errors)
         names: Sequence[str | tuple[str, ...]]
         if model.settings.multi_label:
             names = _matrix(model, y, len(texts)).names()
         elif classes:
-            names = self._written(labels_of(y, len(texts))[0].tolist())
+            names = self._written(arguments.labels_of(y, len(texts))[0].tolist())
         else:
-            names, _ = written_labels(y, True, len(texts))
+            names, _ = arguments.written_labels(y, True, len(texts))
         return assess(model, dataset_of(texts, names, threads), errors, threads)
 
     def _written(self, values: Iterable[Any]) -> list[str]:
@@ -299,7 +287,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         with suppress(TypeError, ValueError):  # the command line may have been given a file of texts to hold out
             loaded.dev = float(inputs.get("dev", loaded.dev))  # type: ignore[arg-type]
         try:
-            kind = inputs.get("labels", kind_of(model.labels))
+            kind = inputs.get("labels", arguments.kind_of(model.labels))
             classes = Classes.read(model, kind)
         except (KeyError, TypeError, ValueError):
             raise ModelFileError(f"{name} has labels that are not of the type that it names; train it again.") from None
@@ -364,7 +352,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         model, classes = self._model()
         if method and classes is None:
             raise InputError(f"{method} needs labels; a model for numbers (loss='squared') has predict.")
-        threads, texts = self._checked_threads(), texts_of(X, least)
+        threads, texts = self._checked_threads(), arguments.texts_of(X, least)
         return model, classes, model.logits(model.features.documents(texts, threads), threads=threads)
 
     def _checked_threads(self) -> int:

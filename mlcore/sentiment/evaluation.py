@@ -16,7 +16,6 @@ from mlcore.text.documents import Documents
 from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels, unknown_note
 from mlcore.text.overlap import fingerprints, share_known
 
-BINS = 10  # of the calibration
 Z95 = 1.959963984540054  # a normal variable lies within +- Z95 standard deviations with probability 0.95
 MAX_MATRIX = 1_000  # labels of a confusion matrix
 LITTLE = 0.001  # of the texts may have the fingerprint of a training text by chance
@@ -31,24 +30,6 @@ class LabelFigures(NamedTuple):
     support: int  # texts that are truly of this label
 
 
-class CalibrationBin(NamedTuple):
-    """The texts whose predicted label has a probability in [low, high), or [low, high] in the last bin."""
-
-    low: float
-    high: float
-    n: int
-    probability: float | None  # mean of them; None without texts
-    accuracy: float | None
-
-
-class Confusion(NamedTuple):
-    """Texts of a label for which another is predicted."""
-
-    truth: str
-    predicted: str
-    texts: int
-
-
 class Figures(Result):
     """Base of all evaluations."""
 
@@ -61,15 +42,13 @@ class Figures(Result):
 class Evaluation(Figures):
     """Figures of a model with labels over n texts.
 
-    ``loss`` is the mean log loss, -log of the probability of the true label. ``brier`` is for two labels the mean of
-    (probability of the positive label - truth)^2, truth being 1 or 0, and for more the mean of the sum of this over
-    all labels. ``calibration_error`` is the largest difference, over all thresholds, between how many of the predicted
-    labels with a lower probability are right and how many should be, as a share of all texts. It has no bins, whose
-    mean differences are far from 0 with few texts even where every probability is right.
-    Averages leave out the labels for which a figure is not defined. Texts with a label that the model does not have
-    count as wrong; loss, Brier score and AUC, which are not defined for them, and the confusions leave them out.
+    ``loss`` is the mean log loss, -log of the probability of the true label. ``calibration_error`` is the largest
+    difference, over all thresholds, between how many of the predicted labels with a lower probability are right and
+    how many should be, as a share of all texts. Averages leave out the labels for which a figure is not defined. Texts
+    with a label that the model does not have count as wrong; the loss, which is not defined for them, and the
+    confusions leave them out.
 
-    Source: Wilson 1927 (interval); Brier 1950; Gupta et al. 2021 (calibration error); Hanley and McNeil 1982 (AUC).
+    Source: Wilson 1927 (interval); Gupta et al. 2021 (calibration error).
     """
 
     n: int
@@ -79,15 +58,11 @@ class Evaluation(Figures):
     most_frequent: str  # the most frequent label
     baseline: float  # its share: the accuracy to beat
     loss: float
-    brier: float
     calibration_error: float
-    auc: float | None  # with two labels that both occur: probability that a positive text has the higher logit
     per_label: dict[str, LabelFigures]
     macro: LabelFigures  # mean over the labels
-    weighted: LabelFigures  # mean over the labels, weighted by their supports
     cells: np.ndarray  # (m, 3) int64 of the confusion matrix that are not 0: truth, predicted, number of texts
     unknown: int  # texts with a label that the model does not have
-    calibration: list[CalibrationBin]
 
     @property
     def right(self) -> int:
@@ -103,18 +78,19 @@ class Evaluation(Figures):
         matrix[self.cells[:, 0], self.cells[:, 1]] = self.cells[:, 2]
         return matrix
 
-    def confusions(self) -> list[Confusion]:
-        """The confusions, the most frequent one first."""
+    def confusions(self) -> list[tuple[str, str, int]]:
+        """True label, predicted label and number of texts of each confusion, the most frequent one first."""
         wrong = self.cells[self.cells[:, 0] != self.cells[:, 1]]
         wrong = wrong[np.argsort(-wrong[:, 2], kind="stable")]
-        return [Confusion(self.labels[truth], self.labels[predicted], n) for truth, predicted, n in wrong.tolist()]
+        return [(self.labels[truth], self.labels[predicted], n) for truth, predicted, n in wrong.tolist()]
 
     def to_dict(self) -> dict[str, Any]:
         """With the matrix, or with more than MAX_MATRIX labels the confusions instead, in place of the cells."""
         found = {name: value for name, value in super().to_dict().items() if name != "cells"}
         if (matrix := self.confusion) is not None:
             return found | {"confusion": matrix.tolist()}
-        return found | {"confusion": None, "confusions": [cell._asdict() for cell in self.confusions()]}
+        cells = [dict(zip(("truth", "predicted", "texts"), cell, strict=True)) for cell in self.confusions()]
+        return found | {"confusion": None, "confusions": cells}
 
 
 @dataclass(frozen=True)
@@ -276,20 +252,16 @@ def _evaluate_labels(model: Model, targets: np.ndarray, logits: Logits, threads:
 
     def figures(block: slice) -> tuple[np.ndarray, ...]:
         outputs, probabilities, predicted = judged(model, logits(block))
-        losses, confidence = _losses(model, outputs, targets[block]), probabilities.max(axis=1)
-        with_label = np.flatnonzero(known[block])
-        probabilities[with_label, targets[block][with_label, 0].astype(np.int64)] -= 1
-        squares = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
-        return losses, confidence, squares, outputs[:, 0].copy(), predicted
+        return _losses(model, outputs, targets[block]), probabilities.max(axis=1), predicted
 
     parts = model.in_blocks(figures, n, threads)
-    losses, confidence, squares, positive, predicted = map(np.concatenate, zip(*parts, strict=True))
+    losses, confidence, predicted = map(np.concatenate, zip(*parts, strict=True))
     truths, right = targets[known, 0].astype(np.int64), _right(predicted, targets)
     cells, counts = np.unique(truths * labels + predicted[known], return_counts=True)
     hits, predictions, supports = (
         np.bincount(some, minlength=labels) for some in (truths[right[known]], predicted, truths)
     )
-    of_labels, macro, weighted = figures_of_labels(hits, predictions, supports, n)
+    of_labels, macro = figures_of_labels(hits, predictions, supports, n)
     found = Evaluation(
         n=n,
         labels=model.labels,
@@ -298,25 +270,13 @@ def _evaluate_labels(model: Model, targets: np.ndarray, logits: Logits, threads:
         most_frequent=model.labels[supports.argmax()],
         baseline=float(supports.max() / n),
         loss=_mean_loss(losses, targets),
-        brier=float(squares[known].mean()),
         calibration_error=calibration_error(confidence, right),
-        auc=area_under_curve(positive[known], truths == 1) if labels == 2 else None,
         per_label=dict(zip(model.labels, of_labels, strict=True)),
         macro=macro,
-        weighted=weighted,
         cells=np.stack([cells // labels, cells % labels, counts], axis=1),
         unknown=n - len(truths),
-        calibration=_bins(confidence, right),
     )
     return found, Decisions(predicted, ~right, confidence)
-
-
-def _bins(confidence: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
-    """The bins of decisions by their probabilities, and whether they are right."""
-    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
-    rows = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
-    return [CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(rows)]
 
 
 def _evaluate_several(
@@ -324,10 +284,9 @@ def _evaluate_several(
 ) -> tuple[MultiLabelEvaluation, Decisions]:
     right, n = _right(predicted, targets), len(targets)
     hits, predictions, supports = ((values > 0).sum(axis=0) for values in (predicted * targets, predicted, targets))
-    of_labels, macro, _ = figures_of_labels(hits, predictions, supports, n)
-    _, micro, _ = figures_of_labels(
-        hits.sum(keepdims=True), predictions.sum(keepdims=True), supports.sum(keepdims=True), n
-    )
+    of_labels, macro = figures_of_labels(hits, predictions, supports, n)
+    hit, predictions_made, support = (counts.sum(keepdims=True) for counts in (hits, predictions, supports))
+    micro = figures_of_labels(hit, predictions_made, support, n)[1]
     certainty = 0.5 + np.abs(probabilities - 0.5)
     thresholds = np.full(len(model.labels), 0.5) if model.thresholds is None else model.thresholds
     found = MultiLabelEvaluation(
@@ -433,16 +392,15 @@ def _worst(model: Model, split: Split, dataset: Dataset, decisions: Decisions, n
 
 def figures_of_labels(
     hits: np.ndarray, predictions: np.ndarray, supports: np.ndarray, n: int
-) -> tuple[list[LabelFigures], LabelFigures, LabelFigures]:
-    """Figures of each label, their mean, and their mean weighted by supports; averages leave out undefined ones.
+) -> tuple[list[LabelFigures], LabelFigures]:
+    """Figures of each label, and their mean over n texts, which leaves out undefined ones.
 
     Shapes: hits, predictions and supports (labels,): numbers of texts for which the label is both, predicted, true.
     """
-    # masked where the denominator is 0; averages leave masked values out, and tolist() makes them None
+    # masked where the denominator is 0; the mean leaves masked values out, and tolist() makes them None
     figures = np.ma.divide([hits, hits, 2 * hits], [predictions, supports, predictions + supports])
-    averages = [np.ma.average(figures, axis=1, weights=weights) for weights in (np.ones(len(hits)), supports)]
-    macro, weighted = (LabelFigures._make([*average.tolist(), n]) for average in averages)
-    return list(map(LabelFigures, *figures.tolist(), supports.tolist())), macro, weighted
+    rows = zip(*figures.tolist(), supports.tolist(), strict=True)
+    return list(map(LabelFigures._make, rows)), LabelFigures._make([*figures.mean(axis=1).tolist(), n])
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
@@ -452,22 +410,6 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     radius = Z95 / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n**2))
     # 0 and 1 belong to it exactly where all trials ended alike; rounding must not say otherwise
     return 0.0 if right == 0 else float(middle - radius), 1.0 if right == n else float(middle + radius)
-
-
-def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
-    """Share of the pairs of a positive and another text in which the positive one has the higher score.
-
-    A tie counts half, as equal scores share the mean of their ranks; without such pairs it is None.
-
-    Shapes: scores (n,), positive (n,) bool.
-    Source: Mann and Whitney 1947.
-    """
-    positives, others = int(positive.sum()), int((~positive).sum())
-    if not positives * others:
-        return None
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1 up
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * others))
 
 
 def calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:

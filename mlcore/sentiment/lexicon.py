@@ -1,6 +1,7 @@
 """What a model has learned of words: the features nearest to a word, and the words that move the prediction most."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +23,6 @@ class Neighbor(NamedTuple):
     feature: str
     cosine: float
     logits: list[float]
-
-
-class WordScore(NamedTuple):
-    """A feature, and the score of a text with only this word: a logit, or a rating."""
-
-    word: str
-    score: float
 
 
 @dataclass(frozen=True)
@@ -107,9 +101,9 @@ def _embeddings(model: Model) -> np.ndarray:
 
 def strongest_words(
     model: Model, feature_counts: np.ndarray, number: int, min_count: int
-) -> dict[str, list[WordScore]]:
-    """The words and n-grams of words that speak most for each label, of those that occur ``min_count`` times; where
-    words have n-grams of characters, words with these. The strongest first.
+) -> dict[str, dict[str, float]]:
+    """The words and n-grams of words that speak most for each label, of those that occur ``min_count`` times, with the
+    score of a text with only this word; where words have n-grams of characters, words with these. The strongest first.
 
     With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
     best other label, so that no word of another label is listed. Where texts may have several labels: how far the
@@ -135,11 +129,13 @@ def strongest_words(
         order = np.argsort(-strengths, kind="stable")[:number]
         order = order[strengths[order] > 0] if model.labels else order
         scores = (strengths if many else logits[:, 0])[order].tolist()
-        found[name] = list(map(WordScore, [names[i] for i in order], scores))
+        found[name] = dict(zip([names[i] for i in order], scores, strict=True))
     return found
 
 
-def _strongest_of_many(model: Model, names: list[str], documents: Documents, number: int) -> dict[str, list[WordScore]]:
+def _strongest_of_many(
+    model: Model, names: list[str], documents: Documents, number: int
+) -> dict[str, dict[str, float]]:
     """Of more than two labels: each name, as a text of its own, speaks for the label with its highest logit."""
     rows = np.arange(documents.n_texts)
 
@@ -152,8 +148,7 @@ def _strongest_of_many(model: Model, names: list[str], documents: Documents, num
     best, strengths = map(np.concatenate, zip(none, *model.in_blocks(strongest, len(rows)), strict=True))
     order = np.lexsort((-strengths, best))
     order = order[strengths[order] > 0]
-    ends, found = np.searchsorted(best[order], np.arange(len(model.labels) + 1)), dict[str, list[WordScore]]()
-    for label, start, end in zip(model.labels, ends, ends[1:], strict=False):
-        features = order[start : min(start + number, end)]
-        found[label] = list(map(WordScore, [names[i] for i in features], strengths[features].tolist()))
-    return found
+    bounds = pairwise(np.searchsorted(best[order], np.arange(len(model.labels) + 1)))
+    some = [order[start : min(start + number, end)] for start, end in bounds]
+    scores = [dict(zip([names[i] for i in one], strengths[one].tolist(), strict=True)) for one in some]
+    return dict(zip(model.labels, scores, strict=True))

@@ -33,7 +33,7 @@ class Provenance:
     texts: dict[str, int] = field(default_factory=dict)  # number of texts in train, dev and test
     history: list[dict[str, Any]] = field(default_factory=list)  # for each epoch the figures of HISTORY
     chosen: list[str] = field(default_factory=list)  # settings that were automatic
-    calibration: dict[str, float] = field(default_factory=dict)  # fields of calibration.Calibration
+    calibration: dict[str, float] = field(default_factory=dict)  # of ``calibrate``
 
 
 class Compressed(NamedTuple):

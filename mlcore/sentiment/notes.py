@@ -7,7 +7,7 @@ import numpy as np
 from mlcore.errors import DataWarning
 from mlcore.sentiment.evaluation import AnyEvaluation, Evaluation, MultiLabelEvaluation
 from mlcore.sentiment.model import Model
-from mlcore.text.dataset import EncodedDataset, Split
+from mlcore.text.dataset import EncodedDataset
 from mlcore.text.labels import listed
 
 FEW_TEXTS = 50  # below which an accuracy says little
@@ -18,7 +18,13 @@ def notes_on_training(model: Model, data: EncodedDataset, dev: AnyEvaluation | N
     """All that is worth saying about a model with its history; ``dev`` has the figures of the held-out texts."""
     found = [*data.warnings, *data.notes, *notes_on_history(model)]
     if model.labels and not model.settings.multi_label:
-        found += _balance(data.train, model)
+        counts = np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64), minlength=len(model.labels))
+        most, least = int(counts.argmax()), int(counts.argmin())
+        if counts[most] >= UNEVEN * counts[least]:
+            texts = f"{model.labels[most]!r} has {counts[most]:,} training texts"
+            texts += f" and {model.labels[least]!r} {counts[least]:,}"
+            balance = {"class_weight": "balanced"} if model.settings.class_weight == "none" else None
+            found.append(DataWarning(texts, suggestion=balance))
     if dev:
         found += notes_on_evaluation(dev, "held-out texts")
     return found
@@ -43,13 +49,3 @@ def notes_on_evaluation(found: AnyEvaluation, texts: str) -> Iterator[DataWarnin
             low, high = found.accuracy_interval
             problem += f": the accuracy may be anything from {low:.0%} to {high:.0%} (95% interval)"
         yield DataWarning(problem)
-
-
-def _balance(train: Split, model: Model) -> Iterator[DataWarning]:
-    counts = np.bincount(train.targets[train.rows, 0].astype(np.int64), minlength=len(model.labels))
-    most, least = int(counts.argmax()), int(counts.argmin())
-    if counts[most] >= UNEVEN * counts[least]:
-        yield DataWarning(
-            f"{model.labels[most]!r} has {counts[most]:,} training texts and {model.labels[least]!r} {counts[least]:,}",
-            suggestion={"class_weight": "balanced"} if model.settings.class_weight == "none" else None,
-        )

@@ -49,10 +49,6 @@ class Predictions:
             return np.asarray(np.where(self.chosen, self.probabilities, 1 - self.probabilities).min(axis=1))
         return np.take_along_axis(self.probabilities, self.chosen[:, np.newaxis], axis=1)[:, 0]
 
-    def several(self) -> list[list[str]]:
-        """The labels of each text, where texts may have several."""
-        return [[self.labels[number] for number in np.flatnonzero(row)] for row in self.chosen]
-
     def most_probable(self, number: int) -> np.ndarray:
         """Numbers of the most probable labels of each text, the chosen one first on ties too: (n, number) int64."""
         order = self.probabilities.copy()
@@ -130,8 +126,8 @@ def answer_columns(
     chosen = np.zeros((len(found.known), 0), np.int64) if several else found.chosen[:, np.newaxis]
     if several:
         between = next((sign for sign in ",;|" if not any(sign in label for label in found.labels)), ",")
-        names = found.several() if lists else map(between.join, found.several())
-        columns = [list(names), listed(found.confidence)]
+        names = [[found.labels[number] for number in np.flatnonzero(row)] for row in found.chosen]
+        columns = [names if lists else list(map(between.join, names)), listed(found.confidence)]
     if top > 1:
         chosen = found.most_probable(top)
     for numbers in chosen.T:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -61,21 +62,21 @@ def train_replica(
 
     Shapes: targets as in ``Split`` and weights (n,) of the texts. Units: step and epoch are the numbers of those done.
     """
-    documents, nothing = selected(*chunk), cast(Any, None)
+    documents = selected(*chunk)
     features = np.unique(documents.ids)
     numbers = np.zeros(features.max(initial=-1) + 1, np.int32)  # of features, as rows of the table here
     numbers[features] = np.arange(len(features))
     documents = documents._replace(ids=numbers[documents.ids])
     table = arrays["rows"][:, : arrays["current_W1"].shape[1]]
     layers = (arrays[f"current_{name}"] for name in Parameters._fields[1:])
-    model = Model(settings, labels, nothing, Parameters(table, *layers))
+    own_features: Any = SimpleNamespace(first_piece=int(np.searchsorted(features, first_piece)))  # all that is asked
+    model = Model(settings, labels, own_features, Parameters(table, *layers))
     own = State.initial(model)
     for name, array in own.arrays().items():
         array[:] = arrays[name]
-    own.step, own.reports = step, [nothing] * epoch
+    own.step, own.reports = step, [cast(Any, None)] * epoch
     with ThreadPoolExecutor(1) as pool:
-        first = int(np.searchsorted(features, first_piece))
-        trainer = Trainer(pool, 1, model, Split(documents, np.array(targets), np.arange(len(targets))), own, first)
+        trainer = Trainer(pool, 1, model, Split(documents, np.array(targets), np.arange(len(targets))), own)
         trainer.weights = np.array(weights)  # aligned, unlike what has come in a message
         end = trainer.train_epoch(lambda progress: None)
     return None if end is None else (end, own.step, own.arrays())

@@ -184,18 +184,12 @@ def fit(
 class Trainer:
     """What stays the same from epoch to epoch, and a step of all."""
 
-    def __init__(
-        self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State,
-        first_piece: int | None = None,
-    ) -> None:  # fmt: skip
-        """``first_piece``: the number of the first n-gram of characters, if the model has no features to ask."""
+    def __init__(self, pool: ThreadPoolExecutor, threads: int, model: Model, train: Split, state: State) -> None:
         self.pool, self.threads, self.model, self.train, self.state = pool, threads, model, train, state
         settings, batch_size = model.settings, min(model.settings.batch_size, len(train.rows))
         self.pace, trainable = Pace(threads), not settings.freeze_embedding
-        self.recipe = Recipe(
-            batch_size, model.loss, settings.word_dropout, trainable,
-            model.features.first_piece if first_piece is None else first_piece, scales(settings),
-        )  # fmt: skip
+        dropout, first_piece = settings.word_dropout, model.features.first_piece
+        self.recipe = Recipe(batch_size, model.loss, dropout, trainable, first_piece, scales(settings))
         self.lengths, self.weights = train.documents.lengths(), text_weights(train, settings, model.labels)
         entries = np.sort(np.diff(train.documents.offsets)[train.rows])[-batch_size:].sum()  # of the largest batch
         width = train.targets.shape[1]
@@ -378,7 +372,7 @@ class Training:
                 _round(model)
                 model.provenance.history = history(self.reports)
                 if data.dev and model.labels:
-                    model.provenance.calibration = calibrate(model, data.dev, self.threads)._asdict()
+                    model.provenance.calibration = calibrate(model, data.dev, self.threads)
                 if data.dev and model.settings.tune_thresholds:
                     tune_thresholds(model, data.dev, self.threads)
                 on_model(model)
@@ -431,7 +425,7 @@ class TrainingResult(Result):
     parameters: int
     epochs: list[EpochReport]
     best_epoch: int
-    calibration: dict[str, float]  # fields of Calibration; empty for ratings, or with nothing held out
+    calibration: dict[str, float]  # of ``calibrate``; empty for ratings, or with nothing held out
     dev: AnyEvaluation | None
     test: AnyEvaluation | None
     refit: bool

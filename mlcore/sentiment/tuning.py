@@ -78,7 +78,6 @@ class Tuning(Result):
     """
 
     metric: str
-    folds: int
     trials: list[Trial]
     importance: dict[str, float]
     settings: Settings  # of the best one
@@ -266,7 +265,7 @@ def tune(
     best = winner(scored)
     scored.sort(key=lambda trial: trial is not best)
     settings, notes = replace(given, **best.drawn), dataset.notes.sentences()
-    return Tuning(metric, folds, scored, importance(scored), settings, interrupted, notes)
+    return Tuning(metric, scored, importance(scored), settings, interrupted, notes)
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:
