@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mlcore.files import check_files
-from mlcore.sentiment import description, explanation, lexicon, model_file
+from mlcore.sentiment import explanation, model_file
 from mlcore.sentiment import report as reports
 from mlcore.text import vectors as word_vectors
 from mlcore.text import vocabulary
@@ -62,7 +62,7 @@ def describe(model: ModelFile, as_json: Json = False) -> None:
     parameters, vocabulary, labels and settings, what it was trained on and how
     well it did, and the command that trains it again.
     """
-    answer("describe", description.describe(model_file.load_model(model), model), _show_description, as_json)
+    answer("describe", reports.describe(model_file.load_model(model), model), _show_description, as_json)
 
 
 def neighbors(
@@ -76,7 +76,7 @@ def neighbors(
     Find the words and n-grams whose embeddings point in the most similar
     direction (cosine), each with the score of a text with only this word.
     """
-    answer("neighbors", lexicon.neighbors(model_file.load_model(model), word, number), _show_neighborhood, as_json)
+    answer("neighbors", explanation.neighbors(model_file.load_model(model), word, number), _show_neighborhood, as_json)
 
 
 def vectors(model: ModelFile, output: Output) -> None:
@@ -158,7 +158,7 @@ def _show_explanation(found: "explanation.Explanation", n: int) -> None:
     render.paragraph(f"constant {constant} + contributions {contributions} = {result}", "bold")
 
 
-def _show_description(found: "description.Description") -> None:
+def _show_description(found: "reports.Description") -> None:
     """The file, the formulas with their shapes, the vocabulary, and how the model was trained."""
     show, paragraph, settings, labels = render.show, render.paragraph, found.settings, found.labels
     file = found.file or {}
@@ -198,7 +198,7 @@ def _show_description(found: "description.Description") -> None:
     show(found.command)
 
 
-def _show_neighborhood(found: "lexicon.Neighborhood") -> None:
+def _show_neighborhood(found: "explanation.Neighborhood") -> None:
     def score(logits: list[float]) -> str:
         """The one logit or rating, or the largest of several logits with its label."""
         if not found.labels:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from mlcore.sentiment.backpropagation import Backpropagation, backpropagate
-from mlcore.sentiment.description import LOSSES
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import load_model
+from mlcore.sentiment.report import LOSSES
 
 from . import render
 from .explanation import FORMULAS

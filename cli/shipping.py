@@ -12,7 +12,6 @@ from mlcore.exercise import problem
 from mlcore.files import STANDARD_STREAM, check_files
 from mlcore.sentiment import compression, evaluation, model_file
 from mlcore.sentiment import export as exporting
-from mlcore.sentiment import page as classifier_pages
 from mlcore.text import streams
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
@@ -110,7 +109,7 @@ def page(
         raise InputError("--max-size is for the page of a model; leave it out, or give a model.")
     check_files([model, net], output=(output, PAGE))
     if model:
-        content = classifier_pages.classifier_page(model_file.load_model(model), model.name, max_size)
+        content = exporting.classifier_page(model_file.load_model(model), model.name, max_size)
     elif net:
         content = network_pages.network_page(problem.read_problem(net), f"Network {net.name}")
     else:

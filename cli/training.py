@@ -15,7 +15,7 @@ from mlcore.distributed import preparing
 from mlcore.errors import DivergedError, InputError
 from mlcore.files import STANDARD_STREAM, check_files, naming
 from mlcore.sentiment import checkpoint as checkpoints
-from mlcore.sentiment import description, evaluation, lexicon, model_file, training
+from mlcore.sentiment import evaluation, explanation, model_file, report, training
 from mlcore.sentiment import model as models
 from mlcore.sentiment.settings import NEW_MODEL, Settings
 from mlcore.text import dataset as datasets
@@ -281,7 +281,7 @@ def show_network(data: "datasets.EncodedDataset", model: "models.Model") -> None
     settings, labels = model.settings, model.labels
     splits = {"training": data.train, "held out": data.dev, "test": data.test}
     texts = ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split)
-    render.show(description.describe(model).formulas)
+    render.show(report.describe(model).formulas)
     render.show(f"{model.n_parameters:,} parameters")
     if model.provenance.chosen:
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
@@ -307,6 +307,6 @@ def show_results(result: "training.TrainingResult", model: "models.Model", data:
         )
     if result.refit:
         render.paragraph(f"The saved model was then trained on the held-out texts too, for {result.best_epoch} epochs.")
-    show_strongest_words(lexicon.strongest_words(model, data.feature_counts, 10, 10), model.labels)
+    show_strongest_words(explanation.strongest_words(model, data.feature_counts, 10, 10), model.labels)
     for i, note in enumerate(result.notes[len(data.warnings) :]):  # those have been shown
         render.paragraph("\n" * (not i) + f"Note: {in_words(note)}", "yellow")

@@ -32,9 +32,9 @@ from mlcore.errors import DataError, InputError, ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.arguments import described
 from mlcore.sentiment.explanation import explain
+from mlcore.sentiment.export import classifier_page
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import load_model
-from mlcore.sentiment.page import classifier_page
 from mlcore.sentiment.prediction import predict
 
 MAX_BODY = 8_000_000  # bytes

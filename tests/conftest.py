@@ -23,7 +23,7 @@ from numba import config as numba_config
 from mlcore import Layer, Network, SentimentClassifier
 from mlcore.exercise.functions import ACTIVATIONS, LOSSES
 from mlcore.sentiment.backpropagation import backpropagate
-from mlcore.sentiment.lexicon import neighbors
+from mlcore.sentiment.explanation import neighbors
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.vectors import read_vectors

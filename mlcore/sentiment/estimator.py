@@ -17,7 +17,6 @@ from mlcore.kernels.compiling import watch_compilation
 from mlcore.sentiment import arguments
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.arguments import Classes, Indicators, described, plain
-from mlcore.sentiment.description import describe
 from mlcore.sentiment.evaluation import Assessment, assess
 from mlcore.sentiment.explanation import Explanation, explain
 from mlcore.sentiment.model import Model
@@ -259,7 +258,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
     def _repr_html_(self) -> str:
         """The parameters, and after fit the epochs and what the model is, for notebooks."""
-        from mlcore.sentiment.report import training_charts
+        from mlcore.sentiment.report import describe, training_charts
 
         description = describe(self._fitted[0]) if hasattr(self, "_fitted") else None
         charts = training_charts(description) if description else []

@@ -1,21 +1,97 @@
-"""The classifier for other programs: the network as ONNX, and as JSON what makes a text the numbers that it takes."""
+"""The classifier for other programs: an HTML page with JavaScript, or ONNX with the vocabulary as JSON."""
 
+import base64
+import html.entities
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from mlcore.errors import DataError
+from mlcore.errors import DataError, InputError
 from mlcore.kernels import losses
+from mlcore.sentiment.compression import compress
 from mlcore.sentiment.model import Model
-from mlcore.sentiment.model_file import stored_parameters
-from mlcore.sentiment.page import vocabulary
-from mlcore.text.characters import KINDS
+from mlcore.sentiment.model_file import content_of, stored_parameters
+from mlcore.sentiment.report import describe
+from mlcore.templates import web_page
+from mlcore.text.characters import KINDS, ranges
 from mlcore.text.streams import optional
+from mlcore.text.table import USUAL_NAMES, plain
+
+SCRIPTS = ("text", "layers", "classifier", "elements", "tables", "classifier_page")
+MAX_PAGE = 64_000_000  # of a page that phones still open
+
+
+def classifier_page(model: Model, name: str, max_size: int | None = None) -> str:
+    """A page that predicts and explains as this model does, without a network or a server.
+
+    ``max_size``: of the page, in bytes; a model that is too large for it is compressed.
+
+    Raises: DataError if the page would be too large for browsers; InputError if no page is as small as max_size.
+    """
+    size = sum(array.nbytes for array in stored_parameters(model).values()) * 4 // 3
+    if max_size is None and size > MAX_PAGE:
+        raise DataError(
+            f"{name}: the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_PAGE / 1e6:.0f} MB well",
+            suggestion={"max_size": MAX_PAGE},
+        )
+    page = "" if max_size and size > max_size else _page(model, name)  # "": too large for certain
+    budget = max_size or 0
+    while max_size is not None and not 0 < len(page.encode()) <= max_size:
+        small = compress(model, budget)
+        page, size = _page(small, name), len(content_of(small))
+        if size > budget and len(page.encode()) > max_size:
+            expected = f"expected at least {len(page.encode()):,} bytes, which the page takes with one feature"
+            raise InputError(expected, parameter="max_size", value=max_size)
+        budget = size - (len(page.encode()) - max_size) * 3 // 4 - 1  # in base64 3 bytes are 4
+    return page
+
+
+def _page(model: Model, name: str) -> str:
+    data = {
+        **vocabulary(model),
+        "dim": model.settings.dim,
+        "float16": model.settings.float16,
+        "step": model.compressed.step if model.compressed else None,
+        "parameters": {key: _encoded(array) for key, array in stored_parameters(model).items()},
+        "textNames": [*map(plain, USUAL_NAMES["text"].split())],
+    }
+    choosable = len(model.labels) > 2 or model.settings.multi_label
+    values = {"description": describe(model), "labels": model.labels, "choosable": choosable}
+    return web_page("classifier.html", SCRIPTS, data, title=name, **values)
+
+
+def vocabulary(model: Model) -> dict[str, Any]:
+    """All of a model but its parameters, as ``Vocabulary`` in ``data/web/types.d.ts`` has it."""
+    features, labels = model.features, model.labels
+    thresholds = np.full(len(labels), 0.5) if model.thresholds is None else model.thresholds
+    pairs = np.column_stack([features.ngrams >> 32, features.ngrams & 0xFFFFFFFF])
+    return {
+        "characters": [one[:4] for one in ranges()],
+        "entities": html.entities.html5,
+        "labels": labels,
+        "multiLabel": model.settings.multi_label,
+        "thresholds": thresholds.tolist(),
+        "seen": model.seen,
+        "words": features.words.words,
+        "pieces": features.pieces.table.words,
+        "sizes": [features.pieces.sizes.start, features.pieces.sizes.stop - 1],
+        "ngrams": features.largest,
+        "binary": features.binary,
+        "pairs": pairs.tolist(),
+    }
+
+
+def _encoded(array: np.ndarray) -> str:
+    """The bytes of an array, little-endian, in base64."""
+    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+# ONNX ------------------------------------------------------------------------------------------
 
 OPSET, IR_VERSION = 17, 8  # of early 2022: ScatterElements adds since 16
-MAX_BYTES = 2_000_000_000  # of a Protocol Buffers message
+MAX_ONNX = 2_000_000_000  # of a Protocol Buffers message
 SCHEMA = "mlcore.vocabulary/1"
 Add = Callable[..., None]  # takes the operator, the names of its inputs with blanks between them, and of its output
 RULE = [
@@ -88,8 +164,8 @@ def constants_of(model: Model) -> dict[str, Any]:
     Raises: DataError if they are too large for ONNX.
     """
     found: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in stored_parameters(model).items()}
-    if (size := found["table"].nbytes) > MAX_BYTES:
-        problem = f"The embedding has {size / 1e9:.1f} GB, and ONNX files have up to {MAX_BYTES / 1e9:g}"
+    if (size := found["table"].nbytes) > MAX_ONNX:
+        problem = f"The embedding has {size / 1e9:.1f} GB, and ONNX files have up to {MAX_ONNX / 1e9:g}"
         raise DataError(f"{problem}; mlcore compress makes it smaller")
     integers = {"zero": 0, "one": 1, "last": -1, "end": 2**62, "width": model.settings.dim}
     low, high = model.seen or (0, 0)

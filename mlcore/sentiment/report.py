@@ -1,22 +1,103 @@
-"""HTML pages that need nothing else, and no script: a report on a model, and explained predictions.
+"""What is said about a model: its description; and HTML pages without scripts, a report and explained predictions."""
 
-The templates are in ``data/templates``. The same findings give the same page.
-"""
-
+import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from mlcore.sentiment.description import Description, describe
+import numpy as np
+
+from mlcore.kernels import losses
+from mlcore.results import Result
 from mlcore.sentiment.evaluation import assess
-from mlcore.sentiment.explanation import Explanation, explain
-from mlcore.sentiment.lexicon import strongest_words
-from mlcore.sentiment.model import Model
+from mlcore.sentiment.explanation import Explanation, explain, strongest_words
+from mlcore.sentiment.model import Compressed, Model, Provenance
 from mlcore.sentiment.notes import notes_on_evaluation, notes_on_history
+from mlcore.sentiment.settings import reproducing_command
 from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, occurrences
 from mlcore.text.labels import unknown_note
 from mlcore.text.overlap import coverage_notes
+
+LOSSES = {losses.LOGISTIC: "logistic", losses.SOFTMAX: "softmax", losses.SQUARED: "squared"}
+MOST_FREQUENT = 12
+
+
+class Vocabulary(NamedTuple):
+    """Features of one size: how many there are, and the most frequent ones in the training texts, in order."""
+
+    words: int  # in each of them; 0 for n-grams of characters
+    features: int
+    most_frequent: list[str]
+
+    @property
+    def name(self) -> str:
+        """What they are."""
+        return ("n-grams of characters", "words", "word pairs", "word triples")[self.words]
+
+
+@dataclass(kw_only=True)
+class Description(Provenance, Result):
+    """A model in figures, and where it comes from.
+
+    ``best`` is the entry of the kept epoch in the history, None without a history.
+    """
+
+    file: dict[str, Any] | None  # path, bytes and sha256
+    labels: tuple[str, ...]
+    loss: str
+    shapes: dict[str, list[int]]  # of the parameters, without padding
+    parameters: int
+    vocabulary: list[Vocabulary]
+    settings: dict[str, Any]
+    best: dict[str, Any] | None
+    compressed: Compressed | None
+    command: str
+
+    @property
+    def formulas(self) -> str:
+        """The network with the shapes of its parameters."""
+        (features, dim), (hidden, _), (outputs, _) = (self.shapes[name] for name in ("table", "W1", "W2"))
+        frozen, distinct = "frozen " * self.settings["freeze_embedding"], "distinct " * self.settings["binary"]
+        return (
+            f"E = 1/N Σ E_w       {frozen}embedding {features:,} × {dim}, mean over N {distinct}features\n"
+            f"H = φ(W1 E + b1)    W1 {hidden} × {dim}, b1 {hidden}, φ(z) = max(0, z)\n"
+            f"ŷ = W2 H + b2       W2 {outputs} × {hidden}, b2 {outputs}"
+        )
+
+
+def describe(model: Model, path: Path | None = None) -> Description:
+    """What a model, loaded from this path, says about itself."""
+    file: dict[str, Any] = {"path": str(path), "bytes": None, "sha256": None}
+    if path and path.is_file():  # what came through a pipe is gone
+        with open(path, "rb") as opened:
+            file |= {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+    shapes = {name: list(array.shape) for name, array in model.parameters._asdict().items()}
+    for name in ("table", "W1"):
+        shapes[name][1] = model.settings.dim
+    sizes, vocabulary = model.features.words_in(), []
+    for size in [*range(1, model.features.largest + 1), *[0] * bool(model.features.pieces.sizes)]:
+        numbers = np.flatnonzero(sizes == size)  # from the most frequent on
+        names = model.features.names_of(numbers[:MOST_FREQUENT].tolist())
+        vocabulary.append(Vocabulary(size, len(numbers), names))
+    return Description(
+        file=file if path else None,
+        labels=model.labels,
+        loss=LOSSES[model.loss],
+        shapes=shapes,
+        parameters=model.n_parameters,
+        vocabulary=vocabulary,
+        settings=asdict(model.settings),
+        best=next((epoch for epoch in reversed(model.provenance.history) if epoch["best"]), None),
+        compressed=model.compressed,
+        command=reproducing_command(model, path),
+        **vars(model.provenance),
+    )
+
+
+# Pages, from the templates in ``data/templates`` --------------------------------------------------
 
 MAX_STRONGEST = 20  # words for each label
 MAX_EXPLAINED = 30_000  # characters of a mistake: the work grows with the square of the number of words

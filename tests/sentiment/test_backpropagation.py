@@ -8,7 +8,7 @@ from naive import TWO, WORDS, features_of, logits_of, numbers_of, random_model
 from mlcore.errors import InputError
 from mlcore.kernels.finite_differences import central_differences
 from mlcore.sentiment.backpropagation import backpropagate
-from mlcore.sentiment.lexicon import neighbors
+from mlcore.sentiment.explanation import neighbors
 from mlcore.text.tokenizer import tokens
 
 KINDS = [((), False), (TWO, False), (tuple("abcd"), False), (TWO, True), (tuple("abcd"), True)]  # several labels?

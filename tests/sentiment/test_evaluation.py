@@ -8,7 +8,7 @@ from naive import THREE, TWO, random_data, random_model
 from sklearn import metrics
 
 from mlcore.sentiment.evaluation import assess, evaluate, quick_figures, wilson
-from mlcore.sentiment.lexicon import strongest_words
+from mlcore.sentiment.explanation import strongest_words
 from mlcore.text.dataset import SPLIT_NUMBERS
 from mlcore.text.documents import Documents
 

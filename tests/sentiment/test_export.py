@@ -94,7 +94,7 @@ def test_both_files_are_written_and_nothing_foreign_is_replaced(run, model, tmp_
 
 
 def test_what_is_too_large_or_needs_the_extra_is_refused(run, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlcore.sentiment.export.MAX_BYTES", 10)
+    monkeypatch.setattr("mlcore.sentiment.export.MAX_ONNX", 10)
     done = run("export", model, "-o", "m.onnx")
     assert (done.code, "mlcore compress makes it smaller" in done.err) == (3, True), done.err
     monkeypatch.setitem(sys.modules, "onnx", None)

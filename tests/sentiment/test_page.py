@@ -12,7 +12,7 @@ from conftest import axe_findings, run_in_node
 from naive import KINDS, TWO, WORDS, random_model
 from test_report import EVIL
 
-from mlcore.sentiment import page as pages
+from mlcore.sentiment import export as pages
 from mlcore.sentiment.backpropagation import forward
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.prediction import predict
@@ -234,7 +234,7 @@ def test_pages_that_would_be_too_large_are_refused(run, model, tmp_path, monkeyp
     assert run("page", model, "-o", "new.html", "--max-size", least).code == 0
     assert (tmp_path / "new.html").stat().st_size == least
     (tmp_path / "new.html").unlink()
-    monkeypatch.setattr(pages, "MAX_BYTES", 10)
+    monkeypatch.setattr(pages, "MAX_PAGE", 10)
     done = run("page", model, "-o", "new.html")
     assert (done.code, "try --max-size 10" in done.err, (tmp_path / "new.html").exists()) == (3, True, False)
 

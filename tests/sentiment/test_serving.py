@@ -194,7 +194,7 @@ def test_what_is_too_much_or_too_slow(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="expected at most 2 texts for 2 labels; got 3"):
         serving.predictions(random_model(1), ["a"] * 3, {})
     save_model(random_model(1), tmp_path / "m")
-    monkeypatch.setattr("mlcore.sentiment.page.MAX_BYTES", 10)
+    monkeypatch.setattr("mlcore.sentiment.export.MAX_PAGE", 10)
     with pytest.raises(HTTPException, match="404: m: the page would have"):
         asyncio.run(serving.Service(tmp_path / "m").page(None))
 
