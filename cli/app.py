@@ -5,6 +5,7 @@ stream cannot be read or written, 128 and the number of a signal that ended it (
 """
 
 import atexit
+import codecs
 import errno
 import gc
 import io
@@ -12,6 +13,7 @@ import os
 import sys
 import warnings
 from contextlib import suppress
+from typing import Any
 
 from . import interrupts
 from .printable import printable
@@ -73,6 +75,7 @@ def _run() -> int:
 
 def _prepare_streams() -> None:
     """Let any text be written: files and pipes get UTF-8 unless the environment names another encoding."""
+    codecs.register_error("substitute", _substitute)
     named = os.environ.get("PYTHONIOENCODING")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -83,7 +86,12 @@ def _prepare_streams() -> None:
                 whole = io.BufferedWriter(stream.detach())
                 stream = io.TextIOWrapper(whole, stream.encoding, line_buffering=True)
                 setattr(sys, name, stream)
-            stream.reconfigure(encoding=None if named or stream.isatty() else "utf-8", errors="replace")
+            stream.reconfigure(encoding=None if named or stream.isatty() else "utf-8", errors="substitute")
+
+
+def _substitute(error: Any) -> tuple[str, int]:
+    """What is written for a character that the encoding of a stream lacks."""
+    return {"−": "-"}.get(error.object[error.start], "?"), error.start + 1
 
 
 class _ClosedStream(io.TextIOBase):

@@ -10,6 +10,7 @@ import typer
 from mlcore.files import check_files
 from mlcore.sentiment import comparison, model_file, tuning
 from mlcore.sentiment.settings import NEW_MODEL, Settings, reproducing_command
+from mlcore.text import table
 from mlcore.text.layout import Layout, TrainingLayout
 from mlcore.text.pool import available_cores
 
@@ -26,9 +27,7 @@ Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, eac
 Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
 SHOWN, LIVE = 10, 5  # trials, at the end and during the search
 MOST, ENOUGH = 100_000, 10  # trials, and those that can tell what mattered
-EPOCHS = 100  # enough for fixed embeddings; trainable ones stop long before
-HIDDEN = 32
-SPLITS = {"train": "training", "dev": "held out", "test": "test"}
+HIDDEN = 32  # units of the networks that are compared
 
 
 def tune(
@@ -73,15 +72,16 @@ def tune(
     except KeyboardInterrupt:
         render.say(f"mlcore: {interrupts.word()} before the end of the first trial; {model} was not written.")
         raise typer.Exit(interrupts.exit_code()) from None
-    interrupted = interrupts.take()
+    code = interrupts.exit_code()
+    interrupts.listen()
     interrupts.end_at_once(f"; {printable(str(model))} was not written")
     answer("tune", found, _show_trials, as_json)
     inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     Run(inputs, layout, found.settings, processes, model, quiet=True).train()
     render.say(f"{done} {model}. The same again: {reproducing_command(model_file.load_model(model), model)}")
-    if interrupted:
-        raise typer.Exit(interrupted)
+    if code:
+        raise typer.Exit(code)
 
 
 def cross_validate(
@@ -117,7 +117,7 @@ def compare_embeddings(
     vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[int, typer.Option(help="Width of the embedding.")] = 50,
-    epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = EPOCHS,
+    epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = 100,
     layout: Layout,
     as_json: Json = False,
 ) -> None:
@@ -209,9 +209,9 @@ def _show_trials(found: "tuning.Tuning") -> None:
 def _show_comparison(found: "comparison.Comparison") -> None:
     """What was compared, the figures of each arm, and the answer."""
     render.show(found.data, "bold")
-    sizes = [f"{SPLITS[s]} {n:,}{' (its own split)' * (s in found.own_parts)}" for s, n in found.texts.items()]
+    sizes = [f"{table.SPLITS[s]} {n:,}{' (its own split)' * (s in found.own_parts)}" for s, n in found.texts.items()]
     render.paragraph(f"Texts: {', '.join(sizes)}. Labels: {len(found.labels):,}.")
-    if drawn := [SPLITS[name] for name in ("dev", "test") if name not in found.own_parts]:
+    if drawn := [table.SPLITS[name] for name in ("dev", "test") if name not in found.own_parts]:
         render.paragraph(f"Drawn anew for each seed: {' and '.join(drawn)}.")
     render.paragraph(f"Embedding of {found.settings['dim']}, {found.settings['hidden']} hidden units.")
     _show_table(found)

@@ -141,7 +141,7 @@ def _show_explanation(found: "explanation.Explanation", n: int) -> None:
         largest, rows = max(abs(feature.contribution) for feature in found.features) or 1, []
         for feature in found.features:
             share = feature.contribution / largest
-            blocks = "█" * (max(round(HALF_BAR * abs(share)), 1) if share else 0)
+            blocks = render.bar(abs(share), HALF_BAR)
             bar = f"{'' if share > 0 else blocks:>{HALF_BAR}}│{blocks if share > 0 else ''}"
             cells = render.shortened(feature.feature), f"{feature.count:,}", render.number(feature.contribution, "+.4f")
             without = "" if feature.without is None else render.number(feature.without, "+.4f")

@@ -20,7 +20,7 @@ _remark = ""
 
 
 def listen() -> None:
-    """Handle the signals from now on, but for those that whoever started the process ignores (nohup)."""
+    """Handle the next signal from now on, but for those that whoever started the process ignores (nohup)."""
     global received
     received = 0
     end_at_once()
@@ -48,15 +48,8 @@ def end_at_once(remark: str = "") -> None:
 
 
 def exit_code() -> int:
-    """What a process exits with after the signal that it has received."""
-    return 128 + received
-
-
-def take() -> int:
-    """The exit code after the signal that was received, 0 if there was none; from now on it is forgotten."""
-    global received
-    code, received = exit_code() if received else 0, 0
-    return code
+    """What a process exits with after the signal that it has received; 0 if there was none."""
+    return 128 + received if received else 0
 
 
 def word() -> str:
