@@ -51,7 +51,9 @@ def predict(
     Predict the label of each text, or its rating. An argument that is a file
     is read as a table, like the data of a training. With -o, its rows are
     written in order with all their columns, the label, its probability and
-    the share of the words that are known. Without -o, one line per text is
+    the share of the words that are known. A .csv file gets the separator of
+    the one that was read (, ; or |), and its byte order mark, so that Excel
+    opens both alike. Without -o, one line per text is
     printed: label, probability and number of known words, separated by tabs.
     Without arguments it reads lines from standard input and answers each at
     once. Lines that were not UTF-8 are marked. Put -- before texts that begin

@@ -1,5 +1,6 @@
 """Predictions for the rows of a table, written as a table with all of its columns and the predictions beside them."""
 
+import codecs
 import json
 import math
 import re
@@ -138,12 +139,20 @@ class _Writer:
 
 
 class _Delimited(_Writer):
-    """CSV or TSV, with quotes where they are needed. What spreadsheets would run gets an apostrophe before it."""
+    """CSV or TSV, with quotes where they are needed. What spreadsheets would run gets an apostrophe before it.
 
-    separator = ","
+    Where the table was such a file, the new one has its separator, if that is usual, and a byte order mark as Excel
+    expects it, if that had one or was not in UTF-8.
+    """
+
+    separators = ",;|"  # the first one for tables that had none of them
 
     def __init__(self, file: BinaryIO, table: Table, names: dict[str, str]) -> None:
         super().__init__(file, table, names)
+        own = table.source.separator
+        self.separator = own if own and own in self.separators else self.separators[0]
+        if own and table.source.marked:
+            file.write(codecs.BOM_UTF8)
         self.write(self._lines([[name] for name in (*table.header, *names)]))
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
@@ -166,7 +175,7 @@ class _Delimited(_Writer):
 
 
 class _Tabs(_Delimited):
-    separator = "\t"
+    separators = "\t"
 
 
 def _cells(column: Sequence[Any], separator: str) -> list[str]:

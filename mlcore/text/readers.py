@@ -4,6 +4,7 @@
 the column.
 """
 
+import codecs
 import os
 import re
 import shlex
@@ -122,6 +123,7 @@ def _open(path: Path, source: Source) -> Table:
     if format is None and (kind := streams.foreign_kind(head)):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or streams.marked_encoding(head)
+    source.marked = bool(source.encoding) or head.startswith(codecs.BOM_UTF8)
     for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
         line, end, rest = head.decode(likely, errors="replace").partition("\n")
         if end and "\0" not in rest and line.rstrip("\r").replace("\t", "").isprintable():
@@ -145,6 +147,7 @@ def _open(path: Path, source: Source) -> Table:
     if format == "fasttext":
         return Table(source, ["label", "text"], lambda needed: _fasttext_rows(lines, source))
     if separator:
+        source.separator = separator
         return read_delimited(lines, separator, source)
     if not source.labelled:
         return Table(source, ["text"], lambda needed: ((number, [line]) for number, line in enumerate(lines, 1)))

@@ -130,6 +130,8 @@ class Source:
     joint: str = ", "  # between the name and a place
     labelled: bool = True  # labels are needed
     encoding: str | None = None  # None for UTF-8
+    separator: str | None = None  # of separated values
+    marked: bool = False  # by a byte order mark, or not in UTF-8, as Excel writes separated values
     likely_encoding: str | None = None  # of what is not UTF-8
 
     def error(self, where: str, problem: str, column: str = "", **more: Any) -> DataError:

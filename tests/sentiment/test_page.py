@@ -161,8 +161,8 @@ def test_a_table_is_predicted_as_on_the_command_line(run, visit, model, tmp_path
     assert run("predict", model, "in.csv", "-o", "out.csv", "--encoding", "cp1252").code == 0
     with open(saved.value.path(), encoding="utf-8-sig", newline="") as file:
         header, *found = csv.reader(file)
-    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
-        names, *expected = csv.reader(file)
+    with open(tmp_path / "out.csv", encoding="utf-8-sig", newline="") as file:
+        names, *expected = csv.reader(file, delimiter=";")  # as in the table that was read
     assert header == names
     for row, other in zip(found, expected, strict=True):
         assert row[:3] == other[:3]
