@@ -48,17 +48,14 @@ def join_shards(cluster: Cluster, source: str, shards: list[Any], replicas: int 
 
     ``replicas``: in how many parts it is trained on; None: one for every REPLICA tokens.
 
-    Raises: as ``read_dataset``, for the first shard that cannot be read; InputError if there are fewer shards than
-    replicas, or partitions have labels of several types.
+    Raises: as ``read_dataset``, for the first shard that cannot be read; InputError if labels have several types.
     """
-    if replicas is not None and not 1 <= replicas <= len(shards):
-        expected = f"expected from 1 to {len(shards):,}, the number of files or partitions"
-        raise InputError(expected, parameter="replicas", value=replicas)
     outlines = list(cluster.results("Reading shards", [(parts.outline, shard, LOOKED_AT) for shard in shards]))
     if len(kinds := {data.notes.columns.get("labels") for data, _ in outlines}) > 1:
         raise InputError(f"y has labels of the types {' and '.join(sorted(map(str, kinds)))}; expected one.")
     whole = parts.joined([data for data, _ in outlines], source)
-    replicas = replicas or max(1, min(len(shards), int(whole.tokens.offsets[-1]) // REPLICA, MAX_REPLICAS))
+    if replicas is None:
+        replicas = max(1, min(len(shards), int(whole.tokens.offsets[-1]) // REPLICA, MAX_REPLICAS))
     whole.notes.columns["replicas"] = str(replicas)  # the model depends on it
     return ShardedDataset(
         **vars(whole) | {"fingerprint": sha256(f"{whole.fingerprint} {replicas}".encode()).hexdigest()},
@@ -98,8 +95,7 @@ class ShardedDocuments:
         calls = []
         for chunk, own in self.chunks:
             here = np.isin(rows, own)
-            of_texts = np.searchsorted(own, rows[here]), columns[here], values[here]
-            calls.append((totals, chunk, *of_texts, shape))
+            calls.append((totals, chunk, np.searchsorted(own, rows[here]), columns[here], values[here], shape))
         keys, sums = map(np.concatenate, zip(*self.cluster.results("Counting labels", calls), strict=True))
         keys, places = np.unique(keys, return_inverse=True)
         return keys, np.bincount(places, sums)
@@ -112,6 +108,8 @@ def encode_shards(
 ) -> EncodedDataset:  # fmt: skip
     """As ``mlcore.text.dataset.encode``, with the same splits, features and counts. Training texts stay on the workers,
     dealt to replicas; held-out and test texts come to the client.
+
+    Raises: as that; InputError if fewer shards than replicas have texts to train on.
     """
     cluster, submit, bounds = dataset.cluster, dataset.cluster.submit, dataset.bounds
     found = one_file.partition(dataset, dev, ratings, multi_label, seed, labels)
@@ -136,8 +134,8 @@ def encode_shards(
     features = one_file.checked(features, dataset.source, min_count, known)
     of_texts = np.searchsorted(bounds, found.train, side="right") - 1
     sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[found.train] + 1, len(pieces))
-    if (most := np.count_nonzero(sizes)) < dataset.replicas:
-        expected = f"expected at most {most}, the number of files with training texts"
+    if not 1 <= dataset.replicas <= (most := np.count_nonzero(sizes)):
+        expected = f"expected from 1 to {most:,}, the number of files or partitions with texts to train on"
         raise InputError(expected, parameter="replicas", value=dataset.replicas)
     common, dealt = submit(held, features), parts.deal(sizes, dataset.replicas)
     encoded = [submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
@@ -149,10 +147,9 @@ def encode_shards(
     def here(rows: np.ndarray, only: Any) -> Split | None:
         if not len(rows):
             return None
-        chunks = on_workers(rows, only).chunks
-        calls = [(selected, *chunk) for chunk, _ in chunks]
+        chunks, order = zip(*on_workers(rows, only).chunks, strict=True)
+        calls, order = [(selected, *chunk) for chunk in chunks], np.concatenate(order)
         fetched = Documents.joined(cluster.results("Fetching held-out texts", calls), binary)
-        order = np.concatenate([own for _, own in chunks])
         weights = None if dataset.weights is None else dataset.weights[order]
         return Split(fetched, found.targets[order], np.argsort(order), weights)
 

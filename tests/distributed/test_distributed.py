@@ -272,7 +272,7 @@ def test_mistakes(run, threads, processes, tmp_path, monkeypatch):
     for arguments, code, message in (
         (["--data", "[ab].tsv", *at], 3, f"{tmp_path / 'b.tsv'}, line 3"),
         (["--data", "nowhere/*.tsv", *at], 2, "No file matches nowhere/*.tsv."),
-        (["--data", "a.tsv", *at, "--replicas", 2], 2, "--replicas is 2; expected from 1 to 1"),
+        (["--data", "a.tsv", *at, "--replicas", 2, "--dev", 0], 2, "--replicas is 2; expected from 1 to 1"),
         (["--data", "a.tsv", "--replicas", 2], 2, "--replicas also needs --scheduler"),
         (["--data", "a.tsv", *at, "--dev", "b.tsv"], 2, "--scheduler takes a fraction as --dev"),
         (at, 2, "--scheduler also needs --data"),

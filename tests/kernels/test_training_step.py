@@ -2,7 +2,6 @@
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from threading import Timer, main_thread
 
@@ -11,7 +10,6 @@ import pytest
 
 from mlcore.kernels import losses, optimizers
 from mlcore.kernels import training_step as steps
-from mlcore.kernels.embedding import RowList, list_rows
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.reference import FORMULAS, count_words
 from mlcore.kernels.verification import Documents, largest_error, random_network
@@ -157,26 +155,6 @@ def test_the_bytes_are_the_same_for_any_number_of_threads(optimizer, size):
     one = [array.tobytes() for array in train(*arguments, threads=1)]
     for threads in (2, 3, 4, 6, 16):
         assert [array.tobytes() for array in train(*arguments, threads)] == one
-
-
-@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
-def test_a_number_has_the_same_bits_however_many_columns_stand_beside_it(optimizer):
-    random = np.random.default_rng(1)
-    P, M, S, dE = random.uniform(0.1, 1, size=(4, 64, 64)).astype(np.float32)
-    step = optimizers.Step(0.1, 1e-8, 1e-9)
-    index, ones = RowList.allocate(64, 64, np.float32), np.ones(64, np.int32)
-    used = list_rows(random.permutation(64).astype(np.int32), ones, np.arange(64), np.arange(1, 65), index)
-    results = {"layers": set(), "rows": set()}
-    for cuts in ([0, 64], [0, 16, 64], [0, 48, 64], [0, 32, 64], [0, 1, 6, 13, 64]):
-        rows, layer, bias = ([P.copy(), M.copy() if optimizer == "adam" else None, S.copy()] for _ in range(3))
-        (W, M_W, S_W), (b, m, s) = layer, (None if array is None else array[0] for array in bias)
-        for first, last in pairwise(cuts):
-            optimizers.update_layer(dE, dE, W, b, M_W, m, S_W, s, np.empty_like(P), np.empty_like(b), first, last, step)
-            if 1 not in cuts:
-                optimizers.update_rows(dE, index, 0, used, *rows, first, last, step, 32, SCALES)
-        for name, arrays in ({"layers": layer} | ({"rows": rows} if 1 not in cuts else {})).items():
-            results[name].add(b"".join(array.tobytes() for array in arrays if array is not None))
-    assert [len(found) for found in results.values()] == [1, 1]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
