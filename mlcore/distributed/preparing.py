@@ -147,8 +147,8 @@ def encode_shards(
     def here(rows: np.ndarray, only: Any) -> Split | None:
         if not len(rows):
             return None
-        chunks, order = zip(*on_workers(rows, only).chunks, strict=True)
-        calls, order = [(selected, *chunk) for chunk in chunks], np.concatenate(order)
+        chunks, owned = zip(*on_workers(rows, only).chunks, strict=True)
+        calls, order = [(selected, *chunk) for chunk in chunks], np.concatenate(owned)
         fetched = Documents.joined(cluster.results("Fetching held-out texts", calls), binary)
         weights = None if dataset.weights is None else dataset.weights[order]
         return Split(fetched, found.targets[order], np.argsort(order), weights)
