@@ -7,7 +7,7 @@ accuracy measured on the same test texts.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from mlcore.sentiment.training import Training, best_epoch
 from mlcore.templates import fill
 from mlcore.text.dataset import HELD_OUT, Dataset, EncodedDataset, with_test_split
 from mlcore.text.labels import choose_labels
-from mlcore.text.vectors import Vectors
+from mlcore.text.vectors import Coverage, Vectors
 
 MAX_SEEDS = 20  # the exact test looks at 2^seeds cases
 Progress = Callable[[str, int, int | None], None]  # takes what is trained next, its seed, its epoch (None: a baseline)
@@ -100,7 +100,7 @@ class Comparison(Result):
     own_parts: list[str]  # splits that the data has, so that they are not drawn
     settings: dict[str, int]
     seeds: int
-    vectors: dict[str, Any] | None
+    vectors: Coverage | None
     arms: list[Summary]
     best_trainable_against_best_fixed: Difference | None
     runs: list[Run]
@@ -200,14 +200,11 @@ class Experiment:
         """Summarize the results of ``run``, all of them or those until an interruption."""
         runs = [result for result in results if isinstance(result, Run)]
         missing = [result for result in results if isinstance(result, Missing)]
-        summaries, given, vectors = summarize(runs, self.names), self.vectors, None
-        if given:
-            facts = {"source": given.source, "duplicates": given.duplicates, "sha256": given.fingerprint()}
-            vectors = vars(self.coverage) | facts
+        summaries = summarize(runs, self.names)
         settings = {name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")}
         return Comparison(
             self.dataset.source, self.labels, self.sizes or self.encode(1).data.sizes, self.own_splits, settings,
-            len(self.seeds), vectors, summaries, compare_best(runs, summaries), runs, missing, interrupted,
+            len(self.seeds), self.coverage, summaries, compare_best(runs, summaries), runs, missing, interrupted,
             self.dataset.notes.sentences(),
         )  # fmt: skip
 

@@ -144,20 +144,20 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     known = words.ids != UNKNOWN
     of_words_only = exact.features[exact.features < features.first_piece].tolist()
     columns = zip(features.names_of(of_words_only), counts.tolist(), contributions.tolist(), strict=False)
-    shares = {name: [count, contribution] for name, count, contribution in columns}
-    for t, word in enumerate(occurring.ids):  # what its characters contribute counts for the word
+    shares = {name: (count, contribution) for name, count, contribution in columns}
+    has_pieces = np.diff(spelled.offsets)[occurring.ids] > 0
+    for t in np.flatnonzero(has_pieces).tolist():  # what its characters contribute counts for the word
+        word = occurring.ids[t]
         pieces = spelled.ids[spelled.offsets[word] : spelled.offsets[word + 1]]
-        if len(pieces):
-            contribution = of_each[np.searchsorted(exact.features, pieces)].sum()
-            of_words[t] += contribution
-            share = shares.setdefault(spoken.word(word), [0, 0.0])
-            share[0] += not known[t]
-            share[1] += contribution
+        contribution = of_each[np.searchsorted(exact.features, pieces)].sum()
+        of_words[t] += contribution
+        count, before = shares.get(spoken.word(word), (0, 0.0))
+        shares[spoken.word(word)] = count + (not known[t]), before + contribution
 
-    has_features = known | (np.diff(spelled.offsets)[occurring.ids] > 0)
-    distinct = np.unique(occurring.ids[has_features])
+    distinct = np.unique(occurring.ids[known | has_pieces])
     changes = (_logits_without(model, words.ids, occurring.ids, spelled, distinct) - exact.logits[0]) @ weights
     effects = dict(zip(map(spoken.word, distinct), changes.tolist(), strict=True))
+    found = [FeatureShare(name, int(n), float(value), effects.get(name)) for name, (n, value) in shares.items()]
     return Explanation(
         text=text,
         label=None if predicted is None else model.labels[predicted],
@@ -168,13 +168,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         against=None if other is None else model.labels[other],
         logit=float(slope @ (W1 @ exact.E[0] + b1) + weights @ b2),
         constant=float(slope @ b1 + weights @ b2),
-        features=sorted(
-            (
-                FeatureShare(name, int(count), float(value), effects.get(name))
-                for name, (count, value) in shares.items()
-            ),
-            key=lambda share: -abs(share.contribution),
-        ),
+        features=sorted(found, key=lambda share: -abs(share.contribution)),
         words=list(map(WordShare, texts, map(spoken.word, occurring.ids), known.tolist(), of_words.tolist())),
         known_words=int(known.sum()),
     )
@@ -183,13 +177,13 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
 def _weights(logits: np.ndarray, chosen: int | None, several: bool) -> tuple[int | None, np.ndarray]:
     """The label that the chosen one is compared with, if any, and the weights of the logits whose sum is explained."""
     other, weights = None, np.zeros(len(logits))
-    if chosen is not None and several:
-        weights[chosen] = 1
-    elif chosen is not None and len(logits) > 1:
-        other = max(set(range(len(logits))) - {chosen}, key=logits.__getitem__)  # probabilities may all be 0
-        weights[chosen], weights[other] = 1, -1
-    else:
+    if len(logits) == 1 and not several:
         weights[0] = -1 if chosen == 0 else 1
+    elif chosen is not None:
+        weights[chosen] = 1
+        if not several:
+            other = max(set(range(len(logits))) - {chosen}, key=logits.__getitem__)  # probabilities may all be 0
+            weights[other] = -1
     return other, weights
 
 

@@ -175,17 +175,12 @@ def _parts_of(model: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     settings = model.settings
     if settings.float16 and np.abs(model.parameters.table).max(initial=0) > np.finfo(np.float16).max:
         raise InputError("the embedding has numbers too large for float16", suggestion={"float16": False})
-    header: dict[str, Any] = {
-        "labels": model.labels,
-        "settings": asdict(settings),
-        "provenance": asdict(model.provenance),
-    }
-    if model.thresholds is not None:
-        header["thresholds"] = model.thresholds.tolist()
-    if model.seen is not None:
-        header["seen"] = model.seen
-    if model.compressed:
-        header["compressed"] = model.compressed._asdict()
+    header = {
+        "labels": model.labels, "settings": asdict(settings), "provenance": asdict(model.provenance),
+        "thresholds": None if model.thresholds is None else model.thresholds.tolist(), "seen": model.seen,
+        "compressed": model.compressed and model.compressed._asdict(),
+    }  # fmt: skip
+    header = {name: value for name, value in header.items() if value is not None}
     keys = model.features.ngrams
     ngrams = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)
     features = {"vocabulary": model.features.words, "pieces": model.features.pieces.table}

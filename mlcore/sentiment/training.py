@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -74,11 +74,6 @@ def heading(model: Model) -> str:
     """The first line of the table of epochs."""
     quality = "micro F1" if model.settings.multi_label else "accuracy" if model.labels else "    RMSE"
     return f"epoch  training loss  held-out loss  {quality}  seconds  M features/s"
-
-
-def history(reports: list[EpochReport]) -> list[dict[str, Any]]:
-    """The figures of the epochs for a model's provenance: those that equal trainings have in common."""
-    return [{name: getattr(report, name) for name in HISTORY} for report in reports]
 
 
 class Progress(NamedTuple):
@@ -370,7 +365,8 @@ class Training:
             del state, epochs  # the moments are as large as the model, which is now evaluated and saved
             if self.reports:
                 _round(model)
-                model.provenance.history = history(self.reports)
+                figures = [{name: getattr(report, name) for name in HISTORY} for report in self.reports]
+                model.provenance.history = figures
                 if data.dev and model.labels:
                     model.provenance.calibration = calibrate(model, data.dev, self.threads)
                 if data.dev and model.settings.tune_thresholds:

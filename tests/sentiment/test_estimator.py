@@ -151,14 +151,6 @@ def test_texts_have_weights():
     assert content(equal) == content(small(dev=0).fit(TEXTS, LABELS))
 
 
-def test_labels_have_weights():
-    numbers = [int(label == "pos") for label in TWO_LABELS]
-    sure = small(dev=0, class_weight={1: 50}).fit(TWO_TEXTS, numbers)
-    plain = small(dev=0, class_weight=None).fit(TWO_TEXTS, numbers)
-    assert sure.get_params()["class_weight"] == {1: 50}
-    assert (sure.predict_proba(["film"])[:, 1] > plain.predict_proba(["film"])[:, 1]).all()
-
-
 def test_a_warm_start_goes_on(tmp_path):
     model = small(dev=0, warm_start=True).fit(TEXTS, LABELS)
     before = model.predict_proba(TEXTS)

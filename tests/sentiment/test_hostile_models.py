@@ -80,10 +80,6 @@ def mutated(content, trial, random):
     return bytes(content)
 
 
-def mutate_file(trial, random):
-    return mutated(original(compressed=trial % 2 == 1)[0], trial, random)
-
-
 def mutate_outer(trial, random):
     """Change the header of the safetensors format or the tensors, and keep the length of the header right."""
     outer, data = outer_and_data(compressed=trial % 2 == 1)
@@ -162,43 +158,7 @@ def check_signed(content, path):
     return True
 
 
-RANDOM = [
-    (mutate_file, check_unsigned), (mutate_outer, check_unsigned), (mutate_tensor, check_signed),
-    (mutate_json, check_signed),
-]  # fmt: skip
-
-
-def load_many(trials, folder):
-    """Load so many changed files of each kind in this process, of limited memory; print how many are models."""
-    path = Path(folder, "changed")
-    check_signed(original()[0], path)
-    limit_memory()
-    for change, check in RANDOM:
-        print(sum(check(change(trial, np.random.default_rng([7, trial])), path) for trial in range(trials)))
-
-
-def limit_memory():
-    """Let this process allocate MEMORY bytes more than it has, where the system can tell and limit that."""
-    if sys.platform == "linux":
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
-
-
-def in_a_process(call):
-    """Standard output of a call of this file's functions in a process of its own."""
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from test_hostile_models import *; {call}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-@pytest.mark.parametrize("trials", [100, pytest.param(250_000, marks=pytest.mark.full)])
-def test_files_that_were_changed_at_random(trials, tmp_path):
-    loaded = [int(line) for line in in_a_process(f"load_many({trials}, {str(tmp_path)!r})").split()]
-    assert len(loaded) == len(RANDOM)
-    assert max(loaded) < 0.75 * trials  # else the changes are hardly any
+RANDOM = [(mutate_outer, check_unsigned), (mutate_tensor, check_signed), (mutate_json, check_signed)]
 
 
 # Changes on purpose -----------------------------------------------------------------------------------------
@@ -252,12 +212,17 @@ HOSTILE = {
 }
 
 
-def load_all(folder):
-    """Load every hostile file in this process, whose memory is limited from now on; print verdicts and seconds."""
-    good = Path(folder, "good")
-    good.write_bytes(original()[0])
-    load_model(good)
-    limit_memory()
+def load_all(folder, trials):
+    """Load all changed files in this process, of limited memory; print the verdict on each hostile one and its seconds,
+    and then for each kind of changes at random how many of so many files are models.
+    """
+    path = Path(folder, "changed")
+    check_signed(original()[0], path)
+    if sys.platform == "linux":
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
     for name in HOSTILE:
         started = time.process_time()
         try:
@@ -265,12 +230,20 @@ def load_all(folder):
         except Exception as error:
             print(error if isinstance(error, ModelFileError) else repr(error)[:200])
         print(time.process_time() - started)
+    for change, check in RANDOM:
+        print(sum(check(change(trial, np.random.default_rng([7, trial])), path) for trial in range(trials)))
 
 
-def test_files_that_were_changed_on_purpose(tmp_path):
+@pytest.mark.parametrize("trials", [100, pytest.param(250_000, marks=pytest.mark.full)])
+def test_changed_files_are_refused_by_name_or_are_models(trials, tmp_path):
     for name, build in HOSTILE.items():
         (tmp_path / name).write_bytes(build())
-    lines = in_a_process(f"load_all({str(tmp_path)!r})").splitlines()
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from test_hostile_models import *; "
+    code += f"load_all({str(tmp_path)!r}, {trials})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    *lines, outer, tensor, json_ = done.stdout.splitlines()
+    assert max(map(int, (outer, tensor, json_))) < 0.75 * trials  # else the changes are hardly any
     for name, verdict, seconds in zip(HOSTILE, lines[::2], lines[1::2], strict=True):
         path = f"{tmp_path / name} "
         assert (verdict.startswith(path), verdict.isprintable()) == (True, True), (name, verdict)

@@ -17,7 +17,6 @@ from mlcore.sentiment.initialization import new_model, order_tells
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import report_page
-from mlcore.sentiment.settings import Facts, Settings
 from mlcore.sentiment.training import fit
 from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset
 from mlcore.text.labels import hold_out_several
@@ -59,12 +58,6 @@ def test_it_learns_with_the_same_bytes_for_any_number_of_threads():
     answered = predict(model, ["apple of cat", "the of"]).to_dicts(Answers())
     assert [answer["labels"] for answer in answered] == [["a", "c"], []]
     assert quick_figures(model, data.dev) == (found.loss, found.micro.f1)
-
-
-@pytest.mark.parametrize("labels", [3, 30])
-def test_automatic_settings_take_large_steps_until_the_held_out_loss_rises(labels):
-    found = Settings(multi_label=True).resolved(Facts(labels=labels, texts=1000, words=9000))
-    assert (found.learning_rate, found.schedule, found.patience, found.word_dropout) == (0.05, "constant", 20, 0.0)
 
 
 def test_held_out_texts_are_never_the_only_ones_of_a_label():

@@ -1,15 +1,13 @@
 """What is worth saying after a training: each note where it applies, and none where nothing is wrong."""
 
 import pytest
+from conftest import pinned
 
 from mlcore.sentiment.evaluation import evaluate
-from mlcore.sentiment.initialization import new_model
-from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.notes import notes_on_training
 from mlcore.sentiment.report import report_page
-from mlcore.sentiment.settings import Settings
-from mlcore.sentiment.training import fit, history
-from mlcore.text.dataset import dataset_of, encode
+from mlcore.sentiment.training import Training
+from mlcore.text.dataset import dataset_of
 
 KINDS = ("a good film number {}", "pos"), ("a bad plot number {}", "neg")
 EASY = [(text.format(i), label) for text, label in KINDS for i in range(300)]
@@ -17,14 +15,12 @@ EASY = [(text.format(i), label) for text, label in KINDS for i in range(300)]
 
 def notes(rows, splits=None, **settings):
     """The notes on a training with these texts, labels and splits, and its report's page."""
-    small = {"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5, "ngrams": 1, "min_count": 1}
-    settings = Settings(**{"char_ngrams": "none"} | small | settings).resolved()
+    small = {"dim": 2, "hidden": 2, "epochs": 3, "patience": 1, "learning_rate": 0.5, "min_count": 1}
     dataset = dataset_of(*zip(*rows, strict=True), splits=splits or [""] * len(rows))
-    data = encode(dataset, None, **settings.encoding())
-    model = new_model(data, settings)
-    reports = list(fit(model, data.train, data.dev, 1))
-    model.provenance = Provenance(history=history(reports))
-    found = notes_on_training(model, data, data.dev and evaluate(model, data.dev))
+    training = Training(dataset, pinned(**small | settings), None)
+    training.begin()
+    model, dev = training.run(), training.data.dev
+    found = notes_on_training(model, training.data, dev and evaluate(model, dev))
     return list(map(str, found)), report_page(model, "m", dataset, 0)
 
 
