@@ -22,6 +22,8 @@ from . import exercise_view, gradients, render
 from .options import Json, flag, number_option, option, path_option
 from .output import answer, write_output
 
+RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
+
 
 @dataclass(frozen=True)
 class Typed:
@@ -50,9 +52,22 @@ class Numbers(Typed):
         return found if self.digits is None else replace(found, digits=self.digits)
 
 
-RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
+@dataclass(frozen=True)
+class Backward(Numbers):
+    """The same, and the convention at a kink."""
+
+    relu_at_zero: str | None = declared(None, RELU_AT_ZERO, metavar="NUMBER", automatic="0")
+
+    @property
+    def at_zero(self) -> Any:
+        return None if self.relu_at_zero is None else problem.parse_number(self.relu_at_zero, "relu_at_zero")
+
+    def problem(self) -> "problem.Problem":
+        found = super().problem()
+        return found if self.relu_at_zero is None else replace(found, relu_at_zero=self.at_zero)
+
+
 FORWARDED = "Share of the points for what follows from an error."
-ReluAtZero = Annotated[Any, number_option("NUMBER", RELU_AT_ZERO, "0")]
 LearningRate = Annotated[Any, number_option("NUMBER", "One step with this rate.")]
 OptimizerName = Annotated[str, option("sgd|momentum|adam", "How a step is taken.", default=True)]
 
@@ -68,6 +83,15 @@ def refuse(options: Mapping[str, object], why: str) -> None:
         raise InputError(f"--{given[0]} {why}")
 
 
+def _update(learning_rate: Any, optimizer: str) -> "descent.Update | None":
+    """How arrays are updated, if they are to be."""
+    if learning_rate is not None:
+        return descent.Update(learning_rate, optimizer)
+    if optimizer != "sgd":
+        raise InputError("it also needs a learning rate", parameter="optimizer", value=optimizer)
+    return None
+
+
 def forward(*, numbers: Numbers, as_json: Json = False) -> None:
     """Example: mlcore forward --x 1,2,1
 
@@ -76,13 +100,12 @@ def forward(*, numbers: Numbers, as_json: Json = False) -> None:
     integers, decimals or fractions such as -1/2; commas separate numbers and
     semicolons separate rows.
     """
-    answer("forward", working.work(numbers.problem()), exercise_view.forward, as_json)
+    answer("forward", working.work(numbers.problem(), backward=False), exercise_view.forward, as_json)
 
 
 def grad(
     *,
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = None,
+    numbers: Backward,
     check: Annotated[bool, flag("Compare with numerical derivatives.", "--check")] = False,
     more: Annotated[bool, flag("Also show the Clarke subdifferential at a kink.", "--more")] = False,
     code: Annotated[str | None, option("numpy|pytorch|jax", "Print a program instead.")] = None,
@@ -103,26 +126,24 @@ def grad(
     """
     trained = {"--model": model, "--text": text, "--label": label}
     if given := [name for name, value in trained.items() if value is not None]:
-        others = asdict(numbers) | {"check": check, "more": more, "code": code}
+        others = asdict(numbers) | {"relu_at_zero": None, "check": check, "more": more, "code": code}
         refuse(others, f"cannot be combined with {given[0]}")
         if model is None or text is None or label is None:
             missing = " and ".join(name for name in trained if name not in given)
             raise InputError(f"{given[0]} also needs {missing}")
-        return gradients.gradients_of_model(model, text, label, float(relu_at_zero or 0), as_json)
+        return gradients.gradients_of_model(model, text, label, float(numbers.at_zero or 0), as_json)
     if code is not None:
         others = {"json": as_json, "check": check, "more": more}
         refuse(others, "cannot be combined with --code, which prints a program.")
-        return render.show(programs.program(numbers.problem(), code, relu_at_zero).rstrip("\n"))
-    network = numbers.problem()
-    worked = working.work(network, network.at_zero(relu_at_zero), check)
+        return render.show(programs.program(numbers.problem(), code).rstrip("\n"))
+    worked = working.work(numbers.problem(), check=check)
     if not answer("grad", worked, partial(exercise_view.grad, more=more), as_json).agrees:
         raise typer.Exit(1)
 
 
 def derive(
     *,
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = None,
+    numbers: Backward,
     output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
     standalone: Annotated[bool, flag("With latex: a document that compiles as it is.", "--standalone")] = False,
     learning_rate: LearningRate = None,
@@ -135,7 +156,7 @@ def derive(
     weights after one step.
     """
     network = numbers.problem()
-    sections = derivation.derive(network, relu_at_zero, learning_rate, optimizer)
+    sections = derivation.derive(network, _update(learning_rate, optimizer))
     output_format = functions.choose("format", output_format, formats.WRITERS)
     if standalone and output_format != "latex":
         raise InputError("only latex can be standalone", parameter="format", value=output_format)
@@ -145,8 +166,7 @@ def derive(
 
 def descend(
     *,
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = None,
+    numbers: Backward,
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
     learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
     optimizer: OptimizerName = "sgd",
@@ -159,7 +179,7 @@ def descend(
     nothing does.
     """
     network = numbers.problem()
-    found = descent.descend(network, steps, learning_rate, relu_at_zero, optimizer)
+    found = descent.descend(network, steps, descent.Update(learning_rate, optimizer))
     answer("descend", found, partial(exercise_view.descend, style=network.style), as_json)
 
 
@@ -198,11 +218,11 @@ def check(
     with a network for each file of answers.
     """
     typed = {"y_hat": y_hat, "loss": loss, "dV": d_v, "dW": d_w}
-    given = _typed(typed, others or [], tolerance)
+    given, update = _typed(typed, others or [], tolerance), _update(learning_rate, optimizer)
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
-        settings = {"tolerance": tolerance, "learning_rate": learning_rate, "optimizer": optimizer}
+        settings = {"tolerance": tolerance, "update": update}
         settings |= {} if points is None else {"points": classroom.parse_points(points)}
         settings |= {} if carry_forward is None else {"carry_forward": carry_forward}
         return _check_class(numbers, answers[0], output, settings, as_json)
@@ -216,7 +236,7 @@ def check(
         given += found
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
-    marked = marking.Marker(numbers.problem(), learning_rate, optimizer).mark(given)
+    marked = marking.Marker(numbers.problem(), update).mark(given)
     marked = marked.without_truth() if hint else marked
     if not answer("check", marked, exercise_view.check, as_json).all_right:
         raise typer.Exit(1)
@@ -247,8 +267,7 @@ def _check_class(numbers: Numbers, folder: Path, output: Path | None, settings: 
 
 def graph(
     *,
-    numbers: Numbers,
-    relu_at_zero: ReluAtZero = None,
+    numbers: Backward,
     output_format: Annotated[str, format_option("text|mermaid|dot|svg|tikz")] = "text",
 ) -> None:
     """Example: mlcore graph --format svg > network.svg
@@ -264,7 +283,7 @@ def graph(
         "tikz": markup.to_tikz,
     }
     draw = writers[functions.choose("format", output_format, writers)]
-    render.show(draw(graphs.build(numbers.problem(), relu_at_zero)).rstrip("\n"))
+    render.show(draw(graphs.build(numbers.problem())).rstrip("\n"))
 
 
 def net(*, numbers: Typed) -> None:

@@ -12,11 +12,10 @@ from mlcore.exercise.classroom import number_text as points_text
 from mlcore.exercise.derivation import Symbols, joined
 from mlcore.exercise.descent import Descended
 from mlcore.exercise.formats import Style, matrix_text, to_unicode
-from mlcore.exercise.functions import ACTIVATIONS
 from mlcore.exercise.kinks import MAX_KINKS, Subdifferential
 from mlcore.exercise.marking import Marking
 from mlcore.exercise.network import FLOAT_TOLERANCE
-from mlcore.exercise.work import CONVENTIONS, USED_BY, Worked
+from mlcore.exercise.work import USED_BY, Worked
 
 from .render import bar, fits, number, paragraph, say, shortened, show, side_by_side, table
 
@@ -56,23 +55,21 @@ def forward(result: Worked) -> None:
 
 def _units(result: Worked, symbols: Symbols, sample: int) -> None:
     """What one sample gives."""
-    values, layers, style = result.best, result.problem.network.layers, result.problem.style
+    values, network, style = result.best, result.problem.network, result.problem.style
     rows: list[tuple[Any, ...]] = []
-    trace, deltas = values.trace, [values.chosen.deltas] if values.chosen else []
+    trace, deltas = values.trace, [found.deltas for found in [values.gradients.get(result.at_zero)] if found]
     target = f"{symbols.target} = {vector_text(values.y[sample], style)}"
     paragraph(f"x = {vector_text(trace.x[sample], style)}    {target}")
     show("")
-    for index, layer in enumerate(layers):
-        has_kink = ACTIVATIONS[layer.activation].has_kink
+    for index, layer in enumerate(network.layers):
         for unit, z in enumerate(trace.z[index][sample]):
-            kinked = (sample, index, unit) in trace.kinks
-            state = layer.activation if not has_kink else "on" if z > 0 else "off"
             texts = [style.text(column[index][sample, unit]) for column in (trace.z, trace.a, *deltas)]
-            shown = ("on the kink", "bold yellow") if kinked else (state, "dim")
+            state = network.activations[index].state(z)
+            shown = ("on the kink", "bold yellow") if state == "kink" else (state or layer.activation, "dim")
             rows.append((layer.name, str(unit + 1), *texts, shown))
     of = to_unicode(symbols.of_sample)
     table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas), ""], rows, left=2)
-    if not result.exact and any(ACTIVATIONS[layer.activation].has_kink for layer in layers):
+    if not result.exact and any(activation.has_kink for activation in network.activations):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
     show("")
     loss = f"J{to_unicode(f'_{{{sample + 1}}}')} = {style.text(values.losses[sample])}"
@@ -88,17 +85,17 @@ def grad(result: Worked, more: bool = False) -> None:
     forward(result)
     show("")
     symbols, best, kinks, style = Symbols(result.problem), result.best, result.best.trace.kinks, result.problem.style
-    found = best.arrays()
+    found = best.gradients[result.at_zero].named
     rows = [
         (f"dJ/d{name}", to_unicode(joined(symbols.gradient(name))), matrix_text(found[name], style))
         for name in symbols.arrays
     ]
     of_x = to_unicode(symbols.of_x)
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
-    with_value = f"with φ'(0) = {style.text(result.at_kinks(result.relu_at_zero))}" if kinks else ""
+    with_value = f"with φ'(0) = {style.text(result.at_zero)}" if kinks else ""
     table(["gradient", "formula", with_value], rows, left=3)
     deltas = [f"{symbols.delta[layer]} = {joined(symbols.delta_of(layer))}" for layer in reversed(range(symbols.depth))]
-    deltas += [f"g = {joined(symbols.of_output)}"] * symbols.has_jacobian
+    deltas += [f"g = {joined(symbols.of_output)}"] * symbols.network.has_jacobian
     side_by_side(map(to_unicode, deltas), "dim")
     if kinks:
         _conventions(result)
@@ -115,10 +112,10 @@ def grad(result: Worked, more: bool = False) -> None:
 
 def _conventions(result: Worked) -> None:
     """What the usual conventions give."""
-    taken = {result.at_kinks(value): name for name, value in CONVENTIONS.items()}
-    found, of_sample = result.best.arrays, "dJₛ" if result.problem.several else "dJ"
+    found, of_sample = result.best.gradients, "dJₛ" if result.problem.several else "dJ"
+    taken = dict.fromkeys(result.usual)
     rows = [
-        (f"{of}/d{name}", *(matrix_text(found(value)[name], result.problem.style) for value in taken.values()))
+        (f"{of}/d{name}", *(matrix_text(found[value].named[name], result.problem.style) for value in taken))
         for name, of in [*((name, "dJ") for name in reversed(result.problem.network.trained)), ("x", of_sample)]
     ]
     same = all(len(set(texts)) == 1 for _, *texts in rows)
@@ -147,9 +144,13 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
         gradients_of = f"{count} gradients, those of the smooth pieces of J near this point:"
         paragraph(f"{whole} the convex hull of these {gradients_of}")
         names, rows, style = list(reversed(result.problem.network.trained)), [], result.problem.style
-        for pattern, gradients in found.pieces[:MAX_VERTICES]:
-            on = result.unit_names(kink for kink in sorted(pattern) if pattern[kink])
-            rows.append((on or "none", *(matrix_text(gradients.arrays[name], style) for name in names)))
+        for on, gradients in found.pieces[:MAX_VERTICES]:
+            rows.append(
+                (
+                    result.unit_names(sorted(on)) or "none",
+                    *(matrix_text(gradients.arrays[name], style) for name in names),
+                )
+            )
         table(["units on", *(f"dJ/d{name}" for name in names)], rows, left=len(names) + 1, lines=True)
         if count > MAX_VERTICES:
             show(f"and {count - MAX_VERTICES} more; --json lists them all.")
@@ -164,7 +165,7 @@ def _descent(result: Worked, found: Subdifferential) -> None:
     """Whether gradient descent moves, and whether J can still decrease."""
     text = result.problem.style.text
     follows, weight = ("is stuck here: its gradient is 0", "bold") if result.stuck else ("moves from here", "")
-    show(f"Gradient descent with φ'(0) = {text(result.at_kinks(result.relu_at_zero))} {follows}.", weight)
+    show(f"Gradient descent with φ'(0) = {text(result.at_zero)} {follows}.", weight)
     if found.descent is None:
         show("J decreases in no direction to first order.", "bold")
         return
@@ -186,7 +187,7 @@ def _derivatives(result: Worked) -> None:
     rows, style = [], result.problem.style
     for name, found in result.differences.items():
         differ, contradicts = found.one_sided_differ, result.contradictions(name)
-        for place, entry in np.ndenumerate(result.values.arrays()[name]):
+        for place, entry in np.ndenumerate(result.values.gradients[result.at_zero].named[name]):
             columns = [rounded(found.central[place]), "", ""]
             if differ[place]:
                 columns = ["", rounded(found.left[place]), rounded(found.right[place])]
@@ -218,7 +219,7 @@ def check(marking: Marking) -> None:
     """Each answer with its verdict, the truth if it is shown, and the mistakes that give the same numbers."""
     rows: list[tuple[Any, ...]] = []
     for verdict in marking.verdicts:
-        words = verdict.words(marking.convention), STYLES.get(verdict.status, "green")
+        words = verdict.words, STYLES.get(verdict.status, "green")
         rows.append((verdict.symbol, words, *filter(None, [verdict.shown(marking.style)])))
     table(["answer", "verdict", "truth" if len(rows[0]) == 3 else ""], rows, left=3)
     for verdict in marking.verdicts:
@@ -239,7 +240,7 @@ def check_class(marks: ClassMarks) -> None:
     if fits(columns, rows):
         table(columns, rows)
     else:
-        each = [(shortened(one.student), points_text(one.total), points_text(marks.of(one))) for one in marks.students]
+        each = [(shortened(one.student), points_text(one.total), points_text(one.of)) for one in marks.students]
         table(["student", "total", "out of"], each)
         show("-o FILE writes the points of each answer, too many columns for this page.", "dim")
     for one in marks.students:
@@ -247,5 +248,5 @@ def check_class(marks: ClassMarks) -> None:
             paragraph(f"{shortened(one.student)}: {remark}", indent="  ")
     if marks.mistakes:
         show("\nCommonest mistakes", "bold")
-        found = [(name, str(count), bar(count / len(marks.students))) for name, count in marks.mistakes]
+        found = [(name, str(count), bar(count / len(marks.students))) for name, count in marks.mistakes.items()]
         table(["mistake", "students", ""], found[:MAX_MISTAKES])

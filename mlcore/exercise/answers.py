@@ -1,7 +1,6 @@
 """Answers as students type them: numbers, how exactly each of them is meant, and entries that are left open."""
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +16,6 @@ from mlcore.exercise.problem import NOTES, exact_number, parse_rows, read_docume
 
 PRECISION = 1e-6  # relative, of float32: whoever copies more digits from a program is right
 HALF = Fraction(1, 2)
-DECIMAL_COMMA = re.compile(r"(?<=\d)\{?,\}?(?=\d)")  # with braces in LaTeX
 MAX_DIGITS = 8  # to which somebody rounds on the way
 HALF_UP = 1 + 1e-12  # takes a number that is half of a unit over it
 MAX_PLACES = 300  # of a number in float64
@@ -29,9 +27,9 @@ class Rounding(NamedTuple):
     digits: int
     is_significant: bool
 
-    def __call__(self, values: np.ndarray, up: bool | np.ndarray = True) -> np.ndarray:
-        """The values rounded, and halves ``up`` or down."""
-        nudged = values.astype(np.float64) * np.where(up, HALF_UP, 1 / HALF_UP)
+    def __call__(self, values: np.ndarray, half_up: bool | np.ndarray = True) -> np.ndarray:
+        """The values rounded, and halves up, or to even digits."""
+        nudged = values.astype(np.float64) * np.where(half_up, HALF_UP, 1)
         scale = 10.0**self.digits
         if self.is_significant:
             size = np.floor(np.log10(np.where(nudged, abs(nudged), 1)))
@@ -39,7 +37,8 @@ class Rounding(NamedTuple):
         return np.asarray(np.round(nudged * scale) / scale)
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """A number that was typed, and how exactly it is meant.
 
     ``unit`` is that of the last digit, such as 1/100 in 0.50, and 0 for a fraction, which is exact. Zeros at the end of
@@ -93,12 +92,10 @@ class Answer:
     """One answer of a student: y_hat, loss, z:LAYER, a:LAYER, da:LAYER, delta:LAYER, or d and the name of an array.
 
     Samples are rows of z, a, da, delta, dx and y_hat; biases and the loss have one row. None is an entry left open.
-    ``others``: what it says if its commas are decimal points, and its semicolons may be between numbers of a row.
     """
 
     name: str
     entries: Any  # array of Entry or None, (rows, columns)
-    others: tuple[Any, ...] = ()
 
     def scaled(self, factor: Fraction) -> "Answer":
         """All numbers multiplied."""
@@ -157,8 +154,6 @@ def check_tolerance(tolerance: Fraction | None) -> None:
 def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Answer:
     """An answer as it is typed: rows of numbers, with ? or _ for an entry that is left open.
 
-    Where commas can be decimal points, as in 0,5 or (0,5; 0,25), the shape of the right answer decides.
-
     Raises: InputError if the text is not numbers, or its rows differ in length; or if the tolerance is below 0.
 
     Example:
@@ -166,27 +161,12 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
         [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
     """
     check_tolerance(tolerance)
-    readings, problems, pointed = list[np.ndarray](), list[InputError](), DECIMAL_COMMA.sub(".", text)
-    for reading in [text] if pointed == text else [text, pointed, pointed.replace(";", ",")]:
-        try:
-            readings.append(_entries(name, reading, tolerance))
-        except InputError as error:
-            problems.append(error)
-    if not readings:
-        raise problems[0]
-    return Answer(name, readings[0], tuple(readings[1:]))
 
-
-def _entries(name: str, text: str, tolerance: Fraction | None) -> np.ndarray:
     def entry(number: str) -> Entry | None:
         is_open = number.strip() in ("?", "_")
         return None if is_open else Entry(Fraction(exact_number(number)), *_unit_and_digits(number.strip()), tolerance)
 
-    rows = parse_rows(text, name, entry)
-    entries = np.empty((len(rows), len(rows[0])), object)
-    for i, j in np.ndindex(entries.shape):
-        entries[i, j] = rows[i][j]
-    return entries
+    return Answer(name, np.array(parse_rows(text, name, entry), object))
 
 
 def _unit_and_digits(text: str) -> tuple[Fraction, int]:
@@ -204,8 +184,8 @@ def read_answers(path: Path, tolerance: Fraction | None = None) -> tuple[list[An
 
     Raises: DataError if the file has no keys and values; OSError if it cannot be read.
     """
-    is_json = path.suffix.lower() == ".json"
-    content = read_document(path, "expected " + ('{"dV": [[-2, 0]]}' if is_json else "lines such as dV = [[-2, 0]]"))
+    example = '{"dV": [[-2, 0]]}' if path.suffix.lower() == ".json" else "dV = [[-2, 0]]"
+    content = read_document(path, f"expected {example}")
     notes = {key.lower(): str(value) for key, value in content.items() if key.lower() in NOTES}
     answers, problems = list[Answer](), list[str]()
     for name, value in content.items():

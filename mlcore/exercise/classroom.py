@@ -5,15 +5,14 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from mlcore.errors import DataError, InputError, MlcoreError
 from mlcore.exercise.answers import check_tolerance, read_answers
-from mlcore.exercise.descent import step_of
+from mlcore.exercise.descent import Update
 from mlcore.exercise.marking import RIGHT, Marker, Marking, Verdict
 from mlcore.exercise.problem import Problem, parse_number, read_problem
 from mlcore.results import Result
@@ -24,17 +23,18 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of a cell that a spread
 
 @dataclass(frozen=True)
 class Marks(Result):
-    """What one student gets: points by question of the own sheet, the marking, and what is wrong with the file."""
+    """What one student gets: the marking, what is wrong with the file, and points by question of the own sheet.
+
+    ``of``: what all answers to it are worth.
+    """
 
     student: str
     file: str
-    points: dict[str, Fraction]
     marking: Marking | None
-    problems: tuple[str, ...] = ()
-
-    @property
-    def total(self) -> Fraction:
-        return sum(self.points.values(), Fraction(0))
+    problems: list[str]
+    points: Mapping[str, Fraction] = field(default_factory=dict)
+    total: Fraction = Fraction(0)
+    of: Fraction = Fraction(0)
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -45,36 +45,18 @@ class Marks(Result):
     def remarks(self) -> list[str]:
         """What went wrong, by question; only the first mistake of each."""
         wrong = [verdict for verdict in self.verdicts if verdict.status not in RIGHT]
-        found = [f"{v.symbol}: {(*v.mistakes, v.remark or 'no known mistake')[0]}" for v in wrong]
+        others = {"open": "left open"}
+        found = [f"{v.symbol}: {(*v.mistakes, v.remark or others.get(v.status, 'no known mistake'))[0]}" for v in wrong]
         return [*found, *self.problems]
 
 
 @dataclass(frozen=True)
 class ClassMarks(Result):
-    """The marks of all students, the points that each question is worth, and how many students made each mistake."""
+    """The marks of all students, what each question is worth, and how many students made each mistake, most first."""
 
     worth: dict[str, Fraction]
     students: list[Marks]
-
-    def of(self, marks: Marks) -> Fraction:
-        """What all answers to the student's sheet are worth."""
-        return sum((self.worth[name] for name in marks.points), Fraction(0))
-
-    @property
-    def mistakes(self) -> list[tuple[str, int]]:
-        """Mistakes with the number of students who made them, the commonest first."""
-        counts: Counter[str] = Counter()
-        for marks in self.students:
-            wrong = [verdict for verdict in marks.verdicts if verdict.status == "wrong" and verdict.mistakes]
-            counts.update({verdict.mistakes[0] for verdict in wrong})
-        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, with the totals and the mistakes."""
-        document = super().to_dict()
-        for row, marks in zip(document["students"], self.students, strict=True):
-            row |= {"total": str(marks.total), "of": str(self.of(marks))}
-        return document | {"mistakes": [{"mistake": name, "students": count} for name, count in self.mistakes]}
+    mistakes: dict[str, int]
 
     def to_csv(self) -> str:
         """A table for a spreadsheet, with nothing in it that would be taken for a formula."""
@@ -83,7 +65,7 @@ class ClassMarks(Result):
         writer.writerow(map(_safe, ["student", "file", *self.worth, "total", "of", "remarks"]))
         for marks in self.students:
             points = [marks.points.get(name) for name in self.worth]
-            numbers = map(number_text, [*points, marks.total, self.of(marks)])
+            numbers = map(number_text, [*points, marks.total, marks.of])
             writer.writerow(map(_safe, [marks.student, marks.file, *numbers, "; ".join(marks.remarks)]))
         return table.getvalue()
 
@@ -119,8 +101,7 @@ def mark_class(
     points: Mapping[str, Fraction] | None = None,
     carry_forward: Fraction | int = 1,
     tolerance: Fraction | None = None,
-    learning_rate: Fraction | None = None,
-    optimizer: str = "sgd",
+    update: Update | None = None,
 ) -> ClassMarks:
     """Mark all files of answers in a folder against one problem, or each against its own in a folder of networks.
 
@@ -129,7 +110,7 @@ def mark_class(
     ``carry_forward``: share of the points for an answer that follows from a wrong one.
 
     Raises: DataError if there are no answers or no networks in a folder; InputError for an unknown question, a wrong
-        tolerance or step, or a problem that Marker refuses.
+        tolerance, or a problem that Marker refuses.
     """
     if not 0 <= carry_forward <= 1:
         raise InputError("expected a number from 0 to 1", parameter="carry_forward", value=str(carry_forward))
@@ -137,10 +118,9 @@ def mark_class(
 
     @cache
     def marker(net: str) -> Marker:
-        return Marker(problem if isinstance(problem, Problem) else read_problem(nets[net]), learning_rate, optimizer)
+        return Marker(problem if isinstance(problem, Problem) else read_problem(nets[net]), update)
 
     check_tolerance(tolerance)  # what is wrong for all is no student's mistake
-    step_of(learning_rate, optimizer)
     if isinstance(problem, Problem):
         marker("")
     papers = [_marked(file, nets, marker, tolerance) for file in _documents(folder, "answers")]
@@ -150,27 +130,30 @@ def mark_class(
     answered = {verdict.name for paper in papers for verdict in paper.verdicts}
     worth = dict(points or {name: Fraction(1) for name in known if name in answered})
     shares = dict.fromkeys(RIGHT, Fraction(1)) | {"carried-forward": Fraction(carry_forward)}
-    students = []
+    students, mistakes = list[Marks](), Counter[str]()
     for paper in papers:
         earned = {verdict.name: shares.get(verdict.status, Fraction(0)) for verdict in paper.verdicts}
         asked = [name for name in worth if not paper.marking or name in paper.marking.names]
-        students.append(replace(paper, points={name: worth[name] * earned.get(name, 0) for name in asked}))
-    return ClassMarks(worth, students)
+        given = {name: worth[name] * earned.get(name, 0) for name in asked}
+        total, of = sum(given.values(), Fraction(0)), sum((worth[name] for name in asked), Fraction(0))
+        students.append(replace(paper, points=given, total=total, of=of))
+        mistakes.update({one.mistakes[0] for one in paper.verdicts if one.status == "wrong" and one.mistakes})
+    return ClassMarks(worth, students, dict(sorted(mistakes.items(), key=lambda item: (-item[1], item[0]))))
 
 
 def _marked(file: Path, nets: Mapping[str, Path], marker: Callable[[str], Marker], tolerance: Fraction | None) -> Marks:
     """A file of answers, marked as far as it can be, without points."""
-    student, problems = file.stem, list[str]()
+    student, problems, marking = file.stem, list[str](), None
     try:
         answers, notes, problems = read_answers(file, tolerance)
         student = notes.get("student") or notes.get("name") or student
         own = marker(_net_of(file, notes, nets) if nets else "")
         answers, unknown = own.usable(answers)
         problems += unknown
-        return Marks(student, file.name, {}, own.mark(answers), tuple(problems))
+        marking = own.mark(answers)
     except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked
         problems.append(f"{file}: {error.strerror}" if isinstance(error, OSError) else str(error))
-        return Marks(student, file.name, {}, None, tuple(problems))
+    return Marks(student, file.name, marking, problems)
 
 
 def _documents(folder: Path, what: str) -> list[Path]:
@@ -190,6 +173,4 @@ def _net_of(file: Path, notes: Mapping[str, str], nets: Mapping[str, Path]) -> s
         if name.lstrip("0") in numbers:
             return numbers[name.lstrip("0")]
     some = ", ".join(list(nets)[:5])
-    if asked[1:]:
-        raise DataError(f"{file}: there is no network {asked[0]!r}; expected the name or the number of one of {some}.")
-    raise DataError(f"{file} has no network: name it as one of {some}, or add sheet = NUMBER.")
+    raise DataError(f"{file} has no network {asked[0]!r}: name it as one of {some}, or add sheet = NUMBER.")

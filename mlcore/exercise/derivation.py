@@ -6,17 +6,17 @@ derivation is data, sections of formulas; ``mlcore.exercise.formats`` makes text
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.descent import OPTIMIZERS, first_step, step_of
+from mlcore.exercise.descent import OPTIMIZERS, Update
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Formulas, Part, Section, Shown, Style, to_unicode
-from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
 from mlcore.exercise.network import Gradients, check_range
 from mlcore.exercise.problem import Problem, default_problem, to_toml
 
@@ -54,7 +54,7 @@ class Symbols:
         self.network, self.layers, self.depth = network, network.layers, (depth := len(network.layers))
         self.style, self.n, self.k = problem.style, len(problem.x), len(network.W[-1])
         self.names = {name: latex_name(name) for name in network.arrays}
-        self.phi = [ACTIVATIONS[layer.activation].symbol for layer in network.layers]
+        self.phi = [activation.symbol for activation in network.activations]
         hidden = ["h"] if depth == 2 else [f"h_{{{number}}}" for number in range(1, depth)]
         takers = network.takers()
         numbers = [layer + 1 for layer, _, _ in takers]
@@ -73,7 +73,6 @@ class Symbols:
         is_logit = network.function.outputs and not self.phi[-1]
         probability = ACTIVATIONS[network.function.outputs[1]].symbol if is_logit else ""
         self.predicted = rf"{probability}(\hat{{y}})" if is_logit else r"\hat{y}"  # what y is compared with
-        self.has_jacobian = self.layers[-1].activation == NORMALIZES and not network.function.outputs
         self.complete: list[list[str]] = []  # the arrays that no layer below has: their gradients end at this one
         for layer in network.layers:
             below = {name for names in self.complete for name in names}
@@ -83,7 +82,7 @@ class Symbols:
 
     def _check_names(self) -> None:
         own = [*self.x, *self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
-        own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized) + ["g"] * self.has_jacobian
+        own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized) + ["g"] * self.network.has_jacobian
         taken = {to_unicode(symbol): f"{to_unicode(symbol)} of the derivation" for symbol in own}
         for name, latex in self.names.items():
             shown = to_unicode(latex)
@@ -169,10 +168,10 @@ class Symbols:
     def definitions(self) -> list[tuple[str, str]]:
         """What the activations and their derivatives are as functions of z, without the identity."""
         found: dict[str, str] = {}
-        for layer, leak in zip(self.layers, self.network.leaks, strict=True):
-            activation, values = ACTIVATIONS[layer.activation], {"leak": self.style.ascii(leak)}
+        for activation, leak in zip(self.network.activations, self.network.leaks, strict=True):
+            values = {"leak": self.style.ascii(leak)}
             if activation.symbol:
-                of_z = "(z)_k" if layer.activation == NORMALIZES else "(z)"
+                of_z = "(z)_k" if activation is ACTIVATIONS[NORMALIZES] else "(z)"
                 found[f"{activation.symbol}{of_z}"] = activation.definition % values
                 found[f"{activation.symbol}'(z)"] = activation.derivative % values
         return [(symbol, formula) for symbol, formula in found.items() if formula]
@@ -182,7 +181,7 @@ class Symbols:
         is_last = layer == self.depth - 1
         if is_last and self.network.function.outputs:
             return [self.predicted, "-", "y"]
-        if is_last and self.has_jacobian:
+        if is_last and self.network.has_jacobian:
             return [r"\hat{y}", r"\odot", "(", "g", "-", *self.product(r"g^\top", r"\hat{y}"), ")"]
         pulled = self.of_output if is_last else self.pulled(layer + 1)
         if not self.phi[layer]:
@@ -235,7 +234,7 @@ class Symbols:
             rows |= {self.z[layer]: trace.z[layer], self.outputs[layer]: trace.a[layer]}
             rows |= {x: work.inputs(layer)[:, columns] for _, x, columns in self.operands(layer)}
             rows |= {self.delta[layer]: found.deltas[layer], self.slopes[layer]: found.slopes[layer]}
-        rows |= {"g": found.pulled[-1]} if self.has_jacobian else {}
+        rows |= {"g": found.pulled[-1]} if self.network.has_jacobian else {}
         numbers = {symbol: self.matrix(values[sample]) for symbol, values in rows.items()}
         numbers |= {self.names[name]: self.matrix(values) for name, values in work.arrays.items()}
         numbers[r"\lambda"] = self.matrix([self.network.loss.l2])
@@ -247,22 +246,13 @@ def filled(formula: Formula, numbers: Numbers) -> list[Part]:
     return [numbers.get(part, part) for part in formula]
 
 
-def derive(
-    problem: Problem,
-    relu_at_zero: Fraction | None = None,
-    learning_rate: Number | None = None,
-    optimizer: str = "sgd",
-) -> "Derivation":
-    """The whole derivation with the numbers of the problem, and with ``relu_at_zero`` for relu'(0) if it is given.
+def derive(problem: Problem, update: Update | None = None) -> "Derivation":
+    """The whole derivation with the numbers of the problem, and the arrays after an update if there is one.
 
-    With a learning rate, also the arrays after one step.
-
-    Raises: InputError if relu_at_zero is not in [0, 1], if there is no such step, if the names of the problem do not
-        allow it, or if a value exceeds the range of float64.
+    Raises: InputError if the names of the problem do not allow it, or if a value exceeds the range of float64.
     """
-    at_zero, step = problem.at_zero(relu_at_zero), step_of(learning_rate, optimizer)
     symbols, work = Symbols(problem), Pass(problem.network, problem.x, problem.y)
-    found = work.checked_backward(at_zero)
+    found = work.checked_backward(problem.at_zero)
     samples = [symbols.numbers(work, found, sample) for sample in range(symbols.n)]
     sections = [_function(symbols, problem)]
     sections += [_forward(symbols, work, numbers, sample) for sample, numbers in enumerate(samples)]
@@ -272,7 +262,8 @@ def derive(
         sections[-1].add("J", "=", symbols.objective, "=", symbols.matrix([work.loss]))
     sections.append(_chain_rule(symbols))
     kinks = work.trace.kinks
-    by_convention = rf", with $\varphi'(0) = {problem.network.at_kinks(kinks, at_zero)}$ by convention" * bool(kinks)
+    at_zero = problem.network.at_kinks(kinks, problem.at_zero)
+    by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" * bool(kinks)
     for sample, numbers in enumerate(samples):
         of = f" of sample {sample + 1}" if problem.several else ""
         section = Section(f"The numbers{of}{by_convention}")
@@ -286,9 +277,9 @@ def derive(
             terms += filled(symbols.decay(name), samples[0])
             section.add(symbols.partial(name), "=", *terms, "=", symbols.matrix(found.arrays[name]))
         sections.append(section)
-    if step:
-        sections.append(_step(symbols, work, found.arrays, *step))
-    if to_toml(problem) == to_toml(default_problem()):
+    if update:
+        sections.append(_step(symbols, work, found.arrays, update))
+    if to_toml(replace(problem, relu_at_zero=None)) == to_toml(default_problem()):
         sections.append(Section("Slips of the printed solution", text=SLIPS))
     return Derivation(sections, problem.style)
 
@@ -324,7 +315,7 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
     how = ""
     if problem.relu_at_zero is not None:
         kinks = Pass(problem.network, problem.x, problem.y).trace.kinks
-        value = problem.network.at_kinks(kinks, problem.relu_at_zero)
+        value = problem.network.at_kinks(kinks, problem.at_zero)
         how += rf" Take $\varphi'(0) = {value}$ where a unit is exactly on the kink of its ReLU."
     if not problem.network.rational:
         how += " Give at least three significant digits."
@@ -377,7 +368,7 @@ def _chain_rule(symbols: Symbols) -> Section:
     def shape(array: Any) -> str:
         return " \N{MULTIPLICATION SIGN} ".join(map(str, symbols.matrix(array).shape))
 
-    of_output = "g = " * symbols.has_jacobian + symbols.partial(r"\hat{y}", of)
+    of_output = "g = " * symbols.network.has_jacobian + symbols.partial(r"\hat{y}", of)
     section.add(of_output, "=", joined(symbols.of_output), remark=shape(network.W[-1][:, 0]))
     for layer in reversed(range(symbols.depth)):
         delta = f"{symbols.delta[layer]} = {symbols.partial(symbols.z[layer], of)}"
@@ -389,7 +380,7 @@ def _chain_rule(symbols: Symbols) -> Section:
 
 def _backward(section: Section, symbols: Symbols, numbers: Numbers, pulled: list[np.ndarray], arrays: Numbers) -> None:
     """The numbers of the chain rule for one sample, and if it is the only one, the gradients in the arrays."""
-    if symbols.has_jacobian:
+    if symbols.network.has_jacobian:
         section.add("g", "=", *filled(symbols.of_output, numbers), "=", numbers["g"])
     for layer in reversed(range(symbols.depth)):
         delta = numbers[symbols.delta[layer]]
@@ -403,19 +394,17 @@ def _backward(section: Section, symbols: Symbols, numbers: Numbers, pulled: list
             section.add(symbols.partial(name), "=", *steps, "=", symbols.matrix(arrays[name]))
 
 
-def _step(
-    symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str
-) -> Section:
+def _step(symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], update: Update) -> Section:
     """The arrays after one step, each from its gradient."""
-    updated = first_step(symbols.network, gradients, learning_rate, optimizer)
+    updated = update.first_step(symbols.network, gradients)
     check_range(*updated.values())
-    section = Section(rf"One step of {OPTIMIZERS[optimizer]} with $\eta = {learning_rate}$")
+    section = Section(rf"One step of {OPTIMIZERS[update.optimizer]} with $\eta = {update.learning_rate}$")
     for name in symbols.arrays:
         W, gradient = symbols.names[name], symbols.partial(name)
-        numbers = {W: work.arrays[name], gradient: gradients[name], r"\eta": [learning_rate]}
+        numbers = {W: work.arrays[name], gradient: gradients[name], r"\eta": [update.learning_rate]}
         formula = [W, "-", r"\eta", gradient]
         steps = [joined(formula), "=", *filled(formula, {key: symbols.matrix(numbers[key]) for key in numbers})]
-        if optimizer == "adam":
+        if update.optimizer == "adam":
             steps = [rf"{W} - \eta g / (|g| + \varepsilon), \; g = {gradient}"]
         section.add(rf"\text{{new }} {W}", "=", *steps, "=", symbols.matrix(updated[name]))
     return section

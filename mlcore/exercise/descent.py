@@ -21,28 +21,50 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 OPTIMIZERS = {"sgd": "gradient descent", "momentum": "gradient descent with momentum", "adam": "Adam"}  # in titles
 
 
-def stepper(optimizer: str) -> Callable[[np.ndarray, Any], np.ndarray]:
-    """What an optimizer subtracts from one array, from gradient to gradient, as a function of (gradient, rate).
+@dataclass(frozen=True)
+class Update:
+    """How arrays are updated.
 
-    Exact in fractions but for Adam, which takes a root.
-    Source: torch.optim.SGD with its momentum, v = 0.9 v + g; Kingma and Ba 2015, algorithm 1.
+    Raises: InputError if there is no such optimizer, or if the learning rate is not above 0.
     """
-    number: int = 0
-    m: Any = 0
-    s: Any = 0
 
-    def step(g: np.ndarray, rate: Any) -> np.ndarray:
-        nonlocal number, m, s
-        number += 1
-        if optimizer != "adam":
-            m = g if optimizer == "sgd" or number == 1 else MOMENTUM * m + g
-            return np.asarray(rate * m)
-        g = g.astype(np.float64)
-        m, s = BETA1 * m + (1 - BETA1) * g, BETA2 * s + (1 - BETA2) * g * g
-        m_hat, s_hat = m / (1 - BETA1**number), s / (1 - BETA2**number)
-        return np.asarray(float(rate) * m_hat / (np.sqrt(s_hat) + EPSILON))
+    learning_rate: Number
+    optimizer: str = "sgd"
 
-    return step
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < np.inf:
+            value = float(self.learning_rate)
+            raise InputError("expected a number above 0", parameter="learning_rate", value=value)
+        object.__setattr__(self, "optimizer", choose("optimizer", self.optimizer, OPTIMIZERS))
+
+    def stepper(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What is subtracted from one array, as a function of its gradients, one after the other.
+
+        Exact in fractions but for Adam, which takes a root.
+        Source: torch.optim.SGD with its momentum, v = 0.9 v + g; Kingma and Ba 2015, algorithm 1.
+        """
+        number: int = 0
+        m: Any = 0
+        s: Any = 0
+
+        def step(g: np.ndarray) -> np.ndarray:
+            nonlocal number, m, s
+            number += 1
+            is_exact = g.dtype == object and self.optimizer != "adam"
+            g, rate = (g, self.learning_rate) if is_exact else (g.astype(np.float64), float(self.learning_rate))
+            if self.optimizer != "adam":
+                m = g if self.optimizer == "sgd" or number == 1 else MOMENTUM * m + g
+                return np.asarray(rate * m)
+            m, s = BETA1 * m + (1 - BETA1) * g, BETA2 * s + (1 - BETA2) * g * g
+            m_hat, s_hat = m / (1 - BETA1**number), s / (1 - BETA2**number)
+            return np.asarray(rate * m_hat / (np.sqrt(s_hat) + EPSILON))
+
+        return step
+
+    def first_step(self, network: Network, gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays with these gradients after one step; in fractions if the gradients are, and if it can be."""
+        steps = {name: self.stepper()(gradient) for name, gradient in gradients.items()}
+        return {name: np.array(network.given[name], step.dtype) - step for name, step in steps.items()}
 
 
 @dataclass(frozen=True)
@@ -57,36 +79,21 @@ class Descended(Result):
     standstill: str | None
 
 
-def first_step(
-    network: Network, gradients: Mapping[str, np.ndarray], learning_rate: Number, optimizer: str = "sgd"
-) -> dict[str, np.ndarray]:
-    """The arrays that are not frozen after one step with these gradients; in fractions if the gradients are."""
-    given, found = network.given, {}
-    for name, gradient in gradients.items():
-        is_exact = gradient.dtype == object and optimizer != "adam"
-        step = stepper(optimizer)(gradient, learning_rate if is_exact else float(learning_rate))
-        found[name] = np.array(given[name], object if is_exact else np.float64) - step
-    return found
-
-
 @np.errstate(over="ignore", invalid="ignore")
-def descend(
-    problem: Problem, steps: int, learning_rate: float, relu_at_zero: float | None = None, optimizer: str = "sgd"
-) -> Descended:
+def descend(problem: Problem, steps: int, update: Update) -> Descended:
     """Take so many steps in all weights and biases that are not frozen; the network given is not changed.
 
     The first step starts from the exact pre-activations where the network is rational, so that it sees the kinks that
     exact gradients see. After it, numbers are rounded in every step.
 
-    Raises: InputError for an unknown optimizer, and for steps or a rate out of range; DivergedError if the values
-        leave the range of float64.
+    Raises: InputError for a number of steps out of range; DivergedError if the values leave the range of float64.
     """
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
-    optimizer, at_zero = check_step(optimizer, learning_rate), float(problem.at_zero(relu_at_zero))
-    network, x, y = problem.network.replaced(), problem.x, problem.y
+    network, x, y, at_zero = problem.network.replaced(), problem.x, problem.y, float(problem.at_zero)
+    rate = float(update.learning_rate)
     z = Pass(network, x, y).trace.z if network.rational else None
-    steppers = {name: stepper(optimizer) for name in network.trained}
+    steppers = {name: update.stepper() for name in network.trained}
     losses: list[float] = []
     for step in range(steps + 1):
         try:
@@ -97,46 +104,24 @@ def descend(
             if step == 0:
                 raise
             raise DivergedError(
-                f"The descent diverged in step {step}: with a learning rate of {learning_rate:g} the values exceed "
+                f"The descent diverged in step {step}: with a learning rate of {rate:g} the values exceed "
                 "the range of float64",
-                suggestion={"learning_rate": min(0.1, learning_rate / 10)},
+                suggestion={"learning_rate": min(0.1, rate / 10)},
             ) from error
-        if step == 0 and not any(gradient.any() for gradient in gradients.arrays.values()):
+        if step == 0 and not gradients.flat.any():
             losses *= steps + 1  # stuck: rounded pre-activations could only hide that
             break
         if step < steps:
             for name, gradient in gradients.arrays.items():
-                network.arrays[name] -= steppers[name](gradient, learning_rate)
+                network.arrays[name] -= steppers[name](gradient)
         z = None
     standstill = _standstill(network, trace, gradients, at_zero)
-    return Descended(at_zero, learning_rate, optimizer, losses, network.arrays, standstill)
-
-
-def step_of(learning_rate: Number | None, optimizer: str) -> tuple[Number, str] | None:
-    """The learning rate and the optimizer of a step, if there is to be one.
-
-    Raises: InputError if there is no such optimizer, or if it has no learning rate or one that is not above 0.
-    """
-    if learning_rate is not None:
-        return learning_rate, check_step(optimizer, learning_rate)
-    if optimizer != "sgd":
-        raise InputError("it also needs a learning rate", parameter="optimizer", value=optimizer)
-    return None
-
-
-def check_step(optimizer: str, learning_rate: Number) -> str:
-    """The optimizer by the name that it is listed under.
-
-    Raises: InputError if there is none, or if the learning rate is not above 0.
-    """
-    if not 0 < learning_rate < np.inf:
-        raise InputError("expected a number above 0", parameter="learning_rate", value=float(learning_rate))
-    return choose("optimizer", optimizer, OPTIMIZERS)
+    return Descended(at_zero, rate, update.optimizer, losses, network.arrays, standstill)
 
 
 def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_zero: float) -> str | None:
     """Why all gradients are 0 at the end although ŷ is not y, or None."""
-    if any(gradient.any() for gradient in gradients.arrays.values()) or not gradients.y_hat.any():
+    if gradients.flat.any() or not gradients.y_hat.any():
         return None
     why = "No unit that is on passes a gradient from the loss to a weight"
     for layer, z in reversed(list(zip(network.layers, trace.z, strict=True))):

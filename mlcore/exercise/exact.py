@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number, through_softmax
+from mlcore.exercise.functions import ACTIVATIONS, Number, through_softmax
 from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Trace, check_range
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
@@ -61,16 +61,13 @@ class Pass:
 
     def activate(self, layer: int, z: np.ndarray) -> np.ndarray:
         """phi(z) with the activation of a layer."""
-        return np.asarray(ACTIVATIONS[self.layers[layer].activation].phi(z, self.number(1), self.leaks[layer]))
+        return np.asarray(self.network.activations[layer].phi(z, self.number(1), self.leaks[layer]))
 
     def slopes(self, layer: int, at_zero: AtZero = 0) -> np.ndarray:
         """phi'(z) of a layer, or 1 where the loss works from its z: (n, o)."""
         kinked = at_zero[layer] if isinstance(at_zero, Sequence) else self.number(at_zero)
-        z, one = self.trace.z[layer], self.number(1)
-        if layer == self.depth - 1 and self.network.function.outputs:
-            return np.full(z.shape, one)
-        slope = ACTIVATIONS[self.layers[layer].activation].slope
-        return np.asarray(slope(z, self.trace.a[layer], one, self.leaks[layer], kinked))
+        numbers = self.trace.z[layer], self.trace.a[layer], self.number(1), self.leaks[layer], kinked
+        return np.asarray(self.network.through[layer].slope(*numbers))
 
     def predicted(self) -> np.ndarray:
         """What y is compared with: y_hat, or the probability where it is a logit."""
@@ -84,7 +81,7 @@ class Pass:
         self.trace = trace = Trace(self.x, [], [], [])
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             z = self.step("z", layer, self.inputs(layer) @ W.T + (0 if b is None else b))
-            if ACTIVATIONS[self.layers[layer].activation].has_kink:
+            if self.network.activations[layer].has_kink:
                 if not self.network.rational:
                     z[abs(z) <= FLOAT_TOLERANCE] = 0
                 trace.kinks += [Kink(int(s), layer, int(u)) for *_, s, u in np.argwhere(z == 0)]
@@ -109,8 +106,7 @@ class Pass:
         last, function = self.depth - 1, self.network.function
         error = self.step("error", last, self.factor * function.error(self.predicted(), self.y))
         slopes = self.step("slopes", last, self.slopes(last, at_zero))
-        jacobian = self.layers[last].activation == NORMALIZES and not function.outputs
-        delta = through_softmax(error, self.trace.y_hat) if jacobian else error * slopes
+        delta = through_softmax(error, self.trace.y_hat) if self.network.has_jacobian else error * slopes
         found = self.pull_back(last, self.step("delta", last, delta), at_zero)
         found.y_hat = self.network.gradient_of_output(self.trace.y_hat, self.y, error)
         found.slopes, found.pulled = [*found.slopes, slopes], [*found.pulled, error]

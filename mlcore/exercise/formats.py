@@ -189,12 +189,8 @@ def _rows(line: Line, widths: Sequence[float], limit: float) -> list[slice]:
 
 
 def _text_line(line: Line, style: Style) -> Box:
-    def matrix(widest: int, cells: list[list[str]]) -> Box:
-        box = matrix_box(cells)
-        return box if len(box[0]) <= widest else [f"[{len(cells)} \N{MULTIPLICATION SIGN} {len(cells[0])}]"]
-
     for widest in MATRIX_WIDTHS:
-        boxes = _parts(line, lambda formula: [to_unicode(formula)], style.text, partial(matrix, widest))
+        boxes = _parts(line, lambda formula: [to_unicode(formula)], style.text, partial(fitting, widest=widest))
         widths = [1 + terminal_width(box[0]) for box in boxes]
         rows = _rows(line, widths, WIDTH - 2)
         indent = [" " * (sum(widths[: line.signs.index("=")]) - 1)]
@@ -298,23 +294,16 @@ def to_unicode(formula: str) -> str:
     return re.sub(r" +", " ", re.sub(r"[{}]", "", text)).strip()
 
 
-def matrix_box(cells: Sequence[Sequence[str]]) -> Box:
-    """Rows in brackets, one below the other, in aligned columns."""
+def fitting(cells: Sequence[Sequence[str]], widest: int) -> Box:
+    """Rows in brackets, one below the other, in aligned columns, or their shape if they are too wide."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["[" + "  ".join(map(str.rjust, row, widths)) + "]" for row in cells]
+    box = ["[" + "  ".join(map(str.rjust, row, widths)) + "]" for row in cells]
+    return box if len(box[0]) <= widest else [f"[{len(cells)} \N{MULTIPLICATION SIGN} {len(cells[0])}]"]
 
 
 def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
-    """Rows in brackets, one below the other, in aligned columns, as many at a time as fit; a vector is one row."""
-    cells = [list(map(style.text, row)) for row in np.atleast_2d(array)]
-    widths, starts = [2 + max(map(len, column)) for column in zip(*cells, strict=True)], [0]
-    for column in range(1, len(widths)):
-        starts += [column] * (sum(widths[starts[-1] : column + 1]) > MATRIX_WIDTHS[0])
-    lines: Box = []
-    for start, end in pairwise([*starts, len(widths)]):
-        lines += [f"columns {start + 1} to {end}:"] * (len(starts) > 1)
-        lines += matrix_box([row[start:end] for row in cells])
-    return "\n".join(lines)
+    """Rows in brackets, one below the other, in aligned columns, or their shape; a vector is one row."""
+    return "\n".join(fitting([list(map(style.text, row)) for row in np.atleast_2d(array)], MATRIX_WIDTHS[0]))
 
 
 def beside(boxes: Sequence[Box]) -> Box:

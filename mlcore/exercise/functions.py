@@ -33,11 +33,20 @@ class Activation(NamedTuple):
     has_kink: bool = False
     leak: Fraction | None = None  # where a layer gives none; None: layers have no slope to give
 
+    def state(self, z: Any) -> str:
+        """Whether a unit with this z is on, off or on the kink (kink), if the activation has one."""
+        return "" if not self.has_kink else "on" if z > 0 else "off" if z < 0 else "kink"
+
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-z)), without overflow."""
     decay = np.exp(-abs(z))
     return np.asarray(np.where(z >= 0, 1, decay) / (1 + decay))
+
+
+def softplus(z: np.ndarray) -> np.ndarray:
+    """log(1 + exp(z)), without overflow."""
+    return np.asarray(np.maximum(z, 0) + np.log1p(np.exp(-abs(z))))
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
@@ -56,87 +65,63 @@ def rectified_slope(z: np.ndarray, a: np.ndarray, one: Any, leak: Any, at_zero: 
     return np.asarray(np.where(z > 0, one, np.where(z < 0, leak, np.maximum(at_zero, leak))))
 
 
+def ones(z: np.ndarray, a: np.ndarray, one: Any, leak: Any, at_zero: Any) -> np.ndarray:
+    """The slope of the identity."""
+    return np.full(z.shape, one)
+
+
+# Of each: the kernels; the formulas; the symbol and the definitions; what it is like
 ACTIVATIONS = {
     "relu": Activation(
         lambda Z, leak, A: layers.relu(Z, A),
         lambda dA, Z, A, leak, at_zero, dZ: layers.relu_backward(dA, Z, at_zero, dZ),
-        rectify,
-        rectified_slope,
-        r"\varphi",
-        r"\max(0, z)",
-        r"1 \text{ for } z > 0, \; 0 \text{ for } z < 0, \; \text{undefined at } 0",
-        is_rational=True,
-        has_kink=True,
+        rectify, rectified_slope,
+        r"\varphi", r"\max(0, z)", r"1 \text{ for } z > 0, \; 0 \text{ for } z < 0, \; \text{undefined at } 0",
+        is_rational=True, has_kink=True,
     ),
     "leaky-relu": Activation(
         layers.leaky_relu,
         lambda dA, Z, A, leak, at_zero, dZ: layers.leaky_relu_backward(dA, Z, leak, max(at_zero, leak), dZ),
-        rectify,
-        rectified_slope,
-        r"\mathrm{lrelu}",
-        r"\max(%(leak)s z, z)",
+        rectify, rectified_slope,
+        r"\mathrm{lrelu}", r"\max(%(leak)s z, z)",
         r"1 \text{ for } z > 0, \; %(leak)s \text{ for } z < 0, \; \text{undefined at } 0",
-        is_rational=True,
-        has_kink=True,
-        leak=Fraction(1, 100),  # as in PyTorch
+        is_rational=True, has_kink=True, leak=Fraction(1, 100),  # as in PyTorch
     ),
     "identity": Activation(
-        lambda Z, leak, A: np.copyto(A, Z),
-        lambda dA, Z, A, leak, at_zero, dZ: np.copyto(dZ, dA),
-        lambda z, one, leak: z,
-        lambda z, a, one, leak, at_zero: np.full(z.shape, one),
-        "",
-        "z",
-        "1",
-        is_rational=True,
+        lambda Z, leak, A: np.copyto(A, Z), lambda dA, Z, A, leak, at_zero, dZ: np.copyto(dZ, dA),
+        lambda z, one, leak: z, ones,
+        "", "z", "1", is_rational=True,
     ),
     "sigmoid": Activation(
         lambda Z, leak, A: layers.sigmoid(Z, A),
         lambda dA, Z, A, leak, at_zero, dZ: layers.sigmoid_backward(dA, A, dZ),
-        lambda z, one, leak: sigmoid(z),
-        lambda z, a, one, leak, at_zero: a * (one - a),
-        r"\sigma",
-        r"1/(1 + e^{-z})",
-        r"\sigma(z) (1 - \sigma(z))",
+        lambda z, one, leak: sigmoid(z), lambda z, a, one, leak, at_zero: a * (one - a),
+        r"\sigma", r"1/(1 + e^{-z})", r"\sigma(z) (1 - \sigma(z))",
     ),
     "tanh": Activation(
         lambda Z, leak, A: layers.tanh(Z, A),
         lambda dA, Z, A, leak, at_zero, dZ: layers.tanh_backward(dA, A, dZ),
-        lambda z, one, leak: np.tanh(z),
-        lambda z, a, one, leak, at_zero: one - a * a,
-        r"\tanh",
-        "",
-        r"1 - \tanh^2 z",
+        lambda z, one, leak: np.tanh(z), lambda z, a, one, leak, at_zero: one - a * a,
+        r"\tanh", "", r"1 - \tanh^2 z",
     ),
     "softplus": Activation(
         lambda Z, leak, A: layers.softplus(Z, A),
         lambda dA, Z, A, leak, at_zero, dZ: layers.softplus_backward(dA, Z, dZ),
-        lambda z, one, leak: np.maximum(z, 0) + np.log1p(np.exp(-abs(z))),
-        lambda z, a, one, leak, at_zero: sigmoid(z),
-        r"\zeta",
-        r"\log(1 + e^{z})",
-        r"1/(1 + e^{-z})",
+        lambda z, one, leak: softplus(z), lambda z, a, one, leak, at_zero: sigmoid(z),
+        r"\zeta", r"\log(1 + e^{z})", r"1/(1 + e^{-z})",
     ),
     "softmax": Activation(
         lambda Z, leak, A: layers.normalize(Z, A),
         lambda dA, Z, A, leak, at_zero, dZ: layers.normalize_backward(dA, A, dZ),
-        lambda z, one, leak: np.exp(log_softmax(z)),
-        lambda z, a, one, leak, at_zero: np.full(z.shape, one),  # see through_softmax
-        r"\mathrm{softmax}",
-        r"e^{z_k} / \sum_j e^{z_j}",
-        "",
+        lambda z, one, leak: np.exp(log_softmax(z)), ones,  # see through_softmax
+        r"\mathrm{softmax}", r"e^{z_k} / \sum_j e^{z_j}", "",
     ),
     "step": Activation(
-        lambda Z, leak, A: np.copyto(A, Z >= 0),
-        None,
-        lambda z, one, leak: np.where(z >= 0, one, 0 * one),
-        lambda z, a, one, leak, at_zero: np.full(z.shape, 0 * one),
-        r"\mathrm{step}",
-        r"1 \text{ for } z \ge 0, \; 0 \text{ for } z < 0",
-        "",
-        is_rational=True,
+        lambda Z, leak, A: np.copyto(A, Z >= 0), None,
+        lambda z, one, leak: np.where(z >= 0, one, 0 * one), ones,  # which nothing asks for
+        r"\mathrm{step}", r"1 \text{ for } z \ge 0, \; 0 \text{ for } z < 0", "", is_rational=True,
     ),
-}
+}  # fmt: skip
 
 
 def through_softmax(pulled: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -160,14 +145,6 @@ class LossFunction(NamedTuple):
     of_probability: Any = None  # (y_hat, y): the derivative in a probability, of those that have outputs
 
 
-def _sum(Y_hat: np.ndarray, Y: np.ndarray, losses: np.ndarray) -> None:
-    losses[:] = (Y_hat * Y).sum(1)
-
-
-def _sum_backward(Y_hat: np.ndarray, Y: np.ndarray, scale: float, dY_hat: np.ndarray) -> None:
-    dY_hat[:] = scale * Y
-
-
 HALF_SQUARED = LossFunction(
     losses.half_squared, losses.half_squared_backward, lambda y_hat, y: (y - y_hat) ** 2 / 2, lambda y_hat, y: y_hat - y
 )
@@ -176,23 +153,21 @@ LOSSES = {
     "squared": HALF_SQUARED._replace(factor=lambda k: Fraction(2)),
     "mean-squared": HALF_SQUARED._replace(factor=lambda k: Fraction(2, k)),
     "cross-entropy": LossFunction(
-        losses.cross_entropy,
-        losses.cross_entropy_backward,
-        lambda z, y: -y * log_softmax(z),
-        lambda p, y: p - y,
-        ("identity", "softmax"),
-        of_probability=lambda p, y: -y / p,
+        losses.cross_entropy, losses.cross_entropy_backward,
+        lambda z, y: -y * log_softmax(z), lambda p, y: p - y,
+        ("identity", "softmax"), of_probability=lambda p, y: -y / p,
     ),
     "binary-cross-entropy": LossFunction(
-        losses.logistic,
-        losses.logistic_backward,
-        lambda z, y: np.maximum(z, 0) - y * z + np.log1p(np.exp(-abs(z))),
-        lambda p, y: p - y,
-        ("identity", "sigmoid"),
-        of_probability=lambda p, y: (p - y) / (p * (1 - p)),
+        losses.logistic, losses.logistic_backward,
+        lambda z, y: softplus(z) - y * z, lambda p, y: p - y,
+        ("identity", "sigmoid"), of_probability=lambda p, y: (p - y) / (p * (1 - p)),
     ),
-    "none": LossFunction(_sum, _sum_backward, lambda y_hat, u: u * y_hat, lambda y_hat, u: u),
-}
+    "none": LossFunction(
+        lambda y_hat, u, losses: np.copyto(losses, (y_hat * u).sum(1)),
+        lambda y_hat, u, scale, gradient: np.copyto(gradient, scale * u),
+        lambda y_hat, u: u * y_hat, lambda y_hat, u: u,
+    ),
+}  # fmt: skip
 REDUCTIONS = ("mean", "sum")
 
 

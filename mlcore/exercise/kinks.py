@@ -22,13 +22,13 @@ from mlcore.exercise.network import Gradients, Kink
 MAX_KINKS = 8  # units on the kink up to which all their patterns are examined
 ZERO, ONE = Fraction(0), Fraction(1)
 
-Pattern = dict[Kink, bool]
+Units = frozenset[Kink]
 
 
 class Piece(NamedTuple):
-    """A smooth piece of J at the point: which kinked units are on, and its gradient there."""
+    """A smooth piece of J at the point: the kinked units that are on, and its gradient there."""
 
-    pattern: Pattern
+    on: Units
     gradients: Gradients
 
 
@@ -55,8 +55,8 @@ def subdifferential(exact: Pass) -> Subdifferential:
     around = Surroundings(exact)
     vertices: dict[tuple[Fraction, ...], Piece] = {}
     possible = []
-    for pattern, certain in around.patterns():
-        piece = Piece(pattern, around.gradients(pattern))
+    for on, certain in around.patterns():
+        piece = Piece(on, around.gradients(on))
         point = tuple(piece.gradients.flat)
         if certain:
             vertices[point] = vertices.pop(point, piece)
@@ -77,55 +77,54 @@ class Surroundings:
         self.exact, self.trace = exact, exact.trace
         self.kinks = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
         self.examined = len(self.kinks) <= MAX_KINKS
-        self._backward = cache(lambda *states: exact.backward(self.at_zero(dict(zip(self.kinks, states, strict=True)))))
-        self._form = cache(self._form_above)
-        self.arrays = self.gradients(dict.fromkeys(self.kinks, False)).arrays
+        self.gradients, self._form = cache(self._gradients), cache(self._form_above)
+        self.arrays = self.gradients(Units()).arrays
         self.width = sum(array.size for array in self.arrays.values())
 
-    def at_zero(self, pattern: Pattern) -> list[np.ndarray]:
+    def at_zero(self, on: Units) -> list[np.ndarray]:
         """phi'(0) for every unit on the piece."""
         numbers = [np.full(z.shape, ZERO) for z in self.trace.z]
-        for (sample, layer, unit), on in pattern.items():
-            numbers[layer][sample, unit] = ONE if on else ZERO
+        for sample, layer, unit in on:
+            numbers[layer][sample, unit] = ONE
         return numbers
 
-    def gradients(self, pattern: Pattern) -> Gradients:
+    def _gradients(self, on: Units) -> Gradients:
         """Gradients of J on the piece."""
-        return self._backward(*(pattern[kink] for kink in self.kinks))
+        return self.exact.backward(self.at_zero(on))
 
-    def form(self, kink: Kink, pattern: Pattern) -> np.ndarray:
+    def form(self, kink: Kink, on: Units) -> np.ndarray:
         """Gradient of a kinked unit's z in weights and biases, on the piece."""
-        below = [k for k, on in pattern.items() if on and k.sample == kink.sample and k.layer < kink.layer]
-        return self._form(kink, *below)
+        return self._form(kink, Units(one for one in on if one.sample == kink.sample and one.layer < kink.layer))
 
-    def _form_above(self, kink: Kink, *on: Kink) -> np.ndarray:
+    def _form_above(self, kink: Kink, on: Units) -> np.ndarray:
         delta = np.full((1, len(self.exact.W[kink.layer])), ZERO)
         delta[0, kink.unit] = ONE
         samples = slice(kink.sample, kink.sample + 1)
-        found = self.exact.pull_back(kink.layer, delta, self.at_zero(dict.fromkeys(on, True)), samples).arrays
+        found = self.exact.pull_back(kink.layer, delta, self.at_zero(on), samples).arrays
         parts = [found.get(name, np.full(array.shape, ZERO)) for name, array in self.arrays.items()]
         return np.concatenate([part.ravel() for part in parts])
 
-    def patterns(self) -> Iterator[tuple[Pattern, bool]]:
-        """Patterns that hold on open sets near the point, or may, and whether that is certain; none of too many.
+    def patterns(self) -> Iterator[tuple[Units, bool]]:
+        """The units that are on, where such a piece is near the point or may be, and whether that is certain.
 
-        Units are decided from the first layer on, since the form of a unit's z depends on what is below it.
+        Units are decided from the first layer on, since the form of a unit's z depends on what is below it. There are
+        none if too many units are on their kink.
         """
-        stack: list[tuple[Pattern, bool | None]] = [({}, True)] if self.examined else []
+        stack: list[tuple[int, Units, bool | None]] = [(0, Units(), True)] if self.examined else []
         while stack:
-            pattern, holds = stack.pop()
-            if len(pattern) == len(self.kinks):
-                yield pattern, bool(holds)
+            decided, on, holds = stack.pop()
+            if decided == len(self.kinks):
+                yield on, bool(holds)
                 continue
-            kink = self.kinks[len(pattern)]
-            forced = self._forced(kink, pattern)
-            for on in (True, False) if forced is None else (forced,):
-                longer = pattern | {kink: on}
-                found = holds if forced is not None else self._holds(longer)
+            kink = self.kinks[decided]
+            forced = self._forced(kink, on)
+            for is_on in (True, False) if forced is None else (forced,):
+                longer = on | {kink} if is_on else on
+                found = holds if forced is not None else self._holds(longer, decided + 1)
                 if found is not False:
-                    stack.append((longer, found))
+                    stack.append((decided + 1, longer, found))
 
-    def _forced(self, kink: Kink, pattern: Pattern) -> bool | None:
+    def _forced(self, kink: Kink, on: Units) -> bool | None:
         """Whether the unit is on, where the piece leaves no choice; None where both are open.
 
         Without a bias, z is 0 on the whole piece if all inputs are, and then on and off are the same. If the inputs
@@ -137,7 +136,7 @@ class Surroundings:
             return False  # a constant
         if self.exact.b[layer] is not None:
             return None
-        alive = self._alive(sample, layer, pattern)
+        alive = self._alive(sample, layer, on)
         if not any(alive):
             return False
         if layer == 0 or not self._is_relu(layer - 1):
@@ -147,37 +146,37 @@ class Surroundings:
             return None
         return bool(weights[0] > 0)
 
-    def _alive(self, sample: int, layer: int, pattern: Pattern) -> list[bool]:
+    def _alive(self, sample: int, layer: int, on: Units) -> list[bool]:
         """Which inputs of a layer are not 0 on the whole piece."""
         values = self.exact.inputs(layer)[sample]
         if layer and not self._is_relu(layer - 1):
-            moves = self.exact.b[layer - 1] is not None or any(self._alive(sample, layer - 1, pattern))
+            moves = self.exact.b[layer - 1] is not None or any(self._alive(sample, layer - 1, on))
             return [moves] * len(values)
-        return [bool(v) or pattern.get(Kink(sample, layer - 1, unit), False) for unit, v in enumerate(values)]
+        return [bool(v) or Kink(sample, layer - 1, unit) in on for unit, v in enumerate(values)]
 
     def _is_relu(self, layer: int) -> bool:
         """Whether units of a layer that are off stay 0, which those of identity and leaky ReLU do not."""
         return self.exact.layers[layer].activation == "relu"
 
-    def _holds(self, pattern: Pattern) -> bool | None:
-        """Whether the pattern holds on open sets arbitrarily near the point; None if the forms do not decide."""
-        forms = self.signed_forms(pattern)
+    def _holds(self, on: Units, decided: int) -> bool | None:
+        """Whether so many units are on or off on open sets arbitrarily near the point; None if forms do not decide."""
+        forms = self.signed_forms(on, decided)
         if not forms or positive_direction(forms) is not None:
             return True
-        return None if any(kink.layer for kink in pattern) else False  # z of the first layer is its form
+        return None if self.kinks[decided - 1].layer else False  # z of the first layer is its form
 
-    def signed_forms(self, pattern: Pattern) -> list[np.ndarray]:
+    def signed_forms(self, on: Units, decided: int | None = None) -> list[np.ndarray]:
         """Forms of the kinked units that are not forced, signed so that the piece has them > 0."""
-        free = [kink for kink in pattern if self._forced(kink, pattern) is None]
-        return [self.form(kink, pattern) * (1 if pattern[kink] else -1) for kink in free]
+        free = [kink for kink in self.kinks[:decided] if self._forced(kink, on) is None]
+        return [self.form(kink, on) * (1 if kink in on else -1) for kink in free]
 
     def slope(self, direction: np.ndarray) -> Fraction:
         """One-sided derivative of J along a direction in weights and biases: that of the piece which it enters."""
-        pattern: Pattern = {}
-        moving = np.flatnonzero(direction)
+        on, moving = Units(), np.flatnonzero(direction)
         for kink in self.kinks:
-            pattern[kink] = self.form(kink, pattern)[moving] @ direction[moving] > 0
-        return Fraction(self.gradients(pattern).flat[moving] @ direction[moving])
+            if self.form(kink, on)[moving] @ direction[moving] > 0:
+                on |= {kink}
+        return Fraction(self.gradients(on).flat[moving] @ direction[moving])
 
     def named(self, direction: np.ndarray) -> dict[str, np.ndarray]:
         """A vector over all weights and biases, as arrays by name."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from itertools import chain, combinations
 from typing import Any
 
@@ -15,10 +15,9 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, Entry, Rounding, each
-from mlcore.exercise.descent import step_of
+from mlcore.exercise.descent import Update
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text
-from mlcore.exercise.functions import Number
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Students, Values, Work, catalogue
 from mlcore.exercise.naming import Naming
@@ -28,10 +27,10 @@ from mlcore.results import Result, to_json
 from mlcore.templates import fill
 
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
-# The steps after which students round, and which halves they round up: 0 all of them; 1 or 2 every other
+# The steps after which students round, and whether they round halves up, or to even digits
 SOME = list(chain.from_iterable(combinations(WRITTEN, size) for size in range(len(WRITTEN) + 1)))
-HABITS = [((*steps, *others), 0) for steps in SOME for others in ((), SUMMED)]
-HABITS += [(steps, halves) for steps in (WRITTEN[:1], WRITTEN, ROUNDED) for halves in (1, 2)]
+HABITS = [((*steps, *others), True) for steps in SOME for others in ((), SUMMED)]
+HABITS += [(steps, False) for steps in (WRITTEN[:1], WRITTEN, ROUNDED)]
 RIGHT = ("right", "right-by-convention", "in-subdifferential")
 UNKNOWN = ("too-few-digits", "open")  # what the student has is not known
 WORDS = {
@@ -44,7 +43,6 @@ WORDS = {
     "wrong": "wrong",
 }
 ROUNDING_GROWS = 50  # times the relative error of a rounding is the largest that many of them lead to
-SAID = ("the value of", "left open")  # beginnings of remarks that the words say too
 MEMBER = "in-subdifferential", "a member of the Clarke subdifferential, but not the value of φ'(0) = 0, 1/2 or 1"
 TOO_FEW_DIGITS = "too-few-digits", "rounded so far that it cannot be marked; give at least two digits"
 
@@ -54,19 +52,16 @@ class Verdict(Result):
     """What an answer is worth, and why; entries count from 1.
 
     ``status``: right, right-by-convention, in-subdifferential, too-few-digits, carried-forward (it follows from a
-    wrong answer), open (all of it is) or wrong. ``truth`` has None for entries left open.
+    wrong answer), open (all of it is) or wrong; ``words`` are for students. ``truth`` has None for entries left open.
     """
 
     name: str
     symbol: str  # as sheets have it, such as ∂J/∂V
     status: str
+    words: str
     mistakes: tuple[str, ...]
     remark: str
     truth: np.ndarray | None
-
-    def words(self, convention: Fraction) -> str:
-        """The status as students read it."""
-        return WORDS[self.status].format(convention)
 
     def shown(self, style: Style) -> str:
         """The truth, if it is to be shown."""
@@ -74,9 +69,8 @@ class Verdict(Result):
 
     @property
     def remarks(self) -> list[str]:
-        """What the words do not say: the remark and the mistakes."""
-        is_said = self.remark.startswith(SAID)
-        return [self.remark] * bool(self.remark and not is_said) + list(self.mistakes)
+        """The remark, if there is one, and the mistakes."""
+        return [*filter(None, [self.remark]), *self.mistakes]
 
 
 @dataclass(frozen=True)
@@ -105,7 +99,7 @@ class Marking(Result):
 
     def _repr_html_(self) -> str:
         """The verdicts as a table, for notebooks."""
-        rows = [(v.symbol, v.words(self.convention), v.shown(self.style), v.remarks) for v in self.verdicts]
+        rows = [(v.symbol, v.words, v.shown(self.style), v.remarks) for v in self.verdicts]
         return fill("marking.html", rows=rows, right=self.right)
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,29 +115,28 @@ class Marker:
     samples, delta and dx belong to the loss of each sample, or to the mean J: also one choice for all. ``names``: all
     answers in the order of the pass, in which each may follow from those before it, with values of the right shape.
 
-    Raises: InputError if a value exceeds the range of float64, or if there is no such step.
+    Raises: InputError if a value exceeds the range of float64.
     """
 
     @np.errstate(all="ignore")
-    def __init__(self, problem: Problem, learning_rate: Number | None = None, optimizer: str = "sgd") -> None:
+    def __init__(self, problem: Problem, update: Update | None = None) -> None:
         network, self.style = problem.network, problem.style
         self.work = work = Work(Pass(network, problem.x, problem.y), 0)
-        work.taken = step_of(learning_rate, optimizer)
+        work.update = update
         rounded = copy(network)
         rounded.rational = False
         self.floats = Work(Pass(rounded, problem.x, problem.y), 0)  # for what students make of it, which takes long
-        self.floats.taken = work.taken
-        asked, at_kinks = problem.relu_at_zero, partial(network.at_kinks, work.trace.kinks)
-        usual = list(dict.fromkeys(map(at_kinks, CONVENTIONS)))
-        self.conventions = usual if work.trace.kinks else usual[:1]
-        self.conventions = self.conventions if asked is None else [at_kinks(asked)]
+        self.floats.update = update
+        kinks, is_free = work.trace.kinks, problem.relu_at_zero is None
+        usual = list(dict.fromkeys(network.at_kinks(kinks, value) for value in CONVENTIONS))
+        self.conventions = usual if is_free and kinks else [network.at_kinks(kinks, problem.at_zero)]
         self.truths = {c: Work(work, c).values() for c in self.conventions}
         self.names = self.truths[self.conventions[0]]
         check_range(*(rows for name, rows in self.names.items() if not name.startswith("da:")))  # 1 / 0 by rounding
-        others = () if asked is None else dict.fromkeys([*self.conventions, *sorted(usual)])
-        self.catalogue = catalogue(network, learning_rate, others)
+        others = () if is_free else dict.fromkeys([*self.conventions, *sorted(usual)])
+        self.catalogue = catalogue(network, update, others)
         self.steps = {mistake.name for mistake in self.catalogue if mistake.is_step}
-        self.naming = Naming(problem, self.names, work.taken is not None)
+        self.naming = Naming(problem, self.names, update is not None)
         self.per_sample = {name for name in self.names if name.startswith(("delta:", "da:")) or name == "dx"}
         self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
 
@@ -226,7 +219,7 @@ class _Sheet:
         name, truth = answer.name, self.truth[answer.name]
         (status, remark), mistakes = self._judged(answer), []
         if status == "right" and self._depends_on_choice(answer):
-            status, remark = "right-by-convention", f"the value of the convention φ'(0) = {self.c}"
+            status, remark = "right-by-convention", ""
         elif status == "carried-forward":
             mistakes, remark = [remark], ""
         elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
@@ -240,18 +233,22 @@ class _Sheet:
             truth = answer.entries
         elif answer.entries.shape == truth.shape:
             truth = each(lambda entry, value: entry and value, answer.entries, truth)
-        return Verdict(name, self.marker.naming.symbols[name], status, tuple(mistakes), remark, truth)
+        words = WORDS[status].format(self.c)
+        return Verdict(name, self.marker.naming.symbols[name], status, words, tuple(mistakes), remark, truth)
 
     def _judged(self, answer: Answer) -> tuple[str, str]:
         truth = self.truth[answer.name]
         if not answer.typed:
-            return "open", "left open"
+            return "open", ""
         if answer in self.members:
             return MEMBER
         if self.members and self._depends_on_choice(answer):
             return "wrong", self._apart(answer)
         if answer.fits(truth):
-            return "right", _remark(answer, truth)
+            is_rounded = answer.all_entries(Entry.is_rounded, truth)
+            is_free = answer.typed[0].tolerance is None
+            off = "truncated, or off by one in the last digit" if is_free else "within the tolerance"
+            return "right", "" if is_rounded else off
         if answer.entries.shape != truth.shape:
             return "wrong", ""
         ways = self._ways(answer)
@@ -361,7 +358,7 @@ class _Sheet:
             slips += self._slips(answer, truth[answer.name])
         most = max(explained.values(), default=None)
         found = [name for name, worth in explained.items() if worth == most] or slips[:1]
-        is_known = self.work.taken is not None  # the learning rate: then a step is likely, or else only a guess
+        is_known = self.work.update is not None  # the learning rate: then a step is likely, or else only a guess
         found = [n for n in found if (n in self.marker.steps) == is_known] or found * (not self._apart(answer))
         return found or [self._wrong_shape(answer)] * (answer.entries.shape != self.truth[answer.name].shape)
 
@@ -381,6 +378,8 @@ class _Sheet:
         turned, truth = Answer(answer.name, answer.entries.T), self.truth[answer.name]
         if any(turned.fits(truths[answer.name]) for truths in self.marker.truths.values()):
             return "transposed (rows and columns exchanged)"
+        if (answer.entries.shape, truth.shape) == ((1, 2), (1, 1)):
+            return "two numbers; for a decimal point write 0.5"
         wrong, right = (" x ".join(map(str, rows.shape)) for rows in (answer.entries, truth))
         return f"the shape is {wrong}; expected {right}"
 
@@ -402,13 +401,6 @@ def _is_near(answer: Answer, rows: np.ndarray, ways: Sequence[Rounding]) -> bool
 
 def _gives(works: Sequence[Values], answer: Answer) -> bool:
     return answer.fits(*_range([values[answer.name] for values in works]))
-
-
-def _remark(answer: Answer, truth: np.ndarray) -> str:
-    """What to say about an answer that is right although it is not rounded correctly."""
-    if answer.all_entries(Entry.is_rounded, truth):
-        return ""
-    return "truncated, or off by one in the last digit" if answer.typed[0].tolerance is None else "within the tolerance"
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

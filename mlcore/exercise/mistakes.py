@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.exercise.answers import Rounding
-from mlcore.exercise.descent import first_step
+from mlcore.exercise.descent import Update
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
-from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number, through_softmax
+from mlcore.exercise.functions import ACTIVATIONS, Number
 from mlcore.exercise.network import Gradients, Network
 
-Step = Callable[["Work", int, Any], Any]  # what the student does in a layer, given what is right
+Step = Callable[["Work", Any], Any]  # what the student does, given what is right
 Steps = Mapping[str, Step]
 Values = dict[str, np.ndarray]  # matrices by the names of answers
 WRITTEN = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
@@ -46,24 +46,23 @@ class Mistake(NamedTuple):
 
 def _as(number: float | str) -> Step:
     """Another number in place of every right one."""
-    return lambda work, layer, right: np.full(right.shape, work.number(Fraction(number)))
+    return lambda w, right: np.full(right.shape, w.number(Fraction(number)))
 
 
 def _other_convention(other: Number, right: Number) -> Mistake:
     """A value for phi'(0) that is not the one that is asked for."""
-    steps = {"slopes": lambda work, layer, slopes: work.slopes(layer, other)}
-    return Mistake(f"φ'(0) = {other} instead of {right}", steps)
+    return Mistake(f"φ'(0) = {other} instead of {right}", {"slopes": lambda w, right: w.slopes(w.layer, other)})
 
 
 def _slope_of_a(formula: Callable[[np.ndarray, Any], np.ndarray]) -> dict[str, Step]:
     """Another formula for the slope, given a and 1."""
-    return {"slopes": lambda work, layer, right: formula(work.trace.a[layer], work.number(1))}
+    return {"slopes": lambda w, right: formula(w.a, w.number(1))}
 
 
 def _through_one_output(unit: int) -> Step:
-    def pulled(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
+    def pulled(w: "Work", right: np.ndarray) -> np.ndarray:
         one = slice(unit, unit + 1)
-        return work.deltas[layer][:, one] @ work.W[layer][one] if layer == work.depth - 1 else right
+        return w.delta[:, one] @ w.W[w.layer][one] if w.layer == w.depth - 1 else right
 
     return pulled
 
@@ -71,9 +70,9 @@ def _through_one_output(unit: int) -> Step:
 def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]) -> dict[str, Step]:
     """Something else in place of the gradients (d) or the new arrays: of an array, its gradient and the rate."""
 
-    def answers(work: "Work", layer: int, right: Values) -> Values:
-        rate, names = work.number(work.mistake.rate), [n for n in work.network.trained if f"{prefix}{n}" in right]
-        return {f"{prefix}{n}": change(np.atleast_2d(work.arrays[n]), right[f"d{n}"], rate) for n in names}
+    def answers(w: "Work", right: Values) -> Values:
+        rate, names = w.number(w.mistake.rate), [name for name in w.network.trained if f"{prefix}{name}" in right]
+        return {f"{prefix}{name}": change(np.atleast_2d(w.arrays[name]), right[f"d{name}"], rate) for name in names}
 
     return {"answers": answers}
 
@@ -81,137 +80,98 @@ def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.nda
 def _of_one_use(names: Collection[str]) -> Step:
     """The arrays of a layer whose gradients are left when other layers give none; that one is 0 tells nothing."""
 
-    def answers(work: "Work", layer: int, left: Values) -> Values:
+    def answers(w: "Work", left: Values) -> Values:
         told = {f"{of}{name}" for name in names for of in ("d", "new ") if left.get(f"d{name}", np.zeros(1)).any()}
-        right = Work(work, work.convention).values()
-        return {name: rows for name, rows in right.items() if name not in told}
+        return {name: rows for name, rows in Work(w, w.convention).values().items() if name not in told}
 
     return answers
 
 
-def _from_updated_weights(work: "Work", layer: int, right: np.ndarray) -> np.ndarray:
-    step = work.number(work.mistake.rate) * work.share * work.outer(layer)
-    return np.asarray(work.deltas[layer] @ (work.W[layer] - step))
+def _from_updated_weights(w: "Work", right: np.ndarray) -> np.ndarray:
+    return np.asarray(w.delta @ (w.W[w.layer] - w.number(w.mistake.rate) * w.share * w.outer))
 
 
-def _logit_for_probability(work: "Work", layer: int, right: Values) -> Values:
-    is_probability = work.layers[-1].activation in PROBABILITIES
-    return dict.fromkeys(("y_hat", f"a:{work.names[-1]}"), work.trace.z[-1]) if is_probability else {}
+def _logit_for_probability(w: "Work", right: Values) -> Values:
+    is_probability = w.layers[-1].activation in PROBABILITIES
+    return dict.fromkeys(("y_hat", f"a:{w.names[-1]}"), w.trace.z[-1]) if is_probability else {}
 
 
-def _probability_for_logit(work: "Work", layer: int, right: Values) -> Values:
-    last, names = work.layers[-1].activation, work.names
-    if last in PROBABILITIES:
-        return {f"z:{names[-1]}": work.predicted()}
-    is_logit = work.network.loss.name in LOGARITHMIC
-    return dict.fromkeys((f"z:{names[-1]}", f"a:{names[-1]}", "y_hat"), work.predicted()) if is_logit else {}
-
-
-def _through_probability(work: "Work", error: np.ndarray) -> np.ndarray:
-    """The derivative in z of what has this one in the probability."""
-    p = work.predicted()
-    return through_softmax(error, p) if NORMALIZES in work.network.function.outputs else error * p * (1 - p)
+def _probability_for_logit(w: "Work", right: Values) -> Values:
+    last = w.names[-1]
+    if w.layers[-1].activation in PROBABILITIES:
+        return {f"z:{last}": w.predicted()}
+    is_logit = w.network.loss.name in LOGARITHMIC
+    return dict.fromkeys((f"z:{last}", f"a:{last}", "y_hat"), w.predicted()) if is_logit else {}
 
 
 PROBABILITIES = ("sigmoid", "softmax")
 LOGARITHMIC = ("cross-entropy", "binary-cross-entropy")
-SQUARED = ("squared", "mean-squared")
-ANY_SQUARED = ("half-squared", *SQUARED)
-RELU, SIGMOID, TANH = ("relu",), ("sigmoid",), ("tanh",)
+HALF, SQUARED = ("half-squared",), ("squared", "mean-squared")
+RELU, LEAKY, SIGMOID, TANH = ("relu",), ("leaky-relu",), ("sigmoid",), ("tanh",)
 SMOOTH = [name for name, phi in ACTIVATIONS.items() if phi.derivative not in ("", "1") and not phi.has_kink]
 # Most likely first. Those with {where} can be made in one layer or in several; {phi} is the activation there.
 MISTAKES = [
-    Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda work, layer, e: -e}),
-    Mistake("transposed ({turned} instead of {outer})", {"answers": lambda work, layer, right: {
-        f"d{name}": right[f"d{name}"].T for name in work.network.trained if work.network.arrays[name].ndim > 1}}),
+    Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda w, right: -right}),
+    Mistake("transposed ({turned} instead of {outer})", {"answers": lambda w, right: {
+        f"d{name}": right[f"d{name}"].T for name in w.network.trained if w.network.arrays[name].ndim > 1}}),
     Mistake("bias gradient left out (0)", {"db": _as(0)}),
     Mistake("factor ŷ − y left out", {"error": _as(1)}),
     Mistake("½ in J left out (twice as large)",
-            dict.fromkeys(("losses", "error"), lambda work, layer, right: right * 2), losses=["half-squared"]),
-    Mistake("½ of J kept in the gradient (half as large)",
-            {"error": lambda work, layer, error: error / 2}, losses=["half-squared"]),
-    Mistake("factor 2 of the derivative left out", {"error": lambda work, layer, error: error / 2}, losses=SQUARED),
-    Mistake("half as large as J", {"losses": lambda work, layer, losses: losses / 2}),
+            dict.fromkeys(("losses", "error"), lambda w, right: right * 2), losses=HALF),
+    Mistake("½ of J kept in the gradient (half as large)", {"error": lambda w, right: right / 2}, losses=HALF),
+    Mistake("factor 2 of the derivative left out", {"error": lambda w, right: right / 2}, losses=SQUARED),
+    Mistake("half as large as J", {"losses": lambda w, right: right / 2}),
     Mistake("averaged over the outputs", dict.fromkeys(
-        ("losses", "error"), lambda work, layer, right: right * work.number(Fraction(1, work.y.shape[1])))),
-    Mistake("(y − ŷ)² instead of ŷ − y", {"error": lambda work, layer, e: e * e}),
+        ("losses", "error"), lambda w, right: right * w.number(Fraction(1, w.y.shape[1])))),
+    Mistake("(y − ŷ)² instead of ŷ − y", {"error": lambda w, right: right * right}),
     Mistake("square left out in the loss",
-            {"losses": lambda work, layer, losses: work.factor * (work.y - work.trace.a[-1]) / 2}, losses=ANY_SQUARED),
-    Mistake("square left out in the loss",
-            {"losses": lambda work, layer, losses: work.factor * (work.trace.a[-1] - work.y) / 2}, losses=ANY_SQUARED),
-    Mistake("log10 instead of ln in the loss",
-            {"losses": lambda work, layer, losses: losses / math.log(10)}, losses=LOGARITHMIC),
-    Mistake("log2 instead of ln in the loss",
-            {"losses": lambda work, layer, losses: losses / math.log(2)}, losses=LOGARITHMIC),
+            {"losses": lambda w, right: w.factor * (w.y - w.trace.a[-1]) / 2}, losses=HALF + SQUARED),
+    Mistake("log10 instead of ln in the loss", {"losses": lambda w, right: right / math.log(10)}, losses=LOGARITHMIC),
+    Mistake("log2 instead of ln in the loss", {"losses": lambda w, right: right / math.log(2)}, losses=LOGARITHMIC),
     Mistake("an extra σ'(z) in δ (it cancels in the cross-entropy)",
-            {"error": lambda work, layer, error: error * work.predicted() * (1 - work.predicted())},
-            losses=LOGARITHMIC),
+            {"error": lambda w, right: right * w.predicted() * (1 - w.predicted())}, losses=LOGARITHMIC),
     Mistake("∂J/∂ŷ instead of δ (the derivative of softmax or σ left out)",
-            {"error": lambda work, layer, error: work.network.function.of_probability(work.predicted(), work.y)},
-            losses=LOGARITHMIC),
-    Mistake("half the squared error instead of the cross-entropy",
-            {"losses": lambda work, layer, losses: (work.predicted() - work.y) ** 2 / 2,
-             "error": lambda work, layer, error: _through_probability(work, error)}, losses=LOGARITHMIC),
-    Mistake("the squared error instead of the cross-entropy",
-            {"losses": lambda work, layer, losses: (work.predicted() - work.y) ** 2,
-             "error": lambda work, layer, error: 2 * _through_probability(work, error)}, losses=LOGARITHMIC),
-    Mistake("(1 − y) log(1 − ŷ) added, which is for sigmoid outputs",
-            {"losses": lambda work, layer, losses: losses - (1 - work.y) * np.log1p(-work.predicted())},
-            losses=["cross-entropy"]),
+            {"error": lambda w, right: w.network.function.of_probability(w.predicted(), w.y)}, losses=LOGARITHMIC),
     Mistake("(1 − y) log(1 − ŷ) left out",
-            {"losses": lambda work, layer, losses: -work.y * np.log(work.predicted())},
-            losses=["binary-cross-entropy"]),
-    Mistake("softmax without its denominator",
-            {"a": lambda work, layer, a: np.exp(work.trace.z[layer]),
-             "losses": lambda work, layer, losses: losses if work.network.loss.name not in LOGARITHMIC
-             else -work.y * work.trace.z[layer]}, ("softmax",)),
+            {"losses": lambda w, right: -w.y * np.log(w.predicted())}, losses=["binary-cross-entropy"]),
     Mistake("the logit z instead of the probability", {"answers": _logit_for_probability}),
     Mistake("the probability instead of the logit z", {"answers": _probability_for_logit}),
     Mistake("z instead of h in the gradient of the weights (the activation left out)",
-            {"inputs": lambda work, layer, right: work.network.inputs(layer, work.x, work.trace.z)}),
+            {"inputs": lambda w, right: w.network.inputs(w.layer, w.x, w.trace.z)}),
     Mistake("h instead of x in the gradient of the weights (the layer's output, not its input)",
-            {"inputs": lambda work, layer, right: work.trace.a[layer]}),
-    Mistake("x instead of h in the gradient of the weights", {"inputs": lambda work, layer, right: work.x}),
+            {"inputs": lambda w, right: w.a}),
+    Mistake("x instead of h in the gradient of the weights", {"inputs": lambda w, right: w.x}),
     Mistake("weights left out in the δ of the layer below (Vᵀ)",
-            {"pulled": lambda work, layer, right: 0 * right + work.deltas[layer].sum(1, keepdims=True)}),
+            {"pulled": lambda w, right: 0 * right + w.delta.sum(1, keepdims=True)}),
     Mistake("weights not transposed in the δ of the layer below (V instead of Vᵀ)",
-            {"pulled": lambda work, layer, right: work.deltas[layer] @ work.W[layer].T
-             if work.W[layer].shape == work.W[layer].T.shape else right}),
+            {"pulled": lambda w, right: w.delta @ w.W[w.layer].T if len(set(w.W[w.layer].shape)) == 1 else right}),
     Mistake("bias left out in the forward pass",
-            {"z": lambda work, layer, z: z if work.b[layer] is None else work.inputs(layer) @ work.W[layer].T}),
-    Mistake("bias gradient multiplied by the input",
-            {"db": lambda work, layer, right: work.network.turned(work.outer(layer))}),
-    Mistake("summed over the samples instead of averaged", {"share": lambda work, layer, share: share * 0 + 1}),
+            {"z": lambda w, right: right if w.b[w.layer] is None else w.inputs(w.layer) @ w.W[w.layer].T}),
+    Mistake("bias gradient multiplied by the input", {"db": lambda w, right: w.network.turned(w.outer)}),
+    Mistake("summed over the samples instead of averaged", {"share": lambda w, right: right * 0 + 1}),
     Mistake("averaged over the samples instead of summed",
-            {"share": lambda work, layer, share: share * 0 + work.number(Fraction(1, len(work.x)))}),
-    Mistake("averaged twice over the samples", {"share": lambda work, layer, share: share * share}),
+            {"share": lambda w, right: right * 0 + w.number(Fraction(1, len(w.x)))}),
+    Mistake("averaged twice over the samples", {"share": lambda w, right: right * right}),
     Mistake("L2 penalty left out in the gradient", {"penalty": _as(0)}),
-    Mistake("L2 penalty left out in J", {"answers": lambda work, layer, right: {
-        "loss": right["loss"] - work.penalty()}}),
-    Mistake("twice the L2 penalty in the gradient", {"penalty": lambda work, layer, right: 2 * right}),
-    Mistake("only the first sample used", {"samples": lambda work, layer, right: right[:1]}),
-    Mistake("wrong sign", {"answers": lambda work, layer, right: {
+    Mistake("L2 penalty left out in J", {"answers": lambda w, right: {"loss": right["loss"] - w.penalty()}}),
+    Mistake("twice the L2 penalty in the gradient", {"penalty": lambda w, right: 2 * right}),
+    Mistake("only the first sample used", {"samples": lambda w, right: right[:1]}),
+    Mistake("wrong sign", {"answers": lambda w, right: {
         name: -rows for name, rows in right.items() if not name.startswith("d")}}),
     Mistake("{phi}'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}, RELU),
-    Mistake("0 for {phi}'(0) in {where}, less than the slope of leaky ReLU",
-            {"slopes": lambda work, layer, s: np.where(work.trace.z[layer] == 0, 0 * s, s)}, ("leaky-relu",)),
     Mistake("{phi}'(z) left out in {where}", {"slopes": _as(1)}, SMOOTH),
     Mistake("{phi}'(a) instead of {phi}'(z) (the formula for the derivative applied to the activation) in {where}",
-            {"slopes": lambda work, layer, s: work.slopes_at(layer, work.trace.a[layer])}, SMOOTH),
-    Mistake("{phi}(z) instead of {phi}'(z) in {where}",
-            {"slopes": lambda work, layer, s: work.activate(layer, work.trace.z[layer])}),
+            {"slopes": lambda w, right: w.slopes_at(w.a)}, SMOOTH),
+    Mistake("{phi}(z) instead of {phi}'(z) in {where}", {"slopes": lambda w, right: w.activate(w.layer, w.z)}),
     Mistake("a (1 + a) instead of a (1 − a) for σ' in {where}", _slope_of_a(lambda a, one: a * (one + a)), SIGMOID),
     Mistake("1 − a instead of a (1 − a) for σ' in {where}", _slope_of_a(lambda a, one: one - a), SIGMOID),
-    Mistake("1 − z² instead of 1 − tanh² z for tanh' in {where}",
-            {"slopes": lambda work, layer, s: 1 - work.trace.z[layer] ** 2}, TANH),
+    Mistake("1 − z² instead of 1 − tanh² z for tanh' in {where}", {"slopes": lambda w, right: 1 - w.z**2}, TANH),
     Mistake("1 + tanh² z instead of 1 − tanh² z for tanh' in {where}", _slope_of_a(lambda a, one: one + a * a), TANH),
     Mistake("1 − tanh z instead of 1 − tanh² z for tanh' in {where}", _slope_of_a(lambda a, one: one - a), TANH),
-    Mistake("ReLU left out, forward and backward, in {where}",
-            {"a": lambda work, layer, a: work.trace.z[layer], "slopes": _as(1)}, RELU),
-    Mistake("ReLU left out in the forward pass in {where}", {"a": lambda work, layer, a: work.trace.z[layer]}, RELU),
+    Mistake("ReLU left out, forward and backward, in {where}", {"a": lambda w, right: w.z, "slopes": _as(1)}, RELU),
+    Mistake("ReLU left out in the forward pass in {where}", {"a": lambda w, right: w.z}, RELU),
     Mistake("ReLU instead of leaky ReLU in {where}",
-            {"a": lambda work, layer, a: np.maximum(a, 0),
-             "slopes": lambda work, layer, s: np.where(work.trace.z[layer] < 0, 0, s)}, ("leaky-relu",)),
+            {"a": lambda w, a: np.maximum(a, 0), "slopes": lambda w, s: np.where(w.z < 0, 0, s)}, LEAKY),
     Mistake("the step η ∂J/∂W instead of the gradient (η = {rate})",
             _instead("d", lambda a, da, rate: rate * da), is_step=True),
     Mistake("the change −η ∂J/∂W instead of the gradient (η = {rate})",
@@ -227,10 +187,8 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-def catalogue(
-    network: Network, learning_rate: Number | None = None, conventions: Collection[Number] = ()
-) -> list[Mistake]:
-    """All mistakes that are looked for, most likely first: if there is a learning rate, those with a step.
+def catalogue(network: Network, update: Update | None = None, conventions: Collection[Number] = ()) -> list[Mistake]:
+    """All mistakes that are looked for, most likely first: if there is an update, those with a step.
 
     ``conventions``: the one for phi'(0) that is asked for; then others, which are mistakes.
     """
@@ -242,7 +200,7 @@ def catalogue(
     if len(every) > 1:
         scopes.append(("all layers", [*every]))
     outer, turned = ("xᵀ δ", "δᵀ x") if network.in_rows else ("δ xᵀ", "x δᵀ")
-    rates = RATES if learning_rate is None else [learning_rate]
+    rates = [update.learning_rate] if update else RATES
     found = list[Mistake]()
     for mistake in MISTAKES:
         if mistake.losses and network.loss.name not in mistake.losses:
@@ -252,7 +210,7 @@ def catalogue(
             used = {network.layers[layer].activation for layer in layers or every}
             if mistake.activations and used.isdisjoint(mistake.activations):
                 continue
-            phis = {to_unicode(ACTIVATIONS[network.layers[layer].activation].symbol) for layer in layers} - {""}
+            phis = {to_unicode(network.activations[layer].symbol) for layer in layers} - {""}
             phi = phis.pop() if len(phis) == 1 else "φ"
             name = mistake.name.format(where=where, phi=phi, outer=outer, turned=turned, rate=rate)
             found.append(mistake._replace(name=name, layers=layers, rate=rate))
@@ -267,13 +225,14 @@ def catalogue(
             found.append(Mistake(name, steps, layers=shared))
     asked, *others = conventions or [0]
     found = [_other_convention(other, asked) for other in others] + found
-    return sorted(found, key=lambda mistake: learning_rate is not None and not mistake.is_step)
+    return sorted(found, key=lambda mistake: update is not None and not mistake.is_step)
 
 
 class Work(Pass):
     """What a student does: the pass with a mistake, rounded on the way, or from values of the student's own."""
 
-    taken: tuple[Number, str] | None = None  # learning rate and optimizer of a step that new weights are asked after
+    update: Update | None = None  # after which new weights are asked
+    layer: int  # of the step
 
     def __init__(
         self,
@@ -288,15 +247,16 @@ class Work(Pass):
         self.convention, self.names = convention, layer_names(right.network)
         self.deltas: dict[int, np.ndarray] = {}
         if "samples" in self.mistake.steps:
-            self.x, self.y = (self.mistake.steps["samples"](self, 0, rows) for rows in (right.x, right.y))
+            self.x, self.y = (self.mistake.steps["samples"](self, rows) for rows in (right.x, right.y))
         self.forward()
 
     def step(self, name: str, layer: int, right: Any) -> Any:
+        self.layer = layer
         _, steps, activations, layers, *_ = self.mistake
         activation = self.layers[layer].activation
         is_meant = activation in activations if activations else not layers or activation != "identity"
         if name in steps and is_meant and (not layers or layer in layers):
-            shape, right = np.shape(right), steps[name](self, layer, right)
+            shape, right = np.shape(right), steps[name](self, right)
             if name == "inputs" and self.layers[layer].own and right.shape != shape:
                 raise ValueError("no such mistake: the inputs are those of two matrices")
         answer = f"{name}:{self.names[layer]}"
@@ -312,20 +272,34 @@ class Work(Pass):
             self.deltas[layer] = right
         return right
 
-    def outer(self, layer: int) -> np.ndarray:
-        """The gradient of the weights, with what the student has done so far."""
-        return np.asarray(self.deltas[layer].T @ self.inputs(layer))
+    @property
+    def z(self) -> np.ndarray:
+        """Of that layer, as are a and what follows."""
+        return self.trace.z[self.layer]
 
-    def slopes_at(self, layer: int, z: np.ndarray) -> np.ndarray:
-        """phi' of a layer at another z."""
-        slope, kinked = ACTIVATIONS[self.layers[layer].activation].slope, self.number(self.convention)
-        return np.asarray(slope(z, self.activate(layer, z), self.number(1), self.leaks[layer], kinked))
+    @property
+    def a(self) -> np.ndarray:
+        return self.trace.a[self.layer]
+
+    @property
+    def delta(self) -> np.ndarray:
+        return self.deltas[self.layer]
+
+    @property
+    def outer(self) -> np.ndarray:
+        """The gradient of the weights, with what the student has done so far."""
+        return np.asarray(self.delta.T @ self.inputs(self.layer))
+
+    def slopes_at(self, z: np.ndarray) -> np.ndarray:
+        """phi' at another z."""
+        slope, kinked = self.network.activations[self.layer].slope, self.number(self.convention)
+        return np.asarray(slope(z, self.activate(self.layer, z), self.number(1), self.leaks[self.layer], kinked))
 
     def values(self) -> Values:
-        has_slopes = all(ACTIVATIONS[layer.activation].backward for layer in self.layers)
+        has_slopes = all(activation.backward for activation in self.network.activations)
         values = self.answers(self.backward(self.convention) if has_slopes else None)
         changed = self.mistake.steps.get("answers")
-        return values | changed(self, 0, values) if changed else values
+        return values | changed(self, values) if changed else values
 
     def answers(self, gradients: Gradients | None) -> Values:
         """All answers by name; delta, da and dx are derivatives of each sample's own loss, the others of J.
@@ -347,13 +321,13 @@ class Work(Pass):
             values |= {f"da:{name}": da, f"delta:{name}": delta}
         arrays = gradients.arrays
         values |= {f"d{name}": rows(array) for name, array in arrays.items()} | {"dx": gradients.x}
-        if self.taken:
+        if self.update:
             used = {name: self.array(self.given.get(f"d{name}", array)) for name, array in arrays.items()}
             shapes = {name: (*others, *array.shape) for name, array in self.network.arrays.items()}
             fitting = {
                 name: array.reshape(shapes[name]) for name, array in used.items() if array.size == np.prod(shapes[name])
             }
-            new = first_step(self.network, fitting, *self.taken)
+            new = self.update.first_step(self.network, fitting)
             values |= {f"new {name}": rows(array) for name, array in new.items()}
         return values
 
@@ -361,14 +335,14 @@ class Work(Pass):
 class Students(Work):
     """Many students at once, who round after the steps of their habits: all arrays have an axis for them in front.
 
-    ``habits``: the steps, and which halves are rounded up: 0 all of them; 1 or 2 every other.
+    ``habits``: the steps, and whether halves are rounded up, or to even digits.
     """
 
     def __init__(
-        self, right: Pass, convention: Number, habits: Sequence[tuple[Collection[str], int]], rounding: Rounding
+        self, right: Pass, convention: Number, habits: Sequence[tuple[Collection[str], bool]], rounding: Rounding
     ) -> None:
         self.rounds = {name: np.array([name in steps for steps, _ in habits]) for name in ROUNDED}
-        self.halves = np.array([halves for _, halves in habits])
+        self.half_up = np.array([half_up for _, half_up in habits])
         many = copy(right)
         many.x, many.y = (np.broadcast_to(rows, (len(habits), *rows.shape)) for rows in (right.x, right.y))
         super().__init__(many, convention, rounding=rounding)
@@ -377,8 +351,7 @@ class Students(Work):
         if name not in ROUNDED or not self.rounding:
             return right
         students = (-1, *[1] * (right.ndim - 1))
-        halves, place = self.halves.reshape(students), np.arange(right[0].size).reshape(right.shape[1:])
-        rounded = self.rounding(right, (halves == 0) | ((place + halves) % 2 == 0))
+        rounded = self.rounding(right, self.half_up.reshape(students))
         return np.where(self.rounds[name].reshape(students), rounded, right)
 
 

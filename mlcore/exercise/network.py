@@ -14,7 +14,6 @@ from mlcore.exercise.functions import ACTIVATIONS, LOSSES, NORMALIZES, REDUCTION
 from mlcore.kernels import layers
 
 LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weights: a unit, and an input
-ROWS_HINT = '; if vectors are rows, x W, the file needs layout = "rows"'
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
 
 Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
@@ -95,6 +94,11 @@ class Gradients(Shown):
         """All derivatives in weights and biases in one row."""
         return np.concatenate([array.ravel() for array in self.arrays.values()])
 
+    @property
+    def named(self) -> dict[str, np.ndarray]:
+        """Those by array and in x, which is one row for each sample, or of one sample the row itself."""
+        return self.arrays | {"x": self.x if len(self.x) > 1 else self.x[0]}
+
     def formulas(self) -> Formulas:
         """The derivatives in the arrays, and in each z a column for each sample."""
         from mlcore.exercise.derivation import latex_name
@@ -155,12 +159,23 @@ class Network(Shown):
         self.function = LOSSES[self.loss.name]
         self.factor = self.function.factor(len(self.W[-1]))
         self.trained = [name for name in self.arrays if name not in self.loss.frozen]
-        self.rational = not self.function.outputs and all(ACTIVATIONS[name].is_rational for name in names)
+        self.activations = [ACTIVATIONS[name] for name in names]
+        self.through = list(self.activations)  # what gradients pass: at the output none where the loss works from z
+        if self.function.outputs:
+            self.through[-1] = ACTIVATIONS["identity"]
+        self.has_jacobian = self.through[-1] is ACTIVATIONS[NORMALIZES]
+        self.rational = not self.function.outputs and all(activation.is_rational for activation in self.activations)
 
     @property
     def W(self) -> list[np.ndarray]:
         """The weights of every layer: (o, i) in any layout, those of its own inputs included."""
         return self.joined(self.arrays)
+
+    @property
+    def places(self) -> dict[str, np.ndarray]:
+        """The entries of all arrays, counted in their order."""
+        parts = np.split(np.arange(sum(sizes := [array.size for array in self.arrays.values()])), np.cumsum(sizes)[:-1])
+        return {name: part.reshape(self.arrays[name].shape) for name, part in zip(self.arrays, parts, strict=True)}
 
     @property
     def features(self) -> int:
@@ -203,9 +218,7 @@ class Network(Shown):
         units = len(self.turned(self.arrays[weights]))
         if length != units:
             each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
-            is_turned = name in self.arrays and len(self.arrays[name]) == self.arrays[weights].shape[-1]
-            hint = ROWS_HINT * (is_turned and not self.in_rows)
-            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
+            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}.")
 
     def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:
         """The array of this name, which several layers may share."""
@@ -289,12 +302,11 @@ class Network(Shown):
         """
         X = self._inputs(x)
         trace = Trace(X, [], [], [])
-        for number, (layer, W, b) in enumerate(zip(self.layers, self.W, self.b, strict=True)):
+        for number, (activation, W, b) in enumerate(zip(self.activations, self.W, self.b, strict=True)):
             Z, A = np.empty((2, len(X), len(W)))
             layers.affine(self.inputs(number, X, trace.a), W, b, Z)
             if z is not None:
-                Z[:] = _finite(f"z of layer {layer.name}", z[number], 2)
-            activation = ACTIVATIONS[layer.activation]
+                Z[:] = _finite("z", z[number], 2)
             if activation.has_kink:
                 Z[np.abs(Z) <= (FLOAT_TOLERANCE if z is None else 0)] = 0
                 trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
@@ -344,15 +356,15 @@ class Network(Shown):
         """
         at_zero, Y = float(convention(relu_at_zero)), self.check(trace.x, y)[1]
         self.check_derivatives()
-        z_based, dA, last = bool(self.function.outputs), np.empty_like(Y), len(self.layers) - 1
-        self.function.backward(trace.z[-1] if z_based else trace.y_hat, Y, float(self.factor), dA)
+        dA = np.empty_like(Y)
+        self.function.backward(trace.z[-1] if self.function.outputs else trace.y_hat, Y, float(self.factor), dA)
         d_y_hat = self.gradient_of_output(trace.y_hat, Y, dA)
         deltas, dx = list[np.ndarray](), np.empty_like(trace.x)
         arrays = {name: np.zeros_like(self.turned(array)) for name, array in self.arrays.items()}
         for number, (layer, W) in reversed(list(enumerate(zip(self.layers, self.W, strict=True)))):
             inputs = self.inputs(number, trace.x, trace.a)
             dZ, dX, dW = np.empty_like(dA), np.empty_like(inputs), np.zeros_like(W)
-            backward = ACTIVATIONS["identity" if z_based and number == last else layer.activation].backward
+            backward = self.through[number].backward
             assert backward is not None  # as checked
             backward(dA, trace.z[number], trace.a[number], float(self.leaks[number]), at_zero, dZ)
             layers.affine_backward_weights(dZ, inputs, 0, inputs.shape[1], dW, arrays.get(layer.bias or ""))
@@ -396,7 +408,6 @@ class Network(Shown):
             each = " each" if len(X) > 1 else ""
             row = ",".join(f"{value:.6g}" for value in X.flat)
             hint = f"; for one sample of {columns} values write {row}" if X.size == columns else ""
-            hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
             raise ShapeError(
                 f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}; expected {columns} in each, "
                 f"since {first} is {shape}{hint}."

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.drawing.graph import Graph, build, printable, unit_label
-from mlcore.exercise.drawing.markup import Keys, to_svg
+from mlcore.exercise.drawing.graph import Graph, build, entry_name, unit_label
+from mlcore.exercise.drawing.markup import to_svg
 from mlcore.exercise.exact import as_fraction
 from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
@@ -36,15 +36,18 @@ class Step(NamedTuple):
 class Steps:
     """The steps of a problem, each after those that it needs; the last one is J.
 
-    The keys of those that a page shows: ``w.place`` for all entries of ``places``, ``x.sample.i``, ``y.sample.k``,
-    ``z.sample.layer.unit``, the same for a, and J. ``trained``: the places of entries that are not frozen.
+    The keys of those that a page shows, also in drawings: ``w.place`` for all entries of arrays, ``x.sample.i``,
+    ``y.sample.k``, ``z.sample.layer.unit``, the same for a, and J. ``trained``: the places that are not frozen.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.network, self.steps = problem, problem.network, list[Step]()
         self._log_sum_exp = cache(self._add_log_sum_exp)  # that of a softmax is also that of its loss
         network, n = problem.network, len(problem.x)
-        self.places = {name: self._array(name, array) for name, array in network.arrays.items()}
+        self.places = network.places
+        for name, places in self.places.items():
+            for index, place in np.ndenumerate(places):
+                self._add(f"w.{place}", entry_name(name, index))
         self.trained = self._all(network.trained)
         self.W = network.joined(self.places)
         self.b = [None if layer.bias is None else self.places[layer.bias] for layer in network.layers]
@@ -66,31 +69,10 @@ class Steps:
             "samples": share.denominator,
         } | shown
 
-    def keys(self) -> Keys:
-        """The keys of what is drawn of the first sample, in the order of ``drawing.graph.build``."""
-        nodes, edges = [[f"x.0.{i}"] for i in range(self.network.features)], list[tuple[str, str]]()
-        for number, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
-            nodes += [[""]] * (b is not None)
-            nodes += [[f"{kind}.0.{number}.{unit}" for kind in ("z", "a", "delta")] for unit in range(len(W))]
-            used = W if b is None else np.column_stack([W, b])
-            edges += [(f"w.{place}", f"d.w.{place}" if place in self.trained else "") for place in used.flat]
-        outputs, last = range(len(self.W[-1])), len(self.W) - 1
-        nodes.append([*(f"y.0.{k}" for k in outputs), "J"])
-        of_z = bool(self.network.function.outputs)
-        edges += [(f"y.0.{k}", "" if of_z else f"d.a.0.{last}.{k}") for k in outputs]
-        return Keys(nodes, edges)
-
     def _add(self, key: str, name: str, terms: Sequence[Term] = (), kind: str = "sum") -> int:
         turned = [(by, of, factor) for of, by, factor in terms if by is not None and by != of]  # products have two
         self.steps.append(Step(key, name, kind if terms else "given", [*terms, *turned]))
         return len(self.steps) - 1
-
-    def _array(self, name: str, array: np.ndarray) -> np.ndarray:
-        entries = [
-            self._add(f"w.{len(self.steps)}", f"{printable(name)}[{','.join(str(i + 1) for i in index)}]")
-            for index in np.ndindex(array.shape)
-        ]
-        return np.reshape(entries, array.shape)
 
     def _all(self, names: list[str]) -> list[int]:
         return [place for name in names for place in self.places[name].ravel().tolist()]
@@ -161,14 +143,14 @@ def network_page(problem: Problem, title: str) -> str:
         raise InputError(f"There are {len(problem.x)} samples; a page has room for {MAX_SAMPLES}: leave some out.")
     graph, steps = build(problem), Steps(problem)
     values: dict[str, Any] = {
-        "drawing": Markup(to_svg(_roomy(graph), steps.keys())),  # escaped by its own template
+        "drawing": Markup(to_svg(_roomy(graph), is_interactive=True)),  # escaped by its own template
         "problem": problem,
         "names": {step.key: step.name for step in steps.steps},
         "places": steps.places,
         "trained": steps.trained,
         "given": problem.network.given,
         "conventions": USED_BY,
-        "at_zero": str(problem.at_zero()),
+        "at_zero": str(problem.at_zero),
         "chosen": steps.W[-1].flat[0],
     }
     return web_page("network.html", SCRIPTS, steps.to_data(), title=title, **values)

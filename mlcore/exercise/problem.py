@@ -6,12 +6,10 @@ All numbers are kept as fractions, so that nothing is rounded before the arithme
 import json
 import re
 import tomllib
-import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +24,10 @@ from mlcore.files import installed
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
-POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
-# What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
-NOTATIONS = {
-    r"\\\\": ";",
-    "&": ",",
-    r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
-    r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
-    r"\\(begin|end)\s*\{\w+\*?\}(\{[lcr|]+\})?|\\(left|right|quad|[,;:! ])|[$≈~…]|\.\.\.": " ",
-    r"[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor)\s*(?=\()|,\s*\w+\s*=[^])]*": "",  # with arguments such as dtype
-    rf" ?(?:\\cdot|\\times|[·×*])\s*{POWER}": r"e\1",
-    rf"(?<![\d.]){POWER}": r"1e\1",
-    r";\s*(?=[])}])": "",
-}
-TRANSPOSED = re.compile(r"(.*[])}])\s*(?:'|ᵀ|\.T|\^\s*\{?\s*(?:T|\\top)\s*\}?)\s*", re.DOTALL)
+ARRAY = re.compile(r"[a-z.]*(array|matrix|tensor)\s*(?=\()", re.ASCII | re.IGNORECASE)
 BLANKS = re.compile(r"[^\S\n]+")
-SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
-# minus signs as typeset sheets have them, and the brackets of tuples and sets
-SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}", "-- /")
-ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
-BRACKETS = str.maketrans("({)}", "[[]]")
+# minus signs and fractions as typeset sheets have them, and the brackets of tuples
+SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}()", "-- /[]")
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
@@ -54,7 +35,6 @@ NOTES = {
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"
-FOREIGN = re.compile(r"""^\s*([^\s"'=\[]*[^\x00-\x7f"'][^\s"'=]*)\s*=""", re.MULTILINE)  # a name, in TOML
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
 MOST_DIGITS = 17  # that a float64 has
 
@@ -78,16 +58,18 @@ class Problem:
 
     ``digits``: significant digits of the numbers that are shown rounded. ``relu_at_zero``: the value of relu'(0) that
     the problem asks for; None leaves it to whoever works it.
+
+    Raises: InputError if it is not in [0, 1], or if there are too few or too many digits.
     """
 
     network: Network
     x: Rows
     y: Rows
     digits: int = 6
-    relu_at_zero: Fraction | None = None
+    relu_at_zero: Number | None = None
 
     def __post_init__(self) -> None:
-        self.at_zero()
+        convention(self.at_zero)
         if not 1 <= self.digits <= MOST_DIGITS:
             raise InputError(f"expected a whole number from 1 to {MOST_DIGITS}", parameter="digits", value=self.digits)
 
@@ -95,12 +77,10 @@ class Problem:
     def several(self) -> bool:
         return len(self.x) > 1
 
-    def at_zero(self, chosen: Number | None = None) -> Fraction:
-        """The value for relu'(0): the chosen one, the one that the problem asks for, or 0.
-
-        Raises: InputError if it is not in [0, 1].
-        """
-        return convention(next(value for value in (chosen, self.relu_at_zero, 0) if value is not None))
+    @property
+    def at_zero(self) -> Fraction:
+        """The value for relu'(0): the one that the problem asks for, or 0."""
+        return convention(self.relu_at_zero or 0)
 
     @property
     def style(self) -> Style:
@@ -145,18 +125,12 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if fraction := UNQUOTED.search(text):
             hint = f'fractions need quotes: "{fraction[1]}"'
-        elif name := FOREIGN.search(text):
-            hint = f'names with other letters than a to z need quotes: "{name[1]}"'
         reason = "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise DataError(f"{path} is not {language} with keys and values: {reason}; {hint}.") from error
 
 
 def change(
-    problem: Problem,
-    x: str | None = None,
-    y: str | None = None,
-    w: str | None = None,
-    v: str | None = None,
+    problem: Problem, x: str | None = None, y: str | None = None, w: str | None = None, v: str | None = None
 ) -> Problem:
     """The problem with other numbers, as typed: x and y with samples as rows, w and v the first and last weights."""
     network, layers = problem.network, list(problem.network.layers)
@@ -164,17 +138,13 @@ def change(
         if text is not None:
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
     X = problem.x if x is None else parse_rows(x, "x")
-    return replace(
-        problem,
-        network=network.replaced(layers),
-        x=X,
-        y=problem.y if y is None else _targets(network, X, parse_rows(y, "y")),
-    )
+    Y = problem.y if y is None else _targets(network, X, parse_rows(y, "y"))
+    return replace(problem, network=network.replaced(layers), x=X, y=Y)
 
 
 def exact_number(text: str) -> Fraction:
     """The number; or a ValueError that says what is wrong with it."""
-    text = re.sub(r"\s*/\s*", "/", _spelled(text).strip())
+    text = re.sub(r"\s*/\s*", "/", text.translate(SPELLINGS).strip())
     if not text:
         raise ValueError("a number is missing")
     if not NUMBER.fullmatch(text):
@@ -193,8 +163,8 @@ def exact_number(text: str) -> Fraction:
 def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_number) -> list[list[Any]]:
     """Rows of numbers as people type them.
 
-    ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, a row on
-    each line, or the same in LaTeX; ``[1; 2]'`` and ``[1; 2]^T`` are transposed. ``number`` makes a number of its text.
+    ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, or a row
+    on each line. ``number`` makes a number of its text.
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
@@ -214,41 +184,22 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
 
 
 def typed(value: object) -> str:
-    """A number, or nested lists of them, of a file as people type it: ``[[1, 2], [3, 4]]`` as ``1, 2;3, 4``.
-
-    An entry of a list is one number: "0,5" is 0.5 there.
-    """
+    """A number, or nested lists of them, of a file as people type it: ``[[1, 2], [3, 4]]`` as ``1, 2;3, 4``."""
     if isinstance(value, list):
-        decimal = partial(re.sub, r"^([^,]*\d),(\d[^,]*)$", r"\1.\2")
-        entries = (decimal(entry) if isinstance(entry, str) else typed(entry) for entry in value)
-        return (";" if any(isinstance(entry, list) for entry in value) else ", ").join(entries)
+        return (";" if any(isinstance(entry, list) for entry in value) else ", ").join(map(typed, value))
     return "?" if value is None else str(value)
-
-
-def _spelled(text: str) -> str:
-    """The text with the minus sign and fractions of ASCII."""
-    halves = ONE_HALF.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
-    return halves.translate(SPELLINGS)
 
 
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
-    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", _spelled(text))
-    plain = BLANKS.sub(" ", plain).strip()
-    if turned := TRANSPOSED.fullmatch(plain):
-        plain = turned[1]
-    for notation, meaning in NOTATIONS.items():
-        plain = re.sub(notation, meaning, plain, flags=re.ASCII)
-    plain = plain.translate(BRACKETS).strip().rstrip(";").strip()
+    plain = BLANKS.sub(" ", ARRAY.sub("", text).translate(SPELLINGS)).strip()
     if plain.startswith("[["):
         plain = " ".join(plain.split())  # lines mean nothing within nested brackets
-    plain = re.sub(r"\][\s,;]*\[", ";", plain)
-    plain = re.sub(" ?/ ?", "/", BLANKS.sub(" ", plain.translate(str.maketrans("[]", "  "))))
-    plain = re.sub(r"(^|[,;\n]) ?([+-]) (?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number
+    plain = re.sub(r"\][\s,;]*\[", ";", plain).translate(str.maketrans("[]", "  ")).strip().rstrip(";")
+    plain = re.sub(" ?/ ?", "/", BLANKS.sub(" ", plain)).strip()
+    plain = re.sub(r"(^|[,;\n]) ?([+-]) (?=[\d.])", r"\1\2", plain)  # a sign apart from its number
     lines = re.split(r"\s*;\s*|\s*\n\s*", plain)
-    rows = [line.strip().removesuffix(",").split(",") if "," in line else line.split() or [""] for line in lines]
-    is_even = len(set(map(len, rows))) == 1
-    return list(map(list, zip(*rows, strict=True))) if turned and is_even else rows
+    return [line.strip().removesuffix(",").split(",") if "," in line else line.split() or [""] for line in lines]
 
 
 def parse_number(text: str, parameter: str) -> Fraction:
@@ -339,32 +290,30 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
     last of several arrays is the list, unless it is one of the matrices of the layers below.
     """
     name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
-    last = arrays[-1] if len(arrays) > 1 else None
-    depths = {
-        key: 1
-        if key.startswith("b") and key != arrays[0]
-        else _depth(content[key]) or 1 + (key != last or key in matrices or len(split_rows(str(content[key]))) > 1)
-        for key in arrays
-    }
-    weights, own = [*(key for key in depths if depths[key] == 2), None, None][:2]
-    bias = next((key for key in depths if depths[key] == 1), None)
+    rows = {key: parse_rows(typed(content[key]), key) for key in arrays}
+
+    def is_list(key: str) -> bool:
+        """Whether these are the biases."""
+        if key.startswith("b") and key != arrays[0]:
+            return True
+        if isinstance(content[key], list):
+            return not any(isinstance(entry, list) for entry in content[key])
+        return key == arrays[-1] != arrays[0] and key not in matrices and len(rows[key]) == 1
+
+    biases = list(filter(is_list, arrays))
+    weights, own, *others = [*(key for key in arrays if key not in biases), None, None]
     if not isinstance(name, str):
         raise InputError(f"The name of layer {number} is {name!r}; write a text in quotes.")
-    if weights is None or sorted(depths.values()) not in ([2], [1, 2], [2, 2], [1, 2, 2]):
-        hint = ""
-        if weights is None and bias is not None:
-            hint = f": {bias} is one row: write {bias} = [[{typed(content[bias])}]]"
+    if weights is None or len(biases) > 1 or any(others):
+        rows_hints = [f": {key} is one row: write {key} = [[{typed(content[key])}]]" for key in biases[:1]]
+        hint = "" if weights else "".join(rows_hints)
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
             "such as W = [[1, 0]], perhaps one for inputs of its own, and at most one list of biases such as "
             f"b = [1]{hint}."
         )
-    W = parse_rows(typed(content[weights]), weights)
-    b = None if bias is None else [value for row in parse_rows(typed(content[bias]), bias) for value in row]
+    bias = biases[0] if biases else None
+    b = [value for row in rows[bias] for value in row] if bias else None
     slope = parse_number(str(content["slope"]), "slope") if "slope" in content else None
-    U = None if own is None else parse_rows(typed(content[own]), own)
-    return Layer(name, weights, W, content.get("activation", "relu"), bias, b, slope, own, U)
-
-
-def _depth(value: object) -> int:
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+    U = rows[own] if own else None
+    return Layer(name, weights, rows[weights], content.get("activation", "relu"), bias, b, slope, own, U)

@@ -27,16 +27,15 @@ OWN_NAMES = {
 MAX_LINE, MAX_NUMBER, MAX_NAME = 80, 30, 40  # characters
 
 
-def program(problem: Problem, language: str, relu_at_zero: Fraction | None = None) -> str:
+def program(problem: Problem, language: str) -> str:
     """A program in the language ``numpy``, ``pytorch`` or ``jax`` that works the problem, gradients included.
 
-    NumPy's has the backward pass written out, with ``relu_at_zero`` as relu'(0) if it is given. The others
-    differentiate automatically and take relu'(0) = 0, whatever is asked for; a comment says so where that changes the
-    numbers.
+    NumPy's has the backward pass written out. The others differentiate automatically and take relu'(0) = 0, whatever
+    is asked for; a comment says so where that changes the numbers.
 
-    Raises: InputError if the language is unknown, or if relu_at_zero is not in [0, 1].
+    Raises: InputError if the language is unknown.
     """
-    language, network, at_zero = choose("code", language, LANGUAGES), problem.network, problem.at_zero(relu_at_zero)
+    language, network = choose("code", language, LANGUAGES), problem.network
     network.check_derivatives()
     names = _identifiers(list(network.arrays), len(network.layers))
     work = Pass(network, problem.x, problem.y)
@@ -59,7 +58,7 @@ def program(problem: Problem, language: str, relu_at_zero: Fraction | None = Non
         "kinks": kinks,
         "rounded": set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,
-        "relu_at_zero": _literal(at_zero),
+        "relu_at_zero": _literal(problem.at_zero),
         "used": {layer.activation for layer in network.layers},
         "literal": _literal,
         "quoted": lambda name: repr(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."),

@@ -82,12 +82,11 @@ def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
     if output_format == "moodle":
         return found | {"questions.xml": document(sheets, output_format)}
     if output_format == "latex":
-        names, groups = ["sheets"], [sheets]
+        groups = {("sheets", "keys"): sheets}
     else:
-        groups = [[sheet] for sheet in sheets]
+        groups = {(name, f"{name}-key"): [sheet] for name, sheet in zip(names, sheets, strict=True)}
     ending = FORMATS[output_format][0]
-    for name, group in zip(names, groups, strict=True):
-        key = "keys" if output_format == "latex" else f"{name}-key"
+    for (name, key), group in groups.items():
         found[f"{name}.{ending}"] = document(group, output_format)
         found[f"{key}.{ending}"] = document(group, output_format, is_key=True)
     return found
@@ -109,7 +108,7 @@ def _question_bank(sheets: Sequence[Sheet]) -> str:
 def _answers(problem: Problem) -> list[tuple[str, list[list[tuple[str, str]]]]]:
     """The answers that are asked for: symbols, and rows of numbers with their tolerances."""
     symbols, exact = Symbols(problem), problem.network.rational
-    values = Work(Pass(problem.network, problem.x, problem.y), problem.relu_at_zero or 0).values()
+    values = Work(Pass(problem.network, problem.x, problem.y), problem.at_zero).values()
     wanted = {r"\hat{y}": "y_hat", "J": "loss"} | {symbols.partial(name): f"d{name}" for name in symbols.arrays}
     return [
         (symbol, [[_field(value, problem.digits, exact) for value in row] for row in np.atleast_2d(values[name])])

@@ -2,14 +2,9 @@
 
 from typing import NamedTuple
 
-# The layers of the units on their kink, and what the first hidden units are before they are shuffled; the others are
-# on or off by chance. An output on its kink takes two units that are on and cancel, or the gradient of W vanishes.
-KINKS: dict[str, tuple[list[str], list[str]]] = {
-    "none": ([], ["on", "off"]),
-    "hidden": (["hidden"], ["kink", "on", "off"]),
-    "output": (["output"], ["on", "on", "off"]),
-    "both": (["hidden", "output"], ["kink", "on", "on", "off"]),
-}
+KINKS: dict[str, tuple[str, ...]] = {  # the layers of the units on their kink
+    "none": (), "hidden": ("hidden",), "output": ("output",), "both": ("hidden", "output"),
+}  # fmt: skip
 
 
 class Kind(NamedTuple):

@@ -8,44 +8,29 @@ from typing import Any
 import numpy as np
 
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.functions import Number, convention
+from mlcore.exercise.functions import Number
 from mlcore.exercise.kinks import Subdifferential, subdifferential
 from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Trace
 from mlcore.exercise.numerical import Differences, numerical_derivatives
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
 
-CHOSEN = "chosen"
 USED_BY = {
     "0": "torch.relu, TensorFlow, jax.nn.relu, micrograd",
     "1/2": "torch.maximum, jax.numpy.maximum, SymPy's Max",
     "1": "torch.clamp(min=0), NumPy code such as grad[h < 0] = 0",
 }
-CONVENTIONS = {name: Fraction(name) for name in USED_BY}
 
 
 @dataclass(frozen=True)
 class Values:
-    """All numbers in one arithmetic: of every unit, the losses of the samples, J, and its gradients.
-
-    The gradients are those for the value of relu'(0) that was asked for, CHOSEN, and for CONVENTIONS.
-    """
+    """All numbers in one arithmetic: of every unit, the losses of the samples, J, and its gradients."""
 
     trace: Trace
     y: np.ndarray  # (n, k)
     losses: np.ndarray  # (n,)
     loss: Number
-    gradients: Mapping[str, Gradients]
-
-    @property
-    def chosen(self) -> Gradients | None:
-        """The gradients that were asked for, if any."""
-        return self.gradients.get(CHOSEN)
-
-    def arrays(self, convention: str = CHOSEN) -> dict[str, np.ndarray]:
-        """Gradients by array and in x, which is one row for each sample, or of one sample the row itself."""
-        found = self.gradients[convention]
-        return found.arrays | {"x": found.x if len(found.x) > 1 else found.x[0]}
+    gradients: Mapping[Fraction, Gradients]  # by what is taken for phi'(0)
 
 
 @dataclass(frozen=True)
@@ -53,12 +38,15 @@ class Worked(Result):
     """Values of every unit and the loss, in float64 and exactly.
 
     With gradients, also what is behind a kink, and the numerical derivatives in every array if asked for.
+    ``at_zero``: what is taken for phi'(0) in the units on their kink; ``usual``: what they take by the usual
+    conventions.
     """
 
     problem: Problem
+    at_zero: Fraction
+    usual: list[Fraction]
     values: Values
     exact: Values | None
-    relu_at_zero: Fraction | None  # None: without gradients
     subdifferential: Subdifferential | None
     differences: Mapping[str, Differences]
 
@@ -67,14 +55,10 @@ class Worked(Result):
         """The exact values, or those in float64 where there are none."""
         return self.exact or self.values
 
-    def at_kinks(self, at_zero: Fraction | None) -> Fraction:
-        """What is taken for phi'(0) in the units on their kink; see Network."""
-        return self.problem.network.at_kinks(self.best.trace.kinks, at_zero or Fraction(0))
-
     @property
     def stuck(self) -> bool:
         """Whether all gradients in weights and biases are 0."""
-        return not any(array.any() for array in self.best.gradients[CHOSEN].arrays.values())
+        return not self.best.gradients[self.at_zero].flat.any()
 
     @property
     def agrees(self) -> bool:
@@ -83,7 +67,7 @@ class Worked(Result):
 
     def contradictions(self, name: str) -> np.ndarray:
         """Entries of an array in which J has a derivative, and it is not the gradient."""
-        return self.differences[name].contradict(self.values.arrays()[name])
+        return self.differences[name].contradict(self.values.gradients[self.at_zero].named[name])
 
     def unit_names(self, kinks: Iterable[Kink]) -> str:
         """The units as people name them, counted from 1."""
@@ -98,14 +82,15 @@ class Worked(Result):
         """The values in float64, and the same as fractions under "exact"."""
         document = self._numbers(self.values)
         document |= {"exact": self._numbers(self.exact)} if self.exact else {"kink_tolerance": FLOAT_TOLERANCE}
-        if self.relu_at_zero is not None:
-            kinks = list(map(self._unit, self.values.trace.kinks))
-            document |= {"relu_at_zero": float(self.relu_at_zero), "used_by": USED_BY, "kinks": kinks}
+        kinks = self.values.trace.kinks
+        if self.values.gradients:
+            shown = list(map(self._unit, kinks))
+            document |= {"relu_at_zero": float(self.at_zero), "used_by": USED_BY, "kinks": shown}
         if found := self.subdifferential:
             vertices = []
-            for pattern, gradients in found.pieces:
-                on, off = ([self._unit(kink) for kink in sorted(pattern) if pattern[kink] == is_on] for is_on in (1, 0))
-                vertices.append({"on": on, "off": off, "gradients": gradients.arrays})
+            for piece in found.pieces:
+                on, off = (list(map(self._unit, sorted(units))) for units in (piece.on, {*kinks} - piece.on))
+                vertices.append({"on": on, "off": off, "gradients": piece.gradients.arrays})
             undecided = {"complete": found.complete, "undecided_patterns": len(found.undecided)}
             verdict = {"stationary": found.stationary, "stuck": self.stuck, "descent": found.descent}
             document["exact"] |= {"subdifferential": undecided | {"vertices": vertices}, "verdict": verdict}
@@ -121,13 +106,13 @@ class Worked(Result):
         """The numbers in one arithmetic: what belongs to each sample, J and its gradients."""
         samples = [self._sample(values, number) for number in range(len(values.y))]
         document = ({"samples": samples} if self.problem.several else samples[0]) | {"loss": values.loss}
-        if values.chosen:
-            conventions = {name: values.arrays(name) for name in CONVENTIONS}
-            document |= {"gradients": values.arrays(), "by_convention": conventions}
+        if found := values.gradients:
+            conventions = {value: found[value].named for value in self.usual}
+            document |= {"gradients": found[self.at_zero].named, "by_convention": conventions}
         return document
 
     def _sample(self, values: Values, number: int) -> dict[str, Any]:
-        trace, chosen = values.trace, values.chosen
+        trace, chosen = values.trace, values.gradients.get(self.at_zero)
         columns = {"z": trace.z, "a": trace.a} | ({"delta": chosen.deltas} if chosen else {})
         layers = []
         for place, layer in enumerate(self.problem.network.layers):
@@ -139,30 +124,27 @@ class Worked(Result):
         return document | ({"d_y_hat": chosen.y_hat[number]} if chosen else {})
 
 
-def work(problem: Problem, relu_at_zero: Number | None = None, check: bool = False) -> Worked:
-    """Values of every unit and the loss; with ``relu_at_zero`` for relu'(0) also all gradients.
+def work(problem: Problem, backward: bool = True, check: bool = False) -> Worked:
+    """Values of every unit and the loss, and all gradients; with ``check`` also the numerical derivatives.
 
-    With ``check`` also the numerical derivatives.
-
-    Raises: ShapeError if x or y does not fit the network; InputError if a value exceeds the range of float64, or if
-        relu_at_zero is not in [0, 1].
+    Raises: ShapeError if x or y does not fit the network; InputError if a value exceeds the range of float64.
     """
     network, x, y = problem.network, problem.x, problem.y
-    chosen = None if relu_at_zero is None else convention(relu_at_zero)
-    conventions = {} if chosen is None else {CHOSEN: chosen} | CONVENTIONS
-
-    def gradients(backward: Callable[[Fraction], Gradients]) -> dict[str, Gradients]:
-        return {name: backward(value) for name, value in conventions.items()}
-
     by_hand = Pass(network, x, y) if network.rational else None
+    trace = network.forward(x, by_hand.trace.z if by_hand else None)
+    conventions = [problem.at_zero, *map(Fraction, USED_BY)]
+    at_zero, *usual = (network.at_kinks(trace.kinks, value) for value in conventions)
+
+    def gradients(work_backward: Callable[[Fraction], Gradients]) -> dict[Fraction, Gradients]:
+        return {value: work_backward(value) for value in {at_zero, *usual}} if backward else {}
+
     exact, behind = None, None
     if by_hand:
         exact = Values(by_hand.trace, by_hand.y, by_hand.losses, by_hand.loss, gradients(by_hand.backward))
-        behind = subdifferential(by_hand) if by_hand.trace.kinks and conventions else None
-    trace = network.forward(x, by_hand.trace.z if by_hand else None)
+        behind = subdifferential(by_hand) if trace.kinks and backward else None
     losses, loss, Y = network.losses(trace, y), network.objective(trace, y), network.check(x, y)[1]
     values = Values(trace, Y, losses, loss, gradients(lambda value: network.backward(trace, y, float(value))))
     differences = numerical_derivatives(network, x, y) if check else {}
     if differences and not problem.several:
         differences["x"] = Differences(*(rows[0] for rows in differences["x"]))
-    return Worked(problem, values, exact, chosen, behind, differences)
+    return Worked(problem, at_zero, usual, values, exact, behind, differences)

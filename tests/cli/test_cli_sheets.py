@@ -87,7 +87,7 @@ def test_a_class_is_marked_in_one_command(run, tmp_path):
     for number in range(1, 31):
         problem = make_problem(number, [*KINDS][number % len(KINDS)], "hard")
         (tmp_path / "sheets" / f"sheet-{number:02}.toml").write_text(to_toml(problem))
-        work, c = Work(Pass(problem.network, problem.x, problem.y), problem.at_zero()), problem.at_zero()
+        work, c = Work(Pass(problem.network, problem.x, problem.y), problem.at_zero), problem.at_zero
         right, digits, mistake = work.values(), [None, 4, 3][number % 5] if number % 5 < 3 else None, ""
         asked, values = [n for n in right if n in ("y_hat", "loss") or n[0] == "d" and n != "dx"], right
         if number % 5 == 2:

@@ -136,7 +136,7 @@ def test_exercise():
     network = relu_network([[1, 0, 1], [1, -1, 0]], [[0, 1]])
     found = subdifferential(Pass(network, [[1, 2, 1]], [[1]]))
     assert [piece.gradients.arrays["V"].tolist() for piece in found.pieces] == [[[0, 0]], [[-2, 0]]]
-    assert [list(piece.pattern.values()) for piece in found.pieces] == [[False], [True]]
+    assert [len(piece.on) for piece in found.pieces] == [0, 1]
     assert (found.complete, found.stationary, found.descent.slope) == (True, True, -2)
     assert found.descent.direction["V"].tolist() == [[1, 0]]
 

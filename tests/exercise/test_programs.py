@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -81,7 +82,9 @@ def test_programs_print_the_numbers_of_mlcore(language, tmp_path):
 
 def test_numpy_takes_any_convention(tmp_path):
     problems = [default_problem(), rounded_kink(), *ANY[:10]]
-    printed = outputs([program(problem, "numpy", THIRD) for problem in problems], "numpy", tmp_path)
+    printed = outputs(
+        [program(replace(problem, relu_at_zero=THIRD), "numpy") for problem in problems], "numpy", tmp_path
+    )
     for one, problem in zip(printed, problems, strict=True):
         assert_same(one, problem, THIRD)
 
@@ -89,10 +92,10 @@ def test_numpy_takes_any_convention(tmp_path):
 @pytest.mark.parametrize("language", ["pytorch", "jax"])
 def test_others_take_0_at_the_kink_and_say_so(language, tmp_path):
     problem = default_problem()
-    source = program(problem, language, Fraction(1))
+    source = program(replace(problem, relu_at_zero=1), language)
     assert "takes 0 as the derivative there, where mlcore was asked for 1:" in source
     assert "#   sample 1, layer 2 'output', unit 1" in source
-    assert "derivative" not in program(hostile(), language, Fraction(1))
+    assert "derivative" not in program(replace(hostile(), relu_at_zero=1), language)
     assert "asked for" not in program(problem, language)
     assert_same(*outputs([source], language, tmp_path), problem)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcore.exercise.descent import descend
+from mlcore.exercise.descent import Update, descend
 from mlcore.exercise.problem import read_problem
 from mlcore.exercise.work import work
 
@@ -28,12 +28,12 @@ def agrees(value, printed):
 def test_published_numbers(sheet, tmp_path):
     (tmp_path / "net.toml").write_text(sheet["net"])
     problem = read_problem(tmp_path / "net.toml")
-    found, after = work(problem, 0), descend(problem, 1, sheet["rate"])
-    trace, gradients = found.best.trace, found.best.arrays()
+    found, after = work(problem), descend(problem, 1, Update(sheet["rate"]))
+    trace, gradients = found.best.trace, found.best.gradients[0]
     values = {"J": [found.best.loss], "new J": after.losses[1:], "y_hat": trace.y_hat[0]}
-    for number, (z, a, delta) in enumerate(zip(trace.z, trace.a, found.best.chosen.deltas, strict=True), start=1):
+    for number, (z, a, delta) in enumerate(zip(trace.z, trace.a, gradients.deltas, strict=True), start=1):
         values |= {f"z {number}": z[0], f"a {number}": a[0], f"delta {number}": delta[0]}
-    values |= {f"d{key}": gradient.ravel() for key, gradient in gradients.items()}
+    values |= {f"d{key}": gradient.ravel() for key, gradient in gradients.named.items()}
     values |= {f"new {key}": array.ravel() for key, array in after.arrays.items()}
     for key, printed in sheet["published"].items():
         assert all(agrees(*pair) for pair in zip(values[key], printed.split(), strict=True)), (key, values[key])

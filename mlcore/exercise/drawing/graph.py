@@ -4,17 +4,14 @@ Names come from files that anybody may have written: ``build`` makes them printa
 them. What is drawn is the first sample, with numbers as the problem shows them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
-
-import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Style
-from mlcore.exercise.functions import ACTIVATIONS
-from mlcore.exercise.network import Gradients, Network
+from mlcore.exercise.network import Gradients, Kink, Network
 from mlcore.exercise.problem import Problem
 
 MAX_NODES, MAX_EDGES = 60, 400
@@ -32,6 +29,7 @@ class Node(NamedTuple):
     label: str
     rows: list[tuple[str, str]]  # symbols with their values
     state: str = ""  # of a ReLU: on, off, or kink, where z is 0
+    keys: Sequence[str] = ("",)  # of the values, for scripts
 
     @property
     def lines(self) -> list[str]:
@@ -50,6 +48,7 @@ class Edge(NamedTuple):
     symbol: str  # dJ/dw
     gradient: Value
     style: Style
+    keys: tuple[str, str]  # of the value and the gradient, for scripts
 
     @property
     def texts(self) -> tuple[str, str]:
@@ -91,13 +90,12 @@ class Graph(NamedTuple):
         return to_svg(self)
 
 
-def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
-    """The graph of the first sample, with ``relu_at_zero`` as the convention for relu'(0) if it is given.
+def build(problem: Problem) -> Graph:
+    """The graph of the first sample.
 
-    Raises: InputError if the network is too big to draw, if relu_at_zero is not in [0, 1], or if a value exceeds the
-        range of float64.
+    Raises: InputError if the network is too big to draw, or if a value exceeds the range of float64.
     """
-    network, at_zero, style = problem.network, problem.at_zero(relu_at_zero), problem.style
+    network, style = problem.network, problem.style
     sizes = [network.features, *map(len, network.W)]
     n_nodes = sum(sizes) + sum(b is not None for b in network.b) + 1
     n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
@@ -108,14 +106,16 @@ def build(problem: Problem, relu_at_zero: Fraction | None = None) -> Graph:
             f"{MAX_NODES} nodes and {MAX_EDGES} edges fit."
         )
     work = Pass(network, problem.x[:1], problem.y[:1])
-    gradients = work.checked_backward(at_zero)
-    nodes = [Node("input", 0, f"x{i}", [(f"x{i}", style.text(x))]) for i, x in enumerate(work.x[0], start=1)]
+    gradients = work.checked_backward(problem.at_zero)
+    inputs = [(f"x{i}", style.text(x)) for i, x in enumerate(work.x[0], start=1)]
+    nodes = [Node("input", 0, row[0], [row], keys=[f"x.0.{i}"]) for i, row in enumerate(inputs)]
     graph = Graph(f"{title}, J = {style.text(work.loss)}", [], [Column("input")], nodes, [])
-    inputs, sources = list(range(len(nodes))), list[int]()
+    sources = list[int]()
     for layer in range(len(network.layers)):
-        sources = _add_layer(graph, work, gradients, style, layer, sources + inputs[network.spans[layer]])
+        sources += range(len(inputs))[network.spans[layer]]
+        sources = _add_layer(graph, work, gradients, style, layer, sources)
     _add_loss(graph, work, gradients, style, sources)
-    graph.notes.extend(_notes(problem, work, gradients, at_zero))
+    graph.notes.extend(_notes(problem, work.trace.kinks))
     return graph
 
 
@@ -123,58 +123,55 @@ def _add_layer(
     graph: Graph, work: Pass, gradients: Gradients, style: Style, number: int, sources: list[int]
 ) -> list[int]:
     """Add the units of a layer with their edges from the nodes that it gets, and return the nodes of its units."""
-    network, layer, nodes = work.network, work.layers[number], graph.nodes
+    network, layer, nodes, places = work.network, work.layers[number], graph.nodes, work.network.places
+    operands = [(name, sources[columns]) for name, columns in network.parts(number)]
     if layer.bias:
-        sources = [*sources, len(nodes)]
+        operands.append((layer.bias, [len(nodes)]))
         nodes.append(Node("bias", number, "bias", [("bias", "1")]))
-    biased = [(layer.bias, slice(-1, None))] if layer.bias else []
     arrays = ", ".join(map(printable, layer.arrays))
     graph.columns.append(Column(printable(layer.name), f"φ = {layer.activation}", arrays))
     targets = list(range(len(nodes), len(nodes) + len(work.W[number])))
     for unit, target in enumerate(targets):
         z, a, delta = (values[number][0][unit] for values in (work.trace.z, work.trace.a, gradients.deltas))
-        state = "" if not ACTIVATIONS[layer.activation].has_kink else "on" if z > 0 else "off" if z < 0 else "kink"
         rows = [("z", style.text(z)), ("φ(z)", style.text(a)), ("δ", style.text(delta))]
-        nodes.append(Node("unit", number + 1, unit_label(network, number, unit), rows, state))
-        for name, used in [*network.parts(number), *biased]:
-            array = work.arrays[name]
-            values, slopes = (
-                np.atleast_1d(network.turned(rows)[unit]) for rows in (array, gradients.arrays.get(name, 0 * array))
-            )
-            for i, (source, value, slope) in enumerate(zip(sources[used], values, slopes, strict=False), start=1):
-                place = (
-                    str(unit + 1) if array.ndim == 1 else f"{i},{unit + 1}" if network.in_rows else f"{unit + 1},{i}"
-                )
-                symbol = "dJ/db" if array.ndim == 1 else "dJ/dw"
-                graph.edges.append(Edge(source, target, f"{printable(name)}[{place}]", value, symbol, slope, style))
+        keys = [f"{kind}.0.{number}.{unit}" for kind in ("z", "a", "delta")]
+        label, state = unit_label(network, number, unit), network.activations[number].state(z)
+        nodes.append(Node("unit", number + 1, label, rows, state, keys))
+        for name, used in operands:
+            array, symbol = work.arrays[name], "dJ/db" if name == layer.bias else "dJ/dw"
+            slopes, is_trained = gradients.arrays.get(name, 0 * array), name in gradients.arrays
+            for i, source in enumerate(used):
+                index = (unit,) if name == layer.bias else (i, unit) if network.in_rows else (unit, i)
+                key, entry = f"w.{places[name][index]}", entry_name(name, index)
+                values = entry, array[index], symbol, slopes[index], style
+                graph.edges.append(Edge(source, target, *values, (key, f"d.{key}" * is_trained)))
     return targets
 
 
 def _add_loss(graph: Graph, work: Pass, gradients: Gradients, style: Style, outputs: list[int]) -> None:
     """Add the loss with its targets, and the edges that lead to it."""
     goals = [graph.nodes[output].label.replace("ŷ", "y") for output in outputs]
-    for output, goal, y, gradient in zip(outputs, goals, work.y[0], gradients.y_hat[0], strict=True):
-        graph.edges.append(Edge(output, len(graph.nodes), goal, y, "dJ/dŷ", gradient, style))
+    of_a = "" if work.network.function.outputs else f"d.a.0.{work.depth - 1}."
+    keys = [f"y.0.{k}" for k in range(len(goals))]
+    for k, (output, goal, y, gradient) in enumerate(zip(outputs, goals, work.y[0], gradients.y_hat[0], strict=True)):
+        values = goal, y, "dJ/dŷ", gradient, style
+        graph.edges.append(Edge(output, len(graph.nodes), *values, (keys[k], of_a and f"{of_a}{k}")))
     rows = [(goal, style.text(y)) for goal, y in zip(goals, work.y[0], strict=True)]
-    graph.nodes.append(Node("loss", len(graph.columns), "J", [*rows, ("J", style.text(work.loss))]))
+    rows.append(("J", style.text(work.loss)))
+    graph.nodes.append(Node("loss", len(graph.columns), "J", rows, keys=[*keys, "J"]))
     graph.columns.append(Column("loss", work.network.loss.name))
 
 
-def _notes(problem: Problem, work: Pass, gradients: Gradients, at_zero: Fraction) -> Iterator[str]:
+def _notes(problem: Problem, kinks: Sequence[Kink]) -> Iterator[str]:
     """What is said below the drawing."""
-    style, frozen, trace = problem.style, problem.network.loss.frozen, work.trace
     yield "δ = dJ/dz."
-    if trace.kinks:
-        value = problem.network.at_kinks(work.trace.kinks, at_zero)
-        yield f"Dashed: on the kink (z = 0), where φ'(0) = {style.text(value)} is a convention."
+    if kinks:
+        value = problem.style.text(problem.network.at_kinks(kinks, problem.at_zero))
+        yield f"Dashed: on the kink (z = 0), where φ'(0) = {value} is a convention."
     if problem.several:
         yield f"Only sample 1 of {len(problem.x)} and its gradients are drawn."
-    if frozen:
+    if frozen := problem.network.loss.frozen:
         yield f"Frozen, drawn with gradient 0: {', '.join(map(printable, frozen))}."
-    arrays = [*trace.z, *trace.a, *gradients.deltas, *work.arrays.values(), *gradients.arrays.values()]
-    shown = [work.loss, *(value for rows in (*arrays, work.x, work.y, gradients.y_hat) for value in rows.flat)]
-    if any(Fraction(style.ascii(value)) != Fraction(value) for value in shown if np.isfinite(float(value))):
-        yield f"Long numbers are rounded to {style.digits} significant digits."
 
 
 def unit_label(network: Network, layer: int, unit: int) -> str:
@@ -182,6 +179,11 @@ def unit_label(network: Network, layer: int, unit: int) -> str:
     if layer == len(network.layers) - 1:
         return f"ŷ{unit + 1}" if len(network.W[-1]) > 1 else "ŷ"
     return f"h{unit + 1}" if len(network.layers) == 2 else f"a{layer + 1}.{unit + 1}"
+
+
+def entry_name(name: str, index: tuple[int, ...]) -> str:
+    """W[1,2], counted from 1."""
+    return f"{printable(name)}[{','.join(str(i + 1) for i in index)}]"
 
 
 def printable(name: str) -> str:

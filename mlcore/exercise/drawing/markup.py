@@ -1,6 +1,6 @@
 """A network in the languages of Mermaid, Graphviz and TikZ, and as an SVG picture that needs nothing else."""
 
-import re
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
@@ -13,32 +13,25 @@ LETTER, LINE = 7.4, 19  # width of a letter and height of a line, in pixels
 LABEL_LETTER = 6.1  # width of a letter in the labels of edges
 HEAD, MARGIN = 64, 28
 FARTHEST = 0.58  # of the way: where the edges to one node are still a label and a gap apart
-# Letters that LaTeX does not take as they are
-TEX = str.maketrans(
+# Texts with other signs for those that mean something in each language
+MERMAID = methodcaller("translate", {ord(sign): f"#{ord(sign)};" for sign in '!"#$%&*;<>?@\\^`{|}~'})
+DOT = methodcaller("translate", str.maketrans({"&": "&amp;", "\\": r"\\", '"': r"\""}))
+TEX = methodcaller("translate", str.maketrans(
     {symbol: f"${latex}$" for latex, symbol in SYMBOLS.items() if len(symbol) == 1}
     | {letter: f"${letter}$" for letter in "<>|"} | {letter: f"\\{letter}" for letter in "{}$&#_%"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\dots{}"}
     | {"\N{MINUS SIGN}": "$-$", "\N{REPLACEMENT CHARACTER}": "?"}
-)  # fmt: skip
+))  # fmt: skip
 
 
 def to_mermaid(graph: Graph) -> str:
     """A Mermaid flowchart, for Markdown."""
-    return fill("network.mmd.j2", _for_mermaid, graph=graph)
-
-
-def _for_mermaid(text: str) -> str:
-    """With the signs that could mean something to Mermaid or Markdown as numbers."""
-    return re.sub(r"[!-&*;<>?@\\^`{|}~]", lambda sign: f"#{ord(sign[0])};", text)
+    return fill("network.mmd.j2", MERMAID, graph=graph)
 
 
 def to_dot(graph: Graph) -> str:
     """A graph for ``dot`` of Graphviz."""
-    return fill("network.dot.j2", _for_dot, graph=graph)
-
-
-def _for_dot(text: str) -> str:
-    return text.replace("&", "&amp;").replace("\\", r"\\").replace('"', r"\"")
+    return fill("network.dot.j2", DOT, graph=graph)
 
 
 class _Place(NamedTuple):
@@ -53,27 +46,17 @@ class _Place(NamedTuple):
 def to_tikz(graph: Graph) -> str:
     """A picture for LaTeX, as large as the SVG."""
     values = _placed(graph, "Edges have no labels where there is no room for all.")
-    return fill("network.tikz.j2", _for_tex, **values)
+    return fill("network.tikz.j2", TEX, **values)
 
 
-def _for_tex(text: str) -> str:
-    return text.translate(TEX)
-
-
-class Keys(NamedTuple):
-    """What the texts of a picture stand for, so that a script can change them: of the rows of nodes, and of edges."""
-
-    nodes: list[list[str]]
-    edges: list[tuple[str, str]]
-
-
-def to_svg(graph: Graph, keys: Keys | None = None) -> str:
-    """A picture that needs nothing else, for light and dark pages."""
-    values = _placed(graph, "" if keys else "Point at an edge for its weight and gradient.")  # browsers show its title
+def to_svg(graph: Graph, is_interactive: bool = False) -> str:
+    """A picture that needs nothing else, for light and dark pages; or one whose texts a script can change."""
+    # browsers show the title of an edge
+    values = _placed(graph, "" if is_interactive else "Point at an edge for its weight and gradient.")
     places, notes = values["places"], values["notes"]
     right = [place.x + place.width for place in places] + [MARGIN + LABEL_LETTER * len(note) for note in notes]
     values |= {"width": round(max(right) + MARGIN), "height": round(values["bottom"] + LINE * len(notes))}
-    return fill("network.svg.j2", keys=keys, states=STATES, **values)
+    return fill("network.svg.j2", is_interactive=is_interactive, states=STATES, **values)
 
 
 def _placed(graph: Graph, note: str) -> dict[str, Any]:

@@ -1,21 +1,15 @@
 """A network drawn with box-drawing characters."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Any
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
 from mlcore.exercise.formats import WIDTH, Box, beside, pad, terminal_width
 
 
-def to_text(graph: Graph, symbols: Mapping[int, str] = MappingProxyType({})) -> str:
-    """Boxes side by side, an arrow with the name of the weights before each layer, and below them the edges.
-
-    ``symbols`` spells out those that cannot be written, and boxes have room for it.
-    """
-    graph = _spelled(graph, symbols)
+def to_text(graph: Graph) -> str:
+    """Boxes side by side, an arrow with the name of the weights before each layer, and below them the edges."""
     bands: list[list[tuple[Box, Box]]] = [[]]  # of columns that go side by side
     for number in range(len(graph.columns)):
         column = _column(graph, number)
@@ -68,12 +62,3 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
             fits = terminal_width(f"{start}{weight}   {derivative}") < WIDTH  # the arrow has two letters in ASCII
             lines += [f"{start}{weight}   {derivative}"] if fits else [start + weight, " " * len(start) + derivative]
         yield "\n".join(lines)
-
-
-def _spelled(value: Any, symbols: Mapping[int, str]) -> Any:
-    if isinstance(value, str):
-        return value.translate(symbols)
-    if isinstance(value, list | tuple):
-        made = [_spelled(part, symbols) for part in value]
-        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
-    return value
