@@ -66,9 +66,9 @@ def test_every_command_is_documented(run):
         text = (REPOSITORY / page).read_text()
         assert [name for name in COMMANDS if f"mlcore {name}" not in text and f"`{name}`" not in text] == [], page
     for name in COMMANDS:
-        help = run(name, "--help").out
-        assert re.search(r"^  Example: mlcore .*\n\n", help, re.MULTILINE), f"{name}: to copy, it must be on one line"
-        assert "[[" not in help
+        code, help, _ = run(name, "-h")
+        assert re.match(rf"Usage: mlcore {name} (.*\n)+\n  Example: mlcore {name}.*\n\n", help), "to copy, on one line"
+        assert (code, "[[" in help, name in run("--help").out.split()) == (0, False, True)
 
 
 def test_links_lead_somewhere():

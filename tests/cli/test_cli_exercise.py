@@ -5,21 +5,11 @@ import re
 
 import pytest
 from conftest import needs_speed
-from mlcore.cli.commands import COMMANDS
 
 
 def test_where_there_is_no_unicode_a_minus_sign_stays_one(start):
     out, _ = start("forward", env=os.environ | {"PYTHONIOENCODING": "ascii"}).communicate()
     assert re.search(r"hidden +. +2 +. +-1 ", out)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(run, command):
-    done = run(command, "-h")
-    assert (done.code, done.err) == (0, "")
-    assert done.out.split()[:3] == ["Usage:", "mlcore", command]
-    assert f"Example: mlcore {command}" in done.out
-    assert command in run("--help").out.split()
 
 
 @pytest.mark.parametrize(("words", "expected"), [("gra", ["grad", "graph"]), ("forward --j", ["--json"])])

@@ -12,7 +12,6 @@ import pytest
 from conftest import needs_speed
 
 from mlcore.sentiment.model_file import load_model
-from mlcore.sentiment.settings import FIELDS
 
 SMALL = ("--ngrams", 1, "--char-ngrams", "none", "--dim", 3, "--hidden", 2, "--epochs", 2)
 MODEL = "sentiment.safetensors"
@@ -75,15 +74,6 @@ def test_many_labels_and_ratings(run, stars):
 
 
 # Options ----------------------------------------------------------------------------------------------------
-
-
-def test_every_setting_is_an_option(run):
-    out = run("train-sentiment", "--help").out
-    places = [out.index(f"--{name}") for name in ("data", "ngrams", "dim", "epochs", "float16", "json")]
-    assert places == sorted(places)
-    for name, field in FIELDS.items():
-        assert f"--{name.replace('_', '-')}" in out
-        assert field.metadata["help"].split()[0] in out
 
 
 def test_inputs_are_in_the_model_and_outputs_are_not(run, reviews, tmp_path):
