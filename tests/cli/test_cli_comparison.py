@@ -45,9 +45,7 @@ def test_json_and_own_splits(run, reviews, given, tmp_path):
     done = run(*command)
     assert done.code == 0
     found = json.loads(done.out)
-    assert found["schema"] == "mlcore.compare-embeddings/1"
-    assert (found["texts"], found["own_parts"]) == ({"train": 32, "dev": 4, "test": 4}, [])
-    assert (found["labels"], found["missing"], found["interrupted"]) == (["neg", "pos"], [], False)
+    assert (found["schema"], found["labels"]) == ("mlcore.compare-embeddings/1", ["neg", "pos"])
     assert [(arm["arm"], arm["runs"]) for arm in found["arms"]] == [(name, 2) for name in NAMES]
     assert (found["arms"][0]["against_fixed"], found["arms"][1]["against_fixed"]["least_p"]) == (None, 0.5)
     assert found["best_trainable_against_best_fixed"]["runs"] == 2
@@ -60,41 +58,20 @@ def test_json_and_own_splits(run, reviews, given, tmp_path):
     assert "Drawn anew" not in joined
 
 
-@pytest.fixture
-def failing(monkeypatch):
-    """Let a training raise an error instead, perhaps after a signal."""
+@pytest.mark.parametrize(("arm", "number", "error", "code", "said", "runs"), [
+    ("fixed, random", 0, DivergedError("It diverged"), 1, "fixed, random, seed 2: It diverged.", 9),
+    ("trainable, random", signal.SIGINT, KeyboardInterrupt, 130, "interrupted after 6 of 10 runs.", 6),
+])  # fmt: skip
+def test_what_ends_a_training_leaves_the_others(run, reviews, monkeypatch, arm, number, error, code, said, runs):
+    whole = Experiment._train
 
-    def fail(name, seed, error, number=0):
-        whole = Experiment._train
+    def train(self, this, seed, *rest):
+        if (this.name, seed) != (arm, 2):
+            return whole(self, this, seed, *rest)
+        if number:
+            signal.raise_signal(number)
+        raise error
 
-        def train(self, arm, this_seed, *rest):
-            if (arm.name, this_seed) != (name, seed):
-                return whole(self, arm, this_seed, *rest)
-            if number:
-                signal.raise_signal(number)
-            raise error
-
-        monkeypatch.setattr(Experiment, "_train", train)
-
-    return fail
-
-
-def test_a_training_that_diverges_leaves_the_others(run, reviews, failing):
-    failing("fixed, random", 2, DivergedError("The training diverged"))
-    done = run("compare-embeddings", "--data", "reviews.tsv", *SMALL)
-    assert (done.code, done.err) == (1, "mlcore: fixed, random, seed 2: The training diverged.\n")
-    assert "NB logistic regression" in done.out
-    assert " runs " in done.out
-    found = json.loads(run("compare-embeddings", "--data", "reviews.tsv", *SMALL, "--json").out)
-    assert found["missing"] == [{"arm": "fixed, random", "seed": 2, "reason": "The training diverged."}]
-    assert len(found["runs"]) == 9
-
-
-def test_an_interruption_shows_the_runs_so_far(run, reviews, failing):
-    failing("trainable, random", 2, KeyboardInterrupt, signal.SIGINT)
-    done = run("compare-embeddings", "--data", "reviews.tsv", *SMALL)
-    assert (done.code, done.err) == (130, "mlcore: interrupted after 6 of 10 runs.\n")
-    assert " runs " in done.out
-    found = json.loads(run("compare-embeddings", "--data", "reviews.tsv", *SMALL, "--json").out)
-    assert (found["interrupted"], len(found["runs"])) == (True, 6)
-    assert [arm["runs"] for arm in found["arms"]] == [2, 1, 1, 1, 1]
+    monkeypatch.setattr(Experiment, "_train", train)
+    done = run("compare-embeddings", "--data", "reviews.tsv", *SMALL, "--json")
+    assert (done.code, done.err, len(json.loads(done.out)["runs"])) == (code, f"mlcore: {said}\n", runs)

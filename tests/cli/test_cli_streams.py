@@ -16,8 +16,6 @@ TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on s
     ("M predict sentiment.safetensors <&-", "5", 0, TYPE),
     ("M --help > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
-    ("PYTHONUNBUFFERED=1 M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
-    ("ulimit -f 20; M predict sentiment.safetensors --file lines > out", "5", 0, "mlcore: File too large."),
     ("ulimit -f 20; PYTHONUNBUFFERED=1 M predict sentiment.safetensors --file lines > out", "5", 0,
      "mlcore: File too large."),
     ("M grad --json >&-", "5", 0, "mlcore: Standard output is closed"),

@@ -106,8 +106,6 @@ def test_warm_start(run, reviews, model, tmp_path):
     assert run(*options, "--learning-rate", 0.2).code == 0  # with its shapes and n-grams, unless others are given
     lines = run("predict", "next", "good", "bad", "splendid", "shabby").out.splitlines()
     assert [line[:3] for line in lines] == ["pos", "neg", "pos", "neg"]
-    done = run(*options, "--dim", 50)
-    assert (done.code, done.err) == (2, "mlcore: --dim is 50; the model to start from has 3; try --dim 3.\n")
 
 
 # Logs, checkpoints, and what goes wrong ---------------------------------------------------------------------
