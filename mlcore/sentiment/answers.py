@@ -29,6 +29,8 @@ class Answers:
             raise InputError("expected a whole number from 1 up", parameter="top", value=self.top)
         if self.threshold is not None and not (isinstance(self.threshold, Real) and 0 < self.threshold <= 1):
             raise InputError("expected a probability above 0, up to 1", parameter="threshold", value=self.threshold)
+        if not isinstance(self.otherwise, str):
+            raise InputError("expected a text", parameter="otherwise", value=self.otherwise)
         if self.otherwise and self.threshold is None:
             raise InputError("it also needs a threshold", parameter="otherwise", value=self.otherwise)
 

@@ -65,12 +65,13 @@ def serve(start):
 
 REFUSED = {
     b"": "is not JSON", b"{": "is not JSON", b"\xff": "is not JSON", b"[" * 99_999: "is not JSON",
-    b"[1]": "the body is of type list; expected an object", b'{"text": 5}': "text is 5; expected a text.",
+    b"[1]": "the body is of type list; expected an object", b'{"text": 5}': "texts[0] is 5; expected a text.",
     b'{"txt": "a"}': "'txt' is not a field; expected text, texts, top, threshold, otherwise.",
     b'{"text": null}': "either text or texts", b'{"text": "a", "texts": []}': "either text or texts",
     b'{"texts": ["a", 1]}': "texts[1] is 1;", b'{"text": "%b"}' % (b"a" * 100_001): "has 100,001 characters",
     b'{"texts": [%b"a"]}' % (b'"a",' * 1000): "expected at most 1,000 texts; got 1,001.",
-    b'{"text": "a", "top": 0}': "top is 0;", b'{"text": "a", "top": true}': "top is True; expected a whole number.",
+    b'{"text": "a", "top": 0}': "top is 0;", b'{"text": "a", "top": "1"}': "top is '1'; expected a whole number",
+    b'{"texts": "a"}': "expected a list of texts", b'{"text": "a", "otherwise": []}': "otherwise is []; expected",
     b'{"text": "a", "threshold": 1e999}': "threshold is inf;", b'{"text": "a", "otherwise": "?"}': "needs a threshold",
 }  # fmt: skip
 
