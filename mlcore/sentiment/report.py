@@ -11,10 +11,9 @@ import numpy as np
 
 from mlcore.kernels import losses
 from mlcore.results import Result
-from mlcore.sentiment.evaluation import assess
+from mlcore.sentiment.evaluation import assess, notes_on_evaluation, notes_on_history
 from mlcore.sentiment.explanation import Explanation, explain, strongest_words
 from mlcore.sentiment.model import Compressed, Model, Provenance
-from mlcore.sentiment.notes import notes_on_evaluation, notes_on_history
 from mlcore.sentiment.settings import reproducing_command
 from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, occurrences

@@ -103,6 +103,16 @@ def test_outputs_that_are_not_finite_are_refused():
         predict(model, ["good"])
 
 
+def test_each_column_of_predictions_has_a_name_of_its_own(run, tmp_path):
+    save_model(random_model(1, ("1", "2", "3")), tmp_path / MODEL)
+    (tmp_path / "in.csv").write_text("text,predicted\ngood,x\n")
+    run("predict", MODEL, "in.csv", "-o", "out.csv", "--top", 2, "--probabilities")
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == (
+        "text,predicted,mlcore_predicted,probability,predicted_2,probability_2,probability_1,mlcore_probability_2,"
+        "probability_3,known"
+    )
+
+
 def answers(out):
     return [line.split("\t") for line in out.splitlines()]
 
