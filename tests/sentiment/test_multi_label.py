@@ -7,17 +7,17 @@ import pytest
 from conftest import pinned
 from naive import random_data, random_model
 from sklearn import metrics
+from test_training import train
 
 from mlcore import SentimentClassifier
 from mlcore.errors import ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.calibration import best_threshold, tune_thresholds
 from mlcore.sentiment.evaluation import assess, evaluate, quick_figures
-from mlcore.sentiment.initialization import new_model, order_tells
+from mlcore.sentiment.initialization import order_tells
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import report_page
-from mlcore.sentiment.training import fit
 from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset
 from mlcore.text.labels import hold_out_several
 
@@ -40,17 +40,10 @@ TEXTS, LABELS = make_texts()
 MATRIX = np.array([[label in chosen for label in WORDS] for chosen in LABELS]).astype(int)
 
 
-def train(threads=1, **settings):
-    settings = replace(MULTI, **settings)
-    data = encode(dataset_of(TEXTS, LABELS), None, **settings.encoding())
-    model = new_model(data, settings)
-    list(fit(model, data.train, data.dev, threads))
-    return model, data
-
-
 def test_it_learns_with_the_same_bytes_for_any_number_of_threads():
-    model, data = train(1, dim=20)
-    for one, other in zip(model.parameters, train(2, dim=20)[0].parameters, strict=True):
+    settings = replace(MULTI, dim=20)
+    model, data, _ = train(settings, TEXTS, LABELS)
+    for one, other in zip(model.parameters, train(settings, TEXTS, LABELS, threads=2)[0].parameters, strict=True):
         np.testing.assert_array_equal(one, other)
     found = evaluate(model, data.dev)
     assert found.micro.f1 > 0.95
