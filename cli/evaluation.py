@@ -61,9 +61,9 @@ def report(
     """Example: mlcore report sentiment.safetensors reviews.csv -o report.html
 
     Write one self-contained web page: how a model was trained, its figures,
-    and confusion matrix on labelled texts, its strongest words, and its worst
-    mistakes with the words that caused them. It measures the same texts as
-    mlcore evaluate.
+    confusion matrix and calibration on labelled texts, its strongest words,
+    and its worst mistakes with the words that caused them. It measures the
+    same texts as mlcore evaluate.
     """
     check_files([model, *data], output=(output, PAGE))
     loaded = model_file.load_model(model)
@@ -131,7 +131,8 @@ def _show_decisions(title: str, found: "evaluation.Evaluation", brief: bool) -> 
     low, high = found.accuracy_interval
     always = f"always answering {render.shortened(found.most_frequent)} gives {found.baseline:.2%}"
     render.paragraph(f"95% interval {low:.2%} to {high:.2%}; {always}")
-    render.show(f"calibration error {found.calibration_error:.4f}")
+    curve = f"ROC AUC {render.number(found.auc, '.4f')}, " if len(found.labels) == 2 else ""
+    render.show(f"{curve}Brier score {found.brier:.4f}, calibration error {found.calibration_error:.4f}")
     _show_labels(found, {"mean": found.macro})
     render.show("")
     _show_confusion(found)

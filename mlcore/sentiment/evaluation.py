@@ -17,6 +17,7 @@ from mlcore.text.documents import Documents
 from mlcore.text.labels import labels_in, listed, shown, targets_of, unknown_labels, unknown_note
 from mlcore.text.overlap import fingerprints, share_known
 
+BINS = 10  # of the calibration
 FEW_TEXTS = 50  # below which an accuracy says little
 UNEVEN = 10  # times as many texts of the most frequent label as of the rarest
 Z95 = 1.959963984540054  # a normal variable lies within +- Z95 standard deviations with probability 0.95
@@ -33,6 +34,16 @@ class LabelFigures(NamedTuple):
     support: int  # texts that are truly of this label
 
 
+class CalibrationBin(NamedTuple):
+    """The texts whose predicted label has a probability in [low, high), or [low, high] in the last bin."""
+
+    low: float
+    high: float
+    n: int
+    probability: float | None  # mean of them; None without texts
+    accuracy: float | None
+
+
 class Figures(Result):
     """Base of all evaluations."""
 
@@ -45,13 +56,15 @@ class Figures(Result):
 class Evaluation(Figures):
     """Figures of a model with labels over n texts.
 
-    ``loss`` is the mean log loss, -log of the probability of the true label. ``calibration_error`` is the largest
-    difference, over all thresholds, between how many of the predicted labels with a lower probability are right and
-    how many should be, as a share of all texts. Averages leave out the labels for which a figure is not defined. Texts
-    with a label that the model does not have count as wrong; the loss, which is not defined for them, and the
-    confusions leave them out.
+    ``loss`` is the mean log loss, -log of the probability of the true label. ``brier`` is for two labels the mean of
+    (probability of the positive label - truth)^2, truth being 1 or 0, and for more the mean of the sum of this over
+    all labels. ``calibration_error`` is the largest difference, over all thresholds, between how many of the predicted
+    labels with a lower probability are right and how many should be, as a share of all texts. It has no bins, whose
+    mean differences are far from 0 with few texts even where every probability is right.
+    Averages leave out the labels for which a figure is not defined. Texts with a label that the model does not have
+    count as wrong; loss, Brier score and AUC, which are not defined for them, and the confusions leave them out.
 
-    Source: Wilson 1927 (interval); Gupta et al. 2021 (calibration error).
+    Source: Wilson 1927 (interval); Brier 1950; Gupta et al. 2021 (calibration error); Hanley and McNeil 1982 (AUC).
     """
 
     n: int
@@ -61,11 +74,14 @@ class Evaluation(Figures):
     most_frequent: str  # the most frequent label
     baseline: float  # its share: the accuracy to beat
     loss: float
+    brier: float
     calibration_error: float
+    auc: float | None  # with two labels that both occur: probability that a positive text has the higher logit
     per_label: dict[str, LabelFigures]
     macro: LabelFigures  # mean over the labels
     cells: np.ndarray  # (m, 3) int64 of the confusion matrix that are not 0: truth, predicted, number of texts
     unknown: int  # texts with a label that the model does not have
+    calibration: list[CalibrationBin]
 
     @property
     def right(self) -> int:
@@ -255,10 +271,14 @@ def _evaluate_labels(model: Model, targets: np.ndarray, logits: Logits, threads:
 
     def figures(block: slice) -> tuple[np.ndarray, ...]:
         outputs, probabilities, predicted = judged(model, logits(block))
-        return _losses(model, outputs, targets[block]), probabilities.max(axis=1), predicted
+        losses, confidence = _losses(model, outputs, targets[block]), probabilities.max(axis=1)
+        with_label = np.flatnonzero(known[block])
+        probabilities[with_label, targets[block][with_label, 0].astype(np.int64)] -= 1
+        squares = probabilities[:, 1] ** 2 if labels == 2 else (probabilities**2).sum(axis=1)
+        return losses, confidence, squares, outputs[:, 0].copy(), predicted
 
     parts = model.in_blocks(figures, n, threads)
-    losses, confidence, predicted = map(np.concatenate, zip(*parts, strict=True))
+    losses, confidence, squares, positive, predicted = map(np.concatenate, zip(*parts, strict=True))
     truths, right = targets[known, 0].astype(np.int64), _right(predicted, targets)
     cells, counts = np.unique(truths * labels + predicted[known], return_counts=True)
     hits, predictions, supports = (
@@ -273,13 +293,24 @@ def _evaluate_labels(model: Model, targets: np.ndarray, logits: Logits, threads:
         most_frequent=model.labels[supports.argmax()],
         baseline=float(supports.max() / n),
         loss=_mean_loss(losses, targets),
+        brier=float(squares[known].mean()),
         calibration_error=calibration_error(confidence, right),
+        auc=area_under_curve(positive[known], truths == 1) if labels == 2 else None,
         per_label=dict(zip(model.labels, of_labels, strict=True)),
         macro=macro,
         cells=np.stack([cells // labels, cells % labels, counts], axis=1),
         unknown=n - len(truths),
+        calibration=_bins(confidence, right),
     )
     return found, Decisions(predicted, ~right, confidence)
+
+
+def _bins(confidence: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
+    """The bins of decisions by their probabilities, and whether they are right."""
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    sizes, expected, rights = (np.bincount(place, weights, BINS) for weights in (None, confidence, right))
+    rows = zip(sizes.tolist(), *np.ma.divide([expected, rights], sizes).tolist(), strict=True)
+    return [CalibrationBin(i / BINS, (i + 1) / BINS, *row) for i, row in enumerate(rows)]
 
 
 def _evaluate_several(
@@ -453,6 +484,22 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     radius = Z95 / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n**2))
     # 0 and 1 belong to it exactly where all trials ended alike; rounding must not say otherwise
     return 0.0 if right == 0 else float(middle - radius), 1.0 if right == n else float(middle + radius)
+
+
+def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
+    """Share of the pairs of a positive and another text in which the positive one has the higher score.
+
+    A tie counts half, as equal scores share the mean of their ranks; without such pairs it is None.
+
+    Shapes: scores (n,), positive (n,) bool.
+    Source: Mann and Whitney 1947.
+    """
+    positives, others = int(positive.sum()), int((~positive).sum())
+    if not positives * others:
+        return None
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1 up
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * others))
 
 
 def calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:

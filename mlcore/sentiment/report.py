@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcore.kernels import losses
 from mlcore.results import Result
-from mlcore.sentiment.evaluation import assess, notes_on_evaluation, notes_on_history
+from mlcore.sentiment.evaluation import Evaluation, assess, notes_on_evaluation, notes_on_history
 from mlcore.sentiment.explanation import Explanation, explain, strongest_words
 from mlcore.sentiment.model import Compressed, Model, Provenance
 from mlcore.sentiment.settings import reproducing_command
@@ -101,6 +101,8 @@ def describe(model: Model, path: Path | None = None) -> Description:
 MAX_STRONGEST = 20  # words for each label
 MAX_EXPLAINED = 30_000  # characters of a mistake: the work grows with the square of the number of words
 MAX_TICKS = 6
+SMALL_DOT, LARGE_DOT = 2.5, 9.0
+Point = tuple[float, float, float]  # x, y, and the radius of the dot
 
 
 def explanation_page(explanations: Sequence[Explanation], number: int) -> str:
@@ -127,6 +129,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         note=unknown_note(found.unknown_labels) if found.unknown_labels else "",
         notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
         charts=training_charts(description),
+        calibration=_calibration(figures) if isinstance(figures, Evaluation) else None,
         strongest=strongest_words(model, counts, MAX_STRONGEST, min_count),
         mistakes=[(m, explain(model, m.text) if len(m.text) <= MAX_EXPLAINED else None) for m in found.mistakes],
         description=description,
@@ -136,8 +139,8 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
 class Axis:
     """Places in pixels from ``start`` to ``end`` for these values, and round numbers to write there."""
 
-    def __init__(self, values: Sequence[float], start: int, end: int) -> None:
-        self.start, self.end = start, end
+    def __init__(self, name: str, values: Sequence[float], start: int, end: int) -> None:
+        self.name, self.start, self.end = name, start, end
         low, high = min(values), max(values)
         room = 0.0 if high > low else abs(low) / 2 or 0.5  # equal values need room
         self.low, self.high = low - room, high + room
@@ -158,13 +161,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines through points (epoch, value), with a mark at the epoch that was kept."""
+    """Series of points: joined by lines, with a mark at x = ``marked``, or scattered around the diagonal x = y."""
 
     title: str
     x: Axis
     y: Axis
-    series: dict[str, list[tuple[int, float]]]
-    marked: int | None
+    series: dict[str, list[Point]]
+    joined: bool = False
+    marked: float | None = None
 
 
 def training_charts(description: Description) -> list[Chart]:
@@ -176,10 +180,26 @@ def training_charts(description: Description) -> list[Chart]:
         ("Micro F1", {"held out": "dev_micro_f1"}),
     ):
         series = {
-            line: [(epoch["epoch"], epoch[column]) for epoch in history if epoch[column] is not None]
+            line: [(epoch["epoch"], epoch[column], SMALL_DOT) for epoch in history if epoch[column] is not None]
             for line, column in columns.items()
         }
-        if heights := [y for points in series.values() for _, y in points]:
-            axes = Axis([epoch["epoch"] for epoch in history], 56, 444), Axis(heights, 256, 32)
-            charts.append(Chart(f"{name} of each epoch", *axes, series, best["epoch"] if best else None))
+        if heights := [y for points in series.values() for _, y, _ in points]:
+            axes = _axes("epoch", "", [epoch["epoch"] for epoch in history], heights)
+            charts.append(Chart(f"{name} of each epoch", *axes, series, True, best["epoch"] if best else None))
     return charts
+
+
+def _calibration(figures: Evaluation) -> Chart:
+    """The area of a dot grows with the number of texts."""
+    heaviest = max(bin.n for bin in figures.calibration)
+    points = [
+        (bin.probability, bin.accuracy, max(SMALL_DOT, round(LARGE_DOT * (bin.n / heaviest) ** 0.5, 1)))
+        for bin in figures.calibration
+        if bin.probability is not None and bin.accuracy is not None
+    ]
+    axes = _axes("probability of the predicted label", "accuracy", (0, 1), (0, 1))
+    return Chart("Calibration", *axes, {"": points})
+
+
+def _axes(x_name: str, y_name: str, x: Sequence[float], y: Sequence[float]) -> tuple[Axis, Axis]:
+    return Axis(x_name, x, 56, 444), Axis(y_name, y, 256, 32)

@@ -7,7 +7,7 @@ import pytest
 from naive import THREE, TWO, random_data, random_model
 from sklearn import metrics
 
-from mlcore.sentiment.evaluation import assess, evaluate, quick_figures, wilson
+from mlcore.sentiment.evaluation import area_under_curve, assess, evaluate, quick_figures, wilson
 from mlcore.sentiment.explanation import strongest_words
 from mlcore.text.dataset import SPLIT_NUMBERS
 from mlcore.text.documents import Documents
@@ -41,6 +41,12 @@ def test_figures_are_those_of_scikit_learn_and_of_the_formulas(labels, seed):
     assert found["most_frequent"] == labels[one_hot.sum(axis=0).argmax()]
     assert found["confusion"] == metrics.confusion_matrix(truths, predicted, labels=numbers).tolist()
     assert found["loss"] == pytest.approx(metrics.log_loss(truths, probabilities, labels=numbers), rel=1e-5)
+    brier = ((probabilities - one_hot) ** 2).sum(axis=1).mean() / (2 if len(labels) == 2 else 1)
+    assert found["brier"] == pytest.approx(brier, rel=1e-5)
+    expected = metrics.roc_auc_score(truths, logits[:, 0]) if len(labels) == 2 else None
+    assert found["auc"] == (expected if expected is None else pytest.approx(expected))
+    bins = [(largest >= i / 10) & ((largest < (i + 1) / 10) | (i == 9)) for i in range(10)]
+    assert [one["n"] for one in found["calibration"]] == [mask.sum() for mask in bins]
     below = [largest <= threshold for threshold in largest]
     error = max(abs(right[mask].sum() - largest[mask].sum()) for mask in below) / 100
     assert found["calibration_error"] == pytest.approx(error, abs=1e-6)
@@ -82,16 +88,17 @@ def test_with_very_many_labels_parts_of_the_texts_give_the_same_figures(monkeypa
 @pytest.mark.parametrize("labels", [TWO, THREE])
 def test_texts_with_unknown_labels_count_as_wrong(labels):
     model, dataset, split = make(labels)
-    odd = np.arange(0, 60, 3)
+    whole, odd = evaluate(model, split), np.arange(0, 60, 3)
     split.targets[odd] = np.nan
     rest = evaluate(model, split._replace(rows=np.delete(np.arange(60), odd)))
     found = evaluate(model, split)
     assert (found.n, found.unknown, found.confusion.tolist()) == (60, 20, rest.confusion.tolist())
     assert found.accuracy == rest.accuracy * 40 / 60
-    assert found.loss == rest.loss
+    assert (found.loss, found.brier, found.auc) == (rest.loss, rest.brier, rest.auc)
     pairs = [(figures, rest.per_label[label]) for label, figures in found.per_label.items()]
     assert all(f.recall == r.recall for f, r in pairs)
     assert all(f.precision <= r.precision for f, r in pairs if r.precision)
+    assert [bin.n for bin in found.calibration] == [bin.n for bin in whole.calibration]
     assert quick_figures(model, split) == (found.loss, found.accuracy)
     dataset.label_names.append("other")
     dataset.labels[odd] = len(dataset.label_names) - 1
@@ -114,10 +121,16 @@ def test_figures_of_ratings():
         assert (found.r2, found.pearson, found.baseline) == (None, None, 0)
 
 
-def test_the_interval_is_that_of_a_published_example():
-    """81 of 263: Newcombe 1998, table I."""
+def test_the_interval_and_the_area_under_the_curve_with_ties():
+    """81 of 263 is the example of Newcombe 1998, table I."""
     for right, n, interval in ((0, 10, (0, 0.2775)), (10, 10, (0.7225, 1)), (81, 263, (0.2553, 0.3662))):
         assert wilson(right, n) == pytest.approx(interval, abs=5e-5)
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        scores, positive = random.integers(0, 4, 12), random.random(12) < 0.5
+        pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
+        expected = pytest.approx(sum(pairs) / len(pairs)) if pairs else None
+        assert area_under_curve(scores, positive) == expected
 
 
 @pytest.mark.parametrize("labels", [TWO, THREE])
