@@ -30,8 +30,10 @@ HERE = Path(__file__).parent
 PEERS = ("fasttext==0.9.3", "numpy<2", "torch==2.13.0")  # fastText's predict fails with NumPy 2
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlcore-benchmark"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-MOST_ATTEMPTS = 20  # at a training of fastText, which its uninitialised table may stop with NaN
+ENOUGH_THREADS = 12  # with fewer, fastText leaves a part of its table uninitialised
+MOST_ATTEMPTS = 20  # at a training of fastText, which such a table may stop with NaN
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+NGRAMS = {1: "words", 2: "bigrams"}
 SETS = {  # file beside the texts, and n-grams
     "IMDb words": (None, 1),
     "IMDb triples": (None, 3),
@@ -41,7 +43,7 @@ SETS = {  # file beside the texts, and n-grams
 }
 # as on a user's machine, where Python keeps its bytecode
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-UNITS = {"seconds": "s", "epoch": "s", "memory": "MB"}
+UNITS = {"seconds": "s", "epoch": "s", "memory": "MB", "rate": "MB/s", "accuracy": ""}
 
 Figures = dict[str, object]  # of one process: its seconds, its peak in MB, and what it printed
 
@@ -78,7 +80,7 @@ class Bench:
         self.model, self.fasttext_model = folder / "mlcore.safetensors", folder / "fasttext.bin"
         # compiled by the warm-up, so that the user's own cache plays no part
         self.environment = ENVIRONMENT | {"NUMBA_CACHE_DIR": str(folder / "compiled")}
-        self.parts("write_texts", data, folder)
+        self.texts = self.parts("write_texts", data, folder)["texts"]
         if find_spec("coverage"):
             self.notes.append("coverage is installed: Numba imports it, which takes 0.2 s of each process of mlcore.")
 
@@ -119,15 +121,22 @@ class Bench:
         epoch = statistics.median(epoch["seconds"] for epoch in figures["epochs"])
         return figures | {"epoch": epoch, "sha256": hashlib.sha256(self.model.read_bytes()).hexdigest()}
 
-    def fasttext(self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt") -> Figures:
+    def fasttext(self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES) -> Figures:
         """fastText's training from a text file to a saved model; one that stops with NaN is tried again."""
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
-                return self.peer("fasttext_train", self.folder / data, self.fasttext_model, epochs, ngrams, CORES)
+                return self.peer("fasttext_train", self.folder / data, self.fasttext_model, epochs, ngrams, threads)
             except ProcessFailed as failed:
                 if "NaN" not in str(failed) or attempt == MOST_ATTEMPTS:
                     raise
                 say("fastText stopped with NaN; once more")
+
+    def arrays(self) -> Path:
+        """The texts as numbers, for PyTorch and the kernel that gathers and scatters."""
+        path = self.folder / "arrays.npz"
+        if not path.exists():
+            self.parts("write_arrays", self.folder / "train.txt", path)
+        return path
 
     def note_bytes(self, what: str, *found: list[Figures]) -> None:
         """Take a note of whether all trainings made the same model."""
@@ -202,12 +211,52 @@ def bigrams(bench: Bench) -> list[Row]:
     ]
 
 
+def accuracy(bench: Bench) -> list[Row]:
+    """Accuracy on blocks of films that were not trained on, one block in each round."""
+    rows = []
+    for ngrams, name in NGRAMS.items():
+        ours, theirs = [], []
+        for test in sorted(bench.folder.glob("test-*.txt"))[: bench.rounds]:
+            say(f"accuracy, {name}: {test.stem}")
+            train = test.name.replace("test", "train")
+            bench.train(5, ngrams, train)
+            ours.append(bench.mlcore("evaluate", bench.model, test, "--json"))
+            bench.fasttext(5, ngrams, train, ENOUGH_THREADS)
+            theirs.append(bench.peer("fasttext_accuracy", bench.fasttext_model, test))
+        what = f"accuracy, 5 epochs, {name}"
+        rows.append(versus(what, ours, "fastText", theirs, "accuracy", target=1, at_least=True))
+    return rows
+
+
 def pytorch(bench: Bench) -> list[Row]:
     """One epoch of the same network, batches and optimiser, on the same distinct words of each text."""
-    arrays = bench.folder / "arrays.npz"
-    bench.parts("write_arrays", bench.folder / "train.txt", arrays)
+    arrays = bench.arrays()
     found = bench.in_turn("pytorch", mlcore=bench.train, PyTorch=lambda: bench.peer("torch_train", arrays, 2, CORES))
     return [versus("one epoch, words", found[0], "PyTorch", found[1], "epoch", target=1 / 8)]
+
+
+def limit(bench: Bench) -> list[Row]:
+    """One epoch against a kernel that only sums, and adds to, the rows of all tokens."""
+    arrays = bench.arrays()
+    found = bench.in_turn("limit", mlcore=bench.train, memory=lambda: bench.parts("limit", arrays, CORES))
+    return [versus("one epoch, words", found[0], "gather + scatter", found[1], "epoch", target=1)]
+
+
+def scoring(bench: Bench) -> list[Row]:
+    """Labels and probabilities of the texts four times over, from a file."""
+    texts, rows = bench.folder / "texts.txt", []
+    for ngrams, name in NGRAMS.items():
+        say(f"scoring, {name}: training")
+        bench.train(5, ngrams)
+        bench.fasttext(5, ngrams)
+        ours, theirs = bench.in_turn(
+            f"scoring, {name}", mlcore=lambda: bench.mlcore("predict", bench.model, "--file", texts),
+            fastText=lambda: bench.peer("fasttext_predict", bench.fasttext_model, texts),
+        )  # fmt: skip
+        what = f"scoring {4 * bench.texts:,} reviews, {name}"
+        rows.append(versus(what, ours, "fastText", theirs, target=0.6))
+        rows.append(versus(f"peak memory of {what}", ours, "fastText", theirs, "memory"))
+    return rows
 
 
 def labels(bench: Bench) -> list[Row]:
@@ -258,6 +307,27 @@ def tokenising(bench: Bench) -> list[Row]:
     others = [Row(f"tokenising {name}", "MB/s", rates[name], "this rate", rates["rate"], 0.5, True)
               for name in ("Chinese", "Hindi")]  # fmt: skip
     return [Row("tokenising", "MB/s", rates["rate"], target=150, at_least=True), *others]
+
+
+def size(bench: Bench) -> list[Row]:
+    """The corpus repeated; what it costs should grow with it and no faster."""
+
+    def train(times: int) -> Figures:
+        path = bench.folder / f"train-x{times}.txt"
+        if not path.exists():
+            with path.open("wb") as whole:
+                for _ in range(times):
+                    whole.write((bench.folder / "train.txt").read_bytes())
+        return bench.train(data=path.name)
+
+    once, *more = bench.in_turn("size", x1=bench.train, x2=lambda: train(2), x4=lambda: train(4), x8=lambda: train(8))
+    costs = {"epoch": "one epoch", "seconds": "whole job, 5 epochs", "memory": "peak memory"}
+    return [
+        versus(f"{what}, corpus x {times}", figures, "corpus x 1", once, figure, target=8.5 if target else None)
+        for times, figures in zip((2, 4, 8), more, strict=True)
+        for figure, what in costs.items()
+        for target in [times == 8 and figure != "memory"]
+    ]
 
 
 def tables(bench: Bench) -> list[Row]:
@@ -332,8 +402,8 @@ def busy(processes: int) -> Iterator[None]:
             process.wait()
 
 
-ALONE = first, tokenising, threads, beside  # contests that need no peers
-CONTESTS = {one.__name__: one for one in (words, bigrams, pytorch, labels, tables, starting, *ALONE)}
+ALONE = limit, first, tokenising, size, threads, beside  # contests that need no peers
+CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, labels, scoring, tables, starting, *ALONE)}
 
 # The run --------------------------------------------------------------------------------------------------
 

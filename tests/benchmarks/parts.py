@@ -9,14 +9,18 @@ import json
 import statistics
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from accuracy import folds
 
+from mlcore.kernels.compiling import kernel
 from mlcore.sentiment import training
 from mlcore.sentiment.initialization import new_model
+from mlcore.sentiment.model import aligned_zeros
 from mlcore.sentiment.pace import Pace
 from mlcore.sentiment.settings import Settings
 from mlcore.text.dataset import encode, read_dataset
@@ -24,27 +28,40 @@ from mlcore.text.pool import available_cores
 from mlcore.text.vocabulary import WordTable
 
 TEXTS = 200_000  # to train on in all epochs at least: one of a few thousand takes 0.02 s
-EPOCHS = 5  # of a training, at least
+EPOCHS = 5  # of a training, and of the gathering and scattering
 CORES = available_cores()
 SCRIPTS = {
     "Chinese": "这部 电影 非常好看， 故事 和 演员 都 很 出色， 但是 音乐 有点 糟糕。 我 不会 再 看 一遍！",
     "Hindi": "यह फ़िल्म बहुत अच्छी है। मुझे कहानी और अभिनय दोनों पसंद आए, लेकिन संगीत थोड़ा कमज़ोर था।",
 }
+COLUMNS = 64  # of a table 50 wide, whose rows are padded to whole cache lines
 
 
 def write_texts(data: str, folder: str) -> dict[str, int]:
     """Write the training texts as files that all can read, shuffled, for fastText takes them in order.
 
-    train.txt is in fastText's format, texts.txt holds the texts alone, four times over.
+    train.txt is in fastText's format, texts.txt holds the texts alone, four times over; train-0.txt and test-0.txt,
+    and so on, are the folds of accuracy.py.
     """
     dataset = read_dataset(Path(data), keep_texts=True)
-    rows = np.random.default_rng(1).permutation(dataset.rows("", "train"))
-    texts = [" ".join(dataset.texts[i].split()) + "\n" for i in rows]
-    labels = [dataset.label_names[number] for number in dataset.labels[rows]]
-    lines = [f"__label__{label} {text}" for label, text in zip(labels, texts, strict=True)]
-    Path(folder, "train.txt").write_text("".join(lines), encoding="utf-8")
-    Path(folder, "texts.txt").write_text("".join(texts) * 4, encoding="utf-8")
-    return {"texts": len(texts)}
+
+    def write(name: str, rows: np.ndarray) -> list[str]:
+        rows = rows[np.random.default_rng(1).permutation(len(rows))]
+        labels = [dataset.label_names[number] for number in dataset.labels[rows]]
+        lines = [
+            f"__label__{label} {' '.join(dataset.texts[i].split())}" for label, i in zip(labels, rows, strict=True)
+        ]
+        Path(folder, name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return lines
+
+    train = dataset.rows("", "train")
+    lines = write("train.txt", train)
+    texts = "".join(line.split(" ", 1)[1] + "\n" for line in lines)
+    Path(folder, "texts.txt").write_text(texts * 4, encoding="utf-8")
+    for number, fold in enumerate(folds(dataset)):
+        for name in ("train", "test"):
+            write(f"{name}-{number}.txt", np.intersect1d(fold.rows(name), train))
+    return {"texts": len(lines)}
 
 
 def write_tables(texts: str, folder: str) -> dict[str, list[str]]:
@@ -70,13 +87,17 @@ def write_tables(texts: str, folder: str) -> dict[str, list[str]]:
 
 
 def write_arrays(data: str, path: str) -> dict[str, int]:
-    """Write the texts as mlcore trains on them: ids, offsets and targets."""
-    encoded = encode(read_dataset(Path(data)), 0, **Settings(ngrams=1, char_ngrams="none").resolved().encoding())
-    ids, counts, offsets = encoded.train.documents
-    if (counts != 1).any():
+    """Write the texts as mlcore trains on them (ids, offsets, targets), and all their tokens (stream, bounds)."""
+    dataset = read_dataset(Path(data), keep_texts=True)
+    encoded = encode(dataset, 0, **Settings(ngrams=1, char_ngrams="none").resolved().encoding())
+    documents, stream = encoded.train.documents, encoded.features.words.look_up(dataset.texts)
+    if (documents.counts != 1).any():
         raise ValueError("A feature counts more than once; PyTorch is given each once.")
-    np.savez(path, ids=ids, offsets=offsets, targets=encoded.train.targets, features=len(encoded.features))
-    return {"words": len(encoded.features), "distinct words in texts": len(ids)}
+    np.savez(
+        path, ids=documents.ids, offsets=documents.offsets, targets=encoded.train.targets,
+        stream=stream.ids, bounds=stream.offsets, features=len(encoded.features),
+    )  # fmt: skip
+    return {"words": len(encoded.features), "distinct words in texts": len(documents.ids), "tokens": len(stream.ids)}
 
 
 def tokenise(data: str, threads: str) -> dict[str, float]:
@@ -107,6 +128,50 @@ def epochs(data: str, ngrams: str, threads: str) -> dict[str, object]:
     seconds = [report.seconds for report in reports]
     digest = hashlib.sha256(b"".join(array.tobytes() for array in model.parameters)).hexdigest()
     return {"epoch": statistics.mean(seconds), "sha256": digest}
+
+
+@kernel
+def gather_scatter(ids, offsets, first, last, table, change, total):
+    """For each text, sum the rows of all its tokens, then add ``change`` to each of these rows.
+
+    Only in the columns from ``first`` on and before ``last``. Nothing is computed from the sums: it is what the memory
+    allows, for any training on these tokens. A text's rows are still in the cache when they are written, which a
+    training in batches could not have, so the limit is strict.
+
+    Shapes: ids (t,), offsets (n + 1,), change and total (d,) -> table (v, d) added to.
+    """
+    first, last = np.uint64(first), np.uint64(last)
+    for text in range(offsets.shape[0] - 1):
+        total[first:last] = 0
+        for place in range(offsets[text], offsets[text + 1]):
+            row = table[ids[place]]
+            for column in range(first, last):
+                total[column] += row[column]
+        for place in range(offsets[text], offsets[text + 1]):
+            row = table[ids[place]]
+            for column in range(first, last):
+                row[column] += change[column]
+
+
+def limit(arrays: str, threads: str) -> dict[str, float]:
+    """Seconds to gather and scatter all tokens once, by threads that own columns each, or by one that does it all."""
+    with np.load(arrays) as file:
+        stream, bounds, features = file["stream"], file["bounds"], int(file["features"])
+    table, change = aligned_zeros((features, COLUMNS), np.float32), np.full(COLUMNS, 1e-6, np.float32)
+
+    def work(first: int, last: int) -> None:
+        gather_scatter(stream, bounds, first, last, table, change, aligned_zeros((COLUMNS,), np.float32))
+
+    def seconds(threads: int) -> float:
+        cuts, found = [COLUMNS * i // threads for i in range(threads + 1)], []
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(EPOCHS + 1):
+                started = time.perf_counter()
+                list(pool.map(work, cuts[:-1], cuts[1:]))
+                found.append(time.perf_counter() - started)
+        return statistics.median(found[1:])  # the first compiles
+
+    return {"epoch": min(seconds(1), seconds(int(threads)))}
 
 
 if __name__ == "__main__":

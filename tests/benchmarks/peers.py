@@ -30,6 +30,17 @@ def fasttext_predict(model: str, file: str) -> None:
         sys.stdout.write(f"{labels[0].removeprefix('__label__')}\t{probabilities[0]:.4f}\n")
 
 
+def fasttext_accuracy(model: str, file: str) -> None:
+    """Print the share of the lines of a fastText file whose label is predicted."""
+    import fasttext
+
+    with open(file, encoding="utf-8") as lines:
+        labels, texts = zip(*(line.removesuffix("\n").split(" ", 1) for line in lines), strict=True)
+    found = fasttext.load_model(model).predict(list(texts))[0]
+    right = sum(predicted[0] == label for predicted, label in zip(found, labels, strict=True))
+    print(json.dumps({"accuracy": right / len(labels)}))
+
+
 def torch_train(arrays: str, epochs: str, threads: str) -> None:
     """Train mlcore's network on the texts as mlcore trains on them, in its batches with its optimiser.
 
