@@ -1,25 +1,22 @@
-"""How good a model is on labelled texts, where it is wrong, and what is worth saying about that."""
+"""How good a model is on labelled texts, and where it is wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataWarning
 from mlcore.kernels.losses import loss_of
 from mlcore.results import Result
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import judged
 from mlcore.templates import fill
-from mlcore.text.dataset import Dataset, EncodedDataset, Split, encode_split
+from mlcore.text.dataset import Dataset, Split, encode_split
 from mlcore.text.documents import Documents
-from mlcore.text.labels import labels_in, listed, shown, targets_of, unknown_labels, unknown_note
+from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels, unknown_note
 from mlcore.text.overlap import fingerprints, share_known
 
 BINS = 10  # of the calibration
-FEW_TEXTS = 50  # below which an accuracy says little
-UNEVEN = 10  # times as many texts of the most frequent label as of the rarest
 Z95 = 1.959963984540054  # a normal variable lies within +- Z95 standard deviations with probability 0.95
 MAX_MATRIX = 1_000  # labels of a confusion matrix
 LITTLE = 0.001  # of the texts may have the fingerprint of a training text by chance
@@ -419,46 +416,6 @@ def _worst(model: Model, split: Split, dataset: Dataset, decisions: Decisions, n
             answers = float(targets[i, 0]), float(predicted[i]), None
         found.append(Mistake(i, dataset.place(row), (dataset.texts or [])[row], *answers))
     return found
-
-
-# What a colleague would say after a look at a training: one sentence for each thing that may be wrong --------
-
-
-def notes_on_training(model: Model, data: EncodedDataset, dev: AnyEvaluation | None) -> list[DataWarning]:
-    """All that is worth saying about a model with its history; ``dev`` has the figures of the held-out texts."""
-    found = [*data.warnings, *data.notes, *notes_on_history(model)]
-    if model.labels and not model.settings.multi_label:
-        counts = np.bincount(data.train.targets[data.train.rows, 0].astype(np.int64), minlength=len(model.labels))
-        most, least = int(counts.argmax()), int(counts.argmin())
-        if counts[most] >= UNEVEN * counts[least]:
-            texts = f"{model.labels[most]!r} has {counts[most]:,} training texts"
-            texts += f" and {model.labels[least]!r} {counts[least]:,}"
-            balance = {"class_weight": "balanced"} if model.settings.class_weight == "none" else None
-            found.append(DataWarning(texts, suggestion=balance))
-    if dev:
-        found += notes_on_evaluation(dev, "held-out texts")
-    return found
-
-
-def notes_on_history(model: Model) -> Iterator[DataWarning]:
-    """Whether more epochs may have been better."""
-    last, epochs = model.provenance.history[-1:], model.settings.epochs
-    if last and last[0]["epoch"] == epochs and last[0]["best"] and last[0]["dev_loss"] is not None:
-        still = "micro F1 was still rising" if model.settings.multi_label else "loss was still falling"
-        yield DataWarning(f"the held-out {still} in the last epoch", suggestion={"epochs": 2 * epochs})
-
-
-def notes_on_evaluation(found: AnyEvaluation, texts: str) -> Iterator[DataWarning]:
-    """Labels that are never predicted, and whether there are enough texts; ``texts`` says which they are."""
-    rows = found.per_label.items() if isinstance(found, Evaluation | MultiLabelEvaluation) else ()
-    if names := [label for label, row in rows if row.support and row.precision is None]:
-        yield DataWarning(f"never predicted for the {texts}: {listed(names)}")
-    if found.n < FEW_TEXTS:
-        problem = f"only {found.n} {texts}"
-        if isinstance(found, Evaluation):
-            low, high = found.accuracy_interval
-            problem += f": the accuracy may be anything from {low:.0%} to {high:.0%} (95% interval)"
-        yield DataWarning(problem)
 
 
 # Formulas ----------------------------------------------------------------------------------------------------

@@ -20,10 +20,11 @@ from mlcore.kernels.optimizers import with_moments
 from mlcore.kernels.training_step import Recipe, Workspace, run_together
 from mlcore.results import Result
 from mlcore.sentiment.calibration import calibrate, cool, tune_thresholds
-from mlcore.sentiment.evaluation import AnyEvaluation, evaluate, notes_on_training, quick_figures
+from mlcore.sentiment.evaluation import AnyEvaluation, evaluate, quick_figures
 from mlcore.sentiment.initialization import continued, facts_of, new_model, scales
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Model, Provenance, in_range
 from mlcore.sentiment.pace import Pace
+from mlcore.sentiment.report import notes_on_training
 from mlcore.sentiment.settings import LEARNING_RATES, Settings, weights_in
 from mlcore.text.dataset import Dataset, EncodedDataset, Split, encode
 from mlcore.text.growing import release_free_memory

@@ -3,8 +3,8 @@
 import pytest
 from conftest import pinned
 
-from mlcore.sentiment.evaluation import evaluate, notes_on_training
-from mlcore.sentiment.report import report_page
+from mlcore.sentiment.evaluation import evaluate
+from mlcore.sentiment.report import notes_on_training, report_page
 from mlcore.sentiment.training import Training
 from mlcore.text.dataset import dataset_of
 
