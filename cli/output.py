@@ -50,13 +50,12 @@ def write_output(path: Path, content: bytes | Callable[[BinaryIO], object]) -> N
         render.say(f"{done} {path}.")
 
 
-def standard_input(hint: str) -> BinaryIO:
-    """The bytes of standard input; whoever sits at a terminal is told what to do."""
+def standard_input(hint: str) -> None:
+    """Tell whoever sits at a terminal what to do, before standard input is read."""
     if sys.stdin is None:
         raise OSError("standard input is closed; give texts as arguments, or lines on standard input")
     if sys.stdin.isatty():
         render.say(hint)
-    return sys.stdin.buffer
 
 
 def kind_of(argument: str) -> str:

@@ -172,16 +172,16 @@ def _read_arguments(
         if argument != "-":
             render.say(f"{argument} is a {kind}: predicting the texts in it (--text takes it as a text).")
         table = _table(Path(argument), layout, model, notes)
-        rows = table.texts(table.columns())
+        rows = table.texts()
         if (first := next(rows, None)) is None:
             render.say(f"{argument} contains no texts.")
         yield from (text or "" for _, text in chain([first] if first else [], rows))
 
 
 def _read_lines(path: Path, notes: "tabular.Notes") -> Iterator[bytes]:
-    if path != STANDARD_STREAM:
-        return streams.read_lines(path, notes.guesses.append)
-    return streams.read_stream(standard_input("Type one text per line; Ctrl-D ends."), "standard input")
+    if path == STANDARD_STREAM:
+        standard_input("Type one text per line; Ctrl-D ends.")
+    return streams.whole_lines(streams.read_pieces(path, notes.guesses.append), name_of(path))
 
 
 def _lines(found: "prediction.Predictions", answers: Answers, undecodable: Collection[int]) -> str:

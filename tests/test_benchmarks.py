@@ -73,7 +73,7 @@ def test_what_the_contestants_are_given_is_the_same_for_all(program, tmp_path, m
     assert (sorted(sum(folds, [])), len(folds[1])) == (sorted(lines), 8)
     for name in parts.write_tables(tmp_path / "texts.txt", tmp_path)["tables"]:
         (table,) = read_tables(tmp_path / name, labelled=False)
-        assert [text for _, text in table.texts(table.columns())] == (tmp_path / "texts.txt").read_text().splitlines()
+        assert [text for _, text in table.texts()] == (tmp_path / "texts.txt").read_text().splitlines()
     assert parts.write_arrays(tmp_path / "train.txt", tmp_path / "t.npz")["tokens"] == 20 * (3 + 4)
     with np.load(tmp_path / "t.npz") as file:
         assert {*np.diff(file["offsets"])} == {3}

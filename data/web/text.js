@@ -4,11 +4,10 @@ const BETWEEN = /(<\/?[a-zA-Z][^<>]*>|[ \t\n\f\r]+)/; // tags and spaces, which 
 const ENTITY = /&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)/gu;
 const NO_CHARACTER = /[\x01-\x08\x0b\x0e-\x1f\x7f\ufdd0-\ufdef]/; // as HTML has it
 // A letter for the kind of a character, in the order of KINDS in characters.py; a token is a regular expression of these
-const [CODES, OTHER, IGNORED, FIRST_EXPANDED, UNASSIGNED] = ["oLXJSPRTKi", 0, 9, 10, 12];
+const [CODES, OTHER, IGNORED, FIRST_EXPANDED, UNASSIGNED] = ["oLXJSPRTi", 0, 8, 9, 11];
 const SPACE = /** @type {Alike} */ ([0, 0, UNASSIGNED, [0x20]]);
-const OWN_CODES = { D: "0123456789", M: ".,!?;:()@", H: "#", A: "'", Z: "\u200d" };
-const WORD = "[LD][LDX]*";
-const TOKEN = new RegExp(`B?KX*|[PT][XT]*(?:ZP[XT]*)*|RX*(?:RX*)?|SX*|${WORD}(?:[JZA]${WORD})*|[MH]`, "g");
+const OWN_CODES = { M: ".,!?;:()@#", A: "'", Z: "\u200d" };
+const TOKEN = /[PT][XT]*(?:ZP[XT]*)*|RX*(?:RX*)?|SX*|L[LX]*(?:[JZA]L[LX]*)*|M/g;
 
 class Tokenizer {
   /** @param {Alike[]} ranges of data/characters.tsv @param {Record<string, string>} entities */
@@ -52,8 +51,7 @@ class Tokenizer {
     const decoded = part.replace(BETWEEN, " ").replace(ENTITY, (_, name) => this.decode(name));
     const read = Array.from(this.read(decoded));
     const codes = read.map((character) => this.reading(character).code).join("");
-    const marked = codes.replaceAll("HK", "oK").replaceAll("DK", "BK");
-    const attached = marked.replace(/(?<![LDXSPRTK])X+/g, (lone) => "o".repeat(lone.length));
+    const attached = codes.replace(/(?<![LXSPRT])X+/g, (lone) => "o".repeat(lone.length));
     return [...attached.matchAll(TOKEN)].map(({ 0: found, index }) => read.slice(index, index + found.length).join(""));
   }
 

@@ -77,7 +77,7 @@ def read_shard_texts(features: Features, shard: str, layout: Layout) -> Any:
     """The texts of a shard as ``read_texts`` gives them."""
     with local_copy(shard) as path:
         (table,) = read_tables(path, layout, labelled=False)
-        return read_texts(features, (text or "" for _, text in table.texts(table.columns())))
+        return read_texts(features, (text or "" for _, text in table.texts()))
 
 
 def write_shard(given: Any, shard: str, output: str, answers: Answers, layout: Layout) -> PredictedTable:

@@ -16,8 +16,9 @@ from mlcore.text import dataset as one_file
 from mlcore.text import parts
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
 from mlcore.text.documents import Documents, Totals
+from mlcore.text.labels import partition
 from mlcore.text.layout import Layout
-from mlcore.text.ngrams import Features, select_features
+from mlcore.text.ngrams import Choice, Features, by_frequency, select_features
 from mlcore.text.overlap import kept
 from mlcore.text.remote import find_files
 
@@ -102,9 +103,9 @@ class ShardedDocuments:
 
 
 def encode_shards(
-    dataset: ShardedDataset, dev: float | None, *, ngrams: int, min_count: int, max_features: int | None, binary: bool,
-    ratings: bool, multi_label: bool = False, seed: int, refit: bool = False, characters: range = range(0),
-    labels: tuple[str, ...] | None = None, known: Features | None = None, threads: int = 1,
+    dataset: ShardedDataset, dev: float | None, *, choice: Choice, ratings: bool, multi_label: bool = False, seed: int,
+    refit: bool = False, labels: tuple[str, ...] | None = None, known: Features | None = None,
+    threads: int = 1,
 ) -> EncodedDataset:  # fmt: skip
     """As ``mlcore.text.dataset.encode``, with the same splits, features and counts. Training texts stay on the workers,
     dealt to replicas; held-out and test texts come to the client.
@@ -112,9 +113,8 @@ def encode_shards(
     Raises: as that; InputError if fewer shards than replicas have texts to train on.
     """
     cluster, submit, bounds = dataset.cluster, dataset.cluster.submit, dataset.bounds
-    found = one_file.partition(dataset, dev, ratings, multi_label, seed, labels)
-    both = np.sort(np.concatenate([found.train, found.dev])) if refit and found.drawn and not known else found.train
-    chosen = np.isin(np.arange(dataset.n_texts), both)
+    found = partition(dataset, dev, ratings, multi_label, seed, labels, refit and not known)
+    chosen = np.isin(np.arange(dataset.n_texts), found.whole)
     pieces = list(zip(dataset.shards, np.split(chosen, bounds[1:-1]), dataset.tokens.offsets[bounds[:-1]], strict=True))
     calls = [(parts.count_words, shard, own) for shard, own, _ in pieces]
     table, counts = cluster.merged("Counting words", parts.merge_words, calls)
@@ -125,13 +125,11 @@ def encode_shards(
         for turn in range(turns):  # one after the other, so that a share of the n-grams is in memory at a time
             calls = [(parts.count_ngrams, shard, features, *own, turn, turns) for shard, *own in pieces]
             merged = cluster.merged("Counting n-grams", parts.merge_ngrams, calls)
-            frequent_ones.append([array[merged[1] >= min_count] for array in merged])
-        keys, counts, firsts = map(np.concatenate, zip(*frequent_ones, strict=True))
-        order = np.lexsort((firsts, -counts))
-        return keys[order], counts[order]
+            frequent_ones.append(tuple(array[merged[1] >= choice.min_count] for array in merged))
+        return by_frequency(frequent_ones)
 
-    features = select_features(table, counts, frequent, ngrams, min_count, max_features, binary, characters)
-    features = one_file.checked(features, dataset.source, min_count, known)
+    features = select_features(table, counts, frequent, choice)
+    features = one_file.checked(features, dataset.source, choice.min_count, known)
     of_texts = np.searchsorted(bounds, found.train, side="right") - 1
     sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[found.train] + 1, len(pieces))
     if not 1 <= dataset.replicas <= (most := np.count_nonzero(sizes)):
@@ -149,16 +147,17 @@ def encode_shards(
             return None
         chunks, owned = zip(*on_workers(rows, only).chunks, strict=True)
         calls, order = [(selected, *chunk) for chunk in chunks], np.concatenate(owned)
-        fetched = Documents.joined(cluster.results("Fetching held-out texts", calls), binary)
+        fetched = Documents.joined(cluster.results("Fetching held-out texts", calls), choice.binary)
         weights = None if dataset.weights is None else dataset.weights[order]
         return Split(fetched, found.targets[order], np.argsort(order), weights)
 
     calls = [(one_file.occurrences, *chunk[:2], len(features)) for chunk, _ in on_workers(found.train).chunks]
     counts, only, whole = np.asarray(sum(cluster.results("Encoding shards", calls))), None, None
-    if len(both) > len(found.train):
-        only = submit(held, counts >= min_count)
-        counts[counts < min_count] = 0
-        whole = Split(on_workers(both), found.targets, both, dataset.weights)
+    if len(found.whole) > len(found.train):
+        only = submit(held, counts >= choice.min_count)
+        counts[counts < choice.min_count] = 0
+        whole = Split(on_workers(found.whole), found.targets, found.whole, dataset.weights)
     train = Split(on_workers(found.train, only), found.targets, found.train, dataset.weights)
-    splits, hashes = (train, here(found.dev, only), here(found.test, None), whole), kept(dataset.fingerprints[both])
+    splits = train, here(found.dev, only), here(found.test, None), whole
+    hashes = kept(dataset.fingerprints[found.whole])
     return EncodedDataset(features, counts, found.labels, *splits, found.warnings, fingerprints=hashes)

@@ -18,8 +18,8 @@ from mlcore.sentiment.initialization import facts_of, feature_ratios
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.training import Training, best_epoch
 from mlcore.templates import fill
-from mlcore.text.dataset import HELD_OUT, Dataset, EncodedDataset, with_test_split
-from mlcore.text.labels import choose_labels
+from mlcore.text.dataset import Dataset, EncodedDataset, with_test_split
+from mlcore.text.labels import HELD_OUT, choose_labels
 from mlcore.text.vectors import Coverage, Vectors
 
 MAX_SEEDS = 20  # the exact test looks at 2^seeds cases

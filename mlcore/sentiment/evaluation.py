@@ -11,7 +11,7 @@ from mlcore.results import Result
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import judged
 from mlcore.templates import fill
-from mlcore.text.dataset import Dataset, Split, encode_split
+from mlcore.text.dataset import Dataset, Split
 from mlcore.text.documents import Documents
 from mlcore.text.labels import labels_in, shown, targets_of, unknown_labels, unknown_note
 from mlcore.text.overlap import fingerprints, share_known
@@ -379,7 +379,8 @@ def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1
     Raises: DataError if no label suits the model, or one is no rating; ModelFileError if the outputs are not finite.
     """
     rows, _ = dataset.held_out()
-    split = encode_split(dataset, rows, model.features, model.labels, threads, model.settings.multi_label)
+    targets = targets_of(dataset, model.labels, rows, model.settings.multi_label)
+    split = Split(model.features.documents_of(dataset.tokens, dataset.words, threads), targets, rows)
     return _assess(model, dataset, split, _logits(model, split), fingerprints(dataset, rows), n_mistakes, threads)
 
 

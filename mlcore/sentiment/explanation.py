@@ -133,7 +133,7 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     other, weights = _weights(logits[0], chosen, several)
     slope = weights @ W2 * (exact.Z[0] > 0)
     contributions = documents.counts / max(documents.counts.sum(), 1) * (table @ (slope @ W1))
-    counts = np.unique(features.occurrences(words, occurring.ids, spelled).ids, return_counts=True)[1]
+    counts = features.count(words, occurring.ids, spelled, binary=False).counts
 
     # each word of an occurrence of a feature has an equal share of what the occurrence contributes
     of_each, of_words = contributions / np.maximum(counts, 1), np.zeros(len(texts))

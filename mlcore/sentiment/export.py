@@ -17,7 +17,7 @@ from mlcore.sentiment.report import describe
 from mlcore.templates import web_page
 from mlcore.text.characters import KINDS, ranges
 from mlcore.text.streams import optional
-from mlcore.text.table import USUAL_NAMES, plain
+from mlcore.text.table import usual_names
 
 SCRIPTS = ("text", "layers", "classifier", "elements", "tables", "classifier_page")
 MAX_PAGE = 64_000_000  # of a page that phones still open
@@ -55,7 +55,7 @@ def _page(model: Model, name: str) -> str:
         "float16": model.settings.float16,
         "step": model.compressed.step if model.compressed else None,
         "parameters": {key: _encoded(array) for key, array in stored_parameters(model).items()},
-        "textNames": [*map(plain, USUAL_NAMES["text"].split())],
+        "textNames": [*usual_names("text")],
     }
     choosable = len(model.labels) > 2 or model.settings.multi_label
     values = {"description": describe(model), "labels": model.labels, "choosable": choosable}
@@ -102,7 +102,7 @@ RULE = [
     "(NFC), read it again, drop U+0307 behind an i, and compose.",
     "A word consists of letters with the extending characters behind them; an apostrophe or a joiner between two of "
     "them is part of it. Other tokens: a single letter with its extending characters, a pictograph with all that is "
-    "joined to it, two regional indicators, a keycap, and each of . , ! ? ; : ( ) # @.",
+    "joined to it, two regional indicators, and each of . , ! ? ; : ( ) # @.",
     "Where the second of 'sizes' is above 0, a token of 4 to 64 code points that is not in 'words' is read as the "
     "first of them (of 50,000, and of up to 64 code points) that has a sequence in common with it: the whole, or what "
     "is left without one of its code points.",

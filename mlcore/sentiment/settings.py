@@ -175,10 +175,11 @@ class Settings:
 
     def encoding(self) -> dict[str, Any]:
         """The arguments of ``mlcore.text.dataset.encode``, of resolved settings."""
-        values = dataclasses.asdict(self)
-        names = ("ngrams", "min_count", "max_features", "binary", "multi_label", "seed", "refit")
-        chosen = {name: values[name] for name in names}
-        return chosen | {"ratings": self.loss == "squared", "characters": self.characters}
+        from mlcore.text.ngrams import Choice
+
+        choice = Choice(self.ngrams, self.min_count, self.max_features, self.binary, self.characters)
+        chosen = {"multi_label": self.multi_label, "seed": self.seed, "refit": self.refit}
+        return chosen | {"choice": choice, "ratings": self.loss == "squared"}
 
     def identity(self) -> dict[str, Any]:
         """The values that have to be equal for a training to be resumed."""

@@ -69,7 +69,7 @@ def predict_table(
 
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
-    names, taken, rows = dict[str, str](), {*table.header}, table.texts(table.columns())
+    names, taken, rows = dict[str, str](), {*table.header}, table.texts()
     size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
     for name in answers.columns(labels):

@@ -27,7 +27,8 @@ from mlcore.sentiment.evaluation import evaluate
 from mlcore.sentiment.initialization import facts_of
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.sentiment.training import Training
-from mlcore.text.dataset import SPLIT_NUMBERS, Dataset
+from mlcore.text.dataset import Dataset
+from mlcore.text.labels import SPLIT_NUMBERS
 
 BRACKET = 9  # trials that are compared with each other
 METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, the better

@@ -29,12 +29,11 @@ KINDS = (
     "pictograph",
     "regional",  # two of them are a flag
     "tone",  # of skin, after a pictograph
-    "keycap",  # around the digit before it
     "ignored",
     "expands",  # a letter that is read as several characters
     "left",  # another character that is, for Python to read
 )
-OTHER, LETTER, EXTEND, JOINER, SINGLE, PICTOGRAPH, REGIONAL, TONE, KEYCAP, IGNORED, EXPANDS, LEFT = range(len(KINDS))
+OTHER, LETTER, EXTEND, JOINER, SINGLE, PICTOGRAPH, REGIONAL, TONE, IGNORED, EXPANDS, LEFT = range(len(KINDS))
 # The parts of a number in the table, from the lowest bits on
 KIND, AFTER, BEFORE, UNKNOWN, CLASS, CLASS_BITS, READ = 0x1F, 1 << 5, 1 << 6, 1 << 7, 8, 0xFF << 8, 16
 LONGEST = 4  # characters that one is read as
@@ -239,25 +238,12 @@ def parts_of_words_mask(data, position):
 
 @kernel
 def kind_at(data, position, stop, pages, numbers):
-    """Kind of the character at ``position``; that of a digit within a keycap is the keycap's."""
-    kind, first = OTHER, position
-    while position < stop:
-        if data[position] < 0x80:
-            if position > first:
-                break
-            kind = LETTER if part_of_word(read_ascii(data[position])) else OTHER
-            if not ZERO <= data[position] <= NINE:
-                break
-            position += 1
-        else:
-            point, length = code_point_at(data, position)
-            found = number_of(point, pages, numbers) & KIND
-            if position == first or found == KEYCAP:
-                return found
-            if found != IGNORED:
-                break
-            position += length
-    return kind
+    """Kind of the character at ``position``; OTHER at the end."""
+    if position == stop:
+        return OTHER
+    if data[position] < 0x80:
+        return LETTER if part_of_word(read_ascii(data[position])) else OTHER
+    return number_of(code_point_at(data, position)[0], pages, numbers) & KIND
 
 
 @inline_kernel
@@ -297,16 +283,10 @@ def write(point, number, following, last, expansions, folded, begin, place):
         if following != LETTER and following != EXPANDS:
             word = False
         return put(point if word else SPACE, folded, place), LETTER if word else OTHER
-    if kind == KEYCAP and word and folded[place - 1] <= NINE:
-        folded[place] = folded[place - 1]
-        folded[place - 1] = SPACE
-        place += 1
-    elif kind == KEYCAP and place > begin and folded[place - 1] == HASH:
-        folded[place - 1] = SPACE
-    elif last != JOINED and place > begin and folded[place - 1] != SPACE:
+    if last != JOINED and place > begin and folded[place - 1] != SPACE:
         folded[place] = SPACE
         place += 1
-    return put_apart(point, folded, place), PICTOGRAPH if kind == TONE else SINGLE if kind == KEYCAP else kind
+    return put_apart(point, folded, place), PICTOGRAPH if kind == TONE else kind
 
 
 @inline_kernel

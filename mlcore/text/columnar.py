@@ -1,6 +1,6 @@
 """Parquet and Arrow files (Feather 2 is one), by pyarrow: read by batches, and only the columns that are needed."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
 from typing import IO, Any
@@ -24,8 +24,8 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
         header = [str(name) for name in schema.names]  # which a damaged file may not have in UTF-8
     source.unit = "row "
 
-    def rows(needed: Collection[int] | None) -> Iterator[Row]:
-        chosen = range(len(header)) if needed is None else sorted(needed)
+    def rows() -> Iterator[Row]:
+        chosen = range(len(header)) if table.needed is None else sorted(table.needed)
         before = 0
         with file, _errors(source, arrow):
             for batch in batches([header[i] for i in chosen]):
@@ -35,7 +35,8 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
                 yield from enumerate(zip(*columns, strict=False), before + 1)
                 before += batch.num_rows
 
-    return Table(source, header, rows, schema=schema)
+    table = Table(source, header, rows(), schema=schema)
+    return table
 
 
 def _open(arrow: Any, file: IO[bytes], format: str) -> tuple[Any, Callable[[list[str]], Iterable[Any]]]:

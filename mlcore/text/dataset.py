@@ -16,29 +16,15 @@ from mlcore.files import installed, name_of
 from mlcore.kernels.compiling import kernel
 from mlcore.text.documents import Documents
 from mlcore.text.growing import GrowingArray, release_free_memory
-from mlcore.text.labels import (
-    choose_labels,
-    hold_out,
-    hold_out_several,
-    joined,
-    label_warnings,
-    labels_in,
-    listed,
-    single_warnings,
-    targets_of,
-    unknown_labels,
-    unknown_note,
-)
+from mlcore.text.labels import SPLIT_NUMBERS, hold_out, joined, labels_in, partition
 from mlcore.text.layout import Layout
-from mlcore.text.ngrams import Features, choose_features, extend
+from mlcore.text.ngrams import Choice, Features, choose_features, extend
 from mlcore.text.overlap import coverage_notes, fingerprints, kept, shared_notes
 from mlcore.text.readers import Example, read_examples
-from mlcore.text.table import SPLITS, Notes
+from mlcore.text.table import Notes
 from mlcore.text.vocabulary import Tokens, WordTable
 
-HELD_OUT = 0.1  # of the texts, where they have no dev split
 BATCH = 500  # examples that are looked at together
-SPLIT_NUMBERS = {name: number for number, name in enumerate(("", *SPLITS))}
 
 
 @dataclass(eq=False)
@@ -116,13 +102,6 @@ class EncodedDataset:
         """Number of texts in each split."""
         splits = {"train": self.train, "dev": self.dev, "test": self.test}
         return {name: len(split.rows) if split else 0 for name, split in splits.items()}
-
-    def weighted(self, weights: np.ndarray) -> "EncodedDataset":
-        """The same with these weights of the texts, (n,), for training and held-out texts of one dataset."""
-        values = weights.astype(np.float32)
-        train, dev, whole = (split and split._replace(weights=values) for split in (self.train, self.dev, self.whole))
-        assert train
-        return replace(self, train=train, dev=dev, whole=whole)
 
 
 # From texts to numbers ------------------------------------------------------------------------------------
@@ -267,7 +246,7 @@ def joined_datasets(parts: Sequence[Dataset], source: str, named: Callable[[Data
     if any(part.weights is not None for part in parts):
         every = [np.ones(part.n_texts) if part.weights is None else part.weights for part in parts]
         weights = np.concatenate(every).astype(np.float32)
-    tokens = (part.tokens._replace(ids=words.add_words(part.words)[part.tokens.ids]) for part in parts)
+    tokens = (part.tokens._replace(ids=words.add_spans(part.words.spans())[part.tokens.ids]) for part in parts)
     return Dataset(
         source, words, Tokens.joined(tokens), list(label_places), list(label_places.values()), np.concatenate(labels),
         np.concatenate([part.splits for part in parts]),
@@ -282,15 +261,11 @@ def encode(
     dataset: Dataset,
     dev: float | None,
     *,
-    ngrams: int,
-    min_count: int,
-    max_features: int | None,
-    binary: bool,
+    choice: Choice,
     ratings: bool,
     multi_label: bool = False,
     seed: int,
     refit: bool = False,
-    characters: range = range(0),
     labels: tuple[str, ...] | None = None,
     known: Features | None = None,
     threads: int = 1,
@@ -307,82 +282,24 @@ def encode(
 
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
     """
-    parts = partition(dataset, dev, ratings, multi_label, seed, labels)
-    both = np.sort(np.concatenate([parts.train, parts.dev])) if refit and parts.drawn and not known else parts.train
-    features = choose_features(
-        dataset.words, dataset.tokens, both, ngrams, min_count, max_features, binary, threads, characters
-    )
-    features = checked(features, dataset.source, min_count, known)
+    parts = partition(dataset, dev, ratings, multi_label, seed, labels, refit and not known)
+    features = choose_features(dataset.words, dataset.tokens, parts.whole, choice, threads)
+    features = checked(features, dataset.source, choice.min_count, known)
     documents = every = features.documents_of(dataset.tokens, dataset.words, threads)
-    targets, whole = parts.targets, None
-    if len(both) > len(parts.train):
-        whole = Split(every, targets, both)
-        documents = every.only(occurrences(every, parts.train, len(features)) >= min_count)
+    weights = None if dataset.weights is None else dataset.weights.astype(np.float32)
+    whole = None
+    if len(parts.whole) > len(parts.train):
+        whole = Split(every, parts.targets, parts.whole, weights)
+        documents = every.only(occurrences(every, parts.train, len(features)) >= choice.min_count)
     counts = occurrences(documents, parts.train, len(features))
     notes = coverage_notes(dataset, parts.dev, features, "held-out texts", counts)
     notes += shared_notes(dataset, parts.train, {"held-out": parts.dev, "test": parts.test})
-    dev_split = Split(documents, targets, parts.dev) if len(parts.dev) else None
-    test_split = Split(every, targets, parts.test) if len(parts.test) else None  # for the last model
-    found = EncodedDataset(
-        features, counts, parts.labels, Split(documents, targets, parts.train), dev_split, test_split, whole,
-        parts.warnings, notes, kept(fingerprints(dataset, both)),
+    return EncodedDataset(
+        features, counts, parts.labels, Split(documents, parts.targets, parts.train, weights),
+        Split(documents, parts.targets, parts.dev, weights) if len(parts.dev) else None,
+        Split(every, parts.targets, parts.test) if len(parts.test) else None,  # for the last model
+        whole, parts.warnings, notes, kept(fingerprints(dataset, parts.whole)),
     )  # fmt: skip
-    return found if dataset.weights is None else found.weighted(dataset.weights)
-
-
-class Parts(NamedTuple):
-    """What a dataset's labels say of a training: targets as in ``Split``, and the texts of each part."""
-
-    labels: tuple[str, ...]
-    targets: np.ndarray
-    train: np.ndarray  # (m,) int64 numbers of texts, as the next ones
-    dev: np.ndarray
-    test: np.ndarray
-    drawn: bool  # whether the held-out texts were drawn at random
-    warnings: list[DataWarning]
-
-
-def partition(
-    dataset: Dataset, dev: float | None, ratings: bool, multi_label: bool, seed: int, labels: tuple[str, ...] | None
-) -> Parts:
-    """Split a dataset; see ``encode``, for which this is all that needs no words."""
-    train = dataset.rows("", "train", *(["dev"] if dev is not None else []))
-    if not len(train):
-        raise DataError(f"{dataset.source} contains no texts to train on.")
-    given = labels is not None
-    if labels is None:
-        labels = () if ratings else choose_labels(dataset, train, multi_label)
-    targets = targets_of(dataset, labels, multi_label=multi_label)
-    if given and len(unknown := train[np.isnan(targets[train, 0])]):
-        name = dataset.label_names[dataset.labels[unknown[0]]]
-        raise DataError(
-            f"{dataset.source}, {dataset.place(int(unknown[0]))}: the label is {name!r}; expected {listed(labels)}."
-        )
-    warnings = [*map(DataWarning, dataset.notes.sentences()), *label_warnings(labels)]
-    dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
-    fraction = dev if dev is not None else 0 if len(dev_rows) else HELD_OUT
-    if not 0 <= fraction < 1:
-        raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
-    if fraction > 0:
-        candidates = targets[train] if multi_label else targets[train, 0] if labels else np.zeros(len(train))
-        counts = candidates.sum(axis=0) if multi_label else np.bincount(candidates.astype(np.int64))
-        warnings += single_warnings(labels, counts) if labels else []
-        chosen = (hold_out_several if multi_label else hold_out)(candidates, fraction, seed)
-        train, dev_rows = train[~chosen], train[chosen]
-        if not len(dev_rows):
-            problem = " has too few texts to hold some out"
-            if len(labels) == len(train):
-                problem = ": each label has a single text, so that none can be held out (is it the right column?)"
-            raise DataError(f"{dataset.source}{problem}", suggestion={"dev": 0})
-    test = dataset.rows("test")
-    for rows in (dev_rows, test) if labels else ():
-        targets_of(dataset, labels, rows, multi_label)  # refuses texts of which none has a known label
-        if lacking := unknown_labels(dataset, rows, labels):
-            warnings.append(DataWarning(f"{dataset.source}: {unknown_note(lacking)}"))
-    for part, rows in (("training", train), ("held-out", dev_rows)):
-        if dataset.weights is not None and len(rows) and not dataset.weights[rows].any():
-            raise DataError(f"{dataset.source}: all {part} texts have the weight 0")
-    return Parts(labels, targets, train, dev_rows, test, fraction > 0, warnings)
 
 
 def checked(features: Features, source: str, min_count: int, known: Features | None) -> Features:
@@ -393,30 +310,10 @@ def checked(features: Features, source: str, min_count: int, known: Features | N
     return extend(known, features) if known else features
 
 
-def encode_split(
-    dataset: Dataset,
-    rows: np.ndarray,
-    features: Features,
-    labels: tuple[str, ...],
-    threads: int = 1,
-    multi_label: bool = False,
-) -> Split:
-    """These rows of a dataset as a model with these features and labels sees them.
-
-    Raises: DataError if none of the rows has one of the labels, or one is no rating where there are no labels.
-    """
-    documents = features.documents_of(dataset.tokens, dataset.words, threads)
-    return Split(documents, targets_of(dataset, labels, rows, multi_label), rows)
-
-
-def occurrences(documents: Documents, rows: np.ndarray, features: int) -> np.ndarray:
-    """How often each feature occurs in these rows of documents: (v,) int64."""
-    return np.asarray(add_occurrences(*documents, rows, features))
-
-
 @kernel
-def add_occurrences(ids, counts, offsets, rows, features):
-    """The same for ids (m,), counts (m,) or (1,), and offsets (n + 1,) of documents."""
+def occurrences(documents, rows, features):
+    """How often each feature occurs in these rows of documents: (v,) int64."""
+    ids, counts, offsets = documents
     totals = np.zeros(features, np.int64)
     for row in rows:
         for j in range(offsets[row], offsets[row + 1]):

@@ -4,17 +4,14 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import chain, count, islice
 from typing import Any
 
-from mlcore.errors import DataError
-from mlcore.text.table import Row, Source, Table, has_columns
+from mlcore.text.table import SAMPLE, Row, Source, Table, has_columns
 
 SEPARATORS = "\t|;,"  # that are recognised by width, rare ones first; with names of columns around it, any sign is one
 NOT_SEPARATORS = re.compile(r"[\w \"'.<>{}\[\]-]")
 MAX_FIELD = 50_000_000  # characters
-SAMPLE = 500  # lines from which it is told how quotes are used, or whether there is a header
 SNIFFED = 100  # lines from which the separator is recognised
 TITLES = 10  # lines among which the header is looked for
 CSV_ERRORS = {  # how Python's messages begin, and what they mean
@@ -93,30 +90,22 @@ def _parsed(lines: Sequence[str], separator: str, dialect: Dialect) -> tuple[lis
 def _dialect(lines: Sequence[str], separator: str, source: Source | None = None) -> Dialect:
     """How quotes are used, so that the fewest rows are wrong; the source gets a note if this was a guess.
 
-    By RFC 4180; or with spaces before them, as single ones, or behind a backslash; or, between tabs, not at all.
+    By RFC 4180; or with spaces before them, or behind a backslash; or, between tabs, not at all.
     """
-    dialects = list[Dialect]([{}])
-    if any(f'{separator} "' in line for line in lines):
-        dialects.insert(0, {"skipinitialspace": True})
-    single = re.compile(rf"(?:^|{re.escape(separator)}) *'")
-    if len(lines) > 1 and all(map(single.search, islice(lines, 1, None))):
-        dialects.insert(0, {"quotechar": "'", "skipinitialspace": True})
-    if any('\\"' in line for line in lines):
-        dialects.append({"escapechar": "\\"})
-    if separator == "\t" and not (source and source.layout.format == "csv"):
-        dialects.append(None)
-    wrong = []
-    for dialect in dialects if len(dialects) > 1 else ():
-        rows, errors = _parsed(lines, separator, dialect)
-        wrong.append(errors + _uneven(rows))
-    best = dialects[wrong.index(min(wrong))] if wrong else {}
-    if source and best and "escapechar" in best:
-        source.notes.guesses.append(f'{source.name}: \\" within quotes is read as a quote.')
-    elif source and best and "quotechar" in best:
-        source.notes.guesses.append(f"{source.name}: the quotes around fields are single ones, ', and left out.")
-    elif source and best is not None and dialects[-1] is None and wrong[-1] == min(wrong):
-        note = f"{source.name}: quotes around fields are left out; with format tsv they are kept."
-        source.notes.guesses.append(note)
+    ways: tuple[tuple[bool, Dialect, str], ...] = (  # when each is possible, and what is said of it
+        (any(f'{separator} "' in line for line in lines), {"skipinitialspace": True}, ""),
+        (True, {}, ""),
+        (any('\\"' in line for line in lines), {"escapechar": "\\"}, '\\" within quotes is read as a quote.'),
+        (separator == "\t" and not (source and source.layout.format == "csv"), None, ""),
+    )  # fmt: skip
+    possible = [(dialect, note) for may_be, dialect, note in ways if may_be]
+    parsed = [_parsed(lines, separator, dialect) for dialect, _ in possible if len(possible) > 1]
+    wrong = [errors + _uneven(rows) for rows, errors in parsed] or [0]
+    best, note = possible[wrong.index(min(wrong))]
+    if not note and best is not None and possible[-1][0] is None and wrong[-1] == min(wrong):
+        note = "quotes around fields are left out; with format tsv they are kept."
+    if source and note:
+        source.notes.guesses.append(f"{source.name}: {note}")
     return best
 
 
@@ -133,43 +122,19 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
         start, first = start + 1, following  # empty lines may come before the header
     head = [first, *islice(lines, SNIFFED - 1)]
-    dialect = _dialect(head, separator)
-    sniffed, _ = _parsed(head, separator, dialect)
+    sniffed, _ = _parsed(head, separator, _dialect(head, separator))
     if not source.layout.no_header and (titles := _header_row(sniffed, source)):
-        head, sniffed, start = head[titles:], sniffed[titles:], start + titles
+        head, start = head[titles:], start + titles
         source.header = start
         source.notes.guesses.append(f"{source.name}: the header is in line {start}; what is above it is left out.")
-    plain = source.layout.format == "tsv"
-    if separator == "\t" and not source.layout.format:
-        plain = not (dialect and "quotechar" in dialect)
+    plain = source.layout.format == "tsv" or (separator == "\t" and not source.layout.format)
     rows = _rows(chain(head, lines), separator, start, source, plain)
     begin, header = next(rows, (start, []))
     if source.layout.no_header:
-        rows = chain([(begin, header)], rows)
         names = [str(number) for number in range(1, len(header) + 1)]
-    else:
-        names = [str(name).lstrip("\ufeff") for name in header]
-        if _has_row_numbers(sniffed, len(names)):
-            names = ["", *names]
-            source.notes.guesses.append(f"{source.name}: the first column, which the header lacks, numbers the rows.")
-
-    def sample() -> list[Sequence[Any]]:
-        with suppress(DataError):
-            return [values for _, values in islice(rows, SAMPLE)]
-        return []
-
-    def read(needed: object) -> Iterator[Row]:
-        fitting = _of_width(rows, names, source)
-        return fitting if source.layout.no_header else _without_headers(fitting, names, source)
-
-    return Table(source, names, read, sample=sample)
-
-
-def _has_row_numbers(rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether each row below the header has one field more, its number, as R writes them; the last may be cut off."""
-    below = [row for row in rows[1:] if row]
-    numbered = all(len(row) == width + 1 and row[0].isdecimal() for row in below[:-1] or below)
-    return numbered and any(row[-1].strip() for row in below)  # else they end with a separator
+        return Table(source, names, _of_width(chain([(begin, header)], rows), names, source))
+    names = [str(name).lstrip("\ufeff") for name in header]
+    return Table(source, names, _without_headers(_of_width(rows, names, source), names, source))
 
 
 def _rows(lines: Iterator[str], separator: str, start: int, source: Source, plain: bool) -> Iterator[Row]:

@@ -36,14 +36,17 @@ class Documents(NamedTuple):
 
     def lengths(self) -> np.ndarray:
         """Number of known features of each text, repeats included: (n,) int64."""
-        return np.asarray(sum_counts(self.counts, self.offsets))
+        entries = np.diff(self.offsets)
+        if len(self.counts) == 1:
+            return np.asarray(entries * self.counts[0])
+        sums = np.add.reduceat(np.append(self.counts, np.int32(0)), self.offsets[:-1], dtype=np.int64)
+        return np.where(entries > 0, sums, 0)
 
     def only(self, kept: np.ndarray) -> "Documents":
         """The same texts with these features only: kept (v,) bool."""
-        entries = kept[self.ids]
-        lengths = self._replace(counts=entries.astype(np.int32)).lengths()
-        counts = self.counts[entries] if len(self.counts) > 1 else self.counts
-        return Documents(self.ids[entries], counts, np.concatenate([[0], np.cumsum(lengths)]))
+        at = np.flatnonzero(kept[self.ids])
+        counts = self.counts[at] if len(self.counts) > 1 else self.counts
+        return Documents(self.ids[at], counts, np.searchsorted(at, self.offsets))
 
     def select(self, rows: np.ndarray) -> "Documents":
         """The texts with these numbers, which ascend."""
@@ -64,14 +67,15 @@ class Documents(NamedTuple):
         return keys[order], sums[order]
 
 
-def count_features(ids: np.ndarray, offsets: np.ndarray, size: int, binary: bool) -> Documents:
-    """Distinct known features with their counts, per text.
+def count_features(
+    ids: np.ndarray, offsets: np.ndarray, tokens: np.ndarray, spelled: Tokens, size: int, binary: bool
+) -> Documents:
+    """Distinct known features with their counts, per text; with ``binary`` ones all counts are 1.
 
-    Shapes: ids (g, t) of features below ``size`` that end at each token, offsets (n + 1,) of the texts' tokens.
+    Shapes: ids (g, t) of features below ``size`` that end at each token, offsets (n + 1,) of the texts' tokens, which
+    are words, (t,), that have the features ``spelled`` too.
     """
-    longest = ids.shape[0] * int(np.diff(offsets).max(initial=0))
-    bits = max(size - 1, 0).bit_length()
-    return Documents(*sort_and_count(ids, offsets, bits, binary, max(longest, min(ids.size, ENTRIES))))
+    return Documents(*sort_and_count(ids, offsets, tokens, spelled, max(size - 1, 0).bit_length(), binary, ENTRIES))
 
 
 @kernel
@@ -95,32 +99,42 @@ def deal_by_digit(entries, end, shift, heads, dealt):
 
 
 @kernel
-def sort_and_count(ids, token_offsets, bits, binary, room):
+def sort_and_count(ids, token_offsets, tokens, spelled, bits, binary, room):
     """Sort the features of every text by number, of so many bits, and count them: arrays as in ``Documents``.
 
-    So many texts are sorted together, digit by digit, that their entries fit into the ``room``, and with it into the
-    cache. With ``binary`` features all counts are 1.
+    So many texts are sorted together, digit by digit, that their entries fit into the ``room``, unless one has more,
+    and with it into the cache.
 
-    Shapes: ids (g, t), token_offsets (n + 1,); the longest text has at most room / g tokens.
+    Shapes: as in ``count_features``.
     """
+    spelled_ids, spelled_offsets = spelled
+    ends, texts = np.zeros_like(token_offsets), token_offsets.shape[0] - 1  # of the texts' entries
+    for text in range(texts):
+        ends[text + 1] = ends[text] + ids.shape[0] * (token_offsets[text + 1] - token_offsets[text])
+        if spelled_ids.shape[0] > 0:
+            for t in range(token_offsets[text], token_offsets[text + 1]):
+                ends[text + 1] += spelled_offsets[tokens[t] + 1] - spelled_offsets[tokens[t]]
+        room = max(room, ends[text + 1] - ends[text])
+    room = min(room, ends[texts])
     entries, others, heads = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(1 << DIGIT, np.int32)
-    out_ids, out_counts = np.empty(ids.size, np.int32), np.empty(ids.size, np.int32)
+    out_ids, out_counts = np.empty(ends[texts], np.int32), np.empty(ends[texts], np.int32)
     offsets = np.zeros_like(token_offsets)
-    place, first, texts = 0, 0, token_offsets.shape[0] - 1
+    place, first = 0, 0
     while first < texts:
         last = first + 1
-        while (
-            last < texts
-            and last - first < heads.shape[0]
-            and ids.shape[0] * (token_offsets[last + 1] - token_offsets[first]) <= room
-        ):
+        while last < texts and last - first < heads.shape[0] and ends[last + 1] - ends[first] <= room:
             last += 1
         end = np.int64(0)  # a plain 0 would be a type of its own, and deal_by_digit compiled once more for that
         for text in range(first, last):
-            for level in range(ids.shape[0]):
-                for t in range(token_offsets[text], token_offsets[text + 1]):
+            above = np.int64(text - first) << bits
+            for t in range(token_offsets[text], token_offsets[text + 1]):
+                for level in range(ids.shape[0]):
                     if ids[level, t] != UNKNOWN:
-                        entries[end] = np.int64(text - first) << bits | np.int64(ids[level, t])
+                        entries[end] = above | np.int64(ids[level, t])
+                        end += 1
+                if spelled_ids.shape[0] > 0:
+                    for i in range(spelled_offsets[tokens[t]], spelled_offsets[tokens[t] + 1]):
+                        entries[end] = above | np.int64(spelled_ids[i])
                         end += 1
         shift = np.int64(0)
         while last - 1 - first << bits >> shift > 0 or shift < bits:
@@ -137,16 +151,6 @@ def sort_and_count(ids, token_offsets, bits, binary, room):
             offsets[first + (before >> bits) + 1] += fresh
         first = last
     return out_ids[:place], out_counts[:place], np.cumsum(offsets)
-
-
-@kernel
-def sum_counts(counts, offsets):
-    """Sum of the counts of each text: counts (m,) or (1,), offsets (n + 1,) -> (n,) int64."""
-    lengths = np.zeros(offsets.shape[0] - 1, np.int64)
-    for text in range(lengths.shape[0]):
-        for entry in range(offsets[text], offsets[text + 1]):
-            lengths[text] += counts[entry if counts.shape[0] > 1 else 0]
-    return lengths
 
 
 @kernel

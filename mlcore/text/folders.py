@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import tarfile
 import zipfile
 from collections import Counter
@@ -41,8 +42,11 @@ def read_folder(folder: Path, source: Source) -> Table:
         paths += (here / name for name in names)
 
     def load(path: PurePosixPath) -> bytes:
-        with opened(Path(folder / path), source.name, source.notes.guesses.append, regular=True) as file:
-            _check_size(os.fstat(file.fileno()).st_size, str(folder / path))
+        status = os.stat(folder / path)
+        if not stat.S_ISREG(status.st_mode):  # nobody may write to a pipe
+            raise DataError(f"{folder / path} is not a regular file; remove it from the folder.")
+        with opened(Path(folder / path), source.name, source.notes.guesses.append) as file:
+            _check_size(status.st_size, str(folder / path))
             return file.read()
 
     source.joint = "/"
@@ -76,7 +80,7 @@ def read_archive(pieces: Iterator[bytes], source: Source) -> Table:
         if zipped:
             archive = zipfile.ZipFile(file)
             for member in members(archive):
-                found[PurePosixPath(member.filename)] = member.file_size, partial(_read_zipped, archive, member)
+                found[PurePosixPath(member.filename)] = member.file_size, partial(archive.read, member)
         else:
             tar = tarfile.open(fileobj=file, mode="r:", tarinfo=_CheckedHeader)  # noqa: SIM115
             for entry in filter(tarfile.TarInfo.isfile, tar):
@@ -89,11 +93,6 @@ def read_archive(pieces: Iterator[bytes], source: Source) -> Table:
             return read()
 
     return _table(found, load, source, file)
-
-
-def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    with archive.open(member) as content:
-        return content.read(member.file_size + 1)  # to the end, where checksums are verified
 
 
 def _read_tarred(tar: tarfile.TarFile, file: IO[bytes], entry: tarfile.TarInfo) -> bytes:
@@ -132,11 +131,8 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     if not texts or (tables and source.labelled and len({path.parts[-2] for path in texts}) == 1):
         expected = f"texts in folders named after their labels; expected {LAYOUT}"
         problem = f"{source.name} has no {expected if source.labelled else 'files of texts, such as *.txt'}"
-        such = ", ".join(map(str, sorted(tables, key=lambda path: (path.suffix == ".json", path))[:FEW]))
-        remedy = f"as a file, such as {such}, or alone in a zip archive" if tables else "as a file"
-        if source.labelled and not tables:
-            remedy += "; files of texts and of their labels can be joined: paste LABELS TEXTS > new.tsv"
-        raise DataError(f"{problem}; a table has to be given {remedy}.")
+        such = f", such as {', '.join(map(str, tables[:FEW]))}" if tables else ""
+        raise DataError(f"{problem}; a table has to be given as a file{such}.")
     splits = _splits({path.parts[-3] for path in texts if len(path.parts) > 2})
     with_split = [path for path in texts if len(path.parts) > 2 and path.parts[-3] in splits]
     if source.labelled and not with_split and all(SPLIT_OF.get(path.parts[-2].lower()) for path in texts):
@@ -156,7 +152,7 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     for kind, count in Counter(path.suffix for path in others).items():
         source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
 
-    def rows(needed: Collection[int] | None) -> Iterator[Row]:
+    def rows() -> Iterator[Row]:
         with file:
             for path in found:
                 content = load(path)
@@ -166,7 +162,7 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
                 parts = ("", "", *path.parts)
                 yield str(path), (str(path), text, parts[-2], splits.get(parts[-3], ""))
 
-    return Table(source, ["file", "text", "label", "split"], rows)
+    return Table(source, ["file", "text", "label", "split"], rows())
 
 
 def _splits(folders: Collection[str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import DataError
 from mlcore.results import Result
 from mlcore.text.dataset import Dataset
 from mlcore.text.labels import labels_in, shown
@@ -44,17 +43,12 @@ def inspect(data: Dataset) -> Inspection:
     Duplicates are texts of one split with the same tokens in the same order; texts without tokens count as empty
     only. Conflicts are looked for in all splits together, and shared texts in the splits that are not trained on.
 
-    Raises: DataError if there are no texts.
-
     Example:
         >>> from mlcore.text.dataset import dataset_of
         >>> found = inspect(dataset_of(["Good film!", "good film !", "Bad."], ["pos", "neg", "neg"]))
         >>> found.tokens, found.duplicates["count"], found.conflicts["examples"]
         (8, 1, [{'neg': 'text 2', 'pos': 'text 1'}])
     """
-    if not data.n_texts:
-        why = f" ({data.notes.bad_rows[0]})" if data.notes.bad_rows else ""
-        raise DataError(f"{data.source} contains no texts{why}.")
     splits = {"train": data.rows("", "train"), "dev": data.rows("dev"), "test": data.rows("test")}
     splits = {name: rows for name, rows in splits.items() if len(rows)}
     lengths, trained = np.diff(data.tokens.offsets), np.zeros(len(data.words), bool)

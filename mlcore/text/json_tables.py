@@ -10,10 +10,8 @@ from mlcore.errors import DataError
 from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
-SAMPLE = 500  # rows from which it is told whether there is a header
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
 WHITE_SPACE = re.compile(r"\s*")
-CONVERSATIONS = ("role", "content"), ("from", "value")  # the keys of who says what
 FIRST_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(.)', re.DOTALL)
 
 Record = tuple[int | str, Mapping[str, Any]]  # the number of its line or row, and its values
@@ -22,24 +20,18 @@ Record = tuple[int | str, Mapping[str, Any]]  # the number of its line or row, a
 def is_json_lines(head: str) -> bool:
     """Whether text that begins with a brace has an object in each line, rather than being one object."""
     line, ended, rest = head.lstrip().partition("\n")
+    followed = rest.lstrip("\ufeff\x1e \t\r\n").startswith("{")
     try:
-        values = DECODER.decode(line).values()
+        DECODER.decode(line)
     except (ValueError, RecursionError):  # cut off, or spread over several lines
         first = FIRST_VALUE.match(head)
-        return (not ended or rest.lstrip().startswith("{")) and (first is None or first[1] not in "[{")
-    return rest.lstrip().startswith("{") or not all(isinstance(value, dict | list) for value in values)
+        return (not ended or followed) and (first is None or first[1] not in "[{")
+    return followed
 
 
 def read_json_lines(lines: Iterator[str], source: Source) -> Table:
-    """One object in each line, or such as have the rows in them."""
-    records = _objects(lines, source)
-    first = [*islice(records, 2)]
-    records, grouped = chain(first, records), len(first) == 1 and bool(_by_label(first[0][1], source))
-    if not first or has_columns([*first[0][1]], source) or not (grouped or any(_lists_in(first[0][1], source))):
-        return _table(records, source)
-    source.unit = "row "
-    elements = chain.from_iterable(_elements_of(record, source) for _, record in records)
-    return _table(_records(elements, source), source)
+    """One object in each line."""
+    return _table(_objects(lines, source), source)
 
 
 def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
@@ -81,9 +73,6 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
     try:
         document = _document(source.decoded(b"".join(content)))
         elements = iter(_elements_of(document, source))
-    except MemoryError as error:
-        problem = f"{source.name} is one JSON document of {size:,} bytes, too large for the memory of this machine"
-        raise DataError(f"{problem}; write JSON Lines, with an object in each line.") from error
     except (ValueError, RecursionError) as error:
         where = f"line {getattr(error, 'lineno', 1)}"
         raise source.error(where, f"not JSON ({_problem(error)}).", str(getattr(error, "colno", ""))) from error
@@ -113,14 +102,11 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
     if isinstance(document, list):
         return document
     if isinstance(document, dict) and document:
-        columns, rows, values = (
-            document.get("columns"),
-            document.get("data", document.get("rows")),
-            [*document.values()],
-        )
+        columns, rows = document.get("columns"), document.get("data", document.get("rows"))
+        values = [*document.values()]
         if isinstance(rows, list) and isinstance(columns, list):
             return chain([columns], rows)
-        if isinstance(rows, list) and isinstance(document.get("schema"), dict):
+        if isinstance(rows, list) and "schema" in document:
             return rows
         splits = [SPLIT_OF.get(name.strip().lower()) for name in document]
         if all(splits):
@@ -131,8 +117,8 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if len(inner := [*_lists_in(document, source)]) == 1:
             source.notes.guesses.append(f"{source.name}: the rows are those of the key {inner[0][0]!r}.")
             return inner[0][1]
-        if not has_columns([*document], source) and (grouped := _by_label(document, source)):
-            return grouped
+        if not all(isinstance(value, list | dict) for value in values):
+            return [document]
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
             return chain([[*document]], zip(*values, strict=True))
         if all(isinstance(value, dict) for value in values):
@@ -142,21 +128,6 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if len(inner := [*_lists_in(document)]) == 1:
             return inner[0][1]  # whose keys the message will name
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
-
-
-def _by_label(document: Mapping[str, Any], source: Source) -> list[dict[str, Any]]:
-    """The rows of an object that has the label of each text, or lists of the texts of each label; else nothing."""
-    values, rows, said = [*document.values()], list[dict[str, Any]](), ""
-    if all(isinstance(value, list) and all(isinstance(text, str) for text in value) for value in values):
-        repeats = any(5 * len({*value}) <= 4 * len(value) for value in values)  # as in a column of labels
-        if len({*map(len, values)}) > 1 or not repeats:
-            rows = [{"text": text, "label": label} for label, texts in document.items() for text in texts]
-            said = "the keys are the labels of the texts in their lists"
-    elif not any(isinstance(value, list | dict) for value in values) and 2 * len({*map(str, values)}) <= len(values):
-        rows = [{"text": text, "label": label} for text, label in document.items()]
-        said = "the keys are the texts, and the values their labels"
-    source.notes.guesses += [f"{source.name}: {said}."] * bool(rows)
-    return rows
 
 
 def _lists_in(
@@ -200,41 +171,27 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     found = dict[str, Any]()
     for key, value in record.items():
         inner = value[0] if isinstance(value, list) and len(value) == 1 else value
-        inner = inner if isinstance(inner, dict) else _by_speaker(value)
-        if inner:
+        if inner and isinstance(inner, dict):
             found |= {f"{key}.{path}": one for path, one in _flat(inner).items()}
         else:
             found[key] = value
     return found
 
 
-def _by_speaker(messages: Any) -> dict[str, Any]:
-    """The last message of each speaker in a conversation, as chat models are tuned with; else nothing."""
-    for speaker, message in CONVERSATIONS if isinstance(messages, list) else ():
-        if all(isinstance(turn, dict) and {speaker, message} <= turn.keys() for turn in messages):
-            return {str(turn[speaker]): turn[message] for turn in messages}
-    return {}
-
-
 def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Table:
     """The table of these records; the first one decides which keys are text and label, all others may add keys."""
     first = [*islice(records, 1)]
-    records = chain(first, records)
-    values = first[0][1] if first else {}
-    # of objects, only such as have the score of each label are values of a column
-    whole = [
-        key for key, value in values.items()
-        if not isinstance(value, dict) or all(isinstance(score, int | float) for score in value.values())
-    ]  # fmt: skip
+    values, scores = first[0][1] if first else {}, {int, float, bool}  # of labels, which one column may have
+    whole = [key for key, value in values.items() if type(value) is not dict or {*map(type, value.values())} <= scores]
     if first and not has_columns(whole, source) and (paths := {*_flat(values)} - {*values}):
         source.notes.guesses.append(f"{source.name}: nested keys are columns, such as {min(paths)!r}.")
-        records = ((place, _flat(record)) for place, record in records)
-        first = [(place, _flat(record)) for place, record in first]
+        records = ((place, _flat(record)) for place, record in chain(first, records))
+        first = [*islice(records, 1)]
     header = [*first[0][1]] if first else []
 
     def rows() -> Iterator[Row]:
         known = set(header)
-        for number, record in records:
+        for number, record in chain(first, records):
             if "_input_hash" in record and record.get("answer") in ("reject", "ignore") and source.labelled:
                 source.notes.skipped[f"{source.name}: rows that were not accepted in Prodigy"] += 1
                 continue
@@ -244,8 +201,5 @@ def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Tabl
                 table.check_width()
             yield number, [record.get(key) for key in header]
 
-    def sample() -> list[list[Any]]:
-        return [list(record.values()) for _, record in islice(records, SAMPLE)]
-
-    table = Table(source, header, lambda needed: rows(), kind, sample)
+    table = Table(source, header, rows(), kind)
     return table

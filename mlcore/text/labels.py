@@ -1,19 +1,22 @@
-"""Labels: what may be one, which of a dataset's are trained on, and the targets that they become."""
+"""Labels: what may be one, which of a dataset's are trained on, the targets that they become, and its split by them."""
 
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataError, DataWarning
+from mlcore.errors import DataError, DataWarning, InputError
+from mlcore.text.table import SPLITS
 
 if TYPE_CHECKING:
     from mlcore.text.dataset import Dataset
 
+HELD_OUT = 0.1  # of the texts, where they have no dev split
+SPLIT_NUMBERS = {name: number for number, name in enumerate(("", *SPLITS))}
 MAX_LABELS = 100_000
 MAX_SEVERAL = 1_000  # where a text may have several of them
 DECIMAL_COMMA = re.compile(r"^\s*(?![+-]?[1-9]\d{0,2},\d{3}\s*$)([+-]?\d*),(\d+)\s*$")  # 1,234 may be a thousand
@@ -73,13 +76,6 @@ def rating_of(label: str) -> float | None:
     return value if abs(value) <= LARGEST_RATING else None
 
 
-def ways_to_write(number: str) -> str:
-    """How to write a number whose comma may be before decimals or thousands, in a message; nothing for others."""
-    with_point = number.strip().replace(",", ".")
-    unclear = rating_of(number) is None and rating_of(with_point) is not None
-    return f", written as {with_point} or {with_point.replace('.', '')}" if unclear else ""
-
-
 def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = False) -> tuple[str, ...]:
     """The labels of these rows, ``ordered``.
 
@@ -110,6 +106,70 @@ def ordered(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(labels[::-1] if labels[:1] == ["pos"] and len(labels) == 2 else labels)
 
 
+class Parts(NamedTuple):
+    """What a dataset's labels say of a training: targets as in ``Split``, and the texts of each part."""
+
+    labels: tuple[str, ...]
+    targets: np.ndarray
+    train: np.ndarray  # (m,) int64 numbers of texts, as the next ones
+    dev: np.ndarray
+    test: np.ndarray
+    whole: np.ndarray  # to train on at last: with the held-out ones, if those were drawn at random
+    warnings: list[DataWarning]
+
+
+def partition(
+    dataset: "Dataset",
+    dev: float | None,
+    ratings: bool,
+    multi_label: bool,
+    seed: int,
+    labels: tuple[str, ...] | None,
+    refit: bool,
+) -> Parts:
+    """Split a dataset; see ``encode``, for which this is all that needs no words."""
+    train = whole = dataset.rows("", "train", *(["dev"] if dev is not None else []))
+    if not len(train):
+        raise DataError(f"{dataset.source} contains no texts to train on.")
+    given = labels is not None
+    if labels is None:
+        labels = () if ratings else choose_labels(dataset, train, multi_label)
+    targets = targets_of(dataset, labels, multi_label=multi_label)
+    if given and len(unknown := train[np.isnan(targets[train, 0])]):
+        name = dataset.label_names[dataset.labels[unknown[0]]]
+        raise DataError(
+            f"{dataset.source}, {dataset.place(int(unknown[0]))}: the label is {name!r}; expected {listed(labels)}."
+        )
+    warnings = [*map(DataWarning, dataset.notes.sentences()), *label_warnings(labels)]
+    dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
+    fraction = dev if dev is not None else 0 if len(dev_rows) else HELD_OUT
+    if not 0 <= fraction < 1:
+        raise InputError("expected a fraction from 0 to less than 1, or other texts", parameter="dev", value=dev)
+    if fraction > 0:
+        candidates = targets[train] if multi_label else targets[train, 0] if labels else np.zeros(len(train))
+        counts = candidates.sum(axis=0) if multi_label else np.bincount(candidates.astype(np.int64))
+        if single := [labels[number] for number in np.flatnonzero(counts == 1)] if labels else []:
+            have = "s have a single text each, which stays" if len(single) > 1 else " has a single text, which stays"
+            said = f"{len(single):,} label{have} in training and is not held out: {listed(single)}"
+            warnings.append(DataWarning(said))
+        chosen = hold_out(candidates, fraction, seed)
+        train, dev_rows = train[~chosen], train[chosen]
+        if not len(dev_rows):
+            problem = " has too few texts to hold some out"
+            if len(labels) == len(train):
+                problem = ": each label has a single text, so that none can be held out (is it the right column?)"
+            raise DataError(f"{dataset.source}{problem}", suggestion={"dev": 0})
+    test = dataset.rows("test")
+    for rows in (dev_rows, test) if labels else ():
+        targets_of(dataset, labels, rows, multi_label)  # refuses texts of which none has a known label
+        if lacking := unknown_labels(dataset, rows, labels):
+            warnings.append(DataWarning(f"{dataset.source}: {unknown_note(lacking)}"))
+    for part, rows in (("training", train), ("held-out", dev_rows)):
+        if dataset.weights is not None and len(rows) and not dataset.weights[rows].any():
+            raise DataError(f"{dataset.source}: all {part} texts have the weight 0")
+    return Parts(labels, targets, train, dev_rows, test, whole if refit else train, warnings)
+
+
 def targets_of(
     dataset: "Dataset", labels: tuple[str, ...], rows: np.ndarray | None = None, multi_label: bool = False
 ) -> np.ndarray:
@@ -132,12 +192,11 @@ def targets_of(
     if len(wrong) and (not labels or len(wrong) == len(rows)):
         number = dataset.labels[wrong[0]]
         place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
-        expected = (
-            f"one of {listed(labels)} as in the training data" if labels else f"a number up to {LARGEST_RATING:g}"
+        known = f"one of {listed(labels)} as in the training data"
+        expected = known if labels else f"a number up to {LARGEST_RATING:g}"
+        raise DataError(
+            f"{dataset.source}, {place}: the label is {dataset.label_names[number]!r}; expected {expected}."
         )
-        name = dataset.label_names[number]
-        expected += "" if labels else ways_to_write(name)
-        raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
     return targets
 
 
@@ -154,26 +213,19 @@ def _numbers(labels: Sequence[str]) -> dict[str, int]:
 def hold_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Mask of a random sample of the texts: the given fraction of each label, at least one text and never all of them.
 
-    Shapes: labels (n,) -> (n,) bool.
+    Where texts have several labels, it is a fraction of all texts, of which none is the only one with a label.
+
+    Shapes: labels (n,), or several (n, labels) of 0 and 1 -> (n,) bool.
     """
-    random = np.random.default_rng([seed, 1])
-    held_out = np.zeros(len(labels), bool)
-    ascending = np.argsort(labels, kind="stable")
-    for rows in np.split(ascending, np.flatnonzero(np.diff(labels[ascending])) + 1):
-        rows = random.permutation(rows)
-        held_out[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    return held_out
-
-
-def hold_out_several(targets: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Mask of a random sample of the texts, none of which is the only one with one of its labels.
-
-    Shapes: targets (n, labels) of 0 and 1 -> (n,) bool.
-    """
-    rows = np.flatnonzero(~targets[:, targets.sum(axis=0) == 1].any(axis=1))
-    held_out = np.zeros(len(targets), bool)
-    number = min(max(1, round(fraction * len(targets))), len(targets) - 1)
-    held_out[np.random.default_rng([seed, 1]).permutation(rows)[:number]] = True
+    random, held_out, several = np.random.default_rng([seed, 1]), np.zeros(len(labels), bool), labels.ndim > 1
+    if several:
+        groups = [np.flatnonzero(~labels[:, labels.sum(axis=0) == 1].any(axis=1))]
+    else:
+        ascending = np.argsort(labels, kind="stable")
+        groups = np.split(ascending, np.flatnonzero(np.diff(labels[ascending])) + 1)
+    for rows in groups:
+        size = len(labels) if several else len(rows)
+        held_out[random.permutation(rows)[: min(max(1, round(fraction * size)), size - 1)]] = True
     return held_out
 
 
@@ -192,14 +244,6 @@ def unknown_note(unknown: dict[str, int]) -> str:
     texts = sum(unknown.values())
     have = "text has a label" if texts == 1 else "texts have labels"
     return f"{texts:,} {have} that the training texts lack ({listed(unknown)}); each counts as wrong"
-
-
-def single_warnings(labels: tuple[str, ...], counts: np.ndarray) -> list[DataWarning]:
-    """Which labels have a single text, so that it is not held out; ``counts`` are the numbers of their texts."""
-    single = [labels[number] for number in np.flatnonzero(counts == 1)]
-    have = "label has a single text, which stays" if len(single) == 1 else "labels have a single text each, which stays"
-    message = f"{len(single):,} {have} in training and is not held out: {listed(single)}"
-    return [DataWarning(message)] if single else []
 
 
 def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
@@ -222,22 +266,18 @@ def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
 
 def list_warnings(labels: Iterable[str]) -> list[DataWarning]:
     """Which label looks like several: a list in brackets, or one whose parts are labels too or parts of others."""
-    found, labels = list[DataWarning](), list(labels)
+    labels = list(labels)
     if list_like := next((label for label in labels if label[:1] == "[" and label[-1:] == "]"), None):
         advice = "each is learned as one label; write lists in JSON Lines, or separate labels by a character"
         return [DataWarning(f"the label {list_like!r} looks like a list of labels; {advice}")]
-    joined_by = dict[str, list[str]]()
     for separator in ",;|" if None in map(rating_of, labels) else "":
         parts = {label: {part.strip() for part in label.split(separator)} for label in labels}
-        counts = Counter(part for several in parts.values() for part in several)
-        joined_by[separator] = [
-            label for label, several in parts.items() if len(several) > 1 and all(counts[part] > 1 for part in several)
-        ]
-    separator = max(joined_by, key=lambda one: len(joined_by[one]), default="")
-    if several := joined_by.get(separator):
-        looks = f"the label {several[0]!r} looks like several labels; it is read as one"
-        found.append(DataWarning(looks, suggestion={"label_separator": separator}))
-    return found
+        counts = Counter(chain.from_iterable(parts.values()))
+        for label, several in parts.items():
+            if len(several) > 1 and all(counts[part] > 1 for part in several):
+                looks = f"the label {label!r} looks like several labels; it is read as one"
+                return [DataWarning(looks, suggestion={"label_separator": separator})]
+    return []
 
 
 def _folded(label: str) -> str:

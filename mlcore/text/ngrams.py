@@ -23,7 +23,20 @@ WORDS = 1 << 16  # cut into characters at a time
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
 KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cache
 COMPARED = 50_000  # most frequent words that unknown ones may be misspellings of; their spellings take about 20 MB
+Counted = tuple[np.ndarray, np.ndarray]  # keys of n-grams, and how often they occur
 MISSPELT = range(4, 65)  # characters of an unknown word that is taken for a known one
+
+
+class Choice(NamedTuple):
+    """Which features of texts are chosen; of those that are as frequent as each other, words come before n-grams of
+    words, and these before those of characters; then the shorter and earlier ones.
+    """
+
+    ngrams: int  # words in the longest
+    min_count: int  # occurrences in the texts
+    max_features: int | None  # so many, the most frequent
+    binary: bool  # each counts once in a text
+    characters: range = range(0)  # in the n-grams within a word
 
 
 class Pieces(NamedTuple):
@@ -196,79 +209,52 @@ class Features:
 
     def spell(self, table: WordTable) -> Tokens:
         """Known n-grams of characters of each word of a table, as numbers of features."""
-        if not self.pieces.sizes:
-            return Tokens(np.zeros(0, np.int32), np.zeros(len(table) + 1, np.int64))
         found = self.pieces.of_words(table)
         known = found.ids != UNKNOWN
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])
         return Tokens(found.ids[known] + np.int32(self.first_piece), ends[found.offsets])
 
-    def occurrences(self, words: Tokens, tokens: np.ndarray, spelled: Tokens) -> Tokens:
-        """Known features of texts, each as often as it occurs: texts of known words, which are ``tokens`` of a table,
-        (t,), that is ``spelled``.
+    def count(self, words: Tokens, tokens: np.ndarray, spelled: Tokens, binary: bool | None = None) -> Documents:
+        """Known features with their counts of texts of known words, which are ``tokens`` of a table, (t,), that is
+        ``spelled``; ``binary``: each counts once, or as often as it occurs, if that shall not be as usual.
         """
-        return Tokens(*list_features(self.locate(words), words.offsets, tokens, *spelled))
-
-    def count(self, words: Tokens, tokens: np.ndarray, spelled: Tokens) -> Documents:
-        """Known features of texts with their counts, at once; see ``occurrences``."""
-        if not len(spelled.ids):
-            return count_features(self.locate(words), words.offsets, len(self), self.binary)
-        ids, offsets = self.occurrences(words, tokens, spelled)
-        return count_features(ids[np.newaxis], offsets, len(self), self.binary)
+        binary = self.binary if binary is None else binary
+        return count_features(self.locate(words), words.offsets, tokens, spelled, len(self), binary)
 
 
-def choose_features(
-    table: WordTable,
-    tokens: Tokens,
-    rows: np.ndarray,
-    largest: int,
-    min_count: int,
-    max_features: int | None,
-    binary: bool,
-    threads: int = 1,
-    characters: range = range(0),
-) -> Features:
-    """Features of up to ``largest`` words, and of so many ``characters`` of a word, that occur at least ``min_count``
-    times in the given rows of texts, and of these the ``max_features`` most frequent (on ties, words before n-grams of
-    words, then those of characters; the shorter and earlier ones), whatever the number of threads.
-    """
+def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: Choice, threads: int = 1) -> Features:
+    """The features of these rows of texts, which are words of a table, whatever the number of threads."""
     chosen = np.zeros(tokens.n_texts, bool)
     chosen[rows] = True
 
     def count_words(part: tuple[int, Tokens]) -> np.ndarray:
-        first, (ids, offsets) = part
-        counted = np.repeat(chosen[first : first + len(offsets) - 1], np.diff(offsets))
-        return np.bincount(ids[counted], minlength=len(table))
+        first, texts = part
+        return texts.counts(chosen[first : first + texts.n_texts], len(table))
 
-    def frequent(shorter: Features) -> tuple[np.ndarray, np.ndarray]:
+    def frequent(shorter: Features) -> Counted:
         numbers = shorter.words.numbers_of(table)
 
         def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
-            first, (ids, offsets) = part
-            return shorter.longer(Tokens(numbers[ids], offsets), chosen[first : first + len(offsets) - 1])
+            first, texts = part
+            words = texts._replace(ids=numbers[texts.ids])
+            return shorter.longer(words, chosen[first : first + texts.n_texts])
 
-        return frequent_pairs(tokens, keys_of, min_count, threads)
+        return frequent_pairs(tokens, keys_of, choice.min_count, threads)
 
     parts = tokens.parts(max(TOKENS, len(table)))
     counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
-    return select_features(table, counts, frequent, largest, min_count, max_features, binary, characters)
+    return select_features(table, counts, frequent, choice)
 
 
 def select_features(
-    table: WordTable,
-    counts: np.ndarray,
-    frequent: Callable[[Features], tuple[np.ndarray, np.ndarray]],
-    largest: int,
-    min_count: int,
-    max_features: int | None,
-    binary: bool,
-    characters: range,
+    table: WordTable, counts: np.ndarray, frequent: Callable[[Features], Counted], choice: Choice
 ) -> Features:
     """The same of words with these counts, (len(table),).
 
     ``frequent``: the keys of the n-grams of one more word than the features that it is given, which occur often enough,
     the most frequent first, and their counts.
     """
+    largest, min_count, max_features, binary, characters = choice
     pieces, piece_counts = choose_pieces(table, counts, characters, min_count)
     numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
     all_counts = [counts[numbers]]
@@ -291,8 +277,6 @@ def choose_pieces(words: WordTable, counts: np.ndarray, sizes: range, min_count:
     """N-grams of so many characters, at least ``min_count`` times in all words together, which occur so often, (w,):
     the most frequent first (on ties, the earlier one), and how often they occur, (m,) int64.
     """
-    if not sizes:
-        return NO_PIECES, np.zeros(0, np.int64)
     pieces = Pieces(WordTable(), sizes)
     ids, offsets = pieces.of_words(words, new=True)
     weights = np.repeat(counts, np.diff(offsets))
@@ -304,7 +288,7 @@ def choose_pieces(words: WordTable, counts: np.ndarray, sizes: range, min_count:
 def extend(known: Features, new: Features) -> Features:
     """Features of both, those of ``known`` first among the words and first among the n-grams, in their order."""
     words = known.words.select(np.arange(len(known.words)))
-    of_new = words.add_words(new.words)
+    of_new = words.add_spans(new.words.spans())
     moved = np.concatenate([np.arange(len(known.words)), len(words) + np.arange(len(known.ngrams))])
     ngrams = translated(known.ngrams, moved)
     translation = np.concatenate([of_new, np.zeros(len(new.ngrams), np.int64)])
@@ -316,7 +300,7 @@ def extend(known: Features, new: Features) -> Features:
         ngrams = np.concatenate([ngrams, keys[missing]])
         translation[at] = find_pairs(keys, len(words), ngrams, slots_of(ngrams))
     pieces = known.pieces.table.select(np.arange(len(known.pieces.table)))
-    pieces.add_words(new.pieces.table)
+    pieces.add_spans(new.pieces.table.spans())
     return Features(words, ngrams, max(known.largest, new.largest), new.binary, Pieces(pieces, new.pieces.sizes))
 
 
@@ -327,7 +311,7 @@ def translated(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 def frequent_pairs(
     tokens: Tokens, keys_of: Callable[[tuple[int, Tokens]], np.ndarray], min_count: int, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Counted:
     """Keys of the pairs that occur at least ``min_count`` times, the most frequent first (on ties, the earlier one),
     and their counts: (m,) and (m,) int64.
 
@@ -353,7 +337,12 @@ def frequent_pairs(
     for turn in range(turns):
         dealt = list(in_order(partial(deal, turn), tokens.parts(TOKENS), threads))
         kept.extend(in_order(partial(count, dealt), range(buckets if dealt else 0), threads))
-    keys, counts, firsts = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
+    return by_frequency(kept)
+
+
+def by_frequency(found: Iterable[tuple[np.ndarray, ...]]) -> Counted:
+    """Keys and their counts, the most frequent ones first, from parts of keys, counts, and places of the first ones."""
+    keys, counts, firsts = map(np.concatenate, zip(*found, strict=True))
     order = np.lexsort((firsts, -counts))
     return keys[order], counts[order]
 
@@ -375,30 +364,6 @@ def pair_up(ids, words, chosen):
                 keys[t] = np.int64(before) << 32 | np.int64(word_ids[t])
             before = ids[t]
     return keys
-
-
-@kernel
-def list_features(located, offsets, tokens, spelled, spelled_offsets):
-    """Features of texts, repeats included: those that end at each token, and the n-grams of its characters.
-
-    Shapes: located (g, t), offsets (n + 1,) of the texts in it, tokens (t,) numbers of words, whose n-grams spelled has
-    from spelled_offsets on -> ids (m,) int32, offsets (n + 1,).
-    """
-    room = located.size
-    for token in tokens:
-        room += spelled_offsets[token + 1] - spelled_offsets[token]
-    ids, new_offsets, end = np.empty(room, np.int32), np.zeros_like(offsets), 0
-    for text in range(offsets.shape[0] - 1):
-        for t in range(offsets[text], offsets[text + 1]):
-            for level in range(located.shape[0]):
-                if located[level, t] != UNKNOWN:
-                    ids[end] = located[level, t]
-                    end += 1
-            for place in range(spelled_offsets[tokens[t]], spelled_offsets[tokens[t] + 1]):
-                ids[end] = spelled[place]
-                end += 1
-        new_offsets[text + 1] = end
-    return ids[:end], new_offsets
 
 
 @kernel

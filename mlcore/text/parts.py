@@ -39,15 +39,14 @@ def joined(parts: Sequence[Dataset], source: str) -> Dataset:
 
 def count_words(data: Dataset, chosen: np.ndarray) -> tuple[WordTable, np.ndarray]:
     """All words of a part, and how often each occurs in the chosen texts: (n,) bool."""
-    ids = data.tokens.ids[np.repeat(chosen, np.diff(data.tokens.offsets))]
-    return data.words, np.bincount(ids, minlength=len(data.words))
+    return data.words, data.tokens.counts(chosen, len(data.words))
 
 
 def merge_words(parts: Sequence[tuple[WordTable, np.ndarray]]) -> tuple[WordTable, np.ndarray]:
     """Words with their counts, in the order of their first occurrence in the parts."""
     table, totals = WordTable(), np.zeros(0, np.int64)
     for words, counts in parts:
-        numbers = table.add_words(words)
+        numbers = table.add_spans(words.spans())
         totals = np.concatenate([totals, np.zeros(len(table) - len(totals), np.int64)])
         totals[numbers] += counts
     return table, totals

@@ -7,7 +7,6 @@ the column.
 import codecs
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -16,31 +15,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlcore.errors import DataError, InputError
-from mlcore.files import STANDARD_STREAM, check_once, name_of
+from mlcore.files import check_once, name_of
 from mlcore.text import streams
 from mlcore.text.columnar import MAGIC, read_columnar
 from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
-from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of, ways_to_write
+from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of
 from mlcore.text.layout import Layout
-from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, has_columns
+from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, find_columns
 from mlcore.text.table import SPLITS as SPLITS
 
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
-LIKELY_KINDS = {  # patterns of the first characters of what cannot be read
-    r"</?\w": "XML or HTML",
-    r"\[\[?[\w.]+\]\]?\s*\n": "TOML or INI",
-    r"(?:---\s|- \w+:|\w+:\s)": "YAML",
-    r"\(\w+ \(": "trees in brackets",
-}
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
 CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
 MARK = "__label__"
-FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +((?!\d+:|\|)\S.*)")  # and the text behind it
-PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
 JSON_ARRAY = re.compile(r"\s*\[[\s\[]*(?:[\"{\]]|-?(?:0|[1-9]\d*)(?:\.\d+)?\s*[,\]]|null|true|false|NaN|\Z)")
 BETWEEN_LABELS = re.compile(rf"({MARK}[^\s,;|]+)[,;|]+(?={MARK})")
 EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
@@ -91,24 +82,18 @@ def read_tables(
     """
     paths = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     layout, notes = layout or Layout(), notes or Notes()
-    if not paths:
-        raise InputError("No data is given; give at least one path.")
     check_once(paths)
-    if layout.format not in (None, "folder") and (folder := next(filter(_is_folder, paths), None)):
+    if layout.format not in (None, "folder") and (folder := next(filter(Path.is_dir, paths), None)):
         raise InputError(f"{folder} is a folder; leave the format out", parameter="format", value=layout.format)
-    several = len(paths) > 1
-    sources = [
-        Source(name_of(path), layout, notes, f"{name_of(path)}, " * several, labelled=labelled) for path in paths
-    ]
-    return map(_open, paths, sources)
 
+    def source(name: str) -> Source:
+        return Source(name, layout, notes, f"{name}, " * (len(paths) > 1), labelled=labelled)
 
-def _is_folder(path: Path) -> bool:
-    return path != STANDARD_STREAM and path.is_dir()
+    return (_open(path, source(name_of(path))) for path in paths)
 
 
 def _open(path: Path, source: Source) -> Table:
-    if _is_folder(path):
+    if path.is_dir():
         return read_folder(path, source)
     head, pieces = streams.peek(streams.read_pieces(path, source.notes.guesses.append), HEAD)
     if not head:
@@ -142,22 +127,16 @@ def _open(path: Path, source: Source) -> Table:
     lines = chain.from_iterable(_blocks_of_lines(pieces, source))
     if format == "jsonl":
         return read_json_lines(lines, source)
-    if format == "label first":
-        return Table(source, ["label", "text"], lambda needed: _label_first_rows(lines, source))
     if format == "fasttext":
-        return Table(source, ["label", "text"], lambda needed: _fasttext_rows(lines, source))
+        return Table(source, ["label", "text"], _fasttext_rows(lines, source))
     if separator:
         source.separator = separator
         return read_delimited(lines, separator, source)
     if not source.labelled:
-        return Table(source, ["text"], lambda needed: ((number, [line]) for number, line in enumerate(lines, 1)))
-    advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT"
-    if source.unit == "line " and source.name != name_of(STANDARD_STREAM):
-        file = shlex.quote(source.name)
-        advice += f" (if all have one label: sed 's/^/{MARK}NAME /' {file} > new.txt; if they are in another file: "
-        advice += f"paste LABELS {file} > new.tsv)"
-    likely = next((f"; it looks like {kind}" for begin, kind in LIKELY_KINDS.items() if re.match(begin, text)), "")
-    raise DataError(f"Cannot tell the format of {source.name}{likely}; supported are {SUPPORTED}; {advice}.")
+        return Table(source, ["text"], ((number, [line]) for number, line in enumerate(lines, 1)))
+    advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT (if lines begin with labels: "
+    advice += f"sed 's/^/{MARK}/' FILE > new.txt; if these are in a file of their own: paste LABELS FILE > new.tsv)"
+    raise DataError(f"Cannot tell the format of {source.name}; supported are {SUPPORTED}; {advice}.")
 
 
 def _suffix(path: Path) -> str:
@@ -188,12 +167,6 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     separator = layout.separator or separator_by_header(lines, source)
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
         separator = separator_by_width(lines) or usual
-    if layout.format is None and separator is None and (first_label := _first_label(lines, source)):
-        advice = "" if source.labelled else "; if whole lines are texts, give them as lines"
-        source.notes.guesses.append(
-            f"{source.name}: the first word of each line is its label, as {first_label!r}{advice}."
-        )
-        return "label first", None
     return layout.format, separator
 
 
@@ -206,32 +179,6 @@ def _blocks_of_lines(pieces: Iterator[bytes], source: Source) -> Iterator[list[s
             source.undecodable(content, lines_before=before)
         yield texts
         before += len(texts)
-
-
-def _first_label(lines: Sequence[str], source: Source) -> str | None:
-    """The label of the first line if each begins with one: a number as 4, a name as NUM:dist, or one of few words.
-
-    Texts that need no labels may begin with few words too; and lines of LIBSVM and Vowpal Wabbit have no texts.
-    """
-    words = [FIRST_LABEL.match(line) for line in lines if line.strip()]
-    rows = [word.groups() for word in words if word]
-    if not rows or len(rows) < len(words):
-        return None
-    labels = [label for label, _ in rows[has_columns([*rows[0]], source) :]]
-    plain = all(map(PLAIN_LABEL.fullmatch, labels))
-    lines_per_label, alike = 2 if plain else 10, len({label[-1] == ":" for label in labels}) == 1
-    repeated = 2 <= len({*labels}) <= len(labels) / lines_per_label
-    return labels[0] if repeated and (plain or (source.labelled and alike)) else None
-
-
-def _label_first_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
-    """One text per line, with its label before it."""
-    for number, line in enumerate(lines, 1):
-        label, _, text = line.lstrip().partition(" ")
-        if number == 1 and has_columns([label, text], source):
-            source.notes.skipped[f"{source.name}: headers"] += 1
-        elif label:
-            yield number, (label.removesuffix(":"), text)
 
 
 def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
@@ -263,14 +210,15 @@ def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
 
 def _examples(table: Table) -> Iterator[Example]:
     """The labelled texts of a table, of which there must be one."""
-    source, columns = table.source, table.columns()
+    source, columns = table.source, find_columns(table)
     (text_at, *others), label_at, split_at, weight_at = columns
     assert label_at is not None
     split_of, place, empty, weight = _splits_of(table, split_at), source.prefix + source.unit, True, 1.0
     separator = source.layout.label_separator
-    read_label = _label if separator is None else partial(_separated, separator)
+    read_label = _label if separator is None else lambda text: _one_or_several(filter(str.strip, text.split(separator)))
     remedy = "skip_bad_rows" if source.layout.split_column else "no_split"
-    for number, row in table.read(columns.needed):
+    table.needed = {i for i in (*columns.text, label_at, split_at, weight_at) if i is not None}
+    for number, row in table.rows:
         try:
             at = text_at
             text = columns.text_of(row) if others or type(row[at]) is not str else row[at]
@@ -328,12 +276,7 @@ def weight_of(value: Any) -> float:
     with suppress(TypeError, ValueError):
         if 0 <= (weight := float(number)) <= LARGEST_RATING:
             return weight
-    ways = ways_to_write(value) if isinstance(value, str) else ""
-    raise ValueError(f"the weight is {value!r:.40}; expected a number from 0 up{ways}.")
-
-
-def _separated(separator: str, value: str) -> str | tuple[str, ...]:
-    return _one_or_several(part for part in value.split(separator) if part.strip())
+    raise ValueError(f"the weight is {value!r:.40}; expected a number from 0 up.")
 
 
 def _one_or_several(values: Iterable[str]) -> str | tuple[str, ...]:

@@ -11,18 +11,20 @@ import stat
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
-from itertools import chain, islice
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from mlcore.errors import DataError
-from mlcore.files import STANDARD_STREAM, name_of
+from mlcore.files import STANDARD_STREAM, installed, name_of
 
 BLOCK = 1 << 20  # bytes that are read together, and at most handed on together
 PACKED = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
@@ -32,11 +34,7 @@ ARCHIVE_ERRORS = (  # that zipfile and tarfile raise for a bad archive, or one t
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, IndexError,
     OSError, RuntimeError,
 )  # fmt: skip
-ZIP, ZSTD = b"PK\3\4", b"\x28\xb5\x2f\xfd"
-OFFICE = {  # what a zip file is that has such a member
-    "xl/workbook.xml": "an Excel workbook", "xl/workbook.bin": "an Excel workbook",
-    "content.xml": "an OpenDocument file", "word/document.xml": "a Word document",
-}  # fmt: skip
+ZIP = b"PK\3\4"
 MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
@@ -46,46 +44,10 @@ DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
 }
 DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)}  # a text may begin with "BZh"
-DECOMPRESSORS |= {ZSTD: lambda: _zstd().ZstdDecompressor()}
-FOREIGN = {  # patterns of the first bytes of what has no texts, or not as text
-    rb"\xd0\xcf\x11\xe0": "an old Excel or Word file; open it and save it as CSV (UTF-8)",
-    rb"%PDF": "a PDF; copy its text into a table",
-    rb"FEA1": "Feather version 1; write it again as Parquet",
-    rb"SQLite format 3": "a SQLite database; export the table as CSV",
-    rb"\x89HDF": "an HDF5 file; write the table as Parquet or CSV",
-    rb"\x80[\2-\5]": "a pickle, which could run any code when it is read; write the table as Parquet or CSV",
-    rb"\x93NUMPY": "an array of NumPy; write the texts as CSV",
-    rb"\$FL[23]|<stata_dta>|RDX\d\n|X\n\0\0": "a file of SPSS, Stata or R; write the table as CSV (UTF-8)",
-    rb"(?i:(?:\s|%.*\n)*@relation\s)": "an ARFF file of Weka; open it in Weka's viewer and save it as CSV",
-    rb"version https://git-lfs": "a pointer of Git LFS; get the file itself with git lfs pull",
-    rb"(?i:\s*(?:<!doctype html|<html))": "a web page; download the file itself",
-    rb"(?i:\s*<table\b)": "a table in HTML; open it in a spreadsheet and save it as CSV (UTF-8)",
-    rb"<\?xml|<!DOCTYPE": "XML; write its texts as a table, such as CSV",
-    rb"From \S+ .*\d:\d\d.*\n[\w-]+: |(?:Return-Path|Received|Delivered-To|MIME-Version): ": "e-mail; write its texts "
-    "as a table, such as CSV",
-    rb"WEBVTT|1\r?\n\d\d:\d\d:\d\d,\d{3} -->": "subtitles; write them as a table, such as CSV",
-    rb"\{'\w+':|\[[({\[]'": "Python; write it with json.dumps, an object in each line",
-    rb"structure\(list\(": "R; in it, write.csv writes the table",
-    rb"\\(?:documentclass|begin|usepackage)\b": "LaTeX; write the table as CSV",
-    rb"[+-]?\d+(?: \d+:[-+.\de]+)+\s*\n": "LIBSVM, which has numbers of words; get the texts themselves",
-    rb"-- (?:MySQL|MariaDB)|--\s+-- PostgreSQL|(?i:(?:\s|--.*\n)*(?:create table|insert into|drop table)\s)": "SQL; "
-    "load it into its database, and export the table as CSV",
-    rb"\{\\rtf": "a Rich Text document; save it as plain text",
-    rb"\xba\x16\x4f\x2f": "a binary model of fastText",
-    rb'\{\s*"(?:nbformat|cells":\s*\[\s*\{\s*"(?:cell_type|execution_count|id|metadata|attachments))"': "a Jupyter "
-    "notebook; in it, write the table to a file: df.to_csv('texts.csv', index=False)",
-    rb'\{[\s\S]{0,999}?"intents":\s*\{[\s\S]{0,999}?"utterances":\s*\[': "the JSON of Snips NLU; make a table: jq -r "
-    """'["label","text"],(.intents|to_entries[]|.key as $k|.value.utterances[]|[$k,([.data[].text]|add)])|@tsv' """
-    "FILE > new.tsv",
-    rb'\{[\s\S]{0,999}?"intents":\s*\[\s*\{[^{}]*"patterns":\s*\[': "a list of intents with their patterns; make a "
-    """table: jq -r '["label","text"],(.intents[]|.tag as $t|.patterns[]|[$t,.])|@tsv' FILE > new.tsv""",
-    rb"[+-]?[\d.]+ (?:[\d.]+ )?(?:'?\S+)?\|\w+[ :]": "for Vowpal Wabbit; make lines as of fastText of it: "
-    r"sed -E 's/^(\S+)[^|]*\|\S* */__label__\1 /' FILE > new.txt",
-    rb"(?:#.*\n)*1(?:-\d+)?(?:\t\S+){9}\r?\n|-DOCSTART-|(?:.*[\t ](?:O|[BIES]-\w+)\r?\n){2}": "CoNLL, which has "
-    "words, and what is said of each; write a table of whole texts with a label each",
-    rb"7z\xbc\xaf|Rar!|\x04\x22M\x18": "an archive that cannot be read here; unpack it first",
-}
+DECOMPRESSORS |= {b"\x28\xb5\x2f\xfd": lambda: _zstd().ZstdDecompressor()}
 LINE_END = re.compile(rb"(?<!\r)\r+\n")  # Windows may add a carriage return where one is
+VERSION = attrgetter("st_size", "st_mtime_ns", "st_ino")  # of a file
+SURROGATE = re.compile("[\ud800-\udfff]")
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -101,33 +63,17 @@ def refuse(problem: str) -> None:
 
 
 @contextmanager
-def opened(
-    path: Path, name: str, changed: Callable[[str], None] = refuse, regular: bool = False
-) -> Iterator[IO[bytes]]:
-    """A file to read to its end, unbuffered; ``changed`` is called then if the file is not what it was before.
-
-    ``regular``: only a file on a disk will do; a pipe is not waited for.
-    """
-
-    def without_waiting(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-
-    with open(path, "rb", buffering=0, opener=without_waiting if regular else None) as file:
+def opened(path: Path, name: str, changed: Callable[[str], None] = refuse) -> Iterator[IO[bytes]]:
+    """A file to read to its end, unbuffered; ``changed`` is called then if the file is not what it was before."""
+    with open(path, "rb", buffering=0) as file:
         before = os.fstat(file.fileno())
-        on_disk = stat.S_ISREG(before.st_mode)
-        if regular and not on_disk:
-            raise DataError(f"{path} is not a regular file; remove it from the folder.")
         yield file
-        if on_disk and _version(before) != (_version(path.stat()) if path.exists() else None):
+        if stat.S_ISREG(before.st_mode) and VERSION(before) != (VERSION(path.stat()) if path.exists() else None):
             changed(f"{name} changed while it was read; read it again when it is complete.")
 
 
-def _version(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def read_pieces(path: Path, changed: Callable[[str], None] = refuse, size: int | None = None) -> Iterator[bytes]:
-    """Content of a file or of standard input, decompressed, in pieces; it is read once, for it may be a pipe.
+def read_pieces(path: Path, changed: Callable[[str], None] = refuse, size: int = BLOCK) -> Iterator[bytes]:
+    """Content of a file, a pipe or standard input, decompressed, in pieces, and ``b""`` where more has yet to arrive.
 
     Raises: OSError if it cannot be read; DataError if it is compressed and damaged.
     """
@@ -135,28 +81,13 @@ def read_pieces(path: Path, changed: Callable[[str], None] = refuse, size: int |
         raise OSError(errno.EBADF, "Standard input is closed; give a file, or texts on standard input")
     name = name_of(path)
     with nullcontext(sys.stdin.buffer) if path == STANDARD_STREAM else opened(path, name, changed) as file:
-        yield from unpack_pieces(name, iter(partial(file.read, size or BLOCK), b""))
+        with suppress(ImportError, AttributeError, OSError):  # where a pipe cannot be widened, reading takes more calls
+            import fcntl
 
-
-def read_lines(path: Path, changed: Callable[[str], None]) -> Iterator[bytes]:
-    """Whole lines of a file or of a named pipe, as ``read_stream`` reads them."""
-    with opened(path, str(path), changed) as file:
-        yield from read_stream(file, str(path))
-
-
-def read_stream(stream: Any, name: str) -> Iterator[bytes]:
-    """Whole lines, decompressed if they are compressed, and ``b""`` where nothing more has arrived yet.
-
-    Raises: DataError if compressed content is damaged, or a line absurdly long; OSError if it cannot be read.
-    """
-    with suppress(ImportError, AttributeError, OSError):  # where a pipe cannot be widened, reading takes more calls
-        import fcntl
-
-        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, BLOCK)
-    read = getattr(stream, "read1", stream.read)
-    pieces = iter(partial(read, BLOCK), b"")
-    arriving = (part for piece in pieces for part in ([piece, b""] if len(piece) < BLOCK else [piece]))
-    yield from whole_lines(unpack_pieces(name, arriving), name)
+            fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, BLOCK)
+        pieces = iter(partial(getattr(file, "read1", file.read), size), b"")
+        arriving = (part for piece in pieces for part in ([piece, b""] if len(piece) < size else [piece]))
+        yield from unpack_pieces(name, arriving)
 
 
 def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -175,7 +106,7 @@ def unpack_pieces(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         return _unzip(name, pieces)
     for magic, new_decompressor in DECOMPRESSORS.items():
         if head.startswith(magic):
-            return _decompress(name, pieces, new_decompressor, (_zstd().ZstdError,) if magic == ZSTD else ())
+            return _decompress(name, pieces, new_decompressor)
     return pieces
 
 
@@ -187,15 +118,12 @@ def peek(pieces: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
     return head, chain([head], pieces)
 
 
-def _decompress(
-    name: str, pieces: Iterator[bytes], new_decompressor: Callable[[], Any], more_errors: tuple[type[Exception], ...]
-) -> Iterator[bytes]:
+def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[], Any]) -> Iterator[bytes]:
     """All streams of the content, one behind the other, in pieces of at most BLOCK bytes.
 
     A kilobyte of bzip2 can be a gigabyte; and Python's own readers drop what follows a damaged stream.
     """
     damaged = f"{name} is damaged or incomplete ({{}}); fetch it again."
-    errors: tuple[type[Exception], ...] = (OSError, zlib.error, lzma.LZMAError, *more_errors)
     decompressor = new_decompressor()
     for packed in (piece[i : i + PACKED] for piece in pieces for i in range(0, len(piece), PACKED)):
         unpacked = b""
@@ -207,7 +135,7 @@ def _decompress(
                 decompressor = new_decompressor()
             try:
                 unpacked = decompressor.decompress(packed, BLOCK)
-            except errors as error:
+            except Exception as error:  # each library has its own
                 raise DataError(damaged.format(error)) from error
             if unpacked:
                 yield unpacked
@@ -235,7 +163,7 @@ def _zstd() -> Any:
 
 def spooled(pieces: Iterable[bytes]) -> IO[bytes]:
     """A copy of the content in which one can seek; a large one lies in a temporary file without a name."""
-    file: IO[bytes] = io.BytesIO()
+    file: IO[bytes] = io.BytesIO()  # the library's SpooledTemporaryFile warns unless it is closed, whatever happens
     for piece in pieces:
         if isinstance(file, io.BytesIO) and file.tell() + len(piece) > SPOOLED:
             begun, file = file, cast(IO[bytes], tempfile.TemporaryFile(prefix="mlcore-"))  # noqa: SIM115
@@ -245,9 +173,15 @@ def spooled(pieces: Iterable[bytes]) -> IO[bytes]:
     return file
 
 
+@cache
+def known_of_files() -> dict[str, Any]:
+    """What ``data/files.toml`` says."""
+    return tomllib.loads(installed("files.toml").read_text(encoding="utf-8"))
+
+
 def foreign_kind(head: bytes) -> str | None:
     """What a file that begins so is, and what to do with a table in it; None if it may be text."""
-    return next((kind for begin, kind in FOREIGN.items() if re.match(begin, head)), None)
+    return next((kind for begin, kind in known_of_files()["foreign"] if re.match(begin.encode(), head)), None)
 
 
 @contextmanager
@@ -269,7 +203,7 @@ def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 def _unzip(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     with spooled(pieces) as file, archive_errors(name):
         archive = zipfile.ZipFile(file)
-        for member, kind in OFFICE.items():
+        for member, kind in known_of_files()["office"].items():
             if member in archive.NameToInfo:
                 raise DataError(f"{name} is {kind}; open it and save it as CSV (UTF-8).")
         found = members(archive)
@@ -306,14 +240,12 @@ def as_utf8(pieces: Iterator[bytes], encoding: str | None, name: str) -> Iterato
     Raises: DataError, while reading, for UTF-16 and UTF-32 without a mark.
     """
     if encoding is None or codecs.lookup(encoding).name == "utf-8":
-        return chain((piece.removeprefix(codecs.BOM_UTF8) for piece in islice(pieces, 1)), pieces)
+        yield next(pieces, b"").removeprefix(codecs.BOM_UTF8)
+        yield from pieces
+        return
     decoder = codecs.getincrementaldecoder(encoding)("mlcore.marked")
-    return _encoded(chain(map(decoder.decode, pieces), (decoder.decode(b"", True) for _ in "1")), encoding, name)
-
-
-def _encoded(texts: Iterator[str], encoding: str, name: str) -> Iterator[bytes]:
     try:
-        for text in texts:
+        for text in chain(map(decoder.decode, pieces), (decoder.decode(b"", True) for _ in "1")):
             yield text.encode("utf-8", "mlcore.marked")
     except UnicodeError as error:  # what a codec cannot go on from
         raise DataError(f"{name} cannot be decoded as {encoding} ({error}).") from error
@@ -377,6 +309,6 @@ def decode_lines(content: bytes) -> Lines:
 
 
 def decode_arguments(texts: list[str]) -> Lines:
-    """Texts from the command line; bytes that are not UTF-8 arrive there as surrogates."""
-    decoded = [os.fsencode(text).decode(errors="replace") for text in texts]
+    """Texts from the command line, where bytes that are not UTF-8 are surrogates, or from JSON, which may have some."""
+    decoded = [SURROGATE.sub("\ufffd", text) for text in texts]
     return Lines(decoded, frozenset(i for i, text in enumerate(decoded) if text != texts[i]))

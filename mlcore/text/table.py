@@ -7,62 +7,21 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from mlcore.errors import DataError
 from mlcore.text.layout import Layout
+from mlcore.text.streams import known_of_files
 
 SPLITS = {"train": "training", "dev": "held out", "test": "test"}  # and how they are shown
 SPLIT_OF = {  # what splits are called, in lower case
     "train": "train", "training": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev",
     "test": "test", "testing": "test", "": "", "null": "", "nan": "", "none": "",
 }  # fmt: skip
-USUAL_NAMES = {  # of columns
-    "text": """
-    text texts sentence sentences phrase review reviews review_text review_body verified_reviews content full_text
-    text_content utt prompt body message msg sms tweet tweets tweet_text clean_text cleaned_text comment comments
-    comment_text clean_comment post headline title utterance utterances query question question_text document
-    article description abstract feedback opinion statement transcript
-    texto comentario opinión mensaje frase reseña título contenido oración mensagem resenha conteúdo pergunta
-    texte commentaire avis critique titre contenu testo commento recensione messaggio
-    kommentar nachricht satz rezension titel inhalt beitrag frage rückmeldung tekst zin bericht recensie opmerking
-    komentarz recenzja opinia zdanie wiadomość komentář recenze recension metin yorum cümle mesaj içerik
-    teks ulasan komentar kalimat vănbản bìnhluận nộidung câu κείμενο κριτική σχόλιο
-    текст отзыв комментарий сообщение предложение відгук коментар рецензия
-    النص نص التعليق تعليق المراجعة متن نظر טקסט ביקורת टेक्स्ट पाठ समीक्षा ข้อความ รีวิว
-    文本 评论 評論 评论内容 内容 內容 句子 标题 標題 文字 微博
-    テキスト 本文 文章 文 レビュー コメント 텍스트 리뷰 문장 내용 댓글
-    """,
-    "label": """
-    label labels label_name label_list label_text gold_label sentiment sentiments class class_name class_index
-    target category categories cats accept choices completion stars star_rating rating ratings overall intent
-    polarity emotion topic tag airline_sentiment
-    etiqueta sentimiento clase categoría polaridad valoración calificación puntuación intención emoción rótulo
-    sentimento classe polaridade nota avaliação étiquette catégorie polarité etichetta categoria valutazione
-    kategorie klasse stimmung bewertung etikett categorie beoordeling klasa kategoria ocena etykieta sentyment
-    hodnocení štítek kategori etiket duygu sınıf sentimen kelas nhãn ετικέτα κατηγορία
-    метка класс категория тональность оценка мітка التصنيف تصنيف التسمية المشاعر برچسب תווית लेबल ป้ายกำกับ
-    标签 標籤 类别 類別 情感 情感倾向 分类 分類 标注 评分 評分
-    ラベル カテゴリ カテゴリー 感情 評価 라벨 레이블 감정 분류 평점
-    """,
-    "split": "split splits set subset partition data_split",
-}
-BETWEEN_WORDS = "“”‘–—…«»¡¿€£°"
-WESTERN = "éèàçêôùîâûëïäöüßáíóúñãåæøœ’" + BETWEEN_WORDS
-CENTRAL = "ąęłóśżźćńáíéěčřžýšůúťďňőűöüä"
-CYRILLIC = "оеаинтсрвлкмд"
-KANA = "".join(map(chr, range(0x3041, 0x30FF))) + "。、「」"
-CHINESE = "的一是不了在人有我他中上大和地到以就出可也你生能而子得下自之年后里很好非常店，。！"
-LIKELY = {  # encodings that texts have, the more frequent ones first, with characters that are usual in them
-    "cp1252": WESTERN, "cp932": KANA, "cp1251": CYRILLIC, "gb18030": CHINESE + "这个们来为国说时要会对那着过发作",
-    "big5": CHINESE + "這個們來為國說時要會對那著過發作後裡",
-    "cp949": "이다는을의고가에지하로기어한도서사리나은인아자시해그대들요있었것했없습니좋",
-    "euc_jp": KANA, "cp1250": CENTRAL, "iso8859_2": CENTRAL, "cp1253": "αοιετσνηυρκπάέήίόύ", "cp1254": "ıİüşçöğâ",
-    "cp1255": "יוהלאמרתבשנם", "cp1256": "اليمونتربعةسدف", "koi8_r": CYRILLIC, "koi8_u": CYRILLIC + "іїєґ",
-    "cp866": CYRILLIC, "cp874": "ารนอกเงมยวีั่้", "mac_roman": WESTERN, "cp850": WESTERN,
-}  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
+SAMPLE = 500  # rows
 FEW = 5  # bad rows that are listed
 LETTER = re.compile(r"[^\W\d]")
 
@@ -77,7 +36,11 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]", "", unicodedata.normalize("NFKD", name.casefold()))
 
 
-USUAL = {role: frozenset(map(plain, names.split())) for role, names in USUAL_NAMES.items()}
+@cache
+def usual_names(role: str) -> dict[str, None]:
+    """The usual names of a column of texts, labels or splits, ``plain``."""
+    return dict.fromkeys(map(plain, known_of_files()["columns"][role].split()))
+
 
 Row = tuple[int | str, Sequence[Any]]  # the number of its line or the path of its file, and a value for each column
 
@@ -178,10 +141,8 @@ class Source:
             problem = f"byte 0x{error.object[error.start]:02X} is not UTF-8"
             if likely:
                 problem += f"; the encoding is likely {likely}"
-            elif find_spec("charset_normalizer"):
-                problem += "; save the file as UTF-8, or name its encoding"
             else:
-                problem += "; pip install 'mlcore[encodings]' lets mlcore guess the encoding"
+                problem += "; save the file as UTF-8, or name its encoding (mlcore[encodings] can guess it)"
             raise self.error(where, problem, column, suggestion={"encoding": likely or "cp1252"}) from error
 
 
@@ -189,16 +150,15 @@ class Source:
 class Table:
     """Rows with named columns.
 
-    ``read`` yields each row with the number of its line, or the path of its file, and a value for each column: a str,
-    what JSON or Arrow has, or None. With columns given, it may leave out the values of all others (None).
-    ``header`` may grow while JSON is read.
+    ``rows`` yields each row with the number of its line, or the path of its file, and a value for each column: a str,
+    what JSON or Arrow has, or None. ``header`` may grow while JSON is read.
     """
 
     source: Source
     header: list[str]
-    read: Callable[[Collection[int] | None], Iterator[Row]]
+    rows: Iterator[Row]
     kind: str = "column"
-    sample: Callable[[], Sequence[Sequence[Any]]] = list  # takes the next rows, to tell whether the header is one
+    needed: Collection[int] | None = None  # columns; the values of others may be left out (None)
     schema: Any = None  # of Arrow, where there is one
 
     def __post_init__(self) -> None:
@@ -210,23 +170,20 @@ class Table:
             problem = f"has {len(self.header):,} {self.kind}s; at most {MAX_COLUMNS:,} can be read"
             raise DataError(f"{self.source.name} {problem}; is it a table?")
 
-    def columns(self) -> "Columns":
-        """The columns of texts, labels and splits, by their given or usual names.
-
-        Raises: DataError if they cannot be told.
-        """
-        columns = find_columns(self)
-        if columns.split is None and self.kind == "key" and not self.source.layout.no_split and self.source.labelled:
-            self.header.append("split")  # later objects may have one
-            columns = columns._replace(split=len(self.header) - 1)
-        return columns
-
-    def texts(self, columns: "Columns", needed: Collection[int] | None = None) -> Iterator[tuple[Row, str | None]]:
+    def texts(self) -> Iterator[tuple[Row, str | None]]:
         """Each row with its text; None where it has none."""
+        columns = find_columns(self)
         at, *others = columns.text
-        for row in self.read(needed):
+        for row in self.rows:
             text = row[1][at] if not others and at < len(row[1]) else None
             yield row, text if type(text) is str else columns.text_of(row[1])  # a call for each row would be slow
+
+    def sample(self) -> list[Sequence[Any]]:
+        """The next rows, up to the first that cannot be used: to tell what is in which column."""
+        found = list[Sequence[Any]]()
+        with suppress(DataError):
+            found.extend(values for _, values in islice(self.rows, SAMPLE))
+        return [values for values in found if len(values) == len(self.header)]
 
 
 def likely_encoding(content: bytes) -> str | None:
@@ -234,28 +191,16 @@ def likely_encoding(content: bytes) -> str | None:
     with suppress(ImportError):
         from charset_normalizer import from_bytes
 
+        usual = known_of_files()["encodings"]
         content = b"\n".join(line for line in content[: 1 << 16].split(b"\n") if not line.isascii())
         ranks = [
-            (_unusual(content.decode(encoding, "replace"), LIKELY[encoding]), match.chaos, [*LIKELY].index(encoding))
-            for match in from_bytes(content, cp_isolation=[*LIKELY])
-            for encoding in match.could_be_from_charset
-            if encoding in LIKELY
+            (match.chaos, -match.coherence, rank, encoding)
+            for match in from_bytes(content, cp_isolation=usual)
+            for rank, encoding in enumerate(usual)
+            if encoding in match.could_be_from_charset
         ]
-        return [*LIKELY][min(ranks)[2]] if ranks else None
+        return min(ranks)[-1] if ranks else None
     return None
-
-
-def _unusual(text: str, usual: str) -> float:
-    """Share of the characters beyond ASCII that are not usual in their place."""
-    n, good = 0, 0
-    for before, c, after in zip(f" {text}", text, f"{text[1:]} ", strict=False):
-        if c > "\x7f":
-            n += 1
-            inside = before.isalpha() and after.isalpha()
-            good += (c in usual and not (inside and c in BETWEEN_WORDS)) or (
-                not before.isalpha() and c.lower() in usual
-            )
-    return 1 - good / max(n, 1)
 
 
 class Columns(NamedTuple):
@@ -265,11 +210,6 @@ class Columns(NamedTuple):
     label: int | None
     split: int | None
     weight: int | None = None
-
-    @property
-    def needed(self) -> set[int]:
-        """All of them."""
-        return {*self.text, *(i for i in (self.label, self.split, self.weight) if i is not None)}
 
     def text_of(self, row: Sequence[Any]) -> str | None:
         """The text of a row, or several with a line feed between them; None if there is none."""
@@ -288,9 +228,11 @@ def as_text(value: Any) -> str | None:
 
 
 def find_columns(table: Table, several: bool = False) -> Columns:
-    """The columns of texts, labels, splits and weights; one that is named has no other role.
+    """The columns of texts, labels, splits and weights, by given or usual names; one that is given has no other role.
 
     ``several``: where several columns could be meant, take all of them, instead of raising DataError.
+
+    Raises: DataError if they cannot be told.
     """
     header = [name.strip() for name in table.header]
     given, found = table.source.layout.given(), dict[str, list[int]]()
@@ -308,17 +250,25 @@ def find_columns(table: Table, several: bool = False) -> Columns:
             if (len(matches) > 1 and not several) or (not matches and (name or role in needed)):
                 raise _not_found(table, header, role, name.strip(), matches, found)
             found[role] += matches
+    if table.kind == "key" and not found.get("split", [0]):  # later objects may have one
+        table.header.append("split")
+        found["split"] = [len(table.header) - 1]
     label, split, weight = (found.get(role, [None])[:1] or [None] for role in ("label", "split", "weight"))
-    columns = Columns(tuple(found["text"]), *label, *split, *weight)
-    _note_usual_names(table, header, columns, given)
-    return columns
+    said, notes = list[str](), table.source.notes
+    for role in needed:
+        if role not in given and (name := header[found[role][0]]).lower() != role:
+            said.append(f"the {role}s are in the {table.kind} {name!r}")
+            notes.columns.setdefault(f"{role}_column", [name] if role == "text" else name)
+    if said:
+        notes.guesses.append(f"{table.source.name}: {' and '.join(said)}.")
+    return Columns(tuple(found["text"]), *label, *split, *weight)
 
 
 def has_columns(names: list[str], source: Source) -> bool:
     """Whether columns of these names have the texts, and the labels if they are needed."""
     quiet = Source(source.name, source.layout, Notes(), labelled=source.labelled)
     with suppress(DataError):
-        return bool(find_columns(Table(quiet, names, lambda needed: iter(())), several=True))
+        return bool(find_columns(Table(quiet, names, iter(())), several=True))
     return False
 
 
@@ -328,22 +278,11 @@ def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> li
     steps: list[tuple[Sequence[str], Collection[str]]] = [(header, {wanted}), (lower, {wanted.lower()})]
     if not name:  # of a path of keys the last one counts
         last = [column.rpartition(".")[2] for column in lower]
-        steps += [(last, {role}), ([*map(plain, last)], USUAL[role])]
+        steps += [(last, {role}), ([*map(plain, last)], usual_names(role))]
     for names, accepted in steps:
         if matches := [i for i, column in enumerate(names) if column in accepted and i not in taken]:
             return matches
     return []
-
-
-def _note_usual_names(table: Table, header: list[str], columns: Columns, given: dict[str, list[str]]) -> None:
-    roles = {"text": columns.text[0], "label": columns.label}
-    chosen = {role: header[i] for role, i in roles.items() if role not in given and i is not None}
-    chosen = {role: name for role, name in chosen.items() if name.lower() != role}
-    if chosen:
-        said = " and ".join(f"the {role}s are in the {table.kind} {name!r}" for role, name in chosen.items())
-        table.source.notes.guesses.append(f"{table.source.name}: {said}.")
-    for role, name in chosen.items():
-        table.source.notes.columns.setdefault(f"{role}_column", [name] if role == "text" else name)
 
 
 def _not_found(
@@ -354,15 +293,13 @@ def _not_found(
     if "\ufffd" in "".join(header) and (likely := table.source.likely_encoding):
         problem = f"the header is not UTF-8; the encoding is likely {likely}"
         return table.source.error(place, problem, suggestion={"encoding": likely})
-    rows = [row for row in table.sample() if len(row) == len(header)]
+    rows = table.sample()
     if not any(header) and not rows:
         why = f" ({table.source.notes.bad_rows[0]})" if table.source.notes.bad_rows else ""
         return DataError(f"{table.source.name} contains no texts{why}.")
     if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
-        if table.source.labelled and "label_column" not in numbers:
-            problem += ", and no values occur again, as labels do; join the labels from their own file to these rows"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
     given = layout.given()
     chosen = {i for other in found.keys() & given.keys() for i in found[other]}
@@ -377,8 +314,6 @@ def _not_found(
         shown = textwrap.shorten(header[0], 100, placeholder=" ...")
         problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"
         advice = "name the separator unless it is , ; | or a tab"
-        if layout.separator:
-            advice = f"{layout.separator!r} separates nothing there; name another separator, or none to recognise it"
         return table.source.error(place, f"{problem}; {advice}.")
     flags = [column for column, *values in zip(header, *rows, strict=True) if {*map(str, values)} == {"0", "1"}]
     if role == "label" and not name and len(flags) > 1:
@@ -389,7 +324,7 @@ def _not_found(
     lacking = [] if role == "split" else [role]
     if role == "text" and table.source.labelled and "label" not in given and not _matches(header, "", "label", set()):
         lacking.append("label")
-    for other in USUAL.keys() - {*lacking}:
+    for other in {"text", "label", "split"} - {*lacking}:
         for usual in given.get(other, [""]):
             if len(only := _matches(header, usual.strip(), other, set())) == 1:
                 chosen.update(only)

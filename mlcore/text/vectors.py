@@ -173,10 +173,7 @@ def _check_first_line(first: bytes, name: str, dim: int) -> int | None:
     else:
         width = next((n for n in range(len(fields)) if not _is_number(fields[-1 - n])), len(fields) - 1)
     if width < 1:
-        raise DataError(
-            f"{name}, line 1: expected a word and {dim} numbers, separated by spaces (GloVe, word2vec or fastText's "
-            ".vec)."
-        )
+        raise DataError(f"{name}, line 1: expected a word and {dim} numbers, separated by spaces, as GloVe has them.")
     _check_width(width, dim, f"{name}, line 1")
     return promised
 

@@ -39,6 +39,10 @@ class Tokens(NamedTuple):
         chosen[rows] = True
         return Tokens(self.ids[np.repeat(chosen, lengths)], np.cumsum([0, *lengths[rows]]))
 
+    def counts(self, chosen: np.ndarray, words: int) -> np.ndarray:
+        """How often each word occurs in the chosen texts: chosen (n,) bool -> (words,) int64."""
+        return np.bincount(self.ids[np.repeat(chosen, np.diff(self.offsets))], minlength=words)
+
     def parts(self, size: int) -> Iterator[tuple[int, "Tokens"]]:
         """The texts in parts of up to ``size`` tokens, or of one text, each with the number of its first text."""
         first = 0
@@ -96,16 +100,14 @@ class WordTable:
 
     def to_lines(self) -> np.ndarray:
         """All words, each followed by a line feed: (bytes,) uint8."""
-        numbers, bounds = np.arange(len(self)), self._table.bounds
-        lines = np.full(bounds[len(self)] + len(self), LINE_FEED, np.uint8)
-        copy_words(self._table, numbers, bounds[:-1][numbers] + numbers, lines)
-        return lines
+        ends = self._table.bounds[: len(self) + 1]
+        return np.insert(self._table.bytes[: ends[-1]], ends[1:], LINE_FEED)
 
     def select(self, numbers: np.ndarray) -> "WordTable":
         """New table of the words with these distinct numbers, in this order."""
-        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(self._table.bounds)[numbers])])
-        copied, keys = np.empty(bounds[-1], np.uint8), self._table.keys[numbers]
-        copy_words(self._table, numbers, bounds[:-1], copied)
+        starts, lengths = self._table.bounds[:-1][numbers], np.diff(self._table.bounds)[numbers]
+        bounds, keys = np.append(0, np.cumsum(lengths)), self._table.keys[numbers]
+        copied = self._table.bytes[np.repeat(starts - bounds[:-1], lengths) + np.arange(bounds[-1])]
         table = WordTable()
         table._table = Table(np.array([len(numbers)]), bounds, copied, keys, slots_of(keys))
         return table
@@ -120,7 +122,7 @@ class WordTable:
 
         # words of the first chunk come first, whichever thread was faster
         numbered = in_order(number, chunks_of(texts), threads)
-        return Tokens.joined(Tokens(self.add_words(local)[part.ids], part.offsets) for local, part in numbered)
+        return Tokens.joined(Tokens(self.add_spans(local.spans())[part.ids], part.offsets) for local, part in numbered)
 
     def look_up(self, texts: list[str]) -> Tokens:
         """Number the words of the texts; those not in the table are UNKNOWN."""
@@ -132,10 +134,6 @@ class WordTable:
         ids = np.empty(len(spans.starts), np.int32)
         find_tokens(spans, self._table, ids)
         return ids
-
-    def add_words(self, other: "WordTable") -> np.ndarray:
-        """Number the words of another table, giving new ones the next numbers: (len(other),) int32."""
-        return self.add_spans(other.spans())
 
     def numbers_of(self, other: "WordTable") -> np.ndarray:
         """Number of each word of another table, and UNKNOWN once more at the end, for UNKNOWN: (len(other) + 1,)."""
@@ -382,16 +380,3 @@ def shorten_words(bounds, word_bytes, lines, offsets):
             place, found, left_out = place + 1, found + 1, after
         offsets[w + 1] = found
     return place
-
-
-@kernel
-def copy_words(table, numbers, starts, copied):
-    """Copy the words with these numbers, the first to starts[0]: overwrite as much of copied as they take.
-
-    Shapes: numbers and starts (v,) -> copied (bytes,).
-    """
-    _, bounds, word_bytes, _, _ = table
-    for w in range(numbers.shape[0]):
-        first = bounds[numbers[w]]
-        for i in range(bounds[numbers[w] + 1] - first):
-            copied[starts[w] + i] = word_bytes[first + i]

@@ -24,7 +24,8 @@ from sklearn.svm import LinearSVC
 from mlcore.sentiment.comparison import Run, linear
 from mlcore.sentiment.settings import Settings
 from mlcore.sentiment.tuning import fold_of, measured, tune
-from mlcore.text.dataset import SPLIT_NUMBERS, Dataset, built_in_dataset, encode, read_dataset
+from mlcore.text.dataset import Dataset, built_in_dataset, encode, read_dataset
+from mlcore.text.labels import SPLIT_NUMBERS
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 

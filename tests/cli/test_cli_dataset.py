@@ -13,7 +13,7 @@ def test_several_paths_columns_and_held_out_texts(run, tmp_path):
     shown = run("data", "a.tsv", "b.gz", *columns).out
     assert "a.tsv, b.gz\n9 texts, 2 labels, 16 tokens (3 distinct)" in shown
     assert "  a.tsv, line 7\n  and 2 more\n" in shown
-    assert "Held-out texts that are also in training:\n  b.gz, line 1 = a.tsv, line 2\n" in shown
+    assert "Held-out texts that are also in training:\n  b.gz, row 1 = a.tsv, line 2\n" in shown
 
 
 def test_many_labels(run, tmp_path):

@@ -48,6 +48,8 @@ def test_other_programs_read_the_same_rows(run, model, table, tmp_path, suffix):
 def test_standard_input_may_be_a_table(run, model):
     out = run("predict", model, "-", stdin=b"id,text\n1,good\n2,bad\n").out
     assert [line[:3] for line in out.splitlines()] == ["pos", "neg"]
+    out = run("predict", model, "-", stdin=b'{"text": "good \\ud800"}\n').out  # half of a surrogate pair
+    assert (out[:3], out.rstrip().rpartition("\t")[2]) == ("pos", "not UTF-8")
 
 
 def test_the_columns_of_the_training_are_remembered(run, tmp_path):

@@ -9,7 +9,8 @@ from conftest import pieces_of, pinned
 
 from mlcore.sentiment.compression import compress
 from mlcore.sentiment.model import Model, Parameters
-from mlcore.text.dataset import Dataset, Features, Split, dataset_of, encode_split
+from mlcore.text.dataset import Dataset, Features, Split, dataset_of
+from mlcore.text.labels import targets_of
 from mlcore.text.ngrams import choose_features
 from mlcore.text.vocabulary import WordTable
 
@@ -36,7 +37,7 @@ def random_model(
         dim=3, hidden=5, ngrams=ngrams, char_ngrams=characters, binary=binary, loss=loss, min_count=1,
         multi_label=multi_label,
     )  # fmt: skip
-    features = choose_features(table, tokens, np.arange(13), ngrams, 1, None, binary, 1, settings.characters)
+    features = choose_features(table, tokens, np.arange(13), settings.encoding()["choice"])
     parameters = Parameters.zeros(len(features), 3, 5, settings.outputs(len(labels)))
     for array in (parameters.table[:, :3], parameters.W1[:, :3], parameters.b1, parameters.W2, parameters.b2):
         array[:] = scale * random.normal(size=array.shape)
@@ -60,7 +61,8 @@ def random_data(model: Model, truths: list, seed: int = 1) -> tuple[Dataset, Spl
     texts = [" ".join(random.choice(WORDS, random.integers(0, 6))) for _ in truths]
     dataset = dataset_of(texts, truths, source="test")
     several = model.settings.multi_label
-    return dataset, encode_split(dataset, np.arange(len(texts)), model.features, model.labels, multi_label=several)
+    documents, rows = model.features.documents_of(dataset.tokens, dataset.words), np.arange(len(texts))
+    return dataset, Split(documents, targets_of(dataset, model.labels, rows, several), rows)
 
 
 @cache

@@ -9,8 +9,8 @@ from sklearn import metrics
 
 from mlcore.sentiment.evaluation import area_under_curve, assess, evaluate, quick_figures, wilson
 from mlcore.sentiment.explanation import strongest_words
-from mlcore.text.dataset import SPLIT_NUMBERS
 from mlcore.text.documents import Documents
+from mlcore.text.labels import SPLIT_NUMBERS
 
 SIX = tuple("abcdef")
 

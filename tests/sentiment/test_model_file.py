@@ -28,7 +28,7 @@ def make_model(labels=("neg", "pos"), **settings):
     settings = Settings(learning_rate=0.01, dim=3, hidden=2, ngrams=3, min_count=1, loss=loss, **given).resolved()
     table = WordTable()
     tokens = table.add(["good bad naïve good bad !"])
-    features = choose_features(table, tokens, np.array([0]), 3, 1, None, settings.binary, 1, settings.characters)
+    features = choose_features(table, tokens, np.array([0]), settings.encoding()["choice"])
     outputs = len(labels) if len(labels) > 2 else 1
     provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, [EPOCH])
     parameters, trained_on = random_parameters(len(features), outputs, settings), np.array([3, 2**32 - 1], np.uint32)

@@ -19,7 +19,7 @@ from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import report_page
 from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset
-from mlcore.text.labels import hold_out_several
+from mlcore.text.labels import hold_out
 
 WORDS = {"a": ("apple", "ant"), "b": ("bear", "book"), "c": ("cat", "cup")}
 MULTI = pinned(dim=6, hidden=6, epochs=12, learning_rate=0.05, multi_label=True)
@@ -57,7 +57,7 @@ def test_held_out_texts_are_never_the_only_ones_of_a_label():
     targets = np.zeros((40, 3), np.float32)
     targets[:30, 0], targets[5, 1], targets[35:, 2] = 1, 1, 1
     for seed in range(30):
-        mask = hold_out_several(targets, 0.25, seed)
+        mask = hold_out(targets, 0.25, seed)
         assert (mask.sum(), mask[5]) == (10, False)
     labels = [("a", "rare"), *LABELS[1:]]
     (warning,) = encode(dataset_of(TEXTS, labels), None, **MULTI.encoding()).warnings

@@ -10,20 +10,17 @@ from conftest import pieces_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlcore.kernels.simd import mix_bits
 from mlcore.text import documents, growing, ngrams, vocabulary
 from mlcore.text.documents import count_features
-from mlcore.text.ngrams import choose_features, extend, frequent_pairs
-from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
+from mlcore.text.ngrams import NO_PIECES, Choice, choose_features, extend
+from mlcore.text.vocabulary import UNKNOWN, WordTable
 
 texts_of_words = st.lists(st.lists(st.sampled_from("abé中"), max_size=9).map(" ".join), min_size=1, max_size=6)
 
 
-def choose(texts, rows, largest=3, min_count=1, max_features=None, binary=False, characters=range(0)):
+def choose(texts, rows, *choice):
     table = WordTable()
-    return choose_features(
-        table, table.add(texts), np.array(rows), largest, min_count, max_features, binary, 1, characters
-    )
+    return choose_features(table, table.add(texts), np.array(rows), Choice(*choice))
 
 
 def counters(documents, names):
@@ -36,7 +33,7 @@ def counters(documents, names):
 
 @given(texts_of_words, texts_of_words, st.integers(1, 3), st.sampled_from([range(0), range(2, 4)]))
 def test_extended_features_are_those_of_both(old_texts, new_texts, largest, sizes):
-    known, new = (choose(texts, range(len(texts)), largest, characters=sizes) for texts in (old_texts, new_texts))
+    known, new = (choose(texts, range(len(texts)), largest, 1, None, False, sizes) for texts in (old_texts, new_texts))
     both = extend(known, new)
     names, words = both.names, len(both.words)
     assert sorted(names) == sorted({*known.names, *new.names})
@@ -68,7 +65,8 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
     )  # fmt: skip
     counts = Counter(name for row in rows for name in occurring(texts[row], largest, sizes))
     frequent = {name: count for name, count in counts.items() if count >= min_count}
-    features = choose(texts, rows, largest, min_count, limit, binary, sizes)
+    choice = Choice(largest, min_count, limit, binary, sizes)
+    features = choose(texts, rows, *choice)
     names = features.names
     chosen = {name: counts[name] for name in names}
     assert len(chosen) == len(names) == len(features)
@@ -79,8 +77,10 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
         assert len(chosen) == limit
         assert min(chosen.values()) >= max(count for name, count in frequent.items() if name not in chosen)
         assert {name.rpartition(" ")[0] for name in names if " " in name} <= {*names}
-    order = [(9 if name[0] == "[" else len(name.split()), -chosen[name]) for name in names]
-    assert order == sorted(order), "features are numbered by size and frequency"
+    first = [*dict.fromkeys(name for text in texts for name in occurring(text, 1)), *counts].index
+    order = [(len(name.split()), -chosen[name], first(name)) for name in names[: features.first_piece]]
+    order += [(9, -chosen[name], 0) for name in names[features.first_piece :]]
+    assert order == sorted(order), "features are numbered by size and frequency, and where they occur first"
     assert features.words_in().tolist() == [0 if name[0] == "[" else len(name.split()) for name in names]
     expected = [Counter(name for name in occurring(text, largest, sizes) if name in chosen) for text in texts]
     expected = [Counter({*counter}) for counter in expected] if binary else expected
@@ -90,7 +90,7 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
         table = WordTable()
         tokens = table.add(texts, threads)
         assert isinstance(tokens.offsets.base, np.memmap)
-        again = choose_features(table, tokens, np.array(rows), largest, min_count, limit, binary, threads, sizes)
+        again = choose_features(table, tokens, np.array(rows), choice, threads)
         assert again.names == names
         for found in (again.documents(texts, threads), again.documents_of(tokens, table, threads)):
             assert counters(found, names) == expected
@@ -113,7 +113,7 @@ def test_an_unknown_word_is_read_as_the_most_frequent_known_one_that_differs_in_
         alike = [one for one in first if 4 <= len(word) < 7 and spellings(one) & spellings(word)]
         return word if word in known or not alike else alike[0]
 
-    features = choose([" ".join(known)], [0], 2, characters=range(2, 4))
+    features = choose([" ".join(known)], [0], 2, 1, None, False, range(2, 4))
     expected, texts, table = [read(word) for word in words], [" ".join(words)], WordTable()
     tokens = table.add(texts)
     with pytest.MonkeyPatch.context() as patch:
@@ -123,37 +123,8 @@ def test_an_unknown_word_is_read_as_the_most_frequent_known_one_that_differs_in_
         assert [found.word(one) for one in ids] == expected
         for documents in (features.documents(texts), features.documents_of(tokens, table)):
             np.testing.assert_array_equal(documents.ids, features.documents([" ".join(expected)]).ids)
-    plain = choose([" ".join(known)], [0], 1)
+    plain = choose([" ".join(known)], [0], 1, 1, None, False)
     assert len(plain.documents(texts).ids) == len({*words} & {*known})
-
-
-def keys_of_one_slot(slots, number):
-    """Keys whose search begins at the same slot, so that only the comparison of keys tells them apart."""
-    hashed = getattr(mix_bits, "py_func", mix_bits)  # Python cannot call what becomes a part of kernels
-    return [key for key in range(1, 500 * slots) if hashed(key) & (slots - 1) == 3][:number]
-
-
-KEYS = st.sampled_from([UNKNOWN, *range(2**31, 2**31 + 9), *range(5), *keys_of_one_slot(16, 4)])
-
-
-@given(st.lists(st.lists(KEYS, max_size=20), max_size=5), st.integers(1, 3), st.integers(1, 3))
-def test_frequent_pairs_are_those_of_a_counter(texts, min_count, threads):
-    """In whatever turns, buckets and threads they are counted; as often as each other, the first to occur is first."""
-    counter = Counter(key for keys in texts for key in keys if key != UNKNOWN)
-    expected = [(key, count) for key, count in counter.most_common() if count >= min_count]
-    every = np.array([key for keys in texts for key in keys], np.int64)
-    tokens = Tokens(np.zeros(len(every), np.int32), np.cumsum([0, *map(len, texts)]))
-
-    def keys_of(part):
-        first = tokens.offsets[part[0]]
-        return every[first : first + len(part[1].ids)]
-
-    for at_a_time, in_bucket in ((10_000, 10_000), (10_000, 4), (7, 3), (1, 1)):
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in (("KEYS_AT_A_TIME", at_a_time), ("KEYS_IN_BUCKET", in_bucket), ("TOKENS", 9)):
-                patch.setattr(ngrams, name, value)
-            keys, counts = frequent_pairs(tokens, keys_of, min_count, threads)
-        assert list(zip(keys.tolist(), counts.tolist(), strict=True)) == expected
 
 
 @given(
@@ -169,7 +140,7 @@ def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary)
     ids = np.array([[word for text in texts for word in text]] * levels, np.int32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "ENTRIES", entries)
-        found = count_features(ids, offsets, 5001, binary)
+        found = count_features(ids, offsets, ids[0], NO_PIECES.of_words(WordTable()), 5001, binary)
     for (a, b), text in zip(pairwise(found.offsets), texts, strict=True):
         expected = sorted(Counter(word for word in text * levels if word != UNKNOWN).items())
         assert found.ids[a:b].tolist() == [word for word, _ in expected]

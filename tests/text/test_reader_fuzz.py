@@ -91,7 +91,7 @@ def run(path, chance):
     )  # fmt: skip
     if chance.random() < 0.7:
         return [example.text for example in read_examples(path, layout, notes=notes)]
-    return [row for table in read_tables(path, layout, notes, labelled=False) for row in table.texts(table.columns())]
+    return [row for table in read_tables(path, layout, notes, labelled=False) for row in table.texts()]
 
 
 def campaign(folder, number, seed):

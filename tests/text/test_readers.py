@@ -126,7 +126,7 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         ("a.csv", bytes(range(254, 31, -1)), "line 1, column 1: byte 0xFE is not UTF-8"),
         ("a.csv", bytes(range(254, -1, -1)), "is not a text file, nor one of another kind that can be read"),
         ("a.jsonl", "[" * 100_000, "line 1: not JSON (it is nested too deeply, or a number is too long)"),
-        ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", "line 1: not a JSON object (it is nested too"),
+        ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", "line 1: not JSON (it is nested too deeply"),
         ("a", '[{"text": "a", "label": "x"}\n {"text": "b"}]', "line 2, column 2: not JSON (Expecting ','"),
         ("a.zip", "PK\3\4", "is damaged or cannot be unpacked here (File is not a zip file); fetch it again, or"),
         ("a.tar.gz", bytes(range(256)), "is damaged or cannot be unpacked here (truncated header)"),
@@ -134,13 +134,13 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         (
             "a.zip",
             zipped({"a": "x\ty", "readme": ""}),
-            "a table has to be given as a file; files of texts and of their",
+            "LABEL/*.txt in each (as in aclImdb); a table has to be given as a file.",
         ),
-        ("a", zipped({"b.json": "", "c.csv": "y", "data/a.csv": "x"}), "a file, such as c.csv, data/a.csv, b.json, or"),
+        ("a", zipped({"b.json": "", "c.csv": "y", "data/a.csv": "x"}), "as a file, such as b.json, c.csv, data/a.csv."),
         (
             "a",
             zipped({"data/README.txt": "", "data/a.csv": "x"}),
-            "a table has to be given as a file, such as data/a.c",
+            "a table has to be given as a file, such as data/a.csv.",
         ),
     ],
 )
@@ -202,16 +202,6 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
     monkeypatch.setattr(json_tables, "MAX_DOCUMENT", 1000)
     with pytest.raises(DataError, match="JSON document of more than 1,000 bytes; write JSON Lines"):
         rows(write(tmp_path / "a.json", "[" + " " * 1000 + "]"))
-
-    class Decoder:
-        def raw_decode(self, text, start):
-            raise MemoryError
-
-    monkeypatch.setattr(json_tables, "DECODER", Decoder())
-    with pytest.raises(
-        DataError, match="document of 2 bytes, too large for the memory of this machine; write JSON Lin"
-    ):
-        rows(write(tmp_path / "a.json", "[]"))
     folder = texts_at(tmp_path / "folder", "x/1.txt", "y/2.txt", "x/large.txt")
     os.truncate(folder / "x/large.txt", 50_000_001)
     for path in (folder, write(tmp_path / "a.zip", zipped({"x/1.txt": "", "x/large.txt": bytes(50_000_001)}))):
@@ -279,20 +269,15 @@ def test_bytes_that_are_not_utf8_are_refused_or_replaced_and_noted(tmp_path, mon
         (folder, {}, f"{bad}, line 2, column 1: byte 0xFF is not UTF-8{likely}"),
         (table, {}, f"{table}, line 3, column 2: byte 0xE4 is not UTF-8{likely}"),
         (table, {"encoding": "utf-8"}, f"{table}, line 3, column 2: a byte cannot be decoded as utf-8."),
-        (
-            table,
-            {"encoding": "utf-16"},
-            f"{table} cannot be decoded as utf-16 (UTF-16 stream",
-        ),
+        (table, {"encoding": "utf-16"}, f"{table} cannot be decoded as utf-16 (UTF-16 stream"),
     ):
         with pytest.raises(DataError) as caught:
             rows(path, **layout)
         assert str(caught.value).startswith(message)
     monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: None)
-    with pytest.raises(DataError, match="byte 0xE4 is not UTF-8; save the file as UTF-8, or name its encoding; try"):
-        rows(table)
-    monkeypatch.setattr("mlcore.text.table.find_spec", lambda module: None)
-    with pytest.raises(DataError, match=r"pip install 'mlcore\[encodings\]' lets .*; try encoding='cp1252'"):
+    with pytest.raises(
+        DataError, match=r"0xE4 is not UTF-8; save the file .* \(mlcore\[encodings\] can guess it\); try enc"
+    ):
         rows(table)
     write(table, "\u0442\u0435\u043a\u0441\u0442;\u043a\u043b\u0430\u0441\u0441\n".encode("cp1251"))
     monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: "cp1251")

@@ -25,7 +25,7 @@ def test_word_table_numbers_words_as_a_dictionary_does(texts):
     other.add(["qqq", *texts[::-1]])
     assert table.numbers_of(other).tolist() == [*(numbers.get(word, UNKNOWN) for word in other.words), UNKNOWN]
     merged = WordTable.from_lines(other.to_lines())
-    assert [merged.words[number] for number in merged.add_words(table)] == table.words
+    assert [merged.words[number] for number in merged.add_spans(table.spans())] == table.words
     assert merged.words == list(dict.fromkeys(other.words + table.words))
     every_other = np.arange(0, len(table), 2)[::-1]
     chosen = table.select(every_other)

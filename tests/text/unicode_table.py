@@ -61,8 +61,6 @@ def kind_of(c: str) -> str:
         return "single" if any(point in block for block in MORE_IDEOGRAPHS) else ""
     if c in JOINERS:
         return "joiner"
-    if c == "\u20e3":
-        return "keycap"
     if category[0] == "M" and not any(point in block for block in SELECTORS) or point in TAGS:
         return "extend"
     if category[0] == "M" or category == "Cf" and c != "\u200b":
