@@ -11,7 +11,6 @@ from mlcore.text.vocabulary import UNKNOWN, Tokens, join_texts
 ENTRIES = 1 << 14  # sorted at a time
 DIGIT = 12  # bits by which they are sorted at a time
 
-
 # Places feature * k + column, (m,) int64, ascending, and their sums, (m,) float64
 Totals = tuple[np.ndarray, np.ndarray]
 

@@ -10,8 +10,9 @@ from mlcore.results import Result
 from mlcore.text.dataset import Dataset
 from mlcore.text.labels import labels_in, shown
 from mlcore.text.overlap import first_alike
+from mlcore.text.table import FEW
 
-FEW = 5  # examples of each finding
+LENGTHS = "minimum", "lower_quartile", "median", "upper_quartile", "maximum"
 Finding = dict[str, Any]  # "count", and "places" or "examples" of some
 
 
@@ -54,6 +55,7 @@ def inspect(data: Dataset) -> Inspection:
     lengths, trained = np.diff(data.tokens.offsets), np.zeros(len(data.words), bool)
     trained[data.tokens.select(data.rows("", "train")).ids] = True
     tokens = {name: data.tokens.select(rows).ids for name, rows in splits.items() if name != "train"}
+    quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf").tolist()
     empty = np.flatnonzero(lengths == 0)
     return Inspection(
         source=data.source,
@@ -63,7 +65,7 @@ def inspect(data: Dataset) -> Inspection:
         sizes={name: len(rows) for name, rows in splits.items()},
         tokens=len(data.tokens.ids),
         vocabulary=int(np.count_nonzero(np.bincount(data.tokens.ids))),
-        lengths=_lengths(lengths),
+        lengths=dict(zip(LENGTHS, map(int, quartiles), strict=True)) | {"mean": float(lengths.mean())},
         empty={"count": len(empty), "places": [data.place(row) for row in empty[:FEW]]},
         bad_rows={"count": data.notes.n_bad_rows, "places": data.notes.bad_rows},
         undecodable={"count": len(data.notes.undecodable), "places": data.notes.undecodable},
@@ -78,12 +80,6 @@ def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:
     for number, count in Counter(data.labels[rows].tolist()).items():
         counts.update(dict.fromkeys(labels_in(data.label_names[number]) or [shown([])], count))
     return dict(sorted(counts.items()))
-
-
-def _lengths(lengths: np.ndarray) -> dict[str, float]:
-    names = "minimum", "lower_quartile", "median", "upper_quartile", "maximum"
-    quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf").tolist()
-    return dict(zip(names, map(int, quartiles), strict=True)) | {"mean": float(lengths.mean())}
 
 
 def _repeats(data: Dataset, splits: dict[str, np.ndarray]) -> dict[str, Any]:

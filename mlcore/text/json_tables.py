@@ -11,6 +11,7 @@ from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
+TOO_DEEP = "it is nested too deeply, or a number is too long"  # of which Python says nothing about JSON
 WHITE_SPACE = re.compile(r"\s*")
 FIRST_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(.)', re.DOTALL)
 
@@ -43,18 +44,13 @@ def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
             if end < len(line):  # white space around it, a comma behind it, or not an object; slower
                 record = DECODER.decode(line.strip("\ufeff\x1e \t\r").removesuffix(","))
         except (ValueError, RecursionError) as error:
-            problem = f"not a JSON object ({_problem(error)})."
+            problem = f"not a JSON object ({getattr(error, 'msg', TOO_DEEP)})."
             source.skip(number, problem, str(getattr(error, "colno", "")))
             continue
         if isinstance(record, dict):
             yield number, record
         else:
             source.skip(number, f"not a JSON object, but a {type(record).__name__}.")
-
-
-def _problem(error: Exception) -> str:
-    """What Python says about JSON, which has no message of its own for deep nesting and numbers of 4,300 digits."""
-    return getattr(error, "msg", None) or "it is nested too deeply, or a number is too long"
 
 
 def read_json(pieces: Iterable[bytes], source: Source) -> Table:
@@ -74,8 +70,8 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
         document = _document(source.decoded(b"".join(content)))
         elements = iter(_elements_of(document, source))
     except (ValueError, RecursionError) as error:
-        where = f"line {getattr(error, 'lineno', 1)}"
-        raise source.error(where, f"not JSON ({_problem(error)}).", str(getattr(error, "colno", ""))) from error
+        where, problem = f"line {getattr(error, 'lineno', 1)}", f"not JSON ({getattr(error, 'msg', TOO_DEEP)})."
+        raise source.error(where, problem, str(getattr(error, "colno", ""))) from error
     first = [*islice(elements, 1)]
     parts = [first, *document.values()] if isinstance(document, dict) else [first]  # where there are splits, of each
     arrays = any(isinstance(part, list) and part and isinstance(part[0], list | tuple) for part in parts)

@@ -194,9 +194,8 @@ def targets_of(
         place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
         known = f"one of {listed(labels)} as in the training data"
         expected = known if labels else f"a number up to {LARGEST_RATING:g}"
-        raise DataError(
-            f"{dataset.source}, {place}: the label is {dataset.label_names[number]!r}; expected {expected}."
-        )
+        name = dataset.label_names[number]
+        raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
     return targets
 
 

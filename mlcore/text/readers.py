@@ -67,8 +67,7 @@ def read_examples(
     Raises: InputError, at once, if an argument is wrong; while reading, DataError if the content does not follow the
     format or has no texts; OSError if it cannot be read.
     """
-    tables = read_tables(paths, layout, notes)
-    return chain.from_iterable(map(_examples, tables))
+    return chain.from_iterable(map(_examples, read_tables(paths, layout, notes)))
 
 
 def read_tables(

@@ -22,7 +22,7 @@ SPLIT_OF = {  # what splits are called, in lower case
 }  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
 SAMPLE = 500  # rows
-FEW = 5  # bad rows that are listed
+FEW = 5  # bad rows, or others, that are listed
 LETTER = re.compile(r"[^\W\d]")
 
 
@@ -61,10 +61,9 @@ class Notes:
         """All of this for a person, one sentence each."""
         said = list(dict.fromkeys(self.guesses))
         said += [f"{what}: {count:,} skipped." for what, count in self.skipped.items()]
-        if self.n_bad_rows:
-            more = f"; and {self.n_bad_rows - FEW:,} more" if self.n_bad_rows > FEW else ""
-            rows = "bad rows" if self.n_bad_rows > 1 else "bad row"
-            said.append(f"Skipped {self.n_bad_rows:,} {rows}: {'; '.join(self.bad_rows)}{more}.")
+        if n := self.n_bad_rows:
+            more = f"; and {n - FEW:,} more" if n > FEW else ""
+            said.append(f"Skipped {n:,} bad row{'s' * (n > 1)}: {'; '.join(self.bad_rows)}{more}.")
         return said
 
     def with_those_of(self, other: "Notes", named: Callable[[str], str]) -> "Notes":

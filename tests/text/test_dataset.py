@@ -136,9 +136,3 @@ def test_what_cannot_be_trained_on(text, labels, split, options, message):
     with pytest.raises((DataError, InputError)) as caught:
         encode(data, **{"dev": None, **CHOICE, **options})
     assert str(caught.value).endswith(message)
-
-
-def test_the_built_in_dataset():
-    data = read_dataset(built_in_dataset())
-    assert [len(data.rows(split)) for split in ("train", "dev", "test")] == [6237, 780, 780]
-    assert set(data.label_names) == {"pos", "neg"}

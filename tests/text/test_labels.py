@@ -12,17 +12,12 @@ from mlcore.text.overlap import fingerprints, kept, share_known
 ENCODING = pinned().encoding()
 
 
-@pytest.mark.parametrize(
-    "label", ["بی\u200cطرف", "क्\u200dष", "très\u00a0bon", "\U0001fae9", "e\u0301", " so so ", "\ue000"]
-)
-def test_labels_are_any_text(label):
+@pytest.mark.parametrize("label", ["بی\u200cطرف", "क्\u200dष", "très\u00a0bon", "\U0001fae9", "e\u0301", " so so "])
+def test_labels_are_any_text_but_control_characters(label):
     assert clean_label(label) == label.strip().replace("e\u0301", "\u00e9")
-
-
-@pytest.mark.parametrize("label", ["", " \t", "a\x1b[31m", "a\nb", "\x85a\x85b", "a\u2028b", "\ud800"])
-def test_but_for_control_characters(label):
-    with pytest.raises(ValueError, match="the label is .*; expected text without control characters"):
-        clean_label(label)
+    for wrong in ("", " \t", "a\x1b[31m", "a\nb", "\x85a\x85b", "a\u2028b", "\ud800"):
+        with pytest.raises(ValueError, match="the label is .*; expected text without control characters"):
+            clean_label(wrong)
 
 
 def test_targets_and_labels():
@@ -58,10 +53,8 @@ def test_what_is_held_out_of_each_label():
     (["a", "a\u200b", "b"] * 2, "", ["'a' and 'a\\u200b' differ only in case or form; they are learned as different"]),
     (["a", "A", "\uff41"] * 2, "", ["'A' and 'a' differ only in case or form (1 more such pair); they"]),
     ("123" * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='squared'."]),
-    (["1.0", "2.0", "3.0"] * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='sq"]),
     (["0.5", "4"] * 2, "", ["the labels are the numbers 0.5 to 4; to predict them as ratings; try loss='squared'."]),
     (["4,5", "0,125"] * 2, "", ["the labels are the numbers 0.125 to 4.5; to predict them as ratings; try loss='squ"]),
-    (["1,234", "2"] * 2, "", []),
     (["a; b", "b;c", "c", "a"] * 2, "", ["the label 'a; b' looks like several labels; it is read as one; try label"]),
     (["Smith, Jo", "Smith, Al", "x"] * 2, "", []),
     (["-1.0", "1.0"] * 2, "", []),
@@ -69,7 +62,6 @@ def test_what_is_held_out_of_each_label():
         "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
         "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
     ]),
-    ("0011", "", []),
 ])  # fmt: skip
 def test_what_is_warned_about(labels, splits, messages):
     labels = list(labels)

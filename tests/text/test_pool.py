@@ -10,7 +10,6 @@ from mlcore.text.pool import available_cores
 @pytest.mark.parametrize(
     ("own", "files", "given", "cores"),
     [
-        ("0::/", {}, None, 8),
         ("0::/", {"cpu.max": "max 100000"}, "", 8),
         ("0::/", {"cpu.max": "50000 100000"}, "many", 1),
         ("0::/a/b", {"a/b/cpu.max": "300000 100000", "a/cpu.max": "150000 100000"}, "3", 2),

@@ -126,22 +126,13 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         ("a.csv", bytes(range(254, 31, -1)), "line 1, column 1: byte 0xFE is not UTF-8"),
         ("a.csv", bytes(range(254, -1, -1)), "is not a text file, nor one of another kind that can be read"),
         ("a.jsonl", "[" * 100_000, "line 1: not JSON (it is nested too deeply, or a number is too long)"),
-        ("a.jsonl", '{"text": "a", "label": ' + "1" * 5_000 + "}", "line 1: not JSON (it is nested too deeply"),
         ("a", '[{"text": "a", "label": "x"}\n {"text": "b"}]', "line 2, column 2: not JSON (Expecting ','"),
         ("a.zip", "PK\3\4", "is damaged or cannot be unpacked here (File is not a zip file); fetch it again, or"),
         ("a.tar.gz", bytes(range(256)), "is damaged or cannot be unpacked here (truncated header)"),
         ("a", zipped({"xl/workbook.xml": "", "a": ""}), "is an Excel workbook; open it and save it as CSV"),
-        (
-            "a.zip",
-            zipped({"a": "x\ty", "readme": ""}),
-            "LABEL/*.txt in each (as in aclImdb); a table has to be given as a file.",
-        ),
+        ("a.zip", zipped({"a": "x\ty", "readme": ""}), "(as in aclImdb); a table has to be given as a file."),
         ("a", zipped({"b.json": "", "c.csv": "y", "data/a.csv": "x"}), "as a file, such as b.json, c.csv, data/a.csv."),
-        (
-            "a",
-            zipped({"data/README.txt": "", "data/a.csv": "x"}),
-            "a table has to be given as a file, such as data/a.csv.",
-        ),
+        ("a", zipped({"data/README.txt": "", "data/a.csv": "x"}), "given as a file, such as data/a.csv."),
     ],
 )
 def test_what_is_refused(tmp_path, name, content, message):

@@ -47,6 +47,7 @@ def read(tmp_path, content, *words, dim=2):
         "good\t1\t2\nbad\t-1\t5e-1\n",
         "2 2\ngood 1 2 \nbad -1 0.5 \n",  # as fastText writes it
         "\ufeffgood 1 2\n\n  \nbad  -1  .5\n\n",
+        " good 9 9\nnew good 8 8\ngood\t\t1 2 \n7 1 1\nbad\t-1 .5",  # words with spaces, and the empty word
         *(compress(b"good 1 2\nbad -1 .5") for compress in (packed, bz2.compress, lzma.compress)),
         zipped({"glove.txt": b"good 1 2\nbad -1 .5"}),
         *(binary(["good", 1, 2], ["bad", -1, 0.5], end=end) for end in (b"", b"\n")),
@@ -81,9 +82,7 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
     ("content", "message"),
     [
         ("good 1 2 3\nbad 1 2 3\n", "line 1: the vectors have 3 numbers, but the embedding has 2; try dim=3."),
-        ("400000 300\nthe 0.1", "the vectors have 300 numbers, but the embedding has 2; try dim=300."),
         ("what is this\n", "line 1: expected a word and 2 numbers"),
-        ("\n\n", "expected a word and 2 numbers"),
         ("", "contains no vectors"),
         ("good 1 2\nbad 1\n", "line 2: 1 numbers follow the word; expected 2; if this is the last line, the "),
         ("good 1 2\n\nx 3 4\n1 2\n", "line 4: 1 numbers"),
@@ -92,14 +91,11 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
         (b"1 2\n" + bytes(70_000), "the word of vector 1 does not end"),
         (b"1 2\ngood " + np.array([1, np.inf], "<f4").tobytes(), "contains a number that is not finite"),
         (zipped({"a.txt": b"good 1 2", "b.txt": b"bad 3 4"}), "contains several files; unpack it, and give one"),
-        (zipped({"xl/workbook.xml": b""}), "is an Excel workbook; open it and save it as CSV"),
         (packed(b"good 1 2\n" * 99)[:-9], "is damaged or incomplete"),
         (b"\xba\x16\x4f\x2f\x0c\0\0\0", "is a binary model of fastText; expected vectors as text (GloVe, wor"),
-        (b"\x93NUMPY\1\0", "is an array of NumPy; expected vectors as text"),
         (bytes(257) + b"ustar", "contains several files; unpack it, and give one"),
         ("3 2\ngood 1 2\nbad 1 2\n", "is incomplete: its first line promises 3 vectors, and there are 2"),
         ("x 1 2\ngood 1 nan\n", "line 2: 'nan' is not a finite number"),
-        ("1 2\ngood 1 -inf\n", "line 2: '-inf' is not a finite number"),
         ("x 1 2\nGood 1 1e39\n", "line 2: '1e39' is not a finite number that float32 can hold"),
         ("x 1 2\ngood 1 \xff\n".encode("latin-1"), "line 2: '\ufffd' is not a finite number"),
     ],
@@ -169,36 +165,3 @@ def test_what_is_written_leads_back(rows):
     assert [line.split(" ")[0] for line in lines] == [f"l'été{i}" for i in numbers]
     back = np.array([line.split(" ")[1:] for line in lines]).astype(np.float64).astype(np.float32)
     assert back.tobytes() == table.tobytes()
-
-
-def read_naively(content, words, dim):
-    """Vectors by word, exact ones before lower-cased ones; None where a line has too few numbers."""
-    exact, lower = {}, {}
-    for line in content.decode().split("\n"):
-        if not line.strip(" \t\r"):
-            continue
-        fields = line.encode().rsplit(maxsplit=dim)
-        if len(fields) < dim or (len(fields) == dim and line[0] not in " \t\r"):
-            return None
-        word = fields[0].decode() if len(fields) > dim and line[0] not in " \t\r" else ""
-        exact.setdefault(word, fields[-dim:])
-        lower.setdefault(word.lower(), fields[-dim:])
-    return [[float(field) for field in exact.get(word, lower.get(word, [0] * dim))] for word in words]
-
-
-LINES = st.tuples(st.sampled_from(["", "a", "A", "É", "é", "a 1", " a", "b"]), st.lists(st.integers(1, 9), max_size=4))
-
-
-@given(st.lists(LINES, max_size=6), st.sampled_from([" ", "\t", "  "]), st.sampled_from(["", " ", "\r"]),
-       st.integers(1, 3))  # fmt: skip
-def test_reading_equals_its_twin(tmp_path_factory, lines, separator, behind, dim):
-    path, words = tmp_path_factory.getbasetemp() / "vectors.txt", ["a", "é", "b"]
-    first = ["first" + dim * " 0"]
-    path.write_bytes("".join(f"{separator.join([word, *map(str, numbers)])}{behind}\n" for word, numbers in lines).join(
-        [first[0] + "\n", ""]).encode())  # fmt: skip
-    expected = read_naively(path.read_bytes(), words, dim)
-    if expected is None:
-        with pytest.raises(DataError, match="numbers follow the word"):
-            read_vectors(path, table_of(*words), dim)
-    else:
-        assert read_vectors(path, table_of(*words), dim).table.tolist() == expected
