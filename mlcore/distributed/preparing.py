@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,15 @@ def join_shards(cluster: Cluster, source: str, shards: list[Any], replicas: int 
     if len(kinds := {data.notes.columns.get("labels") for data, _ in outlines}) > 1:
         raise InputError(f"y has labels of the types {' and '.join(sorted(map(str, kinds)))}; expected one.")
     whole = parts.joined([data for data, _ in outlines], source)
+    bounds = np.cumsum([0, *(data.n_texts for data, _ in outlines)])
     if replicas is None:
-        replicas = max(1, min(len(shards), int(whole.tokens.offsets[-1]) // REPLICA, MAX_REPLICAS))
+        trained = np.unique(np.searchsorted(bounds, whole.rows("", "train"), side="right"))  # shards with such texts
+        replicas = max(1, min(len(trained), int(whole.tokens.offsets[-1]) // REPLICA, MAX_REPLICAS))
     whole.notes.columns["replicas"] = str(replicas)  # the model depends on it
     return ShardedDataset(
         **vars(whole) | {"fingerprint": sha256(f"{whole.fingerprint} {replicas}".encode()).hexdigest()},
-        cluster=cluster, shards=shards, replicas=replicas, fingerprints=np.concatenate([some for _, some in outlines]),
-        bounds=np.cumsum([0, *(data.n_texts for data, _ in outlines)]),
+        cluster=cluster, shards=shards, bounds=bounds, replicas=replicas,
+        fingerprints=np.concatenate([some for _, some in outlines]),
     )  # fmt: skip
 
 
@@ -75,7 +78,7 @@ class ShardedDocuments:
     trainer = ReplicaTrainer  # see ``mlcore.sentiment.training.fit``
 
     def __init__(
-        self, cluster: Cluster, encoded: list[Any], texts: list[np.ndarray], chosen: np.ndarray, only: Any
+        self, cluster: Cluster, encoded: list[Any], texts: list[np.ndarray], chosen: np.ndarray, only: Any = None
     ) -> None:
         self.cluster, places = cluster, [np.flatnonzero(np.isin(some, chosen)) for some in texts]
         dealt = zip(encoded, texts, places, strict=True)
@@ -138,9 +141,7 @@ def encode_shards(
     common, dealt = submit(held, features), parts.deal(sizes, dataset.replicas)
     encoded = [submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
     texts = [np.concatenate([np.arange(*bounds[i : i + 2]) for i in own]) for own in dealt]
-
-    def on_workers(rows: np.ndarray, only: Any = None) -> Any:
-        return ShardedDocuments(cluster, encoded, texts, rows, only)
+    on_workers: Any = partial(ShardedDocuments, cluster, encoded, texts)
 
     def here(rows: np.ndarray, only: Any) -> Split | None:
         if not len(rows):

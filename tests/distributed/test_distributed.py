@@ -264,6 +264,16 @@ def test_a_cluster_without_workers(run, threads, tmp_path, monkeypatch):
         assert (done.code, message in done.err) == (code, True), done.err
 
 
+def test_replicas_are_at_most_as_many_as_files_with_texts_to_train_on(run, threads, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparing, "REPLICA", 1)  # token
+    for split in ("train", "train 2", "test"):
+        rows = f"pos\tgood\t{split[:5]}\nneg\tbad\t{split[:5]}\n" * 20
+        (tmp_path / f"{split}.tsv").write_text("label\ttext\tsplit\n" + rows)
+    at = "--scheduler", threads(1).scheduler_address
+    trained = run("train-sentiment", "--data", "t*.tsv", *at, *SETTINGS, "--json")
+    assert json.loads(trained.out)["inputs"]["replicas"] == "2", trained.err
+
+
 def test_mistakes(run, threads, processes, tmp_path, monkeypatch):
     """Each is found before the training, and its message says what to do."""
     at = "--scheduler", threads(1).scheduler_address
