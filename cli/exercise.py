@@ -205,28 +205,33 @@ def check(
 
     Mark your answers. At a kink they may follow φ'(0) = 0, 1/2 or 1, or be
     another member of the Clarke subdifferential, if one choice fits all of them
-    together. A rounded number is right if
-    the truth rounds to it, also from values that you rounded on the way; ? or
-    _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
+    together. A rounded number is right if the truth rounds to it, also from
+    values that you rounded on the way; ? or _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
     produce exactly these numbers, or the wrong answer that it follows from.
-    The exit code is 1 if an answer is not right, and of a folder 0. NAME of --answer is z:LAYER,
-    a:LAYER, da:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or
-    with --learning-rate "new V", the weights after one step; or a symbol of the
-    sheet, such as ∂J/∂h.
+    The exit code is 1 if an answer is not right, and 0 once a folder is marked.
+    NAME of --answer is z:LAYER, a:LAYER, da:LAYER, delta:LAYER, dARRAY, one
+    entry such as dV[1,2], dx, or with --learning-rate "new V", the weights
+    after one step; or a symbol of the sheet, such as ∂J/∂h.
 
     With a folder for --answers, mark a class; --net may then be a folder too,
     with a network for each file of answers.
     """
     typed = {"y_hat": y_hat, "loss": loss, "dV": d_v, "dW": d_w}
     given, update = _typed(typed, others or [], tolerance), _update(learning_rate, optimizer)
+    nets = numbers.net if numbers.net and numbers.net.is_dir() else None
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
-        settings = {"tolerance": tolerance, "update": update}
-        settings |= {} if points is None else {"points": classroom.parse_points(points)}
-        settings |= {} if carry_forward is None else {"carry_forward": carry_forward}
-        return _check_class(numbers, answers[0], output, settings, as_json)
-    nets = numbers.net if numbers.net and numbers.net.is_dir() else None
+        check_files(answers[0].iterdir(), output=(output, b"student,file,"))
+        if nets:
+            refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")
+        worth = classroom.parse_points(points) if points is not None else {}
+        share = 1 if carry_forward is None else carry_forward
+        marks = classroom.mark_class(nets or numbers.problem(), answers[0], worth, share, tolerance, update)
+        if output:
+            write_output(output, marks.to_csv().encode("utf-8-sig"))
+        answer("check-class", marks, exercise_view.check_class, as_json)
+        return
     of_class = {"net": nets, "output": output, "points": points, "carry-forward": carry_forward}
     refuse(of_class, "is for a class; it needs a folder as --answers.")
     for file in answers or []:
@@ -251,18 +256,6 @@ def _typed(named: Mapping[str, list[str] | None], others: list[str], tolerance: 
             raise InputError("expected NAME=ROWS, such as delta:hidden=0,1", parameter="answer", value=entry)
         texts.append((name.strip(), text))
     return [typed_answers.parse_answer(name, text, tolerance) for name, text in texts]
-
-
-def _check_class(numbers: Numbers, folder: Path, output: Path | None, settings: dict[str, Any], as_json: bool) -> None:
-    """Mark a folder of answers, write the marks, and show them."""
-    check_files(folder.iterdir(), output=(output, b"student,file,"))
-    nets = numbers.net if numbers.net and numbers.net.is_dir() else None
-    if nets:
-        refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")
-    marks = classroom.mark_class(nets or numbers.problem(), folder, **settings)
-    if output:
-        write_output(output, marks.to_csv().encode("utf-8-sig"))
-    answer("check-class", marks, exercise_view.check_class, as_json)
 
 
 def graph(

@@ -11,6 +11,7 @@ from mlcore.exercise.classroom import ClassMarks
 from mlcore.exercise.classroom import number_text as points_text
 from mlcore.exercise.derivation import Symbols, joined
 from mlcore.exercise.descent import Descended
+from mlcore.exercise.drawing.graph import entry_name
 from mlcore.exercise.formats import Style, matrix_text, to_unicode
 from mlcore.exercise.kinks import MAX_KINKS, Subdifferential
 from mlcore.exercise.marking import Marking
@@ -27,11 +28,6 @@ MAX_MISTAKES = 10  # of a class
 def vector_text(values: Sequence[Any], style: Style) -> str:
     """(1, 2, 1), or a single number."""
     return style.text(values[0]) if len(values) == 1 else f"({', '.join(map(style.text, values))})"
-
-
-def entry_text(name: str, place: tuple[int, ...]) -> str:
-    """The name of an entry, counted from 1: W[2, 1]."""
-    return f"{name}[{', '.join(str(index + 1) for index in place)}]"
 
 
 def forward(result: Worked) -> None:
@@ -90,8 +86,8 @@ def grad(result: Worked, more: bool = False) -> None:
         (f"dJ/d{name}", to_unicode(joined(symbols.gradient(name))), matrix_text(found[name], style))
         for name in symbols.arrays
     ]
-    of_x = to_unicode(symbols.of_x)
-    rows.append((f"d{to_unicode(symbols.of_sample)}/dx", of_x, matrix_text(found["x"], style)))
+    of_x = ", ".join(joined(symbols.pulled(layer, name)) for layer, name, _ in symbols.network.takers())
+    rows.append((f"d{to_unicode(symbols.of_sample)}/dx", to_unicode(of_x), matrix_text(found["x"], style)))
     with_value = f"with φ'(0) = {style.text(result.at_zero)}" if kinks else ""
     table(["gradient", "formula", with_value], rows, left=3)
     deltas = [f"{symbols.delta[layer]} = {joined(symbols.delta_of(layer))}" for layer in reversed(range(symbols.depth))]
@@ -175,7 +171,7 @@ def _descent(result: Worked, found: Subdifferential) -> None:
     along = f"along {', '.join(arrays)}"
     if len(moved) == 1:
         name, place = moved[0]
-        along = f"when {entry_text(name, place)} {'grows' if direction[name][place] > 0 else 'shrinks'}"
+        along = f"when {entry_name(name, place)} {'grows' if direction[name][place] > 0 else 'shrinks'}"
     yet = "Yet J" if found.stationary else "J"
     paragraph(f"{yet} decreases with slope {text(found.descent.slope)} {along}.", "bold")
 
@@ -192,7 +188,7 @@ def _derivatives(result: Worked) -> None:
             if differ[place]:
                 columns = ["", rounded(found.left[place]), rounded(found.right[place])]
             verdict = "no derivative" if differ[place] else "WRONG" if contradicts[place] else "agrees"
-            rows.append((entry_text(name, place), style.text(float(entry)), *columns, verdict))
+            rows.append((entry_name(name, place), style.text(float(entry)), *columns, verdict))
     show("\nNumerical derivatives", "bold")
     table(["entry", "gradient", "central", "left", "right", ""], rows)
     if not result.agrees:

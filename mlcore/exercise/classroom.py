@@ -45,8 +45,8 @@ class Marks(Result):
     def remarks(self) -> list[str]:
         """What went wrong, by question; only the first mistake of each."""
         wrong = [verdict for verdict in self.verdicts if verdict.status not in RIGHT]
-        others = {"open": "left open"}
-        found = [f"{v.symbol}: {(*v.mistakes, v.remark or others.get(v.status, 'no known mistake'))[0]}" for v in wrong]
+        unknown = {"open": "left open", "wrong": "no known mistake"}
+        found = [f"{v.symbol}: {(*v.mistakes, v.remark or unknown.get(v.status))[0]}" for v in wrong]
         return [*found, *self.problems]
 
 

@@ -218,11 +218,6 @@ class Symbols:
         weights = self.names[name or self.layers[layer].weights]
         return self.product(rf"{weights}^\top", self.delta[layer])
 
-    @property
-    def of_x(self) -> str:
-        """The derivative in all values of x."""
-        return ", ".join(joined(self.pulled(layer, name)) for layer, name, _ in self.network.takers())
-
     def partial(self, name: str, of: str = "J") -> str:
         """The derivative in an array of this name, or in a symbol."""
         return rf"\frac{{\partial {of}}}{{\partial {self.names.get(name, name)}}}"

@@ -24,7 +24,7 @@ fractions = np.vectorize(as_fraction, otypes=[object])
 
 
 class Pass:
-    """A network with its samples, worked forward and backward: in fractions if it is rational, in float64 if not.
+    """A network with its samples, worked forward and backward: in fractions if it is rational, or else in float64.
 
     ``trace``: the values of all units; ``losses``: the loss J_s of each sample (n,); ``loss``: J.
 
@@ -34,10 +34,11 @@ class Pass:
     Raises: ShapeError if x or y does not fit the network.
     """
 
-    def __init__(self, network: Network, x: Matrix, y: Matrix) -> None:
+    def __init__(self, network: Network, x: Matrix, y: Matrix, is_exact: bool = True) -> None:
         network.check(x, y)
         self.network, self.layers, self.depth = network, network.layers, len(network.layers)
-        self.number: Any = as_fraction if network.rational else float
+        self.is_exact = network.rational and is_exact
+        self.number: Any = as_fraction if self.is_exact else float
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
         self.arrays = {name: self.array(values) for name, values in network.given.items()}
         self.W = network.joined(self.arrays)
@@ -49,7 +50,7 @@ class Pass:
 
     def array(self, values: Any) -> np.ndarray:
         """The values in the numbers of this pass."""
-        return fractions(np.array(values, object)) if self.network.rational else np.array(values, np.float64)
+        return fractions(np.array(values, object)) if self.is_exact else np.array(values, np.float64)
 
     def step(self, name: str, layer: int, value: Any) -> Any:
         """A value on the way: share, z, a, losses, error, da, slopes, delta, inputs, dW, db, penalty or pulled."""
@@ -82,7 +83,7 @@ class Pass:
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             z = self.step("z", layer, self.inputs(layer) @ W.T + (0 if b is None else b))
             if self.network.activations[layer].has_kink:
-                if not self.network.rational:
+                if not self.is_exact:
                     z[abs(z) <= FLOAT_TOLERANCE] = 0
                 trace.kinks += [Kink(int(s), layer, int(u)) for *_, s, u in np.argwhere(z == 0)]
             trace.z.append(z)

@@ -117,7 +117,8 @@ def to_document(fragment: str) -> str:
 
 def to_html(sections: list[Section], style: Style = STYLE) -> str:
     """HTML with formulas for MathJax, as in notebooks and in Moodle."""
-    return fill("sections.html", sections=sections, rows=partial(_latex_rows, style=style), delimited=_delimited)
+    delimited = partial(re.sub, r"\$(.*?)\$", r"\\(\1\\)")  # by those of MathJax
+    return fill("sections.html", sections=sections, rows=partial(_latex_rows, style=style), delimited=delimited)
 
 
 def to_markdown(sections: list[Section], style: Style = STYLE) -> str:
@@ -262,11 +263,6 @@ def _latex_parts(line: Line, style: Style) -> tuple[list[str], list[float]]:
 def _letters(formula: str) -> int:
     """About how wide a formula is printed."""
     return len(to_unicode(re.sub(r"\\t?frac", r"\\frac", formula)))
-
-
-def _delimited(paragraph: str) -> str:
-    """The paragraph with the delimiters of MathJax around its formulas."""
-    return re.sub(r"\$(.*?)\$", lambda match: rf"\({match[1]}\)", paragraph)
 
 
 def _spoken(paragraph: str) -> str:

@@ -4,7 +4,6 @@ Mistakes are found by computing what each of them would give; see mlcore.exercis
 """
 
 from collections.abc import Iterable, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, cached_property
@@ -123,9 +122,8 @@ class Marker:
         network, self.style = problem.network, problem.style
         self.work = work = Work(Pass(network, problem.x, problem.y), 0)
         work.update = update
-        rounded = copy(network)
-        rounded.rational = False
-        self.floats = Work(Pass(rounded, problem.x, problem.y), 0)  # for what students make of it, which takes long
+        # for what students make of it, which takes long
+        self.floats = Work(Pass(network, problem.x, problem.y, is_exact=False), 0)
         self.floats.update = update
         kinks, is_free = work.trace.kinks, problem.relu_at_zero is None
         usual = list(dict.fromkeys(network.at_kinks(kinks, value) for value in CONVENTIONS))

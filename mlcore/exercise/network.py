@@ -185,8 +185,8 @@ class Network(Shown):
     def parts(self, layer: int) -> list[tuple[str, slice]]:
         """The matrices of a layer by name, with the inputs of the layer that each is for."""
         weights, own = self.layers[layer].weights, self.layers[layer].own
-        width = self.arrays[weights].shape[0 if self.in_rows else 1]
-        return [(weights, slice(width if own else None))] + ([(own, slice(width, None))] if own else [])
+        width = self.turned(self.arrays[weights]).shape[1]
+        return [(weights, slice(width)), (own, slice(width, None))] if own else [(weights, slice(None))]
 
     def takers(self) -> list[tuple[int, str, slice]]:
         """The matrices that take values of x: the layer of each, its name, and which values."""
@@ -200,10 +200,7 @@ class Network(Shown):
 
     def inputs(self, layer: int, x: np.ndarray, a: Sequence[np.ndarray]) -> np.ndarray:
         """What a layer gets: the outputs of the layer below, and its own values of x."""
-        if layer and self.layers[layer].own is None:
-            return a[layer - 1]
-        own = np.ascontiguousarray(x[..., self.spans[layer]])
-        return np.concatenate([a[layer - 1], own], -1) if layer else own
+        return np.concatenate([a[layer - 1] if layer else x[..., :0], x[..., self.spans[layer]]], -1)
 
     def turned(self, array: np.ndarray) -> np.ndarray:
         """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
@@ -280,9 +277,7 @@ class Network(Shown):
         """
         X, Y = self._inputs(x), samples("y", y)
         if self.loss.name == "cross-entropy" and Y.size == len(X) and len(self.W[-1]) > 1:
-            raise ShapeError(
-                "y has one value for each sample; write 1 for the class and 0 for the others, as in 0,1,0."
-            )
+            raise ShapeError("y has one value for each sample; write 1 for the class and 0 for others, as in 0,1,0.")
         if len(Y) != len(X):
             raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x.")
         self._check_length("y", Y.shape[1], "value", len(self.layers) - 1)
@@ -408,10 +403,8 @@ class Network(Shown):
             each = " each" if len(X) > 1 else ""
             row = ",".join(f"{value:.6g}" for value in X.flat)
             hint = f"; for one sample of {columns} values write {row}" if X.size == columns else ""
-            raise ShapeError(
-                f"x has {_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}; expected {columns} in each, "
-                f"since {first} is {shape}{hint}."
-            )
+            found = f"{_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}"
+            raise ShapeError(f"x has {found}; expected {columns} in each, since {first} is {shape}{hint}.")
         return X
 
 

@@ -83,10 +83,8 @@ class Steps:
         of = f" of sample {s + 1}" if problem.several else ""
         target = "u" if network.loss.name == "none" else "y"
         x = [self._add(f"x.{s}.{i}", f"x{i + 1}{of}") for i in range(len(problem.x[s]))]
-        y = [
-            self._add(f"y.{s}.{k}", target + str(k + 1) * (len(problem.y[s]) > 1) + of)
-            for k in range(len(problem.y[s]))
-        ]
+        targets = [f"{target}{k + 1}" for k in range(len(problem.y[s]))] if len(problem.y[s]) > 1 else [target]
+        y = [self._add(f"y.{s}.{k}", name + of) for k, name in enumerate(targets)]
         z, a = list[int](), list[int]()
         for number, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             inputs, labels = [*a, *x[network.spans[number]]], [unit_label(network, number, u) for u in range(len(W))]

@@ -30,8 +30,8 @@ BLANKS = re.compile(r"[^\S\n]+")
 SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}()", "-- /[]")
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
-    *("student", "name", "first name", "surname", "id", "number", "email", "course", "class", "group", "school"),
-    *("teacher", "date", "title", "sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
+    *("student", "name", "id", "number", "email", "course", "class", "group", "school", "teacher", "date", "title"),
+    *("sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"

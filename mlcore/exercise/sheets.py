@@ -12,7 +12,6 @@ from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_document, to_html, to_latex, to_markdown, to_text
 from mlcore.exercise.functions import choose
 from mlcore.exercise.generator import make_problem
-from mlcore.exercise.mistakes import Work
 from mlcore.exercise.problem import Problem, to_toml
 from mlcore.exercise.syllabus import DIFFICULTIES, KINDS
 from mlcore.templates import fill
@@ -107,17 +106,14 @@ def _question_bank(sheets: Sequence[Sheet]) -> str:
 
 def _answers(problem: Problem) -> list[tuple[str, list[list[tuple[str, str]]]]]:
     """The answers that are asked for: symbols, and rows of numbers with their tolerances."""
-    symbols, exact = Symbols(problem), problem.network.rational
-    values = Work(Pass(problem.network, problem.x, problem.y), problem.at_zero).values()
-    wanted = {r"\hat{y}": "y_hat", "J": "loss"} | {symbols.partial(name): f"d{name}" for name in symbols.arrays}
-    return [
-        (symbol, [[_field(value, problem.digits, exact) for value in row] for row in np.atleast_2d(values[name])])
-        for symbol, name in wanted.items()
-    ]
+    symbols, work = Symbols(problem), Pass(problem.network, problem.x, problem.y)
+    arrays = work.backward(problem.at_zero).arrays
+    wanted = {r"\hat{y}": work.trace.y_hat, "J": np.array([[work.loss]])}
+    wanted |= {symbols.partial(name): np.atleast_2d(arrays[name]) for name in symbols.arrays}
 
+    def field(value: Any) -> tuple[str, str]:
+        is_whole = work.is_exact and value == int(value) or not value
+        tolerance = "0" if is_whole else f"{TOLERANCE * abs(float(value)):.1g}"
+        return f"{float(value) + 0.0:.{problem.digits}g}", tolerance
 
-def _field(value: Any, digits: int, exact: bool) -> tuple[str, str]:
-    """A number and how far off an answer may be, as Moodle reads them."""
-    text = f"{float(value) + 0.0:.{digits}g}"
-    is_whole = exact and value == int(value) or not value
-    return text, "0" if is_whole else f"{TOLERANCE * abs(float(value)):.1g}"
+    return [(symbol, [list(map(field, row)) for row in rows]) for symbol, rows in wanted.items()]

@@ -8,7 +8,7 @@ import pytest
 
 from mlcore import Layer, Network
 from mlcore.exercise import kinks
-from mlcore.exercise.exact import Pass, as_fraction
+from mlcore.exercise.exact import Pass
 from mlcore.exercise.kinks import Surroundings, positive_direction, subdifferential, zero_combination
 
 TINY = Fraction(1, 10**9)
@@ -132,15 +132,6 @@ def relu_network(W, V):
     return Network([Layer("hidden", "W", W), Layer("output", "V", V)])
 
 
-def test_exercise():
-    network = relu_network([[1, 0, 1], [1, -1, 0]], [[0, 1]])
-    found = subdifferential(Pass(network, [[1, 2, 1]], [[1]]))
-    assert [piece.gradients.arrays["V"].tolist() for piece in found.pieces] == [[[0, 0]], [[-2, 0]]]
-    assert [len(piece.on) for piece in found.pieces] == [0, 1]
-    assert (found.complete, found.stationary, found.descent.slope) == (True, True, -2)
-    assert found.descent.direction["V"].tolist() == [[1, 0]]
-
-
 def test_cusp_stays_undecided():
     """Both outputs are on only between two curves that touch, which the gradients of their z do not show."""
     exact = Pass(relu_network([[0], [0]], [[1, -1], [-1, 1]]), [1], [-1, 1])
@@ -165,14 +156,6 @@ def test_only_so_many_kinks_are_enumerated(monkeypatch, units, complete):
     assert found.complete is complete
     assert len(found.pieces) == (64 if complete else 0)
     assert found.descent is not None
-
-
-def test_decimals_are_exact():
-    """0.1 * 3 - 0.3 is not 0 in floating point; the unit is on its kink all the same."""
-    network = Network([Layer("output", "W", [[as_fraction(0.1), as_fraction(-0.3)]])])
-    exact = Pass(network, [[3, 1]], [[1]])
-    assert exact.trace.z[0].tolist() == [[0]]
-    assert network.forward([3, 1]).kinks == network.forward([3, 1], exact.trace.z).kinks == exact.trace.kinks != []
 
 
 def test_a_positive_direction_or_a_combination_to_zero():

@@ -14,6 +14,8 @@ from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import Loss
 from mlcore.exercise.kinks import subdifferential
 from mlcore.exercise.numerical import numerical_derivatives
+from mlcore.exercise.problem import Problem
+from mlcore.exercise.work import work
 
 GOLDEN = np.load(Path(__file__).parent / "parity" / "golden.npz")  # made by make_golden.py beside it
 CASES = sorted(key.removesuffix(" J") for key in GOLDEN if key.endswith(" J"))
@@ -21,13 +23,10 @@ CASES = sorted(key.removesuffix(" J") for key in GOLDEN if key.endswith(" J"))
 
 def test_every_loss_and_activation_has_a_case():
     cases = [case.split() for case in CASES]
-    needed = {*product(functions.LOSSES, functions.ACTIVATIONS.keys() - {"step"})} - {
-        ("binary-cross-entropy", "softmax")
-    }
-    assert needed <= {(loss, name) for loss, *names in cases for name in names}
-    assert {(case[0], *case[3:]) for case in cases} == {
-        *product(functions.LOSSES, functions.REDUCTIONS, ("0.0", "0.25"))
-    }
+    needed = {*product(functions.LOSSES, functions.ACTIVATIONS.keys() - {"step"})}
+    assert needed - {("binary-cross-entropy", "softmax")} <= {(loss, name) for loss, *names in cases for name in names}
+    settings = {*product(functions.LOSSES, functions.REDUCTIONS, ("0.0", "0.25"))}
+    assert {(case[0], *case[3:]) for case in cases} == settings
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -80,20 +79,18 @@ def test_steps_with_inputs_of_their_own(activation, layout):
         h = phi(h @ np.transpose(W) + np.array(x)[:, 2 + 3 * t : 5 + 3 * t] @ np.transpose(U) + b)
     trace, y = network.forward(x), [[3], [1]]
     np.testing.assert_allclose(trace.y_hat, h @ np.transpose(V), rtol=1e-12)
-    by_kernels, by_hand = network.backward(trace, y), Pass(network, x, y)
-    found, differences = by_hand.backward(), numerical_derivatives(network, x, y)
-    assert float(by_hand.loss) == pytest.approx(network.objective(trace, y), rel=1e-12)
+    by_kernels, exact = network.backward(trace, y), Pass(network, x, y)
+    found, differences = exact.backward(), numerical_derivatives(network, x, y)
+    assert float(exact.loss) == pytest.approx(network.objective(trace, y), rel=1e-12)
     for name, gradient in (by_kernels.arrays | {"x": by_kernels.x}).items():
-        np.testing.assert_allclose(
-            (found.arrays | {"x": found.x})[name].astype(float), gradient, rtol=1e-12, atol=1e-14
-        )
+        by_hand = (found.arrays | {"x": found.x})[name].astype(float)
+        np.testing.assert_allclose(by_hand, gradient, rtol=1e-12, atol=1e-14)
         assert not differences[name].contradict(gradient).any()
 
 
 def test_frozen_arrays_have_no_gradient():
-    network = Network(
-        [Layer("one", "W", [[1]], "tanh", "b", [1]), Layer("two", "V", [[2]], "tanh")], Loss(frozen=("b", "V"))
-    )
+    layers = [Layer("one", "W", [[1]], "tanh", "b", [1]), Layer("two", "V", [[2]], "tanh")]
+    network = Network(layers, Loss(frozen=("b", "V")))
     assert list(network.backward(network.forward([1]), [1]).arrays) == ["W"]
     assert list(Pass(network, [[1]], [[1]]).backward().arrays) == ["W"]
     assert list(numerical_derivatives(network, [1], [1])) == ["W", "x"]
@@ -109,6 +106,9 @@ def test_a_leaky_kink_has_the_pieces_of_both_slopes(slope, gradients):
     assert sorted(piece.gradients.arrays["b"].item() for piece in found.pieces) == gradients
     assert (found.complete, found.stationary) == (True, False)
     assert biased.forward([0]).kinks == [(0, 0, 0)]
+    shown = work(Problem(network, [[0]], [[-2]])).to_dict()
+    assert shown["relu_at_zero"] == Fraction(slope)
+    assert [*shown["by_convention"]] == list(dict.fromkeys([slope, "1/2", "1"]))
     assert biased.backward(biased.forward([0]), [-2], relu_at_zero=0.0).arrays["b"].item() == gradients[0]
 
 

@@ -24,10 +24,7 @@ def test_values_are_shown_as_formulas():
     for one, formula in (
         (network, r"h &= \varphi(W x)"),
         (trace, r"z_{1} &= \begin{pmatrix} 2 & 1 \\ -1 & -1 \end{pmatrix}"),
-        (
-            network.backward(trace, [[1], [2]], 1),
-            r"\partial V} &= \begin{pmatrix} -2 & 0 \end{pmatrix}",
-        ),
+        (network.backward(trace, [[1], [2]], 1), r"\partial V} &= \begin{pmatrix} -2 & 0 \end{pmatrix}"),
         (derive(problem), r"\delta_{2} &= ( 0 - 1 ) \odot 0 = 0"),
     ):
         text, tags = shown(one._repr_html_())
@@ -39,9 +36,8 @@ def test_values_are_shown_as_formulas():
 
 def test_names_are_escaped():
     hostile = "<script>alert(1)</script>$&"
-    problem = Problem(
-        Network([Layer(hostile, hostile, [[1, 2]], bias="b<i>", b=[1])]), [[Fraction(1), Fraction(2)]], [[Fraction(1)]]
-    )
+    network = Network([Layer(hostile, hostile, [[1, 2]], bias="b<i>", b=[1])])
+    problem = Problem(network, [[Fraction(1), Fraction(2)]], [[Fraction(1)]])
     trace = problem.network.forward(problem.x)
     marking = Marker(problem).mark([parse_answer(f"d{hostile}", "1,2"), parse_answer(f"z:{hostile}", "1")])
     for one in (problem.network, trace, problem.network.backward(trace, problem.y), derive(problem), marking):

@@ -54,9 +54,8 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
     a, b, name, value, symbol, gradient = (max(map(terminal_width, column)) for column in zip(*rows, strict=True))
     for number, (below, above) in enumerate(pairwise(graph.columns), start=1):
         lines = [f"{below.title} → {above.title}"]
-        for row in (
-            row for row, edge in zip(rows, graph.edges, strict=True) if graph.nodes[edge.target].column == number
-        ):
+        own = [edge for edge in enumerate(graph.edges) if graph.nodes[edge[1].target].column == number]
+        for row in (rows[i] for i, _ in own):
             start, weight = f"  {row[0]:<{a}} → {row[1]:<{b}}   ", f"{pad(row[2], name)} = {row[3]:>{value}}"
             derivative = f"{row[4]:<{symbol}} = {row[5]:>{gradient}}"
             fits = terminal_width(f"{start}{weight}   {derivative}") < WIDTH  # the arrow has two letters in ASCII
