@@ -75,7 +75,8 @@ def _run() -> int:
 
 def _prepare_streams() -> None:
     """Let any text be written: files and pipes get UTF-8 unless the environment names another encoding."""
-    codecs.register_error("substitute", _substitute)
+    substitute: Any = lambda error: ("-" if error.object[error.start] == "−" else "?", error.start + 1)  # noqa: E731
+    codecs.register_error("substitute", substitute)
     named = os.environ.get("PYTHONIOENCODING")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -87,11 +88,6 @@ def _prepare_streams() -> None:
                 stream = io.TextIOWrapper(whole, stream.encoding, line_buffering=True)
                 setattr(sys, name, stream)
             stream.reconfigure(encoding=None if named or stream.isatty() else "utf-8", errors="substitute")
-
-
-def _substitute(error: Any) -> tuple[str, int]:
-    """What is written for a character that the encoding of a stream lacks."""
-    return {"−": "-"}.get(error.object[error.start], "?"), error.start + 1
 
 
 class _ClosedStream(io.TextIOBase):

@@ -55,13 +55,17 @@ Scheduler = Annotated[str | None, option("ADDRESS", AT, default="this process al
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for each field of its parameters that are dataclasses, such as Settings."""
     given = inspect.signature(command).parameters
-    groups: dict[str, Any] = {name: given[name].annotation for name in given if is_dataclass(given[name].annotation)}
+    groups: dict[str, list[Any]] = {
+        name: [field for field in fields(parameter.annotation) if "help" in field.metadata]
+        for name, parameter in given.items()
+        if is_dataclass(parameter.annotation)
+    }
     options: list[inspect.Parameter] = []
     for name, parameter in given.items():
         if name not in groups:
             options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
             continue
-        for field in _fields(groups[name]):
+        for field in groups[name]:
             name, about = f"--{field.name.replace('_', '-')}", field.metadata
             names = [name + f"/--no-{name[2:]}" * (field.default is not False)] * (field.type is bool)
             shown = option(about.get("metavar"), about["help"], *names, default=about.get("automatic", True))
@@ -71,15 +75,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in _fields(group)})
+        for name, declared in groups.items():
+            values[name] = given[name].annotation(**{field.name: values.pop(field.name) for field in declared})
         command(**values)
 
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in options}
     return run
-
-
-def _fields(group: Any) -> list[Any]:
-    """The fields that are options."""
-    return [field for field in fields(group) if "help" in field.metadata]

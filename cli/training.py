@@ -201,15 +201,12 @@ class Run:
 
     def resumed(self) -> "training.State | None":
         """The training in the checkpoint, if it is to be resumed; says what becomes of the file."""
-        checkpoint, state, said = self.checkpoint, None, ""
-        exists = checkpoint is not None and checkpoint.exists()
-        if checkpoint and self.resume and exists:
-            state = checkpoints.load_checkpoint(checkpoint, self.training.model)
-            said = f"Resuming after epoch {len(state.reports)} from {checkpoint}."
-        elif self.resume:
-            said = f"{checkpoint} does not exist yet: starting from the beginning."
-        elif exists:
-            said = f"{checkpoint} exists and will be replaced; to resume from it, add --resume."
+        state, said = None, f"{self.checkpoint} does not exist yet: starting from the beginning." * self.resume
+        if self.checkpoint and self.checkpoint.exists():
+            said = f"{self.checkpoint} exists and will be replaced; to resume from it, add --resume."
+            if self.resume:
+                state = checkpoints.load_checkpoint(self.checkpoint, self.training.model)
+                said = f"Resuming after epoch {len(state.reports)} from {self.checkpoint}."
         if said and not self.quiet:
             render.say(said)
         return state

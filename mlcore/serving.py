@@ -13,8 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -148,18 +147,11 @@ class Service:
         self.stamp = self.loaded.stamp
         self.waiting: dict[Answers, list[tuple[list[str], asyncio.Future[list[dict[str, Any]]]]]] = {}
 
-    @asynccontextmanager
-    async def watching(self, application: Starlette) -> AsyncIterator[None]:
+    def watch(self) -> None:
         """Look for a new file now and then."""
-
-        async def watch() -> None:
-            while True:
-                await asyncio.sleep(EVERY)
-                await asyncio.to_thread(self.refresh)
-
-        task = asyncio.create_task(watch())
-        yield
-        task.cancel()
+        while True:
+            time.sleep(EVERY)
+            self.refresh()
 
     def refresh(self) -> None:
         """Load the file if it was replaced; where it cannot be used, the model stays."""
@@ -289,13 +281,13 @@ def application(path: Path) -> Starlette:
     async def api(request: Request) -> Response:
         return described_api
 
+    threading.Thread(target=service.watch, daemon=True).start()
     posts = [Route(f"/{name}", partial(service.answer, name), methods=["POST"]) for name in OPERATIONS]
     gets = {"/": service.page, "/health": service.health, "/openapi.json": api}
     kinds: tuple[Any, ...] = (HTTPException, InputError, ClientDisconnect, Exception)
     return Starlette(
         routes=[*posts, *(Route(place, endpoint) for place, endpoint in gets.items())],
         exception_handlers=dict.fromkeys(kinds, refused),
-        lifespan=service.watching,
     )
 
 
