@@ -60,9 +60,9 @@ def _run() -> int:
         _complain(in_words(error))
         return next(code for kind, code in exit_codes.items() if isinstance(error, kind))
     except SystemExit as stop:  # Typer's and Rich's answer to a closed pipe
-        return 0 if _is_closed_pipe(stop.__context__) else int(stop.code or 0)
+        return 0 if getattr(stop.__context__, "errno", 0) == errno.EPIPE else int(stop.code or 0)
     except OSError as error:
-        if _is_closed_pipe(error):
+        if error.errno == errno.EPIPE:
             return 0  # whoever read our output has seen enough
         reason = error.strerror or error
         advice = "free some space, or choose another disk" if error.errno in NO_ROOM else "check the path"
@@ -95,10 +95,6 @@ class _ClosedStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         raise OSError(errno.EBADF, "Standard output is closed; redirect it to a file or to /dev/null")
-
-
-def _is_closed_pipe(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
 def _discard_unwritten() -> None:

@@ -1,6 +1,7 @@
 """The Typer application: every command with its short help, loaded when it is asked for."""
 
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from difflib import get_close_matches
@@ -15,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from mlcore import __version__
 from mlcore.errors import InputError, MlcoreError
 from mlcore.kernels import compiling
+from mlcore.text import pool
 
 from . import render
 from .options import with_options
@@ -202,16 +204,12 @@ app = typer.Typer(cls=Commands, pretty_exceptions_enable=False, context_settings
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        import platform
-
         import numba
         import numpy
 
-        from mlcore.text.pool import available_cores
-
         print(
-            f"mlcore {__version__}, Python {platform.python_version()}, NumPy {numpy.__version__}, "
-            f"Numba {numba.__version__}, {available_cores()} threads"
+            f"mlcore {__version__}, Python {sys.version.split()[0]}, NumPy {numpy.__version__}, "
+            f"Numba {numba.__version__}, {pool.available_cores()} threads"
         )
         raise typer.Exit
 

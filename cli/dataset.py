@@ -109,9 +109,8 @@ def _show(found: "inspect.Inspection") -> None:
     for sentence in found.notes:
         render.paragraph(sentence)
     for split, share in found.known.items():
-        render.paragraph(
-            f"Words of the {splits[split].replace(' ', '-')} texts that training knows: {render.number(share, '.2%')}"
-        )
+        of = splits[split].replace(" ", "-")
+        render.paragraph(f"Words of the {of} texts that training knows: {render.number(share, '.2%')}")
 
 
 def _show_labels(splits: dict[str, dict[str, int]], sizes: dict[str, int], names: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlcore.files import check_files
-from mlcore.sentiment import comparison, model_file, tuning
+from mlcore.sentiment import comparison, tuning
 from mlcore.sentiment.settings import NEW_MODEL, Settings, reproducing_command
 from mlcore.text import table
 from mlcore.text.layout import Layout, TrainingLayout
@@ -55,7 +55,7 @@ def tune(
     """
     check_files(data or [], model=(model, MODEL))
     started, processes = monotonic(), threads or available_cores()
-    dataset, done = read(data, layout), "Replaced" if model.exists() else "Wrote"
+    dataset = read(data, layout)
 
     def progress(trials: "list[tuning.Trial]") -> None:
         scored, left = tuning.ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
@@ -78,8 +78,9 @@ def tune(
     answer("tune", found, _show_trials, as_json)
     inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
-    Run(inputs, layout, found.settings, processes, model, quiet=True).train()
-    render.say(f"{done} {model}. The same again: {reproducing_command(model_file.load_model(model), model)}")
+    run = Run(inputs, layout, found.settings, processes, model, quiet=True)
+    run.train()
+    render.say(f"{run.done} The same again: {reproducing_command(run.training.model, model)}")
     if code:
         raise typer.Exit(code)
 

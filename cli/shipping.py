@@ -22,16 +22,15 @@ from .options import A_MODEL, DATA, Json, ModelFile, Output, option, path_option
 from .output import MODEL, PAGE, answer, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
-UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 MAX_CHANGES = 5
 
 
 def size_in_bytes(text: str) -> int:
     """The bytes of a size such as 2MB; raises InputError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if not found or found[2] not in UNITS or len(found[1]) > 15:
-        raise InputError("expected a number with B, KB, MB, GB or KiB, such as 2MB", value=text)
-    return int(float(found[1]) * UNITS[found[2]])
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d+)?) *([kmg]?)b?", text.strip().lower())
+    if not found:
+        raise InputError("expected a number with KB, MB or GB, such as 2MB", value=text)
+    return int(float(found[1]) * 1000 ** ("", "k", "m", "g").index(found[2]))
 
 
 def compress(

@@ -33,8 +33,6 @@ from .output import MODEL, print_json
 from .printable import printable
 
 LOG = b'{"schema": "mlcore.log/'  # how such a file begins
-
-
 HELD_OUT = "Texts or fraction to hold out, for choosing the best epoch."
 SHARDS = "With a scheduler: parts of the texts that are trained on at a time, at most one for each file."
 THREADS = "Use at most so many CPU threads (does not change the model)."

@@ -276,14 +276,10 @@ def application(path: Path) -> Starlette:
 
     Raises: ModelFileError, OSError, as load_model.
     """
-    service, described_api = Service(path), as_json(openapi())
-
-    async def api(request: Request) -> Response:
-        return described_api
-
+    service = Service(path)
     threading.Thread(target=service.watch, daemon=True).start()
     posts = [Route(f"/{name}", partial(service.answer, name), methods=["POST"]) for name in OPERATIONS]
-    gets = {"/": service.page, "/health": service.health, "/openapi.json": api}
+    gets = {"/": service.page, "/health": service.health, "/openapi.json": lambda request: as_json(openapi())}
     kinds: tuple[Any, ...] = (HTTPException, InputError, ClientDisconnect, Exception)
     return Starlette(
         routes=[*posts, *(Route(place, endpoint) for place, endpoint in gets.items())],
