@@ -88,14 +88,6 @@ def test_steps_with_inputs_of_their_own(activation, layout):
         assert not differences[name].contradict(gradient).any()
 
 
-def test_frozen_arrays_have_no_gradient():
-    layers = [Layer("one", "W", [[1]], "tanh", "b", [1]), Layer("two", "V", [[2]], "tanh")]
-    network = Network(layers, Loss(frozen=("b", "V")))
-    assert list(network.backward(network.forward([1]), [1]).arrays) == ["W"]
-    assert list(Pass(network, [[1]], [[1]]).backward().arrays) == ["W"]
-    assert list(numerical_derivatives(network, [1], [1])) == ["W", "x"]
-
-
 @pytest.mark.parametrize(("slope", "gradients"), [("1/2", [1, 2]), ("1/4", [Fraction(1, 2), 2])])
 def test_a_leaky_kink_has_the_pieces_of_both_slopes(slope, gradients):
     network = Network([Layer("output", "W", [[1]], "leaky-relu", slope=Fraction(slope))])

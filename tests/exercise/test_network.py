@@ -9,17 +9,17 @@ from mlcore.exercise.numerical import numerical_derivatives
 
 
 @pytest.mark.parametrize(
-    ("layers", "message"),
+    ("arrays", "message"),
     [
-        ([Layer("one", "W", [[1]], "relu", "b")], "a bias without a name or a name without a bias"),
-        ([Layer("one", "W", [[np.nan]])], "W has NaN or infinity in it"),
-        ([Layer("one", "W", [[10**400]])], "beyond the range of float64"),
-        ([Layer("one", "W", "W")], "W must be rows of numbers, all of one length"),
+        (([[1]], "relu", "b"), "a bias without a name or a name without a bias"),
+        (([[np.nan]],), "W has NaN or infinity in it"),
+        (([[10**400]],), "beyond the range of float64"),
+        (("W",), "W must be rows of numbers, all of one length"),
     ],
 )
-def test_networks_that_are_refused(layers, message):
+def test_networks_that_are_refused(arrays, message):
     with pytest.raises(InputError, match=message):
-        Network(layers)
+        Network([Layer("one", "W", *arrays)])
 
 
 def test_differences_see_the_kink_and_stay_off_others():
