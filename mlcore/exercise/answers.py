@@ -27,9 +27,9 @@ class Rounding(NamedTuple):
     digits: int
     is_significant: bool
 
-    def __call__(self, values: np.ndarray, half_up: bool | np.ndarray = True) -> np.ndarray:
-        """The values rounded, and halves up, or to even digits."""
-        nudged = values.astype(np.float64) * np.where(half_up, HALF_UP, 1)
+    def __call__(self, values: np.ndarray, up: bool | np.ndarray = True) -> np.ndarray:
+        """The values rounded, and halves ``up`` or down."""
+        nudged = values.astype(np.float64) * np.where(up, HALF_UP, 1 / HALF_UP)
         scale = 10.0**self.digits
         if self.is_significant:
             size = np.floor(np.log10(np.where(nudged, abs(nudged), 1)))

@@ -187,12 +187,15 @@ class Loss(NamedTuple):
 # What else people call each choice; lower case, without blanks and hyphens
 ALIASES = {
     "activation": {
-        "identity": "linear none", "leaky-relu": "lrelu", "sigmoid": "logistic logsig sigma", "step": "heaviside",
+        "identity": "linear lin id none purelin", "leaky-relu": "lrelu", "tanh": "tansig hyperbolictangent",
+        "sigmoid": "logistic logisticsigmoid logsig sigma", "relu": "rectifier", "step": "heaviside threshold",
     },
     "loss": {
-        "binary-cross-entropy": "bce logistic logloss bcewithlogits", "none": "identity output",
-        "cross-entropy": "ce categoricalcrossentropy softmax nll", "mean-squared": "mse meansquarederror",
-        "squared": "sse squarederror sumofsquares", "half-squared": "halfsquarederror halfmse",
+        "binary-cross-entropy": "bce logistic logloss bcewithlogits sigmoidcrossentropy", "none": "identity output",
+        "mean-squared": "mse meansquarederror",
+        "cross-entropy": "ce categoricalcrossentropy softmax softmaxcrossentropy nll negativeloglikelihood",
+        "squared": "sse se squarederror sumofsquares sumofsquarederrors l2",
+        "half-squared": "halfsquarederror halfmse quadratic",
     },
     "layout": {"rows": "row", "columns": "column"},
     "optimizer": {"sgd": "gradientdescent gd"},

@@ -26,10 +26,10 @@ from mlcore.results import Result, to_json
 from mlcore.templates import fill
 
 CONVENTIONS = (Fraction(0), Fraction(1), Fraction(1, 2))  # for phi'(0); where several fit, the first is named
-# The steps after which students round, and whether they round halves up, or to even digits
+# The steps after which students round, and which halves they round up: 0 all of them; 1 or 2 every other
 SOME = list(chain.from_iterable(combinations(WRITTEN, size) for size in range(len(WRITTEN) + 1)))
-HABITS = [((*steps, *others), True) for steps in SOME for others in ((), SUMMED)]
-HABITS += [(steps, False) for steps in (WRITTEN[:1], WRITTEN, ROUNDED)]
+HABITS = [((*steps, *others), 0) for steps in SOME for others in ((), SUMMED)]
+HABITS += [(steps, halves) for steps in (WRITTEN[:1], WRITTEN, ROUNDED) for halves in (1, 2)]
 RIGHT = ("right", "right-by-convention", "in-subdifferential")
 UNKNOWN = ("too-few-digits", "open")  # what the student has is not known
 WORDS = {

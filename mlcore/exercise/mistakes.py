@@ -13,7 +13,7 @@ from mlcore.exercise.answers import Rounding
 from mlcore.exercise.descent import Update
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
-from mlcore.exercise.functions import ACTIVATIONS, Number
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, Number, through_softmax
 from mlcore.exercise.network import Gradients, Network
 
 Step = Callable[["Work", Any], Any]  # what the student does, given what is right
@@ -104,6 +104,12 @@ def _probability_for_logit(w: "Work", right: Values) -> Values:
     return dict.fromkeys((f"z:{last}", f"a:{last}", "y_hat"), w.predicted()) if is_logit else {}
 
 
+def _through_probability(w: "Work", error: np.ndarray) -> np.ndarray:
+    """The derivative in z of what has this one in the probability."""
+    p = w.predicted()
+    return through_softmax(error, p) if NORMALIZES in w.network.function.outputs else error * p * (1 - p)
+
+
 PROBABILITIES = ("sigmoid", "softmax")
 LOGARITHMIC = ("cross-entropy", "binary-cross-entropy")
 HALF, SQUARED = ("half-squared",), ("squared", "mean-squared")
@@ -126,14 +132,27 @@ MISTAKES = [
     Mistake("(y − ŷ)² instead of ŷ − y", {"error": lambda w, right: right * right}),
     Mistake("square left out in the loss",
             {"losses": lambda w, right: w.factor * (w.y - w.trace.a[-1]) / 2}, losses=HALF + SQUARED),
+    Mistake("square left out in the loss",
+            {"losses": lambda w, right: w.factor * (w.trace.a[-1] - w.y) / 2}, losses=HALF + SQUARED),
     Mistake("log10 instead of ln in the loss", {"losses": lambda w, right: right / math.log(10)}, losses=LOGARITHMIC),
     Mistake("log2 instead of ln in the loss", {"losses": lambda w, right: right / math.log(2)}, losses=LOGARITHMIC),
     Mistake("an extra σ'(z) in δ (it cancels in the cross-entropy)",
             {"error": lambda w, right: right * w.predicted() * (1 - w.predicted())}, losses=LOGARITHMIC),
     Mistake("∂J/∂ŷ instead of δ (the derivative of softmax or σ left out)",
             {"error": lambda w, right: w.network.function.of_probability(w.predicted(), w.y)}, losses=LOGARITHMIC),
+    Mistake("half the squared error instead of the cross-entropy",
+            {"losses": lambda w, right: (w.predicted() - w.y) ** 2 / 2,
+             "error": lambda w, right: _through_probability(w, right)}, losses=LOGARITHMIC),
+    Mistake("the squared error instead of the cross-entropy",
+            {"losses": lambda w, right: (w.predicted() - w.y) ** 2,
+             "error": lambda w, right: 2 * _through_probability(w, right)}, losses=LOGARITHMIC),
+    Mistake("(1 − y) log(1 − ŷ) added, which is for sigmoid outputs",
+            {"losses": lambda w, right: right - (1 - w.y) * np.log1p(-w.predicted())}, losses=["cross-entropy"]),
     Mistake("(1 − y) log(1 − ŷ) left out",
             {"losses": lambda w, right: -w.y * np.log(w.predicted())}, losses=["binary-cross-entropy"]),
+    Mistake("softmax without its denominator",
+            {"a": lambda w, right: np.exp(w.z), "losses": lambda w, right: right
+             if w.network.loss.name not in LOGARITHMIC else -w.y * w.trace.z[-1]}, ("softmax",)),
     Mistake("the logit z instead of the probability", {"answers": _logit_for_probability}),
     Mistake("the probability instead of the logit z", {"answers": _probability_for_logit}),
     Mistake("z instead of h in the gradient of the weights (the activation left out)",
@@ -159,6 +178,8 @@ MISTAKES = [
     Mistake("wrong sign", {"answers": lambda w, right: {
         name: -rows for name, rows in right.items() if not name.startswith("d")}}),
     Mistake("{phi}'(z) left out (or 1 for z < 0) in {where}", {"slopes": _as(1)}, RELU),
+    Mistake("0 for {phi}'(0) in {where}, less than the slope of leaky ReLU",
+            {"slopes": lambda w, right: np.where(w.z == 0, 0 * right, right)}, LEAKY),
     Mistake("{phi}'(z) left out in {where}", {"slopes": _as(1)}, SMOOTH),
     Mistake("{phi}'(a) instead of {phi}'(z) (the formula for the derivative applied to the activation) in {where}",
             {"slopes": lambda w, right: w.slopes_at(w.a)}, SMOOTH),
@@ -335,14 +356,14 @@ class Work(Pass):
 class Students(Work):
     """Many students at once, who round after the steps of their habits: all arrays have an axis for them in front.
 
-    ``habits``: the steps, and whether halves are rounded up, or to even digits.
+    ``habits``: the steps, and which halves are rounded up: 0 all of them; 1 or 2 every other.
     """
 
     def __init__(
-        self, right: Pass, convention: Number, habits: Sequence[tuple[Collection[str], bool]], rounding: Rounding
+        self, right: Pass, convention: Number, habits: Sequence[tuple[Collection[str], int]], rounding: Rounding
     ) -> None:
         self.rounds = {name: np.array([name in steps for steps, _ in habits]) for name in ROUNDED}
-        self.half_up = np.array([half_up for _, half_up in habits])
+        self.halves = np.array([halves for _, halves in habits])
         many = copy(right)
         many.x, many.y = (np.broadcast_to(rows, (len(habits), *rows.shape)) for rows in (right.x, right.y))
         super().__init__(many, convention, rounding=rounding)
@@ -351,7 +372,8 @@ class Students(Work):
         if name not in ROUNDED or not self.rounding:
             return right
         students = (-1, *[1] * (right.ndim - 1))
-        rounded = self.rounding(right, self.half_up.reshape(students))
+        halves, place = self.halves.reshape(students), np.arange(right[0].size).reshape(right.shape[1:])
+        rounded = self.rounding(right, (halves == 0) | ((place + halves) % 2 == 0))
         return np.where(self.rounds[name].reshape(students), rounded, right)
 
 

@@ -15,8 +15,8 @@ from mlcore.exercise.mistakes import Values, layer_names
 from mlcore.exercise.problem import Problem
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
-DERIVATIVE = re.compile(r"^[d∂](?:[JLEC]|loss)\s*[/_]?\s*[d∂]")
-ALIASES = {"yhat": "y_hat"} | dict.fromkeys("JLEC", "loss")
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLEC]|loss|cost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?)")
+ALIASES = {"yhat": "y_hat", "loss": "loss"} | dict.fromkeys(("J", "L", "E", "C", "cost", "Etotal"), "loss")
 
 
 class Naming:
@@ -90,6 +90,8 @@ class Naming:
 
 
 def _plain(name: str) -> str:
-    """What spellings of a name have in common, such as δ₂ and delta_2, or ∂L/∂V, dL_dV and dV."""
-    text = unicodedata.normalize("NFKC", DERIVATIVE.sub("d", name.strip()))
-    return re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
+    """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
+    text = DERIVATIVE.sub("d", to_unicode(name) if "\\" in name else name.strip())
+    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?", r"\1", unicodedata.normalize("NFKC", text))  # as in a^[1]
+    text = re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
+    return re.sub(r"^(.+)new$|^updated(.+)", r"new\1\2", text)

@@ -14,6 +14,7 @@ from mlcore.exercise.functions import ACTIVATIONS, LOSSES, NORMALIZES, REDUCTION
 from mlcore.kernels import layers
 
 LAYOUTS = {"columns": ("row", "column"), "rows": ("column", "row")}  # in weights: a unit, and an input
+ROWS_HINT = '; if vectors are rows, x W, the file needs layout = "rows"'
 FLOAT_TOLERANCE = 1e-12  # |z| below which a unit counts as on its kink where its exact value is not known
 
 Matrix = Sequence[Sequence[Number]] | Sequence[Number] | np.ndarray
@@ -215,7 +216,9 @@ class Network(Shown):
         units = len(self.turned(self.arrays[weights]))
         if length != units:
             each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
-            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}.")
+            is_turned = name in self.arrays and len(self.arrays[name]) == self.arrays[weights].shape[-1]
+            hint = ROWS_HINT * (is_turned and not self.in_rows)
+            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
 
     def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:
         """The array of this name, which several layers may share."""
@@ -301,7 +304,7 @@ class Network(Shown):
             Z, A = np.empty((2, len(X), len(W)))
             layers.affine(self.inputs(number, X, trace.a), W, b, Z)
             if z is not None:
-                Z[:] = _finite("z", z[number], 2)
+                Z[:] = _finite(f"z of layer {self.layers[number].name}", z[number], 2)
             if activation.has_kink:
                 Z[np.abs(Z) <= (FLOAT_TOLERANCE if z is None else 0)] = 0
                 trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
@@ -403,6 +406,7 @@ class Network(Shown):
             each = " each" if len(X) > 1 else ""
             row = ",".join(f"{value:.6g}" for value in X.flat)
             hint = f"; for one sample of {columns} values write {row}" if X.size == columns else ""
+            hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
             found = f"{_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}"
             raise ShapeError(f"x has {found}; expected {columns} in each, since {first} is {shape}{hint}.")
         return X

@@ -6,6 +6,7 @@ All numbers are kept as fractions, so that nothing is rounded before the arithme
 import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
@@ -24,10 +25,27 @@ from mlcore.files import installed
 NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
-ARRAY = re.compile(r"[a-z.]*(array|matrix|tensor)\s*(?=\()", re.ASCII | re.IGNORECASE)
+POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
+# What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
+NOTATIONS = {
+    r"\\\\": ";",
+    "&": ",",
+    r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
+    r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
+    r"\\(begin|end)\s*\{\w+\*?\}(\{[lcr|]+\})?|\\(left|right|quad|[,;:! ])|[$≈~…]|\.\.\.": " ",
+    r"[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor)\s*(?=\()|,\s*\w+\s*=[^])]*": "",  # with arguments such as dtype
+    rf" ?(?:\\cdot|\\times|[·×*])\s*{POWER}": r"e\1",
+    rf"(?<![\d.]){POWER}": r"1e\1",
+    r";\s*(?=[])}])": "",
+}
+TRANSPOSED = re.compile(r"(.*[])}])\s*(?:'|ᵀ|\.T|\^\s*\{?\s*(?:T|\\top)\s*\}?)\s*", re.DOTALL)
 BLANKS = re.compile(r"[^\S\n]+")
-# minus signs and fractions as typeset sheets have them, and the brackets of tuples
-SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}()", "-- /[]")
+SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+# minus signs as typeset sheets have them, and the brackets of tuples and sets
+SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}", "-- /")
+ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
+BRACKETS = str.maketrans("({)}", "[[]]")
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "id", "number", "email", "course", "class", "group", "school", "teacher", "date", "title"),
@@ -35,6 +53,7 @@ NOTES = {
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"
+FOREIGN = re.compile(r"""^\s*([^\s"'=\[]*[^\x00-\x7f"'][^\s"'=]*)\s*=""", re.MULTILINE)  # a name, in TOML
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
 MOST_DIGITS = 17  # that a float64 has
 
@@ -125,6 +144,8 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if fraction := UNQUOTED.search(text):
             hint = f'fractions need quotes: "{fraction[1]}"'
+        elif name := FOREIGN.search(text):
+            hint = f'names with other letters than a to z need quotes: "{name[1]}"'
         reason = "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise DataError(f"{path} is not {language} with keys and values: {reason}; {hint}.") from error
 
@@ -144,7 +165,7 @@ def change(
 
 def exact_number(text: str) -> Fraction:
     """The number; or a ValueError that says what is wrong with it."""
-    text = re.sub(r"\s*/\s*", "/", text.translate(SPELLINGS).strip())
+    text = re.sub(r"\s*/\s*", "/", _spelled(text).strip())
     if not text:
         raise ValueError("a number is missing")
     if not NUMBER.fullmatch(text):
@@ -163,8 +184,8 @@ def exact_number(text: str) -> Fraction:
 def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_number) -> list[list[Any]]:
     """Rows of numbers as people type them.
 
-    ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, or a row
-    on each line. ``number`` makes a number of its text.
+    ``1,0,1;1,-1,0``, ``1 0 1; 1 -1 0``, ``[[1, 0, 1], [1, -1, 0]]``, ``np.array([[1, 0, 1], [1, -1, 0]])``, a row on
+    each line, or the same in LaTeX; ``[1; 2]'`` and ``[1; 2]^T`` are transposed. ``number`` makes a number of its text.
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
@@ -190,16 +211,30 @@ def typed(value: object) -> str:
     return "?" if value is None else str(value)
 
 
+def _spelled(text: str) -> str:
+    """The text with the minus sign and fractions of ASCII."""
+    halves = ONE_HALF.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    return halves.translate(SPELLINGS)
+
+
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
-    plain = BLANKS.sub(" ", ARRAY.sub("", text).translate(SPELLINGS)).strip()
+    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", _spelled(text))
+    plain = BLANKS.sub(" ", plain).strip()
+    if turned := TRANSPOSED.fullmatch(plain):
+        plain = turned[1]
+    for notation, meaning in NOTATIONS.items():
+        plain = re.sub(notation, meaning, plain, flags=re.ASCII)
+    plain = plain.translate(BRACKETS).strip().rstrip(";").strip()
     if plain.startswith("[["):
         plain = " ".join(plain.split())  # lines mean nothing within nested brackets
-    plain = re.sub(r"\][\s,;]*\[", ";", plain).translate(str.maketrans("[]", "  ")).strip().rstrip(";")
-    plain = re.sub(" ?/ ?", "/", BLANKS.sub(" ", plain)).strip()
-    plain = re.sub(r"(^|[,;\n]) ?([+-]) (?=[\d.])", r"\1\2", plain)  # a sign apart from its number
+    plain = re.sub(r"\][\s,;]*\[", ";", plain)
+    plain = re.sub(" ?/ ?", "/", BLANKS.sub(" ", plain.translate(str.maketrans("[]", "  "))))
+    plain = re.sub(r"(^|[,;\n]) ?([+-]) (?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number
     lines = re.split(r"\s*;\s*|\s*\n\s*", plain)
-    return [line.strip().removesuffix(",").split(",") if "," in line else line.split() or [""] for line in lines]
+    rows = [line.strip().removesuffix(",").split(",") if "," in line else line.split() or [""] for line in lines]
+    is_even = len(set(map(len, rows))) == 1
+    return list(map(list, zip(*rows, strict=True))) if turned and is_even else rows
 
 
 def parse_number(text: str, parameter: str) -> Fraction:
