@@ -235,18 +235,20 @@ def _show_table(found: "comparison.Comparison") -> None:
             arm.arm,
             f"{100 * arm.mean:.2f}{deviation}",
             *((render.number(100 * against.mean, "+.2f"), _p(against.p)) if against else ("", "")),
-            str(arm.runs),
+            f"{arm.seconds:.1f}",
             f"{arm.parameters:,.0f}",
         ))  # fmt: skip
-    columns = ("embeddings", "accuracy %", "vs fixed", "p", "runs", "trained")
+    columns = ("embeddings", "accuracy %", "vs fixed", "p", "seconds", "trained")
     baselines = comparison.MAJORITY, comparison.LINEAR
     render.table(columns, rows, line_after=sum(arm.arm not in baselines for arm in found.arms))
     least, seeds = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
     render.paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "
         f"embeddings in points. p: exact sign-flip test; with {seeds} seeds the smallest possible p is {_p(least)}. "
-        "trained: number of parameters."
+        "seconds: of a run. trained: number of parameters."
     )
+    bars = [(arm.arm, render.bar(arm.mean, 40), f"{arm.mean:.1%}") for arm in found.arms]
+    render.table(("embeddings", "accuracy", ""), bars, "", left=2)
 
 
 def _conclusion(found: "comparison.Difference") -> str:
