@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from mlcore import Layer, Network
-from mlcore.errors import InputError
 from mlcore.exercise import functions
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import Loss
@@ -110,12 +109,3 @@ def test_pieces_beyond_a_leaky_unit_are_decided():
     found = subdifferential(Pass(Network(layers), [[1]], [[1]]))
     assert sorted(piece.gradients.arrays["W"].item() for piece in found.pieces) == [-1, 0]
     assert found.descent is not None
-
-
-def test_a_step_is_forward_only():
-    network = Network([Layer("output", "W", [[1, -1]], "step")])
-    assert network.forward([[1, 1], [1, 2]]).y_hat.tolist() == [[1], [0]]
-    assert Pass(network, [[1, 1], [1, 2]], [[0], [0]]).trace.y_hat.tolist() == [[1], [0]]
-    for backward in (lambda: network.backward(network.forward([1, 1]), [0]), Pass(network, [[1, 1]], [[0]]).backward):
-        with pytest.raises(InputError, match="only forward values"):
-            backward()

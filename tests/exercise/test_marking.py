@@ -8,15 +8,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from test_network_page import has_gradients, random_problem
 
 from mlcore.exercise.answers import Entry, parse_answer
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.functions import ACTIVATIONS, LOSSES, REDUCTIONS, Loss
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
 from mlcore.exercise.mistakes import Work
-from mlcore.exercise.network import Layer, Network
-from mlcore.exercise.problem import Problem
 from mlcore.exercise.syllabus import DIFFICULTIES, KINKS
 
 
@@ -84,38 +82,10 @@ def test_digits_say_how_exactly_a_number_is_meant(text, truth, verdict):
         verdict in ("near", "right"), verdict == "right", verdict == "short")  # fmt: skip
 
 
-KINDS = {"binary-cross-entropy": "sigmoid", "cross-entropy": "softmax"}
-
-
 def any_exercise(seed):
-    """A random exercise of any kind: loss, activations, depth, sizes, biases, samples, L2 and layout."""
-    generator = random.Random(seed)
-
-    def rows(count, width, places=2):
-        return [[Fraction(generator.randint(-150, 150), 10**places) for _ in range(width)] for _ in range(count)]
-
-    loss = generator.choice(list(LOSSES))
-    inner = [name for name in ACTIVATIONS if name not in ("step", "softmax")]
-    sizes = [generator.randint(1, 3) for _ in range(generator.randint(2, 4))]
-    sizes[-1] += loss == "cross-entropy"
-    activations = [generator.choice(inner) for _ in sizes[1:]]
-    if loss in KINDS:
-        activations[-1] = generator.choice((KINDS[loss], "identity"))
-    layers = []
-    for number, activation in enumerate(activations):
-        W = rows(sizes[number + 1], sizes[number])
-        bias = {"bias": f"b{number}", "b": rows(1, len(W))[0]} if generator.random() < 0.5 else {}
-        layers.append(Layer(f"layer {number}", f"A{number}", W, activation, **bias))
-    samples = generator.choice((1, 1, 2))
-    x, y = rows(samples, sizes[0], 1), rows(samples, sizes[-1], 1)
-    if loss in KINDS:
-        ones = [generator.randrange(sizes[-1]) for _ in range(samples)]
-        y = [[Fraction(unit == one) for unit in range(sizes[-1])] for one in ones]
-    l2 = generator.choice((0, 0, Fraction(1, 10)))
-    layout = "rows" if seed % 4 == 3 else "columns"
-    if layout == "rows":
-        layers = [layer._replace(W=list(zip(*layer.W, strict=True))) for layer in layers]
-    return generator, Problem(Network(layers, Loss(loss, generator.choice(REDUCTIONS), l2), layout), x, y)
+    """A random exercise of any kind with two decimals, which rounding changes."""
+    problems = (random_problem(number, 150, (100,)) for number in range(seed, 10**9, 10_000))
+    return random.Random(seed), next(filter(has_gradients, problems))
 
 
 class RoundingStudent(Pass):
@@ -150,7 +120,7 @@ def significant(value, count):
 STEPS = ("z", "a", "losses", "error", "slopes", "delta", "pulled", "dW", "db")
 
 
-@pytest.mark.parametrize("seeds", [(*range(10), 169, 868), pytest.param(range(2000), marks=pytest.mark.full)], ids=len)
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(2000), marks=pytest.mark.full)], ids=len)
 def test_no_rounding_is_rejected(seeds):
     """Right answers to 2 to 6 significant digits, rounded step by step or at the end."""
     rejected = []

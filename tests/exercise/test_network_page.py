@@ -33,12 +33,12 @@ CONVENTIONS = ("0", "1/3", "1")
 INNER = [name for name in ACTIVATIONS if name != "softmax"]
 
 
-def random_problem(seed):
-    """A network of any kind with small numbers, so that kinks are common."""
+def random_problem(seed, top=2, units=(1, 1, 2)):
+    """A network of any kind; with numbers as small as these, kinks are common."""
     choose, loss = random.Random(seed), [*LOSSES][seed % len(LOSSES)]
 
     def rows(count, width):
-        return [[Fraction(choose.randint(-2, 2), choose.choice((1, 1, 2))) for _ in range(width)] for _ in range(count)]
+        return [[Fraction(choose.randint(-top, top), choose.choice(units)) for _ in range(width)] for _ in range(count)]
 
     depth, in_rows, is_shared, has_own = choose.randint(1, 3), *(choose.random() < 0.2 for _ in range(3))
     sizes = [choose.randint(1, 3)] * (depth + 1) if is_shared else [choose.randint(1, 3) for _ in range(depth + 1)]
