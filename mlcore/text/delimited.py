@@ -90,9 +90,14 @@ def _parsed(lines: Sequence[str], separator: str, dialect: Dialect) -> tuple[lis
 def _dialect(lines: Sequence[str], separator: str, source: Source | None = None) -> Dialect:
     """How quotes are used, so that the fewest rows are wrong; the source gets a note if this was a guess.
 
-    By RFC 4180; or with spaces before them, or behind a backslash; or, between tabs, not at all.
+    By RFC 4180; or with spaces before them, as single ones, or behind a backslash; or, between tabs, not at all.
     """
+    single = re.compile(rf"(?:^|{re.escape(separator)}) *'")
     ways: tuple[tuple[bool, Dialect, str], ...] = (  # when each is possible, and what is said of it
+        (
+            len(lines) > 1 and all(map(single.search, islice(lines, 1, None))),
+            {"quotechar": "'", "skipinitialspace": True}, "the quotes around fields are single ones, ', and left out.",
+        ),
         (any(f'{separator} "' in line for line in lines), {"skipinitialspace": True}, ""),
         (True, {}, ""),
         (any('\\"' in line for line in lines), {"escapechar": "\\"}, '\\" within quotes is read as a quote.'),
@@ -122,19 +127,31 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
         start, first = start + 1, following  # empty lines may come before the header
     head = [first, *islice(lines, SNIFFED - 1)]
-    sniffed, _ = _parsed(head, separator, _dialect(head, separator))
+    dialect = _dialect(head, separator)
+    sniffed, _ = _parsed(head, separator, dialect)
     if not source.layout.no_header and (titles := _header_row(sniffed, source)):
-        head, start = head[titles:], start + titles
+        head, sniffed, start = head[titles:], sniffed[titles:], start + titles
         source.header = start
         source.notes.guesses.append(f"{source.name}: the header is in line {start}; what is above it is left out.")
-    plain = source.layout.format == "tsv" or (separator == "\t" and not source.layout.format)
+    single = dialect is not None and "quotechar" in dialect
+    plain = source.layout.format == "tsv" or (separator == "\t" and not source.layout.format and not single)
     rows = _rows(chain(head, lines), separator, start, source, plain)
     begin, header = next(rows, (start, []))
     if source.layout.no_header:
         names = [str(number) for number in range(1, len(header) + 1)]
         return Table(source, names, _of_width(chain([(begin, header)], rows), names, source))
     names = [str(name).lstrip("\ufeff") for name in header]
+    if _has_row_numbers(sniffed, len(names)):
+        names = ["", *names]
+        source.notes.guesses.append(f"{source.name}: the first column, which the header lacks, numbers the rows.")
     return Table(source, names, _without_headers(_of_width(rows, names, source), names, source))
+
+
+def _has_row_numbers(rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether each row below the header has one field more, its number, as R writes them; the last may be cut off."""
+    below = [row for row in rows[1:] if row]
+    numbered = all(len(row) == width + 1 and row[0].isdecimal() for row in below[:-1] or below)
+    return numbered and any(row[-1].strip() for row in below)  # else they end with a separator
 
 
 def _rows(lines: Iterator[str], separator: str, start: int, source: Source, plain: bool) -> Iterator[Row]:

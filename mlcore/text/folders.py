@@ -131,7 +131,10 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     if not texts or (tables and source.labelled and len({path.parts[-2] for path in texts}) == 1):
         expected = f"texts in folders named after their labels; expected {LAYOUT}"
         problem = f"{source.name} has no {expected if source.labelled else 'files of texts, such as *.txt'}"
-        such = f", such as {', '.join(map(str, tables[:FEW]))}" if tables else ""
+        such = "; files of texts and of their labels can be joined: paste LABELS TEXTS > new.tsv" * source.labelled
+        if tables:
+            tables.sort(key=lambda path: path.suffix == ".json")  # which may only describe the others
+            such = f", such as {', '.join(map(str, tables[:FEW]))}, or alone in a zip archive"
         raise DataError(f"{problem}; a table has to be given as a file{such}.")
     splits = _splits({path.parts[-3] for path in texts if len(path.parts) > 2})
     with_split = [path for path in texts if len(path.parts) > 2 and path.parts[-3] in splits]

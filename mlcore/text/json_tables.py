@@ -13,6 +13,7 @@ MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
 TOO_DEEP = "it is nested too deeply, or a number is too long"  # of which Python says nothing about JSON
 WHITE_SPACE = re.compile(r"\s*")
+CONVERSATIONS = ("role", "content"), ("from", "value")  # the keys of who says what
 FIRST_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(.)', re.DOTALL)
 
 Record = tuple[int | str, Mapping[str, Any]]  # the number of its line or row, and its values
@@ -113,6 +114,8 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if len(inner := [*_lists_in(document, source)]) == 1:
             source.notes.guesses.append(f"{source.name}: the rows are those of the key {inner[0][0]!r}.")
             return inner[0][1]
+        if not has_columns([*document], source) and (rows := _by_label(document, source)):
+            return rows
         if not all(isinstance(value, list | dict) for value in values):
             return [document]
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
@@ -124,6 +127,21 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if len(inner := [*_lists_in(document)]) == 1:
             return inner[0][1]  # whose keys the message will name
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
+
+
+def _by_label(document: Mapping[str, Any], source: Source) -> list[dict[str, Any]]:
+    """The rows of an object that has the label of each text, or lists of the texts of each label; else nothing."""
+    values, rows, said = [*document.values()], list[dict[str, Any]](), ""
+    if all(isinstance(value, list) and all(isinstance(text, str) for text in value) for value in values):
+        repeats = any(5 * len({*value}) <= 4 * len(value) for value in values)  # as in a column of labels
+        if len({*map(len, values)}) > 1 or not repeats:
+            rows = [{"text": text, "label": label} for label, texts in document.items() for text in texts]
+            said = "the keys are the labels of the texts in their lists"
+    elif not any(isinstance(value, list | dict) for value in values) and 2 * len({*map(str, values)}) <= len(values):
+        rows = [{"text": text, "label": label} for text, label in document.items()]
+        said = "the keys are the texts, and the values their labels"
+    source.notes.guesses += [f"{source.name}: {said}."] * bool(rows)
+    return rows
 
 
 def _lists_in(
@@ -167,11 +185,20 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     found = dict[str, Any]()
     for key, value in record.items():
         inner = value[0] if isinstance(value, list) and len(value) == 1 else value
-        if inner and isinstance(inner, dict):
+        inner = inner if isinstance(inner, dict) else _by_speaker(value)
+        if inner:
             found |= {f"{key}.{path}": one for path, one in _flat(inner).items()}
         else:
             found[key] = value
     return found
+
+
+def _by_speaker(messages: Any) -> dict[str, Any]:
+    """The last message of each speaker in a conversation, as chat models are tuned with; else nothing."""
+    for speaker, message in CONVERSATIONS if isinstance(messages, list) else ():
+        if all(isinstance(turn, dict) and {speaker, message} <= turn.keys() for turn in messages):
+            return {str(turn[speaker]): turn[message] for turn in messages}
+    return {}
 
 
 def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Table:

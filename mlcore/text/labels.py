@@ -76,6 +76,13 @@ def rating_of(label: str) -> float | None:
     return value if abs(value) <= LARGEST_RATING else None
 
 
+def ways_to_write(number: str) -> str:
+    """How to write a number whose comma may be before decimals or thousands, in a message; nothing for others."""
+    with_point = number.strip().replace(",", ".")
+    unclear = rating_of(number) is None and rating_of(with_point) is not None
+    return f", written as {with_point} or {with_point.replace('.', '')}" if unclear else ""
+
+
 def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = False) -> tuple[str, ...]:
     """The labels of these rows, ``ordered``.
 
@@ -195,6 +202,7 @@ def targets_of(
         known = f"one of {listed(labels)} as in the training data"
         expected = known if labels else f"a number up to {LARGEST_RATING:g}"
         name = dataset.label_names[number]
+        expected += "" if labels else ways_to_write(name)
         raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
     return targets
 

@@ -21,9 +21,9 @@ from mlcore.text.columnar import MAGIC, read_columnar
 from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
-from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of
+from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of, ways_to_write
 from mlcore.text.layout import Layout
-from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, find_columns
+from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, find_columns, has_columns
 from mlcore.text.table import SPLITS as SPLITS
 
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
@@ -32,6 +32,8 @@ TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
 CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
 MARK = "__label__"
+FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +((?!\d+:|\|)\S.*)")  # and the text behind it
+PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
 JSON_ARRAY = re.compile(r"\s*\[[\s\[]*(?:[\"{\]]|-?(?:0|[1-9]\d*)(?:\.\d+)?\s*[,\]]|null|true|false|NaN|\Z)")
 BETWEEN_LABELS = re.compile(rf"({MARK}[^\s,;|]+)[,;|]+(?={MARK})")
 EMPTY_LINES = re.compile(r"\A(?:[ \t\r]*\n)+")
@@ -126,6 +128,8 @@ def _open(path: Path, source: Source) -> Table:
     lines = chain.from_iterable(_blocks_of_lines(pieces, source))
     if format == "jsonl":
         return read_json_lines(lines, source)
+    if format == "label first":
+        return Table(source, ["label", "text"], _label_first_rows(lines, source))
     if format == "fasttext":
         return Table(source, ["label", "text"], _fasttext_rows(lines, source))
     if separator:
@@ -134,8 +138,12 @@ def _open(path: Path, source: Source) -> Table:
     if not source.labelled:
         return Table(source, ["text"], ((number, [line]) for number, line in enumerate(lines, 1)))
     advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT (if lines begin with labels: "
-    advice += f"sed 's/^/{MARK}/' FILE > new.txt; if these are in a file of their own: paste LABELS FILE > new.tsv)"
-    raise DataError(f"Cannot tell the format of {source.name}; supported are {SUPPORTED}; {advice}.")
+    advice += (
+        f"sed 's/^/{MARK}/' FILE > new.txt; if all have one label: sed 's/^/{MARK}NAME /' FILE > new.txt; if they "
+    )
+    advice += "are in another file: paste LABELS FILE > new.tsv)"
+    looks = f"; it looks like {kind}" if (kind := streams.foreign_kind(text.encode(), "likely")) else ""
+    raise DataError(f"Cannot tell the format of {source.name}{looks}; supported are {SUPPORTED}; {advice}.")
 
 
 def _suffix(path: Path) -> str:
@@ -166,6 +174,10 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     separator = layout.separator or separator_by_header(lines, source)
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
         separator = separator_by_width(lines) or usual
+    if layout.format is None and separator is None and (begun := _first_label(lines, source)):
+        advice = "" if source.labelled else "; if whole lines are texts, give them as lines"
+        source.notes.guesses.append(f"{source.name}: the first word of each line is its label, as {begun!r}{advice}.")
+        return "label first", None
     return layout.format, separator
 
 
@@ -178,6 +190,32 @@ def _blocks_of_lines(pieces: Iterator[bytes], source: Source) -> Iterator[list[s
             source.undecodable(content, lines_before=before)
         yield texts
         before += len(texts)
+
+
+def _first_label(lines: Sequence[str], source: Source) -> str | None:
+    """The label of the first line if each begins with one: a number as 4, a name as NUM:dist, or one of few words.
+
+    Texts that need no labels may begin with few words too; and lines of LIBSVM and Vowpal Wabbit have no texts.
+    """
+    words = [FIRST_LABEL.match(line) for line in lines if line.strip()]
+    rows = [word.groups() for word in words if word]
+    if not rows or len(rows) < len(words):
+        return None
+    labels = [label for label, _ in rows[has_columns([*rows[0]], source) :]]
+    plain = all(map(PLAIN_LABEL.fullmatch, labels))
+    alike = len({label[-1] == ":" for label in labels}) == 1
+    repeated = 2 <= len({*labels}) <= len(labels) / (2 if plain else 10)
+    return labels[0] if repeated and (plain or (source.labelled and alike)) else None
+
+
+def _label_first_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
+    """One text per line, with its label before it."""
+    for number, line in enumerate(lines, 1):
+        label, _, text = line.lstrip().partition(" ")
+        if number == 1 and has_columns([label, text], source):
+            source.notes.skipped[f"{source.name}: headers"] += 1
+        elif label:
+            yield number, (label.removesuffix(":"), text)
 
 
 def _fasttext_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
@@ -275,7 +313,8 @@ def weight_of(value: Any) -> float:
     with suppress(TypeError, ValueError):
         if 0 <= (weight := float(number)) <= LARGEST_RATING:
             return weight
-    raise ValueError(f"the weight is {value!r:.40}; expected a number from 0 up.")
+    ways = ways_to_write(value) if isinstance(value, str) else ""
+    raise ValueError(f"the weight is {value!r:.40}; expected a number from 0 up{ways}.")
 
 
 def _one_or_several(values: Iterable[str]) -> str | tuple[str, ...]:

@@ -179,9 +179,9 @@ def known_of_files() -> dict[str, Any]:
     return tomllib.loads(installed("files.toml").read_text(encoding="utf-8"))
 
 
-def foreign_kind(head: bytes) -> str | None:
+def foreign_kind(head: bytes, kinds: str = "foreign") -> str | None:
     """What a file that begins so is, and what to do with a table in it; None if it may be text."""
-    return next((kind for begin, kind in known_of_files()["foreign"] if re.match(begin.encode(), head)), None)
+    return next((kind for begin, kind in known_of_files()[kinds] if re.match(begin.encode(), head)), None)
 
 
 @contextmanager

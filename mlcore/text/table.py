@@ -299,6 +299,8 @@ def _not_found(
     if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
         problem = f"there is no header: the first row is {shown}"
+        if table.source.labelled and "label_column" not in numbers:
+            problem += ", and no values occur again, as labels do; join the labels from their own file to these rows"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
     given = layout.given()
     chosen = {i for other in found.keys() & given.keys() for i in found[other]}
@@ -313,6 +315,8 @@ def _not_found(
         shown = textwrap.shorten(header[0], 100, placeholder=" ...")
         problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"
         advice = "name the separator unless it is , ; | or a tab"
+        if layout.separator:
+            advice = f"{layout.separator!r} separates nothing there; name another separator, or none to recognise it"
         return table.source.error(place, f"{problem}; {advice}.")
     flags = [column for column, *values in zip(header, *rows, strict=True) if {*map(str, values)} == {"0", "1"}]
     if role == "label" and not name and len(flags) > 1:

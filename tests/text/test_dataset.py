@@ -124,7 +124,7 @@ def test_what_is_held_out(dev, sizes):
         ("word", ["1", "1e30"], "", {"ratings": True}, "2: the label is '1e30'; expected a number up to 1e+18."),
         ("word", "1", "", {"ratings": True}, "X has too few texts to hold some out; try dev=0."),
         ("word", "xy", "", {}, "so that none can be held out (is it the right column?); try dev=0."),
-        ("word", ["1", "1,234"], "", {"ratings": True}, "the label is '1,234'; expected a number up to 1e+18."),
+        ("word", ["1", "1,234"], "", {"ratings": True}, "expected a number up to 1e+18, written as 1.234 or 1234."),
         ("word", "xy", "", {"dev": 1.0}, "dev is 1.0; expected a fraction from 0 to less than 1, or other texts."),
         ("word", "xy", "", {"dev": 0, "choice": RARE}, "occurs 9 times in the texts to train on; try min_count=1."),
         ("-", "xy", "", {"dev": 0}, "X: no word occurs in the texts to train on."),

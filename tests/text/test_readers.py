@@ -130,9 +130,13 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
         ("a.zip", "PK\3\4", "is damaged or cannot be unpacked here (File is not a zip file); fetch it again, or"),
         ("a.tar.gz", bytes(range(256)), "is damaged or cannot be unpacked here (truncated header)"),
         ("a", zipped({"xl/workbook.xml": "", "a": ""}), "is an Excel workbook; open it and save it as CSV"),
-        ("a.zip", zipped({"a": "x\ty", "readme": ""}), "(as in aclImdb); a table has to be given as a file."),
-        ("a", zipped({"b.json": "", "c.csv": "y", "data/a.csv": "x"}), "as a file, such as b.json, c.csv, data/a.csv."),
-        ("a", zipped({"data/README.txt": "", "data/a.csv": "x"}), "given as a file, such as data/a.csv."),
+        (
+            "a.zip",
+            zipped({"a": "x\ty", "readme": ""}),
+            "a table has to be given as a file; files of texts and of their",
+        ),
+        ("a", zipped({"b.json": "", "c.csv": "y", "data/a.csv": "x"}), "a file, such as c.csv, data/a.csv, b.json, or"),
+        ("a", zipped({"data/README.txt": "", "data/a.csv": "x"}), "given as a file, such as data/a.csv, or alone"),
     ],
 )
 def test_what_is_refused(tmp_path, name, content, message):
