@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import interrupts
-from .printable import printable
+from .printable import ASCII, printable
 
 LONGEST = 2_000  # characters of a message
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -75,7 +75,7 @@ def _run() -> int:
 
 def _prepare_streams() -> None:
     """Let any text be written: files and pipes get UTF-8 unless the environment names another encoding."""
-    substitute: Any = lambda error: ("-" if error.object[error.start] == "−" else "?", error.start + 1)  # noqa: E731
+    substitute: Any = lambda error: (ASCII.get(ord(error.object[error.start]), "?"), error.start + 1)  # noqa: E731
     codecs.register_error("substitute", substitute)
     named = os.environ.get("PYTHONIOENCODING")
     for name in ("stdout", "stderr"):

@@ -269,7 +269,7 @@ def graph(
     the edges; units on their kink are marked.
     """
     writers: dict[str, Callable[[graphs.Graph], str]] = {
-        "text": text_drawing.to_text,
+        "text": partial(text_drawing.to_text, symbols=render.symbols()),
         "mermaid": markup.to_mermaid,
         "dot": markup.to_dot,
         "svg": markup.to_svg,

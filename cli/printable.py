@@ -2,6 +2,16 @@
 
 import unicodedata
 
+# How symbols are spelled where a stream cannot have them
+ASCII = str.maketrans(
+    {"φ": "phi", "σ": "sigma", "ŷ": "y_hat", "½": "1/2", "²": "^2", "δ": "delta", "∂": "d", "ᵀ": "^T", "Σ": "sum",
+     "−": "-", "×": "x", "⊙": "*", "·": "*", "█": "#", "↦": "->", "→": "->", "│": "|", "±": "+-", "ψ": "psi",
+     "●": "o", "├": "|", "┤": "|", "─": "-", "ₛ": "_s", "ₖ": "_k", "ⱼ": "_j", "ζ": "zeta", "λ": "lambda", "η": "eta",
+     "ε": "eps", "‖": "|", "≥": ">=", "…": "..."}
+    | dict(zip("╌╎►┌┐└┘", "-:>++++", strict=True))
+    | {chr(0x2080 + digit): str(digit) for digit in range(10)}
+)  # fmt: skip
+
 
 def printable(text: str) -> str:
     """The text with control characters replaced, except line feeds: nothing in it can move the cursor."""

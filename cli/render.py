@@ -15,7 +15,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from .printable import printable
+from .printable import ASCII, printable
 
 Cell = str | tuple[str, str]  # a text, or a text and its style
 HEARTBEAT = 1.5  # seconds between two lines of progress where stderr is not a terminal
@@ -43,18 +43,18 @@ def say(message: str) -> None:
 
 def show(text: str, style: str = "") -> None:
     """Print lines of the result on stdout."""
-    out.print(Text(printable(text), style))
+    out.print(Text(_writable(text), style))
 
 
 def paragraph(text: str, style: str = "", indent: str = "") -> None:
     """Print sentences of the result, wrapped to 80 columns."""
     wrapper = textwrap.TextWrapper(COLUMNS, indent, 2 * indent, break_long_words=False, break_on_hyphens=False)
-    show("\n".join(map(wrapper.fill, printable(text).split("\n"))), style)
+    show("\n".join(map(wrapper.fill, _writable(text).split("\n"))), style)
 
 
 def flow(pieces: Iterable[tuple[str, str]]) -> None:
     """Print pieces of text, each with its style, wrapped to 80 columns."""
-    text = Text.assemble(*((printable(piece), style) for piece, style in pieces))
+    text = Text.assemble(*((_writable(piece), style) for piece, style in pieces))
     for line in text.wrap(out, COLUMNS):
         line.rstrip()
         out.print(line)
@@ -63,7 +63,7 @@ def flow(pieces: Iterable[tuple[str, str]]) -> None:
 def side_by_side(texts: Iterable[str], style: str = "") -> None:
     """Print short texts with gaps between them, as many on each line as 80 columns have room for."""
     lines = [""]
-    for text in map(printable, texts):
+    for text in map(_writable, texts):
         longer = f"{lines[-1]}    {text}" if lines[-1] else text
         lines[-1:] = [longer] if cell_len(longer) <= COLUMNS else [lines[-1], text]
     out.print(Text("\n".join(filter(None, lines)), style))
@@ -97,12 +97,12 @@ def table(
             table(["", ""], [pair for pair in zip(columns, row, strict=False) if pair[1]], None if i else title)
         return
     grid = Table(box=SIMPLE_HEAD, title_justify="left", title_style="", show_edge=False, show_header=any(columns))
-    grid.title = Text(printable(title), "bold") if title else None
+    grid.title = Text(_writable(title), "bold") if title else None
     for i, name in enumerate(columns):
-        grid.add_column(Text(printable(name)), justify="left" if i in texts or not name else "right")
+        grid.add_column(Text(_writable(name)), justify="left" if i in texts or not name else "right")
     for i, row in enumerate(rows, start=1):
         cells = ((cell, "") if isinstance(cell, str) else cell for cell in row)
-        grid.add_row(*(Text(printable(text), style) for text, style in cells), end_section=lines or i == line_after)
+        grid.add_row(*(Text(_writable(text), style) for text, style in cells), end_section=lines or i == line_after)
     out.print(grid)
 
 
@@ -110,7 +110,7 @@ def fits(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
     """Whether a table fits into 80 columns."""
     texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
     cells = zip_longest(columns, *texts, fillvalue="")
-    widths = (max(cell_len(printable(line)) for text in each for line in text.split("\n")) for each in cells)
+    widths = (max(cell_len(_writable(line)) for text in each for line in text.split("\n")) for each in cells)
     return 3 * len(columns) - 1 + sum(widths) <= COLUMNS
 
 
@@ -124,14 +124,24 @@ def number(value: float | None, spec: str = ".6g") -> str:
     return "-" if value is None else f"{value:{spec}}".replace("-", "−")
 
 
+def symbols() -> dict[int, str]:
+    """How symbols are spelled on standard output, for ``str.translate``: as they are if it is Unicode."""
+    return {} if out.encoding.startswith("utf") else ASCII
+
+
+def _writable(text: str) -> str:
+    """The text without control characters, and with symbols spelled out if standard output is not Unicode."""
+    return printable(text.translate(symbols()))
+
+
 def width(text: str) -> int:
     """Columns that a text takes in a terminal."""
-    return cell_len(printable(text))
+    return cell_len(_writable(text))
 
 
 def shortened(text: str, columns: int = NAME_WIDTH) -> str:
     """The text on one line, cut to a number of columns."""
-    line = printable(" ".join(text[: 10 * columns].split()))
+    line = _writable(" ".join(text[: 10 * columns].split()))
     if cell_len(line) <= columns and len(text) <= 10 * columns:
         return line
     return set_cell_size(line, min(cell_len(line), columns - 3)).rstrip() + "..."

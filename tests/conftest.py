@@ -155,6 +155,21 @@ def run(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def run_in_ascii(run, monkeypatch):
+    """Standard output of ``mlcore`` where that can only be ASCII."""
+
+    def call(*arguments):
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONIOENCODING", "ascii")
+            patch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+            assert run(*arguments).code == 0
+            sys.stdout.flush()
+            return sys.stdout.buffer.getvalue().decode()
+
+    return call
+
+
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 

@@ -4,11 +4,12 @@ The models are random, so that nothing in the training changes it.
 """
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import play
+from conftest import COMMAND, play
 from naive import KINDS, WORDS, random_model
 
 from mlcore.sentiment.model_file import save_model
@@ -38,3 +39,11 @@ def models(tmp_path):
 @pytest.mark.parametrize("session", sorted(SESSIONS.glob("*.txt")), ids=lambda path: path.stem)
 def test_sessions(models, run, tmp_path, session):
     play(run, tmp_path, session)
+
+
+def test_it_fits_where_standard_output_can_only_be_ascii(models, run_in_ascii):
+    for command, shown in COMMAND.findall((SESSIONS / "models.txt").read_text("utf-8")):
+        if "--json" not in command:
+            plain = run_in_ascii(*shlex.split(command)[1:])
+            assert (plain.isascii(), plain.count("?")) == (True, shown.count("?")), command
+            assert max(map(len, plain.splitlines())) <= 80, command

@@ -1,15 +1,20 @@
 """A network drawn with box-drawing characters."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
 from mlcore.exercise.formats import WIDTH, Box, beside, pad, terminal_width
 
 
-def to_text(graph: Graph) -> str:
-    """Boxes side by side, an arrow with the name of the weights before each layer, and below them the edges."""
+def to_text(graph: Graph, symbols: Mapping[int, str] | None = None) -> str:
+    """Boxes side by side, an arrow with the name of the weights before each layer, and below them the edges.
+
+    ``symbols`` spells out those that cannot be written, for which boxes have room.
+    """
+    graph = _spelled(graph, symbols) if symbols else graph
     bands: list[list[tuple[Box, Box]]] = [[]]  # of columns that go side by side
     for number in range(len(graph.columns)):
         column = _column(graph, number)
@@ -61,3 +66,13 @@ def _edge_tables(graph: Graph) -> Iterator[str]:
             fits = terminal_width(f"{start}{weight}   {derivative}") < WIDTH  # the arrow has two letters in ASCII
             lines += [f"{start}{weight}   {derivative}"] if fits else [start + weight, " " * len(start) + derivative]
         yield "\n".join(lines)
+
+
+def _spelled(value: Any, symbols: Mapping[int, str]) -> Any:
+    """The value with the symbols in all of its texts spelled out."""
+    if isinstance(value, str):
+        return value.translate(symbols)
+    if not isinstance(value, list | tuple):
+        return value
+    parts = [_spelled(part, symbols) for part in value]
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
