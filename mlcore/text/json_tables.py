@@ -70,6 +70,9 @@ def read_json(pieces: Iterable[bytes], source: Source) -> Table:
     try:
         document = _document(source.decoded(b"".join(content)))
         elements = iter(_elements_of(document, source))
+    except MemoryError as error:
+        problem = f"{source.name} is one JSON document of {size:,} bytes, too large for the memory of this machine"
+        raise DataError(f"{problem}; write JSON Lines, with an object in each line.") from error
     except (ValueError, RecursionError) as error:
         where, problem = f"line {getattr(error, 'lineno', 1)}", f"not JSON ({getattr(error, 'msg', TOO_DEEP)})."
         raise source.error(where, problem, str(getattr(error, "colno", ""))) from error

@@ -13,6 +13,7 @@ import zipfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -197,6 +198,9 @@ def test_what_would_take_all_memory_is_refused_or_comes_in_small_pieces(tmp_path
     monkeypatch.setattr(json_tables, "MAX_DOCUMENT", 1000)
     with pytest.raises(DataError, match="JSON document of more than 1,000 bytes; write JSON Lines"):
         rows(write(tmp_path / "a.json", "[" + " " * 1000 + "]"))
+    monkeypatch.setattr(json_tables.DECODER, "scan_once", Mock(side_effect=MemoryError))
+    with pytest.raises(DataError, match="of 2 bytes, too large for the memory of this machine; write JSON Lines"):
+        rows(write(tmp_path / "a.json", "[]"))
     folder = texts_at(tmp_path / "folder", "x/1.txt", "y/2.txt", "x/large.txt")
     os.truncate(folder / "x/large.txt", 50_000_001)
     for path in (folder, write(tmp_path / "a.zip", zipped({"x/1.txt": "", "x/large.txt": bytes(50_000_001)}))):
