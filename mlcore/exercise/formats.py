@@ -298,8 +298,16 @@ def fitting(cells: Sequence[Sequence[str]], widest: int) -> Box:
 
 
 def matrix_text(array: np.ndarray, style: Style = STYLE) -> str:
-    """Rows in brackets, one below the other, in aligned columns, or their shape; a vector is one row."""
-    return "\n".join(fitting([list(map(style.text, row)) for row in np.atleast_2d(array)], MATRIX_WIDTHS[0]))
+    """Rows in brackets, one below the other, in aligned columns, as many at a time as fit; a vector is one row."""
+    cells = [list(map(style.text, row)) for row in np.atleast_2d(array)]
+    widths, starts = [2 + max(map(len, column)) for column in zip(*cells, strict=True)], [0]
+    for column in range(1, len(widths)):
+        starts += [column] * (sum(widths[starts[-1] : column + 1]) > MATRIX_WIDTHS[0])
+    lines: Box = []
+    for start, end in pairwise([*starts, len(widths)]):
+        lines += [f"columns {start + 1} to {end}:"] * (len(starts) > 1)
+        lines += fitting([row[start:end] for row in cells], WIDTH)
+    return "\n".join(lines)
 
 
 def beside(boxes: Sequence[Box]) -> Box:
