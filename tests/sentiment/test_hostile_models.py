@@ -80,6 +80,10 @@ def mutated(content, trial, random):
     return bytes(content)
 
 
+def mutate_file(trial, random):
+    return mutated(original(compressed=trial % 2 == 1)[0], trial, random)
+
+
 def mutate_outer(trial, random):
     """Change the header of the safetensors format or the tensors, and keep the length of the header right."""
     outer, data = outer_and_data(compressed=trial % 2 == 1)
@@ -158,7 +162,10 @@ def check_signed(content, path):
     return True
 
 
-RANDOM = [(mutate_outer, check_unsigned), (mutate_tensor, check_signed), (mutate_json, check_signed)]
+RANDOM = [
+    (mutate_file, check_unsigned), (mutate_outer, check_unsigned), (mutate_tensor, check_signed),
+    (mutate_json, check_signed),
+]  # fmt: skip
 
 
 # Changes on purpose -----------------------------------------------------------------------------------------
@@ -242,8 +249,8 @@ def test_changed_files_are_refused_by_name_or_are_models(trials, tmp_path):
     code += f"load_all({str(tmp_path)!r}, {trials})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    *lines, outer, tensor, json_ = done.stdout.splitlines()
-    assert max(map(int, (outer, tensor, json_))) < 0.75 * trials  # else the changes are hardly any
+    *lines, file, outer, tensor, json_ = done.stdout.splitlines()
+    assert max(map(int, (file, outer, tensor, json_))) < 0.75 * trials  # else the changes are hardly any
     for name, verdict, seconds in zip(HOSTILE, lines[::2], lines[1::2], strict=True):
         path = f"{tmp_path / name} "
         assert (verdict.startswith(path), verdict.isprintable()) == (True, True), (name, verdict)
