@@ -179,10 +179,10 @@ class Table:
 
     def sample(self) -> list[Sequence[Any]]:
         """The next rows, up to the first that cannot be used: to tell what is in which column."""
-        found = list[Sequence[Any]]()
+        found, width = list[Sequence[Any]](), len(self.header)  # to which objects of JSON may add keys
         with suppress(DataError):
             found.extend(values for _, values in islice(self.rows, SAMPLE))
-        return [values for values in found if len(values) == len(self.header)]
+        return [values for values in found if len(values) == width]
 
 
 def likely_encoding(content: bytes) -> str | None:
