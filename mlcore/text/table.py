@@ -22,6 +22,8 @@ SPLIT_OF = {  # what splits are called, in lower case
 }  # fmt: skip
 MAX_COLUMNS = 16_384  # as many as a spreadsheet has
 SAMPLE = 500  # rows
+SNIFFED_BYTES = 1 << 16  # from which the encoding is guessed
+BETWEEN_WORDS = "“”‘–—…«»¡¿€£°"
 FEW = 5  # bad rows, or others, that are listed
 LETTER = re.compile(r"[^\W\d]")
 
@@ -186,20 +188,34 @@ class Table:
 
 
 def likely_encoding(content: bytes) -> str | None:
-    """The encoding that bytes are likely in, if charset-normalizer is installed and finds one."""
+    """The encoding that bytes are likely in, if charset-normalizer is installed and finds some that they may be in."""
     with suppress(ImportError):
         from charset_normalizer import from_bytes
 
-        usual = known_of_files()["encodings"]
-        content = b"\n".join(line for line in content[: 1 << 16].split(b"\n") if not line.isascii())
+        usual = {name: letters for names, letters in known_of_files()["encodings"] for name in names.split()}
+        if len(content) > SNIFFED_BYTES:
+            content = content[:SNIFFED_BYTES].rpartition(b"\n")[0] or content[:SNIFFED_BYTES]
+        content = b"\n".join(line for line in content.split(b"\n") if not line.isascii())
         ranks = [
-            (match.chaos, -match.coherence, rank, encoding)
-            for match in from_bytes(content, cp_isolation=usual)
-            for rank, encoding in enumerate(usual)
+            (_unusual(content.decode(encoding, "replace"), letters), match.chaos, rank, encoding)
+            for match in from_bytes(content, cp_isolation=[*usual])
+            for rank, (encoding, letters) in enumerate(usual.items())
             if encoding in match.could_be_from_charset
         ]
         return min(ranks)[-1] if ranks else None
     return None
+
+
+def _unusual(text: str, usual: str) -> float:
+    """Share of the characters beyond ASCII that are not usual in their place: charset-normalizer knows no words."""
+    n = good = 0
+    for before, c, after in zip(f" {text}", text, f"{text[1:]} ", strict=False):
+        if not c.isascii():
+            n += 1
+            inside = before.isalpha() and after.isalpha()
+            capital = not before.isalpha() and c.lower() in usual
+            good += capital or (c in usual and not (inside and c in BETWEEN_WORDS))
+    return 1 - good / max(n, 1)
 
 
 class Columns(NamedTuple):
