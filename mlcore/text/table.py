@@ -212,9 +212,8 @@ def _unusual(text: str, usual: str) -> float:
     for before, c, after in zip(f" {text}", text, f"{text[1:]} ", strict=False):
         if not c.isascii():
             n += 1
-            inside = before.isalpha() and after.isalpha()
-            capital = not before.isalpha() and c.lower() in usual
-            good += capital or (c in usual and not (inside and c in BETWEEN_WORDS))
+            inside = before.isalpha() and after.isalpha() and c in BETWEEN_WORDS
+            good += not inside and (c in usual or c.lower() in usual)
     return 1 - good / max(n, 1)
 
 
