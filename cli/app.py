@@ -98,11 +98,12 @@ class _ClosedStream(io.TextIOBase):
 
 
 def _discard_unwritten() -> None:
-    """Let Python, which flushes standard output once more at exit, not complain again of what it could not write."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let Python, which flushes both streams once more at exit, not complain again of what it could not write."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _complain(message: str) -> None:

@@ -20,6 +20,7 @@ TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on s
      "mlcore: File too large."),
     ("M grad --json >&-", "5", 0, "mlcore: Standard output is closed"),
     ("M vectors sentiment.safetensors -o - >&-", "5", 0, "mlcore: Standard output is closed"),
+    ("mkfifo p; true < p & M forward --x one > p 2>&1", "2", 0, ""),
     ("M vectors sentiment.safetensors -o - | head -n 1", "0 0", 1, ""),
     ("yes good | M predict sentiment.safetensors | head -n 1", "141 0 0", 1, ""),
     ("M train-sentiment --data reviews.tsv --epochs 3 -m m | head -n 1", "0 0", 1, "Wrote m."),
