@@ -179,7 +179,8 @@ def _number(text: str, kind: Any, least: float | None, most: float | None) -> An
     if number is None or (least is not None and number < least) or (most is not None and number > most):
         bounds = "" if least is None else f" from {least} up" if most is None else f" from {least} to {most}"
         value = text if number is None else number
-        raise InputError(f"expected a {'whole ' * (kind is int)}number{bounds}", value=value)
+        hint = "; for a decimal point write a dot" * (kind is float and "," in text)
+        raise InputError(f"expected a {'whole ' * (kind is int)}number{bounds}{hint}", value=value)
     return number
 
 

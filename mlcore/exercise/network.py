@@ -218,6 +218,7 @@ class Network(Shown):
             each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
             is_turned = name in self.arrays and len(self.arrays[name]) == self.arrays[weights].shape[-1]
             hint = ROWS_HINT * (is_turned and not self.in_rows)
+            hint += "; for a decimal point write a dot" * (name == "y" and length == 2 * units)
             raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
 
     def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:

@@ -194,7 +194,7 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
             raise ValueError("a bracket is missing")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
-        hint = "; for a decimal point write a dot" if re.search(r"\d,\d+[\s;]+[+-]?\d+,\d", text) else ""
+        hint = "; for a decimal point write a dot" if re.search(r"\d,\d+ +[+-]?\d", text) else ""
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}{hint}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
