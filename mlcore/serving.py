@@ -120,6 +120,8 @@ class Loaded:
 
     def __init__(self, path: Path) -> None:
         self.name, self.stamp = path.name, stamp_of(path)
+        if path.is_fifo():  # whose reader may wait for ever
+            raise ModelFileError(f"{path} is a pipe, which cannot be read once more; give a file.")
         self.model = load_model(path)
         for answer, *_ in OPERATIONS.values():  # compiles, or loads what is compiled
             answer(self.model, ["a film"], {})

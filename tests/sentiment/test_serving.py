@@ -169,6 +169,9 @@ def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
         after = wait_for(lambda found: found["problem"])
         assert after == before | {"problem": after["problem"]}
         assert after["problem"].startswith("ModelFileError: m.safetensors is"), "without the folders"
+        os.mkfifo(new)
+        os.replace(new, path)
+        assert "is a pipe" in wait_for(lambda found: found["problem"] != after["problem"])["problem"]
         assert set(client.ask("/predict", {"text": "good"})[1]["predictions"][0]["probabilities"]) == {"a", "b", "c"}
     finally:
         done.set()

@@ -165,3 +165,36 @@ def test_what_is_written_leads_back(rows):
     assert [line.split(" ")[0] for line in lines] == [f"l'été{i}" for i in numbers]
     back = np.array([line.split(" ")[1:] for line in lines]).astype(np.float64).astype(np.float32)
     assert back.tobytes() == table.tobytes()
+
+
+def read_naively(content, words, dim):
+    """Vectors by word, exact ones before lower-cased ones; None where a line has too few numbers."""
+    exact, lower = {}, {}
+    for line in content.decode().split("\n"):
+        if not line.strip(" \t\r"):
+            continue
+        fields = line.encode().rsplit(maxsplit=dim)
+        if len(fields) < dim or (len(fields) == dim and line[0] not in " \t\r"):
+            return None
+        word = fields[0].decode() if len(fields) > dim and line[0] not in " \t\r" else ""
+        exact.setdefault(word, fields[-dim:])
+        lower.setdefault(word.lower(), fields[-dim:])
+    return [[float(field) for field in exact.get(word, lower.get(word, [0] * dim))] for word in words]
+
+
+LINES = st.tuples(st.sampled_from(["", "a", "A", "É", "é", "a 1", " a", "b"]), st.lists(st.integers(1, 9), max_size=4))
+
+
+@given(st.lists(LINES, max_size=6), st.sampled_from([" ", "\t", "  "]), st.sampled_from(["", " ", "\r"]),
+       st.integers(1, 3))  # fmt: skip
+def test_reading_equals_its_twin(tmp_path_factory, lines, separator, behind, dim):
+    path, words = tmp_path_factory.getbasetemp() / "vectors.txt", ["a", "é", "b"]
+    first = ["first" + dim * " 0"]
+    path.write_bytes("".join(f"{separator.join([word, *map(str, numbers)])}{behind}\n" for word, numbers in lines).join(
+        [first[0] + "\n", ""]).encode())  # fmt: skip
+    expected = read_naively(path.read_bytes(), words, dim)
+    if expected is None:
+        with pytest.raises(DataError, match="numbers follow the word"):
+            read_vectors(path, table_of(*words), dim)
+    else:
+        assert read_vectors(path, table_of(*words), dim).table.tolist() == expected
