@@ -32,8 +32,15 @@ def is_json_lines(head: str) -> bool:
 
 
 def read_json_lines(lines: Iterator[str], source: Source) -> Table:
-    """One object in each line."""
-    return _table(_objects(lines, source), source)
+    """One object in each line, or such as have the rows in them."""
+    records = _objects(lines, source)
+    first = [*islice(records, 1)]
+    records = chain(first, records)
+    if not first or has_columns([*first[0][1]], source) or not any(_lists_in(first[0][1], source)):
+        return _table(records, source)
+    source.unit = "row "
+    elements = chain.from_iterable(_elements_of(record, source) for _, record in records)
+    return _table(_records(elements, source), source)
 
 
 def _objects(lines: Iterator[str], source: Source) -> Iterator[Record]:
@@ -119,7 +126,7 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             return inner[0][1]
         if not has_columns([*document], source) and (rows := _by_label(document, source)):
             return rows
-        if not all(isinstance(value, list | dict) for value in values):
+        if not all(isinstance(value, list | dict) for value in values) or any(map(_by_speaker, values)):
             return [document]
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
             return chain([[*document]], zip(*values, strict=True))
@@ -152,7 +159,7 @@ def _lists_in(
 ) -> Iterator[tuple[str, list[Any]]]:
     """Keys and lists of objects, with the columns that a source needs, in the document or in objects in it."""
     for key, value in document.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
+        if isinstance(value, list) and value and isinstance(value[0], dict) and not _by_speaker(value):
             if not source or has_columns([*value[0]], source) or has_columns([*_flat(value[0])], source):
                 yield key, value
         elif isinstance(value, dict) and depth > 1:
@@ -187,9 +194,8 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record with the values of objects in it, also those alone in a list, as its own; their keys are paths."""
     found = dict[str, Any]()
     for key, value in record.items():
-        inner = value[0] if isinstance(value, list) and len(value) == 1 else value
-        inner = inner if isinstance(inner, dict) else _by_speaker(value)
-        if inner:
+        inner = _by_speaker(value) or (value[0] if isinstance(value, list) and len(value) == 1 else value)
+        if inner and isinstance(inner, dict):
             found |= {f"{key}.{path}": one for path, one in _flat(inner).items()}
         else:
             found[key] = value
