@@ -78,6 +78,16 @@ def test_links_lead_somewhere():
             assert (path.parent / target).exists(), f"{page}: {target}"
 
 
+def test_the_architecture_names_every_module():
+    library = REPOSITORY / "mlcore"
+    rows = re.findall(r"^\| `(\w+)/` \| (.*) \|$", (library / "README.md").read_text(), re.MULTILINE)
+    assert {package for package, _ in rows} == {path.parent.name for path in library.glob("*/__init__.py")}
+    for package, contents in rows:
+        paths = [path for path in (library / package).rglob("*.py") if path.name != "__init__.py"]
+        modules = {path.relative_to(library / package).with_suffix("").as_posix() for path in paths}
+        assert {*re.findall(r"`([\w/]+)`", contents)} == modules, package
+
+
 def test_ci_runs_the_command_of_the_readme():
     pattern = re.search(r"-o '(python3.*?)' README", (REPOSITORY / ".ci" / "run").read_text())[1]
     (command,) = re.findall(pattern, (REPOSITORY / "README.md").read_text())
