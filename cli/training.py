@@ -146,7 +146,8 @@ class Run:
         if interrupts.received:
             raise typer.Exit(interrupts.exit_code())
         if self.as_text:
-            render.say(f'Next: mlcore predict {path} "A wonderful film."\n  or: mlcore evaluate {path} DATA')
+            text = "TEXT" if self.inputs["data"] else '"A wonderful film."'
+            render.say(f"Next: mlcore predict {path} {text}\n  or: mlcore evaluate {path} DATA")
         if self.unwritten:
             raise self.unwritten
 

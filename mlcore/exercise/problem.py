@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,9 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
     last of several arrays is the list, unless it is one of the matrices of the layers below.
     """
     name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
+    for key in arrays:
+        if isinstance(content[key], str) and (meant := get_close_matches(key, LAYER_KEYS, 1)):
+            raise InputError(f"The key {key!r} of layer {number} is unknown; did you mean {meant[0]}?")
     rows = {key: parse_rows(typed(content[key]), key) for key in arrays}
 
     def is_list(key: str) -> bool:

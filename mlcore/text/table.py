@@ -340,11 +340,14 @@ def _not_found(
         problem += f"each was a label; write their names into one column, in pandas df['label'] = {of_each}"
         return table.source.error(place, problem, suggestion={"label_separator": ","})
     lacking = [] if role == "split" else [role]
-    if role == "text" and table.source.labelled and "label" not in given and not _matches(header, "", "label", set()):
+    # "Bewertung", an evaluation, may be a label or a review; other names of labels are also those of texts
+    prose = {i for i in range(len(header)) if sum(str(row[i]).count(" ") > 2 for row in rows) > len(rows) / 2}
+    labels = _matches(header, "", "label", prose)
+    if role == "text" and table.source.labelled and "label" not in given and not labels:
         lacking.append("label")
     for other in {"text", "label", "split"} - {*lacking}:
         for usual in given.get(other, [""]):
-            if len(only := _matches(header, usual.strip(), other, set())) == 1:
+            if len(only := _matches(header, usual.strip(), other, set() if usual else prose)) == 1:
                 chosen.update(only)
     free = [i for i, column in enumerate(header) if column and i not in chosen]
     parts = _likely_columns([[row[i] for row in rows] for i in free], lacking)

@@ -40,7 +40,7 @@ def test_what_was_written_and_what_is_next(run, reviews):
     done = run("train-sentiment", "--data", reviews, *SMALL, "--learning-rate", 0.2)
     assert (done.code, max(map(len, done.out.splitlines())) <= 80) == (0, True)
     assert "\n\nNote: " in done.out
-    following = f'Next: mlcore predict {MODEL} "A wonderful film."\n  or: mlcore evaluate {MODEL} DATA\n'
+    following = f"Next: mlcore predict {MODEL} TEXT\n  or: mlcore evaluate {MODEL} DATA\n"
     assert done.err == f"Wrote {MODEL}.\n{following}"
     assert f"Replaced {MODEL}." in run("train-sentiment", "--data", reviews, *SMALL).err
     assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
