@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.svm import LinearSVC
 
 from mlcore.sentiment.comparison import Run, linear
 from mlcore.sentiment.settings import Settings
@@ -86,6 +83,9 @@ def folds(dataset: Dataset) -> Iterator[Dataset]:
 
 def peers(dataset: Dataset) -> dict[str, float]:
     """Accuracies of linear models, trained on all texts of a fold but those it is tested on."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
+
     texts = [IDEOGRAPH.sub(r" \1 ", text) for text in dataset.texts or []]
     train, test = dataset.rows("", "train"), dataset.rows("test")
     found = {}
@@ -94,7 +94,7 @@ def peers(dataset: Dataset) -> dict[str, float]:
         "LinearSVC, characters": {"analyzer": "char_wb", "ngram_range": (2, 5)},
     }.items():
         vectorizer = TfidfVectorizer(sublinear_tf=True, **options)
-        X: csr_array = vectorizer.fit_transform([texts[i] for i in train])
+        X: Any = vectorizer.fit_transform([texts[i] for i in train])
         model = LinearSVC().fit(X, dataset.labels[train])
         found[name] = float(model.score(vectorizer.transform([texts[i] for i in test]), dataset.labels[test]))
     run = linear(encode(dataset, None, **Settings(ngrams=2, char_ngrams="none", min_count=1).resolved().encoding()))
