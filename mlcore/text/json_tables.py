@@ -22,13 +22,13 @@ Record = tuple[int | str, Mapping[str, Any]]  # the number of its line or row, a
 def is_json_lines(head: str) -> bool:
     """Whether text that begins with a brace has an object in each line, rather than being one object."""
     line, ended, rest = head.lstrip().partition("\n")
-    followed = rest.lstrip("\ufeff\x1e \t\r\n").startswith("{")
+    rest = rest.lstrip("\ufeff\x1e \t\r\n")
     try:
         DECODER.decode(line)
     except (ValueError, RecursionError):  # cut off, or spread over several lines
         first = FIRST_VALUE.match(head)
-        return (not ended or followed) and (first is None or first[1] not in "[{")
-    return followed
+        return (not ended or rest.startswith("{")) and (first is None or first[1] not in "[{")
+    return bool(rest)
 
 
 def read_json_lines(lines: Iterator[str], source: Source) -> Table:
@@ -127,7 +127,9 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if not has_columns([*document], source) and (rows := _by_label(document, source)):
             return rows
         if not all(isinstance(value, list | dict) for value in values) or any(map(_by_speaker, values)):
-            return [document]
+            is_row = has_columns([*document], source) or has_columns([*_flat(document)], source)
+            inner = [] if is_row else [*_lists_in(document)]  # whose keys the message will name
+            return inner[0][1] if len(inner) == 1 else [document]
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
             return chain([[*document]], zip(*values, strict=True))
         if all(isinstance(value, dict) for value in values):

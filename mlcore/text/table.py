@@ -184,7 +184,7 @@ class Table:
         found, width = list[Sequence[Any]](), len(self.header)  # to which objects of JSON may add keys
         with suppress(DataError):
             found.extend(values for _, values in islice(self.rows, SAMPLE))
-        return [values for values in found if len(values) == width]
+        return [values[:width] for values in found]
 
 
 def likely_encoding(content: bytes) -> str | None:
