@@ -159,7 +159,7 @@ LOSSES = {
     ),
     "binary-cross-entropy": LossFunction(
         losses.logistic, losses.logistic_backward,
-        lambda z, y: softplus(z) - y * z, lambda p, y: p - y,
+        lambda z, y: np.maximum(z, 0) - y * z + softplus(-abs(z)), lambda p, y: p - y,
         ("identity", "sigmoid"), of_probability=lambda p, y: (p - y) / (p * (1 - p)),
     ),
     "none": LossFunction(
