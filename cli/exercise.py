@@ -222,7 +222,7 @@ def check(
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
-        check_files(answers[0].iterdir(), output=(output, b"student,file,"))
+        check_files((file for file in answers[0].iterdir() if file.exists()), output=(output, b"student,file,"))
         if nets:
             refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")
         worth = classroom.parse_points(points) if points is not None else {}
