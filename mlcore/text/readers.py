@@ -109,7 +109,8 @@ def _open(path: Path, source: Source) -> Table:
     if format is None and (kind := streams.foreign_kind(head)):
         raise DataError(f"{source.name} is {kind}.")
     source.encoding = source.layout.encoding or streams.marked_encoding(head)
-    source.marked = bool(source.encoding) or head.startswith(codecs.BOM_UTF8)
+    is_utf8 = not source.encoding or codecs.lookup(source.encoding).name == "utf-8"
+    source.marked = not is_utf8 or head.startswith(codecs.BOM_UTF8)
     for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
         line, end, rest = head.decode(likely, errors="replace").partition("\n")
         if end and "\0" not in rest and line.rstrip("\r").replace("\t", "").isprintable():

@@ -63,7 +63,8 @@ def test_the_columns_of_the_training_are_remembered(run, tmp_path):
     assert run("predict", "m", "new.csv", "-o", "out.tsv").code == 0
     assert [row["predicted"] for row in rows_of(tmp_path / "out.tsv")] == ["ja", "nein"]
     assert "\ntrain.csv: accuracy 100.00%" in run("evaluate", "m", "train.csv").out
-    assert run("predict", "m", "other.csv", "-o", "out.csv").code == 0
+    assert run("predict", "m", "other.csv", "-o", "out.csv", "--encoding", "utf-8").code == 0
+    assert (tmp_path / "out.csv").read_bytes().startswith(b"text"), "without a mark, as it was"
 
 
 def test_guessed_columns_are_remembered_and_json_has_what_was_said(run, tmp_path):
