@@ -157,7 +157,7 @@ def _marked(file: Path, nets: Mapping[str, Path], marker: Callable[[str], Marker
 
 
 def _documents(folder: Path, what: str) -> list[Path]:
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".toml", ".json"))
+    files = sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in (".toml", ".json"))
     if not files:
         raise DataError(f"{folder} contains no {what}; expected files named .toml or .json.")
     return files

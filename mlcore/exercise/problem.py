@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +207,14 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
 
 
 def typed(value: object) -> str:
-    """A number, or nested lists of them, of a file as people type it: ``[[1, 2], [3, 4]]`` as ``1, 2;3, 4``."""
+    """A number, or nested lists of them, of a file as people type it: ``[[1, 2], [3, 4]]`` as ``1, 2;3, 4``.
+
+    An entry of a list is one number: "0,5" is 0.5 there.
+    """
     if isinstance(value, list):
-        return (";" if any(isinstance(entry, list) for entry in value) else ", ").join(map(typed, value))
+        decimal = partial(re.sub, r"^([^,]*\d),(\d[^,]*)$", r"\1.\2")
+        entries = (decimal(entry) if isinstance(entry, str) else typed(entry) for entry in value)
+        return (";" if any(isinstance(entry, list) for entry in value) else ", ").join(entries)
     return "?" if value is None else str(value)
 
 

@@ -115,12 +115,16 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             return chain([columns], rows)
         if isinstance(rows, list) and "schema" in document:
             return rows
-        splits = [SPLIT_OF.get(name.strip().lower()) for name in document]
+        splits = list(map(_split_of, document))
         if all(splits):
             return chain.from_iterable(_of_split(name, part, source) for name, part in document.items())
         if any(splits):
             others = ", ".join(name for name, split in zip(document, splits, strict=True) if not split)
             raise DataError(f"{source.name} has splits, and the keys {others}; leave them out.")
+        parts = [key for key, part in document.items() if isinstance(part, dict) and part and all(map(_split_of, part))]
+        if len(parts) == 1:
+            source.notes.guesses.append(f"{source.name}: the splits are those of the key {parts[0]!r}.")
+            return _elements_of(document[parts[0]], source)
         if len(inner := [*_lists_in(document, source)]) == 1:
             source.notes.guesses.append(f"{source.name}: the rows are those of the key {inner[0][0]!r}.")
             return inner[0][1]
@@ -139,6 +143,11 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if len(inner := [*_lists_in(document)]) == 1:
             return inner[0][1]  # whose keys the message will name
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
+
+
+def _split_of(name: str) -> str:
+    """The split that a key names, or nothing."""
+    return SPLIT_OF.get(name.strip().lower(), "")
 
 
 def _by_label(document: Mapping[str, Any], source: Source) -> list[dict[str, Any]]:

@@ -135,6 +135,8 @@ def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[
                 decompressor = new_decompressor()
             try:
                 unpacked = decompressor.decompress(packed, BLOCK)
+            except MemoryError:
+                raise
             except Exception as error:  # each library has its own
                 raise DataError(damaged.format(error)) from error
             if unpacked:
