@@ -112,7 +112,8 @@ def _compilation() -> Iterator[None]:
 
     def ended(name: str) -> None:
         names.pop()
-        activities[0].clear() if not names else activities[0].update(f"Compiling {names[-1]}")
+        for activity in activities:  # none, if stderr could not be written
+            activity.clear() if not names else activity.update(f"Compiling {names[-1]}")
 
     with ExitStack() as stack, compiling.watch_compilation(started, ended):
         yield

@@ -135,7 +135,7 @@ def _predict_lines(
     notes, write = tabular.Notes(), _json_lines if as_json else _lines
     loaded = model_file.load_model(model)
     columns = answers.columns(loaded.labels)
-    if answers.probabilities:
+    if answers.probabilities and not as_json:
         render.say(f"Columns: {', '.join(columns)} words.")
     size = max(1, min(MAX_AT_ONCE, prediction.MAX_PROBABILITIES // max(len(loaded.labels), 1)))
     lines = chain.from_iterable(_read_lines(path, notes) for path in files)

@@ -251,7 +251,7 @@ class Run:
         model_file.save_model(model, self.path)
         self.saved = True
         interrupts.end_at_once(f"; the model is in {printable(str(self.path))}")
-        if self.training.data.dev and not self.training.refitted:
+        if self.training.data.dev and self.dev is None:  # that of the best epoch
             self.dev = evaluation.evaluate(model, self.training.data.dev, self.threads)
 
     def show_results(self) -> None:

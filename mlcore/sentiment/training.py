@@ -373,8 +373,8 @@ class Training:
                     tune_thresholds(model, data.dev, self.threads)
                 on_model(model)
         if data.whole is not None:
-            self.model, self.refitted = self._refit(data.whole, progress), True
-            on_model(self.model)
+            on_model(new := self._refit(data.whole, progress))
+            self.model, self.refitted = new, True  # unless it could not be saved
         return self.model
 
     def _refit(self, whole: Split, progress: Callable[[Progress], None]) -> Model:

@@ -159,10 +159,10 @@ def drawn_settings(given: Settings, facts: Facts, number: int) -> dict[str, Any]
     """What a trial tries: another value for some of the automatic settings; the first one tries the given settings."""
     if number == 0:
         return {}
-    random, automatic, usual = np.random.default_rng([given.seed, 5, number]), given.automatic(), given.resolved(facts)
-    drawn: dict[str, Any] = {}
+    random, usual, names = np.random.default_rng([given.seed, 5, number]), given.resolved(facts), [*SPACE, *MULTIPLES]
+    automatic, drawn = {*given.automatic()}.intersection(names), dict[str, Any]()
     while not drawn and automatic:
-        for name in [*SPACE, *MULTIPLES]:
+        for name in names:
             value = getattr(usual, name)
             multiples = [type(value)(float(f"{value * factor:.3g}")) for factor in MULTIPLES.get(name, ())]
             others = sorted({*multiples, *SPACE.get(name, ())} - {value})

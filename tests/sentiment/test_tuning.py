@@ -64,6 +64,8 @@ def test_what_is_drawn_ranked_and_important():
     assert {one.get("ngrams") for one in drawn} == {None, 1, 3}, "not the usual 2"
     assert 1 < np.mean([len(one) for one in drawn[1:]]) < 3, "a third of the six settings"
     assert drawn_settings(Settings(**asdict(given.resolved())), Facts(), 1) == {}, "all are given"
+    given = {name: getattr(given.resolved(), name) for name in (*SPACE, *MULTIPLES)}
+    assert drawn_settings(Settings(**given), Facts(), 1) == {}, "all that are searched are given, others are not"
     trials = [Trial(0, {}, [0.9]), Trial(1, {"ngrams": 2}, [0.5, 0.5]), Trial(2, {"dim": 9}, [0.9])]
     assert [trial.number for trial in ranked(trials)] == [1, 0, 2], "more folds first"
     assert winner(ranked(trials)).number == 0, "one fold does not tell"
