@@ -59,6 +59,7 @@ def test_only_the_first_signal_counts():
     code = """if True:
         import signal
         from mlcore.cli import interrupts
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
         interrupts.listen()
         interrupts.defer()
         signal.raise_signal(signal.SIGTERM)
