@@ -25,9 +25,11 @@ class Answers:
     # fmt: on
 
     def __post_init__(self) -> None:
-        if self.top is not None and not (isinstance(self.top, Integral) and self.top >= 1):
+        is_whole = isinstance(self.top, Integral) and not isinstance(self.top, bool)
+        if self.top is not None and not (is_whole and self.top >= 1):
             raise InputError("expected a whole number from 1 up", parameter="top", value=self.top)
-        if self.threshold is not None and not (isinstance(self.threshold, Real) and 0 < self.threshold <= 1):
+        is_number = isinstance(self.threshold, Real) and not isinstance(self.threshold, bool)
+        if self.threshold is not None and not (is_number and 0 < self.threshold <= 1):
             raise InputError("expected a probability above 0, up to 1", parameter="threshold", value=self.threshold)
         if not isinstance(self.otherwise, str):
             raise InputError("expected a text", parameter="otherwise", value=self.otherwise)

@@ -71,6 +71,7 @@ REFUSED = {
     b'{"texts": ["a", 1]}': "texts[1] is 1;", b'{"text": "%b"}' % (b"a" * 100_001): "has 100,001 characters",
     b'{"texts": [%b"a"]}' % (b'"a",' * 1000): "expected at most 1,000 texts; got 1,001.",
     b'{"text": "a", "top": 0}': "top is 0;", b'{"text": "a", "top": "1"}': "top is '1'; expected a whole number",
+    b'{"text": "a", "top": true}': "top is True;", b'{"text": "a", "threshold": true}': "threshold is True;",
     b'{"texts": "a"}': "expected a list of texts", b'{"text": "a", "otherwise": []}': "otherwise is []; expected",
     b'{"text": "a", "threshold": 1e999}': "threshold is inf;", b'{"text": "a", "otherwise": "?"}': "needs a threshold",
 }  # fmt: skip
