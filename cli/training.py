@@ -14,6 +14,7 @@ import typer
 from mlcore.distributed import preparing
 from mlcore.errors import DivergedError, InputError
 from mlcore.files import STANDARD_STREAM, check_files, naming
+from mlcore.kernels import compiling
 from mlcore.sentiment import checkpoint as checkpoints
 from mlcore.sentiment import evaluation, explanation, model_file, report, training
 from mlcore.sentiment import model as models
@@ -156,7 +157,8 @@ class Run:
         log = self.log or Path(os.devnull)
         with ExitStack() as stack, self.bar:
             cluster = stack.enter_context(connected(self.scheduler, self.quiet)) if self.scheduler else None
-            self.training = self.prepare(cluster)
+            with compiling.compiling_ahead(training.compile_kernels, self.settings.optimizer, self.compile_scoring):
+                self.training = self.prepare(cluster)
             model, self.epochs = self.training.model, self.training.settings.epochs
             state = self.resumed()
             stack.enter_context(naming(log))
@@ -197,6 +199,12 @@ class Run:
         named = {name: [*map(str, value)] if isinstance(value, list) else str(value) for name, value in chosen.items()}
         started.begin(named, vectors)
         return started
+
+    def compile_scoring(self) -> None:
+        """Compile what scores texts, while another process compiles what trains on them."""
+        data = self.training.data.train
+        self.bar.update("Compiling the kernels of training steps")
+        self.training.model.logits(data.documents, data.rows[:1])
 
     def resumed(self) -> "training.State | None":
         """The training in the checkpoint, if it is to be resumed; says what becomes of the file."""

@@ -4,12 +4,14 @@ import functools
 import hashlib
 import os
 import stat
+import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 from mlcore.errors import InputError
@@ -184,3 +186,34 @@ def watch_compilation(started: Callable[[str], object], ended: Callable[[str], o
 
     with event.install_listener("numba:compile", Listener()):
         yield
+
+
+@contextmanager
+def compiling_ahead(
+    function: Callable[[str], object], argument: str, waiting: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Let another process call a function, which compiles kernels, as soon as this process has to compile any.
+
+    In one process, Numba compiles one kernel after the other. At the end the other process is waited for, and
+    ``waiting`` called before that; then its kernels are in the cache. What it could not do, this process will do.
+    """
+    code = f"from {function.__module__} import {function.__name__} as work; work({argument!r})"
+    others: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str) -> None:
+        if not others and cache_folders(Path(__file__).parent)[1]:
+            with suppress(OSError):  # -P: no module is taken from the current folder
+                others.append(
+                    subprocess.Popen([sys.executable, "-P", "-c", code], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+                )
+
+    try:
+        with watch_compilation(start):
+            yield
+        for other in others:
+            waiting()
+            other.wait()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()

@@ -27,10 +27,13 @@ from mlcore.sentiment.pace import Pace
 from mlcore.sentiment.report import notes_on_training
 from mlcore.sentiment.settings import LEARNING_RATES, Settings, weights_in
 from mlcore.text.dataset import Dataset, EncodedDataset, Split, encode
+from mlcore.text.documents import Documents
 from mlcore.text.growing import release_free_memory
 from mlcore.text.labels import listed
+from mlcore.text.ngrams import Features
 from mlcore.text.pool import shares
 from mlcore.text.vectors import Vectors
+from mlcore.text.vocabulary import WordTable
 
 LOST = 1000  # times the loss of a network whose output is 0: training does not recover from there
 MAX_RESTARTS = 20  # halvings of the learning rate in a training: a millionth is left
@@ -174,6 +177,19 @@ def fit(
             # Ctrl-C must find all of this done or nothing: it does not reach the pool's threads, which always finish
             pool.submit(state.complete, report, model, threads).result()
             yield report
+
+
+def compile_kernels(optimizer: str) -> None:
+    """Compile the kernels of training steps. They are others for each optimizer, and the same whatever else is set."""
+    settings = Settings(dim=1, hidden=1, epochs=1, optimizer=optimizer).resolved()
+    document = Documents(np.zeros(1, np.int32), np.ones(1, np.int32), np.arange(2))
+    texts = Split(document, np.zeros((1, 1), np.float32), np.arange(1))
+    features = Features(WordTable(), np.zeros(0, np.int64), 1, True)
+    model = Model(
+        settings, ("no", "yes"), features, Parameters.zeros(2, 1, 1, 1)
+    )  # one row would be contiguous with its moments
+    for _ in fit(model, texts, None, threads=1):
+        pass
 
 
 class Trainer:

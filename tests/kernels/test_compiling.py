@@ -153,3 +153,21 @@ def test_a_number_of_threads_that_numba_refuses_is_named():
     script = "import mlcore.kernels.layers"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert "InputError: NUMBA_NUM_THREADS is 0; expected a whole number from 1 on." in done.stderr
+
+
+def test_another_process_compiles_kernels_at_the_same_time(tmp_path):
+    script = """
+import numpy as np
+from mlcore.kernels import losses
+from mlcore.kernels.compiling import compiling_ahead, watch_compilation
+other = "import numpy; from mlcore.kernels import losses; losses.logistic(*numpy.zeros((2, 1, 1)), numpy.zeros(1))"
+single = np.zeros((2, 1, 1), np.float32)
+for turn in range(2):  # in the second one, nothing has to be compiled
+    with compiling_ahead(exec, other, lambda: print("waiting")):
+        losses.logistic(*single, single[0, 0])
+with watch_compilation(print):
+    losses.logistic(*single.astype(float), np.zeros(1))
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("waiting\n", "")

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numba
 import numpy as np
 import pytest
 from conftest import pinned
@@ -111,6 +112,20 @@ def test_an_epoch_diverges_by_one_number_in_any_share_of_the_table(value):
     state.parameters.table[-1, -1] = value
     (report,) = fit(model, data.train, data.dev, threads=2, state=state)
     assert report.restarts == 1
+
+
+@pytest.mark.parametrize("optimizer", LEARNING_RATES)
+def test_the_kernels_compiled_ahead_are_those_of_a_training(monkeypatch, optimizer):
+    signatures, run = [], training.run_together
+
+    def note(pool, arrived, function, *arguments):
+        signatures.append([numba.typeof(argument) for argument in arguments])
+        run(pool, arrived, function, *arguments)
+
+    monkeypatch.setattr(training, "run_together", note)
+    training.compile_kernels(optimizer)
+    train(Settings(optimizer=optimizer, epochs=1).resolved())
+    assert all(signature == signatures[0] for signature in signatures)
 
 
 def test_linear_schedule_falls_to_nothing(monkeypatch):
