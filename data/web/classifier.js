@@ -48,15 +48,16 @@ class Features {
   /** Known features, each as often as it occurs. @param {string[]} written */
   occurrences(written) {
     const found = /** @type {Occurrence[]} */ ([]);
-    let before = /** @type {(number | undefined)[]} */ ([]); // features of 1, 2, ... words that end at the token before
+    // features of 1, 2, ... words that end at the token before; -1 is the beginning of the text, which counts as a word
+    let before = /** @type {(number | undefined)[]} */ ([-1]);
     this.read(written).forEach((token, t) => {
       const word = this.words.get(token);
       const ending = [word];
-      for (let size = 2; size <= this.vocabulary.ngrams && word !== undefined; size++) {
+      for (let size = 2; size <= this.vocabulary.ngrams + 1 && word !== undefined; size++) {
         const start = before[size - 2];
         ending.push(start === undefined ? undefined : this.pairs.get(start * this.words.size + word));
       }
-      ending.forEach((id, more) => id !== undefined && found.push({ id, first: t - more, last: t }));
+      ending.forEach((id, more) => id !== undefined && found.push({ id, first: Math.max(t - more, 0), last: t, begins: more > t }));
       this.piecesOf(token).forEach((id) => found.push({ id, first: t, last: t }));
       before = ending;
     });
@@ -124,10 +125,11 @@ class Classifier extends Features {
     const back = affineBackward(W1, delta);
     const words = tokens.map(() => 0);
     const features = /** @type {Map<string, Feature>} */ (new Map());
-    occurrences.forEach(({ id, first, last }, i) => {
+    occurrences.forEach(({ id, first, last, begins }, i) => {
       const contribution = shares[i] * dot(this.table.subarray(id * back.length), back);
-      const name = tokens.slice(first, last + 1).join(" ");
-      const feature = features.get(name) ?? { name, places: new Set(), contribution: 0, isWord: first === last };
+      const name = [...(begins ? ["^"] : []), ...tokens.slice(first, last + 1)].join(" ");
+      const isWord = first === last && !begins;
+      const feature = features.get(name) ?? { name, places: new Set(), contribution: 0, isWord };
       features.set(name, feature);
       feature.places.add(first); // once for a word and its n-grams of characters
       feature.contribution += contribution;

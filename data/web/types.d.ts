@@ -20,7 +20,7 @@ type Vocabulary = {
   sizes: [number, number]; // of these, from the smallest to the largest; the largest is below 1 if there are none
   ngrams: number; // words of the longest n-grams
   binary: boolean; // whether each feature counts once
-  pairs: [before: number, word: number][]; // an n-gram without its last word, and this word
+  pairs: [before: number, word: number][]; // an n-gram without its last word, or -1 for the beginning, and this word
 };
 /** Arrays are in base64. */
 type Model = Vocabulary & {
@@ -30,8 +30,8 @@ type Model = Vocabulary & {
   parameters: Record<"table" | "W1" | "b1" | "W2" | "b2", string>;
   textNames: string[]; // of columns with texts
 };
-/** A feature, and the tokens that it is made of. */
-type Occurrence = { id: number; first: number; last: number };
+/** A feature, and the tokens that it is made of, also as the beginning of the text. */
+type Occurrence = { id: number; first: number; last: number; begins?: boolean };
 type Feature = { name: string; places: Set<number>; contribution: number; isWord: boolean };
 type Prediction = {
   chosen: number[]; // numbers of the labels

@@ -24,11 +24,12 @@ from mlcore.sentiment.prediction import judged
 from mlcore.text.dataset import Dataset, occurrences
 from mlcore.text.documents import Documents
 from mlcore.text.labels import labels_in, shown
+from mlcore.text.ngrams import BEGIN
 from mlcore.text.overlap import FEW_FINGERPRINTS
 from mlcore.text.vocabulary import WordTable
 
 LEVELS = 127  # of a number, on either side of 0
-ZIPF_EXPONENTS = {0: 0.75, 1: 1.0, 2: 0.75, 3: 0.6}  # by the words of a feature; 0: of characters
+ZIPF_EXPONENTS = {0: 0.75, 1: 1.0, 2: 0.75, 3: 0.6, 4: 0.6}  # by the words of a feature; 0: of characters
 PAIR = 8  # bytes of an n-gram of words in a file
 SLACK = 64  # bytes by which the digits of the step and of the dimensions may lengthen the header of a file
 LEAST_GAIN = 1e-3  # of a hidden unit, so that its weights stay finite
@@ -184,11 +185,11 @@ def _order(model: Model, strengths: np.ndarray) -> np.ndarray:
     """The features, the strongest first, each behind those that it is made of: (v,)."""
     features, strengths = model.features, strengths.copy()
     words_in = features.words_in()
-    for size in range(features.largest, 1, -1):
+    for size in range(features.depth, 1, -1):
         at = np.flatnonzero(words_in == size)
         keys = features.ngrams[at - len(features.words)]
         for parts in (keys >> 32, keys & 0xFFFFFFFF):
-            np.maximum.at(strengths, parts, strengths[at])
+            np.maximum.at(strengths, parts[parts != BEGIN], strengths[at[parts != BEGIN]])
     return np.argsort(-strengths, kind="stable")
 
 

@@ -27,8 +27,8 @@ FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
 # factors of the initial embeddings and of the learning rate.
 WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
 MAX_RATIOS = 1_000  # labels; of 1,500, and of 7,000, hidden words were learned far better from a random start
-CAUTION = 0.6  # of the first steps of a feature whose ratios have a squared length of 1, a dozen usual gradients
-LEAST_SQUARE = 0.0025  # squared length of ratios that a feature counts as having, so that it can learn at all
+CAUTION = 4.0  # of the first steps of a feature whose ratios have a mean square of 1, some eighty usual gradients
+LEAST_SQUARE = 0.0025  # mean square of ratios that a feature counts as having, so that it can learn at all
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
@@ -174,7 +174,7 @@ class Ratios:
         squares = k * self.of_features**2 + 2 * self.of_features * self.of_labels.sum() + (self.of_labels**2).sum()
         changes = self.more * (2 * (self.of_features[features] + self.of_labels[labels]) + self.more)
         squares += np.bincount(features, changes, len(squares))
-        gradients = CAUTION / (batch_size * self.features_per_text * np.maximum(squares, LEAST_SQUARE))
+        gradients = CAUTION / (batch_size * self.features_per_text * np.maximum(squares / k, LEAST_SQUARE))
         return np.asarray(gradients**2, np.float32)
 
     def dense(self) -> np.ndarray:

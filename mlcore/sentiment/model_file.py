@@ -25,7 +25,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Compressed, Model, Provenance, in_range
 from mlcore.sentiment.settings import FIELDS, Settings
 from mlcore.text.labels import MAX_LABELS, MAX_SEVERAL, is_label
-from mlcore.text.ngrams import Features, Pieces
+from mlcore.text.ngrams import BEGIN, Features, Pieces
 from mlcore.text.vocabulary import WordTable
 
 KEY = "mlcore"  # of the metadata; a single one, because safetensors does not promise an order
@@ -292,14 +292,17 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, pieces: np.ndarray, setting
     words = _words(lines)
     require(settings.characters or not pieces.size, "it has n-grams of characters, and its settings have none")
     before, last = ngrams.astype(np.int64).T
-    known = (before >= 0) & (before < len(words) + np.arange(len(ngrams))) & (last >= 0) & (last < len(words))
+    known = (before >= BEGIN) & (before < len(words) + np.arange(len(ngrams))) & (last >= 0) & (last < len(words))
     require(known.all(), "its n-grams are not made of its words")
     keys = before << 32 | last
     require(len(np.unique(keys)) == len(keys), "it has an n-gram twice")
-    sizes = np.ones(len(words) + len(keys), np.int8)
-    for _ in range(settings.ngrams):  # one pass more than needed finds n-grams that are too long
-        sizes[len(words) :] = sizes[before] + 1
-    require(sizes.max(initial=1) <= settings.ngrams, f"it has an n-gram of more than {settings.ngrams} words")
+    sizes, begins = np.ones(len(words) + len(keys) + 1, np.int8), np.zeros(len(words) + len(keys) + 1, bool)
+    begins[BEGIN] = True
+    for _ in range(settings.ngrams + 1):  # one pass more than needed finds n-grams that are too long
+        sizes[len(words) : BEGIN] = sizes[before] + 1
+        begins[len(words) : BEGIN] = begins[before]
+    longest = settings.ngrams + (begins[:BEGIN] & (settings.ngrams > 1))
+    require((sizes[:BEGIN] <= longest).all(), f"it has an n-gram of more than {settings.ngrams} words")
     return Features(words, keys, settings.ngrams, settings.binary, Pieces(_words(pieces), settings.characters))
 
 

@@ -37,7 +37,7 @@ class Vocabulary(NamedTuple):
     @property
     def name(self) -> str:
         """What they are."""
-        return ("n-grams of characters", "words", "word pairs", "word triples")[self.words]
+        return ("n-grams of characters", "words", "word pairs", "word triples", "n-grams of four words")[self.words]
 
 
 @dataclass(kw_only=True)
@@ -80,7 +80,7 @@ def describe(model: Model, path: Path | None = None) -> Description:
     for name in ("table", "W1"):
         shapes[name][1] = model.settings.dim
     sizes, vocabulary = model.features.words_in(), []
-    for size in [*range(1, model.features.largest + 1), *[0] * bool(model.features.pieces.sizes)]:
+    for size in [*range(1, model.features.depth + 1), *[0] * bool(model.features.pieces.sizes)]:
         numbers = np.flatnonzero(sizes == size)  # from the most frequent on
         names = model.features.names_of(numbers[:MOST_FREQUENT].tolist())
         vocabulary.append(Vocabulary(size, len(numbers), names))

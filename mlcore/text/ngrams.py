@@ -3,6 +3,10 @@
 An n-gram is kept as a pair: the number of the n-gram without its last word, and that word; as one number, its key, it
 is ``feature << 32 | word``. An n-gram cannot occur more often than that shorter one, so that counting and pruning go
 level by level: what is pruned at one level need not be counted at the next.
+
+The beginning of a text counts as a word, written ^, whose number is BEGIN: how a text begins, such as with "what is",
+often says what it is. N-grams that begin with it may have one word more than others. With pairs, they are "^ what" and
+"^ what is".
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +24,7 @@ from mlcore.text.tokenizer import Scratch, tokenise
 from mlcore.text.vocabulary import TOKENS, UNKNOWN, Tokens, WordTable, chunks_of, find_slot, free_slots, slots_of
 
 WORDS = 1 << 16  # cut into characters at a time
+BEGIN = -1  # where an n-gram would have the number of a shorter one
 KEYS_AT_A_TIME = 1 << 24  # counted in one turn; they take twelve bytes each
 KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cache
 COMPARED = 50_000  # most frequent words that unknown ones may be misspellings of; their spellings take about 20 MB
@@ -71,6 +76,11 @@ class Features:
 
     def __len__(self) -> int:
         return self.first_piece + len(self.pieces.table)
+
+    @property
+    def depth(self) -> int:
+        """Number of words in the longest n-gram, the beginning of a text being one."""
+        return self.largest + (self.largest > 1)
 
     @property
     def first_piece(self) -> int:
@@ -127,7 +137,7 @@ class Features:
         return self.names_of(range(len(self)))
 
     def names_of(self, numbers: Iterable[int]) -> list[str]:
-        """Names of these features: the words of n-grams have spaces between them, n-grams of characters brackets."""
+        """Names of these features, such as ``good``, ``not good``, ``^ not``, and of characters ``[<goo]``."""
         return list(map(self._name, numbers))
 
     def _name(self, number: int) -> str:
@@ -136,7 +146,8 @@ class Features:
         if number < len(self.words):
             return self.words.word(number)
         key = int(self.ngrams[number - len(self.words)])
-        return f"{self._name(key >> 32)} {self.words.word(key & 0xFFFFFFFF)}"
+        before = "^" if key >> 32 == BEGIN else self._name(key >> 32)
+        return f"{before} {self.words.word(key & 0xFFFFFFFF)}"
 
     def select(self, kept: np.ndarray) -> "Features":
         """These features only, (v,) bool; what an n-gram of words is made of must be among them."""
@@ -148,26 +159,29 @@ class Features:
         )
 
     def words_in(self) -> np.ndarray:
-        """Number of words that each feature consists of, 0 for n-grams of characters: (v,) int8."""
-        sizes = np.ones(len(self), np.int8)
-        for _ in range(1, self.largest):
+        """Number of words that each feature consists of, with the beginning, 0 for n-grams of characters: (v,) int8."""
+        sizes = np.ones(len(self) + 1, np.int8)  # the last one is that of BEGIN
+        for _ in range(1, self.depth):
             sizes[len(self.words) : self.first_piece] = sizes[self.ngrams >> 32] + 1
-        sizes[self.first_piece :] = 0
-        return sizes
+        sizes[self.first_piece : -1] = 0
+        return sizes[:-1]
 
-    def locate(self, words: Tokens) -> np.ndarray:
-        """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (largest, t) int32."""
-        ids = np.empty((self.largest, len(words.ids)), np.int32)
+    def locate(self, words: Tokens, depth: int | None = None) -> np.ndarray:
+        """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (depth, t) int32."""
+        ids = np.empty((depth or self.depth, len(words.ids)), np.int32)
         ids[0] = words.ids
         every = np.ones(words.n_texts, bool)
-        for level in range(1, self.largest):
-            keys = pair_up(ids[level - 1], words, every)
-            ids[level] = find_pairs(keys, len(self.words), self.ngrams, self._slots)
+        for size in range(2, len(ids) + 1):
+            keys = pair_up(ids[size - 2], words, every, size, self.largest)
+            ids[size - 1] = find_pairs(keys, len(self.words), self.ngrams, self._slots)
         return ids
 
-    def longer(self, words: Tokens, chosen: np.ndarray) -> np.ndarray:
-        """Key of the n-gram of one more word that ends at each token of the chosen texts, or UNKNOWN: (t,) int64."""
-        return np.asarray(pair_up(self.locate(words)[-1], words, chosen))
+    def keys(self, words: Tokens, chosen: np.ndarray, size: int) -> np.ndarray:
+        """Key of the n-gram of so many words that ends at each token of the chosen texts, or UNKNOWN: (t,) int64.
+
+        What it consists of but for its last word is among the features.
+        """
+        return np.asarray(pair_up(self.locate(words, size - 1)[-1], words, chosen, size, self.largest))
 
     def documents(self, texts: Iterable[str], threads: int = 1) -> Documents:
         """Known features of the texts with their counts."""
@@ -231,13 +245,13 @@ def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: 
         first, texts = part
         return texts.counts(chosen[first : first + texts.n_texts], len(table))
 
-    def frequent(shorter: Features) -> Counted:
+    def frequent(shorter: Features, size: int) -> Counted:
         numbers = shorter.words.numbers_of(table)
 
         def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
             first, texts = part
             words = texts._replace(ids=numbers[texts.ids])
-            return shorter.longer(words, chosen[first : first + texts.n_texts])
+            return shorter.keys(words, chosen[first : first + texts.n_texts], size)
 
         return frequent_pairs(tokens, keys_of, choice.min_count, threads)
 
@@ -247,23 +261,23 @@ def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: 
 
 
 def select_features(
-    table: WordTable, counts: np.ndarray, frequent: Callable[[Features], Counted], choice: Choice
+    table: WordTable, counts: np.ndarray, frequent: Callable[[Features, int], Counted], choice: Choice
 ) -> Features:
     """The same of words with these counts, (len(table),).
 
-    ``frequent``: the keys of the n-grams of one more word than the features that it is given, which occur often enough,
-    the most frequent first, and their counts.
+    ``frequent``: the keys of the n-grams of so many words, made of the features that it is given, which occur often
+    enough, the most frequent first, and their counts.
     """
     largest, min_count, max_features, binary, characters = choice
     pieces, piece_counts = choose_pieces(table, counts, characters, min_count)
     numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
     all_counts = [counts[numbers]]
-    features = Features(table.select(numbers), np.zeros(0, np.int64), 1, binary)
-    for size in range(2, largest + 1):
+    features = Features(table.select(numbers), np.zeros(0, np.int64), largest, binary)
+    for size in range(2, features.depth + 1):
         # what is beyond the most frequent of one level cannot be among those of all, nor can what begins with it
-        keys, counts = (array[:max_features] for array in frequent(features))
+        keys, counts = (array[:max_features] for array in frequent(features, size))
         all_counts.append(counts)
-        features = Features(features.words, np.concatenate([features.ngrams, keys]), size, binary)
+        features = Features(features.words, np.concatenate([features.ngrams, keys]), largest, binary)
     all_counts.append(piece_counts)
     features, counts = Features(features.words, features.ngrams, largest, binary, pieces), np.concatenate(all_counts)
     if max_features is None or max_features >= len(counts):
@@ -293,7 +307,7 @@ def extend(known: Features, new: Features) -> Features:
     ngrams = translated(known.ngrams, moved)
     translation = np.concatenate([of_new, np.zeros(len(new.ngrams), np.int64)])
     level = new.words_in()[: new.first_piece]
-    for size in range(2, new.largest + 1):  # level by level: the number of an n-gram needs that of its beginning
+    for size in range(2, new.depth + 1):  # level by level: the number of an n-gram needs that of its beginning
         at = np.flatnonzero(level == size)
         keys = translated(new.ngrams[at - len(new.words)], translation)
         missing = find_pairs(keys, len(words), ngrams, slots_of(ngrams)) == UNKNOWN
@@ -305,8 +319,8 @@ def extend(known: Features, new: Features) -> Features:
 
 
 def translated(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The keys with the new number of each feature."""
-    return np.asarray(numbers[keys >> 32] << 32 | numbers[keys & 0xFFFFFFFF])
+    """The keys with the new number of each feature; BEGIN stays."""
+    return np.asarray(np.append(numbers, BEGIN)[keys >> 32] << 32 | numbers[keys & 0xFFFFFFFF])
 
 
 def frequent_pairs(
@@ -348,21 +362,29 @@ def by_frequency(found: Iterable[tuple[np.ndarray, ...]]) -> Counted:
 
 
 @kernel
-def pair_up(ids, words, chosen):
-    """Key of each token's pair: what ends at the token before, and the token's word; UNKNOWN where either is.
+def pair_up(ids, words, chosen, size, largest):
+    """Key of the n-gram of ``size`` words that ends at each token: what ends at the token before, and the token's word.
 
-    Shapes: ids (t,) of features that end at each token, words of n texts, chosen (n,) bool, which of them have pairs
-    -> (t,) int64.
+    UNKNOWN where one of them is, and where it would have more than ``largest`` words but for the beginning.
+
+    Shapes: ids (t,) of the features of ``size - 1`` words that end at each token, words of n texts, chosen (n,) bool,
+    which of them have n-grams -> (t,) int64.
     """
-    keys = np.empty(ids.shape[0], np.int64)
+    keys = np.full(ids.shape[0], UNKNOWN, np.int64)
     word_ids, offsets = words
     for text in range(offsets.shape[0] - 1):
-        before = UNKNOWN
-        for t in range(offsets[text], offsets[text + 1]):
-            keys[t] = UNKNOWN
-            if before != UNKNOWN and word_ids[t] != UNKNOWN and chosen[text]:
-                keys[t] = np.int64(before) << 32 | np.int64(word_ids[t])
-            before = ids[t]
+        start, end = offsets[text], offsets[text + 1]
+        if chosen[text]:
+            if size > largest:  # those that begin with the beginning end here
+                start = start + size - 2
+                end = min(end, start + 1)
+            for t in range(start, end):
+                begins = size == 2 and t == offsets[text]
+                before = np.int64(BEGIN)
+                if t > offsets[text]:
+                    before = np.int64(ids[t - 1])
+                if (begins or before != UNKNOWN) and word_ids[t] != UNKNOWN:
+                    keys[t] = before << 32 | np.int64(word_ids[t])
     return keys
 
 

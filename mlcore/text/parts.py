@@ -52,13 +52,15 @@ def merge_words(parts: Sequence[tuple[WordTable, np.ndarray]]) -> tuple[WordTabl
     return table, totals
 
 
-def count_ngrams(data: Dataset, shorter: Features, chosen: np.ndarray, before: int, turn: int, turns: int) -> Ngrams:
-    """N-grams of one more word than the features in the chosen texts of a part, those whose turn it is by their hash.
+def count_ngrams(
+    data: Dataset, shorter: Features, size: int, chosen: np.ndarray, before: int, turn: int, turns: int
+) -> Ngrams:
+    """N-grams of so many words, made of features, in the chosen texts of a part: those whose turn it is by their hash.
 
     ``before``: the number of tokens in the parts before.
     """
     words = Tokens(shorter.words.numbers_of(data.words)[data.tokens.ids], data.tokens.offsets)
-    keys, places, _ = deal_keys(shorter.longer(words, chosen), turn, turns, 1)
+    keys, places, _ = deal_keys(shorter.keys(words, chosen, size), turn, turns, 1)
     keys, counts, firsts = count_pairs(keys, places)
     return keys, counts, firsts + before
 

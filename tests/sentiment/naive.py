@@ -1,5 +1,6 @@
 """Random models, and the network of exercise 5 with loops over features, for tests to compare with."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -73,16 +74,11 @@ def numbers_of(features: Features) -> dict[str, int]:
 
 def features_of(features: Features, words: list[str]) -> dict[str, int]:
     """Occurrences of each known feature among the words, by their names."""
-    known, found = numbers_of(features), {}
-    for size in range(1, features.largest + 1):
-        for start in range(len(words) - size + 1):
-            name = " ".join(words[start : start + size])
-            if name in known:
-                found[name] = found.get(name, 0) + 1
-    for name in (f"[{piece}]" for word in words for piece in pieces_of(word, features.pieces.sizes)):
-        if name in known:
-            found[name] = found.get(name, 0) + 1
-    return found
+    known, sizes = numbers_of(features), range(1, features.largest + 1)
+    names = [" ".join(words[start : start + n]) for n in sizes for start in range(len(words) - n + 1)]
+    names += [" ".join(["^", *words[:n]]) for n in sizes if n <= len(words)]
+    names += [f"[{piece}]" for word in words for piece in pieces_of(word, features.pieces.sizes)]
+    return dict(Counter(name for name in names if name in known))
 
 
 def logits_of(model: Model, words: list[str], parameters=None) -> np.ndarray:

@@ -38,6 +38,7 @@ def naive_shares(model, words, weights):
     for start, word in enumerate(words):
         found = [(" ".join(words[start : start + size]), size) for size in range(1, model.features.largest + 1)]
         own = [(name, name, size) for name, size in found[: len(words) - start]]
+        own += [(f"^ {name}", f"^ {name}", size) for name, size in found[: len(words)] if start == 0]
         own += [(f"[{piece}]", word, 1) for piece in pieces_of(word, model.features.pieces.sizes)]
         for name, owner, size in own:
             if name in each:

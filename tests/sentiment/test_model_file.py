@@ -20,7 +20,9 @@ from mlcore.text.ngrams import choose_features
 from mlcore.text.vocabulary import WordTable
 
 EPOCH = dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}
-NGRAMS = np.array([[0, 1], [1, 2], [2, 0], [1, 3], [4, 2], [5, 0], [6, 1], [4, 3]], np.int32)
+NGRAMS = np.array(
+    [[0, 1], [-1, 0], [1, 2], [2, 0], [1, 3], [5, 1], [4, 2], [6, 0], [7, 1], [4, 3], [9, 2]], np.int32
+)  # -1 is the beginning
 
 
 def make_model(labels=("neg", "pos"), **settings):
@@ -87,7 +89,7 @@ def test_round_trip(make, labels, characters, tmp_path):
 def test_any_program_reads_the_tensors_without_padding(saved):
     header, tensors = parts(saved.read_bytes())
     assert {name: tensor.shape for name, tensor in tensors.items()} == {
-        "vocabulary": (18,), "pieces": (0,), "ngrams": (8, 2), "table": (12, 3), "W1": (2, 3), "b1": (2,),
+        "vocabulary": (18,), "pieces": (0,), "ngrams": (11, 2), "table": (15, 3), "W1": (2, 3), "b1": (2,),
         "W2": (1, 2), "b2": (1,), "trained_on": (2,),
     }  # fmt: skip
     np.testing.assert_array_equal(tensors["ngrams"], NGRAMS)
@@ -117,19 +119,20 @@ def lines(text):
 
 @pytest.mark.parametrize(("changes", "message"), [
         ({"table": None}, "its tensors have other names"),
-        ({"table": np.zeros((12, 3), np.float16)}, "table is float16 of .*; expected float32 of shape .12, 3."),
+        ({"table": np.zeros((15, 3), np.float16)}, "table is float16 of .*; expected float32 of shape .15, 3."),
         ({"b1": np.zeros((2, 1), np.float32)}, "b1 is float32 of shape"),
         ({"b2": np.full(1, 1e10, np.float32)}, "b2 has NaN, infinity, or a number beyond 1e\\+09"),
         ({"vocabulary": lines(b"good\nbad\ngood\n!\n")}, "a word twice"),
         ({"vocabulary": lines(b"good\nbad\n\xff\n!\n")}, "can't decode"),
         ({"vocabulary": lines(b"good\nbad\n\x1b[31m\n!\n")}, "control characters"),
         ({"vocabulary": lines(b"good\nbad\n!\n").reshape(-1, 1)}, "vocabulary is uint8 of shape"),
-        ({"ngrams": NGRAMS[:, :1].copy()}, "ngrams is int32 of shape .8, 1."),
+        ({"ngrams": NGRAMS[:, :1].copy()}, "ngrams is int32 of shape .11, 1."),
         ({"ngrams": with_last([4, 2])}, "n-gram twice"),
-        ({"ngrams": with_last([11, 2])}, "not made of its words"),
+        ({"ngrams": with_last([14, 2])}, "not made of its words"),
+        ({"ngrams": with_last([-2, 2])}, "not made of its words"),
+        ({"ngrams": with_last([13, 2])}, "more than 3 words"),
         ({"ngrams": with_last([10, 2])}, "more than 3 words"),
-        ({"ngrams": -NGRAMS}, "not made of its words"),
-        ({"pieces": lines(b"<go\n"), "table": np.zeros((13, 3), np.float32)}, "n-grams of characters, and its"),
+        ({"pieces": lines(b"<go\n"), "table": np.zeros((16, 3), np.float32)}, "n-grams of characters, and its"),
         ({"trained_on": np.array([2, 1], np.uint32)}, "fingerprints of texts are not in order"),
 ])  # fmt: skip
 def test_other_tensors(saved, changes, message):

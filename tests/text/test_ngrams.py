@@ -46,9 +46,12 @@ def test_extended_features_are_those_of_both(old_texts, new_texts, largest, size
 
 
 def occurring(text, largest, sizes=()):
-    """All features of a text: words and their n-grams, by slicing, and the n-grams of characters of each word."""
+    """All features of a text: words and n-grams, also at its beginning, and the n-grams of characters of each word."""
     words = re.findall("中|!|[abé]+", text)
-    found = [" ".join(words[t : t + n]) for n in range(1, largest + 1) for t in range(len(words) - n + 1)]
+    found = [*words]
+    for n in range(1, largest + 1):  # in the order of their sizes with the beginning, and of their ends
+        found += [" ".join(["^", *words[:n]])] * (largest > 1 and n <= len(words))
+        found += [" ".join(words[t : t + n + 1]) for t in range(len(words) - n) if n < largest]
     return found + [f"[{piece}]" for word in words for piece in pieces_of(word, sizes)]
 
 
@@ -77,7 +80,7 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
         assert chosen.items() <= frequent.items()
         assert len(chosen) == limit
         assert min(chosen.values()) >= max(count for name, count in frequent.items() if name not in chosen)
-        assert {name.rpartition(" ")[0] for name in names if " " in name} <= {*names}
+        assert {name.rpartition(" ")[0] for name in names if " " in name} <= {*names, "^"}
     first = [*dict.fromkeys(name for text in texts for name in occurring(text, 1)), *counts].index
     order = [(len(name.split()), -chosen[name], first(name)) for name in names[: features.first_piece]]
     order += [(9, -chosen[name], 0) for name in names[features.first_piece :]]
