@@ -165,7 +165,7 @@ def test_partial_fit_is_an_epoch_on_more_texts_with_new_words():
     for texts, label in ((["good", "fine"], 1), (["bad", "dull"], 0)) * 15:
         model.partial_fit(texts, [label] * 2, classes=[0, 1])
     assert model.predict(["good", "fine", "bad", "dull"]).tolist() == [1, 1, 0, 0]
-    assert (len(model._fitted[0].features), len(model.history_)) == (4, 1)
+    assert (len(model._fitted[0].features), len(model.history_)) == (8, 1), "words, and these at the beginning"
     automatic = SentimentClassifier(warm_start=True, dev=0, epochs=1).fit(["good", "bad"] * 9, [0, 1] * 9)
     automatic.fit(["a text whose length alone would choose other settings, " * 15] * 9, [1] * 9)
 

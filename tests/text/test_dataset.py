@@ -96,14 +96,14 @@ def test_what_is_held_out(dev, sizes):
     data, dev = (with_held_out(DATA, other), None) if other else (DATA, dev)
     encoded = encode(data, dev, **CHOICE)
     assert tuple(encoded.sizes.values()) == sizes
-    assert encode(data, dev, **CHOICE, known=KNOWN).features.names[:2] == KNOWN.names
+    assert encode(data, dev, **CHOICE, known=KNOWN).features.names[:2] == KNOWN.words.words
     assert rows(encoded.test) == list(range(32, 40))
     assert encoded.labels == ("neg", "pos")
     train, names = encoded.train, encoded.features.names
     counts = dict.fromkeys(names, 0)
     for row in train.rows.tolist():
         first, second = DATA.texts[row].split()
-        for name in (first, second, f"{first} {second}"):
+        for name in (first, second, f"{first} {second}", f"^ {first}", f"^ {first} {second}"):
             counts[name] += 1
     assert encoded.feature_counts.tolist() == list(counts.values())
     if other:
