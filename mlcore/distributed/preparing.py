@@ -122,11 +122,11 @@ def encode_shards(
     calls = [(parts.count_words, shard, own) for shard, own, _ in pieces]
     table, counts = cluster.merged("Counting words", parts.merge_words, calls)
 
-    def frequent(shorter: Features, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def frequent(shorter: Features, *level: Any) -> tuple[np.ndarray, np.ndarray]:
         turns = 1 << max(0, int(dataset.tokens.offsets[-1] - 1) // NGRAMS_AT_A_TIME).bit_length()
         features, frequent_ones = submit(held, shorter), []
         for turn in range(turns):  # one after the other, so that a share of the n-grams is in memory at a time
-            calls = [(parts.count_ngrams, shard, features, size, *own, turn, turns) for shard, *own in pieces]
+            calls = [(parts.count_ngrams, shard, features, level, *own, turn, turns) for shard, *own in pieces]
             merged = cluster.merged("Counting n-grams", parts.merge_ngrams, calls)
             frequent_ones.append(tuple(array[merged[1] >= choice.min_count] for array in merged))
         return by_frequency(frequent_ones)

@@ -139,10 +139,11 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     of_each, of_words = contributions / np.maximum(counts, 1), np.zeros(len(texts))
     for size, ids in enumerate(located, start=1):
         ends = np.flatnonzero(ids != UNKNOWN)
-        words_of = np.minimum(size, ends + 1)  # without the beginning
         for back in range(size):
-            within = back < words_of
-            of_words[ends[within] - back] += (of_each[np.searchsorted(exact.features, ids[ends])] / words_of)[within]
+            of_words[ends - back] += of_each[np.searchsorted(exact.features, ids[ends])] / size
+    for size, feature in enumerate(features.beginnings(words)[0], start=1):
+        if feature != UNKNOWN:
+            of_words[:size] += of_each[np.searchsorted(exact.features, feature)] / size
     known = words.ids != UNKNOWN
     of_words_only = exact.features[exact.features < features.first_piece].tolist()
     columns = zip(features.names_of(of_words_only), counts.tolist(), contributions.tolist(), strict=False)

@@ -4,13 +4,12 @@ An n-gram is kept as a pair: the number of the n-gram without its last word, and
 is ``feature << 32 | word``. An n-gram cannot occur more often than that shorter one, so that counting and pruning go
 level by level: what is pruned at one level need not be counted at the next.
 
-The beginning of a text counts as a word, written ^, whose number is BEGIN: how a text begins, such as with "what is",
-often says what it is. N-grams that begin with it may have one word more than others. With pairs, they are "^ what" and
-"^ what is".
+How a text begins, such as with "what is", often says what it is. So the beginning counts as a word, written ^, whose
+number is BEGIN, before the first words: with pairs, "^ what" and "^ what is" are features.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -93,6 +92,17 @@ class Features:
         return np.asarray(slots_of(self.ngrams))
 
     @cached_property
+    def _beginnings(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers of the n-grams that begin with BEGIN, their keys, and a hash table of these."""
+        begins = np.zeros(len(self) + 1, bool)
+        begins[BEGIN] = True
+        for _ in range(self.largest):
+            begins[len(self.words) : self.first_piece] = begins[self.ngrams >> 32]
+        numbers = np.flatnonzero(begins[:BEGIN])
+        keys = self.ngrams[numbers - len(self.words)]
+        return numbers, keys, np.asarray(slots_of(keys))
+
+    @cached_property
     def _spellings(self) -> tuple[WordTable, np.ndarray]:
         """What the most frequent words are, and are without one of their characters; and the first word with each of
         these spellings, ``len(self.words)`` at the end, for UNKNOWN.
@@ -166,22 +176,34 @@ class Features:
         sizes[self.first_piece : -1] = 0
         return sizes[:-1]
 
-    def locate(self, words: Tokens, depth: int | None = None) -> np.ndarray:
-        """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (depth, t) int32."""
-        ids = np.empty((depth or self.depth, len(words.ids)), np.int32)
+    def locate(self, words: Tokens, largest: int | None = None) -> np.ndarray:
+        """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (largest, t) int32."""
+        ids = np.empty((largest or self.largest, len(words.ids)), np.int32)
         ids[0] = words.ids
         every = np.ones(words.n_texts, bool)
-        for size in range(2, len(ids) + 1):
-            keys = pair_up(ids[size - 2], words, every, size, self.largest)
-            ids[size - 1] = find_pairs(keys, len(self.words), self.ngrams, self._slots)
+        for level in range(1, len(ids)):
+            keys = pair_up(ids[level - 1], words, every)
+            ids[level] = find_pairs(keys, len(self.words), self.ngrams, self._slots)
         return ids
 
-    def keys(self, words: Tokens, chosen: np.ndarray, size: int) -> np.ndarray:
+    def beginnings(self, words: Tokens) -> np.ndarray:
+        """Number of the beginning with g = 1, 2, ... words of each text, or UNKNOWN: (n, b) int32.
+
+        b is ``largest``, or 0 without n-grams.
+        """
+        return np.asarray(begin(words, self.largest * (self.largest > 1), *self._beginnings)[0])
+
+    def keys(self, words: Tokens, chosen: np.ndarray, size: int, begins: bool) -> np.ndarray:
         """Key of the n-gram of so many words that ends at each token of the chosen texts, or UNKNOWN: (t,) int64.
 
-        What it consists of but for its last word is among the features.
+        ``begins``: of the beginning and so many words. All but the last word must be a feature.
         """
-        return np.asarray(pair_up(self.locate(words, size - 1)[-1], words, chosen, size, self.largest))
+        if not begins:
+            return np.asarray(pair_up(self.locate(words, size - 1)[-1], words, chosen))
+        found = begin(words, size, *self._beginnings)[1][:, -1]
+        texts, keys = np.flatnonzero(chosen & (found != UNKNOWN)), np.full(len(words.ids), UNKNOWN, np.int64)
+        keys[words.offsets[texts] + size - 1] = found[texts]
+        return keys
 
     def documents(self, texts: Iterable[str], threads: int = 1) -> Documents:
         """Known features of the texts with their counts."""
@@ -233,7 +255,9 @@ class Features:
         ``spelled``; ``binary``: each counts once, or as often as it occurs, if that shall not be as usual.
         """
         binary = self.binary if binary is None else binary
-        return count_features(self.locate(words), words.offsets, tokens, spelled, len(self), binary)
+        return count_features(
+            self.locate(words), self.beginnings(words), words.offsets, tokens, spelled, len(self), binary
+        )
 
 
 def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: Choice, threads: int = 1) -> Features:
@@ -245,15 +269,19 @@ def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: 
         first, texts = part
         return texts.counts(chosen[first : first + texts.n_texts], len(table))
 
-    def frequent(shorter: Features, size: int) -> Counted:
-        numbers = shorter.words.numbers_of(table)
+    @cache
+    def numbers_in(words: WordTable) -> np.ndarray:
+        return words.numbers_of(table)
+
+    def frequent(shorter: Features, size: int, begins: bool) -> Counted:
+        numbers = numbers_in(shorter.words)
 
         def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
             first, texts = part
             words = texts._replace(ids=numbers[texts.ids])
-            return shorter.keys(words, chosen[first : first + texts.n_texts], size)
+            return shorter.keys(words, chosen[first : first + texts.n_texts], size, begins)
 
-        return frequent_pairs(tokens, keys_of, choice.min_count, threads)
+        return frequent_pairs(tokens.heads(size) if begins else tokens, keys_of, choice.min_count, threads)
 
     parts = tokens.parts(max(TOKENS, len(table)))
     counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
@@ -261,21 +289,22 @@ def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: 
 
 
 def select_features(
-    table: WordTable, counts: np.ndarray, frequent: Callable[[Features, int], Counted], choice: Choice
+    table: WordTable, counts: np.ndarray, frequent: Callable[[Features, int, bool], Counted], choice: Choice
 ) -> Features:
     """The same of words with these counts, (len(table),).
 
-    ``frequent``: the keys of the n-grams of so many words, made of the features that it is given, which occur often
-    enough, the most frequent first, and their counts.
+    ``frequent``: the keys that occur often enough, as ``Features.keys`` has them, the most frequent first, and their
+    counts.
     """
     largest, min_count, max_features, binary, characters = choice
     pieces, piece_counts = choose_pieces(table, counts, characters, min_count)
     numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
     all_counts = [counts[numbers]]
     features = Features(table.select(numbers), np.zeros(0, np.int64), largest, binary)
-    for size in range(2, features.depth + 1):
+    levels = [(size, False) for size in range(2, largest + 1)] + [(size, True) for size in range(1, largest + 1)]
+    for level in levels if largest > 1 else ():
         # what is beyond the most frequent of one level cannot be among those of all, nor can what begins with it
-        keys, counts = (array[:max_features] for array in frequent(features, size))
+        keys, counts = (array[:max_features] for array in frequent(features, *level))
         all_counts.append(counts)
         features = Features(features.words, np.concatenate([features.ngrams, keys]), largest, binary)
     all_counts.append(piece_counts)
@@ -362,30 +391,47 @@ def by_frequency(found: Iterable[tuple[np.ndarray, ...]]) -> Counted:
 
 
 @kernel
-def pair_up(ids, words, chosen, size, largest):
-    """Key of the n-gram of ``size`` words that ends at each token: what ends at the token before, and the token's word.
+def pair_up(ids, words, chosen):
+    """Key of each token's pair: what ends at the token before, and the token's word; UNKNOWN where either is.
 
-    UNKNOWN where one of them is, and where it would have more than ``largest`` words but for the beginning.
-
-    Shapes: ids (t,) of the features of ``size - 1`` words that end at each token, words of n texts, chosen (n,) bool,
-    which of them have n-grams -> (t,) int64.
+    Shapes: ids (t,) of features that end at each token, words of n texts, chosen (n,) bool, which of them have pairs
+    -> (t,) int64.
     """
-    keys = np.full(ids.shape[0], UNKNOWN, np.int64)
+    keys = np.empty(ids.shape[0], np.int64)
     word_ids, offsets = words
     for text in range(offsets.shape[0] - 1):
-        start, end = offsets[text], offsets[text + 1]
-        if chosen[text]:
-            if size > largest:  # those that begin with the beginning end here
-                start = start + size - 2
-                end = min(end, start + 1)
-            for t in range(start, end):
-                begins = size == 2 and t == offsets[text]
-                before = np.int64(BEGIN)
-                if t > offsets[text]:
-                    before = np.int64(ids[t - 1])
-                if (begins or before != UNKNOWN) and word_ids[t] != UNKNOWN:
-                    keys[t] = before << 32 | np.int64(word_ids[t])
+        before = UNKNOWN
+        for t in range(offsets[text], offsets[text + 1]):
+            keys[t] = UNKNOWN
+            if before != UNKNOWN and word_ids[t] != UNKNOWN and chosen[text]:
+                keys[t] = np.int64(before) << 32 | np.int64(word_ids[t])
+            before = ids[t]
     return keys
+
+
+@kernel
+def begin(words, largest, numbers, known, slots):
+    """Number and key of the beginning of each text with 1, 2, ... words; UNKNOWN from a word on that is not known.
+
+    Shapes: words of n texts; numbers and keys, (b,), of the known beginnings, with their slots of ``slots_of`` ->
+    (n, largest) int32 and int64.
+    """
+    word_ids, offsets = words
+    ids = np.full((offsets.shape[0] - 1, largest), UNKNOWN, np.int32)
+    keys = np.full(ids.shape, UNKNOWN, np.int64)
+    for text in range(ids.shape[0]):
+        before = np.int64(BEGIN)
+        for place in range(min(largest, offsets[text + 1] - offsets[text])):
+            word = word_ids[offsets[text] + place]
+            if word == UNKNOWN:
+                break
+            keys[text, place] = before << 32 | np.int64(word)
+            found = slots[find_slot(keys[text, place], known, slots)]
+            if found == UNKNOWN:
+                break
+            before = np.int64(numbers[found])
+            ids[text, place] = before
+    return ids, keys
 
 
 @kernel

@@ -53,14 +53,14 @@ def merge_words(parts: Sequence[tuple[WordTable, np.ndarray]]) -> tuple[WordTabl
 
 
 def count_ngrams(
-    data: Dataset, shorter: Features, size: int, chosen: np.ndarray, before: int, turn: int, turns: int
+    data: Dataset, shorter: Features, level: tuple[int, bool], chosen: np.ndarray, before: int, turn: int, turns: int
 ) -> Ngrams:
-    """N-grams of so many words, made of features, in the chosen texts of a part: those whose turn it is by their hash.
+    """N-grams in the chosen texts of a part, of the level that ``Features.keys`` takes: those whose turn it is.
 
     ``before``: the number of tokens in the parts before.
     """
     words = Tokens(shorter.words.numbers_of(data.words)[data.tokens.ids], data.tokens.offsets)
-    keys, places, _ = deal_keys(shorter.keys(words, chosen, size), turn, turns, 1)
+    keys, places, _ = deal_keys(shorter.keys(words, chosen, *level), turn, turns, 1)
     keys, counts, firsts = count_pairs(keys, places)
     return keys, counts, firsts + before
 

@@ -39,6 +39,12 @@ class Tokens(NamedTuple):
         chosen[rows] = True
         return Tokens(self.ids[np.repeat(chosen, lengths)], np.cumsum([0, *lengths[rows]]))
 
+    def heads(self, size: int) -> "Tokens":
+        """The first ``size`` tokens of each text."""
+        offsets = np.cumsum([0, *np.minimum(np.diff(self.offsets), size)])
+        moved = np.repeat(self.offsets[:-1] - offsets[:-1], np.diff(offsets))
+        return Tokens(self.ids[np.arange(offsets[-1]) + moved], offsets)
+
     def counts(self, chosen: np.ndarray, words: int) -> np.ndarray:
         """How often each word occurs in the chosen texts: chosen (n,) bool -> (words,) int64."""
         return np.bincount(self.ids[np.repeat(chosen, np.diff(self.offsets))], minlength=words)

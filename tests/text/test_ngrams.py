@@ -48,10 +48,8 @@ def test_extended_features_are_those_of_both(old_texts, new_texts, largest, size
 def occurring(text, largest, sizes=()):
     """All features of a text: words and n-grams, also at its beginning, and the n-grams of characters of each word."""
     words = re.findall("中|!|[abé]+", text)
-    found = [*words]
-    for n in range(1, largest + 1):  # in the order of their sizes with the beginning, and of their ends
-        found += [" ".join(["^", *words[:n]])] * (largest > 1 and n <= len(words))
-        found += [" ".join(words[t : t + n + 1]) for t in range(len(words) - n) if n < largest]
+    found = [" ".join(words[t : t + n]) for n in range(1, largest + 1) for t in range(len(words) - n + 1)]
+    found += [" ".join(["^", *words[:n]]) for n in range(1, min(largest, len(words)) + 1) if largest > 1]
     return found + [f"[{piece}]" for word in words for piece in pieces_of(word, sizes)]
 
 
@@ -82,8 +80,8 @@ def test_exactly_the_frequent_features_are_chosen_and_found(texts, largest, min_
         assert min(chosen.values()) >= max(count for name, count in frequent.items() if name not in chosen)
         assert {name.rpartition(" ")[0] for name in names if " " in name} <= {*names, "^"}
     first = [*dict.fromkeys(name for text in texts for name in occurring(text, 1)), *counts].index
-    order = [(len(name.split()), -chosen[name], first(name)) for name in names[: features.first_piece]]
-    order += [(9, -chosen[name], 0) for name in names[features.first_piece :]]
+    order = [("^" in name, len(name.split()), -chosen[name], first(name)) for name in names[: features.first_piece]]
+    order += [(True, 9, -chosen[name], 0) for name in names[features.first_piece :]]
     assert order == sorted(order), "features are numbered by size and frequency, and where they occur first"
     assert features.words_in().tolist() == [0 if name[0] == "[" else len(name.split()) for name in names]
     expected = [Counter(name for name in occurring(text, largest, sizes) if name in chosen) for text in texts]
@@ -173,7 +171,9 @@ def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary)
     ids = np.array([[word for text in texts for word in text]] * levels, np.int32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "ENTRIES", entries)
-        found = count_features(ids, offsets, ids[0], NO_PIECES.of_words(WordTable()), 5001, binary)
+        found = count_features(
+            ids, np.zeros((len(texts), 0), np.int32), offsets, ids[0], NO_PIECES.of_words(WordTable()), 5001, binary
+        )
     for (a, b), text in zip(pairwise(found.offsets), texts, strict=True):
         expected = sorted(Counter(word for word in text * levels if word != UNKNOWN).items())
         assert found.ids[a:b].tolist() == [word for word, _ in expected]
