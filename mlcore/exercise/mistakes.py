@@ -119,7 +119,8 @@ SMOOTH = [name for name, phi in ACTIVATIONS.items() if phi.derivative not in (""
 MISTAKES = [
     Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda w, right: -right}),
     Mistake("transposed ({turned} instead of {outer})", {"answers": lambda w, right: {
-        f"d{name}": right[f"d{name}"].T for name in w.network.trained if w.network.arrays[name].ndim > 1}}),
+        f"d{name}": right[f"d{name}"].T for name, array in w.network.arrays.items()
+        if f"d{name}" in right and array.ndim > 1}}),
     Mistake("bias gradient left out (0)", {"db": _as(0)}),
     Mistake("factor ŷ − y left out", {"error": _as(1)}),
     Mistake("½ in J left out (twice as large)",
