@@ -16,8 +16,6 @@ from mlcore.results import Result
 MAX_STEPS = 1_000_000
 MOMENTUM = 0.9
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
-
-
 OPTIMIZERS = {"sgd": "gradient descent", "momentum": "gradient descent with momentum", "adam": "Adam"}  # in titles
 
 

@@ -35,7 +35,6 @@ SUBSCRIPTS = str.maketrans("0123456789jks", "₀₁₂₃₄₅₆₇₈₉ⱼ�
 SUPERSCRIPTS = str.maketrans("0123456789-z", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᶻ")
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # braces within braces, one deep
 
-
 Box = list[str]  # lines of one width
 Part = str | np.ndarray  # a formula, or numbers of shape (rows, columns)
 

@@ -186,7 +186,7 @@ class Marker:
 class _Sheet:
     """The answers of one student, marked under one scale of what belongs to single samples."""
 
-    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int = 1, scale_name: str = "") -> None:
+    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int, scale_name: str) -> None:
         self.marker, self.work, self.scale, self.scale_name = marker, marker.work, scale, scale_name
         self.answers = [a.scaled(Fraction(scale)) if scale > 1 and a.name in marker.per_sample else a for a in answers]
         fitting = {c: sum(a.fits(truth[a.name]) for a in self.answers) for c, truth in marker.truths.items()}
@@ -215,11 +215,9 @@ class _Sheet:
     def _verdict(self, answer: Answer) -> Verdict:
         """The verdict, with the mistakes behind a wrong answer."""
         name, truth = answer.name, self.truth[answer.name]
-        (status, remark), mistakes = self._judged(answer), []
+        status, remark, *mistakes = self._judged(answer)
         if status == "right" and self._depends_on_choice(answer):
             status, remark = "right-by-convention", ""
-        elif status == "carried-forward":
-            mistakes, remark = [remark], ""
         elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
             mistakes = self._mistakes(answer)  # 1 for 1/2 may be the 1/2 that is left out
             status, remark = ("wrong", "") if mistakes and status != "wrong" else (status, remark)
@@ -234,7 +232,8 @@ class _Sheet:
         words = WORDS[status].format(self.c)
         return Verdict(name, self.marker.naming.symbols[name], status, words, tuple(mistakes), remark, truth)
 
-    def _judged(self, answer: Answer) -> tuple[str, str]:
+    def _judged(self, answer: Answer) -> tuple[str, ...]:
+        """Status and remark, and for what is carried forward where it comes from."""
         truth = self.truth[answer.name]
         if not answer.typed:
             return "open", ""
@@ -257,7 +256,7 @@ class _Sheet:
                 return TOO_FEW_DIGITS
             return "right", "as far as rounding on the way allows"
         if causes := self._causes(answer):
-            return "carried-forward", f"follows from your {' and '.join(causes)}"
+            return "carried-forward", "", f"follows from your {' and '.join(causes)}"
         if answer.all_entries(lambda e, low, high, t: e.is_near(low, high) or e.is_short(t), *spread, truth):
             return TOO_FEW_DIGITS
         return "wrong", self._apart(answer)
@@ -285,11 +284,9 @@ class _Sheet:
 
     def _causes(self, answer: Answer) -> list[str]:
         """Symbols of the wrong answers, as few as possible, that this one follows from without a new mistake."""
-        names = [*self.wrong]
-        groups = [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]
-        for group in groups:
+        names, ways = [*self.wrong], self._ways(answer)
+        for group in [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]:
             given = {name: self.wrong[name] for name in group}
-            ways = self._ways(answer)
             works = self._works(given, ways) + self._works(self.right | given, ways)
             if answer.fits(*_range([values[answer.name] for values in works])):
                 return [self.marker.naming.symbols[name] for name in group]
