@@ -44,9 +44,9 @@ class Mistake(NamedTuple):
             return Work(right, convention, rounding=rounding).values()
 
 
-def _as(number: float | str) -> Step:
+def _as(number: int) -> Step:
     """Another number in place of every right one."""
-    return lambda w, right: np.full(right.shape, w.number(Fraction(number)))
+    return lambda w, right: np.full(right.shape, w.number(number))
 
 
 def _other_convention(other: Number, right: Number) -> Mistake:
@@ -143,7 +143,7 @@ MISTAKES = [
             {"error": lambda w, right: w.network.function.of_probability(w.predicted(), w.y)}, losses=LOGARITHMIC),
     Mistake("half the squared error instead of the cross-entropy",
             {"losses": lambda w, right: (w.predicted() - w.y) ** 2 / 2,
-             "error": lambda w, right: _through_probability(w, right)}, losses=LOGARITHMIC),
+             "error": _through_probability}, losses=LOGARITHMIC),
     Mistake("the squared error instead of the cross-entropy",
             {"losses": lambda w, right: (w.predicted() - w.y) ** 2,
              "error": lambda w, right: 2 * _through_probability(w, right)}, losses=LOGARITHMIC),
@@ -215,7 +215,7 @@ def catalogue(network: Network, update: Update | None = None, conventions: Colle
     ``conventions``: the one for phi'(0) that is asked for; then others, which are mistakes.
     """
     every = range(len(network.layers))
-    names = [name if name.startswith("layer ") else f"layer {name}" for name in layer_names(network)]
+    names = [name if name.startswith("layer ") else f"layer {name}" for name in network.layer_names]
     scopes = [(name, [number]) for number, name in enumerate(names)]
     if len(every) > 2:
         scopes.append(("all hidden layers", [*every[:-1]]))
@@ -266,7 +266,7 @@ class Work(Pass):
     ) -> None:
         vars(self).update(vars(right))
         self.mistake, self.given, self.rounding = mistake or Mistake("", {}), given or {}, rounding
-        self.convention, self.names = convention, layer_names(right.network)
+        self.convention, self.names = convention, right.network.layer_names
         self.deltas: dict[int, np.ndarray] = {}
         if "samples" in self.mistake.steps:
             self.x, self.y = (self.mistake.steps["samples"](self, rows) for rows in (right.x, right.y))
@@ -313,9 +313,9 @@ class Work(Pass):
         return np.asarray(self.delta.T @ self.inputs(self.layer))
 
     def slopes_at(self, z: np.ndarray) -> np.ndarray:
-        """phi' at another z."""
-        slope, kinked = self.network.activations[self.layer].slope, self.number(self.convention)
-        return np.asarray(slope(z, self.activate(self.layer, z), self.number(1), self.leaks[self.layer], kinked))
+        """phi' of a smooth activation, which has no leak and no kink, at another z."""
+        slope = self.network.activations[self.layer].slope
+        return np.asarray(slope(z, self.activate(self.layer, z), self.number(1), 0, 0))
 
     def values(self) -> Values:
         has_slopes = all(activation.backward for activation in self.network.activations)
@@ -376,9 +376,3 @@ class Students(Work):
         halves, place = self.halves.reshape(students), np.arange(right[0].size).reshape(right.shape[1:])
         rounded = self.rounding(right, (halves == 0) | ((place + halves) % 2 == 0))
         return np.where(self.rounds[name].reshape(students), rounded, right)
-
-
-def layer_names(network: Network) -> list[str]:
-    """Names of the layers, with a number where two have the same."""
-    names = [layer.name for layer in network.layers]
-    return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, start=1)]
