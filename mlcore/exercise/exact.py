@@ -36,7 +36,7 @@ class Pass:
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
         self.arrays = {name: self.array(values) for name, values in network.given.items()}
         self.W = network.joined(self.arrays)
-        self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
+        self.b = [self.arrays.get(layer.bias or "") for layer in self.layers]
         self.leaks = list(map(self.number, network.leaks))
         self.factor, self.l2 = self.number(network.factor), self.number(network.loss.l2)
         with np.errstate(over="ignore", invalid="ignore"):  # see checked_backward

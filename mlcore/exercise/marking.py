@@ -18,7 +18,7 @@ from mlcore.exercise.descent import Update
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Students, Values, Work, catalogue
+from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Matrices, Students, Work, catalogue
 from mlcore.exercise.naming import Naming
 from mlcore.exercise.network import check_range
 from mlcore.exercise.problem import Problem
@@ -120,15 +120,14 @@ class Marker:
     @np.errstate(all="ignore")
     def __init__(self, problem: Problem, update: Update | None = None) -> None:
         network, self.style = problem.network, problem.style
-        self.work = work = Work(Pass(network, problem.x, problem.y), 0)
-        work.update = update
-        # for what students make of it, which takes long
-        self.floats = Work(Pass(network, problem.x, problem.y, is_exact=False), 0)
-        self.floats.update = update
-        kinks, is_free = work.trace.kinks, problem.relu_at_zero is None
+        # in floats for what students make of it, which takes long
+        self.work, self.floats = (
+            Work(Pass(network, problem.x, problem.y, is_exact), 0, update=update) for is_exact in (True, False)
+        )
+        kinks, is_free = self.work.trace.kinks, problem.relu_at_zero is None
         usual = list(dict.fromkeys(network.at_kinks(kinks, value) for value in CONVENTIONS))
         self.conventions = usual if is_free and kinks else [network.at_kinks(kinks, problem.at_zero)]
-        self.truths = {c: Work(work, c).values() for c in self.conventions}
+        self.truths = {c: Work(self.work, c).values() for c in self.conventions}
         self.names = self.truths[self.conventions[0]]
         check_range(*(rows for name, rows in self.names.items() if not name.startswith("da:")))  # 1 / 0 by rounding
         others = () if is_free else dict.fromkeys([*self.conventions, *sorted(usual)])
@@ -161,7 +160,7 @@ class Marker:
                 problems.append(str(error))
         return found, problems
 
-    def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Values:
+    def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Matrices:
         """What a mistake of the catalogue gives, exactly or if every step is rounded.
 
         The truth where it gives nothing: a gradient of another shape takes no step.
@@ -169,13 +168,13 @@ class Marker:
         found = self.truths[c] | self.catalogue[number].values(self.floats, c, rounding)
         return {name: self.naming.oriented(name, rows) for name, rows in found.items()}
 
-    def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Values, Values]:
+    def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Matrices, Matrices]:
         """The least and the largest answers of students who round after some of the steps."""
         found = Students(self.floats, c, HABITS, rounding).values()
         return {name: rows.min(0) for name, rows in found.items()}, {name: rows.max(0) for name, rows in found.items()}
 
     @cached_property
-    def pieces(self) -> list[Values]:
+    def pieces(self) -> list[Matrices]:
         """All answers on each smooth piece of J at the point, and on those that may hold near it."""
         if not (self.work.network.rational and self.work.trace.kinks):
             return []
@@ -193,8 +192,8 @@ class _Sheet:
         self.plain, self.c = max(fitting.values()), max(fitting, key=lambda c: fitting[c])
         self.truth = marker.truths[self.c]
         self.members = self._members()
-        self.right: Values = {}  # answers on the way to the gradients that are right, as the student rounded them
-        self.wrong: Values = {}  # and those that are not
+        self.right: Matrices = {}  # answers on the way to the gradients that are right, as the student rounded them
+        self.wrong: Matrices = {}  # and those that are not
 
     def worth(self) -> tuple[int, int, int]:
         """How many answers are right, how many of them round to the truth, and how many have a named mistake."""
@@ -278,7 +277,7 @@ class _Sheet:
         used = [other.roundings(whole_is_exact=rational) for other in (answer, *self.answers)]
         return used[0] or max(used)
 
-    def _works(self, given: Values, ways: Sequence[Rounding]) -> list[Values]:
+    def _works(self, given: Matrices, ways: Sequence[Rounding]) -> list[Matrices]:
         """All answers that follow from given ones, with and without rounding on the way."""
         return [Work(self.marker.floats, self.c, given=given, rounding=way).values() for way in (None, *ways)]
 
@@ -394,7 +393,7 @@ def _is_near(answer: Answer, rows: np.ndarray, ways: Sequence[Rounding]) -> bool
     )
 
 
-def _gives(works: Sequence[Values], answer: Answer) -> bool:
+def _gives(works: Sequence[Matrices], answer: Answer) -> bool:
     return answer.fits(*_range([values[answer.name] for values in works]))
 
 

@@ -18,7 +18,7 @@ from mlcore.exercise.network import Gradients, Network
 
 Step = Callable[["Work", Any], Any]  # what the student does, given what is right
 Steps = Mapping[str, Step]
-Values = dict[str, np.ndarray]  # matrices by the names of answers
+Matrices = dict[str, np.ndarray]  # matrices by the names of answers
 WRITTEN = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
 ROUNDED = WRITTEN + SUMMED
@@ -36,7 +36,7 @@ class Mistake(NamedTuple):
     is_step: bool = False  # of gradient descent, where a gradient is asked for
     rate: Number = 0  # of learning
 
-    def values(self, right: Pass, convention: Number = 0, rounding: Rounding | None = None) -> Values:
+    def values(self, right: Pass, convention: Number = 0, rounding: Rounding | None = None) -> Matrices:
         """All answers of a student who makes this mistake and no other."""
         try:
             return Work(right, convention, self, rounding=rounding).values()
@@ -70,7 +70,7 @@ def _through_one_output(unit: int) -> Step:
 def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]) -> dict[str, Step]:
     """Something else in place of the gradients (d) or the new arrays: of an array, its gradient and the rate."""
 
-    def answers(w: "Work", right: Values) -> Values:
+    def answers(w: "Work", right: Matrices) -> Matrices:
         rate, names = w.number(w.mistake.rate), [name for name in w.network.trained if f"{prefix}{name}" in right]
         return {f"{prefix}{name}": change(np.atleast_2d(w.arrays[name]), right[f"d{name}"], rate) for name in names}
 
@@ -80,7 +80,7 @@ def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.nda
 def _of_one_use(names: Collection[str]) -> Step:
     """The arrays of a layer whose gradients are left when other layers give none; that one is 0 tells nothing."""
 
-    def answers(w: "Work", left: Values) -> Values:
+    def answers(w: "Work", left: Matrices) -> Matrices:
         told = {f"{of}{name}" for name in names for of in ("d", "new ") if left.get(f"d{name}", np.zeros(1)).any()}
         return {name: rows for name, rows in Work(w, w.convention).values().items() if name not in told}
 
@@ -91,12 +91,12 @@ def _from_updated_weights(w: "Work", right: np.ndarray) -> np.ndarray:
     return np.asarray(w.delta @ (w.W[w.layer] - w.number(w.mistake.rate) * w.share * w.outer))
 
 
-def _logit_for_probability(w: "Work", right: Values) -> Values:
+def _logit_for_probability(w: "Work", right: Matrices) -> Matrices:
     is_probability = w.layers[-1].activation in PROBABILITIES
     return dict.fromkeys(("y_hat", f"a:{w.names[-1]}"), w.trace.z[-1]) if is_probability else {}
 
 
-def _probability_for_logit(w: "Work", right: Values) -> Values:
+def _probability_for_logit(w: "Work", right: Matrices) -> Matrices:
     last = w.names[-1]
     if w.layers[-1].activation in PROBABILITIES:
         return {f"z:{last}": w.predicted()}
@@ -253,7 +253,7 @@ def catalogue(network: Network, update: Update | None = None, conventions: Colle
 class Work(Pass):
     """What a student does: the pass with a mistake, rounded on the way, or from values of the student's own."""
 
-    update: Update | None = None  # after which new weights are asked
+    update: Update | None = None  # after which new weights are asked; a Work that is made from another has the same
     layer: int  # of the step
 
     def __init__(
@@ -261,10 +261,12 @@ class Work(Pass):
         right: Pass,
         convention: Number,
         mistake: Mistake | None = None,
-        given: Values | None = None,
+        given: Matrices | None = None,
         rounding: Rounding | None = None,
+        update: Update | None = None,
     ) -> None:
         vars(self).update(vars(right))
+        self.update = update or self.update
         self.mistake, self.given, self.rounding = mistake or Mistake("", {}), given or {}, rounding
         self.convention, self.names = convention, right.network.layer_names
         self.deltas: dict[int, np.ndarray] = {}
@@ -317,18 +319,18 @@ class Work(Pass):
         slope = self.network.activations[self.layer].slope
         return np.asarray(slope(z, self.activate(self.layer, z), self.number(1), 0, 0))
 
-    def values(self) -> Values:
+    def values(self) -> Matrices:
         has_slopes = all(activation.backward for activation in self.network.activations)
         values = self.answers(self.backward(self.convention) if has_slopes else None)
         changed = self.mistake.steps.get("answers")
         return values | changed(self, values) if changed else values
 
-    def answers(self, gradients: Gradients | None) -> Values:
+    def answers(self, gradients: Gradients | None) -> Matrices:
         """All answers by name; delta, da and dx are derivatives of each sample's own loss, the others of J.
 
         Without gradients, which a step function does not have, only the forward values.
         """
-        trace, values, others = self.trace, Values(), self.x.shape[:-2]
+        trace, values, others = self.trace, Matrices(), self.x.shape[:-2]
 
         def rows(array: np.ndarray) -> np.ndarray:
             return array if array.ndim == len(others) + 2 else array[..., None, :]

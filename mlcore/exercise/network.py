@@ -213,10 +213,6 @@ class Network(Shown):
         """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
         return np.ascontiguousarray(array.swapaxes(-1, -2)) if self.in_rows and array.ndim > 1 else array
 
-    def replaced(self, layers: Sequence[Layer] | None = None) -> "Network":
-        """Another network of the same kind, with other layers if any are given."""
-        return Network(layers or self.layers, self.loss, self.layout)
-
     def _check_length(self, name: str, length: int, noun: str, layer: int) -> None:
         weights = self.layers[layer].weights
         units = len(self.turned(self.arrays[weights]))

@@ -49,7 +49,7 @@ class Steps:
                 self._add(f"w.{place}", entry_name(name, index))
         self.trained = self._all(network.trained)
         self.W = network.joined(self.places)
-        self.b = [None if layer.bias is None else self.places[layer.bias] for layer in network.layers]
+        self.b = [self.places.get(layer.bias or "") for layer in network.layers]
         penalty = [(place, place, str(as_fraction(network.loss.l2))) for place in self._all(network.penalized)]
         names = [f"J{s + 1}" for s in range(n)] if n > 1 or penalty else ["J"]
         losses = [self._sample(s, name) for s, name in enumerate(names)]

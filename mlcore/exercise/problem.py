@@ -169,7 +169,7 @@ def change(
     Y = problem.y if y is None else _targets(network, X, parse_rows(y, "y"))
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
-    return Problem(network.replaced(layers), X, Y, digits, at_zero)
+    return Problem(Network(layers, network.loss, network.layout), X, Y, digits, at_zero)
 
 
 def exact_number(text: str) -> Fraction:
