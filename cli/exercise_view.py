@@ -118,8 +118,9 @@ def _conventions(result: Worked) -> None:
     ]
     same = all(len(set(texts)) == 1 for _, *texts in rows)
     depend = "so these numbers depend on the value taken for φ'(0):"
-    *some, last = taken
-    depend = f"but these numbers are the same for φ'(0) = {', '.join(map(str, some))} and {last}." if same else depend
+    if same:
+        *some, last = taken
+        depend = f"but these numbers are the same for φ'(0) = {', '.join(map(str, some))} and {last}."
     units = result.unit_names(result.best.trace.kinks)
     show("")
     paragraph(f"On the kink: z = 0 at {units}. φ has no derivative at 0, {depend}", "bold yellow")

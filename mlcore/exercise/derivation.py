@@ -227,6 +227,7 @@ class Symbols:
             rows |= {self.z[layer]: trace.z[layer], self.outputs[layer]: trace.a[layer]}
             rows |= {x: work.inputs(layer)[:, columns] for _, x, columns in self.operands(layer)}
             rows |= {self.delta[layer]: found.deltas[layer], self.slopes[layer]: found.slopes[layer]}
+            rows[self.partial(self.outputs[layer], self.of_sample)] = found.pulled[layer]
         rows |= {"g": found.pulled[-1]} if self.network.has_jacobian else {}
         numbers = {symbol: self.matrix(values[sample]) for symbol, values in rows.items()}
         numbers |= {self.names[name]: self.matrix(values) for name, values in work.arrays.items()}
@@ -257,11 +258,9 @@ def derive(problem: Problem, update: Update | None = None) -> "Derivation":
     kinks = work.trace.kinks
     at_zero = problem.network.at_kinks(kinks, problem.at_zero)
     by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" * bool(kinks)
-    for sample, numbers in enumerate(samples):
-        of = f" of sample {sample + 1}" if problem.several else ""
-        section = Section(f"The numbers{of}{by_convention}")
-        _backward(section, symbols, numbers, [symbols.matrix(rows[sample]) for rows in found.pulled], found.arrays)
-        sections.append(section)
+    for sample, numbers in enumerate(samples, start=1):
+        of = f" of sample {sample}" if problem.several else ""
+        sections.append(_backward(f"The numbers{of}{by_convention}", symbols, numbers, found.arrays))
     if problem.several:
         section = Section(f"The {problem.network.loss.reduction} over the samples")
         for name in symbols.arrays:
@@ -371,20 +370,23 @@ def _chain_rule(symbols: Symbols) -> Section:
     return section
 
 
-def _backward(section: Section, symbols: Symbols, numbers: Numbers, pulled: list[np.ndarray], arrays: Numbers) -> None:
+def _backward(title: str, symbols: Symbols, numbers: Numbers, arrays: Numbers) -> Section:
     """The numbers of the chain rule for one sample, and if it is the only one, the gradients in the arrays."""
+    section = Section(title)
     if symbols.network.has_jacobian:
         section.add("g", "=", *filled(symbols.of_output, numbers), "=", numbers["g"])
     for layer in reversed(range(symbols.depth)):
         delta = numbers[symbols.delta[layer]]
         steps = filled(symbols.delta_of(layer), numbers)
         if layer < symbols.depth - 1 and symbols.phi[layer]:
-            steps += ["=", pulled[layer], r"\odot", numbers[symbols.slopes[layer]]]
+            pulled = numbers[symbols.partial(symbols.outputs[layer], symbols.of_sample)]
+            steps += ["=", pulled, r"\odot", numbers[symbols.slopes[layer]]]
         section.add(symbols.delta[layer], "=", *steps, "=", delta)
         for name in symbols.complete[layer] if symbols.n == 1 else ():
             gradient = symbols.gradient(name)
             steps = filled(gradient, numbers if len(gradient) > 1 else {})  # a bias is its delta
             section.add(symbols.partial(name), "=", *steps, "=", symbols.matrix(arrays[name]))
+    return section
 
 
 def _step(symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], update: Update) -> Section:
