@@ -220,6 +220,11 @@ def start(tmp_path):
     return call
 
 
+def run_python(code, *arguments, **options):
+    """Run a program of Python in a process of its own; what it prints is text."""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, **options)
+
+
 @pytest.fixture
 def reviews(tmp_path):
     """TSV file of 40 easy texts."""
