@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, compare_with_golden
 from test_readers import tar, texts_at, write, zipped
 
 from mlcore.errors import DataError
@@ -80,9 +80,7 @@ def test_kinds_of_tables(tmp_path, monkeypatch):
                 assert "\n".join(found).endswith(packed.replace("a.tar, ", f"{name}/").replace("a.tar", name))
         elif not line or line.startswith("#"):
             found.append(line)
-    if os.environ.get("WRITE_GOLDEN"):
-        GOLDEN.write_text("\n".join([*found, ""]), encoding="utf-8")
-    assert found == GOLDEN.read_text(encoding="utf-8").splitlines()
+    compare_with_golden(GOLDEN, "\n".join([*found, ""]))
 
 
 @pytest.mark.parametrize(("encoding", "mark"), [
