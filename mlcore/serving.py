@@ -173,11 +173,7 @@ class Service:
         if operation == "predict" and len(body) <= SMALL and len(model.labels) <= FEW:
             texts, options = asked(body, fields)
             return as_json({"schema": PREDICTIONS, "predictions": await self.together(texts, Answers(**options))})
-
-        def compute() -> bytes:
-            return json.dumps(work(model, *asked(body, fields)), allow_nan=False).encode()
-
-        return Response(await asyncio.to_thread(compute), media_type="application/json")
+        return await asyncio.to_thread(lambda: as_json(work(model, *asked(body, fields))))
 
     def together(self, texts: list[str], answers: Answers) -> asyncio.Future[list[dict[str, Any]]]:
         """Predict texts with those of all requests that have just arrived, since many cost little more than one."""
@@ -238,7 +234,7 @@ async def body_of(request: Request) -> bytes:
 
 def as_json(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response in ASCII: texts may have what UTF-8 cannot express."""
-    return Response(json.dumps(content), status, headers, "application/json")
+    return Response(json.dumps(content, allow_nan=False), status, headers, "application/json")
 
 
 async def refused(request: Request, error: Exception) -> Response:
