@@ -69,15 +69,14 @@ def predict_table(
 
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
-    names, taken, rows = dict[str, str](), {*table.header}, table.texts()
+    names, rows = dict[str, str](), table.texts()
     size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
     for name in answers.columns(labels):
         kind = "string" if labels and name.startswith("predicted") else "float64"
-        while name in taken:
+        while name in table.header or name in names:
             name = f"mlcore_{name}"
         names[name] = kind
-        taken.add(name)
     found = PredictedTable(str(path), [*names])
     writer = WRITERS[path.suffix.lower()](file, table, names)
 
