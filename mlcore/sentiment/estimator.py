@@ -5,7 +5,7 @@ import dataclasses
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partialmethod
+from functools import cache, partial, partialmethod
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -105,14 +105,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
     def _watched(self) -> AbstractContextManager[None]:
         """With ``verbose``, say before the first kernel is compiled that this takes a while."""
-        said = list[str]()
-
-        def compiling(name: str) -> None:
-            if not said:
-                _say("Compiling kernels, once: later runs load them from the cache.")
-            said.append(name)
-
-        return watch_compilation(compiling) if self.verbose else nullcontext()
+        say_once = cache(partial(_say, "Compiling kernels, once: later runs load them from the cache."))
+        return watch_compilation(lambda kernel: say_once()) if self.verbose else nullcontext()
 
     def _train(
         self, X: Iterable[str], y: Any, classes: Any, sample_weight: Iterable[float] | None,

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -144,12 +145,10 @@ class _Delimited(_Writer):
     expects it, if that had one or was not in UTF-8.
     """
 
-    separators = ",;|"  # the first one for tables that had none of them
-
-    def __init__(self, file: BinaryIO, table: Table, names: dict[str, str]) -> None:
+    def __init__(self, file: BinaryIO, table: Table, names: dict[str, str], separators: str = ",;|") -> None:
         super().__init__(file, table, names)
         own = table.source.separator
-        self.separator = own if own and own in self.separators else self.separators[0]
+        self.separator = own if own and own in separators else separators[0]
         if own and table.source.marked:
             file.write(codecs.BOM_UTF8)
         self.write(self._lines([[name] for name in (*table.header, *names)]))
@@ -171,10 +170,6 @@ class _Delimited(_Writer):
             columns[i] = _cells(column, self.separator)
         lines = map(self.separator.join, zip(*columns, strict=True))
         return b"\n".join([*(line.encode(errors="replace") for line in lines), b""]), made_safe
-
-
-class _Tabs(_Delimited):
-    separators = "\t"
 
 
 def _cells(column: Sequence[Any], separator: str) -> list[str]:
@@ -249,6 +244,7 @@ class _Parquet(_Writer):
         self.writer.close()
 
 
-WRITERS: dict[str, type[_Writer]] = {
-    ".csv": _Delimited, ".tsv": _Tabs, ".jsonl": _JsonLines, ".ndjson": _JsonLines, ".parquet": _Parquet,
+WRITERS: dict[str, Callable[[BinaryIO, Table, dict[str, str]], _Writer]] = {
+    ".csv": _Delimited, ".tsv": partial(_Delimited, separators="\t"), ".jsonl": _JsonLines, ".ndjson": _JsonLines,
+    ".parquet": _Parquet,
 }  # fmt: skip
