@@ -129,11 +129,12 @@ class _Writer:
     def columns(self, rows: Sequence[Row]) -> list[Sequence[Any]]:
         """The values of all columns of the table; a short row lacks the last ones."""
         widest = max(len(row) for _, row in rows)
-        if widest > self.width and not self.grows:
-            place = next(place for place, row in rows if len(row) > self.width)
-            problem = f"the {self.table.kind} {self.table.header[self.width]!r} is not in the first {AT_ONCE:,} rows"
-            source = self.table.source
-            raise source.error(f"{source.unit}{place}", f"{problem}; write JSON Lines (.jsonl) instead.")
+        for i, name in enumerate(self.table.header[self.width : widest], self.width):
+            if not self.grows or name in self.names:
+                place = next(place for place, row in rows if len(row) > i)
+                problem = f"the {self.table.kind} {name!r} is not in the first {AT_ONCE:,} rows"
+                remedy = "a prediction has this name: rename it" if self.grows else "write JSON Lines (.jsonl) instead"
+                raise self.table.source.error(f"{self.table.source.unit}{place}", f"{problem}; {remedy}.")
         columns: list[Sequence[Any]] = [*zip_longest(*(row for _, row in rows))]
         return columns + [[None] * len(rows)] * (self.width - widest)
 

@@ -122,6 +122,16 @@ def test_a_key_that_only_a_later_row_has_keeps_its_value(run, tmp_path):
     assert {row["mlcore_predicted"] for row in rows} <= {*TWO}
 
 
+def test_a_key_with_the_name_of_a_prediction_that_comes_too_late(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlcore.sentiment.tables.AT_ONCE", 2)
+    save_model(random_model(1), tmp_path / MODEL)
+    (tmp_path / "in.jsonl").write_text('{"text": "good"}\n' * 2 + '{"text": "bad", "id": 1, "predicted": "mine"}\n')
+    done = run("predict", MODEL, "in.jsonl", "-o", "out.jsonl")
+    assert (done.code, (tmp_path / "out.jsonl").exists()) == (3, False)
+    reason = "line 3: the key 'predicted' is not in the first 2 rows; a prediction has this name: rename it."
+    assert reason in " ".join(done.err.split())
+
+
 def answers(out):
     return [line.split("\t") for line in out.splitlines()]
 
