@@ -170,13 +170,13 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         They sum to 1, unless texts may have several labels.
         """
         model, classes, logits = self._logits(X, "predict_proba")
-        return model.probabilities(logits)[:, classes.numbers] if classes else logits
+        return np.asarray(model.probabilities(logits)[:, classes.numbers])
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
         """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,)."""
         _, classes, found = self._logits(X, "decision_function")
-        logits, numbers = found.astype(np.float64), classes.numbers if classes else np.zeros(0, np.int64)
-        return logits[:, numbers] if logits.shape[1] > 1 else logits[:, 0] * (1 if numbers[1] == 1 else -1)
+        logits = found.astype(np.float64)
+        return logits[:, classes.numbers] if logits.shape[1] > 1 else logits[:, 0] * (1 if classes.numbers[1] else -1)
 
     def score(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy, or with loss="squared" R^2 of the numbers; of several labels of a text all must be right."""
@@ -339,7 +339,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit or load first.")
         return self._fitted
 
-    def _logits(self, X: Iterable[str], method: str = "", least: int = 0) -> "tuple[Model, Classes | None, np.ndarray]":
+    def _logits(self, X: Iterable[str], method: str = "", least: int = 0) -> tuple[Model, Any, np.ndarray]:
         """The model, its classes, which ``method`` needs, and its outputs; a fit meanwhile does not mix two models."""
         model, classes = self._model()
         if method and classes is None:
