@@ -296,10 +296,9 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, pieces: np.ndarray, setting
     require(known.all(), "its n-grams are not made of its words")
     keys = before << 32 | last
     require(len(np.unique(keys)) == len(keys), "it has an n-gram twice")
-    sizes = np.ones(len(words) + len(keys), np.int8)
-    for _ in range(settings.ngrams):  # one pass more than needed finds n-grams that are too long
-        sizes[len(words) :] = sizes[before] + 1
-    require(sizes.max(initial=1) <= settings.ngrams, f"it has an n-gram of more than {settings.ngrams} words")
+    # counts one word more than there may be, and so finds n-grams that are too long
+    largest = Features(words, keys, settings.ngrams + 1, settings.binary).words_in().max(initial=1)
+    require(largest <= settings.ngrams, f"it has an n-gram of more than {settings.ngrams} words")
     return Features(words, keys, settings.ngrams, settings.binary, Pieces(_words(pieces), settings.characters))
 
 
