@@ -123,6 +123,7 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     Fields may be quoted as in RFC 4180, except that tabs decide by content whether quotes are quoting: as format tsv
     they are not, as format csv they are.
     """
+    csv.field_size_limit(MAX_FIELD)
     start, first = 0, ""
     while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
         start, first = start + 1, following  # empty lines may come before the header
@@ -179,7 +180,6 @@ def _quoted_rows(
     lines: Iterator[str], separator: str, start: int, source: Source, dialect: dict[str, Any]
 ) -> Iterator[Row]:
     """Rows by RFC 4180, or in another dialect of it: quoted fields hold any character."""
-    csv.field_size_limit(MAX_FIELD)
     rows = csv.reader((line + "\n" for line in lines), strict=True, delimiter=separator, **dialect)
     line = start  # of the row that is being read
     while True:
