@@ -22,6 +22,7 @@ MAX_SEVERAL = 1_000  # where a text may have several of them
 DECIMAL_COMMA = re.compile(r"^\s*(?![+-]?[1-9]\d{0,2},\d{3}\s*$)([+-]?\d*),(\d+)\s*$")  # 1,234 may be a thousand
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 REFUSED = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, lone surrogates, separators of lines
+MAX_DIGITS = 640  # of a whole number: Python may refuse to read longer ones
 LISTED = 10  # labels in a message
 SEPARATOR = "\n"  # between the labels of a text with several, which a dataset has as one name
 MAX_STARS = 10  # up to which labels from 1 look like ratings
@@ -108,7 +109,7 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
 def ordered(labels: Iterable[str]) -> tuple[str, ...]:
     """Labels in numerical order if all are whole numbers, else in alphabetical order; of two the positive one last."""
     labels = sorted(labels)
-    if all(label.isdecimal() for label in labels):
+    if all(label.isdecimal() and len(label) <= MAX_DIGITS for label in labels):
         labels.sort(key=lambda label: (int(label), label))
     return tuple(labels[::-1] if labels[:1] == ["pos"] and len(labels) == 2 else labels)
 
