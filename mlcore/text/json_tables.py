@@ -10,6 +10,7 @@ from mlcore.errors import DataError
 from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
+MAX_DEPTH = 500  # of objects in one another whose values become columns
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
 TOO_DEEP = "it is nested too deeply, or a number is too long"  # of which Python says nothing about JSON
 WHITE_SPACE = re.compile(r"\s*")
@@ -201,13 +202,16 @@ def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Itera
             source.skip(place, f"expected {expected}.")
 
 
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with the values of objects in it, also those alone in a list, as its own; their keys are paths."""
+def _flat(record: Mapping[str, Any], depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """The record with the values of objects in it, also those alone in a list, as its own; their keys are paths.
+
+    Objects that are more than ``depth`` levels deep stay values.
+    """
     found = dict[str, Any]()
     for key, value in record.items():
         inner = _by_speaker(value) or (value[0] if isinstance(value, list) and len(value) == 1 else value)
-        if inner and isinstance(inner, dict):
-            found |= {f"{key}.{path}": one for path, one in _flat(inner).items()}
+        if inner and isinstance(inner, dict) and depth:
+            found |= {f"{key}.{path}": one for path, one in _flat(inner, depth - 1).items()}
         else:
             found[key] = value
     return found
