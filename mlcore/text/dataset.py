@@ -241,7 +241,7 @@ def joined_datasets(parts: Sequence[Dataset], source: str, named: Callable[[Data
             label_places.setdefault(label, named(part, place))
         numbers = {label: number for number, label in enumerate(label_places)}
         labels.append(np.array([numbers[label] for label in part.label_names], np.int32)[part.labels])
-        notes = notes.with_those_of(part.notes, partial(named, part))
+        notes.add(part.notes, partial(named, part))
     weights = None
     if any(part.weights is not None for part in parts):
         every = [np.ones(part.n_texts) if part.weights is None else part.weights for part in parts]
