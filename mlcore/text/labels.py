@@ -139,11 +139,10 @@ def partition(
     train = whole = dataset.rows("", "train", *(["dev"] if dev is not None else []))
     if not len(train):
         raise DataError(f"{dataset.source} contains no texts to train on.")
-    given = labels is not None
     if labels is None:
         labels = () if ratings else choose_labels(dataset, train, multi_label)
     targets = targets_of(dataset, labels, multi_label=multi_label)
-    if given and len(unknown := train[np.isnan(targets[train, 0])]):
+    if len(unknown := train[np.isnan(targets[train, 0])]):
         name = dataset.label_names[dataset.labels[unknown[0]]]
         raise DataError(
             f"{dataset.source}, {dataset.place(int(unknown[0]))}: the label is {name!r}; expected {listed(labels)}."
@@ -200,10 +199,10 @@ def targets_of(
     if len(wrong) and (not labels or len(wrong) == len(rows)):
         number = dataset.labels[wrong[0]]
         place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
-        known = f"one of {listed(labels)} as in the training data"
-        expected = known if labels else f"a number up to {LARGEST_RATING:g}"
         name = dataset.label_names[number]
-        expected += "" if labels else ways_to_write(name)
+        expected = f"a number up to {LARGEST_RATING:g}{ways_to_write(name)}"
+        if labels:
+            expected = f"one of {listed(labels)} as in the training data"
         raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
     return targets
 
