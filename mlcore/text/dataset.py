@@ -216,13 +216,8 @@ def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
     rows, _ = other.held_out()
     train, dev = SPLIT_NUMBERS["train"], SPLIT_NUMBERS["dev"]
     own = replace(dataset, splits=np.where(dataset.splits == dev, train, dataset.splits))
-    added = replace(
-        other,
-        tokens=other.tokens.select(rows),
-        labels=other.labels[rows],
-        splits=np.full(len(rows), dev, np.int8),
-        weights=None if other.weights is None else other.weights[rows],
-    )
+    splits, weights = np.full(len(rows), dev, np.int8), None if other.weights is None else other.weights[rows]
+    added = replace(other, tokens=other.tokens.select(rows), labels=other.labels[rows], splits=splits, weights=weights)
 
     def named(part: Dataset, place: str) -> str:  # so that a line is not taken for one of the dataset
         return place if part is own or place.startswith(part.source) else f"{part.source}, {place}"

@@ -61,9 +61,7 @@ _example = partial(tuple.__new__, Example)  # takes half the time of calling Exa
 
 
 def read_examples(
-    paths: Sequence[Path] | Path,
-    layout: Layout | None = None,
-    notes: Notes | None = None,
+    paths: Sequence[Path] | Path, layout: Layout | None = None, notes: Notes | None = None
 ) -> Iterator[Example]:
     """Read the labelled texts of files and folders one by one, in order; ``-`` is standard input.
 
