@@ -4,6 +4,7 @@
 """
 
 import ast
+import csv
 import gzip
 import os
 import shutil
@@ -118,6 +119,22 @@ def test_the_likely_encoding(encodings, text):
     pytest.importorskip("charset_normalizer")
     for encoding in encodings.split():
         assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
+
+
+def test_objects_of_any_depth_are_an_error_at_most(tmp_path):
+    for depth in range(850, 1_000):
+        path = write(tmp_path / "deep.jsonl", 2 * ('{"a":' * depth + "1" + "}" * depth + "\n"))
+        with pytest.raises(DataError):
+            list(read_examples(path))
+
+
+def test_long_fields_do_not_change_how_the_first_table_of_a_process_is_read(tmp_path):
+    path, text, usual = tmp_path / "long.tsv", "long " * 30_000, csv.field_size_limit(131_072)
+    path.write_text(f'text\tlabel\n"{text}said ""so"""\tpos\n"short"\tneg\n')
+    try:
+        assert [example.text for example in read_examples(path)] == [f'{text}said "so"', "short"]
+    finally:
+        csv.field_size_limit(usual)
 
 
 def test_only_regular_files(tmp_path):
