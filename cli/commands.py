@@ -177,12 +177,12 @@ def _number(text: str, kind: Any, least: float | None, most: float | None) -> An
     number = None
     with suppress(ValueError):
         number = kind(text)
-    if number is None or (least is not None and number < least) or (most is not None and number > most):
-        bounds = "" if least is None else f" from {least} up" if most is None else f" from {least} to {most}"
-        value = text if number is None else number
-        hint = "; for a decimal point write a dot" * (kind is float and "," in text)
-        raise InputError(f"expected a {'whole ' * (kind is int)}number{bounds}{hint}", value=value)
-    return number
+    if number is not None and (least is None or number >= least) and (most is None or number <= most):  # NaN is not
+        return number
+    bounds = "" if least is None else f" from {least} up" if most is None else f" from {least} to {most}"
+    value = text if number is None else number
+    hint = "; for a decimal point write a dot" * (kind is float and "," in text)
+    raise InputError(f"expected a {'whole ' * (kind is int)}number{bounds}{hint}", value=value)
 
 
 def likely_options(error: Any) -> None:

@@ -12,7 +12,6 @@ from mlcore.errors import InputError
 from mlcore.files import STANDARD_STREAM, check_files
 from mlcore.sentiment import evaluation, model_file
 from mlcore.sentiment import report as reports
-from mlcore.text import labels as naming
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
 
@@ -82,8 +81,8 @@ def _show_assessment(found: "evaluation.Assessment") -> None:
     if found.warning:
         render.paragraph(f"{found.warning}\n", "bold yellow")
     show_evaluation(found.title, found.evaluation)
-    if found.unknown_labels:
-        render.paragraph(f"\n{naming.unknown_note(found.unknown_labels)}.", "bold yellow")
+    if found.note:
+        render.paragraph(f"\n{found.note}.", "bold yellow")
     if found.mistakes:
         render.show("\nWorst mistakes", "bold")
     for mistake in found.mistakes:

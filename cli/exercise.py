@@ -1,7 +1,7 @@
 """The commands of exercise 1, with its own numbers or the user's, and of its teachers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from .options import Json, flag, number_option, option, path_option
 from .output import answer, write_output
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
+FORWARDED = "Share of the points for what follows from an error."
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Typed:
 
     def problem(self) -> "problem.Problem":
         """The network of the file or of the exercise, with the numbers that were typed."""
-        found = problem.read_problem(self.net) if self.net else problem.default_problem()
-        return problem.change(found, self.x, self.y, self.w, self.v)
+        typed = asdict(self)
+        net = typed.pop("net")
+        return problem.change(problem.read_problem(net) if net else problem.default_problem(), **typed)
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,6 @@ class Numbers(Typed):
 
     digits: int | None = declared(None, "Digits of numbers that are rounded.", metavar="N", automatic="6")
 
-    def problem(self) -> "problem.Problem":
-        found = super().problem()
-        return found if self.digits is None else replace(found, digits=self.digits)
-
 
 @dataclass(frozen=True)
 class Backward(Numbers):
@@ -58,16 +56,7 @@ class Backward(Numbers):
 
     relu_at_zero: str | None = declared(None, RELU_AT_ZERO, metavar="NUMBER", automatic="0")
 
-    @property
-    def at_zero(self) -> Any:
-        return None if self.relu_at_zero is None else problem.parse_number(self.relu_at_zero, "relu_at_zero")
 
-    def problem(self) -> "problem.Problem":
-        found = super().problem()
-        return found if self.relu_at_zero is None else replace(found, relu_at_zero=self.at_zero)
-
-
-FORWARDED = "Share of the points for what follows from an error."
 LearningRate = Annotated[Any, number_option("NUMBER", "One step with this rate.")]
 OptimizerName = Annotated[str, option("sgd|momentum|adam", "How a step is taken.", default=True)]
 
@@ -131,7 +120,9 @@ def grad(
         if model is None or text is None or label is None:
             missing = " and ".join(name for name in trained if name not in given)
             raise InputError(f"{given[0]} also needs {missing}")
-        return gradients.gradients_of_model(model, text, label, float(numbers.at_zero or 0), as_json)
+        typed = "0" if numbers.relu_at_zero is None else numbers.relu_at_zero
+        at_zero = float(problem.parse_number(typed, "relu_at_zero"))
+        return gradients.gradients_of_model(model, text, label, at_zero, as_json)
     if code is not None:
         others = {"json": as_json, "check": check, "more": more}
         refuse(others, "cannot be combined with --code, which prints a program.")

@@ -23,6 +23,7 @@ from .render import bar, fits, number, paragraph, say, shortened, show, side_by_
 MAX_VERTICES = 8  # shown in the terminal; --json has all
 MAX_ROWS = 25  # of a descent
 MAX_MISTAKES = 10  # of a class
+STYLES = {"open": "yellow", "too-few-digits": "yellow", "carried-forward": "yellow", "wrong": "bold red"}  # of verdicts
 
 
 def vector_text(values: Sequence[Any], style: Style) -> str:
@@ -53,18 +54,19 @@ def _units(result: Worked, symbols: Symbols, sample: int) -> None:
     """What one sample gives."""
     values, network, style = result.best, result.problem.network, result.problem.style
     rows: list[tuple[Any, ...]] = []
-    trace, deltas = values.trace, [found.deltas for found in [values.gradients.get(result.at_zero)] if found]
+    trace, chosen = values.trace, values.gradients.get(result.at_zero)
     target = f"{symbols.target} = {vector_text(values.y[sample], style)}"
     paragraph(f"x = {vector_text(trace.x[sample], style)}    {target}")
     show("")
+    columns = [trace.z, trace.a, chosen.deltas] if chosen else [trace.z, trace.a]
     for index, layer in enumerate(network.layers):
         for unit, z in enumerate(trace.z[index][sample]):
-            texts = [style.text(column[index][sample, unit]) for column in (trace.z, trace.a, *deltas)]
+            texts = [style.text(column[index][sample, unit]) for column in columns]
             state = network.activations[index].state(z)
             shown = ("on the kink", "bold yellow") if state == "kink" else (state or layer.activation, "dim")
             rows.append((layer.name, str(unit + 1), *texts, shown))
     of = to_unicode(symbols.of_sample)
-    table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * len(deltas), ""], rows, left=2)
+    table(["layer", "unit", "z", "a", *[f"δ = d{of}/dz"] * bool(chosen), ""], rows, left=2)
     if not result.exact and any(activation.has_kink for activation in network.activations):
         show(f"Numbers are rounded: |z| <= {FLOAT_TOLERANCE:g} counts as on the kink.", "dim")
     show("")
@@ -116,8 +118,9 @@ def _conventions(result: Worked) -> None:
     ]
     same = all(len(set(texts)) == 1 for _, *texts in rows)
     depend = "so these numbers depend on the value taken for φ'(0):"
-    *some, last = taken
-    depend = f"but these numbers are the same for φ'(0) = {', '.join(map(str, some))} and {last}." if same else depend
+    if same:
+        *some, last = taken
+        depend = f"but these numbers are the same for φ'(0) = {', '.join(map(str, some))} and {last}."
     units = result.unit_names(result.best.trace.kinks)
     show("")
     paragraph(f"On the kink: z = 0 at {units}. φ has no derivative at 0, {depend}", "bold yellow")
@@ -141,12 +144,8 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
         paragraph(f"{whole} the convex hull of these {gradients_of}")
         names, rows, style = list(reversed(result.problem.network.trained)), [], result.problem.style
         for on, gradients in found.pieces[:MAX_VERTICES]:
-            rows.append(
-                (
-                    result.unit_names(sorted(on)) or "none",
-                    *(matrix_text(gradients.arrays[name], style) for name in names),
-                )
-            )
+            matrices = (matrix_text(gradients.arrays[name], style) for name in names)
+            rows.append((result.unit_names(sorted(on)) or "none", *matrices))
         table(["units on", *(f"dJ/d{name}" for name in names)], rows, left=len(names) + 1, lines=True)
         if count > MAX_VERTICES:
             show(f"and {count - MAX_VERTICES} more; --json lists them all.")
@@ -206,9 +205,6 @@ def descend(result: Descended, style: Style) -> None:
     if result.standstill:
         show("")
         paragraph(result.standstill, "bold yellow")
-
-
-STYLES = {"open": "yellow", "too-few-digits": "yellow", "carried-forward": "yellow", "wrong": "bold red"}
 
 
 def check(marking: Marking) -> None:

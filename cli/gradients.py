@@ -64,7 +64,7 @@ def _show_units(found: Backpropagation) -> None:
     outputs = list(map(render.shortened, found.labels)) if len(found.logits) > 1 else ["1"]
     layers = {"hidden": (found.z, found.h, found.dz), "output": (found.logits, found.logits, found.dlogits)}
     for layer, (z, a, delta) in layers.items():
-        for unit in sorted(_largest(delta)[:MAX_UNITS]):
+        for unit in sorted(np.argsort(-np.abs(delta), kind="stable")[:MAX_UNITS]):
             state = ("on the kink", "bold yellow") if z[unit] == 0 else ("on" if z[unit] > 0 else "off", "dim")
             name, numbers = str(unit + 1), map(_number, (z[unit], a[unit], delta[unit]))
             rows.append([layer, name, *numbers, state] if layer == "hidden" else [layer, outputs[unit], *numbers])
@@ -84,11 +84,6 @@ def _show_gradients(found: Backpropagation) -> None:
         shape = " × ".join(map(str, gradient.shape))
         rows.append((f"dJ/d{name}", formula, shape, _norm(gradient), entry))
     render.table(("gradient", "formula", "shape", "norm", "largest entry"), rows, left=(0, 1, 2, 4))
-
-
-def _largest(values: np.ndarray) -> list[int]:
-    """Indices of the entries, the largest in size first."""
-    return list(np.argsort(-np.abs(values), axis=None, kind="stable").tolist())
 
 
 def _norm(array: np.ndarray) -> str:

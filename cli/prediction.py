@@ -59,17 +59,18 @@ def predict(
     once. Lines that were not UTF-8 are marked. Put -- before texts that begin
     with a dash.
     """
+    arguments, given = texts or [], text or []
     if scheduler:
-        if not (output and texts) or text or files:
+        if not (output and arguments) or given or files:
             raise InputError("--scheduler needs files, or patterns such as 'shards/*.csv', and --output, a folder.")
-        return _predict_shards(scheduler, model, texts, output, answers, layout, as_json)
+        return _predict_shards(scheduler, model, arguments, output, answers, layout, as_json)
     if output:
-        if len(texts or []) != 1 or text or files:
+        if len(arguments) != 1 or given or files:
             raise InputError("--output needs one file of texts; give its path as the argument after the model.")
-        return _predict_table(model, Path((texts or [])[0]), output, answers, layout, as_json)
-    if (texts or text) and files:
+        return _predict_table(model, Path(arguments[0]), output, answers, layout, as_json)
+    if (arguments or given) and files:
         raise InputError("Give either texts or --file, not both")
-    _predict_lines(model, texts or [], text or [], files or [STANDARD_STREAM], answers, layout, as_json)
+    _predict_lines(model, arguments, given, files or [STANDARD_STREAM], answers, layout, as_json)
 
 
 def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layout: Layout, as_json: bool) -> None:

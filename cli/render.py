@@ -175,7 +175,7 @@ class Activity:
         """Show this text from now on."""
         self.text = text
         if not self.quiet:
-            self._show([*self._others(), self])
+            self._show([self])
 
     def counting(self, things: str) -> Callable[[int], None]:
         """What shows, when it is called, how many things there are so far."""
@@ -184,13 +184,10 @@ class Activity:
 
     def clear(self) -> None:
         """Show nothing until the next update, so that something else can be printed in its place."""
-        self._show(self._others())
+        self._show([])
 
-    def _others(self) -> list["Activity"]:
-        return [activity for activity in Activity.running if activity is not self]
-
-    def _show(self, running: list["Activity"]) -> None:
-        Activity.running = running
+    def _show(self, last: list["Activity"]) -> None:
+        running = Activity.running = [activity for activity in Activity.running if activity is not self] + last
         if not running:
             self.spinner.stop()
         elif err.is_terminal:

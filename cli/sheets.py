@@ -14,16 +14,16 @@ from . import render
 from .exercise import format_option
 from .options import option, path_option
 
-CHOICES = ["|".join(names) for names in (KINDS, DIFFICULTIES, KINKS)]
+KIND, DIFFICULTY, KINK = ("|".join(names) for names in (KINDS, DIFFICULTIES, KINKS))
 INTO = "Write sheets, keys and networks into a new folder."
 FILE_SUFFIXES = (".xml", ".tex", ".txt", ".md", ".toml", ".json")
 
 
 def exercise(
     seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
-    kind: Annotated[str, option(CHOICES[0], "What to practise.", default=True)] = "relu",
-    difficulty: Annotated[str, option(CHOICES[1], "Sizes and numbers.", default=True)] = "medium",
-    kink: Annotated[str, option(CHOICES[2], "Units to place on their kink.", default=True)] = "none",
+    kind: Annotated[str, option(KIND, "What to practise.", default=True)] = "relu",
+    difficulty: Annotated[str, option(DIFFICULTY, "Sizes and numbers.", default=True)] = "medium",
+    kink: Annotated[str, option(KINK, "Units to place on their kink.", default=True)] = "none",
     count: Annotated[int, typer.Option(help="Number of sheets, with the seeds from --seed on.")] = 1,
     output: Annotated[Path | None, path_option(INTO, "--output", "-o", metavar="FOLDER")] = None,
     output_format: Annotated[str, format_option("text|latex|markdown|moodle")] = "text",

@@ -20,7 +20,7 @@ from mlcore.sentiment import evaluation, explanation, model_file, report, traini
 from mlcore.sentiment import model as models
 from mlcore.sentiment.settings import NEW_MODEL, Settings
 from mlcore.text import dataset as datasets
-from mlcore.text import growing
+from mlcore.text import growing, table
 from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
@@ -134,13 +134,14 @@ class Run:
             self.make_models()
         except KeyboardInterrupt:
             pass
-        except (DivergedError, OSError, MemoryError) as error:
+        except DivergedError as error:
+            if not self.saved:
+                raise
+            render.say(f"mlcore: {in_words(error)}")  # of the training on all texts
+        except (OSError, MemoryError) as error:
             if not self.saved:
                 raise
             failure = error
-        if isinstance(failure, DivergedError):  # of the training on all texts
-            render.say(f"mlcore: {in_words(failure)}")
-            failure = None
         self.show_results()
         if failure:
             raise failure
@@ -283,8 +284,7 @@ class Run:
 def show_network(data: "datasets.EncodedDataset", model: "models.Model") -> None:
     """The three formulas with shapes, what is trained on, and the head of the table of epochs."""
     settings, labels = model.settings, model.labels
-    splits = {"training": data.train, "held out": data.dev, "test": data.test}
-    texts = ", ".join(f"{name} {len(split.rows):,}" for name, split in splits.items() if split)
+    texts = ", ".join(f"{table.SPLITS[name]} {n:,}" for name, n in data.sizes.items() if n)
     render.show(report.describe(model).formulas)
     render.show(f"{model.n_parameters:,} parameters")
     if model.provenance.chosen:

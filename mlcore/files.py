@@ -96,11 +96,9 @@ def check_writable(path: Path) -> None:
     Raises: OSError if not.
     """
     path = _final(path)
-    try:
+    with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise OSError(errno.EINVAL, "is a folder or device, not a file", str(path))
-    except FileNotFoundError:
-        pass
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"the folder {path.parent} does not exist", str(path))
     try:

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +146,7 @@ class Service:
     def __init__(self, path: Path) -> None:
         self.path, self.loaded, self.problem = path, Loaded(path), ""
         self.stamp = self.loaded.stamp
-        self.waiting: dict[Answers, list[tuple[list[str], asyncio.Future[list[dict[str, Any]]]]]] = {}
+        self.waiting: dict[Answers, tuple[list[str], asyncio.Future[list[dict[str, Any]]]]] = {}  # texts of requests
 
     def watch(self) -> None:
         """Look for a new file now and then."""
@@ -173,36 +172,27 @@ class Service:
         if operation == "predict" and len(body) <= SMALL and len(model.labels) <= FEW:
             texts, options = asked(body, fields)
             return as_json({"schema": PREDICTIONS, "predictions": await self.together(texts, Answers(**options))})
+        return await asyncio.to_thread(lambda: as_json(work(model, *asked(body, fields))))
 
-        def compute() -> bytes:
-            return json.dumps(work(model, *asked(body, fields)), allow_nan=False).encode()
-
-        return Response(await asyncio.to_thread(compute), media_type="application/json")
-
-    def together(self, texts: list[str], answers: Answers) -> asyncio.Future[list[dict[str, Any]]]:
+    async def together(self, texts: list[str], answers: Answers) -> list[dict[str, Any]]:
         """Predict texts with those of all requests that have just arrived, since many cost little more than one."""
         loop = asyncio.get_running_loop()
-        if not self.waiting:
-            loop.call_soon(self.predict_waiting)
-        self.waiting.setdefault(answers, []).append((texts, future := loop.create_future()))
-        return future
+        if answers not in self.waiting:
+            self.waiting[answers] = [], loop.create_future()
+            loop.call_soon(self.predict_waiting, answers)
+        waiting, future = self.waiting[answers]
+        first = len(waiting)
+        waiting += texts
+        found = await asyncio.shield(future)  # the others still want it where this request is cancelled
+        return found[first : first + len(texts)]
 
-    def predict_waiting(self) -> None:
-        """Predict the texts of the waiting requests."""
-        waiting, self.waiting = self.waiting, {}
-        for answers, requests in waiting.items():
-            # those of requests that were cancelled meanwhile are done
-            try:
-                together = list(chain.from_iterable(texts for texts, _ in requests))
-                found = iter(predict(self.loaded.model, together).to_dicts(answers))
-                for texts, future in requests:
-                    own = list(islice(found, len(texts)))
-                    if not future.done():
-                        future.set_result(own)
-            except Exception as error:
-                for _, future in requests:
-                    if not future.done():
-                        future.set_exception(error)
+    def predict_waiting(self, answers: Answers) -> None:
+        """Predict the texts of all requests that wait for such answers."""
+        texts, future = self.waiting.pop(answers)
+        try:
+            future.set_result(predict(self.loaded.model, texts).to_dicts(answers))
+        except Exception as error:
+            future.set_exception(error)
 
     async def page(self, request: Request) -> Response:
         """The page of the model."""
@@ -238,7 +228,7 @@ async def body_of(request: Request) -> bytes:
 
 def as_json(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response in ASCII: texts may have what UTF-8 cannot express."""
-    return Response(json.dumps(content), status, headers, "application/json")
+    return Response(json.dumps(content, allow_nan=False), status, headers, "application/json")
 
 
 async def refused(request: Request, error: Exception) -> Response:

@@ -173,6 +173,13 @@ def run_in_ascii(run, monkeypatch):
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
+def compare_with_golden(path, found):
+    """Compare a text with the file that has it; WRITE_GOLDEN=1 in the environment writes it there."""
+    if os.environ.get("WRITE_GOLDEN"):
+        path.write_text(found, "utf-8")
+    assert found.splitlines() == path.read_text("utf-8").splitlines()
+
+
 def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -203,9 +210,7 @@ def play(run, folder, session):
         else:
             content = path.read_text("utf-8-sig")
         found += "".join(line.rstrip() + "\n" for line in (f"$ {command}", *content.splitlines()))
-    if os.environ.get("WRITE_GOLDEN"):
-        session.write_text(found, "utf-8")
-    assert found.splitlines() == [line.rstrip() for line in session.read_text("utf-8").splitlines()]
+    compare_with_golden(session, found)
 
 
 @pytest.fixture
@@ -218,6 +223,11 @@ def start(tmp_path):
         return subprocess.Popen(command, **(pipes | {"cwd": tmp_path, "text": True} | options))
 
     return call
+
+
+def run_python(code, *arguments, **options):
+    """Run a program of Python in a process of its own; what it prints is text."""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, **options)
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Rules that a machine can check beyond ruff, mypy and import-linter: what help costs, and what the package shows."""
 
 import re
-import subprocess
-import sys
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, run_python
 
 
 def test_the_library_names_no_option_of_the_command_line():
@@ -21,7 +19,7 @@ def imported_by(arguments, modules):
         f"import sys; sys.argv = ['mlcore', *{arguments!r}]; from mlcore.cli.app import main\n"
         f"try: main()\nfinally: print(*(m for m in {modules!r} if m in sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_python(code)
     return done.stdout + done.stderr, done.stderr.splitlines()[-1].split()
 
 
@@ -39,7 +37,6 @@ def test_a_command_loads_what_it_needs(model):
         (["forward"], "on the kink", ["mlcore.kernels", "rich"]),
         (["predict", str(model), "good film"], "pos\t", ["mlcore.kernels"]),
     ):
-        imported_by(arguments, [])  # compiles
         output, imported = imported_by(arguments, ["mlcore.kernels", "rich", *needless])
         assert imported == needed
         assert printed in output
@@ -69,4 +66,4 @@ def test_threads_wait_for_the_one_that_executes_a_module():
         for thread in threads: thread.join()
         print(len(set(found)), len(found))
     """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1 8\n"
+    assert run_python(code).stdout == "1 8\n"

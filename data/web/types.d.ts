@@ -1,4 +1,4 @@
-// Types that the scripts share. Those of the classifier are written by mlcore/sentiment/page.py, steps by exercise/page.py.
+// Types that the scripts share. Those of the classifier are written by mlcore/sentiment/export.py, steps by exercise/page.py.
 
 /** Characters that are read alike. */
 type Alike = [first: number, last: number, kind: number, read: number[]];

@@ -14,7 +14,7 @@ from mlcore.distributed.cluster import Cluster, held
 from mlcore.distributed.preparing import read_shards
 from mlcore.errors import DataError, InputError
 from mlcore.sentiment.answers import Answers
-from mlcore.sentiment.evaluation import Assessment, assess_outputs
+from mlcore.sentiment.evaluation import Assessment, assess
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import content_of, model_of
 from mlcore.sentiment.prediction import Predictions, predict, predictions, read_texts
@@ -100,4 +100,4 @@ def assess_shards(cluster: Cluster, model: Model, paths: Sequence[Path], layout:
     calls = [(parts.encode_some, features, shard, own - first) for shard, own, first in texts]
     found = cluster.results("Evaluating shards", calls)
     outputs = [model.logits(documents, None, available_cores()) for documents in found]
-    return assess_outputs(model, dataset, np.concatenate(outputs), dataset.fingerprints[rows])
+    return assess(model, dataset, known=(np.concatenate(outputs), dataset.fingerprints[rows]))

@@ -70,9 +70,9 @@ class Symbols:
         self.mean = [rf"\frac{{1}}{{{self.n}}}"] if self.n > 1 and network.loss.reduction == "mean" else []
         self.upstream_is_one = self.k == 1 and all(row == [1] for row in problem.y)
         self.target = "u" if network.loss.name == "none" else "y"
-        is_logit = network.function.outputs and not self.phi[-1]
-        probability = ACTIVATIONS[network.function.outputs[1]].symbol if is_logit else ""
-        self.predicted = rf"{probability}(\hat{{y}})" if is_logit else r"\hat{y}"  # what y is compared with
+        self.predicted = r"\hat{y}"  # what y is compared with
+        if network.is_logit:
+            self.predicted = rf"{ACTIVATIONS[network.function.outputs[1]].symbol}(\hat{{y}})"
         self.complete: list[list[str]] = []  # the arrays that no layer below has: their gradients end at this one
         for layer in network.layers:
             below = {name for names in self.complete for name in names}
@@ -96,7 +96,7 @@ class Symbols:
         y, y_hat, total = "y", r"\hat{y}", ""
         if self.k > 1:
             y, y_hat, total = "y_k", r"\hat{y}_k", r"\sum_k "
-        name, is_logit = self.network.loss.name, self.layers[-1].activation == "identity"
+        name, is_logit = self.network.loss.name, self.network.is_logit
         if name == "none":
             return y_hat if self.upstream_is_one else rf"{total}{y.replace('y', 'u')} {y_hat}"
         if name == "cross-entropy":
@@ -119,7 +119,7 @@ class Symbols:
     @property
     def of_output(self) -> Formula:
         """Derivative of the loss in y_hat."""
-        if self.network.function.outputs and self.phi[-1]:
+        if self.network.function.outputs and not self.network.is_logit:
             is_binary = self.network.loss.name == "binary-cross-entropy"
             return [r"(\hat{y} - y) / (\hat{y} (1 - \hat{y}))" if is_binary else r"-y / \hat{y}"]
         if self.target == "u":
@@ -146,9 +146,7 @@ class Symbols:
     def matrix(self, values: Any) -> np.ndarray:
         """A matrix as it is, and a vector as a column, or as a row in that layout."""
         array = np.array(values, dtype=object)
-        if array.ndim == 2:
-            return array
-        return array.reshape(1, -1) if self.network.in_rows else array.reshape(-1, 1)
+        return array if array.ndim == 2 else array.reshape((1, -1) if self.network.in_rows else (-1, 1))
 
     def activated(self, layer: int, z: str) -> str:
         """phi(z), or z where the activation is the identity."""
@@ -229,6 +227,7 @@ class Symbols:
             rows |= {self.z[layer]: trace.z[layer], self.outputs[layer]: trace.a[layer]}
             rows |= {x: work.inputs(layer)[:, columns] for _, x, columns in self.operands(layer)}
             rows |= {self.delta[layer]: found.deltas[layer], self.slopes[layer]: found.slopes[layer]}
+            rows[self.partial(self.outputs[layer], self.of_sample)] = found.pulled[layer]
         rows |= {"g": found.pulled[-1]} if self.network.has_jacobian else {}
         numbers = {symbol: self.matrix(values[sample]) for symbol, values in rows.items()}
         numbers |= {self.names[name]: self.matrix(values) for name, values in work.arrays.items()}
@@ -259,11 +258,9 @@ def derive(problem: Problem, update: Update | None = None) -> "Derivation":
     kinks = work.trace.kinks
     at_zero = problem.network.at_kinks(kinks, problem.at_zero)
     by_convention = rf", with $\varphi'(0) = {at_zero}$ by convention" * bool(kinks)
-    for sample, numbers in enumerate(samples):
-        of = f" of sample {sample + 1}" if problem.several else ""
-        section = Section(f"The numbers{of}{by_convention}")
-        _backward(section, symbols, numbers, [symbols.matrix(rows[sample]) for rows in found.pulled], found.arrays)
-        sections.append(section)
+    for sample, numbers in enumerate(samples, start=1):
+        of = f" of sample {sample}" if problem.several else ""
+        sections.append(_backward(f"The numbers{of}{by_convention}", symbols, numbers, found.arrays))
     if problem.several:
         section = Section(f"The {problem.network.loss.reduction} over the samples")
         for name in symbols.arrays:
@@ -305,7 +302,7 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
             given.add(f"{symbol}{of}", "=", symbols.matrix(x[columns]))
         given.add(f"{symbols.target}{of}", "=", symbols.matrix(y))
     *others, last = (rf"$\partial J / \partial {symbols.names[name]}$" for name in symbols.arrays)
-    gradients = " and ".join([*filter(None, [", ".join(others)]), last])
+    gradients = f"{', '.join(others)} and {last}" if others else last
     y_hat = rf"$\hat{{y}}${' of each sample' * problem.several}"
     how = ""
     if problem.relu_at_zero is not None:
@@ -373,20 +370,23 @@ def _chain_rule(symbols: Symbols) -> Section:
     return section
 
 
-def _backward(section: Section, symbols: Symbols, numbers: Numbers, pulled: list[np.ndarray], arrays: Numbers) -> None:
+def _backward(title: str, symbols: Symbols, numbers: Numbers, arrays: Numbers) -> Section:
     """The numbers of the chain rule for one sample, and if it is the only one, the gradients in the arrays."""
+    section = Section(title)
     if symbols.network.has_jacobian:
         section.add("g", "=", *filled(symbols.of_output, numbers), "=", numbers["g"])
     for layer in reversed(range(symbols.depth)):
         delta = numbers[symbols.delta[layer]]
         steps = filled(symbols.delta_of(layer), numbers)
         if layer < symbols.depth - 1 and symbols.phi[layer]:
-            steps += ["=", pulled[layer], r"\odot", numbers[symbols.slopes[layer]]]
+            pulled = numbers[symbols.partial(symbols.outputs[layer], symbols.of_sample)]
+            steps += ["=", pulled, r"\odot", numbers[symbols.slopes[layer]]]
         section.add(symbols.delta[layer], "=", *steps, "=", delta)
         for name in symbols.complete[layer] if symbols.n == 1 else ():
             gradient = symbols.gradient(name)
             steps = filled(gradient, numbers if len(gradient) > 1 else {})  # a bias is its delta
             section.add(symbols.partial(name), "=", *steps, "=", symbols.matrix(arrays[name]))
+    return section
 
 
 def _step(symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], update: Update) -> Section:

@@ -16,8 +16,6 @@ from mlcore.results import Result
 MAX_STEPS = 1_000_000
 MOMENTUM = 0.9
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
-
-
 OPTIMIZERS = {"sgd": "gradient descent", "momentum": "gradient descent with momentum", "adam": "Adam"}  # in titles
 
 
@@ -90,8 +88,8 @@ def descend(problem: Problem, steps: int, update: Update) -> Descended:
     """
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"expected a whole number from 1 to {MAX_STEPS:,}", parameter="steps", value=steps)
-    network, x, y, at_zero = problem.network.replaced(), problem.x, problem.y, float(problem.at_zero)
-    rate = float(update.learning_rate)
+    given, x, y, at_zero = problem.network, problem.x, problem.y, float(problem.at_zero)
+    network, rate = Network(given.layers, given.loss, given.layout), float(update.learning_rate)
     z = Pass(network, x, y).trace.z if network.rational else None
     steppers = {name: update.stepper() for name in network.trained}
     losses: list[float] = []

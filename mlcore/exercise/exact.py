@@ -4,20 +4,14 @@ Everything that shows, proves or marks the steps takes them from here; only the 
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from mlcore.exercise.functions import ACTIVATIONS, Number, through_softmax
-from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Kink, Matrix, Network, Trace, check_range
+from mlcore.exercise.functions import ACTIVATIONS, Number, as_fraction, through_softmax
+from mlcore.exercise.network import FLOAT_TOLERANCE, Gradients, Matrix, Network, Trace, check_range
 
 AtZero = Number | Sequence[np.ndarray]  # phi'(0): one number for all units, or (n, o) numbers for every layer
-
-
-def as_fraction(value: Number) -> Fraction:
-    """The number as it is written: a float stands for its shortest decimal."""
-    return Fraction(repr(float(value))) if isinstance(value, float) else Fraction(value)
 
 
 fractions = np.vectorize(as_fraction, otypes=[object])
@@ -42,7 +36,7 @@ class Pass:
         self.x, self.y = np.atleast_2d(self.array(x)), np.atleast_2d(self.array(y))
         self.arrays = {name: self.array(values) for name, values in network.given.items()}
         self.W = network.joined(self.arrays)
-        self.b = [None if layer.b is None else self.array(layer.b) for layer in self.layers]
+        self.b = [self.arrays.get(layer.bias or "") for layer in self.layers]
         self.leaks = list(map(self.number, network.leaks))
         self.factor, self.l2 = self.number(network.factor), self.number(network.loss.l2)
         with np.errstate(over="ignore", invalid="ignore"):  # see checked_backward
@@ -72,7 +66,7 @@ class Pass:
 
     def predicted(self) -> np.ndarray:
         """What y is compared with: y_hat, or the probability where it is a logit."""
-        if self.network.function.outputs and self.layers[-1].activation == "identity":
+        if self.network.is_logit:
             probability = ACTIVATIONS[self.network.function.outputs[1]]
             return probability.phi(self.trace.y_hat, self.number(1), self.number(0))
         return self.trace.y_hat
@@ -82,13 +76,11 @@ class Pass:
         self.trace = trace = Trace(self.x, [], [], [])
         for layer, (W, b) in enumerate(zip(self.W, self.b, strict=True)):
             z = self.step("z", layer, self.inputs(layer) @ W.T + (0 if b is None else b))
-            if self.network.activations[layer].has_kink:
-                if not self.is_exact:
-                    z[abs(z) <= FLOAT_TOLERANCE] = 0
-                trace.kinks += [Kink(int(s), layer, int(u)) for *_, s, u in np.argwhere(z == 0)]
+            if self.network.activations[layer].has_kink and not self.is_exact:
+                z[abs(z) <= FLOAT_TOLERANCE] = 0
             trace.z.append(z)
             trace.a.append(self.step("a", layer, self.activate(layer, z)))
-        trace.kinks.sort()
+        trace.kinks = self.network.kinks(trace.z)
         function = self.network.function
         terms = self.factor * function.terms(trace.z[-1] if function.outputs else trace.y_hat, self.y)
         self.losses = self.step("losses", self.depth - 1, terms).sum(-1)

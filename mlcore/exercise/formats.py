@@ -35,7 +35,6 @@ SUBSCRIPTS = str.maketrans("0123456789jks", "₀₁₂₃₄₅₆₇₈₉ⱼ�
 SUPERSCRIPTS = str.maketrans("0123456789-z", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᶻ")
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # braces within braces, one deep
 
-
 Box = list[str]  # lines of one width
 Part = str | np.ndarray  # a formula, or numbers of shape (rows, columns)
 
@@ -76,9 +75,8 @@ class Style(NamedTuple):
 
     def ascii(self, value: Number) -> str:
         """The number as programs read it."""
-        fraction = Fraction(value) if isinstance(value, int | Fraction) else None
-        if fraction is not None and (not self.decimals or fraction.denominator == 1):
-            text = f"{fraction.numerator}/{fraction.denominator}".removesuffix("/1")
+        if isinstance(value, int | Fraction) and (not self.decimals or value.denominator == 1):
+            text = str(Fraction(value))
             if len(text) <= MAX_FRACTION:
                 return text
         try:
@@ -126,6 +124,7 @@ def to_markdown(sections: list[Section], style: Style = STYLE) -> str:
     return _blocks(sections, style, "### %s", "$$\n\\begin{aligned}\n%s\n\\end{aligned}\n$$", "\n\n")
 
 
+WRITERS = {"text": to_text, "latex": to_latex, "markdown": to_markdown}
 Formulas = tuple[list[Section], Style]
 
 
@@ -149,9 +148,6 @@ def of_values(title: str, values: Mapping[str, np.ndarray]) -> Formulas:
     for symbol, array in values.items():
         section.add(symbol, "=", np.array(array, object).reshape(len(array), -1))
     return [section], STYLE
-
-
-WRITERS = {"text": to_text, "latex": to_latex, "markdown": to_markdown}
 
 
 def _parts(

@@ -202,6 +202,11 @@ ALIASES = {
 }  # fmt: skip
 
 
+def as_fraction(value: Number) -> Fraction:
+    """The number as it is written: a float stands for its shortest decimal."""
+    return Fraction(value if isinstance(value, int | Fraction) else repr(float(value)))
+
+
 def convention(value: Number) -> Fraction:
     """A value for relu'(0); a float stands for its shortest decimal.
 

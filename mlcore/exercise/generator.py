@@ -65,7 +65,7 @@ def _propose(generator: random.Random, kind: Kind, size: Difficulty, where: tupl
         has_off = units > 1 + len(where)
         if not is_usable or not _is_wanted(z, activation, is_output, n_kinks, has_off):
             return None
-        layers.append(_layer(kind, number, W, b))
+        layers.append(_layer(kind, number, activation, W, b))
         values = ACTIVATIONS[activation].phi(z, 1.0, float(TENTH) if activation == "leaky-relu" else 0.0)
     y = [_target(generator, kind, y_hat) for y_hat in values]
     if not all(abs(value) <= MAX_VALUE and (value >= 0 or kind.output != "relu") for row in y for value in row):
@@ -88,12 +88,11 @@ def _is_wanted(z: np.ndarray, activation: str, is_output: bool, n_kinks: int, ha
     return bool(is_used) and (not phi.has_kink or first.max() > 0 and (first.min() < 0 or not has_off))
 
 
-def _layer(kind: Kind, number: int, W: np.ndarray, b: np.ndarray) -> Layer:
+def _layer(kind: Kind, number: int, activation: str, W: np.ndarray, b: np.ndarray) -> Layer:
     """The layer, with its arrays under their usual names."""
     is_last, deep = number == kind.depth - 1, kind.depth > 2
     name = "output" if is_last else f"hidden {number + 1}" if deep else "hidden"
     weights = f"W{number + 1}" if deep else "V" if is_last else "W"
-    activation = kind.output if is_last else kind.hidden
     slope = TENTH if activation == "leaky-relu" else None
     layer = Layer(name, weights, _numbers(W.T if kind.layout == "rows" else W), activation, slope=slope)
     return layer._replace(bias="c" if is_last else "b", b=_numbers([b])[0]) if kind.has_biases else layer

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.network import Gradients, Kink
+from mlcore.exercise.network import Gradients, Kink, shaped
 
 MAX_KINKS = 8  # units on the kink up to which all their patterns are examined
 ZERO, ONE = Fraction(0), Fraction(1)
@@ -180,8 +180,7 @@ class Surroundings:
 
     def named(self, direction: np.ndarray) -> dict[str, np.ndarray]:
         """A vector over all weights and biases, as arrays by name."""
-        parts = np.split(direction, np.cumsum([array.size for array in self.arrays.values()])[:-1])
-        return {name: part.reshape(self.arrays[name].shape) for name, part in zip(self.arrays, parts, strict=True)}
+        return shaped(direction, self.arrays)
 
     def descent(self, pieces: list[Piece]) -> Descent | None:
         """Direction of the steepest descent among the single entries; if none falls, one within a piece, if any."""

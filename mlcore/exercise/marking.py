@@ -18,7 +18,7 @@ from mlcore.exercise.descent import Update
 from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text
 from mlcore.exercise.kinks import Surroundings, zero_combination
-from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Students, Values, Work, catalogue
+from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Matrices, Students, Work, catalogue
 from mlcore.exercise.naming import Naming
 from mlcore.exercise.network import check_range
 from mlcore.exercise.problem import Problem
@@ -120,15 +120,14 @@ class Marker:
     @np.errstate(all="ignore")
     def __init__(self, problem: Problem, update: Update | None = None) -> None:
         network, self.style = problem.network, problem.style
-        self.work = work = Work(Pass(network, problem.x, problem.y), 0)
-        work.update = update
-        # for what students make of it, which takes long
-        self.floats = Work(Pass(network, problem.x, problem.y, is_exact=False), 0)
-        self.floats.update = update
-        kinks, is_free = work.trace.kinks, problem.relu_at_zero is None
+        # in floats for what students make of it, which takes long
+        self.work, self.floats = (
+            Work(Pass(network, problem.x, problem.y, is_exact), 0, update=update) for is_exact in (True, False)
+        )
+        kinks, is_free = self.work.trace.kinks, problem.relu_at_zero is None
         usual = list(dict.fromkeys(network.at_kinks(kinks, value) for value in CONVENTIONS))
         self.conventions = usual if is_free and kinks else [network.at_kinks(kinks, problem.at_zero)]
-        self.truths = {c: Work(work, c).values() for c in self.conventions}
+        self.truths = {c: Work(self.work, c).values() for c in self.conventions}
         self.names = self.truths[self.conventions[0]]
         check_range(*(rows for name, rows in self.names.items() if not name.startswith("da:")))  # 1 / 0 by rounding
         others = () if is_free else dict.fromkeys([*self.conventions, *sorted(usual)])
@@ -161,7 +160,7 @@ class Marker:
                 problems.append(str(error))
         return found, problems
 
-    def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Values:
+    def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Matrices:
         """What a mistake of the catalogue gives, exactly or if every step is rounded.
 
         The truth where it gives nothing: a gradient of another shape takes no step.
@@ -169,13 +168,13 @@ class Marker:
         found = self.truths[c] | self.catalogue[number].values(self.floats, c, rounding)
         return {name: self.naming.oriented(name, rows) for name, rows in found.items()}
 
-    def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Values, Values]:
+    def _rounded(self, c: Fraction, rounding: Rounding) -> tuple[Matrices, Matrices]:
         """The least and the largest answers of students who round after some of the steps."""
         found = Students(self.floats, c, HABITS, rounding).values()
         return {name: rows.min(0) for name, rows in found.items()}, {name: rows.max(0) for name, rows in found.items()}
 
     @cached_property
-    def pieces(self) -> list[Values]:
+    def pieces(self) -> list[Matrices]:
         """All answers on each smooth piece of J at the point, and on those that may hold near it."""
         if not (self.work.network.rational and self.work.trace.kinks):
             return []
@@ -186,15 +185,15 @@ class Marker:
 class _Sheet:
     """The answers of one student, marked under one scale of what belongs to single samples."""
 
-    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int = 1, scale_name: str = "") -> None:
+    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int, scale_name: str) -> None:
         self.marker, self.work, self.scale, self.scale_name = marker, marker.work, scale, scale_name
         self.answers = [a.scaled(Fraction(scale)) if scale > 1 and a.name in marker.per_sample else a for a in answers]
         fitting = {c: sum(a.fits(truth[a.name]) for a in self.answers) for c, truth in marker.truths.items()}
         self.plain, self.c = max(fitting.values()), max(fitting, key=lambda c: fitting[c])
         self.truth = marker.truths[self.c]
         self.members = self._members()
-        self.right: Values = {}  # answers on the way to the gradients that are right, as the student rounded them
-        self.wrong: Values = {}  # and those that are not
+        self.right: Matrices = {}  # answers on the way to the gradients that are right, as the student rounded them
+        self.wrong: Matrices = {}  # and those that are not
 
     def worth(self) -> tuple[int, int, int]:
         """How many answers are right, how many of them round to the truth, and how many have a named mistake."""
@@ -215,11 +214,9 @@ class _Sheet:
     def _verdict(self, answer: Answer) -> Verdict:
         """The verdict, with the mistakes behind a wrong answer."""
         name, truth = answer.name, self.truth[answer.name]
-        (status, remark), mistakes = self._judged(answer), []
+        status, remark, *mistakes = self._judged(answer)
         if status == "right" and self._depends_on_choice(answer):
             status, remark = "right-by-convention", ""
-        elif status == "carried-forward":
-            mistakes, remark = [remark], ""
         elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
             mistakes = self._mistakes(answer)  # 1 for 1/2 may be the 1/2 that is left out
             status, remark = ("wrong", "") if mistakes and status != "wrong" else (status, remark)
@@ -234,7 +231,8 @@ class _Sheet:
         words = WORDS[status].format(self.c)
         return Verdict(name, self.marker.naming.symbols[name], status, words, tuple(mistakes), remark, truth)
 
-    def _judged(self, answer: Answer) -> tuple[str, str]:
+    def _judged(self, answer: Answer) -> tuple[str, ...]:
+        """Status and remark, and for what is carried forward where it comes from."""
         truth = self.truth[answer.name]
         if not answer.typed:
             return "open", ""
@@ -257,7 +255,7 @@ class _Sheet:
                 return TOO_FEW_DIGITS
             return "right", "as far as rounding on the way allows"
         if causes := self._causes(answer):
-            return "carried-forward", f"follows from your {' and '.join(causes)}"
+            return "carried-forward", "", f"follows from your {' and '.join(causes)}"
         if answer.all_entries(lambda e, low, high, t: e.is_near(low, high) or e.is_short(t), *spread, truth):
             return TOO_FEW_DIGITS
         return "wrong", self._apart(answer)
@@ -279,17 +277,15 @@ class _Sheet:
         used = [other.roundings(whole_is_exact=rational) for other in (answer, *self.answers)]
         return used[0] or max(used)
 
-    def _works(self, given: Values, ways: Sequence[Rounding]) -> list[Values]:
+    def _works(self, given: Matrices, ways: Sequence[Rounding]) -> list[Matrices]:
         """All answers that follow from given ones, with and without rounding on the way."""
         return [Work(self.marker.floats, self.c, given=given, rounding=way).values() for way in (None, *ways)]
 
     def _causes(self, answer: Answer) -> list[str]:
         """Symbols of the wrong answers, as few as possible, that this one follows from without a new mistake."""
-        names = [*self.wrong]
-        groups = [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]
-        for group in groups:
+        names, ways = [*self.wrong], self._ways(answer)
+        for group in [[name] for name in names] + [names[:size] for size in range(2, len(names) + 1)]:
             given = {name: self.wrong[name] for name in group}
-            ways = self._ways(answer)
             works = self._works(given, ways) + self._works(self.right | given, ways)
             if answer.fits(*_range([values[answer.name] for values in works])):
                 return [self.marker.naming.symbols[name] for name in group]
@@ -397,7 +393,7 @@ def _is_near(answer: Answer, rows: np.ndarray, ways: Sequence[Rounding]) -> bool
     )
 
 
-def _gives(works: Sequence[Values], answer: Answer) -> bool:
+def _gives(works: Sequence[Matrices], answer: Answer) -> bool:
     return answer.fits(*_range([values[answer.name] for values in works]))
 
 

@@ -18,7 +18,7 @@ from mlcore.exercise.network import Gradients, Network
 
 Step = Callable[["Work", Any], Any]  # what the student does, given what is right
 Steps = Mapping[str, Step]
-Values = dict[str, np.ndarray]  # matrices by the names of answers
+Matrices = dict[str, np.ndarray]  # matrices by the names of answers
 WRITTEN = ("z", "a", "error", "slopes", "pulled", "delta")  # steps whose values students write down
 SUMMED = ("losses", "dW", "db")  # and those whose values they add up
 ROUNDED = WRITTEN + SUMMED
@@ -36,7 +36,7 @@ class Mistake(NamedTuple):
     is_step: bool = False  # of gradient descent, where a gradient is asked for
     rate: Number = 0  # of learning
 
-    def values(self, right: Pass, convention: Number = 0, rounding: Rounding | None = None) -> Values:
+    def values(self, right: Pass, convention: Number = 0, rounding: Rounding | None = None) -> Matrices:
         """All answers of a student who makes this mistake and no other."""
         try:
             return Work(right, convention, self, rounding=rounding).values()
@@ -44,9 +44,9 @@ class Mistake(NamedTuple):
             return Work(right, convention, rounding=rounding).values()
 
 
-def _as(number: float | str) -> Step:
+def _as(number: int) -> Step:
     """Another number in place of every right one."""
-    return lambda w, right: np.full(right.shape, w.number(Fraction(number)))
+    return lambda w, right: np.full(right.shape, w.number(number))
 
 
 def _other_convention(other: Number, right: Number) -> Mistake:
@@ -70,7 +70,7 @@ def _through_one_output(unit: int) -> Step:
 def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.ndarray]) -> dict[str, Step]:
     """Something else in place of the gradients (d) or the new arrays: of an array, its gradient and the rate."""
 
-    def answers(w: "Work", right: Values) -> Values:
+    def answers(w: "Work", right: Matrices) -> Matrices:
         rate, names = w.number(w.mistake.rate), [name for name in w.network.trained if f"{prefix}{name}" in right]
         return {f"{prefix}{name}": change(np.atleast_2d(w.arrays[name]), right[f"d{name}"], rate) for name in names}
 
@@ -80,7 +80,7 @@ def _instead(prefix: str, change: Callable[[np.ndarray, np.ndarray, Any], np.nda
 def _of_one_use(names: Collection[str]) -> Step:
     """The arrays of a layer whose gradients are left when other layers give none; that one is 0 tells nothing."""
 
-    def answers(w: "Work", left: Values) -> Values:
+    def answers(w: "Work", left: Matrices) -> Matrices:
         told = {f"{of}{name}" for name in names for of in ("d", "new ") if left.get(f"d{name}", np.zeros(1)).any()}
         return {name: rows for name, rows in Work(w, w.convention).values().items() if name not in told}
 
@@ -91,12 +91,12 @@ def _from_updated_weights(w: "Work", right: np.ndarray) -> np.ndarray:
     return np.asarray(w.delta @ (w.W[w.layer] - w.number(w.mistake.rate) * w.share * w.outer))
 
 
-def _logit_for_probability(w: "Work", right: Values) -> Values:
+def _logit_for_probability(w: "Work", right: Matrices) -> Matrices:
     is_probability = w.layers[-1].activation in PROBABILITIES
     return dict.fromkeys(("y_hat", f"a:{w.names[-1]}"), w.trace.z[-1]) if is_probability else {}
 
 
-def _probability_for_logit(w: "Work", right: Values) -> Values:
+def _probability_for_logit(w: "Work", right: Matrices) -> Matrices:
     last = w.names[-1]
     if w.layers[-1].activation in PROBABILITIES:
         return {f"z:{last}": w.predicted()}
@@ -119,7 +119,8 @@ SMOOTH = [name for name, phi in ACTIVATIONS.items() if phi.derivative not in (""
 MISTAKES = [
     Mistake("wrong sign (y − ŷ instead of ŷ − y)", {"error": lambda w, right: -right}),
     Mistake("transposed ({turned} instead of {outer})", {"answers": lambda w, right: {
-        f"d{name}": right[f"d{name}"].T for name in w.network.trained if w.network.arrays[name].ndim > 1}}),
+        f"d{name}": right[f"d{name}"].T for name, array in w.network.arrays.items()
+        if f"d{name}" in right and array.ndim > 1}}),
     Mistake("bias gradient left out (0)", {"db": _as(0)}),
     Mistake("factor ŷ − y left out", {"error": _as(1)}),
     Mistake("½ in J left out (twice as large)",
@@ -142,7 +143,7 @@ MISTAKES = [
             {"error": lambda w, right: w.network.function.of_probability(w.predicted(), w.y)}, losses=LOGARITHMIC),
     Mistake("half the squared error instead of the cross-entropy",
             {"losses": lambda w, right: (w.predicted() - w.y) ** 2 / 2,
-             "error": lambda w, right: _through_probability(w, right)}, losses=LOGARITHMIC),
+             "error": _through_probability}, losses=LOGARITHMIC),
     Mistake("the squared error instead of the cross-entropy",
             {"losses": lambda w, right: (w.predicted() - w.y) ** 2,
              "error": lambda w, right: 2 * _through_probability(w, right)}, losses=LOGARITHMIC),
@@ -214,7 +215,7 @@ def catalogue(network: Network, update: Update | None = None, conventions: Colle
     ``conventions``: the one for phi'(0) that is asked for; then others, which are mistakes.
     """
     every = range(len(network.layers))
-    names = [name if name.startswith("layer ") else f"layer {name}" for name in layer_names(network)]
+    names = [name if name.startswith("layer ") else f"layer {name}" for name in network.layer_names]
     scopes = [(name, [number]) for number, name in enumerate(names)]
     if len(every) > 2:
         scopes.append(("all hidden layers", [*every[:-1]]))
@@ -252,7 +253,7 @@ def catalogue(network: Network, update: Update | None = None, conventions: Colle
 class Work(Pass):
     """What a student does: the pass with a mistake, rounded on the way, or from values of the student's own."""
 
-    update: Update | None = None  # after which new weights are asked
+    update: Update | None = None  # after which new weights are asked; a Work that is made from another has the same
     layer: int  # of the step
 
     def __init__(
@@ -260,12 +261,14 @@ class Work(Pass):
         right: Pass,
         convention: Number,
         mistake: Mistake | None = None,
-        given: Values | None = None,
+        given: Matrices | None = None,
         rounding: Rounding | None = None,
+        update: Update | None = None,
     ) -> None:
         vars(self).update(vars(right))
+        self.update = update or self.update
         self.mistake, self.given, self.rounding = mistake or Mistake("", {}), given or {}, rounding
-        self.convention, self.names = convention, layer_names(right.network)
+        self.convention, self.names = convention, right.network.layer_names
         self.deltas: dict[int, np.ndarray] = {}
         if "samples" in self.mistake.steps:
             self.x, self.y = (self.mistake.steps["samples"](self, rows) for rows in (right.x, right.y))
@@ -312,22 +315,22 @@ class Work(Pass):
         return np.asarray(self.delta.T @ self.inputs(self.layer))
 
     def slopes_at(self, z: np.ndarray) -> np.ndarray:
-        """phi' at another z."""
-        slope, kinked = self.network.activations[self.layer].slope, self.number(self.convention)
-        return np.asarray(slope(z, self.activate(self.layer, z), self.number(1), self.leaks[self.layer], kinked))
+        """phi' of a smooth activation, which has no leak and no kink, at another z."""
+        slope = self.network.activations[self.layer].slope
+        return np.asarray(slope(z, self.activate(self.layer, z), self.number(1), 0, 0))
 
-    def values(self) -> Values:
+    def values(self) -> Matrices:
         has_slopes = all(activation.backward for activation in self.network.activations)
         values = self.answers(self.backward(self.convention) if has_slopes else None)
         changed = self.mistake.steps.get("answers")
         return values | changed(self, values) if changed else values
 
-    def answers(self, gradients: Gradients | None) -> Values:
+    def answers(self, gradients: Gradients | None) -> Matrices:
         """All answers by name; delta, da and dx are derivatives of each sample's own loss, the others of J.
 
         Without gradients, which a step function does not have, only the forward values.
         """
-        trace, values, others = self.trace, Values(), self.x.shape[:-2]
+        trace, values, others = self.trace, Matrices(), self.x.shape[:-2]
 
         def rows(array: np.ndarray) -> np.ndarray:
             return array if array.ndim == len(others) + 2 else array[..., None, :]
@@ -375,9 +378,3 @@ class Students(Work):
         halves, place = self.halves.reshape(students), np.arange(right[0].size).reshape(right.shape[1:])
         rounded = self.rounding(right, (halves == 0) | ((place + halves) % 2 == 0))
         return np.where(self.rounds[name].reshape(students), rounded, right)
-
-
-def layer_names(network: Network) -> list[str]:
-    """Names of the layers, with a number where two have the same."""
-    names = [layer.name for layer in network.layers]
-    return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, start=1)]

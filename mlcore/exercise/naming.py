@@ -11,7 +11,7 @@ from mlcore.errors import InputError
 from mlcore.exercise.answers import Answer, each
 from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.formats import to_unicode
-from mlcore.exercise.mistakes import Values, layer_names
+from mlcore.exercise.mistakes import Matrices
 from mlcore.exercise.problem import Problem
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
@@ -26,14 +26,14 @@ class Naming:
     are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write.
     """
 
-    def __init__(self, problem: Problem, answers: Values, has_step: bool) -> None:
+    def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:
         self.answers, self.has_step = answers, has_step
         symbols = Symbols(problem)
         arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
         self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
         self.known = dict(ALIASES)  # names of answers as people spell them
-        for number, layer in enumerate(layer_names(problem.network)):
+        for number, layer in enumerate(problem.network.layer_names):
             a, z = (to_unicode(found[number]) for found in (symbols.outputs, symbols.z))
             self.symbols |= {f"z:{layer}": z, f"a:{layer}": a, f"da:{layer}": f"∂J/∂{a}"}
             self.symbols[f"delta:{layer}"] = to_unicode(symbols.delta[number])

@@ -164,6 +164,7 @@ class Network(Shown):
         self.through = list(self.activations)  # what gradients pass: at the output none where the loss works from z
         if self.function.outputs:
             self.through[-1] = ACTIVATIONS["identity"]
+        self.is_logit = bool(self.function.outputs) and names[-1] == "identity"  # y_hat, of a probability
         self.has_jacobian = self.through[-1] is ACTIVATIONS[NORMALIZES]
         self.rational = not self.function.outputs and all(activation.is_rational for activation in self.activations)
 
@@ -173,10 +174,15 @@ class Network(Shown):
         return self.joined(self.arrays)
 
     @property
+    def layer_names(self) -> list[str]:
+        """Names of the layers, with a number where two have the same."""
+        names = [layer.name for layer in self.layers]
+        return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, start=1)]
+
+    @property
     def places(self) -> dict[str, np.ndarray]:
         """The entries of all arrays, counted in their order."""
-        parts = np.split(np.arange(sum(sizes := [array.size for array in self.arrays.values()])), np.cumsum(sizes)[:-1])
-        return {name: part.reshape(self.arrays[name].shape) for name, part in zip(self.arrays, parts, strict=True)}
+        return shaped(np.arange(sum(array.size for array in self.arrays.values())), self.arrays)
 
     @property
     def features(self) -> int:
@@ -206,10 +212,6 @@ class Network(Shown):
     def turned(self, array: np.ndarray) -> np.ndarray:
         """Weights (o, i) in the layout of the network, or weights in that as (o, i); vectors as they are."""
         return np.ascontiguousarray(array.swapaxes(-1, -2)) if self.in_rows and array.ndim > 1 else array
-
-    def replaced(self, layers: Sequence[Layer] | None = None) -> "Network":
-        """Another network of the same kind, with other layers if any are given."""
-        return Network(layers or self.layers, self.loss, self.layout)
 
     def _check_length(self, name: str, length: int, noun: str, layer: int) -> None:
         weights = self.layers[layer].weights
@@ -308,13 +310,17 @@ class Network(Shown):
                 Z[:] = _finite(f"z of layer {self.layers[number].name}", z[number], 2)
             if activation.has_kink:
                 Z[np.abs(Z) <= (FLOAT_TOLERANCE if z is None else 0)] = 0
-                trace.kinks += [Kink(int(s), number, int(u)) for s, u in np.argwhere(Z == 0)]
             activation.forward(Z, float(self.leaks[number]), A)
             trace.z.append(Z)
             trace.a.append(A)
         check_range(*trace.z)
-        trace.kinks.sort()
+        trace.kinks = self.kinks(trace.z)
         return trace
+
+    def kinks(self, z: Sequence[np.ndarray]) -> list[Kink]:
+        """The units on their kink, by sample and layer; z of each layer is (n, o), perhaps with axes in front."""
+        kinked = [layer for layer, activation in enumerate(self.activations) if activation.has_kink]
+        return sorted(Kink(int(s), layer, int(u)) for layer in kinked for *_, s, u in np.argwhere(z[layer] == 0))
 
     def at_kinks(self, kinks: Sequence[Kink], at_zero: Fraction) -> Fraction:
         """What ``at_zero`` for phi'(0) means in these units: in leaky ReLU no less than its slope.
@@ -393,7 +399,7 @@ class Network(Shown):
 
     def gradient_of_output(self, y_hat: np.ndarray, y: np.ndarray, error: np.ndarray) -> np.ndarray:
         """dJ_s/dy_hat: ``error``, the derivative of the loss, unless that is the one in the z of a probability."""
-        if not self.function.outputs or self.layers[-1].activation == "identity":
+        if not self.function.outputs or self.is_logit:
             return error.copy()
         with np.errstate(divide="ignore", invalid="ignore"):  # a probability that is 0 or 1 by rounding
             return np.asarray(self.function.of_probability(y_hat, y))
@@ -426,6 +432,12 @@ def _leak(layer: Layer) -> Number:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def shaped(flat: np.ndarray, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Numbers for all entries of these arrays, in a row, as arrays of the same names and shapes."""
+    parts = np.split(flat, np.cumsum([array.size for array in arrays.values()])[:-1])
+    return {name: part.reshape(array.shape) for (name, array), part in zip(arrays.items(), parts, strict=True)}
 
 
 def samples(name: str, values: Matrix) -> np.ndarray:

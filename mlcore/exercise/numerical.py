@@ -35,6 +35,8 @@ class Differences(NamedTuple):
 def numerical_derivatives(network: Network, x: Matrix, y: Matrix) -> dict[str, Differences]:
     """Numerical derivatives of J in every entry of every array that is not frozen, and of each J_s in its x.
 
+    Shapes: as in ``Gradients.named``, that of x (n, i), or of one sample (i,).
+
     The steps are small enough to cross no kink but one that the point itself is on.
     """
     X, found = samples("x", x), {}
@@ -48,7 +50,8 @@ def numerical_derivatives(network: Network, x: Matrix, y: Matrix) -> dict[str, D
         array[index] = original
         return np.sign(np.hstack(z)).tolist()
 
-    for name, array in ({name: network.arrays[name] for name in network.trained} | {"x": X}).items():
+    arrays = {name: network.arrays[name] for name in network.trained} | {"x": X if len(X) > 1 else X[0]}
+    for name, array in arrays.items():
         n = 1 / float(network.share(len(X))) if name == "x" else 1.0  # J has only a share of each J_s
         steps = steps_for(array)
         for index in np.ndindex(array.shape):

@@ -10,9 +10,8 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.drawing.graph import Graph, build, entry_name, unit_label
 from mlcore.exercise.drawing.markup import to_svg
-from mlcore.exercise.exact import as_fraction
 from mlcore.exercise.formats import Style
-from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
+from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, as_fraction
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import USED_BY
 from mlcore.templates import web_page
@@ -50,7 +49,7 @@ class Steps:
                 self._add(f"w.{place}", entry_name(name, index))
         self.trained = self._all(network.trained)
         self.W = network.joined(self.places)
-        self.b = [None if layer.bias is None else self.places[layer.bias] for layer in network.layers]
+        self.b = [self.places.get(layer.bias or "") for layer in network.layers]
         penalty = [(place, place, str(as_fraction(network.loss.l2))) for place in self._all(network.penalized)]
         names = [f"J{s + 1}" for s in range(n)] if n > 1 or penalty else ["J"]
         losses = [self._sample(s, name) for s, name in enumerate(names)]
@@ -140,13 +139,13 @@ def network_page(problem: Problem, title: str) -> str:
     if len(problem.x) > MAX_SAMPLES:
         raise InputError(f"There are {len(problem.x)} samples; a page has room for {MAX_SAMPLES}: leave some out.")
     graph, steps = build(problem), Steps(problem)
+    arrays = {name: (steps.places[name], np.array(given, object)) for name, given in problem.network.given.items()}
     values: dict[str, Any] = {
         "drawing": Markup(to_svg(_roomy(graph), is_interactive=True)),  # escaped by its own template
         "problem": problem,
         "names": {step.key: step.name for step in steps.steps},
-        "places": steps.places,
+        "arrays": {name: zip(*map(np.atleast_2d, both), strict=True) for name, both in arrays.items()},
         "trained": steps.trained,
-        "given": problem.network.given,
         "conventions": USED_BY,
         "at_zero": str(problem.at_zero),
         "chosen": steps.W[-1].flat[0],

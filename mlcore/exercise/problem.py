@@ -8,7 +8,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -43,7 +43,6 @@ NOTATIONS = {
 TRANSPOSED = re.compile(r"(.*[])}])\s*(?:'|ᵀ|\.T|\^\s*\{?\s*(?:T|\\top)\s*\}?)\s*", re.DOTALL)
 BLANKS = re.compile(r"[^\S\n]+")
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 # minus signs as typeset sheets have them, and the brackets of tuples and sets
 SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}", "-- /")
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
@@ -90,9 +89,9 @@ class Problem:
     relu_at_zero: Number | None = None
 
     def __post_init__(self) -> None:
-        convention(self.at_zero)
         if not 1 <= self.digits <= MOST_DIGITS:
             raise InputError(f"expected a whole number from 1 to {MOST_DIGITS}", parameter="digits", value=self.digits)
+        convention(self.at_zero)
 
     @property
     def several(self) -> bool:
@@ -153,7 +152,13 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
 
 
 def change(
-    problem: Problem, x: str | None = None, y: str | None = None, w: str | None = None, v: str | None = None
+    problem: Problem,
+    x: str | None = None,
+    y: str | None = None,
+    w: str | None = None,
+    v: str | None = None,
+    digits: int | None = None,
+    relu_at_zero: str | None = None,
 ) -> Problem:
     """The problem with other numbers, as typed: x and y with samples as rows, w and v the first and last weights."""
     network, layers = problem.network, list(problem.network.layers)
@@ -162,7 +167,9 @@ def change(
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
     X = problem.x if x is None else parse_rows(x, "x")
     Y = problem.y if y is None else _targets(network, X, parse_rows(y, "y"))
-    return replace(problem, network=network.replaced(layers), x=X, y=Y)
+    digits = problem.digits if digits is None else digits
+    at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
+    return Problem(Network(layers, network.loss, network.layout), X, Y, digits, at_zero)
 
 
 def exact_number(text: str) -> Fraction:
@@ -226,7 +233,7 @@ def _spelled(text: str) -> str:
 
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
-    plain = SUPERSCRIPT.sub(lambda match: f"^{match[0].translate(DIGITS)}", _spelled(text))
+    plain = SUPERSCRIPT.sub(lambda match: f"^{_spelled(unicodedata.normalize('NFKC', match[0]))}", _spelled(text))
     plain = BLANKS.sub(" ", plain).strip()
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1]
@@ -350,8 +357,8 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
     if not isinstance(name, str):
         raise InputError(f"The name of layer {number} is {name!r}; write a text in quotes.")
     if weights is None or len(biases) > 1 or any(others):
-        rows_hints = [f": {key} is one row: write {key} = [[{typed(content[key])}]]" for key in biases[:1]]
-        hint = "" if weights else "".join(rows_hints)
+        row = biases[0] if biases and not weights else ""
+        hint = f": {row} is one row: write {row} = [[{typed(content[row])}]]" if row else ""
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
             "such as W = [[1, 0]], perhaps one for inputs of its own, and at most one list of biases such as "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.functions import Number, choose
+from mlcore.exercise.functions import Number, as_fraction, choose
 from mlcore.exercise.network import FLOAT_TOLERANCE
 from mlcore.exercise.problem import Problem
 from mlcore.templates import fill
@@ -39,8 +39,10 @@ def program(problem: Problem, language: str) -> str:
     network.check_derivatives()
     names = _identifiers(list(network.arrays), len(network.layers))
     work = Pass(network, problem.x, problem.y)
-    kinks, takers = work.trace.kinks, network.takers()
-    inputs = [f"x[:, {taken.start}:{taken.stop}]" for _, _, taken in takers] if len(takers) > 1 else ["x"]
+    kinks, takers, depth = work.trace.kinks, network.takers(), len(network.layers)
+    x, *others = [f"x[:, {taken.start}:{taken.stop}]" for _, _, taken in takers] if len(takers) > 1 else ["x"]
+    own = {layer: taken for (layer, _, _), taken in zip(takers[1:], others, strict=True)}
+    outputs = [x, *(f"a{number}" for number in range(1, depth)), "y_hat"]
     arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
     exact = network.rational and all(Fraction(float(value)) == value for array in arrays for value in array.flat)
     values = {
@@ -53,8 +55,11 @@ def program(problem: Problem, language: str) -> str:
         "argnums": [number for number, name in enumerate(names) if name in network.trained],
         "l2": _literal(network.loss.l2),
         "leaks": list(map(_literal, network.leaks)),
-        "own": {layer: (name, x) for (layer, name, _), x in zip(takers[1:], inputs[1:], strict=True)},
-        "values": [inputs[0], *(f"a{number}" for number in range(1, len(network.layers))), "y_hat"],
+        "outputs": outputs[1:],
+        "operands": [
+            [(name, used) for (name, _), used in zip(network.parts(n), (outputs[n], own.get(n)), strict=False)]
+            for n in range(depth)
+        ],
         "kinks": kinks,
         "rounded": set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
         "tolerance": FLOAT_TOLERANCE,
@@ -77,7 +82,7 @@ def _literal(values: Any) -> str:
 
 def _number(value: Number) -> str:
     """Python source of the number: exact where that is short, and the same float64 in any case."""
-    exact = Fraction(value) if isinstance(value, int | Fraction) else Fraction(repr(float(value)))
+    exact = as_fraction(value)
     if exact.denominator == 1 and abs(exact) < 2**53:
         return str(exact.numerator)
     rounded, fraction = repr(float(exact)), str(exact)

@@ -9,7 +9,7 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.derivation import Symbols, derive, pose
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import to_document, to_html, to_latex, to_markdown, to_text
+from mlcore.exercise.formats import WRITERS, to_document, to_html
 from mlcore.exercise.functions import choose
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.problem import Problem, to_toml
@@ -17,9 +17,7 @@ from mlcore.exercise.syllabus import DIFFICULTIES, KINDS
 from mlcore.templates import fill
 
 MAX_SHEETS = 1000
-FORMATS = {
-    "text": ("txt", to_text), "markdown": ("md", to_markdown), "latex": ("tex", to_latex), "moodle": ("xml", to_html),
-}  # fmt: skip
+ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "moodle": "xml"}  # of files, by format
 TOLERANCE = 0.01  # relative, of numbers in Moodle that have decimals: whoever rounds on the way may be so far off
 
 
@@ -58,14 +56,14 @@ def document(sheets: Sequence[Sheet], output_format: str, is_key: bool = False) 
 
     Raises: InputError if the format is unknown.
     """
-    output_format = choose("format", output_format, FORMATS)
-    ending, write = FORMATS[output_format]
+    output_format = choose("format", output_format, ENDINGS)
     if output_format == "moodle":
         return _question_bank(sheets)
-    work = derive if is_key else pose
+    work, write = derive if is_key else pose, WRITERS[output_format]
     shown = [(sheet, write(work(sheet.problem), sheet.problem.style)) for sheet in sheets]
-    text = fill(f"sheets.{ending}.j2", str, sheets=shown, is_key=is_key)
-    return to_document(text) if output_format == "latex" else text
+    if output_format == "latex":
+        return to_document(fill("sheets.tex.j2", str, sheets=shown, is_key=is_key))
+    return fill("sheets.txt.j2", str, sheets=shown, is_key=is_key, is_markdown=output_format == "markdown")
 
 
 def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
@@ -75,7 +73,7 @@ def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
 
     Raises: InputError if the format is unknown.
     """
-    output_format = choose("format", output_format, FORMATS)
+    output_format = choose("format", output_format, ENDINGS)
     names = [f"sheet-{sheet.number:0{len(str(len(sheets)))}}" for sheet in sheets]
     found = {f"{name}.toml": to_toml(sheet.problem) for name, sheet in zip(names, sheets, strict=True)}
     if output_format == "moodle":
@@ -84,7 +82,7 @@ def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
         groups = {("sheets", "keys"): sheets}
     else:
         groups = {(name, f"{name}-key"): [sheet] for name, sheet in zip(names, sheets, strict=True)}
-    ending = FORMATS[output_format][0]
+    ending = ENDINGS[output_format]
     for (name, key), group in groups.items():
         found[f"{name}.{ending}"] = document(group, output_format)
         found[f"{key}.{ending}"] = document(group, output_format, is_key=True)

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from mlcore.kernels.compiling import kernel
+from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.layers import largest, normalize, sigmoid_of
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
@@ -59,19 +59,27 @@ def logistic_backward(Z, Y, scale, dZ):
             dZ[n, k] = factor * (sigmoid_of(Z[n, k], one) - Y[n, k])
 
 
+@inline_kernel
+def log_sum_exp(Z, n):
+    """``log(sum_k exp(z_k))`` of row n, as the largest logit and the logarithm of the sum without it.
+
+    The sum of ``exp(z_k - largest)`` neither overflows nor is 0.
+    """
+    top, total = largest(Z, n), Z.dtype.type(0)
+    for k in range(Z.shape[1]):
+        total += np.exp(Z[n, k] - top)
+    return top, np.log(total)
+
+
 @kernel
 def softmax(Z, Y, losses):
     """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
 
-    Taking the largest logit out of the sum neither overflows nor takes the logarithm of 0.
-
     Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
     """
     for n in range(Z.shape[0]):
-        top, total = largest(Z, n), Z.dtype.type(0)
-        for k in range(Z.shape[1]):
-            total += np.exp(Z[n, k] - top)
-        losses[n] = np.log(total) + (top - Z[n, int(Y[n, 0])])
+        top, rest = log_sum_exp(Z, n)
+        losses[n] = rest + (top - Z[n, int(Y[n, 0])])
 
 
 @kernel
@@ -95,12 +103,10 @@ def cross_entropy(Z, Y, losses):
     Shapes: Z (n, k), Y (n, k) probabilities that sum to 1 -> losses (n,).
     """
     for n in range(Z.shape[0]):
-        top, total = largest(Z, n), Z.dtype.type(0)
-        for k in range(Z.shape[1]):
-            total += np.exp(Z[n, k] - top)
+        top, rest = log_sum_exp(Z, n)
         losses[n] = 0
         for k in range(Z.shape[1]):
-            losses[n] += Y[n, k] * (np.log(total) + (top - Z[n, k]))
+            losses[n] += Y[n, k] * (rest + (top - Z[n, k]))
 
 
 @kernel

@@ -17,8 +17,6 @@ ROWS_AHEAD = 4  # rows of the table that are prefetched before their update
 ADAGRAD_EPS = 1e-10
 ADAM_BETA1, ADAM_BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 MOMENTS = {"sgd": "", "adagrad": "S", "adam": "MS"}  # what each optimiser keeps: means of gradients, sums of squares
-
-
 Step = namedtuple("Step", "rate eps_rows eps_layers")  # one update of all parameters; see step_of
 
 

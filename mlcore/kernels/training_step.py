@@ -21,7 +21,6 @@ CACHE_LINE = 8  # int64 in a cache line: each thread counts in a line of its own
 # between two looks: another thread has lost its core, and may get this one.
 SPINS, YIELDS = 1000, 1000
 
-
 # The settings that a step depends on; "trainable" says whether the table is, the last two are those of update_rows
 Recipe = namedtuple("Recipe", "batch_size loss word_dropout trainable first_piece scales")
 

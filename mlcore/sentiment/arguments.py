@@ -138,7 +138,7 @@ def labelled(X: Iterable[str], y: Iterable[Any], ratings: bool, source: str) -> 
 def labels_of(y: Iterable[Any], texts: int | None) -> tuple[np.ndarray, str]:
     """All labels of one type, as many as there are texts, and their kind."""
     labels = _listed(y, "y", "labels, such as ['pos', 'neg']", texts)
-    kinds = [next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), "") for label in labels]
+    kinds = list(map(_kind, labels))
     for i, (label, kind) in enumerate(zip(labels, kinds, strict=True)):
         valid = is_label(label) if kind == "str" else label % 1 == 0 if kind == "int" else kind
         if not valid or kind != kinds[0]:
@@ -146,6 +146,11 @@ def labels_of(y: Iterable[Any], texts: int | None) -> tuple[np.ndarray, str]:
             expected += "and several labels of a text a matrix of 0 and 1)"
             raise InputError(f"y[{i}] is {described(label)}; expected {expected}.")
     return np.array(labels), kinds[0] if kinds else "str"
+
+
+def _kind(label: Any) -> str:
+    """Of KINDS; empty if it is none of them."""
+    return next((kind for kind, (types, *_) in KINDS.items() if isinstance(label, types)), "")
 
 
 def numbers_of(values: Iterable[Any], name: str, texts: int | None, least: float = -LARGEST_RATING) -> np.ndarray:
@@ -208,9 +213,7 @@ def setting_of(value: Any) -> Any:
     """A parameter as a setting has it: weights of labels are a JSON object."""
     if not isinstance(value, Mapping):
         return plain(value)
-    writers = {kind: write for kinds, write, _ in KINDS.values() for kind in kinds}
-    names = {label: next((w for kind, w in writers.items() if isinstance(label, kind)), str)(label) for label in value}
-    return json.dumps({names[label]: plain(weight) for label, weight in value.items()})
+    return json.dumps({KINDS[_kind(label) or "str"][1](label): plain(weight) for label, weight in value.items()})
 
 
 def plain(value: Any) -> Any:

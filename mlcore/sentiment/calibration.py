@@ -1,6 +1,7 @@
 """What held-out texts say of probabilities: the temperature with which they mean what they say, and thresholds."""
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 
@@ -59,11 +60,9 @@ def best_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
         scale = step / STEPS
         return float((1 / np.exp(margins * 2.0**scale).sum(axis=1)).sum()) > right - 2 * math.log(2) * scale
 
-    low, high = -DOUBLINGS * STEPS, DOUBLINGS * STEPS
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if too_certain(middle) else (middle + 1, high)
-    return float(2.0 ** (-low / STEPS))
+    most = DOUBLINGS * STEPS
+    step = bisect_left(range(-most, most), True, key=too_certain) - most
+    return float(2.0 ** (-step / STEPS))
 
 
 def tune_thresholds(model: Model, split: Split, threads: int = 1) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partialmethod
+from functools import cache, partial, partialmethod
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,8 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         Raises: InputError if a parameter, a text or a label is wrong; ShapeError if texts and labels differ in number.
         """
-        earlier = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
         with self._watched():
-            return self._train(X, y, None, sample_weight, earlier, plain(self.dev), {})
+            return self._train(X, y, None, sample_weight, self.warm_start, plain(self.dev), {})
 
     def partial_fit(
         self, X: Iterable[str], y: Any, classes: Any = None, sample_weight: Iterable[float] | None = None
@@ -101,27 +100,20 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
 
         Raises: as fit.
         """
-        earlier = getattr(self, "_fitted", None)
         with self._watched():
-            return self._train(X, y, classes, sample_weight, earlier, 0, {"epochs": 1})
+            return self._train(X, y, classes, sample_weight, True, 0, {"epochs": 1})
 
     def _watched(self) -> AbstractContextManager[None]:
         """With ``verbose``, say before the first kernel is compiled that this takes a while."""
-        said = list[str]()
-
-        def compiling(name: str) -> None:
-            if not said:
-                _say("Compiling kernels, once: later runs load them from the cache.")
-            said.append(name)
-
-        return watch_compilation(compiling) if self.verbose else nullcontext()
+        say_once = cache(partial(_say, "Compiling kernels, once: later runs load them from the cache."))
+        return watch_compilation(lambda kernel: say_once()) if self.verbose else nullcontext()
 
     def _train(
         self, X: Iterable[str], y: Any, classes: Any, sample_weight: Iterable[float] | None,
-        fitted: "tuple[Model, Classes | None] | None", dev: Any, changes: dict[str, Any],
+        continues: Any, dev: Any, changes: dict[str, Any],
     ) -> "SentimentClassifier":  # fmt: skip
-        """Fit with these changes of the settings, perhaps from a fitted model."""
-        threads, earlier = self._checked_threads(), fitted[0] if fitted else None
+        """Fit with these changes of the settings; if it ``continues``, from the fitted model, if there is one."""
+        threads, earlier = self._checked_threads(), self._fitted[0] if continues and hasattr(self, "_fitted") else None
         if not isinstance(dev, int | float) or isinstance(dev, bool) or not 0 <= dev < 1:
             raise InputError("expected a fraction from 0 to less than 1", parameter="dev", value=dev)
         settings, texts = self.settings(**changes), arguments.texts_of(X)
@@ -178,31 +170,32 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         They sum to 1, unless texts may have several labels.
         """
         model, classes, logits = self._logits(X, "predict_proba")
-        return model.probabilities(logits)[:, classes.numbers] if classes else logits
+        return np.asarray(model.probabilities(logits)[:, classes.numbers])
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
         """Logits in the order of ``classes_``, (n, labels) float64; with two labels that of the second, (n,)."""
         _, classes, found = self._logits(X, "decision_function")
-        logits, numbers = found.astype(np.float64), classes.numbers if classes else np.zeros(0, np.int64)
-        return logits[:, numbers] if logits.shape[1] > 1 else logits[:, 0] * (1 if numbers[1] == 1 else -1)
+        logits = found.astype(np.float64)
+        return logits[:, classes.numbers] if logits.shape[1] > 1 else logits[:, 0] * (1 if classes.numbers[1] else -1)
 
     def score(self, X: Iterable[str], y: Any, sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy, or with loss="squared" R^2 of the numbers; of several labels of a text all must be right."""
         model, classes, logits = self._logits(X, least=1)
         predicted, weights = _decisions(model, classes, logits), arguments.weights_of(sample_weight, len(logits))
+        if classes is None:
+            truth = arguments.numbers_of(y, "y", len(logits))
+            weights = np.ones(len(truth)) if weights is None else weights
+            unexplained = np.sum(weights * (truth - predicted) ** 2)
+            total = np.sum(weights * (truth - np.average(truth, weights=weights)) ** 2)
+            return float(1 - unexplained / total) if total else float(unexplained == 0)
         if predicted.ndim > 1:
             right = (predicted == _matrix(model, y, len(logits)).values).all(axis=1)
-            return float(np.average(right, weights=weights))
-        if classes:
+        else:
             truth, kind = arguments.labels_of(y, len(logits))
             if (kind == "str") != (classes.kind == "str"):
                 raise InputError(f"y has labels of type {kind}; the model was fitted with {classes.kind}.")
-            return float(np.average(predicted == truth, weights=weights))
-        truth = arguments.numbers_of(y, "y", len(logits))
-        weights = np.ones(len(truth)) if weights is None else weights
-        unexplained = np.sum(weights * (truth - predicted) ** 2)
-        total = np.sum(weights * (truth - np.average(truth, weights=weights)) ** 2)
-        return float(1 - unexplained / total) if total else float(unexplained == 0)
+            right = predicted == truth
+        return float(np.average(right, weights=weights))
 
     def explain(self, text: str, output: Any = None) -> Explanation:
         """What each word contributes to the prediction for a text, or to the ``output`` of another label.
@@ -346,7 +339,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             raise NotFittedError(f"This {type(self).__name__} has not been fitted; call fit or load first.")
         return self._fitted
 
-    def _logits(self, X: Iterable[str], method: str = "", least: int = 0) -> "tuple[Model, Classes | None, np.ndarray]":
+    def _logits(self, X: Iterable[str], method: str = "", least: int = 0) -> tuple[Model, Any, np.ndarray]:
         """The model, its classes, which ``method`` needs, and its outputs; a fit meanwhile does not mix two models."""
         model, classes = self._model()
         if method and classes is None:

@@ -148,7 +148,6 @@ class RatingEvaluation(Figures):
 
 
 AnyEvaluation = Evaluation | MultiLabelEvaluation | RatingEvaluation
-Logits = Callable[[slice], np.ndarray]  # those of some of the texts that are evaluated: (n, k) float32
 
 
 class Decisions(NamedTuple):
@@ -196,10 +195,14 @@ class Assessment(Result):
             return ""
         return f"The model was trained on {share:.1%} of these texts: it does better on them than on new ones."
 
+    @property
+    def note(self) -> str:
+        """What to say about labels that the model does not have; empty if there are none."""
+        return unknown_note(self.unknown_labels) if self.unknown_labels else ""
+
     def _repr_html_(self) -> str:
         """The figures and the worst mistakes, for notebooks."""
-        note = unknown_note(self.unknown_labels) if self.unknown_labels else ""
-        return fill("notebook.html", figures=self.evaluation, assessment=self, note=note)
+        return fill("notebook.html", figures=self.evaluation, assessment=self, note=self.note)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures on one level."""
@@ -246,24 +249,27 @@ def evaluate(model: Model, split: Split, threads: int = 1) -> AnyEvaluation:
 
     Raises: ModelFileError if the outputs are not finite.
     """
-    return _evaluate(model, split, _logits(model, split), threads)[0]
+    return _evaluate(model, split, None, threads)[0]
 
 
-def _logits(model: Model, split: Split) -> Logits:
-    return lambda block: model.logits(split.documents, split.rows[block])
-
-
-def _evaluate(model: Model, split: Split, logits: Logits, threads: int) -> tuple[AnyEvaluation, Decisions]:
+def _evaluate(model: Model, split: Split, outputs: np.ndarray | None, threads: int) -> tuple[AnyEvaluation, Decisions]:
+    """``outputs``: the logits of the texts of the split, (n, k), if they are known."""
     targets = split.targets[split.rows]
+
+    def logits(block: slice) -> np.ndarray:
+        return model.logits(split.documents, split.rows[block]) if outputs is None else outputs[block]
+
     if model.labels and not model.settings.multi_label:
         return _evaluate_labels(model, targets, logits, threads)
-    outputs = judged(model, np.concatenate(list(model.in_blocks(logits, len(targets), threads))))
+    judgements = judged(model, np.concatenate(list(model.in_blocks(logits, len(targets), threads))))
     if model.labels:
-        return _evaluate_several(model, targets, *outputs)
-    return _evaluate_ratings(targets[:, 0].astype(np.float64), outputs[0][:, 0].astype(np.float64))
+        return _evaluate_several(model, targets, *judgements)
+    return _evaluate_ratings(targets[:, 0].astype(np.float64), judgements[0][:, 0].astype(np.float64))
 
 
-def _evaluate_labels(model: Model, targets: np.ndarray, logits: Logits, threads: int) -> tuple[Evaluation, Decisions]:
+def _evaluate_labels(
+    model: Model, targets: np.ndarray, logits: Callable[[slice], np.ndarray], threads: int
+) -> tuple[Evaluation, Decisions]:
     labels, n, known = len(model.labels), len(targets), np.isfinite(targets[:, 0])
 
     def figures(block: slice) -> tuple[np.ndarray, ...]:
@@ -369,38 +375,32 @@ def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> tuple[Rating
     return found, Decisions(predicted, errors != 0, np.abs(errors))
 
 
-def assess(model: Model, dataset: Dataset, n_mistakes: int = 0, threads: int = 1) -> Assessment:
+def assess(
+    model: Model,
+    dataset: Dataset,
+    n_mistakes: int = 0,
+    threads: int = 1,
+    known: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Assessment:
     """Evaluate a model on a dataset's test split, or else on its dev split, or else on all of its texts.
 
     ``n_mistakes``: so many of the wrong labels, the most probable ones first (of texts with several labels, those with
     the most certain wrong decision), or of the ratings, those with the largest errors; on ties the earlier text comes
     first. The dataset has kept its texts for them.
+    ``known``: logits (n, k) and fingerprints (n,) of those texts in the order of their rows, if they are elsewhere.
 
     Raises: DataError if no label suits the model, or one is no rating; ModelFileError if the outputs are not finite.
     """
-    rows, _ = dataset.held_out()
+    rows, part = dataset.held_out()
     targets = targets_of(dataset, model.labels, rows, model.settings.multi_label)
-    split = Split(model.features.documents_of(dataset.tokens, dataset.words, threads), targets, rows)
-    return _assess(model, dataset, split, _logits(model, split), fingerprints(dataset, rows), n_mistakes, threads)
-
-
-def assess_outputs(model: Model, dataset: Dataset, outputs: np.ndarray, hashes: np.ndarray) -> Assessment:
-    """The same of texts whose outputs are known, (n, k), and their fingerprints, (n,), in the order of their rows."""
-    rows, _ = dataset.held_out()
-    targets = targets_of(dataset, model.labels, rows, model.settings.multi_label)
-    nothing = Documents(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(1, np.int64))
-    return _assess(model, dataset, Split(nothing, targets, rows), outputs.__getitem__, hashes, 0, 1)
-
-
-def _assess(
-    model: Model, dataset: Dataset, split: Split, logits: Logits, hashes: np.ndarray, n_mistakes: int, threads: int
-) -> Assessment:
-    _, part = dataset.held_out()
-    unknown = unknown_labels(dataset, split.rows, model.labels) if model.labels else {}
-    share, notes = share_known(hashes, model.trained_on), dataset.notes.sentences()
-    figures, decisions = _evaluate(model, split, logits, threads)
+    documents = Documents.joined([]) if known else model.features.documents_of(dataset.tokens, dataset.words, threads)
+    outputs, hashes = known or (None, fingerprints(dataset, rows))
+    split, notes = Split(documents, targets, rows), dataset.notes.sentences()
+    unknown = unknown_labels(dataset, rows, model.labels) if model.labels else {}
+    figures, decisions = _evaluate(model, split, outputs, threads)
     worst = _worst(model, split, dataset, decisions, n_mistakes) if n_mistakes else []
-    return Assessment(dataset.source, part, split, figures, worst, unknown, share, notes)
+    trained_on = share_known(hashes, model.trained_on)
+    return Assessment(dataset.source, part, split, figures, worst, unknown, trained_on, notes)
 
 
 def _worst(model: Model, split: Split, dataset: Dataset, decisions: Decisions, number: int) -> list[Mistake]:

@@ -27,6 +27,7 @@ from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
 from mlcore.templates import fill
 from mlcore.text.documents import Documents
+from mlcore.text.ngrams import Features
 from mlcore.text.tokenizer import spans, tokens
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
 
@@ -116,16 +117,10 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
 
     Raises: InputError if the model has no such label.
     """
-    features, texts, spoken = model.features, tokens(text), WordTable()
-    occurring = spoken.add([text])  # tokens that are not known have n-grams of characters too
-    spoken, ids = features.read_as(spoken, occurring.ids)
-    occurring = occurring._replace(ids=ids)
-    words, spelled = Tokens(features.words.numbers_of(spoken)[occurring.ids], occurring.offsets), features.spell(spoken)
-    located = features.locate(words)
-    documents = features.count(words, occurring.ids, spelled)
+    features, several, read = model.features, model.settings.multi_label, _read(model.features, text)
+    documents = features.count(read.words, read.ids, read.spelled)
     logits = model.logits(documents)
     probabilities = model.probabilities(logits)[0].tolist() if model.labels else []
-    several = model.settings.multi_label
     predicted = int(np.argmax(probabilities) if several else model.decide(logits)[0]) if model.labels else None
     chosen = predicted if output is None else label_number(model, output, "output")
     exact = forward(model, documents)
@@ -133,33 +128,12 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
     other, weights = _weights(logits[0], chosen, several)
     slope = weights @ W2 * (exact.Z[0] > 0)
     contributions = documents.counts / max(documents.counts.sum(), 1) * (table @ (slope @ W1))
-    counts = features.count(words, occurring.ids, spelled, binary=False).counts
-
-    # each word of an occurrence of a feature has an equal share of what the occurrence contributes
-    of_each, of_words = contributions / np.maximum(counts, 1), np.zeros(len(texts))
-    for size, ids in enumerate(located, start=1):
-        ends = np.flatnonzero(ids != UNKNOWN)
-        for back in range(size):
-            of_words[ends - back] += of_each[np.searchsorted(exact.features, ids[ends])] / size
-    for size, feature in enumerate(features.beginnings(words)[0], start=1):
-        if feature != UNKNOWN:
-            of_words[:size] += of_each[np.searchsorted(exact.features, feature)] / size
-    known = words.ids != UNKNOWN
-    of_words_only = exact.features[exact.features < features.first_piece].tolist()
-    columns = zip(features.names_of(of_words_only), counts.tolist(), contributions.tolist(), strict=False)
-    shares = {name: (count, contribution) for name, count, contribution in columns}
-    has_pieces = np.diff(spelled.offsets)[occurring.ids] > 0
-    for t in np.flatnonzero(has_pieces).tolist():  # what its characters contribute counts for the word
-        word = occurring.ids[t]
-        pieces = spelled.ids[spelled.offsets[word] : spelled.offsets[word + 1]]
-        contribution = of_each[np.searchsorted(exact.features, pieces)].sum()
-        of_words[t] += contribution
-        count, before = shares.get(spoken.word(word), (0, 0.0))
-        shares[spoken.word(word)] = count + (not known[t]), before + contribution
-
-    distinct = np.unique(occurring.ids[known | has_pieces])
-    changes = (_logits_without(model, words.ids, occurring.ids, spelled, distinct) - exact.logits[0]) @ weights
-    effects = dict(zip(map(spoken.word, distinct), changes.tolist(), strict=True))
+    shares, of_words = _shares(features, read, exact.features, contributions)
+    distinct = np.unique(read.ids).tolist()
+    without = {name: number for number in distinct if (name := read.table.word(number)) in shares}
+    changes = (_logits_without(model, read, np.array([*without.values()], np.int32)) - exact.logits[0]) @ weights
+    effects = dict(zip(without, changes.tolist(), strict=True))
+    known, read_as = read.words.ids != UNKNOWN, map(read.table.word, read.ids)
     found = [FeatureShare(name, int(n), float(value), effects.get(name)) for name, (n, value) in shares.items()]
     return Explanation(
         text=text,
@@ -172,9 +146,56 @@ def explain(model: Model, text: str, output: str | None = None) -> Explanation:
         logit=float(slope @ (W1 @ exact.E[0] + b1) + weights @ b2),
         constant=float(slope @ b1 + weights @ b2),
         features=sorted(found, key=lambda share: -abs(share.contribution)),
-        words=list(map(WordShare, texts, map(spoken.word, occurring.ids), known.tolist(), of_words.tolist())),
+        words=list(map(WordShare, tokens(text), read_as, known.tolist(), of_words.tolist())),
         known_words=int(known.sum()),
     )
+
+
+class _Reading(NamedTuple):
+    """The t tokens of a text as a model reads them."""
+
+    table: WordTable  # the different ones: each as it is, or as the known word that it is taken for
+    ids: np.ndarray  # (t,) of the table
+    words: Tokens  # those that are known words
+    spelled: Tokens  # the n-grams of characters of each word of the table
+
+
+def _read(features: Features, text: str) -> _Reading:
+    table = WordTable()
+    written = table.add([text])  # tokens that are not known have n-grams of characters too
+    table, ids = features.read_as(table, written.ids)
+    return _Reading(table, ids, written._replace(ids=features.words.numbers_of(table)[ids]), features.spell(table))
+
+
+def _shares(
+    features: Features, read: _Reading, numbers: np.ndarray, contributions: np.ndarray
+) -> tuple[dict[str, tuple[int, float]], np.ndarray]:
+    """How often each word and n-gram of words occurs, with its contribution; and the contribution of each token, (t,).
+
+    Shapes: numbers (f,) of the features of the text, ascending, contributions (f,).
+    """
+    counts = features.count(read.words, read.ids, read.spelled, binary=False).counts
+    # each word of an occurrence of a feature has an equal share of what the occurrence contributes
+    of_each, of_words = contributions / counts, np.zeros(len(read.ids))
+    for size, ids in enumerate(features.locate(read.words), start=1):
+        ends = np.flatnonzero(ids != UNKNOWN)
+        for back in range(size):
+            of_words[ends - back] += of_each[np.searchsorted(numbers, ids[ends])] / size
+    for size, feature in enumerate(features.beginnings(read.words)[0], start=1):
+        if feature != UNKNOWN:
+            of_words[:size] += of_each[np.searchsorted(numbers, feature)] / size
+    names = features.names_of(numbers[numbers < features.first_piece].tolist())
+    columns = zip(names, counts.tolist(), contributions.tolist(), strict=False)
+    shares = {name: (count, contribution) for name, count, contribution in columns}
+    for t, word in enumerate(read.ids.tolist()):  # what its characters contribute counts for the word
+        pieces = read.spelled.ids[slice(*read.spelled.offsets[word : word + 2])]
+        if len(pieces):
+            contribution = of_each[np.searchsorted(numbers, pieces)].sum()
+            of_words[t] += contribution
+            count, before = shares.get(read.table.word(word), (0, 0.0))
+            is_unknown = read.words.ids[t] == UNKNOWN
+            shares[read.table.word(word)] = count + is_unknown, before + contribution
+    return shares, of_words
 
 
 def _weights(logits: np.ndarray, chosen: int | None, several: bool) -> tuple[int | None, np.ndarray]:
@@ -190,21 +211,18 @@ def _weights(logits: np.ndarray, chosen: int | None, several: bool) -> tuple[int
     return other, weights
 
 
-def _logits_without(
-    model: Model, words: np.ndarray, ids: np.ndarray, spelled: Tokens, without: np.ndarray
-) -> np.ndarray:
-    """Logits of the text of these known words (t,), ids (t,) of a table that is spelled, without each of some ids (m,):
-    (m, k) float64.
+def _logits_without(model: Model, read: _Reading, without: np.ndarray) -> np.ndarray:
+    """Logits of a text without each of some words, (m,) of its table: (m, k) float64.
 
     The tokens around a word that is left out become neighbours, and may be an n-gram then.
     """
-    per_block = max(1, TOKENS_PER_BLOCK // max(len(ids), 1))
+    per_block = max(1, TOKENS_PER_BLOCK // max(len(read.ids), 1))
     blocks = [np.zeros((0, len(model.parameters.b2)))]
     for start in range(0, len(without), per_block):
-        kept = ids != without[start : start + per_block, np.newaxis]
+        kept = read.ids != without[start : start + per_block, np.newaxis]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept.sum(axis=1))])
-        remaining, tokens_left = (np.broadcast_to(array, kept.shape)[kept] for array in (words, ids))
-        blocks.append(forward(model, model.features.count(Tokens(remaining, offsets), tokens_left, spelled)).logits)
+        words, ids = (np.broadcast_to(array, kept.shape)[kept] for array in (read.words.ids, read.ids))
+        blocks.append(forward(model, model.features.count(Tokens(words, offsets), ids, read.spelled)).logits)
     return np.concatenate(blocks)
 
 

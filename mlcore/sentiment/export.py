@@ -31,14 +31,13 @@ def classifier_page(model: Model, name: str, max_size: int | None = None) -> str
     Raises: DataError if the page would be too large for browsers; InputError if no page is as small as max_size.
     """
     size = sum(array.nbytes for array in stored_parameters(model).values()) * 4 // 3
-    if max_size is None and size > MAX_PAGE:
-        raise DataError(
-            f"{name}: the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_PAGE / 1e6:.0f} MB well",
-            suggestion={"max_size": MAX_PAGE},
-        )
-    page = "" if max_size and size > max_size else _page(model, name)  # "": too large for certain
-    budget = max_size or 0
-    while max_size is not None and not 0 < len(page.encode()) <= max_size:
+    if max_size is None:
+        if size > MAX_PAGE:
+            problem = f"the page would have {size / 1e6:,.0f} MB, and browsers open up to {MAX_PAGE / 1e6:.0f} MB well"
+            raise DataError(f"{name}: {problem}", suggestion={"max_size": MAX_PAGE})
+        return _page(model, name)
+    page, budget = None if size > max_size else _page(model, name), max_size  # None: too large for certain
+    while page is None or len(page.encode()) > max_size:
         small = compress(model, budget)
         page, size = _page(small, name), len(content_of(small))
         if size > budget and len(page.encode()) > max_size:

@@ -296,13 +296,10 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, pieces: np.ndarray, setting
     require(known.all(), "its n-grams are not made of its words")
     keys = before << 32 | last
     require(len(np.unique(keys)) == len(keys), "it has an n-gram twice")
-    sizes, begins = np.ones(len(words) + len(keys) + 1, np.int8), np.zeros(len(words) + len(keys) + 1, bool)
-    begins[BEGIN] = True
-    for _ in range(settings.ngrams + 1):  # one pass more than needed finds n-grams that are too long
-        sizes[len(words) : BEGIN] = sizes[before] + 1
-        begins[len(words) : BEGIN] = begins[before]
-    longest = settings.ngrams + (begins[:BEGIN] & (settings.ngrams > 1))
-    require((sizes[:BEGIN] <= longest).all(), f"it has an n-gram of more than {settings.ngrams} words")
+    # counts one word more than there may be, and so finds n-grams that are too long
+    longer = Features(words, keys, settings.ngrams + 1, settings.binary)
+    most = settings.ngrams + (longer.begins() & (settings.ngrams > 1))
+    require((longer.words_in() <= most).all(), f"it has an n-gram of more than {settings.ngrams} words")
     return Features(words, keys, settings.ngrams, settings.binary, Pieces(_words(pieces), settings.characters))
 
 

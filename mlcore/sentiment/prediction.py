@@ -119,20 +119,18 @@ def answer_columns(
     if not found.labels:
         answers.columns(())  # which has nothing else to say
         return [listed(found.outputs[:, 0]), known]
-    top = answers.top or 1
-    several, columns = found.chosen.ndim > 1, list[list[Any]]()
-    if several and top > 1:
-        raise InputError("expected 1 where texts may have several labels", parameter="top", value=top)
-    chosen = np.zeros((len(found.known), 0), np.int64) if several else found.chosen[:, np.newaxis]
-    if several:
+    top, columns = answers.top or 1, list[list[Any]]()
+    if found.chosen.ndim > 1:
+        if top > 1:
+            raise InputError("expected 1 where texts may have several labels", parameter="top", value=top)
         between = next((sign for sign in ",;|" if not any(sign in label for label in found.labels)), ",")
         names = [[found.labels[number] for number in np.flatnonzero(row)] for row in found.chosen]
         columns = [names if lists else list(map(between.join, names)), listed(found.confidence)]
-    if top > 1:
-        chosen = found.most_probable(top)
-    for numbers in chosen.T:
-        labels: list[Any] = [found.labels[number] for number in numbers.tolist()]
-        columns += [labels, listed(np.take_along_axis(found.probabilities, numbers[:, np.newaxis], axis=1)[:, 0])]
+    else:
+        chosen = found.most_probable(top) if top > 1 else found.chosen[:, np.newaxis]
+        probabilities = np.take_along_axis(found.probabilities, chosen, axis=1)
+        for numbers, values in zip(chosen.T.tolist(), probabilities.T, strict=True):
+            columns += [[found.labels[number] for number in numbers], listed(values)]
     if answers.threshold is not None:
         for i in np.flatnonzero(found.confidence < answers.threshold).tolist():
             columns[0][i] = answers.otherwise

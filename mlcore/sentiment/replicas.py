@@ -49,11 +49,6 @@ def arrays_of(state: State, features: np.ndarray) -> dict[str, np.ndarray]:
     return {name: array[features] if name == "rows" else array.copy() for name, array in state.arrays().items()}
 
 
-def seed_of(seed: int, replica: int) -> int:
-    """The seed of a replica's order of texts."""
-    return int(np.random.SeedSequence([seed, 4, replica]).generate_state(1)[0])
-
-
 def train_replica(
     chunk: tuple[Any, ...], targets: np.ndarray, weights: np.ndarray, arrays: dict[str, np.ndarray],
     settings: Settings, labels: tuple[str, ...], step: int, epoch: int, first_piece: int,
@@ -167,8 +162,9 @@ class ReplicaTrainer(Trainer):
         """The training of a chunk of a replica, with all that it needs of the common parameters."""
         (chunk, rows), state, settings = self.chunks[place], self.state, self.model.settings
         part, replica = divmod(place, self.n)
+        seed = int(np.random.SeedSequence([settings.seed, 4, replica]).generate_state(1)[0])  # of its order of texts
         own = replace(
-            settings, seed=seed_of(settings.seed, replica), epochs=min(settings.epochs * self.parts, 100_000),
+            settings, seed=seed, epochs=min(settings.epochs * self.parts, 100_000),
             learning_rate=state.learning_rate * math.sqrt(self.n),
         )  # fmt: skip
         done = state.step, len(state.reports) * self.parts + part, self.model.features.first_piece

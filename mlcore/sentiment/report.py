@@ -18,7 +18,7 @@ from mlcore.sentiment.model import Compressed, Model, Provenance
 from mlcore.sentiment.settings import reproducing_command
 from mlcore.templates import fill
 from mlcore.text.dataset import Dataset, EncodedDataset, occurrences
-from mlcore.text.labels import listed, unknown_note
+from mlcore.text.labels import listed
 from mlcore.text.overlap import coverage_notes
 
 LOSSES = {losses.LOGISTIC: "logistic", losses.SOFTMAX: "softmax", losses.SQUARED: "squared"}
@@ -169,7 +169,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         labels=model.labels,
         figures=figures,
         warning=found.warning,
-        note=unknown_note(found.unknown_labels) if found.unknown_labels else "",
+        note=found.note,
         notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
         charts=training_charts(description),
         calibration=_calibration(figures) if isinstance(figures, Evaluation) else None,

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -69,15 +70,14 @@ def predict_table(
 
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
-    names, taken, rows = dict[str, str](), {*table.header}, table.texts()
+    names, rows = dict[str, str](), table.texts()
     size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
     for name in answers.columns(labels):
         kind = "string" if labels and name.startswith("predicted") else "float64"
-        while name in taken:
+        while name in table.header or name in names:
             name = f"mlcore_{name}"
         names[name] = kind
-        taken.add(name)
     found = PredictedTable(str(path), [*names])
     writer = WRITERS[path.suffix.lower()](file, table, names)
 
@@ -129,11 +129,12 @@ class _Writer:
     def columns(self, rows: Sequence[Row]) -> list[Sequence[Any]]:
         """The values of all columns of the table; a short row lacks the last ones."""
         widest = max(len(row) for _, row in rows)
-        if widest > self.width and not self.grows:
-            place = next(place for place, row in rows if len(row) > self.width)
-            problem = f"the {self.table.kind} {self.table.header[self.width]!r} is not in the first {AT_ONCE:,} rows"
-            source = self.table.source
-            raise source.error(f"{source.unit}{place}", f"{problem}; write JSON Lines (.jsonl) instead.")
+        for i, name in enumerate(self.table.header[self.width : widest], self.width):
+            if not self.grows or name in self.names:
+                place = next(place for place, row in rows if len(row) > i)
+                problem = f"the {self.table.kind} {name!r} is not in the first {AT_ONCE:,} rows"
+                remedy = "a prediction has this name: rename it" if self.grows else "write JSON Lines (.jsonl) instead"
+                raise self.table.source.error(f"{self.table.source.unit}{place}", f"{problem}; {remedy}.")
         columns: list[Sequence[Any]] = [*zip_longest(*(row for _, row in rows))]
         return columns + [[None] * len(rows)] * (self.width - widest)
 
@@ -145,12 +146,10 @@ class _Delimited(_Writer):
     expects it, if that had one or was not in UTF-8.
     """
 
-    separators = ",;|"  # the first one for tables that had none of them
-
-    def __init__(self, file: BinaryIO, table: Table, names: dict[str, str]) -> None:
+    def __init__(self, file: BinaryIO, table: Table, names: dict[str, str], separators: str = ",;|") -> None:
         super().__init__(file, table, names)
         own = table.source.separator
-        self.separator = own if own and own in self.separators else self.separators[0]
+        self.separator = own if own and own in separators else separators[0]
         if own and table.source.marked:
             file.write(codecs.BOM_UTF8)
         self.write(self._lines([[name] for name in (*table.header, *names)]))
@@ -172,10 +171,6 @@ class _Delimited(_Writer):
             columns[i] = _cells(column, self.separator)
         lines = map(self.separator.join, zip(*columns, strict=True))
         return b"\n".join([*(line.encode(errors="replace") for line in lines), b""]), made_safe
-
-
-class _Tabs(_Delimited):
-    separators = "\t"
 
 
 def _cells(column: Sequence[Any], separator: str) -> list[str]:
@@ -250,6 +245,7 @@ class _Parquet(_Writer):
         self.writer.close()
 
 
-WRITERS: dict[str, type[_Writer]] = {
-    ".csv": _Delimited, ".tsv": _Tabs, ".jsonl": _JsonLines, ".ndjson": _JsonLines, ".parquet": _Parquet,
+WRITERS: dict[str, Callable[[BinaryIO, Table, dict[str, str]], _Writer]] = {
+    ".csv": _Delimited, ".tsv": partial(_Delimited, separators="\t"), ".jsonl": _JsonLines, ".ndjson": _JsonLines,
+    ".parquet": _Parquet,
 }  # fmt: skip

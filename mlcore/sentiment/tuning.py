@@ -98,7 +98,7 @@ class CrossValidation(Result):
     notes: list[str]  # what was guessed and skipped in reading
 
 
-def fold_of(dataset: Dataset, number: int, folds: int, seed: int = 1) -> Dataset:
+def fold_of(dataset: Dataset, number: int, folds: int) -> Dataset:
     """The dataset with one of its folds, a random share of the texts, as the test split.
 
     A dev split is tested on instead: then the folds are trainings with other seeds. Texts of the test split are never
@@ -107,7 +107,7 @@ def fold_of(dataset: Dataset, number: int, folds: int, seed: int = 1) -> Dataset
     used = np.flatnonzero(dataset.splits != SPLIT_NUMBERS["test"])
     tested = dataset.rows("dev")
     if not len(tested) and len(used) >= folds:
-        tested = used[np.random.default_rng([seed, 4]).permutation(len(used)) % folds == number]
+        tested = used[np.random.default_rng([1, 4]).permutation(len(used)) % folds == number]
     kept = np.setdiff1d(used, tested)
     if not len(kept) or not len(tested):
         raise DataError(f"{dataset.source} has too few texts for {folds} folds")
@@ -233,16 +233,15 @@ def tune(
                 (trial, pool.apply_async(_score, (replace(given, **trial.drawn), metric, fold, folds)))
                 for trial, fold in tasks
             ]
-            while running:
-                progress(trials)
-                if monotonic() > end:
-                    raise TimeoutError
-                running[0][1].wait(0.2)
-                while running and running[0][1].ready():  # in order, so that scores are in the order of the folds
-                    trial, answer = running.pop(0)
-                    found = answer.get()
-                    trial.failed |= found is None
-                    trial.scores += [] if found is None else [found]
+            for trial, answer in running:  # in order, so that scores are in the order of the folds
+                while not answer.ready():
+                    progress(trials)
+                    if monotonic() > end:
+                        raise TimeoutError
+                    answer.wait(0.2)
+                found = answer.get()
+                trial.failed |= found is None
+                trial.scores += [] if found is None else [found]
 
         try:
             for first in range(0, max_trials, BRACKET):

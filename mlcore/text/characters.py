@@ -172,13 +172,19 @@ def number_of(point, pages, numbers):
     return numbers[np.uint64(pages[np.uint64(point >> PAGE)]), np.uint64(point & (1 << PAGE) - 1)]
 
 
+@inline_kernel
+def may_be_letter(byte):
+    """Whether a byte is a letter of ASCII."""
+    return SMALL_A <= byte | 0x20 <= SMALL_Z
+
+
 @kernel
 def tag_end(data, position, stop):
     """Position behind the tag that begins with the ``<`` at ``position``, or 0 if it begins none."""
     position += 1
     if position < stop and data[position] == SLASH:
         position += 1
-    if position == stop or not SMALL_A <= data[position] | 0x20 <= SMALL_Z:
+    if position == stop or not may_be_letter(data[position]):
         return 0
     while position < stop and data[position] != LESS and data[position] != GREATER:
         position += 1
@@ -215,12 +221,6 @@ def fold_ascii(data, position, stop, folded, place):
         folded[np.uint64(place + done)] = read_ascii(byte)
         done += 1
     return done
-
-
-@inline_kernel
-def may_be_letter(byte):
-    """Whether a byte is a letter of ASCII."""
-    return SMALL_A <= byte | 0x20 <= SMALL_Z
 
 
 @inline_kernel

@@ -216,13 +216,8 @@ def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
     rows, _ = other.held_out()
     train, dev = SPLIT_NUMBERS["train"], SPLIT_NUMBERS["dev"]
     own = replace(dataset, splits=np.where(dataset.splits == dev, train, dataset.splits))
-    added = replace(
-        other,
-        tokens=other.tokens.select(rows),
-        labels=other.labels[rows],
-        splits=np.full(len(rows), dev, np.int8),
-        weights=None if other.weights is None else other.weights[rows],
-    )
+    splits, weights = np.full(len(rows), dev, np.int8), None if other.weights is None else other.weights[rows]
+    added = replace(other, tokens=other.tokens.select(rows), labels=other.labels[rows], splits=splits, weights=weights)
 
     def named(part: Dataset, place: str) -> str:  # so that a line is not taken for one of the dataset
         return place if part is own or place.startswith(part.source) else f"{part.source}, {place}"
@@ -241,7 +236,7 @@ def joined_datasets(parts: Sequence[Dataset], source: str, named: Callable[[Data
             label_places.setdefault(label, named(part, place))
         numbers = {label: number for number, label in enumerate(label_places)}
         labels.append(np.array([numbers[label] for label in part.label_names], np.int32)[part.labels])
-        notes = notes.with_those_of(part.notes, partial(named, part))
+        notes.add(part.notes, partial(named, part))
     weights = None
     if any(part.weights is not None for part in parts):
         every = [np.ones(part.n_texts) if part.weights is None else part.weights for part in parts]

@@ -45,7 +45,7 @@ def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
     filled = [0 if row[:1] and row[0].startswith("#") else n for n, row in zip(filled, rows, strict=False)]
     for i, n in enumerate(filled):
         below = n > max([1, *filled[:i]]) and (source.labelled or (len(rows) > i + 1 and not _uneven(rows[i:])))
-        if (i == 0 or below) and has_columns([*rows[i]], source):
+        if (i == 0 or below) and has_columns(rows[i], source):
             return i
     return None
 
@@ -110,7 +110,7 @@ def _dialect(lines: Sequence[str], separator: str, source: Source | None = None)
     if not note and best is not None and possible[-1][0] is None and wrong[-1] == min(wrong):
         note = "quotes around fields are left out; with format tsv they are kept."
     if source and note:
-        source.notes.guesses.append(f"{source.name}: {note}")
+        source.note_guess(note)
     return best
 
 
@@ -123,6 +123,7 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     Fields may be quoted as in RFC 4180, except that tabs decide by content whether quotes are quoting: as format tsv
     they are not, as format csv they are.
     """
+    csv.field_size_limit(MAX_FIELD)
     start, first = 0, ""
     while (start == 0 or not first.strip() or _declared(first)) and (following := next(lines, None)) is not None:
         start, first = start + 1, following  # empty lines may come before the header
@@ -132,7 +133,7 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     if not source.layout.no_header and (titles := _header_row(sniffed, source)):
         head, sniffed, start = head[titles:], sniffed[titles:], start + titles
         source.header = start
-        source.notes.guesses.append(f"{source.name}: the header is in line {start}; what is above it is left out.")
+        source.note_guess(f"the header is in line {start}; what is above it is left out.")
     single = dialect is not None and "quotechar" in dialect
     plain = source.layout.format == "tsv" or (separator == "\t" and not source.layout.format and not single)
     rows = _rows(chain(head, lines), separator, start, source, plain)
@@ -143,7 +144,7 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     names = [str(name).lstrip("\ufeff") for name in header]
     if _has_row_numbers(sniffed, len(names)):
         names = ["", *names]
-        source.notes.guesses.append(f"{source.name}: the first column, which the header lacks, numbers the rows.")
+        source.note_guess("the first column, which the header lacks, numbers the rows.")
     return Table(source, names, _without_headers(_of_width(rows, names, source), names, source))
 
 
@@ -179,7 +180,6 @@ def _quoted_rows(
     lines: Iterator[str], separator: str, start: int, source: Source, dialect: dict[str, Any]
 ) -> Iterator[Row]:
     """Rows by RFC 4180, or in another dialect of it: quoted fields hold any character."""
-    csv.field_size_limit(MAX_FIELD)
     rows = csv.reader((line + "\n" for line in lines), strict=True, delimiter=separator, **dialect)
     line = start  # of the row that is being read
     while True:
@@ -203,21 +203,20 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
 
     Where a row ends with more or fewer empty fields, it is made so wide.
     """
-    skipped, width, ragged = source.notes.skipped, len(names), False
+    width, ragged = len(names), False
     named = max((i for i, name in enumerate(names, 1) if name.strip()), default=width)
     for line, row in rows:
         if row and len(row) == width and row[0][:1].isalnum():  # the usual case
             yield line, row
         elif not any(map(str.strip, row)) and (width > 1 or not row):  # the one value of a row may be empty
-            skipped[f"{source.name}: rows without any value"] += 1
+            source.note_skipped("rows without any value")
         elif "---" in (cells := "".join(row)) and not cells.strip("-+=: "):  # below a header, or around a table
-            skipped[f"{source.name}: lines of dashes"] += 1
+            source.note_skipped("lines of dashes")
         elif len(row) == width:
             yield line, row
         elif len(row) >= named and not any(map(str.strip, row[width:])):
             if not ragged:
-                said = f"from line {line} on, rows end with more or fewer empty fields than the header"
-                source.notes.guesses.append(f"{source.name}: {said}.")
+                source.note_guess(f"from line {line} on, rows end with more or fewer empty fields than the header.")
             ragged = True
             yield line, [*row, *[""] * (width - len(row))][:width]
         else:
@@ -236,8 +235,8 @@ def _without_headers(rows: Iterator[Row], header: Sequence[str], source: Source)
             continue
         order = [found.index(name) for name in names] if found != names else []
         if order:
-            source.notes.guesses.append(f"{source.name}: from line {line} on, the columns are in another order.")
-        source.notes.skipped[f"{source.name}: repeated headers"] += 1
+            source.note_guess(f"from line {line} on, the columns are in another order.")
+        source.note_skipped("repeated headers")
 
 
 def _folded(name: str) -> str:

@@ -153,7 +153,7 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     beside = [p for p in others if p.parts[:-1] in folders or (len(p.parts) == depth and _may_be_text(p))]
     others = beside if source.labelled else others
     for kind, count in Counter(path.suffix for path in others).items():
-        source.notes.skipped[f"{source.name}: files {kind or 'without a suffix'} among the texts"] += count
+        source.note_skipped(f"files {kind or 'without a suffix'} among the texts", count)
 
     def rows() -> Iterator[Row]:
         with file:

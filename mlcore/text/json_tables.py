@@ -10,6 +10,7 @@ from mlcore.errors import DataError
 from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
+MAX_DEPTH = 500  # of objects in one another whose values become columns
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
 TOO_DEEP = "it is nested too deeply, or a number is too long"  # of which Python says nothing about JSON
 WHITE_SPACE = re.compile(r"\s*")
@@ -36,7 +37,7 @@ def read_json_lines(lines: Iterator[str], source: Source) -> Table:
     records = _objects(lines, source)
     first = [*islice(records, 1)]
     records = chain(first, records)
-    if not first or has_columns([*first[0][1]], source) or not any(_lists_in(first[0][1], source)):
+    if not first or has_columns(first[0][1], source) or not any(_lists_in(first[0][1], source)):
         return _table(records, source)
     source.unit = "row "
     elements = chain.from_iterable(_elements_of(record, source) for _, record in records)
@@ -123,25 +124,26 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             raise DataError(f"{source.name} has splits, and the keys {others}; leave them out.")
         parts = [key for key, part in document.items() if isinstance(part, dict) and part and all(map(_split_of, part))]
         if len(parts) == 1:
-            source.notes.guesses.append(f"{source.name}: the splits are those of the key {parts[0]!r}.")
+            source.note_guess(f"the splits are those of the key {parts[0]!r}.")
             return _elements_of(document[parts[0]], source)
         if len(inner := [*_lists_in(document, source)]) == 1:
-            source.notes.guesses.append(f"{source.name}: the rows are those of the key {inner[0][0]!r}.")
+            source.note_guess(f"the rows are those of the key {inner[0][0]!r}.")
             return inner[0][1]
-        if not has_columns([*document], source) and (rows := _by_label(document, source)):
+        is_named = has_columns(document, source)
+        if not is_named and (rows := _by_label(document, source)):
             return rows
+        inner = [*_lists_in(document)]  # whose keys the message will name
         if not all(isinstance(value, list | dict) for value in values) or any(map(_by_speaker, values)):
-            is_row = has_columns([*document], source) or has_columns([*_flat(document)], source)
-            inner = [] if is_row else [*_lists_in(document)]  # whose keys the message will name
-            return inner[0][1] if len(inner) == 1 else [document]
+            is_row = is_named or has_columns(_flat(document), source)
+            return [document] if is_row or len(inner) != 1 else inner[0][1]
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
             return chain([[*document]], zip(*values, strict=True))
         if all(isinstance(value, dict) for value in values):
-            if has_columns([*document], source):
+            if is_named:
                 return ({name: column.get(row) for name, column in document.items()} for row in values[0])
             return values
-        if len(inner := [*_lists_in(document)]) == 1:
-            return inner[0][1]  # whose keys the message will name
+        if len(inner) == 1:
+            return inner[0][1]
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
 
 
@@ -161,7 +163,8 @@ def _by_label(document: Mapping[str, Any], source: Source) -> list[dict[str, Any
     elif not any(isinstance(value, list | dict) for value in values) and 2 * len({*map(str, values)}) <= len(values):
         rows = [{"text": text, "label": label} for text, label in document.items()]
         said = "the keys are the texts, and the values their labels"
-    source.notes.guesses += [f"{source.name}: {said}."] * bool(rows)
+    if rows:
+        source.note_guess(f"{said}.")
     return rows
 
 
@@ -171,7 +174,7 @@ def _lists_in(
     """Keys and lists of objects, with the columns that a source needs, in the document or in objects in it."""
     for key, value in document.items():
         if isinstance(value, list) and value and isinstance(value[0], dict) and not _by_speaker(value):
-            if not source or has_columns([*value[0]], source) or has_columns([*_flat(value[0])], source):
+            if not source or has_columns(value[0], source) or has_columns(_flat(value[0]), source):
                 yield key, value
         elif isinstance(value, dict) and depth > 1:
             yield from _lists_in(value, source, depth - 1)
@@ -201,13 +204,16 @@ def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Itera
             source.skip(place, f"expected {expected}.")
 
 
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with the values of objects in it, also those alone in a list, as its own; their keys are paths."""
+def _flat(record: Mapping[str, Any], depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """The record with the values of objects in it, also those alone in a list, as its own; their keys are paths.
+
+    Objects that are more than ``depth`` levels deep stay values.
+    """
     found = dict[str, Any]()
     for key, value in record.items():
         inner = _by_speaker(value) or (value[0] if isinstance(value, list) and len(value) == 1 else value)
-        if inner and isinstance(inner, dict):
-            found |= {f"{key}.{path}": one for path, one in _flat(inner).items()}
+        if inner and isinstance(inner, dict) and depth:
+            found |= {f"{key}.{path}": one for path, one in _flat(inner, depth - 1).items()}
         else:
             found[key] = value
     return found
@@ -227,7 +233,7 @@ def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Tabl
     values, scores = first[0][1] if first else {}, {int, float, bool}  # of labels, which one column may have
     whole = [key for key, value in values.items() if type(value) is not dict or {*map(type, value.values())} <= scores]
     if first and not has_columns(whole, source) and (paths := {*_flat(values)} - {*values}):
-        source.notes.guesses.append(f"{source.name}: nested keys are columns, such as {min(paths)!r}.")
+        source.note_guess(f"nested keys are columns, such as {min(paths)!r}.")
         records = ((place, _flat(record)) for place, record in chain(first, records))
         first = [*islice(records, 1)]
     header = [*first[0][1]] if first else []
@@ -236,7 +242,7 @@ def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Tabl
         known = set(header)
         for number, record in chain(first, records):
             if "_input_hash" in record and record.get("answer") in ("reject", "ignore") and source.labelled:
-                source.notes.skipped[f"{source.name}: rows that were not accepted in Prodigy"] += 1
+                source.note_skipped("rows that were not accepted in Prodigy")
                 continue
             if not known.issuperset(record):
                 header.extend(key for key in record if key not in known)

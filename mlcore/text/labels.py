@@ -22,6 +22,7 @@ MAX_SEVERAL = 1_000  # where a text may have several of them
 DECIMAL_COMMA = re.compile(r"^\s*(?![+-]?[1-9]\d{0,2},\d{3}\s*$)([+-]?\d*),(\d+)\s*$")  # 1,234 may be a thousand
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 REFUSED = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, lone surrogates, separators of lines
+MAX_DIGITS = 640  # of a whole number: Python may refuse to read longer ones
 LISTED = 10  # labels in a message
 SEPARATOR = "\n"  # between the labels of a text with several, which a dataset has as one name
 MAX_STARS = 10  # up to which labels from 1 look like ratings
@@ -108,7 +109,7 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
 def ordered(labels: Iterable[str]) -> tuple[str, ...]:
     """Labels in numerical order if all are whole numbers, else in alphabetical order; of two the positive one last."""
     labels = sorted(labels)
-    if all(label.isdecimal() for label in labels):
+    if all(label.isdecimal() and len(label) <= MAX_DIGITS for label in labels):
         labels.sort(key=lambda label: (int(label), label))
     return tuple(labels[::-1] if labels[:1] == ["pos"] and len(labels) == 2 else labels)
 
@@ -138,11 +139,10 @@ def partition(
     train = whole = dataset.rows("", "train", *(["dev"] if dev is not None else []))
     if not len(train):
         raise DataError(f"{dataset.source} contains no texts to train on.")
-    given = labels is not None
     if labels is None:
         labels = () if ratings else choose_labels(dataset, train, multi_label)
     targets = targets_of(dataset, labels, multi_label=multi_label)
-    if given and len(unknown := train[np.isnan(targets[train, 0])]):
+    if len(unknown := train[np.isnan(targets[train, 0])]):
         name = dataset.label_names[dataset.labels[unknown[0]]]
         raise DataError(
             f"{dataset.source}, {dataset.place(int(unknown[0]))}: the label is {name!r}; expected {listed(labels)}."
@@ -199,10 +199,10 @@ def targets_of(
     if len(wrong) and (not labels or len(wrong) == len(rows)):
         number = dataset.labels[wrong[0]]
         place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
-        known = f"one of {listed(labels)} as in the training data"
-        expected = known if labels else f"a number up to {LARGEST_RATING:g}"
         name = dataset.label_names[number]
-        expected += "" if labels else ways_to_write(name)
+        expected = f"a number up to {LARGEST_RATING:g}{ways_to_write(name)}"
+        if labels:
+            expected = f"one of {listed(labels)} as in the training data"
         raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
     return targets
 

@@ -9,6 +9,7 @@ number is BEGIN, before the first words: with pairs, "^ what" and "^ what is" ar
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -60,18 +61,17 @@ class Pieces(NamedTuple):
 NO_PIECES = Pieces(WordTable(), range(0))
 
 
+@dataclass(eq=False)
 class Features:
     """Known words and n-grams with their numbers: first the words, then the pairs, then the triples of words, then the
     n-grams of characters.
-
-    ``ngrams``: the keys of the n-grams of words, (m,) int64.
-    ``binary``: each feature counts once in a text, however often it occurs.
     """
 
-    def __init__(
-        self, words: WordTable, ngrams: np.ndarray, largest: int, binary: bool, pieces: Pieces = NO_PIECES
-    ) -> None:
-        self.words, self.ngrams, self.largest, self.binary, self.pieces = words, ngrams, largest, binary, pieces
+    words: WordTable
+    ngrams: np.ndarray  # (m,) int64 keys of the n-grams of words
+    largest: int  # words in an n-gram
+    binary: bool  # each feature counts once in a text, however often it occurs
+    pieces: Pieces = NO_PIECES
 
     def __len__(self) -> int:
         return self.first_piece + len(self.pieces.table)
@@ -93,12 +93,8 @@ class Features:
 
     @cached_property
     def _beginnings(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Numbers of the n-grams that begin with BEGIN, their keys, and a hash table of these."""
-        begins = np.zeros(len(self) + 1, bool)
-        begins[BEGIN] = True
-        for _ in range(self.largest):
-            begins[len(self.words) : self.first_piece] = begins[self.ngrams >> 32]
-        numbers = np.flatnonzero(begins[:BEGIN])
+        """Numbers of the n-grams that begin a text, their keys, and a hash table of these."""
+        numbers = np.flatnonzero(self.begins())
         keys = self.ngrams[numbers - len(self.words)]
         return numbers, keys, np.asarray(slots_of(keys))
 
@@ -161,11 +157,12 @@ class Features:
 
     def select(self, kept: np.ndarray) -> "Features":
         """These features only, (v,) bool; what an n-gram of words is made of must be among them."""
-        words, ngrams, pieces = np.split(kept, [len(self.words), self.first_piece])
-        keys = translated(self.ngrams[ngrams], np.cumsum(kept) - 1)
-        table = self.pieces.table.select(np.flatnonzero(pieces))
-        return Features(
-            self.words.select(np.flatnonzero(words)), keys, self.largest, self.binary, self.pieces._replace(table=table)
+        words, ngrams, pieces = map(np.flatnonzero, np.split(kept, [len(self.words), self.first_piece]))
+        return replace(
+            self,
+            words=self.words.select(words),
+            ngrams=translated(self.ngrams[ngrams], np.cumsum(kept) - 1),
+            pieces=self.pieces._replace(table=self.pieces.table.select(pieces)),
         )
 
     def words_in(self) -> np.ndarray:
@@ -175,6 +172,14 @@ class Features:
             sizes[len(self.words) : self.first_piece] = sizes[self.ngrams >> 32] + 1
         sizes[self.first_piece : -1] = 0
         return sizes[:-1]
+
+    def begins(self) -> np.ndarray:
+        """Whether each feature is one of the beginning of a text: (v,) bool."""
+        found = np.zeros(len(self) + 1, bool)
+        found[BEGIN] = True
+        for _ in range(self.largest):
+            found[len(self.words) : self.first_piece] = found[self.ngrams >> 32]
+        return found[:BEGIN]
 
     def locate(self, words: Tokens, largest: int | None = None) -> np.ndarray:
         """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (largest, t) int32."""
@@ -225,7 +230,7 @@ class Features:
                 ids = self.words.numbers_of(table)[tokens]
             else:
                 ids = tokens = self.words.look_up_spans(spans)
-            known = np.concatenate([[0], np.cumsum(ids != UNKNOWN)])[spans.offsets]
+            known = np.append(0, np.cumsum(ids != UNKNOWN))[spans.offsets]
             counted = self.count(Tokens(ids, spans.offsets), tokens, self.spell(table))
             return counted, np.diff(known), np.diff(spans.offsets)
 
@@ -247,7 +252,7 @@ class Features:
         """Known n-grams of characters of each word of a table, as numbers of features."""
         found = self.pieces.of_words(table)
         known = found.ids != UNKNOWN
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])
+        ends = np.append(0, np.cumsum(known))
         return Tokens(found.ids[known] + np.int32(self.first_piece), ends[found.offsets])
 
     def count(self, words: Tokens, tokens: np.ndarray, spelled: Tokens, binary: bool | None = None) -> Documents:
@@ -306,9 +311,9 @@ def select_features(
         # what is beyond the most frequent of one level cannot be among those of all, nor can what begins with it
         keys, counts = (array[:max_features] for array in frequent(features, *level))
         all_counts.append(counts)
-        features = Features(features.words, np.concatenate([features.ngrams, keys]), largest, binary)
+        features = replace(features, ngrams=np.concatenate([features.ngrams, keys]))
     all_counts.append(piece_counts)
-    features, counts = Features(features.words, features.ngrams, largest, binary, pieces), np.concatenate(all_counts)
+    features, counts = replace(features, pieces=pieces), np.concatenate(all_counts)
     if max_features is None or max_features >= len(counts):
         return features
     kept = np.zeros(len(counts), bool)

@@ -39,8 +39,6 @@ def in_order(function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
                     running.append(future)
                 while running and (not future or len(running) > threads):
                     yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
         finally:  # nothing more is begun after an error, or when nobody asks for more
             for future in running:
                 future.cancel()
@@ -80,6 +78,7 @@ def shares(size: int, threads: int) -> list[slice]:
 def _submitted(
     pool: ThreadPoolExecutor, function: Callable[[Chunk], Result], chunks: Iterable[Chunk | None]
 ) -> Iterator[Future[Result] | None]:
+    """The result of each chunk to come; None for None, and at the end, where all results are asked for."""
     try:
         for chunk in chunks:
             yield None if chunk is None else pool.submit(function, chunk)
@@ -87,3 +86,4 @@ def _submitted(
         failed: Future[Result] = Future()
         failed.set_exception(error)
         yield failed
+    yield None

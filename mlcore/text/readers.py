@@ -24,7 +24,6 @@ from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
 from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of, ways_to_write
 from mlcore.text.layout import Layout
 from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, find_columns, has_columns
-from mlcore.text.table import SPLITS as SPLITS
 
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
@@ -32,6 +31,11 @@ TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
 CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
 MARK = "__label__"
+HOW_TO_LABEL = (
+    f"write a table with the columns text and label, or lines of {MARK}NAME TEXT (if lines begin with labels: "
+    f"sed 's/^/{MARK}/' FILE > new.txt; if all have one label: sed 's/^/{MARK}NAME /' FILE > new.txt; if they are in "
+    "another file: paste LABELS FILE > new.tsv)"
+)
 FIRST_LABEL = re.compile(r"\s*([\w:.+-]+) +((?!\d+:|\|)\S.*)")  # and the text behind it
 PLAIN_LABEL = re.compile(r"-?\d\d?|[A-Z]+:\w+")  # what hardly a text begins with
 JSON_ARRAY = re.compile(r"\s*\[[\s\[]*(?:[\"{\]]|-?(?:0|[1-9]\d*)(?:\.\d+)?\s*[,\]]|null|true|false|NaN|\Z)")
@@ -57,9 +61,7 @@ _example = partial(tuple.__new__, Example)  # takes half the time of calling Exa
 
 
 def read_examples(
-    paths: Sequence[Path] | Path,
-    layout: Layout | None = None,
-    notes: Notes | None = None,
+    paths: Sequence[Path] | Path, layout: Layout | None = None, notes: Notes | None = None
 ) -> Iterator[Example]:
     """Read the labelled texts of files and folders one by one, in order; ``-`` is standard input.
 
@@ -111,14 +113,8 @@ def _open(path: Path, source: Source) -> Table:
     source.encoding = source.layout.encoding or streams.marked_encoding(head)
     is_utf8 = not source.encoding or codecs.lookup(source.encoding).name == "utf-8"
     source.marked = not is_utf8 or head.startswith(codecs.BOM_UTF8)
-    for likely in ("utf-16-le", "utf-16-be") if not source.encoding and b"\0" in head else ():
-        line, end, rest = head.decode(likely, errors="replace").partition("\n")
-        if end and "\0" not in rest and line.rstrip("\r").replace("\t", "").isprintable():
-            raise DataError(f"{source.name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
-    if not source.encoding and re.search(rb"\x1b\$[@B]", head):
-        raise DataError(f"{source.name} looks like ISO-2022-JP", suggestion={"encoding": "iso2022_jp"})
-    if not source.encoding and len(head.translate(None, CONTROL)) < 0.95 * len(head):
-        raise DataError(f"{source.name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")
+    if not source.encoding:
+        _check_utf8(head, source.name)
     head, pieces = streams.peek(streams.as_utf8(pieces, source.encoding, source.name), HEAD)
     if b"\r" in head and b"\n" not in head:  # line ends of the old Macintosh, which Excel still writes
         head, pieces = head.replace(b"\r", b"\n"), (piece.replace(b"\r", b"\n") for piece in pieces)
@@ -129,22 +125,28 @@ def _open(path: Path, source: Source) -> Table:
     lines = chain.from_iterable(_blocks_of_lines(pieces, source))
     if format == "jsonl":
         return read_json_lines(lines, source)
-    if format == "label first":
-        return Table(source, ["label", "text"], _label_first_rows(lines, source))
-    if format == "fasttext":
-        return Table(source, ["label", "text"], _fasttext_rows(lines, source))
+    if format in ("fasttext", "label first"):
+        read_rows = _fasttext_rows if format == "fasttext" else _label_first_rows
+        return Table(source, ["label", "text"], read_rows(lines, source))
     if separator:
         source.separator = separator
         return read_delimited(lines, separator, source)
     if not source.labelled:
         return Table(source, ["text"], ((number, [line]) for number, line in enumerate(lines, 1)))
-    advice = f"write a table with the columns text and label, or lines of {MARK}NAME TEXT (if lines begin with labels: "
-    advice += (
-        f"sed 's/^/{MARK}/' FILE > new.txt; if all have one label: sed 's/^/{MARK}NAME /' FILE > new.txt; if they "
-    )
-    advice += "are in another file: paste LABELS FILE > new.tsv)"
     looks = f"; it looks like {kind}" if (kind := streams.foreign_kind(text.encode(), "likely")) else ""
-    raise DataError(f"Cannot tell the format of {source.name}{looks}; supported are {SUPPORTED}; {advice}.")
+    raise DataError(f"Cannot tell the format of {source.name}{looks}; supported are {SUPPORTED}; {HOW_TO_LABEL}.")
+
+
+def _check_utf8(head: bytes, name: str) -> None:
+    """Raises: DataError if a file that begins so is in another encoding, or is not text."""
+    for likely in ("utf-16-le", "utf-16-be") if b"\0" in head else ():
+        line, end, rest = head.decode(likely, errors="replace").partition("\n")
+        if end and "\0" not in rest and line.rstrip("\r").replace("\t", "").isprintable():
+            raise DataError(f"{name} looks like UTF-16 without a mark", suggestion={"encoding": likely})
+    if re.search(rb"\x1b\$[@B]", head):
+        raise DataError(f"{name} looks like ISO-2022-JP", suggestion={"encoding": "iso2022_jp"})
+    if len(head.translate(None, CONTROL)) < 0.95 * len(head):
+        raise DataError(f"{name} is not a text file, nor one of another kind that can be read: {SUPPORTED}.")
 
 
 def _suffix(path: Path) -> str:
@@ -165,7 +167,7 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
         marked = f"\n{MARK}" in f"\n{head}" or re.search(rf"\s{MARK}\S*$", first)
         if marked and (first.startswith(MARK) or not separator_by_header(lines, source)):
             if "," in (label := first.partition(" ")[0].removeprefix(MARK)) and MARK not in label:
-                source.notes.guesses.append(f"{source.name}: labels end at a space; the first one is {label!r}.")
+                source.note_guess(f"labels end at a space; the first one is {label!r}.")
             return "fasttext", None
         if first.startswith("{"):
             return ("jsonl" if is_json_lines(head) else "json"), None
@@ -177,7 +179,7 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
         separator = separator_by_width(lines) or usual
     if layout.format is None and separator is None and (begun := _first_label(lines, source)):
         advice = "" if source.labelled else "; if whole lines are texts, give them as lines"
-        source.notes.guesses.append(f"{source.name}: the first word of each line is its label, as {begun!r}{advice}.")
+        source.note_guess(f"the first word of each line is its label, as {begun!r}{advice}.")
         return "label first", None
     return layout.format, separator
 
@@ -202,7 +204,7 @@ def _first_label(lines: Sequence[str], source: Source) -> str | None:
     rows = [word.groups() for word in words if word]
     if not rows or len(rows) < len(words):
         return None
-    labels = [label for label, _ in rows[has_columns([*rows[0]], source) :]]
+    labels = [label for label, _ in rows[has_columns(rows[0], source) :]]
     plain = all(map(PLAIN_LABEL.fullmatch, labels))
     alike = len({label[-1] == ":" for label in labels}) == 1
     repeated = 2 <= len({*labels}) <= len(labels) / (2 if plain else 10)
@@ -214,7 +216,7 @@ def _label_first_rows(lines: Iterator[str], source: Source) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         label, _, text = line.lstrip().partition(" ")
         if number == 1 and has_columns([label, text], source):
-            source.notes.skipped[f"{source.name}: headers"] += 1
+            source.note_skipped("headers")
         elif label:
             yield number, (label.removesuffix(":"), text)
 
@@ -265,8 +267,9 @@ def _examples(table: Table) -> Iterator[Example]:
                 raise ValueError("expected one text, found several values." if several else "the text is missing.")
             at = label_at
             label = read_label(row[at]) if type(row[at]) is str else _labels(row[at])
-            at, split = split_at or 0, ""
+            split = ""
             if split_at is not None:
+                at = split_at
                 split = split_of(row[at] if type(row[at]) is str else str(row[at]))
             if weight_at is not None:
                 at = weight_at
@@ -340,8 +343,8 @@ def _splits_of(table: Table, column: int | None) -> Callable[[str], str]:
             names_splits = split is not None
             if not names_splits:
                 named = f"{table.kind} {table.header[column or 0].strip()}"
-                said = f"{source.name}: the {named} has values such as {value!r}, which are not splits"
-                source.notes.guesses.append(f"{said}: all texts are trained on.")
+                said = f"the {named} has values such as {value!r}, which are not splits"
+                source.note_guess(f"{said}: all texts are trained on.")
         if names_splits and split is None:
             raise ValueError(f"the split is {value!r}; expected train, dev or test.")
         if split and not names_splits:

@@ -42,9 +42,9 @@ MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
 DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
     b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its checksum is verified
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
+    b"\x28\xb5\x2f\xfd": lambda: _zstd().ZstdDecompressor(),
+    **{b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)},  # a text may begin with "BZh"
 }
-DECOMPRESSORS |= {b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)}  # a text may begin with "BZh"
-DECOMPRESSORS |= {b"\x28\xb5\x2f\xfd": lambda: _zstd().ZstdDecompressor()}
 LINE_END = re.compile(rb"(?<!\r)\r+\n")  # Windows may add a carriage return where one is
 VERSION = attrgetter("st_size", "st_mtime_ns", "st_ino")  # of a file
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -245,9 +245,8 @@ def as_utf8(pieces: Iterator[bytes], encoding: str | None, name: str) -> Iterato
         yield next(pieces, b"").removeprefix(codecs.BOM_UTF8)
         yield from pieces
         return
-    decoder = codecs.getincrementaldecoder(encoding)("mlcore.marked")
     try:
-        for text in chain(map(decoder.decode, pieces), (decoder.decode(b"", True) for _ in "1")):
+        for text in codecs.iterdecode(pieces, encoding, "mlcore.marked"):
             yield text.encode("utf-8", "mlcore.marked")
     except UnicodeError as error:  # what a codec cannot go on from
         raise DataError(f"{name} cannot be decoded as {encoding} ({error}).") from error

@@ -68,17 +68,14 @@ class Notes:
             said.append(f"Skipped {n:,} bad row{'s' * (n > 1)}: {'; '.join(self.bad_rows)}{more}.")
         return said
 
-    def with_those_of(self, other: "Notes", named: Callable[[str], str]) -> "Notes":
-        """All notes together; the places of the others are named by this function."""
-        return Notes(
-            self.lenient,
-            self.undecodable + [*map(named, other.undecodable)],
-            self.guesses + other.guesses,
-            self.skipped + other.skipped,
-            self.n_bad_rows + other.n_bad_rows,
-            (self.bad_rows + [*map(named, other.bad_rows)])[:FEW],
-            other.columns | self.columns,
-        )
+    def add(self, other: "Notes", named: Callable[[str], str]) -> None:
+        """Add other notes, whose places are named by this function."""
+        self.undecodable += map(named, other.undecodable)
+        self.guesses += other.guesses
+        self.skipped += other.skipped
+        self.n_bad_rows += other.n_bad_rows
+        self.bad_rows = [*self.bad_rows, *map(named, other.bad_rows)][:FEW]
+        self.columns = other.columns | self.columns
 
 
 @dataclass
@@ -97,6 +94,14 @@ class Source:
     separator: str | None = None  # of separated values
     marked: bool = False  # by a byte order mark, or not in UTF-8, as Excel writes separated values
     likely_encoding: str | None = None  # of what is not UTF-8
+
+    def note_guess(self, sentence: str) -> None:
+        """Note what was guessed in reading it."""
+        self.notes.guesses.append(f"{self.name}: {sentence}")
+
+    def note_skipped(self, what: str, times: int = 1) -> None:
+        """Note what was skipped for what it is."""
+        self.notes.skipped[f"{self.name}: {what}"] += times
 
     def error(self, where: str, problem: str, column: str = "", **more: Any) -> DataError:
         """Error about a place, and perhaps about a column of it."""
@@ -128,7 +133,7 @@ class Source:
         if self.notes.lenient:
             if likely:
                 self.likely_encoding = likely
-                self.notes.guesses.append(f"{self.name}: the encoding is likely {likely}, not UTF-8.")
+                self.note_guess(f"the encoding is likely {likely}, not UTF-8.")
             places = [file] if file else [f"line {lines_before + i + 1}" for i in wrong]
             self.notes.undecodable += [f"{self.prefix}{place}" for place in places]
             return
@@ -241,49 +246,52 @@ def as_text(value: Any) -> str | None:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def find_columns(table: Table, several: bool = False) -> Columns:
+def find_columns(table: Table) -> Columns:
     """The columns of texts, labels, splits and weights, by given or usual names; one that is given has no other role.
-
-    ``several``: where several columns could be meant, take all of them, instead of raising DataError.
 
     Raises: DataError if they cannot be told.
     """
-    header = [name.strip() for name in table.header]
-    given, found = table.source.layout.given(), dict[str, list[int]]()
-    for role, names in table.source.layout.remembered.items():
-        if role not in given and all(len(_matches(header, name.strip(), role, set())) == 1 for name in names):
-            given[role] = names
-    needed = ["text", "label"] if table.source.labelled else ["text"]
-    roles = needed + ["split"] * (table.source.labelled and not table.source.layout.no_split)
-    roles += ["weight"] * ("weight" in given)
-    for role in sorted(roles, key=lambda role: role not in given):
-        taken = {i for indices in found.values() for i in indices}
-        found[role] = []
-        for name in given.get(role, [""]):
-            matches = _matches(header, name.strip(), role, taken)
-            if (len(matches) > 1 and not several) or (not matches and (name or role in needed)):
-                raise _not_found(table, header, role, name.strip(), matches, found)
-            found[role] += matches
+    source, header = table.source, [name.strip() for name in table.header]
+    found, said = dict[str, list[int]](), list[str]()
+    for role, name, is_needed, matches in _roles(header, source):
+        if len(matches) > 1 or (is_needed and not matches):
+            raise _not_found(table, header, role, name, matches, found)
+        found.setdefault(role, []).extend(matches)
+        if not name and role in ("text", "label") and (usual := header[matches[0]]).lower() != role:
+            said.append(f"the {role}s are in the {table.kind} {usual!r}")
+            source.notes.columns.setdefault(f"{role}_column", [usual] if role == "text" else usual)
+    if said:
+        source.note_guess(f"{' and '.join(said)}.")
     if table.kind == "key" and not found.get("split", [0]):  # later objects may have one
         table.header.append("split")
         found["split"] = [len(table.header) - 1]
-    label, split, weight = (found.get(role, [None])[:1] or [None] for role in ("label", "split", "weight"))
-    said, notes = list[str](), table.source.notes
-    for role in needed:
-        if role not in given and (name := header[found[role][0]]).lower() != role:
-            said.append(f"the {role}s are in the {table.kind} {name!r}")
-            notes.columns.setdefault(f"{role}_column", [name] if role == "text" else name)
-    if said:
-        notes.guesses.append(f"{table.source.name}: {' and '.join(said)}.")
-    return Columns(tuple(found["text"]), *label, *split, *weight)
+    label, split, weight = (next(iter(found.get(role, ())), None) for role in ("label", "split", "weight"))
+    return Columns(tuple(found["text"]), label, split, weight)
 
 
-def has_columns(names: list[str], source: Source) -> bool:
+def has_columns(names: Collection[str], source: Source) -> bool:
     """Whether columns of these names have the texts, and the labels if they are needed."""
-    quiet = Source(source.name, source.layout, Notes(), labelled=source.labelled)
-    with suppress(DataError):
-        return bool(find_columns(Table(quiet, names, iter(())), several=True))
-    return False
+    roles = _roles([name.strip() for name in names], source)
+    return len(names) <= MAX_COLUMNS and all(matches or not is_needed for *_, is_needed, matches in roles)
+
+
+def _roles(header: Sequence[str], source: Source) -> Iterator[tuple[str, str, bool, list[int]]]:
+    """Each role, its given name or "", whether it needs a column, and the columns that may be meant.
+
+    Roles with given names come first: their columns have no other role.
+    """
+    given, taken = source.layout.given(), set[int]()
+    for role, names in source.layout.remembered.items():
+        if role not in given and all(len(_matches(header, name.strip(), role, taken)) == 1 for name in names):
+            given[role] = names
+    needed = ["text", "label"] if source.labelled else ["text"]
+    roles = needed + ["split"] * (source.labelled and not source.layout.no_split) + ["weight"] * ("weight" in given)
+    for role in sorted(roles, key=lambda role: role not in given):
+        names = [name.strip() for name in given.get(role, [""])]
+        columns = [_matches(header, name, role, taken) for name in names]
+        for name, matches in zip(names, columns, strict=True):
+            yield role, name, bool(name) or role in needed, matches
+        taken.update(*columns)
 
 
 def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> list[int]:

@@ -99,10 +99,17 @@ class TokenSpans(NamedTuple):
     def of_lines(cls, data: np.ndarray) -> "TokenSpans":
         """Each line as a token, without its line feed."""
         ends = np.flatnonzero(data == LINE_FEED)
-        starts, keys = np.append(0, ends + 1)[:-1], np.empty(len(ends), np.int64)
-        data = np.append(data, np.zeros(EXACT, np.uint8))
+        starts, data = np.append(0, ends + 1)[:-1], np.append(data, np.zeros(EXACT, np.uint8))
+        return cls.with_keys(data, starts, ends, np.empty(len(ends), np.int64), np.array([0, len(ends)]))
+
+    @classmethod
+    def with_keys(
+        cls, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray, offsets: np.ndarray
+    ) -> "TokenSpans":
+        """The tokens up to the last of ``offsets``, of arrays that may be longer; overwrites keys."""
+        starts, ends, keys = (array[: offsets[-1]] for array in (starts, ends, keys))
         find_keys(data, starts, ends, keys)
-        return cls(data, starts, ends, keys, np.array([0, len(ends)]))
+        return cls(data, starts, ends, keys, offsets)
 
 
 def tokenise(texts: list[str] | bytes, scratch: Scratch | None = None) -> TokenSpans:
@@ -123,9 +130,7 @@ def tokenise(texts: list[str] | bytes, scratch: Scratch | None = None) -> TokenS
     starts, ends, keys = (scratch.empty(name, len(data), np.int64) for name in ("starts", "ends", "keys"))
     offsets = np.zeros(len(bounds), np.int64)
     scan_tokens(data, begins, stops, starts, ends, offsets)
-    t = int(offsets[-1])
-    find_keys(data, starts[:t], ends[:t], keys[:t])
-    return TokenSpans(data, starts[:t], ends[:t], keys[:t], offsets)
+    return TokenSpans.with_keys(data, starts, ends, keys, offsets)
 
 
 def _encoded(texts: list[str] | bytes) -> tuple[np.ndarray, np.ndarray]:

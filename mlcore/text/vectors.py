@@ -117,7 +117,7 @@ def _blocks(path: Path, name: str, dim: int) -> Iterator[Block]:
         raise DataError(f"{name} contains several files; unpack it, and give one of them.")
     if kind := foreign_kind(head):
         raise DataError(f"{name} is {kind.partition(';')[0]}; expected {EXPECTED}.")
-    binary = b"\0" in head and re.match(rb"\d+ +\d+ *\r?\n", head)
+    binary = b"\0" in head and re.match(rb"\d{1,11} +\d{1,11} *\r?\n", head)
     return (_read_binary if binary else _read_text)(pieces, name, dim)
 
 
@@ -203,7 +203,7 @@ def _read_binary(pieces: Iterator[bytes], name: str, dim: int) -> Iterator[Block
     A line feed may follow the numbers.
     """
     first, _, data = next(pieces).partition(b"\n")
-    promised, width = map(int, first[:40].split())
+    promised, width = map(int, first.split())
     _check_width(width, dim, name)
     size, left = 4 * width, promised
     for piece in chain([b""], pieces):

@@ -9,7 +9,7 @@ from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import load_eight_bytes, mix_bits
 from mlcore.text.growing import GrowingArray
 from mlcore.text.pool import in_order
-from mlcore.text.tokenizer import HASHED, LINE_FEED, Scratch, TokenSpans, find_keys, tokenise
+from mlcore.text.tokenizer import HASHED, LINE_FEED, Scratch, TokenSpans, tokenise
 
 CHARACTERS = 1_000_000  # tokenised at a time by a thread
 TOKENS = 1_000_000  # looked at at a time by a thread
@@ -37,7 +37,7 @@ class Tokens(NamedTuple):
         lengths = np.diff(self.offsets)
         chosen = np.zeros(self.n_texts, bool)
         chosen[rows] = True
-        return Tokens(self.ids[np.repeat(chosen, lengths)], np.cumsum([0, *lengths[rows]]))
+        return Tokens(self.ids[np.repeat(chosen, lengths)], np.append(0, np.cumsum(lengths[rows])))
 
     def heads(self, size: int) -> "Tokens":
         """The first ``size`` tokens of each text."""
@@ -153,13 +153,10 @@ class WordTable:
         _, bounds, word_bytes, _, _ = self._table
         size = int(bounds[last] - bounds[first]) + 2 * (last - first)
         data = np.empty(size + 8, np.uint8)  # keys are read eight bytes at a time
-        starts, ends = (np.empty(size * len(sizes), np.int64) for _ in range(2))
+        starts, ends, keys = (np.empty(size * len(sizes), np.int64) for _ in range(3))
         offsets = np.zeros(last - first + 1, np.int64)
         cut_words(bounds[first : last + 1], word_bytes, sizes.start, sizes.stop - 1, data, starts, ends, offsets)
-        found = int(offsets[-1])
-        keys = np.empty(found, np.int64)
-        find_keys(data, starts[:found], ends[:found], keys)
-        return TokenSpans(data, starts[:found], ends[:found], keys, offsets)
+        return TokenSpans.with_keys(data, starts, ends, keys, offsets)
 
     def shortened(self) -> TokenSpans:
         """Each word as a text of several tokens: itself, and what is left of it without each of its characters."""

@@ -3,12 +3,12 @@
 import gzip
 import json
 import os
-import subprocess
 import sys
 import tarfile
 import zipfile
 
 import pytest
+from conftest import run_python
 
 MEMORY = 4 << 30  # bytes of address space
 RUN = f"""
@@ -69,10 +69,7 @@ def inputs(folder):
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
 def test_what_is_too_large_is_named(tmp_path):
     expected = inputs(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", RUN], input="\n".join(expected), capture_output=True, text=True, cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "200"},
-    )  # fmt: skip
+    done = run_python(RUN, input="\n".join(expected), cwd=tmp_path, env=os.environ | {"COLUMNS": "200"})
     *parts, rest = done.stderr.split("code ")
     codes = [int(part.split("\n")[0]) for part in [*parts[1:], rest]]
     messages = [part.partition("\n")[2] if i else part for i, part in enumerate(parts)]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import needs_speed
+from conftest import needs_speed, run_python
 from mlcore.cli.interrupts import SIGNALS
 
 from mlcore.files import PART
@@ -68,7 +68,7 @@ def test_only_the_first_signal_counts():
         interrupts.end_at_once("; all is saved")
         signal.raise_signal(signal.SIGHUP)
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_python(code)
     assert done.stdout == "terminated 143\n"
     assert (done.stderr, done.returncode) == ("mlcore: terminated; all is saved.\n", 143)
 

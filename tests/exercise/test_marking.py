@@ -15,6 +15,8 @@ from mlcore.exercise.exact import Pass
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
 from mlcore.exercise.mistakes import Work
+from mlcore.exercise.network import Layer, Network
+from mlcore.exercise.problem import Problem
 from mlcore.exercise.syllabus import DIFFICULTIES, KINKS
 
 
@@ -115,6 +117,14 @@ def significant(value, count):
     exact = Decimal(repr(float(value)))
     unit = Decimal(1).scaleb(exact.adjusted() - count + 1)
     return f"{exact.quantize(unit, ROUND_HALF_UP):f}" if exact else "0"
+
+
+def test_networks_without_gradients_are_marked():
+    """Nothing but forward values; mistakes in gradients are not looked for."""
+    layers = [Layer("hidden", "W", [[1, 1], [1, -1]], "step"), Layer("output", "V", [[1, 2]], "identity")]
+    marker = Marker(Problem(Network(layers), [[Fraction(1), Fraction(2)]], [[Fraction(1)]]))
+    verdicts = marker.mark([parse_answer("z:hidden", "3,-1"), parse_answer("y_hat", "2")]).verdicts
+    assert [(verdict.status, verdict.mistakes) for verdict in verdicts] == [("right", ()), ("wrong", ())]
 
 
 STEPS = ("z", "a", "losses", "error", "slopes", "delta", "pulled", "dW", "db")

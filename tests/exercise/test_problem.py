@@ -1,13 +1,13 @@
 """Networks as files, which are read back as they were written, and numbers as people type them."""
 
 import ast
-import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import compare_with_golden
 from hypothesis import given
 from hypothesis import strategies as st
 from test_network_page import random_problem
@@ -45,9 +45,7 @@ def read(text):
 def test_rows_as_they_are_typed():
     lines = [line.split(" => ")[0] for line in TYPED.read_text().splitlines()]
     found = [f"{typed} => {read(ast.literal_eval(typed))}" for typed in lines]
-    if os.environ.get("WRITE_GOLDEN"):
-        TYPED.write_text("".join(f"{line}\n" for line in found))
-    assert found == TYPED.read_text().splitlines()
+    compare_with_golden(TYPED, "".join(f"{line}\n" for line in found))
     assert len(read("1" * 5000)) < 220
 
 

@@ -3,13 +3,13 @@
 import ctypes
 import os
 import shutil
-import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
 
 import numba
 import pytest
+from conftest import run_python
 from numba import config
 
 import mlcore
@@ -64,10 +64,8 @@ def run(folder, *arguments):
     """What a process prints, with its warnings; root, too, may only do what modes allow."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "XDG", "PYTHON"))}
     environment |= {"HOME": str(folder / "home"), "TMPDIR": str(folder / "temporary")}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
-        preexec_fn=lambda: ctypes.CDLL(None).prctl(24, 1, 0, 0, 0),  # drop CAP_DAC_OVERRIDE for what is executed
-    )  # fmt: skip
+    drop = lambda: ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # noqa: E731, CAP_DAC_OVERRIDE for what is executed
+    done = run_python(SCRIPT, *arguments, cwd=folder, env=environment, preexec_fn=drop)
     return done.stdout.strip(), done.stderr
 
 
@@ -149,9 +147,7 @@ def test_a_numba_with_other_private_parts_caches_in_its_own_way(folder):
 
 
 def test_a_number_of_threads_that_numba_refuses_is_named():
-    environment = os.environ | {"NUMBA_NUM_THREADS": "0"}
-    script = "import mlcore.kernels.layers"
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    done = run_python("import mlcore.kernels.layers", env=os.environ | {"NUMBA_NUM_THREADS": "0"})
     assert "InputError: NUMBA_NUM_THREADS is 0; expected a whole number from 1 on." in done.stderr
 
 
@@ -168,6 +164,5 @@ for turn in range(2):  # in the second one, nothing has to be compiled
 with watch_compilation(print):
     losses.logistic(*single.astype(float), np.zeros(1))
 """
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    done = run_python(script, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
     assert (done.stdout, done.stderr) == ("waiting\n", "")

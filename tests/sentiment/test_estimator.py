@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import compare_with_golden
 
 from mlcore import SentimentClassifier, errors
 from mlcore.errors import DivergedError, InputError, ModelFileError, NotFittedError
@@ -65,9 +66,7 @@ def test_what_a_console_shows(tmp_path, monkeypatch):
             except Exception as error:
                 print(f"{type(error).__name__}: {error}")
         found += f">>> {statement}\n{shown.getvalue()}"
-    if os.environ.get("WRITE_GOLDEN"):
-        session.write_text(found, "utf-8")
-    assert found.splitlines() == session.read_text("utf-8").splitlines()
+    compare_with_golden(session, found)
 
 
 # Texts and labels -------------------------------------------------------------------------------------------

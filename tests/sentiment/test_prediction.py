@@ -113,6 +113,25 @@ def test_each_column_of_predictions_has_a_name_of_its_own(run, tmp_path):
     )
 
 
+def test_a_key_that_only_a_later_row_has_keeps_its_value(run, tmp_path):
+    save_model(random_model(1), tmp_path / MODEL)
+    (tmp_path / "in.jsonl").write_text('{"text": "good"}\n{"text": "bad", "predicted": "mine"}\n')
+    run("predict", MODEL, "in.jsonl", "-o", "out.jsonl")
+    rows = list(map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines()))
+    assert [row["predicted"] for row in rows] == [None, "mine"]
+    assert {row["mlcore_predicted"] for row in rows} <= {*TWO}
+
+
+def test_a_key_with_the_name_of_a_prediction_that_comes_too_late(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlcore.sentiment.tables.AT_ONCE", 2)
+    save_model(random_model(1), tmp_path / MODEL)
+    (tmp_path / "in.jsonl").write_text('{"text": "good"}\n' * 2 + '{"text": "bad", "id": 1, "predicted": "mine"}\n')
+    done = run("predict", MODEL, "in.jsonl", "-o", "out.jsonl")
+    assert (done.code, (tmp_path / "out.jsonl").exists()) == (3, False)
+    reason = "line 3: the key 'predicted' is not in the first 2 rows; a prediction has this name: rename it."
+    assert reason in " ".join(done.err.split())
+
+
 def answers(out):
     return [line.split("\t") for line in out.splitlines()]
 

@@ -143,7 +143,7 @@ def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
     client, codes, done = serve(path, "--workers", 2), [], threading.Event()
 
     def keep_asking():
-        while not done.is_set():
+        while not done.wait(0.02):
             codes.append(client.ask("/predict", {"text": "good film"})[0])
 
     def wait_for(condition):

@@ -32,6 +32,15 @@ from mlcore.text.dataset import dataset_of
 
 DATA = dataset_of(TEXTS[:60], LABELS[:60])
 SMALL = Settings(ngrams=1, char_ngrams="none", dim=3, hidden=2, epochs=2, learning_rate=0.1, refit=False)
+OPTIONS = (
+    "--data", "reviews.tsv", "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2, "--threads", 1,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_script(monkeypatch):
+    """The processes of a search would import the script that runs here, which is pytest's."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
 
 
 def test_each_text_is_tested_on_once_and_never_trained_on_then():
@@ -75,10 +84,7 @@ def test_what_is_drawn_ranked_and_important():
     assert importance(trials) == {"ngrams": pytest.approx(1), "dim": pytest.approx(0.25)}, "the explained share"
 
 
-def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
-    monkeypatch.delattr(
-        sys.modules["__main__"], "__file__", raising=False
-    )  # a worker would import it: the script of pytest
+def test_the_search_is_the_same_for_any_number_of_processes():
     found = [tune(DATA, SMALL, "accuracy", 2, 1_000, 3, processes).to_dict() for processes in (1, 2)]
     assert found[0] == found[1]
     assert sorted(row["trial"] for row in found[0]["trials"]) == [0, 1, 2]
@@ -88,12 +94,10 @@ def test_the_search_is_the_same_for_any_number_of_processes(monkeypatch):
 
 
 def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, model, reviews, monkeypatch):
-    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-    options = "--data", reviews, "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2
-    assert len(json.loads(run("cross-validate", *options, "--json").out)["scores"]) == 2
+    assert len(json.loads(run("cross-validate", *OPTIONS, "--json").out)["scores"]) == 2
     shown, update = [], render.Activity.update
     monkeypatch.setattr(render.Activity, "update", lambda self, text: shown.append(str(text)) or update(self, text))
-    done = run("tune", *options, "--trials", 2, "--minutes", 5)
+    done = run("tune", *OPTIONS, "--trials", 2, "--minutes", 5)
     assert any(re.search(r"\n +0 +[12]  [01]\.\d+ .* as given", text) for text in shown), "the table is live"
     assert (done.code, "trial  folds  accuracy" in done.out) == (0, True)
     assert done.out.endswith("2 trials. Trial 0 has the settings as given.\n"), "too few to tell what mattered"
@@ -103,13 +107,10 @@ def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, mode
 
 @pytest.mark.parametrize(("scored", "said"), [(True, "The same again: "), (False, "other was not written.")])
 def test_a_signal_ends_the_search_and_keeps_the_best(run, reviews, monkeypatch, scored, said):
-    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-
     def update(activity, text):
         if "trials" in text and ("best" in text) == scored:
             interrupts.received = signal.SIGINT
 
     monkeypatch.setattr(render.Activity, "update", update)
-    options = "--data", reviews, "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2
-    done = run("tune", *options, "--minutes", 5, "--model", "other")
+    done = run("tune", *OPTIONS, "--minutes", 5, "--model", "other")
     assert (done.code, said in done.err, Path("other").exists()) == (130, True, scored)

@@ -24,6 +24,7 @@ def test_targets_and_labels():
     data = dataset_of(["a"] * 4, ["10", "9", "2.5", "nan"], splits=["train", "train", "dev", "test"])
     assert choose_labels(data, np.array([0, 1])) == ("9", "10")
     assert choose_labels(data, np.array([0, 2])) == ("10", "2.5")
+    assert choose_labels(dataset_of(["a"] * 2, ["9", "1" * 5_000]), np.arange(2)) == ("1" * 5_000, "9")
     assert choose_labels(dataset_of(["a"] * 2, ["pos", "z"]), np.arange(2)) == ("z", "pos")
     assert targets_of(data, ("9", "10"))[:, 0].tolist() == pytest.approx([1, 0, np.nan, np.nan], nan_ok=True)
     with pytest.raises(DataError, match=r"X, text 3: the label is '2.5'; expected one of '9', '10' as in the training"):

@@ -10,11 +10,10 @@ from conftest import pieces_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlcore.kernels.simd import mix_bits
 from mlcore.text import documents, growing, ngrams, vocabulary
 from mlcore.text.documents import count_features
-from mlcore.text.ngrams import NO_PIECES, Choice, choose_features, extend, frequent_pairs
-from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
+from mlcore.text.ngrams import NO_PIECES, Choice, choose_features, extend
+from mlcore.text.vocabulary import UNKNOWN, WordTable
 
 texts_of_words = st.lists(st.lists(st.sampled_from("abé中"), max_size=9).map(" ".join), min_size=1, max_size=6)
 
@@ -127,35 +126,6 @@ def test_an_unknown_word_is_read_as_the_most_frequent_known_one_that_differs_in_
             np.testing.assert_array_equal(documents.ids, features.documents([" ".join(expected)]).ids)
     plain = choose([" ".join(known)], [0], 1, 1, None, False)
     assert len(plain.documents(texts).ids) == len({*words} & {*known})
-
-
-def keys_of_one_slot(slots, number):
-    """Keys whose search begins at the same slot, so that only the comparison of keys tells them apart."""
-    hashed = getattr(mix_bits, "py_func", mix_bits)  # Python cannot call what becomes a part of kernels
-    return [key for key in range(1, 500 * slots) if hashed(key) & (slots - 1) == 3][:number]
-
-
-KEYS = st.sampled_from([UNKNOWN, *range(2**31, 2**31 + 9), *range(5), *keys_of_one_slot(16, 4)])
-
-
-@given(st.lists(st.lists(KEYS, max_size=20), max_size=5), st.integers(1, 3), st.integers(1, 3))
-def test_frequent_pairs_are_those_of_a_counter(texts, min_count, threads):
-    """In whatever turns, buckets and threads they are counted; as often as each other, the first to occur is first."""
-    counter = Counter(key for keys in texts for key in keys if key != UNKNOWN)
-    expected = [(key, count) for key, count in counter.most_common() if count >= min_count]
-    every = np.array([key for keys in texts for key in keys], np.int64)
-    tokens = Tokens(np.zeros(len(every), np.int32), np.cumsum([0, *map(len, texts)]))
-
-    def keys_of(part):
-        first = tokens.offsets[part[0]]
-        return every[first : first + len(part[1].ids)]
-
-    for at_a_time, in_bucket in ((10_000, 10_000), (10_000, 4), (7, 3), (1, 1)):
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in (("KEYS_AT_A_TIME", at_a_time), ("KEYS_IN_BUCKET", in_bucket), ("TOKENS", 9)):
-                patch.setattr(ngrams, name, value)
-            keys, counts = frequent_pairs(tokens, keys_of, min_count, threads)
-        assert list(zip(keys.tolist(), counts.tolist(), strict=True)) == expected
 
 
 @given(

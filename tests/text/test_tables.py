@@ -4,6 +4,7 @@
 """
 
 import ast
+import csv
 import gzip
 import os
 import shutil
@@ -11,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, compare_with_golden
 from test_readers import tar, texts_at, write, zipped
 
 from mlcore.errors import DataError
@@ -80,9 +81,7 @@ def test_kinds_of_tables(tmp_path, monkeypatch):
                 assert "\n".join(found).endswith(packed.replace("a.tar, ", f"{name}/").replace("a.tar", name))
         elif not line or line.startswith("#"):
             found.append(line)
-    if os.environ.get("WRITE_GOLDEN"):
-        GOLDEN.write_text("\n".join([*found, ""]), encoding="utf-8")
-    assert found == GOLDEN.read_text(encoding="utf-8").splitlines()
+    compare_with_golden(GOLDEN, "\n".join([*found, ""]))
 
 
 @pytest.mark.parametrize(("encoding", "mark"), [
@@ -120,6 +119,22 @@ def test_the_likely_encoding(encodings, text):
     pytest.importorskip("charset_normalizer")
     for encoding in encodings.split():
         assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
+
+
+def test_objects_of_any_depth_are_an_error_at_most(tmp_path):
+    for depth in range(850, 1_000):
+        path = write(tmp_path / "deep.jsonl", 2 * ('{"a":' * depth + "1" + "}" * depth + "\n"))
+        with pytest.raises(DataError):
+            list(read_examples(path))
+
+
+def test_long_fields_do_not_change_how_the_first_table_of_a_process_is_read(tmp_path):
+    path, text, usual = tmp_path / "long.tsv", "long " * 30_000, csv.field_size_limit(131_072)
+    path.write_text(f'text\tlabel\n"{text}said ""so"""\tpos\n"short"\tneg\n')
+    try:
+        assert [example.text for example in read_examples(path)] == [f'{text}said "so"', "short"]
+    finally:
+        csv.field_size_limit(usual)
 
 
 def test_only_regular_files(tmp_path):

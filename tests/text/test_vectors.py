@@ -89,6 +89,8 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
         (b"2 2\ngood " + bytes(8) + b"\n", "is incomplete: its first line promises 2 vectors, and there are 1"),
         (b"1 3\ngood " + bytes(12) + b"\n", "the vectors have 3 numbers, but the embedding has 2; try dim=3."),
         (b"1 2\n" + bytes(70_000), "the word of vector 1 does not end"),
+        (b"1" + b" " * 60 + b"2\n" + bytes(70_000), "the word of vector 1 does not end"),
+        (b"1" * 50 + b" 2\ngood " + bytes(8), "line 1: the vectors have 1 numbers, but the embedding has 2"),
         (b"1 2\ngood " + np.array([1, np.inf], "<f4").tobytes(), "contains a number that is not finite"),
         (zipped({"a.txt": b"good 1 2", "b.txt": b"bad 3 4"}), "contains several files; unpack it, and give one"),
         (packed(b"good 1 2\n" * 99)[:-9], "is damaged or incomplete"),

@@ -1,9 +1,10 @@
 """A network in the languages of Mermaid, Graphviz and TikZ, and as an SVG picture that needs nothing else."""
 
+from collections.abc import Mapping
 from operator import methodcaller
 from typing import Any, NamedTuple
 
-from mlcore.exercise.drawing.graph import STATES, Graph, Node
+from mlcore.exercise.drawing.graph import STATES, Edge, Graph, Node
 from mlcore.exercise.formats import SYMBOLS, terminal_width
 from mlcore.templates import fill
 
@@ -69,11 +70,7 @@ def _placed(graph: Graph, note: str) -> dict[str, Any]:
 
 
 def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, float]]]:
-    """Where the nodes are, and the middles and widths of the labels of those edges that have room for one.
-
-    Between two columns the labels stand side by side in slots, one slot for each node of the smaller column, near
-    the larger one: there, the edges of a slot are far enough apart.
-    """
+    """Where the nodes are, and the middles and widths of the labels of those edges that have room for one."""
     columns = [[node for node in graph.nodes if node.column == number] for number in range(len(graph.columns))]
     highest = [max(map(_height, column)) + 20 for column in columns]
     pitches = [
@@ -85,26 +82,37 @@ def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, f
     x: float = MARGIN
     for number, (column, pitch) in enumerate(zip(columns, pitches, strict=True)):
         edges = {i: edge for i, edge in enumerate(graph.edges) if graph.nodes[edge.target].column == number}
-        sources, targets = (sorted({edge[end] for edge in edges.values()}) for end in (0, 1))
-        by_target = len(targets) <= len(sources)
-        slots = targets if by_target else sources
-        roomy = len(slots) <= MAX_SLOTS and max(len(sources), len(targets)) <= MAX_LABELLED
-        slot = 22 + LABEL_LETTER * max(
-            (terminal_width(line) for edge in edges.values() for line in edge.lines), default=0
-        )
-        gap = max(slot + 48, (slot * (len(slots) - 0.5) + 10) / FARTHEST) if roomy and edges else 220 if edges else 0
+        gap, shares = _between(edges) if edges else (0, {})
         width = max(*map(_width, column), LETTER * terminal_width(graph.columns[number].title))
         top = HEAD + (tall - pitch * len(column)) / 2
         for row, node in enumerate(column):
             places.append(_Place(x + gap, top + pitch * row + (pitch - _height(node)) / 2, width, _height(node)))
-        for i, edge in edges.items() if roomy else ():
-            along = ((slots.index(edge[by_target]) + 0.5) * slot + 10) / gap if len(slots) > 1 else 0.5
-            along = along if by_target else 1 - along
-            start, end = (places[index].y + places[index].height / 2 for index in (edge.source, edge.target))
-            wide = LABEL_LETTER * max(map(terminal_width, edge.lines)) + 8
-            labels[i] = (x + along * gap, start + along * (end - start), wide)
+        for i, share in shares.items():
+            start, end = (places[index].y + places[index].height / 2 for index in (edges[i].source, edges[i].target))
+            wide = LABEL_LETTER * max(map(terminal_width, edges[i].lines)) + 8
+            labels[i] = (x + share * gap, start + share * (end - start), wide)
         x += gap + width
     return places, labels
+
+
+def _between(edges: Mapping[int, Edge]) -> tuple[float, dict[int, float]]:
+    """How far apart two columns are, and at which share of each edge between them its label is, if there is room.
+
+    The labels stand side by side in slots, one slot for each node of the smaller column, near the larger one: there,
+    the edges of a slot are far enough apart.
+    """
+    sources, targets = (sorted({edge[end] for edge in edges.values()}) for end in (0, 1))
+    by_target = len(targets) <= len(sources)
+    slots = targets if by_target else sources
+    if len(slots) > MAX_SLOTS or max(len(sources), len(targets)) > MAX_LABELLED:
+        return 220, {}
+    slot = 22 + LABEL_LETTER * max(terminal_width(line) for edge in edges.values() for line in edge.lines)
+    gap = max(slot + 48, (slot * (len(slots) - 0.5) + 10) / FARTHEST)
+    shares = {}
+    for i, edge in edges.items():
+        share = ((slots.index(edge[by_target]) + 0.5) * slot + 10) / gap if len(slots) > 1 else 0.5
+        shares[i] = share if by_target else 1 - share
+    return gap, shares
 
 
 def _height(node: Node) -> int:

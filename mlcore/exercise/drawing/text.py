@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from mlcore.exercise.drawing.graph import STATES, Graph, Node
@@ -52,15 +52,15 @@ def _box(node: Node, symbols: int, values: int, inner: int) -> Box:
 
 def _edge_tables(graph: Graph) -> Iterator[str]:
     """The edges in aligned rows, a table for each layer."""
-    rows = []
+    rows: list[list[tuple[str, ...]]] = [[] for _ in graph.columns]
     for edge in graph.edges:
-        ends = graph.nodes[edge.source].label, graph.nodes[edge.target].label
-        rows.append((*ends, edge.name, edge.texts[0], edge.symbol, edge.texts[1]))
-    a, b, name, value, symbol, gradient = (max(map(terminal_width, column)) for column in zip(*rows, strict=True))
-    for number, (below, above) in enumerate(pairwise(graph.columns), start=1):
+        source, target = graph.nodes[edge.source], graph.nodes[edge.target]
+        cells = source.label, target.label, edge.name, edge.texts[0], edge.symbol, edge.texts[1]
+        rows[target.column].append(cells)
+    a, b, name, value, symbol, gradient = (max(map(terminal_width, texts)) for texts in zip(*chain(*rows), strict=True))
+    for (below, above), own in zip(pairwise(graph.columns), rows[1:], strict=True):
         lines = [f"{below.title} → {above.title}"]
-        own = [edge for edge in enumerate(graph.edges) if graph.nodes[edge[1].target].column == number]
-        for row in (rows[i] for i, _ in own):
+        for row in own:
             start, weight = f"  {row[0]:<{a}} → {row[1]:<{b}}   ", f"{pad(row[2], name)} = {row[3]:>{value}}"
             derivative = f"{row[4]:<{symbol}} = {row[5]:>{gradient}}"
             fits = terminal_width(f"{start}{weight}   {derivative}") < WIDTH  # the arrow has two letters in ASCII
