@@ -21,7 +21,7 @@ from mlcore.text.vocabulary import WordTable
 
 EPOCH = dict.fromkeys(HISTORY, 0.5) | {"epoch": 1, "dev_loss": None, "restarts": 0, "best": True}
 NGRAMS = np.array(
-    [[0, 1], [-1, 0], [1, 2], [2, 0], [1, 3], [5, 1], [4, 2], [6, 0], [7, 1], [4, 3], [9, 2]], np.int32
+    [[0, 1], [1, 2], [2, 0], [1, 3], [4, 2], [5, 0], [6, 1], [4, 3], [-1, 0], [12, 1], [13, 2]], np.int32
 )  # -1 is the beginning
 
 
@@ -130,8 +130,9 @@ def lines(text):
         ({"ngrams": with_last([4, 2])}, "n-gram twice"),
         ({"ngrams": with_last([14, 2])}, "not made of its words"),
         ({"ngrams": with_last([-2, 2])}, "not made of its words"),
-        ({"ngrams": with_last([13, 2])}, "more than 3 words"),
         ({"ngrams": with_last([10, 2])}, "more than 3 words"),
+        ({"ngrams": np.concatenate([NGRAMS, [[14, 2]]], dtype=np.int32), "table": np.zeros((16, 3), np.float32)},
+         "more than 3 words"),
         ({"pieces": lines(b"<go\n"), "table": np.zeros((16, 3), np.float32)}, "n-grams of characters, and its"),
         ({"trained_on": np.array([2, 1], np.uint32)}, "fingerprints of texts are not in order"),
 ])  # fmt: skip
