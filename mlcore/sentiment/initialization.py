@@ -27,7 +27,7 @@ FROZEN_LENGTH, SHORT_TEXTS_LENGTH, LONG_TEXTS_LENGTH = 3.0, 2.0, 0.2
 # factors of the initial embeddings and of the learning rate.
 WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
 MAX_RATIOS = 1_000  # labels; of 1,500, and of 7,000, hidden words were learned far better from a random start
-CAUTION = 4.0  # of the first steps of a feature whose ratios have a mean square of 1, some eighty usual gradients
+CAUTION = 3.0  # of the first steps of a feature whose ratios have a mean square of 1, some sixty usual gradients
 LEAST_SQUARE = 0.0025  # mean square of ratios that a feature counts as having, so that it can learn at all
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer

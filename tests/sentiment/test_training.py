@@ -172,7 +172,7 @@ def test_feature_ratios_follow_the_formulas():
         np.testing.assert_allclose(table, expected)
         squares = np.maximum((ratios.dense() ** 2).mean(axis=1), 0.0025)
         entries = 8 * len(data.train.documents.ids) / data.train.documents.n_texts
-        np.testing.assert_allclose(ratios.first_squares(8), (4 / (entries * squares)) ** 2, rtol=1e-5)
+        np.testing.assert_allclose(ratios.first_squares(8), (3 / (entries * squares)) ** 2, rtol=1e-5)
         return ratios.dense()
 
     texts, labels = ["a b", "a a c", "b", "b c"], ["x", "y", "y", "x"]
