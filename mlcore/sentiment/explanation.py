@@ -253,7 +253,7 @@ class Neighborhood(Result):
 
 
 def neighbors(model: Model, word: str, number: int) -> Neighborhood:
-    """The ``number`` features whose embeddings have the largest cosine with that of a word, or of several.
+    """The ``number`` words and n-grams whose embeddings have the largest cosine with that of a word, or of several.
 
     On ties the lower number, which is the more frequent word, comes first. An embedding that is 0 has no direction:
     such a feature has no neighbors and is none.
@@ -284,6 +284,7 @@ def neighbors(model: Model, word: str, number: int) -> Neighborhood:
     layers.affine(e, table, None, products)  # equal rows have equal products, unlike with BLAS
     lengths = np.sqrt(np.einsum("vd,vd->v", table, table, dtype=np.float64)) * np.linalg.norm(e.astype(np.float64))
     np.divide(products[0], lengths, out=cosines, where=lengths > 0)
+    cosines[features.begins()[: len(table)]] = -np.inf  # as texts, these are the same as the words without ^
     if feature != UNKNOWN:
         cosines[feature] = -np.inf  # it is not its own neighbor
     cosines = np.minimum(cosines, 1)
