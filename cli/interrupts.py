@@ -62,9 +62,9 @@ def _handle(number: int, frame: Any) -> None:
     received = received or number
     if not _deferred:
         _deferred = True  # another one changes nothing
-        remove_unfinished = getattr(sys.modules.get("mlcore.files"), "remove_unfinished", None)
-        if remove_unfinished:  # else the module is not loaded, or only in part
-            remove_unfinished()
+        for module, name in (("mlcore.files", "remove_unfinished"), ("mlcore.kernels.compiling", "end_others")):
+            if function := getattr(sys.modules.get(module), name, None):  # else it is not loaded, or only in part
+                function()
         # no buffer: it may be in use just now
         clear = "\r\x1b[K\x1b[?25h" if os.environ.get("TERM", "dumb") != "dumb" and os.isatty(2) else ""
         with suppress(OSError):

@@ -158,7 +158,10 @@ class Run:
         log = self.log or Path(os.devnull)
         with ExitStack() as stack, self.bar:
             cluster = stack.enter_context(connected(self.scheduler, self.quiet)) if self.scheduler else None
-            with compiling.compiling_ahead(training.compile_kernels, self.settings.optimizer, self.compile_scoring):
+            with ExitStack() as compiled:
+                if not cluster and available_cores() > 1:
+                    kernels, optimizer = training.compile_kernels, self.settings.optimizer
+                    compiled.enter_context(compiling.compiling_ahead(kernels, optimizer, self.compile_scoring))
                 self.training = self.prepare(cluster)
             model, self.epochs = self.training.model, self.training.settings.epochs
             state = self.resumed()

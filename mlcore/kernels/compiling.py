@@ -188,6 +188,9 @@ def watch_compilation(started: Callable[[str], object], ended: Callable[[str], o
         yield
 
 
+_others: list[subprocess.Popen[bytes]] = []  # processes that compile
+
+
 @contextmanager
 def compiling_ahead(
     function: Callable[[str], object], argument: str, waiting: Callable[[], object] = lambda: None
@@ -198,22 +201,28 @@ def compiling_ahead(
     ``waiting`` called before that; then its kernels are in the cache. What it could not do, this process will do.
     """
     code = f"from {function.__module__} import {function.__name__} as work; work({argument!r})"
-    others: list[subprocess.Popen[bytes]] = []
+    # Python's own handler of Ctrl-C raises an error, which callbacks of the compiler drop
+    code = f"import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); {code}"
 
     def start(name: str) -> None:
-        if not others and cache_folders(Path(__file__).parent)[1]:
+        if not _others and cache_folders(Path(__file__).parent)[1]:
             with suppress(OSError):  # -P: no module is taken from the current folder
-                others.append(
-                    subprocess.Popen([sys.executable, "-P", "-c", code], stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
-                )
+                command = [sys.executable, "-P", "-c", code]
+                _others.append(subprocess.Popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL))
 
     try:
         with watch_compilation(start):
             yield
-        for other in others:
+        for other in _others:
             waiting()
             other.wait()
     finally:
-        for other in others:
-            other.kill()
-            other.wait()
+        end_others()
+        while _others:
+            _others.pop().wait()
+
+
+def end_others() -> None:
+    """End the processes that compile."""
+    for other in _others:
+        other.kill()

@@ -316,7 +316,7 @@ def strongest_words(
     model: Model, feature_counts: np.ndarray, number: int, min_count: int
 ) -> dict[str, dict[str, float]]:
     """The words and n-grams of words that speak most for each label, of those that occur ``min_count`` times, with the
-    score of a text with only this word; where words have n-grams of characters, words with these. The strongest first.
+    score of a text with only this; where words have n-grams of characters, words alone. The strongest first.
 
     With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
     best other label, so that no word of another label is listed. Where texts may have several labels: how far the
@@ -325,11 +325,9 @@ def strongest_words(
     """
     features = model.features
     last = len(features.words) if features.pieces.sizes else features.first_piece
-    candidates = np.flatnonzero(feature_counts[:last] >= min_count).astype(np.int32)
+    candidates = np.flatnonzero((feature_counts[:last] >= min_count) & ~features.begins()[:last])
     names = features.names_of(candidates.tolist())
-    documents = Documents(candidates, np.ones_like(candidates), np.arange(len(candidates) + 1))
-    if features.pieces.sizes:
-        documents = features.documents(names)
+    documents = features.documents(names)
     if len(model.labels) > 2 and not model.settings.multi_label:
         return _strongest_of_many(model, names, documents, number)
     logits = model.logits(documents)

@@ -107,9 +107,9 @@ RULE = [
     "is left without one of its code points.",
     "The id of a token is its place in 'words'. The id of an n-gram of words is the number of words plus its place in "
     "'pairs', which have the id of the n-gram without its last word, or -1 for the beginning of the text, and the id "
-    "of this word; all its words are known. The id of an n-gram of characters of a token between < and >, known or "
-    "not, is the number of words and pairs plus its place in 'pieces'; 'sizes' are the smallest and the largest, and "
-    "it is never the whole.",
+    "of this word; all its words are known. It has up to 'ngrams' words, not counting the beginning. The id of an "
+    "n-gram of characters of a token between < and >, known or not, is the number of words and pairs plus its place in "
+    "'pieces'; 'sizes' are the smallest and the largest, and it is never the whole.",
     "'ids' are the different ids of each text, one text after the other, 'counts' how often each occurs in its text "
     "(no input if 'binary'), and 'offsets' the place of each text's first id, and at last the number of all ids.",
     "Predicted is the most probable label, or with 'multiLabel' each label above its threshold. The class Features in "

@@ -23,21 +23,18 @@ from mlcore.text.overlap import coverage_notes
 
 LOSSES = {losses.LOGISTIC: "logistic", losses.SOFTMAX: "softmax", losses.SQUARED: "squared"}
 MOST_FREQUENT = 12
+KINDS = {1: "words", 2: "word pairs", 3: "word triples", -1: "beginnings of texts", 0: "n-grams of characters"}
 FEW_TEXTS = 50  # below which an accuracy says little
 UNEVEN = 10  # times as many texts of the most frequent label as of the rarest
 
 
 class Vocabulary(NamedTuple):
-    """Features of one size: how many there are, and the most frequent ones in the training texts, in order."""
+    """Features of one kind: how many there are, and the most frequent ones in the training texts, in order."""
 
-    words: int  # in each of them; 0 for n-grams of characters
+    name: str
+    words: int  # in each of them; 0 for beginnings of texts, and n-grams of characters
     features: int
     most_frequent: list[str]
-
-    @property
-    def name(self) -> str:
-        """What they are."""
-        return ("n-grams of characters", "words", "word pairs", "word triples", "n-grams of four words")[self.words]
 
 
 @dataclass(kw_only=True)
@@ -79,11 +76,12 @@ def describe(model: Model, path: Path | None = None) -> Description:
     shapes = {name: list(array.shape) for name, array in model.parameters._asdict().items()}
     for name in ("table", "W1"):
         shapes[name][1] = model.settings.dim
-    sizes, vocabulary = model.features.words_in(), []
-    for size in [*range(1, model.features.depth + 1), *[0] * bool(model.features.pieces.sizes)]:
-        numbers = np.flatnonzero(sizes == size)  # from the most frequent on
-        names = model.features.names_of(numbers[:MOST_FREQUENT].tolist())
-        vocabulary.append(Vocabulary(size, len(numbers), names))
+    features, vocabulary = model.features, []
+    kinds = np.where(features.begins(), -1, features.words_in())
+    for kind, name in KINDS.items():
+        if len(numbers := np.flatnonzero(kinds == kind)):  # from the most frequent on
+            names = features.names_of(numbers[:MOST_FREQUENT].tolist())
+            vocabulary.append(Vocabulary(name, max(kind, 0), len(numbers), names))
     return Description(
         file=file if path else None,
         labels=model.labels,

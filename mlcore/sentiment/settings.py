@@ -64,8 +64,8 @@ class Settings:
     """
 
     # fmt: off
-    ngrams: int = setting(None, "1: words; 2: also word pairs; 3: also word triples; from 2 on, also at the "
-                          "beginning of a text.", minimum=1, maximum=3,
+    ngrams: int = setting(None, "1: words; 2: also word pairs, and how texts begin (^ what, ^ what is); 3: also "
+                          "word triples.", minimum=1, maximum=3,
                           automatic="2, for long texts 3, 1 if their order says nothing")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
                                automatic="2-4, with many labels 3-4, for long texts none",

@@ -63,8 +63,8 @@ NO_PIECES = Pieces(WordTable(), range(0))
 
 @dataclass(eq=False)
 class Features:
-    """Known words and n-grams with their numbers: first the words, then the pairs, then the triples of words, then the
-    n-grams of characters.
+    """Known words and n-grams with their numbers: first the words, then the pairs, then the triples of words, then how
+    texts begin, then the n-grams of characters.
     """
 
     words: WordTable

@@ -41,7 +41,7 @@ class Tokens(NamedTuple):
 
     def heads(self, size: int) -> "Tokens":
         """The first ``size`` tokens of each text."""
-        offsets = np.cumsum([0, *np.minimum(np.diff(self.offsets), size)])
+        offsets = np.append(0, np.cumsum(np.minimum(np.diff(self.offsets), size)))
         moved = np.repeat(self.offsets[:-1] - offsets[:-1], np.diff(offsets))
         return Tokens(self.ids[np.arange(offsets[-1]) + moved], offsets)
 

@@ -68,7 +68,8 @@ def test_describe(run, model, many, rating):
     found, loaded = json.loads(run("describe", model, "--json").out), load_model(model)
     assert found["shapes"] == {"table": [11, 3], "W1": [2, 3], "b1": [2], "W2": [1, 2], "b2": [1]}
     assert found["history"][found["best"]["epoch"] - 1] == found["best"]
-    assert found["vocabulary"] == [{"words": 1, "features": 11, "most_frequent": loaded.features.names}]
+    names = loaded.features.names
+    assert found["vocabulary"] == [{"name": "words", "words": 1, "features": 11, "most_frequent": names}]
     digest = f"sha256 {hashlib.sha256(model.read_bytes()).hexdigest()}"
     parts = {model: [digest, "y = 1 for pos"], many: ["P = exp(ŷ)"], rating: ["mean over N features", "no labels"]}
     for path, expected in parts.items():

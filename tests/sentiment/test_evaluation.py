@@ -9,7 +9,6 @@ from sklearn import metrics
 
 from mlcore.sentiment.evaluation import area_under_curve, assess, evaluate, quick_figures, wilson
 from mlcore.sentiment.explanation import strongest_words
-from mlcore.text.documents import Documents
 from mlcore.text.labels import SPLIT_NUMBERS
 
 SIX = tuple("abcdef")
@@ -163,11 +162,8 @@ def test_strongest_words(labels, characters):
     _, split = random_data(model, [*labels] * 20 if labels else ["1", "5"] * 20)
     counts = np.bincount(split.documents.ids, minlength=len(model.features))
     names = model.features.names[: len(model.features.words) if characters != "none" else None]
-    frequent = [number for number in range(len(names)) if counts[number] >= 5]
-    one = np.ones(1, np.int32), np.array([0, 1])
-    alone = {names[i]: model.logits(Documents(np.array([i], np.int32), *one))[0] for i in frequent}
-    if characters != "none":
-        alone = {name: model.logits(model.features.documents([name]))[0] for name in alone}
+    frequent = [name for name, count in zip(names, counts, strict=False) if count >= 5 and name[0] != "^"]
+    alone = {name: model.logits(model.features.documents([name]))[0] for name in frequent}
     found = strongest_words(model, counts, 4, 5)
     assert tuple(found) == (labels[::-1] if labels == TWO else labels or ("highest", "lowest"))
     for number, (label, words) in enumerate(found.items()):
