@@ -4,14 +4,13 @@ import functools
 import hashlib
 import os
 import stat
-import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 from mlcore.errors import InputError
@@ -188,7 +187,7 @@ def watch_compilation(started: Callable[[str], object], ended: Callable[[str], o
         yield
 
 
-_others: list[subprocess.Popen[bytes]] = []  # processes that compile
+_others: list[Popen[bytes]] = []  # processes that compile
 
 
 @contextmanager
@@ -208,7 +207,7 @@ def compiling_ahead(
         if not _others and cache_folders(Path(__file__).parent)[1]:
             with suppress(OSError):  # -P: no module is taken from the current folder
                 command = [sys.executable, "-P", "-c", code]
-                _others.append(subprocess.Popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL))
+                _others.append(Popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL))
 
     try:
         with watch_compilation(start):

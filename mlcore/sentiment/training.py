@@ -185,9 +185,8 @@ def compile_kernels(optimizer: str) -> None:
     document = Documents(np.zeros(1, np.int32), np.ones(1, np.int32), np.arange(2))
     texts = Split(document, np.zeros((1, 1), np.float32), np.arange(1))
     features = Features(WordTable(), np.zeros(0, np.int64), 1, True)
-    model = Model(
-        settings, ("no", "yes"), features, Parameters.zeros(2, 1, 1, 1)
-    )  # one row would be contiguous with its moments
+    parameters = Parameters.zeros(2, 1, 1, 1)  # one row would be contiguous with its moments: arrays of another type
+    model = Model(settings, ("no", "yes"), features, parameters)
     for _ in fit(model, texts, None, threads=1):
         pass
 

@@ -166,3 +166,17 @@ with watch_compilation(print):
 """
     done = run_python(script, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
     assert (done.stdout, done.stderr) == ("waiting\n", "")
+
+
+def test_a_signal_ends_the_process_that_compiles():
+    """That one keeps the output open, so that who reads it would wait for it."""
+    script = """
+import os, signal, subprocess, sys
+from mlcore.cli import interrupts
+from mlcore.kernels import compiling
+interrupts.listen()
+compiling._others.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = run_python(script, timeout=60)
+    assert (done.returncode, done.stderr) == (143, "mlcore: terminated.\n")
