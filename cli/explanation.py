@@ -147,6 +147,8 @@ def _show_explanation(found: "explanation.Explanation", n: int) -> None:
             without = "" if feature.without is None else render.number(feature.without, "+.4f")
             rows.append((*cells, (bar, "green" if share > 0 else "red"), without))
         render.table(("feature", "times", "contribution", "", "without it"), rows, most=n)
+        if signs := found.legend(n):
+            render.show(signs, "dim")
     else:
         render.show("No known words: the prediction is the default, the same for all such texts.", "bold yellow")
     total = sum(feature.contribution for feature in found.features)

@@ -9,6 +9,7 @@ from mlcore.sentiment.backpropagation import Backpropagation, backpropagate
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import load_model
 from mlcore.sentiment.report import LOSSES
+from mlcore.text.ngrams import legend
 
 from . import render
 from .explanation import FORMULAS
@@ -54,6 +55,8 @@ def _show(model: Model, found: Backpropagation) -> None:
     ]
     columns, title = ("embedding", "count / N", "|dJ/dE_w|"), "\ndJ/dE_w = (count of w / N) W1ᵀ δ₁"
     render.table(columns, rows, title, most=MAX_FEATURES)
+    if signs := legend(entry.feature for entry in found.embeddings[:MAX_FEATURES]):
+        render.show(signs, "dim")
     frozen = " (The training of this model kept its embedding fixed.)" * model.settings.freeze_embedding
     render.paragraph(f"All other embeddings have gradient 0.{frozen}", "dim")
 

@@ -82,6 +82,7 @@ class ClassifierPage {
     for (const place of all(".explained")) fill(place, found.output ?? "a higher rating");
     fill(byId("words"), ...words);
     fill(byId("features"), ...rows);
+    byId("legend").hidden = !shown.some(({ name }) => name.startsWith("^ "));
     const unknown = [...new Set(tokens)].filter((token) => !this.classifier.words.has(token));
     const items = unknown.slice(0, MAX_UNKNOWN).map((word) => {
       const nearest = this.classifier.alike(word);

@@ -27,7 +27,7 @@ from mlcore.sentiment.model import Model
 from mlcore.sentiment.prediction import label_number
 from mlcore.templates import fill
 from mlcore.text.documents import Documents
-from mlcore.text.ngrams import Features
+from mlcore.text.ngrams import Features, legend
 from mlcore.text.tokenizer import spans, tokens
 from mlcore.text.vocabulary import UNKNOWN, Tokens, WordTable
 
@@ -106,6 +106,10 @@ class Explanation(Result):
         """Which words are read as others; empty if none are."""
         pairs = {word.word: word.read_as for word in self.words if word.read_as != word.word}
         return f"Read as known words: {', '.join(f'{word} as {other}' for word, other in pairs.items())}" * bool(pairs)
+
+    def legend(self, number: int) -> str:
+        """What the signs in the names of so many features mean."""
+        return legend(feature.feature for feature in self.features[:number])
 
     def _repr_html_(self) -> str:
         """The words and the strongest features, for notebooks."""

@@ -30,6 +30,13 @@ KEYS_IN_BUCKET = 1 << 15  # so that a bucket is counted in the second-level cach
 COMPARED = 50_000  # most frequent words that unknown ones may be misspellings of; their spellings take about 20 MB
 Counted = tuple[np.ndarray, np.ndarray]  # keys of n-grams, and how often they occur
 MISSPELT = range(4, 65)  # characters of an unknown word that is taken for a known one
+SIGNS = {"^ ": "^ is the beginning of the text", "[": "[...] is a part of a word, < and > are its ends"}
+
+
+def legend(names: Iterable[str]) -> str:
+    """What the signs in these names of features mean; empty if there are none."""
+    seen = {sign for name in names for sign in SIGNS if name.startswith(sign)}
+    return "; ".join(meaning for sign, meaning in SIGNS.items() if sign in seen)
 
 
 class Choice(NamedTuple):

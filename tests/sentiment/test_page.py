@@ -146,6 +146,7 @@ def test_a_page_says_by_what_unknown_words_are_read(visit, tmp_path):
     for text, known in said.items():
         page.fill("#text", text)
         assert page.inner_text("#known") == known
+        assert page.is_visible("#legend") == (text == "good XYZ"), "only where ^ is shown"
 
 
 def test_a_table_is_predicted_as_on_the_command_line(run, visit, model, tmp_path):

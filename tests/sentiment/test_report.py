@@ -132,6 +132,8 @@ def test_explained_words_are_coloured_by_their_contribution():
     unknown = ["" if word.known else " unknown" for word in words]
     assert [found["class"] for found in spans] == [a + b for a, b in zip(signs, unknown, strict=True)]
     assert {"for", "against", " unknown"} <= {found["class"] for found in spans}
+    signs = ["^ is the beginning of the text" in Page(explanation_page([explanation], n)).text for n in (1, 99)]
+    assert signs == [False, True], "what is shown is explained"
     assert {"for unknown", "against unknown"} & {found["class"] for found in spans}
     with pytest.raises(UndefinedError):
         fill("explanation.html", title="a")
