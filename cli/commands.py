@@ -91,6 +91,14 @@ class Converting:
 class Command(Converting, TyperCommand):
     """One command."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what was typed, each option once: of several, Typer would take the last and drop the others."""
+        *_, given = self.make_parser(ctx).parse_args(args[:])
+        twice = next((one for one in given if given.count(one) > 1 and not one.multiple), None)
+        if twice and not ctx.resilient_parsing:
+            ctx.fail(f"Option '{max(twice.opts, key=len)}' is given twice.")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run it, and show what is compiled for it."""
         with nullcontext() if ctx.params.get("quiet") else _compilation():
