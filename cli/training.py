@@ -227,8 +227,9 @@ class Run:
         print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=self.log_file)
 
     def show(self, view: Callable[..., None], *arguments: object) -> None:
-        """Call a view, unless results are for programs; a closed pipe must not end a training."""
+        """Call a view, without the progress below it, unless results are for programs; survive a closed pipe."""
         if self.as_text:
+            self.bar.clear()
             try:
                 view(*arguments)
                 sys.stdout.flush()
@@ -248,7 +249,6 @@ class Run:
     def on_epoch(self, report: "training.EpochReport", state: "training.State") -> None:
         """Write what an epoch leaves, and show it."""
         interrupts.defer()  # from now on a signal leaves a model
-        self.bar.clear()
         if report.warning:
             render.say(f"mlcore: {report.warning}.")
         self.write_line(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never

@@ -10,6 +10,8 @@ from functools import partial
 
 import pytest
 from conftest import needs_speed
+from mlcore.cli import render
+from mlcore.cli.training import Run
 
 from mlcore.sentiment.model_file import load_model
 
@@ -44,6 +46,13 @@ def test_what_was_written_and_what_is_next(run, reviews):
     assert done.err == f"Wrote {MODEL}.\n{following}"
     assert f"Replaced {MODEL}." in run("train-sentiment", "--data", reviews, *SMALL).err
     assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
+
+
+def test_nothing_is_printed_into_the_line_of_the_progress(run, reviews, monkeypatch):
+    prepare, show, progress = Run.prepare, render.show, []
+    monkeypatch.setattr(Run, "prepare", lambda run, cluster: (run.bar.update("Compiling"), prepare(run, cluster))[1])
+    monkeypatch.setattr(render, "show", lambda *cells: (progress.extend(render.Activity.running), show(*cells)))
+    assert (run("train-sentiment", "--data", reviews, *SMALL).code, progress) == (0, [])
 
 
 def test_json(run, reviews):
@@ -150,8 +159,9 @@ def test_ctrl_c_before_the_first_epoch_keeps_nothing(start, tmp_path):
 def test_a_full_disk_under_another_output_leaves_the_best_model(start, reviews, output):
     """A limit of the size of files stands for a disk: the model fits, the checkpoint and at last the log do not."""
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (60_000, 60_000))
-    options = (output, "full", "--dim", 50, "--epochs", 1000, "--patience", 1000)
-    process = start("train-sentiment", reviews, *SMALL, *options, preexec_fn=limit)
+    network = ("--ngrams", 1, "--char-ngrams", "none", "--dim", 50, "--hidden", 2)
+    options = (output, "full", *network, "--epochs", 1000, "--patience", 1000)
+    process = start("train-sentiment", reviews, *options, preexec_fn=limit)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 5, err
     assert f"Wrote {MODEL}.\n" in err
