@@ -64,6 +64,10 @@ OPTION_HABITS = {
     "thread": "--threads", "input": "--data", "train": "--data", "i": "--data", "valid": "--dev", "validation": "--dev",
     "pretrainedvectors": "--vectors", "o": "--model", "output": "--model", "out": "--output", "k": "--top",
 }  # fmt: skip
+MEANT_FOR = {  # what is given without an option
+    "--data": "; give files of texts with --data", "--answers": "; give a file of answers with --answers",
+    "--net": "; give the file of a network with --net",
+}  # fmt: skip
 METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 HELP: Any = {"help_option_names": ["-h", "--help"]}
 PLAIN: Any = {"rich_markup_mode": None}  # help without Rich, which takes as long to load as everything else
@@ -199,7 +203,8 @@ def likely_options(error: Any) -> None:
         return
     parameters = {name: parameter for parameter in error.ctx.command.params for name in parameter.opts}
     if not hasattr(error, "possibilities"):
-        error.message += "; give files of texts with --data" * ("extra arg" in error.message and "--data" in parameters)
+        if "extra arg" in error.message:
+            error.message += next((hint for name, hint in MEANT_FOR.items() if name in parameters), "")
         return
     if (meant := OPTION_HABITS.get(error.option_name.lstrip("-").lower().replace("_", "-"))) in parameters:
         error.possibilities = [meant]

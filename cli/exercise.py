@@ -182,7 +182,7 @@ def check(
     d_v: Annotated[list[str] | None, option("ROWS", "Your dJ/dV.", "--dV")] = None,
     d_w: Annotated[list[str] | None, option("ROWS", "Your dJ/dW.", "--dW")] = None,
     others: Annotated[list[str] | None, option("NAME=ROWS", "Any other answer; may be repeated.", "--answer")] = None,
-    answers: Annotated[list[Path] | None, path_option("Answers in TOML or JSON, or a folder of them.")] = None,
+    answers: Annotated[list[Path] | None, path_option("Answers in TOML or JSON, or a folder; may be repeated.")] = None,
     hint: Annotated[bool, flag("Leave the truth out, for another try.", "--hint")] = False,
     tolerance: Annotated[Any, number_option("NUMBER", "How far off an entry may be.", "1 in its last digit")] = None,
     learning_rate: LearningRate = None,

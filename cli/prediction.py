@@ -38,8 +38,10 @@ def predict(
     *,
     model: ModelFile,
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT|DATA", help=TEXTS, show_default=LINES)] = None,
-    text: Annotated[list[str] | None, option("TEXT", "A text, also if a file is so called.")] = None,
-    files: Annotated[list[Path] | None, path_option("Plain texts, one per line.", "--file", "--lines")] = None,
+    text: Annotated[list[str] | None, option("TEXT", "A text, also if a file is so called; may be repeated.")] = None,
+    files: Annotated[
+        list[Path] | None, path_option("Plain texts, one per line; may be repeated.", "--file", "--lines")
+    ] = None,
     output: Annotated[Path | None, path_option("A table: .csv, .tsv, .jsonl or .parquet.", "--output", "-o")] = None,
     answers: Answers,
     layout: Layout,

@@ -14,14 +14,15 @@ from . import render
 from .exercise import format_option
 from .options import option, path_option
 
-KIND, DIFFICULTY, KINK = ("|".join(names) for names in (KINDS, DIFFICULTIES, KINKS))
+KIND = f"What to practise: {', '.join(KINDS)}."
+DIFFICULTY, KINK = ("|".join(names) for names in (DIFFICULTIES, KINKS))
 INTO = "Write sheets, keys and networks into a new folder."
 FILE_SUFFIXES = (".xml", ".tex", ".txt", ".md", ".toml", ".json")
 
 
 def exercise(
     seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
-    kind: Annotated[str, option(KIND, "What to practise.", default=True)] = "relu",
+    kind: Annotated[str, option("KIND", KIND, default=True)] = "relu",
     difficulty: Annotated[str, option(DIFFICULTY, "Sizes and numbers.", default=True)] = "medium",
     kink: Annotated[str, option(KINK, "Units to place on their kink.", default=True)] = "none",
     count: Annotated[int, typer.Option(help="Number of sheets, with the seeds from --seed on.")] = 1,

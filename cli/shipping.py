@@ -18,7 +18,7 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import for_model, read
-from .options import A_MODEL, DATA, Json, ModelFile, Output, option, path_option
+from .options import A_MODEL, Json, ModelFile, Output, option, path_option
 from .output import MODEL, PAGE, answer, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
@@ -38,7 +38,7 @@ def compress(
     model: ModelFile,
     output: Annotated[Path, path_option("Where to write it.", "--output", "-o")],
     max_size: Annotated[int, option("SIZE", "Size of the file, such as 100KB.", parser=size_in_bytes)],
-    data: Annotated[list[Path] | None, path_option(DATA)] = None,
+    data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.")] = None,
     layout: Layout,
     as_json: Json = False,
 ) -> None:

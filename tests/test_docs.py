@@ -69,6 +69,7 @@ def test_every_command_is_documented(run):
         code, help, _ = run(name, "-h")
         assert re.match(rf"Usage: mlcore {name} (.*\n)+\n  Example: mlcore {name}.*\n\n", help), "to copy, on one line"
         assert (code, "[[" in help, name in run("--help").out.split()) == (0, False, True)
+        assert max(map(len, help.splitlines())) <= 80, name
 
 
 def test_links_lead_somewhere():
