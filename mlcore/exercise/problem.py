@@ -24,29 +24,40 @@ from mlcore.exercise.functions import Loss, Number, convention
 from mlcore.exercise.network import Layer, Network
 from mlcore.files import installed
 
-NUMBER = re.compile(r"[+-]?(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(?!0\d)(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
-    r"\\\\": ";",
+    r"\\\\(?:\[\w+\])?|\\cr\b": ";",
     "&": ",",
-    r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
+    r"(?<=\d)\{,\}(?=\d)": ".",
+    r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
-    r"\\(begin|end)\s*\{\w+\*?\}(\{[lcr|]+\})?|\\(left|right|quad|[,;:! ])|[$≈~…]|\.\.\.": " ",
-    r"[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor)\s*(?=\()|,\s*\w+\s*=[^])]*": "",  # with arguments such as dtype
-    rf" ?(?:\\cdot|\\times|[·×*])\s*{POWER}": r"e\1",
+    r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?|\\(left|right|[Bb]igg?[lr]?|quad|approx|[],;:! ()[])": " ",
+    r"[$≈~…]|\.\.\.": " ",
+    r"^\s*\w*\s*=|Parameter containing:": "",
+    r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
+    r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
+    r"[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor|constant)\s*(?=\()|,\s*\w+\s*=[^])]*": "",  # with arguments such as dtype
+    rf" ?(?:\\cdot|\\times|[·×*x])\s*{POWER}": r"e\1",
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
 }
-TRANSPOSED = re.compile(r"(.*[])}])\s*(?:'|ᵀ|\.T|\^\s*\{?\s*(?:T|\\top)\s*\}?)\s*", re.DOTALL)
+TRANSPOSED = re.compile(
+    r"(.*[])}])\s*(?:['ᵀᵗ⊤]|\.T|\.t(?:ranspose)?\(\)|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|t|⊤|\\top|\\intercal)[}\s]*)"
+    r"\s*",
+    re.DOTALL,
+)
 BLANKS = re.compile(r"[^\S\n]+")
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-# minus signs as typeset sheets have them, and the brackets of tuples and sets
-SPELLINGS = str.maketrans("\N{MINUS SIGN}\N{EN DASH}\N{NO-BREAK SPACE}\N{FRACTION SLASH}", "-- /")
+# minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
+SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
+SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))} | dict.fromkeys((0x200B, 0xFEFF))
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
-BRACKETS = str.maketrans("({)}", "[[]]")
+BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
+DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d")  # as in 0,05 or 0,5 1,5
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "id", "number", "email", "course", "class", "group", "school", "teacher", "date", "title"),
@@ -201,9 +212,11 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
     try:
         if len(re.findall(r"[([{]", text)) != len(re.findall(r"[])}]", text)):
             raise ValueError("a bracket is missing")
+        if decimal := re.search(r"[+-]0,\d+", _spelled(text)):
+            raise ValueError(f"{decimal[0]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
-        hint = "; for a decimal point write a dot" if re.search(r"\d,\d+ +[+-]?\d", text) else ""
+        hint = "; for a decimal point write a dot" if DECIMAL_COMMA.search(_spelled(text)) else ""
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}{hint}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
@@ -226,7 +239,7 @@ def typed(value: object) -> str:
 
 
 def _spelled(text: str) -> str:
-    """The text with the minus sign and fractions of ASCII."""
+    """The text with the signs, digits and fractions of ASCII."""
     halves = ONE_HALF.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     return halves.translate(SPELLINGS)
 
@@ -242,6 +255,8 @@ def split_rows(text: str) -> list[list[str]]:
     plain = plain.translate(BRACKETS).strip().rstrip(";").strip()
     if plain.startswith("[["):
         plain = " ".join(plain.split())  # lines mean nothing within nested brackets
+    elif plain.startswith("["):
+        plain = re.sub(r",\s+", ", ", plain)  # nor behind a comma within others
     plain = re.sub(r"\][\s,;]*\[", ";", plain)
     plain = re.sub(" ?/ ?", "/", BLANKS.sub(" ", plain.translate(str.maketrans("[]", "  "))))
     plain = re.sub(r"(^|[,;\n]) ?([+-]) (?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number
