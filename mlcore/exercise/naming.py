@@ -15,8 +15,10 @@ from mlcore.exercise.mistakes import Matrices
 from mlcore.exercise.problem import Problem
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
-DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLEC]|loss|cost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?)")
-ALIASES = {"yhat": "y_hat", "loss": "loss"} | dict.fromkeys(("J", "L", "E", "C", "cost", "Etotal"), "loss")
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*)")
+GRADIENT = re.compile(r"^(\w+)[._]grad$|^∇_?\{?(\w+)\}?\s*[JLEC]?$")
+ALIASES = dict.fromkeys(("yhat", "ypred", "prediction"), "y_hat")
+ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
 
 
 class Naming:
@@ -42,6 +44,8 @@ class Naming:
             self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
         self.known = {spelling: name for spelling, name in self.known.items() if name in answers}
+        cases = {case: {n for s, n in self.known.items() if s.lower() == case} for case in map(str.lower, self.known)}
+        self.known |= {case: names.pop() for case, names in cases.items() if len(names) == 1}
         self.weights = [f"d{name}" for name, array in problem.network.arrays.items() if array.ndim == 2]
 
     def prepared(self, answers: Sequence[Answer]) -> list[Answer]:
@@ -69,19 +73,20 @@ class Naming:
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
         plain, known = _plain(name), self.known
+        plain = plain if plain in known else plain.lower()
         if name in self.answers or plain in known:
             return name if name in self.answers else known[plain], None
         match = ENTRY.fullmatch(plain)
         if not match or match[1] not in known:
             hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
-            like = {key.lower(): known[key] for key in known}
-            near = "".join(f"did you mean {like[key]}? Or " for key in get_close_matches(plain.lower(), like, 1))
+            near = "".join(f"did you mean {known[key]}? Or " for key in get_close_matches(plain, known, 1))
             raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
         row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
-        rows, columns = self.answers[known[match[1]]].shape
+        found = known[match[1]]
+        rows, columns = self.answers[found].shape
         if not (1 <= row <= rows and 1 <= column <= columns):
-            raise InputError(f"There is no {name}: {match[1]} has the shape {rows} x {columns}.")
-        return known[match[1]], (row - 1, column - 1)
+            raise InputError(f"There is no {name}: {found} has the shape {rows} x {columns}.")
+        return found, (row - 1, column - 1)
 
     def oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""
@@ -91,7 +96,8 @@ class Naming:
 
 def _plain(name: str) -> str:
     """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
-    text = DERIVATIVE.sub("d", to_unicode(name) if "\\" in name else name.strip())
-    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?", r"\1", unicodedata.normalize("NFKC", text))  # as in a^[1]
+    text = unicodedata.normalize("NFKC", to_unicode(name) if "\\" in name else name.strip())
+    text = DERIVATIVE.sub("d", GRADIENT.sub(r"d\1\2", text))
+    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?", r"\1", text)  # as in a^[1]
     text = re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
     return re.sub(r"^(.+)new$|^updated(.+)", r"new\1\2", text)

@@ -54,7 +54,7 @@ BLANKS = re.compile(r"[^\S\n]+")
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
 SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
-SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))} | dict.fromkeys((0x200B, 0xFEFF))
+SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))} | {0x200B: "", 0xFEFF: ""}
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
 DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d")  # as in 0,05 or 0,5 1,5
