@@ -19,7 +19,7 @@ HELD_OUT = 0.1  # of the texts, where they have no dev split
 SPLIT_NUMBERS = {name: number for number, name in enumerate(("", *SPLITS))}
 MAX_LABELS = 100_000
 MAX_SEVERAL = 1_000  # where a text may have several of them
-DECIMAL_COMMA = re.compile(r"^\s*(?![+-]?[1-9]\d{0,2},\d{3}\s*$)([+-]?\d*),(\d+)\s*$")  # 1,234 may be a thousand
+DECIMAL_COMMA = re.compile(r"^\s*(?![+-]?[1-9]\d{0,2},\d{3}\s*$)([+-]?\d*)[,٫](\d+)\s*$")  # 1,234 may be a thousand
 LARGEST_RATING = 1e18  # whose square is far from overflow in float32
 REFUSED = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, lone surrogates, separators of lines
 MAX_DIGITS = 640  # of a whole number: Python may refuse to read longer ones
@@ -64,14 +64,14 @@ def shown(labels: Sequence[str]) -> str:
 
 
 def rating_of(label: str) -> float | None:
-    """The number that a label is, also with a decimal comma; None unless it is a finite one up to LARGEST_RATING.
+    """The number that a label is, also one as −1 or 4,5; None unless it is a finite one up to LARGEST_RATING.
 
     Example:
-        >>> rating_of("4,5"), rating_of("1,234"), rating_of("inf")
-        (4.5, None, None)
+        >>> rating_of("4,5"), rating_of("٣٫٥"), rating_of("−1"), rating_of("1,234"), rating_of("inf")
+        (4.5, 3.5, -1.0, None, None)
     """
     try:
-        value = float(DECIMAL_COMMA.sub(r"\1.\2", label))
+        value = float(DECIMAL_COMMA.sub(r"\1.\2", label.replace("\N{MINUS SIGN}", "-")))
     except ValueError:
         return None
     return value if abs(value) <= LARGEST_RATING else None
