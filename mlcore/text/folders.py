@@ -20,6 +20,7 @@ UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
 LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
 SUFFIXES = {"", ".txt", ".text", ".md", ".eml", ".html", ".htm", ".xml", ".rst", ".tex", ".log", ".msg", ".utf8"}
 TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx"}
+NUMBERED = re.compile(r"\.(\d+|[0-9a-f]{8,})")  # what names end with in 20 Newsgroups, and in SpamAssassin's corpus
 MAX_DEPTH = 4  # of names in the path of a text below the folder: aclImdb/train/pos/0_9.txt
 MAX_TEXT = 50_000_000  # bytes of a file
 MAX_HEADER = 1 << 20  # bytes of a long name in a tar archive
@@ -80,7 +81,10 @@ def read_archive(pieces: Iterator[bytes], source: Source) -> Table:
         if zipped:
             archive = zipfile.ZipFile(file)
             for member in members(archive):
-                found[PurePosixPath(member.filename)] = member.file_size, partial(archive.read, member)
+                found[PurePosixPath(member.filename.replace("\\", "/"))] = (
+                    member.file_size,
+                    partial(archive.read, member),
+                )
         else:
             tar = tarfile.open(fileobj=file, mode="r:", tarinfo=_CheckedHeader)  # noqa: SIM115
             for entry in filter(tarfile.TarInfo.isfile, tar):
@@ -115,7 +119,7 @@ def _check_size(size: int, name: str) -> None:
 def _may_be_text(path: PurePosixPath) -> bool:
     """Whether this may be a labelled text: neither a hidden file, nor one of aclImdb's without labels."""
     name, suffix = f"/{path}", path.suffix.lower()
-    suffix = "" if suffix[1:].isdigit() else suffix  # of 20 Newsgroups
+    suffix = "" if NUMBERED.fullmatch(suffix) else suffix
     return suffix in SUFFIXES and "/." not in name and f"/{UNLABELLED}/" not in name
 
 
@@ -123,7 +127,8 @@ def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: Abs
     """The texts with the labels, and the splits if there are any, that their folders are named after."""
     paths, source.unit = sorted(paths), ""
     if not paths:
-        raise DataError(f"{source.name} is empty; expected {LAYOUT if source.labelled else 'files of texts'}.")
+        expected = LAYOUT if source.labelled else "files of texts"
+        raise DataError(f"{source.name} has no files, or only more than {MAX_DEPTH} levels deep; expected {expected}.")
     tables = [path for path in paths if path.suffix.lower() in TABLES and not path.name.startswith(".")]
     paths = [path for path in paths if len(path.parts) > 1 or not source.labelled]
     texts = [path for path in paths if path.name.lower().endswith(".txt") and _may_be_text(path)]

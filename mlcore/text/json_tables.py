@@ -239,9 +239,9 @@ def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Tabl
     header = [*first[0][1]] if first else []
 
     def rows() -> Iterator[Row]:
-        known = set(header)
+        known, rejects = set(header), source.labelled and source.layout.label_column != "answer"
         for number, record in chain(first, records):
-            if "_input_hash" in record and record.get("answer") in ("reject", "ignore") and source.labelled:
+            if rejects and "_input_hash" in record and record.get("answer") in ("reject", "ignore"):
                 source.note_skipped("rows that were not accepted in Prodigy")
                 continue
             if not known.issuperset(record):

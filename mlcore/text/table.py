@@ -207,7 +207,7 @@ def likely_encoding(content: bytes) -> str | None:
             for rank, (encoding, letters) in enumerate(usual.items())
             if encoding in match.could_be_from_charset
         ]
-        return min(ranks)[-1] if ranks else None
+        return min(ranks)[-1] if ranks and min(ranks)[0] < 1 else None
     return None
 
 

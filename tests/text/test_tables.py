@@ -97,8 +97,10 @@ def test_encodings(tmp_path, encoding, mark):
         ("a.zip", zipped({"a.csv": content, "__MACOSX/._a.csv": b"", ".DS_Store": b""})),
     ):
         assert read(write(tmp_path / name, packed), **given)[0] == [("x", text)]
-    write(tmp_path / "folder/x/1.txt", f"{mark}{text}".encode(encoding))
-    assert read(tmp_path / "folder", **given)[0] == [("x", text)]
+    content = f"{mark}{text}".encode(encoding)
+    write(tmp_path / "folder/x/1.txt", content)
+    windows = write(tmp_path / "b.zip", zipped({"folder\\x\\1.txt": content, "folder\\x\\1.jpg": b""}))
+    assert read(tmp_path / "folder", **given)[0] == read(windows, **given)[0] == [("x", text)]
 
 
 @pytest.mark.parametrize(("encodings", "text"), [
@@ -114,11 +116,13 @@ def test_encodings(tmp_path, encoding, mark):
     ("cp1256", "كان الفندق رائعا ونظيفا جدا"), ("cp874", "โรงแรมดีมากและสะอาด"),
     ("big5", "飯店非常好而且很乾淨"), ("gb18030", "房间很干净，x服务也好\n" * 5_000),
     ("cp949", "호텔이 아주 깨끗하고 좋았습니다"), ("cp932 euc_jp", "部屋はとても綺麗で、良かった"),
+    ("", "°"),
 ])  # fmt: skip
 def test_the_likely_encoding(encodings, text):
     pytest.importorskip("charset_normalizer")
     for encoding in encodings.split():
         assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
+    assert encodings or table.likely_encoding(text.encode("cp1252")) is None
 
 
 def test_objects_of_any_depth_are_an_error_at_most(tmp_path):
