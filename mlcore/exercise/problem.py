@@ -66,7 +66,7 @@ NOTES = {
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"
 FOREIGN = re.compile(r"""^\s*([^\s"'=\[]*[^\x00-\x7f"'][^\s"'=]*)\s*=""", re.MULTILINE)  # a name, in TOML
-UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+)\s*[\],\n]")  # a fraction, in TOML
+UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+|[−–][\d.]+|[+-]?\.\d+)\s*[\],\n]")  # what is no number in TOML
 MOST_DIGITS = 17  # that a float64 has
 
 Rows = list[list[Fraction]]
@@ -154,8 +154,8 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
             return found
         raise ValueError("it is a list or a single value")
     except (ValueError, RecursionError) as error:
-        if fraction := UNQUOTED.search(text):
-            hint = f'fractions need quotes: "{fraction[1]}"'
+        if number := UNQUOTED.search(text):
+            hint = f'numbers such as {number[1]} need quotes: "{number[1]}"'
         elif name := FOREIGN.search(text):
             hint = f'names with other letters than a to z need quotes: "{name[1]}"'
         reason = "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
