@@ -389,11 +389,13 @@ def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[st
 def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str, Any]:
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
-    A label occurs again in its column, as no name of a column does; nor is it a number in a column of numbers.
+    A label occurs again in its column, as no name of a column does; nor is it a number in a column of numbers. A
+    column of texts alone has no name of many words.
     """
     columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
+    is_text = not table.source.labelled and len(table.header) == 1 and table.header[0].count(" ") > 2
     if table.kind != "column" or not any(
-        first and (first in more or all(map(str.isdecimal, (first, *more)))) for first, *more in columns
+        first and (is_text or first in more or all(map(str.isdecimal, (first, *more)))) for first, *more in columns
     ):
         return {}
     found = _likely_columns(columns, ["label", "text"] if table.source.labelled else ["text"])
