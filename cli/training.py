@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -190,18 +191,19 @@ class Run:
             dataset, dev = datasets.with_held_out(dataset, read([dev], self.layout, quiet, threads=threads)), None
         with render.Activity("Counting words", quiet):
             encode: Any = preparing.encode_shards if cluster else datasets.encode
-            started = training.Training(dataset, given, dev, threads, earlier=earlier, encode=encode)
+            read_vectors = partial(given_vectors, inputs["vectors"], quiet=quiet) if inputs["vectors"] else None
+            started = training.Training(
+                dataset, given, dev, threads, earlier=earlier, encode=encode, read_vectors=read_vectors
+            )
         data = started.data
         for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
             render.say(f"mlcore: {in_words(warning)}")
         del dataset  # as large as the encoded data
-        words, dim = data.features.words, started.settings.dim
-        vectors = given_vectors(inputs["vectors"], words, dim, quiet) if inputs["vectors"] else None
-        if vectors and not quiet:
-            say_coverage(vectors, vectors.coverage(data.feature_counts))
+        if started.vectors and not quiet:
+            say_coverage(started.vectors, started.vectors.coverage(data.feature_counts))
         chosen = {name: value for name, value in inputs.items() if value or isinstance(value, float)}  # also --dev 0
         named = {name: [*map(str, value)] if isinstance(value, list) else str(value) for name, value in chosen.items()}
-        started.begin(named, vectors)
+        started.begin(named)
         return started
 
     def compile_scoring(self) -> None:

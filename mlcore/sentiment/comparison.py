@@ -159,14 +159,16 @@ class Experiment:
         """Trainings on the splits of this seed."""
         own = "test" in self.own_splits
         dataset = self.dataset if own else with_test_split(self.dataset, HELD_OUT, seed)
-        return Training(dataset, replace(self.settings, seed=seed), None, threads)
+        read_vectors = (lambda words, dim: vectors) if (vectors := self.vectors) else None
+        return Training(dataset, replace(self.settings, seed=seed), None, threads, read_vectors=read_vectors)
 
     def run(self, threads: int = 1, progress: Progress = lambda name, seed, epoch: None) -> Iterator[Run | Missing]:
         """All runs, seed by seed; one that diverges does not end the others."""
         for seed in self.seeds:
             training = self.encode(seed, threads)
-            data, self.sizes = training.data, training.data.sizes
+            data, self.sizes, vectors = training.data, training.data.sizes, training.vectors
             for arm in self.arms:
+                training.vectors = vectors if arm.given else None
                 try:
                     yield self._train(arm, seed, training, progress)
                 except DivergedError as error:
@@ -180,12 +182,10 @@ class Experiment:
 
     def _train(self, arm: Arm, seed: int, training: Training, progress: Progress) -> Run:
         frozen, data = arm.freeze_embedding, training.data
-        numbers = self.dataset.words.numbers_of(data.features.words)[:-1]
-        vectors = self.vectors.select(numbers) if self.vectors and arm.given else None
         training.settings = replace(training.settings, freeze_embedding=frozen, initialization=arm.initialization)
         progress(arm.name, seed, 1)
         started = time.perf_counter()
-        training.begin(vectors=vectors)
+        training.begin()
         model = training.run(on_epoch=lambda report, state: progress(arm.name, seed, report.epoch + 1))
         seconds = time.perf_counter() - started
         best = training.reports[best_epoch(training.reports) - 1]

@@ -324,17 +324,20 @@ class Training:
 
     model: Model
     reports: list[EpochReport]
+    vectors: Vectors | None = None  # of the words of ``data.features``, to start from
     refitted = False  # whether the model was trained on the held-out texts too
 
     def __init__(
         self, dataset: Dataset, given: Settings, dev: float | None, threads: int = 1, *,
         labels: tuple[str, ...] | None = None, earlier: Model | None = None,
+        read_vectors: Callable[[WordTable, int], Vectors] | None = None,
         encode: Callable[..., EncodedDataset] = encode,
     ) -> None:  # fmt: skip
         """Choose the settings that are automatic, and encode the texts.
 
         ``dev`` and ``labels``: as for ``encode``, which may be another function that does the same. ``earlier``: the
-        model to continue from.
+        model to continue from. ``read_vectors``: gives vectors of this width for words to start from; a word that has
+        one is a feature however rare it is.
 
         Raises: DataError if the texts cannot be trained on; InputError.
         """
@@ -342,13 +345,19 @@ class Training:
         facts = facts_of(dataset, dev)
         settings = given.resolved(facts._replace(labels=len(labels)) if labels else facts)
         known = earlier.features if earlier else None
+        if read_vectors:
+            vectors = read_vectors(dataset.words, settings.dim)
+            encode = partial(encode, keep=vectors.found)
         self.data = encode(dataset, dev, **settings.encoding(), labels=labels, known=known, threads=threads)
+        if read_vectors:
+            self.vectors = vectors.select(dataset.words.numbers_of(self.data.features.words)[:-1])
         self.settings, self.threads, self._earlier = settings, threads, earlier
         self._chosen, self._digests = given.automatic(), [dataset.fingerprint]
         self._digests += [sha256(array.tobytes()).hexdigest() for array in (earlier.parameters if earlier else ())]
 
-    def begin(self, inputs: dict[str, str | list[str]] | None = None, vectors: Vectors | None = None) -> Model:
+    def begin(self, inputs: dict[str, str | list[str]] | None = None) -> Model:
         """The untrained model, for whose provenance ``inputs`` are the options besides the settings."""
+        vectors = self.vectors
         self._new_model = partial(new_model, vectors=vectors, threads=self.threads, earlier=self._earlier)
         self.model = self._new_model(self.data, self.settings)
         digests = [*self._digests, *([vectors.fingerprint()] if vectors else [])]

@@ -263,6 +263,7 @@ def encode(
     refit: bool = False,
     labels: tuple[str, ...] | None = None,
     known: Features | None = None,
+    keep: np.ndarray | None = None,
     threads: int = 1,
 ) -> EncodedDataset:
     """Split a dataset and turn it into the arrays of a training, the same for any number of threads.
@@ -274,18 +275,22 @@ def encode(
     give all texts as ``whole``; those to train on and to hold out keep only the features of the former.
     ``labels``: all that there are, in their order; None: those of the texts.
     ``known``: features to keep besides those of the texts.
+    ``keep``: words of the dataset that are features however rarely they occur, (w,) bool.
 
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
     """
     parts = partition(dataset, dev, ratings, multi_label, seed, labels, refit and not known)
-    features = choose_features(dataset.words, dataset.tokens, parts.whole, choice, threads)
+    features = choose_features(dataset.words, dataset.tokens, parts.whole, choice, threads, keep)
     features = checked(features, dataset.source, choice.min_count, known)
     documents = every = features.documents_of(dataset.tokens, dataset.words, threads)
     weights = None if dataset.weights is None else dataset.weights.astype(np.float32)
     whole = None
     if len(parts.whole) > len(parts.train):
         whole = Split(every, parts.targets, parts.whole, weights)
-        documents = every.only(occurrences(every, parts.train, len(features)) >= choice.min_count)
+        least = np.full(len(features), choice.min_count)
+        if keep is not None:
+            least[: len(features.words)][keep[dataset.words.numbers_of(features.words)[:-1]]] = 1
+        documents = every.only(occurrences(every, parts.train, len(features)) >= least)
     counts = occurrences(documents, parts.train, len(features))
     notes = coverage_notes(dataset, parts.dev, features, "held-out texts", counts)
     notes += shared_notes(dataset, parts.train, {"held-out": parts.dev, "test": parts.test})

@@ -272,8 +272,13 @@ class Features:
         )
 
 
-def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: Choice, threads: int = 1) -> Features:
-    """The features of these rows of texts, which are words of a table, whatever the number of threads."""
+def choose_features(
+    table: WordTable, tokens: Tokens, rows: np.ndarray, choice: Choice, threads: int = 1, keep: np.ndarray | None = None
+) -> Features:
+    """The features of these rows of texts, which are words of a table, whatever the number of threads.
+
+    ``keep``: words of the table that are features however rare they are, (len(table),) bool.
+    """
     chosen = np.zeros(tokens.n_texts, bool)
     chosen[rows] = True
 
@@ -297,12 +302,13 @@ def choose_features(table: WordTable, tokens: Tokens, rows: np.ndarray, choice: 
 
     parts = tokens.parts(max(TOKENS, len(table)))
     counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
-    return select_features(table, counts, frequent, choice)
+    return select_features(table, counts, frequent, choice, keep)
 
 
 def select_features(
-    table: WordTable, counts: np.ndarray, frequent: Callable[[Features, int, bool], Counted], choice: Choice
-) -> Features:
+    table: WordTable, counts: np.ndarray, frequent: Callable[[Features, int, bool], Counted], choice: Choice,
+    keep: np.ndarray | None = None,
+) -> Features:  # fmt: skip
     """The same of words with these counts, (len(table),).
 
     ``frequent``: the keys that occur often enough, as ``Features.keys`` has them, the most frequent first, and their
@@ -310,7 +316,9 @@ def select_features(
     """
     largest, min_count, max_features, binary, characters = choice
     pieces, piece_counts = choose_pieces(table, counts, characters, min_count)
-    numbers = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= min_count)][:max_features]
+    order = np.argsort(-counts, kind="stable")
+    least = min_count if keep is None else np.where(keep, 1, min_count)
+    numbers = order[(counts >= least)[order]][:max_features]
     all_counts = [counts[numbers]]
     features = Features(table.select(numbers), np.zeros(0, np.int64), largest, binary)
     levels = [(size, False) for size in range(2, largest + 1)] + [(size, True) for size in range(1, largest + 1)]

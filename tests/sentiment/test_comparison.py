@@ -14,6 +14,7 @@ from mlcore.errors import ShapeError
 from mlcore.sentiment import comparison
 from mlcore.sentiment.comparison import ARMS, LINEAR, MAJORITY, Experiment, Missing, Run
 from mlcore.sentiment.initialization import new_model
+from mlcore.sentiment.training import Training
 from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset
 from mlcore.text.vectors import Vectors
 
@@ -37,19 +38,25 @@ def vectors_for(words, dim, found):
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("initialization", ["random", "naive-bayes"])
-def test_given_vectors_keep_their_directions_and_the_others_are_random(frozen, initialization):
+def test_given_vectors_are_added_unless_all_embeddings_are_frozen(frozen, initialization):
     settings = replace(SMALL, ngrams=2, freeze_embedding=frozen, initialization=initialization)
     data = encode(dataset(), 0, **settings.encoding())
     vectors = vectors_for(data.features.words, 3, found=4)
-    table = new_model(data, settings, vectors).parameters.table
-    ratio = table[:4, :3] / vectors.table[:4]
-    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-6)
-    assert np.linalg.norm(table[:4], axis=1).mean() == pytest.approx(3 if frozen else 2)
-    seeded = new_model(data, replace(settings, freeze_embedding=False)).parameters.table
-    np.testing.assert_array_equal(table[4:], seeded[4:])
+    model = new_model(data, settings, vectors)
+    table = model.parameters.table
+    seeded = new_model(data, replace(settings, freeze_embedding=False))
+    added = table[:4, :3] - (0 if frozen else seeded.parameters.table[:4, :3])
+    ratio = added / vectors.table[:4]
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-5)
+    assert np.linalg.norm(added, axis=1).mean() == pytest.approx(3 if frozen else 1)
+    np.testing.assert_array_equal(table[4:], seeded.parameters.table[4:])
     assert not table[:, 3:].any(), "the padding"
+    if initialization == "naive-bayes":  # words with a vector learn less cautiously
+        share = model.first_squares / seeded.first_squares
+        assert share == pytest.approx([0.1] * 4 + [1] * (len(share) - 4))
     vectors.table[:] = 0
-    assert not new_model(data, settings, vectors).parameters.table[:4].any()
+    table = new_model(data, settings, vectors).parameters.table
+    np.testing.assert_array_equal(table[:4], 0 if frozen else seeded.parameters.table[:4])
     with pytest.raises(ShapeError, match=r"vectors have shape \(2, 3\); expected \(11, 3\)"):
         new_model(data, settings, vectors.select(np.arange(2)))
 
@@ -86,6 +93,19 @@ def test_splits_are_disjoint_and_the_own_ones_are_kept(own):
                 assert np.mean(data.train.targets[numbers]) == 0.5, "the same share of each label"
         drawn.add(str(rows))
     assert len(drawn) == (1 if len(own) == 2 else 3)
+
+
+def test_a_word_that_has_a_vector_is_a_feature_however_rare_it_is():
+    data, rare = dataset(2), replace(SMALL, ngrams=1, min_count=4, refit=True)
+    every, frequent = (encode(data, 0.4, **replace(rare, min_count=count).encoding()) for count in (1, 4))
+    for found in (2, len(data.words)):
+        given = vectors_for(data.words, 3, found)
+        training = Training(data, rare, 0.4, read_vectors=lambda words, dim, given=given: given)
+        words, with_vector = training.data.features.words.words, data.words.words[:found]
+        assert words == [w for w in every.features.words.words if w in [*with_vector, *frequent.features.words.words]]
+        assert training.vectors.found.tolist() == [word in with_vector for word in words]
+    for all_of, kept in ((every.whole, training.data.whole), (every.train, training.data.train)):
+        assert kept.documents.ids.tolist() == all_of.documents.ids.tolist()
 
 
 def test_runs_get_their_vectors_are_counted_and_do_not_depend_on_threads():
