@@ -16,8 +16,8 @@ STEPS = 64  # in a doubling: apart enough for every processor to choose the same
 
 
 def calibrate(model: Model, dev: Split, threads: int = 1) -> dict[str, float]:
-    """Divide a model's logits by the ``best_temperature`` for the held-out texts; what it is, and their calibration
-    error before and after.
+    """Divide a model's logits by the ``best_temperature`` for the held-out texts, or by 1 if that has the smaller
+    calibration error; what it is, and this error before and after.
 
     Where texts may have several labels, each label of each text counts as a decision between two. W2 and b2 are
     divided, so that decisions stay as they are and whatever reads the model has the probabilities.
@@ -31,9 +31,13 @@ def calibrate(model: Model, dev: Split, threads: int = 1) -> dict[str, float]:
     if model.settings.multi_label:
         logits = logits.reshape(-1, 1)
     temperature = best_temperature(logits, targets.ravel().astype(np.int64))
+    layer = model.parameters.W2.copy(), model.parameters.b2.copy()
     cool(model, temperature)
     after = evaluate(model, dev, threads)
     assert not isinstance(before, RatingEvaluation) and not isinstance(after, RatingEvaluation)  # noqa: PT018
+    if after.calibration_error > before.calibration_error:
+        model.parameters.W2[:], model.parameters.b2[:] = layer
+        temperature, after = 1.0, before
     errors = {"error_before": before.calibration_error, "error_after": after.calibration_error}
     return {"temperature": temperature, **errors}
 

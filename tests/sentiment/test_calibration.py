@@ -47,6 +47,13 @@ def test_calibration_brings_probabilities_near_the_accuracy_and_keeps_the_decisi
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
 
+def test_logits_stay_where_the_temperature_would_have_the_larger_error():
+    model, data, _ = train(pinned(dim=2, hidden=2, epochs=6, seed=4), TEXTS, LABELS)
+    layer, error = model.parameters.W2.copy(), evaluate(model, data.dev).calibration_error
+    assert calibrate(model, data.dev) == {"temperature": 1, "error_before": error, "error_after": error}
+    np.testing.assert_array_equal(model.parameters.W2, layer)
+
+
 def test_refit_is_a_training_on_all_texts_with_all_of_their_features():
     settings = pinned(dim=5, hidden=4, epochs=6, ngrams=2, refit=True)
     training, done = Training(dataset_of(TEXTS, LABELS), settings, None), []
