@@ -14,7 +14,7 @@ from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import Format, check_tensors, load_tensors, require, save_tensors
 from mlcore.sentiment.training import EpochReport, State, out_of_patience
 
-CHECKPOINT = Format("mlcore-checkpoint", 4, "a checkpoint of mlcore", "start the training again without it")
+CHECKPOINT = Format("mlcore-checkpoint", (5,), "a checkpoint of mlcore", "start the training again without it")
 
 
 def save_checkpoint(path: Path, model: Model, state: State) -> None:

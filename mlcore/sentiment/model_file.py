@@ -49,12 +49,13 @@ class Format(NamedTuple):
     """A kind of file."""
 
     name: str
-    version: int
+    versions: tuple[int, ...]  # that can be read; the last one is written
     description: str
     remedy: str  # what to do when there is no other copy
 
 
-MODEL = Format("mlcore-sentiment", 6, "a model file of mlcore", "train it again")
+# Version 6 has no features of how texts begin
+MODEL = Format("mlcore-sentiment", (6, 7), "a model file of mlcore", "train it again")
 
 
 def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
@@ -77,7 +78,7 @@ def save_tensors(path: Path, kind: Format, header: dict[str, Any], tensors: dict
 def _with_metadata(
     kind: Format, header: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    header = {"format": kind.name, "version": kind.version, **header}
+    header = {"format": kind.name, "version": kind.versions[-1], **header}
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     return tensors, {KEY: json.dumps({"sha256": _digest(header, tensors), **header}, allow_nan=False)}
 
@@ -117,9 +118,10 @@ def _parse(content: bytes, kind: Format) -> tuple[dict[str, Any], dict[str, np.n
     header = json.loads(metadata[KEY]) if KEY in metadata else {"format": None}
     if header["format"] != kind.name:
         raise foreign
-    if (version := header["version"]) != kind.version:
-        age, advice = ("an older", kind.remedy) if version in range(kind.version) else ("a newer", "update mlcore")
-        numbers = f"format {version!r:.9}; this one reads {kind.version}"
+    if (version := header["version"]) not in kind.versions:
+        old = version in range(kind.versions[-1])
+        age, advice = ("an older", kind.remedy) if old else ("a newer", "update mlcore")
+        numbers = f"format {version!r:.9}; this one reads {' and '.join(map(str, kind.versions))}"
         raise _Rejected(f"was written by {age} mlcore ({numbers}); {advice}.")
     tensors = safetensors.numpy.load(content)
     require(header.pop("sha256") == _digest(header, tensors), "its checksum does not match its content")

@@ -96,6 +96,16 @@ def test_any_program_reads_the_tensors_without_padding(saved):
     assert (header["settings"]["dim"], header["settings"]["learning_rate"]) == (3, 0.01)
 
 
+def test_a_model_of_before_beginnings_predicts_as_it_did(saved):
+    header, tensors = parts(saved.read_bytes())
+    assert header["version"] == 7
+    cut = {"ngrams": NGRAMS[:8].copy(), "table": tensors["table"][:12].copy()}
+    saved.write_bytes(sealed(header | {"version": 6}, tensors | cut))
+    found, texts = load_model(saved), ["good bad naïve good", "bad good", ""]
+    documents, whole = (features.documents(texts) for features in (found.features, make_model().features))
+    np.testing.assert_array_equal(documents.ids, whole.ids[whole.ids < 12])
+
+
 def test_half_the_size(tmp_path):
     model, path = make_model(float16=True), tmp_path / "model"
     save_model(model, path)
@@ -175,7 +185,7 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
     contents = {
         "is truncated: its end is missing; copy it again": [whole[:-1], whole[:100], whole[:9]],
         "is damaged": [whole + b"x", *(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in (60, -2))],
-        "by a newer mlcore .format 7; this one reads 6.; update mlcore": [sealed(header | {"version": 7}, tensors)],
+        "by a newer mlcore .format 8; this one reads 6 and 7.; update": [sealed(header | {"version": 8}, tensors)],
         "by an older mlcore .* train it again": [sealed(header | {"version": 1}, tensors)],
         "is not a model file of mlcore": [
             b"", b"hello", b"PK\x03\x04" + bytes(99), whole[:8], bytes(8) + b"{", b"\xff" * 8 + b"{",
