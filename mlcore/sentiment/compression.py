@@ -29,7 +29,7 @@ from mlcore.text.overlap import FEW_FINGERPRINTS
 from mlcore.text.vocabulary import WordTable
 
 LEVELS = 127  # of a number, on either side of 0
-ZIPF_EXPONENTS = {0: 0.75, 1: 1.0, 2: 0.75, 3: 0.6, 4: 0.6}  # by the words of a feature; 0: of characters
+ZIPF_EXPONENTS = {0: 0.75, 1: 1.0, 2: 0.75, 3: 0.6}  # by the words of a feature; 0: of characters
 PAIR = 8  # bytes of an n-gram of words in a file
 SLACK = 64  # bytes by which the digits of the step and of the dimensions may lengthen the header of a file
 LEAST_GAIN = 1e-3  # of a hidden unit, so that its weights stay finite
@@ -146,9 +146,11 @@ def trained_texts(model: Model) -> int:
 def expected_counts(model: Model) -> np.ndarray:
     """How often each feature occurs in the training texts, by Zipf's law from the rarest up: (v,) float64."""
     words_in, counts = model.features.words_in(), np.zeros(len(model.features))
-    for words in np.unique(words_in):
-        at = np.flatnonzero(words_in == words)
-        counts[at] = model.settings.min_count * (len(at) / np.arange(1, len(at) + 1)) ** ZIPF_EXPONENTS[int(words)]
+    kinds = np.where(model.features.begins(), 1 - words_in, words_in)  # the most frequent of each come first
+    for kind in np.unique(kinds):
+        at = np.flatnonzero(kinds == kind)
+        exponent = ZIPF_EXPONENTS[abs(int(kind))]
+        counts[at] = model.settings.min_count * (len(at) / np.arange(1, len(at) + 1)) ** exponent
     return np.minimum(counts, trained_texts(model) or np.inf) if model.settings.binary else counts
 
 

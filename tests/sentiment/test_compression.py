@@ -66,6 +66,12 @@ def test_features_and_dimensions_are_left_out_until_it_fits(kind):
     assert compress(model, len(content_of(model))) is model
 
 
+def test_the_most_frequent_beginning_is_expected_as_often_as_there_are_of_its_length():
+    model = random_model(5, ngrams=2)
+    begins, words_in = model.features.begins(), model.features.words_in()
+    assert expected_counts(model)[begins.argmax()] == np.count_nonzero(begins & (words_in == 2))
+
+
 def test_what_occurs_in_the_texts_is_kept():
     model = random_model(5, TWO)
     texts = model.features.documents(["plot plot", "plot , not"] * 50)
