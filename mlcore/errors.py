@@ -3,6 +3,14 @@
 from collections.abc import Callable, Mapping
 
 
+def written(value: object, form: Callable[[object], str] = repr) -> str:
+    """A wrong value as text, also a whole number that Python refuses to write."""
+    try:
+        return form(value)
+    except ValueError:
+        return "a number of too many digits"
+
+
 class MlcoreError(Exception):
     """Base of all errors that mlcore raises on purpose. The message is for a person.
 
@@ -33,7 +41,7 @@ class MlcoreError(Exception):
 
     def describe(
         self,
-        given: Callable[[str, object], str] = lambda parameter, value: f"{parameter} is {value!r}",
+        given: Callable[[str, object], str] = lambda parameter, value: f"{parameter} is {written(value)}",
         setting: Callable[[str, object], str] = lambda parameter, value: f"{parameter}={value!r}",
     ) -> str:
         """The whole message: ``given`` says what the wrong parameter was, ``setting`` what to try."""

@@ -14,7 +14,7 @@ from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.mistakes import Matrices
 from mlcore.exercise.problem import Problem
 
-ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]")  # dV[1, 2], or c[1] of a vector
+ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1, 2], or c[1] of a vector
 DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*)")
 GRADIENT = re.compile(r"^(\w+)[._]grad$|^∇_?\{?(\w+)\}?\s*[JLEC]?$")
 ALIASES = dict.fromkeys(("yhat", "ypred", "prediction"), "y_hat")

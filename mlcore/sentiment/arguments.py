@@ -1,6 +1,7 @@
 """What Python programs give as texts, labels, weights and parameters: checked, and as files of models have it."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
@@ -9,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import InputError, ShapeError
+from mlcore.errors import InputError, ShapeError, written
 from mlcore.sentiment.model import Model
 from mlcore.text.dataset import Dataset, dataset_of
-from mlcore.text.labels import LARGEST_RATING, is_label, listed, ordered
+from mlcore.text.labels import LARGEST_RATING, MAX_DIGITS, is_label, listed, ordered
 
 # Types of labels, and how to write them as the strings of a model file and read them back; in this order, because a
 # bool is also a number. Whole floats, which pandas makes of integers beside a missing value, are the integers they mean
@@ -21,12 +22,13 @@ KINDS: dict[str, tuple[tuple[type, ...], Callable[[Any], str], Callable[[str], A
     "bool": ((bool, np.bool_), str, {"False": False, "True": True}.__getitem__),
     "int": ((Real,), lambda label: str(int(label)), lambda label: int(label.removesuffix(".0"))),
 }
+WHOLE = re.compile(f"0|-?[1-9][0-9]{{0,{MAX_DIGITS - 1}}}")
 
 
 def kind_of(labels: tuple[str, ...]) -> str:
     """Kind of the labels of a model from the command line: integers if all are written so, as 1 or 1.0."""
     plain = {label.removesuffix(".0") for label in labels}
-    whole = all(digits.removeprefix("-").isdecimal() and str(int(digits)) == digits for digits in plain)
+    whole = all(WHOLE.fullmatch(digits) for digits in plain)
     return "int" if whole and len(plain) == len(labels) else "str"
 
 
@@ -140,10 +142,11 @@ def labels_of(y: Iterable[Any], texts: int | None) -> tuple[np.ndarray, str]:
     labels = _listed(y, "y", "labels, such as ['pos', 'neg']", texts)
     kinds = list(map(_kind, labels))
     for i, (label, kind) in enumerate(zip(labels, kinds, strict=True)):
-        valid = is_label(label) if kind == "str" else label % 1 == 0 if kind == "int" else kind
+        whole = kind == "int" and label % 1 == 0 and WHOLE.fullmatch(written(int(label)))
+        valid = is_label(label) if kind == "str" else whole if kind == "int" else kind
         if not valid or kind != kinds[0]:
-            expected = "labels of one type: text without control characters, int or bool (numbers take loss='squared', "
-            expected += "and several labels of a text a matrix of 0 and 1)"
+            expected = f"labels of one type: text without control characters, int of up to {MAX_DIGITS} digits or bool "
+            expected += "(numbers take loss='squared', and several labels of a text a matrix of 0 and 1)"
             raise InputError(f"y[{i}] is {described(label)}; expected {expected}.")
     return np.array(labels), kinds[0] if kinds else "str"
 
@@ -203,17 +206,19 @@ def _dimensions(values: Any) -> int:
 
 def described(value: object) -> str:
     """A wrong value for a message, short whatever it is."""
-    if isinstance(value, str | bytes | int | float | type(None)) and len(repr(value)) <= 40:
-        return repr(value)
+    if isinstance(value, str | bytes | int | float | type(None)) and len(text := written(value)) <= 40:
+        return text
     shape = getattr(value, "shape", None)
     return f"of type {type(value).__name__}{f' and shape {shape}' if shape else ''}"
 
 
 def setting_of(value: Any) -> Any:
     """A parameter as a setting has it: weights of labels are a JSON object."""
-    if not isinstance(value, Mapping):
-        return plain(value)
-    return json.dumps({KINDS[_kind(label) or "str"][1](label): plain(weight) for label, weight in value.items()})
+    if isinstance(value, Mapping):
+        with suppress(TypeError, ValueError, OverflowError):  # Settings refuses what cannot be written so
+            weights = {KINDS[_kind(label) or "str"][1](label): plain(weight) for label, weight in value.items()}
+            return json.dumps(weights)
+    return plain(value)
 
 
 def plain(value: Any) -> Any:

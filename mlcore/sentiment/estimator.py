@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError
+from mlcore.errors import DataError, InputError, ModelFileError, NotFittedError, ShapeError, written
 from mlcore.kernels.compiling import watch_compilation
 from mlcore.sentiment import arguments
 from mlcore.sentiment.answers import Answers
@@ -26,6 +26,7 @@ from mlcore.sentiment.settings import FIELDS, Settings, given_settings
 from mlcore.sentiment.training import EpochReport, State, Training, heading
 from mlcore.templates import fill
 from mlcore.text.dataset import dataset_of
+from mlcore.text.labels import listed
 from mlcore.text.pool import available_cores
 
 OWN_DEFAULTS = {"dev": 0.1, "warm_start": False, "threads": None, "verbose": 0}
@@ -247,7 +248,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
         model, classes = self._model()
         pairs = zip(classes.values.tolist(), classes.numbers.tolist(), strict=True) if classes else ()
         known = {value: model.labels[number] for value, number in pairs}
-        return [known.get(value, str(value)) for value in values]
+        return [known.get(value, written(value, str)) for value in values]
 
     def _repr_html_(self) -> str:
         """The parameters, and after fit the epochs and what the model is, for notebooks."""
@@ -373,4 +374,9 @@ def _matrix(model: Model, y: Any, texts: int) -> Indicators:
     if matrix is None or len(matrix.labels) != len(model.labels):
         expected = f"a matrix of 0 and 1 of shape {(texts, len(model.labels))}, as for fit"
         raise ShapeError(f"y is {described(y)}; expected {expected}.")
+    if hasattr(y, "columns"):
+        if {*matrix.labels} != {*model.labels}:
+            found, expected = listed(matrix.labels), listed(model.labels)
+            raise InputError(f"y has the columns {found}; expected those of fit, {expected}, in any order.")
+        matrix = matrix._replace(values=matrix.values[:, [matrix.labels.index(label) for label in model.labels]])
     return matrix._replace(labels=model.labels)

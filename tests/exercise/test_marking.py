@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from test_network_page import has_gradients, random_problem
 
+from mlcore.errors import InputError
 from mlcore.exercise.answers import Entry, parse_answer
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.network import Layer, Network
-from mlcore.exercise.problem import Problem
+from mlcore.exercise.problem import Problem, default_problem
 from mlcore.exercise.syllabus import DIFFICULTIES, KINKS
 
 
@@ -117,6 +118,11 @@ def significant(value, count):
     exact = Decimal(repr(float(value)))
     unit = Decimal(1).scaleb(exact.adjusted() - count + 1)
     return f"{exact.quantize(unit, ROUND_HALF_UP):f}" if exact else "0"
+
+
+def test_an_entry_with_a_number_that_python_does_not_read():
+    with pytest.raises(InputError, match="Unknown answer 'dV"):
+        Marker(default_problem()).naming.find(f"dV[{'1' * 5000}, 1]")
 
 
 def test_networks_without_gradients_are_marked():

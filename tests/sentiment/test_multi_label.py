@@ -10,7 +10,7 @@ from sklearn import metrics
 from test_training import train
 
 from mlcore import SentimentClassifier
-from mlcore.errors import ModelFileError
+from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.calibration import best_threshold, tune_thresholds
 from mlcore.sentiment.evaluation import assess, evaluate, quick_figures
@@ -157,6 +157,14 @@ def test_labels_in_any_form_come_back_in_their_order(form, tmp_path):
         assert model.score(TEXTS, y) == metrics.accuracy_score(truth, predicted)
         thresholds = 0.5 if model._fitted[0].thresholds is None else model._fitted[0].thresholds
         np.testing.assert_array_equal(model.predict_proba(TEXTS)[:, : len(names)] > thresholds, predicted)
+        if form in ("pandas", "polars"):
+            assert model.score(TEXTS, y[names[::-1]]) == model.score(TEXTS, y)
+            assert model.evaluate(TEXTS, y[names[::-1]]).evaluation == model.evaluate(TEXTS, y).evaluation
+            others = y.rename(columns={"z": "x"}) if form == "pandas" else y.rename({"z": "x"})
+            with pytest.raises(
+                InputError, match="y has the columns 'x', 'a', 'm'; expected those of fit, 'z', 'a', 'm'"
+            ):
+                model.score(TEXTS, others)
 
 
 @pytest.mark.parametrize(("n_features", "shuffled"), [(20, False), (100, True)])
