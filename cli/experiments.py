@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mlcore.files import check_files
+from mlcore.errors import InputError
+from mlcore.files import STANDARD_STREAM, check_files
 from mlcore.sentiment import comparison, tuning
 from mlcore.sentiment.settings import NEW_MODEL, Settings, reproducing_command
 from mlcore.text import table
@@ -53,6 +54,8 @@ def tune(
     used. Ctrl-C keeps the best settings so far. The same seed and number of
     trials (--trials) give the same result.
     """
+    if STANDARD_STREAM in (data or []):
+        raise InputError("tune reads the data twice, which standard input does not allow; save it, and give the file.")
     check_files(data or [], model=(model, MODEL))
     started, processes = monotonic(), threads or available_cores()
     dataset = read(data, layout)
