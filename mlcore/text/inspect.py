@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcore.errors import DataError
 from mlcore.results import Result
 from mlcore.text.dataset import Dataset
 from mlcore.text.labels import labels_in, shown
@@ -44,12 +45,16 @@ def inspect(data: Dataset) -> Inspection:
     Duplicates are texts of one split with the same tokens in the same order; texts without tokens count as empty
     only. Conflicts are looked for in all splits together, and shared texts in the splits that are not trained on.
 
+    Raises: DataError if there are no texts.
+
     Example:
         >>> from mlcore.text.dataset import dataset_of
         >>> found = inspect(dataset_of(["Good film!", "good film !", "Bad."], ["pos", "neg", "neg"]))
         >>> found.tokens, found.duplicates["count"], found.conflicts["examples"]
         (8, 1, [{'neg': 'text 2', 'pos': 'text 1'}])
     """
+    if not data.n_texts:
+        raise DataError(f"{data.source} contains no labelled texts")
     splits = {"train": data.rows("", "train"), "dev": data.rows("dev"), "test": data.rows("test")}
     splits = {name: rows for name, rows in splits.items() if len(rows)}
     lengths, trained = np.diff(data.tokens.offsets), np.zeros(len(data.words), bool)
@@ -69,10 +74,17 @@ def inspect(data: Dataset) -> Inspection:
         empty={"count": len(empty), "places": [data.place(row) for row in empty[:FEW]]},
         bad_rows={"count": data.notes.n_bad_rows, "places": data.notes.bad_rows},
         undecodable={"count": len(data.notes.undecodable), "places": data.notes.undecodable},
-        notes=data.notes.sentences(),
+        notes=[*data.notes.sentences(), *_one_label(data)],
         known={name: float(trained[ids].mean()) if len(ids) else None for name, ids in tokens.items()},
         **_repeats(data, splits),
     )
+
+
+def _one_label(data: Dataset) -> list[str]:
+    """That no classifier can be trained on the texts, if all that are trained on have one label."""
+    found = [*_label_counts(data, data.rows("", "train", "dev"))]
+    named = f"All texts to train on have the label {found[0]!r}" if found else ""
+    return [f"{named}: no classifier can be trained on them; expected two labels or more."] if len(found) == 1 else []
 
 
 def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:

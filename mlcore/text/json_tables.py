@@ -132,6 +132,12 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         is_named = has_columns(document, source)
         if not is_named and (rows := _by_label(document, source)):
             return rows
+        lists = {key: value for key, value in document.items() if isinstance(value, list)}
+        lengths = {*map(len, lists.values())}
+        if len(lengths) == 1 and has_columns(lists, source) and not any(map(_by_speaker, values)):
+            n = lengths.pop()  # as in pandas, what is not a list is the value of all rows
+            whole = [value if isinstance(value, list) else [value] * n for value in values]
+            return chain([[*document]], zip(*whole, strict=True))
         inner = [*_lists_in(document)]  # whose keys the message will name
         if not all(isinstance(value, list | dict) for value in values) or any(map(_by_speaker, values)):
             is_row = is_named or has_columns(_flat(document), source)
