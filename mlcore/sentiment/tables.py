@@ -17,6 +17,7 @@ from mlcore.errors import DataError, InputError
 from mlcore.results import Result
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.prediction import MAX_PROBABILITIES, Predictions, answer_columns
+from mlcore.text.labels import DECIMAL_COMMA
 from mlcore.text.pool import in_order
 from mlcore.text.streams import SUFFIXES, optional
 from mlcore.text.table import Row, Table
@@ -24,6 +25,7 @@ from mlcore.text.table import Row, Table
 AT_ONCE = 1 << 12  # rows
 DIGITS = 6  # of probabilities and shares
 FORMULA = frozenset("=+-@\t\r")  # how cells begin that spreadsheets would run
+DECIMAL_POINT = re.compile(r"\s*[+-]?\d*\.\d+\s*")
 NUMBER = re.compile(r"[+-][\d.,\s]+(e[+-]?\d+)?%?", re.IGNORECASE)
 
 
@@ -80,6 +82,7 @@ def predict_table(
         names[name] = kind
     found = PredictedTable(str(path), [*names])
     writer = WRITERS[path.suffix.lower()](file, table, names)
+    writer.decimal_commas = _has_decimal_commas([row for row, _ in first])
 
     def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
@@ -105,12 +108,19 @@ def predict_table(
     return found
 
 
+def _has_decimal_commas(rows: Sequence[Row]) -> bool:
+    """Whether more cells are numbers with a decimal comma than with a point."""
+    cells = [cell for _, row in rows for cell in row if isinstance(cell, str)]
+    return sum(map(bool, map(DECIMAL_COMMA.match, cells))) > sum(map(bool, map(DECIMAL_POINT.fullmatch, cells)))
+
+
 class _Writer:
     """Writes batches of rows with predictions, whose columns have these names and types; several threads ``format``."""
 
     made_safe = 0  # cells
     grows = False  # whether there may be more columns than at the beginning
     lists = False  # whether a value may be a list
+    decimal_commas = False  # whether numbers in text are written with them, as those of the table are
 
     def __init__(self, file: BinaryIO, table: Table, names: dict[str, str]) -> None:
         self.file, self.table, self.names, self.width = file, table, names, len(table.header)
@@ -143,7 +153,7 @@ class _Delimited(_Writer):
     """CSV or TSV, with quotes where they are needed. What spreadsheets would run gets an apostrophe before it.
 
     Where the table was such a file, the new one has its separator, if that is usual, and a byte order mark as Excel
-    expects it, if that had one or was not in UTF-8.
+    expects it, if that had one or was not in UTF-8. Numbers have decimal commas if most in the table do.
     """
 
     def __init__(self, file: BinaryIO, table: Table, names: dict[str, str], separators: str = ",;|") -> None:
@@ -155,6 +165,8 @@ class _Delimited(_Writer):
         self.write(self._lines([[name] for name in (*table.header, *names)]))
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
+        if self.decimal_commas:
+            new = [[str(v).replace(".", ",") if isinstance(v, float) else v for v in column] for column in new]
         return self._lines([*self.columns(rows), *new])
 
     def _lines(self, columns: list[Sequence[Any]]) -> tuple[bytes, int]:

@@ -54,12 +54,14 @@ def test_standard_input_may_be_a_table(run, model):
 
 def test_the_columns_of_the_training_are_remembered(run, tmp_path):
     (tmp_path / "train.csv").write_text("Meinung;Urteil;text\n" + "gut;ja;x\nschlecht;nein;x\n" * 20)
-    (tmp_path / "new.csv").write_text("text;Meinung\nx;gut\nx;schlecht\n", "utf-8-sig")
+    (tmp_path / "new.csv").write_text("text;Meinung;Note\nx;gut;1,5\nx;schlecht;4\n", "utf-8-sig")
     (tmp_path / "other.csv").write_text("text\ngut\n")
     columns = ("--text-column", "Meinung", "--label-column", "Urteil", "--dim", 2, "--learning-rate", 0.5)
     assert run("train-sentiment", "train.csv", *columns, "-m", "m").code == 0
     assert run("predict", "m", "new.csv", "-o", "out.csv").code == 0
-    assert (tmp_path / "out.csv").read_bytes().startswith(b"\xef\xbb\xbftext;Meinung;predicted;"), "as Excel wrote it"
+    head, *rows = (tmp_path / "out.csv").read_text("utf-8").splitlines()
+    assert head == "\ufefftext;Meinung;Note;predicted;probability;known", "as Excel wrote it"
+    assert [row.split(";")[4][1] for row in rows] == [",", ","], "a decimal comma, as its numbers have"
     assert run("predict", "m", "new.csv", "-o", "out.tsv").code == 0
     assert [row["predicted"] for row in rows_of(tmp_path / "out.tsv")] == ["ja", "nein"]
     assert "\ntrain.csv: accuracy 100.00%" in run("evaluate", "m", "train.csv").out
