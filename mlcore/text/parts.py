@@ -11,7 +11,7 @@ from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Features, count_pairs, deal_keys
 from mlcore.text.overlap import fingerprints
 from mlcore.text.remote import local_copy
-from mlcore.text.vocabulary import Tokens, WordTable
+from mlcore.text.vocabulary import WordTable
 
 Ngrams = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, counts, and the token at which each occurs first
 
@@ -59,7 +59,9 @@ def count_ngrams(
 
     ``before``: the number of tokens in the parts before.
     """
-    words = Tokens(shorter.words.numbers_of(data.words)[data.tokens.ids], data.tokens.offsets)
+    size, begins = level
+    tokens = data.tokens.heads(size) if begins else data.tokens
+    words = tokens._replace(ids=shorter.words.numbers_of(data.words)[tokens.ids])
     keys, places, _ = deal_keys(shorter.keys(words, chosen, *level), turn, turns, 1)
     keys, counts, firsts = count_pairs(keys, places)
     return keys, counts, firsts + before
