@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import DEVNULL, Popen, TimeoutExpired
 from typing import Any
 
 from mlcore.errors import InputError
@@ -30,6 +30,7 @@ config: Any = numba.config
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 # Without entries for Python and C, a function takes less time to compile
 INLINE: Any = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+PATIENCE = 600  # seconds for another process to compile
 UNCACHED = (
     "Compiled kernels cannot be kept, since no folder for them can be written to: every run compiles them again, which "
     "takes up to a minute. Set the environment variable NUMBA_CACHE_DIR to a folder that can be written to."
@@ -214,7 +215,8 @@ def compiling_ahead(
             yield
         for other in _others:
             waiting()
-            other.wait()
+            with suppress(TimeoutExpired):
+                other.wait(PATIENCE)
     finally:
         end_others()
         while _others:

@@ -168,6 +168,17 @@ with watch_compilation(print):
     assert (done.stdout, done.stderr) == ("waiting\n", "")
 
 
+def test_a_process_that_hangs_is_not_waited_for_for_ever(tmp_path):
+    script = """
+import numpy as np
+from mlcore.kernels import compiling, losses
+compiling.PATIENCE = 0.1
+with compiling.compiling_ahead(exec, "import time; time.sleep(600)"):
+    losses.logistic(*np.zeros((2, 1, 1)), np.zeros(1))
+"""
+    run_python(script, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}, timeout=60)
+
+
 def test_a_signal_ends_the_process_that_compiles():
     """That one keeps the output open, so that who reads it would wait for it."""
     script = """
