@@ -212,7 +212,7 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
     try:
         if len(re.findall(r"[([{]", text)) != len(re.findall(r"[])}]", text)):
             raise ValueError("a bracket is missing")
-        if decimal := re.search(r"[+-]0,\d+", _spelled(text)):
+        if decimal := re.search(r"(?<![\deE])[+-]0,\d+(?![\d,])", _spelled(text)):
             raise ValueError(f"{decimal[0]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
