@@ -41,6 +41,10 @@ SETS = {  # file beside the texts, and n-grams
     "CLINC150": ("clinc150-train-dev.json", 1),
     "waimai": ("waimai-train.csv", 1),
 }
+MANY_LABELS = {  # file beside the texts, and its column of labels
+    "Banking77": ("banking77-train.csv", "category"),
+    "CLINC150": ("clinc150-train-dev.json", "intent"),
+}
 # as on a user's machine, where Python keeps its bytecode
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 UNITS = {"seconds": "s", "epoch": "s", "memory": "MB", "rate": "MB/s", "accuracy": ""}
@@ -111,32 +115,46 @@ class Bench:
         """A process of peers.py."""
         return measure([python_of(self.peers), HERE / "peers.py", *arguments])
 
-    def train(self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES) -> Figures:
+    def train(
+        self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES, characters: str = "none"
+    ) -> Figures:
         """mlcore's training from a text file to a saved model, with the seconds of an epoch."""
         figures = self.mlcore(
             "train-sentiment", "--data", self.folder / data, "--dev", 0, "--epochs", epochs, "--ngrams", ngrams,
-            "--char-ngrams", "none", "--dim", 50, "--hidden", 32, "--learning-rate", 0.01,
-            "--threads", threads, "--model", self.model, "--json",
+            "--char-ngrams", characters, "--dim", 50, "--hidden", 32, "--learning-rate", 0.01, "--schedule", "constant",
+            "--word-dropout", 0, "--threads", threads, "--model", self.model, "--json",
         )  # fmt: skip
         epoch = statistics.median(epoch["seconds"] for epoch in figures["epochs"])
         return figures | {"epoch": epoch, "sha256": hashlib.sha256(self.model.read_bytes()).hexdigest()}
 
-    def fasttext(self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES) -> Figures:
+    def fasttext(
+        self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES, characters: str = "0-0"
+    ) -> Figures:
         """fastText's training from a text file to a saved model; one that stops with NaN is tried again."""
+        sizes = characters.split("-")
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
-                return self.peer("fasttext_train", self.folder / data, self.fasttext_model, epochs, ngrams, threads)
+                return self.peer(
+                    "fasttext_train", self.folder / data, self.fasttext_model, epochs, ngrams, threads, *sizes
+                )
             except ProcessFailed as failed:
                 if "NaN" not in str(failed) or attempt == MOST_ATTEMPTS:
                     raise
                 say("fastText stopped with NaN; once more")
 
-    def arrays(self) -> Path:
+    def arrays(self, data: str = "train.txt") -> Path:
         """The texts as numbers, for PyTorch and the kernel that gathers and scatters."""
-        path = self.folder / "arrays.npz"
+        path = self.folder / f"{data}.npz"
         if not path.exists():
-            self.parts("write_arrays", self.folder / "train.txt", path)
+            self.parts("write_arrays", self.folder / data, path)
         return path
+
+    def beginnings(self, labels: int) -> str:
+        """A file of the first twenty words of each text, with so many labels in turn."""
+        path = self.folder / f"labels-{labels}.txt"
+        lines = [line.split(" ", 21)[1:21] for line in (self.folder / "train.txt").read_text().splitlines()]
+        path.write_text("".join(f"__label__{i % labels} {' '.join(words)}\n" for i, words in enumerate(lines)))
+        return path.name
 
     def note_bytes(self, what: str, *found: list[Figures]) -> None:
         """Take a note of whether all trainings made the same model."""
@@ -230,9 +248,39 @@ def accuracy(bench: Bench) -> list[Row]:
 
 def pytorch(bench: Bench) -> list[Row]:
     """One epoch of the same network, batches and optimiser, on the same distinct words of each text."""
-    arrays = bench.arrays()
-    found = bench.in_turn("pytorch", mlcore=bench.train, PyTorch=lambda: bench.peer("torch_train", arrays, 2, CORES))
-    return [versus("one epoch, words", found[0], "PyTorch", found[1], "epoch", target=1 / 8)]
+    rows = []
+    for what, data in {"words": "train.txt", "150 labels": bench.beginnings(150)}.items():
+        arrays = bench.arrays(data)
+        ours, theirs = bench.in_turn(
+            f"pytorch, {what}", mlcore=lambda data=data: bench.train(data=data),
+            PyTorch=lambda arrays=arrays: bench.peer("torch_train", arrays, 2, CORES),
+        )  # fmt: skip
+        rows.append(versus(f"one epoch, {what}", ours, "PyTorch", theirs, "epoch", target=1 / 8))
+    return rows
+
+
+def characters(bench: Bench) -> list[Row]:
+    """One epoch with n-grams of 3 to 5 characters of each word."""
+    ours, once, thrice = bench.in_turn(
+        "characters", mlcore=lambda: bench.train(3, characters="3-5"),
+        fastText=lambda: bench.fasttext(1, characters="3-5"), fastText_3=lambda: bench.fasttext(3, characters="3-5"),
+    )  # fmt: skip
+    runs = zip(values(once, "seconds"), values(thrice, "seconds"), strict=True)
+    of_epoch = [(after - before) / 2 for before, after in runs]
+    return [Row("one epoch, n-grams of characters", "s", values(ours, "epoch"), "fastText", of_epoch, 1)]
+
+
+def defaults(bench: Bench) -> list[Row]:
+    """The whole job with all settings automatic."""
+    rows = []
+    for name, (file, column) in MANY_LABELS.items():
+        if not (path := bench.sets / file).exists():
+            bench.notes.append(f"{path} is missing: {name} was not measured.")
+            continue
+        options = "--data", path, "--label-column", column, "--model", bench.model
+        (ours,) = bench.in_turn(name, mlcore=lambda options=options: bench.mlcore("train-sentiment", *options))
+        rows.append(Row(f"whole job by default, {name}", "s", values(ours, "seconds"), target=5))
+    return rows
 
 
 def limit(bench: Bench) -> list[Row]:
@@ -261,14 +309,12 @@ def scoring(bench: Bench) -> list[Row]:
 
 def labels(bench: Bench) -> list[Row]:
     """The whole job with 10, 1,000 and 10,000 labels, on the first twenty words of each text."""
-    lines = [line.split(" ", 21)[1:21] for line in (bench.folder / "train.txt").read_text().splitlines()]
     rows = []
     for k in (10, 1_000, 10_000):
-        path = bench.folder / f"labels-{k}.txt"
-        path.write_text("".join(f"__label__{i % k} {' '.join(words)}\n" for i, words in enumerate(lines)))
+        data = bench.beginnings(k)
         ours, theirs = bench.in_turn(
-            f"{k:,} labels", mlcore=lambda path=path: bench.train(data=path.name),
-            fastText=lambda path=path: bench.fasttext(data=path.name),
+            f"{k:,} labels", mlcore=lambda data=data: bench.train(data=data),
+            fastText=lambda data=data: bench.fasttext(data=data),
         )  # fmt: skip
         what = f"whole job, 5 epochs, {k:,} labels"
         rows.append(versus(what, ours, "fastText", theirs))
@@ -402,8 +448,9 @@ def busy(processes: int) -> Iterator[None]:
             process.wait()
 
 
-ALONE = limit, first, tokenising, size, threads, beside  # contests that need no peers
-CONTESTS = {one.__name__: one for one in (words, bigrams, accuracy, pytorch, labels, scoring, tables, starting, *ALONE)}
+ALONE = limit, first, tokenising, size, threads, beside, defaults  # contests that need no peers
+WITH_PEERS = words, bigrams, characters, accuracy, pytorch, labels, scoring, tables, starting
+CONTESTS = {one.__name__: one for one in (*WITH_PEERS, *ALONE)}
 
 # The run --------------------------------------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ import sys
 import time
 
 
-def fasttext_train(data: str, model: str, epochs: str, ngrams: str, threads: str) -> None:
+def fasttext_train(data: str, model: str, epochs: str, ngrams: str, threads: str, shortest: str, longest: str) -> None:
     """From a text file to a saved model, with mlcore's width of the embedding and else fastText's defaults."""
     import fasttext
 
     trained = fasttext.train_supervised(
-        data, dim=50, epoch=int(epochs), wordNgrams=int(ngrams), thread=int(threads), verbose=0
-    )
+        data, dim=50, epoch=int(epochs), wordNgrams=int(ngrams), thread=int(threads), minn=int(shortest),
+        maxn=int(longest), verbose=0,
+    )  # fmt: skip
     trained.save_model(model)
 
 
@@ -59,16 +60,20 @@ def torch_train(arrays: str, epochs: str, threads: str) -> None:
         starts = np.concatenate([[0], np.cumsum(np.diff(offsets)[texts])[:-1]])
         words = np.concatenate([ids[offsets[text] : offsets[text + 1]] for text in texts])
         batches.append([torch.from_numpy(array) for array in (words.astype(np.int64), starts, targets[texts])])
+    labels = int(targets.max()) + 1
     table = torch.nn.EmbeddingBag(int(features), 50, mode="mean", sparse=True)
-    layers = torch.nn.Sequential(torch.nn.Linear(50, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
+    layers = torch.nn.Sequential(
+        torch.nn.Linear(50, 32), torch.nn.ReLU(), torch.nn.Linear(32, labels if labels > 2 else 1)
+    )
     optimizer = torch.optim.Adagrad([*table.parameters(), *layers.parameters()], lr=0.01)
-    mean_loss = torch.nn.BCEWithLogitsLoss()
+    of_numbers, of_two = torch.nn.CrossEntropyLoss(), torch.nn.BCEWithLogitsLoss()
     seconds = []
     for _ in range(int(epochs)):
         started = time.perf_counter()
         for words, starts, truth in batches:
             optimizer.zero_grad()
-            mean_loss(layers(table(words, starts)), truth).backward()
+            outputs = layers(table(words, starts))
+            (of_numbers(outputs, truth[:, 0].long()) if labels > 2 else of_two(outputs, truth)).backward()
             optimizer.step()
         seconds.append(time.perf_counter() - started)
     print(json.dumps({"epoch": statistics.median(seconds)}))
