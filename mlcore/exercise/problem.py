@@ -24,7 +24,7 @@ from mlcore.exercise.functions import Loss, Number, convention
 from mlcore.exercise.network import Layer, Network
 from mlcore.files import installed
 
-NUMBER = re.compile(r"[+-]?(?!0\d)(\d+/\d+|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(?!0\d)(\d+/\d+|(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
@@ -40,7 +40,8 @@ NOTATIONS = {
     r"^\s*\w*\s*=|Parameter containing:": "",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
-    r"[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor|constant)\s*(?=\()|,\s*\w+\s*=[^])]*": "",  # with arguments such as dtype
+    r"(?<![A-Za-z.])[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor|constant)\s*(?=\()": "",
+    r",\s*\w+\s*=[^])]*": "",  # an argument such as dtype
     rf" ?(?:\\cdot|\\times|[·×*x])\s*{POWER}": r"e\1",
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
@@ -65,7 +66,8 @@ NOTES = {
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"
-FOREIGN = re.compile(r"""^\s*([^\s"'=\[]*[^\x00-\x7f"'][^\s"'=]*)\s*=""", re.MULTILINE)  # a name, in TOML
+# A name with other letters, in TOML
+FOREIGN = re.compile(r"""^[^\S\n]*+(?=[!#-&(-<>-~]*+[^\x00-\x7f])([^\s"'=\[][^\s"'=]*+)[^\S\n]*+=""", re.MULTILINE)
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+|[−–][\d.]+|[+-]?\.\d+)\s*[\],\n]")  # what is no number in TOML
 MOST_DIGITS = 17  # that a float64 has
 
