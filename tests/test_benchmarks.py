@@ -31,18 +31,26 @@ def test_every_contest_gives_rows_with_their_targets_as_table_and_json(program, 
     fake = lambda command, environment=None: started.append(command) or PRINTED | {"seconds": 1.0, "memory": 1.0}  # noqa: E731
     monkeypatch.setattr(compare, "measure", fake)
     bench = compare.Bench(tmp_path, tmp_path / "data", tmp_path, rounds=2)
-    for name in (bench.model.name, "train.txt", "texts.txt", "test-0.txt", "test-1.txt", "test-2.txt"):
+    for name in (
+        bench.model.name,
+        "train.txt",
+        "texts.txt",
+        "test-0.txt",
+        "test-1.txt",
+        "test-2.txt",
+        "banking77-train.csv",
+    ):
         (bench.folder / name).write_text("")
     rows = [row for contest in compare.CONTESTS.values() for row in contest(bench)]
     limits = [round(row.target, 4) for row in rows if row.target]
-    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 1, 1, 0.125, 0.6, 0.6, 0.4, *[0.7] * 4, *[2] * 4, 1,
-                      0.5, 0.25, 1, 15, 6, 150, 0.5, 0.5, 8.5, 8.5, 0.625, *(1.05, 1.3, 1.3) * 2]  # fmt: skip
+    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 0.25, 1, 1, 0.125, 0.25, 0.6, 0.6, 0.4, *[0.7] * 4, *[2] * 4, 1,
+                      0.5, 0.25, 1, 15, 6, 150, 0.5, 0.5, 8.5, 8.5, 0.625, *(1.05, 1.3, 1.3) * 2, 5]  # fmt: skip
     assert all(len(row.ours) == 2 and (not row.peer or len(row.theirs) == 2) for row in rows)
-    trainings = [command for command in started if "--data" in command]
+    trainings = [command for command in started if "--data" in command and "--label-column" not in command]
     assert all(command[command.index("--dev") + 1] == 0 for command in trainings)
     same = [note for note in bench.notes if "make the same bytes" in note]
     others = [note for note in bench.notes if note not in same and not note.startswith("coverage")]
-    assert (len(same), len(others)) == (1 + 2 * 3, 3), "three sets are missing"
+    assert (len(same), len(others)) == (1 + 2 * 3, 4), "CLINC150, twice, and two other sets are missing"
     row = compare.Row("epoch", "s", [1.0, 3.0], "peer", [4.0, 10.0], 0.25)
     (found,) = json.loads(compare.document("Here.", [row], []))["rows"]
     assert (found["median"], found["met"]) == (pytest.approx(0.275), False)
