@@ -21,6 +21,7 @@ Cell = str | tuple[str, str]  # a text, or a text and its style
 HEARTBEAT = 1.5  # seconds between two lines of progress where stderr is not a terminal
 COLUMNS = 80  # of wrapped paragraphs
 NAME_WIDTH = 20  # of labels and features in tables
+NAME_END = 6  # characters of a longer one that are kept at its end, because many begin alike
 BAR_WIDTH = 24
 
 
@@ -140,11 +141,12 @@ def width(text: str) -> int:
 
 
 def shortened(text: str, columns: int = NAME_WIDTH) -> str:
-    """The text on one line, cut to a number of columns."""
+    """The text on one line, cut to a number of columns; a name is cut within."""
     line = _writable(" ".join(text[: 10 * columns].split()))
     if cell_len(line) <= columns and len(text) <= 10 * columns:
         return line
-    return set_cell_size(line, min(cell_len(line), columns - 3)).rstrip() + "..."
+    end = _writable(" ".join(text[-columns:].split()))[-NAME_END:] if columns == NAME_WIDTH else ""
+    return set_cell_size(line, min(cell_len(line), columns - 3 - cell_len(end))).rstrip() + "..." + end
 
 
 # Progress -------------------------------------------------------------------------------------------------
