@@ -1,5 +1,6 @@
 """The Typer application: every command with its short help, loaded when it is asked for."""
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -98,9 +99,10 @@ class Command(Converting, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse what was typed, each option once: of several, Typer would take the last and drop the others."""
         *_, given = self.make_parser(ctx).parse_args(args[:])
-        twice = next((one for one in given if given.count(one) > 1 and not one.multiple), None)
+        twice = next((one for one in given if given.count(one) > 1 and not one.multiple and not one.is_eager), None)
         if twice and not ctx.resilient_parsing:
-            ctx.fail(f"Option '{max(twice.opts, key=len)}' is given twice.")
+            names = [max(some, key=len) for some in (twice.opts, twice.secondary_opts) if some]
+            ctx.fail(f"Option '{'/'.join(names)}' is given twice.")
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -203,7 +205,9 @@ def likely_options(error: Any) -> None:
         return
     parameters = {name: parameter for parameter in error.ctx.command.params for name in parameter.opts}
     if not hasattr(error, "possibilities"):
-        if "extra arg" in error.message:
+        if re.search(r"extra arg.*\([-\d., /]+\)$", error.message):
+            error.message += "; put numbers with blanks between them in quotes"
+        elif "extra arg" in error.message:
             error.message += next((hint for name, hint in MEANT_FOR.items() if name in parameters), "")
         return
     if (meant := OPTION_HABITS.get(error.option_name.lstrip("-").lower().replace("_", "-"))) in parameters:

@@ -181,4 +181,4 @@ def _show_changes(found: "compression.Measured") -> None:
         render.paragraph(f"{change.place}: {after}, not {before} (truth: {truth})")
         render.show(f"  {render.shortened(change.text, render.COLUMNS - 2)}")
     if (more := len(found.changes) - MAX_CHANGES) > 0:
-        render.show(f"  --json has {more:,} more")
+        render.show(f"  {more:,} more are in the output of --json")

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -15,7 +16,7 @@ from mlcore.exercise.mistakes import Matrices
 from mlcore.exercise.problem import Problem
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1, 2], or c[1] of a vector
-DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*)")
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?\s*)")
 GRADIENT = re.compile(r"^(\w+)[._]grad$|^∇_?\{?(\w+)\}?\s*[JLEC]?$")
 ALIASES = dict.fromkeys(("yhat", "ypred", "prediction"), "y_hat")
 ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
@@ -25,7 +26,8 @@ class Naming:
     """The names of all answers to a problem.
 
     ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
-    are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write.
+    are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write, and
+    ``in_lower_case`` by the same in lower case, unless several are written so.
     """
 
     def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:
@@ -44,8 +46,10 @@ class Naming:
             self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
         self.known = {spelling: name for spelling, name in self.known.items() if name in answers}
-        cases = {case: {n for s, n in self.known.items() if s.lower() == case} for case in map(str.lower, self.known)}
-        self.known |= {case: names.pop() for case, names in cases.items() if len(names) == 1}
+        cases = defaultdict[str, set[str]](set)
+        for spelling, known in self.known.items():
+            cases[spelling.lower()].add(known)
+        self.in_lower_case = {spelling: next(iter(names)) for spelling, names in cases.items() if len(names) == 1}
         self.weights = [f"d{name}" for name, array in problem.network.arrays.items() if array.ndim == 2]
 
     def prepared(self, answers: Sequence[Answer]) -> list[Answer]:
@@ -72,21 +76,25 @@ class Naming:
 
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
-        plain, known = _plain(name), self.known
-        plain = plain if plain in known else plain.lower()
-        if name in self.answers or plain in known:
-            return name if name in self.answers else known[plain], None
-        match = ENTRY.fullmatch(plain)
-        if not match or match[1] not in known:
-            hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
-            near = "".join(f"did you mean {known[key]}? Or " for key in get_close_matches(plain, known, 1))
-            raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
-        row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
-        found = known[match[1]]
-        rows, columns = self.answers[found].shape
-        if not (1 <= row <= rows and 1 <= column <= columns):
-            raise InputError(f"There is no {name}: {found} has the shape {rows} x {columns}.")
-        return found, (row - 1, column - 1)
+        if found := self._known(name):
+            return found, None
+        plain = _plain(name)
+        for text in (unicodedata.normalize("NFKC", name).strip(), plain):
+            match = ENTRY.fullmatch(text)
+            if match and (found := self._known(match[1])):
+                row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
+                rows, columns = self.answers[found].shape
+                if not (1 <= row <= rows and 1 <= column <= columns):
+                    raise InputError(f"There is no {name}: {found} has the shape {rows} x {columns}.")
+                return found, (row - 1, column - 1)
+        hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
+        like = get_close_matches(plain.lower(), self.in_lower_case, 1)
+        near = "".join(f"did you mean {self.in_lower_case[key]}? Or " for key in like)
+        raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
+
+    def _known(self, name: str) -> str | None:
+        plain = _plain(name)
+        return name if name in self.answers else self.known.get(plain) or self.in_lower_case.get(plain.lower())
 
     def oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""

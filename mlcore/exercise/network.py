@@ -240,7 +240,7 @@ class Network(Shown):
         function = LOSSES[name]
         if function.outputs and output not in function.outputs:
             needed = f"a {function.outputs[1]} output (y_hat is a probability), or an identity output (a logit)"
-            hint = "".join(f"; its loss is {other}" for other in LOSSES if output in LOSSES[other].outputs)
+            hint = "".join(f"; a loss for it is {other}" for other in LOSSES if output in LOSSES[other].outputs)
             raise InputError(f"The loss {name} needs {needed}; but it is {output}{hint}.")
         if NORMALIZES in [layer.activation for layer in self.layers[:-1]]:
             raise InputError(f"{NORMALIZES} is for the output layer; use another activation in hidden layers.")

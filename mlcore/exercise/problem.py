@@ -30,14 +30,14 @@ SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
-    r"\\\\(?:\[\w+\])?|\\cr\b": ";",
+    r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
     "&": ",",
     r"(?<=\d)\{,\}(?=\d)": ".",
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?|\\(left|right|[Bb]igg?[lr]?|quad|approx|[],;:! ()[])": " ",
     r"[$≈~…]|\.\.\.": " ",
-    r"^\s*\w*\s*=|Parameter containing:": "",
+    r"^\s*\w+\s*=|Parameter containing:": "",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
     r"(?<![A-Za-z.])[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor|constant)\s*(?=\()": "",
@@ -47,8 +47,7 @@ NOTATIONS = {
     r";\s*(?=[])}])": "",
 }
 TRANSPOSED = re.compile(
-    r"(.*[])}])\s*(?:['ᵀᵗ⊤]|\.T|\.t(?:ranspose)?\(\)|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|t|⊤|\\top|\\intercal)[}\s]*)"
-    r"\s*",
+    r"(.*[])}])\s*(?:['ᵀᵗ⊤]|\.T|\.t(?:ranspose)?\(\)|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|t|⊤|\\top|\\intercal)[}\s]*)",
     re.DOTALL,
 )
 BLANKS = re.compile(r"[^\S\n]+")
@@ -59,6 +58,7 @@ SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
 DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d")  # as in 0,05 or 0,5 1,5
+SIGNED = re.compile(r"(?:^|;)[^\S\n]*+([+-]0,0*+[1-9]\d*+)[^\S\n]*+(?=$|;)", re.MULTILINE)  # a row such as -0,5
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "id", "number", "email", "course", "class", "group", "school", "teacher", "date", "title"),
@@ -212,13 +212,14 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
     try:
-        if len(re.findall(r"[([{]", text)) != len(re.findall(r"[])}]", text)):
+        spelled = _spelled(text)
+        if len(re.findall(r"[([{]", spelled)) != len(re.findall(r"[])}]", spelled)):
             raise ValueError("a bracket is missing")
-        if decimal := re.search(r"(?<![\deE])[+-]0,\d+(?![\d,])", _spelled(text)):
-            raise ValueError(f"{decimal[0]!r} is not a number")
+        if decimal := SIGNED.search(spelled):
+            raise ValueError(f"{decimal[1]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
-        hint = "; for a decimal point write a dot" if DECIMAL_COMMA.search(_spelled(text)) else ""
+        hint = "; for a decimal point write a dot" if DECIMAL_COMMA.search(spelled) else ""
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}{hint}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
@@ -252,13 +253,14 @@ def split_rows(text: str) -> list[list[str]]:
     plain = BLANKS.sub(" ", plain).strip()
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1]
+    is_call = re.search(r"\w\(\[", plain)  # such as array([1, 2]), of which NumPy prints as much as fits on each line
     for notation, meaning in NOTATIONS.items():
         plain = re.sub(notation, meaning, plain, flags=re.ASCII)
     plain = plain.translate(BRACKETS).strip().rstrip(";").strip()
     if plain.startswith("[["):
         plain = " ".join(plain.split())  # lines mean nothing within nested brackets
-    elif plain.startswith("["):
-        plain = re.sub(r",\s+", ", ", plain)  # nor behind a comma within others
+    elif is_call:
+        plain = re.sub(r",\s+", ", ", plain)
     plain = re.sub(r"\][\s,;]*\[", ";", plain)
     plain = re.sub(" ?/ ?", "/", BLANKS.sub(" ", plain.translate(str.maketrans("[]", "  "))))
     plain = re.sub(r"(^|[,;\n]) ?([+-]) (?=[\d.])", r"\1\2", plain).strip()  # a sign apart from its number

@@ -12,6 +12,7 @@ from mlcore.text.dataset import Split
 
 DOUBLINGS = 3  # of the temperature that are looked at, up and down
 MAX_OUTPUTS = 1 << 22  # that are looked at; where texts and labels are very many, some of the texts are taken, evenly
+LEAST = 1e-6  # that is a larger calibration error on every processor
 STEPS = 64  # in a doubling: apart enough for every processor to choose the same one
 
 
@@ -35,7 +36,7 @@ def calibrate(model: Model, dev: Split, threads: int = 1) -> dict[str, float]:
     cool(model, temperature)
     after = evaluate(model, dev, threads)
     assert not isinstance(before, RatingEvaluation) and not isinstance(after, RatingEvaluation)  # noqa: PT018
-    if after.calibration_error > before.calibration_error:
+    if after.calibration_error > before.calibration_error + LEAST:
         model.parameters.W2[:], model.parameters.b2[:] = layer
         temperature, after = 1.0, before
     errors = {"error_before": before.calibration_error, "error_after": after.calibration_error}

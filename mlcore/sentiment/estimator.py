@@ -374,9 +374,10 @@ def _matrix(model: Model, y: Any, texts: int) -> Indicators:
     if matrix is None or len(matrix.labels) != len(model.labels):
         expected = f"a matrix of 0 and 1 of shape {(texts, len(model.labels))}, as for fit"
         raise ShapeError(f"y is {described(y)}; expected {expected}.")
-    if hasattr(y, "columns"):
-        if {*matrix.labels} != {*model.labels}:
-            found, expected = listed(matrix.labels), listed(model.labels)
-            raise InputError(f"y has the columns {found}; expected those of fit, {expected}, in any order.")
+    numbered = tuple(map(str, range(len(model.labels))))  # as the columns of an array are
+    if hasattr(y, "columns") and {*matrix.labels} == {*model.labels}:
         matrix = matrix._replace(values=matrix.values[:, [matrix.labels.index(label) for label in model.labels]])
+    elif hasattr(y, "columns") and model.labels != numbered:
+        found, expected = listed(matrix.labels), listed(model.labels)
+        raise InputError(f"y has the columns {found}; expected those of fit, {expected}, in any order.")
     return matrix._replace(labels=model.labels)

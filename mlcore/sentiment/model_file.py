@@ -54,7 +54,7 @@ class Format(NamedTuple):
     remedy: str  # what to do when there is no other copy
 
 
-# Version 6 has no features of how texts begin
+# Version 6 may have no features of how texts begin, but else is the same
 MODEL = Format("mlcore-sentiment", (6, 7), "a model file of mlcore", "train it again")
 
 

@@ -25,7 +25,7 @@ from mlcore.text.table import Row, Table
 AT_ONCE = 1 << 12  # rows
 DIGITS = 6  # of probabilities and shares
 FORMULA = frozenset("=+-@\t\r")  # how cells begin that spreadsheets would run
-DECIMAL_POINT = re.compile(r"\s*[+-]?\d*\.\d+\s*")
+DECIMAL_POINT = re.compile(r"\s*(?![+-]?[1-9]\d{0,2}\.\d{3}\s*$)[+-]?\d*\.\d+\s*")  # 1.234 may be a thousand
 NUMBER = re.compile(r"[+-][\d.,\s]+(e[+-]?\d+)?%?", re.IGNORECASE)
 
 
@@ -165,7 +165,7 @@ class _Delimited(_Writer):
         self.write(self._lines([[name] for name in (*table.header, *names)]))
 
     def format(self, rows: Sequence[Row], new: list[list[Any]]) -> tuple[bytes, int]:
-        if self.decimal_commas:
+        if self.decimal_commas and self.separator != ",":
             new = [[str(v).replace(".", ",") if isinstance(v, float) else v for v in column] for column in new]
         return self._lines([*self.columns(rows), *new])
 

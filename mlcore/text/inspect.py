@@ -82,9 +82,10 @@ def inspect(data: Dataset) -> Inspection:
 
 def _one_label(data: Dataset) -> list[str]:
     """That no classifier can be trained on the texts, if all that are trained on have one label."""
-    found = [*_label_counts(data, data.rows("", "train", "dev"))]
-    named = f"All texts to train on have the label {found[0]!r}" if found else ""
-    return [f"{named}: no classifier can be trained on them; expected two labels or more."] if len(found) == 1 else []
+    numbers = np.unique(data.labels[data.rows("", "train")]).tolist()
+    found = {label for number in numbers for label in labels_in(data.label_names[number])}
+    named = f"All texts to train on have the label {found.pop()!r}" if len(found) == 1 else ""
+    return [f"{named}: no classifier can be trained on them; expected two labels or more."] if named else []
 
 
 def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:

@@ -10,6 +10,7 @@ from mlcore.errors import DataError
 from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
+MAX_REPEATED = 100  # values beside the columns of an object, which are values of all rows
 MAX_DEPTH = 500  # of objects in one another whose values become columns
 DECODER = json.JSONDecoder(parse_constant=lambda constant: None)  # NaN, which JSON does not have, is a missing value
 TOO_DEEP = "it is nested too deeply, or a number is too long"  # of which Python says nothing about JSON
@@ -134,7 +135,8 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             return rows
         lists = {key: value for key, value in document.items() if isinstance(value, list)}
         lengths = {*map(len, lists.values())}
-        if len(lengths) == 1 and has_columns(lists, source) and not any(map(_by_speaker, values)):
+        is_table = len(lengths) == 1 and has_columns(lists, source) and not any(map(_by_speaker, values))
+        if is_table and len(values) - len(lists) <= MAX_REPEATED:
             n = lengths.pop()  # as in pandas, what is not a list is the value of all rows
             whole = [value if isinstance(value, list) else [value] * n for value in values]
             return chain([[*document]], zip(*whole, strict=True))

@@ -390,10 +390,10 @@ def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
     A label occurs again in its column, as no name of a column does; nor is it a number in a column of numbers. A
-    column of texts alone has no name of many words.
+    column of texts alone has no name of many words, but may have a question.
     """
     columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
-    is_text = not table.source.labelled and len(table.header) == 1 and table.header[0].count(" ") > 2
+    is_text = not table.source.labelled and len(table.header) == 1 and re.search(r"( .*){3}[^?:]$", table.header[0])
     if table.kind != "column" or not any(
         first and (is_text or first in more or all(map(str.isdecimal, (first, *more)))) for first, *more in columns
     ):

@@ -62,6 +62,9 @@ def test_the_columns_of_the_training_are_remembered(run, tmp_path):
     head, *rows = (tmp_path / "out.csv").read_text("utf-8").splitlines()
     assert head == "\ufefftext;Meinung;Note;predicted;probability;known", "as Excel wrote it"
     assert [row.split(";")[4][1] for row in rows] == [",", ","], "a decimal comma, as its numbers have"
+    (tmp_path / "commas.csv").write_text('Meinung,ids\ngut,"1,2"\n')
+    assert run("predict", "m", "commas.csv", "-o", "out2.csv").code == 0
+    assert float(rows_of(tmp_path / "out2.csv")[0]["probability"]) > 0.5, "no decimal comma between commas"
     assert run("predict", "m", "new.csv", "-o", "out.tsv").code == 0
     assert [row["predicted"] for row in rows_of(tmp_path / "out.tsv")] == ["ja", "nein"]
     assert "\ntrain.csv: accuracy 100.00%" in run("evaluate", "m", "train.csv").out

@@ -120,6 +120,18 @@ def significant(value, count):
     return f"{exact.quantize(unit, ROUND_HALF_UP):f}" if exact else "0"
 
 
+def test_names_in_any_case_unless_two_differ_only_in_it():
+    layers = [Layer("one", "v", [[1, 2]]), Layer("two", "V", [[3], [4]]), Layer("three", "W", [[1, 1]])]
+    naming = Marker(Problem(Network(layers), [[1, 1]], [[1]])).naming
+    names = ("dV[2,1]", "dv[1,2]", "dw[1,2]", "∇V[2,1]", "∇_W [1,1]", "V.grad[2,1]", "∇ v", "DW")
+    assert [naming.find(name) for name in names] == [
+        ("dV", (1, 0)), ("dv", (0, 1)), ("dW", (0, 1)), ("dV", (1, 0)), ("dW", (0, 0)), ("dV", (1, 0)), ("dv", None),
+        ("dW", None),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="Unknown answer 'DV'"):
+        naming.find("DV")
+
+
 def test_an_entry_with_a_number_that_python_does_not_read():
     with pytest.raises(InputError, match="Unknown answer 'dV"):
         Marker(default_problem()).naming.find(f"dV[{'1' * 5000}, 1]")

@@ -157,6 +157,8 @@ def test_labels_in_any_form_come_back_in_their_order(form, tmp_path):
         assert model.score(TEXTS, y) == metrics.accuracy_score(truth, predicted)
         thresholds = 0.5 if model._fitted[0].thresholds is None else model._fitted[0].thresholds
         np.testing.assert_array_equal(model.predict_proba(TEXTS)[:, : len(names)] > thresholds, predicted)
+        if form == "array":  # whose columns have no names
+            assert model.score(TEXTS, library("pandas").DataFrame(y, columns=ZAM)) == model.score(TEXTS, y)
         if form in ("pandas", "polars"):
             assert model.score(TEXTS, y[names[::-1]]) == model.score(TEXTS, y)
             assert model.evaluate(TEXTS, y[names[::-1]]).evaluation == model.evaluate(TEXTS, y).evaluation
