@@ -70,9 +70,8 @@ class ClassifierPage {
       return element("span", { class: kind, share, title }, written);
     });
     const rows = shown.map(({ name, places, contribution, isWord }) => {
-      const share = Math.abs(contribution / shown[0].contribution) || 0;
-      const without = isWord ? signed(found.change(name)) : "";
-      return row(isolated(name), String(places.size), barred(contribution, share), without);
+      const bar = barred(contribution, Math.abs(contribution / shown[0].contribution) || 0);
+      return row(isolated(name), String(places.size), bar, isWord ? signed(found.change(name)) : "");
     });
     const total = rest.reduce((sum, { contribution }) => sum + contribution, 0);
     if (rest.length) rows.push(row(`(${rest.length} more)`, "", barred(total, 0), ""));
