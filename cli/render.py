@@ -140,12 +140,13 @@ def width(text: str) -> int:
     return cell_len(_writable(text))
 
 
-def shortened(text: str, columns: int = NAME_WIDTH) -> str:
-    """The text on one line, cut to a number of columns; a name is cut within."""
+def shortened(text: str, columns: int | None = None) -> str:
+    """The text on one line, cut to a number of columns; without one it is a name, which is cut within."""
+    kept, columns = (NAME_END, NAME_WIDTH) if columns is None else (0, columns)
     line = _writable(" ".join(text[: 10 * columns].split()))
     if cell_len(line) <= columns and len(text) <= 10 * columns:
         return line
-    end = _writable(" ".join(text[-columns:].split()))[-NAME_END:] if columns == NAME_WIDTH else ""
+    end = _writable(" ".join(text[-columns:].split()))[-kept:] if kept else ""
     return set_cell_size(line, min(cell_len(line), columns - 3 - cell_len(end))).rstrip() + "..." + end
 
 

@@ -81,10 +81,8 @@ def read_archive(pieces: Iterator[bytes], source: Source) -> Table:
         if zipped:
             archive = zipfile.ZipFile(file)
             for member in members(archive):
-                found[PurePosixPath(member.filename.replace("\\", "/"))] = (
-                    member.file_size,
-                    partial(archive.read, member),
-                )
+                path = PurePosixPath(member.filename.replace("\\", "/"))
+                found[path] = member.file_size, partial(archive.read, member)
         else:
             tar = tarfile.open(fileobj=file, mode="r:", tarinfo=_CheckedHeader)  # noqa: SIM115
             for entry in filter(tarfile.TarInfo.isfile, tar):

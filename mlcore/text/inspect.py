@@ -84,8 +84,10 @@ def _one_label(data: Dataset) -> list[str]:
     """That no classifier can be trained on the texts, if all that are trained on have one label."""
     numbers = np.unique(data.labels[data.rows("", "train")]).tolist()
     found = {label for number in numbers for label in labels_in(data.label_names[number])}
-    named = f"All texts to train on have the label {found.pop()!r}" if len(found) == 1 else ""
-    return [f"{named}: no classifier can be trained on them; expected two labels or more."] if named else []
+    if len(found) != 1:
+        return []
+    named = f"All texts to train on have the label {found.pop()!r}"
+    return [f"{named}: no classifier can be trained on them; expected two labels or more."]
 
 
 def _label_counts(data: Dataset, rows: np.ndarray) -> dict[str, int]:
