@@ -280,17 +280,19 @@ def encode(
     Raises: DataError if the texts cannot be trained on; InputError if dev is not in [0, 1).
     """
     parts = partition(dataset, dev, ratings, multi_label, seed, labels, refit and not known)
-    features = choose_features(dataset.words, dataset.tokens, parts.whole, choice, threads, keep)
+    least = np.full(len(dataset.words), choice.min_count)
+    if keep is not None:
+        least[keep] = 1
+    features = choose_features(dataset.words, dataset.tokens, parts.whole, choice, threads, least)
     features = checked(features, dataset.source, choice.min_count, known)
     documents = every = features.documents_of(dataset.tokens, dataset.words, threads)
     weights = None if dataset.weights is None else dataset.weights.astype(np.float32)
     whole = None
     if len(parts.whole) > len(parts.train):
         whole = Split(every, parts.targets, parts.whole, weights)
-        least = np.full(len(features), choice.min_count)
-        if keep is not None:
-            least[: len(features.words)][keep[dataset.words.numbers_of(features.words)[:-1]]] = 1
-        documents = every.only(occurrences(every, parts.train, len(features)) >= least)
+        enough = np.full(len(features), choice.min_count)
+        enough[: len(features.words)] = least[dataset.words.numbers_of(features.words)[:-1]]
+        documents = every.only(occurrences(every, parts.train, len(features)) >= enough)
     counts = occurrences(documents, parts.train, len(features))
     notes = coverage_notes(dataset, parts.dev, features, "held-out texts", counts)
     notes += shared_notes(dataset, parts.train, {"held-out": parts.dev, "test": parts.test})

@@ -273,11 +273,16 @@ class Features:
 
 
 def choose_features(
-    table: WordTable, tokens: Tokens, rows: np.ndarray, choice: Choice, threads: int = 1, keep: np.ndarray | None = None
+    table: WordTable,
+    tokens: Tokens,
+    rows: np.ndarray,
+    choice: Choice,
+    threads: int = 1,
+    least: np.ndarray | None = None,
 ) -> Features:
     """The features of these rows of texts, which are words of a table, whatever the number of threads.
 
-    ``keep``: words of the table that are features however rare they are, (len(table),) bool.
+    ``least``: occurrences that make each word a feature, (len(table),); None: ``choice.min_count``.
     """
     chosen = np.zeros(tokens.n_texts, bool)
     chosen[rows] = True
@@ -302,12 +307,12 @@ def choose_features(
 
     parts = tokens.parts(max(TOKENS, len(table)))
     counts = sum(in_order(count_words, parts, threads), np.zeros(len(table), np.int64))
-    return select_features(table, counts, frequent, choice, keep)
+    return select_features(table, counts, frequent, choice, least)
 
 
 def select_features(
     table: WordTable, counts: np.ndarray, frequent: Callable[[Features, int, bool], Counted], choice: Choice,
-    keep: np.ndarray | None = None,
+    least: np.ndarray | None = None,
 ) -> Features:  # fmt: skip
     """The same of words with these counts, (len(table),).
 
@@ -317,8 +322,7 @@ def select_features(
     largest, min_count, max_features, binary, characters = choice
     pieces, piece_counts = choose_pieces(table, counts, characters, min_count)
     order = np.argsort(-counts, kind="stable")
-    least = min_count if keep is None else np.where(keep, 1, min_count)
-    numbers = order[(counts >= least)[order]][:max_features]
+    numbers = order[(counts >= (min_count if least is None else least))[order]][:max_features]
     all_counts = [counts[numbers]]
     features = Features(table.select(numbers), np.zeros(0, np.int64), largest, binary)
     levels = [(size, False) for size in range(2, largest + 1)] + [(size, True) for size in range(1, largest + 1)]
