@@ -1,6 +1,6 @@
 """``mlcore tune``, ``cross-validate`` and ``compare-embeddings``: settings, and embeddings, by experiment."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
@@ -19,7 +19,7 @@ from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
 from .explanation import given_vectors, say_coverage
-from .options import Data, Json, NewModel, path_option
+from .options import Data, Json, NewModel, option, path_option
 from .output import MODEL, answer
 from .printable import printable
 from .training import Run
@@ -28,7 +28,7 @@ Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, eac
 Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
 SHOWN, LIVE = 10, 5  # trials, at the end and during the search
 MOST, ENOUGH = 100_000, 10  # trials, and those that can tell what mattered
-HIDDEN = 32  # units of the networks that are compared
+DIM, HIDDEN = 50, 32  # width and units of the networks that are compared
 
 
 def tune(
@@ -120,7 +120,9 @@ def compare_embeddings(
     data: Data = None,
     vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
-    dim: Annotated[int, typer.Option(help="Width of the embedding.")] = 50,
+    dim: Annotated[
+        int | None, option("INTEGER", "Width of the embedding.", default=f"{DIM}, or that of --vectors")
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = 100,
     layout: Layout,
     as_json: Json = False,
@@ -134,7 +136,9 @@ def compare_embeddings(
     The vectors must come from other texts: vectors of a model trained on these
     texts already contain the labels of the test texts.
     """
-    settings = Settings(dim=dim, hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
+    settings = Settings(hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
+    if dim is not None or not vectors:
+        settings = replace(settings, dim=DIM if dim is None else dim)
     check_files([*(data or []), vectors])
     dataset = read(data, layout)
     given = given_vectors(vectors, dataset.words, dim) if vectors else None

@@ -15,6 +15,7 @@ from . import render
 from .options import Json, ModelFile, Output, option, path_option
 from .output import PAGE, answer, kind_of, print_json, write_output
 
+FEW = 0.5  # share of the words of texts: GloVe and fastText have 95% and more, and word2vec without punctuation 80%
 VECTORS = rb"\A\d+ \d+\n"  # how such a file begins
 FORMULAS = {  # of the probability, of the loss, and of its gradient in the outputs
     "logistic": ("P = 1 / (1 + exp(−ŷ))    ", "J = log(1 + exp ŷ) − y ŷ", "σ(ŷ) − y"),
@@ -98,24 +99,30 @@ def vectors(model: ModelFile, output: Output) -> None:
 # Given vectors --------------------------------------------------------------------------------------------
 
 
-def given_vectors(file: Path, words: "vocabulary.WordTable", dim: int, quiet: bool = False) -> "word_vectors.Vectors":
+def given_vectors(
+    file: Path, words: "vocabulary.WordTable", dim: int | None, quiet: bool = False
+) -> "word_vectors.Vectors":
     """Read vectors for these words, and report progress on stderr."""
     with render.Activity(f"Reading {file}", quiet) as activity:
         return word_vectors.read_vectors(file, words, dim, activity.counting("vectors"))
 
 
-def say_coverage(vectors: "word_vectors.Vectors", coverage: "word_vectors.Coverage") -> None:
-    """Say how many of the words, and how much of the texts, have a vector."""
+def say_coverage(vectors: "word_vectors.Vectors", coverage: "word_vectors.Coverage", quiet: bool = False) -> None:
+    """Say how many of the words, and how much of the texts, have a vector, if not ``quiet``; warn where few have."""
     words, tokens = coverage.words_found / max(coverage.words, 1), coverage.tokens_found / max(coverage.tokens, 1)
     sentence = (
-        f"{vectors.source} has vectors for {coverage.words_found:,} of {coverage.words:,} words ({words:.1%}), which "
-        f"make up {tokens:.1%} of the texts"
+        f"{vectors.source} has vectors of {vectors.shape[1]:,} numbers for {coverage.words_found:,} of "
+        f"{coverage.words:,} words ({words:.1%}), which make up {tokens:.1%} of the texts"
     )
     if coverage.words_lower_cased:
         sentence += f"; {coverage.words_lower_cased:,} of them only in another case"
     if vectors.duplicates:
         sentence += f"; skipped {vectors.duplicates:,} lines that repeat a word"
-    render.say(f"{sentence}.")
+    if not quiet:
+        render.say(f"{sentence}.")
+    if tokens < FEW:
+        problem = f"only {tokens:.1%} of the words in the texts have a vector in {vectors.source}"
+        render.say(f"mlcore: {problem}; check that it is for their language and spells words as they do.")
 
 
 # Tables ---------------------------------------------------------------------------------------------------

@@ -199,8 +199,8 @@ class Run:
         for warning in data.warnings[len(dataset.notes.sentences()) :]:  # those of reading have been said
             render.say(f"mlcore: {in_words(warning)}")
         del dataset  # as large as the encoded data
-        if started.vectors and not quiet:
-            say_coverage(started.vectors, started.vectors.coverage(data.feature_counts))
+        if started.vectors:
+            say_coverage(started.vectors, started.vectors.coverage(data.feature_counts), quiet)
         chosen = {name: value for name, value in inputs.items() if value or isinstance(value, float)}  # also --dev 0
         named = {name: [*map(str, value)] if isinstance(value, list) else str(value) for name, value in chosen.items()}
         started.begin(named)

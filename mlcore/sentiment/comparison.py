@@ -137,7 +137,7 @@ class Experiment:
             )
         if not 1 <= seeds <= MAX_SEEDS:
             raise InputError(f"expected a whole number from 1 to {MAX_SEEDS}", parameter="seeds", value=seeds)
-        self.settings = replace(settings, refit=False).resolved(facts_of(dataset, None))
+        self.settings = replace(settings, refit=False).resolved(facts_of(dataset, None, vectors))
         self.dataset, self.seeds, self.vectors = dataset, range(1, seeds + 1), vectors
         counts = np.bincount(dataset.tokens.ids, minlength=len(dataset.words))
         self.coverage = vectors.coverage(counts) if vectors else None

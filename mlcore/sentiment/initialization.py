@@ -36,12 +36,13 @@ LONG = 50  # distinct words of a text
 ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
 
 
-def facts_of(dataset: Dataset, dev: float | None) -> Facts:
+def facts_of(dataset: Dataset, dev: float | None, vectors: Vectors | None = None) -> Facts:
     """What automatic settings are chosen by; ``dev`` says what is held out, as ``encode`` takes it."""
     labels = {label for name in dataset.label_names for label in labels_in(name)}
     words = int(dataset.tokens.offsets[-1])
     ordered, repeated = order_tells(dataset.tokens), words > len(dataset.words)
-    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated)
+    width = vectors.shape[1] if vectors else None
+    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, width)
 
 
 def order_tells(tokens: Tokens) -> bool:
@@ -100,14 +101,14 @@ def new_model(
             first_squares = ratios.first_squares(min(settings.batch_size, len(data.train.rows)))
     if vectors is not None:
         shape = len(data.features.words), settings.dim
-        if vectors.table.shape != shape:
-            raise ShapeError(f"vectors have shape {vectors.table.shape}; expected {shape}, a row for each known word.")
+        if vectors.shape != shape:
+            raise ShapeError(f"vectors have shape {vectors.shape}; expected {shape}, a row for each known word.")
         documents = data.train.documents
         long = np.count_nonzero(documents.ids < len(data.features.words)) > LONG * documents.n_texts
         length = FROZEN_LENGTH if settings.freeze_embedding else LONG_TEXTS_LENGTH if long else SHORT_TEXTS_LENGTH
         if settings.freeze_embedding:
             table[: shape[0]][vectors.found] = 0
-        table[: shape[0]][vectors.found] += _with_length(vectors.table[vectors.found], length)
+        table[: shape[0]][vectors.found] += _with_length(vectors.of_found(), length)
         if first_squares is not None:
             first_squares[: shape[0]][vectors.found] *= GIVEN_SQUARES
     elif settings.freeze_embedding:

@@ -43,6 +43,7 @@ class Facts(NamedTuple):
     held_out: bool = True  # whether there are texts by which to choose the epoch
     ordered: bool = True  # whether the order of the words says something
     repeated: bool = True  # whether a word occurs twice
+    width: int | None = None  # of given vectors
 
 
 TYPICAL = Facts()
@@ -78,7 +79,7 @@ class Settings:
     binary: bool = setting(None, "Count each word once per text, or as often as it occurs.",
                            automatic="once, unless the order of the words says nothing")
     dim: int = setting(None, "Width of the embedding.", minimum=1, maximum=10_000,
-                       automatic="64, with many labels 128")
+                       automatic="64, with many labels 128, or that of given vectors")
     hidden: int = setting(None, "Units of the hidden layer.", minimum=1, maximum=10_000,
                           automatic="64, with many labels 128")
     loss: str = setting("logistic", "logistic for labels (softmax if more than two), squared for numeric ratings.",
@@ -152,7 +153,7 @@ class Settings:
             "binary": facts.ordered,
             "char_ngrams": char_ngrams,
             "min_count": 1 if (ngrams == 1 and char_ngrams == "none") or not facts.repeated else 2,
-            "dim": 128 if many else 64,
+            "dim": facts.width or (128 if many else 64),
             "hidden": 128 if many else 64,
             "epochs": fewer if falling else 100 if facts.held_out else 30,
             "patience": 40 if falling else few_batches if self.multi_label else 3,

@@ -330,26 +330,26 @@ class Training:
     def __init__(
         self, dataset: Dataset, given: Settings, dev: float | None, threads: int = 1, *,
         labels: tuple[str, ...] | None = None, earlier: Model | None = None,
-        read_vectors: Callable[[WordTable, int], Vectors] | None = None,
+        read_vectors: Callable[[WordTable, int | None], Vectors] | None = None,
         encode: Callable[..., EncodedDataset] = encode,
     ) -> None:  # fmt: skip
         """Choose the settings that are automatic, and encode the texts.
 
         ``dev`` and ``labels``: as for ``encode``, which may be another function that does the same. ``earlier``: the
-        model to continue from. ``read_vectors``: gives vectors of this width for words to start from; a word that has
-        one is a feature however rare it is.
+        model to continue from. ``read_vectors``: gives vectors of this width, None for any, for words to start from; a
+        word that has one is a feature however rare it is.
 
         Raises: DataError if the texts cannot be trained on; InputError.
         """
         given = continued(given, earlier.settings) if earlier else given
-        facts = facts_of(dataset, dev)
+        vectors = read_vectors(dataset.words, given.dim) if read_vectors else None
+        facts = facts_of(dataset, dev, vectors)
         settings = given.resolved(facts._replace(labels=len(labels)) if labels else facts)
         known = earlier.features if earlier else None
-        if read_vectors:
-            vectors = read_vectors(dataset.words, settings.dim)
+        if vectors:
             encode = partial(encode, keep=vectors.found)
         self.data = encode(dataset, dev, **settings.encoding(), labels=labels, known=known, threads=threads)
-        if read_vectors:
+        if vectors:
             self.vectors = vectors.select(dataset.words.numbers_of(self.data.features.words)[:-1])
         self.settings, self.threads, self._earlier = settings, threads, earlier
         self._chosen, self._digests = given.automatic(), [dataset.fingerprint]

@@ -4,7 +4,6 @@ In text, a line is a word and its numbers, separated by spaces or tabs; a first 
 GloVe's largest files have words with spaces in them, so that the numbers are counted from the right.
 """
 
-import codecs
 import hashlib
 import json
 import re
@@ -21,15 +20,20 @@ import numpy as np
 from mlcore.errors import DataError
 from mlcore.files import STANDARD_STREAM, name_of
 from mlcore.text.characters import read_characters
-from mlcore.text.streams import BLOCK, ZIP, foreign_kind, peek, read_pieces, whole_lines
+from mlcore.text.streams import BLOCK, ZIP, as_utf8, foreign_kind, marked_encoding, peek, read_pieces, whole_lines
 from mlcore.text.tokenizer import TokenSpans
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
 HEAD = 1 << 12  # bytes from which the format is told
 LONGEST_WORD = 1 << 16  # bytes, in the binary format
 LONGEST_LINE = 1 << 24  # bytes: a file with longer ones is something else
+WIDEST = 10_000  # numbers of a vector
+LARGEST = float(np.finfo(np.float32).max)
 ROWS = 4_096  # rows written at a time
 EXPECTED = "vectors as text (GloVe, word2vec, fastText's .vec), word2vec's binary format, or a folder of model2vec"
+HEADER = rb"\s*(\d{1,11})\s+(\d{1,11})\s*"  # number of vectors, and their width
+BINARY_HEADER = rb"(\d{1,11}) +(\d{1,11}) *\r?\n"
+LANGUAGE = re.compile(rb"^/c/[a-z]+/", re.MULTILINE)  # how the words of ConceptNet Numberbatch begin
 WHITE_SPACE = bytes.maketrans(b"\t\r\v\f", b"    ")
 MISSING, LOWER_CASED, EXACT = 0, 1, 2  # how a word was found
 
@@ -38,32 +42,45 @@ Block = tuple[list[bytes], Callable[[np.ndarray], np.ndarray]]  # words, and the
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Vectors of those words of a vocabulary that a file has; the rows of the others are 0."""
+    """Vectors of those words of a vocabulary that a file has."""
 
     source: str
-    table: np.ndarray  # (v, d) float32
-    found: np.ndarray  # (v,) bool
+    table: np.ndarray  # (m, d) float32
+    rows: np.ndarray  # (v,) int32 row of each word in the table, UNKNOWN if it has none
     lower_cased: np.ndarray  # (v,) bool: found, but only in another spelling, such as Paris for paris
     duplicates: int  # lines that were skipped because an earlier line has the same word of the vocabulary
+
+    @property
+    def found(self) -> np.ndarray:
+        """Which words have a vector: (v,) bool."""
+        return np.asarray(self.rows != UNKNOWN)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of words, and the width of the vectors."""
+        return len(self.rows), self.table.shape[1]
+
+    def of_found(self) -> np.ndarray:
+        """The vectors of the words that have one, in the order of the words: (f, d) float32."""
+        return np.asarray(self.table[self.rows[self.found]])
 
     def coverage(self, counts: np.ndarray) -> "Coverage":
         """How much of the vocabulary, and of texts in which its words occur this often, has a vector.
 
         Shapes: counts (v,) or longer: what follows the words is ignored.
         """
-        counts = counts[: len(self.found)]
-        words, found, lower_cased = len(self.found), int(self.found.sum()), int(self.lower_cased.sum())
-        return Coverage(words, found, lower_cased, int(counts.sum()), int(counts[self.found].sum()))
+        found, counts = self.found, counts[: len(self.rows)]
+        words, words_found, lower_cased = len(found), int(found.sum()), int(self.lower_cased.sum())
+        return Coverage(words, words_found, lower_cased, int(counts.sum()), int(counts[found].sum()))
 
     def select(self, numbers: np.ndarray) -> "Vectors":
         """Vectors of the words with these numbers, in this order."""
-        chosen = {name: getattr(self, name)[numbers] for name in ("table", "found", "lower_cased")}
-        return replace(self, **chosen)
+        return replace(self, rows=self.rows[numbers], lower_cased=self.lower_cased[numbers])
 
     def fingerprint(self) -> str:
         """SHA-256 of which words have a vector, and of these vectors, as hexadecimal digits."""
         digest = hashlib.sha256(np.packbits(self.found).tobytes())
-        digest.update(np.ascontiguousarray(self.table[self.found], "<f4").tobytes())
+        digest.update(np.ascontiguousarray(self.of_found(), "<f4").tobytes())
         return digest.hexdigest()
 
 
@@ -79,20 +96,33 @@ class Coverage:
 
 
 def read_vectors(
-    path: Path, words: WordTable, dim: int, progress: Callable[[int], None] = lambda lines: None
+    path: Path, words: WordTable, dim: int | None = None, progress: Callable[[int], None] = lambda lines: None
 ) -> Vectors:
     """Read the vectors of these words from a file, which may be compressed, or a folder; ``-`` is standard input.
 
     A vector is for the word that is written there, or, if the vocabulary has no such word, for the same in lower case;
     the very word counts more than that, and of equal ones the first counts. Of other lines of text only the numbers
-    are counted. ``progress`` is called with the number of vectors so far.
+    are counted. ``dim``: the width that is expected; None takes any. ``progress`` is called with the number of vectors
+    so far.
 
     Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
-    name, n, duplicates = name_of(path), 0, 0
-    table, how = np.zeros((len(words), dim), np.float32), np.full(len(words), MISSING, np.int8)
-    for tokens, rows_of in _blocks(path, name, dim):
+    name, n, filled, duplicates, languages = name_of(path), 0, 0, 0, set[bytes]()
+    width, blocks = _open(path, name)
+    if dim and width != dim:
+        problem = f"{name} has vectors of {width:,} numbers, but the embedding has {dim:,}"
+        raise DataError(problem, suggestion={"dim": width})
+    if not 1 <= width <= WIDEST:
+        raise DataError(f"{name} has vectors of {width:,} numbers; expected 1 to {WIDEST:,}.")
+    table = np.empty((len(words), width), np.float32)  # only rows that are filled take memory
+    rows, how = np.full(len(words), UNKNOWN, np.int32), np.full(len(words), MISSING, np.int8)
+    for tokens, vectors_of in blocks:
         written = b"\n".join([*tokens, b""])
+        languages.update(LANGUAGE.findall(written))
+        if len(languages) > 1:
+            shown = " and ".join(sorted(map(bytes.decode, languages)))
+            raise DataError(f"{name} has words of several languages ({shown}); keep the lines of one, as with grep.")
+        written = LANGUAGE.sub(b"", written)
         folded = read_characters(written.decode("utf-8", "replace")).encode()
         for level, lines in ((EXACT, written), (LOWER_CASED, folded)):
             ids = words.look_up_spans(TokenSpans.of_lines(np.frombuffer(lines, np.uint8)))
@@ -100,32 +130,41 @@ def read_vectors(
             new = known[np.unique(ids[known], return_index=True)[1]]
             new = new[how[ids[new]] < level]  # unless found before, and as well
             duplicates += (len(known) - len(new)) * (level == EXACT)
-            table[ids[new]], how[ids[new]] = rows_of(new), level
+            first = ids[new][how[ids[new]] == MISSING]
+            rows[first] = np.arange(filled, filled + len(first))
+            filled += len(first)
+            table[rows[ids[new]]], how[ids[new]] = vectors_of(new), level
         n += len(tokens)
         progress(n)
     if n == 0:
-        raise DataError(f"{name} contains no vectors; expected a word and {dim} numbers in each line.")
-    return Vectors(name, table, how != MISSING, how == LOWER_CASED, duplicates)
+        raise DataError(f"{name} contains no vectors.")
+    return Vectors(name, table[:filled], rows, how == LOWER_CASED, duplicates)
 
 
-def _blocks(path: Path, name: str, dim: int) -> Iterator[Block]:
-    """The words and vectors of a file or folder; those of the empty word are for none."""
+def _open(path: Path, name: str) -> tuple[int, Iterator[Block]]:
+    """Width of the vectors of a file or folder, and the words with them; those of the empty word are for none."""
     if path != STANDARD_STREAM and path.is_dir():
-        return _read_model2vec(path, dim)
+        return _open_model2vec(path)
     head, pieces = peek(read_pieces(path, size=BLOCK), HEAD)
     if head.startswith(ZIP) or head[257:262] == b"ustar":
         raise DataError(f"{name} contains several files; unpack it, and give one of them.")
     if kind := foreign_kind(head):
         raise DataError(f"{name} is {kind.partition(';')[0]}; expected {EXPECTED}.")
-    binary = b"\0" in head and re.match(rb"\d{1,11} +\d{1,11} *\r?\n", head)
-    return (_read_binary if binary else _read_text)(pieces, name, dim)
-
-
-def _check_width(width: int, dim: int, where: str) -> None:
-    """Raises: DataError unless the vectors have as many numbers as the embedding."""
-    if width != dim:
-        problem = f"the vectors have {width:,} numbers, but the embedding has {dim:,}"
-        raise DataError(f"{where}: {problem}", suggestion={"dim": width})
+    if b"\0" in head and (header := re.match(BINARY_HEADER, head)):
+        promised, width = map(int, header.groups())
+        return width, _read_binary(pieces, name, promised, width)
+    blocks = filter(None, whole_lines(as_utf8(pieces, marked_encoding(head), name), name, LONGEST_LINE))
+    block = next(blocks, b"\n")
+    first = block.partition(b"\n")[0]
+    if header := re.fullmatch(HEADER, first):
+        promised, width = map(int, header.groups())
+        return width, _read_text(chain([block[len(first) :]], blocks), name, promised, width)
+    fields = first.split()
+    width = next((n for n in range(len(fields)) if not _is_number(fields[-1 - n])), len(fields) - 1)
+    if width < 1:
+        expected = "in each line a word and its numbers, separated by spaces, such as: good 0.1 -0.25"
+        raise DataError(f"{name} contains no vectors: line 1 is {_shown(first)}; expected {expected}")
+    return width, _read_text(chain([block], blocks), name, 0, width)
 
 
 def _check_complete(name: str, promised: int, found: int) -> None:
@@ -134,15 +173,10 @@ def _check_complete(name: str, promised: int, found: int) -> None:
         raise DataError(f"{begun}; fetch it again.")
 
 
-def _read_text(pieces: Iterator[bytes], name: str, dim: int) -> Iterator[Block]:
+def _read_text(blocks: Iterator[bytes], name: str, promised: int, width: int) -> Iterator[Block]:
     """Read lines of a word and its numbers, which are counted from the right."""
     line, n = 0, 0
-    promised: int | None = None  # number of vectors, according to the first line
-    for block in filter(None, whole_lines(pieces, name, LONGEST_LINE)):
-        if line == 0:
-            block = block.removeprefix(codecs.BOM_UTF8)
-            promised = _check_first_line(block.partition(b"\n")[0], name, dim)
-            block = block if promised is None else block[block.index(b"\n") :]
+    for block in blocks:
         block = block.translate(WHITE_SPACE)
         while b"  " in block:
             block = block.replace(b"  ", b" ")
@@ -151,60 +185,52 @@ def _read_text(pieces: Iterator[bytes], name: str, dim: int) -> Iterator[Block]:
             line += 1
             if not content:
                 continue
-            if (spaces := content.count(b" ")) < dim:
+            if (spaces := content.count(b" ")) < width:
                 raise DataError(
-                    f"{name}, line {line:,}: {spaces} numbers follow the word; expected {dim}; "
+                    f"{name}, line {line:,}: {spaces} numbers follow the word; expected {width}; "
                     "if this is the last line, the file is incomplete: fetch it again."
                 )
-            *word, own_numbers = content.split(b" ", spaces - dim + 1)
+            *word, own_numbers = content.split(b" ", spaces - width + 1)
             tokens.append(b" ".join(word))
             numbers.append(own_numbers)
             lines.append(line)
         n += len(tokens)
-        yield tokens, partial(_parse, name, dim, lines, numbers)
-    _check_complete(name, promised or 0, n)
-
-
-def _check_first_line(first: bytes, name: str, dim: int) -> int | None:
-    """Number of vectors if the first line is a header; refuse vectors of another width, going by this line."""
-    fields, promised = first.split(), None
-    if re.fullmatch(rb"\s*\d{1,11}\s+\d{1,11}\s*", first) and (dim > 1 or fields[1] == b"1"):
-        promised, width = int(fields[0]), int(fields[1])
-    else:
-        width = next((n for n in range(len(fields)) if not _is_number(fields[-1 - n])), len(fields) - 1)
-    if width < 1:
-        raise DataError(f"{name}, line 1: expected a word and {dim} numbers, separated by spaces, as GloVe has them.")
-    _check_width(width, dim, f"{name}, line 1")
-    return promised
+        yield tokens, partial(_parse, name, width, lines, numbers)
+    _check_complete(name, promised, n)
 
 
 def _is_number(field: bytes) -> bool:
-    """Whether the field is a number that float32 can hold."""
-    with suppress(ValueError), np.errstate(over="ignore"):
-        return bool(np.isfinite(np.float32(float(field))))
+    """Whether the field is a number, or NaN or infinite."""
+    with suppress(ValueError):
+        float(field)
+        return True
     return False
 
 
-def _parse(name: str, dim: int, lines: list[int], numbers: list[bytes], chosen: np.ndarray) -> np.ndarray:
+def _shown(field: bytes) -> str:
+    return repr(field[:40].decode(errors="replace"))
+
+
+def _parse(name: str, width: int, lines: list[int], numbers: list[bytes], chosen: np.ndarray) -> np.ndarray:
     """Numbers of the chosen ones of these texts, which are in these lines of the file: (n, d) float32."""
     fields = b" ".join(numbers[i] for i in chosen.tolist()).split()
     with np.errstate(over="ignore"), suppress(ValueError):  # what is too large for float32 becomes infinite
-        rows = np.array(list(map(float, fields))).reshape(-1, dim).astype(np.float32)
+        rows = np.array(list(map(float, fields))).reshape(-1, width).astype(np.float32)
         if np.isfinite(rows).all():
             return rows
-    at, wrong = next((at, field) for at, field in enumerate(fields) if not _is_number(field))
-    line, shown = lines[chosen[at // dim]], wrong[:40].decode(errors="replace")
-    raise DataError(f"{name}, line {line:,}: {shown!r} is not a finite number that float32 can hold.")
+    at, wrong = next(
+        (at, field) for at, field in enumerate(fields) if not (_is_number(field) and abs(float(field)) <= LARGEST)
+    )
+    line = lines[chosen[at // width]]
+    raise DataError(f"{name}, line {line:,}: {_shown(wrong)} is not a finite number that float32 can hold.")
 
 
-def _read_binary(pieces: Iterator[bytes], name: str, dim: int) -> Iterator[Block]:
-    """Read word2vec's binary format: ``count width``, then each word, a space and its numbers as float32.
+def _read_binary(pieces: Iterator[bytes], name: str, promised: int, width: int) -> Iterator[Block]:
+    """Read word2vec's binary format: after the header each word, a space and its numbers as float32.
 
     A line feed may follow the numbers.
     """
-    first, _, data = next(pieces).partition(b"\n")
-    promised, width = map(int, first.split())
-    _check_width(width, dim, name)
+    data = next(pieces).partition(b"\n")[2]
     size, left = 4 * width, promised
     for piece in chain([b""], pieces):
         data, at = data + piece, 0
@@ -221,8 +247,8 @@ def _read_binary(pieces: Iterator[bytes], name: str, dim: int) -> Iterator[Block
     _check_complete(name, promised, promised - left)
 
 
-def _read_model2vec(folder: Path, dim: int) -> Iterator[Block]:
-    """Read a folder of model2vec: ``model.safetensors`` with the tensor embeddings, and ``tokenizer.json``."""
+def _open_model2vec(folder: Path) -> tuple[int, Iterator[Block]]:
+    """Width and vectors of a folder of model2vec: tensor embeddings in ``model.safetensors``; ``tokenizer.json``."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -240,8 +266,7 @@ def _read_model2vec(folder: Path, dim: int) -> Iterator[Block]:
         raise DataError(
             f"{folder} is a folder without vectors that can be read ({str(error).rstrip('.')}); {expected}."
         ) from error
-    _check_width(table.shape[1], dim, str(folder))
-    yield tokens, partial(_finite, str(folder), table[numbers])
+    return table.shape[1], iter([(tokens, partial(_finite, str(folder), table[numbers]))])
 
 
 def _finite(name: str, table: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -24,8 +24,9 @@ def given(reviews):
 
 def test_table_and_answer(run, reviews, given):
     done = run("compare-embeddings", "--data", "reviews.tsv", "--vectors", "given.vec", *SMALL)
-    assert (done.code, done.err.startswith("given.vec has vectors for 3 of 11 words (27.3%), which")) == (0, True)
-    assert "; 1 of them only in another case.\n" in done.err
+    found = "given.vec has vectors of 3 numbers for 3 of 11 words (27.3%), which make up 40.0% of the texts"
+    few = "mlcore: only 40.0% of the words in the texts have a vector in given.vec; check"
+    assert (done.code, done.err.startswith(f"{found}; 1 of them only in another case.\n{few}")) == (0, True)
     lines, joined = done.out.splitlines(), " ".join(done.out.split())
     assert lines[0] == "reviews.tsv"
     for part in (*NAMES, "Texts: training 32, held out 4, test 4. Labels: 2.",
@@ -38,6 +39,16 @@ def test_table_and_answer(run, reviews, given):
     out = run("compare-embeddings", "--data", "reviews.tsv", *SMALL[:-1], 1).out
     assert "given" not in out
     assert "±" not in out.split("accuracy:")[0]
+
+
+def test_a_training_takes_the_width_of_its_vectors(run, reviews, given):
+    command = ("train-sentiment", "--data", "reviews.tsv", "--vectors", "given.vec", "--checkpoint", "c", "--epochs")
+    done = run(*command, 1)
+    assert (done.code, "--dim 3" in done.out) == (0, True)
+    assert "Resuming after epoch 1" in run(*command, 2, "--resume").err
+    assert "--dim" not in run("describe", "sentiment.safetensors").out.rpartition("mlcore train-sentiment")[2]
+    given.write_text("good 1 2 3\nbad 1 2 3\n.\t1 1 1\nfilm 1 2 3\nthe 1 1 1\na 1 1 1\n")
+    assert "mlcore:" not in run(*command, 1, "--quiet").err
 
 
 def test_json_and_own_splits(run, reviews, given, tmp_path):

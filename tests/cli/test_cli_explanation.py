@@ -99,6 +99,6 @@ def test_vectors_are_those_of_the_model(run, model, many):
     assert run("vectors", model, "-o", "-") == (0, content.decode(), "")
     assert run("vectors", many, "-o", "many.vec").err.endswith("n-grams: the format has only words.\n")
     model.with_name("out.vec.gz").write_bytes(gzip.compress(content))
-    options = "--vectors", "out.vec.gz", "--dim", 3, "--epochs", 1, "--seeds", 1, "--json"
+    options = "--vectors", "out.vec.gz", "--epochs", 1, "--seeds", 1, "--json"
     found = json.loads(run("compare-embeddings", "--data", model.with_name("reviews.tsv"), *options).out)
-    assert found["vectors"]["words_found"] == 11
+    assert (found["vectors"]["words_found"], found["settings"]["dim"]) == (11, 3)

@@ -27,10 +27,9 @@ def dataset(copies=10, splits=None, labels=("pos", "neg", "pos", "neg")):
 
 
 def vectors_for(words, dim, found):
-    table = np.random.default_rng(5).normal(size=(len(words), dim)).astype(np.float32) * 7
-    found = np.arange(len(words)) < found
-    table[~found] = 0
-    return Vectors("toy.vec", table, found, np.zeros_like(found), 0)
+    table = np.random.default_rng(5).normal(size=(found, dim)).astype(np.float32) * 7
+    rows = np.arange(len(words))
+    return Vectors("toy.vec", table, np.where(rows < found, rows, -1), np.zeros(len(words), bool), 0)
 
 
 # Where a training starts ------------------------------------------------------------------------------------
@@ -100,7 +99,8 @@ def test_a_word_that_has_a_vector_is_a_feature_however_rare_it_is():
     every, frequent = (encode(data, 0.4, **replace(rare, min_count=count).encoding()) for count in (1, 4))
     for found in (2, len(data.words)):
         given = vectors_for(data.words, 3, found)
-        training = Training(data, rare, 0.4, read_vectors=lambda words, dim, given=given: given)
+        training = Training(data, replace(rare, dim=None), 0.4, read_vectors=lambda words, dim, given=given: given)
+        assert training.settings == rare, "the width is that of the vectors"
         words, with_vector = training.data.features.words.words, data.words.words[:found]
         assert words == [w for w in every.features.words.words if w in [*with_vector, *frequent.features.words.words]]
         assert training.vectors.found.tolist() == [word in with_vector for word in words]

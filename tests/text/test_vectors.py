@@ -34,8 +34,13 @@ def binary(*rows, end=b"\n"):
     return f"{len(rows)} {len(rows[0]) - 1}\n".encode() + b"".join(lines)
 
 
-def read(tmp_path, content, *words, dim=2):
+def read(tmp_path, content, *words, dim=None):
     return read_vectors(write(tmp_path / "vectors.txt", content), table_of(*words), dim)
+
+
+def rows(vectors):
+    """The vector of each word, None for those that have none."""
+    return [vectors.table[row].tolist() if row >= 0 else None for row in vectors.rows]
 
 
 @pytest.mark.parametrize(
@@ -53,13 +58,16 @@ def read(tmp_path, content, *words, dim=2):
         *(binary(["good", 1, 2], ["bad", -1, 0.5], end=end) for end in (b"", b"\n")),
         packed(binary(["good", 1, 2], ["bad", -1, 0.5])),
         binary(["good", 1, 2], ["bad", -1, 0.5]).replace(b"2 2\n", b"2  2 \r\n"),
-        b"\xff\xfe 1 1\nGo\xe9d 2 2\ngood 1 2\n\x80A 5 5\nbad -1 .5",  # what is not UTF-8 is an unknown word
+        *("\ufeffgood 1 2\r\nbad -1 .5\r\n".encode(encoding) for encoding in ("utf-16-le", "utf-16-be", "utf-32-le")),
+        "2 2\n/c/en/good 1 2\n/c/en/very_bad 3 4\n/c/en/bad -1 .5\n",  # ConceptNet Numberbatch
+        b"\xe9\xfe 1 1\nGo\xe9d 2 2\ngood 1 2\n\x80A 5 5\nbad -1 .5",  # what is not UTF-8 is an unknown word
     ],
 )
 def test_formats(tmp_path, content):
     assert read(tmp_path, content).table.shape == (0, 2)
     found = read(tmp_path, content, "film", "good", "bad")
-    assert found.table.tolist() == [[0, 0], [1, 2], [-1, 0.5]]
+    assert rows(found) == [None, [1, 2], [-1, 0.5]]
+    assert found.table.shape == found.of_found().shape == (2, 2), "memory is taken by words that have a vector"
     assert found.table.dtype == np.float32
     assert found.found.tolist() == [False, True, True]
     assert found.duplicates == 0
@@ -71,26 +79,29 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
         monkeypatch.setattr(module, "BLOCK", block)
         for order in (lines, lines[::-1]):
             found = read(tmp_path, "\n".join(order), "paris", "rome")
-            assert found.table.tolist() == [[1, 1], [4, 4] if order is lines else [5, 5]]
+            assert rows(found) == [[1, 1], [4, 4] if order is lines else [5, 5]]
             assert found.lower_cased.tolist() == [False, True]
             assert found.duplicates == 0
     assert read(tmp_path, "good 1 1\ngood 2 2\nunknown 0 0\nunknown 0 0\ngood x y\n", "good").duplicates == 2
-    assert read(tmp_path, "2 1\ngood 3\nbad 4\n", "good", dim=1).table.tolist() == [[3]]
+    assert read(tmp_path, "2 1\ngood 3\nbad 4\n", "good").table.tolist() == [[3]]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("good 1 2 3\nbad 1 2 3\n", "line 1: the vectors have 3 numbers, but the embedding has 2; try dim=3."),
-        ("what is this\n", "line 1: expected a word and 2 numbers"),
-        ("", "contains no vectors"),
+        ("what is this\n", "contains no vectors: line 1 is 'what is this'; expected in each line a word and its numb"),
+        ("good 0,1 0,2\n", "line 1 is 'good 0,1 0,2'"),
+        ("", "contains no vectors: line 1 is ''"),
+        ("0 2\n", "contains no vectors."),
+        ("1 99999999999\ngood 1\n", "has vectors of 99,999,999,999 numbers; expected 1 to 10,000."),
+        ("good nan 2\nbad 1 2\n", "line 1: 'nan' is not a finite number"),
+        ("/c/de/gut 1 2\n/c/en/good 1 2\n", "words of several languages (/c/de/ and /c/en/); keep the lines of one"),
         ("good 1 2\nbad 1\n", "line 2: 1 numbers follow the word; expected 2; if this is the last line, the "),
         ("good 1 2\n\nx 3 4\n1 2\n", "line 4: 1 numbers"),
         (b"2 2\ngood " + bytes(8) + b"\n", "is incomplete: its first line promises 2 vectors, and there are 1"),
-        (b"1 3\ngood " + bytes(12) + b"\n", "the vectors have 3 numbers, but the embedding has 2; try dim=3."),
         (b"1 2\n" + bytes(70_000), "the word of vector 1 does not end"),
         (b"1" + b" " * 60 + b"2\n" + bytes(70_000), "the word of vector 1 does not end"),
-        (b"1" * 50 + b" 2\ngood " + bytes(8), "line 1: the vectors have 1 numbers, but the embedding has 2"),
+        (b"1" * 50 + b" 2\ngood " + bytes(8), "line 2: '\\x00\\x00"),
         (b"1 2\ngood " + np.array([1, np.inf], "<f4").tobytes(), "contains a number that is not finite"),
         (zipped({"a.txt": b"good 1 2", "b.txt": b"bad 3 4"}), "contains several files; unpack it, and give one"),
         (packed(b"good 1 2\n" * 99)[:-9], "is damaged or incomplete"),
@@ -109,11 +120,18 @@ def test_what_is_refused_and_where(tmp_path, content, message):
     assert str(tmp_path) in str(caught.value)
 
 
+def test_the_width_is_that_of_the_file_and_another_one_is_refused(tmp_path):
+    for content in ("good 1 2 3\n", "1 3\ngood 1 2 3\n", binary(["good", 1, 2, 3]), "7 1 2 3\ngood 1 2 3\n"):
+        assert read(tmp_path, content, "good").table.tolist() == [[1, 2, 3]]
+        with pytest.raises(DataError, match=r"vectors\.txt has vectors of 3 numbers, .* has 2; try dim=3\.$"):
+            read(tmp_path, content, "good", dim=2)
+
+
 def test_the_binary_format_in_small_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 3)
     monkeypatch.setattr(module, "HEAD", 12)
     found = read(tmp_path, binary(["GOOD", 1, 2], ["other", 9, 9], ["good", 3, 4], ["Bad", 5, 6]), "good", "bad")
-    assert (found.table.tolist(), found.lower_cased.tolist()) == ([[3, 4], [5, 6]], [False, True])
+    assert (rows(found), found.lower_cased.tolist()) == ([[3, 4], [5, 6]], [False, True])
 
 
 @pytest.mark.parametrize(
@@ -123,9 +141,9 @@ def test_a_folder_of_model2vec(tmp_path, vocabulary):
     embeddings = np.array([[9, 9], [1, 2], [3, 4]], np.float16)
     save_file({"embeddings": embeddings}, tmp_path / "model.safetensors")
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}}))
-    found = read_vectors(tmp_path, table_of("good", "bad"), 2)
-    assert found.table.tolist() == [[3, 4], [1, 2]]
-    with pytest.raises(DataError, match="have 2 numbers, but the embedding has 3; try dim=2"):
+    found = read_vectors(tmp_path, table_of("good", "bad"))
+    assert rows(found) == [[3, 4], [1, 2]]
+    with pytest.raises(DataError, match="has vectors of 2 numbers, but the embedding has 3; try dim=2"):
         read_vectors(tmp_path, table_of("good"), 3)
     for content in ("[]", "{", '{"model": {"vocab": {"good": 3}}}', '{"model": {"vocab": [5]}}'):
         (tmp_path / "tokenizer.json").write_text(content)
@@ -149,7 +167,7 @@ def test_coverage_selection_and_fingerprint(tmp_path):
         "words": 3, "words_found": 2, "words_lower_cased": 1, "tokens": 10, "tokens_found": 8,
     }  # fmt: skip
     selected = found.select(np.array([2, 1]))
-    assert selected.table.tolist() == [[0, 0], [3, 4]]
+    assert rows(selected) == [None, [3, 4]]
     assert selected.found.tolist() == [False, True]
     assert found.fingerprint() == read(tmp_path, "x 9 9\ngood 1 2\nFilm 3 4\n", "good", "film", "new").fingerprint()
     assert found.fingerprint() != read(tmp_path, "x 9 9\ngood 1 2\nfilm 3 5\n", "good", "film", "new").fingerprint()
@@ -181,7 +199,8 @@ def read_naively(content, words, dim):
         word = fields[0].decode() if len(fields) > dim and line[0] not in " \t\r" else ""
         exact.setdefault(word, fields[-dim:])
         lower.setdefault(word.lower(), fields[-dim:])
-    return [[float(field) for field in exact.get(word, lower.get(word, [0] * dim))] for word in words]
+    vectors = (exact.get(word, lower.get(word)) for word in words)
+    return [vector and [float(field) for field in vector] for vector in vectors]
 
 
 LINES = st.tuples(st.sampled_from(["", "a", "A", "É", "é", "a 1", " a", "b"]), st.lists(st.integers(1, 9), max_size=4))
@@ -199,4 +218,4 @@ def test_reading_equals_its_twin(tmp_path_factory, lines, separator, behind, dim
         with pytest.raises(DataError, match="numbers follow the word"):
             read_vectors(path, table_of(*words), dim)
     else:
-        assert read_vectors(path, table_of(*words), dim).table.tolist() == expected
+        assert rows(read_vectors(path, table_of(*words), dim)) == expected
