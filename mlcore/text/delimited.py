@@ -11,6 +11,7 @@ from mlcore.text.table import SAMPLE, Row, Source, Table, has_columns
 
 SEPARATORS = "\t|;,"  # that are recognised by width, rare ones first; with names of columns around it, any sign is one
 NOT_SEPARATORS = re.compile(r"[\w \"'.<>{}\[\]-]")
+SIGNS = re.compile(r"""\S( ?)(_[^\w\s]_|::|[^\w\s.,;:!?'"()/-]+)\1\w""")  # between words, not as in "by @me"
 MAX_FIELD = 50_000_000  # characters
 SNIFFED = 100  # lines from which the separator is recognised
 TITLES = 10  # lines among which the header is looked for
@@ -56,6 +57,16 @@ def separator_by_width(head: Sequence[str]) -> str | None:
     even = [(-errors, len(rows[0]), separator) for (rows, errors), separator in found if not _uneven(rows)]
     even = [one for one in even if one[1] > 1]
     return max(even, key=lambda one: one[:2])[2] if even else None
+
+
+def separator_of_signs(head: Sequence[str]) -> str | None:
+    """Signs as _!_ or => that are equally often in all these lines, with a column of values that recur; or None."""
+    lines = [*filter(None, head)]
+    for signs in dict.fromkeys(signs for _, signs in SIGNS.findall(lines[0])) if lines else ():
+        rows = [line.split(signs) for line in lines]
+        if not _uneven(rows) and any(1 < len({*column}) <= len(rows) / 2 for column in zip(*rows, strict=True)):
+            return str(signs)
+    return None
 
 
 def _declared(line: str) -> str | None:

@@ -193,10 +193,12 @@ def _of_split(split: str, part: Any, source: Source) -> Iterator[dict[str, Any]]
 
 
 def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Iterator[Record]:
-    """Objects, also from arrays, the first of which has the names of the columns if they have names."""
+    """Objects, also from texts with an object, or from arrays, of which the first has the names if there are some."""
     names: list[str] | None = None
     for number, element in enumerate(elements, 1):
         place = f"{number}{behind}" if behind else number
+        if isinstance(element, list) and [*map(type, element)] == [str, dict]:  # as spaCy has them
+            element = {"text": element[0]} | element[1]
         if isinstance(element, list | tuple) and names is None:
             names = list(map(str, range(1, len(element) + 1) if source.layout.no_header else element))
             if not source.layout.no_header:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from mlcore.errors import DataError, InputError
 from mlcore.files import check_once, name_of
 from mlcore.text import streams
 from mlcore.text.columnar import MAGIC, read_columnar
-from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width
+from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width, separator_of_signs
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
 from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of, ways_to_write
@@ -122,13 +123,15 @@ def _open(path: Path, source: Source) -> Table:
     format, separator = _recognise(_suffix(path), text, source)
     if format == "json":
         return read_json(pieces, source)
-    lines = chain.from_iterable(_blocks_of_lines(pieces, source))
+    lines: Iterator[str] = chain.from_iterable(_blocks_of_lines(pieces, source))
     if format == "jsonl":
         return read_json_lines(lines, source)
     if format in ("fasttext", "label first"):
         read_rows = _fasttext_rows if format == "fasttext" else _label_first_rows
         return Table(source, ["label", "text"], read_rows(lines, source))
     if separator:
+        if len(separator) > 1:  # more than csv can read
+            lines, separator = map(methodcaller("replace", separator, "\t"), lines), "\t"
         source.separator = separator
         return read_delimited(lines, separator, source)
     if not source.labelled:
@@ -176,7 +179,10 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     usual = TABLE_SUFFIXES.get(suffix, "," if layout.format else None) if layout.format != "tsv" else "\t"
     separator = layout.separator or separator_by_header(lines, source)
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
-        separator = separator_by_width(lines) or usual
+        separator = separator_by_width(lines)
+        if separator is None and (separator := separator_of_signs(lines)):
+            source.note_guess(f"{separator!r} separates the columns.")
+        separator = separator or usual
     if layout.format is None and separator is None and (begun := _first_label(lines, source)):
         advice = "" if source.labelled else "; if whole lines are texts, give them as lines"
         source.note_guess(f"the first word of each line is its label, as {begun!r}{advice}.")
