@@ -414,6 +414,7 @@ class Network(Shown):
             each = " each" if len(X) > 1 else ""
             row = ",".join(f"{value:.6g}" for value in X.flat)
             hint = f"; for one sample of {columns} values write {row}" if X.size == columns else ""
+            hint = hint or "; each row is a sample: transpose x" * (len(X) == columns)
             hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
             found = f"{_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}"
             raise ShapeError(f"x has {found}; expected {columns} in each, since {first} is {shape}{hint}.")
