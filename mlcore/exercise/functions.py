@@ -208,13 +208,13 @@ def as_fraction(value: Number) -> Fraction:
 
 
 def convention(value: Number) -> Fraction:
-    """A value for relu'(0); a float stands for its shortest decimal.
+    """A value for relu'(0); a float stands for its shortest decimal, and a fraction for itself as it was typed.
 
     Raises: InputError if it is not in [0, 1].
     """
     if not 0 <= value <= 1:
         raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=float(value))
-    return Fraction(str(value))
+    return value if isinstance(value, Fraction) else Fraction(str(value))
 
 
 def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str:
