@@ -218,11 +218,11 @@ def convention(value: Number) -> Fraction:
 
 
 def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str:
-    """The name of one of the choices, as people write it: ``ReLU``, ``half_squared``, ``linear``.
+    """The name of one of the choices, as people write it: ``ReLU``, ``half_squared``, ``linear``, ``nn.Sigmoid()``.
 
     Raises: InputError if it is none of them.
     """
-    written = re.sub(r"[\s_-]", "", str(name)).lower()
+    written = re.sub(r"^.*\.|[\s_-]|function$|\([xz]?\)$", "", str(name).lower())
     for choice in choices:
         names = (choice.replace("-", ""), *ALIASES.get(what, {}).get(choice, "").split())
         if written in names or written.removesuffix(what) in names:  # CrossEntropyLoss

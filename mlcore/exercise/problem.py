@@ -37,7 +37,7 @@ NOTATIONS = {
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
     r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[$≈~…]|\.\.\.|#.*": " ",
     r",\s*(dtype|ndmin|copy|device|requires_grad|grad|grad_fn)\s*=[^])]*": "",
-    r"(?<![\w.])[^\x00-@[\]^_`{-~](?:[^,;:=&\n]|,(?=\w+\})){,99}&?:?[:=]": "",  # a name, as in W^{(1)} = 2 or x1: 2
+    r"^\s*=|(?<![\w.])[^\x00-@[\]^_`{-~](?:[^,;:=&\n]|,(?=\w+\})){,99}&?:?[:=]": "",  # a name, as in W^{(1)} = 2
     "&": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
@@ -325,10 +325,10 @@ def _target(loss: str) -> str:
 
 
 def _build(content: dict[str, Any]) -> Problem:
+    if unknown := sorted(key for key in content if key not in KEYS and key.lower() not in NOTES):
+        raise InputError(f"The key {unknown[0]!r} is unknown; expected {', '.join(KEYS)}; {SHOW}.")
     if not {"x", "layers"} <= content.keys():
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
-    if unknown := sorted(key for key in content if key not in KEYS and key.lower() not in NOTES):
-        raise InputError(f"The key {unknown[0]!r} is unknown; expected {', '.join(KEYS)}.")
     if not isinstance(content["layers"], list) or not all(isinstance(layer, dict) for layer in content["layers"]):
         raise InputError(f"layers is not a list of tables; {SHOW}.")
     layers = list[Layer]()
