@@ -220,6 +220,7 @@ class Network(Shown):
             each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
             is_turned = name in self.arrays and len(self.arrays[name]) == self.arrays[weights].shape[-1]
             hint = ROWS_HINT * (is_turned and not self.in_rows)
+            hint = hint or f"; transpose {name}" * (name in self.arrays and units in self.arrays[name].shape)
             hint += "; for a decimal point write a dot" * (name == "y" and length == 2 * units)
             raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
 
