@@ -37,7 +37,8 @@ NOTATIONS = {
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
     r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[$≈~…]|\.\.\.|#.*": " ",
     r",\s*(dtype|ndmin|copy|device|requires_grad|grad|grad_fn)\s*=[^])]*": "",
-    r"^\s*=|(?<![\w.])[^\x00-@[\]^_`{-~](?:[^,;:=&\n]|,(?=\w+\})){,99}&?:?[:=]": "",  # a name, as in W^{(1)} = 2
+    # a name, as in W^{(1)} = 2, and how a number was found, as in 1 + 2 = 3
+    r"(?:^|(?<![\w.])[^\x00-@[\]^_`{-~](?:[^,;:=&\n]|,(?=\w+\})){,99}&?:?[:=])(?:[\d ().+*/^·×-]*=)*": "",
     "&": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
