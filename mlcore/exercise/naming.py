@@ -112,4 +112,4 @@ def _plain(name: str) -> str:
     text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]
     text = re.sub(r"[\s_^{}()\\]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
     text = DERIVATIVE.sub("d", GRADIENT.sub(r"d\1\2\3", text))
-    return re.sub(r"^(.+)new$|^updated(.+)", r"new\1\2", text)
+    return re.sub(r"^(.+)new(\d*)$|^updated(.+)", r"new\1\2\3", text)

@@ -138,7 +138,7 @@ def test_names_as_sheets_and_programs_write_them():
     naming = Marker(Problem(Network(layers), [[1, 1]], [[1]]), Update(1)).naming
     names = {
         "dW^{(1)}": (r"\frac{\partial L}{\partial \mathbf{W}^{(1)}}", r"\nabla_{W^{(1)}} J", "∂C/∂W⁽¹⁾", "grads['W1']"),
-        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)"),
+        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}"),
         "dW'": ("∇W'", r"\nabla_{W'}", r"\dfrac{\partial E}{\partial W'}"),
         "db^[1]": ("db1", r"\partial L/\partial \boldsymbol{b}^{[1]}"),
         "z:one": (r"\mathbf{z}^{(1)}", r"\vec z^{[1]}", "z⁽¹⁾"),
