@@ -56,6 +56,7 @@ SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
 SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
 SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))} | {0x200B: "", 0xFEFF: ""}
+SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
 DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d")  # as in 0,05 or 0,5 1,5
@@ -159,6 +160,8 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if number := UNQUOTED.search(text):
             hint = f'numbers such as {number[1]} need quotes: "{number[1]}"'
+        elif "\\" in str(error):
+            hint = r'a backslash, as in LaTeX, is written twice between double quotes: "\\frac"'
         elif name := FOREIGN.search(text):
             hint = f'names with signs other than a to z, 0 to 9, - and _ need quotes: "{name[1]}"'
         reason = "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
