@@ -188,7 +188,7 @@ class Loss(NamedTuple):
 ALIASES = {
     "activation": {
         "identity": "linear lin id none purelin", "leaky-relu": "lrelu", "tanh": "tansig hyperbolictangent",
-        "sigmoid": "logistic logisticsigmoid logsig sigma", "relu": "rectifier", "step": "heaviside threshold",
+        "sigmoid": "logistic logisticsigmoid logsig sigma σ", "relu": "rectifier", "step": "heaviside threshold",
     },
     "loss": {
         "binary-cross-entropy": "bce logistic logloss bcewithlogits sigmoidcrossentropy", "none": "identity output",
@@ -222,7 +222,7 @@ def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str
 
     Raises: InputError if it is none of them.
     """
-    written = re.sub(r"^.*\.|[\s_-]|function$|\([xz]?\)$", "", str(name).lower())
+    written = re.sub(r"^.*\.|[\s_-]|function$|\((?:[xz]|dim=-?1)?\)$", "", str(name).lower())
     for choice in choices:
         names = (choice.replace("-", ""), *ALIASES.get(what, {}).get(choice, "").split())
         if written in names or written.removesuffix(what) in names:  # CrossEntropyLoss

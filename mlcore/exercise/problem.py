@@ -160,7 +160,7 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if number := UNQUOTED.search(text):
             hint = f'numbers such as {number[1]} need quotes: "{number[1]}"'
-        elif "\\" in str(error):
+        elif "escape" in str(error):
             hint = r'a backslash, as in LaTeX, is written twice between double quotes: "\\frac"'
         elif name := FOREIGN.search(text):
             hint = f'names with signs other than a to z, 0 to 9, - and _ need quotes: "{name[1]}"'
