@@ -16,6 +16,8 @@ from mlcore.exercise.mistakes import Matrices
 from mlcore.exercise.problem import Problem
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1, 2], or c[1] of a vector
+UPPER = r"(\^\{?[(\[]\d+[)\]]\}?)"  # the number of a layer
+UNIT = re.compile(rf"^(.+)(?:_\{{?(\d)\}}?{UPPER}|{UPPER}_\{{?(\d)\}}?)(\}}?)$")  # z_1^{(2)}, or z^{(2)}_1
 FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
 DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:total)?/?[d∂]|grad|∇)")
 GRADIENT = re.compile(r"^([\w.]+?)\.?grad$|^grads?[\['\"]*(\w+)['\"\]]*$|^∇([\w']+?)[JLEC]?$")
@@ -78,9 +80,10 @@ class Naming:
         return list(found.values())
 
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
-        """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
+        """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1] or c_1^{(2)}."""
         if found := self._known(name):
             return found, None
+        name = UNIT.sub(r"\1\3\4\6[\2\5]", name)
         plain = _plain(name)
         for text in (unicodedata.normalize("NFKC", name).strip(), plain):
             match = ENTRY.fullmatch(text)

@@ -151,6 +151,12 @@ def test_names_as_sheets_and_programs_write_them():
     assert {known: {naming.find(name) for name in given} for known, given in names.items()} == {
         known: {(known, None)} for known in names
     }
+    units = ("z_2^{(1)}", "a^{(1)}_2", r"\frac{\partial L}{\partial b_2^{[1]}}", r"\delta_{2}^{(1)}")
+    assert [naming.find(name) for name in units] == [
+        (name, (0, 1)) for name in ("z:one", "a:one", "db^[1]", "delta:one")
+    ]
+    with pytest.raises(InputError, match="Unknown answer"):
+        naming.find("∂L/∂w_{12}^{(1)}")  # from 1 to 2, or the other way round
     assert [naming.symbols[name] for name in ("dW^{(1)}", "db^[1]")] == ["∂J/∂W₁", "∂J/∂b₁"]
 
 
