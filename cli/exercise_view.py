@@ -90,7 +90,7 @@ def grad(result: Worked, more: bool = False) -> None:
     ]
     of_x = ", ".join(joined(symbols.pulled(layer, name)) for layer, name, _ in symbols.network.takers())
     rows.append((f"d{to_unicode(symbols.of_sample)}/dx", to_unicode(of_x), matrix_text(found["x"], style)))
-    with_value = f"with φ'(0) = {style.text(result.at_zero)}" if kinks else ""
+    with_value = f"with φ'(0) = {result.at_zero}" if kinks else ""
     table(["gradient", "formula", with_value], rows, left=3)
     deltas = [f"{symbols.delta[layer]} = {joined(symbols.delta_of(layer))}" for layer in reversed(range(symbols.depth))]
     deltas += [f"g = {joined(symbols.of_output)}"] * symbols.network.has_jacobian
@@ -160,7 +160,7 @@ def _descent(result: Worked, found: Subdifferential) -> None:
     """Whether gradient descent moves, and whether J can still decrease."""
     text = result.problem.style.text
     follows, weight = ("is stuck here: its gradient is 0", "bold") if result.stuck else ("moves from here", "")
-    show(f"Gradient descent with φ'(0) = {text(result.at_zero)} {follows}.", weight)
+    show(f"Gradient descent with φ'(0) = {result.at_zero} {follows}.", weight)
     if found.descent is None:
         show("J decreases in no direction to first order.", "bold")
         return

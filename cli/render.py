@@ -1,5 +1,6 @@
 """Terminal output: tables on stdout, progress and messages on stderr. The only module that imports rich."""
 
+import re
 import shutil
 import textwrap
 import threading
@@ -104,7 +105,9 @@ def table(
     for i, row in enumerate(rows, start=1):
         cells = ((cell, "") if isinstance(cell, str) else cell for cell in row)
         grid.add_row(*(Text(_writable(text), style) for text, style in cells), end_section=lines or i == line_after)
-    out.print(grid)
+    with out.capture() as captured:
+        out.print(grid)
+    out.out(re.sub(" +\n", "\n", captured.get()), end="", highlight=False)  # without the blanks that fill a column
 
 
 def fits(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:

@@ -209,7 +209,7 @@ def play(run, folder, session):
             path.write_text(content, "utf-8")
         else:
             content = path.read_text("utf-8-sig")
-        found += "".join(line.rstrip() + "\n" for line in (f"$ {command}", *content.splitlines()))
+        found += "".join(f"{line}\n" for line in (f"$ {command}", *content.splitlines()))
     compare_with_golden(session, found)
 
 

@@ -406,11 +406,11 @@ def _step(symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], upd
 
 
 def latex_name(name: str) -> str:
-    """A user's name in LaTeX, in which nothing is a command: indices and primes are shown, as in W', W1 and W_xh.
+    """A user's name in LaTeX, in which nothing is a command: indices and primes are shown, as in W', W^(1) and W_xh.
 
     Other names of several letters are upright.
     """
-    if match := re.fullmatch(r"([A-Za-z])(?:_?\{?(\d+)\}?|_\{?([A-Za-z0-9]+)\}?)?('*)(\*?)", name):
+    if match := re.fullmatch(r"([A-Za-z])(?:[_^]?[{(\[]*(\d+)[])}]*|_\{?([A-Za-z0-9]+)\}?)?('*)(\*?)", name):
         letter, number, index, primes, star = match.groups(default="")
         index = rf"_{{\mathrm{{{index}}}}}" if index else f"_{{{number}}}" if number else ""
         return f"{{{letter}{index}{primes}^{{*}}}}" if star else f"{letter}{index}{primes}"

@@ -188,7 +188,7 @@ class Loss(NamedTuple):
 ALIASES = {
     "activation": {
         "identity": "linear lin id none purelin", "leaky-relu": "lrelu", "tanh": "tansig hyperbolictangent",
-        "sigmoid": "logistic logisticsigmoid logsig sigma", "relu": "rectifier", "step": "heaviside threshold",
+        "sigmoid": "logistic logisticsigmoid logsig sigma σ", "relu": "rectifier", "step": "heaviside threshold",
     },
     "loss": {
         "binary-cross-entropy": "bce logistic logloss bcewithlogits sigmoidcrossentropy", "none": "identity output",
@@ -208,21 +208,21 @@ def as_fraction(value: Number) -> Fraction:
 
 
 def convention(value: Number) -> Fraction:
-    """A value for relu'(0); a float stands for its shortest decimal.
+    """A value for relu'(0); a float stands for its shortest decimal, and a fraction for itself as it was typed.
 
     Raises: InputError if it is not in [0, 1].
     """
     if not 0 <= value <= 1:
         raise InputError("expected a number from 0 to 1", parameter="relu_at_zero", value=float(value))
-    return Fraction(str(value))
+    return value if isinstance(value, Fraction) else Fraction(str(value))
 
 
 def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str:
-    """The name of one of the choices, as people write it: ``ReLU``, ``half_squared``, ``linear``.
+    """The name of one of the choices, as people write it: ``ReLU``, ``half_squared``, ``linear``, ``nn.Sigmoid()``.
 
     Raises: InputError if it is none of them.
     """
-    written = re.sub(r"[\s_-]", "", str(name)).lower()
+    written = re.sub(r"^.*\.|[\s_-]|function$|\((?:[xz]|dim=-?1)?\)$", "", str(name).lower())
     for choice in choices:
         names = (choice.replace("-", ""), *ALIASES.get(what, {}).get(choice, "").split())
         if written in names or written.removesuffix(what) in names:  # CrossEntropyLoss

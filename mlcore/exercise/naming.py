@@ -16,9 +16,12 @@ from mlcore.exercise.mistakes import Matrices
 from mlcore.exercise.problem import Problem
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1, 2], or c[1] of a vector
-DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:_?total)?\s*[/_]?\s*[d∂]|grad_?\s*|∇_?\s*)")
-GRADIENT = re.compile(r"^(\w+)[._]grad$|^∇_?\{?(\w+)\}?\s*[JLEC]?$")
-ALIASES = dict.fromkeys(("yhat", "ypred", "prediction"), "y_hat")
+UPPER = r"(\^\{?[(\[]\d+[)\]]\}?)"  # the number of a layer
+UNIT = re.compile(rf"^(.+)(?:_\{{?(\d)\}}?{UPPER}|{UPPER}_\{{?(\d)\}}?)(\}}?)$")  # z_1^{(2)}, or z^{(2)}_1
+FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:total)?/?[d∂]|grad|∇)")
+GRADIENT = re.compile(r"^([\w.]+?)\.?grad$|^grads?[\['\"]*(\w+)['\"\]]*$|^∇([\w']+?)[JLEC]?$")
+ALIASES = dict.fromkeys(("yhat", "ypred", "prediction", "output", "out"), "y_hat")
 ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
 
 
@@ -44,6 +47,8 @@ class Naming:
             which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
             self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
             self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
+        self.known |= dict.fromkeys(("logits", "scores"), which["z"])
+        self.known |= dict.fromkeys(("dlogits", "dscores"), which["dz"])
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
         self.known = {spelling: name for spelling, name in self.known.items() if name in answers}
         cases = defaultdict[str, set[str]](set)
@@ -75,9 +80,10 @@ class Naming:
         return list(found.values())
 
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
-        """The name of an answer, and the place if it is one entry: dV[1, 2], or c[1] of a vector."""
+        """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1] or c_1^{(2)}."""
         if found := self._known(name):
             return found, None
+        name = UNIT.sub(r"\1\3\4\6[\2\5]", name)
         plain = _plain(name)
         for text in (unicodedata.normalize("NFKC", name).strip(), plain):
             match = ENTRY.fullmatch(text)
@@ -104,8 +110,9 @@ class Naming:
 
 def _plain(name: str) -> str:
     """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
-    text = unicodedata.normalize("NFKC", to_unicode(name) if "\\" in name else name.strip())
-    text = DERIVATIVE.sub("d", GRADIENT.sub(r"d\1\2", text))
-    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?", r"\1", text)  # as in a^[1]
-    text = re.sub(r"[\s_]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
-    return re.sub(r"^(.+)new$|^updated(.+)", r"new\1\2", text)
+    text = re.sub(r"\\hat(\{y\}|\s*y)", "ŷ", FONT.sub(r"\1", name).replace(r"\dfrac", r"\frac").replace(r"\nabla", "∇"))
+    text = unicodedata.normalize("NFKC", to_unicode(text) if "\\" in text else text)
+    text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]
+    text = re.sub(r"[\s_^{}()\\]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
+    text = DERIVATIVE.sub("d", GRADIENT.sub(r"d\1\2\3", text))
+    return re.sub(r"^(.+)new(\d*)$|^updated(.+)", r"new\1\2\3", text)

@@ -220,6 +220,7 @@ class Network(Shown):
             each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
             is_turned = name in self.arrays and len(self.arrays[name]) == self.arrays[weights].shape[-1]
             hint = ROWS_HINT * (is_turned and not self.in_rows)
+            hint = hint or f"; transpose {name}" * (name in self.arrays and units in self.arrays[name].shape)
             hint += "; for a decimal point write a dot" * (name == "y" and length == 2 * units)
             raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
 
@@ -410,10 +411,13 @@ class Network(Shown):
         if X.shape[1] != columns:
             first = self.layers[0].weights
             shape = " x ".join(map(str, self.arrays[first].shape))
-            shape += " and layers have inputs of their own" * any(layer.own for layer in self.layers)
+            own = next((layer.own for layer in self.layers if layer.own), "")
+            shape += f" and {own} is for inputs of its own" * bool(own)
             each = " each" if len(X) > 1 else ""
             row = ",".join(f"{value:.6g}" for value in X.flat)
             hint = f"; for one sample of {columns} values write {row}" if X.size == columns else ""
+            hint = hint or "; each row is a sample: transpose x" * (len(X) == columns)
+            hint = hint or f"; if {own} are biases, write a list such as {own} = [1]" * bool(own)
             hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
             found = f"{_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}"
             raise ShapeError(f"x has {found}; expected {columns} in each, since {first} is {shape}{hint}.")

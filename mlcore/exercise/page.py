@@ -147,7 +147,7 @@ def network_page(problem: Problem, title: str) -> str:
         "arrays": {name: zip(*map(np.atleast_2d, both), strict=True) for name, both in arrays.items()},
         "trained": steps.trained,
         "conventions": USED_BY,
-        "at_zero": str(problem.at_zero),
+        "at_zero": str(Fraction(problem.at_zero)),
         "chosen": steps.W[-1].flat[0],
     }
     return web_page("network.html", SCRIPTS, steps.to_data(), title=title, **values)

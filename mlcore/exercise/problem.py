@@ -31,34 +31,36 @@ POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
-    "&": ",",
     r"(?<=\d)\{,\}(?=\d)": ".",
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
-    r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?|\\(left|right|[Bb]igg?[lr]?|quad|approx|[],;:! ()[])": " ",
-    r"[$≈~…]|\.\.\.": " ",
-    r"^\s*\w+\s*=|Parameter containing:": "",
+    r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
+    r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[$≈~…]|\.\.\.|#.*": " ",
+    r",\s*(dtype|ndmin|copy|device|requires_grad|grad|grad_fn)\s*=[^])]*": "",
+    # a name, as in W^{(1)} = 2, and how a number was found, as in 1 + 2 = 3
+    r"(?:^|(?<![\w.])[^\x00-@[\]^_`{-~](?:[^,;:=&\n]|,(?=\w+\})){,99}&?:?[:=])(?:[\d ().+*/^·×-]*=)*": "",
+    "&": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
     r"(?<![A-Za-z.])[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor|constant)\s*(?=\()": "",
-    r",\s*\w+\s*=[^])]*": "",  # an argument such as dtype
     rf" ?(?:\\cdot|\\times|[·×*x])\s*{POWER}": r"e\1",
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
 }
+TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*)"
 TRANSPOSED = re.compile(
-    r"(.*[])}])\s*(?:['ᵀᵗ⊤]|\.T|\.t(?:ranspose)?\(\)|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|t|⊤|\\top|\\intercal)[}\s]*)",
-    re.DOTALL,
+    rf"[^=]*{TURNED}\s*=(.*)|(.*[])}}])\s*(?:['ᵗ]|\.T|\.t(?:ranspose)?\(\)|\^[{{\s]*t[}}\s]*|{TURNED})", re.DOTALL
 )
 BLANKS = re.compile(r"[^\S\n]+")
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
 SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
 SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))} | {0x200B: "", 0xFEFF: ""}
+SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
 DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d")  # as in 0,05 or 0,5 1,5
-SIGNED = re.compile(r"(?:^|;)[^\S\n]*+([+-]0,0*+[1-9]\d*+)[^\S\n]*+(?=$|;)", re.MULTILINE)  # a row such as -0,5
+SIGNED = re.compile(r"(?:^|[;:=])[^\S\n]*+([+-]0,0*+[1-9]\d*+)[^\S\n]*+(?=$|;)", re.MULTILINE)  # a row such as -0,5
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "id", "number", "email", "course", "class", "group", "school", "teacher", "date", "title"),
@@ -66,8 +68,8 @@ NOTES = {
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"
-# A name with other letters, in TOML
-FOREIGN = re.compile(r"""^[^\S\n]*+(?=[!#-&(-<>-~]*+[^\x00-\x7f])([^\s"'=\[][^\s"'=]*+)[^\S\n]*+=""", re.MULTILINE)
+# A name in TOML with more than what needs no quotes
+FOREIGN = re.compile(r"""^[ \t]*+(?![\w.-]+[ \t]*=)([^\s"'#=\[{][^\n"=]*?)[ \t]*=""", re.MULTILINE | re.ASCII)
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+|[−–][\d.]+|[+-]?\.\d+)\s*[\],\n]")  # what is no number in TOML
 MOST_DIGITS = 17  # that a float64 has
 
@@ -158,8 +160,10 @@ def read_document(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if number := UNQUOTED.search(text):
             hint = f'numbers such as {number[1]} need quotes: "{number[1]}"'
+        elif "escape" in str(error):
+            hint = r'a backslash, as in LaTeX, is written twice between double quotes: "\\frac"'
         elif name := FOREIGN.search(text):
-            hint = f'names with other letters than a to z need quotes: "{name[1]}"'
+            hint = f'names with signs other than a to z, 0 to 9, - and _ need quotes: "{name[1]}"'
         reason = "it is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise DataError(f"{path} is not {language} with keys and values: {reason}; {hint}.") from error
 
@@ -178,8 +182,8 @@ def change(
     for number, text, name in ((0, w, "w"), (-1, v, "v")):
         if text is not None:
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
-    X = problem.x if x is None else parse_rows(x, "x")
-    Y = problem.y if y is None else _targets(network, X, parse_rows(y, "y"))
+    X = problem.x if x is None else _upright(parse_rows(x, "x"), 1, network.features)
+    Y = problem.y if y is None else _upright(parse_rows(y, "y"), len(X), len(network.W[-1]))
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
     return Problem(Network(layers, network.loss, network.layout), X, Y, digits, at_zero)
@@ -252,7 +256,7 @@ def split_rows(text: str) -> list[list[str]]:
     plain = SUPERSCRIPT.sub(lambda match: f"^{_spelled(unicodedata.normalize('NFKC', match[0]))}", _spelled(text))
     plain = BLANKS.sub(" ", plain).strip()
     if turned := TRANSPOSED.fullmatch(plain):
-        plain = turned[1]
+        plain = turned[1] or turned[2]
     is_call = re.search(r"\w\(\[", plain)  # such as array([1, 2]), of which NumPy prints as much as fits on each line
     for notation, meaning in NOTATIONS.items():
         plain = re.sub(notation, meaning, plain, flags=re.ASCII)
@@ -313,10 +317,10 @@ def to_toml(problem: Problem) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _targets(network: Network, x: Rows, y: Rows) -> Rows:
-    """The targets; a row of as many numbers as there are samples is one for each, if there is one output."""
-    is_turned = len(y) == len(network.W[-1]) == 1 and len(y[0]) == len(x)
-    return [[value] for value in y[0]] if is_turned else y
+def _upright(rows: Rows, samples: int, width: int) -> Rows:
+    """A row for each sample; a vector that fits only when it is turned is turned: one sample, or one value of each."""
+    is_turned = 1 in (samples, width) and (len(rows), len(rows[0])) == (width, samples) != (samples, width)
+    return [list(row) for row in zip(*rows, strict=True)] if is_turned else rows
 
 
 def _target(loss: str) -> str:
@@ -325,10 +329,10 @@ def _target(loss: str) -> str:
 
 
 def _build(content: dict[str, Any]) -> Problem:
+    if unknown := sorted(key for key in content if key not in KEYS and key.lower() not in NOTES):
+        raise InputError(f"The key {unknown[0]!r} is unknown; expected {', '.join(KEYS)}; {SHOW}.")
     if not {"x", "layers"} <= content.keys():
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
-    if unknown := sorted(key for key in content if key not in KEYS and key.lower() not in NOTES):
-        raise InputError(f"The key {unknown[0]!r} is unknown; expected {', '.join(KEYS)}.")
     if not isinstance(content["layers"], list) or not all(isinstance(layer, dict) for layer in content["layers"]):
         raise InputError(f"layers is not a list of tables; {SHOW}.")
     layers = list[Layer]()
@@ -339,12 +343,13 @@ def _build(content: dict[str, Any]) -> Problem:
         raise InputError('frozen is not a list of names such as ["b"].')
     l2 = parse_number(str(content.get("l2", 0)), "l2")
     loss = Loss(content.get("loss", "half-squared"), content.get("reduction", "mean"), l2, tuple(frozen))
-    network, x = Network(layers, loss, content.get("layout", "columns")), parse_rows(typed(content["x"]), "x")
+    network = Network(layers, loss, content.get("layout", "columns"))
+    x = _upright(parse_rows(typed(content["x"]), "x"), 1, network.features)
     target = _target(network.loss.name)
     if target not in content and target == "y":
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
-    y = parse_rows(typed(content.get(target, [[1] * len(network.W[-1])] * len(x))), target)
-    y = _targets(network, x, y)
+    outputs = len(network.W[-1])
+    y = _upright(parse_rows(typed(content.get(target, [[1] * outputs] * len(x))), target), len(x), outputs)
     network.check(x, y)
     at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None
     return Problem(network, x, y, relu_at_zero=at_zero)

@@ -96,7 +96,7 @@ def _identifiers(names: list[str], depth: int) -> dict[str, str]:
     taken |= {f"{letter}{number}" for letter in ("z", "a", "delta") for number in range(1, depth + 1)}
     found = {}
     for number, name in enumerate(names, start=1):
-        plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+        plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         is_free = re.fullmatch(r"(?!d?array)[A-Za-z]\w{,39}", plain) and taken.isdisjoint((plain, f"d{plain}"))
         found[name] = plain if is_free else f"array{number}"
         taken |= {found[name], f"d{found[name]}"}

@@ -12,6 +12,7 @@ from test_network_page import has_gradients, random_problem
 
 from mlcore.errors import InputError
 from mlcore.exercise.answers import Entry, parse_answer
+from mlcore.exercise.descent import Update
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
@@ -130,6 +131,33 @@ def test_names_in_any_case_unless_two_differ_only_in_it():
     ]  # fmt: skip
     with pytest.raises(InputError, match="Unknown answer 'DV'"):
         naming.find("DV")
+
+
+def test_names_as_sheets_and_programs_write_them():
+    layers = [Layer("one", "W^{(1)}", [[1, 2], [3, 4]], bias="b^[1]", b=[1, 2]), Layer("two", r"W'", [[1, 1]])]
+    naming = Marker(Problem(Network(layers), [[1, 1]], [[1]]), Update(1)).naming
+    names = {
+        "dW^{(1)}": (r"\frac{\partial L}{\partial \mathbf{W}^{(1)}}", r"\nabla_{W^{(1)}} J", "∂C/∂W⁽¹⁾", "grads['W1']"),
+        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}"),
+        "dW'": ("∇W'", r"\nabla_{W'}", r"\dfrac{\partial E}{\partial W'}"),
+        "db^[1]": ("db1", r"\partial L/\partial \boldsymbol{b}^{[1]}"),
+        "z:one": (r"\mathbf{z}^{(1)}", r"\vec z^{[1]}", "z⁽¹⁾"),
+        "z:two": ("logits", "scores"),
+        "delta:two": ("dscores", "δ⁽²⁾"),
+        "y_hat": (r"\hat y", r"\hat{\mathbf{y}}", "output"),
+        "da:two": (r"\frac{\partial L}{\partial \hat y}",),
+        "loss": (r"\mathcal{L}",),
+    }  # fmt: skip
+    assert {known: {naming.find(name) for name in given} for known, given in names.items()} == {
+        known: {(known, None)} for known in names
+    }
+    units = ("z_2^{(1)}", "a^{(1)}_2", r"\frac{\partial L}{\partial b_2^{[1]}}", r"\delta_{2}^{(1)}")
+    assert [naming.find(name) for name in units] == [
+        (name, (0, 1)) for name in ("z:one", "a:one", "db^[1]", "delta:one")
+    ]
+    with pytest.raises(InputError, match="Unknown answer"):
+        naming.find("∂L/∂w_{12}^{(1)}")  # from 1 to 2, or the other way round
+    assert [naming.symbols[name] for name in ("dW^{(1)}", "db^[1]")] == ["∂J/∂W₁", "∂J/∂b₁"]
 
 
 def test_an_entry_with_a_number_that_python_does_not_read():

@@ -13,8 +13,8 @@ from mlcore import Layer, Network
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.functions import ACTIVATIONS, LOSSES, REDUCTIONS, Loss
 from mlcore.exercise.kinks import Surroundings
-from mlcore.exercise.page import Steps
-from mlcore.exercise.problem import Problem
+from mlcore.exercise.page import Steps, network_page
+from mlcore.exercise.problem import Problem, parse_number
 
 WORK = """(problems) => problems.map(({ steps, given, isRational, conventions }) => {
   const exact = Object.fromEntries(Object.entries(given).map(([key, typed]) => [key, parseNumber(typed)]));
@@ -256,3 +256,8 @@ def test_hostile_names_are_text_and_pages_have_no_serious_findings(run, visit, t
         page.check(f"[value={mode}]")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert axe_findings(page) == []
+
+
+def test_a_convention_is_offered_once():
+    problem = Problem(Network([Layer("one", "W", [[1]])]), [[0]], [[1]], relu_at_zero=parse_number("0.5", "x"))
+    assert network_page(problem, "page").count('name="at_zero"') == 3

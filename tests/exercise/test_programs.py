@@ -82,6 +82,11 @@ def test_programs_print_the_numbers_of_mlcore(language, tmp_path):
         assert_same(printed, problem, problem.at_zero)
 
 
+def test_identifiers_are_like_the_names():
+    source = program(Problem(Network([Layer("one", "W^{(1)}", [[1]], bias="b'", b=[1])]), [[1]], [[1]]), "numpy")
+    assert re.findall(r"^(\w+) = np.array", source, re.MULTILINE) == ["x", "y", "W_1", "b"]
+
+
 @pytest.mark.parametrize("language", ["pytorch", "jax"])
 def test_others_take_0_at_the_kink_and_say_so(language, tmp_path):
     problem = default_problem()
