@@ -26,14 +26,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from mlcore import __version__
-from mlcore.errors import DataError, InputError, ModelFileError
+from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.arguments import described
 from mlcore.sentiment.explanation import explain
-from mlcore.sentiment.export import classifier_page
+from mlcore.sentiment.export import server_page
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import load_model
 from mlcore.sentiment.prediction import predict
+from mlcore.templates import fill
 
 MAX_BODY = 8_000_000  # bytes
 MAX_TEXTS = 1_000
@@ -57,6 +58,7 @@ PREDICT = TEXTS | {
     "otherwise": {"type": "string", "description": "What to say of those instead of a label."},
 }  # fmt: skip
 EXPLAIN = TEXTS | {"output": {"type": "string", "description": "Label to explain; by default the predicted one."}}
+PAGE = {name: field for name, field in EXPLAIN.items() if name != "texts"}
 Answer = Callable[[Model, list[str], dict[str, Any]], dict[str, Any]]
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,16 @@ def explanations(model: Model, texts: list[str], options: dict[str, Any]) -> dic
     if (size := sum(map(len, texts))) > MAX_EXPLAINED:
         raise InputError(f"expected at most {MAX_EXPLAINED:,} characters to explain; got {size:,}")
     return {"schema": "mlcore.explain/1", "explanations": [explain(model, text, **options).to_dict() for text in texts]}
+
+
+def shown(model: Model, texts: list[str], options: dict[str, Any]) -> str:
+    """A prediction, and unless the text is too long its explanation, as HTML; nothing of an empty text."""
+    if not texts[0].strip():
+        return ""
+    (prediction,) = predict(model, texts).to_dicts(Answers())
+    explanation = explain(model, *texts, **options) if len(texts[0]) <= MAX_EXPLAINED else None
+    facts: dict[str, Any] = {"labels": model.labels, "limit": MAX_EXPLAINED}
+    return fill("answer.html", prediction=prediction, explanation=explanation, **facts)
 
 
 OPERATIONS: dict[str, tuple[Answer, dict[str, dict[str, Any]], str]] = {
@@ -127,8 +139,8 @@ class Loaded:
 
     @cached_property
     def page(self) -> bytes:
-        """The page that predicts without the server."""
-        return classifier_page(self.model, self.name).encode()
+        """The page that asks the server."""
+        return server_page(self.model, self.name).encode()
 
 
 def stamp_of(path: Path) -> tuple[int, ...] | None:
@@ -197,10 +209,12 @@ class Service:
     async def page(self, request: Request) -> Response:
         """The page of the model."""
         loaded = self.loaded
-        try:
-            return HTMLResponse(await asyncio.to_thread(lambda: loaded.page))
-        except DataError as error:  # it would be too large
-            raise HTTPException(404, str(error)) from None
+        return HTMLResponse(await asyncio.to_thread(lambda: loaded.page))
+
+    async def answer_on_page(self, request: Request) -> Response:
+        """What the page shows for a text."""
+        body, model = await body_of(request), self.loaded.model
+        return HTMLResponse(await asyncio.to_thread(lambda: shown(model, *asked(body, PAGE))))
 
     async def health(self, request: Request) -> Response:
         """Which model answers, and what is wrong with the file if it cannot be used."""
@@ -270,11 +284,12 @@ def application(path: Path) -> Starlette:
     """
     service = Service(path)
     threading.Thread(target=service.watch, daemon=True).start()
-    posts = [Route(f"/{name}", partial(service.answer, name), methods=["POST"]) for name in OPERATIONS]
+    posts = {"/": service.answer_on_page} | {f"/{name}": partial(service.answer, name) for name in OPERATIONS}
     gets = {"/": service.page, "/health": service.health, "/openapi.json": lambda request: as_json(openapi())}
     kinds: tuple[Any, ...] = (HTTPException, InputError, ClientDisconnect, Exception)
     return Starlette(
-        routes=[*posts, *(Route(place, endpoint) for place, endpoint in gets.items())],
+        routes=[Route(place, endpoint, methods=["POST"]) for place, endpoint in posts.items()]
+        + [Route(place, endpoint) for place, endpoint in gets.items()],
         exception_handlers=dict.fromkeys(kinds, refused),
     )
 
