@@ -45,6 +45,7 @@ PATIENCE, GRACE = 30, 8  # seconds for a body to arrive, and for what is running
 EVERY = 1.0  # seconds between two looks at the file
 SMALL, FEW = 4096, 100  # bytes of a body, and labels, whose prediction takes less time than to hand it to a thread
 PREDICTIONS = "mlcore.predictions/1"
+STOPS = "The server stops; send the request again."
 EXAMPLE = '{"text": "A warm film."}'
 
 TEXTS: dict[str, dict[str, Any]] = {
@@ -184,7 +185,7 @@ class Service:
         if operation == "predict" and len(body) <= SMALL and len(model.labels) <= FEW:
             texts, options = asked(body, fields)
             return as_json({"schema": PREDICTIONS, "predictions": await self.together(texts, Answers(**options))})
-        return await asyncio.to_thread(lambda: as_json(work(model, *asked(body, fields))))
+        return await in_thread(lambda: as_json(work(model, *asked(body, fields))))
 
     async def together(self, texts: list[str], answers: Answers) -> list[dict[str, Any]]:
         """Predict texts with those of all requests that have just arrived, since many cost little more than one."""
@@ -209,12 +210,12 @@ class Service:
     async def page(self, request: Request) -> Response:
         """The page of the model."""
         loaded = self.loaded
-        return HTMLResponse(await asyncio.to_thread(lambda: loaded.page))
+        return await in_thread(lambda: HTMLResponse(loaded.page))
 
     async def answer_on_page(self, request: Request) -> Response:
         """What the page shows for a text."""
         body, model = await body_of(request), self.loaded.model
-        return HTMLResponse(await asyncio.to_thread(lambda: shown(model, *asked(body, PAGE))))
+        return await in_thread(lambda: HTMLResponse(shown(model, *asked(body, PAGE))))
 
     async def health(self, request: Request) -> Response:
         """Which model answers, and what is wrong with the file if it cannot be used."""
@@ -222,6 +223,14 @@ class Service:
         modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((loaded.stamp or (0,))[0] // 10**9))
         facts = {"status": "ok", "model": loaded.name, "modified": modified, "labels": len(loaded.model.labels)}
         return as_json(facts | {"problem": self.problem or None, "process": os.getpid(), "version": __version__})
+
+
+async def in_thread(work: Callable[[], Response]) -> Response:
+    """The response that takes some time to make, unless the server stops."""
+    try:
+        return await asyncio.to_thread(work)
+    except asyncio.CancelledError:
+        raise HTTPException(503, STOPS) from None
 
 
 async def body_of(request: Request) -> bytes:
@@ -234,7 +243,7 @@ async def body_of(request: Request) -> bytes:
                 if len(body) > MAX_BODY:
                     raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes; send fewer texts at a time.")
     except asyncio.CancelledError:
-        raise HTTPException(503, "The server stops; send the request again.") from None
+        raise HTTPException(503, STOPS) from None
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {PATIENCE} seconds.") from None
     return bytes(body)
@@ -361,5 +370,5 @@ def answer_at(listener: socket.socket, application: Starlette) -> None:
     """Answer the clients of a socket until a signal."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # uvicorn handles them, and raises them once more at the end
-    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "lifespan": "off"}
     uvicorn.Server(uvicorn.Config(application, **quiet, timeout_graceful_shutdown=GRACE)).run([listener])

@@ -202,6 +202,22 @@ def test_what_is_too_much_or_too_slow(monkeypatch):
         serving.predictions(random_model(1), ["a"] * 3, {})
 
 
+def test_a_second_ctrl_c_ends_without_waiting_or_tracebacks(serve, model):
+    client, answers = serve(model), []
+    ask = {"target": lambda: answers.append(client.ask("/explain", {"text": LONG}))}
+    running = [threading.Thread(**ask) for _ in range(20)]  # more than are answered in this time
+    for thread in running:
+        thread.start()
+    time.sleep(0.4)
+    client.process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    assert client.stop(signal.SIGINT) == ("mlcore: stopped.\n", 0)
+    for thread in running:
+        thread.join()
+    assert (503, {"error": "The server stops; send the request again."}) in answers
+    assert {code for code, _ in answers} <= {200, 503}
+
+
 SHOWN = {  # by models: what the page says of a text
     "two": ["neg ", "3 of 3 words known"], "three": ["Most probable labels", "Why"],
     "several": ["Most probable labels"], "ratings": ["for a higher rating"],
