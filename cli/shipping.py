@@ -125,9 +125,10 @@ def serve(
     """Example: mlcore serve sentiment.safetensors
 
     Answer requests over HTTP until Ctrl-C or SIGTERM: POST /predict and
-    POST /explain take and give JSON, GET / is the page of mlcore page, and
-    GET /openapi.json describes all of it. A new file in place of the model is
-    taken up within seconds. Other machines reach it with --host 0.0.0.0.
+    POST /explain take and give JSON, GET / is a page that shows answers to
+    what is typed, and GET /openapi.json describes all of it. A new file in
+    place of the model is taken up within seconds. Other machines reach it with
+    --host 0.0.0.0.
     """
     for module in ("starlette", "uvicorn"):
         streams.optional(module, "serve", "mlcore serve")

@@ -26,14 +26,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from mlcore import __version__
-from mlcore.errors import DataError, InputError, ModelFileError
+from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.arguments import described
 from mlcore.sentiment.explanation import explain
-from mlcore.sentiment.export import classifier_page
+from mlcore.sentiment.export import server_page
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import load_model
 from mlcore.sentiment.prediction import predict
+from mlcore.templates import fill
 
 MAX_BODY = 8_000_000  # bytes
 MAX_TEXTS = 1_000
@@ -44,6 +45,7 @@ PATIENCE, GRACE = 30, 8  # seconds for a body to arrive, and for what is running
 EVERY = 1.0  # seconds between two looks at the file
 SMALL, FEW = 4096, 100  # bytes of a body, and labels, whose prediction takes less time than to hand it to a thread
 PREDICTIONS = "mlcore.predictions/1"
+STOPS = "The server stops; send the request again."
 EXAMPLE = '{"text": "A warm film."}'
 
 TEXTS: dict[str, dict[str, Any]] = {
@@ -57,6 +59,7 @@ PREDICT = TEXTS | {
     "otherwise": {"type": "string", "description": "What to say of those instead of a label."},
 }  # fmt: skip
 EXPLAIN = TEXTS | {"output": {"type": "string", "description": "Label to explain; by default the predicted one."}}
+PAGE = {name: field for name, field in EXPLAIN.items() if name != "texts"}
 Answer = Callable[[Model, list[str], dict[str, Any]], dict[str, Any]]
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,16 @@ def explanations(model: Model, texts: list[str], options: dict[str, Any]) -> dic
     if (size := sum(map(len, texts))) > MAX_EXPLAINED:
         raise InputError(f"expected at most {MAX_EXPLAINED:,} characters to explain; got {size:,}")
     return {"schema": "mlcore.explain/1", "explanations": [explain(model, text, **options).to_dict() for text in texts]}
+
+
+def shown(model: Model, texts: list[str], options: dict[str, Any]) -> str:
+    """A prediction, and unless the text is too long its explanation, as HTML; nothing of an empty text."""
+    if not texts[0].strip():
+        return ""
+    (prediction,) = predict(model, texts).to_dicts(Answers())
+    explanation = explain(model, *texts, **options) if len(texts[0]) <= MAX_EXPLAINED else None
+    facts: dict[str, Any] = {"labels": model.labels, "limit": MAX_EXPLAINED}
+    return fill("answer.html", prediction=prediction, explanation=explanation, **facts)
 
 
 OPERATIONS: dict[str, tuple[Answer, dict[str, dict[str, Any]], str]] = {
@@ -127,8 +140,8 @@ class Loaded:
 
     @cached_property
     def page(self) -> bytes:
-        """The page that predicts without the server."""
-        return classifier_page(self.model, self.name).encode()
+        """The page that asks the server."""
+        return server_page(self.model, self.name).encode()
 
 
 def stamp_of(path: Path) -> tuple[int, ...] | None:
@@ -172,7 +185,7 @@ class Service:
         if operation == "predict" and len(body) <= SMALL and len(model.labels) <= FEW:
             texts, options = asked(body, fields)
             return as_json({"schema": PREDICTIONS, "predictions": await self.together(texts, Answers(**options))})
-        return await asyncio.to_thread(lambda: as_json(work(model, *asked(body, fields))))
+        return await in_thread(lambda: as_json(work(model, *asked(body, fields))))
 
     async def together(self, texts: list[str], answers: Answers) -> list[dict[str, Any]]:
         """Predict texts with those of all requests that have just arrived, since many cost little more than one."""
@@ -197,10 +210,12 @@ class Service:
     async def page(self, request: Request) -> Response:
         """The page of the model."""
         loaded = self.loaded
-        try:
-            return HTMLResponse(await asyncio.to_thread(lambda: loaded.page))
-        except DataError as error:  # it would be too large
-            raise HTTPException(404, str(error)) from None
+        return await in_thread(lambda: HTMLResponse(loaded.page))
+
+    async def answer_on_page(self, request: Request) -> Response:
+        """What the page shows for a text."""
+        body, model = await body_of(request), self.loaded.model
+        return await in_thread(lambda: HTMLResponse(shown(model, *asked(body, PAGE))))
 
     async def health(self, request: Request) -> Response:
         """Which model answers, and what is wrong with the file if it cannot be used."""
@@ -208,6 +223,14 @@ class Service:
         modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((loaded.stamp or (0,))[0] // 10**9))
         facts = {"status": "ok", "model": loaded.name, "modified": modified, "labels": len(loaded.model.labels)}
         return as_json(facts | {"problem": self.problem or None, "process": os.getpid(), "version": __version__})
+
+
+async def in_thread(work: Callable[[], Response]) -> Response:
+    """The response that takes some time to make, unless the server stops."""
+    try:
+        return await asyncio.to_thread(work)
+    except asyncio.CancelledError:
+        raise HTTPException(503, STOPS) from None
 
 
 async def body_of(request: Request) -> bytes:
@@ -220,7 +243,7 @@ async def body_of(request: Request) -> bytes:
                 if len(body) > MAX_BODY:
                     raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes; send fewer texts at a time.")
     except asyncio.CancelledError:
-        raise HTTPException(503, "The server stops; send the request again.") from None
+        raise HTTPException(503, STOPS) from None
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {PATIENCE} seconds.") from None
     return bytes(body)
@@ -270,11 +293,12 @@ def application(path: Path) -> Starlette:
     """
     service = Service(path)
     threading.Thread(target=service.watch, daemon=True).start()
-    posts = [Route(f"/{name}", partial(service.answer, name), methods=["POST"]) for name in OPERATIONS]
+    posts = {"/": service.answer_on_page} | {f"/{name}": partial(service.answer, name) for name in OPERATIONS}
     gets = {"/": service.page, "/health": service.health, "/openapi.json": lambda request: as_json(openapi())}
     kinds: tuple[Any, ...] = (HTTPException, InputError, ClientDisconnect, Exception)
     return Starlette(
-        routes=[*posts, *(Route(place, endpoint) for place, endpoint in gets.items())],
+        routes=[Route(place, endpoint, methods=["POST"]) for place, endpoint in posts.items()]
+        + [Route(place, endpoint) for place, endpoint in gets.items()],
         exception_handlers=dict.fromkeys(kinds, refused),
     )
 
@@ -346,5 +370,5 @@ def answer_at(listener: socket.socket, application: Starlette) -> None:
     """Answer the clients of a socket until a signal."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # uvicorn handles them, and raises them once more at the end
-    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "lifespan": "off"}
     uvicorn.Server(uvicorn.Config(application, **quiet, timeout_graceful_shutdown=GRACE)).run([listener])

@@ -279,13 +279,13 @@ def chromium():
 
 @pytest.fixture
 def visit(chromium):
-    """Open a page of a file; it may not have errors, and nothing but this file may be asked for."""
+    """Open a page of a file or a server; it may not have errors, and may ask for nothing else."""
     contexts, problems = [], []
 
     def call(path, width=820, scheme="light"):
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
-        page, url = context.new_page(), path.resolve().as_uri()
+        page, url = context.new_page(), path if isinstance(path, str) else path.resolve().as_uri()
         page.on("request", lambda request: request.url in (url, "blob:") or problems.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: problems.append(dialog.message))

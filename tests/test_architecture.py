@@ -13,6 +13,10 @@ def test_the_library_names_no_option_of_the_command_line():
         assert bool(found) == (path.name == "settings.py"), path  # which writes the command that reproduces a model
 
 
+def test_the_javascript_stays_small():
+    assert sum(len(path.read_text().splitlines()) for path in (REPOSITORY / "data/web").glob("*.js")) <= 900
+
+
 def imported_by(arguments, modules):
     """Output of a command, and which of these modules it imports."""
     code = (

@@ -33,8 +33,7 @@ class Features {
   /** Known n-grams of characters of a word, which are not the whole word. @param {string} word */
   piecesOf(word) {
     const [smallest, largest] = this.vocabulary.sizes;
-    const characters = ["<", ...word, ">"];
-    const found = [];
+    const [characters, found] = [["<", ...word, ">"], /** @type {number[]} */ ([])];
     for (let start = 0; start < characters.length; start++) {
       const longest = Math.min(largest, characters.length - Math.max(start, 1));
       for (let size = smallest; size <= longest; size++) {
@@ -52,14 +51,16 @@ class Features {
     let before = /** @type {(number | undefined)[]} */ ([-1]);
     this.read(written).forEach((token, t) => {
       const word = this.words.get(token);
-      const ending = [word];
+      const ends = [word];
       for (let size = 2; size <= this.vocabulary.ngrams + 1 && word !== undefined; size++) {
         const start = before[size - 2];
-        ending.push(start === undefined ? undefined : this.pairs.get(start * this.words.size + word));
+        ends.push(start === undefined ? undefined : this.pairs.get(start * this.words.size + word));
       }
-      ending.forEach((id, more) => id !== undefined && found.push({ id, first: Math.max(t - more, 0), last: t, begins: more > t }));
+      ends.forEach(
+        (id, n) => id !== undefined && found.push({ id, first: Math.max(t - n, 0), last: t, begins: n > t }),
+      );
       this.piecesOf(token).forEach((id) => found.push({ id, first: t, last: t }));
-      before = ending;
+      before = ends;
     });
     return found;
   }
@@ -122,7 +123,7 @@ class Classifier extends Features {
     const weights = logits.map((_, k) => Number(k === label) - Number(k === against)); // of what is explained
     if (logits.length === 1) weights[0] = labels.length === 2 && label === 0 ? -1 : 1;
     const delta = affineBackward(W2, weights).map((value, unit) => (z[unit] > 0 ? value : 0));
-    const back = affineBackward(W1, delta);
+    const [back, logit] = [affineBackward(W1, delta), dot(weights, logits)];
     const words = tokens.map(() => 0);
     const features = /** @type {Map<string, Feature>} */ (new Map());
     occurrences.forEach(({ id, first, last, begins }, i) => {
@@ -135,7 +136,6 @@ class Classifier extends Features {
       feature.contribution += contribution;
       for (let t = first; t <= last; t++) words[t] += contribution / (last + 1 - first);
     });
-    const logit = dot(weights, logits);
     return {
       output: labels[label] ?? null,
       against: labels[against] ?? null,
@@ -143,10 +143,8 @@ class Classifier extends Features {
       constant: dot(b1, delta) + dot(b2, weights),
       features: [...features.values()].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution)),
       words,
-      change: (/** @type {string} */ word) => {
-        const others = this.occurrences(tokens.filter((token) => token !== word));
-        return dot(weights, this.forward(others).logits) - logit;
-      },
+      change: (/** @type {string} */ word) =>
+        dot(weights, this.forward(this.occurrences(tokens.filter((token) => token !== word))).logits) - logit,
     };
   }
 }

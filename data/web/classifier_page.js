@@ -13,21 +13,17 @@ class ClassifierPage {
     for (const id of ["text", "lines", "label"]) byId(id).addEventListener("input", () => this.update());
     for (const id of ["column", "header"]) byId(id).addEventListener("input", () => this.predictFile());
     byId("file").addEventListener("change", () => this.open(byId("file").files[0]));
-    document.addEventListener("dragover", (event) => event.preventDefault());
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.open(event.dataTransfer?.files[0]);
-    });
+    for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
+    document.addEventListener("drop", ({ dataTransfer }) => this.open(dataTransfer?.files[0]));
     this.update();
   }
 
   /** Predict what is in the field. */
   update() {
     const text = /** @type {string} */ (byId("text").value);
-    const lines = text.split(/\r?\n/).filter((line) => line.trim());
-    const rows = lines.map((line) => [line]);
+    const rows = text.split("\n").flatMap((line) => (line.trim() ? [[line]] : []));
     if (byId("lines").checked) this.predictAll(["text"], rows, 0);
-    else if (lines.length) this.answer(text);
+    else if (rows.length) this.answer(text);
     else this.show([], "");
   }
 
@@ -66,8 +62,8 @@ class ClassifierPage {
       if (token === null) return written;
       const [contribution, unknown] = [found.words[t++], this.classifier.words.has(token) ? "" : " unknown"];
       const kind = (contribution > 0 ? "for" : contribution < 0 ? "against" : "") + unknown;
-      const [share, title] = [Math.abs(contribution) / strongest, signed(contribution) + unknown];
-      return element("span", { class: kind, share, title }, written);
+      const [style, title] = [shareOf(Math.abs(contribution) / strongest), signed(contribution) + unknown];
+      return element("span", { class: kind, style, title }, written);
     });
     const rows = shown.map(({ name, places, contribution, isWord }) => {
       const bar = barred(contribution, Math.abs(contribution / shown[0].contribution) || 0);

@@ -2,13 +2,10 @@
 
 const UNSEEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g; // as in mlcore/templates.py
 
-/** An element; share is for colours. @param {string} tag @param {Record<string, any>} attributes @param {(Node | string)[]} children */
+/** @param {string} tag @param {Record<string, any>} attributes @param {(Node | string)[]} children */
 function element(tag, attributes, ...children) {
   const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "share") made.style.setProperty("--share", value.toFixed(3));
-    else made.setAttribute(name, value);
-  }
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   fill(made, ...children);
   return made;
 }
@@ -27,6 +24,8 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 const isolated = (text) => element("bdi", {}, text);
 /** @param {number} value */
 const signed = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(4);
+/** How strong a colour is, or how long a bar. @param {number} share */
+const shareOf = (share) => `--share:${share.toFixed(3)}`;
 /** @param {number} share */
 const percent = (share) => `${(100 * share).toFixed(2)}%`;
 
@@ -37,6 +36,6 @@ function row(name, ...cells) {
 
 /** A number, and a bar of this share of the longest. @param {number} value @param {number} share */
 function barred(value, share) {
-  const bar = element("span", { class: `bar ${value > 0 ? "for" : "against"}`, share });
+  const bar = element("span", { class: `bar ${value > 0 ? "for" : "against"}`, style: shareOf(share) });
   return element("span", { class: "barred" }, `${signed(value)} `, bar);
 }

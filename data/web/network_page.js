@@ -91,8 +91,7 @@ class NetworkPage {
     const conventions = [...atZero].map(({ value }) => ({ atZero: value, ...this.derive(worked, value) }));
     const taken = conventions[[...atZero].findIndex(({ checked }) => checked)];
     const fits = Object.values(taken.values).every((value) => Number.isFinite(toFloat(value)));
-    if (!fits) byId("problem").textContent = "The values exceed the range of float64 (1.8e308); use smaller numbers.";
-    if (!fits) return;
+    if (!fits) return fill(byId("problem"), "The values exceed the range of float64 (1.8e308); use smaller numbers.");
     [this.conventions, this.values] = [conventions, taken.values];
     for (const { atZero, values } of conventions) this.values[`at.${atZero}`] = values[`d.${chosen}`];
     this.paint(chosen, this.explain(worked, taken, Number(chosen.slice(2))));

@@ -2,7 +2,7 @@
 
 const TOLERANCE = 1e-12; // below it, a float counts as 0, as FLOAT_TOLERANCE in network.py has it
 const MAX_TYPED = 400; // characters of a number, as MAX_DIGITS in problem.py; a longer one counts as beyond all floats
-const LONGEST = 10; // characters of a fraction; a longer one is shown as a decimal
+const WIDEST = 10; // characters of a fraction; a longer one is shown as a decimal
 const NUMBER = /^([+-]?)(?=\.?\d)(?:(\d+)\/(0*[1-9]\d*)|(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,3}))?)$/i;
 const [ZERO, ONE, HALF] = [fraction(0n), fraction(1n), fraction(1n, 2n)];
 
@@ -64,6 +64,6 @@ function written(value) {
 /** As formats.py shows numbers. @param {Value} value @param {boolean} decimals @param {number} digits */
 function shown(value, decimals, digits) {
   const exact = typeof value === "object" && (!decimals || value.d === 1n) ? written(value) : "";
-  const isShort = exact && exact.length <= LONGEST;
+  const isShort = exact && exact.length <= WIDEST;
   return (isShort ? exact : String(Number(toFloat(value).toPrecision(digits)))).replaceAll("-", "\u2212");
 }

@@ -1,7 +1,6 @@
 /** Tokens of a text, exactly as mlcore/text/tokenizer.py finds them. */
 
-const BETWEEN = /(<\/?[a-zA-Z][^<>]*>|[ \t\n\f\r]+)/; // tags and spaces, which nothing else crosses
-const ENTITY = /&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)/gu;
+const BETWEEN = /(<\/?[a-zA-Z][^<>]*>|[ \t\n\f\r]+)/g; // tags and spaces, which nothing else crosses
 const NO_CHARACTER = /[\x01-\x08\x0b\x0e-\x1f\x7f\ufdd0-\ufdef]/; // as HTML has it
 // A letter for the kind of a character, in the order of KINDS in characters.py; a token is a regular expression of these
 const [CODES, OTHER, IGNORED, FIRST_EXPANDED, UNASSIGNED] = ["oLXJSPRTi", 0, 8, 9, 11];
@@ -13,13 +12,10 @@ class Tokenizer {
   /** @param {Alike[]} ranges of data/characters.tsv @param {Record<string, string>} entities */
   constructor(ranges, entities) {
     this.ranges = ranges;
-    this.entities = new Map(Object.entries(entities));
+    this.entities = entities;
+    const names = Object.keys(entities).sort((a, b) => b.length - a.length); // the longest that fits is meant
+    this.entity = new RegExp(`&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|${names.join("|")})`, "g");
     this.readings = /** @type {Map<string, Reading>} */ (new Map());
-  }
-
-  /** @param {string} text */
-  tokens(text) {
-    return text.split(BETWEEN).flatMap((part) => this.tokensWithin(part));
   }
 
   /** The text in parts: its tokens, and what is between them. @param {string} text */
@@ -29,7 +25,7 @@ class Tokenizer {
 
   /** @param {string} part @returns {Span[]} */
   spansWithin(part) {
-    const [characters, tokens, spans] = [[...part], this.tokensWithin(part), /** @type {Span[]} */ ([])];
+    const [characters, tokens, spans] = [[...part], this.tokens(part), /** @type {Span[]} */ ([])];
     const readNext = () => this.reading(characters[next]).read;
     let next = 0;
     for (const token of tokens) {
@@ -39,16 +35,15 @@ class Tokenizer {
         if (!token.startsWith(read)) [between, written, read] = [between + written, "", ""];
         next++;
       }
-      // where it was written in another way, such as "&eacute;", the token stands for itself
-      if (read !== token) return tokens.map((one) => [`${one} `, one]);
+      if (read !== token) return tokens.map((one) => [`${one} `, one]); // written otherwise, such as "&eacute;"
       spans.push([between, null], [written, token]);
     }
     return [...spans, [characters.slice(next).join(""), null]];
   }
 
-  /** @param {string} part */
-  tokensWithin(part) {
-    const decoded = part.replace(BETWEEN, " ").replace(ENTITY, (_, name) => this.decode(name));
+  /** @param {string} text */
+  tokens(text) {
+    const decoded = text.replace(BETWEEN, " ").replace(this.entity, (_, name) => this.entities[name] ?? numbered(name));
     const read = Array.from(this.read(decoded));
     const codes = read.map((character) => this.reading(character).code).join("");
     const attached = codes.replace(/(?<![LXSPRT])X+/g, (lone) => "o".repeat(lone.length));
@@ -72,27 +67,16 @@ class Tokenizer {
     const [first, , kind, read] = this.ranges.find(([first, last]) => first <= point && point <= last) ?? SPACE;
     const points = kind === OTHER || kind >= FIRST_EXPANDED ? read : [point + read[0] - first];
     const own = Object.entries(OWN_CODES).find(([, characters]) => characters.includes(character));
-    const found = {
-      kind,
-      code: own?.[0] ?? CODES[kind],
-      read: kind === IGNORED ? "" : String.fromCodePoint(...points),
-    };
+    const code = own?.[0] ?? CODES[kind];
+    const found = { kind, code, read: kind === IGNORED ? "" : String.fromCodePoint(...points) };
     this.readings.set(character, found);
     return found;
   }
-
-  /** What an entity stands for, as Python has it: "amp;", "#65;", "#x41;" or what begins with a name. @param {string} name */
-  decode(name) {
-    if (name.startsWith("#")) return numbered(name.slice(1));
-    let end = name.length;
-    while (end > 1 && !this.entities.has(name.slice(0, end))) end--;
-    return (this.entities.get(name.slice(0, end)) ?? `&${name.slice(0, end)}`) + name.slice(end);
-  }
 }
 
-/** The character of an entity such as "65;" or "x41;". @param {string} number */
-function numbered(number) {
-  const point = /^[xX]/.test(number) ? parseInt(number.slice(1), 16) : parseInt(number, 10);
+/** The character of an entity such as "#65;" or "#x41;". @param {string} name */
+function numbered(name) {
+  const point = /^#[xX]/.test(name) ? parseInt(name.slice(2), 16) : parseInt(name.slice(1), 10);
   if (point >= 0x80 && point < 0xa0) return new TextDecoder("windows-1252").decode(Uint8Array.of(point));
   if (point === 0 || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return "\ufffd";
   const character = String.fromCodePoint(point);

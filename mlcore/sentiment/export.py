@@ -20,6 +20,7 @@ from mlcore.text.streams import optional
 from mlcore.text.table import usual_names
 
 SCRIPTS = ("text", "layers", "classifier", "elements", "tables", "classifier_page")
+SERVER_SCRIPTS = ("elements", "server_page")
 MAX_PAGE = 64_000_000  # of a page that phones still open
 
 
@@ -56,9 +57,18 @@ def _page(model: Model, name: str) -> str:
         "parameters": {key: _encoded(array) for key, array in stored_parameters(model).items()},
         "textNames": [*usual_names("text")],
     }
+    return web_page("classifier.html", SCRIPTS, data, title=name, **_facts(model))
+
+
+def server_page(model: Model, name: str) -> str:
+    """A page that sends what is entered to the server it comes from."""
+    return web_page("server.html", SERVER_SCRIPTS, model.labels, title=name, asks_server=True, **_facts(model))
+
+
+def _facts(model: Model) -> dict[str, Any]:
+    """What pages say about a model."""
     choosable = len(model.labels) > 2 or model.settings.multi_label
-    values = {"description": describe(model), "labels": model.labels, "choosable": choosable}
-    return web_page("classifier.html", SCRIPTS, data, title=name, **values)
+    return {"description": describe(model), "labels": model.labels, "choosable": choosable}
 
 
 def vocabulary(model: Model) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 
 import pytest
-from conftest import REPOSITORY
-from naive import TWO, random_model
+from conftest import REPOSITORY, axe_findings
+from naive import KINDS, TWO, random_model
+from test_report import EVIL
 
 from mlcore.errors import InputError
 from mlcore.sentiment.model_file import save_model
 
 pytest.importorskip("uvicorn", reason="it is in mlcore[serve]")
 HTTPException = pytest.importorskip("starlette.exceptions").HTTPException
+JSON = "application/json"
 TEXTS = ["A good, warm film.", "bad plot", "", "x \ud800 <b>\u202e", "good " * 900]
 LONG = " ".join(f"{word}{i}" for i in range(1500) for word in ("good", "bad"))[:20_000]
 
@@ -41,7 +43,7 @@ class Client:
         response = connection.getresponse()
         content = response.read()
         connection.close()
-        return response.status, json.loads(content) if path != "/" else content.decode()
+        return response.status, json.loads(content) if response.headers["Content-Type"] == JSON else content.decode()
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -77,7 +79,7 @@ REFUSED = {
 }  # fmt: skip
 
 
-def test_requests_are_answered_as_on_the_command_line_or_refused_with_a_reason(run, serve, model, tmp_path):
+def test_requests_are_answered_as_on_the_command_line_or_refused_with_a_reason(run, serve, model):
     client = serve(model)
     printed = run("predict", model, "--json", *(part for text in TEXTS[:3] for part in ("--text", text))).out
     expected = [json.loads(line) for line in printed.splitlines()]
@@ -93,8 +95,8 @@ def test_requests_are_answered_as_on_the_command_line_or_refused_with_a_reason(r
         assert (one["probability"], one["label"]) == (probability, label if probability >= 0.9 else "?")
     found = client.ask("/explain", {"text": TEXTS[0], "output": "neg"})[1]
     assert found == json.loads(run("explain", model, TEXTS[0], "--output", "neg", "--json").out)
-    run("page", model, "-o", "page.html")
-    assert client.ask("/") == (200, (tmp_path / "page.html").read_text())
+    assert all(client.ask("/", {"text": text})[0] == 200 for text in TEXTS)
+    assert client.ask("/", {"texts": TEXTS})[1]["error"].startswith("'texts' is not a field; expected text, output")
     assert client.ask("/health")[1]["labels"] == 2
 
     for body, problem in REFUSED.items():
@@ -184,7 +186,7 @@ def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
     assert "Traceback" not in said
 
 
-def test_what_is_too_much_or_too_slow(monkeypatch, tmp_path):
+def test_what_is_too_much_or_too_slow(monkeypatch):
     from mlcore import serving
 
     class Stalled:
@@ -198,10 +200,54 @@ def test_what_is_too_much_or_too_slow(monkeypatch, tmp_path):
     monkeypatch.setattr(serving, "MAX_PROBABILITIES", 4)
     with pytest.raises(InputError, match="expected at most 2 texts for 2 labels; got 3"):
         serving.predictions(random_model(1), ["a"] * 3, {})
-    save_model(random_model(1), tmp_path / "m")
-    monkeypatch.setattr("mlcore.sentiment.export.MAX_PAGE", 10)
-    with pytest.raises(HTTPException, match="404: m: the page would have"):
-        asyncio.run(serving.Service(tmp_path / "m").page(None))
+
+
+def test_a_second_ctrl_c_ends_without_waiting_or_tracebacks(serve, model):
+    client, answers = serve(model), []
+    ask = {"target": lambda: answers.append(client.ask("/explain", {"text": LONG}))}
+    running = [threading.Thread(**ask) for _ in range(20)]  # more than are answered in this time
+    for thread in running:
+        thread.start()
+    time.sleep(0.4)
+    client.process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    assert client.stop(signal.SIGINT) == ("mlcore: stopped.\n", 0)
+    for thread in running:
+        thread.join()
+    assert (503, {"error": "The server stops; send the request again."}) in answers
+    assert {code for code, _ in answers} <= {200, 503}
+
+
+SHOWN = {  # by models: what the page says of a text
+    "two": ["neg ", "3 of 3 words known"], "three": ["Most probable labels", "Why"],
+    "several": ["Most probable labels"], "ratings": ["for a higher rating"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_the_page_shows_what_the_server_answers(serve, visit, tmp_path, kind):
+    save_model(KINDS[kind](), tmp_path / "m")
+    client = serve(tmp_path / "m")
+    page = visit(f"http://127.0.0.1:{client.port}/", 390)
+    page.fill("#text", f"bad film, {EVIL}" if kind == "three" else "bad film !")
+    page.wait_for_selector("#answer table")
+    found = page.inner_text("#answer")
+    assert [text for text in SHOWN[kind] if text not in found] == []
+    assert page.locator("script").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert axe_findings(page) == []
+    if kind == "three":
+        page.select_option("#label", "1")
+        page.wait_for_selector("#answer .muted >> text=count for b")
+    page.fill("#text", "good " * 5_000)
+    page.wait_for_selector("#answer >> text=predicted, but not explained")
+    page.fill("#text", "a" * 100_001)
+    page.wait_for_selector("#answer >> text=has 100,001 characters; expected at most 100,000")
+    page.fill("#text", "  ")
+    page.wait_for_selector("#answer:empty", state="attached")
+    client.stop()
+    page.fill("#text", "good")
+    page.wait_for_selector("#answer >> text=The server cannot be reached; it may have been stopped.")
 
 
 def test_what_keeps_a_server_from_starting_is_said(run, model, monkeypatch):
