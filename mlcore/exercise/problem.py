@@ -182,7 +182,7 @@ def change(
     for number, text, name in ((0, w, "w"), (-1, v, "v")):
         if text is not None:
             layers[number] = layers[number]._replace(W=parse_rows(text, name))
-    X = problem.x if x is None else _upright(parse_rows(x, "x"), 1, network.features)
+    X = problem.x if x is None else _inputs(x, network)
     Y = problem.y if y is None else _upright(parse_rows(y, "y"), len(X), len(network.W[-1]))
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
@@ -317,6 +317,12 @@ def to_toml(problem: Problem) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _inputs(text: str, network: Network) -> Rows:
+    """The inputs, a row for each sample; in LaTeX, as sheets have it, a column is one sample."""
+    rows = parse_rows(text, "x")
+    return _upright(rows, 1, network.features) if r"\\" in text else rows
+
+
 def _upright(rows: Rows, samples: int, width: int) -> Rows:
     """A row for each sample; a vector that fits only when it is turned is turned: one sample, or one value of each."""
     is_turned = 1 in (samples, width) and (len(rows), len(rows[0])) == (width, samples) != (samples, width)
@@ -344,7 +350,7 @@ def _build(content: dict[str, Any]) -> Problem:
     l2 = parse_number(str(content.get("l2", 0)), "l2")
     loss = Loss(content.get("loss", "half-squared"), content.get("reduction", "mean"), l2, tuple(frozen))
     network = Network(layers, loss, content.get("layout", "columns"))
-    x = _upright(parse_rows(typed(content["x"]), "x"), 1, network.features)
+    x = _inputs(typed(content["x"]), network)
     target = _target(network.loss.name)
     if target not in content and target == "y":
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")

@@ -29,6 +29,7 @@ from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, find
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
+UNIT_SEPARATOR = "\x1f"
 CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
 MARK = "__label__"
@@ -131,7 +132,7 @@ def _open(path: Path, source: Source) -> Table:
         return Table(source, ["label", "text"], read_rows(lines, source))
     if separator:
         if len(separator) > 1:  # more than csv can read
-            lines, separator = map(methodcaller("replace", separator, "\t"), lines), "\t"
+            lines, separator = map(methodcaller("replace", separator, UNIT_SEPARATOR), lines), UNIT_SEPARATOR
         source.separator = separator
         return read_delimited(lines, separator, source)
     if not source.labelled:
