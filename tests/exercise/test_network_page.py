@@ -16,7 +16,7 @@ from mlcore.exercise.kinks import Surroundings
 from mlcore.exercise.page import Steps, network_page
 from mlcore.exercise.problem import Problem, parse_number
 
-WORK = """(problems) => problems.map(({ steps, given, isRational, conventions }) => {
+WORK = """(problems) => JSON.stringify(JSON.parse(problems).map(({ steps, given, isRational, conventions }) => {
   const exact = Object.fromEntries(Object.entries(given).map(([key, typed]) => [key, parseNumber(typed)]));
   const { values, links } = forward(steps, exact, isRational);
   const entries = steps.flatMap(({ key }, place) => (key.startsWith("w") ? [place] : []));
@@ -28,7 +28,7 @@ WORK = """(problems) => problems.map(({ steps, given, isRational, conventions })
     gradients: gradients.map((found) => steps.map((_, place) => text(found[place] ?? ZERO))),
     sides: entries.map((place) => [-1, 1].map((side) => text(oneSided(links, place, side)))),
   };
-})"""
+}))"""
 CONVENTIONS = ("0", "1/3", "1")
 INNER = [name for name in ACTIVATIONS if name != "softmax"]
 
@@ -78,7 +78,7 @@ def work(page, problems):
             numbers |= {f"w.{place}": entries[index] for index, place in np.ndenumerate(places)}
         given = {key: str(value) for key, value in numbers.items()}
         asked.append(steps.to_data() | {"given": given, "conventions": CONVENTIONS})
-    for one, data in zip(page.evaluate(WORK, asked), asked, strict=True):
+    for one, data in zip(json.loads(page.evaluate(WORK, json.dumps(asked))), asked, strict=True):
         number = Fraction if data["isRational"] else float
         keys = [step["key"] for step in data["steps"]]
         one["values"] = dict(zip(keys, map(number, one["values"]), strict=True))
