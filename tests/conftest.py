@@ -20,11 +20,12 @@ from hypothesis import settings
 from mlcore.cli.interrupts import SIGNALS
 from numba import config as numba_config
 
-from mlcore import Layer, Network, SentimentClassifier
+from mlcore import Layer, Network
 from mlcore.exercise.functions import ACTIVATIONS, LOSSES
 from mlcore.sentiment.backpropagation import backpropagate
-from mlcore.sentiment.explanation import neighbors
+from mlcore.sentiment.explanation import explain, neighbors
 from mlcore.sentiment.settings import LEARNING_RATES, Settings
+from mlcore.sentiment.training import Training, compile_kernels
 from mlcore.text.dataset import dataset_of, encode
 from mlcore.text.vectors import read_vectors
 
@@ -93,16 +94,15 @@ def compile_by_hand():
         network.objective(network.forward([1.0]), [1.0])
 
 
-def compile_classifier(optimizer, folder):
-    """Compile what the classifier needs with this optimizer."""
+def compile_classifier(folder):
+    """Compile what the classifier needs besides the steps of a training."""
     texts, labels = ["good film", "bad film"], ["pos", "neg"]
-    model = SentimentClassifier(dim=1, hidden=1, epochs=1, ngrams=2, min_count=1, dev=0, optimizer=optimizer)
-    model.fit(texts, labels)
     dataset = dataset_of(texts, labels)
-    encode(dataset, 0, **pinned().encoding(), known=model._model()[0].features)
-    model.explain("good film")
-    backpropagate(model._model()[0], "good film", "pos")
-    neighbors(model._model()[0], "good bad", 1)
+    model = Training(dataset, Settings(dim=1, hidden=1, ngrams=2, min_count=1), 0).begin()
+    encode(dataset, 0, **pinned().encoding(), known=model.features)
+    explain(model, "good film")
+    backpropagate(model, "good film", "pos")
+    neighbors(model, "good bad", 1)
     (folder / "v.txt").write_text("Good 1\nfilm 2\n")
     read_vectors(folder / "v.txt", dataset.words, 1)
 
@@ -114,7 +114,8 @@ def compiled(tmp_path_factory):
     Of two processes that test (-n 2), one begins at the other end, and loads what the first one has compiled by then.
     """
     folder = tmp_path_factory.mktemp("vectors")
-    parts = [compile_by_hand, *(partial(compile_classifier, optimizer, folder) for optimizer in LEARNING_RATES)]
+    parts = [compile_by_hand, partial(compile_classifier, folder)]
+    parts += [partial(compile_kernels, optimizer) for optimizer in LEARNING_RATES]
     for part in parts[:: 1 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" else -1]:
         part()
 
