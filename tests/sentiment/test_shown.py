@@ -19,6 +19,7 @@ LONG = [letter * 30 for letter in "abcdefgh"]
 MORE = {
     "wide": lambda: random_model(7, tuple(f"a label of some length {i}" for i in range(40)), 3, words=LONG),
     "tiny": lambda: random_model(8, ngrams=2, words=["good"]),
+    "stars": lambda: random_model(1, ("1", "2", "3")),  # whose second probability and label 2 have the same name
 }
 
 
