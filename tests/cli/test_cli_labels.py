@@ -22,8 +22,10 @@ def table(folder, form):
     return path
 
 
-@pytest.mark.parametrize(("form", "options"), [("jsonl", []), ("csv", ["--label-separator", ";"])])
-def test_texts_have_several_labels(run, tmp_path, form, options):
+@pytest.mark.parametrize(("form", "options", "predicted"), [
+    ("jsonl", [], '"predicted": ["a", "b"],'), ("csv", ["--label-separator", ";"], 'apple book 0,a;b,"a,b",'),
+])  # fmt: skip
+def test_texts_have_several_labels(run, tmp_path, form, options, predicted):
     path = table(tmp_path, form)
     if options:
         assert json.loads(run("data", path, "--json").out)["notes"][-1].endswith("try --label-separator ';'.")
@@ -32,28 +34,18 @@ def test_texts_have_several_labels(run, tmp_path, form, options):
     found = json.loads(done.out)
     assert (found["labels"], found["settings"]["multi_label"]) == (["a", "b"], True)
     assert found["dev"]["micro"]["f1"] == 1
-    predicted = run("predict", "sentiment.safetensors", "apple ant", "apple book", "the of").out.splitlines()
-    assert [line.split("\t")[0] for line in predicted] == ["a", "a,b", ""]
-    assert run("predict", "sentiment.safetensors", path, "-o", "out.csv").code == 0
-    header, first, *_ = (tmp_path / "out.csv").read_text().splitlines()
-    assert (header.split(",")[-3:], first.split(",")[-3]) == (["predicted", "probability", "known"], "a")
-    assert run("predict", "sentiment.safetensors", path, "-o", "out.jsonl").code == 0
-    lines = (tmp_path / "out.jsonl").read_text().splitlines()
-    assert [json.loads(line)["predicted"] for line in lines[:4]] == [["a"], ["b"], ["a", "b"], []]
-    found = json.loads(run("predict", "sentiment.safetensors", "apple book", "--json").out)
-    assert (found["labels"], found["probability"] > 0.5) == (["a", "b"], True)
-    assert "top is" in run("predict", "sentiment.safetensors", "apple", "--top", 2).err.replace("--top", "top")
+    out = run("predict", "sentiment.safetensors", "apple ant", "apple book", "the of").out.splitlines()
+    assert [line.split("\t")[0] for line in out] == ["a", "a,b", ""]
+    assert run("predict", "sentiment.safetensors", path, "-o", f"out.{form}").code == 0
+    assert predicted in (tmp_path / f"out.{form}").read_text()
+    assert "--top is" in run("predict", "sentiment.safetensors", "apple", "--top", 2).err
     done = run("evaluate", "sentiment.safetensors", path)  # which remembers what separates labels
     assert done.out.startswith("The model was trained on ")
     assert "micro F1 100.00%" in " ".join(done.out.split())
     assert json.loads(run("evaluate", "sentiment.safetensors", path, *options, "--json").out)["trained_on"] > 0.8
-    assert run("explain", "sentiment.safetensors", "apple book", "--output", "b").code == 0
-    assert run("report", "sentiment.safetensors", path, *options).code == 0
-    assert "Micro F1" in (tmp_path / "report.html").read_text()
     counts = json.loads(run("data", path, *options, "--json").out)["labels"]
     assert counts == {"(none)": 20, "a": 40, "b": 40}
     assert run("data", path, *options).out.count("50.0%") == 2  # of the texts
-    assert "dJ/dW2" in run("grad", "--model", "sentiment.safetensors", "--text", "apple", "--label", "a,b").out
 
 
 def test_weights_are_those_of_sample_weight(run, tmp_path):

@@ -14,35 +14,9 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def table(tmp_path):
-    """CSV file with line feeds in a field, formulas and a text that is missing."""
-    path = tmp_path / "new.csv"
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["id", "text", "note"])
-        writer.writeheader()
-        writer.writerows(ROWS)
-    return path
-
-
 def rows_of(path):
     with open(path, newline="", encoding="utf-8") as file:
-        if path.suffix == ".jsonl":
-            return list(map(json.loads, file))
         return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
-
-
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
-def test_other_programs_read_the_same_rows(run, model, table, tmp_path, suffix):
-    assert run("predict", model, "new.csv", "-o", f"out.{suffix}").code == 0
-    found = rows_of(tmp_path / f"out.{suffix}")
-    for before, after in zip(ROWS, found, strict=True):
-        for name, value in before.items():
-            safe = suffix != "jsonl" and value[:1] in ("=", "@")
-            assert after[name] == (f"'{value}" if safe else value).replace("\r\n", "\n")
-    assert [row["predicted"] for row in found][:2] == ["pos", "neg"]
-    lines = run("predict", model, "--text", ROWS[0]["text"]).out.split("\t")
-    assert abs(float(found[0]["probability"]) - float(lines[1])) < 1e-4
 
 
 def test_standard_input_may_be_a_table(run, model):
@@ -101,11 +75,13 @@ def test_a_key_that_comes_too_late_for_a_column(run, model, tmp_path):
 
 @pytest.mark.parametrize(("read", "written"), [
     ("in.parquet", "out.parquet"), ("in.json", "out.jsonl"), ("in.csv", "out.csv"), ("in.csv", "out.parquet"),
+    ("in.parquet", "out.csv"),
 ])  # fmt: skip
 def test_round_trip_with_pandas(run, model, tmp_path, read, written):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    frame = pandas.DataFrame(ROWS[:3] * 3000)  # pandas leaves a carriage return without quotes
+    rows = ROWS[:3] if read == "in.csv" else ROWS  # pandas leaves a carriage return without quotes
+    frame = pandas.DataFrame(rows * 3000)
     frame["n"] = [None if i % 5 == 0 else i / 2 for i in range(len(frame))]
     save = {".parquet": frame.to_parquet, ".json": frame.to_json, ".csv": lambda path: frame.to_csv(path, index=False)}
     save[(tmp_path / read).suffix](tmp_path / read)
@@ -117,6 +93,10 @@ def test_round_trip_with_pandas(run, model, tmp_path, read, written):
     else:
         found = pandas.read_csv(tmp_path / written, keep_default_na=False, dtype={"id": str})
     assert found["id"].tolist() == frame["id"].tolist()
+    safe, end = r"'\1" if written == "out.csv" else r"\1", "\n" if read == "in.csv" else "\r\n"
+    for name in ("text", "note"):
+        expected = frame[name].str.replace("^([=@])", safe, regex=True).str.replace("\r\n", end)
+        assert found[name].tolist() == expected.tolist()
     numbers = [float(n) if n != "" else float("nan") for n in found["n"]]
     np.testing.assert_array_equal(numbers, frame["n"])
     assert found["predicted"][:2].tolist() == ["pos", "neg"]

@@ -1,22 +1,15 @@
-"""Sheets for a class: every kind in every format, what Moodle and LaTeX make of them, and a class that is marked."""
+"""Sheets for a class: every kind in every format, and what Moodle and LaTeX make of them."""
 
-import csv
-import json
 import re
 import shutil
 import subprocess
-import time
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
-from mlcore.exercise.answers import Rounding
-from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import Marker
-from mlcore.exercise.mistakes import Work, catalogue
 from mlcore.exercise.problem import read_problem, to_toml
 from mlcore.exercise.syllabus import KINDS
 
@@ -78,50 +71,6 @@ def test_moodle_accepts_what_check_accepts(run, make, options):
         zeros = {name: [[0] * len(row) for row in rows] for name, rows in answers.items() if "∂" in name}
         assert check(run, f"bank/{net}", zeros).code == 1
         assert "aligned" in question.findtext("generalfeedback/text")
-
-
-def test_a_class_is_marked_in_one_command(run, tmp_path):
-    (tmp_path / "sheets").mkdir()
-    (tmp_path / "answers").mkdir()
-    planted = {}
-    for number in range(1, 31):
-        problem = make_problem(number, [*KINDS][number % len(KINDS)], "hard")
-        (tmp_path / "sheets" / f"sheet-{number:02}.toml").write_text(to_toml(problem))
-        work, c = Work(Pass(problem.network, problem.x, problem.y), problem.at_zero), problem.at_zero
-        right, digits, mistake = work.values(), [None, 4, 3][number % 5] if number % 5 < 3 else None, ""
-        asked, values = [n for n in right if n in ("y_hat", "loss") or n[0] == "d" and n != "dx"], right
-        if number % 5 == 2:
-            values = Work(work, c, rounding=Rounding(digits, True)).values()
-        if number % 5 > 2:
-            made = {one.name: one.values(work, c) for one in catalogue(problem.network, None, [c, 0, 1 / 2])}
-            wrong = [name for name in made if any(not np.array_equal(made[name][n], right[n]) for n in asked)]
-            mistake = wrong[7 * number % len(wrong)]
-            values = made[mistake]
-        planted[f"student {number:02}"] = mistake
-        rows = {
-            name: [
-                [f"{float(value):.{digits}g}" if digits else str(value) for value in row]
-                for row in np.atleast_2d(values[name])
-            ]
-            for name in asked
-        }
-        lines = [f"{json.dumps(name)} = {json.dumps(values)}\n" for name, values in rows.items()]
-        (tmp_path / "answers" / f"student {number:02}.toml").write_text(f"sheet = {number}\n{''.join(lines)}")
-    (tmp_path / "answers" / ".#notes").symlink_to("nowhere")  # as Emacs locks a file
-    started = time.process_time()
-    done = run("check", "--net", "sheets", "--answers", "answers", "-o", "marks.csv")
-    assert time.process_time() - started < 20
-    assert (done.code, done.err) == (0, "Wrote marks.csv.\n")
-    assert "Commonest mistakes" in done.out
-    assert "-o FILE writes the points of each answer" in done.out
-    assert max(map(len, done.out.splitlines())) <= 80
-    assert "█" in done.out
-    table = (tmp_path / "marks.csv").read_text("utf-8-sig")
-    marks = {row["student"]: row for row in csv.DictReader(table.splitlines())}
-    full = [student for student, row in marks.items() if row["total"] == row["of"]]
-    assert full == [student for student, mistake in planted.items() if not mistake]
-    missed = {s: (m, marks[s]["remarks"]) for s, m in planted.items() if m not in marks[s]["remarks"]}
-    assert len(missed) <= 3, missed  # of 12; several mistakes may give the same numbers
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "eight"])

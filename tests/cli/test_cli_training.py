@@ -183,22 +183,10 @@ def test_divergence_leaves_the_old_model(run, reviews, model):
 # Results ----------------------------------------------------------------------------------------------------
 
 
-def test_odd_labels_are_said(run, tmp_path):
-    rows = ["text,label,split", *["good film,pos,train", "bad film,neg,train"] * 5, "so film,Pos,train"]
-    (tmp_path / "odd.csv").write_text("\n".join([*rows, "odd film,odd,test", "a film,[pos],train", "good,pos,test"]))
-    assert run("train-sentiment", "odd.csv", "--dim", 2, "--epochs", 1, "--json").err.splitlines() == [
-        "mlcore: the labels 'Pos' and 'pos' differ only in case or form; they are learned as different labels.",
-        "mlcore: the label '[pos]' looks like a list of labels; each is learned as one label; write lists in JSON "
-        "Lines, or separate labels by a character.",
-        "mlcore: 2 labels have a single text each, which stays in training and is not held out: 'Pos', '[pos]'.",
-        "mlcore: odd.csv: 1 text has a label that the training texts lack ('odd'); each counts as wrong.",
-    ]
-
-
 def test_the_columns_of_a_table_are_remembered(run, tmp_path):
     """In the command that trains the model again, and in evaluation, which takes the same ones."""
     rows = ["Title;Body;Sentiment", "good;film;pos", "bad;film;neg"] * 6
-    (tmp_path / "a.csv").write_text("\n".join([*rows, ";;", "no label;;"]))
+    (tmp_path / "a.csv").write_text("\n".join([*rows, ";;", "no label;;", "so;film;Pos"]))
     options = ["--text-column", "Title", "--text-column", "Body", "--skip-bad-rows", "--test", 0.3, "--epochs", 1]
     done = run("train-sentiment", "a.csv", *options, "--json")
     assert (done.code, done.err.splitlines()) == (0, [
@@ -207,6 +195,8 @@ def test_the_columns_of_a_table_are_remembered(run, tmp_path):
         "mlcore: a.csv: rows without any value: 1 skipped.",
         "mlcore: Skipped 1 bad row: line 20, column Sentiment: the label is empty; expected text without control "
         "characters.",
+        "mlcore: the labels 'Pos' and 'pos' differ only in case or form; they are learned as different labels.",
+        "mlcore: 1 label has a single text, which stays in training and is not held out: 'Pos'.",
     ])  # fmt: skip
     command = run("describe", "sentiment.safetensors").out.partition("How to train it again\n")[2]
     columns = "--text-column Title --text-column Body --label-column Sentiment"

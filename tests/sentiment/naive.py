@@ -1,15 +1,18 @@
 """Random models, and the network of exercise 5 with loops over features, for tests to compare with."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from conftest import pieces_of, pinned
 
 from mlcore.sentiment.compression import compress
 from mlcore.sentiment.model import Model, Parameters
+from mlcore.sentiment.model_file import save_model
 from mlcore.text.dataset import Dataset, Features, Split, dataset_of
 from mlcore.text.labels import targets_of
 from mlcore.text.ngrams import choose_features
@@ -64,6 +67,16 @@ def random_data(model: Model, truths: list, seed: int = 1) -> tuple[Dataset, Spl
     several = model.settings.multi_label
     documents, rows = model.features.documents_of(dataset.tokens, dataset.words), np.arange(len(texts))
     return dataset, Split(documents, targets_of(dataset, model.labels, rows, several), rows)
+
+
+def save_with_texts(model: Model, path: Path, data: Path, random: np.random.Generator) -> None:
+    """A model in a file, and JSON Lines of 40 random texts that it gets partly wrong; every label is there."""
+    model.parameters.b1[1] = 0.5  # so that it decides now so, now so
+    save_model(model, path)
+    truths, several = model.labels or ("1", "2", "5"), model.settings.multi_label
+    labels = [truths[: i % 4] if several else truths[i % len(truths)] for i in range(40)]
+    rows = [{"text": " ".join(random.choice(WORDS, 5)), "label": label} for label in labels]
+    data.write_text("\n".join(map(json.dumps, rows)))
 
 
 @cache

@@ -103,25 +103,6 @@ def test_outputs_that_are_not_finite_are_refused():
         predict(model, ["good"])
 
 
-def test_each_column_of_predictions_has_a_name_of_its_own(run, tmp_path):
-    save_model(random_model(1, ("1", "2", "3")), tmp_path / MODEL)
-    (tmp_path / "in.csv").write_text("text,predicted\ngood,x\n")
-    run("predict", MODEL, "in.csv", "-o", "out.csv", "--top", 2, "--probabilities")
-    assert (tmp_path / "out.csv").read_text().splitlines()[0] == (
-        "text,predicted,mlcore_predicted,probability,predicted_2,probability_2,probability_1,mlcore_probability_2,"
-        "probability_3,known"
-    )
-
-
-def test_a_key_that_only_a_later_row_has_keeps_its_value(run, tmp_path):
-    save_model(random_model(1), tmp_path / MODEL)
-    (tmp_path / "in.jsonl").write_text('{"text": "good"}\n{"text": "bad", "predicted": "mine"}\n')
-    run("predict", MODEL, "in.jsonl", "-o", "out.jsonl")
-    rows = list(map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines()))
-    assert [row["predicted"] for row in rows] == [None, "mine"]
-    assert {row["mlcore_predicted"] for row in rows} <= {*TWO}
-
-
 def test_a_key_with_the_name_of_a_prediction_that_comes_too_late(run, tmp_path, monkeypatch):
     monkeypatch.setattr("mlcore.sentiment.tables.AT_ONCE", 2)
     save_model(random_model(1), tmp_path / MODEL)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 from mlcore.cli.render import width
-from naive import TWO, WORDS, random_model
+from naive import TWO, random_model, save_with_texts
 
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.model import HISTORY
@@ -23,17 +23,13 @@ KINDS = [TWO, ("a", "b", "c"), (), tuple(f"a label of some length {i}" for i in 
 MODEL = "m.safetensors"
 
 
-def make(folder, labels, history=True, n=40):
-    """A model and texts d.jsonl that it does not all get right; every label is there."""
+def make(folder, labels, history=True):
+    """A model, and texts d.jsonl."""
     model = random_model(7, labels)
-    model.parameters.b1[1] = 0.5
     if history:
         values = [(1, 0.7, 0.6, 0.5), (2, 0.4, None, None), (3, 0.3, 0.5, 0.75)]
         model.provenance.history = [dict(zip(HISTORY, (*v, None, 0.01, 0, v[0] == 3), strict=True)) for v in values]
-    save_model(model, folder / MODEL)
-    random, truths = np.random.default_rng(7), labels or ("1", "2", "5")
-    rows = [{"text": " ".join(random.choice(WORDS, 5)), "label": truths[i % len(truths)]} for i in range(n)]
-    (folder / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    save_with_texts(model, folder / MODEL, folder / "d.jsonl", np.random.default_rng(7))
     return model
 
 

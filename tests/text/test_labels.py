@@ -57,6 +57,8 @@ def test_what_is_held_out_of_each_label():
     (["0.5", "4"] * 2, "", ["the labels are the numbers 0.5 to 4; to predict them as ratings; try loss='squared'."]),
     (["4,5", "0,125"] * 2, "", ["the labels are the numbers 0.125 to 4.5; to predict them as ratings; try loss='squ"]),
     (["a; b", "b;c", "c", "a"] * 2, "", ["the label 'a; b' looks like several labels; it is read as one; try label"]),
+    (["[a]", "b"] * 2, "", ["the label '[a]' looks like a list of labels; each is learned as one label; write lists"]),
+    ("aabbcd", "", ["2 labels have a single text each, which stays in training and is not held out: 'c', 'd'."]),
     (["Smith, Jo", "Smith, Al", "x"] * 2, "", []),
     (["-1.0", "1.0"] * 2, "", []),
     ("aabbcc", ["", "", "", "dev", "dev", "test"], [
