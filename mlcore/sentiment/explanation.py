@@ -182,12 +182,9 @@ def _shares(
     # each word of an occurrence of a feature has an equal share of what the occurrence contributes
     of_each, of_words = contributions / counts, np.zeros(len(read.ids))
     for size, ids in enumerate(features.locate(read.words), start=1):
-        ends = np.flatnonzero(ids != UNKNOWN)
-        for back in range(size):
-            of_words[ends - back] += of_each[np.searchsorted(numbers, ids[ends])] / size
-    for size, feature in enumerate(features.beginnings(read.words)[0], start=1):
-        if feature != UNKNOWN:
-            of_words[:size] += of_each[np.searchsorted(numbers, feature)] / size
+        for last in np.flatnonzero(ids != UNKNOWN).tolist():
+            words = of_words[max(last + 1 - size, 0) : last + 1]  # the beginning of the text is no token
+            words += of_each[np.searchsorted(numbers, ids[last])] / len(words)
     names = features.names_of(numbers[numbers < features.first_piece].tolist())
     columns = zip(names, counts.tolist(), contributions.tolist(), strict=False)
     shares = {name: (count, contribution) for name, count, contribution in columns}

@@ -67,16 +67,15 @@ class Documents(NamedTuple):
 
 
 def count_features(
-    ids: np.ndarray, beginnings: np.ndarray, offsets: np.ndarray, tokens: np.ndarray, spelled: Tokens, size: int,
-    binary: bool,
-) -> Documents:  # fmt: skip
+    ids: np.ndarray, offsets: np.ndarray, tokens: np.ndarray, spelled: Tokens, size: int, binary: bool
+) -> Documents:
     """Distinct known features with their counts, per text; with ``binary`` ones all counts are 1.
 
-    Shapes: ids (g, t) of features below ``size`` that end at each token, and beginnings (n, b) of those of each text,
-    offsets (n + 1,) of the texts' tokens, which are words, (t,), that have the features ``spelled`` too.
+    Shapes: ids (g, t) of features below ``size`` that end at each token, offsets (n + 1,) of the texts' tokens, which
+    are words, (t,), that have the features ``spelled`` too.
     """
     bits = max(size - 1, 0).bit_length()
-    return Documents(*sort_and_count(ids, beginnings, offsets, tokens, spelled, bits, binary, ENTRIES))
+    return Documents(*sort_and_count(ids, offsets, tokens, spelled, bits, binary, ENTRIES))
 
 
 @kernel
@@ -100,7 +99,7 @@ def deal_by_digit(entries, end, shift, heads, dealt):
 
 
 @kernel
-def sort_and_count(ids, beginnings, token_offsets, tokens, spelled, bits, binary, room):
+def sort_and_count(ids, token_offsets, tokens, spelled, bits, binary, room):
     """Sort the features of every text by number, of so many bits, and count them: arrays as in ``Documents``.
 
     So many texts are sorted together, digit by digit, that their entries fit into the ``room``, unless one has more,
@@ -112,7 +111,6 @@ def sort_and_count(ids, beginnings, token_offsets, tokens, spelled, bits, binary
     ends, texts = np.zeros_like(token_offsets), token_offsets.shape[0] - 1  # of the texts' entries
     for text in range(texts):
         ends[text + 1] = ends[text] + ids.shape[0] * (token_offsets[text + 1] - token_offsets[text])
-        ends[text + 1] += beginnings.shape[1]
         if spelled_ids.shape[0] > 0:
             for t in range(token_offsets[text], token_offsets[text + 1]):
                 ends[text + 1] += spelled_offsets[tokens[t] + 1] - spelled_offsets[tokens[t]]
@@ -129,10 +127,6 @@ def sort_and_count(ids, beginnings, token_offsets, tokens, spelled, bits, binary
         end = np.int64(0)  # a plain 0 would be a type of its own, and deal_by_digit compiled once more for that
         for text in range(first, last):
             above = np.int64(text - first) << bits
-            for level in range(beginnings.shape[1]):
-                if beginnings[text, level] != UNKNOWN:
-                    entries[end] = above | np.int64(beginnings[text, level])
-                    end += 1
             for t in range(token_offsets[text], token_offsets[text + 1]):
                 for level in range(ids.shape[0]):
                     if ids[level, t] != UNKNOWN:

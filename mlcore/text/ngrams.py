@@ -99,13 +99,6 @@ class Features:
         return np.asarray(slots_of(self.ngrams))
 
     @cached_property
-    def _beginnings(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Numbers of the n-grams that begin a text, their keys, and a hash table of these."""
-        numbers = np.flatnonzero(self.begins())
-        keys = self.ngrams[numbers - len(self.words)]
-        return numbers, keys, np.asarray(slots_of(keys))
-
-    @cached_property
     def _spellings(self) -> tuple[WordTable, np.ndarray]:
         """What the most frequent words are, and are without one of their characters; and the first word with each of
         these spellings, ``len(self.words)`` at the end, for UNKNOWN.
@@ -188,34 +181,26 @@ class Features:
             found[len(self.words) : self.first_piece] = found[self.ngrams >> 32]
         return found[:BEGIN]
 
-    def locate(self, words: Tokens, largest: int | None = None) -> np.ndarray:
-        """Number of the feature of g = 1, 2, ... words that ends at each token, or UNKNOWN: (largest, t) int32."""
-        ids = np.empty((largest or self.largest, len(words.ids)), np.int32)
-        ids[0] = words.ids
-        every = np.ones(words.n_texts, bool)
+    def locate(self, words: Tokens, depth: int | None = None) -> np.ndarray:
+        """Number of the feature of g = 1, 2, ... words, the beginning of a text being one, that ends at each token, or
+        UNKNOWN: (depth, t) int32.
+        """
+        ids = np.empty((depth or self.depth, len(words.ids)), np.int32)
+        ids[0], ends = words.ids, words.offsets[1:]
         for level in range(1, len(ids)):
-            keys = pair_up(ids[level - 1], words, every)
+            if level == self.largest:  # only beginnings have a word more
+                ends = np.minimum(ends, words.offsets[:-1] + level)
+            keys = pair_up(ids[level - 1], words, ends, level == 1)
             ids[level] = find_pairs(keys, len(self.words), self.ngrams, self._slots)
         return ids
-
-    def beginnings(self, words: Tokens) -> np.ndarray:
-        """Number of the beginning with g = 1, 2, ... words of each text, or UNKNOWN: (n, b) int32.
-
-        b is ``largest``, or 0 without n-grams.
-        """
-        return np.asarray(begin(words, self.largest * (self.largest > 1), *self._beginnings)[0])
 
     def keys(self, words: Tokens, chosen: np.ndarray, size: int, begins: bool) -> np.ndarray:
         """Key of the n-gram of so many words that ends at each token of the chosen texts, or UNKNOWN: (t,) int64.
 
-        ``begins``: of the beginning and so many words. All but the last word must be a feature.
+        ``begins``: of the beginning and so many words, in texts cut to these. All but the last word must be a feature.
         """
-        if not begins:
-            return np.asarray(pair_up(self.locate(words, size - 1)[-1], words, chosen))
-        found = begin(words, size, *self._beginnings)[1][:, -1]
-        texts, keys = np.flatnonzero(chosen & (found != UNKNOWN)), np.full(len(words.ids), UNKNOWN, np.int64)
-        keys[words.offsets[texts] + size - 1] = found[texts]
-        return keys
+        before, ends = self.locate(words, size - 1 + begins)[-1], np.where(chosen, words.offsets[1:], 0)
+        return np.asarray(pair_up(before, words, ends, begins and size == 1))
 
     def documents(self, texts: Iterable[str], threads: int = 1) -> Documents:
         """Known features of the texts with their counts."""
@@ -267,9 +252,7 @@ class Features:
         ``spelled``; ``binary``: each counts once, or as often as it occurs, if that shall not be as usual.
         """
         binary = self.binary if binary is None else binary
-        return count_features(
-            self.locate(words), self.beginnings(words), words.offsets, tokens, spelled, len(self), binary
-        )
+        return count_features(self.locate(words), words.offsets, tokens, spelled, len(self), binary)
 
 
 def choose_features(
@@ -415,47 +398,23 @@ def by_frequency(found: Iterable[tuple[np.ndarray, ...]]) -> Counted:
 
 
 @kernel
-def pair_up(ids, words, chosen):
+def pair_up(ids, words, ends, begins):
     """Key of each token's pair: what ends at the token before, and the token's word; UNKNOWN where either is.
 
-    Shapes: ids (t,) of features that end at each token, words of n texts, chosen (n,) bool, which of them have pairs
+    ``begins``: the first token of a text has BEGIN before it, else nothing.
+
+    Shapes: ids (t,) of features that end at each token, words of n texts, ends (n,) of their tokens with a key
     -> (t,) int64.
     """
-    keys = np.empty(ids.shape[0], np.int64)
+    keys = np.full(ids.shape[0], UNKNOWN, np.int64)
     word_ids, offsets = words
     for text in range(offsets.shape[0] - 1):
-        before = UNKNOWN
-        for t in range(offsets[text], offsets[text + 1]):
-            keys[t] = UNKNOWN
-            if before != UNKNOWN and word_ids[t] != UNKNOWN and chosen[text]:
+        before, known = BEGIN, begins
+        for t in range(offsets[text], ends[text]):
+            if known and word_ids[t] != UNKNOWN:
                 keys[t] = np.int64(before) << 32 | np.int64(word_ids[t])
-            before = ids[t]
+            before, known = ids[t], ids[t] != UNKNOWN
     return keys
-
-
-@kernel
-def begin(words, largest, numbers, known, slots):
-    """Number and key of the beginning of each text with 1, 2, ... words; UNKNOWN from a word on that is not known.
-
-    Shapes: words of n texts; numbers and keys, (b,), of the known beginnings, with their slots of ``slots_of`` ->
-    (n, largest) int32 and int64.
-    """
-    word_ids, offsets = words
-    ids = np.full((offsets.shape[0] - 1, largest), UNKNOWN, np.int32)
-    keys = np.full(ids.shape, UNKNOWN, np.int64)
-    for text in range(ids.shape[0]):
-        before = np.int64(BEGIN)
-        for place in range(min(largest, offsets[text + 1] - offsets[text])):
-            word = word_ids[offsets[text] + place]
-            if word == UNKNOWN:
-                break
-            keys[text, place] = before << 32 | np.int64(word)
-            found = slots[find_slot(keys[text, place], known, slots)]
-            if found == UNKNOWN:
-                break
-            before = np.int64(numbers[found])
-            ids[text, place] = before
-    return ids, keys
 
 
 @kernel

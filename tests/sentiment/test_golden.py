@@ -14,7 +14,7 @@ from mlcore.files import installed
 from mlcore.sentiment.initialization import new_model
 from mlcore.sentiment.training import fit
 from mlcore.text.dataset import dataset_of, encode
-from mlcore.text.ngrams import begin
+from mlcore.text.ngrams import pair_up
 
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 
@@ -36,7 +36,7 @@ def encoded(kind, ngrams, binary):
     """Without the n-grams that begin a text, which came later."""
     settings = pinned(ngrams=ngrams, binary=binary, loss="squared" if kind == "ratings" else "logistic")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlcore.text.ngrams.begin", lambda *given: [np.full_like(one, -1) for one in begin(*given)])
+        patch.setattr("mlcore.text.ngrams.pair_up", lambda *given: pair_up(*given[:-1], False))
         return encode(dataset(kind), None, **settings.encoding())
 
 

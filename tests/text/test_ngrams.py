@@ -141,9 +141,7 @@ def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary)
     ids = np.array([[word for text in texts for word in text]] * levels, np.int32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "ENTRIES", entries)
-        found = count_features(
-            ids, np.zeros((len(texts), 0), np.int32), offsets, ids[0], NO_PIECES.of_words(WordTable()), 5001, binary
-        )
+        found = count_features(ids, offsets, ids[0], NO_PIECES.of_words(WordTable()), 5001, binary)
     for (a, b), text in zip(pairwise(found.offsets), texts, strict=True):
         expected = sorted(Counter(word for word in text * levels if word != UNKNOWN).items())
         assert found.ids[a:b].tolist() == [word for word, _ in expected]
