@@ -34,12 +34,12 @@ def rating(train_once, tmp_path):
 
 
 def test_neighbors_where_no_word_occurs_twice(run, tmp_path):
-    """All words are kept then; where a setting dropped them, only n-grams of characters are left, as "d>"."""
-    (tmp_path / "a.csv").write_text("text,label\ngood,pos\nbad,neg\n")
-    for options, shown in (([], " bad "), (["--min-count", 2], "No other word is in the model's vocabulary.")):
+    """All words are kept then; where a setting dropped them, only n-grams of characters are left, as "s>"."""
+    (tmp_path / "a.csv").write_text("text,label\ngoods,pos\nbads,neg\n")
+    for options, shown in (([], " bads "), (["--min-count", 2], "No other word is in the model's vocabulary.")):
         train = "train-sentiment", "--data", "a.csv", "--dev", 0, "--epochs", 1
         assert run(*train, *options).code == 0
-        assert shown in run("neighbors", "sentiment.safetensors", "good").out
+        assert shown in run("neighbors", "sentiment.safetensors", "goods").out
 
 
 def test_a_rating_is_explained_that_is_predicted(run, rating):

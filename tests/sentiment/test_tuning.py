@@ -30,11 +30,15 @@ from mlcore.sentiment.tuning import (
 )
 from mlcore.text.dataset import dataset_of
 
-DATA = dataset_of(TEXTS[:60], LABELS[:60])
 SMALL = Settings(ngrams=1, char_ngrams="none", dim=3, hidden=2, epochs=2, learning_rate=0.1, refit=False)
 OPTIONS = (
     "--data", "reviews.tsv", "--folds", 2, "--ngrams", 1, "--dim", 3, "--hidden", 2, "--epochs", 2, "--threads", 1,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset_of(TEXTS[:60], LABELS[:60])
 
 
 @pytest.fixture(autouse=True)
@@ -43,11 +47,11 @@ def no_script(monkeypatch):
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
 
 
-def test_each_text_is_tested_on_once_and_never_trained_on_then():
-    tested = [fold_of(DATA, number, 5).rows("test") for number in range(5)]
+def test_each_text_is_tested_on_once_and_never_trained_on_then(data):
+    tested = [fold_of(data, number, 5).rows("test") for number in range(5)]
     assert sorted(np.concatenate(tested).tolist()) == list(range(60))
     for number, rows in enumerate(tested):
-        assert sorted([*rows, *fold_of(DATA, number, 5).rows("train")]) == list(range(60))
+        assert sorted([*rows, *fold_of(data, number, 5).rows("train")]) == list(range(60))
     with pytest.raises(DataError, match="too few texts for 5 folds"):
         fold_of(dataset_of(TEXTS[:3], LABELS[:3]), 0, 5)
     # a dev split is tested on instead, and a test split is not used
@@ -56,12 +60,12 @@ def test_each_text_is_tested_on_once_and_never_trained_on_then():
     assert fold.rows("", "train", "dev").tolist() == list(range(20, 60))
 
 
-def test_cross_validation():
-    found = cross_validate(DATA, pinned(dim=3, hidden=2, epochs=8, learning_rate=0.1), "accuracy", 3)
+def test_cross_validation(data):
+    found = cross_validate(data, pinned(dim=3, hidden=2, epochs=8, learning_rate=0.1), "accuracy", 3)
     assert (len(found.scores), found.mean) == (3, pytest.approx(np.mean(found.scores)))
     assert found.deviation == pytest.approx(np.std(found.scores, ddof=1))
     with pytest.raises(InputError, match="expected accuracy or macro-f1 or log-loss"):
-        cross_validate(DATA, SMALL, "rmse", 3)
+        cross_validate(data, SMALL, "rmse", 3)
 
 
 def test_what_is_drawn_ranked_and_important():
@@ -84,8 +88,8 @@ def test_what_is_drawn_ranked_and_important():
     assert importance(trials) == {"ngrams": pytest.approx(1), "dim": pytest.approx(0.25)}, "the explained share"
 
 
-def test_the_search_is_the_same_for_any_number_of_processes():
-    found = [tune(DATA, SMALL, "accuracy", 2, 1_000, 3, processes).to_dict() for processes in (1, 2)]
+def test_the_search_is_the_same_for_any_number_of_processes(data):
+    found = [tune(data, SMALL, "accuracy", 2, 1_000, 3, processes).to_dict() for processes in (1, 2)]
     assert found[0] == found[1]
     assert sorted(row["trial"] for row in found[0]["trials"]) == [0, 1, 2]
     assert [row["folds"] for row in found[0]["trials"]] == [2, 2, 1]

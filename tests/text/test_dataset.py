@@ -8,7 +8,6 @@ import pytest
 from mlcore.errors import DataError, InputError
 from mlcore.text import growing
 from mlcore.text.dataset import (
-    Dataset,
     built_in_dataset,
     dataset_of,
     encode,
@@ -20,11 +19,6 @@ from mlcore.text.ngrams import Choice
 
 CHOICE = {"choice": Choice(2, 1, None, False), "ratings": False, "seed": 1}
 RARE = Choice(1, 9, None, False)
-DATA = dataset_of(
-    ["good film", "bad film", "good cast", "bad plot"] * 10, ["pos", "neg"] * 20,
-    splits=["", "train", "train", ""] * 7 + ["dev"] * 4 + ["test"] * 8,
-)  # fmt: skip
-KNOWN = encode(dataset_of(["zebra", "bad"], ["x", "y"]), 0, **CHOICE).features
 
 
 def rows(split):
@@ -89,20 +83,25 @@ def test_a_dataset_larger_than_memory_is_the_same(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("dev", "sizes"),
-    [(None, (28, 4, 8)), (0, (32, 0, 8)), (0.25, (24, 8, 8)), (dataset_of(["new film"] * 3, ["pos"] * 3), (32, 3, 8))],
+    [(None, (28, 4, 8)), (0, (32, 0, 8)), (0.25, (24, 8, 8)), ("new film", (32, 3, 8))],
 )
 def test_what_is_held_out(dev, sizes):
-    other = dev if isinstance(dev, Dataset) else None
-    data, dev = (with_held_out(DATA, other), None) if other else (DATA, dev)
+    data = dataset_of(
+        ["good film", "bad film", "good cast", "bad plot"] * 10, ["pos", "neg"] * 20,
+        splits=["", "train", "train", ""] * 7 + ["dev"] * 4 + ["test"] * 8,
+    )  # fmt: skip
+    known = encode(dataset_of(["zebra", "bad"], ["x", "y"]), 0, **CHOICE).features
+    other = dataset_of([dev] * 3, ["pos"] * 3) if isinstance(dev, str) else None
+    data, dev = (with_held_out(data, other), None) if other else (data, dev)
     encoded = encode(data, dev, **CHOICE)
     assert tuple(encoded.sizes.values()) == sizes
-    assert encode(data, dev, **CHOICE, known=KNOWN).features.names[:2] == KNOWN.words.words
+    assert encode(data, dev, **CHOICE, known=known).features.names[:2] == known.words.words
     assert rows(encoded.test) == list(range(32, 40))
     assert encoded.labels == ("neg", "pos")
     train, names = encoded.train, encoded.features.names
     counts = dict.fromkeys(names, 0)
     for row in train.rows.tolist():
-        first, second = DATA.texts[row].split()
+        first, second = data.texts[row].split()
         for name in (first, second, f"{first} {second}", f"^ {first}", f"^ {first} {second}"):
             counts[name] += 1
     assert encoded.feature_counts.tolist() == list(counts.values())
