@@ -28,6 +28,11 @@ NUMBER = re.compile(r"[+-]?(?!0\d)(\d+/\d+|(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?)"
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
+# What an entry may begin with: a name, as in W^{(1)} = 2, and how the number was found, as in 1 + 2 = 3
+FIRST_LETTER = r"[^\x00-@\[\]^_`{-~]"  # also of other alphabets, and the backslash of LaTeX
+NAMED = rf"{FIRST_LETTER}(?:[^,;:=&\n ]| (?!\d)|,(?=\w+\}})){{,99}}&?:?[:=]"
+COMPUTED = r"(?=[\d ().+*/^·×-]{,199}?\d[ )]*[-+*^·×])[\d ().+*/^·×-]{,199}=(?!\s*[-+]?\d*,\d)"
+ARGUMENTS = "dtype|shape|size|order|names|ndmin|copy|device|weak_type|requires_grad|grad|grad_fn"
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
@@ -36,9 +41,9 @@ NOTATIONS = {
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
     r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[$≈~…]|\.\.\.|#.*": " ",
-    r",\s*(dtype|ndmin|copy|device|requires_grad|grad|grad_fn)\s*=[^])]*": "",
-    # a name, as in W^{(1)} = 2, and how a number was found, as in 1 + 2 = 3
-    r"(?:^|(?<![\w.])[^\x00-@[\]^_`{-~](?:[^,;:=&\n]|,(?=\w+\})){,99}&?:?[:=])(?:[\d ().+*/^·×-]*=)*": "",
+    r"^<tf\.[^<]*\bnumpy=|>\s*$": "",
+    rf",\s*(?:{ARGUMENTS})\s*=(?:\([^)]*\)|[^])])*": "",
+    rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED}|=)?(?:{COMPUTED})*": "",
     "&": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
@@ -47,9 +52,11 @@ NOTATIONS = {
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
 }
-TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*)"
+TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*+)"
 TRANSPOSED = re.compile(
-    rf"[^=]*{TURNED}\s*=(.*)|(.*[])}}])\s*(?:['ᵗ]|\.T|\.t(?:ranspose)?\(\)|\^[{{\s]*t[}}\s]*|{TURNED})", re.DOTALL
+    rf"{FIRST_LETTER}[^=]*{TURNED}\s*=(.*)"
+    rf"|(.*[])}}])\s*(?:['ᵗ]|\.T|\.t(?:ranspose)?\(\)|\^[{{\s]*t[}}\s]*+|{TURNED})",
+    re.DOTALL,
 )
 BLANKS = re.compile(r"[^\S\n]+")
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
@@ -69,7 +76,9 @@ NOTES = {
 LAYER_KEYS = ("name", "activation", "slope")
 SHOW = "`mlcore net` prints an example"
 # A name in TOML with more than what needs no quotes
-FOREIGN = re.compile(r"""^[ \t]*+(?![\w.-]+[ \t]*=)([^\s"'#=\[{][^\n"=]*?)[ \t]*=""", re.MULTILINE | re.ASCII)
+FOREIGN = re.compile(
+    r"""^[ \t]*+(?![\w.-]+[ \t]*=)([^\s"'#=\[{](?:[^\n"=]*[^\s"=])?)[ \t]*+=""", re.MULTILINE | re.ASCII
+)
 UNQUOTED = re.compile(r"[\[,=]\s*(-?\d+\s*/\s*\d+|[−–][\d.]+|[+-]?\.\d+)\s*[\],\n]")  # what is no number in TOML
 MOST_DIGITS = 17  # that a float64 has
 
@@ -318,7 +327,7 @@ def to_toml(problem: Problem) -> str:
 
 
 def _inputs(text: str, network: Network) -> Rows:
-    """The inputs, a row for each sample; in LaTeX, as sheets have it, a column is one sample."""
+    """The inputs, a row for each sample; in LaTeX, as sheets have it, a single column is one sample."""
     rows = parse_rows(text, "x")
     return _upright(rows, 1, network.features) if r"\\" in text else rows
 
