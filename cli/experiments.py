@@ -121,7 +121,7 @@ def compare_embeddings(
     vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[
-        int | None, option("INTEGER", "Width of the embedding.", default=f"{DIM}, or that of --vectors")
+        int | None, option("N", "Width of the embedding.", default=f"{DIM}, or that of --vectors")
     ] = None,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = 100,
     layout: Layout,
