@@ -15,7 +15,7 @@ from . import render
 from .options import Json, ModelFile, Output, option, path_option
 from .output import PAGE, answer, kind_of, print_json, write_output
 
-FEW = 0.5  # share of the words of texts: GloVe and fastText have 95% and more, and word2vec without punctuation 80%
+FEW_WITH_VECTORS = 0.5  # share of words: GloVe and fastText have 95% and more, and word2vec without punctuation 80%
 VECTORS = rb"\A\d+ \d+\n"  # how such a file begins
 FORMULAS = {  # of the probability, of the loss, and of its gradient in the outputs
     "logistic": ("P = 1 / (1 + exp(−ŷ))    ", "J = log(1 + exp ŷ) − y ŷ", "σ(ŷ) − y"),
@@ -120,7 +120,7 @@ def say_coverage(vectors: "word_vectors.Vectors", coverage: "word_vectors.Covera
         sentence += f"; skipped {vectors.duplicates:,} lines that repeat a word"
     if not quiet:
         render.say(f"{sentence}.")
-    if tokens < FEW:
+    if tokens < FEW_WITH_VECTORS:
         problem = f"only {tokens:.1%} of the words in the texts have a vector in {vectors.source}"
         render.say(f"mlcore: {problem}; check that it is for their language and spells words as they do.")
 

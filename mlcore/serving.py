@@ -215,7 +215,8 @@ class Service:
     async def answer_on_page(self, request: Request) -> Response:
         """What the page shows for a text."""
         body, model = await body_of(request), self.loaded.model
-        return await in_thread(lambda: HTMLResponse(shown(model, *asked(body, PAGE))))
+        policy = {"Content-Security-Policy": "default-src 'none'"}  # as a document of its own, it may load nothing
+        return await in_thread(lambda: HTMLResponse(shown(model, *asked(body, PAGE)), headers=policy))
 
     async def health(self, request: Request) -> Response:
         """Which model answers, and what is wrong with the file if it cannot be used."""

@@ -16,11 +16,12 @@ from mlcore.exercise.mistakes import Matrices
 from mlcore.exercise.problem import Problem
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1, 2], or c[1] of a vector
-UPPER = r"(\^\{?[(\[]\d+[)\]]\}?)"  # the number of a layer
-UNIT = re.compile(rf"^(.+)(?:_\{{?(\d)\}}?{UPPER}|{UPPER}_\{{?(\d)\}}?)(\}}?)$")  # z_1^{(2)}, or z^{(2)}_1
-FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
+LAYER_INDEX = r"(\^\{?[(\[]\d+[)\]]\}?)"
+# z_1^{(2)}, or z^{(2)}_1
+ENTRY_OF_LAYER = re.compile(rf"^(.+)(?:_\{{?(\d)\}}?{LAYER_INDEX}|{LAYER_INDEX}_\{{?(\d)\}}?)(\}}?)$")
+IN_A_FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
 DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:total)?/?[d∂]|grad|∇)")
-GRADIENT = re.compile(r"^([\w.]+?)\.?grad$|^grads?[\['\"]*(\w+)['\"\]]*$|^∇([\w']+?)[JLEC]?$")
+GRADIENT = re.compile(r"^(?:.*\.)?(.+)[._]grad$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$")
 ALIASES = dict.fromkeys(("yhat", "ypred", "prediction", "output", "out"), "y_hat")
 ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
 
@@ -83,7 +84,7 @@ class Naming:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1] or c_1^{(2)}."""
         if found := self._known(name):
             return found, None
-        name = UNIT.sub(r"\1\3\4\6[\2\5]", name)
+        name = ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
         plain = _plain(name)
         for text in (unicodedata.normalize("NFKC", name).strip(), plain):
             match = ENTRY.fullmatch(text)
@@ -110,9 +111,10 @@ class Naming:
 
 def _plain(name: str) -> str:
     """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
-    text = re.sub(r"\\hat(\{y\}|\s*y)", "ŷ", FONT.sub(r"\1", name).replace(r"\dfrac", r"\frac").replace(r"\nabla", "∇"))
+    text = IN_A_FONT.sub(r"\1", name).replace(r"\dfrac", r"\frac").replace(r"\nabla", "∇")
+    text = re.sub(r"\\hat(\{y\}|\s*y)", "ŷ", text)
     text = unicodedata.normalize("NFKC", to_unicode(text) if "\\" in text else text)
     text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]
-    text = re.sub(r"[\s_^{}()\\]", "", text).replace("δ", "delta").replace("ŷ", "yhat")
-    text = DERIVATIVE.sub("d", GRADIENT.sub(r"d\1\2\3", text))
-    return re.sub(r"^(.+)new(\d*)$|^updated(.+)", r"new\1\2\3", text)
+    text = re.sub(r"[\s_^{}()\\]+", "_", text).strip("_").replace("δ", "delta").replace("ŷ", "yhat")
+    text = re.sub(r"^(.+)_new_?(\d*)$|^updated_(.+)", r"new\1\2\3", GRADIENT.sub(r"d\1\2\3", text))
+    return DERIVATIVE.sub("d", text.replace("_", ""))

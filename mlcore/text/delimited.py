@@ -11,7 +11,10 @@ from mlcore.text.table import SAMPLE, Row, Source, Table, has_columns
 
 SEPARATORS = "\t|;,"  # that are recognised by width, rare ones first; with names of columns around it, any sign is one
 NOT_SEPARATORS = re.compile(r"[\w \"'.<>{}\[\]-]")
-SIGNS = re.compile(r"""\S( ?)(_[^\w\s]_|::|[^\w\s.,;:!?'"()/-]+)\1\w""")  # between words, not as in "by @me"
+SIGN = r"""[^\w\s.,;:!?'"()/-]"""
+SIGNS = re.compile(  # between words, not as in "by @me"; a single one needs blanks, unless it is rare or marks a label
+    rf"""[\w.,;:!?'"()/-](?:( ?)(_[^\w\s]_|::|[~^¦]|@(?=\w+$)|{SIGN}{{2,}}+)\1|( {SIGN} ))(?=\w)"""
+)
 MAX_FIELD = 50_000_000  # characters
 SNIFFED = 100  # lines from which the separator is recognised
 TITLES = 10  # lines among which the header is looked for
@@ -62,7 +65,7 @@ def separator_by_width(head: Sequence[str]) -> str | None:
 def separator_of_signs(head: Sequence[str]) -> str | None:
     """Signs as _!_ or => that are equally often in all these lines, with a column of values that recur; or None."""
     lines = [*filter(None, head)]
-    for signs in dict.fromkeys(signs for _, signs in SIGNS.findall(lines[0])) if lines else ():
+    for signs in dict.fromkeys(signs or single for _, signs, single in SIGNS.findall(lines[0])) if lines else ():
         rows = [line.split(signs) for line in lines]
         if not _uneven(rows) and any(1 < len({*column}) <= len(rows) / 2 for column in zip(*rows, strict=True)):
             return str(signs)
@@ -102,7 +105,10 @@ def _dialect(lines: Sequence[str], separator: str, source: Source | None = None)
     """How quotes are used, so that the fewest rows are wrong; the source gets a note if this was a guess.
 
     By RFC 4180; or with spaces before them, as single ones, or behind a backslash; or, between tabs, not at all.
+    Between several signs never, as csv reads no such tables.
     """
+    if len(separator) > 1:
+        return None
     single = re.compile(rf"(?:^|{re.escape(separator)}) *'")
     ways: tuple[tuple[bool, Dialect, str], ...] = (  # when each is possible, and what is said of it
         (

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import chain
-from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +28,6 @@ from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, find
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 TAR_SUFFIXES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
-UNIT_SEPARATOR = "\x1f"
 CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # characters that texts hardly have
 HEAD = 1 << 16  # bytes from which the format is recognised
 MARK = "__label__"
@@ -124,15 +122,13 @@ def _open(path: Path, source: Source) -> Table:
     format, separator = _recognise(_suffix(path), text, source)
     if format == "json":
         return read_json(pieces, source)
-    lines: Iterator[str] = chain.from_iterable(_blocks_of_lines(pieces, source))
+    lines = chain.from_iterable(_blocks_of_lines(pieces, source))
     if format == "jsonl":
         return read_json_lines(lines, source)
     if format in ("fasttext", "label first"):
         read_rows = _fasttext_rows if format == "fasttext" else _label_first_rows
         return Table(source, ["label", "text"], read_rows(lines, source))
     if separator:
-        if len(separator) > 1:  # more than csv can read
-            lines, separator = map(methodcaller("replace", separator, UNIT_SEPARATOR), lines), UNIT_SEPARATOR
         source.separator = separator
         return read_delimited(lines, separator, source)
     if not source.labelled:

@@ -7,11 +7,12 @@ GloVe's largest files have words with spaces in them, so that the numbers are co
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +35,7 @@ EXPECTED = "vectors as text (GloVe, word2vec, fastText's .vec), word2vec's binar
 HEADER = rb"\s*(\d{1,11})\s+(\d{1,11})\s*"  # number of vectors, and their width
 BINARY_HEADER = rb"(\d{1,11}) +(\d{1,11}) *\r?\n"
 LANGUAGE = re.compile(rb"^/c/[a-z]+/", re.MULTILINE)  # how the words of ConceptNet Numberbatch begin
+FIRST_LINES = 10  # whose most usual width is that of all, as a word may end with a number
 WHITE_SPACE = bytes.maketrans(b"\t\r\v\f", b"    ")
 MISSING, LOWER_CASED, EXACT = 0, 1, 2  # how a word was found
 
@@ -108,7 +110,7 @@ def read_vectors(
     Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
     name, n, filled, duplicates, languages = name_of(path), 0, 0, 0, set[bytes]()
-    width, blocks = _open(path, name)
+    width, blocks = _open(path, name, dim)
     if dim and width != dim:
         problem = f"{name} has vectors of {width:,} numbers, but the embedding has {dim:,}"
         raise DataError(problem, suggestion={"dim": width})
@@ -118,11 +120,12 @@ def read_vectors(
     rows, how = np.full(len(words), UNKNOWN, np.int32), np.full(len(words), MISSING, np.int8)
     for tokens, vectors_of in blocks:
         written = b"\n".join([*tokens, b""])
-        languages.update(LANGUAGE.findall(written))
+        if languages or (n == 0 and LANGUAGE.match(written)):  # the first word decides for all
+            languages.update(LANGUAGE.findall(written))
+            written = LANGUAGE.sub(b"", written)
         if len(languages) > 1:
             shown = " and ".join(sorted(map(bytes.decode, languages)))
             raise DataError(f"{name} has words of several languages ({shown}); keep the lines of one, as with grep.")
-        written = LANGUAGE.sub(b"", written)
         folded = read_characters(written.decode("utf-8", "replace")).encode()
         for level, lines in ((EXACT, written), (LOWER_CASED, folded)):
             ids = words.look_up_spans(TokenSpans.of_lines(np.frombuffer(lines, np.uint8)))
@@ -141,7 +144,7 @@ def read_vectors(
     return Vectors(name, table[:filled], rows, how == LOWER_CASED, duplicates)
 
 
-def _open(path: Path, name: str) -> tuple[int, Iterator[Block]]:
+def _open(path: Path, name: str, dim: int | None) -> tuple[int, Iterator[Block]]:
     """Width of the vectors of a file or folder, and the words with them; those of the empty word are for none."""
     if path != STANDARD_STREAM and path.is_dir():
         return _open_model2vec(path)
@@ -159,12 +162,17 @@ def _open(path: Path, name: str) -> tuple[int, Iterator[Block]]:
     if header := re.fullmatch(HEADER, first):
         promised, width = map(int, header.groups())
         return width, _read_text(chain([block[len(first) :]], blocks), name, promised, width)
-    fields = first.split()
-    width = next((n for n in range(len(fields)) if not _is_number(fields[-1 - n])), len(fields) - 1)
-    if width < 1:
+    widths = Counter(filter(None, map(_width, block.split(b"\n", FIRST_LINES)[:FIRST_LINES])))
+    if not widths:
         expected = "in each line a word and its numbers, separated by spaces, such as: good 0.1 -0.25"
         raise DataError(f"{name} contains no vectors: line 1 is {_shown(first)}; expected {expected}")
+    width = max(widths, key=lambda width: (widths[width], width == dim, -width))
     return width, _read_text(chain([block], blocks), name, 0, width)
+
+
+def _width(line: bytes) -> int:
+    """How many numbers are at the end of this line, behind a first field, which is the word."""
+    return sum(1 for _ in takewhile(_is_number, reversed(line.split()[1:])))
 
 
 def _check_complete(name: str, promised: int, found: int) -> None:

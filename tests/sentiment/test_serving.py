@@ -9,8 +9,9 @@ import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
+from urllib.request import urlopen
 
 import pytest
 from conftest import REPOSITORY, axe_findings
@@ -25,6 +26,7 @@ HTTPException = pytest.importorskip("starlette.exceptions").HTTPException
 JSON = "application/json"
 TEXTS = ["A good, warm film.", "bad plot", "", "x \ud800 <b>\u202e", "good " * 900]
 LONG = " ".join(f"{word}{i}" for i in range(1500) for word in ("good", "bad"))[:20_000]
+EXPLAINED = json.dumps({"text": LONG}).encode()
 
 
 class Client:
@@ -40,6 +42,18 @@ class Client:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         body = json.dumps(body) if isinstance(body, dict) else body
         connection.request(method or ("GET" if body is None else "POST"), path, body)
+        return self.answer(connection)
+
+    def begin(self, path, body, length):
+        """A request that the server has begun to read, with the beginning of its body."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("POST", path, headers={"Content-Length": length, "Expect": "100-continue"})
+        connection.sock.recv(1, socket.MSG_PEEK)  # of "100 Continue", which getresponse() skips
+        connection.send(body)
+        return connection
+
+    @staticmethod
+    def answer(connection):
         response = connection.getresponse()
         content = response.read()
         connection.close()
@@ -97,6 +111,8 @@ def test_requests_are_answered_as_on_the_command_line_or_refused_with_a_reason(r
     assert found == json.loads(run("explain", model, TEXTS[0], "--output", "neg", "--json").out)
     assert all(client.ask("/", {"text": text})[0] == 200 for text in TEXTS)
     assert client.ask("/", {"texts": TEXTS})[1]["error"].startswith("'texts' is not a field; expected text, output")
+    with urlopen(f"http://127.0.0.1:{client.port}/", b'{"text": "good"}') as shown:
+        assert "default-src 'none'" in shown.headers["Content-Security-Policy"], "it may be opened as a document"
     assert client.ask("/health")[1]["labels"] == 2
 
     for body, problem in REFUSED.items():
@@ -130,13 +146,9 @@ def test_requests_are_answered_as_on_the_command_line_or_refused_with_a_reason(r
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
                 connection.close()
         assert client.ask("/health")[0] == 200
-    answers = []
-    running = threading.Thread(target=lambda: answers.append(client.ask("/explain", {"text": LONG})))
-    running.start()
-    time.sleep(0.2)
+    running = client.begin("/explain", EXPLAINED, len(EXPLAINED))
     assert client.stop() == ("mlcore: stopped.\n", 0)
-    running.join()
-    assert answers[0][0] == 200, "what was running is finished"
+    assert client.answer(running)[0] == 200, "what was running is finished"
 
 
 def test_a_replaced_file_is_taken_up_without_a_lost_request(serve, tmp_path):
@@ -197,25 +209,33 @@ def test_what_is_too_much_or_too_slow(monkeypatch):
     monkeypatch.setattr(serving, "PATIENCE", 0.01)
     with pytest.raises(HTTPException, match="408: The body did not arrive within 0.01 seconds"):
         asyncio.run(asyncio.wait_for(serving.body_of(Stalled()), 5))
+
+    async def cancelled():
+        done = threading.Event()
+        task = asyncio.create_task(serving.in_thread(done.wait))
+        await asyncio.sleep(0)  # until the task has begun
+        task.cancel()
+        done.set()
+        await task
+
+    with pytest.raises(HTTPException, match="503: The server stops"):
+        asyncio.run(cancelled())
     monkeypatch.setattr(serving, "MAX_PROBABILITIES", 4)
     with pytest.raises(InputError, match="expected at most 2 texts for 2 labels; got 3"):
         serving.predictions(random_model(1), ["a"] * 3, {})
 
 
 def test_a_second_ctrl_c_ends_without_waiting_or_tracebacks(serve, model):
-    client, answers = serve(model), []
-    ask = {"target": lambda: answers.append(client.ask("/explain", {"text": LONG}))}
-    running = [threading.Thread(**ask) for _ in range(20)]  # more than are answered in this time
-    for thread in running:
-        thread.start()
-    time.sleep(0.4)
+    client = serve(model)
+    explained = client.begin("/explain", EXPLAINED, len(EXPLAINED))
+    unfinished = client.begin("/predict", b"{", 99)
     client.process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
+    with suppress(ConnectionError):  # until the server has seen the signal
+        while True:
+            client.ask("/health")
     assert client.stop(signal.SIGINT) == ("mlcore: stopped.\n", 0)
-    for thread in running:
-        thread.join()
-    assert (503, {"error": "The server stops; send the request again."}) in answers
-    assert {code for code, _ in answers} <= {200, 503}
+    assert client.answer(explained)[0] in (200, 503)
+    assert client.answer(unfinished) == (503, {"error": "The server stops; send the request again."})
 
 
 SHOWN = {  # by models: what the page says of a text

@@ -84,6 +84,16 @@ def test_kinds_of_tables(tmp_path, monkeypatch):
     compare_with_golden(GOLDEN, "\n".join([*found, ""]))
 
 
+def test_several_signs_separate_also_within_quotes_and_are_found_in_time_that_grows_with_the_line(tmp_path):
+    rows = "pos::a\nneg::b\n" * 50
+    content = f'{rows}pos::"a quoted C::D one"\nneg::"c"\n'
+    found, said = read(write(tmp_path / "a", content), skip_bad_rows=True, **NUMBERED)
+    assert found[100:] == [("neg", '"c"')]
+    assert "line 101" in said[-1]
+    found, _ = read(write(tmp_path / "b", f"pos::a{'=' * 60_000}\n{rows}"), **NUMBERED)
+    assert len(found) == 101
+
+
 @pytest.mark.parametrize(("encoding", "mark"), [
     *((name, "\ufeff") for name in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")),
     *((name, "") for name in ("utf-16-le", "cp1252", "gb18030")),

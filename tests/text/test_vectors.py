@@ -60,6 +60,8 @@ def rows(vectors):
         binary(["good", 1, 2], ["bad", -1, 0.5]).replace(b"2 2\n", b"2  2 \r\n"),
         *("\ufeffgood 1 2\r\nbad -1 .5\r\n".encode(encoding) for encoding in ("utf-16-le", "utf-16-be", "utf-32-le")),
         "2 2\n/c/en/good 1 2\n/c/en/very_bad 3 4\n/c/en/bad -1 .5\n",  # ConceptNet Numberbatch
+        "good 1 2\n/c/dd/bad 7 7\nbad -1 .5\n/c/en/x 1 1\n/c/de/y 1 1\n",  # not of Numberbatch
+        "in 2008 3 4\ngood 1 2\nbad -1 .5",
         b"\xe9\xfe 1 1\nGo\xe9d 2 2\ngood 1 2\n\x80A 5 5\nbad -1 .5",  # what is not UTF-8 is an unknown word
     ],
 )
@@ -96,7 +98,7 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
         ("1 99999999999\ngood 1\n", "has vectors of 99,999,999,999 numbers; expected 1 to 10,000."),
         ("good nan 2\nbad 1 2\n", "line 1: 'nan' is not a finite number"),
         ("/c/de/gut 1 2\n/c/en/good 1 2\n", "words of several languages (/c/de/ and /c/en/); keep the lines of one"),
-        ("good 1 2\nbad 1\n", "line 2: 1 numbers follow the word; expected 2; if this is the last line, the "),
+        ("good 1 2\nx 3 4\nbad 1\n", "line 3: 1 numbers follow the word; expected 2; if this is the last line, the "),
         ("good 1 2\n\nx 3 4\n1 2\n", "line 4: 1 numbers"),
         (b"2 2\ngood " + bytes(8) + b"\n", "is incomplete: its first line promises 2 vectors, and there are 1"),
         (b"1 2\n" + bytes(70_000), "the word of vector 1 does not end"),
@@ -125,6 +127,9 @@ def test_the_width_is_that_of_the_file_and_another_one_is_refused(tmp_path):
         assert read(tmp_path, content, "good").table.tolist() == [[1, 2, 3]]
         with pytest.raises(DataError, match=r"vectors\.txt has vectors of 3 numbers, .* has 2; try dim=3\.$"):
             read(tmp_path, content, "good", dim=2)
+    assert read(tmp_path, "in 2008 1 2\ngood 3 4\n", "good").table.tolist() == [[3, 4]]
+    with pytest.raises(DataError, match="line 2: 1 numbers follow the word; expected 2"):
+        read(tmp_path, "good 1 2\nbad 1\n", "good", dim=2)
 
 
 def test_the_binary_format_in_small_pieces(tmp_path, monkeypatch):
@@ -210,9 +215,9 @@ LINES = st.tuples(st.sampled_from(["", "a", "A", "É", "é", "a 1", " a", "b"]),
        st.integers(1, 3))  # fmt: skip
 def test_reading_equals_its_twin(tmp_path_factory, lines, separator, behind, dim):
     path, words = tmp_path_factory.getbasetemp() / "vectors.txt", ["a", "é", "b"]
-    first = ["first" + dim * " 0"]
+    first = 9 * ("first" + dim * " 0" + "\n")  # most of the first lines
     path.write_bytes("".join(f"{separator.join([word, *map(str, numbers)])}{behind}\n" for word, numbers in lines).join(
-        [first[0] + "\n", ""]).encode())  # fmt: skip
+        [first, ""]).encode())  # fmt: skip
     expected = read_naively(path.read_bytes(), words, dim)
     if expected is None:
         with pytest.raises(DataError, match="numbers follow the word"):
