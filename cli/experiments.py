@@ -1,7 +1,6 @@
 """``mlcore tune``, ``cross-validate`` and ``compare-embeddings``: settings, and embeddings, by experiment."""
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
 from .explanation import given_vectors, say_coverage
-from .options import Data, Json, NewModel, option, path_option
+from .options import Data, GivenVectors, Json, NewModel, option
 from .output import MODEL, answer
 from .printable import printable
 from .training import Run
@@ -118,7 +117,7 @@ def cross_validate(
 def compare_embeddings(
     *,
     data: Data = None,
-    vectors: Annotated[Path | None, path_option("Given vectors: GloVe, word2vec text or fastText .vec.")] = None,
+    vectors: GivenVectors = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
     dim: Annotated[
         int | None, option("N", "Width of the embedding.", default=f"{DIM}, or that of --vectors")

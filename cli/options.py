@@ -48,6 +48,8 @@ A_MODEL = "A file written by train-sentiment."
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=A_MODEL)]
 NewModel = Annotated[Path, path_option("Write the model here.", "--model", "-m", default=True)]
 Output = Annotated[Path, path_option("Where to write it; - is standard output.", "--output", "-o", default=True)]
+VECTORS = "Word vectors to start from: GloVe, word2vec, fastText .vec, Numberbatch or model2vec."
+GivenVectors = Annotated[Path | None, path_option(VECTORS)]
 AT = "Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N."
 Scheduler = Annotated[str | None, option("ADDRESS", AT, default="this process alone")]
 

@@ -30,7 +30,7 @@ from .commands import in_words, setting_words
 from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import given_vectors, say_coverage
-from .options import Data, Json, NewModel, Scheduler, flag, option, parse_path, path_option
+from .options import Data, GivenVectors, Json, NewModel, Scheduler, flag, option, parse_path, path_option
 from .output import MODEL, print_json
 from .printable import printable
 
@@ -59,7 +59,7 @@ def train_sentiment(
     test: Annotated[float | None, option("FRACTION", "Texts to test on at the end.",
                                          default="the data's test split")] = None,
     layout: TrainingLayout,
-    vectors: Annotated[Path | None, path_option("Start from these word vectors: GloVe, word2vec text or .vec.")] = None,
+    vectors: GivenVectors = None,
     warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all cores")] = None,

@@ -70,6 +70,7 @@ def test_every_command_is_documented(run):
         assert re.match(rf"Usage: mlcore {name} (.*\n)+\n  Example: mlcore {name}.*\n\n", help), "to copy, on one line"
         assert (code, "[[" in help, name in run("--help").out.split()) == (0, False, True)
         assert max(map(len, help.splitlines())) <= 80, name
+        assert ("--vectors PATH" in help) == ("Numberbatch or model2vec" in help), "as in the manual"
 
 
 def test_links_lead_somewhere():
