@@ -56,9 +56,7 @@ class Features {
         const start = before[size - 2];
         ends.push(start === undefined ? undefined : this.pairs.get(start * this.words.size + word));
       }
-      ends.forEach(
-        (id, n) => id !== undefined && found.push({ id, first: Math.max(t - n, 0), last: t, begins: n > t }),
-      );
+      ends.forEach((id, n) => id == null || found.push({ id, first: Math.max(t - n, 0), last: t, begins: n > t }));
       this.piecesOf(token).forEach((id) => found.push({ id, first: t, last: t }));
       before = ends;
     });
@@ -123,14 +121,14 @@ class Classifier extends Features {
     const weights = logits.map((_, k) => Number(k === label) - Number(k === against)); // of what is explained
     if (logits.length === 1) weights[0] = labels.length === 2 && label === 0 ? -1 : 1;
     const delta = affineBackward(W2, weights).map((value, unit) => (z[unit] > 0 ? value : 0));
-    const [back, logit] = [affineBackward(W1, delta), dot(weights, logits)];
+    const back = affineBackward(W1, delta);
+    const logit = dot(weights, logits);
     const words = tokens.map(() => 0);
     const features = /** @type {Map<string, Feature>} */ (new Map());
     occurrences.forEach(({ id, first, last, begins }, i) => {
       const contribution = shares[i] * dot(this.table.subarray(id * back.length), back);
       const name = [...(begins ? ["^"] : []), ...tokens.slice(first, last + 1)].join(" ");
-      const isWord = first === last && !begins;
-      const feature = features.get(name) ?? { name, places: new Set(), contribution: 0, isWord };
+      const feature = features.get(name) ?? { name, places: new Set(), contribution: 0 };
       features.set(name, feature);
       feature.places.add(first); // once for a word and its n-grams of characters
       feature.contribution += contribution;

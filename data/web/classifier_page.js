@@ -65,9 +65,9 @@ class ClassifierPage {
       const [style, title] = [shareOf(Math.abs(contribution) / strongest), signed(contribution) + unknown];
       return element("span", { class: kind, style, title }, written);
     });
-    const rows = shown.map(({ name, places, contribution, isWord }) => {
+    const rows = shown.map(({ name, places, contribution }) => {
       const bar = barred(contribution, Math.abs(contribution / shown[0].contribution) || 0);
-      return row(isolated(name), String(places.size), bar, isWord ? signed(found.change(name)) : "");
+      return row(isolated(name), String(places.size), bar, name.includes(" ") ? "" : signed(found.change(name)));
     });
     const total = rest.reduce((sum, { contribution }) => sum + contribution, 0);
     if (rest.length) rows.push(row(`(${rest.length} more)`, "", barred(total, 0), ""));

@@ -11,12 +11,14 @@ async function ask() {
   const body = JSON.stringify({ text: byId("text").value, output: labels[byId("label").value] });
   await new Promise((resolve) => setTimeout(resolve, PAUSE));
   const limited = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
+  let reason = "cannot be reached; it may have been stopped";
   try {
     const response = await fetch("", { method: "POST", body, signal: limited });
+    reason = `gave no proper answer (status ${response.status})`; // as a proxy does, in HTML
     if (response.ok) byId("answer").innerHTML = await response.text();
     else fill(byId("answer"), (await response.json()).error);
   } catch {
-    const reason = limited.aborted ? "is busy and has not answered yet" : "cannot be reached; it may have been stopped";
+    if (limited.aborted) reason = "is busy and has not answered yet";
     if (!signal.aborted) fill(byId("answer"), `The server ${reason}. Change the text to ask again.`);
   }
 }

@@ -32,7 +32,7 @@ type Model = Vocabulary & {
 };
 /** A feature, and the tokens that it is made of, also as the beginning of the text. */
 type Occurrence = { id: number; first: number; last: number; begins?: boolean };
-type Feature = { name: string; places: Set<number>; contribution: number; isWord: boolean };
+type Feature = { name: string; places: Set<number>; contribution: number };
 type Prediction = {
   chosen: number[]; // numbers of the labels
   confidence: number; // probability of the label; of several, that of the least certain decision

@@ -38,7 +38,7 @@ PREDICT = """(texts) => texts.map((text) => {
 EXPLAIN = """(texts) => texts.map((text) => {
   const tokens = classifier.tokenizer.tokens(text);
   const found = classifier.explain(tokens, Math.max(classifier.predict(tokens).chosen[0] ?? 0, 0));
-  const changes = found.features.map(({ name, isWord }) => isWord && found.change(name));
+  const changes = found.features.map(({ name }) => !name.includes(" ") && found.change(name));
   return { ...found, changes, counts: found.features.map(({ places }) => places.size) };
 })"""
 
