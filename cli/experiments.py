@@ -119,9 +119,7 @@ def compare_embeddings(
     data: Data = None,
     vectors: GivenVectors = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
-    dim: Annotated[
-        int | None, option("N", "Width of the embedding.", default=f"{DIM}, or that of --vectors")
-    ] = None,
+    dim: Annotated[int | None, option("N", "Width of the embedding.", default=f"{DIM}, or that of --vectors")] = None,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the texts.")] = 100,
     layout: Layout,
     as_json: Json = False,

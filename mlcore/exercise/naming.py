@@ -116,5 +116,7 @@ def _plain(name: str) -> str:
     text = unicodedata.normalize("NFKC", to_unicode(text) if "\\" in text else text)
     text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]
     text = re.sub(r"[\s_^{}()\\]+", "_", text).strip("_").replace("δ", "delta").replace("ŷ", "yhat")
-    text = re.sub(r"^(.+)_new_?(\d*)$|^updated_(.+)", r"new\1\2\3", GRADIENT.sub(r"d\1\2\3", text))
+    text = re.sub(
+        r"^(.+_|[A-Za-z]\d?)new_?(\d*)$|^updated(_.+|[A-Z]\d?$)", r"new\1\2\3", GRADIENT.sub(r"d\1\2\3", text)
+    )
     return DERIVATIVE.sub("d", text.replace("_", ""))

@@ -138,7 +138,7 @@ def test_names_as_sheets_and_programs_write_them():
     naming = Marker(Problem(Network(layers), [[1, 1]], [[1]]), Update(1)).naming
     names = {
         "dW^{(1)}": (r"\frac{\partial L}{\partial \mathbf{W}^{(1)}}", r"\nabla_{W^{(1)}} J", "∂C/∂W⁽¹⁾", "grads['W1']"),
-        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}"),
+        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}", "Wnew1", "updatedW1"),
         "dW'": ("∇W'", r"\nabla_{W'}", r"\dfrac{\partial E}{\partial W'}"),
         "db^[1]": ("db1", "net.b1.grad", r"\partial L/\partial \boldsymbol{b}^{[1]}"),
         "z:one": (r"\mathbf{z}^{(1)}", r"\vec z^{[1]}", "z⁽¹⁾"),
@@ -155,7 +155,7 @@ def test_names_as_sheets_and_programs_write_them():
     assert [naming.find(name) for name in units] == [
         (name, (0, 1)) for name in ("z:one", "a:one", "db^[1]", "delta:one")
     ]
-    for name in ("∂L/∂w_{12}^{(1)}", "Wnew1", "W1grad"):  # w_12 is from 1 to 2, or the other way round
+    for name in ("∂L/∂w_{12}^{(1)}", "renew1", "W1grad"):  # w_12 is from 1 to 2, or the other way round
         with pytest.raises(InputError, match="Unknown answer"):
             naming.find(name)
     assert [naming.symbols[name] for name in ("dW^{(1)}", "db^[1]")] == ["∂J/∂W₁", "∂J/∂b₁"]
