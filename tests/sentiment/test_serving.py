@@ -244,13 +244,19 @@ SHOWN = {  # by models: what the page says of a text
 }  # fmt: skip
 
 
+def opened(serve, visit, model, text):
+    """A server of this model, and its page, into which this text has been typed."""
+    client = serve(model)
+    page = visit(f"http://127.0.0.1:{client.port}/", 390)
+    page.fill("#text", text)
+    page.wait_for_selector("#answer table")
+    return client, page
+
+
 @pytest.mark.parametrize("kind", SHOWN)
 def test_the_page_shows_what_the_server_answers(serve, visit, tmp_path, kind):
     save_model(KINDS[kind](), tmp_path / "m")
-    client = serve(tmp_path / "m")
-    page = visit(f"http://127.0.0.1:{client.port}/", 390)
-    page.fill("#text", f"bad film, {EVIL}" if kind == "three" else "bad film !")
-    page.wait_for_selector("#answer table")
+    _, page = opened(serve, visit, tmp_path / "m", f"bad film, {EVIL}" if kind == "three" else "bad film !")
     found = page.inner_text("#answer")
     assert [text for text in SHOWN[kind] if text not in found] == []
     assert page.locator("script").count() == 2
@@ -259,6 +265,10 @@ def test_the_page_shows_what_the_server_answers(serve, visit, tmp_path, kind):
     if kind == "three":
         page.select_option("#label", "1")
         page.wait_for_selector("#answer .muted >> text=count for b")
+
+
+def test_the_page_says_why_a_text_has_no_answer(serve, visit, model):
+    client, page = opened(serve, visit, model, "bad film")
     page.fill("#text", "good " * 5_000)
     page.wait_for_selector("#answer >> text=predicted, but not explained")
     page.fill("#text", "a" * 100_001)
