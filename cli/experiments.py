@@ -1,8 +1,8 @@
 """``mlcore tune``, ``cross-validate`` and ``compare-embeddings``: settings, and embeddings, by experiment."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -133,9 +133,8 @@ def compare_embeddings(
     The vectors must come from other texts: vectors of a model trained on these
     texts already contain the labels of the test texts.
     """
-    settings = Settings(hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
-    if dim is not None or not vectors:
-        settings = replace(settings, dim=DIM if dim is None else dim)
+    width: Any = DIM if dim is None and not vectors else dim
+    settings = Settings(dim=width, hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
     check_files([*(data or []), vectors])
     dataset = read(data, layout)
     given = given_vectors(vectors, dataset.words, dim) if vectors else None
