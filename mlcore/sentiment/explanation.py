@@ -182,9 +182,12 @@ def _shares(
     # each word of an occurrence of a feature has an equal share of what the occurrence contributes
     of_each, of_words = contributions / counts, np.zeros(len(read.ids))
     for size, ids in enumerate(features.locate(read.words), start=1):
-        for last in np.flatnonzero(ids != UNKNOWN).tolist():
-            words = of_words[max(last + 1 - size, 0) : last + 1]  # the beginning of the text is no token
-            words += of_each[np.searchsorted(numbers, ids[last])] / len(words)
+        ends = np.flatnonzero(ids != UNKNOWN)
+        lengths = np.minimum(size, ends + 1)  # the beginning of the text is no token
+        of_each_word = of_each[np.searchsorted(numbers, ids[ends])] / lengths
+        for back in range(size):
+            within = lengths > back
+            of_words[ends[within] - back] += of_each_word[within]
     names = features.names_of(numbers[numbers < features.first_piece].tolist())
     columns = zip(names, counts.tolist(), contributions.tolist(), strict=False)
     shares = {name: (count, contribution) for name, count, contribution in columns}
