@@ -111,11 +111,11 @@ def compile_classifier(folder):
 def compiled(tmp_path_factory):
     """Compile all kernels before the first test, so that no test sees the message of a first run.
 
-    Of two processes that test (-n 2), one begins at the other end, and loads what the first one has compiled by then.
+    Of two processes that test (-n 2), one begins at the other end, and loads what the first one has compiled by then:
+    they meet at a short part, for that is compiled twice.
     """
-    folder = tmp_path_factory.mktemp("vectors")
-    parts = [compile_by_hand, partial(compile_classifier, folder)]
-    parts += [partial(compile_kernels, optimizer) for optimizer in LEARNING_RATES]
+    first, *others = (partial(compile_kernels, optimizer) for optimizer in LEARNING_RATES)
+    parts = [partial(compile_classifier, tmp_path_factory.mktemp("vectors")), first, compile_by_hand, *others]
     for part in parts[:: 1 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" else -1]:
         part()
 

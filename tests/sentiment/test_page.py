@@ -203,8 +203,8 @@ def test_hostile_names_are_text_and_nothing_else_may_run_or_leave(visit, tmp_pat
 def shown(tmp_path_factory):
     """Pages in files: a classifier, its explanation, and a report with a large matrix."""
     folder, explained = tmp_path_factory.mktemp("pages"), explain(KINDS["three"](), "good bad film " * 9 + "unknown")
-    labels = tuple(f"label {i}" for i in range(20))
-    dataset = dataset_of(["good", "bad film"] * 20, labels * 2)
+    labels = tuple(f"label {i}" for i in range(10))
+    dataset = dataset_of(["good", "bad film"] * 10, labels * 2)
     pages_of = {
         "demo": pages.classifier_page(KINDS["three"](), "m"), "explained": explanation_page([explained], 15),
         "report": report_page(random_model(1, labels), "m", dataset, 2),
