@@ -45,15 +45,16 @@ def fill_rows(table: np.ndarray, values: np.ndarray, threads: int) -> None:
 
 
 @kernel
-def forward_means(parameters, E, Z, H, logits):
+def forward_means(layers, E, Z, H, logits):
     """Logits of texts from their mean embeddings, ``W2 relu(W1 E + b1) + b2``: overwrite Z, H and logits.
 
-    Shapes: E (b, d), W1 (h, d), b1 (h,), W2 (k, h), b2 (k,) -> Z and H (b, h), logits (b, k).
+    Shapes: layers: W1 (h, d), b1 (h,), W2 (k, h), b2 (k,); E (b, d) -> Z and H (b, h), logits (b, k).
     Source: exercise 5.
     """
-    affine(E, parameters.W1, parameters.b1, Z)
+    W1, b1, W2, b2 = layers
+    affine(E, W1, b1, Z)
     relu(Z, H)
-    affine(H, parameters.W2, parameters.b2, logits)
+    affine(H, W2, b2, logits)
 
 
 @kernel
@@ -63,4 +64,4 @@ def forward_texts(ids, counts, starts, ends, parameters, E, Z, H, logits):
     Shapes: ids, counts (m,); starts, ends (b,) of each text's entries; the rest as in forward_means.
     """
     gather_mean(parameters.table, ids, counts, starts, ends, np.int64(0), E.shape[1], E)
-    forward_means(parameters, E, Z, H, logits)
+    forward_means(parameters[1:], E, Z, H, logits)

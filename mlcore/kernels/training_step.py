@@ -143,7 +143,7 @@ def train_batches(
             return
 
         a, b = share(thread, threads, n)
-        backpropagate(texts, a, b, targets, weights, recipe.loss, parameters, work, losses)
+        backpropagate(texts, a, b, targets, weights, recipe.loss, parameters[1:], work, losses)
         if not barrier(thread, work.arrived):
             return
 
@@ -204,17 +204,18 @@ def rows_of(index, thread, place):
 
 
 @kernel
-def backpropagate(texts, a, b, targets, weights, loss, parameters, work, losses):
+def backpropagate(texts, a, b, targets, weights, loss, layers, work, losses):
     """Take texts[a:b] of a batch from their means forward to the loss, and back to the gradient of their means.
 
     The loss is the mean over the whole batch, each text with its weight. Overwrites rows a to b of work.Z, H,
     logits, Y, dlogits, dH, dZ and dE, and the losses of these texts.
 
-    Shapes: texts (n,); work.E (n, d) the means, and the others as in forward_texts.
+    Shapes: texts (n,); layers as in forward_means; work.E (n, d) the means, and the others as in forward_texts.
     """
+    W1, _, W2, _ = layers
     E, Z, H, logits, Y = work.E[a:b], work.Z[a:b], work.H[a:b], work.logits[a:b], work.Y[a:b]
     dlogits, dH, dZ = work.dlogits[a:b], work.dH[a:b], work.dZ[a:b]
-    forward_means(parameters, E, Z, H, logits)
+    forward_means(layers, E, Z, H, logits)
     for i in range(a, b):  # number by number: assigning rows would compile much that is never used
         for k in range(work.Y.shape[1]):
             work.Y[i, k] = targets[texts[i], k]
@@ -224,6 +225,6 @@ def backpropagate(texts, a, b, targets, weights, loss, parameters, work, losses)
         losses[texts[i]] = work.losses[i] * weights[texts[i]]
         for k in range(work.dlogits.shape[1]):
             work.dlogits[i, k] *= weights[texts[i]]
-    affine_backward_input(dlogits, parameters.W2, dH)
+    affine_backward_input(dlogits, W2, dH)
     relu_backward(dH, Z, 0.0, dZ)
-    affine_backward_input(dZ, parameters.W1, work.dE[a:b])
+    affine_backward_input(dZ, W1, work.dE[a:b])
