@@ -1,6 +1,6 @@
 """From shards to all that a training needs; the training texts stay on the workers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -115,50 +115,65 @@ def encode_shards(
 
     Raises: as that; InputError if fewer shards than replicas have texts to train on.
     """
-    cluster, submit, bounds = dataset.cluster, dataset.cluster.submit, dataset.bounds
     found = partition(dataset, dev, ratings, multi_label, seed, labels, refit and not known)
-    chosen = np.isin(np.arange(dataset.n_texts), found.whole)
+    features = one_file.checked(_chosen(dataset, found.whole, choice), dataset.source, choice.min_count, known)
+    on_workers = _deal(dataset, found.train, features)
+    calls = [(one_file.occurrences, *chunk[:2], len(features)) for chunk, _ in on_workers(found.train).chunks]
+    counts, only, whole = np.asarray(sum(dataset.cluster.results("Encoding shards", calls))), None, None
+    if len(found.whole) > len(found.train):
+        only = dataset.cluster.submit(held, counts >= choice.min_count)
+        counts[counts < choice.min_count] = 0
+        whole = Split(on_workers(found.whole), found.targets, found.whole, dataset.weights)
+    train = Split(on_workers(found.train, only), found.targets, found.train, dataset.weights)
+    dev_texts, test_texts = (
+        _fetch(dataset, on_workers(rows, features_kept), found.targets, choice.binary) if len(rows) else None
+        for rows, features_kept in ((found.dev, only), (found.test, None))
+    )
+    splits, hashes = (train, dev_texts, test_texts, whole), kept(dataset.fingerprints[found.whole])
+    return EncodedDataset(features, counts, found.labels, *splits, found.warnings, fingerprints=hashes)
+
+
+def _chosen(dataset: ShardedDataset, rows: np.ndarray, choice: Choice) -> Features:
+    """Features of these texts, counted on the workers."""
+    cluster, bounds = dataset.cluster, dataset.bounds
+    chosen = np.isin(np.arange(dataset.n_texts), rows)
     pieces = list(zip(dataset.shards, np.split(chosen, bounds[1:-1]), dataset.tokens.offsets[bounds[:-1]], strict=True))
+    turns = 1 << max(0, int(dataset.tokens.offsets[-1] - 1) // NGRAMS_AT_A_TIME).bit_length()
     calls = [(parts.count_words, shard, own) for shard, own, _ in pieces]
     table, counts = cluster.merged("Counting words", parts.merge_words, calls)
 
     def frequent(shorter: Features, *level: Any) -> tuple[np.ndarray, np.ndarray]:
-        turns = 1 << max(0, int(dataset.tokens.offsets[-1] - 1) // NGRAMS_AT_A_TIME).bit_length()
-        features, frequent_ones = submit(held, shorter), []
+        features, frequent_ones = cluster.submit(held, shorter), []
         for turn in range(turns):  # one after the other, so that a share of the n-grams is in memory at a time
             calls = [(parts.count_ngrams, shard, features, level, *own, turn, turns) for shard, *own in pieces]
             merged = cluster.merged("Counting n-grams", parts.merge_ngrams, calls)
             frequent_ones.append(tuple(array[merged[1] >= choice.min_count] for array in merged))
         return by_frequency(frequent_ones)
 
-    features = select_features(table, counts, frequent, choice)
-    features = one_file.checked(features, dataset.source, choice.min_count, known)
-    of_texts = np.searchsorted(bounds, found.train, side="right") - 1
-    sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[found.train] + 1, len(pieces))
+    return select_features(table, counts, frequent, choice)
+
+
+def _deal(dataset: ShardedDataset, train: np.ndarray, features: Features) -> Callable[..., Any]:
+    """Deal the shards to replicas, encode them there, and return what makes ``ShardedDocuments`` of some of the texts.
+
+    Raises: InputError if fewer shards than replicas have texts to train on.
+    """
+    submit, bounds = dataset.cluster.submit, dataset.bounds
+    of_texts = np.searchsorted(bounds, train, side="right") - 1
+    sizes = np.bincount(of_texts, np.diff(dataset.tokens.offsets)[train] + 1, len(dataset.shards))
     if not 1 <= dataset.replicas <= (most := np.count_nonzero(sizes)):
         expected = f"expected from 1 to {most:,}, the number of files or partitions with texts to train on"
         raise InputError(expected, parameter="replicas", value=dataset.replicas)
     common, dealt = submit(held, features), parts.deal(sizes, dataset.replicas)
     encoded = [submit(parts.encode_parts, common, [dataset.shards[i] for i in own]) for own in dealt]
     texts = [np.concatenate([np.arange(*bounds[i : i + 2]) for i in own]) for own in dealt]
-    on_workers: Any = partial(ShardedDocuments, cluster, encoded, texts)
+    return partial(ShardedDocuments, dataset.cluster, encoded, texts)
 
-    def here(rows: np.ndarray, only: Any) -> Split | None:
-        if not len(rows):
-            return None
-        chunks, owned = zip(*on_workers(rows, only).chunks, strict=True)
-        calls, order = [(selected, *chunk) for chunk in chunks], np.concatenate(owned)
-        fetched = Documents.joined(cluster.results("Fetching held-out texts", calls), choice.binary)
-        weights = None if dataset.weights is None else dataset.weights[order]
-        return Split(fetched, found.targets[order], np.argsort(order), weights)
 
-    calls = [(one_file.occurrences, *chunk[:2], len(features)) for chunk, _ in on_workers(found.train).chunks]
-    counts, only, whole = np.asarray(sum(cluster.results("Encoding shards", calls))), None, None
-    if len(found.whole) > len(found.train):
-        only = submit(held, counts >= choice.min_count)
-        counts[counts < choice.min_count] = 0
-        whole = Split(on_workers(found.whole), found.targets, found.whole, dataset.weights)
-    train = Split(on_workers(found.train, only), found.targets, found.train, dataset.weights)
-    splits = train, here(found.dev, only), here(found.test, None), whole
-    hashes = kept(dataset.fingerprints[found.whole])
-    return EncodedDataset(features, counts, found.labels, *splits, found.warnings, fingerprints=hashes)
+def _fetch(dataset: ShardedDataset, documents: ShardedDocuments, targets: np.ndarray, binary: bool) -> Split:
+    """The same documents in the memory of the client."""
+    chunks, owned = zip(*documents.chunks, strict=True)
+    calls, order = [(selected, *chunk) for chunk in chunks], np.concatenate(owned)
+    fetched = Documents.joined(dataset.cluster.results("Fetching held-out texts", calls), binary)
+    weights = None if dataset.weights is None else dataset.weights[order]
+    return Split(fetched, targets[order], np.argsort(order), weights)
