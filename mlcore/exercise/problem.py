@@ -28,13 +28,20 @@ NUMBER = re.compile(r"[+-]?(?!0\d)(\d+/\d+|(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?)"
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
-# What an entry may begin with: a name, as in W^{(1)} = 2, and how the number was found, as in 1 + 2 = 3
+# What an entry may begin with: names, as in z = W^{(1)} x = 2, and how the number was found, as in 1 + 2 = 3
 FIRST_LETTER = r"[^\x00-@\[\]^_`{-~]"  # also of other alphabets, and the backslash of LaTeX
-NAMED = rf"{FIRST_LETTER}(?:[^,;:=&\n ]| (?!\d)|,(?=\w+\}})){{,99}}&?:?[:=]"
+NAMED = rf"(?:{FIRST_LETTER}(?:[^,;:=&\n ]| (?!\d)|,(?=\w+\}}|[₀-₉])){{,99}}(?:&?:?[:=]|<-)|=) ?"
 COMPUTED = r"(?=[\d ().+*/^·×-]{,199}?\d[ )]*[-+*^·×])[\d ().+*/^·×-]{,199}=(?!\s*[-+]?\d*,\d)"
 ARGUMENTS = "dtype|shape|size|order|names|ndmin|copy|device|weak_type|requires_grad|grad|grad_fn"
+TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*+)"
+# The same matrix before its numbers, in symbols or as a product: [x_1, x_2]^T = [1, 2]
+SYMBOLIC = (
+    r"^(?:[^=]*=)*\s*+(?:\\left|\\begin|[\[(](?=[\s\[(]*+[^\d.+-]))[^=]*(?:[\])](?<![\[(]\d.)|\\end\s*+\{\w+\*?\})"
+    rf"\s*+{TURNED}?+\s*+&?=\s*+(?=[\[(\\])"
+)
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
+    SYMBOLIC: "",
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
     r"(?<=\d)\{,\}(?=\d)": ".",
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
@@ -43,7 +50,7 @@ NOTATIONS = {
     r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[$≈~…]|\.\.\.|#.*": " ",
     r"^<tf\.[^<]*\bnumpy=|>\s*$": "",
     rf",\s*(?:{ARGUMENTS})\s*=(?:\([^)]*\)|[^])])*": "",
-    rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED}|=)?(?:{COMPUTED})*": "",
+    rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED})*(?:{COMPUTED})*": "",
     "&": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
@@ -52,7 +59,6 @@ NOTATIONS = {
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
 }
-TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*+)"
 TRANSPOSED = re.compile(
     rf"{FIRST_LETTER}[^=]*{TURNED}\s*=(.*)"
     rf"|(.*[])}}])\s*(?:['ᵗ]|\.T|\.t(?:ranspose)?\(\)|\^[{{\s]*t[}}\s]*+|{TURNED})",
@@ -327,9 +333,9 @@ def to_toml(problem: Problem) -> str:
 
 
 def _inputs(text: str, network: Network) -> Rows:
-    """The inputs, a row for each sample; in LaTeX, as sheets have it, a single column is one sample."""
+    """The inputs, a row for each sample; as on sheets, a single column in brackets or LaTeX is one sample."""
     rows = parse_rows(text, "x")
-    return _upright(rows, 1, network.features) if r"\\" in text else rows
+    return _upright(rows, 1, network.features) if re.search(r"[\[({\\=]", text) else rows
 
 
 def _upright(rows: Rows, samples: int, width: int) -> Rows:
