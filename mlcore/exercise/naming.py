@@ -19,11 +19,15 @@ ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1
 LAYER_INDEX = r"(\^\{?[(\[]\d+[)\]]\}?)"
 # z_1^{(2)}, or z^{(2)}_1
 ENTRY_OF_LAYER = re.compile(rf"^(.+)(?:_\{{?(\d)\}}?{LAYER_INDEX}|{LAYER_INDEX}_\{{?(\d)\}}?)(\}}?)$")
+UNIT = re.compile(r"(.*\D)(\d{1,9})")  # h1, of h
 IN_A_FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
-DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:total)?/?[d∂]|grad|∇)")
-GRADIENT = re.compile(r"^(?:.*\.)?(.+)[._]grad$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$")
-ALIASES = dict.fromkeys(("yhat", "ypred", "prediction", "output", "out"), "y_hat")
-ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECel]|[Ll]oss|[Cc]ost|MSE)(?:total)?/?[d∂]|grad|∇)")
+GRADIENT = re.compile(r"^(?:(?:self|model|net)\.)*(.+)[._]grad$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$")
+NEW = re.compile(r"^(.+_|[A-Za-z]\d?)new_?(\d*)$|^updated(_.+|[A-Z]\d?$)|^(.+)\+$")
+KINDS = ("d", "new ")  # of answers about arrays
+WORDS = {"net": "z", "out": "a", "delta": "dz", "dnet": "dz", "dout": "da"}  # net_o1, delta_hidden
+ALIASES = dict.fromkeys(("yhat", "ypred", "prediction", "output", "out", "o"), "y_hat")
+ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal", "MSE"), "loss")
 
 
 class Naming:
@@ -31,7 +35,8 @@ class Naming:
 
     ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
     are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write, and
-    ``in_lower_case`` by the same in lower case, unless several are written so.
+    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: those whose
+    entries are called h1 and h2; ``entries``: where others are, by their own names, such as dw5.
     """
 
     def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:
@@ -47,7 +52,10 @@ class Naming:
             self.symbols[f"delta:{layer}"] = to_unicode(symbols.delta[number])
             which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
             self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
-            self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
+            which |= {word: which[letter] for word, letter in WORDS.items()}
+            parts = ["o", "output"] if number + 1 == symbols.depth else ["h", "hidden"] if symbols.depth == 2 else []
+            parts += [""] * (symbols.depth == 1)
+            self.known |= {f"{word}{part}": name for word, name in which.items() for part in parts}
         self.known |= dict.fromkeys(("logits", "scores"), which["z"])
         self.known |= dict.fromkeys(("dlogits", "dscores"), which["dz"])
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
@@ -57,6 +65,9 @@ class Naming:
             cases[spelling.lower()].add(known)
         self.in_lower_case = {spelling: next(iter(names)) for spelling, names in cases.items() if len(names) == 1}
         self.weights = [f"d{name}" for name, array in problem.network.arrays.items() if array.ndim == 2]
+        self.vectors = {name for name, rows in answers.items() if len(rows) == 1} - {"loss"}
+        self.vectors -= {k + name for k in KINDS for name in problem.network.arrays if symbols.depth > 1}
+        self.entries = {_plain(k + name): k + place for k in KINDS for name, place in problem.entries.items()}
 
     def prepared(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers under their names, as they are oriented here, and with single entries in their places."""
@@ -68,7 +79,7 @@ class Naming:
             entries = self.oriented(name, answer.entries)
             if place:
                 if entries.size != 1:
-                    raise InputError(f"{answer.name} is one entry; give one number.")
+                    raise InputError(f"{answer.name} is one entry of {name}; give one number.")
                 number, entries = entries.item(), np.full(self.answers[name].shape, None, object)
                 entries[place] = number
             if name in found:
@@ -81,27 +92,31 @@ class Naming:
         return list(found.values())
 
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
-        """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1] or c_1^{(2)}."""
+        """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1], c_1^{(2)} or h1."""
         if found := self._known(name):
             return found, None
-        name = ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
-        plain = _plain(name)
-        for text in (unicodedata.normalize("NFKC", name).strip(), plain):
-            match = ENTRY.fullmatch(text)
-            if match and (found := self._known(match[1])):
-                row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
+        text = self.entries.get(_plain(name)) or ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
+        plain = _plain(text)
+        entry = ENTRY.fullmatch(unicodedata.normalize("NFKC", text).strip())
+        for match in filter(None, (entry, ENTRY.fullmatch(plain), UNIT.fullmatch(plain))):
+            found = self._known(match[1])
+            if found and (match.re is ENTRY or found in self.vectors):
+                row, column = (1, int(match[2])) if match.lastindex == 2 else (int(match[2]), int(match[3]))
                 rows, columns = self.answers[found].shape
                 if not (1 <= row <= rows and 1 <= column <= columns):
                     raise InputError(f"There is no {name}: {found} has the shape {rows} x {columns}.")
                 return found, (row - 1, column - 1)
         hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
+        hint += f"; an entry has its row and column, as in {self.weights[0]}[1,1]" * bool(re.search(r"\d", plain))
         like = get_close_matches(plain.lower(), self.in_lower_case, 1)
         near = "".join(f"did you mean {self.in_lower_case[key]}? Or " for key in like)
         raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
 
     def _known(self, name: str) -> str | None:
         plain = _plain(name)
-        return name if name in self.answers else self.known.get(plain) or self.in_lower_case.get(plain.lower())
+        spellings = (plain, re.sub(r"^d.*\.", "d", plain))  # dfc1.weight, or dweight
+        known = (self.known.get(spelling) or self.in_lower_case.get(spelling.lower()) for spelling in spellings)
+        return name if name in self.answers else next(filter(None, known), None)
 
     def oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""
@@ -116,7 +131,5 @@ def _plain(name: str) -> str:
     text = unicodedata.normalize("NFKC", to_unicode(text) if "\\" in text else text)
     text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]
     text = re.sub(r"[\s_^{}()\\]+", "_", text).strip("_").replace("δ", "delta").replace("ŷ", "yhat")
-    text = re.sub(
-        r"^(.+_|[A-Za-z]\d?)new_?(\d*)$|^updated(_.+|[A-Z]\d?$)", r"new\1\2\3", GRADIENT.sub(r"d\1\2\3", text)
-    )
+    text = NEW.sub(r"new\1\2\3\4", GRADIENT.sub(r"d\1\2\3", text))
     return DERIVATIVE.sub("d", text.replace("_", ""))

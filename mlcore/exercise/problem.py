@@ -7,8 +7,9 @@ import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -65,6 +66,7 @@ TRANSPOSED = re.compile(
     re.DOTALL,
 )
 BLANKS = re.compile(r"[^\S\n]+")
+ENTRY_NAME = re.compile(r"(?<![\w\\^_{])(\\?[^\W\d][^\s=:&$]{,30}) ?[&:]{,2}=")  # in w1 = 0.15, w2 = 0.20
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
 SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
@@ -107,7 +109,8 @@ class Problem:
     """A network, its samples x (n, i) and their targets y (n, k), for the loss "none" their upstream gradients.
 
     ``digits``: significant digits of the numbers that are shown rounded. ``relu_at_zero``: the value of relu'(0) that
-    the problem asks for; None leaves it to whoever works it.
+    the problem asks for; None leaves it to whoever works it. ``entries``: the places of numbers with names of their
+    own, such as V[1,2] of w6.
 
     Raises: InputError if it is not in [0, 1], or if there are too few or too many digits.
     """
@@ -117,6 +120,7 @@ class Problem:
     y: Rows
     digits: int = 6
     relu_at_zero: Number | None = None
+    entries: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= self.digits <= MOST_DIGITS:
@@ -201,7 +205,7 @@ def change(
     Y = problem.y if y is None else _upright(parse_rows(y, "y"), len(X), len(network.W[-1]))
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
-    return Problem(Network(layers, network.loss, network.layout), X, Y, digits, at_zero)
+    return Problem(Network(layers, network.loss, network.layout), X, Y, digits, at_zero, problem.entries)
 
 
 def exact_number(text: str) -> Fraction:
@@ -373,7 +377,19 @@ def _build(content: dict[str, Any]) -> Problem:
     y = _upright(parse_rows(typed(content.get(target, [[1] * outputs] * len(x))), target), len(x), outputs)
     network.check(x, y)
     at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None
-    return Problem(network, x, y, relu_at_zero=at_zero)
+    return Problem(network, x, y, relu_at_zero=at_zero, entries=_entries(content["layers"], network))
+
+
+def _entries(layers: list[dict[str, Any]], network: Network) -> dict[str, str]:
+    """The places of numbers that are typed with their names, unless two have the same: ``w1 = 0.15, w2 = 0.20``."""
+    found = defaultdict[str, set[str]](set)
+    for layer, key in ((layer, key) for layer in layers for key in network.arrays if key in layer):
+        text = typed(layer[key])
+        names = [] if TRANSPOSED.fullmatch(text) else ENTRY_NAME.findall(text)
+        places = [f"{key}{[number + 1 for number in index]}" for index in np.ndindex(network.arrays[key].shape)]
+        for name, place in zip(names, places, strict=True) if len(names) == len(places) else ():
+            found[name].add(place)
+    return {name: places.pop() for name, places in found.items() if len(places) == 1}
 
 
 def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None]) -> Layer:
