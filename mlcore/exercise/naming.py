@@ -21,12 +21,15 @@ LAYER_INDEX = r"(\^\{?[(\[]\d+[)\]]\}?)"
 ENTRY_OF_LAYER = re.compile(rf"^(.+)(?:_\{{?(\d)\}}?{LAYER_INDEX}|{LAYER_INDEX}_\{{?(\d)\}}?)(\}}?)$")
 UNIT = re.compile(r"(.*\D)(\d{1,9})")  # h1, of h
 IN_A_FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
-DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECel]|[Ll]oss|[Cc]ost|MSE)(?:total)?/?[d∂]|grad|∇)")
-GRADIENT = re.compile(r"^(?:(?:self|model|net)\.)*(.+)[._]grad$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$")
-NEW = re.compile(r"^(.+_|[A-Za-z]\d?)new_?(\d*)$|^updated(_.+|[A-Z]\d?$)|^(.+)\+$")
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECel]|[Ll]oss|[Cc]ost|MSE)(?:total)?/?[d∂]|grad(?:ient)?|∇)")
+GRADIENT = re.compile(
+    r"^(?:(?:self|model|net)\.)*(.+)[._]grad(?:ient)?$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$"
+)
+NEW = re.compile(r"^(.+_|[A-Za-z]\d?)(?:new|updated)_?(\d*)$|^updated(_.+|[A-Z]\d?$)|^(.+)\+$")
 KINDS = ("d", "new ")  # of answers about arrays
 WORDS = {"net": "z", "out": "a", "delta": "dz", "dnet": "dz", "dout": "da"}  # net_o1, delta_hidden
-ALIASES = dict.fromkeys(("yhat", "ypred", "prediction", "output", "out", "o"), "y_hat")
+OUTPUTS = ("yhat", "ypred", "pred", "prediction", "output", "out")
+ALIASES = dict.fromkeys((*OUTPUTS, "o", "f"), "y_hat")
 ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal", "MSE"), "loss")
 
 
@@ -53,9 +56,12 @@ class Naming:
             which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
             self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
             which |= {word: which[letter] for word, letter in WORDS.items()}
-            parts = ["o", "output"] if number + 1 == symbols.depth else ["h", "hidden"] if symbols.depth == 2 else []
+            parts = (
+                ["o", "out", "output"] if number + 1 == symbols.depth else ["h", "hidden"] if symbols.depth == 2 else []
+            )
             parts += [""] * (symbols.depth == 1)
             self.known |= {f"{word}{part}": name for word, name in which.items() for part in parts}
+        self.known |= {f"d{output}": which["da"] for output in OUTPUTS}
         self.known |= dict.fromkeys(("logits", "scores"), which["z"])
         self.known |= dict.fromkeys(("dlogits", "dscores"), which["dz"])
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
@@ -77,7 +83,7 @@ class Naming:
         for answer in answers:
             name, place = self.find(answer.name)
             entries = self.oriented(name, answer.entries)
-            if place:
+            if place and entries.shape != self.answers[name].shape:  # else all of h1, which may be a layer
                 if entries.size != 1:
                     raise InputError(f"{answer.name} is one entry of {name}; give one number.")
                 number, entries = entries.item(), np.full(self.answers[name].shape, None, object)
@@ -108,7 +114,7 @@ class Naming:
                 return found, (row - 1, column - 1)
         hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
         hint += f"; an entry has its row and column, as in {self.weights[0]}[1,1]" * bool(re.search(r"\d", plain))
-        like = get_close_matches(plain.lower(), self.in_lower_case, 1)
+        like = get_close_matches(plain.lower(), self.in_lower_case, 1, 0.7)
         near = "".join(f"did you mean {self.in_lower_case[key]}? Or " for key in like)
         raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
 

@@ -138,14 +138,14 @@ def test_names_as_sheets_and_programs_write_them():
     naming = Marker(Problem(Network(layers), [[1, 1]], [[1]]), Update(1)).naming
     names = {
         "dW^{(1)}": (r"\frac{\partial L}{\partial \mathbf{W}^{(1)}}", r"\nabla_{W^{(1)}} J", "∂C/∂W⁽¹⁾", "grads['W1']"),
-        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}", "Wnew1", "updatedW1"),
+        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}", "Wnew1", "updatedW1", "W1_updated"),
         "dW'": ("∇W'", r"\nabla_{W'}", r"\dfrac{\partial E}{\partial W'}"),
-        "db^[1]": ("db1", "net.b1.grad", r"\partial L/\partial \boldsymbol{b}^{[1]}"),
+        "db^[1]": ("db1", "net.b1.grad", "b1_gradient", r"\partial L/\partial \boldsymbol{b}^{[1]}"),
         "z:one": (r"\mathbf{z}^{(1)}", r"\vec z^{[1]}", "z⁽¹⁾"),
         "z:two": ("logits", "scores"),
         "delta:two": ("dscores", "δ⁽²⁾"),
         "y_hat": (r"\hat y", r"\hat{\mathbf{y}}", "output"),
-        "da:two": (r"\frac{\partial L}{\partial \hat y}",),
+        "da:two": (r"\frac{\partial L}{\partial \hat y}", "dL_dy_pred", "∂E/∂out", "grad_output"),
         "loss": (r"\mathcal{L}",),
     }  # fmt: skip
     assert {known: {naming.find(name) for name in given} for known, given in names.items()} == {
