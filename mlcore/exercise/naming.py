@@ -28,8 +28,8 @@ GRADIENT = re.compile(
 NEW = re.compile(r"^(.+_|[A-Za-z]\d?)(?:new|updated)_?(\d*)$|^updated(_.+|[A-Z]\d?$)|^(.+)\+$")
 KINDS = ("d", "new ")  # of answers about arrays
 WORDS = {"net": "z", "out": "a", "delta": "dz", "dnet": "dz", "dout": "da"}  # net_o1, delta_hidden
-OUTPUTS = ("yhat", "ypred", "pred", "prediction", "output", "out")
-ALIASES = dict.fromkeys((*OUTPUTS, "o", "f"), "y_hat")
+OUTPUTS = ("yhat", "ypred", "pred", "prediction", "output", "out", "o", "f")
+ALIASES = dict.fromkeys(OUTPUTS, "y_hat")
 ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal", "MSE"), "loss")
 
 

@@ -74,8 +74,13 @@ SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
-DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d")  # as in 0,05 or 0,5 1,5
-SIGNED = re.compile(r"(?:^|[;:=])[^\S\n]*+([+-]0,0*+[1-9]\d*+)[^\S\n]*+(?=$|;)", re.MULTILINE)  # a row such as -0,5
+DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d|= *0,\d")  # as in 0,05 or 0,5 1,5
+# A row such as -0,5, or an entry such as x_1 = 0,5
+DECIMAL = re.compile(
+    r"(?:(?:^|[;:=])[^\S\n]*+(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?=[^\S\n]*+)([+-]?0,0*+[1-9]\d*+)"
+    r"[^\S\n]*+(?=$|;|, ?[a-z])",
+    re.MULTILINE,
+)
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "id", "number", "email", "course", "class", "group", "school", "teacher", "date", "title"),
@@ -205,7 +210,9 @@ def change(
     Y = problem.y if y is None else _upright(parse_rows(y, "y"), len(X), len(network.W[-1]))
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
-    return Problem(Network(layers, network.loss, network.layout), X, Y, digits, at_zero, problem.entries)
+    network = Network(layers, network.loss, network.layout)
+    entries = _entries([{layers[0].weights: w}, {layers[-1].weights: v}], network)
+    return Problem(network, X, Y, digits, at_zero, {**problem.entries, **entries})
 
 
 def exact_number(text: str) -> Fraction:
@@ -238,7 +245,7 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
         spelled = _spelled(text)
         if len(re.findall(r"[([{]", spelled)) != len(re.findall(r"[])}]", spelled)):
             raise ValueError("a bracket is missing")
-        if decimal := SIGNED.search(spelled):
+        if decimal := DECIMAL.search(spelled):
             raise ValueError(f"{decimal[1]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
