@@ -27,7 +27,7 @@ GRADIENT = re.compile(
 )
 NEW = re.compile(r"^(.+_|[A-Za-z]\d?)(?:new|updated)_?(\d*)$|^updated(_.+|[A-Z]\d?$)|^(.+)\+$")
 KINDS = ("d", "new ")  # of answers about arrays
-WORDS = {"net": "z", "out": "a", "delta": "dz", "dnet": "dz", "dout": "da"}  # net_o1, delta_hidden
+WORDS = {"net": "z", "out": "a", "delta": "dz", "dnet": "dz", "dout": "da"}
 OUTPUTS = ("yhat", "ypred", "pred", "prediction", "output", "out", "o", "f")
 ALIASES = dict.fromkeys(OUTPUTS, "y_hat")
 ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal", "MSE"), "loss")
@@ -38,8 +38,7 @@ class Naming:
 
     ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
     are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write, and
-    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: those whose
-    entries are called h1 and h2; ``entries``: where others are, by their own names, such as dw5.
+    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: with entries such as h1.
     """
 
     def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:
@@ -49,6 +48,8 @@ class Naming:
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
         self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
         self.known = dict(ALIASES)  # names of answers as people spell them
+        hidden = [("h", "hidden")] if symbols.depth == 2 else [()] * (symbols.depth - 1)
+        ends = [*hidden, ("o", "out", "output", *[""] * (symbols.depth == 1))]  # of net_o1 and delta_hidden
         for number, layer in enumerate(problem.network.layer_names):
             a, z = (to_unicode(found[number]) for found in (symbols.outputs, symbols.z))
             self.symbols |= {f"z:{layer}": z, f"a:{layer}": a, f"da:{layer}": f"∂J/∂{a}"}
@@ -56,24 +57,20 @@ class Naming:
             which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
             self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
             which |= {word: which[letter] for word, letter in WORDS.items()}
-            parts = (
-                ["o", "out", "output"] if number + 1 == symbols.depth else ["h", "hidden"] if symbols.depth == 2 else []
-            )
-            parts += [""] * (symbols.depth == 1)
-            self.known |= {f"{word}{part}": name for word, name in which.items() for part in parts}
+            self.known |= {f"{word}{end}": name for word, name in which.items() for end in ends[number]}
         self.known |= {f"d{output}": which["da"] for output in OUTPUTS}
         self.known |= dict.fromkeys(("logits", "scores"), which["z"])
         self.known |= dict.fromkeys(("dlogits", "dscores"), which["dz"])
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
-        self.known = {spelling: name for spelling, name in self.known.items() if name in answers}
+        entries = {_plain(kind + name): kind + place for kind in KINDS for name, place in problem.entries.items()}
+        self.known = entries | {spelling: name for spelling, name in self.known.items() if name in answers}
         cases = defaultdict[str, set[str]](set)
         for spelling, known in self.known.items():
             cases[spelling.lower()].add(known)
         self.in_lower_case = {spelling: next(iter(names)) for spelling, names in cases.items() if len(names) == 1}
         self.weights = [f"d{name}" for name, array in problem.network.arrays.items() if array.ndim == 2]
-        self.vectors = {name for name, rows in answers.items() if len(rows) == 1} - {"loss"}
-        self.vectors -= {k + name for k in KINDS for name in problem.network.arrays if symbols.depth > 1}
-        self.entries = {_plain(k + name): k + place for k in KINDS for name, place in problem.entries.items()}
+        of_layers = {kind + name for kind in KINDS for name in problem.network.arrays if symbols.depth > 1}
+        self.vectors = {name for name, rows in answers.items() if len(rows) == 1} - of_layers - {"loss"}
 
     def prepared(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers under their names, as they are oriented here, and with single entries in their places."""
@@ -99,14 +96,14 @@ class Naming:
 
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1], c_1^{(2)} or h1."""
-        if found := self._known(name):
-            return found, None
-        text = self.entries.get(_plain(name)) or ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
+        text = self._known(name) or ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
+        if text in self.answers:
+            return text, None
         plain = _plain(text)
         entry = ENTRY.fullmatch(unicodedata.normalize("NFKC", text).strip())
         for match in filter(None, (entry, ENTRY.fullmatch(plain), UNIT.fullmatch(plain))):
             found = self._known(match[1])
-            if found and (match.re is ENTRY or found in self.vectors):
+            if found in (self.answers if match.re is ENTRY else self.vectors):
                 row, column = (1, int(match[2])) if match.lastindex == 2 else (int(match[2]), int(match[3]))
                 rows, columns = self.answers[found].shape
                 if not (1 <= row <= rows and 1 <= column <= columns):
@@ -118,11 +115,11 @@ class Naming:
         near = "".join(f"did you mean {self.in_lower_case[key]}? Or " for key in like)
         raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
 
-    def _known(self, name: str) -> str | None:
+    def _known(self, name: str) -> str:
         plain = _plain(name)
         spellings = (plain, re.sub(r"^d.*\.", "d", plain))  # dfc1.weight, or dweight
         known = (self.known.get(spelling) or self.in_lower_case.get(spelling.lower()) for spelling in spellings)
-        return name if name in self.answers else next(filter(None, known), None)
+        return name if name in self.answers else next(filter(None, known), "")
 
     def oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""

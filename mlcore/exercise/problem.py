@@ -75,11 +75,8 @@ SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \fra
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
 DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d|= *0,\d")  # as in 0,05 or 0,5 1,5
-# A row such as -0,5, or an entry such as x_1 = 0,5
-DECIMAL = re.compile(
-    r"(?:(?:^|[;:=])[^\S\n]*+(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?=[^\S\n]*+)([+-]?0,0*+[1-9]\d*+)"
-    r"[^\S\n]*+(?=$|;|, ?[a-z])",
-    re.MULTILINE,
+DECIMAL = re.compile(  # as in a row -0,5 or an entry x_1 = 0,5
+    r"(?m)(?:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)([+-]?0,0*+[1-9]\d*+) ?(?=$|;|, ?[a-z])"
 )
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
@@ -245,7 +242,7 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
         spelled = _spelled(text)
         if len(re.findall(r"[([{]", spelled)) != len(re.findall(r"[])}]", spelled)):
             raise ValueError("a bracket is missing")
-        if decimal := DECIMAL.search(spelled):
+        if decimal := DECIMAL.search(BLANKS.sub(" ", spelled)):
             raise ValueError(f"{decimal[1]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
