@@ -133,6 +133,6 @@ def _plain(name: str) -> str:
     text = re.sub(r"\\hat(\{y\}|\s*y)", "ŷ", text)
     text = unicodedata.normalize("NFKC", to_unicode(text) if "\\" in text else text)
     text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]
-    text = re.sub(r"[\s_^{}()\\]+", "_", text).strip("_").replace("δ", "delta").replace("ŷ", "yhat")
+    text = re.sub(r"[\s_^{}()\\$]+", "_", text).strip("_").replace("δ", "delta").replace("ŷ", "yhat")
     text = NEW.sub(r"new\1\2\3\4", GRADIENT.sub(r"d\1\2\3", text))
     return DERIVATIVE.sub("d", text.replace("_", ""))

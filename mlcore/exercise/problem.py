@@ -43,12 +43,13 @@ SYMBOLIC = (
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
     SYMBOLIC: "",
+    ",? and ": ", ",
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
     r"(?<=\d)\{,\}(?=\d)": ".",
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
-    r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[$≈~…]|\.\.\.|#.*": " ",
+    r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[≈~…]|\.\.\.|#.*": " ",
     r"^<tf\.[^<]*\bnumpy=|>\s*$": "",
     rf",\s*(?:{ARGUMENTS})\s*=(?:\([^)]*\)|[^])])*": "",
     rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED})*(?:{COMPUTED})*": "",
@@ -84,6 +85,7 @@ NOTES = {
     *("sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
+BIAS = re.compile("b(?![a-z])|bias")  # and not beta
 SHOW = "`mlcore net` prints an example"
 # A name in TOML with more than what needs no quotes
 FOREIGN = re.compile(
@@ -277,7 +279,7 @@ def _spelled(text: str) -> str:
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
     plain = SUPERSCRIPT.sub(lambda match: f"^{_spelled(unicodedata.normalize('NFKC', match[0]))}", _spelled(text))
-    plain = BLANKS.sub(" ", plain).strip()
+    plain = BLANKS.sub(" ", re.sub(r"\$|(?<!\\)\\[][()]", " ", plain)).strip()  # without what begins and ends math
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1] or turned[2]
     is_call = re.search(r"\w\(\[", plain)  # such as array([1, 2]), of which NumPy prints as much as fits on each line
@@ -401,7 +403,7 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
 
     These are one matrix, perhaps another for inputs of its own, and perhaps one list, the biases, which may also be a
     row or column if their name begins with b. In text such as "1,0" one row does not say which of these it is: the
-    last of several arrays is the list, unless it is one of the matrices of the layers below.
+    last of several arrays is the list, unless another is, or it is one of the matrices of the layers below.
     """
     name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
     for key in arrays:
@@ -410,19 +412,18 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
     rows = {key: parse_rows(typed(content[key]), key) for key in arrays}
 
     def is_list(key: str) -> bool:
-        """Whether these are the biases."""
-        if key.startswith("b") and key != arrays[0]:
+        """Whether these are the biases, by their name or as a list of numbers."""
+        if key.startswith("b") and (key != arrays[0] or BIAS.match(key) and arrays[1:]):
             return True
-        if isinstance(content[key], list):
-            return not any(isinstance(entry, list) for entry in content[key])
-        return key == arrays[-1] != arrays[0] and key not in matrices and len(rows[key]) == 1
+        return isinstance(content[key], list) and not any(isinstance(entry, list) for entry in content[key])
 
-    biases = list(filter(is_list, arrays))
+    last = [key for key in arrays[1:] if key == arrays[-1] and key not in matrices and len(rows[key]) == 1]
+    biases = list(filter(is_list, arrays)) or last * (not isinstance(content[arrays[-1]], list))
     weights, own, *others = [*(key for key in arrays if key not in biases), None, None]
     if not isinstance(name, str):
         raise InputError(f"The name of layer {number} is {name!r}; write a text in quotes.")
     if weights is None or len(biases) > 1 or any(others):
-        row = biases[0] if biases and not weights else ""
+        row = min(biases, key=lambda key: key.startswith("b")) if biases and not weights else ""
         hint = f": {row} is one row: write {row} = [[{typed(content[row])}]]" if row else ""
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "

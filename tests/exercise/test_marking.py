@@ -196,11 +196,11 @@ def test_names_of_entries(tmp_path):
         ("a:layer 1", (0, 0)), ("z:layer 2", (0, 1)), ("delta:layer 2", (0, 0)), ("da:layer 1", (0, 1)),
         ("a:layer 1", (0, 1)), ("y_hat", (0, 1)), ("z:layer 1", None),
     ]  # fmt: skip
-    names = ("∂E/∂w6", r"\frac{\partial E_{total}}{\partial w_3}", "w_5^+", "w₅(new)", "w8.grad", "dc2")
+    names = ("∂E/∂w6", r"$\frac{\partial E_{total}}{\partial w_3}$", "w_5^+", "w₅(new)", "w8.grad", "dc2")
     assert found(names, MAZUR) == [
         ("dV", (0, 1)), ("dW", (1, 0)), ("new V", (0, 0)), ("new V", (0, 0)), ("dV", (1, 1)), ("dc", (0, 1))
     ]  # fmt: skip
-    neuron = "x = [1, 2]\ny = [1]\n[[layers]]\nw = [[0.5, -0.4]]"
+    neuron = "x = [1, 2]\ny = [1]\n[[layers]]\nactivation = 'Rectified linear'\nw = [[0.5, -0.4]]"
     assert found(("∂L/∂w2", "new w1", "dx2"), neuron) == [("dw", (0, 1)), ("new w", (0, 0)), ("dx", (0, 1))]
     torch = MAZUR.replace("\nV =", '\n"fc2.weight" =')
     assert found(("fc2.weight.grad", "model.fc2.weight.grad", "layer.W.grad"), torch) == [
