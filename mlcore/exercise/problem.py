@@ -425,6 +425,7 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
     if weights is None or len(biases) > 1 or any(others):
         row = min(biases, key=lambda key: key.startswith("b")) if biases and not weights else ""
         hint = f": {row} is one row: write {row} = [[{typed(content[row])}]]" if row else ""
+        hint = hint or ': single weights go into one text, a row for each unit: W = "w1 = 1, w2 = 2"' * any(others)
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
             "such as W = [[1, 0]], perhaps one for inputs of its own, and at most one list of biases such as "
