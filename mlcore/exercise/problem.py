@@ -390,11 +390,10 @@ def _entries(layers: list[dict[str, Any]], network: Network) -> dict[str, str]:
     """The places of numbers that are typed with their names, unless two have the same: ``w1 = 0.15, w2 = 0.20``."""
     found = defaultdict[str, set[str]](set)
     for layer, key in ((layer, key) for layer in layers for key in network.arrays if key in layer):
-        text = typed(layer[key])
+        text, array = typed(layer[key]), network.arrays[key]
         names = [] if TRANSPOSED.fullmatch(text) else ENTRY_NAME.findall(text)
-        places = [f"{key}{[number + 1 for number in index]}" for index in np.ndindex(network.arrays[key].shape)]
-        for name, place in zip(names, places, strict=True) if len(names) == len(places) else ():
-            found[name].add(place)
+        for name, place in zip(names, np.ndindex(array.shape), strict=True) if len(names) == array.size else ():
+            found[name].add(f"{key}[{','.join(str(number + 1) for number in place)}]")
     return {name: places.pop() for name, places in found.items() if len(places) == 1}
 
 
