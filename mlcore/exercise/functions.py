@@ -188,7 +188,8 @@ class Loss(NamedTuple):
 ALIASES = {
     "activation": {
         "identity": "linear lin id none purelin", "leaky-relu": "lrelu", "tanh": "tansig hyperbolictangent",
-        "sigmoid": "logistic logisticsigmoid logsig sigma σ", "relu": "rectifier", "step": "heaviside threshold",
+        "sigmoid": "logistic logisticsigmoid logsig sigma σ", "step": "heaviside threshold",
+        "relu": "rectifier rectifiedlinear rectifiedlinearunit",
     },
     "loss": {
         "binary-cross-entropy": "bce logistic logloss bcewithlogits sigmoidcrossentropy", "none": "identity output",

@@ -324,9 +324,8 @@ class _Sheet:
 
     def _apart(self, answer: Answer) -> str:
         """What to say about an answer that another choice would make right."""
-        alone = [
-            f"right with φ'(0) = {c}" for c, truth in self.marker.truths.items() if answer.fits(truth[answer.name])
-        ]
+        truths = self.marker.truths.items()
+        alone = [f"right with φ'(0) = {c}" for c, truth in truths if answer.fits(truth[answer.name])]
         if not alone and self._depends_on_choice(answer) and answer.name.startswith("d"):
             alone = ["in the subdifferential"] * self._is_member([answer])
             if self.work.network.rational and not self.marker.pieces:

@@ -19,11 +19,18 @@ ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1
 LAYER_INDEX = r"(\^\{?[(\[]\d+[)\]]\}?)"
 # z_1^{(2)}, or z^{(2)}_1
 ENTRY_OF_LAYER = re.compile(rf"^(.+)(?:_\{{?(\d)\}}?{LAYER_INDEX}|{LAYER_INDEX}_\{{?(\d)\}}?)(\}}?)$")
+UNIT = re.compile(r"(.*\D)(\d{1,9})")  # h1, of h
 IN_A_FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
-DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECl]|[Ll]oss|[Cc]ost)(?:total)?/?[d∂]|grad|∇)")
-GRADIENT = re.compile(r"^(?:.*\.)?(.+)[._]grad$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$")
-ALIASES = dict.fromkeys(("yhat", "ypred", "prediction", "output", "out"), "y_hat")
-ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
+DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECel]|[Ll]oss|[Cc]ost|MSE)(?:total)?/?[d∂]|grad(?:ient)?|∇)")
+GRADIENT = re.compile(
+    r"^(?:(?:self|model|net)\.)*(.+)[._]grad(?:ient)?$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$"
+)
+NEW = re.compile(r"^(.+_|[A-Za-z]\d?)(?:new|updated)_?(\d*)$|^updated(_.+|[A-Z]\d?$)|^(.+)\+$")
+KINDS = ("d", "new ")  # of answers about arrays
+WORDS = {"net": "z", "out": "a", "delta": "dz", "dnet": "dz", "dout": "da"}
+OUTPUTS = ("yhat", "ypred", "pred", "prediction", "output", "out", "o", "f")
+ALIASES = dict.fromkeys(OUTPUTS, "y_hat")
+ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal", "MSE"), "loss")
 
 
 class Naming:
@@ -31,7 +38,7 @@ class Naming:
 
     ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
     are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write, and
-    ``in_lower_case`` by the same in lower case, unless several are written so.
+    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: with entries such as h1.
     """
 
     def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:
@@ -41,22 +48,29 @@ class Naming:
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
         self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
         self.known = dict(ALIASES)  # names of answers as people spell them
+        hidden = [("h", "hidden")] if symbols.depth == 2 else [()] * (symbols.depth - 1)
+        ends = [*hidden, ("o", "out", "output", *[""] * (symbols.depth == 1))]  # of net_o1 and delta_hidden
         for number, layer in enumerate(problem.network.layer_names):
             a, z = (to_unicode(found[number]) for found in (symbols.outputs, symbols.z))
             self.symbols |= {f"z:{layer}": z, f"a:{layer}": a, f"da:{layer}": f"∂J/∂{a}"}
             self.symbols[f"delta:{layer}"] = to_unicode(symbols.delta[number])
             which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
             self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
-            self.known |= which | {"delta": which["dz"]} if symbols.depth == 1 else {}
+            which |= {word: which[letter] for word, letter in WORDS.items()}
+            self.known |= {f"{word}{end}": name for word, name in which.items() for end in ends[number]}
+        self.known |= {f"d{output}": which["da"] for output in OUTPUTS}
         self.known |= dict.fromkeys(("logits", "scores"), which["z"])
         self.known |= dict.fromkeys(("dlogits", "dscores"), which["dz"])
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
-        self.known = {spelling: name for spelling, name in self.known.items() if name in answers}
+        entries = {_plain(kind + name): kind + place for kind in KINDS for name, place in problem.entries.items()}
+        self.known = entries | {spelling: name for spelling, name in self.known.items() if name in answers}
         cases = defaultdict[str, set[str]](set)
         for spelling, known in self.known.items():
             cases[spelling.lower()].add(known)
         self.in_lower_case = {spelling: next(iter(names)) for spelling, names in cases.items() if len(names) == 1}
         self.weights = [f"d{name}" for name, array in problem.network.arrays.items() if array.ndim == 2]
+        of_layers = {kind + name for kind in KINDS for name in problem.network.arrays if symbols.depth > 1}
+        self.vectors = {name for name, rows in answers.items() if len(rows) == 1} - of_layers - {"loss"}
 
     def prepared(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answers under their names, as they are oriented here, and with single entries in their places."""
@@ -66,9 +80,9 @@ class Naming:
         for answer in answers:
             name, place = self.find(answer.name)
             entries = self.oriented(name, answer.entries)
-            if place:
+            if place and entries.shape != self.answers[name].shape:  # else all of h1, which may be a layer
                 if entries.size != 1:
-                    raise InputError(f"{answer.name} is one entry; give one number.")
+                    raise InputError(f"{answer.name} is one entry of {name}; give one number.")
                 number, entries = entries.item(), np.full(self.answers[name].shape, None, object)
                 entries[place] = number
             if name in found:
@@ -81,27 +95,31 @@ class Naming:
         return list(found.values())
 
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
-        """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1] or c_1^{(2)}."""
-        if found := self._known(name):
-            return found, None
-        name = ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
-        plain = _plain(name)
-        for text in (unicodedata.normalize("NFKC", name).strip(), plain):
-            match = ENTRY.fullmatch(text)
-            if match and (found := self._known(match[1])):
-                row, column = (1, int(match[2])) if match[3] is None else (int(match[2]), int(match[3]))
+        """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1], c_1^{(2)} or h1."""
+        text = self._known(name) or ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
+        if text in self.answers:
+            return text, None
+        plain = _plain(text)
+        entry = ENTRY.fullmatch(unicodedata.normalize("NFKC", text).strip())
+        for match in filter(None, (entry, ENTRY.fullmatch(plain), UNIT.fullmatch(plain))):
+            found = self._known(match[1])
+            if found in (self.answers if match.re is ENTRY else self.vectors):
+                row, column = (1, int(match[2])) if match.lastindex == 2 else (int(match[2]), int(match[3]))
                 rows, columns = self.answers[found].shape
                 if not (1 <= row <= rows and 1 <= column <= columns):
                     raise InputError(f"There is no {name}: {found} has the shape {rows} x {columns}.")
                 return found, (row - 1, column - 1)
         hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
-        like = get_close_matches(plain.lower(), self.in_lower_case, 1)
+        hint += f"; an entry has its row and column, as in {self.weights[0]}[1,1]" * bool(re.search(r"\d", plain))
+        like = get_close_matches(plain.lower(), self.in_lower_case, 1, 0.7)
         near = "".join(f"did you mean {self.in_lower_case[key]}? Or " for key in like)
         raise InputError(f"Unknown answer {name!r}; {near}use {', '.join(self.answers)}{hint}.")
 
-    def _known(self, name: str) -> str | None:
+    def _known(self, name: str) -> str:
         plain = _plain(name)
-        return name if name in self.answers else self.known.get(plain) or self.in_lower_case.get(plain.lower())
+        spellings = (plain, re.sub(r"^d.*\.", "d", plain))  # dfc1.weight, or dweight
+        known = (self.known.get(spelling) or self.in_lower_case.get(spelling.lower()) for spelling in spellings)
+        return name if name in self.answers else next(filter(None, known), "")
 
     def oriented(self, name: str, entries: np.ndarray) -> np.ndarray:
         """A vector as a row, which a student may write as a column, or the other way round."""
@@ -115,8 +133,6 @@ def _plain(name: str) -> str:
     text = re.sub(r"\\hat(\{y\}|\s*y)", "ŷ", text)
     text = unicodedata.normalize("NFKC", to_unicode(text) if "\\" in text else text)
     text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]
-    text = re.sub(r"[\s_^{}()\\]+", "_", text).strip("_").replace("δ", "delta").replace("ŷ", "yhat")
-    text = re.sub(
-        r"^(.+_|[A-Za-z]\d?)new_?(\d*)$|^updated(_.+|[A-Z]\d?$)", r"new\1\2\3", GRADIENT.sub(r"d\1\2\3", text)
-    )
+    text = re.sub(r"[\s_^{}()\\$]+", "_", text).strip("_").replace("δ", "delta").replace("ŷ", "yhat")
+    text = NEW.sub(r"new\1\2\3\4", GRADIENT.sub(r"d\1\2\3", text))
     return DERIVATIVE.sub("d", text.replace("_", ""))

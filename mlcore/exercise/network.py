@@ -218,9 +218,11 @@ class Network(Shown):
         units = len(self.turned(self.arrays[weights]))
         if length != units:
             each = f"one for each {LAYOUTS[self.layout][0]} of {weights}"
-            is_turned = name in self.arrays and len(self.arrays[name]) == self.arrays[weights].shape[-1]
-            hint = ROWS_HINT * (is_turned and not self.in_rows)
-            hint = hint or f"; transpose {name}" * (name in self.arrays and units in self.arrays[name].shape)
+            array = self.arrays.get(name, np.empty(0))  # none for y
+            hint = f"; transpose {name}" * (units in array.shape)
+            hint += ROWS_HINT * (len(array) == self.arrays[weights].shape[-1] and not self.in_rows)
+            is_biased = not hint and array.ndim > 1 and length == units + 1
+            hint += f"; a {noun} of biases is a list of its own, such as b = [1]" * is_biased
             hint += "; for a decimal point write a dot" * (name == "y" and length == 2 * units)
             raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
 
@@ -419,6 +421,7 @@ class Network(Shown):
             hint = hint or "; each row is a sample: transpose x" * (len(X) == columns)
             hint = hint or f"; if {own} are biases, write a list such as {own} = [1]" * bool(own)
             hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
+            hint = hint or f"; if {first} has biases, x has a 1 for them" * (X.shape[1] == columns - 1)
             found = f"{_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}"
             raise ShapeError(f"x has {found}; expected {columns} in each, since {first} is {shape}{hint}.")
         return X

@@ -7,8 +7,9 @@ import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -28,22 +29,30 @@ NUMBER = re.compile(r"[+-]?(?!0\d)(\d+/\d+|(\d+(\.\d*)?|\.\d+)(e[+-]?\d{1,3})?)"
 MAX_DIGITS = 400  # more than any float64 has; keeps hostile numbers small
 SAMPLE_NUMBERS = "2, -0.5, 1e-3 or -1/2"
 POWER = r"10\s*(?:\^|\*\*)\s*[{(]?([-+]?\d+)[})]?"
-# What an entry may begin with: a name, as in W^{(1)} = 2, and how the number was found, as in 1 + 2 = 3
+# What an entry may begin with: names, as in z = W^{(1)} x = 2, and how the number was found, as in 1 + 2 = 3
 FIRST_LETTER = r"[^\x00-@\[\]^_`{-~]"  # also of other alphabets, and the backslash of LaTeX
-NAMED = rf"{FIRST_LETTER}(?:[^,;:=&\n ]| (?!\d)|,(?=\w+\}})){{,99}}&?:?[:=]"
+NAMED = rf"(?:{FIRST_LETTER}(?:[^,;:=&\n ]| (?!\d)|,(?=\w+\}}|[₀-₉])){{,99}}(?:&?:?[:=]|<-)|=) ?"
 COMPUTED = r"(?=[\d ().+*/^·×-]{,199}?\d[ )]*[-+*^·×])[\d ().+*/^·×-]{,199}=(?!\s*[-+]?\d*,\d)"
 ARGUMENTS = "dtype|shape|size|order|names|ndmin|copy|device|weak_type|requires_grad|grad|grad_fn"
+TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*+)"
+# The same matrix before its numbers, in symbols or as a product: [x_1, x_2]^T = [1, 2]
+SYMBOLIC = (
+    r"^(?:[^=]*=)*\s*+(?:\\left|\\begin|[\[(](?=[\s\[(]*+[^\d.+-]))[^=]*(?:[\])](?<![\[(]\d.)|\\end\s*+\{\w+\*?\})"
+    rf"\s*+{TURNED}?+\s*+&?=\s*+(?=[\[(\\])"
+)
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
+    SYMBOLIC: "",
+    ",? and ": ", ",
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
     r"(?<=\d)\{,\}(?=\d)": ".",
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
-    r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[$≈~…]|\.\.\.|#.*": " ",
+    r"\\(left|right|[Bb]igg?[lr]?|quad|approx|hline|boxed|[],;:! ()[])|[≈~…]|\.\.\.|#.*": " ",
     r"^<tf\.[^<]*\bnumpy=|>\s*$": "",
     rf",\s*(?:{ARGUMENTS})\s*=(?:\([^)]*\)|[^])])*": "",
-    rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED}|=)?(?:{COMPUTED})*": "",
+    rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED})*(?:{COMPUTED})*": "",
     "&": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
@@ -52,13 +61,13 @@ NOTATIONS = {
     rf"(?<![\d.]){POWER}": r"1e\1",
     r";\s*(?=[])}])": "",
 }
-TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*+)"
 TRANSPOSED = re.compile(
     rf"{FIRST_LETTER}[^=]*{TURNED}\s*=(.*)"
     rf"|(.*[])}}])\s*(?:['ᵗ]|\.T|\.t(?:ranspose)?\(\)|\^[{{\s]*t[}}\s]*+|{TURNED})",
     re.DOTALL,
 )
 BLANKS = re.compile(r"[^\S\n]+")
+ENTRY_NAME = re.compile(r"(?<![\w\\^_{])(\\?[^\W\d][^\s=:&$]{,30}) ?[&:]{,2}=")  # in w1 = 0.15, w2 = 0.20
 SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
 SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
@@ -66,14 +75,17 @@ SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
-DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d")  # as in 0,05 or 0,5 1,5
-SIGNED = re.compile(r"(?:^|[;:=])[^\S\n]*+([+-]0,0*+[1-9]\d*+)[^\S\n]*+(?=$|;)", re.MULTILINE)  # a row such as -0,5
+DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d|= *0,\d")  # as in 0,05 or 0,5 1,5
+DECIMAL = re.compile(  # as in a row -0,5 or an entry x_1 = 0,5
+    r"(?m)(?:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)([+-]?0,0*+[1-9]\d*+) ?(?=$|;|, ?[a-z])"
+)
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
     *("student", "name", "id", "number", "email", "course", "class", "group", "school", "teacher", "date", "title"),
     *("sheet", "exercise", "seed", "note", "notes", "comment", "comments", "remark"),
 }  # keys of files that are for people
 LAYER_KEYS = ("name", "activation", "slope")
+BIAS = re.compile("b(?![a-z])|bias")  # and not beta
 SHOW = "`mlcore net` prints an example"
 # A name in TOML with more than what needs no quotes
 FOREIGN = re.compile(
@@ -101,7 +113,8 @@ class Problem:
     """A network, its samples x (n, i) and their targets y (n, k), for the loss "none" their upstream gradients.
 
     ``digits``: significant digits of the numbers that are shown rounded. ``relu_at_zero``: the value of relu'(0) that
-    the problem asks for; None leaves it to whoever works it.
+    the problem asks for; None leaves it to whoever works it. ``entries``: the places of numbers with names of their
+    own, such as V[1,2] of w6.
 
     Raises: InputError if it is not in [0, 1], or if there are too few or too many digits.
     """
@@ -111,6 +124,7 @@ class Problem:
     y: Rows
     digits: int = 6
     relu_at_zero: Number | None = None
+    entries: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= self.digits <= MOST_DIGITS:
@@ -195,7 +209,9 @@ def change(
     Y = problem.y if y is None else _upright(parse_rows(y, "y"), len(X), len(network.W[-1]))
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
-    return Problem(Network(layers, network.loss, network.layout), X, Y, digits, at_zero)
+    network = Network(layers, network.loss, network.layout)
+    entries = _entries([{layers[0].weights: w}, {layers[-1].weights: v}], network)
+    return Problem(network, X, Y, digits, at_zero, {**problem.entries, **entries})
 
 
 def exact_number(text: str) -> Fraction:
@@ -228,7 +244,7 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
         spelled = _spelled(text)
         if len(re.findall(r"[([{]", spelled)) != len(re.findall(r"[])}]", spelled)):
             raise ValueError("a bracket is missing")
-        if decimal := SIGNED.search(spelled):
+        if decimal := DECIMAL.search(BLANKS.sub(" ", spelled)):
             raise ValueError(f"{decimal[1]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
@@ -263,7 +279,7 @@ def _spelled(text: str) -> str:
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
     plain = SUPERSCRIPT.sub(lambda match: f"^{_spelled(unicodedata.normalize('NFKC', match[0]))}", _spelled(text))
-    plain = BLANKS.sub(" ", plain).strip()
+    plain = BLANKS.sub(" ", re.sub(r"\$|(?<!\\)\\[][()]", " ", plain)).strip()  # without what begins and ends math
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1] or turned[2]
     is_call = re.search(r"\w\(\[", plain)  # such as array([1, 2]), of which NumPy prints as much as fits on each line
@@ -327,9 +343,9 @@ def to_toml(problem: Problem) -> str:
 
 
 def _inputs(text: str, network: Network) -> Rows:
-    """The inputs, a row for each sample; in LaTeX, as sheets have it, a single column is one sample."""
+    """The inputs, a row for each sample; as on sheets, a single column in brackets or LaTeX is one sample."""
     rows = parse_rows(text, "x")
-    return _upright(rows, 1, network.features) if r"\\" in text else rows
+    return _upright(rows, 1, network.features) if re.search(r"[\[({\\=]", text) else rows
 
 
 def _upright(rows: Rows, samples: int, width: int) -> Rows:
@@ -367,7 +383,18 @@ def _build(content: dict[str, Any]) -> Problem:
     y = _upright(parse_rows(typed(content.get(target, [[1] * outputs] * len(x))), target), len(x), outputs)
     network.check(x, y)
     at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None
-    return Problem(network, x, y, relu_at_zero=at_zero)
+    return Problem(network, x, y, relu_at_zero=at_zero, entries=_entries(content["layers"], network))
+
+
+def _entries(layers: list[dict[str, Any]], network: Network) -> dict[str, str]:
+    """The places of numbers that are typed with their names, unless two have the same: ``w1 = 0.15, w2 = 0.20``."""
+    found = defaultdict[str, set[str]](set)
+    for layer, key in ((layer, key) for layer in layers for key in network.arrays if key in layer):
+        text, array = typed(layer[key]), network.arrays[key]
+        names = [] if TRANSPOSED.fullmatch(text) else ENTRY_NAME.findall(text)
+        for name, place in zip(names, np.ndindex(array.shape), strict=True) if len(names) == array.size else ():
+            found[name].add(f"{key}[{','.join(str(number + 1) for number in place)}]")
+    return {name: places.pop() for name, places in found.items() if len(places) == 1}
 
 
 def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None]) -> Layer:
@@ -375,7 +402,7 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
 
     These are one matrix, perhaps another for inputs of its own, and perhaps one list, the biases, which may also be a
     row or column if their name begins with b. In text such as "1,0" one row does not say which of these it is: the
-    last of several arrays is the list, unless it is one of the matrices of the layers below.
+    last of several arrays is the list, unless another is, or it is one of the matrices of the layers below.
     """
     name, arrays = content.get("name", f"layer {number}"), [key for key in content if key not in LAYER_KEYS]
     for key in arrays:
@@ -384,20 +411,20 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
     rows = {key: parse_rows(typed(content[key]), key) for key in arrays}
 
     def is_list(key: str) -> bool:
-        """Whether these are the biases."""
-        if key.startswith("b") and key != arrays[0]:
+        """Whether these are the biases, by their name or as a list of numbers."""
+        if key.startswith("b") and (key != arrays[0] or BIAS.match(key) and arrays[1:]):
             return True
-        if isinstance(content[key], list):
-            return not any(isinstance(entry, list) for entry in content[key])
-        return key == arrays[-1] != arrays[0] and key not in matrices and len(rows[key]) == 1
+        return isinstance(content[key], list) and not any(isinstance(entry, list) for entry in content[key])
 
-    biases = list(filter(is_list, arrays))
+    last = [key for key in arrays[1:] if key == arrays[-1] and key not in matrices and len(rows[key]) == 1]
+    biases = list(filter(is_list, arrays)) or last * (not isinstance(content[arrays[-1]], list))
     weights, own, *others = [*(key for key in arrays if key not in biases), None, None]
     if not isinstance(name, str):
         raise InputError(f"The name of layer {number} is {name!r}; write a text in quotes.")
     if weights is None or len(biases) > 1 or any(others):
-        row = biases[0] if biases and not weights else ""
+        row = min(biases, key=lambda key: key.startswith("b")) if biases and not weights else ""
         hint = f": {row} is one row: write {row} = [[{typed(content[row])}]]" if row else ""
+        hint = hint or ': single weights go into one text, a row for each unit: W = "w1 = 1, w2 = 2"' * any(others)
         raise InputError(
             f"Layer {number} has the keys {', '.join(content)}; expected name, activation, one matrix of weights "
             "such as W = [[1, 0]], perhaps one for inputs of its own, and at most one list of biases such as "

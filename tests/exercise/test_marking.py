@@ -18,7 +18,7 @@ from mlcore.exercise.generator import make_problem
 from mlcore.exercise.marking import CONVENTIONS, RIGHT, Marker
 from mlcore.exercise.mistakes import Work
 from mlcore.exercise.network import Layer, Network
-from mlcore.exercise.problem import Problem, default_problem
+from mlcore.exercise.problem import Problem, default_problem, read_problem
 from mlcore.exercise.syllabus import DIFFICULTIES, KINKS
 
 
@@ -138,14 +138,14 @@ def test_names_as_sheets_and_programs_write_them():
     naming = Marker(Problem(Network(layers), [[1, 1]], [[1]]), Update(1)).naming
     names = {
         "dW^{(1)}": (r"\frac{\partial L}{\partial \mathbf{W}^{(1)}}", r"\nabla_{W^{(1)}} J", "∂C/∂W⁽¹⁾", "grads['W1']"),
-        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}", "Wnew1", "updatedW1"),
+        "new W^{(1)}": ("W_1^{new}", "W^{(1)}_{new}", "W₁(new)", "W_{new}^{(1)}", "Wnew1", "updatedW1", "W1_updated"),
         "dW'": ("∇W'", r"\nabla_{W'}", r"\dfrac{\partial E}{\partial W'}"),
-        "db^[1]": ("db1", "net.b1.grad", r"\partial L/\partial \boldsymbol{b}^{[1]}"),
+        "db^[1]": ("db1", "net.b1.grad", "b1_gradient", r"\partial L/\partial \boldsymbol{b}^{[1]}"),
         "z:one": (r"\mathbf{z}^{(1)}", r"\vec z^{[1]}", "z⁽¹⁾"),
         "z:two": ("logits", "scores"),
         "delta:two": ("dscores", "δ⁽²⁾"),
         "y_hat": (r"\hat y", r"\hat{\mathbf{y}}", "output"),
-        "da:two": (r"\frac{\partial L}{\partial \hat y}",),
+        "da:two": (r"\frac{\partial L}{\partial \hat y}", "dL_dy_pred", "∂E/∂out", "grad_output"),
         "loss": (r"\mathcal{L}",),
     }  # fmt: skip
     assert {known: {naming.find(name) for name in given} for known, given in names.items()} == {
@@ -159,6 +159,56 @@ def test_names_as_sheets_and_programs_write_them():
         with pytest.raises(InputError, match="Unknown answer"):
             naming.find(name)
     assert [naming.symbols[name] for name in ("dW^{(1)}", "db^[1]")] == ["∂J/∂W₁", "∂J/∂b₁"]
+
+
+MAZUR = """
+x = [0.05, 0.10]
+y = [0.01, 0.99]
+[[layers]]
+activation = "sigmoid"
+W = "w_1 = 0.15, w_2 = 0.20; w_3 = 0.25, w_4 = 0.30"
+b = [0.35, 0.35]
+[[layers]]
+activation = "sigmoid"
+V = "w_5 = 0.40, w_6 = 0.45; w_7 = 0.50, w_8 = 0.55"
+c = "c1 = 0.60, c2 = 0.60"
+"""
+
+
+def test_names_of_entries(tmp_path):
+    """Those of units, and of single weights as the file has them, unless it has them twice."""
+
+    def found(names, net):
+        (tmp_path / "net.toml").write_text(net)
+        naming = Marker(read_problem(tmp_path / "net.toml"), Update(1)).naming
+        return [naming.find(name) for name in names]
+
+    names = (
+        "out_{h1}",
+        "net_o2",
+        r"\delta_{o1}",
+        r"\frac{\partial E}{\partial out_{h2}}",
+        "h2",
+        r"\hat{y}_2",
+        "z_hidden",
+    )
+    assert found(names, MAZUR) == [
+        ("a:layer 1", (0, 0)), ("z:layer 2", (0, 1)), ("delta:layer 2", (0, 0)), ("da:layer 1", (0, 1)),
+        ("a:layer 1", (0, 1)), ("y_hat", (0, 1)), ("z:layer 1", None),
+    ]  # fmt: skip
+    names = ("∂E/∂w6", r"$\frac{\partial E_{total}}{\partial w_3}$", "w_5^+", "w₅(new)", "w8.grad", "dc2")
+    assert found(names, MAZUR) == [
+        ("dV", (0, 1)), ("dW", (1, 0)), ("new V", (0, 0)), ("new V", (0, 0)), ("dV", (1, 1)), ("dc", (0, 1))
+    ]  # fmt: skip
+    neuron = "x = [1, 2]\ny = [1]\n[[layers]]\nactivation = 'Rectified linear'\nw = [[0.5, -0.4]]"
+    assert found(("∂L/∂w2", "new w1", "dx2"), neuron) == [("dw", (0, 1)), ("new w", (0, 0)), ("dx", (0, 1))]
+    torch = MAZUR.replace("\nV =", '\n"fc2.weight" =')
+    assert found(("fc2.weight.grad", "model.fc2.weight.grad", "layer.W.grad"), torch) == [
+        ("dfc2.weight", None), ("dfc2.weight", None), ("dW", None)
+    ]  # fmt: skip
+    for name, net in (("db2", MAZUR), ("J1", MAZUR), ("h3", MAZUR), ("dw1", MAZUR.replace("w_5", "w_1"))):
+        with pytest.raises(InputError, match="There is no h3" if name == "h3" else r"as in dW\[1,1\]"):
+            found([name], net)
 
 
 def test_an_entry_with_a_number_that_python_does_not_read():

@@ -72,10 +72,7 @@ def _placed(graph: Graph, note: str) -> dict[str, Any]:
 def _layout(graph: Graph) -> tuple[list[_Place], dict[int, tuple[float, float, float]]]:
     """Where the nodes are, and the middles and widths of the labels of those edges that have room for one."""
     columns = [[node for node in graph.nodes if node.column == number] for number in range(len(graph.columns))]
-    highest = [max(map(_height, column)) + 20 for column in columns]
-    pitches = [
-        high if len(column) > MAX_LABELLED else max(high, 104) for high, column in zip(highest, columns, strict=True)
-    ]
+    pitches = [max(max(map(_height, nodes)) + 20, 104 * (len(nodes) <= MAX_LABELLED)) for nodes in columns]
     tall = max(pitch * len(column) for pitch, column in zip(pitches, columns, strict=True))
     places: list[_Place] = []
     labels: dict[int, tuple[float, float, float]] = {}
