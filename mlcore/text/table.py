@@ -389,10 +389,13 @@ def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[st
 def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str, Any]:
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
-    A label occurs again in its column, as no name of a column does; nor is it a number in a column of numbers. A
-    column of texts alone has no name of many words, but may have a question.
+    A label occurs again in its column, as few names of columns do; nor is it a number in a column of numbers. A
+    column of texts alone has no name of many words, but may have a question. A usual name is one of a column.
     """
     columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
+    names = [first for first, *more in columns if first not in more]
+    if any(_matches(names, "", role, set()) for role in ("text", "label")):
+        return {}
     is_text = not table.source.labelled and len(table.header) == 1 and re.search(r"( .*){3}[^?:]$", table.header[0])
     if table.kind != "column" or not any(
         first and (is_text or first in more or all(map(str.isdecimal, (first, *more)))) for first, *more in columns
