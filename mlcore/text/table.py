@@ -368,10 +368,10 @@ def _not_found(
 
 
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
-    """Which of the columns likely have these roles: texts have the longest values; labels repeat, and few differ."""
+    """Which of the columns likely have these roles: texts are longest and hardly repeat; few labels differ."""
     found = dict[str, int]()
-    texts = [{value for value in column if isinstance(value, str) and LETTER.search(value)} for column in columns]
-    lengths = [sum(map(len, values)) for values in texts]
+    texts = [[value for value in column if isinstance(value, str) and LETTER.search(value)] for column in columns]
+    lengths = [sum(map(len, {*values})) if 2 * len({*values}) > len(values) else 0 for values in texts]
     if "text" in roles and columns and (any(lengths) or not any(columns)):
         found["text"] = lengths.index(max(lengths))
     distinct = dict[int, int]()
