@@ -110,7 +110,7 @@ def _dialect(lines: Sequence[str], separator: str, source: Source | None = None)
     if len(separator) > 1:
         return None
     between = re.escape(separator)
-    opened = list(filter(re.compile(rf"(?:^|{between}) *'").search, lines[1:]))  # single ones, which end in their line
+    opened = list(filter(re.compile(rf"(?:^|{between}) *'").search, lines[1:]))  # those with a single quote
     closed = bool(opened) and all(map(re.compile(rf"'(?:{between}|$)").search, opened))
     note = "the quotes around fields are single ones, ', and left out."
     in_single: tuple[Dialect, str] = {"quotechar": "'", "skipinitialspace": True}, note
@@ -119,7 +119,7 @@ def _dialect(lines: Sequence[str], separator: str, source: Source | None = None)
         (any(f'{separator} "' in line for line in lines), {"skipinitialspace": True}, ""),
         (True, {}, ""),
         (any('\\"' in line for line in lines), {"escapechar": "\\"}, '\\" within quotes is read as a quote.'),
-        (closed, *in_single),
+        (closed and separator != "\t", *in_single),
         (separator == "\t" and not (source and source.layout.format == "csv"), None, ""),
     )  # fmt: skip
     possible = [(dialect, note) for may_be, dialect, note in ways if may_be]
