@@ -336,7 +336,7 @@ def strongest_words(
         return _strongest_of_many(model, names, documents, number)
     logits = model.logits(documents)
     if many := logits.shape[1] > 1:
-        columns = zip(model.labels, (logits - logits.mean(axis=0)).T, strict=True)
+        columns = zip(model.labels, (logits - logits.sum(axis=0) / max(len(names), 1)).T, strict=True)
     else:
         columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
     found = {}

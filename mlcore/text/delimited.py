@@ -13,7 +13,7 @@ SEPARATORS = "\t|;,"  # that are recognised by width, rare ones first; with name
 NOT_SEPARATORS = re.compile(r"[\w \"'.<>{}\[\]-]")
 SIGN = r"""[^\w\s.,;:!?'"()/-]"""
 SIGNS = re.compile(  # between words, not as in "by @me"; a single one needs blanks, unless it is rare or marks a label
-    rf"""[\w.,;:!?'"()/-](?:( ?)(_[^\w\s]_|::|[~^¦]|@(?=\w+$)|{SIGN}{{2,}}+)\1|( {SIGN} ))(?=\w)"""
+    rf"""[\w.,;:!?'"()/-](?:( ?)(_[^\w\s]_|:{{2,3}}|[~^¦]|@(?=\w+$)|{SIGN}{{2,}}+)\1|( {SIGN} ))(?=\w)"""
 )
 MAX_FIELD = 50_000_000  # characters
 SNIFFED = 100  # lines from which the separator is recognised
@@ -109,15 +109,17 @@ def _dialect(lines: Sequence[str], separator: str, source: Source | None = None)
     """
     if len(separator) > 1:
         return None
-    single = re.compile(rf"(?:^|{re.escape(separator)}) *'")
+    between = re.escape(separator)
+    opened = list(filter(re.compile(rf"(?:^|{between}) *'").search, lines[1:]))  # those with a single quote
+    closed = bool(opened) and all(map(re.compile(rf"'(?:{between}|$)").search, opened))
+    note = "the quotes around fields are single ones, ', and left out."
+    in_single: tuple[Dialect, str] = {"quotechar": "'", "skipinitialspace": True}, note
     ways: tuple[tuple[bool, Dialect, str], ...] = (  # when each is possible, and what is said of it
-        (
-            len(lines) > 1 and all(map(single.search, islice(lines, 1, None))),
-            {"quotechar": "'", "skipinitialspace": True}, "the quotes around fields are single ones, ', and left out.",
-        ),
+        (len(opened) == len(lines) - 1 > 0, *in_single),
         (any(f'{separator} "' in line for line in lines), {"skipinitialspace": True}, ""),
         (True, {}, ""),
         (any('\\"' in line for line in lines), {"escapechar": "\\"}, '\\" within quotes is read as a quote.'),
+        (closed and separator != "\t", *in_single),
         (separator == "\t" and not (source and source.layout.format == "csv"), None, ""),
     )  # fmt: skip
     possible = [(dialect, note) for may_be, dialect, note in ways if may_be]

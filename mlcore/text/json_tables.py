@@ -117,12 +117,13 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             return chain([columns], rows)
         if isinstance(rows, list) and "schema" in document:
             return rows
-        splits = list(map(_split_of, document))
-        if all(splits):
-            return chain.from_iterable(_of_split(name, part, source) for name, part in document.items())
-        if any(splits):
-            others = ", ".join(name for name, split in zip(document, splits, strict=True) if not split)
-            raise DataError(f"{source.name} has splits, and the keys {others}; leave them out.")
+        if any(map(_split_of, document)):
+            splits = {name: _split_of(re.split("[-_. ]", name)[-1]) for name in document}
+            if others := ", ".join(name for name, split in splits.items() if not split):
+                raise DataError(f"{source.name} has splits, and the keys {others}; leave them out.")
+            if more := ", ".join(name for name in splits if not _split_of(name)):
+                source.note_guess(f"the keys {more} belong to the splits that they end with.")
+            return chain.from_iterable(_of_split(splits[name], part, source, name) for name, part in document.items())
         parts = [key for key, part in document.items() if isinstance(part, dict) and part and all(map(_split_of, part))]
         if len(parts) == 1:
             source.note_guess(f"the splits are those of the key {parts[0]!r}.")
@@ -188,8 +189,8 @@ def _lists_in(
             yield from _lists_in(value, source, depth - 1)
 
 
-def _of_split(split: str, part: Any, source: Source) -> Iterator[dict[str, Any]]:
-    return ({**record, "split": split} for _, record in _records(_elements_of(part, source), source, f" of {split}"))
+def _of_split(split: str, part: Any, source: Source, name: str) -> Iterator[dict[str, Any]]:
+    return ({**record, "split": split} for _, record in _records(_elements_of(part, source), source, f" of {name}"))
 
 
 def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Iterator[Record]:
@@ -249,10 +250,11 @@ def _table(records: Iterator[Record], source: Source, kind: str = "key") -> Tabl
     header = [*first[0][1]] if first else []
 
     def rows() -> Iterator[Row]:
-        known, rejects = set(header), source.labelled and source.layout.label_column != "answer"
+        known, kept = set(header), " (kept with the label column 'answer')"
+        left_out = ("ignore",) if source.layout.label_column == "answer" else ("ignore", "reject")
         for number, record in chain(first, records):
-            if rejects and "_input_hash" in record and record.get("answer") in ("reject", "ignore"):
-                source.note_skipped("rows that were not accepted in Prodigy")
+            if source.labelled and "_input_hash" in record and (answer := record.get("answer")) in left_out:
+                source.note_skipped(f"rows answered with {answer} in Prodigy{kept * (answer == 'reject')}")
                 continue
             if not known.issuperset(record):
                 header.extend(key for key in record if key not in known)

@@ -368,10 +368,10 @@ def _not_found(
 
 
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
-    """Which of the columns likely have these roles: texts have the longest values; labels repeat, and few differ."""
+    """Which of the columns likely have these roles: texts are longest and hardly repeat; few labels differ."""
     found = dict[str, int]()
-    texts = [{value for value in column if isinstance(value, str) and LETTER.search(value)} for column in columns]
-    lengths = [sum(map(len, values)) for values in texts]
+    texts = [[value for value in column if isinstance(value, str) and LETTER.search(value)] for column in columns]
+    lengths = [sum(map(len, {*values})) if 2 * len({*values}) > len(values) else 0 for values in texts]
     if "text" in roles and columns and (any(lengths) or not any(columns)):
         found["text"] = lengths.index(max(lengths))
     distinct = dict[int, int]()
@@ -389,10 +389,13 @@ def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[st
 def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str, Any]:
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
-    A label occurs again in its column, as no name of a column does; nor is it a number in a column of numbers. A
-    column of texts alone has no name of many words, but may have a question.
+    A label occurs again in its column, as few names of columns do; nor is it a number in a column of numbers. A
+    column of texts alone has no name of many words, but may have a question. A usual name is one of a column.
     """
     columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
+    names = [first for first, *more in columns if first not in more]
+    if any(_matches(names, "", role, set()) for role in ("text", "label")):
+        return {}
     is_text = not table.source.labelled and len(table.header) == 1 and re.search(r"( .*){3}[^?:]$", table.header[0])
     if table.kind != "column" or not any(
         first and (is_text or first in more or all(map(str.isdecimal, (first, *more)))) for first, *more in columns

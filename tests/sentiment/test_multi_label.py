@@ -14,6 +14,7 @@ from mlcore.errors import InputError, ModelFileError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.calibration import best_threshold, tune_thresholds
 from mlcore.sentiment.evaluation import assess, evaluate, quick_figures
+from mlcore.sentiment.explanation import strongest_words
 from mlcore.sentiment.initialization import order_tells
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
@@ -112,6 +113,11 @@ def test_the_best_threshold_is_that_of_all():
         best = max(f1(probabilities, truths, threshold) for threshold in np.linspace(0.001, 0.999, 100))
         assert f1(probabilities, truths, best_threshold(probabilities, truths)) == pytest.approx(best)
     assert best_threshold(np.array([0.2, 0.9]), np.zeros(2)) == 0.5
+
+
+def test_no_word_is_strong_where_none_is_frequent():
+    model = random_model(1, ("a", "b", "c"), multi_label=True)
+    assert strongest_words(model, np.ones(len(model.features)), 3, 2) == {"a": {}, "b": {}, "c": {}}
 
 
 def test_files_keep_the_thresholds(tmp_path):
