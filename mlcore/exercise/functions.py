@@ -111,8 +111,8 @@ ACTIVATIONS = {
         r"\zeta", r"\log(1 + e^{z})", r"1/(1 + e^{-z})",
     ),
     "softmax": Activation(
-        lambda Z, leak, A: layers.normalize(Z, A),
-        lambda dA, Z, A, leak, at_zero, dZ: layers.normalize_backward(dA, A, dZ),
+        lambda Z, leak, A: layers.softmax(Z, A),
+        lambda dA, Z, A, leak, at_zero, dZ: layers.softmax_backward(dA, A, dZ),
         lambda z, one, leak: np.exp(log_softmax(z)), ones,  # see through_softmax
         r"\mathrm{softmax}", r"e^{z_k} / \sum_j e^{z_j}", "",
     ),
