@@ -72,7 +72,7 @@ def log_sum_exp(Z, n):
 
 
 @kernel
-def class_cross_entropy(Z, Y, losses):
+def softmax_loss(Z, Y, losses):
     """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
 
     Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
@@ -83,7 +83,7 @@ def class_cross_entropy(Z, Y, losses):
 
 
 @kernel
-def class_cross_entropy_backward(Z, Y, scale, dZ):
+def softmax_loss_backward(Z, Y, scale, dZ):
     """Gradient of ``scale`` times that cross-entropy, ``scale (softmax(z)_k - [k = y])``: overwrite dZ."""
     factor = Z.dtype.type(scale)
     for n in range(Z.shape[0]):
@@ -125,7 +125,7 @@ def loss_of(loss, Y_hat, Y, losses):
     if loss == LOGISTIC:
         logistic(Y_hat, Y, losses)
     elif loss == SOFTMAX:
-        class_cross_entropy(Y_hat, Y, losses)
+        softmax_loss(Y_hat, Y, losses)
     else:
         half_squared(Y_hat, Y, losses)
 
@@ -136,6 +136,6 @@ def loss_of_backward(loss, Y_hat, Y, scale, dY_hat):
     if loss == LOGISTIC:
         logistic_backward(Y_hat, Y, scale, dY_hat)
     elif loss == SOFTMAX:
-        class_cross_entropy_backward(Y_hat, Y, scale, dY_hat)
+        softmax_loss_backward(Y_hat, Y, scale, dY_hat)
     else:
         half_squared_backward(Y_hat, Y, scale, dY_hat)

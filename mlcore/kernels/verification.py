@@ -84,7 +84,7 @@ def with_twins(random: np.random.Generator, dtype: Any, n: int) -> Compared:
         ("softmax", (Z,), dY, 0, "softmax_backward", (dY, FORMULAS["softmax"](Z))),
         ("half_squared", (Z, Y), quarter, 0, "half_squared_backward", (Z, Y, 0.25)),
         ("logistic", (Z, labels), quarter, 0, "logistic_backward", (Z, labels, 0.25)),
-        ("class_cross_entropy", (Z, classes), quarter, 0, "class_cross_entropy_backward", (Z, classes, 0.25)),
+        ("softmax_loss", (Z, classes), quarter, 0, "softmax_loss_backward", (Z, classes, 0.25)),
         ("cross_entropy", (Z, shares), quarter, 0, "cross_entropy_backward", (Z, shares, 0.25)),
         ("gather_mean", (table, C), dE, 0, "gather_mean_backward", (dE, C)),
     ):

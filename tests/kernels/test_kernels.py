@@ -97,8 +97,8 @@ def test_wrong_kernels_are_found(module, name, failing, monkeypatch):
         ("logistic", [[1000, -1000]], [[0, 1]], 2000, [[1, -1]]),
         ("logistic", [[0]], [[1]], np.log(2), [[-0.5]]),
         ("logistic", [[40]], [[1]], np.exp(-40), [[-np.exp(-40)]]),  # log(1 + exp(-40)) computed naively is 0
-        ("class_cross_entropy", [[1000, 0, -1000]], [[0]], 0, [[0, 0, 0]]),
-        ("class_cross_entropy", [[1000, 0, -1000]], [[2]], 2000, [[1, 0, -1]]),
+        ("softmax_loss", [[1000, 0, -1000]], [[0]], 0, [[0, 0, 0]]),
+        ("softmax_loss", [[1000, 0, -1000]], [[2]], 2000, [[1, 0, -1]]),
     ],
 )
 def test_losses_at_huge_logits(dtype, name, Z, Y, expected, gradient):

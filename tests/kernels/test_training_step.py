@@ -68,7 +68,7 @@ def naive_step(parameters, M, S, C, Y, weights, optimizer, rate, number):
     Z = E @ W1.T + b1
     H = FORMULAS["relu"](Z)
     logits = H @ W2.T + b2
-    dlogits = weights[:, np.newaxis] * FORMULAS["class_cross_entropy_backward"](logits, Y, 1 / len(C))
+    dlogits = weights[:, np.newaxis] * FORMULAS["softmax_loss_backward"](logits, Y, 1 / len(C))
     dZ = FORMULAS["relu_backward"](dlogits @ W2, Z, 0.0)
     dtable = FORMULAS["gather_mean_backward"](dZ @ W1, C)
     gradients = dtable, dZ.T @ E, dZ.sum(axis=0), dlogits.T @ H, dlogits.sum(axis=0)
@@ -79,7 +79,7 @@ def naive_step(parameters, M, S, C, Y, weights, optimizer, rate, number):
     ]
     occurs = C.any(axis=0)[:, np.newaxis]  # the other rows, and their moments, stay as they are
     updated[0] = [np.where(occurs, new, old[0]) for new, old in zip(updated[0], (parameters, M, S), strict=True)]
-    return weights * FORMULAS["class_cross_entropy"](logits, Y), *zip(*updated, strict=True)
+    return weights * FORMULAS["softmax_loss"](logits, Y), *zip(*updated, strict=True)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 70])
