@@ -49,8 +49,8 @@ FORMULAS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def count_words(documents, features, kept=lambda entry: True):
-    """C of all documents, of the entries that are kept."""
+def count_matrix(documents, features, kept=lambda entry: True):
+    """C of all documents, with the entries that are kept."""
     C = np.zeros((len(documents.offsets) - 1, features))
     for text in range(len(C)):
         for j in filter(kept, range(documents.offsets[text], documents.offsets[text + 1])):

@@ -11,7 +11,7 @@ import numpy as np
 from mlcore.kernels import embedding, layers, losses
 from mlcore.kernels.finite_differences import central_differences
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.reference import FORMULAS, count_words
+from mlcore.kernels.reference import FORMULAS, count_matrix
 from mlcore.kernels.simd import LANES
 from mlcore.results import Result
 
@@ -66,7 +66,7 @@ def with_twins(random: np.random.Generator, dtype: Any, n: int) -> Compared:
     labels, classes = (Y > 0).astype(dtype), random.integers(0, n + 2, (n, 1)).astype(dtype)
     shares = FORMULAS["softmax"](Y)
     documents, parameters = random_network(random, dtype, n)
-    table, C, quarter = parameters.table, count_words(documents, n + 4), np.full(n, 0.25)
+    table, C, quarter = parameters.table, count_matrix(documents, n + 4), np.full(n, 0.25)
     dE = random.normal(size=(n, table.shape[1])).astype(dtype)
     kernels: dict[str, Any] = {
         "affine_backward_weights": partial(_add_weights, b),

@@ -11,7 +11,7 @@ import pytest
 from mlcore.kernels import losses, optimizers
 from mlcore.kernels import training_step as steps
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.reference import FORMULAS, count_words
+from mlcore.kernels.reference import FORMULAS, count_matrix
 from mlcore.kernels.verification import Documents, largest_error, random_network
 
 BATCH = 6
@@ -95,7 +95,7 @@ def test_three_steps_equal_naive_ones(optimizer, dtype, tolerance, size):
     documents, parameters = random_network(random, dtype, size)
     Y, weights = random.integers(0, 2, (size, 1)).astype(dtype), random.uniform(0.5, 2, size).astype(dtype)
     of_texts, *found = train(documents, parameters, Y, weights, optimizer, threads=1)
-    C, expected = count_words(documents, size + 4, is_kept), np.zeros(size)
+    C, expected = count_matrix(documents, size + 4, is_kept), np.zeros(size)
     M, S = ([np.ones_like(array) for array in parameters] for _ in range(2))
     batch = max(1, -(-size // 3))
     for number, start in enumerate(range(0, size, batch)):
