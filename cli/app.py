@@ -19,7 +19,8 @@ from . import interrupts
 from .printable import ASCII, printable
 
 LONGEST = 2_000  # characters of a message
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = "free some space, or choose another disk"
+ADVICE = {errno.ENOSPC: NO_ROOM, errno.EDQUOT: NO_ROOM, errno.EFBIG: NO_ROOM, errno.EACCES: "check its permissions"}
 
 
 def main() -> None:
@@ -64,8 +65,7 @@ def _run() -> int:
     except OSError as error:
         if error.errno == errno.EPIPE:
             return 0  # whoever read our output has seen enough
-        reason = error.strerror or error
-        advice = "free some space, or choose another disk" if error.errno in NO_ROOM else "check the path"
+        reason, advice = error.strerror or error, ADVICE.get(error.errno or 0, "check the path")
         _complain(f"{error.filename}: {reason}; {advice}." if error.filename else f"{reason}.")
         return 5
     except MemoryError:

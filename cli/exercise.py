@@ -197,12 +197,13 @@ def check(
     Mark your answers. At a kink they may follow φ'(0) = 0, 1/2 or 1, or be
     another member of the Clarke subdifferential, if one choice fits all of them
     together. A rounded number is right if the truth rounds to it, also from
-    values that you rounded on the way; ? or _ leaves an entry open. For a wrong answer, mlcore names the mistakes that
-    produce exactly these numbers, or the wrong answer that it follows from.
-    The exit code is 1 if an answer is not right, and 0 once a folder is marked.
-    NAME of --answer is z:LAYER, a:LAYER, da:LAYER, delta:LAYER, dARRAY, one
-    entry such as dV[1,2], dx, or with --learning-rate "new V", the weights
-    after one step; or a symbol of the sheet, such as ∂J/∂h.
+    values that you rounded on the way; ? or _ leaves an entry open. For a wrong
+    answer, mlcore names the mistakes that produce exactly these numbers, or the
+    wrong answer that it follows from. The exit code is 1 if an answer is not
+    right, and 0 once a folder is marked. NAME of --answer is z:LAYER, a:LAYER,
+    da:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or with
+    --learning-rate "new V", the weights after one step; or a symbol of the
+    sheet, such as ∂J/∂h.
 
     With a folder for --answers, mark a class; --net may then be a folder too,
     with a network for each file of answers.
@@ -223,13 +224,13 @@ def check(
             write_output(output, marks.to_csv().encode("utf-8-sig"))
         answer("check-class", marks, exercise_view.check_class, as_json)
         return
-    of_class = {"net": nets, "output": output, "points": points, "carry-forward": carry_forward}
-    refuse(of_class, "is for a class; it needs a folder as --answers.")
     for file in answers or []:
         found, _, problems = typed_answers.read_answers(file, tolerance)
         if problems:
             raise DataError(f"{file}: {problems[0]}")
         given += found
+    of_class = {"net": nets, "output": output, "points": points, "carry-forward": carry_forward}
+    refuse(of_class, "is for a class; it needs a folder as --answers.")
     if not given:
         raise InputError("There are no answers to check; give at least one, such as --y-hat 0.")
     marked = marking.Marker(numbers.problem(), update).mark(given)
@@ -282,4 +283,6 @@ def net(*, numbers: Typed) -> None:
     0.1, frozen = ["b"], layout = "rows" for x W instead of W x, and
     slope = 0.1 in a layer with leaky-relu.
     """
-    render.show(problem.to_toml(numbers.problem()).rstrip("\n"))
+    network = numbers.problem()
+    network.network.check(network.x, network.y)
+    render.show(problem.to_toml(network).rstrip("\n"))

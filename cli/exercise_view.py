@@ -196,8 +196,9 @@ def _derivatives(result: Worked) -> None:
 
 def descend(result: Descended, style: Style) -> None:
     """The loss of every step with a bar, the weights at the end, and why nothing moves."""
-    losses, largest = result.losses, max(0.0, *result.losses) or 1.0
+    losses = result.losses
     steps = sorted({*range(0, len(losses), math.ceil(len(losses) / MAX_ROWS)), len(losses) - 1})
+    largest = max(0.0, *(losses[step] for step in steps)) or 1.0
     rows = [(str(step), style.text(losses[step]), bar(max(losses[step], 0.0) / largest)) for step in steps]
     table(["step", "J", ""], rows, left=())
     show("\nAt the end:")

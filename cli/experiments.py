@@ -203,7 +203,8 @@ def _show_trials(found: "tuning.Tuning") -> None:
         render.paragraph(_drawn(trial), indent=" " * 7)
     number, trials = len(found.trials), f"trial{'s' * (len(found.trials) > 1)}"
     negative = f" The {found.metric} is negative: the larger, the better." * (found.trials[0].mean < 0)
-    render.paragraph(f"{number:,} {trials}. Trial 0 has the settings as given.{negative}")
+    stay = "they stay unless another trial is better by more than twice the standard error of such differences"
+    render.paragraph(f"{number:,} {trials}. Trial 0 has the settings as given; {stay}.{negative}")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)
     if mattered and number >= ENOUGH:

@@ -93,7 +93,7 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
             raise DataError(f"{name} has rows that are too large for the memory of this machine") from error
     counted = {
         "Rows without a text: {:,}; their predictions are empty.": found.without_text,
-        "Rows below the threshold: {:,}; they are left to you.": found.doubtful,
+        "Rows below the threshold: {:,}; decide on them yourself.": found.doubtful,
         "Cells that begin with = + - or @: {:,}; an apostrophe before them keeps spreadsheets from running them as "
         "formulas. JSON Lines and Parquet keep them as they are.": found.made_safe,
     }

@@ -303,17 +303,15 @@ def show_network(data: "datasets.EncodedDataset", model: "models.Model") -> None
 
 def show_results(result: "training.TrainingResult", model: "models.Model", data: "datasets.EncodedDataset") -> None:
     """Figures of the held-out and the test texts, and the strongest words."""
-    calibrated = ", calibrated" * (result.calibration.get("temperature", 1) != 1)  # unlike the losses of the epochs
-    held_out = f"Held-out texts, epoch {result.best_epoch}{calibrated}"
+    is_cooled = result.calibration.get("temperature", 1) != 1
+    held_out = f"Held-out texts, epoch {result.best_epoch}{', calibrated' * is_cooled}"  # unlike the losses of epochs
     for title, figures in ((held_out, result.dev), ("Test texts", result.test)):
         if figures:
             show_evaluation(f"\n{title}", figures, brief=True)
     if found := result.calibration:
         render.show("")
-        render.paragraph(
-            "Calibration error on the held-out texts: {error_before:.3f}, or {error_after:.3f} with the logits "
-            "divided by {temperature:.2f}.".format(**found)
-        )
+        cooled = ", or {error_after:.3f} with the logits divided by {temperature:.2f}" * is_cooled
+        render.paragraph(f"Calibration error on the held-out texts: {{error_before:.3f}}{cooled}.".format(**found))
     if result.refit:
         render.paragraph(f"The saved model was then trained on the held-out texts too, for {result.best_epoch} epochs.")
     show_strongest_words(explanation.strongest_words(model, data.feature_counts, 10, 10), model.labels)

@@ -105,7 +105,7 @@ def check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise OSError(error.errno, f"the folder {path.parent} cannot be written to", str(path)) from error
+        raise OSError(error.errno, "the folder cannot be written to", str(path.parent.resolve())) from error
 
 
 @contextmanager

@@ -27,7 +27,7 @@ function forward(steps, given, isExact) {
 /** A step and its slopes in its terms, from the values before it. @param {Step} step @param {Value[]} values */
 function work({ kind, terms }, values) {
   const z = terms.map(([of]) => values[of]);
-  if (kind in FUNCTIONS) {
+  if (kind !== "sum" && kind !== "piecewise") {
     const [{ phi, slopes }, floats] = [FUNCTIONS[kind], z.map(toFloat)];
     const value = phi(floats);
     return { value, slopes: slopes(floats, toFloat(value)) };

@@ -66,8 +66,7 @@ class Tokenizer {
     if (known) return known;
     const [first, , kind, read] = this.ranges.find(([first, last]) => first <= point && point <= last) ?? SPACE;
     const points = kind === OTHER || kind >= FIRST_EXPANDED ? read : [point + read[0] - first];
-    const own = Object.entries(OWN_CODES).find(([, characters]) => characters.includes(character));
-    const code = own?.[0] ?? CODES[kind];
+    const [code = CODES[kind]] = Object.entries(OWN_CODES).find(([, own]) => own.includes(character)) ?? [];
     const found = { kind, code, read: kind === IGNORED ? "" : String.fromCodePoint(...points) };
     this.readings.set(character, found);
     return found;

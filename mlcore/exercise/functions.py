@@ -29,7 +29,7 @@ class Activation(NamedTuple):
     symbol: str  # in LaTeX; none for the identity
     definition: str  # phi(z)
     derivative: str  # phi'(z)
-    is_rational: bool = False
+    is_piecewise_linear: bool = False  # networks of such activations are worked in fractions, also on pages
     has_kink: bool = False
     leak: Fraction | None = None  # where a layer gives none; None: layers have no slope to give
 
@@ -77,7 +77,7 @@ ACTIVATIONS = {
         lambda dA, Z, A, leak, at_zero, dZ: layers.relu_backward(dA, Z, at_zero, dZ),
         rectify, rectified_slope,
         r"\varphi", r"\max(0, z)", r"1 \text{ for } z > 0, \; 0 \text{ for } z < 0, \; \text{undefined at } 0",
-        is_rational=True, has_kink=True,
+        is_piecewise_linear=True, has_kink=True,
     ),
     "leaky-relu": Activation(
         layers.leaky_relu,
@@ -85,12 +85,12 @@ ACTIVATIONS = {
         rectify, rectified_slope,
         r"\mathrm{lrelu}", r"\max(%(leak)s z, z)",
         r"1 \text{ for } z > 0, \; %(leak)s \text{ for } z < 0, \; \text{undefined at } 0",
-        is_rational=True, has_kink=True, leak=Fraction(1, 100),  # as in PyTorch
+        is_piecewise_linear=True, has_kink=True, leak=Fraction(1, 100),  # as in PyTorch
     ),
     "identity": Activation(
         lambda Z, leak, A: np.copyto(A, Z), lambda dA, Z, A, leak, at_zero, dZ: np.copyto(dZ, dA),
         lambda z, one, leak: z, ones,
-        "", "z", "1", is_rational=True,
+        "", "z", "1", is_piecewise_linear=True,
     ),
     "sigmoid": Activation(
         lambda Z, leak, A: layers.sigmoid(Z, A),
@@ -111,15 +111,15 @@ ACTIVATIONS = {
         r"\zeta", r"\log(1 + e^{z})", r"1/(1 + e^{-z})",
     ),
     "softmax": Activation(
-        lambda Z, leak, A: layers.normalize(Z, A),
-        lambda dA, Z, A, leak, at_zero, dZ: layers.normalize_backward(dA, A, dZ),
+        lambda Z, leak, A: layers.softmax(Z, A),
+        lambda dA, Z, A, leak, at_zero, dZ: layers.softmax_backward(dA, A, dZ),
         lambda z, one, leak: np.exp(log_softmax(z)), ones,  # see through_softmax
         r"\mathrm{softmax}", r"e^{z_k} / \sum_j e^{z_j}", "",
     ),
     "step": Activation(
         lambda Z, leak, A: np.copyto(A, Z >= 0), None,
         lambda z, one, leak: np.where(z >= 0, one, 0 * one), ones,  # which nothing asks for
-        r"\mathrm{step}", r"1 \text{ for } z \ge 0, \; 0 \text{ for } z < 0", "", is_rational=True,
+        r"\mathrm{step}", r"1 \text{ for } z \ge 0, \; 0 \text{ for } z < 0", "", is_piecewise_linear=True,
     ),
 }  # fmt: skip
 

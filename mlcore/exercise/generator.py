@@ -56,7 +56,7 @@ def _propose(generator: random.Random, kind: Kind, size: Difficulty, where: tupl
     for number in range(kind.depth):
         is_output = number == kind.depth - 1
         activation, units = (kind.output, kind.outputs) if is_output else (kind.hidden, size.hidden)
-        step = 1 if ACTIVATIONS[activation].is_rational else 0.5
+        step = 1 if ACTIVATIONS[activation].is_piecewise_linear else 0.5
         W = step * draw(units, values.shape[1], -size.weight, size.weight)
         b = step * draw(1, units, -size.weight, size.weight)[0] * kind.has_biases
         z = values @ W.T + b
@@ -80,7 +80,7 @@ def _is_wanted(z: np.ndarray, activation: str, is_output: bool, n_kinks: int, ha
     phi, first = ACTIVATIONS[activation], z[0]
     if not (z == 0).sum() == (first == 0).sum() == n_kinks:
         return False
-    if abs(z).max() > (MAX_VALUE if phi.is_rational else MAX_SMOOTH):
+    if abs(z).max() > (MAX_VALUE if phi.is_piecewise_linear else MAX_SMOOTH):
         return False
     if is_output:
         return not phi.has_kink or bool(n_kinks) or first.min() > 0

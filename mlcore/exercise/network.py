@@ -166,7 +166,7 @@ class Network(Shown):
             self.through[-1] = ACTIVATIONS["identity"]
         self.is_logit = bool(self.function.outputs) and names[-1] == "identity"  # y_hat, of a probability
         self.has_jacobian = self.through[-1] is ACTIVATIONS[NORMALIZES]
-        self.rational = not self.function.outputs and all(activation.is_rational for activation in self.activations)
+        self.rational = not self.function.outputs and all(one.is_piecewise_linear for one in self.activations)
 
     @property
     def W(self) -> list[np.ndarray]:

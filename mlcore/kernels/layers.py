@@ -207,7 +207,7 @@ def largest(Z, n):
 
 
 @kernel
-def normalize(Z, P):
+def softmax(Z, P):
     """Softmax of each row of Z (n, k), ``p_k = exp(z_k) / sum_j exp(z_j)``, without overflow: overwrite P."""
     for n in range(Z.shape[0]):
         top, total = largest(Z, n), Z.dtype.type(0)
@@ -219,8 +219,8 @@ def normalize(Z, P):
 
 
 @kernel
-def normalize_backward(dP, P, dZ):
-    """Backward pass of ``normalize``, ``dz_k = p_k (dp_k - sum_j dp_j p_j)``, all (n, k): overwrite dZ."""
+def softmax_backward(dP, P, dZ):
+    """Backward pass of ``softmax``, ``dz_k = p_k (dp_k - sum_j dp_j p_j)``, all (n, k): overwrite dZ."""
     for n in range(P.shape[0]):
         mean = P.dtype.type(0)
         for k in range(P.shape[1]):

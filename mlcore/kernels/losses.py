@@ -6,7 +6,7 @@
 import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
-from mlcore.kernels.layers import largest, normalize, sigmoid_of
+from mlcore.kernels.layers import largest, sigmoid_of, softmax
 
 LOGISTIC, SOFTMAX, SQUARED = 0, 1, 2
 
@@ -72,7 +72,7 @@ def log_sum_exp(Z, n):
 
 
 @kernel
-def softmax(Z, Y, losses):
+def softmax_loss(Z, Y, losses):
     """Cross-entropy of the softmax of each sample's logits, ``log(sum_k exp(z_k)) - z_y``: overwrite losses.
 
     Shapes: Z (n, k), Y (n, 1) class numbers in 0..k-1 -> losses (n,).
@@ -83,7 +83,7 @@ def softmax(Z, Y, losses):
 
 
 @kernel
-def softmax_backward(Z, Y, scale, dZ):
+def softmax_loss_backward(Z, Y, scale, dZ):
     """Gradient of ``scale`` times that cross-entropy, ``scale (softmax(z)_k - [k = y])``: overwrite dZ."""
     factor = Z.dtype.type(scale)
     for n in range(Z.shape[0]):
@@ -113,7 +113,7 @@ def cross_entropy(Z, Y, losses):
 def cross_entropy_backward(Z, Y, scale, dZ):
     """Gradient of ``scale`` times that cross-entropy, ``scale (softmax(z) - y)``: overwrite dZ."""
     factor = Z.dtype.type(scale)
-    normalize(Z, dZ)
+    softmax(Z, dZ)
     for n in range(Z.shape[0]):
         for k in range(Z.shape[1]):
             dZ[n, k] = factor * (dZ[n, k] - Y[n, k])
@@ -125,7 +125,7 @@ def loss_of(loss, Y_hat, Y, losses):
     if loss == LOGISTIC:
         logistic(Y_hat, Y, losses)
     elif loss == SOFTMAX:
-        softmax(Y_hat, Y, losses)
+        softmax_loss(Y_hat, Y, losses)
     else:
         half_squared(Y_hat, Y, losses)
 
@@ -136,6 +136,6 @@ def loss_of_backward(loss, Y_hat, Y, scale, dY_hat):
     if loss == LOGISTIC:
         logistic_backward(Y_hat, Y, scale, dY_hat)
     elif loss == SOFTMAX:
-        softmax_backward(Y_hat, Y, scale, dY_hat)
+        softmax_loss_backward(Y_hat, Y, scale, dY_hat)
     else:
         half_squared_backward(Y_hat, Y, scale, dY_hat)

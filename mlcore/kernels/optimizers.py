@@ -74,7 +74,7 @@ def adam(p, g, m, s, add_m, add_s, rate, eps):
 
 
 @kernel
-def update_rows(dE, index, begin, end, P, M, S, first, last, step, first_piece, scales):
+def update_rows(dE, index, begin, end, first, last, step, first_piece, scales, P, M, S):
     """Update columns ``first`` to ``last`` of rows begin to end - 1 of a list, as ``gather_mean_backward`` has them.
 
     The gradient of a row goes from registers to the optimiser and is never stored. Other rows keep their moments.
@@ -96,14 +96,14 @@ def update_rows(dE, index, begin, end, P, M, S, first, last, step, first_piece, 
                 prefetch(S, ahead, column)
         for column in range(first, last - LANES, WIDE):
             g = row_gradient(dE, index, k, column, zero_vector(dE.dtype, WIDE))
-            update_vector(P, M, S, index.rows[k], column, g, row_step)
+            update_vector(g, index.rows[k], column, row_step, P, M, S)
         if (last - first) % WIDE > 0:
             rest = row_gradient(dE, index, k, last - LANES, zero_vector(dE.dtype, LANES))
-            update_vector(P, M, S, index.rows[k], last - LANES, rest, row_step)
+            update_vector(rest, index.rows[k], last - LANES, row_step, P, M, S)
 
 
 @inline_kernel
-def update_vector(P, M, S, row, column, g, step):
+def update_vector(g, row, column, step, P, M, S):
     """Update a part of a row by its gradient, a vector."""
     number = P.dtype.type
     p = load_vector(P, row, column, g)
@@ -122,7 +122,7 @@ def update_vector(P, M, S, row, column, g, step):
 
 
 @kernel
-def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
+def update_layer(dY, X, first, last, step, W, b, M_W, M_b, S_W, S_b, dW, db):
     """Sum the gradient of a dense layer over the batch, for TILE outputs at a time into dW, and update W and b.
 
     Of W, only columns ``first`` to ``last``; the bias is updated with the first column. db is the thread's own.
@@ -136,13 +136,13 @@ def update_layer(dY, X, W, b, M_W, M_b, S_W, S_b, dW, db, first, last, step):
         affine_backward_weights(dY[:, begin:end], X, first, last, dW[: end - begin], db[begin:end])
         for r in range(begin, end):
             M, S = None if M_W is None else M_W[r], None if S_W is None else S_W[r]
-            update_numbers(W[r], dW[r - begin], M, S, first, last, step)
+            update_numbers(dW[r - begin], first, last, step, W[r], M, S)
     if first == 0 and last > 0:
-        update_numbers(b, db, M_b, S_b, np.int64(0), b.shape[0], step)
+        update_numbers(db, np.int64(0), b.shape[0], step, b, M_b, S_b)
 
 
 @inline_kernel
-def update_numbers(p, g, m, s, first, last, step):
+def update_numbers(g, first, last, step, p, m, s):
     """Update elements ``first`` to ``last`` of a vector p by their gradients g; m and s may be None."""
     number = p.dtype.type
     rate, eps = number(step.rate), number(step.eps_layers)

@@ -34,14 +34,14 @@ FORMULAS: dict[str, Callable[..., np.ndarray]] = {
     "leaky_relu_backward": lambda dH, Z, slope, at_zero: dH * np.select([Z > 0, Z < 0], [1.0, slope], at_zero),
     "softplus": lambda Z: np.logaddexp(0, Z),
     "softplus_backward": lambda dH, Z: dH * (1 + np.tanh(Z / 2)) / 2,
-    "normalize": softmax,
-    "normalize_backward": lambda dP, P: P * dP - P * (P * dP).sum(axis=1, keepdims=True),
+    "softmax": softmax,
+    "softmax_backward": lambda dP, P: P * dP - P * (P * dP).sum(axis=1, keepdims=True),
     "half_squared": lambda Y_hat, Y: ((Y - Y_hat) ** 2).sum(axis=1) / 2,
     "half_squared_backward": lambda Y_hat, Y, scale: scale * (Y_hat - Y),
     "logistic": lambda Z, Y: (np.logaddexp(0, Z) - Y * Z).sum(axis=1),
     "logistic_backward": lambda Z, Y, scale: scale * ((1 + np.tanh(Z / 2)) / 2 - Y),
-    "softmax": lambda Z, Y: -np.log(softmax(Z)[np.arange(len(Z)), Y[:, 0].astype(int)]),
-    "softmax_backward": lambda Z, Y, scale: scale * (softmax(Z) - (np.arange(Z.shape[1]) == Y)),
+    "softmax_loss": lambda Z, Y: -np.log(softmax(Z)[np.arange(len(Z)), Y[:, 0].astype(int)]),
+    "softmax_loss_backward": lambda Z, Y, scale: scale * (softmax(Z) - (np.arange(Z.shape[1]) == Y)),
     "cross_entropy": lambda Z, Y: -(Y * np.log(softmax(Z))).sum(axis=1),
     "cross_entropy_backward": lambda Z, Y, scale: scale * (softmax(Z) - Y),
     "gather_mean": lambda table, C: shares(C) @ table,
@@ -49,8 +49,8 @@ FORMULAS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def count_words(documents, features, kept=lambda entry: True):
-    """C of all documents, of the entries that are kept."""
+def count_matrix(documents, features, kept=lambda entry: True):
+    """C of all documents, with the entries that are kept."""
     C = np.zeros((len(documents.offsets) - 1, features))
     for text in range(len(C)):
         for j in filter(kept, range(documents.offsets[text], documents.offsets[text + 1])):

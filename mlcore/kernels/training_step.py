@@ -149,20 +149,20 @@ def train_batches(
 
         if part == 0:
             update_layer(
-                dZ, E, parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[thread],
-                first, last, step,
+                dZ, E, first, last, step,
+                parameters.W1, parameters.b1, M.W1, M.b1, S.W1, S.b1, work.dW1, work.db1[thread],
             )  # fmt: skip
         a, b = share(thread, threads, -(-H.shape[1] // LANES))
         if a < b:
             update_layer(
-                dlogits, H, parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2, work.dW2, work.db2[thread],
-                a * LANES, min(b * LANES, H.shape[1]), step,
+                dlogits, H, a * LANES, min(b * LANES, H.shape[1]), step,
+                parameters.W2, parameters.b2, M.W2, M.b2, S.W2, S.b2, work.dW2, work.db2[thread],
             )  # fmt: skip
         if recipe.trainable:
             index, (a, b) = rows_of(work.row_list, thread, place), share(part, parts, work.used[place])
             update_rows(
-                dE, index, a, b, parameters.table, M.table, S.table, first, last, step,
-                recipe.first_piece, recipe.scales,
+                dE, index, a, b, first, last, step, recipe.first_piece, recipe.scales,
+                parameters.table, M.table, S.table,
             )  # fmt: skip
         if parts > 1 and not barrier(thread, work.arrived):
             return

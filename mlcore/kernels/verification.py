@@ -11,7 +11,7 @@ import numpy as np
 from mlcore.kernels import embedding, layers, losses
 from mlcore.kernels.finite_differences import central_differences
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.reference import FORMULAS, count_words
+from mlcore.kernels.reference import FORMULAS, count_matrix
 from mlcore.kernels.simd import LANES
 from mlcore.results import Result
 
@@ -64,9 +64,9 @@ def with_twins(random: np.random.Generator, dtype: Any, n: int) -> Compared:
     X, W, b, dY, Z = (random.normal(size=shape).astype(dtype) for shape in shapes)
     kinks, Y = (Z * random.integers(0, 2, Z.shape).astype(dtype) for _ in range(2))
     labels, classes = (Y > 0).astype(dtype), random.integers(0, n + 2, (n, 1)).astype(dtype)
-    shares = FORMULAS["normalize"](Y)
+    shares = FORMULAS["softmax"](Y)
     documents, parameters = random_network(random, dtype, n)
-    table, C, quarter = parameters.table, count_words(documents, n + 4), np.full(n, 0.25)
+    table, C, quarter = parameters.table, count_matrix(documents, n + 4), np.full(n, 0.25)
     dE = random.normal(size=(n, table.shape[1])).astype(dtype)
     kernels: dict[str, Any] = {
         "affine_backward_weights": partial(_add_weights, b),
@@ -81,10 +81,10 @@ def with_twins(random: np.random.Generator, dtype: Any, n: int) -> Compared:
         ("tanh", (Z,), dY, 0, "tanh_backward", (dY, FORMULAS["tanh"](Z))),
         ("leaky_relu", (kinks, 0.25), dY, 0, "leaky_relu_backward", (dY, kinks, 0.25, 0.625)),
         ("softplus", (Z,), dY, 0, "softplus_backward", (dY, Z)),
-        ("normalize", (Z,), dY, 0, "normalize_backward", (dY, FORMULAS["normalize"](Z))),
+        ("softmax", (Z,), dY, 0, "softmax_backward", (dY, FORMULAS["softmax"](Z))),
         ("half_squared", (Z, Y), quarter, 0, "half_squared_backward", (Z, Y, 0.25)),
         ("logistic", (Z, labels), quarter, 0, "logistic_backward", (Z, labels, 0.25)),
-        ("softmax", (Z, classes), quarter, 0, "softmax_backward", (Z, classes, 0.25)),
+        ("softmax_loss", (Z, classes), quarter, 0, "softmax_loss_backward", (Z, classes, 0.25)),
         ("cross_entropy", (Z, shares), quarter, 0, "cross_entropy_backward", (Z, shares, 0.25)),
         ("gather_mean", (table, C), dE, 0, "gather_mean_backward", (dE, C)),
     ):

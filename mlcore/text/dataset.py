@@ -1,6 +1,7 @@
 """The dataset: labelled texts as numbers, from the files to the arrays that are trained on and measured on."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -56,6 +57,10 @@ class Dataset:
     def place(self, row: int) -> str:
         """Where a text comes from, as messages name it."""
         return self.places[row] if self.places else f"text {row + 1}"
+
+    def named(self, place: str) -> str:
+        """A place with the source, unless it names a file itself."""
+        return f"{self.source}, {place}" if re.fullmatch(r"\w+ \d+", place) else place
 
     def rows(self, *splits: str) -> np.ndarray:
         """Numbers of the texts of these splits, ascending: (m,) int64."""
@@ -220,7 +225,7 @@ def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
     added = replace(other, tokens=other.tokens.select(rows), labels=other.labels[rows], splits=splits, weights=weights)
 
     def named(part: Dataset, place: str) -> str:  # so that a line is not taken for one of the dataset
-        return place if part is own or place.startswith(part.source) else f"{part.source}, {place}"
+        return place if part is own else part.named(place)
 
     places = [*map(dataset.place, range(dataset.n_texts)), *(named(other, other.place(row)) for row in rows)]
     both = joined_datasets([own, added], dataset.source, named)

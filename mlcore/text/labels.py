@@ -93,7 +93,7 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
     if not multi_label and dataset.several_labels:
         number = next(number for number, name in enumerate(dataset.label_names) if len(labels_in(name)) != 1)
         found = ", ".join(map(repr, labels_in(dataset.label_names[number]))) or "no label"
-        place = f"{dataset.source}, {dataset.label_places[number]}"
+        place = dataset.named(dataset.label_places[number])
         raise DataError(f"{place}: expected one label, found {found}", suggestion={"multi_label": True})
     labels = sorted({label for name in names for label in labels_in(name)})
     most = MAX_SEVERAL if multi_label else MAX_LABELS
@@ -143,10 +143,7 @@ def partition(
         labels = () if ratings else choose_labels(dataset, train, multi_label)
     targets = targets_of(dataset, labels, multi_label=multi_label)
     if len(unknown := train[np.isnan(targets[train, 0])]):
-        name = dataset.label_names[dataset.labels[unknown[0]]]
-        raise DataError(
-            f"{dataset.source}, {dataset.place(int(unknown[0]))}: the label is {name!r}; expected {listed(labels)}."
-        )
+        raise _wrong_label(dataset, unknown[0], listed(labels))
     warnings = [*map(DataWarning, dataset.notes.sentences()), *label_warnings(labels)]
     dev_rows = dataset.rows("dev") if dev is None else np.zeros(0, np.int64)
     fraction = dev if dev is not None else 0 if len(dev_rows) else HELD_OUT
@@ -197,14 +194,18 @@ def targets_of(
     rows = np.arange(dataset.n_texts) if rows is None else rows
     wrong = rows[np.isnan(targets[rows, 0])]
     if len(wrong) and (not labels or len(wrong) == len(rows)):
-        number = dataset.labels[wrong[0]]
-        place = dataset.place(int(wrong[0])) if dataset.places else dataset.label_places[number]
-        name = dataset.label_names[number]
+        name = dataset.label_names[dataset.labels[wrong[0]]]
         expected = f"a number up to {LARGEST_RATING:g}{ways_to_write(name)}"
-        if labels:
-            expected = f"one of {listed(labels)} as in the training data"
-        raise DataError(f"{dataset.source}, {place}: the label is {name!r}; expected {expected}.")
+        raise _wrong_label(
+            dataset, wrong[0], f"one of {listed(labels)} as in the training data" if labels else expected
+        )
     return targets
+
+
+def _wrong_label(dataset: "Dataset", row: int, expected: str) -> DataError:
+    number = dataset.labels[row]
+    place, name = dataset.named(dataset.label_places[number]), dataset.label_names[number]
+    return DataError(f"{place}: the label is {name!r}; expected {expected}.")
 
 
 def _numbers(labels: Sequence[str]) -> dict[str, int]:

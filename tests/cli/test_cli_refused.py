@@ -4,7 +4,9 @@
 them anew.
 """
 
+import errno
 import gzip
+import tempfile
 from pathlib import Path
 
 from conftest import play
@@ -23,6 +25,16 @@ def test_a_message_is_one_line_of_moderate_length_that_cannot_move_the_cursor(ru
     assert (done.code, done.out, done.err.count("\n")) == (5, "", 1)
     assert len(done.err) < 2_100
     assert done.err[:-1].isprintable()
+
+
+def test_what_has_no_permission_is_named(run, tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    done = run("exercise", "-o", str(tmp_path))
+    assert (done.code, done.out) == (5, "")
+    assert done.err == f"mlcore: {tmp_path}: the folder cannot be written to; check its permissions.\n"
 
 
 def test_too_little_memory_is_a_message(run, monkeypatch):

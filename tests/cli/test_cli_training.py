@@ -13,6 +13,7 @@ from conftest import needs_speed
 from mlcore.cli import render
 from mlcore.cli.training import Run
 
+from mlcore.sentiment import calibration
 from mlcore.sentiment.model_file import load_model
 
 SMALL = ("--ngrams", 1, "--char-ngrams", "none", "--dim", 3, "--hidden", 2, "--epochs", 2)
@@ -38,13 +39,19 @@ COLUMNS = ("--text-column", "opinion", "--label-column", "grade")
 # Output -----------------------------------------------------------------------------------------------------
 
 
-def test_what_was_written_and_what_is_next(run, reviews):
+def test_what_was_written_and_what_is_next(run, reviews, monkeypatch):
     done = run("train-sentiment", "--data", reviews, *SMALL, "--learning-rate", 0.2)
     assert (done.code, max(map(len, done.out.splitlines())) <= 80) == (0, True)
     assert "\n\nNote: " in done.out
     following = f"Next: mlcore predict {MODEL} TEXT\n  or: mlcore evaluate {MODEL} DATA\n"
     assert done.err == f"Wrote {MODEL}.\n{following}"
-    assert f"Replaced {MODEL}." in run("train-sentiment", "--data", reviews, *SMALL).err
+    monkeypatch.setattr(calibration, "best_temperature", lambda logits, targets: 1.0)
+    again = run("train-sentiment", "--data", reviews, *SMALL)
+    assert (f"Replaced {MODEL}." in again.err, "calibrated" in again.out, "divided" in again.out) == (
+        True,
+        False,
+        False,
+    )
     assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
 
 

@@ -29,7 +29,7 @@ def test_numbers_are_friendly_and_kinks_as_asked(kind, difficulty, kink):
         assert all(abs(array).max() >= 0.01 for array in gradients.arrays.values())
         assert (gradients.flat != exact.backward(0).flat).any() == (kink != "none")
         for activation, z in zip(network.activations, exact.trace.z, strict=True):
-            assert abs(z).max() <= (9 if activation.is_rational else 2)
+            assert abs(z).max() <= (9 if activation.is_piecewise_linear else 2)
         if kind == "relu":
             (z,) = exact.trace.z[0]
             assert len(z) == hidden

@@ -94,8 +94,10 @@ def close(found, expected):
 
 def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_path):
     run("page", "-o", "sheet.html")
-    problems, seen = [random_problem(seed) for seed in range(500)], set()
-    for problem, found in zip(problems, work(visit(tmp_path / "sheet.html"), problems), strict=True):
+    problems, seen, page = [random_problem(seed) for seed in range(500)], set(), visit(tmp_path / "sheet.html")
+    with pytest.raises(Exception, match="undefined"):  # and not the numbers of another activation
+        page.evaluate("work({ kind: 'new', terms: [[0, null, '']] }, [1])")
+    for problem, found in zip(problems, work(page, problems), strict=True):
         network, exact, steps = problem.network, Pass(problem.network, problem.x, problem.y), Steps(problem)
         trace = exact.trace if network.rational else network.forward(problem.x)
         same = np.testing.assert_array_equal if network.rational else close

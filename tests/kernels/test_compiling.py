@@ -132,8 +132,8 @@ def test_a_damaged_cache_is_not_run_and_written_again(folder):
 
 def test_named_tuples_of_the_same_name_are_kept_apart():
     """Text's Documents and verification's have the same fields; a kernel for the one fits no caller with the other."""
-    cache = _cache_class()(losses.softmax.py_func)
-    codegen, types = losses.softmax.targetdescr.target_context.codegen(), []
+    cache = _cache_class()(losses.softmax_loss.py_func)
+    codegen, types = losses.softmax_loss.targetdescr.target_context.codegen(), []
     for module in ("a", "b", "a"):
         inner = namedtuple("Inner", "x", module=module)
         types.append(numba.typeof((namedtuple("Outer", "i", module="c")(inner(1.0)), 1)))

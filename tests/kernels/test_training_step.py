@@ -11,7 +11,7 @@ import pytest
 from mlcore.kernels import losses, optimizers
 from mlcore.kernels import training_step as steps
 from mlcore.kernels.forward import Parameters
-from mlcore.kernels.reference import FORMULAS, count_words
+from mlcore.kernels.reference import FORMULAS, count_matrix
 from mlcore.kernels.verification import Documents, largest_error, random_network
 
 BATCH = 6
@@ -68,7 +68,7 @@ def naive_step(parameters, M, S, C, Y, weights, optimizer, rate, number):
     Z = E @ W1.T + b1
     H = FORMULAS["relu"](Z)
     logits = H @ W2.T + b2
-    dlogits = weights[:, np.newaxis] * FORMULAS["softmax_backward"](logits, Y, 1 / len(C))
+    dlogits = weights[:, np.newaxis] * FORMULAS["softmax_loss_backward"](logits, Y, 1 / len(C))
     dZ = FORMULAS["relu_backward"](dlogits @ W2, Z, 0.0)
     dtable = FORMULAS["gather_mean_backward"](dZ @ W1, C)
     gradients = dtable, dZ.T @ E, dZ.sum(axis=0), dlogits.T @ H, dlogits.sum(axis=0)
@@ -79,7 +79,7 @@ def naive_step(parameters, M, S, C, Y, weights, optimizer, rate, number):
     ]
     occurs = C.any(axis=0)[:, np.newaxis]  # the other rows, and their moments, stay as they are
     updated[0] = [np.where(occurs, new, old[0]) for new, old in zip(updated[0], (parameters, M, S), strict=True)]
-    return weights * FORMULAS["softmax"](logits, Y), *zip(*updated, strict=True)
+    return weights * FORMULAS["softmax_loss"](logits, Y), *zip(*updated, strict=True)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 70])
@@ -95,7 +95,7 @@ def test_three_steps_equal_naive_ones(optimizer, dtype, tolerance, size):
     documents, parameters = random_network(random, dtype, size)
     Y, weights = random.integers(0, 2, (size, 1)).astype(dtype), random.uniform(0.5, 2, size).astype(dtype)
     of_texts, *found = train(documents, parameters, Y, weights, optimizer, threads=1)
-    C, expected = count_words(documents, size + 4, is_kept), np.zeros(size)
+    C, expected = count_matrix(documents, size + 4, is_kept), np.zeros(size)
     M, S = ([np.ones_like(array) for array in parameters] for _ in range(2))
     batch = max(1, -(-size // 3))
     for number, start in enumerate(range(0, size, batch)):

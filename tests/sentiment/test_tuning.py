@@ -104,7 +104,10 @@ def test_the_commands_show_the_scores_and_train_with_the_best_settings(run, mode
     done = run("tune", *OPTIONS, "--trials", 2, "--minutes", 5)
     assert any(re.search(r"\n +0 +[12]  [01]\.\d+ .* as given", text) for text in shown), "the table is live"
     assert (done.code, "trial  folds  accuracy" in done.out) == (0, True)
-    assert done.out.endswith("2 trials. Trial 0 has the settings as given.\n"), "too few to tell what mattered"
+    end = (
+        "2 trials. Trial 0 has the settings as given; they stay unless another trial is\nbetter by more than twice the "
+    )
+    assert done.out.endswith(f"{end}standard error of such differences.\n"), "too few to tell what mattered"
     assert "Replaced sentiment.safetensors. The same again: mlcore train-sentiment" in done.err
     assert load_model(model).settings.epochs == 2
 
