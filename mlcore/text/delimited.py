@@ -13,7 +13,7 @@ SEPARATORS = "\t|;,"  # that are recognised by width, rare ones first; with name
 NOT_SEPARATORS = re.compile(r"[\w \"'.<>{}\[\]-]")
 SIGN = r"""[^\w\s.,;:!?'"()/-]"""
 SIGNS = re.compile(  # between words, not as in "by @me"; a single one needs blanks, unless it is rare or marks a label
-    rf"""[\w.,;:!?'"()/-](?:( ?)(_[^\w\s]_|:{{2,3}}|[~^¦]|@(?=\w+$)|{SIGN}{{2,}}+)\1|( {SIGN} ))(?=\w)"""
+    rf"""[\w.,;:!?'"()/-](?:( ?)(_[^\w\s]_|:{{2,3}}(?!:)|[~^¦]|@(?=\w+$)|{SIGN}{{2,}}+)\1|( {SIGN} ))(?=\w)"""
 )
 MAX_FIELD = 50_000_000  # characters
 SNIFFED = 100  # lines from which the separator is recognised
@@ -104,22 +104,23 @@ def _parsed(lines: Sequence[str], separator: str, dialect: Dialect) -> tuple[lis
 def _dialect(lines: Sequence[str], separator: str, source: Source | None = None) -> Dialect:
     """How quotes are used, so that the fewest rows are wrong; the source gets a note if this was a guess.
 
-    By RFC 4180; or with spaces before them, as single ones, or behind a backslash; or, between tabs, not at all.
+    By RFC 4180; or with spaces before them, as single ones, or behind a backslash; or, between tabs, not at all. Where
+    some fields have single ones, none may have double ones, and none is between tabs: there, they are apostrophes.
     Between several signs never, as csv reads no such tables.
     """
     if len(separator) > 1:
         return None
-    between = re.escape(separator)
-    opened = list(filter(re.compile(rf"(?:^|{between}) *'").search, lines[1:]))  # those with a single quote
-    closed = bool(opened) and all(map(re.compile(rf"'(?:{between}|$)").search, opened))
-    note = "the quotes around fields are single ones, ', and left out."
-    in_single: tuple[Dialect, str] = {"quotechar": "'", "skipinitialspace": True}, note
+    opened = [line for line in lines[1:] if any(f"{separator}{mark}" in f"{separator}{line}" for mark in ("'", " '"))]
+    closed = bool(opened) and all(f"'{separator}" in f"{line}{separator}" for line in opened)
+    closed &= separator != "\t" and not any(f'{separator}"' in f"{separator}{line}" for line in lines)
+    said = "the quotes around fields are single ones, ', and left out."
+    single_quoted: tuple[Dialect, str] = {"quotechar": "'", "skipinitialspace": True}, said
     ways: tuple[tuple[bool, Dialect, str], ...] = (  # when each is possible, and what is said of it
-        (len(opened) == len(lines) - 1 > 0, *in_single),
+        (len(opened) == len(lines) - 1 > 0, *single_quoted),
         (any(f'{separator} "' in line for line in lines), {"skipinitialspace": True}, ""),
         (True, {}, ""),
         (any('\\"' in line for line in lines), {"escapechar": "\\"}, '\\" within quotes is read as a quote.'),
-        (closed and separator != "\t", *in_single),
+        (closed, *single_quoted),
         (separator == "\t" and not (source and source.layout.format == "csv"), None, ""),
     )  # fmt: skip
     possible = [(dialect, note) for may_be, dialect, note in ways if may_be]

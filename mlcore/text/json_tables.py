@@ -118,11 +118,13 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         if isinstance(rows, list) and "schema" in document:
             return rows
         if any(map(_split_of, document)):
-            splits = {name: _split_of(re.split("[-_. ]", name)[-1]) for name in document}
-            if others := ", ".join(name for name, split in splits.items() if not split):
-                raise DataError(f"{source.name} has splits, and the keys {others}; leave them out.")
-            if more := ", ".join(name for name in splits if not _split_of(name)):
-                source.note_guess(f"the keys {more} belong to the splits that they end with.")
+            splits = {name: _split_of(re.split("[-_. ]", name.strip())[-1]) for name in document}
+            if others := [
+                name for name, split in splits.items() if not (split and isinstance(document[name], list | dict))
+            ]:
+                raise DataError(f"{source.name} has splits, and the keys {', '.join(others)}; leave them out.")
+            if more := [name for name in splits if not _split_of(name)]:
+                source.note_guess(f"the keys {', '.join(more)} are read as parts of the splits that they end with.")
             return chain.from_iterable(_of_split(splits[name], part, source, name) for name, part in document.items())
         parts = [key for key, part in document.items() if isinstance(part, dict) and part and all(map(_split_of, part))]
         if len(parts) == 1:

@@ -301,8 +301,7 @@ def _labels(value: Any) -> str | tuple[str, ...]:
     if value is None or value != value:
         raise ValueError("the label is missing.")
     if isinstance(value, dict) and all(isinstance(score, int | float) for score in value.values()):
-        chosen = [label for label, score in value.items() if score > 0.5]  # as spaCy has them
-        value = chosen or [f"not {label}" for label in value if len(value) == 1]
+        value = [label for label, score in value.items() if score > 0.5]  # as spaCy has them
     if isinstance(value, list | tuple):
         if other := next((one for one in value if isinstance(one, list | tuple | dict)), None):
             raise ValueError(f"expected a label, or a list of labels, in which {other!r:.40} is none.")

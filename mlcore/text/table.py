@@ -368,10 +368,13 @@ def _not_found(
 
 
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
-    """Which of the columns likely have these roles: texts are longest and hardly repeat; few labels differ."""
+    """Which of the columns likely have these roles: the longest has the texts, that of the fewest values the labels."""
     found = dict[str, int]()
-    texts = [[value for value in column if isinstance(value, str) and LETTER.search(value)] for column in columns]
-    lengths = [sum(map(len, {*values})) if 2 * len({*values}) > len(values) else 0 for values in texts]
+    texts = [{value for value in column if isinstance(value, str) and LETTER.search(value)} for column in columns]
+    lengths = [sum(map(len, values)) for values in texts]
+    sizes = [len({*map(str, column)}) for column in columns]
+    if "label" in roles and len(columns) > 1 and 2 * min(sizes) < len(columns[0]):  # which has the labels
+        lengths[min(range(len(columns)), key=lambda i: (sizes[i], lengths[i]))] = 0
     if "text" in roles and columns and (any(lengths) or not any(columns)):
         found["text"] = lengths.index(max(lengths))
     distinct = dict[int, int]()
@@ -390,15 +393,15 @@ def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
     A label occurs again in its column, as few names of columns do; nor is it a number in a column of numbers. A
-    column of texts alone has no name of many words, but may have a question. A usual name is one of a column.
+    column of texts alone has no name of many words, but may have a question. In a header, one of the names is usual.
     """
     columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
-    names = [first for first, *more in columns if first not in more]
-    if any(_matches(names, "", role, set()) for role in ("text", "label")):
-        return {}
+    usual = usual_names("text") | usual_names("label")
+    is_header = any(plain(first) in usual for first, *more in columns if first not in more)
     is_text = not table.source.labelled and len(table.header) == 1 and re.search(r"( .*){3}[^?:]$", table.header[0])
     if table.kind != "column" or not any(
-        first and (is_text or first in more or all(map(str.isdecimal, (first, *more)))) for first, *more in columns
+        first and (is_text or (first in more and not is_header) or all(map(str.isdecimal, (first, *more))))
+        for first, *more in columns
     ):
         return {}
     found = _likely_columns(columns, ["label", "text"] if table.source.labelled else ["text"])
