@@ -112,7 +112,7 @@ def compiled(tmp_path_factory):
     """Compile all kernels before the first test, so that no test sees the message of a first run.
 
     Of two processes that test (-n 2), one begins at the other end, and loads what the first one has compiled by then:
-    they meet at a short part, for that is compiled twice.
+    they meet at a short part, because both compile that one.
     """
     first, *others = (partial(compile_kernels, optimizer) for optimizer in LEARNING_RATES)
     parts = [partial(compile_classifier, tmp_path_factory.mktemp("vectors")), first, compile_by_hand, *others]

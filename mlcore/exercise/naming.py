@@ -5,6 +5,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import product
 
 import numpy as np
 
@@ -23,14 +24,14 @@ UNIT = re.compile(r"(.*\D)(\d{1,9})")  # h1, of h
 IN_A_FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
 DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECel]|[Ll]oss|[Cc]ost|MSE)(?:total)?/?[d∂]|grad(?:ient)?|∇)")
 GRADIENT = re.compile(
-    r"^(?:(?:self|model|net)\.)*(.+)[._]grad(?:ient)?$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$"
+    r"^(?:(?:self|model|net)\.)*+(.+)[._]grad(?:ient)?$|^grads?[\['\"]+(\w+)['\"\]]+$|^∇_?([\w']+?)_?[JLEC]?$"
 )
 NEW = re.compile(r"^(.+_|[A-Za-z]\d?)(?:new|updated)_?(\d*)$|^updated(_.+|[A-Z]\d?$)|^(.+)\+$")
 KINDS = ("d", "new ")  # of answers about arrays
 WORDS = {"net": "z", "out": "a", "delta": "dz", "dnet": "dz", "dout": "da"}
 OUTPUTS = ("yhat", "ypred", "pred", "prediction", "output", "out", "o", "f")
 ALIASES = dict.fromkeys(OUTPUTS, "y_hat")
-ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal", "MSE"), "loss")
+ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
 
 
 class Naming:
@@ -38,7 +39,8 @@ class Naming:
 
     ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
     are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write, and
-    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: with entries such as h1.
+    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: those of
+    one row, whose entries are h1 and h2.
     """
 
     def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:
@@ -47,7 +49,7 @@ class Naming:
         arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
         self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
-        self.known = dict(ALIASES)  # names of answers as people spell them
+        self.known = dict[str, str]()  # names of answers as people spell them
         hidden = [("h", "hidden")] if symbols.depth == 2 else [()] * (symbols.depth - 1)
         ends = [*hidden, ("o", "out", "output", *[""] * (symbols.depth == 1))]  # of net_o1 and delta_hidden
         for number, layer in enumerate(problem.network.layer_names):
@@ -55,14 +57,17 @@ class Naming:
             self.symbols |= {f"z:{layer}": z, f"a:{layer}": a, f"da:{layer}": f"∂J/∂{a}"}
             self.symbols[f"delta:{layer}"] = to_unicode(symbols.delta[number])
             which = {"z": f"z:{layer}", "a": f"a:{layer}", "dz": f"delta:{layer}", "da": f"da:{layer}"}
-            self.known |= {f"{letter}{number + 1}": name for letter, name in which.items()}
             which |= {word: which[letter] for word, letter in WORDS.items()}
+            self.known |= {f"{word}{number + 1}": name for word, name in which.items()}
             self.known |= {f"{word}{end}": name for word, name in which.items() for end in ends[number]}
-        self.known |= {f"d{output}": which["da"] for output in OUTPUTS}
+        self.known |= ALIASES | {f"d{output}": which["da"] for output in OUTPUTS}
         self.known |= dict.fromkeys(("logits", "scores"), which["z"])
         self.known |= dict.fromkeys(("dlogits", "dscores"), which["dz"])
         self.known |= {_plain(text): name for name in answers for text in (self.symbols[name], name)}
-        entries = {_plain(kind + name): kind + place for kind in KINDS for name, place in problem.entries.items()}
+        places = defaultdict[str, set[str]](set)
+        for kind, (name, place) in product(KINDS, problem.entries):
+            places[_plain(kind + name)].add(kind + place)
+        entries = {spelling: found.pop() for spelling, found in places.items() if len(found) == 1}
         self.known = entries | {spelling: name for spelling, name in self.known.items() if name in answers}
         cases = defaultdict[str, set[str]](set)
         for spelling, known in self.known.items():
@@ -80,7 +85,8 @@ class Naming:
         for answer in answers:
             name, place = self.find(answer.name)
             entries = self.oriented(name, answer.entries)
-            if place and entries.shape != self.answers[name].shape:  # else all of h1, which may be a layer
+            is_layer = place == (0, 0) and name != "y_hat" and entries.shape == self.answers[name].shape  # all of h1
+            if place and not is_layer:
                 if entries.size != 1:
                     raise InputError(f"{answer.name} is one entry of {name}; give one number.")
                 number, entries = entries.item(), np.full(self.answers[name].shape, None, object)

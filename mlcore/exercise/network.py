@@ -421,7 +421,8 @@ class Network(Shown):
             hint = hint or "; each row is a sample: transpose x" * (len(X) == columns)
             hint = hint or f"; if {own} are biases, write a list such as {own} = [1]" * bool(own)
             hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
-            hint = hint or f"; if {first} has biases, x has a 1 for them" * (X.shape[1] == columns - 1)
+            lacks_one = len(X) == 1 and X.shape[1] == columns - 1 and not self.layers[0].bias
+            hint = hint or f"; if {first} has biases, x has a 1 for them" * lacks_one
             found = f"{_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}"
             raise ShapeError(f"x has {found}; expected {columns} in each, since {first} is {shape}{hint}.")
         return X

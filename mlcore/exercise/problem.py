@@ -7,9 +7,8 @@ import json
 import re
 import tomllib
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -35,15 +34,8 @@ NAMED = rf"(?:{FIRST_LETTER}(?:[^,;:=&\n ]| (?!\d)|,(?=\w+\}}|[₀-₉])){{,99}}
 COMPUTED = r"(?=[\d ().+*/^·×-]{,199}?\d[ )]*[-+*^·×])[\d ().+*/^·×-]{,199}=(?!\s*[-+]?\d*,\d)"
 ARGUMENTS = "dtype|shape|size|order|names|ndmin|copy|device|weak_type|requires_grad|grad|grad_fn"
 TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top|\\intercal)[}\s]*+)"
-# The same matrix before its numbers, in symbols or as a product: [x_1, x_2]^T = [1, 2]
-SYMBOLIC = (
-    r"^(?:[^=]*=)*\s*+(?:\\left|\\begin|[\[(](?=[\s\[(]*+[^\d.+-]))[^=]*(?:[\])](?<![\[(]\d.)|\\end\s*+\{\w+\*?\})"
-    rf"\s*+{TURNED}?+\s*+&?=\s*+(?=[\[(\\])"
-)
 # What people type around and between numbers, and what it means, in this order: LaTeX, np.array([1, 2]), powers of ten
 NOTATIONS = {
-    SYMBOLIC: "",
-    ",? and ": ", ",
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
     r"(?<=\d)\{,\}(?=\d)": ".",
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
@@ -62,7 +54,7 @@ NOTATIONS = {
     r";\s*(?=[])}])": "",
 }
 TRANSPOSED = re.compile(
-    rf"{FIRST_LETTER}[^=]*{TURNED}\s*=(.*)"
+    rf"{FIRST_LETTER}[^=\s]*\s?{TURNED}\s*=(.*)"
     rf"|(.*[])}}])\s*(?:['ᵗ]|\.T|\.t(?:ranspose)?\(\)|\^[{{\s]*t[}}\s]*+|{TURNED})",
     re.DOTALL,
 )
@@ -114,7 +106,7 @@ class Problem:
 
     ``digits``: significant digits of the numbers that are shown rounded. ``relu_at_zero``: the value of relu'(0) that
     the problem asks for; None leaves it to whoever works it. ``entries``: the places of numbers with names of their
-    own, such as V[1,2] of w6.
+    own, such as (w6, V[1,2]).
 
     Raises: InputError if it is not in [0, 1], or if there are too few or too many digits.
     """
@@ -124,7 +116,7 @@ class Problem:
     y: Rows
     digits: int = 6
     relu_at_zero: Number | None = None
-    entries: Mapping[str, str] = field(default_factory=dict)
+    entries: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.digits <= MOST_DIGITS:
@@ -210,8 +202,9 @@ def change(
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
     network = Network(layers, network.loss, network.layout)
-    entries = _entries([{layers[0].weights: w}, {layers[-1].weights: v}], network)
-    return Problem(network, X, Y, digits, at_zero, {**problem.entries, **entries})
+    new = {layer.weights: text for layer, text in ((layers[0], w), (layers[-1], v)) if text is not None}
+    entries = [(name, place) for name, place in problem.entries if place.partition("[")[0] not in new]
+    return Problem(network, X, Y, digits, at_zero, [*entries, *_entries([new], network)])
 
 
 def exact_number(text: str) -> Fraction:
@@ -276,10 +269,15 @@ def _spelled(text: str) -> str:
     return halves.translate(SPELLINGS)
 
 
+def _without_math_signs(text: str) -> str:
+    """The text in ASCII, as far as there is one, without what begins and ends math in LaTeX."""
+    plain = SUPERSCRIPT.sub(lambda match: f"^{_spelled(unicodedata.normalize('NFKC', match[0]))}", _spelled(text))
+    return BLANKS.sub(" ", re.sub(r"\$|(?<!\\)\\[][()]", " ", plain)).strip()
+
+
 def split_rows(text: str) -> list[list[str]]:
     """The entries of rows, each as it is typed."""
-    plain = SUPERSCRIPT.sub(lambda match: f"^{_spelled(unicodedata.normalize('NFKC', match[0]))}", _spelled(text))
-    plain = BLANKS.sub(" ", re.sub(r"\$|(?<!\\)\\[][()]", " ", plain)).strip()  # without what begins and ends math
+    plain = _without_math_signs(text)
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1] or turned[2]
     is_call = re.search(r"\w\(\[", plain)  # such as array([1, 2]), of which NumPy prints as much as fits on each line
@@ -386,15 +384,15 @@ def _build(content: dict[str, Any]) -> Problem:
     return Problem(network, x, y, relu_at_zero=at_zero, entries=_entries(content["layers"], network))
 
 
-def _entries(layers: list[dict[str, Any]], network: Network) -> dict[str, str]:
-    """The places of numbers that are typed with their names, unless two have the same: ``w1 = 0.15, w2 = 0.20``."""
-    found = defaultdict[str, set[str]](set)
+def _entries(layers: list[dict[str, Any]], network: Network) -> list[tuple[str, str]]:
+    """The names of numbers that are typed with them, as in ``w1 = 0.15, w2 = 0.20``, and their places."""
+    found = list[tuple[str, str]]()
     for layer, key in ((layer, key) for layer in layers for key in network.arrays if key in layer):
-        text, array = typed(layer[key]), network.arrays[key]
+        text, array = _without_math_signs(typed(layer[key])), network.arrays[key]
         names = [] if TRANSPOSED.fullmatch(text) else ENTRY_NAME.findall(text)
         for name, place in zip(names, np.ndindex(array.shape), strict=True) if len(names) == array.size else ():
-            found[name].add(f"{key}[{','.join(str(number + 1) for number in place)}]")
-    return {name: places.pop() for name, places in found.items() if len(places) == 1}
+            found.append((name, f"{key}[{','.join(str(number + 1) for number in place)}]"))
+    return found
 
 
 def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None]) -> Layer:
@@ -412,12 +410,13 @@ def _layer(number: int, content: dict[str, Any], matrices: Collection[str | None
 
     def is_list(key: str) -> bool:
         """Whether these are the biases, by their name or as a list of numbers."""
-        if key.startswith("b") and (key != arrays[0] or BIAS.match(key) and arrays[1:]):
+        is_nested = isinstance(content[key], list) and any(isinstance(entry, list) for entry in content[key])
+        if key.startswith("b") and (key != arrays[0] or BIAS.match(key) and arrays[1:] and not is_nested):
             return True
-        return isinstance(content[key], list) and not any(isinstance(entry, list) for entry in content[key])
+        return isinstance(content[key], list) and not is_nested
 
-    last = [key for key in arrays[1:] if key == arrays[-1] and key not in matrices and len(rows[key]) == 1]
-    biases = list(filter(is_list, arrays)) or last * (not isinstance(content[arrays[-1]], list))
+    last = [key for key in arrays[1:][-1:] if key not in matrices and len(rows[key]) == 1]
+    biases = list(filter(is_list, arrays)) or [key for key in last if not isinstance(content[key], list)]
     weights, own, *others = [*(key for key in arrays if key not in biases), None, None]
     if not isinstance(name, str):
         raise InputError(f"The name of layer {number} is {name!r}; write a text in quotes.")

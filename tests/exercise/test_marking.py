@@ -206,7 +206,14 @@ def test_names_of_entries(tmp_path):
     assert found(("fc2.weight.grad", "model.fc2.weight.grad", "layer.W.grad"), torch) == [
         ("dfc2.weight", None), ("dfc2.weight", None), ("dW", None)
     ]  # fmt: skip
-    for name, net in (("db2", MAZUR), ("J1", MAZUR), ("h3", MAZUR), ("dw1", MAZUR.replace("w_5", "w_1"))):
+    turned = MAZUR.replace('"w_1', '"$[w_1').replace('0.30"', '0.30]^T$"')
+    for name, net in (
+        ("db2", MAZUR),
+        ("J1", MAZUR),
+        ("h3", MAZUR),
+        ("dw1", MAZUR.replace("w_5", "w1")),
+        ("dw2", turned),
+    ):
         with pytest.raises(InputError, match="There is no h3" if name == "h3" else r"as in dW\[1,1\]"):
             found([name], net)
 
