@@ -283,6 +283,6 @@ def net(*, numbers: Typed) -> None:
     0.1, frozen = ["b"], layout = "rows" for x W instead of W x, and
     slope = 0.1 in a layer with leaky-relu.
     """
-    network = numbers.problem()
-    network.network.check(network.x, network.y)
-    render.show(problem.to_toml(network).rstrip("\n"))
+    found = numbers.problem()
+    found.network.check(found.x, found.y)
+    render.show(problem.to_toml(found).rstrip("\n"))

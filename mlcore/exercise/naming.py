@@ -39,8 +39,8 @@ class Naming:
 
     ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
     are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write, and
-    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: those of
-    one row, whose entries are h1 and h2.
+    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: answers of one row, whose
+    entries may be written h1 and h2.
     """
 
     def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:

@@ -393,7 +393,8 @@ def _numbers_without_header(table: Table, rows: list[Sequence[Any]]) -> dict[str
     """Likely columns of labels and texts if the first row looks like the others; else nothing.
 
     A label occurs again in its column, as few names of columns do; nor is it a number in a column of numbers. A
-    column of texts alone has no name of many words, but may have a question. In a header, one of the names is usual.
+    column of texts alone has no name of many words, but may have a question. A first row with a usual name of a column
+    that does not occur again is a header, even if another name in it does.
     """
     columns = [list(map(str, column)) for column in zip(table.header, *rows, strict=False)] if rows else []
     usual = usual_names("text") | usual_names("label")
