@@ -163,7 +163,7 @@ class Activity:
     """
 
     running: ClassVar[list["Activity"]] = []  # and have something to show
-    spinner: ClassVar[Status] = err.status("")
+    spinner: ClassVar[Status] = err.status(Text())
 
     def __init__(self, text: str, quiet: bool = False) -> None:
         self.text, self.quiet = text, quiet
