@@ -63,7 +63,9 @@ def _handle(number: int, frame: Any) -> None:
     if not _deferred:
         _deferred = True  # another one changes nothing
         for module, name in (("mlcore.files", "remove_unfinished"), ("mlcore.kernels.compiling", "end_others")):
-            if function := getattr(sys.modules.get(module), name, None):  # else it is not loaded, or only in part
+            loaded = sys.modules.get(module)
+            # its dictionary: an attribute would execute it now, perhaps in the middle of a module that it needs
+            if function := loaded and object.__getattribute__(loaded, "__dict__").get(name):
                 function()
         # no buffer: it may be in use just now
         clear = "\r\x1b[K\x1b[?25h" if os.environ.get("TERM", "dumb") != "dumb" and os.isatty(2) else ""

@@ -73,6 +73,20 @@ def test_only_the_first_signal_counts():
     assert (done.stderr, done.returncode) == ("mlcore: terminated; all is saved.\n", 143)
 
 
+def test_no_module_is_executed_by_a_signal():
+    """It may come while another module is being executed, which that one needs."""
+    code = """if True:
+        import signal, sys
+        from mlcore.cli import interrupts
+        import mlcore.files, mlcore.kernels.compiling
+        sys.modules |= dict.fromkeys(("numba", "tempfile"))  # cannot be imported
+        interrupts.listen()
+        signal.raise_signal(signal.SIGTERM)
+    """
+    done = run_python(code)
+    assert (done.stderr, done.returncode) == ("mlcore: terminated.\n", 143)
+
+
 @needs_speed
 @pytest.mark.parametrize("trials", [6, pytest.param(1000, marks=pytest.mark.full)])
 def test_signals(model, trials):
