@@ -74,7 +74,8 @@ def tune(
     except KeyboardInterrupt:
         render.say(f"mlcore: {interrupts.word()} before the end of the first trial; {model} was not written.")
         raise typer.Exit(interrupts.exit_code()) from None
-    code = interrupts.exit_code()
+    if code := interrupts.exit_code():
+        render.say(f"mlcore: {interrupts.word()} in the search; a model is trained with the best settings so far.")
     interrupts.listen()
     interrupts.end_at_once(f"; {printable(str(model))} was not written")
     answer("tune", found, _show_trials, as_json)

@@ -121,3 +121,4 @@ def test_a_signal_ends_the_search_and_keeps_the_best(run, reviews, monkeypatch, 
     monkeypatch.setattr(render.Activity, "update", update)
     done = run("tune", *OPTIONS, "--minutes", 5, "--model", "other")
     assert (done.code, said in done.err, Path("other").exists()) == (130, True, scored)
+    assert done.err.count("mlcore: interrupted ") == 1
