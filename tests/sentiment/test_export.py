@@ -2,12 +2,11 @@
 
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import run_in_node
-from naive import KINDS, TWO, WORDS, random_model
+from naive import FILES, KINDS, WORDS, random_model
 from test_page import texts
 
 from mlcore.sentiment.export import onnx_model, vocabulary_json
@@ -18,10 +17,7 @@ from mlcore.text.tokenizer import tokens
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed: it is in mlcore[test]")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: it is in mlcore[test]")
 
-MODELS = KINDS | {
-    "two in 16 bits": lambda: halved(random_model(2, TWO, binary=False)),
-    "any ratings": lambda: random_model(4, ()),
-}
+MODELS = FILES | {"any ratings": lambda: random_model(4, ())}
 READ = """([vocabulary, texts]) => {
   const features = new Features(vocabulary);
   return texts.map((text) => {
@@ -29,11 +25,6 @@ READ = """([vocabulary, texts]) => {
     return [tokens, Array.from(features.counts(features.occurrences(tokens)))];
   });
 }"""
-
-
-def halved(model):
-    model.parameters.table[:] = model.parameters.table.astype(np.float16)
-    return replace(model, settings=replace(model.settings, float16=True))
 
 
 def session(content):
