@@ -86,9 +86,7 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
         score, progress = partial(prediction.predict, loaded), activity.counting("rows")
         try:
             with beside(output) as new, open(new, "r+b") as file:
-                found = tables.predict_table(
-                    loaded.labels, score, table, output, file, answers, available_cores(), progress
-                )
+                found = tables.predict_table(score, table, output, file, answers, available_cores(), progress)
         except MemoryError as error:
             raise DataError(f"{name} has rows that are too large for the memory of this machine") from error
     counted = {
@@ -137,7 +135,7 @@ def _predict_lines(
     check_files(files)
     notes, write = tabular.Notes(), _json_lines if as_json else _lines
     loaded = model_file.load_model(model)
-    columns = answers.columns(loaded.labels)
+    columns, _ = prediction.answer_columns(answers, prediction.predict(loaded, []))
     if answers.probabilities and not as_json:
         render.say(f"Columns: {', '.join(columns)} words.")
     size = max(1, min(MAX_AT_ONCE, prediction.MAX_PROBABILITIES // max(len(loaded.labels), 1)))
@@ -189,7 +187,7 @@ def _read_lines(path: Path, notes: "tabular.Notes") -> Iterator[bytes]:
 
 def _lines(found: "prediction.Predictions", answers: Answers, undecodable: Collection[int]) -> str:
     """A line for each text: label and probability, or rating, and the number of known words."""
-    *columns, _ = prediction.answer_columns(answers, found)
+    _, (*columns, _) = prediction.answer_columns(answers, found)
     safe = lru_cache(printable)  # labels repeat
     shown = [
         [f"{value:.4f}" for value in column] if column and isinstance(column[0], float) else map(safe, column)

@@ -87,8 +87,7 @@ def write_shard(given: Any, shard: str, output: str, answers: Answers, layout: L
     found = list[PredictedTable]()
     with local_copy(shard) as source:
         (table,) = read_tables(source, layout, labelled=False)
-        common = model.labels, predicted, table
-        write_file(output, lambda path, file: found.append(predict_table(*common, path, file, answers)))
+        write_file(output, lambda path, file: found.append(predict_table(predicted, table, path, file, answers)))
     return found[0]
 
 

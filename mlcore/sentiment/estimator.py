@@ -223,7 +223,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             [('pos', 0.5), ('?', 0.0)]
         """
         found = predict(self._model()[0], arguments.texts_of(X), self._checked_threads())
-        return found.to_dicts(Answers(top=top, threshold=threshold, otherwise=otherwise))
+        return found.to_dicts(Answers(top=plain(top), threshold=plain(threshold), otherwise=otherwise))
 
     def evaluate(self, X: Iterable[str], y: Any, errors: int = 0) -> Assessment:
         """All figures of ``mlcore evaluate`` on texts with their labels, as for fit, and so many of the worst mistakes.

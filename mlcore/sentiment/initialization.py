@@ -33,7 +33,7 @@ LEAST_SQUARE = 0.0025  # mean square of ratios that a feature counts as having, 
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
-ROWS = 1 << 10  # of a table that are computed at a time, in the second-level cache
+ROWS = 1 << 10  # of a table that are drawn at a time, since float64 numbers take twice its memory
 
 
 def facts_of(dataset: Dataset, dev: float | None, vectors: Vectors | None = None) -> Facts:
@@ -141,14 +141,10 @@ def random_parameters(features: int, outputs: int, settings: Settings) -> Parame
         (parameters.W1[:, : settings.dim], np.sqrt(6 / settings.dim)),
         (parameters.W2, np.sqrt(6 / settings.hidden)),
     ):
-        for block in _blocks(len(array)):
-            array[block] = random.uniform(-limit, limit, array[block].shape)
+        for start in range(0, len(array), ROWS):
+            block = array[start : start + ROWS]
+            block[:] = random.uniform(-limit, limit, block.shape)
     return parameters
-
-
-def _blocks(rows: int) -> list[slice]:
-    """Some rows of a table at a time, so that float64 numbers do not take twice its memory."""
-    return [slice(start, start + ROWS) for start in range(0, rows, ROWS)]
 
 
 def _with_length(rows: np.ndarray, length: float) -> np.ndarray:

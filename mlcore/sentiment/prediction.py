@@ -1,7 +1,7 @@
 """What a model predicts for texts."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any
 
@@ -60,7 +60,7 @@ class Predictions:
 
         Raises: InputError as ``answer_columns``.
         """
-        said, *_, known = answer_columns(answers, self, lists=True)
+        _, (said, *_, known) = answer_columns(answers, self, lists=True)
         columns: dict[str, Iterable[Any]] = {"rating": said}
         if self.labels:
             several = self.chosen.ndim > 1
@@ -103,8 +103,8 @@ def predictions(model: Model, read: Read, threads: int = 1) -> Predictions:
 
 def answer_columns(
     answers: Answers, found: Predictions, digits: int | None = None, lists: bool = False
-) -> list[list[Any]]:
-    """The values of the columns that ``answers`` names, each with one for every text, and perhaps rounded.
+) -> tuple[list[str], list[list[Any]]]:
+    """The names and the values of the columns that ``answers`` wants, each with one for every text, perhaps rounded.
 
     ``lists``: where texts may have several labels, give a list of them instead of one text.
 
@@ -117,8 +117,10 @@ def answer_columns(
 
     known = listed(found.known / np.maximum(found.words, 1))
     if not found.labels:
-        answers.columns(())  # which has nothing else to say
-        return [listed(found.outputs[:, 0]), known]
+        for field in fields(answers):
+            if (value := getattr(answers, field.name)) != field.default:
+                raise InputError("ratings have no probabilities", parameter=field.name, value=value)
+        return ["predicted", "known"], [listed(found.outputs[:, 0]), known]
     top, columns = answers.top or 1, list[list[Any]]()
     if found.chosen.ndim > 1:
         if top > 1:
@@ -134,7 +136,12 @@ def answer_columns(
     if answers.threshold is not None:
         for i in np.flatnonzero(found.confidence < answers.threshold).tolist():
             columns[0][i] = answers.otherwise
-    return [*columns, *(map(listed, found.probabilities.T) if answers.probabilities else []), known]
+    numbers = ["", *(f"_{number}" for number in range(2, len(columns) // 2 + 1))]
+    titles = [f"{name}{number}" for number in numbers for name in ("predicted", "probability")]
+    if answers.probabilities:
+        titles += [f"probability_{label}" for label in found.labels]
+        columns += map(listed, found.probabilities.T)
+    return [*titles, "known"], [*columns, known]
 
 
 def judged(model: Model, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

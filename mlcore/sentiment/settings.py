@@ -30,7 +30,7 @@ LONG_TEXTS = 100  # words, on average
 LARGEST = 1e300  # larger whole numbers have no float
 RANGES = {  # how a range is written, by the first of these bounds that it has
     "above": "above {above}", "below": "from {minimum} to less than {below}",
-    "maximum": "from {minimum} to {maximum:,}",
+    "maximum": "from {minimum} to {maximum:,}", "minimum": "from {minimum} up",
 }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+            check(field, getattr(self, field.name))
         if self.multi_label and self.loss == "squared":
             raise InputError("numbers have no labels", parameter="multi_label", value=True)
         if self.multi_label and self.class_weight != "none":
@@ -194,8 +194,8 @@ class Settings:
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
 
-def _check(field: dataclasses.Field[Any], value: Any) -> None:
-    """Raises: InputError if a setting cannot have this value."""
+def check(field: dataclasses.Field[Any], value: Any) -> None:
+    """Raises: InputError if a field with such metadata as those of ``Settings`` cannot have this value."""
     kinds, bounds = get_args(field.type) or (field.type,), field.metadata
     if value is None and "automatic" in bounds:
         return
@@ -204,7 +204,7 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
     elif str in kinds:
         choices = bounds.get("choices", ())
         valid = isinstance(value, str) and (value in choices or bool(re.fullmatch(bounds.get("matches", "$"), value)))
-        expected = bounds.get("expected") or "one of " + ", ".join(choices)
+        expected = "one of " + ", ".join(choices)
         if "weights" in bounds:
             valid = valid or (isinstance(value, str) and weights_in(value) is not None)
             expected += ', or weights of labels such as {"pos": 2}'
@@ -216,7 +216,7 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
         span = next(span for bound, span in RANGES.items() if bound in bounds).format(**bounds)
         expected = f"a {'whole ' * whole}number {span}"
     if not valid:
-        raise InputError(f"expected {expected}", parameter=field.name, value=value)
+        raise InputError(f"expected {bounds.get('expected', expected)}", parameter=field.name, value=value)
 
 
 def weights_in(text: str) -> dict[str, float] | None:

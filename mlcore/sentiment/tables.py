@@ -56,7 +56,6 @@ def table_name(name: str) -> str:
 
 
 def predict_table(
-    labels: tuple[str, ...],
     predict: Callable[[list[str]], Predictions],
     table: Table,
     path: Path,
@@ -73,10 +72,11 @@ def predict_table(
     Raises: DataError if the table cannot be read or written; InputError; ModelFileError if outputs are not finite.
     """
     names, rows = dict[str, str](), table.texts()
-    size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(labels), 1)))
+    nothing = predict([])
+    size = max(1, min(AT_ONCE, MAX_PROBABILITIES // max(len(nothing.labels), 1)))
     first = list(islice(rows, AT_ONCE))  # JSON may have more keys in them than in the first row
-    for name in answers.columns(labels):
-        kind = "string" if labels and name.startswith("predicted") else "float64"
+    for name in answer_columns(answers, nothing)[0]:
+        kind = "string" if nothing.labels and name.startswith("predicted") else "float64"
         while name in table.header or name in names:
             name = f"mlcore_{name}"
         names[name] = kind
@@ -87,7 +87,7 @@ def predict_table(
     def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
         answered = predict([text or "" for text in texts])
-        new = answer_columns(answers, answered, DIGITS, writer.lists)
+        _, new = answer_columns(answers, answered, DIGITS, writer.lists)
         missing = [i for i, text in enumerate(texts) if text is None]
         for column in new:
             for i in missing:

@@ -50,6 +50,12 @@ def random_model(
     return Model(settings, labels, features, parameters)
 
 
+def halved(model: Model) -> Model:
+    """The model with its embedding in 16 bits."""
+    model.parameters.table[:] = model.parameters.table.astype(np.float16)
+    return replace(model, settings=replace(model.settings, float16=True))
+
+
 KINDS = {  # of models
     "two": lambda: random_model(1, TWO, ngrams=2),
     "three": lambda: random_model(2, THREE, ngrams=3, binary=False, characters="2-4"),
@@ -57,6 +63,7 @@ KINDS = {  # of models
     "ratings": lambda: replace(random_model(4, (), 2, binary=False), seen=(-1.5, 1.0)),
     "compressed": lambda: compress(random_model(1, TWO, ngrams=2), 2000),
 }
+FILES = KINDS | {"halved": lambda: halved(random_model(2, TWO, binary=False))}  # of files
 
 
 def random_data(model: Model, truths: list, seed: int = 1) -> tuple[Dataset, Split]:

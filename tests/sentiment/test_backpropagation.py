@@ -24,10 +24,6 @@ def naive_loss(model, logits, target):
     return np.log(np.exp(logits).sum()) - logits[int(target)]
 
 
-def parameters_of(model):
-    return [array.astype(np.float64) for array in model.parameters]
-
-
 @pytest.mark.parametrize(("labels", "several"), KINDS)
 @pytest.mark.parametrize(
     ("ngrams", "binary", "text"),
@@ -39,7 +35,7 @@ def test_every_gradient_is_that_of_central_differences(labels, several, ngrams, 
     label, target = (labels[-1], len(labels) - 1) if labels else ("3.5", 3.5)
     if several:
         label, target = f"{labels[0]},{labels[-1]}", [0, len(labels) - 1]
-    parameters = parameters_of(model)
+    parameters = [array.astype(np.float64) for array in model.parameters]
     found = backpropagate(model, text, label)
 
     def loss():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import pinned
-from test_training import LABELS, TEXTS, encoded, train
+from test_training import LABELS, TEXTS, train
 
 from mlcore.sentiment.calibration import best_temperature, calibrate
 from mlcore.sentiment.evaluation import evaluate
@@ -72,24 +72,20 @@ def test_refit_is_a_training_on_all_texts_with_all_of_their_features():
 
 
 def test_until_then_held_out_texts_have_only_the_features_of_the_others():
-    settings = pinned(ngrams=2, min_count=1)
-    before = encoded(settings)
-    now = encoded(replace(settings, refit=True))
-    names = [names_of(data) for data in (before, now)]
-    assert names[0] == names[1]
+    """But test texts have those of the model that is refit."""
+
+    def names_of(data):
+        documents, names = data.train.documents, data.features.names
+        rows = [*data.train.rows, *data.dev.rows]
+        return [sorted(names[i] for i in documents.ids[slice(*documents.offsets[[row, row + 1]])]) for row in rows]
+
+    dataset, settings = (
+        dataset_of(TEXTS, LABELS, splits=["test"] * 20 + [""] * (len(TEXTS) - 20)),
+        pinned(ngrams=2, min_count=1),
+    )
+    before, now = (encode(dataset, None, **replace(settings, refit=refit).encoding()) for refit in (False, True))
+    assert names_of(before) == names_of(now)
     assert len(now.features) > len(before.features)
-    assert encoded(replace(settings, refit=True), dev=0).whole is None
-
-
-def test_test_texts_have_the_features_of_the_model_that_is_refit():
-    dataset = dataset_of(TEXTS, LABELS, splits=["test"] * 20 + [""] * (len(TEXTS) - 20))
-    data = encode(dataset, None, **pinned(ngrams=2, min_count=1, refit=True).encoding())
-    assert data.test.documents is data.whole.documents
-    assert len(data.train.documents.ids) < len(data.whole.documents.ids)
-
-
-def names_of(data):
-    """Names of the features of each text that is trained on or held out."""
-    documents, names = data.train.documents, data.features.names
-    rows = [*data.train.rows, *data.dev.rows]
-    return [sorted(names[i] for i in documents.ids[slice(*documents.offsets[[row, row + 1]])]) for row in rows]
+    assert now.test.documents is now.whole.documents
+    assert len(now.train.documents.ids) < len(now.whole.documents.ids)
+    assert encode(dataset, 0, **replace(settings, refit=True).encoding()).whole is None

@@ -102,7 +102,6 @@ def test_labels_come_back_as_they_were_given(names, tmp_path):
     texts = [f"{['good', 'bad', 'fair'][i % len(names)]} film" for i in range(30)]
     fitted = small(dev=0, epochs=30).fit(texts, labels)
     for model in (fitted, reloaded(fitted, tmp_path)):
-        assert model.classes_.tolist() == sorted(names)
         np.testing.assert_array_equal(model.classes_, np.unique(labels))
         assert model.classes_.dtype.kind == np.asarray(labels).dtype.kind.replace("f", "i")
         assert model.predict(texts).tolist() == labels

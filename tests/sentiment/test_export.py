@@ -2,26 +2,21 @@
 
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import run_in_node
-from naive import KINDS, TWO, WORDS, random_model
+from naive import FILES, KINDS, WORDS, random_model
 from test_page import texts
 
 from mlcore.sentiment.export import onnx_model, vocabulary_json
-from mlcore.sentiment.model_file import content_of
 from mlcore.sentiment.prediction import predict
 from mlcore.text.tokenizer import tokens
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed: it is in mlcore[test]")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: it is in mlcore[test]")
 
-MODELS = KINDS | {
-    "two in 16 bits": lambda: halved(random_model(2, TWO, binary=False)),
-    "any ratings": lambda: random_model(4, ()),
-}
+MODELS = FILES | {"any ratings": lambda: random_model(4, ())}
 READ = """([vocabulary, texts]) => {
   const features = new Features(vocabulary);
   return texts.map((text) => {
@@ -29,11 +24,6 @@ READ = """([vocabulary, texts]) => {
     return [tokens, Array.from(features.counts(features.occurrences(tokens)))];
   });
 }"""
-
-
-def halved(model):
-    model.parameters.table[:] = model.parameters.table.astype(np.float16)
-    return replace(model, settings=replace(model.settings, float16=True))
 
 
 def session(content):
@@ -63,6 +53,7 @@ def test_onnx_runtime_computes_what_python_does(kind):
     onnx.checker.check_model(made, full_check=True)
     assert {(one.domain, one.version) for one in made.opset_import} == {("", 17)}
     started = session(content)
+    assert started.get_modelmeta().producer_name == "mlcore"
     for some in (given, given[:1], [""], ["", ""], ["", "good", ""], [], ["good film not good"] * 3):
         ids, counts, offsets = model.features.documents(some)
         compare(model, started, some, ids, np.broadcast_to(counts, ids.shape), offsets)
@@ -71,29 +62,17 @@ def test_onnx_runtime_computes_what_python_does(kind):
 @pytest.mark.parametrize("kind", ["two", "three"])
 def test_a_reader_in_another_language_finds_the_same_ids(kind):
     model, given = KINDS[kind](), texts(300)
-    read = run_in_node(("text", "layers", "classifier"), READ, [json.loads(vocabulary_json(model)), given])
+    vocabulary = json.loads(vocabulary_json(model))
+    assert (vocabulary["schema"], vocabulary["labels"]) == ("mlcore.vocabulary/1", list(model.labels))
+    read = run_in_node(("text", "layers", "classifier"), READ, [vocabulary, given])
     assert [one[0] for one in read] == [tokens(text) for text in given]
     ids, counts = np.array([pair for _, found in read for pair in found]).reshape(-1, 2).T
     offsets = np.cumsum([0, *(len(found) for _, found in read)])
     compare(model, session(onnx_model(model)), given, ids, counts, offsets)
 
 
-def test_both_files_are_written_and_nothing_foreign_is_replaced(run, model, tmp_path):
-    assert run("export", model, "-o", "m.onnx") == (0, "", "Wrote m.onnx.\nWrote m.json.\n")
-    assert run("export", model, "-o", "m.onnx").err == "Replaced m.onnx.\nReplaced m.json.\n"
-    vocabulary = json.loads((tmp_path / "m.json").read_text("utf-8"))
-    assert (vocabulary["schema"], vocabulary["labels"]) == ("mlcore.vocabulary/1", ["neg", "pos"])
-    assert session((tmp_path / "m.onnx").read_bytes()).get_modelmeta().producer_name == "mlcore"
-    assert len(onnx_model(KINDS["compressed"]())) < len(onnx_model(KINDS["two"]()))
-    (tmp_path / "mine.json").write_text("mine")
-    done = run("export", model, "-o", "mine.onnx")
-    assert (done.code, "'mine.json'; it exists with other content" in done.err) == (2, True), done.err
-    assert [path.read_text() for path in tmp_path.glob("mine*")] == ["mine"]
-    model.with_suffix(".json").write_bytes(content_of(random_model(1)))
-    assert run("export", model.with_suffix(".json"), "-o", "sentiment.onnx").code == 2
-
-
 def test_what_is_too_large_or_needs_the_extra_is_refused(run, model, tmp_path, monkeypatch):
+    assert len(onnx_model(KINDS["compressed"]())) < len(onnx_model(KINDS["two"]()))
     monkeypatch.setattr("mlcore.sentiment.export.MAX_ONNX", 10)
     done = run("export", model, "-o", "m.onnx")
     assert (done.code, "mlcore compress makes it smaller" in done.err) == (3, True), done.err

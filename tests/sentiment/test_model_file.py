@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from naive import FILES
 
 from mlcore.errors import InputError, ModelFileError
 from mlcore.files import beside, check_files, check_writable, write_beside
 from mlcore.sentiment import model_file
 from mlcore.sentiment.initialization import random_parameters
-from mlcore.sentiment.model import HISTORY, Compressed, Model, Provenance
-from mlcore.sentiment.model_file import KEY, load_model, save_model
+from mlcore.sentiment.model import HISTORY, Model, Provenance
+from mlcore.sentiment.model_file import KEY, content_of, load_model, save_model
 from mlcore.sentiment.settings import Settings
 from mlcore.text.ngrams import choose_features
 from mlcore.text.vocabulary import WordTable
@@ -25,30 +26,24 @@ NGRAMS = np.array(
 )  # -1 is the beginning
 
 
-def make_model(labels=("neg", "pos"), **settings):
-    loss, given = "logistic" if labels else "squared", {"char_ngrams": "none"} | settings
-    settings = Settings(learning_rate=0.01, dim=3, hidden=2, ngrams=3, min_count=1, loss=loss, **given).resolved()
+def make_model(**settings):
+    given = {"char_ngrams": "none"} | settings
+    settings = Settings(learning_rate=0.01, dim=3, hidden=2, ngrams=3, min_count=1, **given).resolved()
     table = WordTable()
     tokens = table.add(["good bad naïve good bad !"])
     features = choose_features(table, tokens, np.array([0]), settings.encoding()["choice"])
-    outputs = len(labels) if len(labels) > 2 else 1
     provenance = Provenance({"data": ["a.csv", "b.csv"], "dev": "0.1"}, "ab12", {"train": 3, "dev": 0}, [EPOCH])
-    parameters, trained_on = random_parameters(len(features), outputs, settings), np.array([3, 2**32 - 1], np.uint32)
-    return Model(settings, labels, features, parameters, provenance, trained_on=trained_on)
-
-
-def coarse(model, step=0.5):
-    """The model with numbers of the embedding that are multiples of a step, as compression makes them."""
-    model.parameters.table[:] = np.rint(model.parameters.table * 300) * np.float32(step)
-    return replace(model, compressed=Compressed(step, 99, 9))
+    parameters, trained_on = random_parameters(len(features), 1, settings), np.array([3, 2**32 - 1], np.uint32)
+    return Model(settings, ("neg", "pos"), features, parameters, provenance, trained_on=trained_on)
 
 
 def assert_same(found, expected):
-    assert (found.settings, found.labels, found.features.names, found.provenance, found.compressed) == (
-        expected.settings, expected.labels, expected.features.names, expected.provenance, expected.compressed,
-    )  # fmt: skip
-    pairs = (found.trained_on, expected.trained_on), *zip(found.parameters, expected.parameters, strict=True)
-    for a, b in pairs:
+    for name in ("settings", "labels", "provenance", "seen", "compressed"):
+        assert getattr(found, name) == getattr(expected, name)
+    assert found.features.names == expected.features.names
+    for name in ("trained_on", "thresholds"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for a, b in zip(found.parameters, expected.parameters, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -65,25 +60,39 @@ def sealed(header, tensors, checksum=None):
     return safetensors.numpy.save(tensors, {KEY: json.dumps({"sha256": digest} | header)})
 
 
+def with_header(content, changes):
+    """Content of a file in whose JSON values are other ones, or have other ones in them."""
+    header, tensors = parts(content)
+    merged = {name: header[name] | value if isinstance(value, dict) else value for name, value in changes.items()}
+    return sealed(header | merged, tensors)
+
+
 @pytest.fixture
 def saved(tmp_path):
     save_model(make_model(), tmp_path / "model")
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("make", [lambda model: model, coarse])
-@pytest.mark.parametrize(("labels", "characters"), [(("neg", "pos"), "none"), (("a", "b", "c"), "2-4"), ((), "none")])
-def test_round_trip(make, labels, characters, tmp_path):
-    model = make(make_model(labels, char_ngrams=characters))
+@pytest.mark.parametrize("kind", FILES)
+def test_round_trip(kind, tmp_path):
+    model, texts = FILES[kind](), ["good bad naïve good", "bad goodish", ""]
+    if kind == "several":
+        model.thresholds = np.array([0.25, 0.5, 0.75])
     save_model(model, tmp_path / "model")
     found = load_model(tmp_path / "model")
     assert_same(found, model)
-    texts = ["good bad naïve good", "bad good", ""]
     for a, b in zip(found.features.documents(texts), model.features.documents(texts), strict=True):
         np.testing.assert_array_equal(a, b)
     save_model(found, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"model", "again"}
+
+
+@pytest.mark.parametrize("wrong", [[0.5], [0.5, 0.5, 2.0]])
+def test_thresholds_that_are_not_one_for_each_label(wrong, tmp_path):
+    save_model(replace(FILES["several"](), thresholds=np.array(wrong)), tmp_path / "model")
+    with pytest.raises(ModelFileError, match="its thresholds are not one per label"):
+        load_model(tmp_path / "model")
 
 
 def test_any_program_reads_the_tensors_without_padding(saved):
@@ -107,15 +116,11 @@ def test_a_model_of_before_beginnings_predicts_as_it_did(saved):
 
 
 def test_half_the_size(tmp_path):
-    model, path = make_model(float16=True), tmp_path / "model"
-    save_model(model, path)
-    found = load_model(path)
-    np.testing.assert_allclose(found.parameters.table, model.parameters.table, rtol=1e-3, atol=1e-7)
-    np.testing.assert_array_equal(found.parameters.W1, model.parameters.W1)
-    assert parts(path.read_bytes())[1]["table"].dtype == np.float16
+    model = FILES["halved"]()
+    assert parts(content_of(model))[1]["table"].dtype == np.float16
     model.parameters.table[0, 0] = 1e6
     with pytest.raises(InputError, match="numbers too large for float16; try float16=False"):
-        save_model(model, path)
+        save_model(model, tmp_path / "model")
 
 
 def with_last(pair):
@@ -171,10 +176,7 @@ def test_other_tensors(saved, changes, message):
         ({"seen": [1.0, 5.0]}, "its range of ratings is not two numbers"),
 ])  # fmt: skip
 def test_other_headers(saved, changes, message):
-    header, tensors = parts(saved.read_bytes())
-    for name, value in changes.items():
-        header[name] = header[name] | value if isinstance(value, dict) else value
-    saved.write_bytes(sealed(header, tensors))
+    saved.write_bytes(with_header(saved.read_bytes(), changes))
     with pytest.raises(ModelFileError, match=message):
         load_model(saved)
 
@@ -185,12 +187,12 @@ def test_four_kinds_of_wrong_files_have_four_messages(saved):
     contents = {
         "is truncated: its end is missing; copy it again": [whole[:-1], whole[:100], whole[:9]],
         "is damaged": [whole + b"x", *(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in (60, -2))],
-        "by a newer mlcore .format 8; this one reads 6 and 7.; update": [sealed(header | {"version": 8}, tensors)],
-        "by an older mlcore .* train it again": [sealed(header | {"version": 1}, tensors)],
+        "by a newer mlcore .format 8; this one reads 6 and 7.; update": [with_header(whole, {"version": 8})],
+        "by an older mlcore .* train it again": [with_header(whole, {"version": 1})],
         "is not a model file of mlcore": [
             b"", b"hello", b"PK\x03\x04" + bytes(99), whole[:8], bytes(8) + b"{", b"\xff" * 8 + b"{",
             safetensors.numpy.save(tensors), safetensors.numpy.save(tensors, {"format": "pt"}),
-            *(sealed(header | {"format": other}, tensors) for other in ("other", "mlcore-checkpoint")),
+            *(with_header(whole, {"format": other}) for other in ("other", "mlcore-checkpoint")),
         ],
     }  # fmt: skip
     changed = [(header | {"labels": ["neg", "pot"]}, tensors), (header | {"sha256": "0" * 64}, tensors)]

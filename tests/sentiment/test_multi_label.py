@@ -10,13 +10,12 @@ from sklearn import metrics
 from test_training import train
 
 from mlcore import SentimentClassifier
-from mlcore.errors import InputError, ModelFileError
+from mlcore.errors import InputError
 from mlcore.sentiment.answers import Answers
 from mlcore.sentiment.calibration import best_threshold, tune_thresholds
 from mlcore.sentiment.evaluation import assess, evaluate, quick_figures
 from mlcore.sentiment.explanation import strongest_words
 from mlcore.sentiment.initialization import order_tells
-from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.report import report_page
 from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset
@@ -118,20 +117,6 @@ def test_the_best_threshold_is_that_of_all():
 def test_no_word_is_strong_where_none_is_frequent():
     model = random_model(1, ("a", "b", "c"), multi_label=True)
     assert strongest_words(model, np.ones(len(model.features)), 3, 2) == {"a": {}, "b": {}, "c": {}}
-
-
-def test_files_keep_the_thresholds(tmp_path):
-    model = random_model(1, ("a", "b", "c"), multi_label=True)
-    model.thresholds = np.array([0.25, 0.5, 0.75])
-    save_model(model, tmp_path / "m")
-    found = load_model(tmp_path / "m")
-    assert found.thresholds.tolist() == [0.25, 0.5, 0.75]
-    assert (found.decide(found.logits(found.features.documents(TEXTS[:9]))).shape) == (9, 3)
-    for wrong in ([0.5], [0.5, 0.5, 2.0]):
-        model.thresholds = np.array(wrong)
-        save_model(model, tmp_path / "m")
-        with pytest.raises(ModelFileError, match="its thresholds are not one per label"):
-            load_model(tmp_path / "m")
 
 
 # scikit-learn -------------------------------------------------------------------------------------------------------

@@ -4,12 +4,11 @@ import csv
 import json
 import random
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import axe_findings, run_in_node
-from naive import KINDS, TWO, WORDS, random_model
+from naive import FILES, KINDS, TWO, WORDS, random_model
 from test_report import EVIL
 
 from mlcore.sentiment import export as pages
@@ -25,9 +24,8 @@ from mlcore.text.vocabulary import WordTable
 
 MARKUP = [
     "<br />", "</b>", "<É>", "<", ">", "a < b", "&amp;", "&AMP", "&notit;", "&eacute;", "&#65;", "&#x80;", "&#0065;",
-    "&#1;",
-    "&#xd800;", "&#xFFFE;", "&#99999999;", "&", "&lt;b&gt;", "\u200d", "\ufe0f", "\u20e3", "\u0301", "\u0307", "\u2019",
-    "İ", "ß", "ﬁ", "😀", "👩‍👩‍👧", "👍🏽", "🇩🇪", "1️⃣", "#", "'",
+    "&#1;", "&#xd800;", "&#xFFFE;", "&#99999999;", "&", "&lt;b&gt;", "\u200d", "\ufe0f", "\u20e3", "\u0301", "\u0307",
+    "\u2019", "İ", "ß", "ﬁ", "😀", "👩‍👩‍👧", "👍🏽", "🇩🇪", "1️⃣", "#", "'",
     "α\u0345\u0301", "\x00", "\u00a0", "\r", "\n", " ", " ", ".",
 ]  # fmt: skip
 PREDICT = """(texts) => texts.map((text) => {
@@ -98,17 +96,11 @@ def test_node_predicts_and_explains_as_python_does(kind):
 
 
 def test_chromium_predicts_as_python_does_and_keeps_16_bits(visit, tmp_path):
-    model, given = random_model(6, TWO, ngrams=2), texts(3000)
-    model.settings = replace(model.settings, float16=True)
-    model.parameters.table[:] = model.parameters.table.astype(np.float16)
+    model, given = FILES["halved"](), texts(3000)
     (tmp_path / "demo.html").write_text(pages.classifier_page(model, "m"), "utf-8")
     page = visit(tmp_path / "demo.html")
     found = page.evaluate(f"(texts) => {{ const {{ classifier }} = page; return ({PREDICT})(texts); }}", given)
     compare(model, given, found)
-
-
-def cells(page, selector):
-    return [row.locator("td").all_inner_texts() for row in page.locator(f"{selector} tr").all()]
 
 
 def test_a_page_is_built_opened_typed_into_and_read_by_keyboard(run, visit, model, tmp_path):
@@ -121,7 +113,7 @@ def test_a_page_is_built_opened_typed_into_and_read_by_keyboard(run, visit, mode
     assert page.inner_text("#words") == "A GOOD, dull film ! goood", "as it was written"
     assert page.inner_text("#unknown") == "goood; nearest known: good"
     expected = json.loads(run("explain", model, text, "--json").out)["explanations"][0]
-    *shares, constant, total = cells(page, "#features")
+    *shares, constant, total = (row.locator("td").all_inner_texts() for row in page.locator("#features tr").all())
     numbers = [float(row[2].replace("\u2212", "-")) for row in (*shares, constant, total)]
     assert numbers[-2:] == pytest.approx([expected["constant"], expected["logit"]], abs=1e-4)
     assert sum(numbers[:-1]) == pytest.approx(numbers[-1], abs=1e-3)
@@ -172,18 +164,13 @@ def test_a_table_is_predicted_as_on_the_command_line(run, visit, model, tmp_path
     assert page.locator("#rows tr").count() == 4
 
 
-def hostile():
-    """A model whose words and labels are markup, quotes and marks that reverse what follows."""
-    words = WordTable.from_lines(np.frombuffer(b"</script><script>alert(1)</script>\n<!--\n'\"\n", np.uint8))
-    model = random_model(7, (EVIL, "</script><script>alert(2)</script>", "b\u202e"))
-    features = Features(words, np.zeros(0, np.int64), 1, True)
-    model.parameters = model.parameters._replace(table=model.parameters.table[:3])
-    return replace(model, features=features)
-
-
 def test_hostile_names_are_text_and_nothing_else_may_run_or_leave(visit, tmp_path):
-    path = tmp_path / "demo.html"
-    path.write_text(pages.classifier_page(hostile(), "</title><script>alert(3)</script>"), "utf-8")
+    """Words and labels are markup, quotes and marks that reverse what follows."""
+    words = WordTable.from_lines(np.frombuffer(b"</script><script>alert(1)</script>\n<!--\n'\"\n", np.uint8))
+    model, path = random_model(7, (EVIL, "</script><script>alert(2)</script>", "b\u202e")), tmp_path / "demo.html"
+    model.features = Features(words, np.zeros(0, np.int64), 1, True)
+    model.parameters = model.parameters._replace(table=model.parameters.table[:3])
+    path.write_text(pages.classifier_page(model, "</title><script>alert(3)</script>"), "utf-8")
     page = visit(path)
     page.fill("#text", EVIL)
     assert EVIL.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd") in page.inner_text("#one")

@@ -13,9 +13,9 @@ from naive import TWO, random_model, save_with_texts
 
 from mlcore.sentiment.explanation import explain
 from mlcore.sentiment.model import HISTORY
-from mlcore.sentiment.model_file import save_model
-from mlcore.sentiment.report import explanation_page
+from mlcore.sentiment.report import explanation_page, report_page
 from mlcore.templates import fill
+from mlcore.text.dataset import dataset_of
 
 VOID = {"meta", "br", "circle", "path"}
 EVIL = "<script>alert(1)</script> & \"good\" 'bad' \x1b[31m \u202e <img src=x onerror=y>"
@@ -23,14 +23,11 @@ KINDS = [TWO, ("a", "b", "c"), (), tuple(f"a label of some length {i}" for i in 
 MODEL = "m.safetensors"
 
 
-def make(folder, labels, history=True):
-    """A model, and texts d.jsonl."""
-    model = random_model(7, labels)
-    if history:
-        values = [(1, 0.7, 0.6, 0.5), (2, 0.4, None, None), (3, 0.3, 0.5, 0.75)]
-        model.provenance.history = [dict(zip(HISTORY, (*v, None, 0.01, 0, v[0] == 3), strict=True)) for v in values]
+def make(folder, labels):
+    """A model with a history, and texts d.jsonl."""
+    model, values = random_model(7, labels), [(1, 0.7, 0.6, 0.5), (2, 0.4, None, None), (3, 0.3, 0.5, 0.75)]
+    model.provenance.history = [dict(zip(HISTORY, (*v, None, 0.01, 0, v[0] == 3), strict=True)) for v in values]
     save_with_texts(model, folder / MODEL, folder / "d.jsonl", np.random.default_rng(7))
-    return model
 
 
 class Page(HTMLParser):
@@ -102,13 +99,10 @@ def test_what_comes_from_files_is_escaped(run, tmp_path):
     assert len(out.partition("Worst mistakes\n")[2].splitlines()) == 2 * 4
 
 
-def test_a_report_without_history_or_mistakes(run, tmp_path):
-    model = make(tmp_path, TWO, history=False)
+def test_a_report_without_history_or_mistakes():
+    model = random_model(7)
     model.parameters.W2[:], model.parameters.b2[:] = 0, 1
-    save_model(model, tmp_path / MODEL)
-    (tmp_path / "a.tsv").write_text("text\tlabel\ngood\tpos\n")
-    assert run("report", MODEL, "a.tsv").code == 0
-    text = (tmp_path / "report.html").read_text()
+    text = report_page(model, "m", dataset_of(["good"], ["pos"]), 1)
     assert ("<h2>Training" in text, "None." in text) == (False, True)
 
 

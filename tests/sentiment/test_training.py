@@ -283,8 +283,8 @@ def test_damaged_checkpoints(tmp_path, changes, message):
     settings = pinned(dim=3, hidden=4, epochs=1)
     checkpointed(settings, tmp_path / "c", 1)
     with load_tensors(tmp_path / "c", CHECKPOINT) as (header, tensors):
-        arrays = {name: value for name, value in changes.items() if name in tensors}
-        others = {name: value for name, value in changes.items() if name not in tensors}
-        save_tensors(tmp_path / "c", CHECKPOINT, header | others, tensors | arrays)
+        for name, value in changes.items():
+            (tensors if name in tensors else header)[name] = value
+        save_tensors(tmp_path / "c", CHECKPOINT, header, tensors)
     with pytest.raises(ModelFileError, match=message):
         checkpointed(settings, tmp_path / "c", resume=True)
