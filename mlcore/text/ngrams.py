@@ -10,7 +10,7 @@ number is BEGIN, before the first words: with pairs, "^ what" and "^ what is" ar
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -256,13 +256,9 @@ class Features:
 
 
 def choose_features(
-    table: WordTable,
-    tokens: Tokens,
-    rows: np.ndarray,
-    choice: Choice,
-    threads: int = 1,
+    table: WordTable, tokens: Tokens, rows: np.ndarray, choice: Choice, threads: int = 1,
     least: np.ndarray | None = None,
-) -> Features:
+) -> Features:  # fmt: skip
     """The features of these rows of texts, which are words of a table, whatever the number of threads.
 
     ``least``: occurrences that make each word a feature, (len(table),); None: ``choice.min_count``.
@@ -274,12 +270,8 @@ def choose_features(
         first, texts = part
         return texts.counts(chosen[first : first + texts.n_texts], len(table))
 
-    @cache
-    def numbers_in(words: WordTable) -> np.ndarray:
-        return words.numbers_of(table)
-
     def frequent(shorter: Features, size: int, begins: bool) -> Counted:
-        numbers = numbers_in(shorter.words)
+        numbers = shorter.words.numbers_of(table)
 
         def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
             first, texts = part
