@@ -18,7 +18,7 @@ import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import mix_bits
-from mlcore.text.documents import Documents, count_features
+from mlcore.text.documents import ENTRIES, Documents, sort_and_count
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch, tokenise
 from mlcore.text.vocabulary import TOKENS, UNKNOWN, Tokens, WordTable, chunks_of, find_slot, free_slots, slots_of
@@ -251,8 +251,8 @@ class Features:
         """Known features with their counts of texts of known words, which are ``tokens`` of a table, (t,), that is
         ``spelled``; ``binary``: each counts once, or as often as it occurs, if that shall not be as usual.
         """
-        binary = self.binary if binary is None else binary
-        return count_features(self.locate(words), words.offsets, tokens, spelled, len(self), binary)
+        binary, bits = self.binary if binary is None else binary, max(len(self) - 1, 0).bit_length()
+        return Documents(*sort_and_count(self.locate(words), words.offsets, tokens, spelled, bits, binary, ENTRIES))
 
 
 def choose_features(
