@@ -33,7 +33,7 @@ def data(*, paths: DataArgument, layout: Layout, as_json: Json = False) -> None:
     in more than one split, or not UTF-8; and how many words of the held-out
     texts occur in the training texts. Files may be compressed (.gz, .bz2, .xz).
     """
-    dataset = read(paths, layout, lenient=True, keep_texts=True)
+    dataset = read(paths, replace(layout, lenient=True, skip_bad_rows=True), keep_texts=True)
     with render.Activity("Inspecting the texts"):
         found = inspect.inspect(dataset)
     found.notes.extend(map(in_words, label_names.list_warnings(found.labels)))
@@ -47,7 +47,6 @@ def read(
     paths: Sequence[Path] | None,
     layout: Layout,
     quiet: bool = False,
-    lenient: bool = False,
     keep_texts: bool = False,
     threads: int | None = None,
     cluster: "clusters.Cluster | None" = None,
@@ -66,8 +65,8 @@ def read(
             dataset: datasets.Dataset = preparing.read_shards(cluster, paths, layout, replicas)
         else:
             threads, progress = threads or available_cores(), activity.counting("texts")
-            dataset = datasets.read_dataset(paths, layout, threads, progress, keep_texts, lenient)
-    for sentence in dataset.notes.sentences() if not lenient else ():  # else the caller shows them
+            dataset = datasets.read_dataset(paths, layout, threads, progress, keep_texts)
+    for sentence in dataset.notes.sentences() if not layout.lenient else ():  # else the caller shows them
         render.say(f"mlcore: {sentence}")
     return dataset
 
@@ -95,30 +94,27 @@ def for_model(layout: Layout, model: "models.Model") -> Layout:
 
 def _show(found: "inspect.Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and how many words it knows."""
-    splits = table.SPLITS
     render.show(found.source, "bold")
     counts = {"text": found.texts, "label": len(found.labels), "token": found.tokens}
     sizes = ", ".join(f"{count:,} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
     render.show(f"{sizes} ({found.vocabulary:,} distinct)")
-    names = splits if len(found.parts) > 1 else dict.fromkeys(splits, "all")
-    _show_labels(found.parts, found.sizes, names)
-
+    _show_labels(found)
     lengths = "min {minimum:,}, quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}, max {maximum:,}"
     render.paragraph(f"\nTokens per text: {lengths.format_map(found.lengths)}, mean {found.lengths['mean']:,.1f}")
-    _show_findings(found, splits)
+    _show_findings(found)
     for sentence in found.notes:
         render.paragraph(sentence)
     for split, share in found.known.items():
-        of = splits[split].replace(" ", "-")
+        of = table.SPLITS[split].replace(" ", "-")
         render.paragraph(f"Words of the {of} texts that training knows: {render.number(share, '.2%')}")
 
 
-def _show_labels(splits: dict[str, dict[str, int]], sizes: dict[str, int], names: dict[str, str]) -> None:
+def _show_labels(found: "inspect.Inspection") -> None:
     """How many texts each label has, in each split; the most frequent labels, if there are many."""
     rows = []
-    largest = max(count for counts in splits.values() for count in counts.values())
-    for split, counts in splits.items():
-        total, name = sizes[split], names[split]
+    largest = max(count for counts in found.parts.values() for count in counts.values())
+    for split, counts in found.parts.items():
+        total, name = found.sizes[split], table.SPLITS[split] if len(found.parts) > 1 else "all"
         shown = sorted(counts, key=lambda label: -counts[label])[:MAX_LABELS]
         for label in counts if len(counts) <= MAX_LABELS else shown:
             figures = f"{counts[label]:,}", f"{counts[label] / total:.1%}", render.bar(counts[label] / largest)
@@ -130,16 +126,15 @@ def _show_labels(splits: dict[str, dict[str, int]], sizes: dict[str, int], names
     render.table(("split", "label", "texts", "share", ""), rows, left=2)
 
 
-def _show_findings(found: "inspect.Inspection", splits: dict[str, str]) -> None:
+def _show_findings(found: "inspect.Inspection") -> None:
     """How often what is worth a look occurs, and examples of it."""
-
     findings: dict[str, dict[str, Any]] = {
         "empty (no words or punctuation)": found.empty,
         "duplicates within the same split": found.duplicates,
         "same text with different labels": found.conflicts,
     }
     for split, shared in found.shared.items():
-        findings[f"{splits[split].replace(' ', '-')} texts that are also in training"] = shared
+        findings[f"{table.SPLITS[split].replace(' ', '-')} texts that are also in training"] = shared
     findings["lines or files that are not UTF-8"] = found.undecodable
     findings["rows that cannot be used"] = found.bad_rows
     numbers = [(f"{finding['count']:,}", "bold" if finding["count"] else "") for finding in findings.values()]

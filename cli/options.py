@@ -57,19 +57,15 @@ Scheduler = Annotated[str | None, option("ADDRESS", AT, default="this process al
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for each field of its parameters that are dataclasses, such as Settings."""
     given = inspect.signature(command).parameters
-    groups: dict[str, list[Any]] = {
-        name: [field for field in fields(parameter.annotation) if "help" in field.metadata]
-        for name, parameter in given.items()
-        if is_dataclass(parameter.annotation)
-    }
-    options: list[inspect.Parameter] = []
+    groups, options = dict[str, list[Any]](), list[inspect.Parameter]()
     for name, parameter in given.items():
-        if name not in groups:
+        if not is_dataclass(parameter.annotation):
             options.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
             continue
+        groups[name] = [field for field in fields(parameter.annotation) if "help" in field.metadata]
         for field in groups[name]:
-            name, about = f"--{field.name.replace('_', '-')}", field.metadata
-            names = [name + f"/--no-{name[2:]}" * (field.default is not False)] * (field.type is bool)
+            words, about = field.name.replace("_", "-"), field.metadata
+            names = [f"--{words}" + f"/--no-{words}" * (field.default is not False)] * (field.type is bool)
             shown = option(about.get("metavar"), about["help"], *names, default=about.get("automatic", True))
             kind: Any = field.type | None if "automatic" in about else field.type
             annotation: Any = Annotated[kind, shown]

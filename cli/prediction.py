@@ -147,8 +147,8 @@ def _predict_lines(
 
     def predict_lines(portion: Any) -> str:
         decode = streams.in_utf8 if isinstance(portion, bytes) else streams.decode_arguments
-        lines = decode(portion)
-        return write(prediction.predict(loaded, lines.texts), answers, lines.undecodable)
+        texts, undecodable = decode(portion)
+        return write(prediction.predict(loaded, texts), answers, undecodable)
 
     # an empty portion means that nothing more has arrived: answer everything so far
     arrived = (portion or None for portion in portions)

@@ -180,7 +180,7 @@ class Run:
         """Read everything, count the words, and initialize the model."""
         inputs, threads, dev, given, quiet = self.inputs, self.threads, self.inputs["dev"], self.settings, self.quiet
         earlier = model_file.load_model(inputs["warm_start"]) if inputs["warm_start"] else None
-        dataset = read(inputs["data"], self.layout, quiet, False, False, threads, cluster, inputs["replicas"])
+        dataset = read(inputs["data"], self.layout, quiet, False, threads, cluster, inputs["replicas"])
         inputs |= dataset.notes.columns  # so that the model knows them, too
         if inputs["test"] is not None:
             dataset = datasets.with_test_split(dataset, inputs["test"], given.seed)

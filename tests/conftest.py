@@ -181,6 +181,17 @@ def compare_with_golden(path, found):
     assert found.splitlines() == path.read_text("utf-8").splitlines()
 
 
+def compare_cases(path, outcome, **names):
+    """Compare what a golden file has below each case, ``$`` and values in Python, with the lines of its outcome."""
+    found = list[str]()
+    for line in path.read_text("utf-8").splitlines():
+        if line.startswith("$ "):
+            found += [line, *outcome(*eval(f"[{line[2:]}]", names))]
+        elif not line or line.startswith("#"):
+            found.append(line)
+    compare_with_golden(path, "\n".join([*found, ""]))
+
+
 def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -1,12 +1,11 @@
 """Parquet and Arrow files (Feather 2 is one), by pyarrow: read by batches, and only the columns that are needed."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
 from typing import IO, Any
 
-from mlcore.errors import DataError
-from mlcore.text.streams import optional
+from mlcore.text.streams import damage, optional
 from mlcore.text.table import Row, Source, Table
 
 BATCH = 1 << 12  # rows
@@ -19,7 +18,8 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
     Raises: DataError if pyarrow is not installed, or the file is damaged.
     """
     arrow = optional("pyarrow", "parquet", f"{source.name} is a {format.title()} file; reading it")
-    with _errors(source, arrow):
+    reading = partial(damage, source.name, "cannot be read by pyarrow")
+    with reading():
         schema, batches = _open(arrow, file, format)
         header = [str(name) for name in schema.names]  # which a damaged file may not have in UTF-8
     source.unit = "row "
@@ -27,7 +27,7 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
     def rows() -> Iterator[Row]:
         chosen = range(len(header)) if table.needed is None else sorted(table.needed)
         before = 0
-        with file, _errors(source, arrow):
+        with file, reading():
             for batch in batches([header[i] for i in chosen]):
                 batch.validate(full=True)  # pyarrow itself would read beyond the end of a damaged one
                 found = {i: batch.column(header[i]).to_pylist() for i in chosen}
@@ -51,13 +51,3 @@ def _open(arrow: Any, file: IO[bytes], format: str) -> tuple[Any, Callable[[list
         return stream.schema, lambda names: stream
     reader = arrow.ipc.open_file(file)
     return reader.schema, lambda names: map(reader.get_batch, range(reader.num_record_batches))
-
-
-@contextmanager
-def _errors(source: Source, arrow: Any) -> Iterator[None]:
-    """Turn what pyarrow raises for a bad file into DataError."""
-    try:
-        yield
-    except (arrow.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
-        message = str(error).partition("\n")[0]
-        raise DataError(f"{source.name} cannot be read by pyarrow ({message}).") from error

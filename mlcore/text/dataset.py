@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice, repeat
 from os import PathLike
 from pathlib import Path
@@ -26,6 +25,7 @@ from mlcore.text.table import Notes
 from mlcore.text.vocabulary import Tokens, WordTable
 
 BATCH = 500  # examples that are looked at together
+Progress = Callable[[int], None]  # called with the number of texts so far
 
 
 @dataclass(eq=False)
@@ -121,17 +121,14 @@ def read_dataset(
     paths: Sequence[Path] | Path,
     layout: Layout | None = None,
     threads: int = 1,
-    progress: Callable[[int], None] = lambda texts: None,
+    progress: Progress = lambda texts: None,
     keep_texts: bool = False,
-    lenient: bool = False,
 ) -> Dataset:
     """Number the labelled texts that ``read_examples`` finds, and raises as it does; few are in memory at a time.
 
-    ``keep_texts`` keeps the texts and their places; ``lenient`` skips bad rows, and replaces bytes that are not UTF-8.
+    ``keep_texts`` keeps the texts and their places.
     """
-    paths = [Path(paths)] if isinstance(paths, str | PathLike) else list(paths)
-    notes, layout = Notes(lenient), layout or Layout()
-    layout = replace(layout, skip_bad_rows=lenient or layout.skip_bad_rows)
+    paths, notes = [Path(paths)] if isinstance(paths, str | PathLike) else list(paths), Notes()
     examples = read_examples(paths, layout, notes)
     return _number(examples, ", ".join(map(name_of, paths)), threads, keep_texts, notes, progress)
 
@@ -152,16 +149,11 @@ def dataset_of(
     """
     places = (f"text {number}" for number in range(1, len(texts) + 1))
     examples = (Example(*columns) for columns in zip(texts, labels, splits, places, strict=False))
-    return replace(_number(examples, source, threads, False, Notes()), texts=list(texts))
+    return replace(_number(examples, source, threads, False, Notes(), lambda texts: None), texts=list(texts))
 
 
 def _number(
-    examples: Iterator[Example],
-    source: str,
-    threads: int,
-    keep_texts: bool,
-    notes: Notes,
-    progress: Callable[[int], None] = lambda texts: None,
+    examples: Iterator[Example], source: str, threads: int, keep_texts: bool, notes: Notes, progress: Progress
 ) -> Dataset:
     words, digest, kept_texts, places_of = WordTable(), hashlib.sha256(), list[str](), list[str]()
     numbers, label_places = dict[str, int](), list[str]()  # of each label, and where it occurs first
@@ -223,25 +215,21 @@ def with_held_out(dataset: Dataset, other: Dataset) -> Dataset:
     own = replace(dataset, splits=np.where(dataset.splits == dev, train, dataset.splits))
     splits, weights = np.full(len(rows), dev, np.int8), None if other.weights is None else other.weights[rows]
     added = replace(other, tokens=other.tokens.select(rows), labels=other.labels[rows], splits=splits, weights=weights)
-
-    def named(part: Dataset, place: str) -> str:  # so that a line is not taken for one of the dataset
-        return place if part is own else part.named(place)
-
-    places = [*map(dataset.place, range(dataset.n_texts)), *(named(other, other.place(row)) for row in rows)]
-    both = joined_datasets([own, added], dataset.source, named)
+    both = joined_datasets([own, added], dataset.source)
+    places = [*map(dataset.place, range(dataset.n_texts)), *(other.named(other.place(row)) for row in rows)]
     both.notes.columns = dataset.notes.columns
     return replace(both, texts=dataset.texts, places=places)
 
 
-def joined_datasets(parts: Sequence[Dataset], source: str, named: Callable[[Dataset, str], str]) -> Dataset:
-    """The texts of several datasets, one behind the other; this function names the places of each."""
+def joined_datasets(parts: Sequence[Dataset], source: str) -> Dataset:
+    """The texts of several datasets, one behind the other; places are named with their own source."""
     words, label_places, labels, notes = WordTable(), dict[str, str](), list[np.ndarray](), Notes()
     for part in parts:
         for label, place in zip(part.label_names, part.label_places, strict=True):
-            label_places.setdefault(label, named(part, place))
+            label_places.setdefault(label, part.named(place))
         numbers = {label: number for number, label in enumerate(label_places)}
         labels.append(np.array([numbers[label] for label in part.label_names], np.int32)[part.labels])
-        notes.add(part.notes, partial(named, part))
+        notes.add(part.notes, part.named)
     weights = None
     if any(part.weights is not None for part in parts):
         every = [np.ones(part.n_texts) if part.weights is None else part.weights for part in parts]
@@ -258,19 +246,10 @@ def joined_datasets(parts: Sequence[Dataset], source: str, named: Callable[[Data
 
 
 def encode(
-    dataset: Dataset,
-    dev: float | None,
-    *,
-    choice: Choice,
-    ratings: bool,
-    multi_label: bool = False,
-    seed: int,
-    refit: bool = False,
-    labels: tuple[str, ...] | None = None,
-    known: Features | None = None,
-    keep: np.ndarray | None = None,
-    threads: int = 1,
-) -> EncodedDataset:
+    dataset: Dataset, dev: float | None, *, choice: Choice, ratings: bool, multi_label: bool = False, seed: int,
+    refit: bool = False, labels: tuple[str, ...] | None = None, known: Features | None = None,
+    keep: np.ndarray | None = None, threads: int = 1,
+) -> EncodedDataset:  # fmt: skip
     """Split a dataset and turn it into the arrays of a training, the same for any number of threads.
 
     ``dev``: what is held out. None takes the dev split, or a tenth of the texts where there is none; a fraction of

@@ -66,18 +66,6 @@ class Documents(NamedTuple):
         return keys[order], sums[order]
 
 
-def count_features(
-    ids: np.ndarray, offsets: np.ndarray, tokens: np.ndarray, spelled: Tokens, size: int, binary: bool
-) -> Documents:
-    """Distinct known features with their counts, per text; with ``binary`` ones all counts are 1.
-
-    Shapes: ids (g, t) of features below ``size`` that end at each token, offsets (n + 1,) of the texts' tokens, which
-    are words, (t,), that have the features ``spelled`` too.
-    """
-    bits = max(size - 1, 0).bit_length()
-    return Documents(*sort_and_count(ids, offsets, tokens, spelled, bits, binary, ENTRIES))
-
-
 @kernel
 def deal_by_digit(entries, end, shift, heads, dealt):
     """Sort the first ``end`` entries by a digit of theirs, equal ones in their order: overwrite dealt and heads.
@@ -102,10 +90,11 @@ def deal_by_digit(entries, end, shift, heads, dealt):
 def sort_and_count(ids, token_offsets, tokens, spelled, bits, binary, room):
     """Sort the features of every text by number, of so many bits, and count them: arrays as in ``Documents``.
 
-    So many texts are sorted together, digit by digit, that their entries fit into the ``room``, unless one has more,
-    and with it into the cache.
+    With ``binary`` features all counts are 1. So many texts are sorted together, digit by digit, that their entries fit
+    into the ``room``, unless one has more, and with it into the cache.
 
-    Shapes: as in ``count_features``.
+    Shapes: ids (g, t) of the features that end at each token, token_offsets (n + 1,) of the texts' tokens, which are
+    words, (t,), that have the features ``spelled`` too.
     """
     spelled_ids, spelled_offsets = spelled
     ends, texts = np.zeros_like(token_offsets), token_offsets.shape[0] - 1  # of the texts' entries

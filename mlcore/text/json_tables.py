@@ -138,17 +138,16 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             return rows
         lists = {key: value for key, value in document.items() if isinstance(value, list)}
         lengths = {*map(len, lists.values())}
-        is_table = len(lengths) == 1 and has_columns(lists, source) and not any(map(_by_speaker, values))
-        if is_table and len(values) - len(lists) <= MAX_REPEATED:
+        n_repeated, is_spoken = len(values) - len(lists), any(map(_by_speaker, values))
+        is_table = len(lengths) == 1 and (not n_repeated or has_columns(lists, source)) and not is_spoken
+        if is_table and n_repeated <= MAX_REPEATED:
             n = lengths.pop()  # as in pandas, what is not a list is the value of all rows
             whole = [value if isinstance(value, list) else [value] * n for value in values]
             return chain([[*document]], zip(*whole, strict=True))
         inner = [*_lists_in(document)]  # whose keys the message will name
-        if not all(isinstance(value, list | dict) for value in values) or any(map(_by_speaker, values)):
+        if not all(isinstance(value, list | dict) for value in values) or is_spoken:
             is_row = is_named or has_columns(_flat(document), source)
             return [document] if is_row or len(inner) != 1 else inner[0][1]
-        if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
-            return chain([[*document]], zip(*values, strict=True))
         if all(isinstance(value, dict) for value in values):
             if is_named:
                 return ({name: column.get(row) for name, column in document.items()} for row in values[0])

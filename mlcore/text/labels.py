@@ -127,14 +127,9 @@ class Parts(NamedTuple):
 
 
 def partition(
-    dataset: "Dataset",
-    dev: float | None,
-    ratings: bool,
-    multi_label: bool,
-    seed: int,
-    labels: tuple[str, ...] | None,
-    refit: bool,
-) -> Parts:
+    dataset: "Dataset", dev: float | None, ratings: bool, multi_label: bool, seed: int,
+    labels: tuple[str, ...] | None, refit: bool,
+) -> Parts:  # fmt: skip
     """Split a dataset; see ``encode``, for which this is all that needs no words."""
     train = whole = dataset.rows("", "train", *(["dev"] if dev is not None else []))
     if not len(train):

@@ -40,18 +40,18 @@ class Layout:
     skip_bad_rows: bool = option(False, "Skip rows that cannot be used, and say which.")
     # fmt: on
     remembered: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)  # columns to prefer, by their role
+    lenient: bool = dataclasses.field(default=False, repr=False)  # note what is not UTF-8; do not refuse it
 
     def __post_init__(self) -> None:
         if self.format not in (None, *FORMATS):
             expected = f"expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
             raise InputError(expected, parameter="format", value=self.format)
-        if isinstance(self.text_column, str):
-            object.__setattr__(self, "text_column", [self.text_column])
-        for role, names in self.given().items():
+        given = self.given()
+        for role, names in given.items():
             for name in names:
                 if not name.strip():
                     raise InputError("expected the name of a column", parameter=f"{role}_column", value=name)
-        if self.label_column is not None and self.label_column in (self.text_column or []):
+        if self.label_column in given.get("text", ()):
             raise InputError("this is the column of the texts", parameter="label_column", value=self.label_column)
         if self.no_split and self.split_column is not None:
             expected = "expected none where the splits are ignored; leave out one of the two"
@@ -70,8 +70,8 @@ class Layout:
 
     def given(self) -> dict[str, list[str]]:
         """The names of columns that are given, by their role."""
-        given = {"text": self.text_column, "label": self.label_column, "split": self.split_column}
-        return {role: [names] if isinstance(names, str) else names for role, names in given.items() if names}
+        given = ((role, getattr(self, f"{role}_column", None)) for role in ("text", "label", "split", "weight"))
+        return {role: [names] if isinstance(names, str) else names for role, names in given if names not in (None, [])}
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,6 @@ class TrainingLayout(Layout):
 
     weight_column: str | None = option(None, "Column or key of the weights of the texts in the loss.", metavar="NAME",
                                        automatic="all the same")  # fmt: skip
-
-    def given(self) -> dict[str, list[str]]:
-        return super().given() | ({} if self.weight_column is None else {"weight": [self.weight_column]})
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Layout)}

@@ -10,7 +10,7 @@ number is BEGIN, before the first words: with pairs, "^ what" and "^ what is" ar
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
 from mlcore.kernels.simd import mix_bits
-from mlcore.text.documents import Documents, count_features
+from mlcore.text.documents import ENTRIES, Documents, sort_and_count
 from mlcore.text.pool import in_order
 from mlcore.text.tokenizer import Scratch, tokenise
 from mlcore.text.vocabulary import TOKENS, UNKNOWN, Tokens, WordTable, chunks_of, find_slot, free_slots, slots_of
@@ -251,18 +251,14 @@ class Features:
         """Known features with their counts of texts of known words, which are ``tokens`` of a table, (t,), that is
         ``spelled``; ``binary``: each counts once, or as often as it occurs, if that shall not be as usual.
         """
-        binary = self.binary if binary is None else binary
-        return count_features(self.locate(words), words.offsets, tokens, spelled, len(self), binary)
+        binary, bits = self.binary if binary is None else binary, max(len(self) - 1, 0).bit_length()
+        return Documents(*sort_and_count(self.locate(words), words.offsets, tokens, spelled, bits, binary, ENTRIES))
 
 
 def choose_features(
-    table: WordTable,
-    tokens: Tokens,
-    rows: np.ndarray,
-    choice: Choice,
-    threads: int = 1,
+    table: WordTable, tokens: Tokens, rows: np.ndarray, choice: Choice, threads: int = 1,
     least: np.ndarray | None = None,
-) -> Features:
+) -> Features:  # fmt: skip
     """The features of these rows of texts, which are words of a table, whatever the number of threads.
 
     ``least``: occurrences that make each word a feature, (len(table),); None: ``choice.min_count``.
@@ -274,12 +270,8 @@ def choose_features(
         first, texts = part
         return texts.counts(chosen[first : first + texts.n_texts], len(table))
 
-    @cache
-    def numbers_in(words: WordTable) -> np.ndarray:
-        return words.numbers_of(table)
-
     def frequent(shorter: Features, size: int, begins: bool) -> Counted:
-        numbers = numbers_in(shorter.words)
+        numbers = shorter.words.numbers_of(table)
 
         def keys_of(part: tuple[int, Tokens]) -> np.ndarray:
             first, texts = part

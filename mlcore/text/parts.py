@@ -32,7 +32,7 @@ def outline(data: Dataset, head: int) -> tuple[Dataset, np.ndarray]:
 
 def joined(parts: Sequence[Dataset], source: str) -> Dataset:
     """The dataset of all texts from the outlines of its parts: with the offsets of all tokens and the first of them."""
-    whole = joined_datasets(parts, source, Dataset.named)
+    whole = joined_datasets(parts, source)
     whole.notes.guesses[:] = [guess.replace(part.source, source) for part in parts for guess in part.notes.guesses]
     return whole
 

@@ -88,11 +88,9 @@ def read_tables(
     check_once(paths)
     if layout.format not in (None, "folder") and (folder := next(filter(Path.is_dir, paths), None)):
         raise InputError(f"{folder} is a folder; leave the format out", parameter="format", value=layout.format)
-
-    def source(name: str) -> Source:
-        return Source(name, layout, notes, f"{name}, " * (len(paths) > 1), labelled=labelled)
-
-    return (_open(path, source(name_of(path))) for path in paths)
+    names, several = map(name_of, paths), len(paths) > 1
+    sources = (Source(name, layout, notes, f"{name}, " * several, labelled=labelled) for name in names)
+    return map(_open, paths, sources)
 
 
 def _open(path: Path, source: Source) -> Table:

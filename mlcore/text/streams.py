@@ -9,7 +9,6 @@ import os
 import re
 import stat
 import sys
-import tarfile
 import tempfile
 import tomllib
 import zipfile
@@ -21,7 +20,7 @@ from importlib import import_module
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, cast
 
 from mlcore.errors import DataError
 from mlcore.files import STANDARD_STREAM, installed, name_of
@@ -30,10 +29,6 @@ BLOCK = 1 << 20  # bytes that are read together, and at most handed on together
 PACKED = 1 << 16  # bytes that are decompressed together: what follows a short stream is copied
 LONGEST_LINE = 1 << 26  # bytes: a file without line ends is not a file of texts
 SPOOLED = 1 << 24  # bytes of a copy in memory; a larger one is in a temporary file
-ARCHIVE_ERRORS = (  # that zipfile and tarfile raise for a bad archive, or one that they cannot read
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError, IndexError,
-    OSError, RuntimeError,
-)  # fmt: skip
 ZIP = b"PK\3\4"
 MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
@@ -49,13 +44,7 @@ LINE_END = re.compile(rb"(?<!\r)\r+\n")  # Windows may add a carriage return whe
 VERSION = attrgetter("st_size", "st_mtime_ns", "st_ino")  # of a file
 SURROGATE = re.compile("[\ud800-\udfff]")
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
-
-
-class Lines(NamedTuple):
-    """Some texts, and the indices of those that held bytes which are not UTF-8 (each is U+FFFD now)."""
-
-    texts: Any  # a list of str, or whole lines as bytes
-    undecodable: frozenset[int]
+Decoded = tuple[Any, frozenset[int]]  # texts, and the indices of those with bytes that are not UTF-8: U+FFFD now
 
 
 def refuse(problem: str) -> None:
@@ -123,7 +112,6 @@ def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[
 
     A kilobyte of bzip2 can be a gigabyte; and Python's own readers drop what follows a damaged stream.
     """
-    damaged = f"{name} is damaged or incomplete ({{}}); fetch it again."
     decompressor = new_decompressor()
     for packed in (piece[i : i + PACKED] for piece in pieces for i in range(0, len(piece), PACKED)):
         unpacked = b""
@@ -133,18 +121,14 @@ def _decompress(name: str, pieces: Iterator[bytes], new_decompressor: Callable[[
                 if not packed:
                     break
                 decompressor = new_decompressor()
-            try:
+            with damage(name):
                 unpacked = decompressor.decompress(packed, BLOCK)
-            except MemoryError:
-                raise
-            except Exception as error:  # each library has its own
-                raise DataError(damaged.format(error)) from error
             if unpacked:
                 yield unpacked
             # zlib hands back what it had no room for
             packed = decompressor.unused_data if decompressor.eof else getattr(decompressor, "unconsumed_tail", b"")
     if not decompressor.eof:
-        raise DataError(damaged.format("it ends too early"))
+        raise DataError(f"{name} is damaged or incomplete (it ends too early); fetch it again.")
 
 
 def optional(module: str, extra: str, what: str) -> Any:
@@ -187,14 +171,18 @@ def foreign_kind(head: bytes, kinds: str = "foreign") -> str | None:
 
 
 @contextmanager
-def archive_errors(name: str) -> Iterator[None]:
-    """Turn all that zipfile and tarfile raise for an archive that they cannot read into DataError."""
+def damage(name: str, kind: str = "incomplete", remedy: str = "fetch it again") -> Iterator[None]:
+    """Turn what a library raises for bad content, each errors of its own, into DataError."""
     try:
         yield
-    except ARCHIVE_ERRORS as error:
-        raise DataError(
-            f"{name} is damaged or cannot be unpacked here ({error}); fetch it again, or unpack it."
-        ) from error
+    except Exception as error:
+        if isinstance(error, DataError) or type(error) is MemoryError:  # pyarrow's own is for what files promise
+            raise
+        problem = str(error).partition("\n")[0]
+        raise DataError(f"{name} is damaged or {kind} ({problem}); {remedy}.") from error
+
+
+archive_errors = partial(damage, kind="cannot be unpacked here", remedy="fetch it again, or unpack it")
 
 
 def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -288,17 +276,17 @@ def in_portions(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield block
 
 
-def in_utf8(lines: bytes) -> Lines:
+def in_utf8(lines: bytes) -> Decoded:
     """Whole lines as they are, but for bytes that are not UTF-8."""
     try:
         lines.decode()
-        return Lines(lines, frozenset())
+        return lines, frozenset()
     except UnicodeDecodeError:
         texts, wrong = decode_lines(lines)
-        return Lines("".join(f"{text}\n" for text in texts).encode(), wrong)
+        return "".join(f"{text}\n" for text in texts).encode(), wrong
 
 
-def decode_lines(content: bytes) -> Lines:
+def decode_lines(content: bytes) -> Decoded:
     """Texts of whole lines, each of which ends with a line feed, or with carriage returns before it."""
     content = content.replace(b"\r\n", b"\n")
     lines = (LINE_END.sub(b"\n", content) if b"\r\n" in content else content).split(b"\n")
@@ -306,10 +294,10 @@ def decode_lines(content: bytes) -> Lines:
     # line by line: most are ASCII, and one character of a larger text makes all of it slow
     texts = [line.decode(errors="replace") for line in lines]
     replaced = (i for i, text in enumerate(texts) if "\ufffd" in text)
-    return Lines(texts, frozenset(i for i in replaced if texts[i].encode() != lines[i]))
+    return texts, frozenset(i for i in replaced if texts[i].encode() != lines[i])
 
 
-def decode_arguments(texts: list[str]) -> Lines:
+def decode_arguments(texts: list[str]) -> Decoded:
     """Texts from the command line, where bytes that are not UTF-8 are surrogates, or from JSON, which may have some."""
     decoded = [SURROGATE.sub("\ufffd", text) for text in texts]
-    return Lines(decoded, frozenset(i for i, text in enumerate(decoded) if text != texts[i]))
+    return decoded, frozenset(i for i, text in enumerate(decoded) if text != texts[i])

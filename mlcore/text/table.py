@@ -51,7 +51,6 @@ Row = tuple[int | str, Sequence[Any]]  # the number of its line or the path of i
 class Notes:
     """What was guessed, skipped or replaced in reading, so that nothing is read wrongly in silence."""
 
-    lenient: bool = False  # bytes that are not UTF-8 become U+FFFD; else they are refused
     undecodable: list[str] = field(default_factory=list)  # the lines or files where this happened
     guesses: list[str] = field(default_factory=list)  # sentences
     skipped: Counter[str] = field(default_factory=Counter)  # what was skipped for what it is, such as a second header
@@ -130,7 +129,7 @@ class Source:
         lines = content.split(b"\n")
         wrong = [i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line]
         likely = None if self.encoding or self.likely_encoding else likely_encoding(content)
-        if self.notes.lenient:
+        if self.layout.lenient:
             if likely:
                 self.likely_encoding = likely
                 self.note_guess(f"the encoding is likely {likely}, not UTF-8.")
@@ -144,11 +143,9 @@ class Source:
             column = str(len(error.object[: error.start].decode()) + 1)
             if self.encoding:
                 raise self.error(where, f"a byte cannot be decoded as {self.encoding}.", column) from error
-            problem = f"byte 0x{error.object[error.start]:02X} is not UTF-8"
-            if likely:
-                problem += f"; the encoding is likely {likely}"
-            else:
-                problem += "; save the file as UTF-8, or name its encoding (mlcore[encodings] can guess it)"
+            save = "save the file as UTF-8, or name its encoding (mlcore[encodings] can guess it)"
+            advice = f"the encoding is likely {likely}" if likely else save
+            problem = f"byte 0x{error.object[error.start]:02X} is not UTF-8; {advice}"
             raise self.error(where, problem, column, suggestion={"encoding": likely or "cp1252"}) from error
 
 

@@ -40,6 +40,7 @@ WHITE_SPACE = bytes.maketrans(b"\t\r\v\f", b"    ")
 MISSING, LOWER_CASED, EXACT = 0, 1, 2  # how a word was found
 
 Block = tuple[list[bytes], Callable[[np.ndarray], np.ndarray]]  # words, and the vectors of those with these indices
+Opened = tuple[int, int, Iterator[Block]]  # how many vectors are promised, their width, and they themselves
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def read_vectors(
     Raises: DataError if the vectors have another width, or a line is wrong; OSError if the file cannot be read.
     """
     name, n, filled, duplicates, languages = name_of(path), 0, 0, 0, set[bytes]()
-    width, blocks = _open(path, name, dim)
+    promised, width, blocks = _open(path, name, dim)
     if dim and width != dim:
         problem = f"{name} has vectors of {width:,} numbers, but the embedding has {dim:,}"
         raise DataError(problem, suggestion={"dim": width})
@@ -139,13 +140,16 @@ def read_vectors(
             table[rows[ids[new]]], how[ids[new]] = vectors_of(new), level
         n += len(tokens)
         progress(n)
+    if n < promised:
+        begun = f"{name} is incomplete: its first line promises {promised:,} vectors, and there are {n:,}"
+        raise DataError(f"{begun}; fetch it again.")
     if n == 0:
         raise DataError(f"{name} contains no vectors.")
     return Vectors(name, table[:filled], rows, how == LOWER_CASED, duplicates)
 
 
-def _open(path: Path, name: str, dim: int | None) -> tuple[int, Iterator[Block]]:
-    """Width of the vectors of a file or folder, and the words with them; those of the empty word are for none."""
+def _open(path: Path, name: str, dim: int | None) -> Opened:
+    """The vectors of a file or folder; those of the empty word are for none."""
     if path != STANDARD_STREAM and path.is_dir():
         return _open_model2vec(path)
     head, pieces = peek(read_pieces(path, size=BLOCK), HEAD)
@@ -155,19 +159,19 @@ def _open(path: Path, name: str, dim: int | None) -> tuple[int, Iterator[Block]]
         raise DataError(f"{name} is {kind.partition(';')[0]}; expected {EXPECTED}.")
     if b"\0" in head and (header := re.match(BINARY_HEADER, head)):
         promised, width = map(int, header.groups())
-        return width, _read_binary(pieces, name, promised, width)
+        return promised, width, _read_binary(pieces, name, promised, width)
     blocks = filter(None, whole_lines(as_utf8(pieces, marked_encoding(head), name), name, LONGEST_LINE))
     block = next(blocks, b"\n")
     first = block.partition(b"\n")[0]
     if header := re.fullmatch(HEADER, first):
         promised, width = map(int, header.groups())
-        return width, _read_text(chain([block[len(first) :]], blocks), name, promised, width)
+        return promised, width, _read_text(chain([block[len(first) :]], blocks), name, width)
     widths = Counter(filter(None, map(_width, block.split(b"\n", FIRST_LINES)[:FIRST_LINES])))
     if not widths:
         expected = "in each line a word and its numbers, separated by spaces, such as: good 0.1 -0.25"
         raise DataError(f"{name} contains no vectors: line 1 is {_shown(first)}; expected {expected}")
     width = max(widths, key=lambda width: (widths[width], width == dim, -width))
-    return width, _read_text(chain([block], blocks), name, 0, width)
+    return 0, width, _read_text(chain([block], blocks), name, width)
 
 
 def _width(line: bytes) -> int:
@@ -175,15 +179,9 @@ def _width(line: bytes) -> int:
     return sum(1 for _ in takewhile(_is_number, reversed(line.split()[1:])))
 
 
-def _check_complete(name: str, promised: int, found: int) -> None:
-    if found < promised:
-        begun = f"{name} is incomplete: its first line promises {promised:,} vectors, and there are {found:,}"
-        raise DataError(f"{begun}; fetch it again.")
-
-
-def _read_text(blocks: Iterator[bytes], name: str, promised: int, width: int) -> Iterator[Block]:
+def _read_text(blocks: Iterator[bytes], name: str, width: int) -> Iterator[Block]:
     """Read lines of a word and its numbers, which are counted from the right."""
-    line, n = 0, 0
+    line = 0
     for block in blocks:
         block = block.translate(WHITE_SPACE)
         while b"  " in block:
@@ -202,9 +200,7 @@ def _read_text(blocks: Iterator[bytes], name: str, promised: int, width: int) ->
             tokens.append(b" ".join(word))
             numbers.append(own_numbers)
             lines.append(line)
-        n += len(tokens)
         yield tokens, partial(_parse, name, width, lines, numbers)
-    _check_complete(name, promised, n)
 
 
 def _is_number(field: bytes) -> bool:
@@ -252,11 +248,10 @@ def _read_binary(pieces: Iterator[bytes], name: str, promised: int, width: int) 
             raise DataError(f"{name}: the word of vector {promised - left + 1:,} does not end.")
         data = data[at:]
         yield tokens, partial(_finite, name, np.frombuffer(b"".join(numbers), "<f4").reshape(len(tokens), width))
-    _check_complete(name, promised, promised - left)
 
 
-def _open_model2vec(folder: Path) -> tuple[int, Iterator[Block]]:
-    """Width and vectors of a folder of model2vec: tensor embeddings in ``model.safetensors``; ``tokenizer.json``."""
+def _open_model2vec(folder: Path) -> Opened:
+    """The vectors of a folder of model2vec: the tensor embeddings in ``model.safetensors``; ``tokenizer.json``."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -274,7 +269,7 @@ def _open_model2vec(folder: Path) -> tuple[int, Iterator[Block]]:
         raise DataError(
             f"{folder} is a folder without vectors that can be read ({str(error).rstrip('.')}); {expected}."
         ) from error
-    return table.shape[1], iter([(tokens, partial(_finite, str(folder), table[numbers]))])
+    return 0, table.shape[1], iter([(tokens, partial(_finite, str(folder), table[numbers]))])
 
 
 def _finite(name: str, table: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -9,11 +9,9 @@ import time
 import pytest
 from mlcore.cli import render
 
-TYPE = "mlcore: standard input is closed; give texts as arguments, or lines on standard input.\n"
-
 
 @pytest.mark.parametrize(("command", "codes", "lines", "said"), [
-    ("M predict sentiment.safetensors <&-", "5", 0, TYPE),
+    ("M predict sentiment.safetensors <&-", "5", 0, "mlcore: standard input is closed; give texts as"),
     ("M --help > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("ulimit -f 20; PYTHONUNBUFFERED=1 M predict sentiment.safetensors --file lines > out", "5", 0,

@@ -52,8 +52,8 @@ def test_lines_do_not_depend_on_the_pieces_in_which_they_arrive(pieces, size):
     blocks = list(whole_lines(pieces, "pieces"))
     found = list(map(decode_lines, blocks))
     texts = [line.rstrip(b"\r").decode(errors="replace") for line in lines]
-    assert [text for part in found for text in part.texts] == texts
-    assert [i in part.undecodable for part in found for i in range(len(part.texts))] == list(map(is_damaged, lines))
+    assert [text for some, _ in found for text in some] == texts
+    assert [i in undecodable for some, undecodable in found for i in range(len(some))] == list(map(is_damaged, lines))
     portions = list(in_portions(blocks, size))
     assert b"".join(portions) == b"".join(blocks)
     assert portions.count(b"") == blocks.count(b"")

@@ -1,24 +1,19 @@
 """The dataset: what is numbered, split and encoded, in memory or in a temporary file."""
 
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import compare_cases
 
 from mlcore.errors import DataError, InputError
 from mlcore.text import growing
-from mlcore.text.dataset import (
-    built_in_dataset,
-    dataset_of,
-    encode,
-    read_dataset,
-    with_held_out,
-    with_test_split,
-)
+from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset, with_held_out, with_test_split
+from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Choice
 
 CHOICE = {"choice": Choice(2, 1, None, False), "ratings": False, "seed": 1}
-RARE = Choice(1, 9, None, False)
 
 
 def rows(split):
@@ -28,7 +23,7 @@ def rows(split):
 def test_reading_keeps_what_the_examples_say(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"text,label,split\na b,x,train\nb,y,dev\n\xff,x,test\n" + b"c,z,\n" * 600)
-    data = read_dataset([path], keep_texts=True, lenient=True, threads=2)
+    data = read_dataset([path], Layout(lenient=True), keep_texts=True, threads=2)
     assert (data.n_texts, data.source, data.notes.undecodable) == (603, str(path), ["line 4"])
     assert (data.label_names, data.label_places) == (["x", "y", "z"], ["line 2", "line 3", "line 5"])
     assert (data.texts[:3], data.places[:2]) == (["a b", "b", "\ufffd"], ["line 2", "line 3"])
@@ -114,24 +109,18 @@ def test_what_is_held_out(dev, sizes):
         assert encoded.dev.targets[encoded.dev.rows].sum() == 4, "of each label the same share"
 
 
-@pytest.mark.parametrize(
-    ("text", "labels", "split", "options", "message"),
-    [
-        ("word", "xy", "test", {}, "X contains no texts to train on."),
-        ("word", "xx", "", {}, "X has 1 label to train on ('x'); expected from 2 to 100,000."),
-        ("word", map(str, range(100_001)), "", {}, "and 99,991 more); expected from 2 to 100,000; try loss='squared'."),
-        ("word", ["1", "1e30"], "", {"ratings": True}, "2: the label is '1e30'; expected a number up to 1e+18."),
-        ("word", "1", "", {"ratings": True}, "X has too few texts to hold some out; try dev=0."),
-        ("word", "xy", "", {}, "so that none can be held out (is it the right column?); try dev=0."),
-        ("word", ["1", "1,234"], "", {"ratings": True}, "expected a number up to 1e+18, written as 1.234 or 1234."),
-        ("word", "xy", "", {"dev": 1.0}, "dev is 1.0; expected a fraction from 0 to less than 1, or other texts."),
-        ("word", "xy", "", {"dev": 0, "choice": RARE}, "occurs 9 times in the texts to train on; try min_count=1."),
-        ("-", "xy", "", {"dev": 0}, "X: no word occurs in the texts to train on."),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_trained_on(text, labels, split, options, message):
+def outcome(labels, splits="", options=()):
+    """What is said of texts with these labels and splits before a training, or why it does not begin."""
+    options = {"text": "word", "dev": None, **CHOICE} | dict(options)
     labels = list(labels)
-    data = dataset_of([text] * len(labels), labels, splits=[split] * len(labels))
-    with pytest.raises((DataError, InputError)) as caught:
-        encode(data, **{"dev": None, **CHOICE, **options})
-    assert str(caught.value).endswith(message)
+    texts = [options.pop("text")] * len(labels)
+    splits = splits if isinstance(splits, list) else [splits] * len(labels)
+    try:
+        data = encode(dataset_of(texts, labels, splits=splits), **options)
+    except (DataError, InputError) as error:
+        return [f"! {error}"]
+    return [f"> {warning}" for warning in data.warnings]
+
+
+def test_what_is_warned_about_and_what_cannot_be_trained_on():
+    compare_cases(Path(__file__).parent / "golden/training.txt", outcome, Choice=Choice)

@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import pinned
 
 from mlcore.errors import DataError
-from mlcore.text.dataset import dataset_of, encode
+from mlcore.text.dataset import dataset_of
 from mlcore.text.labels import choose_labels, clean_label, hold_out, targets_of, unknown_labels
 from mlcore.text.overlap import fingerprints, kept, share_known
-
-ENCODING = pinned().encoding()
 
 
 @pytest.mark.parametrize("label", ["بی\u200cطرف", "क्\u200dष", "très\u00a0bon", "\U0001fae9", "e\u0301", " so so "])
@@ -47,33 +44,6 @@ def test_what_is_held_out_of_each_label():
     assert np.array_equal(mask, hold_out(labels, 0.25, seed=3))
     assert hold_out(np.array([0, 0, 1, 1]), 0.01, seed=1).sum() == 2, "at least one text of each label"
     assert hold_out(np.array([0, 0, 1, 1]), 0.99, seed=1).sum() == 2, "and never all"
-
-
-@pytest.mark.parametrize(("labels", "splits", "messages"), [
-    ("aabbc", "", ["1 label has a single text, which stays in training and is not held out: 'c'."]),
-    (["a", "a\u200b", "b"] * 2, "", ["'a' and 'a\\u200b' differ only in case or form; they are learned as different"]),
-    (["a", "A", "\uff41"] * 2, "", ["'A' and 'a' differ only in case or form (1 more such pair); they"]),
-    ("123" * 2, "", ["the labels are the numbers 1 to 3; to predict them as ratings; try loss='squared'."]),
-    (["0.5", "4"] * 2, "", ["the labels are the numbers 0.5 to 4; to predict them as ratings; try loss='squared'."]),
-    (["4,5", "0,125"] * 2, "", ["the labels are the numbers 0.125 to 4.5; to predict them as ratings; try loss='squ"]),
-    (["a; b", "b;c", "c", "a"] * 2, "", ["the label 'a; b' looks like several labels; it is read as one; try label"]),
-    (["[a]", "b"] * 2, "", ["the label '[a]' looks like a list of labels; each is learned as one label; write lists"]),
-    ("aabbcd", "", ["2 labels have a single text each, which stays in training and is not held out: 'c', 'd'."]),
-    (["Smith, Jo", "Smith, Al", "x"] * 2, "", []),
-    (["-1.0", "1.0"] * 2, "", []),
-    ("aabbcc", ["", "", "", "dev", "dev", "test"], [
-        "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
-        "X: 1 text has a label that the training texts lack ('c'); each counts as wrong.",
-    ]),
-])  # fmt: skip
-def test_what_is_warned_about(labels, splits, messages):
-    labels = list(labels)
-    if splits:  # the test split needs one label that is known
-        labels, splits = [*labels, "a"], [*splits, "test"]
-    data = encode(dataset_of(["a b"] * len(labels), labels, splits=splits or [""] * len(labels)), None, **ENCODING)
-    assert len(data.warnings) == len(messages)
-    for warning, message in zip(data.warnings, messages, strict=True):
-        assert message in str(warning)
 
 
 def test_texts_are_known_by_their_words():

@@ -10,8 +10,8 @@ from conftest import pieces_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlcore.text import documents, growing, ngrams, vocabulary
-from mlcore.text.documents import count_features
+from mlcore.text import growing, ngrams, vocabulary
+from mlcore.text.documents import Documents, sort_and_count
 from mlcore.text.ngrams import NO_PIECES, Choice, choose_features, extend
 from mlcore.text.vocabulary import UNKNOWN, WordTable
 
@@ -135,13 +135,12 @@ def test_an_unknown_word_is_read_as_the_most_frequent_known_one_that_differs_in_
     st.booleans(),
 )
 @example([[0], [1]] * 2500, 1 << 14, 1, False)  # more texts than are sorted together
-def test_count_features_counts_as_a_counter_does(texts, entries, levels, binary):
+def test_features_are_counted_as_a_counter_does(texts, entries, levels, binary):
     """Also in small blocks of texts, with numbers of one and of two digits, and of more than one level."""
     offsets = np.cumsum([0, *map(len, texts)])
     ids = np.array([[word for text in texts for word in text]] * levels, np.int32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(documents, "ENTRIES", entries)
-        found = count_features(ids, offsets, ids[0], NO_PIECES.of_words(WordTable()), 5001, binary)
+    no_pieces = NO_PIECES.of_words(WordTable())
+    found = Documents(*sort_and_count(ids, offsets, ids[0], no_pieces, (5000).bit_length(), binary, entries))
     for (a, b), text in zip(pairwise(found.offsets), texts, strict=True):
         expected = sorted(Counter(word for word in text * levels if word != UNKNOWN).items())
         assert found.ids[a:b].tolist() == [word for word, _ in expected]

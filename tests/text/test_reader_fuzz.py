@@ -83,9 +83,8 @@ def mutated(content, chance):
 
 def run(path, chance):
     """Read it in one of the ways that there are."""
-    notes = Notes(lenient=chance.random() < 0.3)
-    layout = Layout(
-        skip_bad_rows=chance.random() < 0.3, no_header=chance.random() < 0.1,
+    notes, layout = Notes(), Layout(
+        lenient=chance.random() < 0.3, skip_bad_rows=chance.random() < 0.3, no_header=chance.random() < 0.1,
         encoding=chance.choice([None] * 8 + ["cp1252", "utf-16"]),
         format=chance.choice([None] * 8 + ["csv", "tsv", "json", "jsonl", "fasttext"]),
     )  # fmt: skip

@@ -119,36 +119,6 @@ def test_several_paths_are_read_in_order_and_places_name_the_file(tmp_path, monk
     assert [example.place for example in read_examples(table)] == ["line 2", "line 4"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a", ",".join(map(str, range(20_000))), "has 20,000 columns; at most 16,384 can be read"),
-        ("a.csv", 'text,label\n"a"b,pos\n', "line 2: not CSV by RFC 4180"),
-        ("a.csv", bytes(range(254, 31, -1)), "line 1, column 1: byte 0xFE is not UTF-8"),
-        ("a.csv", bytes(range(254, -1, -1)), "is not a text file, nor one of another kind that can be read"),
-        ("a.jsonl", "[" * 100_000, "line 1: not JSON (it is nested too deeply, or a number is too long)"),
-        ("a", '[{"text": "a", "label": "x"}\n {"text": "b"}]', "line 2, column 2: not JSON (Expecting ','"),
-        ("a.zip", "PK\3\4", "is damaged or cannot be unpacked here (File is not a zip file); fetch it again, or"),
-        ("a.tar.gz", bytes(range(256)), "is damaged or cannot be unpacked here (truncated header)"),
-        ("a", zipped({"xl/workbook.xml": "", "a": ""}), "is an Excel workbook; open it and save it as CSV"),
-        (
-            "a.zip",
-            zipped({"a": "x\ty", "readme": ""}),
-            "a table has to be given as a file; files of texts and of their",
-        ),
-        ("a", zipped({"b.json": "", "c.csv": "y", "data/a.csv": "x"}), "a file, such as c.csv, data/a.csv, b.json, or"),
-        ("a", zipped({"data/README.txt": "", "data/a.csv": "x"}), "given as a file, such as data/a.csv, or alone"),
-    ],
-)
-def test_what_is_refused(tmp_path, name, content, message):
-    """What ``golden/tables.txt`` cannot hold, or words of Python."""
-    path = write(tmp_path / name, content)
-    with pytest.raises(DataError) as caught:
-        rows(path)
-    assert str(path) in str(caught.value)
-    assert message in str(caught.value)
-
-
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
 def test_compressed_texts_are_never_read_in_part(tmp_path, suffix):
     """Two streams, one behind the other, as parallel compressors write them, cut and changed everywhere."""
@@ -256,9 +226,9 @@ def test_a_file_that_changes_while_it_is_read_is_said(tmp_path, monkeypatch, nam
 def test_bytes_that_are_not_utf8_are_refused_or_replaced_and_noted(tmp_path, monkeypatch):
     table = write(tmp_path / "a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\xff\tneg\nbad\tneg\n\xe4\tneg\n")
     folder = texts_at(tmp_path / "folder", "x/1.txt", "x/2.txt")
-    bad, notes = write(folder / "x/2.txt", b"fine\n\xff"), Notes(lenient=True)
+    bad, notes = write(folder / "x/2.txt", b"fine\n\xff"), Notes()
     monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: "cp1252")
-    examples = list(read_examples([table, folder], notes=notes))
+    examples = list(read_examples([table, folder], Layout(lenient=True), notes))
     expected = ["good", "b\ufffdd\ufffd", "bad", "\ufffd", "x/1.txt", "fine\n\ufffd"]
     assert [example.text for example in examples] == expected
     assert notes.undecodable == [f"{table}, line 3", f"{table}, line 5", str(bad)]
@@ -281,4 +251,4 @@ def test_bytes_that_are_not_utf8_are_refused_or_replaced_and_noted(tmp_path, mon
     write(table, "\u0442\u0435\u043a\u0441\u0442;\u043a\u043b\u0430\u0441\u0441\n".encode("cp1251"))
     monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: "cp1251")
     with pytest.raises(DataError, match="header is not UTF-8; the encoding is likely cp1251; try encoding='cp1251'"):
-        list(read_examples(table, notes=Notes(lenient=True)))
+        rows(table, lenient=True)

@@ -3,7 +3,6 @@
 ``golden/tables.txt`` has small files with what is read from each; WRITE_GOLDEN=1 in the environment writes it anew.
 """
 
-import ast
 import csv
 import gzip
 import os
@@ -12,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, compare_with_golden
+from conftest import REPOSITORY, compare_cases
 from test_readers import tar, texts_at, write, zipped
 
 from mlcore.errors import DataError
@@ -21,7 +20,7 @@ from mlcore.text.layout import Layout
 from mlcore.text.readers import read_examples, read_tables
 from mlcore.text.table import Notes
 
-GOLDEN = Path(__file__).parent / "golden" / "tables.txt"
+GOLDEN = Path(__file__).parent / "golden"
 CASES = REPOSITORY.parent / "shared" / "cases" / "tables"
 NUMBERED = {"no_header": True, "label_column": "1", "text_column": "2"}
 TEXTS = [("pos", "a; b, c"), ("neg", 'say "no"\nnow')]
@@ -29,7 +28,7 @@ TEXTS = [("pos", "a; b, c"), ("neg", 'say "no"\nnow')]
 
 def read(path, **layout):
     """Labels with texts, and what was said."""
-    notes = Notes(layout.pop("lenient", False))
+    notes = Notes()
     return [(e.label, e.text) for e in read_examples(path, Layout(**layout), notes=notes)], notes.sentences()
 
 
@@ -47,16 +46,16 @@ def test_the_content_tells_the_separator_whatever_the_name(tmp_path, name, separ
     assert [sentence.partition(": ")[2] for sentence in said] == ["rows without any value: 1 skipped."]
 
 
-def outcome(name, content, labelled=True, **layout):
+def outcome(name, content, layout=()):
     """What is read from a file and said, or why it is refused: a line for each, of many texts the first ones."""
-    path, notes = Path(name), Notes()
+    path, notes, layout = Path(name), Notes(), dict(layout)
     if isinstance(content, list):
         shutil.rmtree(path, ignore_errors=True)
         texts_at(path, *content)
     else:
         write(path, content)
     try:
-        if labelled:
+        if layout.pop("labelled", True):
             examples = read_examples(path, Layout(**layout), notes=notes)
             found = [f"{e.label!r} {e.text!r}{f' {e.split}' * bool(e.split)}" for e in examples]
         else:
@@ -64,24 +63,19 @@ def outcome(name, content, labelled=True, **layout):
             found = [f"{[*values]} {text!r}" for (_, values), text in whole.texts()]
             found.insert(0, f"{whole.header}")
     except DataError as error:
-        return [f"! {error}"]
-    more = [f"... {len(found):,} texts"] if len(found) > 4 else []
-    return [*found[:4], *more, *(f"> {sentence}" for sentence in notes.sentences())]
+        found = [f"! {error}"]
+    else:
+        more = [f"... {len(found):,} texts"] if len(found) > 4 else []
+        found = [*found[:4], *more, *(f"> {sentence}" for sentence in notes.sentences())]
+    if isinstance(content, list):  # an archive of the folder is read as it is
+        archived = "\n".join(outcome("a.tar", tar(path)))
+        assert archived.replace("a.tar, ", f"{name}/").replace("a.tar", name) == "\n".join(found)
+    return found
 
 
 def test_kinds_of_tables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    written, found = GOLDEN.read_text(encoding="utf-8"), list[str]()
-    for line in written.splitlines():
-        if line.startswith("$ "):
-            name, content, *layout = ast.literal_eval(line[2:])
-            found += [line, *outcome(name, content, **dict(*layout))]
-            if isinstance(content, list):  # an archive of the folder is read as it is
-                packed = "\n".join([line, *outcome("a.tar", tar(Path(name)))])
-                assert "\n".join(found).endswith(packed.replace("a.tar, ", f"{name}/").replace("a.tar", name))
-        elif not line or line.startswith("#"):
-            found.append(line)
-    compare_with_golden(GOLDEN, "\n".join([*found, ""]))
+    compare_cases(GOLDEN / "tables.txt", outcome, gzip=gzip, zipped=zipped)
 
 
 def test_several_signs_separate_also_within_quotes_and_are_found_in_time_that_grows_with_the_line(tmp_path):
@@ -113,26 +107,14 @@ def test_encodings(tmp_path, encoding, mark):
     assert read(tmp_path / "folder", **given)[0] == read(windows, **given)[0] == [("x", text)]
 
 
-@pytest.mark.parametrize(("encodings", "text"), [
-    ("cp1252", "le café était bon"), ("cp1252", "hôtel"), ("mac_roman", "naïve café"), ("cp850", "habitación pequeña"),
-    ("cp1252 mac_roman cp850", "Un très bon film, vu à Paris l'été dernier."),
-    ("cp1252 mac_roman cp850", "Schöner Film, wirklich überwältigend großartig."),
-    ("cp1252 mac_roman", "It’s a naïve résumé"),
-    ("cp1252", "¡Qué decepción! No volveré jamás."), ("mac_roman", "Todo limpio y muy cómodo."),
-    ("cp1252", "TRÈS DÉÇU PAR LA QUALITÉ DU PRODUIT"), ("cp1251 koi8_r", "ЕДА БЫЛА УЖАСНАЯ И ХОЛОДНАЯ"),
-    ("cp1251 koi8_r cp866", "отель был прекрасен, еда была ужасная и холодная"), ("koi8_u", "їжа була смачна, дякую"),
-    ("cp1250", "pokoj byl krásný a velmi čistý"), ("cp1250 iso8859_2", "Łóżko było śliczne, dziękuję"),
-    ("cp1254", "yemekler kötüydü, ığdır"), ("cp1253", "κακό φαγητό"), ("cp1255", "המלון היה נהדר ונקי מאוד,טוב"),
-    ("cp1256", "كان الفندق رائعا ونظيفا جدا"), ("cp874", "โรงแรมดีมากและสะอาด"),
-    ("big5", "飯店非常好而且很乾淨"), ("gb18030", "房间很干净，x服务也好\n" * 5_000),
-    ("cp949", "호텔이 아주 깨끗하고 좋았습니다"), ("cp932 euc_jp", "部屋はとても綺麗で、良かった"),
-    ("", "°"),
-])  # fmt: skip
-def test_the_likely_encoding(encodings, text):
+def test_the_likely_encoding():
     pytest.importorskip("charset_normalizer")
-    for encoding in encodings.split():
-        assert table.likely_encoding(f"plain\n{text}\n".encode(encoding)) == encoding
-    assert encodings or table.likely_encoding(text.encode("cp1252")) is None
+
+    def outcome(encodings, text):
+        contents = {encoding: f"plain\n{text}\n".encode(encoding) for encoding in encodings.split()}
+        return [f"{encoding}: {table.likely_encoding(content)}" for encoding, content in contents.items()]
+
+    compare_cases(GOLDEN / "encodings.txt", outcome)
 
 
 def test_objects_of_any_depth_are_an_error_at_most(tmp_path):
@@ -233,40 +215,18 @@ def test_a_frame_of_pandas_leads_back(tmp_path):
 # The cases that were collected ------------------------------------------------------------------------------
 
 
-AS_THEY_ARE = (
-    "02-semicolon-csv/r.csv", "09-tabs-in-dot-csv/r.csv", "12b-tsv-pandas-quoted/r.tsv", "19-json-array/r.json",
-    "19-json-array/r2.json", "23-folder-no-suffix/20news", "23-folder-no-suffix/n.tar.gz", "24-split-validation/r.csv",
-    "28-ft-multilabel/r.txt", "33-label-persian-zwnj/r.csv",
-)  # fmt: skip
-SKIPPED = {"skip_bad_rows": True}
+def number_of_texts(name, layout=()):
+    """How many texts a file has, with which labels, and what is said; or why it is refused."""
+    try:
+        found, said = read(name, **dict(layout))
+    except DataError as error:
+        return [f"! {error}"]
+    labels = sorted({str(label) for label, _ in found})
+    return [f"{len(found)} texts: {', '.join(labels)}", *(f"> {sentence}" for sentence in said)]
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the collected cases are not beside the repository")
-@pytest.mark.parametrize(("case", "layout", "texts", "said"), [
-    *((case, {}, 80, "") for case in AS_THEY_ARE),
-    ("04-latin1-csv/r.csv", {}, "byte 0xE9 is not UTF-8", ""),
-    ("04-latin1-csv/r.csv", {"encoding": "cp1252"}, 80, ""),
-    ("07-headerless-tsv/SMSSpamCollection", {}, "try no_header=True label_column=1 text_column=2", ""),
-    ("07-headerless-tsv/SMSSpamCollection", NUMBERED, 80, ""),
-    ("15-cat-two-csv/r.csv", {}, 80, "repeated headers: 1 skipped."),
-    ("16-empty-labels/r.csv", {}, "the label is empty", ""),
-    ("16-empty-labels/r.csv", SKIPPED, 80, "Skipped 2 bad rows: line 82, column label"),
-    ("18b-trailing-commas-excel/r.csv", {}, 80, "rows without any value: 2 skipped."),
-    ("20-jsonl-null-numeric/a.jsonl", {}, "line 81, column text: the text is missing", ""),
-    ("20-jsonl-null-numeric/b.jsonl", {}, 81, ""),
-    *((f"20-jsonl-null-numeric/{name}.jsonl", SKIPPED, 80, "Skipped 1 bad row") for name in "cd"),
-    ("25-split-other-meaning/r.csv", {}, 80, "which are not splits"),
-    ("25-split-other-meaning/r.csv", {"no_split": True}, 80, ""),
-    ("85x-label-quoted-tsv/r.tsv", {}, 80, "with format tsv they are kept"),
-])  # fmt: skip
-def test_collected_cases(case, layout, texts, said):
-    if isinstance(texts, str):
-        with pytest.raises(DataError, match=texts):
-            read(CASES / case, **layout)
-        return
-    found, sentences = read(CASES / case, **layout)
-    labels = {label for label, _ in found}
-    assert (len(found), len(labels)) == (texts, 2)
-    assert not any('"' in label for label in labels)
-    assert said in " ".join(sentences)
-    assert bool(said) == bool(sentences)
+def test_collected_cases(monkeypatch):
+    pytest.importorskip("charset_normalizer")
+    monkeypatch.chdir(CASES)
+    compare_cases(GOLDEN / "collected.txt", number_of_texts)

@@ -1,4 +1,4 @@
-"""Word vectors in text: what is read, what is refused and where, and that what is written comes back exactly."""
+"""Word vectors: what is read, what is refused and where, and that what is written comes back exactly."""
 
 import bz2
 import gzip
@@ -6,9 +6,11 @@ import io
 import json
 import lzma
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import compare_cases
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
@@ -19,7 +21,8 @@ from mlcore.text import vectors as module
 from mlcore.text.vectors import read_vectors, write_vectors
 from mlcore.text.vocabulary import WordTable
 
-packed = partial(gzip.compress, mtime=0)  # the names of tests are made of it
+GOLDEN = Path(__file__).parent / "golden/vectors.txt"
+packed = partial(gzip.compress, mtime=0)
 
 
 def table_of(*words):
@@ -43,36 +46,22 @@ def rows(vectors):
     return [vectors.table[row].tolist() if row >= 0 else None for row in vectors.rows]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "good 1 2\nbad -1 0.5\n",
-        "2 2\ngood 1 2\nbad -1 0.5\n",
-        "good 1 2\r\nbad -1 0.5",
-        "good\t1\t2\nbad\t-1\t5e-1\n",
-        "2 2\ngood 1 2 \nbad -1 0.5 \n",  # as fastText writes it
-        "\ufeffgood 1 2\n\n  \nbad  -1  .5\n\n",
-        " good 9 9\nnew good 8 8\ngood\t\t1 2 \n7 1 1\nbad\t-1 .5",  # words with spaces, and the empty word
-        *(compress(b"good 1 2\nbad -1 .5") for compress in (packed, bz2.compress, lzma.compress)),
-        zipped({"glove.txt": b"good 1 2\nbad -1 .5"}),
-        *(binary(["good", 1, 2], ["bad", -1, 0.5], end=end) for end in (b"", b"\n")),
-        packed(binary(["good", 1, 2], ["bad", -1, 0.5])),
-        binary(["good", 1, 2], ["bad", -1, 0.5]).replace(b"2 2\n", b"2  2 \r\n"),
-        *("\ufeffgood 1 2\r\nbad -1 .5\r\n".encode(encoding) for encoding in ("utf-16-le", "utf-16-be", "utf-32-le")),
-        "2 2\n/c/en/good 1 2\n/c/en/very_bad 3 4\n/c/en/bad -1 .5\n",  # ConceptNet Numberbatch
-        "good 1 2\n/c/dd/bad 7 7\nbad -1 .5\n/c/en/x 1 1\n/c/de/y 1 1\n",  # not of Numberbatch
-        "in 2008 3 4\ngood 1 2\nbad -1 .5",
-        b"\xe9\xfe 1 1\nGo\xe9d 2 2\ngood 1 2\n\x80A 5 5\nbad -1 .5",  # what is not UTF-8 is an unknown word
-    ],
-)
-def test_formats(tmp_path, content):
-    assert read(tmp_path, content).table.shape == (0, 2)
-    found = read(tmp_path, content, "film", "good", "bad")
-    assert rows(found) == [None, [1, 2], [-1, 0.5]]
-    assert found.table.shape == found.of_found().shape == (2, 2), "memory is taken by words that have a vector"
-    assert found.table.dtype == np.float32
-    assert found.found.tolist() == [False, True, True]
-    assert found.duplicates == 0
+def outcome(content, dim=None):
+    """The vectors of three words, and the number of those that are repeated, or why they are refused."""
+    path = write(Path("vectors.txt"), content)
+    try:
+        found = read_vectors(path, table_of("good", "bad", "film"), dim)
+    except DataError as error:
+        return [f"! {error}"]
+    assert found.table.shape == found.of_found().shape, "memory is taken by words that have a vector"
+    assert (found.table.dtype, read_vectors(path, table_of()).shape) == (np.float32, (0, found.shape[1]))
+    return [f"{rows(found)}{f', repeated: {found.duplicates}' * bool(found.duplicates)}"]
+
+
+def test_formats_and_what_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = {"binary": binary, "packed": packed, "zipped": zipped, "bz2": bz2, "lzma": lzma, "np": np}
+    compare_cases(GOLDEN, outcome, **named)
 
 
 def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_path, monkeypatch):
@@ -84,52 +73,6 @@ def test_the_very_word_goes_before_its_lower_case_in_any_order_and_block(tmp_pat
             assert rows(found) == [[1, 1], [4, 4] if order is lines else [5, 5]]
             assert found.lower_cased.tolist() == [False, True]
             assert found.duplicates == 0
-    assert read(tmp_path, "good 1 1\ngood 2 2\nunknown 0 0\nunknown 0 0\ngood x y\n", "good").duplicates == 2
-    assert read(tmp_path, "2 1\ngood 3\nbad 4\n", "good").table.tolist() == [[3]]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("what is this\n", "contains no vectors: line 1 is 'what is this'; expected in each line a word and its numb"),
-        ("good 0,1 0,2\n", "line 1 is 'good 0,1 0,2'"),
-        ("", "contains no vectors: line 1 is ''"),
-        ("0 2\n", "contains no vectors."),
-        ("1 99999999999\ngood 1\n", "has vectors of 99,999,999,999 numbers; expected 1 to 10,000."),
-        ("good nan 2\nbad 1 2\n", "line 1: 'nan' is not a finite number"),
-        ("/c/de/gut 1 2\n/c/en/good 1 2\n", "words of several languages (/c/de/ and /c/en/); keep the lines of one"),
-        ("good 1 2\nx 3 4\nbad 1\n", "line 3: 1 numbers follow the word; expected 2; if this is the last line, the "),
-        ("good 1 2\n\nx 3 4\n1 2\n", "line 4: 1 numbers"),
-        (b"2 2\ngood " + bytes(8) + b"\n", "is incomplete: its first line promises 2 vectors, and there are 1"),
-        (b"1 2\n" + bytes(70_000), "the word of vector 1 does not end"),
-        (b"1" + b" " * 60 + b"2\n" + bytes(70_000), "the word of vector 1 does not end"),
-        (b"1" * 50 + b" 2\ngood " + bytes(8), "line 2: '\\x00\\x00"),
-        (b"1 2\ngood " + np.array([1, np.inf], "<f4").tobytes(), "contains a number that is not finite"),
-        (zipped({"a.txt": b"good 1 2", "b.txt": b"bad 3 4"}), "contains several files; unpack it, and give one"),
-        (packed(b"good 1 2\n" * 99)[:-9], "is damaged or incomplete"),
-        (b"\xba\x16\x4f\x2f\x0c\0\0\0", "is a binary model of fastText; expected vectors as text (GloVe, wor"),
-        (bytes(257) + b"ustar", "contains several files; unpack it, and give one"),
-        ("3 2\ngood 1 2\nbad 1 2\n", "is incomplete: its first line promises 3 vectors, and there are 2"),
-        ("x 1 2\ngood 1 nan\n", "line 2: 'nan' is not a finite number"),
-        ("x 1 2\nGood 1 1e39\n", "line 2: '1e39' is not a finite number that float32 can hold"),
-        ("x 1 2\ngood 1 \xff\n".encode("latin-1"), "line 2: '\ufffd' is not a finite number"),
-    ],
-)  # fmt: skip
-def test_what_is_refused_and_where(tmp_path, content, message):
-    with pytest.raises(DataError) as caught:
-        read(tmp_path, content, "good", "bad")
-    assert message in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
-
-
-def test_the_width_is_that_of_the_file_and_another_one_is_refused(tmp_path):
-    for content in ("good 1 2 3\n", "1 3\ngood 1 2 3\n", binary(["good", 1, 2, 3]), "7 1 2 3\ngood 1 2 3\n"):
-        assert read(tmp_path, content, "good").table.tolist() == [[1, 2, 3]]
-        with pytest.raises(DataError, match=r"vectors\.txt has vectors of 3 numbers, .* has 2; try dim=3\.$"):
-            read(tmp_path, content, "good", dim=2)
-    assert read(tmp_path, "in 2008 1 2\ngood 3 4\n", "good").table.tolist() == [[3, 4]]
-    with pytest.raises(DataError, match="line 2: 1 numbers follow the word; expected 2"):
-        read(tmp_path, "good 1 2\nbad 1\n", "good", dim=2)
 
 
 def test_the_binary_format_in_small_pieces(tmp_path, monkeypatch):
