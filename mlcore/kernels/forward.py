@@ -21,11 +21,11 @@ class Parameters(NamedTuple):
     b2: np.ndarray  # (k,)
 
     @classmethod
-    def zeros(cls, features: int, dim: int, hidden: int, outputs: int, dtype: type = np.float32) -> "Parameters":
+    def zeros(cls, features: int, dim: int, hidden: int, outputs: int) -> "Parameters":
         """Parameters that are all 0, each array on a cache line of its own."""
         padded = -(-dim // LANES) * LANES
         shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
-        return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
+        return cls(*(aligned_zeros(shape, np.float32) for shape in shapes))
 
     def zeros_like(self) -> "Parameters":
         """Parameters of the same shapes that are all 0."""
