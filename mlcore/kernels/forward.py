@@ -27,11 +27,7 @@ class Parameters(NamedTuple):
         shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
         return cls(*(aligned_zeros(shape, np.float32) for shape in shapes))
 
-    def zeros_like(self) -> "Parameters":
-        """Parameters of the same shapes that are all 0."""
-        return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
-
-    def take(self, others: "Parameters", threads: int = 1) -> None:
+    def take(self, others: "Parameters", threads: int) -> None:
         """Overwrite all with others of the same shapes."""
         fill_rows(self.table, others.table, threads)
         for array, values in zip(self[1:], others[1:], strict=True):
