@@ -242,43 +242,38 @@ def of_epoch(less: list[Figures], more: list[Figures], epochs: int) -> list[Figu
     return [{"epoch": (b["seconds"] - a["seconds"]) / epochs} for a, b in zip(less, more, strict=True)]
 
 
-# The contests: each measures, and returns its rows of the table --------------------------------------------
+# The contests: each measures, and gives its rows of the table --------------------------------------------
 
 
-def words(bench: Bench) -> list[Row]:
+def words(bench: Bench) -> Iterator[Row]:
     """The whole job with words, 5 and 25 epochs; what an epoch takes of it; and the memory."""
     ours, theirs, ours_long, theirs_long = bench.in_turn(
         "words", mlcore=bench.train, fastText=bench.fasttext,
         mlcore_25=partial(bench.train, 25), fastText_25=partial(bench.fasttext, 25),
     )  # fmt: skip
-    return [
-        row("whole job, 5 epochs, words", ours, "fastText", theirs, target=0.8),
-        row("whole job, 25 epochs, words", ours_long, "fastText", theirs_long, target=0.35),
-        row("one epoch, words", ours_long, "fastText", of_epoch(theirs, theirs_long, 20), "epoch", target=1 / 4),
-        row("peak memory of training, words", ours, "fastText", theirs, "memory", target=1.5),
-    ]
+    yield row("whole job, 5 epochs, words", ours, "fastText", theirs, target=0.8)
+    yield row("whole job, 25 epochs, words", ours_long, "fastText", theirs_long, target=0.35)
+    yield row("one epoch, words", ours_long, "fastText", of_epoch(theirs, theirs_long, 20), "epoch", target=1 / 4)
+    yield row("peak memory of training, words", ours, "fastText", theirs, "memory", target=1.5)
 
 
 def whole_job(
     bench: Bench, what: str, seconds: float | None = None, memory: float | None = None, **options
-) -> list[Row]:
+) -> Iterator[Row]:
     """The whole job, 5 epochs, and its memory; ``seconds`` and ``memory`` are the targets."""
     contestants = {"mlcore": partial(bench.train, **options), "fastText": partial(bench.fasttext, **options)}
     ours, theirs = bench.in_turn(what, **contestants)
-    return [
-        row(f"whole job, 5 epochs, {what}", ours, "fastText", theirs, target=seconds),
-        row(f"peak memory of training, {what}", ours, "fastText", theirs, "memory", target=memory),
-    ]
+    yield row(f"whole job, 5 epochs, {what}", ours, "fastText", theirs, target=seconds)
+    yield row(f"peak memory of training, {what}", ours, "fastText", theirs, "memory", target=memory)
 
 
-def bigrams(bench: Bench) -> list[Row]:
+def bigrams(bench: Bench) -> Iterator[Row]:
     """The whole job with words and pairs of words."""
     return whole_job(bench, "bigrams", 0.5, 1, ngrams=2)
 
 
-def accuracy(bench: Bench) -> list[Row]:
+def accuracy(bench: Bench) -> Iterator[Row]:
     """Accuracy on blocks of films that were not trained on, one block in each round."""
-    rows = []
     for ngrams, name in NGRAMS.items():
         ours, theirs = [], []
         for test in sorted(bench.folder.glob("test-*.txt"))[: bench.rounds]:
@@ -289,85 +284,78 @@ def accuracy(bench: Bench) -> list[Row]:
             bench.fasttext(5, ngrams, train, ENOUGH_THREADS)
             theirs.append(bench.peer("fasttext_accuracy", bench.fasttext_model, test))
         what = f"accuracy, 5 epochs, {name}"
-        rows.append(row(what, ours, "fastText", theirs, "accuracy", target=1, at_least=True))
-    return rows
+        yield row(what, ours, "fastText", theirs, "accuracy", target=1, at_least=True)
 
 
-def pytorch(bench: Bench) -> list[Row]:
+def pytorch(bench: Bench) -> Iterator[Row]:
     """One epoch of the same network, batches and optimiser, on the same distinct words of each text."""
-    rows = []
     for what, data, target in (("words", "train.txt", 1 / 8), ("150 labels", bench.beginnings(150), 1 / 4)):
-        arrays = bench.arrays(data)
-        theirs = partial(bench.peer, "torch_train", arrays, 2, CORES)
+        theirs = partial(bench.peer, "torch_train", bench.arrays(data), 2, CORES)
         ours, theirs = bench.in_turn(f"pytorch, {what}", mlcore=partial(bench.train, data=data), PyTorch=theirs)
-        rows.append(row(f"one epoch, {what}", ours, "PyTorch", theirs, "epoch", target=target))
-    return rows
+        yield row(f"one epoch, {what}", ours, "PyTorch", theirs, "epoch", target=target)
 
 
-def characters(bench: Bench) -> list[Row]:
+def characters(bench: Bench) -> Iterator[Row]:
     """One epoch with n-grams of 3 to 5 characters of each word."""
     train, fasttext = (partial(one, characters="3-5") for one in (bench.train, bench.fasttext))
     ours, once, thrice = bench.in_turn(
         "characters", mlcore=partial(train, 3), fastText=partial(fasttext, 1), fastText_3=partial(fasttext, 3)
     )
     theirs = of_epoch(once, thrice, 2)
-    return [row("one epoch, n-grams of characters", ours, "fastText", theirs, "epoch", target=1 / 4)]
+    yield row("one epoch, n-grams of characters", ours, "fastText", theirs, "epoch", target=1 / 4)
 
 
-def defaults(bench: Bench) -> list[Row]:
+def defaults(bench: Bench) -> Iterator[Row]:
     """The whole job with all settings automatic."""
-    rows = []
     for name, (file, column) in MANY_LABELS.items():
         if path := bench.beside(file):
             options = "--data", path, "--label-column", column, "--model", bench.model
             (ours,) = bench.in_turn(name, mlcore=partial(bench.mlcore, "train-sentiment", *options))
-            rows.append(row(f"whole job by default, {name}", ours, target=5))
-    return rows
+            yield row(f"whole job by default, {name}", ours, target=5)
 
 
-def limit(bench: Bench) -> list[Row]:
+def limit(bench: Bench) -> Iterator[Row]:
     """One epoch against a kernel that only sums, and adds to, the rows of all tokens."""
     memory = partial(bench.parts, "limit", bench.arrays(), CORES)
     ours, theirs = bench.in_turn("limit", mlcore=bench.train, memory=memory)
-    return [row("one epoch, words", ours, "gather + scatter", theirs, "epoch", target=1)]
+    yield row("one epoch, words", ours, "gather + scatter", theirs, "epoch", target=1)
 
 
-def labels(bench: Bench) -> list[Row]:
+def labels(bench: Bench) -> Iterator[Row]:
     """The whole job with 10, 1,000 and 10,000 labels, on the first twenty words of each text."""
-    counts = 10, 1_000, 10_000
-    return [row for k in counts for row in whole_job(bench, f"{k:,} labels", data=bench.beginnings(k))]
+    for k in (10, 1_000, 10_000):
+        yield from whole_job(bench, f"{k:,} labels", data=bench.beginnings(k))
 
 
-def starting(bench: Bench) -> list[Row]:
+def starting(bench: Bench) -> Iterator[Row]:
     """Processes that have next to nothing to do."""
     ours, theirs, help_ = bench.in_turn(
         "starting", forward=partial(bench.mlcore, "forward"), PyTorch=partial(bench.peer, "torch_forward"),
         help=partial(bench.mlcore, "--help"),
     )  # fmt: skip
-    forward = row("`mlcore forward`", ours, "PyTorch", theirs, target=0.5)
-    return [forward, row("`mlcore --help`", help_, target=0.25)]
+    yield row("`mlcore forward`", ours, "PyTorch", theirs, target=0.5)
+    yield row("`mlcore --help`", help_, target=0.25)
 
 
-def first(bench: Bench) -> list[Row]:
+def first(bench: Bench) -> Iterator[Row]:
     """First run ever: every kernel is compiled."""
     training = partial(bench.first_run, "train-sentiment", "--model", bench.model)
     ours, forward = bench.in_turn("first", training=training, forward=partial(bench.first_run, "forward"))
-    trained = row("first run, `mlcore train-sentiment`", ours, target=15)
-    return [trained, row("first run, `mlcore forward`", forward, target=6)]
+    yield row("first run, `mlcore train-sentiment`", ours, target=15)
+    yield row("first run, `mlcore forward`", forward, target=6)
 
 
-def tokenising(bench: Bench) -> list[Row]:
+def tokenising(bench: Bench) -> Iterator[Row]:
     """Finding and numbering the words of all texts, in memory, and those of other scripts."""
     tokenise = partial(bench.parts, "tokenise", bench.folder / "train.txt", CORES)
     (ours,) = bench.in_turn("tokenising", mlcore=tokenise)
-    rows = [row("tokenising", ours, figure="rate", target=150, at_least=True)]
+    yield row("tokenising", ours, figure="rate", target=150, at_least=True)
     for name in ("Chinese", "Hindi"):
         rates = values(ours, name), "this rate", values(ours, "rate")
-        rows.append(Row(f"tokenising {name}", "MB/s", *rates, target=0.5, at_least=True))
-    return rows
+        yield Row(f"tokenising {name}", "MB/s", *rates, target=0.5, at_least=True)
 
 
-def size(bench: Bench) -> list[Row]:
+def size(bench: Bench) -> Iterator[Row]:
     """The corpus repeated; what it costs should grow with it and no faster."""
 
     def train(times: int) -> Figures:
@@ -380,16 +368,14 @@ def size(bench: Bench) -> list[Row]:
 
     times = 2, 4, 8
     once, *more = bench.in_turn("size", x1=bench.train, **{f"x{n}": partial(train, n) for n in times})
-    rows = []
     for n, found in zip(times, more, strict=True):
         target = 8.5 if n == 8 else None
         for what, figure in (("one epoch", "epoch"), ("whole job, 5 epochs", "seconds")):
-            rows.append(row(f"{what}, corpus x {n}", found, "corpus x 1", once, figure, target=target))
-        rows.append(row(f"peak memory, corpus x {n}", found, "corpus x 1", once, "memory"))
-    return rows
+            yield row(f"{what}, corpus x {n}", found, "corpus x 1", once, figure, target=target)
+        yield row(f"peak memory, corpus x {n}", found, "corpus x 1", once, "memory")
 
 
-def tables(bench: Bench) -> list[Row]:
+def tables(bench: Bench) -> Iterator[Row]:
     """Predictions for plain lines, and for the rows of tables with all their columns, against fastText's for lines."""
     bench.train()
     bench.fasttext()
@@ -403,32 +389,28 @@ def tables(bench: Bench) -> list[Row]:
         ) for name in names},
     )  # fmt: skip
     figures, size = {"lines": lines} | dict(zip(names, found, strict=True)), texts.stat().st_size / 1e6
-    rows = [row("peak memory, lines", lines, "fastText, lines", theirs, "memory")]
+    yield row("peak memory, lines", lines, "fastText, lines", theirs, "memory")
     for name, ours in figures.items():
         target = 0.4 if name == "lines" else 0.7
-        rows.append(row(f"predicting {name}", ours, "fastText, lines", theirs, target=target))
-        rows.append(Row(f"predicting {name}", "MB/s", [size / seconds for seconds in values(ours, "seconds")]))
+        yield row(f"predicting {name}", ours, "fastText, lines", theirs, target=target)
+        yield Row(f"predicting {name}", "MB/s", [size / seconds for seconds in values(ours, "seconds")])
     for name in names:
-        rows.append(row(f"predicting {name}", figures[name], "plain lines", lines, target=2))
-        rows.append(row(f"peak memory, {name}", figures[name], "plain lines", lines, "memory"))
+        yield row(f"predicting {name}", figures[name], "plain lines", lines, target=2)
+        yield row(f"peak memory, {name}", figures[name], "plain lines", lines, "memory")
     if "t.parquet" in figures:
-        rows.append(row("predicting t.parquet", figures["t.parquet"], "t.csv", figures["t.csv"], target=1))
-    return rows
+        yield row("predicting t.parquet", figures["t.parquet"], "t.csv", figures["t.csv"], target=1)
 
 
-def threads(bench: Bench) -> list[Row]:
+def threads(bench: Bench) -> Iterator[Row]:
     """Two threads against one, and whether they make the same model."""
     one, two = bench.in_turn("threads", one=partial(bench.train, threads=1), two=partial(bench.train, threads=2))
     bench.note_bytes("One and two threads", one, two)
-    return [
-        row("one epoch, two threads", two, "one thread", one, "epoch", target=1 / 1.6),
-        row("whole job, 5 epochs, two threads", two, "one thread", one),
-    ]
+    yield row("one epoch, two threads", two, "one thread", one, "epoch", target=1 / 1.6)
+    yield row("whole job, 5 epochs, two threads", two, "one thread", one)
 
 
-def beside(bench: Bench) -> list[Row]:
+def beside(bench: Bench) -> Iterator[Row]:
     """Epochs alone and beside busy processes: as many threads as mlcore finds best, against one and two."""
-    rows: list[Row] = []
     for name, (file, ngrams) in SETS.items():
         path = bench.beside(file) if file else bench.folder / "train.txt"
         for processes, target in enumerate((1.05, 1.3, 1.3) if path else ()):
@@ -440,9 +422,8 @@ def beside(bench: Bench) -> list[Row]:
                 )
             better = min(fixed, key=lambda figures: statistics.median(values(figures, "epoch")))
             peer = "better of one and two threads"
-            rows.append(row(f"one epoch, {what}", ours, peer, better, "epoch", target=target))
+            yield row(f"one epoch, {what}", ours, peer, better, "epoch", target=target)
             bench.note_bytes(f"Threads for {what}", ours, *fixed)
-    return rows
 
 
 @contextmanager

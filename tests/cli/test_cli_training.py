@@ -1,6 +1,7 @@
 """``mlcore train-sentiment``: what it prints and writes, what it refuses, and that nothing is lost."""
 
 import hashlib
+import json
 import os
 import resource
 import signal
@@ -13,8 +14,9 @@ from conftest import needs_speed
 from mlcore.cli import render
 from mlcore.cli.training import Run
 
-from mlcore import SentimentClassifier
+from mlcore import DivergedError, SentimentClassifier
 from mlcore.sentiment import calibration
+from mlcore.sentiment.comparison import Experiment
 from mlcore.sentiment.model_file import load_model
 
 SMALL = ("--ngrams", 1, "--char-ngrams", "none", "--dim", 3, "--hidden", 2, "--epochs", 2)
@@ -123,3 +125,23 @@ def test_divergence_leaves_the_old_model(run, reviews, model):
     before = sha256(model)
     done = run("train-sentiment", "--data", reviews, *SMALL, "--optimizer", "sgd", "--learning-rate", 1e38, "--json")
     assert (done.code, done.out, sha256(model)) == (1, "", before)
+
+
+@pytest.mark.parametrize(("arm", "number", "error", "code", "said", "runs"), [
+    ("fixed, random", 0, DivergedError("It diverged"), 1, "fixed, random, seed 2: It diverged.", 9),
+    ("trainable, random", signal.SIGINT, KeyboardInterrupt, 130, "interrupted after 6 of 10 runs.", 6),
+])  # fmt: skip
+def test_what_ends_a_training_leaves_the_others(run, reviews, monkeypatch, arm, number, error, code, said, runs):
+    pytest.importorskip("sklearn.linear_model")  # here, so that the command does not have to wait for it
+    whole = Experiment._train
+
+    def train(self, this, seed, *rest):
+        if (this.name, seed) != (arm, 2):
+            return whole(self, this, seed, *rest)
+        if number:
+            signal.raise_signal(number)
+        raise error
+
+    monkeypatch.setattr(Experiment, "_train", train)
+    done = run("compare-embeddings", "--data", "reviews.tsv", "--dim", 3, "--epochs", 2, "--seeds", 2, "--json")
+    assert (done.code, done.err, len(json.loads(done.out)["runs"])) == (code, f"mlcore: {said}\n", runs)
