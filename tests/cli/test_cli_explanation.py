@@ -33,6 +33,15 @@ def rating(train_once, tmp_path):
     return train_once("rating", "--data", path.name, *QUICK, "--loss", "squared", "--ngrams", 1, "--no-binary")
 
 
+def test_neighbors_where_no_word_occurs_twice(run, tmp_path):
+    """All words are kept then; where a setting dropped them, only n-grams of characters are left, as "s>"."""
+    (tmp_path / "a.csv").write_text("text,label\ngoods,pos\nbads,neg\n")
+    for options, shown in (([], " bads "), (["--min-count", 2], "No other word is in the model's vocabulary.")):
+        train = "train-sentiment", "--data", "a.csv", "--dev", 0, "--epochs", 1
+        assert run(*train, *options).code == 0
+        assert shown in run("neighbors", "sentiment.safetensors", "goods").out
+
+
 def test_a_rating_is_explained_that_is_predicted(run, rating):
     """It is within the range of the training, also where the sum that is explained is not."""
     model = load_model(rating)
@@ -55,13 +64,20 @@ def test_explain_in_colour_and_as_a_page(run, start, model, tmp_path):
     assert ">script</span>" in page
 
 
-def test_what_is_not_recorded_is_said(run, model):
-    loaded = load_model(model)
+def test_describe(run, model, many, rating):
+    found, loaded = json.loads(run("describe", model, "--json").out), load_model(model)
+    assert found["shapes"] == {"table": [11, 3], "W1": [2, 3], "b1": [2], "W2": [1, 2], "b2": [1]}
+    assert found["history"][found["best"]["epoch"] - 1] == found["best"]
+    names = loaded.features.names
+    assert found["vocabulary"] == [{"name": "words", "words": 1, "features": 11, "most_frequent": names}]
+    digest = f"sha256 {hashlib.sha256(model.read_bytes()).hexdigest()}"
+    parts = {model: [digest, "y = 1 for pos"], many: ["P = exp(ŷ)"], rating: ["mean over N features", "no labels"]}
+    for path, expected in parts.items():
+        shown = " ".join(run("describe", path).out.split())
+        assert [part for part in expected if part not in shown] == []
     loaded.provenance = Provenance()
     save_model(loaded, model)
-    out = run("describe", model).out
-    assert "epochs: not recorded" in out
-    assert f"sha256 {hashlib.sha256(model.read_bytes()).hexdigest()}" in " ".join(out.split())
+    assert "epochs: not recorded" in run("describe", model).out
 
 
 @pytest.mark.parametrize("kind", ["model", "many", "rating"])

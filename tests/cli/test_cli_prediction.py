@@ -1,5 +1,8 @@
 """``mlcore predict``: from a table to a table, and the other ways in and out."""
 
+import csv
+import json
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,11 @@ ROWS = [
 ]
 
 
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
 def test_standard_input_may_be_a_table(run, model):
     out = run("predict", model, "-", stdin=b"id,text\n1,good\n2,bad\n").out
     assert [line[:3] for line in out.splitlines()] == ["pos", "neg"]
@@ -18,12 +26,43 @@ def test_standard_input_may_be_a_table(run, model):
     assert (out[:3], out.rstrip().rpartition("\t")[2]) == ("pos", "not UTF-8")
 
 
-def test_the_byte_order_mark_and_the_decimal_commas_of_excel_stay(run, model, tmp_path):
-    for mark in ("\ufeff", ""):
-        (tmp_path / "new.csv").write_text(f"{mark}text;Note\ngood;1,5\n", "utf-8")
-        assert run("predict", model, "new.csv", "-o", "out.csv").code == 0
-        head, row = (tmp_path / "out.csv").read_text("utf-8").splitlines()
-        assert (head, row[:15]) == (f"{mark}text;Note;predicted;probability;known", "good;1,5;pos;0,")
+def test_the_columns_of_the_training_are_remembered(run, tmp_path):
+    (tmp_path / "train.csv").write_text("Meinung;Urteil;text\n" + "gut;ja;x\nschlecht;nein;x\n" * 20)
+    (tmp_path / "new.csv").write_text("text;Meinung;Note\nx;gut;1,5\nx;schlecht;4\n", "utf-8-sig")
+    (tmp_path / "other.csv").write_text("text\ngut\n")
+    columns = ("--text-column", "Meinung", "--label-column", "Urteil", "--dim", 2, "--learning-rate", 0.5)
+    assert run("train-sentiment", "train.csv", *columns, "-m", "m").code == 0
+    assert run("predict", "m", "new.csv", "-o", "out.csv").code == 0
+    head, *rows = (tmp_path / "out.csv").read_text("utf-8").splitlines()
+    assert head == "\ufefftext;Meinung;Note;predicted;probability;known", "as Excel wrote it"
+    assert [row.split(";")[4][1] for row in rows] == [",", ","], "a decimal comma, as its numbers have"
+    (tmp_path / "commas.csv").write_text('Meinung,ids\ngut,"1,2"\n')
+    assert run("predict", "m", "commas.csv", "-o", "out2.csv").code == 0
+    assert float(rows_of(tmp_path / "out2.csv")[0]["probability"]) > 0.5, "no decimal comma between commas"
+    assert run("predict", "m", "new.csv", "-o", "out.tsv").code == 0
+    assert [row["predicted"] for row in rows_of(tmp_path / "out.tsv")] == ["ja", "nein"]
+    assert "\ntrain.csv: accuracy 100.00%" in run("evaluate", "m", "train.csv").out
+    assert run("predict", "m", "other.csv", "-o", "out.csv", "--encoding", "utf-8").code == 0
+    assert (tmp_path / "out.csv").read_bytes().startswith(b"text"), "without a mark, as it was"
+
+
+def test_guessed_columns_are_remembered_and_json_has_what_was_said(run, tmp_path):
+    (tmp_path / "train.csv").write_text("Kommentar;Stimmung\n;\n" + "gut;ja\nschlecht;nein\n" * 20)
+    (tmp_path / "new.csv").write_text("text,Kommentar,Stimmung\nx,gut,ja\n,,\nx,schlecht,nein\n")
+    small, empty = ("--dim", 2, "--learning-rate", 0.5), "rows without any value: 1 skipped."
+    guess = "train.csv: the texts are in the column 'Kommentar' and the labels are in the column 'Stimmung'."
+    done = run("train-sentiment", "train.csv", *small, "-m", "m", "--json")
+    assert json.loads(done.out)["notes"][:2] == [guess, f"train.csv: {empty}"]
+    assert done.err.count(guess) == 1
+    done = json.loads(run("predict", "m", "new.csv", "-o", "out.csv", "--json").out)
+    assert (done["notes"], [row["predicted"] for row in rows_of(tmp_path / "out.csv")]) == (
+        [f"new.csv: {empty}"],
+        ["ja", "nein"],
+    )
+    done = json.loads(run("evaluate", "m", "new.csv", "--json").out)
+    assert (done["notes"], done["accuracy"]) == ([f"new.csv: {empty}"], 1)
+    done = json.loads(run("cross-validate", "--data", "train.csv", *small, "--folds", 2, "--epochs", 1, "--json").out)
+    assert done["notes"] == [guess, f"train.csv: {empty}"]
 
 
 def test_a_key_that_comes_too_late_for_a_column(run, model, tmp_path):

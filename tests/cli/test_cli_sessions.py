@@ -1,4 +1,4 @@
-"""Sessions in a shell, in ``sessions/*.txt``: see ``conftest.play``."""
+"""Sessions of the by-hand commands in a shell, in ``sessions/*.txt``: see ``conftest.play``."""
 
 from pathlib import Path
 
@@ -10,6 +10,4 @@ SESSIONS = sorted((Path(__file__).parent / "sessions").glob("*.txt"))
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda path: path.stem)
 def test_sessions(run, tmp_path, session):
-    if session.stem == "compare":
-        pytest.importorskip("sklearn.linear_model")
     play(run, tmp_path, session)

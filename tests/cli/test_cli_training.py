@@ -8,15 +8,12 @@ import signal
 import time
 from functools import partial
 
-import numpy as np
 import pytest
 from conftest import needs_speed
 from mlcore.cli import render
 from mlcore.cli.training import Run
 
-from mlcore import DivergedError, SentimentClassifier
 from mlcore.sentiment import calibration
-from mlcore.sentiment.comparison import Experiment
 from mlcore.sentiment.model_file import load_model
 
 SMALL = ("--ngrams", 1, "--char-ngrams", "none", "--dim", 3, "--hidden", 2, "--epochs", 2)
@@ -27,14 +24,35 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.fixture
+def stars(tmp_path):
+    """CSV file of texts with one to five stars, with columns of other names."""
+    words = ["awful", "bad", "fair", "good", "superb"]
+    rows = [f"{i % 5 + 1},a {words[i % 5]} film" for i in range(60)]
+    path = tmp_path / "stars.csv"
+    path.write_text("\n".join(["grade,opinion", *rows]))
+    return path
+
+
+COLUMNS = ("--text-column", "opinion", "--label-column", "grade")
+
 # Output -----------------------------------------------------------------------------------------------------
 
 
-def test_a_temperature_of_1_is_not_told(run, reviews, monkeypatch):
+def test_what_was_written_and_what_is_next(run, reviews, monkeypatch):
+    done = run("train-sentiment", "--data", reviews, *SMALL, "--learning-rate", 0.2)
+    assert (done.code, max(map(len, done.out.splitlines())) <= 80) == (0, True)
+    assert "\n\nNote: " in done.out
+    following = f"Next: mlcore predict {MODEL} TEXT\n  or: mlcore evaluate {MODEL} DATA\n"
+    assert done.err == f"Wrote {MODEL}.\n{following}"
     monkeypatch.setattr(calibration, "best_temperature", lambda logits, targets: 1.0)
-    out = run("train-sentiment", "--data", reviews, *SMALL).out
-    assert "Calibration error" in out
-    assert [part for part in ("calibrated", "divided") if part in out] == []
+    again = run("train-sentiment", "--data", reviews, *SMALL)
+    assert (f"Replaced {MODEL}." in again.err, "calibrated" in again.out, "divided" in again.out) == (
+        True,
+        False,
+        False,
+    )
+    assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
 
 
 def test_nothing_is_printed_into_the_line_of_the_progress(run, reviews, monkeypatch):
@@ -44,29 +62,66 @@ def test_nothing_is_printed_into_the_line_of_the_progress(run, reviews, monkeypa
     assert (run("train-sentiment", "--data", reviews, *SMALL).code, progress) == (0, [])
 
 
+def test_json(run, reviews):
+    found = json.loads(run("train-sentiment", "--data", reviews, *SMALL, "--json").out)
+    assert list(found) == [
+        "schema", "settings", "chosen", "inputs", "labels", "texts", "features", "parameters", "epochs", "best_epoch",
+        "calibration", "dev", "test", "refit", "interrupted", "model", "notes",
+    ]  # fmt: skip
+    assert found["schema"] == "mlcore.train-sentiment/1"
+    assert (found["settings"]["dim"], found["settings"]["learning_rate"]) == (3, 0.01)
+    chosen = ["min_count", "binary", "patience", "learning_rate", "schedule", "word_dropout"]
+    assert (found["chosen"], found["refit"]) == (chosen, True)
+    assert list(found["calibration"]) == ["temperature", "error_before", "error_after"]
+    assert [epoch["epoch"] for epoch in found["epochs"]] == [1, 2]
+    assert (found["best_epoch"] in (1, 2), found["dev"]["n"], found["test"], found["model"]) == (True, 4, None, MODEL)
+
+
+def test_many_labels_and_ratings(run, stars):
+    options = ["--data", stars, *COLUMNS, "--learning-rate", 0.2, "--dim", 4]
+    done = run("train-sentiment", *options)
+    for part in ("W2 5 × 64, b2 5", "Labels: 1, 2, 3, 4, 5.", "training 55, held out 5", ", calibrated: accuracy"):
+        assert part in done.out, part
+    options += ["--loss", "squared"]
+    done = run("train-sentiment", *options)
+    assert ("RMSE" in done.out, "calibrated" in done.out) == (True, False)
+    found = json.loads(run("train-sentiment", *options, "--json").out)
+    assert (found["labels"], found["epochs"][0]["dev_accuracy"], found["dev"]["n"]) == ([], None, 6)
+
+
 # Options ----------------------------------------------------------------------------------------------------
 
 
-def test_outputs_and_threads_are_not_in_the_model(run, reviews, tmp_path):
-    arguments = ["train-sentiment", "--data", reviews, *SMALL]
+def test_inputs_are_in_the_model_and_outputs_are_not(run, reviews, tmp_path):
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"text": "good", "label": "pos"}\n{"text": "bad", "label": "neg"}\n')
+    arguments = ["train-sentiment", "--data", reviews, "--data", more, "--dev", more, *SMALL]
+    found = json.loads(run(*arguments, "--json").out)
+    assert found["texts"] == {"train": 42, "dev": 2, "test": 0}
+    again = json.loads(run("train-sentiment", reviews, "--data", more, "--dev", more, *SMALL, "--json").out)
+    assert again["texts"] == found["texts"], "the first as an argument"
+    assert found["inputs"] == {"data": [str(reviews), str(more)], "dev": str(more)}
     outputs = ["--threads", 2, "--checkpoint", "c", "--log", "log.jsonl", "-m", "other"]
-    for more in ([], outputs, [*outputs, "--resume"]):
-        assert run(*arguments, *more).code == 0
-        assert sha256(tmp_path / (more and "other" or MODEL)) == sha256(tmp_path / MODEL)
+    assert "c does not exist yet: starting from the beginning." in run(*arguments, *outputs, "--resume").err
+    assert sha256(tmp_path / MODEL) == sha256(tmp_path / "other")
+    assert "Resuming after epoch 2 from c." in run(*arguments, *outputs, "--resume").err
+    assert sha256(tmp_path / MODEL) == sha256(tmp_path / "other")
+    assert "c exists and will be replaced; to resume from it, add --resume." in run(*arguments, *outputs).err
+    head, *epochs = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert (head["schema"], head["settings"]["dim"]) == ("mlcore.log/1", 3)
+    assert [(epoch["epoch"], epoch["dev_loss"] > 0) for epoch in epochs] == [(1, True), (2, True)]
+    done = run(*arguments, *outputs, "--seed", 2, "--resume")
+    assert (done.code, done.out) == (2, "")
+    assert "The checkpoint c belongs to another training (seed differ" in done.err
 
 
-def test_weights_are_those_of_sample_weight(run, tmp_path):
-    texts, labels = ["good film", "good plot", "bad film", "bad plot"] * 15, [1, 1, 0, 0] * 10 + [0, 0, 1, 1] * 5
-    weights = [1.0] * 40 + [0.01] * 20
-    rows = zip(texts, labels, weights, strict=True)
-    lines = ["text;label;trust", *(f"{text};{label};{weight}".replace(".", ",") for text, label, weight in rows)]
-    (tmp_path / "t.csv").write_text("\n".join(lines))
-    options = "--dim", 5, "--epochs", 15, "--learning-rate", 0.1, "--weight-column", "trust"
-    assert run("train-sentiment", "t.csv", *options).code == 0
-    model = SentimentClassifier.load(tmp_path / MODEL)
-    expected = SentimentClassifier(**model.get_params()).fit(texts, labels, sample_weight=weights)
-    np.testing.assert_array_equal(model.predict_proba(texts), expected.predict_proba(texts))
-    assert (model.predict(texts[:4]) == labels[:4]).all()
+def test_warm_start(run, reviews, model, tmp_path):
+    new = tmp_path / "new.tsv"
+    new.write_text("text\tlabel\n" + "a splendid film\tpos\na shabby film\tneg\n" * 20)
+    options = ["train-sentiment", "--data", new, "--warm-start", model, "--model", "next"]
+    assert run(*options, "--learning-rate", 0.2).code == 0  # with its shapes and n-grams, unless others are given
+    lines = run("predict", "next", "good", "bad", "splendid", "shabby").out.splitlines()
+    assert [line[:3] for line in lines] == ["pos", "neg", "pos", "neg"]
 
 
 # Logs, checkpoints, and what goes wrong ---------------------------------------------------------------------
@@ -123,25 +178,34 @@ def test_a_full_disk_under_another_output_leaves_the_best_model(start, reviews, 
 
 def test_divergence_leaves_the_old_model(run, reviews, model):
     before = sha256(model)
-    done = run("train-sentiment", "--data", reviews, *SMALL, "--optimizer", "sgd", "--learning-rate", 1e38, "--json")
+    options = ["train-sentiment", "--data", reviews, *SMALL, "--optimizer", "sgd", "--learning-rate"]
+    done = run(*options, 1e38, "--json")
     assert (done.code, done.out, sha256(model)) == (1, "", before)
+    assert "of 1e+38 was halved 20 times; try --learning-rate 1.0." in done.err
+    done = run(*options, 1e7)
+    assert done.code == 0
+    assert "mlcore: epoch 1 diverged and was repeated; the learning rate is now" in done.err
 
 
-@pytest.mark.parametrize(("arm", "number", "error", "code", "said", "runs"), [
-    ("fixed, random", 0, DivergedError("It diverged"), 1, "fixed, random, seed 2: It diverged.", 9),
-    ("trainable, random", signal.SIGINT, KeyboardInterrupt, 130, "interrupted after 6 of 10 runs.", 6),
-])  # fmt: skip
-def test_what_ends_a_training_leaves_the_others(run, reviews, monkeypatch, arm, number, error, code, said, runs):
-    pytest.importorskip("sklearn.linear_model")  # here, so that the command does not have to wait for it
-    whole = Experiment._train
+# Results ----------------------------------------------------------------------------------------------------
 
-    def train(self, this, seed, *rest):
-        if (this.name, seed) != (arm, 2):
-            return whole(self, this, seed, *rest)
-        if number:
-            signal.raise_signal(number)
-        raise error
 
-    monkeypatch.setattr(Experiment, "_train", train)
-    done = run("compare-embeddings", "--data", "reviews.tsv", "--dim", 3, "--epochs", 2, "--seeds", 2, "--json")
-    assert (done.code, done.err, len(json.loads(done.out)["runs"])) == (code, f"mlcore: {said}\n", runs)
+def test_the_columns_of_a_table_are_remembered(run, tmp_path):
+    """In the command that trains the model again, and in evaluation, which takes the same ones."""
+    rows = ["Title;Body;Sentiment", "good;film;pos", "bad;film;neg"] * 6
+    (tmp_path / "a.csv").write_text("\n".join([*rows, ";;", "no label;;", "so;film;Pos"]))
+    options = ["--text-column", "Title", "--text-column", "Body", "--skip-bad-rows", "--test", 0.3, "--epochs", 1]
+    done = run("train-sentiment", "a.csv", *options, "--json")
+    assert (done.code, done.err.splitlines()) == (0, [
+        "mlcore: a.csv: the labels are in the column 'Sentiment'.",
+        "mlcore: a.csv: repeated headers: 5 skipped.",
+        "mlcore: a.csv: rows without any value: 1 skipped.",
+        "mlcore: Skipped 1 bad row: line 20, column Sentiment: the label is empty; expected text without control "
+        "characters.",
+        "mlcore: the labels 'Pos' and 'pos' differ only in case or form; they are learned as different labels.",
+        "mlcore: 1 label has a single text, which stays in training and is not held out: 'Pos'.",
+    ])  # fmt: skip
+    command = run("describe", "sentiment.safetensors").out.partition("How to train it again\n")[2]
+    columns = "--text-column Title --text-column Body --label-column Sentiment"
+    assert f"--data a.csv --test 0.3 {columns} --skip-bad-rows --" in command
+    assert run("evaluate", "sentiment.safetensors", "a.csv", "--skip-bad-rows").code == 0
