@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, get_args
@@ -23,48 +25,18 @@ from . import render
 from .options import with_options
 
 UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its own
-GROUPS = {  # the module of each command, and its line in the list of commands
-    "By hand": {
-        "forward": ("exercise", "Compute the forward values and the loss of a small network."),
-        "grad": ("exercise", "Compute gradients, including what happens where ReLU has no derivative."),
-        "derive": ("exercise", "Write out the derivation as text, LaTeX or Markdown."),
-        "descend": ("exercise", "Take steps of gradient descent."),
-        "graph": ("exercise", "Draw the network as text, Mermaid, DOT, SVG or TikZ."),
-        "check": ("exercise", "Mark your own answers and name the mistakes."),
-        "exercise": ("sheets", "Make exercise sheets of many kinds, with keys."),
-        "net": ("exercise", "Print the network as a file to start from."),
-    },
-    "Classifier": {
-        "data": ("dataset", "Inspect labelled texts before training on them."),
-        "train-sentiment": ("training", "Train a text classifier with a trainable embedding."),
-        "cross-validate": ("experiments", "Measure settings by cross-validation."),
-        "tune": ("experiments", "Search better settings, and train with the best."),
-        "evaluate": ("evaluation", "Measure a model on labelled texts."),
-        "report": ("evaluation", "Write an HTML evaluation report."),
-        "predict": ("prediction", "Predict the labels of texts."),
-        "explain": ("explanation", "Show the exact contribution of every word to a prediction."),
-        "describe": ("explanation", "Show what a model contains and how to train it again."),
-        "neighbors": ("explanation", "Find the nearest words in a model's embedding."),
-        "compare-embeddings": ("experiments", "Compare fixed with trainable embeddings."),
-        "vectors": ("explanation", "Write a model's word vectors in word2vec's text format."),
-        "compress": ("shipping", "Write a model into a smaller file, and say what changes."),
-        "export": ("shipping", "Write a model as ONNX, with its vocabulary as JSON."),
-        "page": ("shipping", "Write a model, or a network by hand, as a web page."),
-        "serve": ("shipping", "Answer requests for predictions over HTTP."),
-    },
-    "Tools": {"verify": ("verify", "Check the compiled kernels on this machine.")},
-}
-COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
-HABITS = {  # what users of other tools type
-    "train": "train-sentiment", "supervised": "train-sentiment", "fit": "train-sentiment", "test": "evaluate",
-    "compare": "compare-embeddings", "gradient": "grad", "backward": "grad", "mark": "check", "draw": "graph",
-}  # fmt: skip
-OPTION_HABITS = {
-    "lr": "--learning-rate", "eta": "--learning-rate", "epoch": "--epochs", "wordngrams": "--ngrams",
-    "ngram": "--ngrams", "mincount": "--min-count", "batch": "--batch-size", "bs": "--batch-size", "opt": "--optimizer",
-    "thread": "--threads", "input": "--data", "train": "--data", "i": "--data", "valid": "--dev", "validation": "--dev",
-    "pretrainedvectors": "--vectors", "o": "--model", "output": "--model", "out": "--output", "k": "--top",
-}  # fmt: skip
+
+
+def _table(name: str) -> list[list[str]]:
+    """Rows of a table in ``data/``, without its header."""
+    path = Path(import_module("mlcore.data").__path__[0], name)
+    return [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+
+
+ROWS = _table("commands.tsv")
+COMMANDS = {name: (module, help) for _, name, module, _, help in ROWS}
+HABITS = {typed: name for _, name, _, habits, _ in ROWS for typed in habits.split()}
+OPTION_HABITS = {typed: name for name, habits in _table("options.tsv") for typed in habits.split()}
 MEANT_FOR = {  # what is given without an option
     "--data": "; give files of texts with --data", "--answers": "; give a file of answers with --answers",
     "--net": "; give the file of a network with --net",
@@ -78,7 +50,6 @@ class Converting:
     """A command whose parameters are converted here: Typer would load pydantic, and speak its language."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Options and arguments."""
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for parameter in parameters:
             kind = parameter.type_descriptor.annotation
@@ -114,22 +85,16 @@ class Command(Converting, TyperCommand):
 @contextmanager
 def _compilation() -> Iterator[None]:
     """Show on stderr which kernels are being compiled, if any has to be."""
-    names: list[str] = []
     activities: list[render.Activity] = []  # which would load Rich
 
-    def started(name: str) -> None:
-        names.append(name)
-        if not activities:
+    def show(names: list[str]) -> None:
+        if names and not activities:
             render.say("First run: compiling kernels. Later runs load them from the cache.")
             activities.append(stack.enter_context(render.Activity("")))
-        activities[0].update(f"Compiling {name}")
-
-    def ended(name: str) -> None:
-        names.pop()
         for activity in activities:  # none, if stderr could not be written
-            activity.clear() if not names else activity.update(f"Compiling {names[-1]}")
+            activity.update(f"Compiling {names[-1]}") if names else activity.clear()
 
-    with ExitStack() as stack, compiling.watch_compilation(started, ended):
+    with ExitStack() as stack, compiling.watch_compilation(show):
         yield
 
 
@@ -143,9 +108,9 @@ class Commands(Converting, TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands in groups."""
-        for group, entries in GROUPS.items():
+        for group, rows in groupby(ROWS, itemgetter(0)):
             with formatter.section(group):
-                formatter.write_dl([(name, help) for name, (_, help) in entries.items()])
+                formatter.write_dl([(name, help) for _, name, _, _, help in rows])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that the arguments begin with, its name, and the rest of them."""

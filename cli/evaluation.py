@@ -9,7 +9,7 @@ import typer
 
 from mlcore.distributed import prediction as sharded
 from mlcore.errors import InputError
-from mlcore.files import STANDARD_STREAM, check_files
+from mlcore.files import check_files
 from mlcore.sentiment import evaluation, model_file
 from mlcore.sentiment import report as reports
 from mlcore.text.layout import Layout
@@ -69,9 +69,7 @@ def report(
     dataset = read(data, for_model(layout, loaded), keep_texts=True)
     with render.Activity("Evaluating"):
         page = reports.report_page(loaded, str(model), dataset, errors, available_cores())
-    # a terminal or a pipe may have any encoding
-    content = page.encode("ascii", "xmlcharrefreplace") if output == STANDARD_STREAM else page.encode()
-    write_output(output, content)
+    write_output(output, page.encode())
 
 
 # Tables ---------------------------------------------------------------------------------------------------

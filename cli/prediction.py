@@ -122,7 +122,6 @@ def _predict_shards(
 
 
 def _table(path: Path, layout: Layout, model: "models.Model", notes: "tabular.Notes") -> "tabular.Table":
-    """The table in a file."""
     (table,) = readers.read_tables(path, for_model(layout, model), notes, labelled=False)
     return table
 
@@ -131,7 +130,6 @@ def _predict_lines(
     model: Path, arguments: list[str], texts: list[str], files: list[Path], answers: Answers, layout: Layout,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Print a line for each text."""
     check_files(files)
     notes, write = tabular.Notes(), _json_lines if as_json else _lines
     loaded = model_file.load_model(model)
@@ -202,7 +200,6 @@ def _lines(found: "prediction.Predictions", answers: Answers, undecodable: Colle
 
 
 def _json_lines(found: "prediction.Predictions", answers: Answers, undecodable: Collection[int]) -> str:
-    """A JSON object for each text."""
     encode = json.JSONEncoder(allow_nan=False).encode
     return "".join(
         encode({"schema": "mlcore.predict/1", **entry, "undecodable": i in undecodable}) + "\n"

@@ -162,7 +162,6 @@ def _show_compression(found: "compression.Compression") -> None:
 
 
 def _figures(found: "evaluation.AnyEvaluation") -> dict[str, str]:
-    """The main figures of an evaluation."""
     if isinstance(found, evaluation.RatingEvaluation):
         return {"root mean square error": f"{found.rmse:.4f}", "loss": f"{found.loss:.4f}"}
     if isinstance(found, evaluation.MultiLabelEvaluation):

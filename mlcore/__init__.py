@@ -7,19 +7,16 @@ they raise. The first three are imported on first use, so that ``import mlcore``
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mlcore.errors import DataError as DataError
-from mlcore.errors import DivergedError as DivergedError
-from mlcore.errors import InputError as InputError
-from mlcore.errors import MlcoreError as MlcoreError
-from mlcore.errors import ModelFileError as ModelFileError
-from mlcore.errors import NotFittedError as NotFittedError
-from mlcore.errors import ShapeError as ShapeError
+from mlcore.errors import DataError, DivergedError, InputError, MlcoreError, ModelFileError, NotFittedError, ShapeError
 
 if TYPE_CHECKING:
-    from mlcore.exercise.network import Layer as Layer
-    from mlcore.exercise.network import Network as Network
-    from mlcore.sentiment.estimator import SentimentClassifier as SentimentClassifier
+    from mlcore.exercise.network import Layer, Network
+    from mlcore.sentiment.estimator import SentimentClassifier
 
+__all__ = [
+    "DataError", "DivergedError", "InputError", "Layer", "MlcoreError", "ModelFileError", "Network", "NotFittedError",
+    "SentimentClassifier", "ShapeError", "__version__",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 _MODULES = {
@@ -27,7 +24,6 @@ _MODULES = {
     "Network": "mlcore.exercise.network",
     "SentimentClassifier": "mlcore.sentiment.estimator",
 }
-__all__ = ["__version__", *_MODULES, *(name for name in globals() if name.endswith("Error"))]
 
 
 def __getattr__(name: str) -> object:

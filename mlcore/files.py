@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -22,7 +21,7 @@ if sys.platform != "win32":
 
 STANDARD_STREAM = Path("-")
 EDGE = 1 << 16  # bytes at either end of a file in which its mark is looked for
-PART = ".mlcore-{}.part"  # names of folders of files that are being written
+PART = ".mlcore-*.part"  # names of folders of files that are being written
 unfinished: set[Path] = set()  # such folders of this process
 
 
@@ -187,9 +186,9 @@ def naming(path: Path) -> Iterator[None]:
 
 def _new_folder(parent: Path) -> tuple[Path, int]:
     """A new folder, and the open descriptor that keeps it locked."""
+    prefix, suffix = PART.split("*")
     while True:
-        folder = parent / PART.format(secrets.token_hex(8))
-        folder.mkdir(0o700)
+        folder = Path(tempfile.mkdtemp(suffix, prefix, parent))
         if sys.platform == "win32":  # no locks, and nothing is removed
             return folder, os.open(os.devnull, os.O_RDONLY)
         lock = os.open(folder, os.O_RDONLY)
@@ -204,7 +203,7 @@ def _remove_leftovers(parent: Path) -> None:
     """Remove what killed processes were writing; what living ones write is locked."""
     if sys.platform == "win32":
         return
-    for path in parent.glob(PART.format("*")):
+    for path in parent.glob(PART):
         with suppress(OSError):  # it may be gone, locked, or somebody else's
             lock = os.open(path, os.O_RDONLY)
             try:

@@ -13,8 +13,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +48,11 @@ PREDICTIONS = "mlcore.predictions/1"
 STOPS = "The server stops; send the request again."
 EXAMPLE = '{"text": "A warm film."}'
 
-TEXTS: dict[str, dict[str, Any]] = {
-    "text": {"type": "string", "maxLength": MAX_LENGTH},
-    "texts": {"type": "array", "maxItems": MAX_TEXTS, "items": {"type": "string", "maxLength": MAX_LENGTH}},
-}
-PREDICT = TEXTS | {
-    "top": {"type": "integer", "minimum": 1, "description": "Give so many of the probabilities, the largest first."},
-    "threshold": {"type": "number", "exclusiveMinimum": 0, "maximum": 1,
-                  "description": "Leave texts open whose label is less probable."},
-    "otherwise": {"type": "string", "description": "What to say of those instead of a label."},
-}  # fmt: skip
-EXPLAIN = TEXTS | {"output": {"type": "string", "description": "Label to explain; by default the predicted one."}}
-PAGE = {name: field for name, field in EXPLAIN.items() if name != "texts"}
+# In OpenAPI 3.1, what the server understands
+DESCRIPTION = json.loads(
+    fill("openapi.json.j2", str, version=__version__, max_length=MAX_LENGTH, max_texts=MAX_TEXTS, example=EXAMPLE)
+)
+PAGE = "text", "output"  # fields of what the page asks
 Answer = Callable[[Model, list[str], dict[str, Any]], dict[str, Any]]
 log = logging.getLogger(__name__)
 
@@ -89,13 +82,16 @@ def shown(model: Model, texts: list[str], options: dict[str, Any]) -> str:
     return fill("answer.html", prediction=prediction, explanation=explanation, **facts)
 
 
-OPERATIONS: dict[str, tuple[Answer, dict[str, dict[str, Any]], str]] = {
-    "predict": (predictions, PREDICT, "Labels and probabilities of a text, or of several."),
-    "explain": (explanations, EXPLAIN, "The exact contribution of every word to a prediction."),
-}
+OPERATIONS: dict[str, Answer] = {"/predict": predictions, "/explain": explanations}
 
 
-def asked(body: bytes, fields: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+def fields_of(operation: str) -> list[str]:
+    """The fields that a request may have, as they are described."""
+    content = DESCRIPTION["paths"][operation]["post"]["requestBody"]["content"]["application/json"]
+    return list(content["schema"]["properties"])
+
+
+def asked(body: bytes, fields: Collection[str]) -> tuple[list[str], dict[str, Any]]:
     """The texts in the body of a request, and the other fields.
 
     Raises: InputError if it is anything else.
@@ -124,24 +120,17 @@ def asked(body: bytes, fields: Mapping[str, Mapping[str, Any]]) -> tuple[list[st
     return texts, given
 
 
-class Loaded:
+def ready_model(path: Path) -> Model:
     """A model that is ready to answer.
 
     Raises: ModelFileError, OSError, as load_model.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.name, self.stamp = path.name, stamp_of(path)
-        if path.is_fifo():  # whose reader may wait for ever
-            raise ModelFileError(f"{path} is a pipe, which cannot be read once more; give a file.")
-        self.model = load_model(path)
-        for answer, *_ in OPERATIONS.values():  # compiles, or loads what is compiled
-            answer(self.model, ["a film"], {})
-
-    @cached_property
-    def page(self) -> bytes:
-        """The page that asks the server."""
-        return server_page(self.model, self.name).encode()
+    if path.is_fifo():  # whose reader may wait for ever
+        raise ModelFileError(f"{path} is a pipe, which cannot be read once more; give a file.")
+    model = load_model(path)
+    for answer in OPERATIONS.values():  # compiles, or loads what is compiled
+        answer(model, ["a film"], {})
+    return model
 
 
 def stamp_of(path: Path) -> tuple[int, ...] | None:
@@ -157,9 +146,14 @@ class Service:
     """Answers requests with the newest model in a file; until a replaced file is loaded, with the one before."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.loaded, self.problem = path, Loaded(path), ""
-        self.stamp = self.loaded.stamp
+        self.path, self.stamp, self.problem = path, stamp_of(path), ""
+        self.loaded = ready_model(path), self.stamp
         self.waiting: dict[Answers, tuple[list[str], asyncio.Future[list[dict[str, Any]]]]] = {}  # texts of requests
+
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        return self.loaded[0]
 
     def watch(self) -> None:
         """Look for a new file now and then."""
@@ -173,19 +167,19 @@ class Service:
             return
         self.stamp = stamp  # whatever happens to the file from now on changes it again
         try:
-            self.loaded, self.problem = Loaded(self.path), ""
+            self.loaded, self.problem = (ready_model(self.path), stamp), ""
             log.warning("%s was replaced: the new model answers now.", self.path)
         except Exception as error:  # whatever it is: the server goes on, and looks for later files
-            self.problem = f"{type(error).__name__}: {error}".replace(str(self.path), self.loaded.name)  # no folders
+            self.problem = f"{type(error).__name__}: {error}".replace(str(self.path), self.path.name)  # no folders
             log.warning("%s was replaced, and cannot be used: the earlier model answers on. %s", self.path, error)
 
     async def answer(self, operation: str, request: Request) -> Response:
         """The answer to a request with texts."""
-        body, model, (work, fields, _) = await body_of(request), self.loaded.model, OPERATIONS[operation]
-        if operation == "predict" and len(body) <= SMALL and len(model.labels) <= FEW:
+        body, model, fields = await body_of(request), self.model, fields_of(operation)
+        if operation == "/predict" and len(body) <= SMALL and len(model.labels) <= FEW:
             texts, options = asked(body, fields)
             return as_json({"schema": PREDICTIONS, "predictions": await self.together(texts, Answers(**options))})
-        return await in_thread(lambda: as_json(work(model, *asked(body, fields))))
+        return await in_thread(lambda: as_json(OPERATIONS[operation](model, *asked(body, fields))))
 
     async def together(self, texts: list[str], answers: Answers) -> list[dict[str, Any]]:
         """Predict texts with those of all requests that have just arrived, since many cost little more than one."""
@@ -203,26 +197,25 @@ class Service:
         """Predict the texts of all requests that wait for such answers."""
         texts, future = self.waiting.pop(answers)
         try:
-            future.set_result(predict(self.loaded.model, texts).to_dicts(answers))
+            future.set_result(predict(self.model, texts).to_dicts(answers))
         except Exception as error:
             future.set_exception(error)
 
     async def page(self, request: Request) -> Response:
         """The page of the model."""
-        loaded = self.loaded
-        return await in_thread(lambda: HTMLResponse(loaded.page))
+        return await in_thread(lambda: HTMLResponse(server_page(self.model, self.path.name)))
 
     async def answer_on_page(self, request: Request) -> Response:
         """What the page shows for a text."""
-        body, model = await body_of(request), self.loaded.model
+        body, model = await body_of(request), self.model
         policy = {"Content-Security-Policy": "default-src 'none'"}  # as a document of its own, it may load nothing
         return await in_thread(lambda: HTMLResponse(shown(model, *asked(body, PAGE)), headers=policy))
 
     async def health(self, request: Request) -> Response:
         """Which model answers, and what is wrong with the file if it cannot be used."""
-        loaded = self.loaded
-        modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((loaded.stamp or (0,))[0] // 10**9))
-        facts = {"status": "ok", "model": loaded.name, "modified": modified, "labels": len(loaded.model.labels)}
+        model, stamp = self.loaded
+        modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((stamp or (0,))[0] // 10**9))
+        facts = {"status": "ok", "model": self.path.name, "modified": modified, "labels": len(model.labels)}
         return as_json(facts | {"problem": self.problem or None, "process": os.getpid(), "version": __version__})
 
 
@@ -267,26 +260,6 @@ async def refused(request: Request, error: Exception) -> Response:
     return as_json({"error": "The server failed on this request; its log says why."}, 500)
 
 
-def openapi() -> dict[str, Any]:
-    """What the server understands, in OpenAPI 3.1."""
-
-    def answer(properties: Mapping[str, Any]) -> dict[str, Any]:
-        schema = {"type": "object", "properties": properties}
-        return {"200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}}
-
-    reasons = {"408": "It came too slowly.", "413": "It is too large.", "422": "It is not as described."}
-    refusals = {status: {"description": why} for status, why in reasons.items()}
-    paths: dict[str, Any] = {"/health": {"get": {"summary": "Which model answers.", "responses": answer({})}}}
-    for name, (work, fields, summary) in OPERATIONS.items():
-        either = [{"required": ["text"]}, {"required": ["texts"]}]
-        body = {"type": "object", "properties": fields, "additionalProperties": False, "oneOf": either}
-        content = {"application/json": {"schema": body, "example": json.loads(EXAMPLE)}}
-        responses = answer({work.__name__: {"type": "array", "items": {"type": "object"}}}) | refusals
-        request = {"required": True, "content": content}
-        paths[f"/{name}"] = {"post": {"summary": summary, "requestBody": request, "responses": responses}}
-    return {"openapi": "3.1.0", "info": {"title": "mlcore", "version": __version__}, "paths": paths}
-
-
 def application(path: Path) -> Starlette:
     """An application that answers with the model in a file.
 
@@ -294,8 +267,8 @@ def application(path: Path) -> Starlette:
     """
     service = Service(path)
     threading.Thread(target=service.watch, daemon=True).start()
-    posts = {"/": service.answer_on_page} | {f"/{name}": partial(service.answer, name) for name in OPERATIONS}
-    gets = {"/": service.page, "/health": service.health, "/openapi.json": lambda request: as_json(openapi())}
+    posts = {"/": service.answer_on_page} | {place: partial(service.answer, place) for place in OPERATIONS}
+    gets = {"/": service.page, "/health": service.health, "/openapi.json": lambda request: as_json(DESCRIPTION)}
     kinds: tuple[Any, ...] = (HTTPException, InputError, ClientDisconnect, Exception)
     return Starlette(
         routes=[Route(place, endpoint, methods=["POST"]) for place, endpoint in posts.items()]

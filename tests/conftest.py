@@ -38,9 +38,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
 LONGEST = 600  # seconds of a test of clusters
-DATASETS = REPOSITORY.parent / "shared" / "datasets"
 
-needs_datasets = pytest.mark.skipif(not DATASETS.is_dir(), reason="the real data sets are not beside the repository")
 needs_speed = pytest.mark.skipif(
     bool(numba_config.DISABLE_JIT or numba_config.BOUNDSCHECK),
     reason="trains on a whole corpus, which takes the compiled kernels",
@@ -55,18 +53,10 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """No test of clusters waits for ever: after LONGEST seconds it fails where it waits, in its fixtures too."""
-    if item.path.parent.name == "distributed" and hasattr(signal, "SIGALRM"):
+    if hasattr(signal, "SIGALRM"):
+        seconds = LONGEST if item.path.parent.name == "distributed" else 0  # no limit
         signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"still waiting after {LONGEST} s"))
-        signal.setitimer(signal.ITIMER_REAL, LONGEST, 60)  # and again, if its fixtures do not end
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item):
-    try:
-        return (yield)
-    finally:
-        if hasattr(signal, "SIGALRM"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, seconds, 60)  # and again, if its fixtures do not end
 
 
 def pytest_configure(config):

@@ -20,9 +20,10 @@ PRINTED = {"epoch": 1.0, "rate": 1.0, "Chinese": 1.0, "Hindi": 1.0, "accuracy": 
 def program(monkeypatch):
     """Import a file of the benchmarks as it sees itself, and forget it afterwards."""
     monkeypatch.syspath_prepend(BENCHMARKS)
+    others = {*sys.modules}  # Dask's distributed is called as a file of the benchmarks
     yield importlib.import_module
-    for path in BENCHMARKS.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    for name in {path.stem for path in BENCHMARKS.glob("*.py")} - others:
+        sys.modules.pop(name, None)
 
 
 def test_every_contest_gives_rows_with_their_targets_as_table_and_json(program, tmp_path, monkeypatch):
@@ -35,15 +36,13 @@ def test_every_contest_gives_rows_with_their_targets_as_table_and_json(program, 
         bench.model.name,
         "train.txt",
         "texts.txt",
-        "test-0.txt",
-        "test-1.txt",
-        "test-2.txt",
+        *(f"test-{n}.txt" for n in range(3)),
         "banking77-train.csv",
     ):
         (bench.folder / name).write_text("")
     rows = [row for contest in compare.CONTESTS.values() for row in contest(bench)]
     limits = [round(row.target, 4) for row in rows if row.target]
-    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 0.25, 1, 1, 0.125, 0.25, 0.6, 0.4, *[0.7] * 4, *[2] * 4, 1,
+    assert limits == [0.8, 0.35, 0.25, 1.5, 0.5, 1, 0.25, 1, 1, 0.125, 0.25, 0.4, *[0.7] * 4, *[2] * 4, 1,
                       0.5, 0.25, 1, 15, 6, 150, 0.5, 0.5, 8.5, 8.5, 0.625, *(1.05, 1.3, 1.3) * 2, 5]  # fmt: skip
     assert all(len(row.ours) == 2 and (not row.peer or len(row.theirs) == 2) for row in rows)
     trainings = [command for command in started if "--data" in command and "--label-column" not in command]

@@ -152,22 +152,14 @@ def list_rows(ids, counts, starts, ends, index):
     return used
 
 
-@kernel
-def gather_mean_backward(dE, index, used, first, last, dRows):
-    """Columns ``first`` to ``last`` of the gradient of ``gather_mean`` for the ``used`` rows of a list: overwrite them.
+@inline_kernel
+def gather_mean_backward(dE, index, k, column, zeros):
+    """Gradient of ``gather_mean`` for row k of a list, from ``column`` on: a vector like ``zeros``.
 
-    A word that occurs k times counts k times: dE_w = sum over texts of (count of w / words of the text) dE[text].
+    A word counts as often as it occurs: dE_w = sum over texts of (count of w / words of the text) dE[text].
 
-    Shapes: dE (b, d), with d, first and last multiples of LANES; index as list_rows writes it -> dRows (used, d).
+    Shapes: dE (b, d), with d and column multiples of LANES; index as list_rows writes it.
     Source: exercise 5, dJ/dE_w.
     """
-    for k in range(np.uint64(used)):
-        for column in range(first, last, LANES):
-            store_vector(dRows, k, column, row_gradient(dE, index, k, column, zero_vector(dE.dtype, LANES)))
-
-
-@inline_kernel
-def row_gradient(dE, index, k, column, zeros):
-    """Gradient of row k of a list, from ``column`` on: a vector like ``zeros``."""
     begin, end = index.firsts[k], index.firsts[k + np.uint64(1)]
     return add_rows(dE, index.texts, index.shares, begin, end, column, zeros)

@@ -21,17 +21,13 @@ class Parameters(NamedTuple):
     b2: np.ndarray  # (k,)
 
     @classmethod
-    def zeros(cls, features: int, dim: int, hidden: int, outputs: int, dtype: type = np.float32) -> "Parameters":
+    def zeros(cls, features: int, dim: int, hidden: int, outputs: int) -> "Parameters":
         """Parameters that are all 0, each array on a cache line of its own."""
         padded = -(-dim // LANES) * LANES
         shapes = (features, padded), (hidden, padded), (hidden,), (outputs, hidden), (outputs,)
-        return cls(*(aligned_zeros(shape, dtype) for shape in shapes))
+        return cls(*(aligned_zeros(shape, np.float32) for shape in shapes))
 
-    def zeros_like(self) -> "Parameters":
-        """Parameters of the same shapes that are all 0."""
-        return Parameters(*(aligned_zeros(array.shape, array.dtype) for array in self))
-
-    def take(self, others: "Parameters", threads: int = 1) -> None:
+    def take(self, others: "Parameters", threads: int) -> None:
         """Overwrite all with others of the same shapes."""
         fill_rows(self.table, others.table, threads)
         for array, values in zip(self[1:], others[1:], strict=True):

@@ -8,7 +8,7 @@ from collections import namedtuple
 import numpy as np
 
 from mlcore.kernels.compiling import inline_kernel, kernel
-from mlcore.kernels.embedding import row_gradient
+from mlcore.kernels.embedding import gather_mean_backward
 from mlcore.kernels.forward import Parameters
 from mlcore.kernels.layers import TILE, affine_backward_weights
 from mlcore.kernels.simd import LANES, WIDE, aligned_zeros, load_vector, prefetch, store_vector, zero_vector
@@ -53,12 +53,6 @@ def step_of(M, learning_rate, number):
 
 
 @inline_kernel
-def scaled(step, scale):
-    """A step with so many times the rate."""
-    return Step(step.rate * scale, step.eps_rows, step.eps_layers)
-
-
-@inline_kernel
 def adagrad(p, g, s, rate, eps):
     """Adagrad, ``s + g^2`` and ``p - rate g / (sqrt(s) + eps)`` with the new s: the new p and s."""
     s = s + g * g
@@ -75,7 +69,7 @@ def adam(p, g, m, s, add_m, add_s, rate, eps):
 
 @kernel
 def update_rows(dE, index, begin, end, first, last, step, first_piece, scales, P, M, S):
-    """Update columns ``first`` to ``last`` of rows begin to end - 1 of a list, as ``gather_mean_backward`` has them.
+    """Update columns ``first`` to ``last`` of rows begin to end - 1 of a list by their ``gather_mean_backward``.
 
     The gradient of a row goes from registers to the optimiser and is never stored. Other rows keep their moments.
     Rows are prefetched, since they lie anywhere in the table. The rate of those before ``first_piece`` is multiplied by
@@ -84,9 +78,8 @@ def update_rows(dE, index, begin, end, first, last, step, first_piece, scales, P
     Shapes: dE (b, d), with d, first and last multiples of LANES; index as list_rows writes it; P (v, d), and so M and
     S, of which M or both may be None; see step_of.
     """
-    words, pieces = scaled(step, scales[0]), scaled(step, scales[1])
     for k in range(np.uint64(begin), np.uint64(end)):
-        row_step = words if index.rows[k] < first_piece else pieces
+        rate = step.rate * (scales[0] if index.rows[k] < first_piece else scales[1])
         ahead = index.rows[min(k + np.uint64(ROWS_AHEAD), np.uint64(end - 1))]
         for column in range(first, last, LANES):
             prefetch(P, ahead, column)
@@ -95,19 +88,18 @@ def update_rows(dE, index, begin, end, first, last, step, first_piece, scales, P
             if S is not None:
                 prefetch(S, ahead, column)
         for column in range(first, last - LANES, WIDE):
-            g = row_gradient(dE, index, k, column, zero_vector(dE.dtype, WIDE))
-            update_vector(g, index.rows[k], column, row_step, P, M, S)
+            g = gather_mean_backward(dE, index, k, column, zero_vector(dE.dtype, WIDE))
+            update_vector(g, index.rows[k], column, rate, step.eps_rows, P, M, S)
         if (last - first) % WIDE > 0:
-            rest = row_gradient(dE, index, k, last - LANES, zero_vector(dE.dtype, LANES))
-            update_vector(rest, index.rows[k], last - LANES, row_step, P, M, S)
+            rest = gather_mean_backward(dE, index, k, last - LANES, zero_vector(dE.dtype, LANES))
+            update_vector(rest, index.rows[k], last - LANES, rate, step.eps_rows, P, M, S)
 
 
 @inline_kernel
-def update_vector(g, row, column, step, P, M, S):
+def update_vector(g, row, column, rate, eps, P, M, S):
     """Update a part of a row by its gradient, a vector."""
     number = P.dtype.type
-    p = load_vector(P, row, column, g)
-    rate, eps = number(step.rate), number(step.eps_rows)
+    p, rate, eps = load_vector(P, row, column, g), number(rate), number(eps)
     if S is None:
         p = p - rate * g
     elif M is None:

@@ -11,6 +11,7 @@ import numpy as np
 from mlcore.kernels import embedding, layers, losses
 from mlcore.kernels.finite_differences import central_differences
 from mlcore.kernels.forward import Parameters
+from mlcore.kernels.optimizers import Step, update_rows
 from mlcore.kernels.reference import FORMULAS, count_matrix
 from mlcore.kernels.simd import LANES
 from mlcore.results import Result
@@ -111,10 +112,9 @@ def _add_weights(b: np.ndarray, dY: np.ndarray, X: np.ndarray, dW: np.ndarray) -
 def _scatter(documents: Any, dE: np.ndarray, C: np.ndarray, dtable: np.ndarray) -> None:
     dtable[:] = 0
     index = embedding.RowList.allocate(len(dtable), len(documents.ids), dE.dtype.type)
-    rows = np.full((embedding.list_rows(*entries_of(documents), index), dE.shape[1]), np.nan, dE.dtype)
+    rows, step = embedding.list_rows(*entries_of(documents), index), Step(-1.0, 0.0, 0.0)  # SGD, which adds gradients
     for first, last in ((0, LANES), (LANES, dE.shape[1])):
-        embedding.gather_mean_backward(dE, index, len(rows), first, last, rows)
-    dtable[index.rows[: len(rows)]] = rows
+        update_rows(dE, index, 0, rows, first, last, step, 0, (1.0, 1.0), dtable, None, None)
 
 
 def random_network(random: np.random.Generator, dtype: Any, n: int) -> tuple[Any, Parameters]:

@@ -50,9 +50,8 @@ LAYOUTS = {
 }
 SHEET = Settings(dim=50, hidden=32, ngrams=1, char_ngrams="none")
 COLUMNS = {"words": SHEET, "pairs": replace(SHEET, ngrams=2), "defaults": Settings()}
-IDEOGRAPH = re.compile(
-    r"([\u3040-\u30ff\u3400-\u9fff])"
-)  # peers get a space around each, as mlcore takes it for a word
+# Peers get a space around each, as mlcore takes it for a word
+IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u9fff])")
 
 
 def read_set(name: str, folder: Path) -> Dataset:
@@ -108,7 +107,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), metavar="NAME")
     parser.add_argument("--tune", type=float, default=0, metavar="MINUTES")
     parser.add_argument("--folds", type=int, default=FOLDS, help="trainings of each kind that are made")
-    parser.add_argument("--no-peers", action="store_true")
     given = parser.parse_args()
     head: list[str] = []
     for name in given.only:
@@ -135,7 +133,7 @@ def accuracies(dataset: Dataset, given: Any) -> dict[str, list[float]]:
             columns["tune"] = found.settings
         for name, settings in columns.items():
             figures[name].append(measured(one, replace(settings, seed=number + 1), cores).accuracy)
-        for name, accuracy in {} if given.no_peers else peers(one).items():
+        for name, accuracy in peers(one).items():
             figures[name].append(accuracy)
     return figures
 

@@ -22,10 +22,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-
-from results import Row, document, markdown
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 PEERS = ("fasttext==0.9.3", "numpy<2", "torch==2.13.0")  # fastText's predict fails with NumPy 2
@@ -62,7 +62,7 @@ class Bench:
         self.model, self.fasttext_model = folder / "mlcore.safetensors", folder / "fasttext.bin"
         # compiled by the warm-up, so that the user's own cache plays no part
         self.environment = ENVIRONMENT | {"NUMBA_CACHE_DIR": str(folder / "compiled")}
-        self.texts = self.parts("write_texts", data, folder)["texts"]
+        self.parts("write_texts", data, folder)
         if find_spec("coverage"):
             self.notes.append("coverage is installed: Numba imports it, which takes 0.2 s of each process of mlcore.")
 
@@ -76,14 +76,14 @@ class Bench:
                 figures += [measured] * (number > 0)
         return found
 
-    def mlcore(self, *arguments: object) -> Figures:
+    def mlcore(self, *arguments: object, **environment: str) -> Figures:
         """A process of the command line."""
-        return measure([sys.executable, "-m", "mlcore", *arguments], self.environment)
+        return measure([sys.executable, "-m", "mlcore", *arguments], self.environment | environment)
 
     def first_run(self, *arguments: object) -> Figures:
         """A process of the command line that has to compile its kernels."""
         with tempfile.TemporaryDirectory(dir=self.folder) as cache:
-            return measure([sys.executable, "-m", "mlcore", *arguments], ENVIRONMENT | {"NUMBA_CACHE_DIR": cache})
+            return self.mlcore(*arguments, NUMBA_CACHE_DIR=cache)
 
     def parts(self, *arguments: object) -> Figures:
         """A process of parts.py."""
@@ -109,12 +109,10 @@ class Bench:
         self, epochs: int = 5, ngrams: int = 1, data: str = "train.txt", threads: int = CORES, characters: str = "0-0"
     ) -> Figures:
         """fastText's training from a text file to a saved model; one that stops with NaN is tried again."""
-        sizes = characters.split("-")
+        given = self.folder / data, self.fasttext_model, epochs, ngrams, threads, *characters.split("-")
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
-                return self.peer(
-                    "fasttext_train", self.folder / data, self.fasttext_model, epochs, ngrams, threads, *sizes
-                )
+                return self.peer("fasttext_train", *given)
             except ProcessFailed as failed:
                 if "NaN" not in str(failed) or attempt == MOST_ATTEMPTS:
                     raise
@@ -133,6 +131,14 @@ class Bench:
         lines = [line.split(" ", 21)[1:21] for line in (self.folder / "train.txt").read_text().splitlines()]
         path.write_text("".join(f"__label__{i % labels} {' '.join(words)}\n" for i, words in enumerate(lines)))
         return path.name
+
+    def beside(self, file: str) -> Path | None:
+        """The path of a file beside the texts; None if there is none, which is noted."""
+        path = self.sets / file
+        if path.exists():
+            return path
+        self.notes.append(f"{path} is missing, and was not measured.")
+        return None
 
     def note_bytes(self, what: str, *found: list[Figures]) -> None:
         """Take a note of whether all trainings made the same model."""
@@ -172,51 +178,102 @@ def values(figures: list[Figures], name: str) -> list:
     return [figure[name] for figure in figures]
 
 
-def versus(what: str, ours: list[Figures], peer: str, theirs: list[Figures], figure: str = "seconds", **more) -> Row:
-    """Row of the same figure of both; ``more`` is its target."""
-    return Row(what, UNITS[figure], values(ours, figure), peer, values(theirs, figure), **more)
+# Rows of figures, as a table of Markdown and as JSON -------------------------------------------------------
 
 
-# The contests: each measures, and returns its rows of the table --------------------------------------------
+class Row(NamedTuple):
+    """One line: mlcore's figure of each round, and perhaps that of a peer in the same round."""
+
+    what: str
+    unit: str
+    ours: list[float]
+    peer: str = ""
+    theirs: list[float] | None = None
+    target: float | None = None  # of the ratio to the peer, or of the figure itself where there is none
+    at_least: bool = False  # rather than at most
+
+    @property
+    def compared(self) -> list[float]:
+        """mlcore's figure as a multiple of the peer's, in each round, or the figure itself."""
+        return [our / their for our, their in zip(self.ours, self.theirs, strict=True)] if self.theirs else self.ours
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median meets the target."""
+        beyond = statistics.median(self.compared) - (self.target or 0)
+        return None if self.target is None else beyond >= 0 if self.at_least else beyond <= 0
 
 
-def words(bench: Bench) -> list[Row]:
+def markdown(about: str, rows: list[Row], notes: list[str]) -> str:
+    """The medians, with the range of the ratios, and what has to be said of them."""
+    lines = [about, "", "| what | mlcore | against | ratio (range) | target | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        ours, theirs = (f"{shown(statistics.median(found or [0]))} {row.unit}".rstrip() for found in row[2:5:2])
+        ratio = shown(statistics.median(row.compared)) if row.theirs else ""
+        spread = f"({shown(min(row.compared))} to {shown(max(row.compared))})"
+        target = f"at {'least' if row.at_least else 'most'} {shown(row.target)}" if row.target else ""
+        against = f"{row.peer} {theirs}" if row.theirs else ""
+        verdict = {None: "", True: "met", False: "missed"}[row.met]
+        lines.append(f"| {' | '.join([row.what, ours, against, f'{ratio} {spread}'.strip(), target, verdict])} |")
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
+
+
+def shown(value: float) -> str:
+    """A number to three digits or to the whole."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def document(about: str, rows: list[Row], notes: list[str]) -> str:
+    """The same with all rounds, as strict JSON."""
+    found = [row._asdict() | {"median": statistics.median(row.compared), "met": row.met} for row in rows]
+    whole = {"schema": "mlcore.benchmark/2", "about": about, "rows": found, "notes": notes}
+    return json.dumps(whole, allow_nan=False, indent=1) + "\n"
+
+
+def row(
+    what: str, ours: list[Figures], peer: str = "", theirs: list[Figures] | None = None, figure: str = "seconds", **more
+) -> Row:
+    """Row of a figure of mlcore, and the same of a peer; ``more`` is its target."""
+    return Row(what, UNITS[figure], values(ours, figure), peer, theirs and values(theirs, figure), **more)
+
+
+def of_epoch(less: list[Figures], more: list[Figures], epochs: int) -> list[Figures]:
+    """The seconds of an epoch, from those of two trainings of which one has so many more."""
+    return [{"epoch": (b["seconds"] - a["seconds"]) / epochs} for a, b in zip(less, more, strict=True)]
+
+
+# The contests: each measures, and gives its rows of the table --------------------------------------------
+
+
+def words(bench: Bench) -> Iterator[Row]:
     """The whole job with words, 5 and 25 epochs; what an epoch takes of it; and the memory."""
     ours, theirs, ours_long, theirs_long = bench.in_turn(
         "words", mlcore=bench.train, fastText=bench.fasttext,
-        mlcore_25=lambda: bench.train(25), fastText_25=lambda: bench.fasttext(25),
+        mlcore_25=partial(bench.train, 25), fastText_25=partial(bench.fasttext, 25),
     )  # fmt: skip
-    runs = zip(values(theirs, "seconds"), values(theirs_long, "seconds"), strict=True)
-    of_epoch = [(after - before) / 20 for before, after in runs]
-    return [
-        versus("whole job, 5 epochs, words", ours, "fastText", theirs, target=0.8),
-        versus("whole job, 25 epochs, words", ours_long, "fastText", theirs_long, target=0.35),
-        Row("one epoch, words", "s", values(ours_long, "epoch"), "fastText", of_epoch, 1 / 4),
-        versus("peak memory of training, words", ours, "fastText", theirs, "memory", target=1.5),
-    ]
+    yield row("whole job, 5 epochs, words", ours, "fastText", theirs, target=0.8)
+    yield row("whole job, 25 epochs, words", ours_long, "fastText", theirs_long, target=0.35)
+    yield row("one epoch, words", ours_long, "fastText", of_epoch(theirs, theirs_long, 20), "epoch", target=1 / 4)
+    yield row("peak memory of training, words", ours, "fastText", theirs, "memory", target=1.5)
 
 
 def whole_job(
     bench: Bench, what: str, seconds: float | None = None, memory: float | None = None, **options
-) -> list[Row]:
+) -> Iterator[Row]:
     """The whole job, 5 epochs, and its memory; ``seconds`` and ``memory`` are the targets."""
-    ours, theirs = bench.in_turn(
-        what, mlcore=lambda: bench.train(**options), fastText=lambda: bench.fasttext(**options)
-    )
-    return [
-        versus(f"whole job, 5 epochs, {what}", ours, "fastText", theirs, target=seconds),
-        versus(f"peak memory of training, {what}", ours, "fastText", theirs, "memory", target=memory),
-    ]
+    contestants = {"mlcore": partial(bench.train, **options), "fastText": partial(bench.fasttext, **options)}
+    ours, theirs = bench.in_turn(what, **contestants)
+    yield row(f"whole job, 5 epochs, {what}", ours, "fastText", theirs, target=seconds)
+    yield row(f"peak memory of training, {what}", ours, "fastText", theirs, "memory", target=memory)
 
 
-def bigrams(bench: Bench) -> list[Row]:
+def bigrams(bench: Bench) -> Iterator[Row]:
     """The whole job with words and pairs of words."""
     return whole_job(bench, "bigrams", 0.5, 1, ngrams=2)
 
 
-def accuracy(bench: Bench) -> list[Row]:
+def accuracy(bench: Bench) -> Iterator[Row]:
     """Accuracy on blocks of films that were not trained on, one block in each round."""
-    rows = []
     for ngrams, name in NGRAMS.items():
         ours, theirs = [], []
         for test in sorted(bench.folder.glob("test-*.txt"))[: bench.rounds]:
@@ -227,110 +284,78 @@ def accuracy(bench: Bench) -> list[Row]:
             bench.fasttext(5, ngrams, train, ENOUGH_THREADS)
             theirs.append(bench.peer("fasttext_accuracy", bench.fasttext_model, test))
         what = f"accuracy, 5 epochs, {name}"
-        rows.append(versus(what, ours, "fastText", theirs, "accuracy", target=1, at_least=True))
-    return rows
+        yield row(what, ours, "fastText", theirs, "accuracy", target=1, at_least=True)
 
 
-def pytorch(bench: Bench) -> list[Row]:
+def pytorch(bench: Bench) -> Iterator[Row]:
     """One epoch of the same network, batches and optimiser, on the same distinct words of each text."""
-    rows = []
     for what, data, target in (("words", "train.txt", 1 / 8), ("150 labels", bench.beginnings(150), 1 / 4)):
-        arrays = bench.arrays(data)
-        ours, theirs = bench.in_turn(
-            f"pytorch, {what}", mlcore=lambda data=data: bench.train(data=data),
-            PyTorch=lambda arrays=arrays: bench.peer("torch_train", arrays, 2, CORES),
-        )  # fmt: skip
-        rows.append(versus(f"one epoch, {what}", ours, "PyTorch", theirs, "epoch", target=target))
-    return rows
+        theirs = partial(bench.peer, "torch_train", bench.arrays(data), 2, CORES)
+        ours, theirs = bench.in_turn(f"pytorch, {what}", mlcore=partial(bench.train, data=data), PyTorch=theirs)
+        yield row(f"one epoch, {what}", ours, "PyTorch", theirs, "epoch", target=target)
 
 
-def characters(bench: Bench) -> list[Row]:
+def characters(bench: Bench) -> Iterator[Row]:
     """One epoch with n-grams of 3 to 5 characters of each word."""
+    train, fasttext = (partial(one, characters="3-5") for one in (bench.train, bench.fasttext))
     ours, once, thrice = bench.in_turn(
-        "characters", mlcore=lambda: bench.train(3, characters="3-5"),
-        fastText=lambda: bench.fasttext(1, characters="3-5"), fastText_3=lambda: bench.fasttext(3, characters="3-5"),
-    )  # fmt: skip
-    runs = zip(values(once, "seconds"), values(thrice, "seconds"), strict=True)
-    of_epoch = [(after - before) / 2 for before, after in runs]
-    return [Row("one epoch, n-grams of characters", "s", values(ours, "epoch"), "fastText", of_epoch, 1 / 4)]
+        "characters", mlcore=partial(train, 3), fastText=partial(fasttext, 1), fastText_3=partial(fasttext, 3)
+    )
+    theirs = of_epoch(once, thrice, 2)
+    yield row("one epoch, n-grams of characters", ours, "fastText", theirs, "epoch", target=1 / 4)
 
 
-def defaults(bench: Bench) -> list[Row]:
+def defaults(bench: Bench) -> Iterator[Row]:
     """The whole job with all settings automatic."""
-    rows = []
     for name, (file, column) in MANY_LABELS.items():
-        if not (path := bench.sets / file).exists():
-            bench.notes.append(f"{path} is missing: {name} was not measured.")
-            continue
-        options = "--data", path, "--label-column", column, "--model", bench.model
-        (ours,) = bench.in_turn(name, mlcore=lambda options=options: bench.mlcore("train-sentiment", *options))
-        rows.append(Row(f"whole job by default, {name}", "s", values(ours, "seconds"), target=5))
-    return rows
+        if path := bench.beside(file):
+            options = "--data", path, "--label-column", column, "--model", bench.model
+            (ours,) = bench.in_turn(name, mlcore=partial(bench.mlcore, "train-sentiment", *options))
+            yield row(f"whole job by default, {name}", ours, target=5)
 
 
-def limit(bench: Bench) -> list[Row]:
+def limit(bench: Bench) -> Iterator[Row]:
     """One epoch against a kernel that only sums, and adds to, the rows of all tokens."""
-    arrays = bench.arrays()
-    found = bench.in_turn("limit", mlcore=bench.train, memory=lambda: bench.parts("limit", arrays, CORES))
-    return [versus("one epoch, words", found[0], "gather + scatter", found[1], "epoch", target=1)]
+    memory = partial(bench.parts, "limit", bench.arrays(), CORES)
+    ours, theirs = bench.in_turn("limit", mlcore=bench.train, memory=memory)
+    yield row("one epoch, words", ours, "gather + scatter", theirs, "epoch", target=1)
 
 
-def scoring(bench: Bench) -> list[Row]:
-    """Labels and probabilities of the texts four times over, with bigrams; ``tables`` measures those of words."""
-    texts = bench.folder / "texts.txt"
-    bench.train(ngrams=2)
-    bench.fasttext(ngrams=2)
-    ours, theirs = bench.in_turn(
-        "scoring", mlcore=lambda: bench.mlcore("predict", bench.model, "--file", texts),
-        fastText=lambda: bench.peer("fasttext_predict", bench.fasttext_model, texts),
-    )  # fmt: skip
-    what = f"scoring {4 * bench.texts:,} reviews, bigrams"
-    return [
-        versus(what, ours, "fastText", theirs, target=0.6),
-        versus(f"peak memory of {what}", ours, "fastText", theirs, "memory"),
-    ]
-
-
-def labels(bench: Bench) -> list[Row]:
+def labels(bench: Bench) -> Iterator[Row]:
     """The whole job with 10, 1,000 and 10,000 labels, on the first twenty words of each text."""
-    counts = 10, 1_000, 10_000
-    return [row for k in counts for row in whole_job(bench, f"{k:,} labels", data=bench.beginnings(k))]
+    for k in (10, 1_000, 10_000):
+        yield from whole_job(bench, f"{k:,} labels", data=bench.beginnings(k))
 
 
-def starting(bench: Bench) -> list[Row]:
+def starting(bench: Bench) -> Iterator[Row]:
     """Processes that have next to nothing to do."""
     ours, theirs, help_ = bench.in_turn(
-        "starting", forward=lambda: bench.mlcore("forward"), PyTorch=lambda: bench.peer("torch_forward"),
-        help=lambda: bench.mlcore("--help"),
+        "starting", forward=partial(bench.mlcore, "forward"), PyTorch=partial(bench.peer, "torch_forward"),
+        help=partial(bench.mlcore, "--help"),
     )  # fmt: skip
-    return [
-        versus("`mlcore forward`", ours, "PyTorch", theirs, target=0.5),
-        Row("`mlcore --help`", "s", values(help_, "seconds"), target=0.25),
-    ]
+    yield row("`mlcore forward`", ours, "PyTorch", theirs, target=0.5)
+    yield row("`mlcore --help`", help_, target=0.25)
 
 
-def first(bench: Bench) -> list[Row]:
+def first(bench: Bench) -> Iterator[Row]:
     """First run ever: every kernel is compiled."""
-    training, forward = bench.in_turn(
-        "first", training=lambda: bench.first_run("train-sentiment", "--model", bench.model),
-        forward=lambda: bench.first_run("forward"),
-    )  # fmt: skip
-    return [
-        Row("first run, `mlcore train-sentiment`", "s", values(training, "seconds"), target=15),
-        Row("first run, `mlcore forward`", "s", values(forward, "seconds"), target=6),
-    ]
+    training = partial(bench.first_run, "train-sentiment", "--model", bench.model)
+    ours, forward = bench.in_turn("first", training=training, forward=partial(bench.first_run, "forward"))
+    yield row("first run, `mlcore train-sentiment`", ours, target=15)
+    yield row("first run, `mlcore forward`", forward, target=6)
 
 
-def tokenising(bench: Bench) -> list[Row]:
+def tokenising(bench: Bench) -> Iterator[Row]:
     """Finding and numbering the words of all texts, in memory, and those of other scripts."""
-    (ours,) = bench.in_turn("tokenising", mlcore=lambda: bench.parts("tokenise", bench.folder / "train.txt", CORES))
-    rates = {name: values(ours, name) for name in ("rate", "Chinese", "Hindi")}
-    others = [Row(f"tokenising {name}", "MB/s", rates[name], "this rate", rates["rate"], 0.5, True)
-              for name in ("Chinese", "Hindi")]  # fmt: skip
-    return [Row("tokenising", "MB/s", rates["rate"], target=150, at_least=True), *others]
+    tokenise = partial(bench.parts, "tokenise", bench.folder / "train.txt", CORES)
+    (ours,) = bench.in_turn("tokenising", mlcore=tokenise)
+    yield row("tokenising", ours, figure="rate", target=150, at_least=True)
+    for name in ("Chinese", "Hindi"):
+        rates = values(ours, name), "this rate", values(ours, "rate")
+        yield Row(f"tokenising {name}", "MB/s", *rates, target=0.5, at_least=True)
 
 
-def size(bench: Bench) -> list[Row]:
+def size(bench: Bench) -> Iterator[Row]:
     """The corpus repeated; what it costs should grow with it and no faster."""
 
     def train(times: int) -> Figures:
@@ -341,75 +366,64 @@ def size(bench: Bench) -> list[Row]:
                     whole.write((bench.folder / "train.txt").read_bytes())
         return bench.train(data=path.name)
 
-    once, *more = bench.in_turn("size", x1=bench.train, x2=lambda: train(2), x4=lambda: train(4), x8=lambda: train(8))
-    costs = {"epoch": "one epoch", "seconds": "whole job, 5 epochs", "memory": "peak memory"}
-    return [
-        versus(f"{what}, corpus x {times}", figures, "corpus x 1", once, figure, target=8.5 if target else None)
-        for times, figures in zip((2, 4, 8), more, strict=True)
-        for figure, what in costs.items()
-        for target in [times == 8 and figure != "memory"]
-    ]
+    times = 2, 4, 8
+    once, *more = bench.in_turn("size", x1=bench.train, **{f"x{n}": partial(train, n) for n in times})
+    for n, found in zip(times, more, strict=True):
+        target = 8.5 if n == 8 else None
+        for what, figure in (("one epoch", "epoch"), ("whole job, 5 epochs", "seconds")):
+            yield row(f"{what}, corpus x {n}", found, "corpus x 1", once, figure, target=target)
+        yield row(f"peak memory, corpus x {n}", found, "corpus x 1", once, "memory")
 
 
-def tables(bench: Bench) -> list[Row]:
+def tables(bench: Bench) -> Iterator[Row]:
     """Predictions for plain lines, and for the rows of tables with all their columns, against fastText's for lines."""
     bench.train()
     bench.fasttext()
     texts = bench.folder / "texts.txt"
     names = bench.parts("write_tables", texts, bench.folder)["tables"]
     theirs, lines, *found = bench.in_turn(
-        "tables", fastText=lambda: bench.peer("fasttext_predict", bench.fasttext_model, texts),
-        lines=lambda: bench.mlcore("predict", bench.model, "--file", texts),
-        **{name: lambda name=name: bench.mlcore(
-            "predict", bench.model, bench.folder / name, "-o", bench.folder / f"out.{name.split('.')[1]}"
+        "tables", fastText=partial(bench.peer, "fasttext_predict", bench.fasttext_model, texts),
+        lines=partial(bench.mlcore, "predict", bench.model, "--file", texts),
+        **{name: partial(
+            bench.mlcore, "predict", bench.model, bench.folder / name, "-o", bench.folder / f"out.{name.split('.')[1]}"
         ) for name in names},
     )  # fmt: skip
     figures, size = {"lines": lines} | dict(zip(names, found, strict=True)), texts.stat().st_size / 1e6
-    rows = [versus("peak memory, lines", lines, "fastText, lines", theirs, "memory")]
+    yield row("peak memory, lines", lines, "fastText, lines", theirs, "memory")
     for name, ours in figures.items():
         target = 0.4 if name == "lines" else 0.7
-        rows.append(versus(f"predicting {name}", ours, "fastText, lines", theirs, target=target))
-        rows.append(Row(f"predicting {name}", "MB/s", [size / seconds for seconds in values(ours, "seconds")]))
+        yield row(f"predicting {name}", ours, "fastText, lines", theirs, target=target)
+        yield Row(f"predicting {name}", "MB/s", [size / seconds for seconds in values(ours, "seconds")])
     for name in names:
-        rows.append(versus(f"predicting {name}", figures[name], "plain lines", lines, target=2))
-        rows.append(versus(f"peak memory, {name}", figures[name], "plain lines", lines, "memory"))
+        yield row(f"predicting {name}", figures[name], "plain lines", lines, target=2)
+        yield row(f"peak memory, {name}", figures[name], "plain lines", lines, "memory")
     if "t.parquet" in figures:
-        rows.append(versus("predicting t.parquet", figures["t.parquet"], "t.csv", figures["t.csv"], target=1))
-    return rows
+        yield row("predicting t.parquet", figures["t.parquet"], "t.csv", figures["t.csv"], target=1)
 
 
-def threads(bench: Bench) -> list[Row]:
+def threads(bench: Bench) -> Iterator[Row]:
     """Two threads against one, and whether they make the same model."""
-    one, two = bench.in_turn("threads", one=lambda: bench.train(threads=1), two=lambda: bench.train(threads=2))
+    one, two = bench.in_turn("threads", one=partial(bench.train, threads=1), two=partial(bench.train, threads=2))
     bench.note_bytes("One and two threads", one, two)
-    return [
-        versus("one epoch, two threads", two, "one thread", one, "epoch", target=1 / 1.6),
-        versus("whole job, 5 epochs, two threads", two, "one thread", one),
-    ]
+    yield row("one epoch, two threads", two, "one thread", one, "epoch", target=1 / 1.6)
+    yield row("whole job, 5 epochs, two threads", two, "one thread", one)
 
 
-def beside(bench: Bench) -> list[Row]:
+def beside(bench: Bench) -> Iterator[Row]:
     """Epochs alone and beside busy processes: as many threads as mlcore finds best, against one and two."""
-    rows: list[Row] = []
     for name, (file, ngrams) in SETS.items():
-        path = bench.folder / "train.txt" if file is None else bench.sets / file
-        if not path.exists():
-            bench.notes.append(f"{path} is missing: epochs of {name} were not measured.")
-            continue
-        for processes, target in enumerate((1.05, 1.3, 1.3)):
+        path = bench.beside(file) if file else bench.folder / "train.txt"
+        for processes, target in enumerate((1.05, 1.3, 1.3) if path else ()):
             what = f"{name}, {f'beside {processes} busy' if processes else 'alone'}"
+            threads = {"best": "any", "one": 1, "two": 2}
             with busy(processes):
                 ours, *fixed = bench.in_turn(
-                    what, best=lambda path=path, ngrams=ngrams: bench.parts("epochs", path, ngrams, "any"),
-                    one=lambda path=path, ngrams=ngrams: bench.parts("epochs", path, ngrams, 1),
-                    two=lambda path=path, ngrams=ngrams: bench.parts("epochs", path, ngrams, 2),
-                )  # fmt: skip
+                    what, **{kind: partial(bench.parts, "epochs", path, ngrams, n) for kind, n in threads.items()}
+                )
             better = min(fixed, key=lambda figures: statistics.median(values(figures, "epoch")))
-            rows.append(
-                versus(f"one epoch, {what}", ours, "better of one and two threads", better, "epoch", target=target)
-            )
+            peer = "better of one and two threads"
+            yield row(f"one epoch, {what}", ours, peer, better, "epoch", target=target)
             bench.note_bytes(f"Threads for {what}", ours, *fixed)
-    return rows
 
 
 @contextmanager
@@ -425,7 +439,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 ALONE = limit, first, tokenising, size, threads, beside, defaults  # contests that need no peers
-WITH_PEERS = words, bigrams, characters, accuracy, pytorch, labels, scoring, tables, starting
+WITH_PEERS = words, bigrams, characters, accuracy, pytorch, labels, tables, starting
 CONTESTS = {one.__name__: one for one in (*WITH_PEERS, *ALONE)}
 
 # The run --------------------------------------------------------------------------------------------------

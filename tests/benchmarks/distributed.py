@@ -14,7 +14,7 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -181,13 +181,10 @@ def main() -> None:
         def run(name: str, workers: int, replicas: int, shards: int = SHARDS) -> Figures:
             return on_workers(place / str(shards), workers, replicas, place / f"out of {name}")
 
-        phases: dict[str, Callable[[str], Figures]] = {
-            "one thread, no cluster": lambda name: on_one_thread(place / str(SHARDS)),
-            "1 worker, 1 replica": lambda name: run(name, 1, 1),
-            "1 worker, 2 replicas": lambda name: run(name, 1, 2),
-            "2 workers, 2 replicas": lambda name: run(name, 2, 2),
-        }
-        found = {name: phase(name) for name, phase in phases.items()}
+        found = {"one thread, no cluster": on_one_thread(place / str(SHARDS))}
+        for workers, replicas in ((1, 1), (1, 2), (2, 2)):
+            name = f"{workers} worker{'s' * (workers > 1)}, {replicas} replica{'s' * (replicas > 1)}"
+            found[name] = run(name, workers, replicas)
         by_size = {shards: run(f"{shards} shards", 2, 2, shards) for shards in sizes}
     one, two = found["one thread, no cluster"], found["2 workers, 2 replicas"]
     worker, tokens = found["1 worker, 1 replica"] | {"tokens": one["tokens"]}, int(one["tokens"])

@@ -48,9 +48,8 @@ def write_texts(data: str, folder: str) -> dict[str, int]:
     def write(name: str, rows: np.ndarray) -> list[str]:
         rows = rows[np.random.default_rng(1).permutation(len(rows))]
         labels = [dataset.label_names[number] for number in dataset.labels[rows]]
-        lines = [
-            f"__label__{label} {' '.join(dataset.texts[i].split())}" for label, i in zip(labels, rows, strict=True)
-        ]
+        texts = (" ".join(dataset.texts[i].split()) for i in rows)
+        lines = [f"__label__{label} {text}" for label, text in zip(labels, texts, strict=True)]
         Path(folder, name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         return lines
 
@@ -79,9 +78,8 @@ def write_tables(texts: str, folder: str) -> dict[str, list[str]]:
         Path(folder, "t.jsonl.zst").write_bytes(zstd.compress(lines.encode()))
         names.append("t.jsonl.zst")
     with suppress(ImportError):
-        import_module("pyarrow.parquet").write_table(
-            import_module("pyarrow").Table.from_pylist(rows), Path(folder, "t.parquet")
-        )
+        table = import_module("pyarrow").Table.from_pylist(rows)
+        import_module("pyarrow.parquet").write_table(table, Path(folder, "t.parquet"))
         names.append("t.parquet")
     return {"tables": names}
 

@@ -41,15 +41,7 @@ def predict(request: Request):
     label = max(probabilities, key=probabilities.get)
     return {"label": label, "probability": probabilities[label], "probabilities": probabilities}
 """
-BROKEN = (
-    b"",
-    b"{",
-    b"\xff",
-    b"[" * 10_000,
-    b'{"text": 5}',
-    b'{"texts": ["a", 1]}',
-    b'{"text": NaN}',
-)
+BROKEN = b"", b"{", b"\xff", b"[" * 10_000, b'{"text": 5}', b'{"texts": ["a", 1]}', b'{"text": NaN}'
 
 
 def free_port():
@@ -107,10 +99,8 @@ def throughput(servers, rounds, seconds):
                 assert set(codes) == {"200"}, codes
                 late, busy = times[int(0.99 * (len(times) - 1))], processor_seconds(process) - before
                 found[name].append((len(times) / seconds, 1e3 * late, 1e3 * busy / len(times)))
-        medians = [[*map(statistics.median, zip(*rows, strict=True))] for rows in found.values()]
-        cells = [
-            f"{rate:,.0f} requests/s, 99 %: {late:.0f} ms, processor {busy:.1f} ms" for rate, late, busy in medians
-        ]
+        medians = [map(statistics.median, zip(*rows, strict=True)) for rows in found.values()]
+        cells = ["{:,.0f} requests/s, 99 %: {:.0f} ms, processor {:.1f} ms".format(*figures) for figures in medians]
         print(f"| {connections} | {' | '.join(cells)} |", flush=True)
 
 
@@ -203,16 +193,11 @@ def main():
         model, ports = Path(folder, "model.safetensors"), (free_port(), free_port())
         shutil.copyfile(given.model, model)
         Path(folder, "by_hand.py").write_text(BY_HAND)
-        by_hand = {"cwd": folder, "env": os.environ | {"MODEL": str(model)}}
-        with (
-            running(["mlcore", "serve", model], ports[0]) as ours,
-            running(
-                ["uvicorn", "by_hand:app", "--no-access-log", "--log-level", "error"], ports[1], **by_hand
-            ) as theirs,
-        ):
-            throughput(
-                {"mlcore serve": (ours, ports[0]), "FastAPI by hand": (theirs, ports[1])}, given.rounds, given.seconds
-            )
+        options = {"cwd": folder, "env": os.environ | {"MODEL": str(model)}}
+        by_hand = ["uvicorn", "by_hand:app", "--no-access-log", "--log-level", "error"]
+        with running(["mlcore", "serve", model], ports[0]) as ours, running(by_hand, ports[1], **options) as theirs:
+            servers = {"mlcore serve": (ours, ports[0]), "FastAPI by hand": (theirs, ports[1])}
+            throughput(servers, given.rounds, given.seconds)
         with running(["mlcore", "serve", model], ports[0], stderr=subprocess.PIPE, text=True) as ours:
             fire(ours, ports[0], model, given.minutes)
         log = ours.communicate()[1]
