@@ -31,7 +31,7 @@ GROUPS = {  # the module of each command, and its line in the list of commands
         "descend": ("exercise", "Take steps of gradient descent."),
         "graph": ("exercise", "Draw the network as text, Mermaid, DOT, SVG or TikZ."),
         "check": ("exercise", "Mark your own answers and name the mistakes."),
-        "exercise": ("sheets", "Make exercise sheets of many kinds, with keys."),
+        "exercise": ("exercise", "Make exercise sheets of many kinds, with keys."),
         "net": ("exercise", "Print the network as a file to start from."),
     },
     "Classifier": {

@@ -51,7 +51,6 @@ def forward(result: Worked) -> None:
 
 
 def _units(result: Worked, symbols: Symbols, sample: int) -> None:
-    """What one sample gives."""
     values, network, style = result.best, result.problem.network, result.problem.style
     rows: list[tuple[Any, ...]] = []
     trace, chosen = values.trace, values.gradients.get(result.at_zero)
@@ -109,7 +108,6 @@ def grad(result: Worked, more: bool = False) -> None:
 
 
 def _conventions(result: Worked) -> None:
-    """What the usual conventions give."""
     found, of_sample = result.best.gradients, "dJₛ" if result.problem.several else "dJ"
     taken = dict.fromkeys(result.usual)
     rows = [
