@@ -37,7 +37,6 @@ def joined(formula: Formula) -> str:
 
 
 def added(terms: Iterable[Sequence[Any]]) -> list[Any]:
-    """The sum of these terms."""
     return [part for term in terms for part in ("+", *term)][1:]
 
 
@@ -78,9 +77,6 @@ class Symbols:
             below = {name for names in self.complete for name in names}
             self.complete.append([name for name in layer.arrays if name in network.trained and name not in below])
         self.arrays = [name for names in reversed(self.complete) for name in names]
-        self._check_names()
-
-    def _check_names(self) -> None:
         own = [*self.x, *self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
         own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized) + ["g"] * self.network.has_jacobian
         taken = {to_unicode(symbol): f"{to_unicode(symbol)} of the derivation" for symbol in own}
@@ -284,7 +280,6 @@ class Derivation(list[Section], Shown):
         self.style = style
 
     def formulas(self) -> Formulas:
-        """All sections."""
         return self, self.style
 
 
@@ -390,7 +385,6 @@ def _backward(title: str, symbols: Symbols, numbers: Numbers, arrays: Numbers) -
 
 
 def _step(symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], update: Update) -> Section:
-    """The arrays after one step, each from its gradient."""
     updated = update.first_step(symbols.network, gradients)
     check_range(*updated.values())
     section = Section(rf"One step of {OPTIMIZERS[update.optimizer]} with $\eta = {update.learning_rate}$")

@@ -103,7 +103,6 @@ class Worked(Result):
         return dict(to_json(document))
 
     def _numbers(self, values: Values) -> dict[str, Any]:
-        """The numbers in one arithmetic: what belongs to each sample, J and its gradients."""
         samples = [self._sample(values, number) for number in range(len(values.y))]
         document = ({"samples": samples} if self.problem.several else samples[0]) | {"loss": values.loss}
         if found := values.gradients:
