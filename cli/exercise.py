@@ -146,12 +146,11 @@ def derive(
     with the shape of each step, then the numbers. --learning-rate adds the new
     weights after one step.
     """
-    network = numbers.problem()
-    sections = derivation.derive(network, _update(learning_rate, optimizer))
+    sections = derivation.derive(numbers.problem(), _update(learning_rate, optimizer))
     output_format = functions.choose("format", output_format, formats.WRITERS)
     if standalone and output_format != "latex":
         raise InputError("only latex can be standalone", parameter="format", value=output_format)
-    text = formats.WRITERS[output_format](sections, network.style)
+    text = formats.WRITERS[output_format](sections)
     render.show((formats.to_document(text) if standalone else text).rstrip("\n"))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.descent import OPTIMIZERS, Update
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import Formulas, Part, Section, Shown, Style, to_unicode
+from mlcore.exercise.formats import Formulas, Part, Section, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
 from mlcore.exercise.network import Gradients, check_range
 from mlcore.exercise.problem import Problem, default_problem, to_toml
@@ -236,7 +236,7 @@ def filled(formula: Formula, numbers: Numbers) -> list[Part]:
     return [numbers.get(part, part) for part in formula]
 
 
-def derive(problem: Problem, update: Update | None = None) -> "Derivation":
+def derive(problem: Problem, update: Update | None = None) -> Formulas:
     """The whole derivation with the numbers of the problem, and the arrays after an update if there is one.
 
     Raises: InputError if the names of the problem do not allow it, or if a value exceeds the range of float64.
@@ -269,21 +269,10 @@ def derive(problem: Problem, update: Update | None = None) -> "Derivation":
         sections.append(_step(symbols, work, found.arrays, update))
     if to_toml(replace(problem, relu_at_zero=None)) == to_toml(default_problem()):
         sections.append(Section("Slips of the printed solution", text=SLIPS))
-    return Derivation(sections, problem.style)
+    return Formulas(sections, problem.style)
 
 
-class Derivation(list[Section], Shown):
-    """The sections of a derivation, which notebooks show."""
-
-    def __init__(self, sections: Iterable[Section], style: Style) -> None:
-        super().__init__(sections)
-        self.style = style
-
-    def formulas(self) -> Formulas:
-        return self, self.style
-
-
-def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
+def pose(problem: Problem, in_symbols: bool = True) -> Formulas:
     """The problem as an exercise: what is given, and what is asked for, also in symbols or only as decimals."""
     symbols, given = Symbols(problem), Section("Given")
     for number, output in enumerate(symbols.outputs):
@@ -314,7 +303,7 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
     ]
     if not in_symbols:
         questions = [f"Compute {y_hat}, $J$, {gradients}.{how} Write decimals such as 0.5, not fractions."]
-    return [given, Section("Questions", text=questions)]
+    return Formulas([given, Section("Questions", text=questions)], problem.style)
 
 
 def _function(symbols: Symbols, problem: Problem) -> Section:

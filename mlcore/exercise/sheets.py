@@ -50,7 +50,7 @@ def document(sheets: Sequence[Sheet], output_format: str, is_key: bool = False) 
     if output_format == "moodle":
         return _question_bank(sheets)
     work, write = derive if is_key else pose, WRITERS[output_format]
-    shown = [(title, write(work(problem), problem.style)) for title, problem in sheets]
+    shown = [(title, write(work(problem))) for title, problem in sheets]
     if output_format == "latex":
         return to_document(fill("sheets.tex.j2", str, sheets=shown, is_key=is_key))
     return fill("sheets.txt.j2", str, sheets=shown, is_key=is_key, is_markdown=output_format == "markdown")
@@ -86,7 +86,7 @@ def _question_bank(sheets: Sequence[Sheet]) -> str:
     """
     questions = []
     for title, problem in sheets:
-        body, solution = (to_html(part, problem.style) for part in (pose(problem, in_symbols=False), derive(problem)))
+        body, solution = map(to_html, (pose(problem, in_symbols=False), derive(problem)))
         questions.append((title, fill("question.html", body=body, answers=_answers(problem)), solution))
     return fill("questions.xml", questions=questions)
 
