@@ -112,18 +112,18 @@ def test_pieces_beyond_a_leaky_unit_are_decided():
     assert found.descent is not None
 
 
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        (([[1]], "relu", "b"), "a bias without a name or a name without a bias"),
-        (([[np.nan]],), "W has NaN or infinity in it"),
-        (([[10**400]],), "beyond the range of float64"),
-        (("W",), "W must be rows of numbers, all of one length"),
-    ],
-)
-def test_networks_that_are_refused(arrays, message):
+REFUSED = {
+    "a bias without a name or a name without a bias": ([[1]], "relu", "b"),
+    "W has NaN or infinity in it": ([[np.nan]],),
+    "beyond the range of float64": ([[10**400]],),
+    "W must be rows of numbers, all of one length": ("W",),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_networks_that_are_refused(message):
     with pytest.raises(InputError, match=message):
-        Network([Layer("one", "W", *arrays)])
+        Network([Layer("one", "W", *REFUSED[message])])
 
 
 def test_differences_see_the_kink_and_stay_off_others():

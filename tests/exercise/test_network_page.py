@@ -3,6 +3,7 @@
 import json
 import random
 from fractions import Fraction
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -76,10 +77,6 @@ def data_of(problem, steps):
     return steps.to_data() | {"given": given, "conventions": CONVENTIONS}
 
 
-def close(found, expected):
-    np.testing.assert_allclose(np.asarray(found, float), np.asarray(expected, float), rtol=1e-12, atol=1e-12)
-
-
 def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_path):
     run("page", "-o", "sheet.html")
     problems, seen, page = [random_problem(seed) for seed in range(500)], set(), visit(tmp_path / "sheet.html")
@@ -89,7 +86,9 @@ def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_pat
     worked = json.loads(page.evaluate(WORK, json.dumps(list(map(data_of, problems, all_steps)))))
     for problem, steps, found in zip(problems, all_steps, worked, strict=True):
         network, exact = problem.network, Pass(problem.network, problem.x, problem.y)
-        number, same = (Fraction, np.testing.assert_array_equal) if network.rational else (float, close)
+        number, same = float, partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
+        if network.rational:
+            number, same = Fraction, np.testing.assert_array_equal
         trace = exact.trace if network.rational else network.forward(problem.x)
 
         def of_units(kind, values, trace=trace, number=number):
