@@ -147,7 +147,8 @@ class Surroundings:
         values = self.exact.inputs(layer)[sample]
         if layer and self.exact.layers[layer - 1].activation != "relu":  # whose units that are off do not stay 0
             moves = self.exact.b[layer - 1] is not None or any(self._alive(sample, layer - 1, on))
-            return [moves] * len(values)
+            below = len(self.exact.W[layer - 1])  # the others are inputs of its own
+            return [moves if unit < below else bool(v) for unit, v in enumerate(values)]
         return [bool(v) or Kink(sample, layer - 1, unit) in on for unit, v in enumerate(values)]
 
     def _holds(self, on: Units, decided: int) -> bool | None:
