@@ -10,12 +10,13 @@ import typer
 
 from mlcore.errors import DataError, InputError
 from mlcore.exercise import answers as typed_answers
-from mlcore.exercise import classroom, derivation, descent, formats, functions, marking, problem, programs
+from mlcore.exercise import classroom, derivation, descent, formats, functions, marking, problem, programs, sheets
 from mlcore.exercise import work as working
 from mlcore.exercise.drawing import graph as graphs
 from mlcore.exercise.drawing import markup
 from mlcore.exercise.drawing import text as text_drawing
-from mlcore.files import check_files
+from mlcore.exercise.syllabus import DIFFICULTIES, KINDS, KINKS
+from mlcore.files import STANDARD_STREAM, check_files, check_new_folder, write_folder
 from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
@@ -24,6 +25,11 @@ from .output import answer, write_output
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
 FORWARDED = "Share of the points for what follows from an error."
+KIND = f"What to practise: {', '.join(KINDS)}."
+DIFFICULTY, KINK = ("|".join(names) for names in (DIFFICULTIES, KINKS))
+FORMAT = "Format of the output."
+INTO = "Write sheets, keys and networks into a new folder."
+FILE_SUFFIXES = (".xml", ".tex", ".txt", ".md", ".toml", ".json")
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,6 @@ LearningRate = Annotated[Any, number_option("NUMBER", "One step with this rate."
 OptimizerName = Annotated[str, option("sgd|momentum|adam", "How a step is taken.", default=True)]
 
 
-def format_option(choices: str) -> Any:
-    """The option --format."""
-    return option(choices, "Format of the output.", "--format", default=True)
-
-
 def refuse(options: Mapping[str, object], why: str) -> None:
     """Raises: InputError if one of these options is given, which cannot be used here."""
     if given := [name for name, value in options.items() if value is not None and value is not False]:
@@ -73,7 +74,6 @@ def refuse(options: Mapping[str, object], why: str) -> None:
 
 
 def _update(learning_rate: Any, optimizer: str) -> "descent.Update | None":
-    """How arrays are updated, if they are to be."""
     if learning_rate is not None:
         return descent.Update(learning_rate, optimizer)
     if optimizer != "sgd":
@@ -135,7 +135,7 @@ def grad(
 def derive(
     *,
     numbers: Backward,
-    output_format: Annotated[str, format_option("text|latex|markdown")] = "text",
+    output_format: Annotated[str, option("text|latex|markdown", FORMAT, "--format", default=True)] = "text",
     standalone: Annotated[bool, flag("With latex: a document that compiles as it is.", "--standalone")] = False,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
@@ -146,12 +146,11 @@ def derive(
     with the shape of each step, then the numbers. --learning-rate adds the new
     weights after one step.
     """
-    network = numbers.problem()
-    sections = derivation.derive(network, _update(learning_rate, optimizer))
+    sections = derivation.derive(numbers.problem(), _update(learning_rate, optimizer))
     output_format = functions.choose("format", output_format, formats.WRITERS)
     if standalone and output_format != "latex":
         raise InputError("only latex can be standalone", parameter="format", value=output_format)
-    text = formats.WRITERS[output_format](sections, network.style)
+    text = formats.WRITERS[output_format](sections)
     render.show((formats.to_document(text) if standalone else text).rstrip("\n"))
 
 
@@ -253,7 +252,7 @@ def _typed(named: Mapping[str, list[str] | None], others: list[str], tolerance: 
 def graph(
     *,
     numbers: Backward,
-    output_format: Annotated[str, format_option("text|mermaid|dot|svg|tikz")] = "text",
+    output_format: Annotated[str, option("text|mermaid|dot|svg|tikz", FORMAT, "--format", default=True)] = "text",
 ) -> None:
     """Example: mlcore graph --format svg > network.svg
 
@@ -269,6 +268,36 @@ def graph(
     }
     draw = writers[functions.choose("format", output_format, writers)]
     render.show(draw(graphs.build(numbers.problem())).rstrip("\n"))
+
+
+def exercise(
+    seed: Annotated[int, typer.Option(help="Another seed makes another exercise.")] = 1,
+    kind: Annotated[str, option("KIND", KIND, default=True)] = "relu",
+    difficulty: Annotated[str, option(DIFFICULTY, "Sizes and numbers.", default=True)] = "medium",
+    kink: Annotated[str, option(KINK, "Units to place on their kink.", default=True)] = "none",
+    count: Annotated[int, typer.Option(help="Number of sheets, with the seeds from --seed on.")] = 1,
+    output: Annotated[Path | None, path_option(INTO, "--output", "-o", metavar="FOLDER")] = None,
+    output_format: Annotated[str, option("text|latex|markdown|moodle", FORMAT, "--format", default=True)] = "text",
+) -> None:
+    """Example: mlcore exercise --kind biases --count 30 -o sheets --format latex
+
+    Make sheets like exercise 1, with small numbers and results that are worth
+    computing. -o writes each with its key and its network into a folder, and
+    `mlcore check --net FOLDER --answers ANSWERS` then marks a class. LaTeX is
+    one document of all sheets and one of all keys, moodle a question bank in
+    Moodle XML.
+    """
+    if output:
+        if output == STANDARD_STREAM or output.suffix.lower() in FILE_SUFFIXES:
+            message = "it becomes a folder of sheets, keys and networks; without -o, one document is printed"
+            raise InputError(message, parameter="output", value=str(output))
+        check_new_folder("output", output)
+    made = sheets.make_sheets(count, seed, kind, difficulty, kink)
+    if not output:
+        return render.show(sheets.document(made, output_format).rstrip("\n"))
+    texts = sheets.files(made, output_format)
+    write_folder(output, {name: text.encode() for name, text in texts.items()})
+    render.say(f"Wrote {len(texts)} files into {output}.")
 
 
 def net(*, numbers: Typed) -> None:

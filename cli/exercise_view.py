@@ -51,7 +51,6 @@ def forward(result: Worked) -> None:
 
 
 def _units(result: Worked, symbols: Symbols, sample: int) -> None:
-    """What one sample gives."""
     values, network, style = result.best, result.problem.network, result.problem.style
     rows: list[tuple[Any, ...]] = []
     trace, chosen = values.trace, values.gradients.get(result.at_zero)
@@ -109,24 +108,22 @@ def grad(result: Worked, more: bool = False) -> None:
 
 
 def _conventions(result: Worked) -> None:
-    """What the usual conventions give."""
     found, of_sample = result.best.gradients, "dJₛ" if result.problem.several else "dJ"
-    taken = dict.fromkeys(result.usual)
     rows = [
-        (f"{of}/d{name}", *(matrix_text(found[value].named[name], result.problem.style) for value in taken))
+        (f"{of}/d{name}", *(matrix_text(found[value].named[name], result.problem.style) for value in result.usual))
         for name, of in [*((name, "dJ") for name in reversed(result.problem.network.trained)), ("x", of_sample)]
     ]
     same = all(len(set(texts)) == 1 for _, *texts in rows)
     depend = "so these numbers depend on the value taken for φ'(0):"
     if same:
-        *some, last = taken
+        *some, last = result.usual
         depend = f"but these numbers are the same for φ'(0) = {', '.join(map(str, some))} and {last}."
     units = result.unit_names(result.best.trace.kinks)
     show("")
     paragraph(f"On the kink: z = 0 at {units}. φ has no derivative at 0, {depend}", "bold yellow")
     if same:
         return
-    table(["", *(f"φ'(0) = {value}" for value in taken)], rows, left=4, lines=True)
+    table(["", *(f"φ'(0) = {value}" for value in result.usual)], rows, left=4, lines=True)
     kinked = {result.problem.network.layers[kink.layer].activation for kink in result.best.trace.kinks}
     for value, users in USED_BY.items() if kinked == {"relu"} else ():
         show(f"{value:>3}: {users}", "dim")

@@ -164,7 +164,6 @@ def _documents(folder: Path, what: str) -> list[Path]:
 
 
 def _net_of(file: Path, notes: Mapping[str, str], nets: Mapping[str, Path]) -> str:
-    """The name of the network that a file of answers is about."""
     asked = [*(notes[key] for key in SHEET_NOTES if key in notes), file.stem]
     numbers = {match[0].lstrip("0"): name for name in nets if (match := re.search(r"\d+$", name))}
     for name in asked:

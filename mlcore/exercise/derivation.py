@@ -15,7 +15,7 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.descent import OPTIMIZERS, Update
 from mlcore.exercise.exact import Pass
-from mlcore.exercise.formats import Formulas, Part, Section, Shown, Style, to_unicode
+from mlcore.exercise.formats import Formulas, Part, Section, to_unicode
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES
 from mlcore.exercise.network import Gradients, check_range
 from mlcore.exercise.problem import Problem, default_problem, to_toml
@@ -37,7 +37,6 @@ def joined(formula: Formula) -> str:
 
 
 def added(terms: Iterable[Sequence[Any]]) -> list[Any]:
-    """The sum of these terms."""
     return [part for term in terms for part in ("+", *term)][1:]
 
 
@@ -78,9 +77,6 @@ class Symbols:
             below = {name for names in self.complete for name in names}
             self.complete.append([name for name in layer.arrays if name in network.trained and name not in below])
         self.arrays = [name for names in reversed(self.complete) for name in names]
-        self._check_names()
-
-    def _check_names(self) -> None:
         own = [*self.x, *self.inputs, *self.z, *self.delta, *filter(None, self.phi), *"Jyz", self.target]
         own += ["s"] * (self.n > 1) + [r"\lambda"] * bool(self.network.penalized) + ["g"] * self.network.has_jacobian
         taken = {to_unicode(symbol): f"{to_unicode(symbol)} of the derivation" for symbol in own}
@@ -240,7 +236,7 @@ def filled(formula: Formula, numbers: Numbers) -> list[Part]:
     return [numbers.get(part, part) for part in formula]
 
 
-def derive(problem: Problem, update: Update | None = None) -> "Derivation":
+def derive(problem: Problem, update: Update | None = None) -> Formulas:
     """The whole derivation with the numbers of the problem, and the arrays after an update if there is one.
 
     Raises: InputError if the names of the problem do not allow it, or if a value exceeds the range of float64.
@@ -273,22 +269,10 @@ def derive(problem: Problem, update: Update | None = None) -> "Derivation":
         sections.append(_step(symbols, work, found.arrays, update))
     if to_toml(replace(problem, relu_at_zero=None)) == to_toml(default_problem()):
         sections.append(Section("Slips of the printed solution", text=SLIPS))
-    return Derivation(sections, problem.style)
+    return Formulas(sections, problem.style)
 
 
-class Derivation(list[Section], Shown):
-    """The sections of a derivation, which notebooks show."""
-
-    def __init__(self, sections: Iterable[Section], style: Style) -> None:
-        super().__init__(sections)
-        self.style = style
-
-    def formulas(self) -> Formulas:
-        """All sections."""
-        return self, self.style
-
-
-def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
+def pose(problem: Problem, in_symbols: bool = True) -> Formulas:
     """The problem as an exercise: what is given, and what is asked for, also in symbols or only as decimals."""
     symbols, given = Symbols(problem), Section("Given")
     for number, output in enumerate(symbols.outputs):
@@ -319,7 +303,7 @@ def pose(problem: Problem, in_symbols: bool = True) -> list[Section]:
     ]
     if not in_symbols:
         questions = [f"Compute {y_hat}, $J$, {gradients}.{how} Write decimals such as 0.5, not fractions."]
-    return [given, Section("Questions", text=questions)]
+    return Formulas([given, Section("Questions", text=questions)], problem.style)
 
 
 def _function(symbols: Symbols, problem: Problem) -> Section:
@@ -390,7 +374,6 @@ def _backward(title: str, symbols: Symbols, numbers: Numbers, arrays: Numbers) -
 
 
 def _step(symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], update: Update) -> Section:
-    """The arrays after one step, each from its gradient."""
     updated = update.first_step(symbols.network, gradients)
     check_range(*updated.values())
     section = Section(rf"One step of {OPTIMIZERS[update.optimizer]} with $\eta = {update.learning_rate}$")

@@ -6,7 +6,7 @@ Formulas that are too wide are broken before an equals sign, or before another s
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -88,13 +88,38 @@ class Style(NamedTuple):
 STYLE = Style()
 
 
-def to_text(sections: list[Section], style: Style = STYLE) -> str:
+class Shown:
+    """A base of what notebooks show as formulas, for MathJax or for LaTeX."""
+
+    def formulas(self) -> "Formulas | None":
+        """The sections; None if there are none."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str | None:
+        return to_html(found) if (found := self.formulas()) else None
+
+    def _repr_latex_(self) -> str | None:
+        return to_latex(found) if (found := self.formulas()) else None
+
+
+class Formulas(list[Section], Shown):
+    """Sections, and how numbers in them are shown."""
+
+    def __init__(self, sections: Iterable[Section], style: Style = STYLE) -> None:
+        super().__init__(sections)
+        self.style = style
+
+    def formulas(self) -> "Formulas":
+        return self
+
+
+def to_text(sections: Formulas) -> str:
     """Aligned Unicode for a terminal of 80 columns; a matrix too wide for it is shown by its shape."""
     lines = []
     for section in sections:
         lines += [_spoken(section.title), ""]
         for line in section.lines:
-            lines += [f"  {row}".rstrip() for row in _text_line(line, style)]
+            lines += [f"  {row}".rstrip() for row in _text_line(line, sections.style)]
         for paragraph in section.text:
             lines += textwrap.wrap(_spoken(paragraph), WIDTH, initial_indent="  ", subsequent_indent="      ")
         lines.append("")
@@ -103,9 +128,9 @@ def to_text(sections: list[Section], style: Style = STYLE) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def to_latex(sections: list[Section], style: Style = STYLE) -> str:
+def to_latex(sections: Formulas) -> str:
     """A fragment that compiles with amsmath."""
-    return _blocks(sections, style, r"\paragraph{%s}", "\\begin{align*}\n%s\n\\end{align*}", "\n")
+    return _blocks(sections, r"\paragraph{%s}", "\\begin{align*}\n%s\n\\end{align*}", "\n")
 
 
 def to_document(fragment: str) -> str:
@@ -113,33 +138,19 @@ def to_document(fragment: str) -> str:
     return fill("document.tex.j2", str, body=fragment)
 
 
-def to_html(sections: list[Section], style: Style = STYLE) -> str:
+def to_html(sections: Formulas) -> str:
     """HTML with formulas for MathJax, as in notebooks and in Moodle."""
     delimited = partial(re.sub, r"\$(.*?)\$", r"\\(\1\\)")  # by those of MathJax
-    return fill("sections.html", sections=sections, rows=partial(_latex_rows, style=style), delimited=delimited)
+    rows = partial(_latex_rows, style=sections.style)
+    return fill("sections.html", sections=sections, rows=rows, delimited=delimited)
 
 
-def to_markdown(sections: list[Section], style: Style = STYLE) -> str:
+def to_markdown(sections: Formulas) -> str:
     """Markdown with formulas for KaTeX or MathJax."""
-    return _blocks(sections, style, "### %s", "$$\n\\begin{aligned}\n%s\n\\end{aligned}\n$$", "\n\n")
+    return _blocks(sections, "### %s", "$$\n\\begin{aligned}\n%s\n\\end{aligned}\n$$", "\n\n")
 
 
 WRITERS = {"text": to_text, "latex": to_latex, "markdown": to_markdown}
-Formulas = tuple[list[Section], Style]
-
-
-class Shown:
-    """A base of what notebooks show as formulas, for MathJax or for LaTeX."""
-
-    def formulas(self) -> Formulas | None:
-        """The sections, and how numbers in them are shown; None if there are none."""
-        raise NotImplementedError
-
-    def _repr_html_(self) -> str | None:
-        return (found := self.formulas()) and to_html(*found)
-
-    def _repr_latex_(self) -> str | None:
-        return (found := self.formulas()) and to_latex(*found)
 
 
 def of_values(title: str, values: Mapping[str, np.ndarray]) -> Formulas:
@@ -147,7 +158,7 @@ def of_values(title: str, values: Mapping[str, np.ndarray]) -> Formulas:
     section = Section(title)
     for symbol, array in values.items():
         section.add(symbol, "=", np.array(array, object).reshape(len(array), -1))
-    return [section], STYLE
+    return Formulas([section])
 
 
 def _parts(
@@ -205,12 +216,12 @@ def _text_line(line: Line, style: Style) -> Box:
     return [*lines[:-last], *beside([lines[-last:], [f"  {remark}"]])]
 
 
-def _blocks(sections: list[Section], style: Style, heading: str, environment: str, separator: str) -> str:
+def _blocks(sections: Formulas, heading: str, environment: str, separator: str) -> str:
     """Headings, formulas in environments and paragraphs."""
     blocks = []
     for section in sections:
         blocks.append(heading % section.title)
-        rows = [f"  {row}" for row in _latex_rows(section, style)]
+        rows = [f"  {row}" for row in _latex_rows(section, sections.style)]
         blocks += [environment % " \\\\\n".join(rows)] * bool(rows)
         blocks += ["\n\n".join(section.text)] * bool(section.text)
     return separator.join(blocks) + "\n"

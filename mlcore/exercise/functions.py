@@ -5,6 +5,7 @@ in their numbers.
 """
 
 import re
+import tomllib
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlcore.errors import InputError
+from mlcore.files import installed
 from mlcore.kernels import layers, losses
 
 Kernel = Callable[..., None]
@@ -184,23 +186,7 @@ class Loss(NamedTuple):
     frozen: tuple[str, ...] = ()
 
 
-# What else people call each choice; lower case, without blanks and hyphens
-ALIASES = {
-    "activation": {
-        "identity": "linear lin id none purelin", "leaky-relu": "lrelu", "tanh": "tansig hyperbolictangent",
-        "sigmoid": "logistic logisticsigmoid logsig sigma σ", "step": "heaviside threshold",
-        "relu": "rectifier rectifiedlinear rectifiedlinearunit",
-    },
-    "loss": {
-        "binary-cross-entropy": "bce logistic logloss bcewithlogits sigmoidcrossentropy", "none": "identity output",
-        "mean-squared": "mse meansquarederror",
-        "cross-entropy": "ce categoricalcrossentropy softmax softmaxcrossentropy nll negativeloglikelihood",
-        "squared": "sse se squarederror sumofsquares sumofsquarederrors l2",
-        "half-squared": "halfsquarederror halfmse quadratic",
-    },
-    "layout": {"rows": "row", "columns": "column"},
-    "optimizer": {"sgd": "gradientdescent gd"},
-}  # fmt: skip
+ALIASES = tomllib.loads(installed("aliases.toml").read_text("utf-8"))
 
 
 def as_fraction(value: Number) -> Fraction:

@@ -77,7 +77,8 @@ class Surroundings:
         self.exact, self.trace = exact, exact.trace
         self.kinks = sorted(exact.trace.kinks, key=lambda kink: kink.layer)
         self.examined = len(self.kinks) <= MAX_KINKS
-        self.gradients, self._form = cache(self._gradients), cache(self._form_above)
+        self.gradients = cache(lambda on: exact.backward(self.at_zero(on)))  # of J on the piece
+        self._form = cache(self._form_above)
         self.arrays = self.gradients(Units()).arrays
         self.width = sum(array.size for array in self.arrays.values())
 
@@ -87,10 +88,6 @@ class Surroundings:
         for sample, layer, unit in on:
             numbers[layer][sample, unit] = ONE
         return numbers
-
-    def _gradients(self, on: Units) -> Gradients:
-        """Gradients of J on the piece."""
-        return self.exact.backward(self.at_zero(on))
 
     def form(self, kink: Kink, on: Units) -> np.ndarray:
         """Gradient of a kinked unit's z in weights and biases, on the piece."""
@@ -104,25 +101,24 @@ class Surroundings:
         parts = [found.get(name, np.full(array.shape, ZERO)) for name, array in self.arrays.items()]
         return np.concatenate([part.ravel() for part in parts])
 
-    def patterns(self) -> Iterator[tuple[Units, bool]]:
+    def patterns(
+        self, on: Units = frozenset(), decided: int = 0, holds: bool | None = True
+    ) -> Iterator[tuple[Units, bool]]:
         """The units that are on, where such a piece is near the point or may be, and whether that is certain.
 
-        Units are decided from the first layer on, since the form of a unit's z depends on what is below it. There are
-        none if too many units are on their kink.
+        Units are decided from the first layer on, since the form of a unit's z depends on what is below it; the
+        parameters are what is decided so far. There are none if too many units are on their kink.
         """
-        stack: list[tuple[int, Units, bool | None]] = [(0, Units(), True)] if self.examined else []
-        while stack:
-            decided, on, holds = stack.pop()
-            if decided == len(self.kinks):
-                yield on, bool(holds)
-                continue
+        if decided == len(self.kinks):
+            yield on, bool(holds)
+        elif self.examined:
             kink = self.kinks[decided]
             forced = self._forced(kink, on)
-            for is_on in (True, False) if forced is None else (forced,):
+            for is_on in (False, True) if forced is None else (forced,):
                 longer = on | {kink} if is_on else on
                 found = holds if forced is not None else self._holds(longer, decided + 1)
                 if found is not False:
-                    stack.append((decided + 1, longer, found))
+                    yield from self.patterns(longer, decided + 1, found)
 
     def _forced(self, kink: Kink, on: Units) -> bool | None:
         """Whether the unit is on, where the piece leaves no choice; None where both are open.
@@ -139,7 +135,7 @@ class Surroundings:
         alive = self._alive(sample, layer, on)
         if not any(alive):
             return False
-        if layer == 0 or not self._is_relu(layer - 1):
+        if layer == 0 or self.exact.layers[layer - 1].activation != "relu":
             return None
         weights = self.exact.W[layer][unit][alive]
         if any(self.exact.inputs(layer)[sample][alive]) or not (all(weights > 0) or all(weights < 0)):
@@ -149,14 +145,11 @@ class Surroundings:
     def _alive(self, sample: int, layer: int, on: Units) -> list[bool]:
         """Which inputs of a layer are not 0 on the whole piece."""
         values = self.exact.inputs(layer)[sample]
-        if layer and not self._is_relu(layer - 1):
+        if layer and self.exact.layers[layer - 1].activation != "relu":  # whose units that are off do not stay 0
             moves = self.exact.b[layer - 1] is not None or any(self._alive(sample, layer - 1, on))
-            return [moves] * len(values)
+            below = len(self.exact.W[layer - 1])  # the others are inputs of its own
+            return [moves if unit < below else bool(v) for unit, v in enumerate(values)]
         return [bool(v) or Kink(sample, layer - 1, unit) in on for unit, v in enumerate(values)]
-
-    def _is_relu(self, layer: int) -> bool:
-        """Whether units of a layer that are off stay 0, which those of identity and leaky ReLU do not."""
-        return self.exact.layers[layer].activation == "relu"
 
     def _holds(self, on: Units, decided: int) -> bool | None:
         """Whether so many units are on or off on open sets arbitrarily near the point; None if forms do not decide."""
@@ -178,17 +171,13 @@ class Surroundings:
                 on |= {kink}
         return Fraction(self.gradients(on).flat[moving] @ direction[moving])
 
-    def named(self, direction: np.ndarray) -> dict[str, np.ndarray]:
-        """A vector over all weights and biases, as arrays by name."""
-        return shaped(direction, self.arrays)
-
     def descent(self, pieces: list[Piece]) -> Descent | None:
         """Direction of the steepest descent among the single entries; if none falls, one within a piece, if any."""
         entries = [sign * row for row in np.eye(self.width, dtype=int) for sign in (ONE, -ONE)]
         within = (positive_direction([*self.signed_forms(p), -gradients.flat]) for p, gradients in pieces)
         for direction in chain([min(entries, key=self.slope)], within):
             if direction is not None and (slope := self.slope(direction)) < 0:
-                return Descent(self.named(direction), slope)
+                return Descent(shaped(direction, self.arrays), slope)
         return None
 
 

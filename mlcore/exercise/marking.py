@@ -97,7 +97,6 @@ class Marking(Result):
         return replace(self, verdicts=[replace(verdict, truth=None) for verdict in self.verdicts])
 
     def _repr_html_(self) -> str:
-        """The verdicts as a table, for notebooks."""
         rows = [(v.symbol, v.words, v.shown(self.style), v.remarks) for v in self.verdicts]
         return fill("marking.html", rows=rows, right=self.right)
 
@@ -133,7 +132,7 @@ class Marker:
         others = () if is_free else dict.fromkeys([*self.conventions, *sorted(usual)])
         self.catalogue = catalogue(network, update, others)
         self.steps = {mistake.name for mistake in self.catalogue if mistake.is_step}
-        self.naming = Naming(problem, self.names, update is not None)
+        self.naming = Naming(problem, self.names)
         self.per_sample = {name for name in self.names if name.startswith(("delta:", "da:")) or name == "dx"}
         self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
 

@@ -37,15 +37,13 @@ ALIASES |= dict.fromkeys(("loss", "J", "L", "E", "C", "cost", "Etotal"), "loss")
 class Naming:
     """The names of all answers to a problem.
 
-    ``answers``: all of them in the order of the pass, with values of the right shape; ``has_step``: whether new weights
-    are among them. ``symbols``: each as sheets write it, such as ∂J/∂V; ``known``: each by what students may write, and
-    ``in_lower_case`` by the same in lower case, unless several are written so. ``vectors``: answers of one row, whose
-    entries may be written h1 and h2.
+    ``answers``: all of them in the order of the pass, with values of the right shape. ``symbols``: each as sheets write
+    it, such as ∂J/∂V; ``known``: each by what students may write, and ``in_lower_case`` by the same in lower case,
+    unless several are written so. ``vectors``: answers of one row, whose entries may be written h1 and h2.
     """
 
-    def __init__(self, problem: Problem, answers: Matrices, has_step: bool) -> None:
-        self.answers, self.has_step = answers, has_step
-        symbols = Symbols(problem)
+    def __init__(self, problem: Problem, answers: Matrices) -> None:
+        self.answers, symbols = answers, Symbols(problem)
         arrays = {name: to_unicode(symbol) for name, symbol in (symbols.names | {"x": "x"}).items()}
         self.symbols = {"y_hat": "ŷ", "loss": "J"} | {f"d{name}": f"∂J/∂{symbol}" for name, symbol in arrays.items()}
         self.symbols |= {f"new {name}": f"new {symbol}" for name, symbol in arrays.items()}
@@ -115,7 +113,8 @@ class Naming:
                 if not (1 <= row <= rows and 1 <= column <= columns):
                     raise InputError(f"There is no {name}: {found} has the shape {rows} x {columns}.")
                 return found, (row - 1, column - 1)
-        hint = "; for new weights give a learning rate" if plain.startswith("new") and not self.has_step else ""
+        asks_for_step = plain.startswith("new") and not any(known.startswith("new ") for known in self.answers)
+        hint = "; for new weights give a learning rate" * asks_for_step
         hint += f"; an entry has its row and column, as in {self.weights[0]}[1,1]" * bool(re.search(r"\d", plain))
         like = get_close_matches(plain.lower(), self.in_lower_case, 1, 0.7)
         near = "".join(f"did you mean {self.in_lower_case[key]}? Or " for key in like)

@@ -273,7 +273,7 @@ class Network(Shown):
             lines = pose(problem)[0].lines[: -1 - len(self.takers())]  # without x and y
         except InputError:
             return None
-        return [Section("Network", lines)], problem.style
+        return Formulas([Section("Network", lines)], problem.style)
 
     def share(self, n: int) -> Fraction:
         """Share of each of n samples in J."""

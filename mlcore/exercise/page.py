@@ -10,7 +10,6 @@ import numpy as np
 from mlcore.errors import InputError
 from mlcore.exercise.drawing.graph import Graph, build, entry_name, unit_label
 from mlcore.exercise.drawing.markup import to_svg
-from mlcore.exercise.formats import Style
 from mlcore.exercise.functions import ACTIVATIONS, NORMALIZES, as_fraction
 from mlcore.exercise.problem import Problem
 from mlcore.exercise.work import USED_BY
@@ -18,7 +17,7 @@ from mlcore.templates import web_page
 
 SCRIPTS = ("numbers", "layers", "network", "elements", "network_page")
 MAX_SAMPLES = 20  # that a page has room for
-WIDEST = Fraction(-12345, 10**5)  # the number that the drawing leaves room for
+WIDEST = "−0.12345"  # the number that the drawing leaves room for
 
 Term = tuple[int, int | None, str]  # of, by, factor
 
@@ -41,7 +40,9 @@ class Steps:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.network, self.steps = problem, problem.network, list[Step]()
-        self._log_sum_exp = cache(self._add_log_sum_exp)  # that of a softmax is also that of its loss
+        self._log_sum_exp = cache(  # that of a softmax is also that of its loss
+            lambda of, *z: self._add("", f"log Σ exp z{of}", [(one, None, "") for one in z], "log-sum-exp")
+        )
         network, n = problem.network, len(problem.x)
         self.places = network.places
         for name, places in self.places.items():
@@ -60,13 +61,15 @@ class Steps:
 
     def to_data(self) -> dict[str, Any]:
         """For the scripts; ``samples`` times the gradient in z is δ, which belongs to the loss of a sample."""
-        style, share = self.problem.style, self.network.share(len(self.problem.x))
-        shown = {"digits": style.digits, "decimals": style.decimals, "isRational": self.network.rational}
+        style = self.problem.style
         return {
             "steps": [step._asdict() for step in self.steps],
             "trained": self.trained,
-            "samples": share.denominator,
-        } | shown
+            "samples": self.network.share(len(self.problem.x)).denominator,
+            "digits": style.digits,
+            "decimals": style.decimals,
+            "isRational": self.network.rational,
+        }
 
     def _add(self, key: str, name: str, terms: Sequence[Term] = (), kind: str = "sum") -> int:
         turned = [(by, of, factor) for of, by, factor in terms if by is not None and by != of]  # products have two
@@ -96,7 +99,6 @@ class Steps:
         return self._add(name if name == "J" else f"J.{s}", name, self._loss(z, a, y, of))
 
     def _activated(self, layer: int, z: list[int], of: str) -> list[tuple[list[Term], str]]:
-        """Terms and kinds of the activations of a layer."""
         name, leak = self.network.layers[layer].activation, str(as_fraction(self.network.leaks[layer]))
         if ACTIVATIONS[name].has_kink:
             return [([(one, None, leak)], "piecewise") for one in z]
@@ -106,11 +108,7 @@ class Steps:
         kind = {"identity": "sum", NORMALIZES: "exp"}.get(name, name)
         return [([(one, None, "")], kind) for one in z]
 
-    def _add_log_sum_exp(self, of: str, *z: int) -> int:
-        return self._add("", f"log Σ exp z{of}", [(one, None, "") for one in z], "log-sum-exp")
-
     def _loss(self, z: list[int], a: list[int], y: list[int], of: str) -> list[Term]:
-        """Terms of the loss of a sample."""
         loss, steps = self.network.loss.name, self.steps
         products: list[Term] = [(one, goal, "-1") for one, goal in zip(z, y, strict=True)]
         if loss == "none":
@@ -155,12 +153,11 @@ def network_page(problem: Problem, title: str) -> str:
 
 def _roomy(graph: Graph) -> Graph:
     """The graph with room for other numbers and states."""
-    style = Style(5, decimals=True)
     nodes = list(graph.nodes)
     for i, node in enumerate(nodes):
         if node.kind != "bias":
-            rows = [(symbol, style.text(WIDEST)) for symbol, _ in node.rows]
+            rows = [(symbol, WIDEST) for symbol, _ in node.rows]
             nodes[i] = node._replace(rows=rows, state="kink" if node.state else "")
-    edges = [edge._replace(value=WIDEST, gradient=WIDEST, style=style) for edge in graph.edges]
+    edges = [edge._replace(texts=(WIDEST, WIDEST), is_zero=False) for edge in graph.edges]
     notes = [note for note in graph.notes if note.startswith("Only")]
     return graph._replace(title="The network", notes=notes, nodes=nodes, edges=edges)

@@ -45,30 +45,25 @@ def program(problem: Problem, language: str) -> str:
     outputs = [x, *(f"a{number}" for number in range(1, depth)), "y_hat"]
     arrays = [work.x, *work.W, *work.trace.z, *(b for b in work.b if b is not None)]
     exact = network.rational and all(Fraction(float(value)) == value for array in arrays for value in array.flat)
-    values = {
-        "language": language,
-        "problem": problem,
-        "network": network,
-        "arrays": network.given,
-        "names": names,
-        "shown": [names[name] for name in network.trained],
-        "argnums": [number for number, name in enumerate(names) if name in network.trained],
-        "l2": _literal(network.loss.l2),
-        "leaks": list(map(_literal, network.leaks)),
-        "outputs": outputs[1:],
-        "operands": [
+    return fill(
+        "program.py.j2",
+        str,
+        language=language,
+        problem=problem,
+        names=names,
+        shown=[names[name] for name in network.trained],
+        argnums=[number for number, name in enumerate(names) if name in network.trained],
+        outputs=outputs[1:],
+        operands=[
             [(name, used) for (name, _), used in zip(network.parts(n), (outputs[n], own.get(n)), strict=False)]
             for n in range(depth)
         ],
-        "kinks": kinks,
-        "rounded": set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
-        "tolerance": FLOAT_TOLERANCE,
-        "relu_at_zero": _literal(problem.at_zero),
-        "used": {layer.activation for layer in network.layers},
-        "literal": _literal,
-        "quoted": lambda name: repr(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."),
-    }
-    return fill("program.py.j2", str, **values)
+        kinks=kinks,
+        rounded=set() if exact else {kink.layer for kink in kinks},  # layers where float64 may miss a kink
+        tolerance=FLOAT_TOLERANCE,
+        literal=_literal,
+        quoted=lambda name: repr(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."),
+    )
 
 
 def _literal(values: Any) -> str:

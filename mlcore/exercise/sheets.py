@@ -1,8 +1,7 @@
 """Exercise sheets: many at once, as text, Markdown, one LaTeX document or a question bank for Moodle, with keys."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,25 +20,14 @@ ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "moodle": "xml"}  # 
 TOLERANCE = 0.01  # relative, of numbers in Moodle that have decimals: whoever rounds on the way may be so far off
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """One exercise, with its number in the class and all that makes it again."""
+class Sheet(NamedTuple):
+    """One exercise of a class; the title has all that makes it again."""
 
-    number: int
-    seed: int
-    kind: str
-    difficulty: str
+    title: str
     problem: Problem
 
-    @property
-    def title(self) -> str:
-        """What is printed at the top."""
-        return f"Sheet {self.number} ({self.kind}, {self.difficulty}, seed {self.seed})"
 
-
-def make_sheets(
-    count: int, seed: int, kind: str = "relu", difficulty: str = "medium", kink: str = "none"
-) -> list[Sheet]:
+def make_sheets(count: int, seed: int, kind: str, difficulty: str, kink: str) -> list[Sheet]:
     """Sheets 1, 2, ... with the seeds from ``seed`` on.
 
     Raises: InputError if there is no such exercise.
@@ -47,8 +35,10 @@ def make_sheets(
     if not 1 <= count <= MAX_SHEETS:
         raise InputError(f"expected a whole number from 1 to {MAX_SHEETS}", parameter="count", value=count)
     kind, difficulty = choose("kind", kind, KINDS), choose("difficulty", difficulty, DIFFICULTIES)
-    seeds = enumerate(range(seed, seed + count), start=1)
-    return [Sheet(n, one, kind, difficulty, make_problem(one, kind, difficulty, kink)) for n, one in seeds]
+    return [
+        Sheet(f"Sheet {one - seed + 1} ({kind}, {difficulty}, seed {one})", make_problem(one, kind, difficulty, kink))
+        for one in range(seed, seed + count)
+    ]
 
 
 def document(sheets: Sequence[Sheet], output_format: str, is_key: bool = False) -> str:
@@ -60,7 +50,7 @@ def document(sheets: Sequence[Sheet], output_format: str, is_key: bool = False) 
     if output_format == "moodle":
         return _question_bank(sheets)
     work, write = derive if is_key else pose, WRITERS[output_format]
-    shown = [(sheet, write(work(sheet.problem), sheet.problem.style)) for sheet in sheets]
+    shown = [(title, write(work(problem))) for title, problem in sheets]
     if output_format == "latex":
         return to_document(fill("sheets.tex.j2", str, sheets=shown, is_key=is_key))
     return fill("sheets.txt.j2", str, sheets=shown, is_key=is_key, is_markdown=output_format == "markdown")
@@ -74,7 +64,7 @@ def files(sheets: Sequence[Sheet], output_format: str) -> dict[str, str]:
     Raises: InputError if the format is unknown.
     """
     output_format = choose("format", output_format, ENDINGS)
-    names = [f"sheet-{sheet.number:0{len(str(len(sheets)))}}" for sheet in sheets]
+    names = [f"sheet-{number:0{len(str(len(sheets)))}}" for number in range(1, len(sheets) + 1)]
     found = {f"{name}.toml": to_toml(sheet.problem) for name, sheet in zip(names, sheets, strict=True)}
     if output_format == "moodle":
         return found | {"questions.xml": document(sheets, output_format)}
@@ -95,10 +85,9 @@ def _question_bank(sheets: Sequence[Sheet]) -> str:
     Source: https://docs.moodle.org/en/Moodle_XML_format and .../Embedded_Answers_(Cloze)_question_type
     """
     questions = []
-    for sheet in sheets:
-        problem = sheet.problem
-        body, solution = (to_html(part, problem.style) for part in (pose(problem, in_symbols=False), derive(problem)))
-        questions.append((sheet, fill("question.html", body=body, answers=_answers(problem)), solution))
+    for title, problem in sheets:
+        body, solution = map(to_html, (pose(problem, in_symbols=False), derive(problem)))
+        questions.append((title, fill("question.html", body=body, answers=_answers(problem)), solution))
     return fill("questions.xml", questions=questions)
 
 

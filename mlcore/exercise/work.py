@@ -103,7 +103,6 @@ class Worked(Result):
         return dict(to_json(document))
 
     def _numbers(self, values: Values) -> dict[str, Any]:
-        """The numbers in one arithmetic: what belongs to each sample, J and its gradients."""
         samples = [self._sample(values, number) for number in range(len(values.y))]
         document = ({"samples": samples} if self.problem.several else samples[0]) | {"loss": values.loss}
         if found := values.gradients:
@@ -145,4 +144,4 @@ def work(problem: Problem, backward: bool = True, check: bool = False) -> Worked
     losses, loss, Y = network.losses(trace, y), network.objective(trace, y), network.check(x, y)[1]
     values = Values(trace, Y, losses, loss, gradients(lambda value: network.backward(trace, y, float(value))))
     differences = numerical_derivatives(network, x, y) if check else {}
-    return Worked(problem, at_zero, usual, values, exact, behind, differences)
+    return Worked(problem, at_zero, list(dict.fromkeys(usual)), values, exact, behind, differences)

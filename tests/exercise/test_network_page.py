@@ -3,6 +3,7 @@
 import json
 import random
 from fractions import Fraction
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -21,11 +22,11 @@ WORK = """(problems) => JSON.stringify(JSON.parse(problems).map(({ steps, given,
   const { values, links } = forward(steps, exact, isRational);
   const entries = steps.flatMap(({ key }, place) => (key.startsWith("w") ? [place] : []));
   const text = (value) => (isRational ? written(value) : toFloat(value));
-  const gradients = conventions.map((atZero) => backward(withConvention(links, parseNumber(atZero))));
+  const byKey = (found) => Object.fromEntries(steps.map(({ key }, place) => [key, text(found[place] ?? ZERO)]));
   return {
-    values: values.map(text),
+    values: byKey(values),
     kinks: links.flatMap(({ isKink, place }) => (isKink ? [steps[place].key] : [])),
-    gradients: gradients.map((found) => steps.map((_, place) => text(found[place] ?? ZERO))),
+    gradients: conventions.map((atZero) => byKey(backward(withConvention(links, parseNumber(atZero))))),
     sides: entries.map((place) => [-1, 1].map((side) => text(oneSided(links, place, side)))),
   };
 }))"""
@@ -66,30 +67,14 @@ def has_gradients(problem):
     return all(ACTIVATIONS[layer.activation].backward for layer in problem.network.layers)
 
 
-def work(page, problems):
-    """What a page of a network finds, with its values and gradients by key, as Python numbers."""
-    asked, found = [], []
-    for problem in problems:
-        numbers = {f"{kind}.{s}.{i}": value for kind, rows in (("x", problem.x), ("y", problem.y))
-                   for s, row in enumerate(rows) for i, value in enumerate(row)}  # fmt: skip
-        steps = Steps(problem)
-        for name, places in steps.places.items():
-            entries = np.array(problem.network.given[name], object)
-            numbers |= {f"w.{place}": entries[index] for index, place in np.ndenumerate(places)}
-        given = {key: str(value) for key, value in numbers.items()}
-        asked.append(steps.to_data() | {"given": given, "conventions": CONVENTIONS})
-    for one, data in zip(json.loads(page.evaluate(WORK, json.dumps(asked))), asked, strict=True):
-        number = Fraction if data["isRational"] else float
-        keys = [step["key"] for step in data["steps"]]
-        one["values"] = dict(zip(keys, map(number, one["values"]), strict=True))
-        one["gradients"] = [dict(zip(keys, map(number, rows), strict=True)) for rows in one["gradients"]]
-        one["sides"] = [[number(side) for side in sides] for sides in one["sides"]]
-        found.append(one)
-    return found
-
-
-def close(found, expected):
-    np.testing.assert_allclose(np.asarray(found, float), np.asarray(expected, float), rtol=1e-12, atol=1e-12)
+def data_of(problem, steps):
+    """What the scripts of a page work with, and the numbers of the problem by the keys of its steps."""
+    rows = {"x": problem.x, "y": problem.y}
+    given = {f"{kind}.{s}.{i}": str(rows[kind][s][i]) for kind in rows for s, i in np.ndindex(np.shape(rows[kind]))}
+    for name, places in steps.places.items():
+        entries = np.array(problem.network.given[name], object)
+        given |= {f"w.{place}": str(entries[index]) for index, place in np.ndenumerate(places)}
+    return steps.to_data() | {"given": given, "conventions": CONVENTIONS}
 
 
 def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_path):
@@ -97,19 +82,23 @@ def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_pat
     problems, seen, page = [random_problem(seed) for seed in range(500)], set(), visit(tmp_path / "sheet.html")
     with pytest.raises(Exception, match="undefined"):  # and not the numbers of another activation
         page.evaluate("work({ kind: 'new', terms: [[0, null, '']] }, [1])")
-    for problem, found in zip(problems, work(page, problems), strict=True):
-        network, exact, steps = problem.network, Pass(problem.network, problem.x, problem.y), Steps(problem)
+    all_steps = list(map(Steps, problems))
+    worked = json.loads(page.evaluate(WORK, json.dumps(list(map(data_of, problems, all_steps)))))
+    for problem, steps, found in zip(problems, all_steps, worked, strict=True):
+        network, exact = problem.network, Pass(problem.network, problem.x, problem.y)
+        number, same = float, partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
+        if network.rational:
+            number, same = Fraction, np.testing.assert_array_equal
         trace = exact.trace if network.rational else network.forward(problem.x)
-        same = np.testing.assert_array_equal if network.rational else close
 
-        def of_units(kind, values, trace=trace):
+        def of_units(kind, values, trace=trace, number=number):
             return [
-                np.reshape([values[f"{kind}.{s}.{layer}.{u}"] for s, u in np.ndindex(z.shape)], z.shape)
+                np.reshape([number(values[f"{kind}.{s}.{layer}.{u}"]) for s, u in np.ndindex(z.shape)], z.shape)
                 for layer, z in enumerate(trace.z)
             ]
 
         values, J = found["values"], exact.loss if network.rational else network.objective(trace, problem.y)
-        computed = [*of_units("z", values), *of_units("a", values), values["J"]]
+        computed = [*of_units("z", values), *of_units("a", values), number(values["J"])]
         for one, other in zip(computed, [*trace.z, *trace.a, J], strict=True):
             same(one, other)
         assert sorted(found["kinks"]) == sorted(f"a.{s}.{layer}.{u}" for s, layer, u in trace.kinks)
@@ -123,7 +112,7 @@ def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_pat
             at_zero = Fraction(convention)
             expected = exact.backward(at_zero) if network.rational else network.backward(trace, problem.y, at_zero)
             for name, array in expected.arrays.items():
-                same([gradients[f"w.{place}"] for place in steps.places[name].flat], array.ravel())
+                same([number(gradients[f"w.{place}"]) for place in steps.places[name].flat], array.ravel())
             n = network.share(len(problem.x)).denominator
             for rows, deltas in zip(of_units("z", gradients), expected.deltas, strict=True):
                 same(n * rows, deltas)
@@ -131,7 +120,9 @@ def test_chromium_works_networks_of_all_kinds_as_python_does(run, visit, tmp_pat
             around = Surroundings(exact)
             places = [place for name in around.arrays for place in steps.places[name].flat]
             for place, row in zip(places, np.eye(around.width, dtype=int), strict=True):
-                assert found["sides"][place] == [side * around.slope(side * row * Fraction(1)) for side in (-1, 1)]
+                assert list(map(Fraction, found["sides"][place])) == [
+                    side * around.slope(side * row * Fraction(1)) for side in (-1, 1)
+                ]
     assert {*product(LOSSES, INNER), *product(LOSSES.keys() - {"binary-cross-entropy"}, ["softmax"])} <= seen
     assert {(True, "kink"), (False, "kink")} <= seen
 

@@ -55,12 +55,9 @@ def assert_same(printed, problem, relu_at_zero=0):
         np.testing.assert_allclose(given, np.array(value, float), rtol=1e-12, atol=1e-14, err_msg=name)
 
 
-def rounded_kink():
-    """z = 0.1 + 0.2 - 0.3 is 0, but not in float64."""
-    layers = [Layer("hidden", "W", [[1, 1, -1], [1, 1, 1]]), Layer("output", "V", [[2, 1]], "identity")]
-    return Problem(Network(layers), [[Fraction(1, 10), Fraction(2, 10), Fraction(3, 10)]], [[0]])
-
-
+# z = 0.1 + 0.2 - 0.3 is 0, but not in float64
+LAYERS = [Layer("hidden", "W", [[1, 1, -1], [1, 1, 1]]), Layer("output", "V", [[2, 1]], "identity")]
+ROUNDED_KINK = Problem(Network(LAYERS), [[Fraction(1, 10), Fraction(2, 10), Fraction(3, 10)]], [[0]])
 LARGE_AND_SMALL = Problem(
     Network([Layer("only", "W", [[2**80, Fraction(1, 10**40)]])]), [[Fraction(1, 2**79), 0]], [[1]]
 )
@@ -70,7 +67,7 @@ ANY = [*filter(has_gradients, map(random_problem, range(40)))]
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_programs_print_the_numbers_of_mlcore(language, tmp_path):
     interpreter(language)  # or else skip it at once
-    problems = [default_problem(), rounded_kink(), LARGE_AND_SMALL, *ANY]
+    problems = [default_problem(), ROUNDED_KINK, LARGE_AND_SMALL, *ANY]
     if language == "numpy":  # which takes any convention
         problems += [replace(problem, relu_at_zero=THIRD) for problem in problems[:12]]
     sources = [program(problem, language) for problem in problems]

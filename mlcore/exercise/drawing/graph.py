@@ -5,7 +5,6 @@ them. What is drawn is the first sample, with numbers as the problem shows them.
 """
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from mlcore.errors import InputError
@@ -17,8 +16,6 @@ from mlcore.exercise.problem import Problem
 MAX_NODES, MAX_EDGES = 60, 400
 MAX_NAME = 20
 STATES = {"on": "on", "off": "off", "kink": "on the kink", "": ""}
-
-Value = Fraction | float
 
 
 class Node(NamedTuple):
@@ -33,7 +30,6 @@ class Node(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """What is written in it, line by line."""
         rows = [f"{symbol} = {value}" for symbol, value in self.rows]
         return [self.label, *rows, *filter(None, [STATES[self.state]])] if self.kind == "unit" else rows
 
@@ -44,22 +40,14 @@ class Edge(NamedTuple):
     source: int
     target: int
     name: str  # W[1,2]
-    value: Value
     symbol: str  # dJ/dw
-    gradient: Value
-    style: Style
-    keys: tuple[str, str]  # of the value and the gradient, for scripts
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """The value and the gradient as they are shown."""
-        return self.style.text(self.value), self.style.text(self.gradient)
+    texts: tuple[str, str]  # the value and the gradient
+    is_zero: bool  # the gradient
+    keys: tuple[str, str]  # of both, for scripts
 
     @property
     def lines(self) -> list[str]:
-        """What is written along the edge."""
-        value, gradient = self.texts
-        return [f"{self.name} = {value}", f"{self.symbol} = {gradient}"]
+        return [f"{name} = {text}" for name, text in zip((self.name, self.symbol), self.texts, strict=True)]
 
 
 class Column(NamedTuple):
@@ -80,11 +68,9 @@ class Graph(NamedTuple):
     edges: list[Edge]
 
     def members(self, column: int) -> list[int]:
-        """Indices of the nodes of a column."""
         return [index for index, node in enumerate(self.nodes) if node.column == column]
 
     def _repr_svg_(self) -> str:
-        """The picture, for notebooks."""
         from mlcore.exercise.drawing.markup import to_svg
 
         return to_svg(self)
@@ -143,19 +129,19 @@ def _add_layer(
             for i, source in enumerate(used):
                 index = (unit,) if name == layer.bias else (i, unit) if network.in_rows else (unit, i)
                 key, entry = f"w.{places[name][index]}", entry_name(name, index)
-                values = entry, array[index], symbol, slopes[index], style
-                graph.edges.append(Edge(source, target, *values, (key, f"d.{key}" * is_trained)))
+                texts = style.text(array[index]), style.text(slopes[index])
+                both = key, f"d.{key}" * is_trained
+                graph.edges.append(Edge(source, target, entry, symbol, texts, not slopes[index], both))
     return targets
 
 
 def _add_loss(graph: Graph, work: Pass, gradients: Gradients, style: Style, outputs: list[int]) -> None:
-    """Add the loss with its targets, and the edges that lead to it."""
     goals = [graph.nodes[output].label.replace("ŷ", "y") for output in outputs]
     of_a = "" if work.network.function.outputs else f"d.a.0.{work.depth - 1}."
     keys = [f"y.0.{k}" for k in range(len(goals))]
     for k, (output, goal, y, gradient) in enumerate(zip(outputs, goals, work.y[0], gradients.y_hat[0], strict=True)):
-        values = goal, y, "dJ/dŷ", gradient, style
-        graph.edges.append(Edge(output, len(graph.nodes), *values, (keys[k], of_a and f"{of_a}{k}")))
+        texts, of_goal = (style.text(y), style.text(gradient)), (keys[k], of_a and f"{of_a}{k}")
+        graph.edges.append(Edge(output, len(graph.nodes), goal, "dJ/dŷ", texts, not gradient, of_goal))
     rows = [(goal, style.text(y)) for goal, y in zip(goals, work.y[0], strict=True)]
     rows.append(("J", style.text(work.loss)))
     graph.nodes.append(Node("loss", len(graph.columns), "J", rows, keys=[*keys, "J"]))
@@ -163,7 +149,6 @@ def _add_loss(graph: Graph, work: Pass, gradients: Gradients, style: Style, outp
 
 
 def _notes(problem: Problem, kinks: Sequence[Kink]) -> Iterator[str]:
-    """What is said below the drawing."""
     yield "δ = dJ/dz."
     if kinks:
         value = problem.style.text(problem.network.at_kinks(kinks, problem.at_zero))

@@ -1,4 +1,4 @@
-"""Write golden.npz: a network with every loss and activation in PyTorch, for test_functions.py.
+"""Write golden.npz: a network with every loss and activation in PyTorch, for test_network.py.
 
 Run with PyTorch installed (2.13.0 was used): python tests/exercise/parity/make_golden.py
 """
