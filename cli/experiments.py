@@ -246,10 +246,11 @@ def _show_table(found: "comparison.Comparison") -> None:
     columns = ("embeddings", "accuracy %", "vs fixed", "p", "seconds", "trained")
     baselines = comparison.MAJORITY, comparison.LINEAR
     render.table(columns, rows, line_after=sum(arm.arm not in baselines for arm in found.arms))
-    least, seeds = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
+    least, runs = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
+    seeds = f"{runs} seed{'s' * (runs > 1)}"
     render.paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "
-        f"embeddings in points. p: exact sign-flip test; with {seeds} seeds the smallest possible p is {_p(least)}. "
+        f"embeddings in points. p: exact sign-flip test; with {seeds} the smallest possible p is {_p(least)}. "
         "seconds: of a run. trained: number of parameters."
     )
     bars = [(arm.arm, render.bar(arm.mean, 40), f"{arm.mean:.1%}") for arm in found.arms]

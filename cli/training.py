@@ -312,7 +312,8 @@ def show_results(result: "training.TrainingResult", model: "models.Model", data:
         cooled = ", or {error_after:.3f} with the logits divided by {temperature:.2f}" * is_cooled
         render.paragraph(f"Calibration error on the held-out texts: {{error_before:.3f}}{cooled}.".format(**found))
     if result.refit:
-        render.paragraph(f"The saved model was then trained on the held-out texts too, for {result.best_epoch} epochs.")
+        epochs = f"{result.best_epoch} epoch{'s' * (result.best_epoch > 1)}"
+        render.paragraph(f"The saved model was then trained on the held-out texts too, for {epochs}.")
     show_strongest_words(explanation.strongest_words(model, data.feature_counts, 10, 10), model.labels)
     for i, note in enumerate(result.notes[len(data.warnings) :]):  # those have been shown
         render.paragraph("\n" * (not i) + f"Note: {in_words(note)}", "yellow")

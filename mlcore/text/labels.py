@@ -262,7 +262,7 @@ def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
     numbers = sorted(number for number in map(rating_of, labels) if number is not None)
     stars = numbers == [*range(1, len(labels) + 1)] and 3 <= len(labels) <= MAX_STARS
     if stars or (len(numbers) == len(labels) and any(number % 1 for number in numbers)):
-        advice = f"the labels are the numbers {numbers[0]:g} to {numbers[-1]:g}; to predict them as ratings"
+        advice = f"the labels are the numbers {numbers[0]:g} to {numbers[-1]:g}, which can be predicted as ratings"
         found.append(DataWarning(advice, suggestion={"loss": "squared"}))
     return found
 
