@@ -148,9 +148,14 @@ class RatingEvaluation(Figures):
 
 
 AnyEvaluation = Evaluation | MultiLabelEvaluation | RatingEvaluation
-# What is predicted: (n,) numbers of labels or ratings, or (n, labels) bool; whether it is wrong: (n,) bool; the larger,
-# the worse a mistake: (n,)
-Decisions = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Decisions(NamedTuple):
+    """What is predicted for the texts of a split, and whether it is wrong, and how much."""
+
+    predicted: np.ndarray  # (n,) numbers of labels or ratings, or (n, labels) bool
+    wrong: np.ndarray  # (n,) bool
+    sizes: np.ndarray  # (n,): the larger, the worse a mistake
 
 
 class Mistake(NamedTuple):
@@ -300,7 +305,7 @@ def _evaluate_labels(
         unknown=n - len(truths),
         calibration=_bins(confidence, right),
     )
-    return found, (predicted, ~right, confidence)
+    return found, Decisions(predicted, ~right, confidence)
 
 
 def _bins(confidence: np.ndarray, right: np.ndarray) -> list[CalibrationBin]:
@@ -334,7 +339,7 @@ def _evaluate_several(
         macro=macro,
         per_label=dict(zip(model.labels, of_labels, strict=True)),
     )
-    return found, (predicted, ~right, np.abs(probabilities - targets).max(axis=1))
+    return found, Decisions(predicted, ~right, np.abs(probabilities - targets).max(axis=1))
 
 
 def _losses(model: Model, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -367,7 +372,7 @@ def _evaluate_ratings(truths: np.ndarray, predicted: np.ndarray) -> tuple[Rating
         r2=1 - square / variance if variance else None,
         pearson=float(np.clip(np.mean(deviations * spread) / scale, -1, 1)) if scale else None,
     )
-    return found, (predicted, errors != 0, np.abs(errors))
+    return found, Decisions(predicted, errors != 0, np.abs(errors))
 
 
 def assess(

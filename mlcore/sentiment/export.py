@@ -121,7 +121,10 @@ def onnx_model(model: Model) -> bytes:
         problem = f"The embedding has {size / 1e9:.1f} GB, and ONNX files have up to {MAX_ONNX / 1e9:g}"
         raise DataError(f"{problem}; mlcore compress makes it smaller")
     made = onnx.parser.parse_model(fill("network.onnx.j2", str, model=model, outputs=len(model.parameters.b2)))
-    arrays = ((name, np.ascontiguousarray(array)) for name, array in stored.items())
-    made.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays)
+    numbers = {"step": model.compressed.step if model.compressed else 1.0}
+    numbers |= dict(zip(("low", "high"), model.seen or (), strict=False))
+    arrays = stored | {name: np.float32(number) for name, number in numbers.items()}
+    found = (onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in arrays.items())
+    made.graph.initializer.extend(found)
     onnx.checker.check_model(made, full_check=True)
     return bytes(made.SerializeToString(deterministic=True))

@@ -197,7 +197,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 def check(field: dataclasses.Field[Any], value: Any) -> None:
     """Raises: InputError if a field with such metadata as those of ``Settings`` cannot have this value."""
     kinds, bounds = get_args(field.type) or (field.type,), field.metadata
-    if value is None and "automatic" in bounds:
+    if value is None and field.default is None:
         return
     if bool in kinds:
         valid, expected = isinstance(value, bool), "True or False"

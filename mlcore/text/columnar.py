@@ -18,7 +18,7 @@ def read_columnar(file: IO[bytes], format: str, source: Source) -> Table:
     Raises: DataError if pyarrow is not installed, or the file is damaged.
     """
     arrow = optional("pyarrow", "parquet", f"{source.name} is a {format.title()} file; reading it")
-    reading = partial(damage, source.name, "cannot be read by pyarrow")
+    reading = partial(damage, source.name, "cannot be read by pyarrow", "fetch it again, or save it as CSV")
     with reading():
         schema, batches = _open(arrow, file, format)
         header = [str(name) for name in schema.names]  # which a damaged file may not have in UTF-8

@@ -71,7 +71,8 @@ class Layout:
     def given(self) -> dict[str, list[str]]:
         """The names of columns that are given, by their role."""
         given = ((role, getattr(self, f"{role}_column", None)) for role in ("text", "label", "split", "weight"))
-        return {role: [names] if isinstance(names, str) else names for role, names in given if names not in (None, [])}
+        lists = {role: [names] if isinstance(names, str) else names for role, names in given}
+        return {role: names for role, names in lists.items() if names}
 
 
 @dataclass(frozen=True)

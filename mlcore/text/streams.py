@@ -175,8 +175,10 @@ def damage(name: str, kind: str = "incomplete", remedy: str = "fetch it again") 
     """Turn what a library raises for bad content, each errors of its own, into DataError."""
     try:
         yield
+    except (DataError, AttributeError, NameError, TypeError):  # known already, or faults of a program
+        raise
     except Exception as error:
-        if isinstance(error, DataError) or type(error) is MemoryError:  # pyarrow's own is for what files promise
+        if type(error) is MemoryError:  # pyarrow's own is for what files promise
             raise
         problem = str(error).partition("\n")[0]
         raise DataError(f"{name} is damaged or {kind} ({problem}); {remedy}.") from error

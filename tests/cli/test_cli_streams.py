@@ -11,7 +11,8 @@ from mlcore.cli import render
 
 
 @pytest.mark.parametrize(("command", "codes", "lines", "said"), [
-    ("M predict sentiment.safetensors <&-", "5", 0, "mlcore: standard input is closed; give texts as"),
+    ("M predict sentiment.safetensors <&-", "5", 0,
+     "mlcore: standard input is closed; give texts as arguments, or lines on standard input.\n"),
     ("M --help > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device."),
     ("ulimit -f 20; PYTHONUNBUFFERED=1 M predict sentiment.safetensors --file lines > out", "5", 0,

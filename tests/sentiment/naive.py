@@ -63,7 +63,7 @@ KINDS = {  # of models
     "ratings": lambda: replace(random_model(4, (), 2, binary=False), seen=(-1.5, 1.0)),
     "compressed": lambda: compress(random_model(1, TWO, ngrams=2), 2000),
 }
-FILES = KINDS | {"halved": lambda: halved(random_model(2, TWO, binary=False))}  # of files
+FILES = KINDS | {"halved": lambda: halved(random_model(2, TWO, ngrams=2, binary=False))}  # of files
 
 
 def random_data(model: Model, truths: list, seed: int = 1) -> tuple[Dataset, Split]:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from mlcore import SentimentClassifier
+from mlcore import InputError, SentimentClassifier
 from mlcore.sentiment import estimator
 from mlcore.sentiment.comparison import Experiment
 from mlcore.sentiment.settings import Settings
@@ -89,6 +89,8 @@ def test_python_says_what_the_command_line_says(run, tmp_path):
     found = model.answer(asked, **options)
     assert [{"schema": "mlcore.predict/1", **one, "undecodable": False} for one in found] == printed
     assert [one["known"] for one in found] == [2 / 3, 1, 0]
+    with pytest.raises(InputError, match="otherwise is None; expected a text"):
+        model.answer(asked, threshold=0.6, otherwise=None)
     (tmp_path / "d.jsonl").write_text(
         "".join(json.dumps({"text": t, "label": n}) + "\n" for t, n in zip(texts, labels, strict=True))
     )

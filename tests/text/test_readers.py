@@ -224,6 +224,9 @@ def test_a_file_that_changes_while_it_is_read_is_said(tmp_path, monkeypatch, nam
 
 
 def test_bytes_that_are_not_utf8_are_refused_or_replaced_and_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlcore.text.table.likely_encoding", lambda content: None)
+    with pytest.raises(DataError, match="line 1, column 1: byte 0xFE is not UTF-8; save the file as UTF-8"):
+        rows(write(tmp_path / "a.csv", bytes(range(254, 31, -1))))
     table = write(tmp_path / "a.tsv", b"text\tlabel\ngood\tpos\nb\xe4d\xff\tneg\nbad\tneg\n\xe4\tneg\n")
     folder = texts_at(tmp_path / "folder", "x/1.txt", "x/2.txt")
     bad, notes = write(folder / "x/2.txt", b"fine\n\xff"), Notes()
