@@ -85,16 +85,22 @@ class Command(Converting, TyperCommand):
 @contextmanager
 def _compilation() -> Iterator[None]:
     """Show on stderr which kernels are being compiled, if any has to be."""
+    names: list[str] = []
     activities: list[render.Activity] = []  # which would load Rich
 
-    def show(names: list[str]) -> None:
-        if names and not activities:
+    def started(name: str) -> None:
+        names.append(name)
+        if not activities:
             render.say("First run: compiling kernels. Later runs load them from the cache.")
             activities.append(stack.enter_context(render.Activity("")))
-        for activity in activities:  # none, if stderr could not be written
-            activity.update(f"Compiling {names[-1]}") if names else activity.clear()
+        activities[0].update(f"Compiling {name}")
 
-    with ExitStack() as stack, compiling.watch_compilation(show):
+    def ended(name: str) -> None:
+        names.pop()
+        for activity in activities:  # none, if stderr could not be written
+            activity.clear() if not names else activity.update(f"Compiling {names[-1]}")
+
+    with ExitStack() as stack, compiling.watch_compilation(started, ended):
         yield
 
 

@@ -166,20 +166,23 @@ def _is_trusted(folder: Path, source: Path) -> bool:
 
 
 @contextmanager
-def watch_compilation(changed: Callable[[list[str]], object]) -> Iterator[None]:
-    """Call ``changed`` with the names of the kernels that are being compiled, because no cache holds them, as often as
-    one begins or ends; one may do both while one that calls it is being compiled.
+def watch_compilation(started: Callable[[str], object], ended: Callable[[str], object] = len) -> Iterator[None]:
+    """Call ``started`` and ``ended`` with the name of each kernel that is compiled, because no cache holds it yet.
+
+    A kernel may begin, and end, while one that calls it is being compiled.
     """
-    names: list[str] = []
+
+    def tell(happening: event.Event, told: Callable[[str], object]) -> None:
+        function = happening.data["dispatcher"].py_func
+        if function.__module__.startswith("mlcore") and function.__name__.isidentifier():
+            told(function.__name__)
 
     class Listener(event.Listener):
         def on_start(self, happening: event.Event) -> None:
-            function = happening.data["dispatcher"].py_func
-            if function.__module__.startswith("mlcore") and function.__name__.isidentifier():
-                names.append(function.__name__) if happening.is_start else names.pop()
-                changed(names)
+            tell(happening, started)
 
-        on_end = on_start
+        def on_end(self, happening: event.Event) -> None:
+            tell(happening, ended)
 
     with event.install_listener("numba:compile", Listener()):
         yield
@@ -201,7 +204,7 @@ def compiling_ahead(
     # Python's own handler of Ctrl-C raises an error, which callbacks of the compiler drop
     code = f"import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); {code}"
 
-    def start(names: list[str]) -> None:
+    def start(name: str) -> None:
         if not _others and cache_folders(Path(__file__).parent)[1]:
             with suppress(OSError):  # -P: no module is taken from the current folder
                 command = [sys.executable, "-P", "-c", code]

@@ -107,7 +107,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
     def _watched(self) -> AbstractContextManager[None]:
         """With ``verbose``, say before the first kernel is compiled that this takes a while."""
         say_once = cache(partial(_say, "Compiling kernels, once: later runs load them from the cache."))
-        return watch_compilation(lambda names: say_once()) if self.verbose else nullcontext()
+        return watch_compilation(lambda kernel: say_once()) if self.verbose else nullcontext()
 
     def _train(
         self, X: Iterable[str], y: Any, classes: Any, sample_weight: Iterable[float] | None,

@@ -32,7 +32,7 @@ import numpy as np
 from mlcore.kernels.compiling import watch_compilation
 from mlcore.kernels import losses
 compiled, dZ = [], np.zeros((1, 1))
-with watch_compilation(lambda names: compiled.extend({*names} - {*compiled})):
+with watch_compilation(compiled.append):
     losses.logistic_backward(np.zeros((1, 1)), np.zeros((1, 1)), 1.0, dZ)
 print(dZ[0, 0], *compiled, "arraymath" if "numba.np.arraymath" in sys.modules else "")
 """
