@@ -28,7 +28,7 @@ UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its 
 
 
 def _table(name: str) -> list[list[str]]:
-    """Rows of a table in ``data/``, without its header."""
+    """Rows of a table in ``data/``, without its header; mlcore.files would find it too, and take ``--help`` longer."""
     path = Path(import_module("mlcore.data").__path__[0], name)
     return [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
 

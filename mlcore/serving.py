@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,8 @@ def asked(body: bytes, fields: Collection[str]) -> tuple[list[str], dict[str, An
     return texts, given
 
 
-def ready_model(path: Path) -> Model:
-    """A model that is ready to answer.
+def ready_model(path: Path) -> tuple[Model, Callable[[], str]]:
+    """A model that is ready to answer, and what gives the page that asks it, which is made once.
 
     Raises: ModelFileError, OSError, as load_model.
     """
@@ -130,7 +130,7 @@ def ready_model(path: Path) -> Model:
     model = load_model(path)
     for answer in OPERATIONS.values():  # compiles, or loads what is compiled
         answer(model, ["a film"], {})
-    return model
+    return model, cache(partial(server_page, model, path.name))
 
 
 def stamp_of(path: Path) -> tuple[int, ...] | None:
@@ -147,7 +147,7 @@ class Service:
 
     def __init__(self, path: Path) -> None:
         self.path, self.stamp, self.problem = path, stamp_of(path), ""
-        self.loaded = ready_model(path), self.stamp
+        self.loaded = *ready_model(path), self.stamp
         self.waiting: dict[Answers, tuple[list[str], asyncio.Future[list[dict[str, Any]]]]] = {}  # texts of requests
 
     @property
@@ -167,7 +167,7 @@ class Service:
             return
         self.stamp = stamp  # whatever happens to the file from now on changes it again
         try:
-            self.loaded, self.problem = (ready_model(self.path), stamp), ""
+            self.loaded, self.problem = (*ready_model(self.path), stamp), ""
             log.warning("%s was replaced: the new model answers now.", self.path)
         except Exception as error:  # whatever it is: the server goes on, and looks for later files
             self.problem = f"{type(error).__name__}: {error}".replace(str(self.path), self.path.name)  # no folders
@@ -203,7 +203,8 @@ class Service:
 
     async def page(self, request: Request) -> Response:
         """The page of the model."""
-        return await in_thread(lambda: HTMLResponse(server_page(self.model, self.path.name)))
+        _, page, _ = self.loaded
+        return await in_thread(lambda: HTMLResponse(page()))
 
     async def answer_on_page(self, request: Request) -> Response:
         """What the page shows for a text."""
@@ -213,7 +214,7 @@ class Service:
 
     async def health(self, request: Request) -> Response:
         """Which model answers, and what is wrong with the file if it cannot be used."""
-        model, stamp = self.loaded
+        model, _, stamp = self.loaded
         modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((stamp or (0,))[0] // 10**9))
         facts = {"status": "ok", "model": self.path.name, "modified": modified, "labels": len(model.labels)}
         return as_json(facts | {"problem": self.problem or None, "process": os.getpid(), "version": __version__})

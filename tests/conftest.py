@@ -53,10 +53,15 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """No test of clusters waits for ever: after LONGEST seconds it fails where it waits, in its fixtures too."""
-    if hasattr(signal, "SIGALRM"):
-        seconds = LONGEST if item.path.parent.name == "distributed" else 0  # no limit
+    if item.path.parent.name == "distributed" and hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"still waiting after {LONGEST} s"))
-        signal.setitimer(signal.ITIMER_REAL, seconds, 60)  # and again, if its fixtures do not end
+        signal.setitimer(signal.ITIMER_REAL, LONGEST, 60)  # and again, if its fixtures do not end
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    if hasattr(signal, "SIGALRM"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def pytest_configure(config):

@@ -113,8 +113,8 @@ class Naming:
                 if not (1 <= row <= rows and 1 <= column <= columns):
                     raise InputError(f"There is no {name}: {found} has the shape {rows} x {columns}.")
                 return found, (row - 1, column - 1)
-        asks_for_step = plain.startswith("new") and not any(known.startswith("new ") for known in self.answers)
-        hint = "; for new weights give a learning rate" * asks_for_step
+        without_step = "dx" in self.answers and not any(known.startswith("new ") for known in self.answers)
+        hint = "; for new weights give a learning rate" * (without_step and plain.startswith("new"))
         hint += f"; an entry has its row and column, as in {self.weights[0]}[1,1]" * bool(re.search(r"\d", plain))
         like = get_close_matches(plain.lower(), self.in_lower_case, 1, 0.7)
         near = "".join(f"did you mean {self.in_lower_case[key]}? Or " for key in like)

@@ -140,6 +140,12 @@ def test_unit_that_is_0_near_the_point_has_no_pieces_of_its_own():
     assert (found.complete, found.stationary, found.descent) == (True, True, None)
 
 
+@pytest.mark.parametrize(("v", "pieces"), [(-1, [[[0, 0]]]), (1, [[[-1, -1]], [[0, 0]]])])
+def test_a_unit_above_units_that_are_never_negative_has_the_sign_of_its_weights(v, pieces):
+    found = subdifferential(Pass(relu_network([[1, -1]], [[v]]), [1, 1], [1]))
+    assert sorted(piece.gradients.arrays["W"].tolist() for piece in found.pieces) == pieces
+
+
 def test_inputs_of_its_own_keep_a_unit_alive():
     """The output is on its kink by them alone: what is below is 0 near the point."""
     output = Layer("output", "V", [[1]], own="U", U=[[1, -1]])
