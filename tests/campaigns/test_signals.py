@@ -88,7 +88,7 @@ def test_no_module_is_executed_by_a_signal():
 
 
 @needs_speed
-@pytest.mark.parametrize("trials", [6, pytest.param(1000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("trials", [4, pytest.param(1000, marks=pytest.mark.full)])
 def test_signals(model, trials):
     chance, folder = random.Random(trials), model.parent
     slowest = 0.0

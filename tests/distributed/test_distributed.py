@@ -133,7 +133,7 @@ def expected(shards):
 def test_four_workers_and_two_clients_at_once_give_the_bytes_of_one(shards, expected, threads, monkeypatch, exchanges):
     """The clients share a scheduler; one trains something else."""
     if exchanges == "several":  # in an epoch, for few bytes are few rows
-        monkeypatch.setattr(replicas, "LARGEST", 3 << 19)
+        monkeypatch.setattr(replicas, "LARGEST", 7 << 18)
         whole, expected = expected, train_on(threads(1), shards)
         assert expected != whole
     four, others, phases = threads(4), [], []
