@@ -26,7 +26,8 @@ ADVICE = {errno.ENOSPC: NO_ROOM, errno.EDQUOT: NO_ROOM, errno.EFBIG: NO_ROOM, er
 def main() -> None:
     """Run the command line, and exit."""
     interrupts.listen()
-    # Loading modules makes no garbage: collecting it every 700 objects, and at exit, takes a third of a short run
+    # Loading modules makes no garbage: collecting it every 700 objects, and at exit, takes a third of a short run, and
+    # once a tenth, since a short run has a little more than 100,000 objects
     gc.set_threshold(300_000)
     atexit.register(gc.freeze)
     code = _run()

@@ -225,6 +225,7 @@ class Run:
         return state
 
     def write_line(self, entry: dict[str, Any]) -> None:
+        """Write a line of the log."""
         print(json.dumps({"schema": "mlcore.log/1"} | entry, allow_nan=False), file=self.log_file)
 
     def show(self, view: Callable[..., None], *arguments: object) -> None:

@@ -37,6 +37,7 @@ def joined(formula: Formula) -> str:
 
 
 def added(terms: Iterable[Sequence[Any]]) -> list[Any]:
+    """The sum of these terms."""
     return [part for term in terms for part in ("+", *term)][1:]
 
 

@@ -35,8 +35,8 @@ def load_checkpoint(path: Path, model: Model) -> State:
     with load_tensors(path, CHECKPOINT) as (header, tensors):
         different = [name for name, value in _identity(model).items() if header["identity"].get(name) != value]
         if not different:
-            table, _, _, W2, _ = model.parameters
-            state, best = State.initial(model), Parameters.zeros(*table.shape, *W2.shape[::-1])
+            state, settings = State.initial(model), model.settings
+            best = Parameters.zeros(len(model.features), settings.dim, settings.hidden, len(model.parameters.b2))
             arrays = _tensors(best, state)
             expected = {name: ("float32", array.shape) for name, array in arrays.items()}
             check_tensors(tensors, expected, float(np.finfo(np.float32).max))

@@ -68,6 +68,7 @@ class Graph(NamedTuple):
     edges: list[Edge]
 
     def members(self, column: int) -> list[int]:
+        """Indices of the nodes of a column."""
         return [index for index, node in enumerate(self.nodes) if node.column == column]
 
     def _repr_svg_(self) -> str:
