@@ -8,6 +8,7 @@ from typing import Any
 
 from mlcore.distributed import cluster as clusters
 from mlcore.distributed import preparing
+from mlcore.errors import counted
 from mlcore.files import STANDARD_STREAM, name_of
 from mlcore.sentiment import model as models
 from mlcore.text import dataset as datasets
@@ -96,7 +97,7 @@ def _show(found: "inspect.Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and how many words it knows."""
     render.show(found.source, "bold")
     counts = {"text": found.texts, "label": len(found.labels), "token": found.tokens}
-    sizes = ", ".join(f"{count:,} {thing}{'s' * (count != 1)}" for thing, count in counts.items())
+    sizes = ", ".join(counted(count, thing) for thing, count in counts.items())
     render.show(f"{sizes} ({found.vocabulary:,} distinct)")
     _show_labels(found)
     lengths = "min {minimum:,}, quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}, max {maximum:,}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlcore.distributed import prediction as sharded
-from mlcore.errors import InputError
+from mlcore.errors import InputError, counted
 from mlcore.files import check_files
 from mlcore.sentiment import evaluation, model_file
 from mlcore.sentiment import report as reports
@@ -102,7 +102,7 @@ def show_evaluation(title: str, found: "evaluation.AnyEvaluation", brief: bool =
 
 
 def _show_ratings(title: str, found: "evaluation.RatingEvaluation", brief: bool) -> None:
-    error = f"root mean square error {found.rmse:.4f} on {found.n:,} texts"
+    error = f"root mean square error {found.rmse:.4f} on {counted(found.n, 'text')}"
     render.paragraph(f"{title}: {error}, loss {found.loss:.4f}", "bold")
     if not brief:
         baseline = f"always answering the mean gives a root mean square error of {found.baseline:.4f}"
@@ -112,7 +112,9 @@ def _show_ratings(title: str, found: "evaluation.RatingEvaluation", brief: bool)
 
 def _show_several(title: str, found: "evaluation.MultiLabelEvaluation", brief: bool) -> None:
     micro, macro = (render.number(average.f1, ".2%") for average in (found.micro, found.macro))
-    render.paragraph(f"{title}: micro F1 {micro}, macro F1 {macro} on {found.n:,} texts, loss {found.loss:.4f}", "bold")
+    render.paragraph(
+        f"{title}: micro F1 {micro}, macro F1 {macro} on {counted(found.n, 'text')}, loss {found.loss:.4f}", "bold"
+    )
     complete = f"all labels right in {found.accuracy:.2%} of the texts"
     render.paragraph(f"{complete}, {found.hamming_loss:.2%} of all decisions wrong (Hamming loss)")
     if not brief:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlcore.errors import counted
 from mlcore.exercise.classroom import ClassMarks
 from mlcore.exercise.classroom import number_text as points_text
 from mlcore.exercise.derivation import Symbols, joined
@@ -147,7 +148,7 @@ def _subdifferential(result: Worked, found: Subdifferential) -> None:
         if count > MAX_VERTICES:
             show(f"and {count - MAX_VERTICES} more; --json lists them all.")
     if n := len(found.undecided):
-        paragraph(f"The set may be incomplete: {n} activation pattern{'s' * (n > 1)} could not be decided.")
+        paragraph(f"The set may be incomplete: {counted(n, 'activation pattern')} could not be decided.")
     if found.stationary is not None:
         stationary = "0 is in it: the point is stationary in Clarke's sense."
         show(f"\n{stationary if found.stationary else '0 is not in it: the point is not stationary.'}", "bold")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlcore.errors import InputError
+from mlcore.errors import InputError, counted
 from mlcore.files import STANDARD_STREAM, check_files
 from mlcore.sentiment import comparison, tuning
 from mlcore.sentiment.settings import NEW_MODEL, Settings, reproducing_command
@@ -63,7 +63,7 @@ def tune(
         scored, left = tuning.ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
         best = f", best {scored[0].mean:.4f}" if scored else ""
         rows = [f"{_figures(trial)}  {_drawn(trial)}" for trial in scored[:LIVE]]
-        activity.update("\n".join([f"{len(trials):,} trials{best}, at most {left:.0f} s left", *rows]))
+        activity.update("\n".join([f"{counted(len(trials), 'trial')}{best}, at most {left:.0f} s left", *rows]))
         if interrupts.received:
             raise KeyboardInterrupt
 
@@ -202,13 +202,12 @@ def _show_trials(found: "tuning.Tuning") -> None:
     for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:
         render.show(_figures(trial))
         render.paragraph(_drawn(trial), indent=" " * 7)
-    number, trials = len(found.trials), f"trial{'s' * (len(found.trials) > 1)}"
     negative = f" The {found.metric} is negative: the larger, the better." * (found.trials[0].mean < 0)
     stay = "they stay unless another trial is better by more than twice the standard error of such differences"
-    render.paragraph(f"{number:,} {trials}. Trial 0 has the settings as given; {stay}.{negative}")
+    render.paragraph(f"{counted(len(found.trials), 'trial')}. Trial 0 has the settings as given; {stay}.{negative}")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)
-    if mattered and number >= ENOUGH:
+    if mattered and len(found.trials) >= ENOUGH:
         render.paragraph(f"What mattered (variance between trials that each setting alone explains): {mattered}.")
 
 
@@ -247,11 +246,10 @@ def _show_table(found: "comparison.Comparison") -> None:
     baselines = comparison.MAJORITY, comparison.LINEAR
     render.table(columns, rows, line_after=sum(arm.arm not in baselines for arm in found.arms))
     least, runs = min(((d.least_p, d.runs) for s in found.arms if (d := s.against_fixed)), default=(1, 1))
-    seeds = f"{runs} seed{'s' * (runs > 1)}"
     render.paragraph(
         "accuracy: on the test texts, mean ± standard deviation over the seeds. vs fixed: difference from fixed random "
-        f"embeddings in points. p: exact sign-flip test; with {seeds} the smallest possible p is {_p(least)}. "
-        "seconds: of a run. trained: number of parameters."
+        f"embeddings in points. p: exact sign-flip test; with {counted(runs, 'seed')} the smallest possible p is "
+        f"{_p(least)}. seconds: of a run. trained: number of parameters."
     )
     bars = [(arm.arm, render.bar(arm.mean, 40), f"{arm.mean:.1%}") for arm in found.arms]
     render.table(("embeddings", "accuracy", ""), bars, "", left=2)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mlcore.errors import counted
 from mlcore.files import check_files
 from mlcore.sentiment import explanation, model_file
 from mlcore.sentiment import report as reports
@@ -93,7 +94,7 @@ def vectors(model: ModelFile, output: Output) -> None:
     words, table = loaded.features.words, loaded.parameters.table[:, : loaded.settings.dim]
     write_output(output, lambda file: word_vectors.write_vectors(words, table, file))
     if ngrams := len(loaded.features) - len(words):
-        render.say(f"Left out {ngrams:,} n-gram{'s' * (ngrams > 1)}: the format has only words.")
+        render.say(f"Left out {counted(ngrams, 'n-gram')}: the format has only words.")
 
 
 # Given vectors --------------------------------------------------------------------------------------------

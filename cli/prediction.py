@@ -1,7 +1,6 @@
 """``mlcore predict``: what a trained model says of texts."""
 
 import json
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache, partial
@@ -12,12 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from mlcore.distributed import prediction as sharded
-from mlcore.errors import DataError, InputError
+from mlcore.errors import DataError, InputError, counted
 from mlcore.files import STANDARD_STREAM, beside, check_files, name_of
 from mlcore.sentiment import model as models
 from mlcore.sentiment import model_file, prediction, tables
 from mlcore.sentiment.answers import Answers
-from mlcore.text import pool, readers, remote, streams
+from mlcore.text import folders, pool, readers, remote, streams
 from mlcore.text import table as tabular
 from mlcore.text.layout import Layout
 from mlcore.text.pool import available_cores
@@ -30,7 +29,6 @@ from .printable import printable
 
 TEXTS, LINES = "Texts, or files of texts.", "standard input"
 MAX_AT_ONCE = 1 << 15  # texts that are predicted together
-PATH = re.compile(r"\S+\.(csv|tsv|txt|jsonl?|parquet|xlsx?|zip|gz|zst)")  # what is more likely a path than a text
 PREDICTIONS = rb"predicted"  # in the header, the first line or the footer of a table that predict has written
 
 
@@ -89,19 +87,18 @@ def _predict_table(model: Path, data: Path, output: Path, answers: Answers, layo
                 found = tables.predict_table(score, table, output, file, answers, available_cores(), progress)
         except MemoryError as error:
             raise DataError(f"{name} has rows that are too large for the memory of this machine") from error
-    counted = {
+    found_in_rows = {
         "Rows without a text: {:,}; their predictions are empty.": found.without_text,
         "Rows below the threshold: {:,}; decide on them yourself.": found.doubtful,
         "Cells that begin with = + - or @: {:,}; an apostrophe before them keeps spreadsheets from running them as "
         "formulas. JSON Lines and Parquet keep them as they are.": found.made_safe,
     }
-    for sentence in [*found.notes, *(sentence.format(n) for sentence, n in counted.items() if n)]:
+    for sentence in [*found.notes, *(sentence.format(n) for sentence, n in found_in_rows.items() if n)]:
         render.say(f"mlcore: {sentence}")
     if as_json:
         print_json("predict-table", found)
     else:
-        rows = f"{found.rows:,} row{'s' * (found.rows != 1)}"
-        render.say(f"{done} {output}: {rows}, with the new columns {', '.join(found.columns)}.")
+        render.say(f"{done} {output}: {counted(found.rows, 'row')}, with the new columns {', '.join(found.columns)}.")
 
 
 def _predict_shards(
@@ -117,8 +114,7 @@ def _predict_shards(
         return print_json("predict-shards", {"output": output, "shards": n_shards, "written": len(written), **counts})
     there = n_shards - len(written)
     also = f"; {there:,} {'was' if there == 1 else 'were'} complete already" if there else ""
-    written_files = f"{len(written):,} file{'s' * (len(written) != 1)}"
-    render.say(f"Wrote {written_files} with {counts['rows']:,} rows to {output}{also}.")
+    render.say(f"Wrote {counted(len(written), 'file')} with {counted(counts['rows'], 'row')} to {output}{also}.")
 
 
 def _table(path: Path, layout: Layout, model: "models.Model", notes: "tabular.Notes") -> "tabular.Table":
@@ -164,7 +160,8 @@ def _read_arguments(
     for argument in arguments:
         kind = kind_of(argument)
         if not kind and arguments != ["-"]:  # among texts, a dash is one of them
-            if PATH.fullmatch(argument):
+            is_suffix_of_data = Path(argument).suffix.lower() in {*folders.TABLES, *streams.SUFFIXES, ".txt"}
+            if is_suffix_of_data and argument.split() == [argument]:  # it is more likely a path than a text
                 render.say(f"There is no file {argument}: it is taken as a text.")
             yield argument
             continue

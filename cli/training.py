@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from mlcore.distributed import preparing
-from mlcore.errors import DivergedError, InputError
+from mlcore.errors import DivergedError, InputError, counted
 from mlcore.files import STANDARD_STREAM, check_files, naming
 from mlcore.kernels import compiling
 from mlcore.sentiment import checkpoint as checkpoints
@@ -313,7 +313,7 @@ def show_results(result: "training.TrainingResult", model: "models.Model", data:
         cooled = ", or {error_after:.3f} with the logits divided by {temperature:.2f}" * is_cooled
         render.paragraph(f"Calibration error on the held-out texts: {{error_before:.3f}}{cooled}.".format(**found))
     if result.refit:
-        epochs = f"{result.best_epoch} epoch{'s' * (result.best_epoch > 1)}"
+        epochs = counted(result.best_epoch, "epoch")
         render.paragraph(f"The saved model was then trained on the held-out texts too, for {epochs}.")
     show_strongest_words(explanation.strongest_words(model, data.feature_counts, 10, 10), model.labels)
     for i, note in enumerate(result.notes[len(data.warnings) :]):  # those have been shown

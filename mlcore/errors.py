@@ -11,6 +11,11 @@ def written(value: object, form: Callable[[object], str] = repr) -> str:
         return "a number of too many digits"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, in a message: 1 row, 2,000 rows."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 class MlcoreError(Exception):
     """Base of all errors that mlcore raises on purpose. The message is for a person.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError
+from mlcore.errors import InputError, counted
 from mlcore.exercise.descent import OPTIMIZERS, Update
 from mlcore.exercise.exact import Pass
 from mlcore.exercise.formats import Formulas, Part, Section, to_unicode
@@ -309,7 +309,7 @@ def pose(problem: Problem, in_symbols: bool = True) -> Formulas:
 
 def _function(symbols: Symbols, problem: Problem) -> Section:
     section, (features, outputs) = Section("The function and the loss"), (len(problem.x[0]), symbols.k)
-    size = f"{features} feature{'s' * (features > 1)}, {outputs} output{'s' * (outputs > 1)}"
+    size = f"{counted(features, 'feature')}, {counted(outputs, 'output')}"
     section.add(r"\hat{y}", "=", symbols.function(), remark=size)
     for symbol, formula in symbols.definitions():
         section.add(symbol, "=", formula)

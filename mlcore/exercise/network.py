@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import InputError, ShapeError
+from mlcore.errors import InputError, ShapeError, counted
 from mlcore.exercise.formats import Formulas, Section, Shown, of_values
 from mlcore.exercise.functions import ACTIVATIONS, LOSSES, NORMALIZES, REDUCTIONS, Loss, Number, choose, convention
 from mlcore.kernels import layers
@@ -224,7 +224,7 @@ class Network(Shown):
             is_biased = not hint and array.ndim > 1 and length == units + 1
             hint += f"; a {noun} of biases is a list of its own, such as b = [1]" * is_biased
             hint += "; for a decimal point write a dot" * (name == "y" and length == 2 * units)
-            raise ShapeError(f"{name} has {_count(length, noun)}; expected {units}, {each}{hint}.")
+            raise ShapeError(f"{name} has {counted(length, noun)}; expected {units}, {each}{hint}.")
 
     def _add(self, name: str, values: Any, dimensions: int) -> np.ndarray:
         """The array of this name, which several layers may share."""
@@ -289,7 +289,7 @@ class Network(Shown):
         if self.loss.name == "cross-entropy" and Y.size == len(X) and len(self.W[-1]) > 1:
             raise ShapeError("y has one value for each sample; write 1 for the class and 0 for others, as in 0,1,0.")
         if len(Y) != len(X):
-            raise ShapeError(f"y has {_count(len(Y), 'sample')}; expected {len(X)}, as many as x.")
+            raise ShapeError(f"y has {counted(len(Y), 'sample')}; expected {len(X)}, as many as x.")
         self._check_length("y", Y.shape[1], "value", len(self.layers) - 1)
         if self.function.outputs and not ((Y >= 0) & (Y <= 1)).all():
             raise InputError(f"y has values other than 0 and 1; the loss {self.loss.name} needs these.")
@@ -423,7 +423,7 @@ class Network(Shown):
             hint = hint or ROWS_HINT * (X.shape[1] == len(self.arrays[first]) and not self.in_rows)
             lacks_one = len(X) == 1 and X.shape[1] == columns - 1 and not self.layers[0].bias
             hint = hint or f"; if {first} has biases, x has a 1 for them" * lacks_one
-            found = f"{_count(len(X), 'sample')} of {_count(X.shape[1], 'value')}{each}"
+            found = f"{counted(len(X), 'sample')} of {counted(X.shape[1], 'value')}{each}"
             raise ShapeError(f"x has {found}; expected {columns} in each, since {first} is {shape}{hint}.")
         return X
 
@@ -437,10 +437,6 @@ def _leak(layer: Layer) -> Number:
     if not 0 <= slope < 1:
         raise InputError("expected a number from 0 to below 1", parameter="slope", value=float(slope))
     return slope
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def shaped(flat: np.ndarray, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -111,28 +111,28 @@ def answer_columns(
     Raises: InputError if more labels are wanted where texts may have several, or probabilities of ratings.
     """
 
-    def listed(values: np.ndarray) -> list[Any]:
+    def as_list(values: np.ndarray) -> list[Any]:
         values = values.astype(np.float64)
         return list((values if digits is None else np.round(values, digits)).tolist())
 
-    known = listed(found.known / np.maximum(found.words, 1))
+    known = as_list(found.known / np.maximum(found.words, 1))
     if not found.labels:
         for field in fields(answers):
             if (value := getattr(answers, field.name)) != field.default:
                 raise InputError("ratings have no probabilities", parameter=field.name, value=value)
-        return ["predicted", "known"], [listed(found.outputs[:, 0]), known]
+        return ["predicted", "known"], [as_list(found.outputs[:, 0]), known]
     top, columns = answers.top or 1, list[list[Any]]()
     if found.chosen.ndim > 1:
         if top > 1:
             raise InputError("expected 1 where texts may have several labels", parameter="top", value=top)
         between = next((sign for sign in ",;|" if not any(sign in label for label in found.labels)), ",")
         names = [[found.labels[number] for number in np.flatnonzero(row)] for row in found.chosen]
-        columns = [names if lists else list(map(between.join, names)), listed(found.confidence)]
+        columns = [names if lists else list(map(between.join, names)), as_list(found.confidence)]
     else:
         chosen = found.most_probable(top) if top > 1 else found.chosen[:, np.newaxis]
         probabilities = np.take_along_axis(found.probabilities, chosen, axis=1)
         for numbers, values in zip(chosen.T.tolist(), probabilities.T, strict=True):
-            columns += [[found.labels[number] for number in numbers], listed(values)]
+            columns += [[found.labels[number] for number in numbers], as_list(values)]
     if answers.threshold is not None:
         for i in np.flatnonzero(found.confidence < answers.threshold).tolist():
             columns[0][i] = answers.otherwise
@@ -140,7 +140,7 @@ def answer_columns(
     titles = [f"{name}{number}" for number in numbers for name in ("predicted", "probability")]
     if answers.probabilities:
         titles += [f"probability_{label}" for label in found.labels]
-        columns += map(listed, found.probabilities.T)
+        columns += map(as_list, found.probabilities.T)
     return [*titles, "known"], [*columns, known]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, count, islice
 from typing import Any
 
+from mlcore.errors import counted
 from mlcore.text.table import SAMPLE, Row, Source, Table, has_columns
 
 SEPARATORS = "\t|;,"  # that are recognised by width, rare ones first; with names of columns around it, any sign is one
@@ -239,8 +240,7 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
             ragged = True
             yield line, [*row, *[""] * (width - len(row))][:width]
         else:
-            fields = f"{len(row):,} field{'s' * (len(row) != 1)}"
-            source.skip(line, f"has {fields}; expected {width} as in the header.")
+            source.skip(line, f"has {counted(len(row), 'field')}; expected {width} as in the header.")
 
 
 def _without_headers(rows: Iterator[Row], header: Sequence[str], source: Source) -> Iterator[Row]:

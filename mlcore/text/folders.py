@@ -19,7 +19,7 @@ from mlcore.text.table import FEW, SPLIT_OF, Row, Source, Table
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
 LAYOUT = "LABEL/*.txt, or train, dev and test with LABEL/*.txt in each (as in aclImdb)"
 SUFFIXES = {"", ".txt", ".text", ".md", ".eml", ".html", ".htm", ".xml", ".rst", ".tex", ".log", ".msg", ".utf8"}
-TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx"}
+TABLES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xls", ".xlsx"}
 NUMBERED = re.compile(r"\.(\d+|[0-9a-f]{8,})")  # what names end with in 20 Newsgroups, and in SpamAssassin's corpus
 MAX_DEPTH = 4  # of names in the path of a text below the folder: aclImdb/train/pos/0_9.txt
 MAX_TEXT = 50_000_000  # bytes of a file

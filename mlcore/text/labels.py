@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataError, DataWarning, InputError
+from mlcore.errors import DataError, DataWarning, InputError, counted
 from mlcore.text.table import SPLITS
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
     most = MAX_SEVERAL if multi_label else MAX_LABELS
     if not 2 <= len(labels) <= most:
         raise DataError(
-            f"{dataset.source} has {len(labels):,} label{'s' * (len(labels) != 1)} to train on ({listed(labels)}); "
+            f"{dataset.source} has {counted(len(labels), 'label')} to train on ({listed(labels)}); "
             f"expected from 2 to {most:,}{' where a text may have several' * multi_label}",
             suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
         )
@@ -255,7 +255,7 @@ def label_warnings(labels: tuple[str, ...]) -> list[DataWarning]:
     folded = sorted((_folded(label), label) for label in labels)
     alike = [f"{one!r} and {other!r}" for (plain, one), (same, other) in pairwise(folded) if plain == same]
     if alike:
-        more = f" ({len(alike) - 1:,} more such pair{'s' * (len(alike) > 2)})" * (len(alike) > 1)
+        more = f" ({counted(len(alike) - 1, 'more such pair')})" * (len(alike) > 1)
         message = f"the labels {alike[0]} differ only in case or form{more}; they are learned as different labels"
         found.append(DataWarning(message))
     found += list_warnings(labels)

@@ -100,9 +100,9 @@ def _open(path: Path, source: Source) -> Table:
     if not head:
         raise DataError(f"{source.name} is empty; give a file with texts.")
     format = source.layout.format
-    columnar = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
-    if format in ("parquet", "arrow") or (format is None and columnar):
-        return read_columnar(streams.spooled(pieces), format or columnar or "", source)
+    columnar = format or next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), "")
+    if columnar in MAGIC.values():
+        return read_columnar(streams.spooled(pieces), columnar, source)
     archived = head.startswith(streams.ZIP) or head[257:262] == b"ustar" or _suffix(path) in TAR_SUFFIXES
     if format == "folder" or (format is None and archived):
         return read_archive(pieces, source)

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
-from mlcore.errors import DataError
+from mlcore.errors import DataError, counted
 from mlcore.text.layout import Layout
 from mlcore.text.streams import known_of_files
 
@@ -64,7 +64,7 @@ class Notes:
         said += [f"{what}: {count:,} skipped." for what, count in self.skipped.items()]
         if n := self.n_bad_rows:
             more = f"; and {n - FEW:,} more" if n > FEW else ""
-            said.append(f"Skipped {n:,} bad row{'s' * (n > 1)}: {'; '.join(self.bad_rows)}{more}.")
+            said.append(f"Skipped {counted(n, 'bad row')}: {'; '.join(self.bad_rows)}{more}.")
         return said
 
     def add(self, other: "Notes", named: Callable[[str], str]) -> None:
