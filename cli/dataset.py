@@ -96,9 +96,8 @@ def for_model(layout: Layout, model: "models.Model") -> Layout:
 def _show(found: "inspect.Inspection") -> None:
     """Sizes, labels of each split, lengths, what would mislead a training, and how many words it knows."""
     render.show(found.source, "bold")
-    counts = {"text": found.texts, "label": len(found.labels), "token": found.tokens}
-    sizes = ", ".join(counted(count, thing) for thing, count in counts.items())
-    render.show(f"{sizes} ({found.vocabulary:,} distinct)")
+    counts = (found.texts, "text"), (len(found.labels), "label"), (found.tokens, "token")
+    render.show(f"{', '.join(counted(*each) for each in counts)} ({found.vocabulary:,} distinct)")
     _show_labels(found)
     lengths = "min {minimum:,}, quartiles {lower_quartile:,}, {median:,} and {upper_quartile:,}, max {maximum:,}"
     render.paragraph(f"\nTokens per text: {lengths.format_map(found.lengths)}, mean {found.lengths['mean']:,.1f}")

@@ -78,5 +78,5 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         command(**values)
 
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    run.__annotations__ = {option.name: option.annotation for option in options}
+    run.__annotations__ = {one.name: one.annotation for one in options}
     return run

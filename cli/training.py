@@ -171,9 +171,9 @@ class Run:
             if not state:
                 self.write_line({"settings": asdict(model.settings), "inputs": model.provenance.inputs})
             self.show(show_network, self.training.data, model)
-            for report in state.reports if state else ():
+            for epoch in state.reports if state else ():
                 interrupts.defer()  # from now on a signal leaves a model
-                self.show(render.show, report.row)
+                self.show(render.show, epoch.row)
             self.training.run(self.progress, state, self.on_epoch, self.on_model)
 
     def prepare(self, cluster: Any) -> "training.Training":
@@ -304,8 +304,8 @@ def show_network(data: "datasets.EncodedDataset", model: "models.Model") -> None
 def show_results(result: "training.TrainingResult", model: "models.Model", data: "datasets.EncodedDataset") -> None:
     """Figures of the held-out and the test texts, and the strongest words."""
     is_cooled = result.calibration.get("temperature", 1) != 1
-    held_out = f"Held-out texts, epoch {result.best_epoch}{', calibrated' * is_cooled}"  # unlike the losses of epochs
-    for title, figures in ((held_out, result.dev), ("Test texts", result.test)):
+    of_epoch = f"Held-out texts, epoch {result.best_epoch}{', calibrated' * is_cooled}"  # unlike the losses of epochs
+    for title, figures in ((of_epoch, result.dev), ("Test texts", result.test)):
         if figures:
             show_evaluation(f"\n{title}", figures, brief=True)
     if found := result.calibration:

@@ -121,10 +121,8 @@ class Classifier extends Features {
     const weights = logits.map((_, k) => Number(k === label) - Number(k === against)); // of what is explained
     if (logits.length === 1) weights[0] = labels.length === 2 && label === 0 ? -1 : 1;
     const delta = affineBackward(W2, weights).map((value, unit) => (z[unit] > 0 ? value : 0));
-    const back = affineBackward(W1, delta);
-    const logit = dot(weights, logits);
-    const words = tokens.map(() => 0);
-    const features = /** @type {Map<string, Feature>} */ (new Map());
+    const [back, logit] = [affineBackward(W1, delta), dot(weights, logits)];
+    const [words, features] = [tokens.map(() => 0), /** @type {Map<string, Feature>} */ (new Map())];
     occurrences.forEach(({ id, first, last, begins }, i) => {
       const contribution = shares[i] * dot(this.table.subarray(id * back.length), back);
       const name = [...(begins ? ["^"] : []), ...tokens.slice(first, last + 1)].join(" ");

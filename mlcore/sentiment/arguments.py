@@ -27,9 +27,9 @@ WHOLE = re.compile(f"0|-?[1-9][0-9]{{0,{MAX_DIGITS - 1}}}")
 
 def kind_of(labels: tuple[str, ...]) -> str:
     """Kind of the labels of a model from the command line: integers if all are written so, as 1 or 1.0."""
-    plain = {label.removesuffix(".0") for label in labels}
-    whole = all(WHOLE.fullmatch(digits) for digits in plain)
-    return "int" if whole and len(plain) == len(labels) else "str"
+    numbers = {label.removesuffix(".0") for label in labels}
+    whole = all(map(WHOLE.fullmatch, numbers))
+    return "int" if whole and len(numbers) == len(labels) else "str"
 
 
 class Classes(NamedTuple):
@@ -110,8 +110,8 @@ def written_labels(y: Iterable[Any], ratings: bool, texts: int | None) -> tuple[
     if ratings:
         return list(map(repr, numbers_of(y, "y", texts).tolist())), "int"
     values, kind = labels_of(y, texts)
-    written = {value: KINDS[kind][1](value) for value in set(values.tolist())}
-    return [written[value] for value in values.tolist()], kind
+    names = {value: KINDS[kind][1](value) for value in set(values.tolist())}
+    return [names[value] for value in values.tolist()], kind
 
 
 def all_labels(classes: Iterable[Any] | None, known: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -185,12 +185,12 @@ def _listed(values: Iterable[Any], name: str, expected: str, length: int | None 
     if not isinstance(values, str | bytes | Mapping | Set) and _dimensions(values) == 1:
         to_list = next((getattr(values, way) for way in ("to_pylist", "to_list") if hasattr(values, way)), None)
         with suppress(TypeError):
-            listed = to_list() if to_list else list(values)  # of pyarrow; of pandas and Polars; or of any other
-            _check_length(listed, name, length)
-            for i, value in enumerate(listed):
+            found = to_list() if to_list else list(values)  # of pyarrow; of pandas and Polars; or of any other
+            _check_length(found, name, length)
+            for i, value in enumerate(found):
                 if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):
                     raise InputError(f"{name}[{i}] is missing ({value!r}); leave the row out, or fill it in.")
-            return listed
+            return found
     raise InputError(f"{name} is {described(values)}; expected a list of {expected}.")
 
 

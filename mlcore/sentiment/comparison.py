@@ -132,9 +132,7 @@ class Experiment:
         if settings.loss == "squared":
             raise InputError("accuracies are compared; expected 'logistic'", parameter="loss", value=settings.loss)
         if settings.multi_label or dataset.several_labels:
-            raise DataError(
-                f"{dataset.source} has texts with several labels, or none; expected one for each to compare"
-            )
+            raise DataError(f"{dataset.source} has texts with several labels, or none; expected one for each")
         if not 1 <= seeds <= MAX_SEEDS:
             raise InputError(f"expected a whole number from 1 to {MAX_SEEDS}", parameter="seeds", value=seeds)
         self.settings = replace(settings, refit=False).resolved(facts_of(dataset, None, vectors))
@@ -155,8 +153,8 @@ class Experiment:
             rarest = f"{counts.min()} of the label {dataset.label_names[numbers[counts.argmin()]]!r}"
             raise DataError(f"{dataset.source} has too few texts to train, hold out and test on: {rarest}")
 
-    def encode(self, seed: int, threads: int = 1) -> Training:
-        """Trainings on the splits of this seed."""
+    def training(self, seed: int, threads: int = 1) -> Training:
+        """A training on the splits of this seed."""
         own = "test" in self.own_splits
         dataset = self.dataset if own else with_test_split(self.dataset, HELD_OUT, seed)
         read_vectors = (lambda words, dim: vectors) if (vectors := self.vectors) else None
@@ -165,7 +163,7 @@ class Experiment:
     def run(self, threads: int = 1, progress: Progress = lambda name, seed, epoch: None) -> Iterator[Run | Missing]:
         """All runs, seed by seed; one that diverges does not end the others."""
         for seed in self.seeds:
-            training = self.encode(seed, threads)
+            training = self.training(seed, threads)
             data, self.sizes, vectors = training.data, training.data.sizes, training.vectors
             for arm in self.arms:
                 training.vectors = vectors if arm.given else None
@@ -203,7 +201,7 @@ class Experiment:
         summaries = summarize(runs, self.names)
         settings = {name: getattr(self.settings, name) for name in ("dim", "hidden", "epochs", "ngrams")}
         return Comparison(
-            self.dataset.source, self.labels, self.sizes or self.encode(1).data.sizes, self.own_splits, settings,
+            self.dataset.source, self.labels, self.sizes or self.training(1).data.sizes, self.own_splits, settings,
             len(self.seeds), self.coverage, summaries, compare_best(runs, summaries), runs, missing, interrupted,
             self.dataset.notes.sentences(),
         )  # fmt: skip

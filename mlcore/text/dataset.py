@@ -14,6 +14,7 @@ import numpy as np
 from mlcore.errors import DataError, DataWarning, InputError
 from mlcore.files import installed, name_of
 from mlcore.kernels.compiling import kernel
+from mlcore.kernels.embedding import place_of
 from mlcore.text.documents import Documents
 from mlcore.text.growing import GrowingArray, release_free_memory
 from mlcore.text.labels import SPLIT_NUMBERS, hold_out, joined, labels_in, partition
@@ -303,5 +304,5 @@ def occurrences(documents, rows, features):
     totals = np.zeros(features, np.int64)
     for row in rows:
         for j in range(offsets[row], offsets[row + 1]):
-            totals[ids[j]] += counts[j if counts.shape[0] > 1 else 0]
+            totals[ids[j]] += counts[place_of(counts, j)]
     return totals

@@ -65,7 +65,7 @@ def test_given_vectors_are_added_unless_all_embeddings_are_frozen(frozen, initia
 
 def test_the_linear_baseline_is_as_good_as_it_was(monkeypatch):
     monkeypatch.setattr(comparison, "STRENGTHS", (0.1, 1.0))  # the best of all, and a worse one
-    data = Experiment(read_dataset(built_in_dataset()), pinned(), 1).encode(1).data
+    data = Experiment(read_dataset(built_in_dataset()), pinned(), 1).training(1).data
     run = comparison.linear(data)
     assert (run.test_accuracy, run.dev_accuracy) == (pytest.approx(0.846, abs=0.003), pytest.approx(0.858, abs=0.003))
 
@@ -82,7 +82,7 @@ def test_splits_are_disjoint_and_the_own_ones_are_kept(own):
     experiment, drawn = Experiment(dataset(20, splits), SMALL, 3), set()
     assert experiment.own_splits == list(own)
     for seed in experiment.seeds:
-        data = experiment.encode(seed).data
+        data = experiment.training(seed).data
         rows = {name: getattr(data, name).rows.tolist() for name in ("train", "dev", "test")}
         assert sorted(itertools.chain(*rows.values())) == list(range(80))
         for name, numbers in rows.items():
