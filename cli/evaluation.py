@@ -170,10 +170,10 @@ def _show_confusion(found: "evaluation.Evaluation") -> None:
 
 def show_strongest_words(strongest: dict[str, dict[str, float]], labels: tuple[str, ...]) -> None:
     """The features that speak most for each label: beside each other for two, else a line for each label."""
-    names = [render.shortened(label) for label in strongest]
     if not any(strongest.values()):  # no word is frequent enough to be listed
         return
     if len(strongest) == 2:
+        names = [render.shortened(label) for label in strongest]
         figure = "score" if labels else "rating"
         columns = [column for name in names for column in (f"for {name}" if labels else name, figure)]
         cells = [
@@ -183,6 +183,7 @@ def show_strongest_words(strongest: dict[str, dict[str, float]], labels: tuple[s
         rows = [(*first, *second) for first, second in zip_longest(*cells, fillvalue=("", ""))]
         render.table(columns, rows, f"\nStrongest words ({figure} of a text with only this word)", left=(0, 2))
         return
+    names = [render.shortened(label) for label, entries in strongest.items() if entries]
     room = render.COLUMNS - 6 - max(map(render.width, names))
-    words = [render.shortened(", ".join(entries), room) for entries in strongest.values()]
+    words = [render.shortened(", ".join(entries), room) for entries in strongest.values() if entries]
     render.table(("for", "words"), zip(names, words, strict=True), "\nStrongest words", left=2, most=MAX_LABELS)

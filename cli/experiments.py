@@ -18,7 +18,7 @@ from . import interrupts, render
 from .commands import setting_words
 from .dataset import read
 from .explanation import given_vectors, say_coverage
-from .options import Data, GivenVectors, Json, NewModel, option
+from .options import Data, Files, GivenVectors, Json, NewModel, option
 from .output import MODEL, answer
 from .printable import printable
 from .training import Run
@@ -32,6 +32,7 @@ DIM, HIDDEN = 50, 32  # width and units of the networks that are compared
 
 def tune(
     *,
+    files: Files = None,
     data: Data = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time for the search.")] = 5.0,
     trials: Annotated[int | None, typer.Option(min=1, help="Most trials.", show_default="as time allows")] = None,
@@ -53,9 +54,10 @@ def tune(
     used. Ctrl-C keeps the best settings so far. The same seed and number of
     trials (--trials) give the same result.
     """
-    if STANDARD_STREAM in (data or []):
+    data = [*(files or []), *(data or [])]
+    if STANDARD_STREAM in data:
         raise InputError("tune reads the data twice, which standard input does not allow; save it, and give the file.")
-    check_files(data or [], model=(model, MODEL))
+    check_files(data, model=(model, MODEL))
     started, processes = monotonic(), threads or available_cores()
     dataset = read(data, layout)
 
@@ -79,7 +81,7 @@ def tune(
     interrupts.listen()
     interrupts.end_at_once(f"; {printable(str(model))} was not written")
     answer("tune", found, _show_trials, as_json)
-    inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data or []} | asdict(layout)
+    inputs = dict.fromkeys(("dev", "test", "vectors", "warm_start", "replicas")) | {"data": data} | asdict(layout)
     render.say(f"Training with the settings of trial {found.trials[0].number}.")
     run = Run(inputs, layout, found.settings, processes, model, quiet=True)
     run.train()
@@ -90,6 +92,7 @@ def tune(
 
 def cross_validate(
     *,
+    files: Files = None,
     data: Data = None,
     metric: Metric = "accuracy",
     folds: Folds = 5,
@@ -104,7 +107,8 @@ def cross_validate(
     A split named dev is tested on instead, with another seed each time, and
     one named test is not used.
     """
-    check_files(data or [])
+    data = [*(files or []), *(data or [])]
+    check_files(data)
     dataset = read(data, layout)
     with render.Activity("Training") as activity:
 
@@ -117,6 +121,7 @@ def cross_validate(
 
 def compare_embeddings(
     *,
+    files: Files = None,
     data: Data = None,
     vectors: GivenVectors = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 5,
@@ -136,7 +141,8 @@ def compare_embeddings(
     """
     width: Any = DIM if dim is None and not vectors else dim
     settings = Settings(dim=width, hidden=HIDDEN, epochs=epochs, ngrams=1, char_ngrams="none")
-    check_files([*(data or []), vectors])
+    data = [*(files or []), *(data or [])]
+    check_files([*data, vectors])
     dataset = read(data, layout)
     given = given_vectors(vectors, dataset.words, dim) if vectors else None
     experiment = comparison.Experiment(dataset, settings, seeds, given)

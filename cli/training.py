@@ -30,7 +30,7 @@ from .commands import in_words, setting_words
 from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import given_vectors, say_coverage
-from .options import Data, GivenVectors, Json, NewModel, Scheduler, flag, option, parse_path, path_option
+from .options import Data, Files, GivenVectors, Json, NewModel, Scheduler, flag, option, parse_path, path_option
 from .output import MODEL, print_json
 from .printable import printable
 
@@ -51,8 +51,7 @@ def held_out(text: str) -> Path | float:
 # fmt: off
 def train_sentiment(
     *,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="DATA", help="Labelled texts, as --data.",
-                                                       parser=parse_path, show_default=False)] = None,
+    files: Files = None,
     data: Data = None,
     dev: Annotated[Any, option("PATH|FRACTION", HELD_OUT, default="the data's dev split, or 0.1",
                                parser=held_out)] = None,

@@ -39,7 +39,8 @@ class Naming:
 
     ``answers``: all of them in the order of the pass, with values of the right shape. ``symbols``: each as sheets write
     it, such as ∂J/∂V; ``known``: each by what students may write, and ``in_lower_case`` by the same in lower case,
-    unless several are written so. ``vectors``: answers of one row, whose entries may be written h1 and h2.
+    unless several are written so. ``vectors``: answers of one row, whose entries may be written h1 and h2; ``first``:
+    what is both a first entry and all of the only layer, by how many numbers there are.
     """
 
     def __init__(self, problem: Problem, answers: Matrices) -> None:
@@ -58,6 +59,7 @@ class Naming:
             which |= {word: which[letter] for word, letter in WORDS.items()}
             self.known |= {f"{word}{number + 1}": name for word, name in which.items()}
             self.known |= {f"{word}{end}": name for word, name in which.items() for end in ends[number]}
+        self.first = {f"{word}1" for word in which if symbols.depth == 1}
         self.known |= ALIASES | {f"d{output}": which["da"] for output in OUTPUTS}
         self.known |= dict.fromkeys(("logits", "scores"), which["z"])
         self.known |= dict.fromkeys(("dlogits", "dscores"), which["dz"])
@@ -83,7 +85,8 @@ class Naming:
         for answer in answers:
             name, place = self.find(answer.name)
             entries = self.oriented(name, answer.entries)
-            is_layer = place == (0, 0) and name != "y_hat" and entries.shape == self.answers[name].shape  # all of h1
+            may_be_layer = place == (0, 0) and name != "y_hat" and "," not in answer.name
+            is_layer = may_be_layer and entries.shape == self.answers[name].shape  # all of h1
             if place and not is_layer:
                 if entries.size != 1:
                     raise InputError(f"{answer.name} is one entry of {name}; give one number.")
@@ -102,7 +105,7 @@ class Naming:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1], c_1^{(2)} or h1."""
         text = self._known(name) or ENTRY_OF_LAYER.sub(r"\1\3\4\6[\2\5]", name)
         if text in self.answers:
-            return text, None
+            return text, (0, 0) if _plain(name).lower() in self.first and text in self.vectors else None
         plain = _plain(text)
         entry = ENTRY.fullmatch(unicodedata.normalize("NFKC", text).strip())
         for match in filter(None, (entry, ENTRY.fullmatch(plain), UNIT.fullmatch(plain))):

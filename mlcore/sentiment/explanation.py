@@ -325,18 +325,20 @@ def strongest_words(
     With two labels, the positive one first, its logit tells; with more, how far a label's logit is above that of the
     best other label, so that no word of another label is listed. Where texts may have several labels: how far the
     logit is above the mean of all these features. Without labels: the features with the highest and with the
-    lowest rating, as "highest" and "lowest".
+    lowest rating, as "highest" and "lowest". Nothing if none occurs so often.
     """
     features = model.features
     last = len(features.words) if features.pieces.sizes else features.first_piece
     candidates = np.flatnonzero((feature_counts[:last] >= min_count) & ~features.begins()[:last])
+    if not len(candidates):
+        return {}
     names = features.names_of(candidates.tolist())
     documents = features.documents(names)
     if len(model.labels) > 2 and not model.settings.multi_label:
         return _strongest_of_many(model, names, documents, number)
     logits = model.logits(documents)
     if many := logits.shape[1] > 1:
-        columns = zip(model.labels, (logits - logits.sum(axis=0) / max(len(names), 1)).T, strict=True)
+        columns = zip(model.labels, (logits - logits.mean(axis=0)).T, strict=True)
     else:
         columns = zip(model.labels[::-1] or ("highest", "lowest"), (logits[:, 0], -logits[:, 0]), strict=True)
     found = {}
@@ -359,8 +361,7 @@ def _strongest_of_many(
         second, first = np.partition(logits, -2, axis=1)[:, -2:].T
         return logits.argmax(axis=1), first - second
 
-    none = np.zeros(0, np.int64), np.zeros(0, np.float32)
-    best, strengths = map(np.concatenate, zip(none, *model.in_blocks(strongest, len(rows)), strict=True))
+    best, strengths = map(np.concatenate, zip(*model.in_blocks(strongest, len(rows)), strict=True))
     order = np.lexsort((-strengths, best))
     order = order[strengths[order] > 0]
     bounds = pairwise(np.searchsorted(best[order], np.arange(len(model.labels) + 1)))

@@ -230,7 +230,7 @@ def joined_datasets(parts: Sequence[Dataset], source: str) -> Dataset:
             label_places.setdefault(label, part.named(place))
         numbers = {label: number for number, label in enumerate(label_places)}
         labels.append(np.array([numbers[label] for label in part.label_names], np.int32)[part.labels])
-        notes.add(part.notes, part.named)
+        notes.add(part.notes)
     weights = None
     if any(part.weights is not None for part in parts):
         every = [np.ones(part.n_texts) if part.weights is None else part.weights for part in parts]

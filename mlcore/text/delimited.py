@@ -19,6 +19,7 @@ SIGNS = re.compile(  # between words, not as in "by @me"; a single one needs bla
 MAX_FIELD = 50_000_000  # characters
 SNIFFED = 100  # lines from which the separator is recognised
 TITLES = 10  # lines among which the header is looked for
+ROLE_IN_ORANGE = re.compile(r"(?:class|meta|ignore|weight|[cmiw])?(?: ?\w+=\S*)*")
 CSV_ERRORS = {  # how Python's messages begin, and what they mean
     "unexpected end of data": "a quote is opened in this row and never closed.",
     "new-line character": "a carriage return is in a field without quotes; give all lines the same ends.",
@@ -165,7 +166,8 @@ def read_delimited(lines: Iterator[str], separator: str, source: Source) -> Tabl
     if _has_row_numbers(sniffed, len(names)):
         names = ["", *names]
         source.note_guess("the first column, which the header lacks, numbers the rows.")
-    return Table(source, names, _without_headers(_of_width(rows, names, source), names, source))
+    rows = _without_types(_of_width(rows, names, source), source)
+    return Table(source, names, _without_headers(rows, names, source))
 
 
 def _has_row_numbers(rows: Sequence[Sequence[str]], width: int) -> bool:
@@ -241,6 +243,16 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
             yield line, [*row, *[""] * (width - len(row))][:width]
         else:
             source.skip(line, f"has {counted(len(row), 'field')}; expected {width} as in the header.")
+
+
+def _without_types(rows: Iterator[Row], source: Source) -> Iterator[Row]:
+    """The rows without those two below the header in which Orange has the types and the roles of the columns."""
+    first = [*islice(rows, 2)]
+    types, *roles = (row for _, row in first) if first else ([],)
+    if {"s", "string"} & {*types} and roles and any(roles[0]) and all(map(ROLE_IN_ORANGE.fullmatch, roles[0])):
+        source.note_skipped("rows of Orange's types and roles of columns", len(first))
+        first.clear()
+    yield from chain(first, rows)
 
 
 def _without_headers(rows: Iterator[Row], header: Sequence[str], source: Source) -> Iterator[Row]:

@@ -117,11 +117,11 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
             return chain([columns], rows)
         if isinstance(rows, list) and "schema" in document:
             return rows
-        if any(map(_split_of, document)):
-            splits = {name: _split_of(re.split("[-_. ]", name.strip())[-1]) for name in document}
-            if others := [
-                name for name, split in splits.items() if not (split and isinstance(document[name], list | dict))
-            ]:
+        ends = {name: _split_of(re.split("[-_. ]", name.strip())[-1]) for name in document}
+        splits = {name: end for name, end in ends.items() if end and isinstance(document[name], list | dict)}
+        others = [name for name in document if name not in splits]
+        if any(map(_split_of, document)) or (not others and len({*splits.values()}) > 1):
+            if others:
                 raise DataError(f"{source.name} has splits, and the keys {', '.join(others)}; leave them out.")
             if more := [name for name in splits if not _split_of(name)]:
                 source.note_guess(f"the keys {', '.join(more)} are read as parts of the splits that they end with.")

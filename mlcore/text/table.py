@@ -4,7 +4,7 @@ import re
 import textwrap
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -67,14 +67,20 @@ class Notes:
             said.append(f"Skipped {counted(n, 'bad row')}: {'; '.join(self.bad_rows)}{more}.")
         return said
 
-    def add(self, other: "Notes", named: Callable[[str], str]) -> None:
-        """Add other notes, whose places are named by this function."""
-        self.undecodable += map(named, other.undecodable)
+    def add(self, other: "Notes") -> None:
+        """Add those of texts that are read strictly: all that they name is named with its file."""
         self.guesses += other.guesses
         self.skipped += other.skipped
         self.n_bad_rows += other.n_bad_rows
-        self.bad_rows = [*self.bad_rows, *map(named, other.bad_rows)][:FEW]
+        self.bad_rows = [*self.bad_rows, *other.bad_rows][:FEW]
         self.columns = other.columns | self.columns
+
+    def rename(self, path: str, name: str) -> None:
+        """Give a file that was read at this path its own name."""
+        self.guesses, self.bad_rows = (
+            [said.replace(path, name) for said in some] for some in (self.guesses, self.bad_rows)
+        )
+        self.skipped = Counter({what.replace(path, name): count for what, count in self.skipped.items()})
 
 
 @dataclass
@@ -113,8 +119,7 @@ class Source:
             raise self.error(where, problem, column, suggestion={remedy: True})
         self.notes.n_bad_rows += 1
         if len(self.notes.bad_rows) < FEW:
-            at = f"{self.prefix}{where}{column and f', column {column}'}"
-            self.notes.bad_rows.append(f"{at}: {problem.removesuffix('.')}")
+            self.notes.bad_rows.append(str(self.error(where, problem, column)).removesuffix("."))
 
     def decoded(self, content: bytes, file: str = "") -> str:
         """The text of UTF-8; other bytes become U+FFFD, or are refused."""

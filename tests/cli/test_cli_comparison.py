@@ -36,7 +36,7 @@ def test_table_and_answer(run, reviews, given):
                  "Trainable or fixed? The best trainable embeddings"):  # fmt: skip
         assert part in joined, part
     assert max(map(len, lines)) <= 80
-    out = run("compare-embeddings", "--data", "reviews.tsv", *SMALL[:-1], 1).out
+    out = run("compare-embeddings", "reviews.tsv", *SMALL[:-1], 1).out
     assert "given" not in out
     assert "±" not in out.split("accuracy:")[0]
 

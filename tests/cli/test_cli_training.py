@@ -200,8 +200,8 @@ def test_the_columns_of_a_table_are_remembered(run, tmp_path):
         "mlcore: a.csv: the labels are in the column 'Sentiment'.",
         "mlcore: a.csv: repeated headers: 5 skipped.",
         "mlcore: a.csv: rows without any value: 1 skipped.",
-        "mlcore: Skipped 1 bad row: line 20, column Sentiment: the label is empty; expected text without control "
-        "characters.",
+        "mlcore: Skipped 1 bad row: a.csv, line 20, column Sentiment: the label is empty; expected text "
+        "without control characters.",
         "mlcore: the labels 'Pos' and 'pos' differ only in case or form; they are learned as different labels.",
         "mlcore: 1 label has a single text, which stays in training and is not held out: 'Pos'.",
     ])  # fmt: skip

@@ -256,13 +256,18 @@ def test_a_cluster_without_workers(run, threads, tmp_path, monkeypatch):
     (tmp_path / "a.tsv").write_text("label\ttext\n" + "pos\tgood\nneg\tbad\n" * 20)
     monkeypatch.setattr(cluster, "LOOK", 0.1)
     empty, later = threads(0), threads(0)
+
+    def say(_, what):
+        render.say(what)
+        if f"dask worker {later.scheduler_address}" in what:
+            later.scale(1)
+
+    monkeypatch.setattr("mlcore.cli.render.Activity.update", say)
     for found, patience, code, message in (
         (empty, 0.2, 5, "Reading shards: no worker with free memory"),
         (later, 60, 0, f"start some: dask worker {later.scheduler_address}"),
     ):
         monkeypatch.setattr(cluster, "PATIENCE", patience)
-        monkeypatch.setattr("mlcore.cli.render.Activity.update", lambda self, what: render.say(what))
-        threading.Timer(1, later.scale, [1]).start()
         done = run("train-sentiment", "--data", "a.tsv", "--scheduler", found.scheduler_address, *SETTINGS)
         assert (done.code, message in done.err) == (code, True), done.err
 

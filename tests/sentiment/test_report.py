@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
+from mlcore.cli.evaluation import show_strongest_words
 from mlcore.cli.render import width
 from naive import TWO, random_model, save_with_texts
 
@@ -102,6 +103,18 @@ def test_a_report_without_history_or_mistakes():
     model.parameters.W2[:], model.parameters.b2[:] = 0, 1
     text = report_page(model, "m", dataset_of(["good"], ["pos"]), 1)
     assert ("<h2>Training" in text, "None." in text) == (False, True)
+
+
+def test_labels_without_strong_words_are_not_listed(capsys):
+    model = random_model(7, ("one", "two", "three"))
+    model.parameters.W2[:], model.parameters.b2[:] = 0, (0, 1, 0)
+    for text, listed in (("good", ["two"]), ("?", [])):
+        page = Page(report_page(model, "m", dataset_of([text] * 2, ["one", "two"]), 1)).text
+        rows = page.partition("best other label.")[2].partition("Worst mistakes")[0]
+        assert [label for label in model.labels if label in rows] == listed
+        assert ("No word occurs often enough." in rows) == (not listed)
+    show_strongest_words({"one": {}, "two": {"good": 1.0}, "three": {}}, model.labels)
+    assert re.findall("one|two|three", capsys.readouterr().out) == ["two"]
 
 
 def test_explained_words_are_coloured_by_their_contribution():

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import compare_cases
+from test_readers import write
 
 from mlcore.errors import DataError, InputError
 from mlcore.text import growing
 from mlcore.text.dataset import built_in_dataset, dataset_of, encode, read_dataset, with_held_out, with_test_split
 from mlcore.text.layout import Layout
 from mlcore.text.ngrams import Choice
+from mlcore.text.parts import read_part
 
 CHOICE = {"choice": Choice(2, 1, None, False), "ratings": False, "seed": 1}
 
@@ -34,6 +36,14 @@ def test_reading_keeps_what_the_examples_say(tmp_path):
         read_dataset(path)
     path.write_text("text,label,split\na,x,dev\nb,y,dev\n")
     assert (read_dataset(path).held_out()[1], read_dataset(path).texts) == ("all", None)
+
+
+def test_what_is_said_of_a_file_names_its_url(tmp_path):
+    pytest.importorskip("fsspec", reason="the extra mlcore[dask] is not installed")
+    url = write(tmp_path / "a.csv", "Tweet,label\nText,Label\nTweet,label\na,\na,x\n").as_uri()
+    said = read_part(url, Layout(skip_bad_rows=True)).notes.sentences()
+    assert [sentence.count(url) for sentence in said] == [1, 1, 1]
+    assert not any(sentence.replace(url, "").count("a.csv") for sentence in said)
 
 
 def test_a_share_of_the_training_texts_becomes_the_test_split():

@@ -163,7 +163,9 @@ def test_parquet_and_arrow_read_only_the_columns_that_are_needed(tmp_path, kind)
         read(path)
     rows, said = read(path, skip_bad_rows=True)
     assert (len(rows), rows[:2]) == (5_999, [("1", "text 0"), ("2", "text 2")])
-    assert said[0].startswith("Skipped 3,001 bad rows: row 2, column label: the label is missing; row 5,")
+    assert said[0].startswith(
+        f"Skipped 3,001 bad rows: {path}, row 2, column label: the label is missing; {path}, row 5,"
+    )
     (whole,) = read_tables(path, labelled=False)
     assert whole.schema == found.schema
     kept = [(values, text) for (_, values), text in whole.texts()]
