@@ -22,7 +22,7 @@ from mlcore.kernels import compiling
 from mlcore.text import pool
 
 from . import render
-from .options import with_options
+from .options import parse_path, with_options
 
 UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its own
 
@@ -151,7 +151,7 @@ def _converted(parameter: Any, text: str) -> Any:
             return info.parser(text)
         if kind in (int, float):
             return _number(text, kind, info.min, info.max)
-        return Path(text) if kind is Path else text
+        return parse_path(text) if kind is Path else text
     except InputError as error:
         error.parameter = max(parameter.opts, key=len).removeprefix("--") if is_option else parameter.metavar
         raise

@@ -20,7 +20,7 @@ from mlcore.files import STANDARD_STREAM, check_files, check_new_folder, write_f
 from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
-from .options import Json, flag, number_option, option, path_option
+from .options import Json, flag, number_option, option
 from .output import answer, write_output
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
@@ -28,6 +28,7 @@ FORWARDED = "Share of the points for what follows from an error."
 KIND = f"What to practise: {', '.join(KINDS)}."
 DIFFICULTY, KINK = ("|".join(names) for names in (DIFFICULTIES, KINKS))
 FORMAT = "Format of the output."
+ANSWERS = "Answers in TOML or JSON, or a folder; may be repeated."
 INTO = "Write sheets, keys and networks into a new folder."
 FILE_SUFFIXES = (".xml", ".tex", ".txt", ".md", ".toml", ".json")
 
@@ -98,7 +99,7 @@ def grad(
     check: Annotated[bool, flag("Compare with numerical derivatives.", "--check")] = False,
     more: Annotated[bool, flag("Also show the Clarke subdifferential at a kink.", "--more")] = False,
     code: Annotated[str | None, option("numpy|pytorch|jax", "Print a program instead.")] = None,
-    model: Annotated[Path | None, path_option("Trained model to use instead of the network.")] = None,
+    model: Annotated[Path | None, option("PATH", "Trained model to use instead of the network.")] = None,
     text: Annotated[str | None, option("TEXT", "Text to run through the model.")] = None,
     label: Annotated[str | None, option("LABEL", "The text's true label or rating.")] = None,
     as_json: Json = False,
@@ -181,12 +182,12 @@ def check(
     d_v: Annotated[list[str] | None, option("ROWS", "Your dJ/dV.", "--dV")] = None,
     d_w: Annotated[list[str] | None, option("ROWS", "Your dJ/dW.", "--dW")] = None,
     others: Annotated[list[str] | None, option("NAME=ROWS", "Any other answer; may be repeated.", "--answer")] = None,
-    answers: Annotated[list[Path] | None, path_option("Answers in TOML or JSON, or a folder; may be repeated.")] = None,
+    answers: Annotated[list[Path] | None, option("PATH", ANSWERS)] = None,
     hint: Annotated[bool, flag("Leave the truth out, for another try.", "--hint")] = False,
     tolerance: Annotated[Any, number_option("NUMBER", "How far off an entry may be.", "1 in its last digit")] = None,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
-    output: Annotated[Path | None, path_option("Write the marks of a folder here, as CSV.", "--output", "-o")] = None,
+    output: Annotated[Path | None, option("PATH", "Write a folder's marks here, as CSV.", "--output", "-o")] = None,
     points: Annotated[str | None, option("NAME=NUMBER,...", "Points in a folder.", default="1 for each")] = None,
     carry_forward: Annotated[Any, number_option("SHARE", FORWARDED, "1")] = None,
     as_json: Json = False,
@@ -276,7 +277,7 @@ def exercise(
     difficulty: Annotated[str, option(DIFFICULTY, "Sizes and numbers.", default=True)] = "medium",
     kink: Annotated[str, option(KINK, "Units to place on their kink.", default=True)] = "none",
     count: Annotated[int, typer.Option(help="Number of sheets, with the seeds from --seed on.")] = 1,
-    output: Annotated[Path | None, path_option(INTO, "--output", "-o", metavar="FOLDER")] = None,
+    output: Annotated[Path | None, option("FOLDER", INTO, "--output", "-o")] = None,
     output_format: Annotated[str, option("text|latex|markdown|moodle", FORMAT, "--format", default=True)] = "text",
 ) -> None:
     """Example: mlcore exercise --kind biases --count 30 -o sheets --format latex
