@@ -121,7 +121,9 @@ class Commands(Converting, TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that the arguments begin with, its name, and the rest of them."""
         if args[0] not in COMMANDS:
-            likely = {HABITS.get(name, name) for name in get_close_matches(args[0], [*COMMANDS, *HABITS], cutoff=0.7)}
+            likely = {
+                HABITS.get(name, name) for name in get_close_matches(args[0].lower(), [*COMMANDS, *HABITS], cutoff=0.7)
+            }
             hint = f" Did you mean {' or '.join(map(repr, sorted(likely)))}?" if likely else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return args[0], _load(args[0]), args[1:]

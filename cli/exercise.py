@@ -20,8 +20,8 @@ from mlcore.files import STANDARD_STREAM, check_files, check_new_folder, write_f
 from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
-from .options import Json, flag, number_option, option
-from .output import answer, write_output
+from .options import Json, flag, number_option, option, refuse
+from .output import PRINTED, answer, write_output
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
 FORWARDED = "Share of the points for what follows from an error."
@@ -66,12 +66,6 @@ class Backward(Numbers):
 
 LearningRate = Annotated[Any, number_option("NUMBER", "One step with this rate.")]
 OptimizerName = Annotated[str, option("sgd|momentum|adam", "How a step is taken.", default=True)]
-
-
-def refuse(options: Mapping[str, object], why: str) -> None:
-    """Raises: InputError if one of these options is given, which cannot be used here."""
-    if given := [name for name, value in options.items() if value is not None and value is not False]:
-        raise InputError(f"--{given[0]} {why}")
 
 
 def _update(learning_rate: Any, optimizer: str) -> "descent.Update | None":
@@ -159,7 +153,7 @@ def descend(
     *,
     numbers: Backward,
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
+    learning_rate: Annotated[Any, number_option("NUMBER", "Learning rate.", True)] = 0.1,
     optimizer: OptimizerName = "sgd",
     as_json: Json = False,
 ) -> None:
@@ -170,7 +164,8 @@ def descend(
     nothing does.
     """
     network = numbers.problem()
-    found = descent.descend(network, steps, descent.Update(learning_rate, optimizer))
+    with render.Activity("Descending"):
+        found = descent.descend(network, steps, descent.Update(learning_rate, optimizer))
     answer("descend", found, partial(exercise_view.descend, style=network.style), as_json)
 
 
@@ -214,12 +209,14 @@ def check(
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
+        refuse({"output": output == STANDARD_STREAM}, PRINTED)
         check_files((file for file in answers[0].iterdir() if file.exists()), output=(output, b"student,file,"))
         if nets:
             refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")
         worth = classroom.parse_points(points) if points is not None else {}
         share = 1 if carry_forward is None else carry_forward
-        marks = classroom.mark_class(nets or numbers.problem(), answers[0], worth, share, tolerance, update)
+        with render.Activity("Marking"):
+            marks = classroom.mark_class(nets or numbers.problem(), answers[0], worth, share, tolerance, update)
         if output:
             write_output(output, marks.to_csv().encode("utf-8-sig"))
         answer("check-class", marks, exercise_view.check_class, as_json)
@@ -293,7 +290,8 @@ def exercise(
             message = "it becomes a folder of sheets, keys and networks; without -o, one document is printed"
             raise InputError(message, parameter="output", value=str(output))
         check_new_folder("output", output)
-    made = sheets.make_sheets(count, seed, kind, difficulty, kink)
+    with render.Activity("Making sheets"):
+        made = sheets.make_sheets(count, seed, kind, difficulty, kink)
     if not output:
         return render.show(sheets.document(made, output_format).rstrip("\n"))
     texts = sheets.files(made, output_format)
@@ -307,11 +305,11 @@ def net(*, numbers: Typed) -> None:
     Print the network as a TOML file to start from. A layer has a name, an
     activation (relu, leaky-relu, identity, sigmoid, tanh, softplus, softmax,
     step), a matrix of weights, perhaps another for inputs of its own, and
-    perhaps a list of biases, under names of your choice. The loss is
-    half-squared, squared, mean-squared, cross-entropy, binary-cross-entropy, or
-    none with an upstream gradient. Also: reduction = "sum" over samples, l2 =
-    0.1, frozen = ["b"], layout = "rows" for x W instead of W x, and
-    slope = 0.1 in a layer with leaky-relu.
+    perhaps a list of biases, under names of your choice. Losses: half-squared,
+    squared, mean-squared, cross-entropy, binary-cross-entropy, or none with an
+    upstream gradient. Also: reduction = "sum" over samples, l2 = 0.1, frozen =
+    ["b"], layout = "rows" for x W instead of W x, and slope = 0.1 in a layer
+    with leaky-relu.
     """
     found = numbers.problem()
     found.network.check(found.x, found.y)

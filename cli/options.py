@@ -1,7 +1,7 @@
 """The options that commands share, and how options are declared."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -26,6 +26,12 @@ def number_option(metavar: str, help: str, default: str | bool = False) -> Any:
 def flag(help: str, *names: str) -> Any:
     """An option without a value."""
     return typer.Option(*names, help=help)
+
+
+def refuse(options: Mapping[str, object], why: str) -> None:
+    """Raises: InputError if one of these options is given, which cannot be used here."""
+    if given := [name for name, value in options.items() if value is not None and value is not False]:
+        raise InputError(f"--{given[0]} {why}")
 
 
 def parse_path(text: str) -> Path:

@@ -18,8 +18,8 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import for_model, read
-from .options import A_MODEL, Json, ModelFile, Output, option
-from .output import MODEL, PAGE, answer, write_output
+from .options import A_MODEL, Json, ModelFile, Output, option, refuse
+from .output import MODEL, PAGE, PRINTED, answer, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
 MAX_CHANGES = 5
@@ -50,8 +50,7 @@ def compress(
     which it measures those that mlcore evaluate does; what else is there helps
     to choose the features. A model that is small enough is copied.
     """
-    if output == STANDARD_STREAM:
-        raise InputError("--output is standard output, where the results are printed; give a file.")
+    refuse({"output": output == STANDARD_STREAM}, PRINTED)
     check_files([model, *(data or [])], output=(output, MODEL))
     loaded = model_file.load_model(model)
     dataset = read(data, for_model(layout, loaded), keep_texts=True) if data else None
