@@ -69,11 +69,9 @@ OptimizerName = Annotated[str, option("sgd|momentum|adam", "How a step is taken.
 
 
 def _update(learning_rate: Any, optimizer: str) -> "descent.Update | None":
-    if learning_rate is not None:
-        return descent.Update(learning_rate, optimizer)
-    if optimizer != "sgd":
+    if learning_rate is None and optimizer != "sgd":
         raise InputError("it also needs a learning rate", parameter="optimizer", value=optimizer)
-    return None
+    return None if learning_rate is None else descent.Update(learning_rate, optimizer)
 
 
 def forward(*, numbers: Numbers, as_json: Json = False) -> None:
