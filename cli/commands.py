@@ -22,7 +22,7 @@ from mlcore.kernels import compiling
 from mlcore.text import pool
 
 from . import render
-from .options import with_options
+from .options import parse_path, with_options
 
 UNSAFE = set(" ;|&()")  # characters of a value that a shell would take for its own
 
@@ -121,7 +121,9 @@ class Commands(Converting, TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that the arguments begin with, its name, and the rest of them."""
         if args[0] not in COMMANDS:
-            likely = {HABITS.get(name, name) for name in get_close_matches(args[0], [*COMMANDS, *HABITS], cutoff=0.7)}
+            likely = {
+                HABITS.get(name, name) for name in get_close_matches(args[0].lower(), [*COMMANDS, *HABITS], cutoff=0.7)
+            }
             hint = f" Did you mean {' or '.join(map(repr, sorted(likely)))}?" if likely else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return args[0], _load(args[0]), args[1:]
@@ -151,7 +153,7 @@ def _converted(parameter: Any, text: str) -> Any:
             return info.parser(text)
         if kind in (int, float):
             return _number(text, kind, info.min, info.max)
-        return Path(text) if kind is Path else text
+        return parse_path(text) if kind is Path else text
     except InputError as error:
         error.parameter = max(parameter.opts, key=len).removeprefix("--") if is_option else parameter.metavar
         raise

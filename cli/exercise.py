@@ -20,14 +20,15 @@ from mlcore.files import STANDARD_STREAM, check_files, check_new_folder, write_f
 from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
-from .options import Json, flag, number_option, option, path_option
-from .output import answer, write_output
+from .options import Json, flag, number_option, option, refuse
+from .output import PRINTED, answer, write_output
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
 FORWARDED = "Share of the points for what follows from an error."
 KIND = f"What to practise: {', '.join(KINDS)}."
 DIFFICULTY, KINK = ("|".join(names) for names in (DIFFICULTIES, KINKS))
 FORMAT = "Format of the output."
+ANSWERS = "Answers in TOML or JSON, or a folder; may be repeated."
 INTO = "Write sheets, keys and networks into a new folder."
 FILE_SUFFIXES = (".xml", ".tex", ".txt", ".md", ".toml", ".json")
 
@@ -67,18 +68,10 @@ LearningRate = Annotated[Any, number_option("NUMBER", "One step with this rate."
 OptimizerName = Annotated[str, option("sgd|momentum|adam", "How a step is taken.", default=True)]
 
 
-def refuse(options: Mapping[str, object], why: str) -> None:
-    """Raises: InputError if one of these options is given, which cannot be used here."""
-    if given := [name for name, value in options.items() if value is not None and value is not False]:
-        raise InputError(f"--{given[0]} {why}")
-
-
 def _update(learning_rate: Any, optimizer: str) -> "descent.Update | None":
-    if learning_rate is not None:
-        return descent.Update(learning_rate, optimizer)
-    if optimizer != "sgd":
+    if learning_rate is None and optimizer != "sgd":
         raise InputError("it also needs a learning rate", parameter="optimizer", value=optimizer)
-    return None
+    return None if learning_rate is None else descent.Update(learning_rate, optimizer)
 
 
 def forward(*, numbers: Numbers, as_json: Json = False) -> None:
@@ -98,7 +91,7 @@ def grad(
     check: Annotated[bool, flag("Compare with numerical derivatives.", "--check")] = False,
     more: Annotated[bool, flag("Also show the Clarke subdifferential at a kink.", "--more")] = False,
     code: Annotated[str | None, option("numpy|pytorch|jax", "Print a program instead.")] = None,
-    model: Annotated[Path | None, path_option("Trained model to use instead of the network.")] = None,
+    model: Annotated[Path | None, option("PATH", "Trained model to use instead of the network.")] = None,
     text: Annotated[str | None, option("TEXT", "Text to run through the model.")] = None,
     label: Annotated[str | None, option("LABEL", "The text's true label or rating.")] = None,
     as_json: Json = False,
@@ -158,7 +151,7 @@ def descend(
     *,
     numbers: Backward,
     steps: Annotated[int, typer.Option(help="Steps to take.")] = 20,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.1,
+    learning_rate: Annotated[Any, number_option("NUMBER", "Learning rate.", True)] = 0.1,
     optimizer: OptimizerName = "sgd",
     as_json: Json = False,
 ) -> None:
@@ -169,7 +162,8 @@ def descend(
     nothing does.
     """
     network = numbers.problem()
-    found = descent.descend(network, steps, descent.Update(learning_rate, optimizer))
+    with render.Activity("Descending"):
+        found = descent.descend(network, steps, descent.Update(learning_rate, optimizer))
     answer("descend", found, partial(exercise_view.descend, style=network.style), as_json)
 
 
@@ -181,12 +175,12 @@ def check(
     d_v: Annotated[list[str] | None, option("ROWS", "Your dJ/dV.", "--dV")] = None,
     d_w: Annotated[list[str] | None, option("ROWS", "Your dJ/dW.", "--dW")] = None,
     others: Annotated[list[str] | None, option("NAME=ROWS", "Any other answer; may be repeated.", "--answer")] = None,
-    answers: Annotated[list[Path] | None, path_option("Answers in TOML or JSON, or a folder; may be repeated.")] = None,
+    answers: Annotated[list[Path] | None, option("PATH", ANSWERS)] = None,
     hint: Annotated[bool, flag("Leave the truth out, for another try.", "--hint")] = False,
     tolerance: Annotated[Any, number_option("NUMBER", "How far off an entry may be.", "1 in its last digit")] = None,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
-    output: Annotated[Path | None, path_option("Write the marks of a folder here, as CSV.", "--output", "-o")] = None,
+    output: Annotated[Path | None, option("PATH", "Write a folder's marks here, as CSV.", "--output", "-o")] = None,
     points: Annotated[str | None, option("NAME=NUMBER,...", "Points in a folder.", default="1 for each")] = None,
     carry_forward: Annotated[Any, number_option("SHARE", FORWARDED, "1")] = None,
     as_json: Json = False,
@@ -213,12 +207,14 @@ def check(
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
+        refuse({"output": output == STANDARD_STREAM}, PRINTED)
         check_files((file for file in answers[0].iterdir() if file.exists()), output=(output, b"student,file,"))
         if nets:
             refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")
         worth = classroom.parse_points(points) if points is not None else {}
         share = 1 if carry_forward is None else carry_forward
-        marks = classroom.mark_class(nets or numbers.problem(), answers[0], worth, share, tolerance, update)
+        with render.Activity("Marking"):
+            marks = classroom.mark_class(nets or numbers.problem(), answers[0], worth, share, tolerance, update)
         if output:
             write_output(output, marks.to_csv().encode("utf-8-sig"))
         answer("check-class", marks, exercise_view.check_class, as_json)
@@ -276,7 +272,7 @@ def exercise(
     difficulty: Annotated[str, option(DIFFICULTY, "Sizes and numbers.", default=True)] = "medium",
     kink: Annotated[str, option(KINK, "Units to place on their kink.", default=True)] = "none",
     count: Annotated[int, typer.Option(help="Number of sheets, with the seeds from --seed on.")] = 1,
-    output: Annotated[Path | None, path_option(INTO, "--output", "-o", metavar="FOLDER")] = None,
+    output: Annotated[Path | None, option("FOLDER", INTO, "--output", "-o")] = None,
     output_format: Annotated[str, option("text|latex|markdown|moodle", FORMAT, "--format", default=True)] = "text",
 ) -> None:
     """Example: mlcore exercise --kind biases --count 30 -o sheets --format latex
@@ -292,7 +288,8 @@ def exercise(
             message = "it becomes a folder of sheets, keys and networks; without -o, one document is printed"
             raise InputError(message, parameter="output", value=str(output))
         check_new_folder("output", output)
-    made = sheets.make_sheets(count, seed, kind, difficulty, kink)
+    with render.Activity("Making sheets"):
+        made = sheets.make_sheets(count, seed, kind, difficulty, kink)
     if not output:
         return render.show(sheets.document(made, output_format).rstrip("\n"))
     texts = sheets.files(made, output_format)
@@ -306,11 +303,11 @@ def net(*, numbers: Typed) -> None:
     Print the network as a TOML file to start from. A layer has a name, an
     activation (relu, leaky-relu, identity, sigmoid, tanh, softplus, softmax,
     step), a matrix of weights, perhaps another for inputs of its own, and
-    perhaps a list of biases, under names of your choice. The loss is
-    half-squared, squared, mean-squared, cross-entropy, binary-cross-entropy, or
-    none with an upstream gradient. Also: reduction = "sum" over samples, l2 =
-    0.1, frozen = ["b"], layout = "rows" for x W instead of W x, and
-    slope = 0.1 in a layer with leaky-relu.
+    perhaps a list of biases, under names of your choice. Losses: half-squared,
+    squared, mean-squared, cross-entropy, binary-cross-entropy, or none with an
+    upstream gradient. Also: reduction = "sum" over samples, l2 = 0.1, frozen =
+    ["b"], layout = "rows" for x W instead of W x, and slope = 0.1 in a layer
+    with leaky-relu.
     """
     found = numbers.problem()
     found.network.check(found.x, found.y)

@@ -56,7 +56,7 @@ def _units(result: Worked, symbols: Symbols, sample: int) -> None:
     rows: list[tuple[Any, ...]] = []
     trace, chosen = values.trace, values.gradients.get(result.at_zero)
     target = f"{symbols.target} = {vector_text(values.y[sample], style)}"
-    paragraph(f"x = {vector_text(trace.x[sample], style)}    {target}")
+    side_by_side([f"x = {vector_text(trace.x[sample], style)}", target])
     show("")
     columns = [trace.z, trace.a, chosen.deltas] if chosen else [trace.z, trace.a]
     for index, layer in enumerate(network.layers):
@@ -72,7 +72,7 @@ def _units(result: Worked, symbols: Symbols, sample: int) -> None:
     show("")
     loss = f"J{to_unicode(f'_{{{sample + 1}}}')} = {style.text(values.losses[sample])}"
     loss = loss if result.problem.several else f"J = {style.text(values.loss)}"
-    paragraph(f"ŷ = {vector_text(trace.y_hat[sample], style)}    {loss}", "bold")
+    side_by_side([f"ŷ = {vector_text(trace.y_hat[sample], style)}", loss], "bold")
 
 
 def grad(result: Worked, more: bool = False) -> None:

@@ -13,7 +13,7 @@ from mlcore.text import vectors as word_vectors
 from mlcore.text import vocabulary
 
 from . import render
-from .options import Json, ModelFile, Output, option, path_option
+from .options import Json, ModelFile, Output, option
 from .output import PAGE, answer, kind_of, print_json, write_output
 
 FEW_WITH_VECTORS = 0.5  # share of words: GloVe and fastText have 95% and more, and word2vec without punctuation 80%
@@ -33,7 +33,7 @@ def explain(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Texts.")],
     output: Annotated[str | None, option("LABEL", "Label to explain.", default="predicted")] = None,
     number: Annotated[int, typer.Option(min=1, help="Number of features to show.")] = 15,
-    html: Annotated[Path | None, path_option("Write a web page instead.")] = None,
+    html: Annotated[Path | None, option("PATH", "Write a web page instead.")] = None,
     as_json: Json = False,
 ) -> None:
     """Example: mlcore explain sentiment.safetensors "A warm, funny film."

@@ -1,7 +1,7 @@
 """The options that commands share, and how options are declared."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -18,11 +18,6 @@ def option(metavar: str, help: str, *names: str, default: str | bool = False, **
     return typer.Option(*names, metavar=metavar, help=help, show_default=default, **more)
 
 
-def path_option(help: str, *names: str, default: str | bool = False, metavar: str = "PATH") -> Any:
-    """An option for a path."""
-    return option(metavar, help, *names, default=default, parser=parse_path)
-
-
 def number_option(metavar: str, help: str, default: str | bool = False) -> Any:
     """An option for a number, which is taken exactly."""
     return option(metavar, help, default=default, parser=lambda text: problem.parse_number(text, ""))
@@ -33,25 +28,32 @@ def flag(help: str, *names: str) -> Any:
     return typer.Option(*names, help=help)
 
 
+def refuse(options: Mapping[str, object], why: str) -> None:
+    """Raises: InputError if one of these options is given, which cannot be used here."""
+    if given := [name for name, value in options.items() if value is not None and value is not False]:
+        raise InputError(f"--{given[0]} {why}")
+
+
 def parse_path(text: str) -> Path:
     """The path that was typed; ``Path("")`` would be the current folder."""
     if not text:
-        raise InputError("expected a file or a folder, or - for standard input", value=text)
+        raise InputError("expected the path of a file or folder", value=text)
     return Path(text)
 
 
 DATA = "Files or folders of labelled texts, or - for standard input."
-Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", default="built in")]
-DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, parser=parse_path, show_default=False)]
-Files = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help="Labelled texts, as --data.",
-                                                    parser=parse_path, show_default=False)]  # fmt: skip
+Data = Annotated[list[Path] | None, option("PATH", "Labelled texts; may be repeated.", default="built in")]
+DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, show_default=False)]
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="DATA", help="Labelled texts, as --data.", show_default=False)
+]
 Json = Annotated[bool, flag("Print one JSON document instead of tables.", "--json")]
 A_MODEL = "A file written by train-sentiment."
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=A_MODEL)]
-NewModel = Annotated[Path, path_option("Write the model here.", "--model", "-m", default=True)]
-Output = Annotated[Path, path_option("Where to write it; - is standard output.", "--output", "-o", default=True)]
+NewModel = Annotated[Path, option("PATH", "Write the model here.", "--model", "-m", default=True)]
+Output = Annotated[Path, option("PATH", "Where to write it; - is standard output.", "--output", "-o", default=True)]
 VECTORS = "Word vectors to start from: GloVe, word2vec, fastText .vec, Numberbatch or model2vec."
-GivenVectors = Annotated[Path | None, path_option(VECTORS)]
+GivenVectors = Annotated[Path | None, option("PATH", VECTORS)]
 AT = "Use the Dask cluster at tcp://HOST:8786, or N processes here: local:N."
 Scheduler = Annotated[str | None, option("ADDRESS", AT, default="this process alone")]
 

@@ -23,7 +23,7 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import connected, for_model
-from .options import ModelFile, Scheduler, flag, option, path_option
+from .options import ModelFile, Scheduler, flag, option
 from .output import kind_of, print_json, standard_input
 from .printable import printable
 
@@ -38,9 +38,9 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT|DATA", help=TEXTS, show_default=LINES)] = None,
     text: Annotated[list[str] | None, option("TEXT", "A text, also if a file is so called; may be repeated.")] = None,
     files: Annotated[
-        list[Path] | None, path_option("Plain texts, one per line; may be repeated.", "--file", "--lines")
+        list[Path] | None, option("PATH", "Plain texts, one per line; may be repeated.", "--file", "--lines")
     ] = None,
-    output: Annotated[Path | None, path_option("A table: .csv, .tsv, .jsonl or .parquet.", "--output", "-o")] = None,
+    output: Annotated[Path | None, option("PATH", "A table: .csv, .tsv, .jsonl or .parquet.", "--output", "-o")] = None,
     answers: Answers,
     layout: Layout,
     scheduler: Scheduler = None,

@@ -68,7 +68,7 @@ def side_by_side(texts: Iterable[str], style: str = "") -> None:
     for text in map(_writable, texts):
         longer = f"{lines[-1]}    {text}" if lines[-1] else text
         lines[-1:] = [longer] if cell_len(longer) <= COLUMNS else [lines[-1], text]
-    out.print(Text("\n".join(filter(None, lines)), style))
+    paragraph("\n".join(filter(None, lines)), style)
 
 
 # Tables ---------------------------------------------------------------------------------------------------

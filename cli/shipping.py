@@ -18,8 +18,8 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import for_model, read
-from .options import A_MODEL, Json, ModelFile, Output, option, path_option
-from .output import MODEL, PAGE, answer, write_output
+from .options import A_MODEL, Json, ModelFile, Output, option, refuse
+from .output import MODEL, PAGE, PRINTED, answer, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
 MAX_CHANGES = 5
@@ -36,9 +36,9 @@ def size_in_bytes(text: str) -> int:
 def compress(
     *,
     model: ModelFile,
-    output: Annotated[Path, path_option("Where to write it.", "--output", "-o")],
+    output: Annotated[Path, option("PATH", "Where to write it.", "--output", "-o")],
     max_size: Annotated[int, option("SIZE", "Size of the file, such as 100KB.", parser=size_in_bytes)],
-    data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.")] = None,
+    data: Annotated[list[Path] | None, option("PATH", "Labelled texts; may be repeated.")] = None,
     layout: Layout,
     as_json: Json = False,
 ) -> None:
@@ -50,8 +50,7 @@ def compress(
     which it measures those that mlcore evaluate does; what else is there helps
     to choose the features. A model that is small enough is copied.
     """
-    if output == STANDARD_STREAM:
-        raise InputError("--output is standard output, where the results are printed; give a file.")
+    refuse({"output": output == STANDARD_STREAM}, PRINTED)
     check_files([model, *(data or [])], output=(output, MODEL))
     loaded = model_file.load_model(model)
     dataset = read(data, for_model(layout, loaded), keep_texts=True) if data else None
@@ -64,7 +63,7 @@ def compress(
 
 def export(
     model: ModelFile,
-    output: Annotated[Path, path_option("Where to write it: a name that ends with .onnx.", "--output", "-o")],
+    output: Annotated[Path, option("PATH", "Where to write it: a name that ends with .onnx.", "--output", "-o")],
 ) -> None:
     """Example: mlcore export sentiment.safetensors -o sentiment.onnx
 
@@ -87,7 +86,7 @@ def export(
 def page(
     output: Output,
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help=A_MODEL, show_default="a network")] = None,
-    net: Annotated[Path | None, path_option("Network in TOML or JSON.", default="the exercise's")] = None,
+    net: Annotated[Path | None, option("PATH", "Network in TOML or JSON.", default="the exercise's")] = None,
     max_size: Annotated[int | None, option("SIZE", "Most for a model, such as 3MB.", parser=size_in_bytes)] = None,
 ) -> None:
     """Example: mlcore page sentiment.safetensors -o demo.html

@@ -30,7 +30,7 @@ from .commands import in_words, setting_words
 from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import given_vectors, say_coverage
-from .options import Data, Files, GivenVectors, Json, NewModel, Scheduler, flag, option, parse_path, path_option
+from .options import Data, Files, GivenVectors, Json, NewModel, Scheduler, flag, option, parse_path
 from .output import MODEL, print_json
 from .printable import printable
 
@@ -59,16 +59,16 @@ def train_sentiment(
                                          default="the data's test split")] = None,
     layout: TrainingLayout,
     vectors: GivenVectors = None,
-    warm_start: Annotated[Path | None, path_option("Start from this model, and keep its words.")] = None,
+    warm_start: Annotated[Path | None, option("PATH", "Start from this model, and keep its words.")] = None,
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all cores")] = None,
     model: NewModel = NEW_MODEL,
-    checkpoint: Annotated[Path | None, path_option("Save the training here after every epoch.")] = None,
+    checkpoint: Annotated[Path | None, option("PATH", "Save the training here after every epoch.")] = None,
     resume: Annotated[bool, flag("Resume from the checkpoint if there is one.", "--resume")] = False,
     scheduler: Scheduler = None,
     replicas: Annotated[int | None, option("N", SHARDS, default="one for every 2 million words, up to 64",
                                            min=1)] = None,
-    log: Annotated[Path | None, path_option("Write one line of JSON per epoch here.")] = None,
+    log: Annotated[Path | None, option("PATH", "Write one line of JSON per epoch here.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, flag("Print warnings and errors only.", "--quiet", "-q")] = False,
 ) -> None:

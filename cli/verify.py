@@ -12,9 +12,9 @@ from .output import answer
 def verify(as_json: Json = False) -> None:
     """Example: mlcore verify
 
-    Compares the compiled layers, losses and embedding with naive twins in
-    NumPy, and every gradient with finite differences, on this machine. Exits
-    with code 1 if an error is out of tolerance.
+    Compare the compiled layers, losses and embedding with naive twins in
+    NumPy, and every gradient with finite differences, on this machine. The exit
+    code is 1 if an error is out of tolerance.
     """
     with render.Activity("Verifying"):
         found = verification.verify()

@@ -87,8 +87,8 @@ def parse_points(text: str) -> dict[str, Fraction]:
     found = {}
     for part in text.split(","):
         name, equals, number = part.rpartition("=")
-        if not equals or not name.strip():
-            raise InputError("expected points by answer, such as dV=2,dW=3", parameter="points", value=text)
+        if not equals or not name.strip() or name.strip() in found:
+            raise InputError("expected points by answer, each once, such as dV=2,dW=3", parameter="points", value=text)
         found[name.strip()] = parse_number(number, "points")
         if found[name.strip()] < 0:
             raise InputError("expected numbers of at least 0", parameter="points", value=text)
@@ -157,7 +157,7 @@ def _marked(file: Path, nets: Mapping[str, Path], marker: Callable[[str], Marker
 
 
 def _documents(folder: Path, what: str) -> list[Path]:
-    files = sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in (".toml", ".json"))
+    files = sorted(path for path in folder.iterdir() if re.fullmatch(r"[^.].*\.(toml|json)", path.name.lower()))
     if not files:
         raise DataError(f"{folder} contains no {what}; expected files named .toml or .json.")
     return files

@@ -377,7 +377,8 @@ def _backward(title: str, symbols: Symbols, numbers: Numbers, arrays: Numbers) -
 def _step(symbols: Symbols, work: Pass, gradients: Mapping[str, np.ndarray], update: Update) -> Section:
     updated = update.first_step(symbols.network, gradients)
     check_range(*updated.values())
-    section = Section(rf"One step of {OPTIMIZERS[update.optimizer]} with $\eta = {update.learning_rate}$")
+    rate = symbols.style.ascii(update.learning_rate)
+    section = Section(rf"One step of {OPTIMIZERS[update.optimizer]} with $\eta = {rate}$")
     for name in symbols.arrays:
         W, gradient = symbols.names[name], symbols.partial(name)
         numbers = {W: work.arrays[name], gradient: gradients[name], r"\eta": [update.learning_rate]}

@@ -124,7 +124,7 @@ def _standstill(network: Network, trace: Trace, gradients: Gradients, relu_at_ze
     why = "No unit that is on passes a gradient from the loss to a weight"
     for layer, z in reversed(list(zip(network.layers, trace.z, strict=True))):
         if layer.activation == "relu" and (z < 0).all():
-            why = f"All units of layer {layer.name} are off (z < 0), where φ'(z) = 0"
+            why = f"All units of layer {layer.name!r} are off (z < 0), where φ'(z) = 0"
         elif layer.activation == "relu" and (z <= 0).all() and relu_at_zero == 0:
-            why = f"Layer {layer.name} is exactly on its kink, where φ'(0) = 0 lets no gradient pass"
+            why = f"No unit of layer {layer.name!r} is on, and φ'(0) = 0 lets no gradient pass on the kink"
     return f"{why}: all gradients are 0, nothing moves."

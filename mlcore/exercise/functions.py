@@ -214,7 +214,4 @@ def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str
         names = (choice.replace("-", ""), *ALIASES.get(what, {}).get(choice, "").split())
         if written in names or written.removesuffix(what) in names:  # CrossEntropyLoss
             return choice
-    expected = f"expected one of {', '.join(choices)}"
-    if what in ALIASES:
-        raise InputError(f"The {what}{where} is {name!r}; {expected}.")
-    raise InputError(expected, parameter=what, value=name)
+    raise InputError(f"expected one of {', '.join(choices)}", parameter=f"{what}{where}", value=name)

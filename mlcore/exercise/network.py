@@ -240,6 +240,7 @@ class Network(Shown):
     def _checked(self, loss: Loss) -> Loss:
         """The loss with its name as it is listed."""
         name, output = choose("loss", loss.name, LOSSES), self.layers[-1].activation
+        reduction = choose("reduction", loss.reduction, REDUCTIONS)
         function = LOSSES[name]
         if function.outputs and output not in function.outputs:
             needed = f"a {function.outputs[1]} output (y_hat is a probability), or an identity output (a logit)"
@@ -247,15 +248,13 @@ class Network(Shown):
             raise InputError(f"The loss {name} needs {needed}; but it is {output}{hint}.")
         if NORMALIZES in [layer.activation for layer in self.layers[:-1]]:
             raise InputError(f"{NORMALIZES} is for the output layer; use another activation in hidden layers.")
-        if loss.reduction not in REDUCTIONS:
-            raise InputError(f"The reduction is {loss.reduction!r}; expected {' or '.join(REDUCTIONS)}.")
         if not 0 <= loss.l2 < np.inf:
             raise InputError("expected a number of at least 0", parameter="l2", value=float(loss.l2))
         if unknown := [array for array in loss.frozen if array not in self.arrays]:
             raise InputError(f"frozen has {unknown[0]!r}; expected names of {', '.join(self.arrays)}.")
         if {*self.arrays} <= {*loss.frozen}:
             raise InputError("All arrays are frozen; leave at least one that has a gradient.")
-        return loss._replace(name=name, reduction="sum" if name == "none" else loss.reduction)
+        return loss._replace(name=name, reduction="sum" if name == "none" else reduction)
 
     @property
     def penalized(self) -> list[str]:
@@ -311,7 +310,7 @@ class Network(Shown):
             Z, A = np.empty((2, len(X), len(W)))
             layers.affine(self.inputs(number, X, trace.a), W, b, Z)
             if z is not None:
-                Z[:] = _finite(f"z of layer {self.layers[number].name}", z[number], 2)
+                Z[:] = _finite(f"z of layer {self.layers[number].name!r}", z[number], 2)
             if activation.has_kink:
                 Z[np.abs(Z) <= (FLOAT_TOLERANCE if z is None else 0)] = 0
             activation.forward(Z, float(self.leaks[number]), A)

@@ -316,14 +316,13 @@ def _cut(text: str) -> str:
 
 def to_toml(problem: Problem) -> str:
     """The problem as a TOML file, which ``read_problem`` reads back without loss."""
+    names = {place.translate(str.maketrans("[", ",", "]")): f"{name} = " for name, place in problem.entries}
 
-    def written(value: Any) -> str:
+    def written(value: Any, place: str = "") -> str:
         if isinstance(value, Sequence | np.ndarray):
-            return f"[{', '.join(map(written, value))}]"
-        if isinstance(value, float | DecimalNumber):
-            return str(value)
-        fraction = Fraction(value)
-        return str(fraction) if fraction.denominator == 1 else f'"{fraction}"'
+            return f"[{', '.join(written(entry, f'{place},{i}') for i, entry in enumerate(value, start=1))}]"
+        text = names.get(place, "") + str(value if isinstance(value, float | DecimalNumber) else Fraction(value))
+        return json.dumps(text, ensure_ascii=False) if {"=", "/"} & {*text} else text
 
     loss = problem.network.loss
     settings = {"reduction": f'"{loss.reduction}"', "l2": written(loss.l2), "frozen": json.dumps(loss.frozen)}
@@ -336,7 +335,7 @@ def to_toml(problem: Problem) -> str:
         lines += [] if layer.slope is None else [f"slope = {written(layer.slope)}"]
         for name, values in layer.arrays.items():
             key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
-            lines.append(f"{key} = {written(values)}")
+            lines.append(f"{key} = {written(values, name)}")
     return "\n".join(lines) + "\n"
 
 

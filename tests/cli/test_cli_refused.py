@@ -9,9 +9,11 @@ import gzip
 import tempfile
 from pathlib import Path
 
+import pytest
 from conftest import play
 
 from mlcore import Network
+from mlcore.exercise.classroom import mark_class
 
 
 def test_what_is_refused(run, reviews, model):
@@ -35,6 +37,13 @@ def test_what_has_no_permission_is_named(run, tmp_path, monkeypatch):
     done = run("exercise", "-o", str(tmp_path))
     assert (done.code, done.out) == (5, "")
     assert done.err == f"mlcore: {tmp_path}: the folder cannot be written to; check its permissions.\n"
+
+    def refuse_folder(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse_folder)
+    with pytest.raises(PermissionError, match="nets"):
+        mark_class(tmp_path / "nets", tmp_path)
 
 
 def test_too_little_memory_is_a_message(run, monkeypatch):

@@ -23,14 +23,17 @@ TYPED = Path(__file__).with_name("typed.txt")  # rows as they are typed => as th
 
 def test_every_problem_can_be_written_and_read_back(tmp_path):
     typed = [Layer("one", "W'", parse_rows("0.15 1e-7", "W"), "leaky-relu", "b", [Fraction(1, 3)], Fraction(1, 5))]
-    typed = Problem(Network(typed, Loss("none", "sum")), parse_rows("1.50,2", "x"), [[1]], relu_at_zero=Fraction(1, 3))
+    named = [("w₁", "W'[1,1]"), ("w₂", "W'[1,2]"), ("b_1", "b[1]")]
+    typed = Network(typed, Loss("none", "sum"))
+    typed = Problem(typed, parse_rows("1.50,2", "x"), [[1]], relu_at_zero=Fraction(1, 3), entries=named)
     for problem in [typed, *map(random_problem, range(100))]:
         path, text = tmp_path / "net.toml", to_toml(problem)
-        path.write_text(text)
+        path.write_text(text, "utf-8")
         again = read_problem(path)
         assert to_toml(again) == text
         for part in ("x", "y", "relu_at_zero", "style"):
             assert getattr(again, part) == getattr(problem, part)
+        assert list(again.entries) == list(problem.entries)
         assert again.network.loss == problem.network.loss
         np.testing.assert_equal(again.network.arrays, problem.network.arrays)
 
