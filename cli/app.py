@@ -1,7 +1,7 @@
 """Entry point: run a command, and turn what it raises into one line on stderr and an exit code.
 
 Exit codes: 0 success, 1 a check failed or a training diverged, 2 wrong usage, 3 bad data, 4 bad model file, 5 a path or
-stream cannot be read or written, 128 and the number of a signal that ended it (130 Ctrl-C). A closed pipe is no error.
+stream cannot be used or memory is short, 128 + the number of a signal that ended it (130 Ctrl-C). A closed pipe is 0.
 """
 
 import atexit

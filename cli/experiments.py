@@ -266,7 +266,7 @@ def _conclusion(found: "comparison.Difference") -> str:
     if found.runs == 1:
         chance = "one seed cannot tell that from chance; take more with --seeds"
     else:
-        least = f", the smallest possible with {found.runs} seeds" if found.p == found.least_p else ""
+        least = f", the smallest possible with {counted(found.runs, 'seed')}" if found.p == found.least_p else ""
         chance = f"p = {_p(found.p)}{least}"
     return (
         f"Trainable or fixed? The best trainable embeddings ({found.arm}) are {abs(100 * found.mean):.2f} points "

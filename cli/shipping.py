@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlcore.errors import InputError
+from mlcore.errors import InputError, counted
 from mlcore.exercise import page as network_pages
 from mlcore.exercise import problem
 from mlcore.files import STANDARD_STREAM, check_files
@@ -169,7 +169,7 @@ def _figures(found: "evaluation.AnyEvaluation") -> dict[str, str]:
 
 
 def _show_changes(found: "compression.Measured") -> None:
-    texts = f"{found.before.n:,} texts of {found.data}" + (f", {found.part} split" if found.part != "all" else "")
+    texts = f"{counted(found.before.n, 'text')} of {found.data}{f', {found.part} split' * (found.part != 'all')}"
     if found.agreement is None:
         render.paragraph(f"On average, the ratings of the {texts} differ by {found.difference:.4g}; the most for:")
     else:

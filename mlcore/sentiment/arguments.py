@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import InputError, ShapeError, written
+from mlcore.errors import InputError, ShapeError, counted, written
 from mlcore.sentiment.model import Model
 from mlcore.text.dataset import Dataset, dataset_of
 from mlcore.text.labels import LARGEST_RATING, MAX_DIGITS, is_label, listed, ordered
@@ -195,8 +195,8 @@ def _listed(values: Iterable[Any], name: str, expected: str, length: int | None 
 
 
 def _check_length(values: Sequence[Any] | np.ndarray, name: str, length: int | None) -> None:
-    if length not in (None, len(values)):
-        raise ShapeError(f"X has {length:,} texts, but {name} has {len(values):,} values; give each text one.")
+    if length is not None and length != (n := len(values)):
+        raise ShapeError(f"X has {counted(length, 'text')}, but {name} has {counted(n, 'value')}; give each text one.")
 
 
 def _dimensions(values: Any) -> int:

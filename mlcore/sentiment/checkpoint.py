@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.errors import InputError
+from mlcore.errors import InputError, counted
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import Format, check_tensors, load_tensors, require, save_tensors
@@ -52,10 +52,10 @@ def load_checkpoint(path: Path, model: Model) -> State:
             f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its "
             "own settings and data, or start a new training without resuming."
         )
-    done, settings = state.reports, model.settings
+    done, settings, most = state.reports, model.settings, counted(model.settings.epochs, "epoch")
     if len(done) > settings.epochs or any(out_of_patience(done[:n], settings.patience) for n in range(len(done))):
         raise InputError(
-            f"The checkpoint {path} already has {len(done)} epochs, more than {settings.epochs} epochs with a patience "
+            f"The checkpoint {path} already has {counted(len(done), 'epoch')}, more than {most} with a patience "
             f"of {settings.patience} allow; resume it with larger values."
         )
     return state

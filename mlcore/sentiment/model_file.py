@@ -19,7 +19,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from mlcore.errors import InputError, ModelFileError
+from mlcore.errors import InputError, ModelFileError, counted
 from mlcore.files import beside
 from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import HISTORY, MAX_PARAMETER, Compressed, Model, Provenance, in_range
@@ -301,7 +301,7 @@ def _features(lines: np.ndarray, ngrams: np.ndarray, pieces: np.ndarray, setting
     # counts one word more than there may be, and so finds n-grams that are too long
     longer = Features(words, keys, settings.ngrams + 1, settings.binary)
     most = settings.ngrams + (longer.begins() & (settings.ngrams > 1))
-    require((longer.words_in() <= most).all(), f"it has an n-gram of more than {settings.ngrams} words")
+    require((longer.words_in() <= most).all(), f"it has an n-gram of more than {counted(settings.ngrams, 'word')}")
     return Features(words, keys, settings.ngrams, settings.binary, Pieces(_words(pieces), settings.characters))
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlcore.errors import DataWarning
+from mlcore.errors import DataWarning, counted
 from mlcore.kernels import losses
 from mlcore.results import Result
 from mlcore.sentiment.evaluation import AnyEvaluation, Evaluation, MultiLabelEvaluation, assess
@@ -130,7 +130,7 @@ def notes_on_evaluation(found: AnyEvaluation, texts: str) -> Iterator[DataWarnin
     if names := [label for label, row in rows if row.support and row.precision is None]:
         yield DataWarning(f"never predicted for the {texts}: {listed(names)}")
     if found.n < FEW_TEXTS:
-        problem = f"only {found.n} {texts}"
+        problem = f"only {counted(found.n, texts.removesuffix('s'))}"
         if isinstance(found, Evaluation):
             low, high = found.accuracy_interval
             problem += f": the accuracy may be anything from {low:.0%} to {high:.0%} (95% interval)"

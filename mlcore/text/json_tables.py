@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
-from mlcore.errors import DataError
+from mlcore.errors import DataError, counted
 from mlcore.text.table import SPLIT_OF, Row, Source, Table, has_columns
 
 MAX_DOCUMENT = 500_000_000  # bytes: it has to be in memory as a whole
@@ -212,7 +212,7 @@ def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Itera
         elif isinstance(element, list | tuple) and names is not None and len(element) == len(names):
             yield place, dict(zip(names, element, strict=True))
         else:
-            expected = f"an array of {len(names)} values" if names else "an object with a text and its label"
+            expected = f"an array of {counted(len(names), 'value')}" if names else "an object with a text and its label"
             source.skip(place, f"expected {expected}.")
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mlcore.errors import DataError
+from mlcore.errors import DataError, counted
 from mlcore.files import STANDARD_STREAM, name_of
 from mlcore.text.characters import read_characters
 from mlcore.text.streams import BLOCK, ZIP, as_utf8, foreign_kind, marked_encoding, peek, read_pieces, whole_lines
@@ -113,10 +113,10 @@ def read_vectors(
     name, n, filled, duplicates, languages = name_of(path), 0, 0, 0, set[bytes]()
     promised, width, blocks = _open(path, name, dim)
     if dim and width != dim:
-        problem = f"{name} has vectors of {width:,} numbers, but the embedding has {dim:,}"
+        problem = f"{name} has vectors of {counted(width, 'number')}, but the embedding has {dim:,}"
         raise DataError(problem, suggestion={"dim": width})
     if not 1 <= width <= WIDEST:
-        raise DataError(f"{name} has vectors of {width:,} numbers; expected 1 to {WIDEST:,}.")
+        raise DataError(f"{name} has vectors of {counted(width, 'number')}; expected 1 to {WIDEST:,}.")
     table = np.empty((len(words), width), np.float32)  # only rows that are filled take memory
     rows, how = np.full(len(words), UNKNOWN, np.int32), np.full(len(words), MISSING, np.int8)
     for tokens, vectors_of in blocks:

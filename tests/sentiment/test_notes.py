@@ -37,6 +37,7 @@ def test_nothing_is_said_where_nothing_is_wrong():
     ([(text, "pos" if i % 20 else "neg") for i, (text, _) in enumerate(EASY)], {"learning_rate": 1e-6},
      "never predicted for the held-out texts: 'neg'."),
     (EASY[::10], {}, "only 6 held-out texts: the accuracy may be anything from 19% to 81% (95% interval)."),
+    ([("good", "3"), ("bad", "1")] * 5, {"loss": "squared"}, "only 1 held-out text."),
     ([("good", "3"), ("bad", "1")] * 20, {"loss": "squared"}, "only 4 held-out texts."),
     ([("w" + "x" * i, "pos" if i % 2 else "neg") for i in range(120)], {},
      "only 0.0% of the words of the held-out texts are known."),
