@@ -48,16 +48,13 @@ def load_checkpoint(path: Path, model: Model) -> State:
             require(valid, "its learning rate is not a number above 0, or its step is not a whole number")
             model.parameters = best
     if different:
-        raise InputError(
-            f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its "
-            "own settings and data, or start a new training without resuming."
-        )
+        problem = f"The checkpoint {path} belongs to another training ({', '.join(different)} differ)"
+        remedy = "resume it with its own settings and data, or start a new training without resuming"
+        raise InputError(f"{problem}; {remedy}.")
     done, settings = state.reports, model.settings
     if len(done) > settings.epochs or any(out_of_patience(done[:n], settings.patience) for n in range(len(done))):
-        raise InputError(
-            f"The checkpoint {path} already has {len(done)} epochs, more than {settings.epochs} epochs with a patience "
-            f"of {settings.patience} allow; resume it with larger values."
-        )
+        allowed = f"{settings.epochs} epochs with a patience of {settings.patience} allow; resume it with larger values"
+        raise InputError(f"The checkpoint {path} already has {len(done)} epochs, more than {allowed}.")
     return state
 
 
