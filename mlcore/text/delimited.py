@@ -55,8 +55,9 @@ def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
 
 
 def separator_by_width(head: Sequence[str]) -> str | None:
-    """The separator that gives all these lines equally many fields, and the most; or None."""
-    found = [(_parsed(head, separator, _dialect(head, separator)), separator) for separator in SEPARATORS]
+    """The separator, also of several signs, that gives all these lines equally many fields, and the most; or None."""
+    separators = filter(None, [*SEPARATORS, separator_of_signs(head)])
+    found = [(_parsed(head, separator, _dialect(head, separator)), separator) for separator in separators]
     even = [(rows, errors, separator) for (rows, errors), separator in found if len(rows[0]) > 1 and not _uneven(rows)]
     return max(even, key=lambda one: (-one[1], len(one[0][0])))[2] if even else None
 
