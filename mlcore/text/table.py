@@ -198,9 +198,9 @@ def likely_encoding(content: bytes) -> str | None:
         from charset_normalizer import from_bytes
 
         usual = {name: letters for names, letters in known_of_files()["encodings"] for name in names.split()}
+        content = b"\n".join(line for line in content.split(b"\n") if not line.isascii())
         if len(content) > SNIFFED_BYTES:
             content = content[:SNIFFED_BYTES].rpartition(b"\n")[0] or content[:SNIFFED_BYTES]
-        content = b"\n".join(line for line in content.split(b"\n") if not line.isascii())
         ranks = [
             (_unusual(content.decode(encoding, "replace"), letters), match.chaos, rank, encoding)
             for match in from_bytes(content, cp_isolation=[*usual], threshold=0.3)
