@@ -132,8 +132,7 @@ class Experiment:
         if settings.loss == "squared":
             raise InputError("accuracies are compared; expected 'logistic'", parameter="loss", value=settings.loss)
         if settings.multi_label or dataset.several_labels:
-            problem = f"{dataset.source} has texts with several labels, or none"
-            raise DataError(f"{problem}; expected one for each to compare")
+            raise DataError(f"{dataset.source} has texts with several labels, or none; expected one each to compare")
         if not 1 <= seeds <= MAX_SEEDS:
             raise InputError(f"expected a whole number from 1 to {MAX_SEEDS}", parameter="seeds", value=seeds)
         self.settings = replace(settings, refit=False).resolved(facts_of(dataset, None, vectors))
