@@ -161,9 +161,8 @@ class Settings:
             "schedule": "linear" if falling else "constant",
             "word_dropout": 0.5 if falling and facts.ordered else 0.0,
         }
-        return dataclasses.replace(
-            self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}
-        )
+        automatic = {name: value for name, value in chosen.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **automatic)
 
     def automatic(self) -> list[str]:
         """Names of the settings that ``resolved`` chooses."""
