@@ -236,13 +236,17 @@ def check(
 
 def _typed(named: Mapping[str, list[str] | None], others: list[str], tolerance: Any) -> "list[typed_answers.Answer]":
     """The answers that are options; one that is given twice is refused where they are marked."""
-    texts = [(name, text) for name, given in named.items() for text in given or []]
+    typed_answers.check_tolerance(tolerance)
+    found = [typed_answers.parse_answer(name, text, tolerance) for name, texts in named.items() for text in texts or []]
     for entry in others:
         name, equals, text = entry.partition("=")
         if not equals:
             raise InputError("expected NAME=ROWS, such as delta:hidden=0,1", parameter="answer", value=entry)
-        texts.append((name.strip(), text))
-    return [typed_answers.parse_answer(name, text, tolerance) for name, text in texts]
+        try:
+            found.append(typed_answers.parse_answer(name.strip(), text, tolerance))
+        except InputError as error:
+            raise InputError(error.message, parameter="answer", value=entry) from None
+    return found
 
 
 def graph(

@@ -154,13 +154,12 @@ def check_tolerance(tolerance: Fraction | None) -> None:
 def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Answer:
     """An answer as it is typed: rows of numbers, with ? or _ for an entry that is left open.
 
-    Raises: InputError if the text is not numbers, or its rows differ in length; or if the tolerance is below 0.
+    Raises: InputError if the text is not numbers, or its rows differ in length.
 
     Example:
         >>> parse_answer("dV", "-0.67, ?").entries.tolist()
         [[Entry(value=Fraction(-67, 100), unit=Fraction(1, 100), digits=2, tolerance=None), None]]
     """
-    check_tolerance(tolerance)
 
     def entry(number: str) -> Entry | None:
         is_open = number.strip() in ("?", "_")

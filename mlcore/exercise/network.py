@@ -239,9 +239,8 @@ class Network(Shown):
 
     def _checked(self, loss: Loss) -> Loss:
         """The loss with its name as it is listed."""
-        name, output = choose("loss", loss.name, LOSSES), self.layers[-1].activation
-        reduction = choose("reduction", loss.reduction, REDUCTIONS)
-        function = LOSSES[name]
+        name, reduction = choose("loss", loss.name, LOSSES), choose("reduction", loss.reduction, REDUCTIONS)
+        function, output = LOSSES[name], self.layers[-1].activation
         if function.outputs and output not in function.outputs:
             needed = f"a {function.outputs[1]} output (y_hat is a probability), or an identity output (a logit)"
             hint = "".join(f"; a loss for it is {other}" for other in LOSSES if output in LOSSES[other].outputs)

@@ -373,10 +373,11 @@ def _build(content: dict[str, Any]) -> Problem:
     loss = Loss(content.get("loss", "half-squared"), content.get("reduction", "mean"), l2, tuple(frozen))
     network = Network(layers, loss, content.get("layout", "columns"))
     x = _inputs(typed(content["x"]), network)
-    target = _target(network.loss.name)
+    target, outputs = _target(network.loss.name), len(network.W[-1])
+    if other := {"y", "upstream"} & content.keys() - {target}:
+        raise InputError(f"The loss {network.loss.name} takes {target}; leave out {other.pop()}.")
     if target not in content and target == "y":
         raise InputError(f"The keys x, y and layers are needed; {SHOW}.")
-    outputs = len(network.W[-1])
     y = _upright(parse_rows(typed(content.get(target, [[1] * outputs] * len(x))), target), len(x), outputs)
     network.check(x, y)
     at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None

@@ -135,8 +135,7 @@ def _add_layer(
 
 
 def _add_loss(graph: Graph, work: Pass, gradients: Gradients, style: Style, outputs: list[int]) -> None:
-    target = "u" if work.network.loss.name == "none" else "y"
-    goals = [graph.nodes[output].label.replace("ŷ", target) for output in outputs]
+    goals = [graph.nodes[i].label.replace("ŷ", "u" if work.network.loss.name == "none" else "y") for i in outputs]
     of_a = "" if work.network.function.outputs else f"d.a.0.{work.depth - 1}."
     keys = [f"y.0.{k}" for k in range(len(goals))]
     for k, (output, goal, y, gradient) in enumerate(zip(outputs, goals, work.y[0], gradients.y_hat[0], strict=True)):
