@@ -63,7 +63,7 @@ def tune(
         scored, left = tuning.ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
         best = f", best {scored[0].mean:.4f}" if scored else ""
         rows = [f"{_figures(trial)}  {_drawn(trial)}" for trial in scored[:LIVE]]
-        activity.update("\n".join([f"{len(trials):,} trials{best}, at most {left:.0f} s left", *rows]))
+        activity.update("\n".join([f"Trials: {len(trials):,}{best}, at most {left:.0f} s left", *rows]))
         if interrupts.received:
             raise KeyboardInterrupt
 
@@ -179,9 +179,8 @@ def _experiment(experiment: "comparison.Experiment") -> "comparison.Comparison":
 
 
 def _show_validation(found: "tuning.CrossValidation") -> None:
-    scores = ", ".join(f"{score:.4f}" for score in found.scores)
     render.show(f"{found.metric}: {_score(found.mean, found.deviation)}")
-    render.paragraph(f"folds: {scores}")
+    render.paragraph(f"folds: {', '.join(f'{score:.4f}' for score in found.scores)}")
 
 
 def _score(mean: float, deviation: float | None) -> str:
@@ -202,13 +201,11 @@ def _show_trials(found: "tuning.Tuning") -> None:
     for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:
         render.show(_figures(trial))
         render.paragraph(_drawn(trial), indent=" " * 7)
-    number, trials = len(found.trials), f"trial{'s' * (len(found.trials) > 1)}"
-    negative = f" The {found.metric} is negative: the larger, the better." * (found.trials[0].mean < 0)
     stay = "they stay unless another trial is better by more than twice the standard error of such differences"
-    render.paragraph(f"{number:,} {trials}. Trial 0 has the settings as given; {stay}.{negative}")
+    render.paragraph(f"Trials: {len(found.trials):,}. Trial 0 has the settings as given; {stay}.")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)
-    if mattered and number >= ENOUGH:
+    if mattered and len(found.trials) >= ENOUGH:
         render.paragraph(f"What mattered (variance between trials that each setting alone explains): {mattered}.")
 
 
@@ -228,8 +225,7 @@ def _show_comparison(found: "comparison.Comparison") -> None:
             improving = f"still improving after the last epoch in {n} of {summary.runs} runs"
             render.paragraph(f"{summary.arm}: {improving}; try --epochs {4 * found.settings['epochs']}.")
     if difference := found.best_trainable_against_best_fixed:
-        render.show("")
-        render.paragraph(_conclusion(difference))
+        render.paragraph(f"\n{_conclusion(difference)}")
 
 
 def _show_table(found: "comparison.Comparison") -> None:

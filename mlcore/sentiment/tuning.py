@@ -31,7 +31,7 @@ from mlcore.text.dataset import Dataset
 from mlcore.text.labels import SPLIT_NUMBERS
 
 BRACKET = 9  # trials that are compared with each other
-METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, the better
+METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, the better: losses are negative
     "accuracy": lambda found: found.accuracy,
     "macro-f1": lambda found: found.macro.f1 or 0.0,
     "log-loss": lambda found: -found.loss,
@@ -60,7 +60,7 @@ class Trial(Result):
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.scores))
+        return abs(float(np.mean(self.scores)))  # also of a loss, whose scores are negative
 
     @property
     def deviation(self) -> float | None:
@@ -144,7 +144,7 @@ def cross_validate(
         progress(number)
         seeded = replace(settings, seed=settings.seed + number)
         trial.scores.append(score(measured(fold_of(dataset, number, folds), seeded, threads)))
-    return CrossValidation(metric, trial.scores, trial.mean, trial.deviation, dataset.notes.sentences())
+    return CrossValidation(metric, [*map(abs, trial.scores)], trial.mean, trial.deviation, dataset.notes.sentences())
 
 
 def metric_of(name: str, settings: Settings) -> Callable[[Any], float]:
@@ -274,7 +274,7 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     the earlier.
     """
     scored = (trial for trial in trials if trial.scores and not trial.failed)
-    return sorted(scored, key=lambda trial: (-len(trial.scores), -trial.mean, trial.number))
+    return sorted(scored, key=lambda trial: (-len(trial.scores), -np.mean(trial.scores), trial.number))
 
 
 def winner(scored: Sequence[Trial]) -> Trial:
