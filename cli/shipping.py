@@ -9,7 +9,7 @@ import typer
 from mlcore.errors import InputError
 from mlcore.exercise import page as network_pages
 from mlcore.exercise import problem
-from mlcore.files import STANDARD_STREAM, check_files
+from mlcore.files import check_files
 from mlcore.sentiment import compression, evaluation, model_file
 from mlcore.sentiment import export as exporting
 from mlcore.text import streams
@@ -18,7 +18,7 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import for_model, read
-from .options import A_MODEL, Json, ModelFile, Output, option, path_option
+from .options import A_MODEL, Json, ModelFile, Output, option, parse_file, path_option
 from .output import MODEL, PAGE, answer, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
@@ -36,7 +36,7 @@ def size_in_bytes(text: str) -> int:
 def compress(
     *,
     model: ModelFile,
-    output: Annotated[Path, path_option("Where to write it.", "--output", "-o")],
+    output: Annotated[Path, option("PATH", "Where to write it.", "--output", "-o", parser=parse_file)],
     max_size: Annotated[int, option("SIZE", "Size of the file, such as 100KB.", parser=size_in_bytes)],
     data: Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.")] = None,
     layout: Layout,
@@ -50,8 +50,6 @@ def compress(
     which it measures those that mlcore evaluate does; what else is there helps
     to choose the features. A model that is small enough is copied.
     """
-    if output == STANDARD_STREAM:
-        raise InputError("--output is standard output, where the results are printed; give a file.")
     check_files([model, *(data or [])], output=(output, MODEL))
     loaded = model_file.load_model(model)
     dataset = read(data, for_model(layout, loaded), keep_texts=True) if data else None
