@@ -24,7 +24,7 @@ from .printable import printable
 from .training import Run
 
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
-Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
+Metric = Annotated[str | None, option("TEXT", "accuracy, macro-f1 or log-loss; rmse for ratings.", default="accuracy")]
 SHOWN, LIVE = 10, 5  # trials, at the end and during the search
 MOST, ENOUGH = 100_000, 10  # trials, and those that can tell what mattered
 DIM, HIDDEN = 50, 32  # width and units of the networks that are compared
@@ -35,7 +35,7 @@ def tune(
     data: Data = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time for the search.")] = 5.0,
     trials: Annotated[int | None, typer.Option(min=1, help="Most trials.", show_default="as time allows")] = None,
-    metric: Metric = "accuracy",
+    metric: Metric = None,
     folds: Folds = 5,
     layout: TrainingLayout,
     settings: Settings,
@@ -91,7 +91,7 @@ def tune(
 def cross_validate(
     *,
     data: Data = None,
-    metric: Metric = "accuracy",
+    metric: Metric = None,
     folds: Folds = 5,
     layout: TrainingLayout,
     settings: Settings,

@@ -4,7 +4,7 @@ import json
 import re
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,9 @@ def test_cross_validation(data):
     assert (len(found.scores), found.mean) == (3, pytest.approx(np.mean(found.scores)))
     assert found.deviation == pytest.approx(np.std(found.scores, ddof=1))
     assert min(tuning.cross_validate(data, SMALL, "log-loss", 2).scores) > 0
+    ratings = dataset_of(TEXTS[:60], [str(len(text)) for text in TEXTS[:60]])
+    found = tuning.cross_validate(ratings, replace(SMALL, loss="squared"), None, 2)
+    assert (found.metric, min(found.scores) > 0) == ("rmse", True)
     with pytest.raises(InputError, match="expected accuracy or macro-f1 or log-loss"):
         tuning.cross_validate(data, SMALL, "rmse", 3)
 
