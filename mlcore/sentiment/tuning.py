@@ -262,7 +262,7 @@ def tune(
                 raise
     scored = ranked(trials)
     if not scored:
-        raise DataError(f"no trial could be scored on {dataset.source} in this time")
+        raise DataError(f"no trial could be scored on {dataset.source} in this time; give the search more")
     best = winner(scored)
     scored.sort(key=lambda trial: trial is not best)
     settings, notes = replace(given, **best.drawn), dataset.notes.sentences()
