@@ -66,9 +66,9 @@ def _run() -> int:
     except OSError as error:
         if error.errno == errno.EPIPE:
             return 0  # whoever read our output has seen enough
-        place, usual = (f"{error.filename}: ", "check the path") if error.filename else ("", "")
-        advice = ADVICE.get(error.errno or 0, usual)
-        _complain(f"{place}{error.strerror or error}{'; ' * bool(advice)}{advice}.")
+        advice = ADVICE.get(error.errno or 0, "check the path" if error.filename else "")
+        place, reason = f"{error.filename}: " if error.filename else "", error.strerror or error
+        _complain(f"{place}{reason}{'; ' if advice else ''}{advice}.")
         return 5
     except MemoryError:
         _complain("there is not enough memory for this; use less data, or a smaller model.")

@@ -37,9 +37,9 @@ ROWS = _table("commands.tsv")
 COMMANDS = {name: (module, help) for _, name, module, _, help in ROWS}
 HABITS = {typed: name for _, name, _, habits, _ in ROWS for typed in habits.split()}
 OPTION_HABITS = {typed: name for name, habits in _table("options.tsv") for typed in habits.split()}
-MEANT_FOR = {  # what is given without an option
+MEANT_FOR = {  # of an argument too many, what it likely is
     "--data": "; give files of texts with --data", "--answers": "; give a file of answers with --answers",
-    "--net": "; give the file of a network with --net",
+    "--net": "; give the file of a network with --net", "word": "; put several words in quotes",
 }  # fmt: skip
 METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 HELP: Any = {"help_option_names": ["-h", "--help"]}

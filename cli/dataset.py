@@ -60,8 +60,7 @@ def read(
     paths = paths or [datasets.built_in_dataset()]
     if STANDARD_STREAM in paths and not quiet:
         standard_input("Reading standard input; Ctrl-D ends it.")
-    name = ", ".join(map(name_of, paths))
-    with render.Activity(f"Reading {name}", quiet) as activity:
+    with render.Activity(f"Reading {', '.join(map(name_of, paths))}", quiet) as activity:
         if cluster:
             dataset: datasets.Dataset = preparing.read_shards(cluster, paths, layout, replicas)
         else:
@@ -140,7 +139,7 @@ def _show_findings(found: "inspect.Inspection") -> None:
     numbers = [(f"{finding['count']:,}", "bold" if finding["count"] else "") for finding in findings.values()]
     render.table(("finding", "number"), list(zip(findings, numbers, strict=True)), "\nWorth a look")
     for name, finding in findings.items():
-        if finding["count"]:
+        if finding["count"] and finding is not found.bad_rows:  # which the notes list
             render.show(f"{name[0].upper()}{name[1:]}:")
             for example in (finding.get("places") or finding["examples"])[:MAX_EXAMPLES]:
                 line = example

@@ -20,8 +20,8 @@ from mlcore.files import STANDARD_STREAM, check_files, check_new_folder, write_f
 from mlcore.text.layout import option as declared
 
 from . import exercise_view, gradients, render
-from .options import Json, flag, number_option, option, refuse
-from .output import PRINTED, answer, write_output
+from .options import Json, flag, number_option, option, parse_file, refuse
+from .output import answer, write_output
 
 RELU_AT_ZERO = "Value to take for φ'(0): 0, 1/2, 1 or any number between."
 FORWARDED = "Share of the points for what follows from an error."
@@ -180,7 +180,9 @@ def check(
     tolerance: Annotated[Any, number_option("NUMBER", "How far off an entry may be.", "1 in its last digit")] = None,
     learning_rate: LearningRate = None,
     optimizer: OptimizerName = "sgd",
-    output: Annotated[Path | None, option("PATH", "Write a folder's marks here, as CSV.", "--output", "-o")] = None,
+    output: Annotated[
+        Path | None, option("PATH", "Write a folder's marks here, as CSV.", "--output", "-o", parser=parse_file)
+    ] = None,
     points: Annotated[str | None, option("NAME=NUMBER,...", "Points in a folder.", default="1 for each")] = None,
     carry_forward: Annotated[Any, number_option("SHARE", FORWARDED, "1")] = None,
     as_json: Json = False,
@@ -207,7 +209,6 @@ def check(
     if answers and answers[0].is_dir():
         if given or answers[1:] or hint:
             raise InputError("A folder of answers is marked alone; leave out other answers, and --hint.")
-        refuse({"output": output == STANDARD_STREAM}, PRINTED)
         check_files((file for file in answers[0].iterdir() if file.exists()), output=(output, b"student,file,"))
         if nets:
             refuse(asdict(numbers) | {"net": None}, "is for one network; leave it out with a folder of them.")

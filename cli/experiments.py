@@ -24,7 +24,7 @@ from .printable import printable
 from .training import Run
 
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
-Metric = Annotated[str, typer.Option(help="accuracy, macro-f1 or log-loss; for ratings rmse.")]
+Metric = Annotated[str | None, option("TEXT", "accuracy, macro-f1 or log-loss; rmse for ratings.", default="accuracy")]
 SHOWN, LIVE = 10, 5  # trials, at the end and during the search
 MOST, ENOUGH = 100_000, 10  # trials, and those that can tell what mattered
 DIM, HIDDEN = 50, 32  # width and units of the networks that are compared
@@ -36,7 +36,7 @@ def tune(
     data: Data = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time for the search.")] = 5.0,
     trials: Annotated[int | None, typer.Option(min=1, help="Most trials.", show_default="as time allows")] = None,
-    metric: Metric = "accuracy",
+    metric: Metric = None,
     folds: Folds = 5,
     layout: TrainingLayout,
     settings: Settings,
@@ -65,7 +65,7 @@ def tune(
         scored, left = tuning.ranked(trials), max(0.0, 60 * minutes - (monotonic() - started))
         best = f", best {scored[0].mean:.4f}" if scored else ""
         rows = [f"{_figures(trial)}  {_drawn(trial)}" for trial in scored[:LIVE]]
-        activity.update("\n".join([f"{counted(len(trials), 'trial')}{best}, at most {left:.0f} s left", *rows]))
+        activity.update("\n".join([f"Trials: {len(trials):,}{best}, at most {left:.0f} s left", *rows]))
         if interrupts.received:
             raise KeyboardInterrupt
 
@@ -94,7 +94,7 @@ def cross_validate(
     *,
     files: Files = None,
     data: Data = None,
-    metric: Metric = "accuracy",
+    metric: Metric = None,
     folds: Folds = 5,
     layout: TrainingLayout,
     settings: Settings,
@@ -185,9 +185,8 @@ def _experiment(experiment: "comparison.Experiment") -> "comparison.Comparison":
 
 
 def _show_validation(found: "tuning.CrossValidation") -> None:
-    scores = ", ".join(f"{score:.4f}" for score in found.scores)
     render.show(f"{found.metric}: {_score(found.mean, found.deviation)}")
-    render.paragraph(f"folds: {scores}")
+    render.paragraph(f"folds: {', '.join(f'{score:.4f}' for score in found.scores)}")
 
 
 def _score(mean: float, deviation: float | None) -> str:
@@ -208,9 +207,8 @@ def _show_trials(found: "tuning.Tuning") -> None:
     for trial in [*found.trials[:SHOWN], *(trial for trial in found.trials[SHOWN:] if not trial.number)]:
         render.show(_figures(trial))
         render.paragraph(_drawn(trial), indent=" " * 7)
-    negative = f" The {found.metric} is negative: the larger, the better." * (found.trials[0].mean < 0)
     stay = "they stay unless another trial is better by more than twice the standard error of such differences"
-    render.paragraph(f"{counted(len(found.trials), 'trial')}. Trial 0 has the settings as given; {stay}.{negative}")
+    render.paragraph(f"Trials: {len(found.trials):,}. Trial 0 has the settings as given; {stay}.")
     ordered = sorted(found.importance.items(), key=lambda item: -item[1])
     mattered = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in ordered)
     if mattered and len(found.trials) >= ENOUGH:
@@ -233,8 +231,7 @@ def _show_comparison(found: "comparison.Comparison") -> None:
             improving = f"still improving after the last epoch in {n} of {summary.runs} runs"
             render.paragraph(f"{summary.arm}: {improving}; try --epochs {4 * found.settings['epochs']}.")
     if difference := found.best_trainable_against_best_fixed:
-        render.show("")
-        render.paragraph(_conclusion(difference))
+        render.paragraph(f"\n{_conclusion(difference)}")
 
 
 def _show_table(found: "comparison.Comparison") -> None:

@@ -9,6 +9,7 @@ from mlcore.errors import counted
 from mlcore.files import check_files
 from mlcore.sentiment import explanation, model_file
 from mlcore.sentiment import report as reports
+from mlcore.text import labels as label_names
 from mlcore.text import vectors as word_vectors
 from mlcore.text import vocabulary
 
@@ -23,7 +24,6 @@ FORMULAS = {  # of the probability, of the loss, and of its gradient in the outp
     "softmax": ("P = exp(ŷ) / Σ exp(ŷ)    ", "J = log Σ exp ŷ − ŷ of the label", "softmax(ŷ) − y"),
     "squared": ("", "J = ½ (y − ŷ)²", "ŷ − y"),
 }
-MAX_LABELS = 20
 HALF_BAR = 8  # columns on either side of 0
 LEVELS = 3  # of strength: signs behind a word
 
@@ -182,8 +182,7 @@ def _show_description(found: "reports.Description") -> None:
         paragraph(f"compressed to 8 bits for each number, from {original.features:,} features × {original.dim}")
 
     show("\nLabels and vocabulary", "bold")
-    names = ", ".join(labels[:MAX_LABELS]) + f" and {len(labels) - MAX_LABELS:,} more" * (len(labels) > MAX_LABELS)
-    paragraph(f"{len(labels):,} labels: {names}" if labels else "no labels: it predicts a number")
+    paragraph(f"{len(labels):,} labels: {label_names.listed(labels)}" if labels else "no labels: it predicts a number")
     for part in found.vocabulary:
         examples = ", ".join(f"'{feature}'" for feature in part.most_frequent)
         paragraph(f"{part.features:,} {part.name}" + (f"; the most frequent: {examples}" if examples else ""))
@@ -218,7 +217,7 @@ def _show_neighborhood(found: "explanation.Neighborhood") -> None:
 
     mean = f" (the mean of its {found.mean_of} features)" if found.mean_of > 1 else ""
     render.show(f"Nearest to {found.word}{mean}, {score(found.logits)}", "bold")
-    rows = [(render.shortened(n.feature), f"{n.cosine:.4f}", score(n.logits)) for n in found.neighbors]
+    rows = [(render.shortened(n.feature), render.number(n.cosine, ".4f"), score(n.logits)) for n in found.neighbors]
     if not rows:
         render.paragraph("No other word is in the model's vocabulary.")
         return

@@ -41,6 +41,13 @@ def parse_path(text: str) -> Path:
     return Path(text)
 
 
+def parse_file(text: str) -> Path:
+    """The path of a file that is written beside the results."""
+    if text == "-":
+        raise InputError("standard output is for the results; give a file", value=text)
+    return parse_path(text)
+
+
 DATA = "Files or folders of labelled texts, or - for standard input."
 Data = Annotated[list[Path] | None, option("PATH", "Labelled texts; may be repeated.", default="built in")]
 DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, show_default=False)]
@@ -50,7 +57,7 @@ Files = Annotated[
 Json = Annotated[bool, flag("Print one JSON document instead of tables.", "--json")]
 A_MODEL = "A file written by train-sentiment."
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=A_MODEL)]
-NewModel = Annotated[Path, option("PATH", "Write the model here.", "--model", "-m", default=True)]
+NewModel = Annotated[Path, option("PATH", "Write the model here.", "--model", "-m", default=True, parser=parse_file)]
 Output = Annotated[Path, option("PATH", "Where to write it; - is standard output.", "--output", "-o", default=True)]
 VECTORS = "Word vectors to start from: GloVe, word2vec, fastText .vec, Numberbatch or model2vec."
 GivenVectors = Annotated[Path | None, option("PATH", VECTORS)]

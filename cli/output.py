@@ -12,7 +12,6 @@ from mlcore.results import Result
 from . import render
 
 Found = TypeVar("Found", bound=Result)
-PRINTED = "is standard output, where the results are printed; give a file."
 MODEL, PAGE = b'"mlcore"', rb'<meta name="generator" content="mlcore">'  # what files of these kinds have
 
 # Results --------------------------------------------------------------------------------------------------

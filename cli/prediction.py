@@ -170,8 +170,7 @@ def _read_arguments(
             continue
         if argument != "-":
             render.say(f"{argument} is a {kind}: predicting the texts in it (--text takes it as a text).")
-        table = _table(Path(argument), layout, model, notes)
-        rows = table.texts()
+        rows = _table(Path(argument), layout, model, notes).texts()
         if (first := next(rows, None)) is None:
             render.say(f"{argument} contains no texts.")
         yield from (text or "" for _, text in chain([first] if first else [], rows))

@@ -9,7 +9,7 @@ import typer
 from mlcore.errors import InputError, counted
 from mlcore.exercise import page as network_pages
 from mlcore.exercise import problem
-from mlcore.files import STANDARD_STREAM, check_files
+from mlcore.files import check_files
 from mlcore.sentiment import compression, evaluation, model_file
 from mlcore.sentiment import export as exporting
 from mlcore.text import streams
@@ -18,8 +18,8 @@ from mlcore.text.pool import available_cores
 
 from . import render
 from .dataset import for_model, read
-from .options import A_MODEL, Json, ModelFile, Output, option, refuse
-from .output import MODEL, PAGE, PRINTED, answer, write_output
+from .options import A_MODEL, Json, ModelFile, Output, option, parse_file
+from .output import MODEL, PAGE, answer, write_output
 
 ONNX, VOCABULARY = rb"\x12\x06mlcore", rb'"schema": "mlcore\.vocabulary/'  # what files of these kinds have
 MAX_CHANGES = 5
@@ -36,7 +36,7 @@ def size_in_bytes(text: str) -> int:
 def compress(
     *,
     model: ModelFile,
-    output: Annotated[Path, option("PATH", "Where to write it.", "--output", "-o")],
+    output: Annotated[Path, option("PATH", "Where to write it.", "--output", "-o", parser=parse_file)],
     max_size: Annotated[int, option("SIZE", "Size of the file, such as 100KB.", parser=size_in_bytes)],
     data: Annotated[list[Path] | None, option("PATH", "Labelled texts; may be repeated.")] = None,
     layout: Layout,
@@ -50,7 +50,6 @@ def compress(
     which it measures those that mlcore evaluate does; what else is there helps
     to choose the features. A model that is small enough is copied.
     """
-    refuse({"output": output == STANDARD_STREAM}, PRINTED)
     check_files([model, *(data or [])], output=(output, MODEL))
     loaded = model_file.load_model(model)
     dataset = read(data, for_model(layout, loaded), keep_texts=True) if data else None

@@ -22,6 +22,7 @@ from mlcore.sentiment import model as models
 from mlcore.sentiment.settings import NEW_MODEL, Settings
 from mlcore.text import dataset as datasets
 from mlcore.text import growing, table
+from mlcore.text import labels as label_names
 from mlcore.text.layout import TrainingLayout
 from mlcore.text.pool import available_cores
 
@@ -30,7 +31,7 @@ from .commands import in_words, setting_words
 from .dataset import connected, read
 from .evaluation import show_evaluation, show_strongest_words
 from .explanation import given_vectors, say_coverage
-from .options import Data, Files, GivenVectors, Json, NewModel, Scheduler, flag, option, parse_path
+from .options import Data, Files, GivenVectors, Json, NewModel, Scheduler, flag, option, parse_file, parse_path
 from .output import MODEL, print_json
 from .printable import printable
 
@@ -63,12 +64,12 @@ def train_sentiment(
     settings: Settings,
     threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all cores")] = None,
     model: NewModel = NEW_MODEL,
-    checkpoint: Annotated[Path | None, option("PATH", "Save the training here after every epoch.")] = None,
+    checkpoint: Annotated[Path | None, option("PATH", "Save the training here each epoch.", parser=parse_file)] = None,
     resume: Annotated[bool, flag("Resume from the checkpoint if there is one.", "--resume")] = False,
     scheduler: Scheduler = None,
     replicas: Annotated[int | None, option("N", SHARDS, default="one for every 2 million words, up to 64",
                                            min=1)] = None,
-    log: Annotated[Path | None, option("PATH", "Write one line of JSON per epoch here.")] = None,
+    log: Annotated[Path | None, option("PATH", "Write one line of JSON per epoch here.", parser=parse_file)] = None,
     as_json: Json = False,
     quiet: Annotated[bool, flag("Print warnings and errors only.", "--quiet", "-q")] = False,
 ) -> None:
@@ -295,7 +296,7 @@ def show_network(data: "datasets.EncodedDataset", model: "models.Model") -> None
         chosen = (setting_words(name, getattr(settings, name)) for name in model.provenance.chosen)
         render.paragraph(f"Chosen for these texts: {' '.join(chosen)}")
     if len(model.parameters.b2) > 1:
-        render.show(f"Labels: {', '.join(labels[:8])}{f' and {len(labels) - 8:,} more' * (len(labels) > 8)}.")
+        render.paragraph(f"Labels: {label_names.listed(labels)}.")
     render.show(f"Texts: {texts}.\n")
     render.show(training.heading(model), "bold")
 
@@ -308,9 +309,8 @@ def show_results(result: "training.TrainingResult", model: "models.Model", data:
         if figures:
             show_evaluation(f"\n{title}", figures, brief=True)
     if found := result.calibration:
-        render.show("")
         cooled = ", or {error_after:.3f} with the logits divided by {temperature:.2f}" * is_cooled
-        render.paragraph(f"Calibration error on the held-out texts: {{error_before:.3f}}{cooled}.".format(**found))
+        render.paragraph(f"\nCalibration error on the held-out texts: {{error_before:.3f}}{cooled}.".format(**found))
     if result.refit:
         epochs = counted(result.best_epoch, "epoch")
         render.paragraph(f"The saved model was then trained on the held-out texts too, for {epochs}.")

@@ -19,7 +19,7 @@ from mlcore.text.dataset import Dataset, EncodedDataset, Split
 from mlcore.text.documents import Documents, Totals
 from mlcore.text.labels import partition
 from mlcore.text.layout import Layout
-from mlcore.text.ngrams import Choice, Features, by_frequency, select_features
+from mlcore.text.ngrams import Choice, Features, by_frequency, extend, select_features
 from mlcore.text.overlap import kept
 from mlcore.text.remote import find_files
 
@@ -116,7 +116,7 @@ def encode_shards(
     Raises: as that; InputError if fewer shards than replicas have texts to train on.
     """
     found = partition(dataset, dev, ratings, multi_label, seed, labels, refit and not known)
-    features = one_file.checked(_chosen(dataset, found.whole, choice), dataset.source, choice.min_count, known)
+    features = extend(known, _chosen(dataset, found.whole, choice))
     on_workers = _deal(dataset, found.train, features)
     calls = [(one_file.occurrences, *chunk[:2], len(features)) for chunk, _ in on_workers(found.train).chunks]
     counts, only, whole = np.asarray(sum(dataset.cluster.results("Encoding shards", calls))), None, None
@@ -124,6 +124,7 @@ def encode_shards(
         only = dataset.cluster.submit(held, counts >= choice.min_count)
         counts[counts < choice.min_count] = 0
         whole = Split(on_workers(found.whole), found.targets, found.whole, dataset.weights)
+    one_file.check_occurrences(counts, dataset.source, choice.min_count)
     train = Split(on_workers(found.train, only), found.targets, found.train, dataset.weights)
     dev_texts, test_texts = (
         _fetch(dataset, on_workers(rows, features_kept), found.targets, choice.binary) if len(rows) else None

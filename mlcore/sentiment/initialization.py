@@ -12,7 +12,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
-from mlcore.text.labels import labels_in
+from mlcore.text.labels import labels_in, listed
 from mlcore.text.overlap import kept
 from mlcore.text.pool import shares
 from mlcore.text.vectors import Vectors
@@ -81,8 +81,7 @@ def new_model(
     do not belong to the words of ``data.features``, or have another width.
     """
     if settings.tune_thresholds and not settings.multi_label:
-        expected = "leave it out where each text has one label"
-        raise InputError(expected, parameter="tune_thresholds", value=True)
+        raise InputError("leave it out where each text has one label", parameter="tune_thresholds", value=True)
     outputs = settings.outputs(len(data.labels))
     features = len(data.features)
     naive_bayes = settings.initialization == "naive-bayes" and len(data.labels) <= MAX_RATIOS
@@ -264,7 +263,7 @@ def continue_from(model: Model, earlier: Model) -> None:
             problem = f"the model to start from has {there!r}"
             raise InputError(problem, parameter=name, value=here, suggestion={name: there})
     if model.labels != earlier.labels:
-        here, there = (", ".join(map(repr, labels)) for labels in (model.labels, earlier.labels))
+        here, there = listed(model.labels), listed(earlier.labels)
         raise InputError(f"The texts have the labels {here}, but the model to start from has {there}; use its labels.")
     if model.seen and earlier.seen:
         model.seen = min(model.seen[0], earlier.seen[0]), max(model.seen[1], earlier.seen[1])

@@ -31,7 +31,7 @@ from mlcore.text.dataset import Dataset
 from mlcore.text.labels import SPLIT_NUMBERS
 
 BRACKET = 9  # trials that are compared with each other
-METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, the better
+METRICS: dict[str, Callable[[Any], float]] = {  # of an evaluation; the larger, the better: losses are negative
     "accuracy": lambda found: found.accuracy,
     "macro-f1": lambda found: found.macro.f1 or 0.0,
     "log-loss": lambda found: -found.loss,
@@ -60,7 +60,7 @@ class Trial(Result):
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.scores))
+        return abs(float(np.mean(self.scores)))  # also of a loss, whose scores are negative
 
     @property
     def deviation(self) -> float | None:
@@ -130,7 +130,7 @@ def measured(dataset: Dataset, given: Settings, threads: int = 1) -> Any:
 def cross_validate(
     dataset: Dataset,
     settings: Settings,
-    metric: str,
+    metric: str | None,
     folds: int,
     threads: int = 1,
     progress: Callable[[int], None] = lambda fold: None,
@@ -139,20 +139,20 @@ def cross_validate(
 
     Raises: InputError if the metric does not suit the loss; DataError.
     """
-    score, trial = metric_of(metric, settings), Trial(0, {})
+    metric, trial = metric_of(metric, settings), Trial(0, {})
     for number in range(folds):
         progress(number)
         seeded = replace(settings, seed=settings.seed + number)
-        trial.scores.append(score(measured(fold_of(dataset, number, folds), seeded, threads)))
-    return CrossValidation(metric, trial.scores, trial.mean, trial.deviation, dataset.notes.sentences())
+        trial.scores.append(METRICS[metric](measured(fold_of(dataset, number, folds), seeded, threads)))
+    return CrossValidation(metric, [*map(abs, trial.scores)], trial.mean, trial.deviation, dataset.notes.sentences())
 
 
-def metric_of(name: str, settings: Settings) -> Callable[[Any], float]:
-    """Raises: InputError if there is no such metric, or it does not suit the loss."""
+def metric_of(name: str | None, settings: Settings) -> str:
+    """The metric of this name, or the usual one; raises InputError if there is none, or it does not suit the loss."""
     names = ["rmse"] if settings.loss == "squared" else [name for name in METRICS if name != "rmse"]
-    if name not in names:
+    if name not in (None, *names):
         raise InputError("expected " + " or ".join(names), parameter="metric", value=name)
-    return METRICS[name]
+    return name or names[0]
 
 
 def drawn_settings(given: Settings, facts: Facts, number: int) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _score(given: Settings, metric: str, number: int, folds: int) -> float | Non
 def tune(
     dataset: Dataset,
     given: Settings,
-    metric: str,
+    metric: str | None,
     folds: int,
     seconds: float,
     max_trials: int,
@@ -221,7 +221,7 @@ def tune(
 
     Raises: InputError if the metric does not suit the loss; DataError if not even the first trial could be scored.
     """
-    metric_of(metric, given)
+    metric = metric_of(metric, given)
     fold_of(dataset, 0, folds)  # there are enough texts
     facts, trials = facts_of(dataset, None), list[Trial]()
     interrupted, end = False, monotonic() + seconds
@@ -262,7 +262,7 @@ def tune(
                 raise
     scored = ranked(trials)
     if not scored:
-        raise DataError(f"no trial could be scored on {dataset.source} in this time")
+        raise DataError(f"no trial could be scored on {dataset.source} in this time; give the search more")
     best = winner(scored)
     scored.sort(key=lambda trial: trial is not best)
     settings, notes = replace(given, **best.drawn), dataset.notes.sentences()
@@ -274,7 +274,7 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     the earlier.
     """
     scored = (trial for trial in trials if trial.scores and not trial.failed)
-    return sorted(scored, key=lambda trial: (-len(trial.scores), -trial.mean, trial.number))
+    return sorted(scored, key=lambda trial: (-len(trial.scores), -np.mean(trial.scores), trial.number))
 
 
 def winner(scored: Sequence[Trial]) -> Trial:

@@ -268,8 +268,7 @@ def encode(
     least = np.full(len(dataset.words), choice.min_count)
     if keep is not None:
         least[keep] = 1
-    features = choose_features(dataset.words, dataset.tokens, parts.whole, choice, threads, least)
-    features = checked(features, dataset.source, choice.min_count, known)
+    features = extend(known, choose_features(dataset.words, dataset.tokens, parts.whole, choice, threads, least))
     documents = every = features.documents_of(dataset.tokens, dataset.words, threads)
     weights = None if dataset.weights is None else dataset.weights.astype(np.float32)
     whole = None
@@ -279,6 +278,7 @@ def encode(
         enough[: len(features.words)] = least[dataset.words.numbers_of(features.words)[:-1]]
         documents = every.only(occurrences(every, parts.train, len(features)) >= enough)
     counts = occurrences(documents, parts.train, len(features))
+    check_occurrences(counts, dataset.source, choice.min_count)
     notes = coverage_notes(dataset, parts.dev, features, "held-out texts", counts)
     notes += shared_notes(dataset, parts.train, {"held-out": parts.dev, "test": parts.test})
     return EncodedDataset(
@@ -289,12 +289,11 @@ def encode(
     )  # fmt: skip
 
 
-def checked(features: Features, source: str, min_count: int, known: Features | None) -> Features:
-    """Features of texts to train on, behind those that are ``known``; raises DataError if there are none."""
-    if not len(features):
+def check_occurrences(counts: np.ndarray, source: str, min_count: int) -> None:
+    """Raises: DataError if no feature occurs in the texts to train on."""
+    if not counts.any():
         times, remedy = (f"{min_count} times ", {"min_count": 1}) if min_count > 1 else ("", {})
         raise DataError(f"{source}: no word occurs {times}in the texts to train on", suggestion=remedy)
-    return extend(known, features) if known else features
 
 
 @kernel

@@ -327,8 +327,10 @@ def choose_pieces(words: WordTable, counts: np.ndarray, sizes: range, min_count:
     return pieces._replace(table=pieces.table.select(order)), totals[order]
 
 
-def extend(known: Features, new: Features) -> Features:
+def extend(known: Features | None, new: Features) -> Features:
     """Features of both, those of ``known`` first among the words and first among the n-grams, in their order."""
+    if known is None:
+        return new
     words = known.words.select(np.arange(len(known.words)))
     of_new = words.add_spans(new.words.spans())
     moved = np.concatenate([np.arange(len(known.words)), len(words) + np.arange(len(known.ngrams))])

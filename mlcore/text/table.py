@@ -322,19 +322,19 @@ def _not_found(
         return DataError(f"{table.source.name} contains no texts{why}.")
     if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
         shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
-        problem = f"there is no header: the first row is {shown}"
+        problem = f"there is no header: the first row is {shown!r}"
         if table.source.labelled and "label_column" not in numbers:
             problem += ", and no values occur again, as labels do; join the labels from their own file to these rows"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
     given = layout.given()
     chosen = {i for other in found.keys() & given.keys() for i in found[other]}
     others = [column for i, column in enumerate(header) if i not in chosen]
-    listed = f"the {kind}s {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
-    problem = f"found {listed if any(others) else f'no {kind}s'}; expected one {kind} named '{name or role}'"
+    listed = f"the {kind}{'s' * (len(others) > 1)} {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
+    listed = (listed if any(others) else f"no {kind}s") + " besides those that you name" * bool(chosen)
+    problem = f"found {listed}; expected one {kind} named '{name or role}'"
     problem += ", counted from 1" * bool(layout.no_header and name)
     if len(matches) > 1 and not name:
-        candidates = ", ".join(header[i] for i in matches)
-        problem = f"several {kind}s could be the {role}s: {candidates}; choose one"
+        problem = f"several {kind}s could be the {role}s: {', '.join(header[i] for i in matches)}; choose one"
     if table.source.labelled and table.source.unit == "line " and kind == "column" and len(header) == 1:
         shown = textwrap.shorten(header[0], 100, placeholder=" ...")
         problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"

@@ -13,10 +13,10 @@ from mlcore.cli import render
 @pytest.mark.parametrize(("command", "codes", "lines", "said"), [
     ("M predict sentiment.safetensors <&-", "5", 0,
      "mlcore: standard input is closed; give texts as arguments, or lines on standard input.\n"),
-    ("M --help > /dev/full", "5", 0, "mlcore: No space left on device; free some space, or choose another disk.\n"),
-    ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device; free"),
+    ("M --help > /dev/full", "5", 0, "mlcore: No space left on device; free some space, or choose another disk."),
+    ("M grad --json > /dev/full", "5", 0, "mlcore: No space left on device; free some space, or choose another disk."),
     ("ulimit -f 20; PYTHONUNBUFFERED=1 M predict sentiment.safetensors --file lines > out", "5", 0,
-     "mlcore: File too large; free some space"),
+     "mlcore: File too large; free some space, or choose another disk."),
     ("M grad --json >&-", "5", 0, "mlcore: Standard output is closed"),
     ("M vectors sentiment.safetensors -o - >&-", "5", 0, "mlcore: Standard output is closed"),
     ("mkfifo p; true < p & M forward --x one > p 2>&1", "2", 0, ""),

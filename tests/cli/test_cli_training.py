@@ -53,6 +53,8 @@ def test_what_was_written_and_what_is_next(run, reviews, monkeypatch):
         False,
     )
     assert run("train-sentiment", "--data", reviews, *SMALL, "--quiet") == (0, "", "")
+    (reviews.parent / "long.csv").write_text("label,text\n" + "".join(f"{i % 6:030},a text\n" for i in range(30)))
+    assert max(map(len, run("train-sentiment", "long.csv", *SMALL).out.splitlines())) <= 80
 
 
 def test_nothing_is_printed_into_the_line_of_the_progress(run, reviews, monkeypatch):
@@ -80,7 +82,12 @@ def test_json(run, reviews):
 def test_many_labels_and_ratings(run, stars):
     options = ["--data", stars, *COLUMNS, "--learning-rate", 0.2, "--dim", 4]
     done = run("train-sentiment", *options)
-    for part in ("W2 5 × 64, b2 5", "Labels: 1, 2, 3, 4, 5.", "training 55, held out 5", ", calibrated: accuracy"):
+    for part in (
+        "W2 5 × 64, b2 5",
+        "Labels: '1', '2', '3', '4', '5'.",
+        "training 55, held out 5",
+        ", calibrated: accuracy",
+    ):
         assert part in done.out, part
     options += ["--loss", "squared"]
     done = run("train-sentiment", *options)

@@ -208,7 +208,7 @@ def test_features_that_say_little_learn_cautiously():
 def test_a_warm_start_keeps_what_the_model_knows():
     settings = pinned(dim=3, hidden=4, epochs=2, ngrams=2)
     earlier, _, _ = train(settings)
-    new = ["a new film good film", "a new film bad film"] * 5, ["pos", "neg"] * 5
+    new = ["a new film good film", "a new film bad film"] * 6, ["pos", "neg"] * 6
 
     def continued(settings=settings, labels=new[1]):
         data = encoded(settings, new[0], labels, 0, known=earlier.features)
@@ -222,8 +222,8 @@ def test_a_warm_start_keeps_what_the_model_knows():
     np.testing.assert_array_equal(model.parameters.table[fresh], random.table[fresh])
     with pytest.raises(InputError, match="^dim is 4; the model to start from has 3; try dim=3.$"):
         continued(dataclasses.replace(settings, dim=4))
-    with pytest.raises(InputError, match="labels 'a', 'b', but the model to start from has 'neg', 'pos'"):
-        continued(labels=["a", "b"] * 5)
+    with pytest.raises(InputError, match="'j', and 2 more, but the model to start from has 'neg', 'pos'"):
+        continued(labels=[*"abcdefghijkl"])
 
 
 # Checkpoints ------------------------------------------------------------------------------------------------
