@@ -1,7 +1,6 @@
 """Tables of texts: their rows, which columns hold texts, labels and splits, and what is said about reading them."""
 
 import re
-import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -322,23 +321,21 @@ def _not_found(
         why = f" ({table.source.notes.bad_rows[0]})" if table.source.notes.bad_rows else ""
         return DataError(f"{table.source.name} contains no texts{why}.")
     if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
-        shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
-        problem = f"there is no header: the first row is {shown}"
+        problem = f"there is no header: the first row is {_cut(', '.join(header))!r}"
         if table.source.labelled and "label_column" not in numbers:
             problem += ", and no values occur again, as labels do; join the labels from their own file to these rows"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
     given = layout.given()
     chosen = {i for other in found.keys() & given.keys() for i in found[other]}
     others = [column for i, column in enumerate(header) if i not in chosen]
-    listed = f"the {kind}s {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
+    listed = f"the {kind}s {_cut(', '.join(others), 200)}"
     problem = f"found {listed if any(others) else f'no {kind}s'}; expected one {kind} named '{name or role}'"
     problem += ", counted from 1" * bool(layout.no_header and name)
     if len(matches) > 1 and not name:
         candidates = ", ".join(header[i] for i in matches)
         problem = f"several {kind}s could be the {role}s: {candidates}; choose one"
     if table.source.labelled and table.source.unit == "line " and kind == "column" and len(header) == 1:
-        shown = textwrap.shorten(header[0], 100, placeholder=" ...")
-        problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"
+        problem = f"found one column, {_cut(header[0])!r}; expected the columns text and label, or others that you name"
         advice = "name the separator unless it is , ; | or a tab"
         if layout.separator:
             advice = f"{layout.separator!r} separates nothing there; name another separator, or none to recognise it"
@@ -346,7 +343,7 @@ def _not_found(
     flags = [column for column, *values in zip(header, *rows, strict=True) if {*map(str, values)} == {"0", "1"}]
     if role == "label" and not name and len(flags) > 1:
         of_each = "df[[...]].apply(lambda row: ','.join(row.index[row == 1]), axis=1)"
-        problem = f"no {kind} of labels is found, but {textwrap.shorten(', '.join(flags), 100)} have 0 and 1, as if "
+        problem = f"no {kind} of labels is found, but {_cut(', '.join(flags))} have 0 and 1, as if "
         problem += f"each was a label; write their names into one column, in pandas df['label'] = {of_each}"
         return table.source.error(place, problem, suggestion={"label_separator": ","})
     lacking = [] if role == "split" else [role]
@@ -367,6 +364,12 @@ def _not_found(
     if same := next((column for column in names.values() if header.count(column) > 1), None):
         problem, names = f"{problem}; give the {kind}s named {same!r} names of their own", {}
     return table.source.error(place, problem, suggestion=names)
+
+
+def _cut(text: str, most: int = 100) -> str:
+    """The text on one line, with its beginning alone where it has more than so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:
