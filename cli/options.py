@@ -43,8 +43,7 @@ def parse_path(text: str) -> Path:
 DATA = "Files or folders of labelled texts, or - for standard input."
 Data = Annotated[list[Path] | None, path_option("Labelled texts; may be repeated.", default="built in")]
 DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, parser=parse_path, show_default=False)]
-Files = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help="Labelled texts, as --data.",
-                                                    parser=parse_path, show_default=False)]  # fmt: skip
+Files = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=DATA, parser=parse_path, show_default=False)]
 Json = Annotated[bool, flag("Print one JSON document instead of tables.", "--json")]
 A_MODEL = "A file written by train-sentiment."
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=A_MODEL)]

@@ -74,13 +74,6 @@ class Notes:
         self.bad_rows = [*self.bad_rows, *other.bad_rows][:FEW]
         self.columns = other.columns | self.columns
 
-    def rename(self, path: str, name: str) -> None:
-        """Give a file that was read at this path its own name."""
-        self.guesses, self.bad_rows = (
-            [said.replace(path, name) for said in some] for some in (self.guesses, self.bad_rows)
-        )
-        self.skipped = Counter({what.replace(path, name): count for what, count in self.skipped.items()})
-
 
 @dataclass
 class Source:
