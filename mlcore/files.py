@@ -19,6 +19,7 @@ from mlcore.errors import InputError
 if sys.platform != "win32":
     import fcntl
 
+URLS: dict[str, str] = {}  # of files that have been fetched, by the paths of the copies
 STANDARD_STREAM = Path("-")
 EDGE = 1 << 16  # bytes at either end of a file in which its mark is looked for
 PART = ".mlcore-*.part"  # names of folders of files that are being written
@@ -31,8 +32,8 @@ def installed(name: str) -> Path:
 
 
 def name_of(path: Path | str) -> str:
-    """The path of an input as messages name it."""
-    return "standard input" if path == STANDARD_STREAM else str(path)
+    """The path of an input as messages name it, or the URL of which it is a copy."""
+    return "standard input" if path == STANDARD_STREAM else URLS.get(str(path), str(path))
 
 
 def check_once(paths: Iterable[Path | str]) -> None:

@@ -75,9 +75,8 @@ def predict_shards(
 
 def read_shard_texts(features: Features, shard: str, layout: Layout) -> Any:
     """The texts of a shard as ``read_texts`` gives them."""
-    with local_copy(shard) as path:
-        (table,) = read_tables(path, layout, labelled=False)
-        return read_texts(features, (text or "" for _, text in table.texts()))
+    (table,) = read_tables(local_copy(shard), layout, labelled=False)
+    return read_texts(features, (text or "" for _, text in table.texts()))
 
 
 def write_shard(given: Any, shard: str, output: str, answers: Answers, layout: Layout) -> PredictedTable:
@@ -85,9 +84,8 @@ def write_shard(given: Any, shard: str, output: str, answers: Answers, layout: L
     model = given if isinstance(given, Predictions) else loaded(given)
     predicted = model.batches() if isinstance(model, Predictions) else partial(predict, model)
     found = list[PredictedTable]()
-    with local_copy(shard) as source:
-        (table,) = read_tables(source, layout, labelled=False)
-        write_file(output, lambda path, file: found.append(predict_table(predicted, table, path, file, answers)))
+    (table,) = read_tables(local_copy(shard), layout, labelled=False)
+    write_file(output, lambda path, file: found.append(predict_table(predicted, table, path, file, answers)))
     return found[0]
 
 

@@ -161,7 +161,6 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
     counts = occurrences(split.documents, split.rows, len(model.features))
     known = coverage_notes(dataset, split.rows, model.features, "texts")
     min_count = max(1, min(10, len(split.rows) // 100))  # rare words only where there are few texts
-    strongest = strongest_words(model, counts, MAX_STRONGEST, min_count)
     return fill(
         "report.html",
         title=f"{name} on {found.title}",
@@ -172,7 +171,7 @@ def report_page(model: Model, name: str, dataset: Dataset, n_mistakes: int, thre
         notes=[*notes_on_history(model), *known, *notes_on_evaluation(figures, "texts")],
         charts=training_charts(description),
         calibration=_calibration(figures) if isinstance(figures, Evaluation) else None,
-        strongest=[(label, entries) for label, entries in strongest.items() if entries],
+        strongest=[row for row in strongest_words(model, counts, MAX_STRONGEST, min_count).items() if row[1]],
         mistakes=[(m, explain(model, m.text) if len(m.text) <= MAX_EXPLAINED else None) for m in found.mistakes],
         description=description,
     )

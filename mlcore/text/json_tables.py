@@ -125,7 +125,11 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
                 raise DataError(f"{source.name} has splits, and the keys {', '.join(others)}; leave them out.")
             if more := [name for name in splits if not _split_of(name)]:
                 source.note_guess(f"the keys {', '.join(more)} are read as parts of the splits that they end with.")
-            return chain.from_iterable(_of_split(splits[name], part, source, name) for name, part in document.items())
+            return (
+                {**record, "split": splits[name]}
+                for name, part in document.items()
+                for _, record in _records(_elements_of(part, source), source, f" of {name}")
+            )
         is_named = has_columns(document, source)
         dicts = {key: part for key, part in document.items() if isinstance(part, dict)}
         is_wrapped = len(values) == 1 and not is_named
@@ -191,10 +195,6 @@ def _lists_in(
                 yield key, value
         elif isinstance(value, dict) and depth > 1:
             yield from _lists_in(value, source, depth - 1)
-
-
-def _of_split(split: str, part: Any, source: Source, name: str) -> Iterator[dict[str, Any]]:
-    return ({**record, "split": split} for _, record in _records(_elements_of(part, source), source, f" of {name}"))
 
 
 def _records(elements: Iterable[Any], source: Source, behind: str = "") -> Iterator[Record]:

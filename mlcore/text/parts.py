@@ -18,10 +18,7 @@ Ngrams = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, counts, and the toke
 
 def read_part(location: str, layout: Layout) -> Dataset:
     """The labelled texts of a file, by its path or URL."""
-    with local_copy(location) as path:
-        data = replace(read_dataset(path, layout), source=location)
-        data.notes.rename(str(path), location)
-        return data
+    return read_dataset(local_copy(location), layout)
 
 
 def outline(data: Dataset, head: int) -> tuple[Dataset, np.ndarray]:

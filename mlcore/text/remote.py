@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mlcore.errors import DataError, InputError, MlcoreError
-from mlcore.files import check_once, write_beside
+from mlcore.files import URLS, check_once, write_beside
 
 
 def find_files(patterns: Iterable[str | Path]) -> list[str]:
@@ -53,20 +53,16 @@ def file_system(location: str | Path) -> tuple[Any, str]:
     return system, str(path)
 
 
-@contextmanager
-def local_copy(location: str) -> Iterator[Path]:
-    """The path of a file; one that a URL names is fetched into a temporary folder first, and errors name the URL."""
+def local_copy(location: str) -> Path:
+    """The path of a file; one that a URL names is fetched into a temporary folder first, and messages name the URL."""
     from fsspec import open_local
 
-    path = location
-    if "://" in location:
-        with reaching(location):
-            path = open_local(f"simplecache::{location}", simplecache={"same_names": True})
-    try:
-        yield Path(path)
-    except DataError as error:
-        error.message = error.message.replace(path, location)
-        raise
+    if "://" not in location:
+        return Path(location)
+    with reaching(location):
+        path = open_local(f"simplecache::{location}", simplecache={"same_names": True})
+    URLS[path] = location
+    return Path(path)
 
 
 def write_file(location: str, write: Callable[[Path, BinaryIO], object]) -> None:

@@ -1,7 +1,6 @@
 """Tables of texts: their rows, which columns hold texts, labels and splits, and what is said about reading them."""
 
 import re
-import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -74,13 +73,6 @@ class Notes:
         self.n_bad_rows += other.n_bad_rows
         self.bad_rows = [*self.bad_rows, *other.bad_rows][:FEW]
         self.columns = other.columns | self.columns
-
-    def rename(self, path: str, name: str) -> None:
-        """Give a file that was read at this path its own name."""
-        self.guesses, self.bad_rows = (
-            [said.replace(path, name) for said in some] for some in (self.guesses, self.bad_rows)
-        )
-        self.skipped = Counter({what.replace(path, name): count for what, count in self.skipped.items()})
 
 
 @dataclass
@@ -321,23 +313,21 @@ def _not_found(
         why = f" ({table.source.notes.bad_rows[0]})" if table.source.notes.bad_rows else ""
         return DataError(f"{table.source.name} contains no texts{why}.")
     if not layout.no_header and not name and (numbers := _numbers_without_header(table, rows)):
-        shown = textwrap.shorten(", ".join(header), 100, placeholder=" ...")
-        problem = f"there is no header: the first row is {shown!r}"
+        problem = f"there is no header: the first row is {_cut(', '.join(header))!r}"
         if table.source.labelled and "label_column" not in numbers:
             problem += ", and no values occur again, as labels do; join the labels from their own file to these rows"
         return table.source.error(place, problem, suggestion={"no_header": True} | numbers)
     given = layout.given()
     chosen = {i for other in found.keys() & given.keys() for i in found[other]}
     others = [column for i, column in enumerate(header) if i not in chosen]
-    listed = f"the {kind}{'s' * (len(others) > 1)} {textwrap.shorten(', '.join(others), 200, placeholder=' ...')}"
+    listed = f"the {kind}{'s' * (len(others) > 1)} {_cut(', '.join(others), 200)}"
     listed = (listed if any(others) else f"no {kind}s") + " besides those that you name" * bool(chosen)
     problem = f"found {listed}; expected one {kind} named '{name or role}'"
     problem += ", counted from 1" * bool(layout.no_header and name)
     if len(matches) > 1 and not name:
         problem = f"several {kind}s could be the {role}s: {', '.join(header[i] for i in matches)}; choose one"
     if table.source.labelled and table.source.unit == "line " and kind == "column" and len(header) == 1:
-        shown = textwrap.shorten(header[0], 100, placeholder=" ...")
-        problem = f"found one column, {shown!r}; expected the columns text and label, or others that you name"
+        problem = f"found one column, {_cut(header[0])!r}; expected the columns text and label, or others that you name"
         advice = "name the separator unless it is , ; | or a tab"
         if {*header[0]} & {*",;|\t"}:
             advice = """if lines are in quotes as a whole: sed -E 's/^"|"$//g; s/""/"/g' FILE > new.csv"""
@@ -347,7 +337,7 @@ def _not_found(
     flags = [column for column, *values in zip(header, *rows, strict=True) if {*map(str, values)} == {"0", "1"}]
     if role == "label" and not name and len(flags) > 1:
         of_each = "df[[...]].apply(lambda row: ','.join(row.index[row == 1]), axis=1)"
-        problem = f"no {kind} of labels is found, but {textwrap.shorten(', '.join(flags), 100)} have 0 and 1, as if "
+        problem = f"no {kind} of labels is found, but {_cut(', '.join(flags))} have 0 and 1, as if "
         problem += f"each was a label; write their names into one column, in pandas df['label'] = {of_each}"
         return table.source.error(place, problem, suggestion={"label_separator": ","})
     lacking = [] if role == "split" else [role]
@@ -368,6 +358,12 @@ def _not_found(
     if same := next((one for one in (*names.values(), *(header[i] for i in matches)) if header.count(one) > 1), None):
         problem, names = f"{problem}; give the {kind}s named {same!r} names of their own", {}
     return table.source.error(place, problem, suggestion=names)
+
+
+def _cut(text: str, most: int = 100) -> str:
+    """The text on one line, with its beginning alone where it has more than so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[str, int]:

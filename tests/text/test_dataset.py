@@ -43,7 +43,9 @@ def test_what_is_said_of_a_file_names_its_url(tmp_path):
     url = write(tmp_path / "a.csv", "Tweet,label\nText,Label\nTweet,label\na,\na,x\n").as_uri()
     said = read_part(url, Layout(skip_bad_rows=True)).notes.sentences()
     assert [sentence.count(url) for sentence in said] == [1, 1, 1]
-    assert not any(sentence.replace(url, "").count("a.csv") for sentence in said)
+    assert not any("a.csv" in sentence.replace(url, "") for sentence in said)
+    with pytest.raises(DataError, match=f"^{url}, line 4, column label: the label is empty"):
+        read_part(url, Layout())
 
 
 def test_a_share_of_the_training_texts_becomes_the_test_split():
