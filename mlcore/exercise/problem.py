@@ -38,6 +38,8 @@ TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top
 NOTATIONS = {
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
     r"(?<=\d)\{,\}(?=\d)": ".",
+    r"\\(?:leftarrow|gets)\b": "<-",
+    r"(?<![\d.])[-+]?\d[\d./]* ?(?:->|\\(?:long)?rightarrow\b|\\to\b)": "",  # of 0.4 -> 0.36, which is new
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
@@ -45,7 +47,8 @@ NOTATIONS = {
     r"^<tf\.[^<]*\bnumpy=|>\s*$": "",
     rf",\s*(?:{ARGUMENTS})\s*=(?:\([^)]*\)|[^])])*": "",
     rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED})*(?:{COMPUTED})*": "",
-    "&": ",",
+    r"(?m)^[ |:]*-{3,}[ |:-]*\n|^ ?\||\| ?$": "",  # of tables in Markdown
+    r"[&|]": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
     r"(?<![A-Za-z.])[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor|constant)\s*(?=\()": "",
@@ -64,6 +67,7 @@ SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
 SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
 SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))} | {0x200B: "", 0xFEFF: ""}
+SPELLINGS |= {ord("←"): "<-"} | dict.fromkeys(map(ord, "→⟶⇒"), "->")
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
@@ -280,6 +284,8 @@ def split_rows(text: str) -> list[list[str]]:
     plain = _without_math_signs(text)
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1] or turned[2]
+    if re.search("[&|]", plain) and not re.search(r"\d\.\d", plain):  # between entries, where commas are not
+        plain = re.sub(r"(?<=\d),(?=\d)", ".", plain)
     is_call = re.search(r"\w\(\[", plain)  # such as array([1, 2]), of which NumPy prints as much as fits on each line
     for notation, meaning in NOTATIONS.items():
         plain = re.sub(notation, meaning, plain, flags=re.ASCII)
@@ -343,6 +349,8 @@ def to_toml(problem: Problem) -> str:
 def _inputs(text: str, network: Network) -> Rows:
     """The inputs, a row for each sample; as on sheets, a single column in brackets or LaTeX is one sample."""
     rows = parse_rows(text, "x")
+    if network.features == 1:  # a row has several samples
+        return _upright(rows, len(rows[0]), 1)
     return _upright(rows, 1, network.features) if re.search(r"[\[({\\=]", text) else rows
 
 
