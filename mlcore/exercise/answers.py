@@ -53,8 +53,9 @@ class Entry:
 
     def scaled(self, factor: Fraction) -> "Entry":
         """The number multiplied; a whole one of one digit stays exact."""
-        unit = self.unit * (self.unit != 1 or self.digits > 1) * factor
-        return Entry(self.value * factor, unit, self.digits, self.tolerance and self.tolerance * factor)
+        size = abs(factor)
+        unit = self.unit * (size == 1 or self.unit != 1 or self.digits > 1) * size
+        return Entry(self.value * factor, unit, self.digits, self.tolerance and self.tolerance * size)
 
     def slack(self, truth: Any, units: Fraction | int = 1) -> float | Fraction:
         """How far the truth may be away if the entry may be off by so many units of its last digit."""
