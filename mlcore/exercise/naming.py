@@ -22,6 +22,7 @@ LAYER_INDEX = r"(\^\{?[(\[]\d+[)\]]\}?)?"
 # W_{12}, w_{1,2}^{(1)}, z_1^{(2)} or z^{(2)}_1
 INDICES = re.compile(rf"(.+?){LAYER_INDEX}_\{{?(\d)(?:[\s,_]*(\d))?\}}?{LAYER_INDEX}(\W*(?:new)?\W*)")
 UNIT = re.compile(r"(.*\D)(\d{1,9})")  # h1, of h
+WITH_BAR = re.compile("\\\\(?:bar|overline)\\s*\\{?(\\w+)\\}?|(\\w+)\u0304")  # a derivative, as in Toronto
 IN_A_FONT = re.compile(r"\\(?:math(?!rm)[a-z]+|boldsymbol|bm|vec)\s*\{?(\w+)\}?")
 DERIVATIVE = re.compile(r"^(?:[d∂](?:[JLECel]|ell|[Ll]oss|[Cc]ost|MSE)(?:total)?/?[d∂]|grad(?:ient)?(?:of)?|∇)")
 OF_OUTPUT = re.compile(r"^[d∂](?:[foy]|yhat)/?[d∂]")  # where there is no loss: df/dx
@@ -67,7 +68,9 @@ class Naming:
             self.known |= {f"{word}{number + 1}": name for word, name in which.items()}
             for word, name in [*which.items(), ("o", which["a"])] * (not problem.several):
                 units[word] += [(name, (0, unit)) for unit in range(len(problem.network.W[number]))]
-            self.known |= {f"{word}{end}": name for word, name in which.items() for end in ends[number]}
+            self.known |= {
+                f"{word}{end}": name for word, name in which.items() for end in (*ends[number], _plain(layer))
+            }
         counts = [(word, *unit) for word, places in units.items() for unit in enumerate(places, 1)]
         self.units = [{f"{word}{n + before}": unit for word, n, unit in counts} for before in (0, len(problem.x[0]))]
         self.known |= ALIASES | {f"d{output}": which["da"] for output in OUTPUTS}
@@ -186,7 +189,8 @@ class Naming:
 
 def _plain(name: str) -> str:
     """What spellings of a name have in common, such as δ₂ and delta_2, ∂L/∂V, dL_dV and dV, or V_new and new V."""
-    text = IN_A_FONT.sub(r"\1", name).replace(r"\dfrac", r"\frac").replace(r"\nabla", "∇")
+    text = WITH_BAR.sub(r"d\1\2", unicodedata.normalize("NFD", name))
+    text = IN_A_FONT.sub(r"\1", text).replace(r"\dfrac", r"\frac").replace(r"\nabla", "∇")
     text = re.sub(r"\\hat(\{y\}|\s*y)", "ŷ", text)
     text = unicodedata.normalize("NFKC", to_unicode(text) if "\\" in text else text)
     text = re.sub(r"\^\{?[\[(]?(\d+)[])]?\}?|\((\d+)\)", r"\1\2", text)  # as in a^[1]

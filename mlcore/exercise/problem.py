@@ -206,9 +206,10 @@ def change(
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
     network = Network(layers, network.loss, network.layout)
-    new = {layer.weights: text for layer, text in ((layers[0], w), (layers[-1], v)) if text is not None}
+    typed = ((layers[0].weights, w), (layers[-1].weights, v), ("x", x))
+    new = {name: text for name, text in typed if text is not None}
     entries = [(name, place) for name, place in problem.entries if place.partition("[")[0] not in new]
-    return Problem(network, X, Y, digits, at_zero, [*entries, *_entries([new], network)])
+    return Problem(network, X, Y, digits, at_zero, [*entries, *_entries([new], network, X)])
 
 
 def exact_number(text: str) -> Fraction:
@@ -389,14 +390,16 @@ def _build(content: dict[str, Any]) -> Problem:
     y = _upright(parse_rows(typed(content.get(target, [[1] * outputs] * len(x))), target), len(x), outputs)
     network.check(x, y)
     at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None
-    return Problem(network, x, y, relu_at_zero=at_zero, entries=_entries(content["layers"], network))
+    return Problem(
+        network, x, y, relu_at_zero=at_zero, entries=_entries([*content["layers"], {"x": content["x"]}], network, x)
+    )
 
 
-def _entries(layers: list[dict[str, Any]], network: Network) -> list[tuple[str, str]]:
+def _entries(layers: list[dict[str, Any]], network: Network, x: Rows) -> list[tuple[str, str]]:
     """The names of numbers that are typed with them, as in ``w1 = 0.15, w2 = 0.20``, and their places."""
-    found = list[tuple[str, str]]()
-    for layer, key in ((layer, key) for layer in layers for key in network.arrays if key in layer):
-        text, array = _without_math_signs(typed(layer[key])), network.arrays[key]
+    found, arrays = list[tuple[str, str]](), network.arrays | {"x": np.array(x[0])}
+    for layer, key in ((layer, key) for layer in layers for key in arrays if key in layer):
+        text, array = _without_math_signs(typed(layer[key])), arrays[key]
         names = [] if TRANSPOSED.fullmatch(text) else ENTRY_NAME.findall(text)
         for name, place in zip(names, np.ndindex(array.shape), strict=True) if len(names) == array.size else ():
             found.append((name, f"{key}[{','.join(str(number + 1) for number in place)}]"))
