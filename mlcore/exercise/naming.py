@@ -124,7 +124,7 @@ class Naming:
         is_layer = place == (0, 0) and name != "y_hat" and entries.shape == self.answers[name].shape  # all of h1
         if place and not is_layer:
             if entries.size != 1:
-                raise InputError(f"{answer.name} is one entry of {name}; give one number.")
+                raise InputError(f"{answer.name} is one entry of {name}; give one number, such as 0.5.")
             number, entries = entries.item(), np.full(self.answers[name].shape, None, object)
             entries[place] = number
         if before:

@@ -8,6 +8,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from difflib import get_close_matches
@@ -71,7 +72,7 @@ SPELLINGS |= {ord("←"): "<-"} | dict.fromkeys(map(ord, "→⟶⇒"), "->")
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
-DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d|= *0,\d")  # as in 0,05 or 0,5 1,5
+DECIMAL_COMMA = re.compile(r"(?<!\d)0,0\d|\d,0\d(?!\d)|[+-]0,\d|\d,\d+ +[+-]?\d|= *0,\d")  # as in 0,05 or 0,5 1,5
 DECIMAL = re.compile(  # as in a row -0,5 or an entry x_1 = 0,5
     r"(?m)(?:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)([+-]?0,0*+[1-9]\d*+) ?(?=$|;|, ?[a-z])"
 )
@@ -246,8 +247,10 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
             raise ValueError(f"{decimal[1]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
-        hint = "; for a decimal point write a dot" if DECIMAL_COMMA.search(spelled) else ""
-        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}{hint}"
+        if DECIMAL_COMMA.search(spelled) and not re.search(r"\d\.\d", spelled):
+            with suppress(InputError):
+                return parse_rows(re.sub(r"(?<=\d),(?=\d)", ".", spelled), parameter, number)
+        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
     if len(set(lengths)) > 1:
