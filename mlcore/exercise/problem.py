@@ -72,9 +72,10 @@ SPELLINGS |= {ord("←"): "<-"} | dict.fromkeys(map(ord, "→⟶⇒"), "->")
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
-DECIMAL_COMMA = re.compile(r"(?<!\d)0,0\d|\d,0\d(?!\d)|[+-]0,\d|\d,\d+ +[+-]?\d|= *0,\d")  # as in 0,05 or 0,5 1,5
-DECIMAL = re.compile(  # as in a row -0,5 or an entry x_1 = 0,5
-    r"(?m)(?:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)([+-]?0,0*+[1-9]\d*+) ?(?=$|;|, ?[a-z])"
+# A decimal comma: between & or |, in 0,359 or 1,4142, since numbers of sheets are small, in a row -0,5, or in x_1 = 0,5
+DECIMAL = re.compile(
+    r"[&|]|(?<!\d)0,\d{3}|\d,\d{4}"
+    r"|(?m:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)[+-]?0,0*+[1-9]\d*+(?m: ?(?:$|;|, ?[a-z]))"
 )
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
@@ -239,17 +240,19 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
+    spelled = BLANKS.sub(" ", _spelled(text))
+    is_english = re.search(r"\d\.\d|[1-9],0\d\d(?!\d)", spelled)  # with points, or 1,050, which may be a thousand
+    with_points = spelled if is_english else re.sub(r"(?<=\d),(?=\d)", ".", spelled)
+    if with_points != spelled and DECIMAL.search(spelled):
+        return parse_rows(with_points, parameter, number)
     try:
-        spelled = _spelled(text)
         if len(re.findall(r"[([{]", spelled)) != len(re.findall(r"[])}]", spelled)):
             raise ValueError("a bracket is missing")
-        if decimal := DECIMAL.search(BLANKS.sub(" ", spelled)):
-            raise ValueError(f"{decimal[1]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
-        if DECIMAL_COMMA.search(spelled) and not re.search(r"\d\.\d", spelled):
+        if with_points != spelled:
             with suppress(InputError):
-                return parse_rows(re.sub(r"(?<=\d),(?=\d)", ".", spelled), parameter, number)
+                return parse_rows(with_points, parameter, number)
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
@@ -288,8 +291,6 @@ def split_rows(text: str) -> list[list[str]]:
     plain = _without_math_signs(text)
     if turned := TRANSPOSED.fullmatch(plain):
         plain = turned[1] or turned[2]
-    if re.search("[&|]", plain) and not re.search(r"\d\.\d", plain):  # between entries, where commas are not
-        plain = re.sub(r"(?<=\d),(?=\d)", ".", plain)
     is_call = re.search(r"\w\(\[", plain)  # such as array([1, 2]), of which NumPy prints as much as fits on each line
     for notation, meaning in NOTATIONS.items():
         plain = re.sub(notation, meaning, plain, flags=re.ASCII)
