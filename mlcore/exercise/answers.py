@@ -118,10 +118,6 @@ class Answer:
         is_short = rounded and significant <= MAX_DIGITS
         return [Rounding(significant, True), Rounding(decimals, False)] if is_short else []
 
-    def filled(self, rows: np.ndarray) -> np.ndarray:
-        """The values, with those of ``rows`` in place of entries left open."""
-        return each(lambda entry, right: right if entry is None else entry.value, self.entries, rows)
-
     def fits(self, low: np.ndarray, high: np.ndarray | None = None) -> bool:
         """Whether all entries stand for the values, or for values up to others.
 

@@ -213,7 +213,7 @@ class _Sheet:
             truth, found[answer] = self.truth[answer.name], self._verdict(answer)
             if answer.entries.shape == truth.shape and found[answer].status not in UNKNOWN:
                 known = self.right if found[answer].status in RIGHT else self.wrong
-                known[answer.name] = answer.filled(truth)
+                known[answer.name] = each(lambda e, right: right if e is None else e.value, answer.entries, truth)
         verdicts = [found[answer] for answer in self.answers]
         return Marking(verdicts, self.c, self.marker.style, tuple(self.marker.names))
 

@@ -68,9 +68,8 @@ class Naming:
             self.known |= {f"{word}{number + 1}": name for word, name in which.items()}
             for word, name in [*which.items(), ("o", which["a"])] * (not problem.several):
                 units[word] += [(name, (0, unit)) for unit in range(len(problem.network.W[number]))]
-            self.known |= {
-                f"{word}{end}": name for word, name in which.items() for end in (*ends[number], _plain(layer))
-            }
+            own = (*ends[number], _plain(layer))
+            self.known |= {f"{word}{end}": name for word, name in which.items() for end in own}
         counts = [(word, *unit) for word, places in units.items() for unit in enumerate(places, 1)]
         self.units = [{f"{word}{n + before}": unit for word, n, unit in counts} for before in (0, len(problem.x[0]))]
         self.known |= ALIASES | {f"d{output}": which["da"] for output in OUTPUTS}
@@ -87,7 +86,7 @@ class Naming:
             cases[spelling.lower()].add(known)
         self.in_lower_case = {spelling: next(iter(names)) for spelling, names in cases.items() if len(names) == 1}
         self.weights = [f"d{name}" for name, array in problem.network.arrays.items() if array.ndim == 2]
-        small = {name for name, array in problem.network.arrays.items() if array.ndim == 2 and max(array.shape) < 10}
+        small = [name[1:] for name in self.weights if name in answers and max(answers[name].shape) < 10]
         self.matrices = {kind + name for kind, name in product(KINDS, small)}  # that have entries such as W_{12}
         of_layers = {kind + name for kind in KINDS for name in problem.network.arrays if symbols.depth > 1}
         self.vectors = {name for name, rows in answers.items() if len(rows) == 1} - of_layers - {"loss"}
@@ -103,9 +102,7 @@ class Naming:
         _, found, problems = readings[costs.index(min(costs)) if costs.count(min(costs)) == 1 else 0]
         return found, problems
 
-    def _read(
-        self, answers: Sequence[Answer], units: Mapping[str, Any], first: int
-    ) -> tuple[int, list[Answer], list[str]]:
+    def _read(self, answers: Sequence[Answer], units: Mapping[str, Any], first: int) -> tuple[Any, ...]:
         """The same, after the number of problems and of single numbers, other than 0, that stand for several units."""
         found, problems = dict[str, Answer](), list[str]()
         for answer in answers:
@@ -143,7 +140,7 @@ class Naming:
         if known in self.answers:
             return known, None
         text = known or self._bracketed(name)
-        plain = _plain(text)
+        plain = MARKED.sub(r"new\1\2", _plain(text))
         for match in filter(None, (ENTRY.fullmatch(text), ENTRY.fullmatch(plain), UNIT.fullmatch(plain))):
             found = self._known(match[1])
             if found in (self.answers if match.re is ENTRY else self.vectors):
@@ -162,8 +159,7 @@ class Naming:
 
     def _bracketed(self, name: str) -> str:
         """The name with its indices in brackets: W_{12}, W(1, 2) and W[1][2] as W[1,2], z_1^{(2)} as z^{(2)}[1]."""
-        text = re.sub("(?<![₀-₉])(?=[₀-₉])", "_", name).replace("⁽", "^(")
-        text = unicodedata.normalize("NFKC", text).strip()
+        text = unicodedata.normalize("NFKC", re.sub("(?<![₀-₉])(?=[₀-₉])", "_", name).replace("⁽", "^(")).strip()
         text = re.sub(r"\((\d+),\s*(\d+)\)|\[(\d+)\]\s*\[(\d+)\]", r"[\1\3,\2\4]", text)
         if match := INDICES.fullmatch(text):
             head, before, row, column, after, tail = match.groups("")

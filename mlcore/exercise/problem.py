@@ -72,9 +72,9 @@ SPELLINGS |= {ord("←"): "<-"} | dict.fromkeys(map(ord, "→⟶⇒"), "->")
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
-# A decimal comma: between & or |, in 0,359 or 1,4142, since numbers of sheets are small, in a row -0,5, or in x_1 = 0,5
+# A decimal comma: beside &, | or ->, in 0,359 or 1,4142, as numbers of sheets are small, in a row -0,5, or in x_1 = 0,5
 DECIMAL = re.compile(
-    r"[&|]|(?<!\d)0,\d{3}|\d,\d{4}"
+    r"[&|]|(?<!\d)0,\d{3}|\d,\d{4}|\d,\d+ ?->"
     r"|(?m:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)[+-]?0,0*+[1-9]\d*+(?m: ?(?:$|;|, ?[a-z]))"
 )
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
