@@ -97,6 +97,7 @@ class Answer:
 
     name: str
     entries: Any  # array of Entry or None, (rows, columns)
+    text: str = ""  # as it was typed
 
     def scaled(self, factor: Fraction) -> "Answer":
         """All numbers multiplied."""
@@ -163,7 +164,7 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
         is_open = number.strip() in ("?", "_")
         return None if is_open else Entry(Fraction(exact_number(number)), *_unit_and_digits(number.strip()), tolerance)
 
-    return Answer(name, np.array(parse_rows(text, name, entry), object))
+    return Answer(name, np.array(parse_rows(text, name, entry), object), text)
 
 
 def _unit_and_digits(text: str) -> tuple[Fraction, int]:

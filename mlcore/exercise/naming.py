@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import product
 from typing import Any
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.exercise.answers import Answer, each
+from mlcore.exercise.answers import Answer, each, parse_answer
 from mlcore.exercise.derivation import Symbols
 from mlcore.exercise.formats import to_unicode
 from mlcore.exercise.mistakes import Matrices
-from mlcore.exercise.problem import Problem
+from mlcore.exercise.problem import LONG_DECIMAL, Problem, with_points
 
 ENTRY = re.compile(r"(.*\S)\s*\[\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\]")  # dV[1, 2], or c[1] of a vector
 LAYER_INDEX = r"(\^\{?[(\[]\d+[)\]]\}?)?"
@@ -117,7 +118,7 @@ class Naming:
 
     def _merged(self, answer: Answer, name: str, place: tuple[int, int] | None, before: Answer | None) -> Answer:
         """The answer, with the entries that have been given before."""
-        entries = self.oriented(name, answer.entries)
+        entries = self._fitting(answer, name, (1, 1) if place else self.answers[name].shape)
         is_layer = place == (0, 0) and name != "y_hat" and entries.shape == self.answers[name].shape  # all of h1
         if place and not is_layer:
             if entries.size != 1:
@@ -130,6 +131,16 @@ class Naming:
                 raise InputError(f"{name} is answered twice; give one answer.")
             entries = each(lambda a, b: a or b, entries, before.entries)
         return Answer(name, entries)
+
+    def _fitting(self, answer: Answer, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The entries, with commas as decimal points if only these give the shape, and a single number is long."""
+        entries = self.oriented(name, answer.entries)
+        if entries.shape != shape and (shape != (1, 1) or LONG_DECIMAL.search(answer.text)):
+            tolerance = next((entry.tolerance for entry in answer.typed), None)
+            with suppress(InputError):
+                pointed = self.oriented(name, parse_answer(name, with_points(answer.text), tolerance).entries)
+                return pointed if pointed.shape == shape else entries
+        return entries
 
     def find(self, name: str, first: int = 1) -> tuple[str, tuple[int, int] | None]:
         """The name of an answer, and the place if it is one entry: dV[1, 2], or of a vector c[1], c_1^{(2)} or h1.

@@ -72,9 +72,10 @@ SPELLINGS |= {ord("←"): "<-"} | dict.fromkeys(map(ord, "→⟶⇒"), "->")
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
-# A decimal comma: beside &, | or ->, in 0,359 or 1,4142, as numbers of sheets are small, in a row -0,5, or in x_1 = 0,5
+LONG_DECIMAL = re.compile(r"(?<!\d)0,\d{3}|\d,\d{4}")  # such as 0,359 or 1,4142: numbers of sheets are small
+# A decimal comma that is no other one: beside &, | or ->, in a row -0,5, or in x_1 = 0,5
 DECIMAL = re.compile(
-    r"[&|]|(?<!\d)0,\d{3}|\d,\d{4}|\d,\d+ ?->"
+    r"[&|]|\d,\d+ ?->"
     r"|(?m:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)[+-]?0,0*+[1-9]\d*+(?m: ?(?:$|;|, ?[a-z]))"
 )
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
@@ -241,18 +242,17 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
     spelled = BLANKS.sub(" ", _spelled(text))
-    is_english = re.search(r"\d\.\d|[1-9],0\d\d(?!\d)", spelled)  # with points, or 1,050, which may be a thousand
-    with_points = spelled if is_english else re.sub(r"(?<=\d),(?=\d)", ".", spelled)
-    if with_points != spelled and DECIMAL.search(spelled):
-        return parse_rows(with_points, parameter, number)
+    pointed = with_points(spelled)
+    if pointed != spelled and DECIMAL.search(spelled):
+        return parse_rows(pointed, parameter, number)
     try:
         if len(re.findall(r"[([{]", spelled)) != len(re.findall(r"[])}]", spelled)):
             raise ValueError("a bracket is missing")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
-        if with_points != spelled:
+        if pointed != spelled:
             with suppress(InputError):
-                return parse_rows(with_points, parameter, number)
+                return parse_rows(pointed, parameter, number)
         message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
@@ -260,6 +260,12 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
         message = f"expected rows of one length, but their lengths are {', '.join(map(str, lengths[:9]))}"
         raise InputError(message, parameter=parameter, value=_cut(text))
     return rows
+
+
+def with_points(text: str) -> str:
+    """Decimal commas as points, unless there are points, as in English, or a 1,050, which may be a thousand."""
+    is_english = re.search(r"\d\.\d|[1-9],0\d\d(?!\d)", text)
+    return text if is_english else re.sub(r"(?<=\d),(?=\d)", ".", text)
 
 
 def typed(value: object) -> str:
