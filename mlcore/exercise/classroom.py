@@ -147,7 +147,10 @@ def _marked(file: Path, nets: Mapping[str, Path], marker: Callable[[str], Marker
     try:
         answers, notes, problems = read_answers(file, tolerance)
         student = notes.get("student") or notes.get("name") or student
-        marking = marker(_net_of(file, notes, nets) if nets else "").mark(answers, problems)
+        own = marker(_net_of(file, notes, nets) if nets else "")
+        answers, unknown = own.naming.prepared(answers)
+        problems += unknown
+        marking = own.mark(answers)
     except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked
         problems.append(f"{file}: {error.strerror}" if isinstance(error, OSError) else str(error))
     return Marks(student, file.name, marking, problems)

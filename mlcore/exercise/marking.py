@@ -137,18 +137,14 @@ class Marker:
         self.mistaken, self.rounded = cache(self._mistaken), cache(self._rounded)
 
     @np.errstate(all="ignore")
-    def mark(self, answers: Sequence[Answer], problems: list[str] | None = None) -> Marking:
-        """Mark the answers together; ``problems`` takes what is wrong with those that cannot be marked.
+    def mark(self, answers: Sequence[Answer]) -> Marking:
+        """Mark the answers together.
 
-        Raises: InputError if there are none; without ``problems`` also if one is given twice, or has no known name.
+        Raises: InputError if there are none, if one is given twice, or if the network has nothing of that name.
         """
-        answers, wrong = self.naming.prepared(answers)
-        if wrong and problems is None:
-            raise InputError(wrong[0])
-        if problems is not None:
-            problems += wrong
-        if not answers:
-            raise InputError("There are no answers; give at least one.")
+        answers, problems = self.naming.prepared(answers)
+        if problems or not answers:
+            raise InputError([*problems, "There are no answers; give at least one."][0])
         samples, scales = len(self.work.x), {1: ""}
         if self.work.network.share(samples) != 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
