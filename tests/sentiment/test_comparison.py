@@ -95,8 +95,8 @@ def test_splits_are_disjoint_and_the_own_ones_are_kept(own):
 
 
 def test_a_word_that_has_a_vector_is_a_feature_however_rare_it_is():
-    data, rare = dataset(2), replace(SMALL, ngrams=1, min_count=4, refit=True)
-    every, frequent = (encode(data, 0.4, **replace(rare, min_count=count).encoding()) for count in (1, 4))
+    data, rare = dataset(2), replace(SMALL, ngrams=1, min_count=3, refit=True)
+    every, frequent = (encode(data, 0.4, **replace(rare, min_count=count).encoding()) for count in (1, 3))
     for found in (2, len(data.words)):
         given = vectors_for(data.words, 3, found)
         training = Training(data, replace(rare, dim=None), 0.4, read_vectors=lambda words, dim, given=given: given)
