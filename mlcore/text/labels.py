@@ -100,7 +100,7 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
     if not 2 <= len(labels) <= most:
         problem = f"{dataset.source} has {counted(len(labels), 'label')} to train on ({listed(labels)})"
         expected = f"expected from 2 to {most:,}{' where a text may have several' * multi_label}"
-        are_numbers = len(labels) > 1 and None not in map(rating_of, labels)
+        are_numbers = len(labels) > 1 and not multi_label and None not in map(rating_of, labels)
         raise DataError(f"{problem}; {expected}", suggestion={"loss": "squared"} if are_numbers else None)
     return ordered(labels)
 
