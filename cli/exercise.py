@@ -197,8 +197,8 @@ def check(
     wrong answer that it follows from. The exit code is 1 if an answer is not
     right, and 0 once a folder is marked. NAME of --answer is z:LAYER, a:LAYER,
     da:LAYER, delta:LAYER, dARRAY, one entry such as dV[1,2], dx, or with
-    --learning-rate "new V", the weights after one step, and ΔV, their change;
-    or a symbol of the sheet, such as ∂J/∂h.
+    --learning-rate "new V", the weights after one step; or a symbol of the
+    sheet, such as ∂J/∂h.
 
     With a folder for --answers, mark a class; --net may then be a folder too,
     with a network for each file of answers.

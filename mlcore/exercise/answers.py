@@ -53,9 +53,8 @@ class Entry:
 
     def scaled(self, factor: Fraction) -> "Entry":
         """The number multiplied; a whole one of one digit stays exact."""
-        size = abs(factor)
-        unit = self.unit * (size == 1 or self.unit != 1 or self.digits > 1) * size
-        return Entry(self.value * factor, unit, self.digits, self.tolerance and self.tolerance * size)
+        unit = self.unit * (self.unit != 1 or self.digits > 1) * factor
+        return Entry(self.value * factor, unit, self.digits, self.tolerance and self.tolerance * factor)
 
     def slack(self, truth: Any, units: Fraction | int = 1) -> float | Fraction:
         """How far the truth may be away if the entry may be off by so many units of its last digit."""
@@ -97,7 +96,6 @@ class Answer:
 
     name: str
     entries: Any  # array of Entry or None, (rows, columns)
-    text: str = ""  # as it was typed
 
     def scaled(self, factor: Fraction) -> "Answer":
         """All numbers multiplied."""
@@ -118,6 +116,10 @@ class Answer:
         decimals = max((2, *(round(-math.log10(entry.unit)) for entry in rounded)))
         is_short = rounded and significant <= MAX_DIGITS
         return [Rounding(significant, True), Rounding(decimals, False)] if is_short else []
+
+    def filled(self, rows: np.ndarray) -> np.ndarray:
+        """The values, with those of ``rows`` in place of entries left open."""
+        return each(lambda entry, right: right if entry is None else entry.value, self.entries, rows)
 
     def fits(self, low: np.ndarray, high: np.ndarray | None = None) -> bool:
         """Whether all entries stand for the values, or for values up to others.
@@ -163,7 +165,7 @@ def parse_answer(name: str, text: str, tolerance: Fraction | None = None) -> Ans
         is_open = number.strip() in ("?", "_")
         return None if is_open else Entry(Fraction(exact_number(number)), *_unit_and_digits(number.strip()), tolerance)
 
-    return Answer(name, np.array(parse_rows(text, name, entry), object), text)
+    return Answer(name, np.array(parse_rows(text, name, entry), object))
 
 
 def _unit_and_digits(text: str) -> tuple[Fraction, int]:

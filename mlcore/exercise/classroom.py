@@ -148,7 +148,7 @@ def _marked(file: Path, nets: Mapping[str, Path], marker: Callable[[str], Marker
         answers, notes, problems = read_answers(file, tolerance)
         student = notes.get("student") or notes.get("name") or student
         own = marker(_net_of(file, notes, nets) if nets else "")
-        answers, unknown = own.naming.prepared(answers)
+        answers, unknown = own.usable(answers)
         problems += unknown
         marking = own.mark(answers)
     except (MlcoreError, OSError) as error:  # one bad file does not keep the others from being marked

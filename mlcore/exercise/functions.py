@@ -209,7 +209,7 @@ def choose(what: str, name: str, choices: Iterable[str], where: str = "") -> str
 
     Raises: InputError if it is none of them.
     """
-    written = re.sub(r"^.*\.|[\s_-]|with_?logits|function$|\((?:[xz]|dim=-?1)?\)$", "", str(name).lower())
+    written = re.sub(r"^.*\.|[\s_-]|function$|\((?:[xz]|dim=-?1)?\)$", "", str(name).lower())
     for choice in choices:
         names = (choice.replace("-", ""), *ALIASES.get(what, {}).get(choice, "").split())
         if written in names or written.removesuffix(what) in names:  # CrossEntropyLoss

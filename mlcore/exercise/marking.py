@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, cached_property
-from itertools import chain, combinations, product
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Matrices, Students, Work, catalogue
-from mlcore.exercise.naming import KINDS, Naming
+from mlcore.exercise.naming import Naming
 from mlcore.exercise.network import check_range
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
@@ -142,17 +142,22 @@ class Marker:
 
         Raises: InputError if there are none, if one is given twice, or if the network has nothing of that name.
         """
-        answers, problems = self.naming.prepared(answers)
-        if problems or not answers:
-            raise InputError([*problems, "There are no answers; give at least one."][0])
+        answers = self.naming.prepared(answers)
         samples, scales = len(self.work.x), {1: ""}
         if self.work.network.share(samples) != 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
-        sheets = [_Sheet(self, answers, *scale) for scale in scales.items()]
-        if not any(sheet.marking.all_right for sheet in sheets):  # in many courses δ has y − ŷ
-            turned = (_Sheet(self, answers, *scale, -1) for scale in scales.items())
-            sheets += [sheet for sheet in turned if sheet.shows_sign()]
-        return max(sheets, key=_Sheet.worth).marking
+        return max((_Sheet(self, answers, *scale) for scale in scales.items()), key=_Sheet.worth).marking
+
+    def usable(self, answers: Iterable[Answer]) -> tuple[list[Answer], list[str]]:
+        """The answers that can be marked, and what is wrong with the others."""
+        found, problems = list[Answer](), list[str]()
+        for answer in answers:
+            try:
+                self.naming.prepared([*found, answer])
+                found.append(answer)
+            except InputError as error:
+                problems.append(str(error))
+        return found, problems
 
     def _mistaken(self, number: int, c: Fraction, rounding: Rounding | None = None) -> Matrices:
         """What a mistake of the catalogue gives, exactly or if every step is rounded.
@@ -177,12 +182,11 @@ class Marker:
 
 
 class _Sheet:
-    """The answers of one student, marked under one scale of what belongs to single samples and one sign of delta."""
+    """The answers of one student, marked under one scale of what belongs to single samples."""
 
-    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int, scale_name: str, sign: int = 1) -> None:
-        self.marker, self.work, self.scale_name = marker, marker.work, scale_name
-        self.factors = {name: scale * sign ** name.startswith("delta:") for name in marker.per_sample}
-        self.answers = [answer.scaled(Fraction(self.factors.get(answer.name, 1))) for answer in answers]
+    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int, scale_name: str) -> None:
+        self.marker, self.work, self.scale, self.scale_name = marker, marker.work, scale, scale_name
+        self.answers = [a.scaled(Fraction(scale)) if scale > 1 and a.name in marker.per_sample else a for a in answers]
         fitting = {c: sum(a.fits(truth[a.name]) for a in self.answers) for c, truth in marker.truths.items()}
         self.plain, self.c = max(fitting.values()), max(fitting, key=lambda c: fitting[c])
         self.truth = marker.truths[self.c]
@@ -194,13 +198,6 @@ class _Sheet:
         """How many answers are right, how many of them round to the truth, and how many have a named mistake."""
         return self.marking.right, self.plain, sum(bool(verdict.mistakes) for verdict in self.marking.verdicts)
 
-    def shows_sign(self) -> bool:
-        """Whether all delta are right, in this sign, beside a gradient or a step that follows from them."""
-        deltas = {answer.name for answer in self.answers if answer.name.startswith("delta:")}
-        arrays = {f"{kind}{name}" for kind, name in product(KINDS, self.work.network.trained)}
-        right = {verdict.name for verdict in self.marking.verdicts if verdict.status in RIGHT}
-        return bool(deltas) and deltas <= right and any(self.truth[name].any() for name in arrays & right)
-
     @cached_property
     def marking(self) -> Marking:
         """The verdicts; what comes first in the pass is judged first, as the rest may follow from it."""
@@ -209,7 +206,7 @@ class _Sheet:
             truth, found[answer] = self.truth[answer.name], self._verdict(answer)
             if answer.entries.shape == truth.shape and found[answer].status not in UNKNOWN:
                 known = self.right if found[answer].status in RIGHT else self.wrong
-                known[answer.name] = each(lambda e, right: right if e is None else e.value, answer.entries, truth)
+                known[answer.name] = answer.filled(truth)
         verdicts = [found[answer] for answer in self.answers]
         return Marking(verdicts, self.c, self.marker.style, tuple(self.marker.names))
 
@@ -222,11 +219,10 @@ class _Sheet:
         elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
             mistakes = self._mistakes(answer)  # 1 for 1/2 may be the 1/2 that is left out
             status, remark = ("wrong", "") if mistakes and status != "wrong" else (status, remark)
-        if name in self.factors:
-            truth = truth / self.factors[name]
-            meant = [f"taken as the derivative {self.scale_name}"] * bool(self.scale_name)
-            meant += ["taken as −∂J/∂z"] * (self.factors[name] < 0)
-            remark = "; ".join(filter(None, (remark, *meant))) if status in RIGHT else remark
+        if status in RIGHT and self.scale_name and name in self.marker.per_sample:
+            remark = "; ".join(filter(None, (remark, f"taken as the derivative {self.scale_name}")))
+        if name in self.marker.per_sample:
+            truth = truth / self.scale
         if not answer.typed:
             truth = answer.entries
         elif answer.entries.shape == truth.shape:

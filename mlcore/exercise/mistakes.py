@@ -206,7 +206,6 @@ MISTAKES = [
     Mistake("the learning rate left out", _instead("new ", lambda a, da, rate: a - da)),
     Mistake("the step instead of the new weights", _instead("new ", lambda a, da, rate: rate * da)),
     Mistake("the gradient instead of the new weights", _instead("new ", lambda a, da, rate: da)),
-    Mistake("the learning rate left out", _instead("Δ", lambda a, da, rate: -da)),
 ]  # fmt: skip
 
 
@@ -354,8 +353,6 @@ class Work(Pass):
             }
             new = self.update.first_step(self.network, fitting)
             values |= {f"new {name}": rows(array) for name, array in new.items()}
-            old = {name: np.array(self.network.given[name], array.dtype) for name, array in new.items()}
-            values |= {f"Δ{name}": rows(array - old[name]) for name, array in new.items()}
         return values
 
 

@@ -8,7 +8,6 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from difflib import get_close_matches
@@ -39,8 +38,6 @@ TURNED = r"(?:[ᵀ⊤]|\^[{\s]*(?:\\(?:mathsf|mathrm|text)[{\s]*)?(?:T|⊤|\\top
 NOTATIONS = {
     r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?|\\cr\b": ";",
     r"(?<=\d)\{,\}(?=\d)": ".",
-    r"\\(?:leftarrow|gets)\b": "<-",
-    r"(?<![\d.])[-+]?\d[\d./]* ?(?:->|\\(?:long)?rightarrow\b|\\to\b)": "",  # of 0.4 -> 0.36, which is new
     r"\\[a-z]*frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}": r"\1/\2",
     r"\\[dt]?frac\s*(\d)\s*(\d)": r"\1/\2",
     r"\\(begin|end)\s*\{\w+\*?\}([{[][lcr|]+[]}])?": " ",
@@ -48,8 +45,7 @@ NOTATIONS = {
     r"^<tf\.[^<]*\bnumpy=|>\s*$": "",
     rf",\s*(?:{ARGUMENTS})\s*=(?:\([^)]*\)|[^])])*": "",
     rf"(?:^|(?<=[,;&\n\[({{]))[^\S\n]*(?:{NAMED})*(?:{COMPUTED})*": "",
-    r"(?m)^[ |:]*-{3,}[ |:-]*\n|^ ?\||\| ?$": "",  # of tables in Markdown
-    r"[&|]": ",",
+    "&": ",",
     r"\b(?:Fraction|Rational)\((-?\d+),\s*(\d+)\)": r"\1/\2",
     r"\b(?:np\.)?float\d+\(([^()]*)\)": r"\1",
     r"(?<![A-Za-z.])[A-Za-z.]*([Aa]rray|[Mm]atrix|[Tt]ensor|constant)\s*(?=\()": "",
@@ -68,15 +64,12 @@ SUPERSCRIPT = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # minus signs as typeset sheets have them, the wide characters of Chinese and Japanese, and what cannot be seen
 SPELLINGS = dict.fromkeys(map(ord, "‐‑‒–—−﹣"), "-") | {ord("⁄"): "/", ord("、"): ",", 0xA0: " "}
 SPELLINGS |= {wide: chr(wide - 0xFEE0) for wide in range(ord("！"), ord("～"))} | {0x200B: "", 0xFEFF: ""}
-SPELLINGS |= {ord("←"): "<-"} | dict.fromkeys(map(ord, "→⟶⇒"), "->")
 SPELLINGS |= {8: r"\b", 12: r"\f"}  # what TOML and JSON make of \begin and \frac
 ONE_HALF = re.compile("(?<![\\d.])[¼½¾⅐-⅞](?![\\d./])")  # and others that are one character
 BRACKETS = str.maketrans("({⟨⎡⎢⎣⎛⎜⎝)}⟩⎤⎥⎦⎞⎟⎠", "[" * 9 + "]" * 9)  # of tuples, sets and columns that are drawn
-LONG_DECIMAL = re.compile(r"(?<!\d)0,\d{3}|\d,\d{4}")  # such as 0,359 or 1,4142: numbers of sheets are small
-# A decimal comma that is no other one: beside &, | or ->, in a row -0,5, or in x_1 = 0,5
-DECIMAL = re.compile(
-    r"[&|]|\d,\d+ ?->"
-    r"|(?m:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)[+-]?0,0*+[1-9]\d*+(?m: ?(?:$|;|, ?[a-z]))"
+DECIMAL_COMMA = re.compile(r"\d,0\d|[+-]0,\d|\d,\d+ +[+-]?\d|= *0,\d")  # as in 0,05 or 0,5 1,5
+DECIMAL = re.compile(  # as in a row -0,5 or an entry x_1 = 0,5
+    r"(?m)(?:(?:^|[;:=]) ?(?=[+-])|[a-z]_?\{?[\d₀-₉]{1,3}\}? ?= ?)([+-]?0,0*+[1-9]\d*+) ?(?=$|;|, ?[a-z])"
 )
 KEYS = ("layers", "layout", "loss", "reduction", "l2", "frozen", "x", "y", "upstream", "relu_at_zero")
 NOTES = {
@@ -209,10 +202,9 @@ def change(
     digits = problem.digits if digits is None else digits
     at_zero = problem.relu_at_zero if relu_at_zero is None else parse_number(relu_at_zero, "relu_at_zero")
     network = Network(layers, network.loss, network.layout)
-    typed = ((layers[0].weights, w), (layers[-1].weights, v), ("x", x))
-    new = {name: text for name, text in typed if text is not None}
+    new = {layer.weights: text for layer, text in ((layers[0], w), (layers[-1], v)) if text is not None}
     entries = [(name, place) for name, place in problem.entries if place.partition("[")[0] not in new]
-    return Problem(network, X, Y, digits, at_zero, [*entries, *_entries([new], network, X)])
+    return Problem(network, X, Y, digits, at_zero, [*entries, *_entries([new], network)])
 
 
 def exact_number(text: str) -> Fraction:
@@ -241,31 +233,22 @@ def parse_rows(text: str, parameter: str, number: Callable[[str], Any] = exact_n
 
     Raises: InputError about the parameter if something is not a number, or if the rows differ in length.
     """
-    spelled = BLANKS.sub(" ", _spelled(text))
-    pointed = with_points(spelled)
-    if pointed != spelled and DECIMAL.search(spelled):
-        return parse_rows(pointed, parameter, number)
     try:
+        spelled = _spelled(text)
         if len(re.findall(r"[([{]", spelled)) != len(re.findall(r"[])}]", spelled)):
             raise ValueError("a bracket is missing")
+        if decimal := DECIMAL.search(BLANKS.sub(" ", spelled)):
+            raise ValueError(f"{decimal[1]!r} is not a number")
         rows = [list(map(number, row)) for row in split_rows(text)]
     except ValueError as error:
-        if pointed != spelled:
-            with suppress(InputError):
-                return parse_rows(pointed, parameter, number)
-        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}"
+        hint = "; for a decimal point write a dot" if DECIMAL_COMMA.search(spelled) else ""
+        message = f"expected numbers such as {SAMPLE_NUMBERS} with commas or blanks between them, but {error}{hint}"
         raise InputError(message, parameter=parameter, value=_cut(text)) from None
     lengths = [len(row) for row in rows]
     if len(set(lengths)) > 1:
         message = f"expected rows of one length, but their lengths are {', '.join(map(str, lengths[:9]))}"
         raise InputError(message, parameter=parameter, value=_cut(text))
     return rows
-
-
-def with_points(text: str) -> str:
-    """Decimal commas as points, unless there are points, as in English, or a 1,050, which may be a thousand."""
-    is_english = re.search(r"\d\.\d|[1-9],0\d\d(?!\d)", text)
-    return text if is_english else re.sub(r"(?<=\d),(?=\d)", ".", text)
 
 
 def typed(value: object) -> str:
@@ -359,8 +342,6 @@ def to_toml(problem: Problem) -> str:
 def _inputs(text: str, network: Network) -> Rows:
     """The inputs, a row for each sample; as on sheets, a single column in brackets or LaTeX is one sample."""
     rows = parse_rows(text, "x")
-    if network.features == 1:  # a row has several samples
-        return _upright(rows, len(rows[0]), 1)
     return _upright(rows, 1, network.features) if re.search(r"[\[({\\=]", text) else rows
 
 
@@ -400,16 +381,14 @@ def _build(content: dict[str, Any]) -> Problem:
     y = _upright(parse_rows(typed(content.get(target, [[1] * outputs] * len(x))), target), len(x), outputs)
     network.check(x, y)
     at_zero = parse_number(str(content["relu_at_zero"]), "relu_at_zero") if "relu_at_zero" in content else None
-    return Problem(
-        network, x, y, relu_at_zero=at_zero, entries=_entries([*content["layers"], {"x": content["x"]}], network, x)
-    )
+    return Problem(network, x, y, relu_at_zero=at_zero, entries=_entries(content["layers"], network))
 
 
-def _entries(layers: list[dict[str, Any]], network: Network, x: Rows) -> list[tuple[str, str]]:
+def _entries(layers: list[dict[str, Any]], network: Network) -> list[tuple[str, str]]:
     """The names of numbers that are typed with them, as in ``w1 = 0.15, w2 = 0.20``, and their places."""
-    found, arrays = list[tuple[str, str]](), network.arrays | {"x": np.array(x[0])}
-    for layer, key in ((layer, key) for layer in layers for key in arrays if key in layer):
-        text, array = _without_math_signs(typed(layer[key])), arrays[key]
+    found = list[tuple[str, str]]()
+    for layer, key in ((layer, key) for layer in layers for key in network.arrays if key in layer):
+        text, array = _without_math_signs(typed(layer[key])), network.arrays[key]
         names = [] if TRANSPOSED.fullmatch(text) else ENTRY_NAME.findall(text)
         for name, place in zip(names, np.ndindex(array.shape), strict=True) if len(names) == array.size else ():
             found.append((name, f"{key}[{','.join(str(number + 1) for number in place)}]"))

@@ -130,27 +130,6 @@ def test_an_entry_with_a_number_that_python_does_not_read():
         Marker(default_problem()).naming.find(f"dV[{'1' * 5000}, 1]")
 
 
-@pytest.mark.parametrize("kind", ["biases", "depth", "outputs", "batches", "rows"])
-def test_a_right_sheet_may_be_written_in_other_ways(kind):
-    """With y - y_hat in delta, beside right gradients; with indices from 0; and with all units counted."""
-    marker = Marker(make_problem(1, kind, "easy"), Update(Fraction(1, 2)))
-    truth, rounded = marker.names, digits(5)
-    deltas = {name: -rows for name, rows in truth.items() if name.startswith("delta:")}
-    gradients = {f"d{name}": truth[f"d{name}"] for name in marker.work.network.trained}
-    turned = [answer(name, rows, rounded) for name, rows in deltas.items()]
-    assert not marker.mark(turned).right
-    assert not marker.mark([*turned, *(answer(name, -rows, rounded) for name, rows in gradients.items())]).right
-    assert marker.mark([*turned, *(answer(name, rows, rounded) for name, rows in gradients.items())]).all_right
-    assert marker.mark([answer(f"Δ{name[1:]}", -rows / 2, rounded) for name, rows in gradients.items()]).all_right
-    entries = [
-        (f"{name}[{i},{j}]", value) for name, rows in gradients.items() for (i, j), value in np.ndenumerate(rows)
-    ]
-    assert marker.mark([parse_answer(name, rounded(value)) for name, value in entries]).all_right
-    if kind != "batches":
-        z = np.concatenate([rows.ravel() for name, rows in truth.items() if name.startswith("z:")])
-        assert marker.mark([parse_answer(f"z{i}", rounded(value)) for i, value in enumerate(z, start=1)]).all_right
-
-
 STEPS = ("z", "a", "losses", "error", "slopes", "delta", "pulled", "dW", "db")
 
 
