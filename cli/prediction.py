@@ -133,14 +133,11 @@ def _predict_lines(
     if answers.probabilities and not as_json:
         render.say(f"Columns: {', '.join(columns)} words.")
     size = max(1, min(MAX_AT_ONCE, prediction.MAX_PROBABILITIES // max(len(loaded.labels), 1)))
-    pieces = (streams.read_pieces(path, notes.guesses.append) for path in files)
-    lines = chain.from_iterable(map(streams.whole_lines, pieces, map(name_of, files)))
+    lines = chain.from_iterable(_read_lines(path, notes) for path in files)
     portions: Iterable[Any] = streams.in_portions(lines, size)
     if arguments or texts:
         given = chain(_read_arguments(arguments, loaded, layout, notes), texts)
         portions = iter(lambda: list(islice(given, size)), [])
-    elif STANDARD_STREAM in files:
-        standard_input("Type one text per line; Ctrl-D ends.")
 
     def predict_lines(portion: Any) -> str:
         decode = streams.in_utf8 if isinstance(portion, bytes) else streams.decode_arguments
@@ -174,6 +171,12 @@ def _read_arguments(
         if (first := next(rows, None)) is None:
             render.say(f"{argument} contains no texts.")
         yield from (text or "" for _, text in chain([first] if first else [], rows))
+
+
+def _read_lines(path: Path, notes: "tabular.Notes") -> Iterator[bytes]:
+    if path == STANDARD_STREAM:
+        standard_input("Type one text per line; Ctrl-D ends.")
+    return streams.whole_lines(streams.read_pieces(path, notes.guesses.append), name_of(path))
 
 
 def _lines(found: "prediction.Predictions", answers: Answers, undecodable: Collection[int]) -> str:

@@ -77,8 +77,9 @@ def check_files(inputs: Iterable[Path | None], **outputs: tuple[Path | None, byt
 
 def _same(path: Path, other: Path) -> bool:
     """Whether both lead to one file, also by links."""
-    is_same = path.exists() and other.exists() and path.samefile(other)
-    return is_same or os.path.realpath(path) == os.path.realpath(other)
+    return os.path.realpath(path) == os.path.realpath(other) or (
+        path.exists() and other.exists() and path.samefile(other)
+    )
 
 
 def _has_mark(path: Path, mark: bytes) -> bool:

@@ -101,9 +101,11 @@ def descend(problem: Problem, steps: int, update: Update) -> Descended:
         except InputError as error:
             if step == 0:
                 raise
-            why = f"with a learning rate of {rate:g} the values exceed the range of float64"
-            remedy = {"learning_rate": min(0.1, rate / 10)}
-            raise DivergedError(f"The descent diverged in step {step}: {why}", suggestion=remedy) from error
+            raise DivergedError(
+                f"The descent diverged in step {step}: with a learning rate of {rate:g} the values exceed "
+                "the range of float64",
+                suggestion={"learning_rate": min(0.1, rate / 10)},
+            ) from error
         if step == 0 and not gradients.flat.any():
             losses *= steps + 1  # stuck: rounded pre-activations could only hide that
             break

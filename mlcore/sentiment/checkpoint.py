@@ -48,14 +48,16 @@ def load_checkpoint(path: Path, model: Model) -> State:
             require(valid, "its learning rate is not a number above 0, or its step is not a whole number")
             model.parameters = best
     if different:
-        problem = f"The checkpoint {path} belongs to another training ({', '.join(different)} differ)"
-        remedy = "resume it with its own settings and data, or start a new training without resuming"
-        raise InputError(f"{problem}; {remedy}.")
-    done, settings = state.reports, model.settings
+        raise InputError(
+            f"The checkpoint {path} belongs to another training ({', '.join(different)} differ); resume it with its "
+            "own settings and data, or start a new training without resuming."
+        )
+    done, settings, most = state.reports, model.settings, counted(model.settings.epochs, "epoch")
     if len(done) > settings.epochs or any(out_of_patience(done[:n], settings.patience) for n in range(len(done))):
-        has, allowed = (counted(number, "epoch") for number in (len(done), settings.epochs))
-        problem = f"The checkpoint {path} already has {has}, more than {allowed} with a patience of {settings.patience}"
-        raise InputError(f"{problem} allow; resume it with larger values.")
+        raise InputError(
+            f"The checkpoint {path} already has {counted(len(done), 'epoch')}, more than {most} with a patience "
+            f"of {settings.patience} allow; resume it with larger values."
+        )
     return state
 
 

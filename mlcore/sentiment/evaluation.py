@@ -284,8 +284,9 @@ def _evaluate_labels(
     losses, confidence, squares, positive, predicted = map(np.concatenate, zip(*parts, strict=True))
     truths, right = targets[known, 0].astype(np.int64), _right(predicted, targets)
     cells, counts = np.unique(truths * labels + predicted[known], return_counts=True)
-    counted = truths[right[known]], predicted, truths
-    hits, predictions, supports = (np.bincount(some, minlength=labels) for some in counted)
+    hits, predictions, supports = (
+        np.bincount(some, minlength=labels) for some in (truths[right[known]], predicted, truths)
+    )
     of_labels, macro = figures_of_labels(hits, predictions, supports, n)
     found = Evaluation(
         n=n,

@@ -260,8 +260,9 @@ def continue_from(model: Model, earlier: Model) -> None:
     for name in ("dim", "hidden", "ngrams", "char_ngrams", "binary", "loss"):
         here, there = getattr(model.settings, name), getattr(earlier.settings, name)
         if here != there:
-            problem = f"the model to start from has {there!r}"
-            raise InputError(problem, parameter=name, value=here, suggestion={name: there})
+            raise InputError(
+                f"the model to start from has {there!r}", parameter=name, value=here, suggestion={name: there}
+            )
     if model.labels != earlier.labels:
         here, there = listed(model.labels), listed(earlier.labels)
         raise InputError(f"The texts have the labels {here}, but the model to start from has {there}; use its labels.")

@@ -165,6 +165,7 @@ def label_number(model: Model, label: str, parameter: str) -> int:
     if not model.labels:
         raise InputError("the model predicts ratings and has no labels", parameter=parameter, value=label)
     if label not in model.labels:
-        expected = f"expected one of the model's labels: {listed(model.labels)}"
-        raise InputError(expected, parameter=parameter, value=label)
+        raise InputError(
+            f"expected one of the model's labels: {listed(model.labels)}", parameter=parameter, value=label
+        )
     return model.labels.index(label)

@@ -161,8 +161,9 @@ class Settings:
             "schedule": "linear" if falling else "constant",
             "word_dropout": 0.5 if falling and facts.ordered else 0.0,
         }
-        automatic = {name: value for name, value in chosen.items() if getattr(self, name) is None}
-        return dataclasses.replace(self, **automatic)
+        return dataclasses.replace(
+            self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}
+        )
 
     def automatic(self) -> list[str]:
         """Names of the settings that ``resolved`` chooses."""

@@ -82,9 +82,7 @@ def predict_table(
         names[name] = kind
     found = PredictedTable(str(path), [*names])
     writer = WRITERS[path.suffix.lower()](file, table, names)
-    cells = [cell for (_, row), _ in first for cell in row if isinstance(cell, str)]
-    with_comma, with_point = (sum(map(bool, map(form.fullmatch, cells))) for form in (DECIMAL_COMMA, DECIMAL_POINT))
-    writer.decimal_commas = with_comma > with_point
+    writer.decimal_commas = _has_decimal_commas([row for row, _ in first])
 
     def work(batch: list[tuple[Row, str | None]]) -> tuple[int, int, int, Any]:
         texts = [text for _, text in batch]
@@ -108,6 +106,12 @@ def predict_table(
     writer.close()
     found.made_safe, found.notes = writer.made_safe, table.source.notes.sentences()
     return found
+
+
+def _has_decimal_commas(rows: Sequence[Row]) -> bool:
+    """Whether more cells are numbers with a decimal comma than with a point."""
+    cells = [cell for _, row in rows for cell in row if isinstance(cell, str)]
+    return sum(map(bool, map(DECIMAL_COMMA.match, cells))) > sum(map(bool, map(DECIMAL_POINT.fullmatch, cells)))
 
 
 class _Writer:

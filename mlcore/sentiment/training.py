@@ -168,10 +168,10 @@ def fit(
                 restarts += 1
                 if restarts + sum(report.restarts for report in state.reports) > MAX_RESTARTS:
                     rate = settings.learning_rate
-                    why = f"even after the learning rate of {rate:g} was halved {MAX_RESTARTS} times"
-                    remedy = {"learning_rate": min(LEARNING_RATES[settings.optimizer], rate / 10)}
                     raise DivergedError(
-                        f"training diverged in epoch {len(state.reports) + 1}, {why}", suggestion=remedy
+                        f"training diverged in epoch {len(state.reports) + 1}, even after the learning rate of "
+                        f"{rate:g} was halved {MAX_RESTARTS} times",
+                        suggestion={"learning_rate": min(LEARNING_RATES[settings.optimizer], rate / 10)},
                     )
                 state.restart(model, threads)
             # Ctrl-C must find all of this done or nothing: it does not reach the pool's threads, which always finish
@@ -297,8 +297,9 @@ def text_weights(train: Split, settings: Settings, labels: tuple[str, ...]) -> n
         classes = train.targets[:, 0].astype(np.int64)
         if given := weights_in(settings.class_weight):
             if unknown := given.keys() - set(labels):
-                expected = f"expected weights of the labels {listed(labels)}"
-                raise InputError(expected, parameter="class_weight", value=min(unknown))
+                raise InputError(
+                    f"expected weights of the labels {listed(labels)}", parameter="class_weight", value=min(unknown)
+                )
             of_labels = np.array([given.get(label, 1.0) for label in labels])
         else:
             counts = np.bincount(classes[train.rows], minlength=len(labels))

@@ -57,9 +57,8 @@ def _header_row(rows: Sequence[Sequence[str]], source: Source) -> int | None:
 
 
 def separator_by_width(head: Sequence[str]) -> str | None:
-    """The separator, also of several signs, that gives all these lines equally many fields, and the most; or None."""
-    separators = filter(None, [*SEPARATORS, separator_of_signs(head)])
-    found = [(_parsed(head, separator, _dialect(head, separator)), separator) for separator in separators]
+    """The separator that gives all these lines equally many fields, and the most; or None."""
+    found = [(_parsed(head, separator, _dialect(head, separator)), separator) for separator in SEPARATORS]
     even = [(rows, errors, separator) for (rows, errors), separator in found if len(rows[0]) > 1 and not _uneven(rows)]
     return max(even, key=lambda one: (-one[1], len(one[0][0])))[2] if even else None
 
@@ -106,23 +105,22 @@ def _parsed(lines: Sequence[str], separator: str, dialect: Dialect) -> tuple[lis
 def _dialect(lines: Sequence[str], separator: str, source: Source | None = None) -> Dialect:
     """How quotes are used, so that the fewest rows are wrong; the source gets a note if this was a guess.
 
-    By RFC 4180; or with spaces before them, as single ones, or behind a backslash, as separators may be; or, between
-    tabs, not at all. Where some fields have single ones, none may have double ones, and none is between tabs: there,
-    they are apostrophes. Between several signs never, as csv reads no such tables.
+    By RFC 4180; or with spaces before them, as single ones, or behind a backslash; or, between tabs, not at all. Where
+    some fields have single ones, none may have double ones, and none is between tabs: there, they are apostrophes.
+    Between several signs never, as csv reads no such tables.
     """
     if len(separator) > 1:
         return None
     opened = [line for line in lines[1:] if any(f"{separator}{mark}" in f"{separator}{line}" for mark in ("'", " '"))]
     closed = bool(opened) and all(f"'{separator}" in f"{line}{separator}" for line in opened)
     closed &= separator != "\t" and not any(f'{separator}"' in f"{separator}{line}" for line in lines)
-    escaped = "backslashes are left out: they mark quotes and separators that belong to a text."
     said = "the quotes around fields are single ones, ', and left out."
     single_quoted: tuple[Dialect, str] = {"quotechar": "'", "skipinitialspace": True}, said
     ways: tuple[tuple[bool, Dialect, str], ...] = (  # when each is possible, and what is said of it
         (len(opened) == len(lines) - 1 > 0, *single_quoted),
         (any(f'{separator} "' in line for line in lines), {"skipinitialspace": True}, ""),
         (True, {}, ""),
-        (any(f"\\{mark}" in line for line in lines for mark in ('"', separator)), {"escapechar": "\\"}, escaped),
+        (any('\\"' in line for line in lines), {"escapechar": "\\"}, '\\" within quotes is read as a quote.'),
         (closed, *single_quoted),
         (separator == "\t" and not (source and source.layout.format == "csv"), None, ""),
     )  # fmt: skip

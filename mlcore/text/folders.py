@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self, cast
 
 from mlcore.errors import DataError
-from mlcore.text.streams import ABOUT, ZIP, archive_errors, as_utf8, marked_encoding, members, opened, spooled
+from mlcore.text.streams import ZIP, archive_errors, as_utf8, marked_encoding, members, opened, spooled
 from mlcore.text.table import FEW, SPLIT_OF, Row, Source, Table
 
 UNLABELLED = "unsup"  # the folder of aclImdb that holds texts without labels
@@ -115,10 +115,10 @@ def _check_size(size: int, name: str) -> None:
 
 
 def _may_be_text(path: PurePosixPath) -> bool:
-    """Whether this may be a labelled text: neither hidden, nor about the texts, nor one of aclImdb's without labels."""
+    """Whether this may be a labelled text: neither a hidden file, nor one of aclImdb's without labels."""
     name, suffix = f"/{path}", path.suffix.lower()
     suffix = "" if NUMBERED.fullmatch(suffix) else suffix
-    return suffix in SUFFIXES and not ABOUT.fullmatch(path.name) and "/." not in name and f"/{UNLABELLED}/" not in name
+    return suffix in SUFFIXES and "/." not in name and f"/{UNLABELLED}/" not in name
 
 
 def _table(paths: Iterable[PurePosixPath], load: Load, source: Source, file: AbstractContextManager[Any]) -> Table:

@@ -26,11 +26,11 @@ def is_json_lines(head: str) -> bool:
     line, ended, rest = head.lstrip().partition("\n")
     rest = rest.lstrip("\ufeff\x1e \t\r\n")
     try:
-        _, end = DECODER.raw_decode(line)
+        DECODER.decode(line)
     except (ValueError, RecursionError):  # cut off, or spread over several lines
         first = FIRST_VALUE.match(head)
         return (not ended or rest.startswith("{")) and (first is None or first[1] not in "[{")
-    return bool(rest) and not line[end:].lstrip().startswith("{")
+    return bool(rest)
 
 
 def read_json_lines(lines: Iterator[str], source: Source) -> Table:
@@ -130,37 +130,34 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
                 for name, part in document.items()
                 for _, record in _records(_elements_of(part, source), source, f" of {name}")
             )
-        is_named = has_columns(document, source)
-        dicts = {key: part for key, part in document.items() if isinstance(part, dict)}
-        is_wrapped = len(values) == 1 and not is_named
-        parts = [key for key, part in dicts.items() if is_wrapped or (part and all(map(_split_of, part)))]
+        parts = [key for key, part in document.items() if isinstance(part, dict) and part and all(map(_split_of, part))]
         if len(parts) == 1:
-            source.note_guess(f"the rows are those of the key {parts[0]!r}.")
+            source.note_guess(f"the splits are those of the key {parts[0]!r}.")
             return _elements_of(document[parts[0]], source)
         if len(inner := [*_lists_in(document, source)]) == 1:
             source.note_guess(f"the rows are those of the key {inner[0][0]!r}.")
             return inner[0][1]
+        is_named = has_columns(document, source)
         if not is_named and (rows := _by_label(document, source)):
             return rows
         lists = {key: value for key, value in document.items() if isinstance(value, list)}
         lengths = {*map(len, lists.values())}
         n_repeated, is_spoken = len(values) - len(lists), any(map(_by_speaker, values))
-        key, longest = max(_lists_in(document), key=lambda pair: len(pair[1]), default=("", []))
-        is_table = len(lengths) == 1 and (not (n_repeated or longest) or has_columns(lists, source)) and not is_spoken
+        is_table = len(lengths) == 1 and (not n_repeated or has_columns(lists, source)) and not is_spoken
         if is_table and n_repeated <= MAX_REPEATED:
             n = lengths.pop()  # as in pandas, what is not a list is the value of all rows
             whole = [value if isinstance(value, list) else [value] * n for value in values]
             return chain([[*document]], zip(*whole, strict=True))
-        is_mixed = is_spoken or not all(isinstance(value, list | dict) for value in values)
-        if is_mixed and (is_named or not longest or has_columns(_flat(document), source)):
-            return [document]
-        if len(dicts) == len(values):
+        inner = [*_lists_in(document)]  # whose keys the message will name
+        if not all(isinstance(value, list | dict) for value in values) or is_spoken:
+            is_row = is_named or has_columns(_flat(document), source)
+            return [document] if is_row or len(inner) != 1 else inner[0][1]
+        if all(isinstance(value, dict) for value in values):
             if is_named:
                 return ({name: column.get(row) for name, column in document.items()} for row in values[0])
             return values
-        if longest:
-            source.note_guess(f"the rows are those of the key {key!r}.")
-            return longest
+        if len(inner) == 1:
+            return inner[0][1]
     raise DataError(f"{source.name} is JSON, but not a table; write an array of objects, or JSON Lines.")
 
 

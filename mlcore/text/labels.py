@@ -98,10 +98,11 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
     labels = sorted({label for name in names for label in labels_in(name)})
     most = MAX_SEVERAL if multi_label else MAX_LABELS
     if not 2 <= len(labels) <= most:
-        problem = f"{dataset.source} has {counted(len(labels), 'label')} to train on ({listed(labels)})"
-        expected = f"expected from 2 to {most:,}{' where a text may have several' * multi_label}"
-        are_numbers = len(labels) > 1 and not multi_label and None not in map(rating_of, labels)
-        raise DataError(f"{problem}; {expected}", suggestion={"loss": "squared"} if are_numbers else None)
+        raise DataError(
+            f"{dataset.source} has {counted(len(labels), 'label')} to train on ({listed(labels)}); "
+            f"expected from 2 to {most:,}{' where a text may have several' * multi_label}",
+            suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
+        )
     return ordered(labels)
 
 
@@ -189,9 +190,10 @@ def targets_of(
     wrong = rows[np.isnan(targets[rows, 0])]
     if len(wrong) and (not labels or len(wrong) == len(rows)):
         name = dataset.label_names[dataset.labels[wrong[0]]]
-        rating = f"a number up to {LARGEST_RATING:g}{ways_to_write(name)}"
-        expected = f"one of {listed(labels)} as in the training data" if labels else rating
-        raise _wrong_label(dataset, wrong[0], expected)
+        expected = f"a number up to {LARGEST_RATING:g}{ways_to_write(name)}"
+        raise _wrong_label(
+            dataset, wrong[0], f"one of {listed(labels)} as in the training data" if labels else expected
+        )
     return targets
 
 
@@ -271,7 +273,7 @@ def list_warnings(labels: Iterable[str]) -> list[DataWarning]:
     if list_like := next((label for label in labels if label[:1] == "[" and label[-1:] == "]"), None):
         advice = "each is learned as one label; write lists in JSON Lines, or separate labels by a character"
         return [DataWarning(f"the label {list_like!r} looks like a list of labels; {advice}")]
-    for separator in ",;|#/" if None in map(rating_of, labels) else "":
+    for separator in ",;|" if None in map(rating_of, labels) else "":
         parts = {label: {part.strip() for part in label.split(separator)} for label in labels}
         counts = Counter(chain.from_iterable(parts.values()))
         for label, several in parts.items():

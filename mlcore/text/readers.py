@@ -5,7 +5,6 @@ the column.
 """
 
 import codecs
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,12 +18,12 @@ from mlcore.errors import DataError, InputError
 from mlcore.files import check_once, name_of
 from mlcore.text import streams
 from mlcore.text.columnar import MAGIC, read_columnar
-from mlcore.text.delimited import SEPARATORS, SNIFFED, read_delimited, separator_by_header, separator_by_width
+from mlcore.text.delimited import SNIFFED, read_delimited, separator_by_header, separator_by_width, separator_of_signs
 from mlcore.text.folders import read_archive, read_folder
 from mlcore.text.json_tables import is_json_lines, read_json, read_json_lines
 from mlcore.text.labels import LARGEST_RATING, clean_label, rating_of, ways_to_write
 from mlcore.text.layout import Layout
-from mlcore.text.table import SPLIT_OF, Columns, Notes, Row, Source, Table, as_text, find_columns, has_columns
+from mlcore.text.table import SPLIT_OF, Notes, Row, Source, Table, as_text, find_columns, has_columns
 
 SUPPORTED = "CSV, TSV, JSON, JSON Lines, Parquet, Arrow, fastText, and a folder for each label (or an archive of it)"
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
@@ -176,11 +175,9 @@ def _recognise(suffix: str, head: str, source: Source) -> tuple[str | None, str 
     separator = layout.separator or separator_by_header(lines, source)
     if separator is None and (usual or source.labelled or layout.no_header or layout.text_column):
         separator = separator_by_width(lines)
-        if separator and separator not in SEPARATORS:
+        if separator is None and (separator := separator_of_signs(lines)):
             source.note_guess(f"{separator!r} separates the columns.")
         separator = separator or usual
-    elif separator is None and separator_by_width(lines) == "\t":
-        source.note_guess("each line is one text, with its tabs; if they separate columns, name that of the texts.")
     if layout.format is None and separator is None and (begun := _first_label(lines, source)):
         advice = "" if source.labelled else "; if whole lines are texts, give them as lines"
         source.note_guess(f"the first word of each line is its label, as {begun!r}{advice}.")
@@ -259,7 +256,7 @@ def _examples(table: Table) -> Iterator[Example]:
     assert label_at is not None
     split_of, place, empty, weight = _splits_of(table, split_at), source.prefix + source.unit, True, 1.0
     separator = source.layout.label_separator
-    read_label = (lambda text: _one_or_several(filter(str.strip, text.split(separator)))) if separator else _labels_in
+    read_label = _label if separator is None else lambda text: _one_or_several(filter(str.strip, text.split(separator)))
     remedy = "skip_bad_rows" if source.layout.split_column else "no_split"
     table.needed = {i for i in (*columns.text, label_at, split_at, weight_at) if i is not None}
     for number, row in table.rows:
@@ -280,14 +277,10 @@ def _examples(table: Table) -> Iterator[Example]:
                 weight = weight_of(row[at])
         except ValueError as error:
             problem, value = str(error), row[at]
-            value = value[0] if isinstance(value, list) and len(value) == 1 else value
             if isinstance(value, dict) and value:
-                paths = " or ".join(f"'{table.header[at]}.{key}'" for key in [*value][:3])
-                problem = f"this is an object; name one of its keys, such as {paths}."
+                problem = f"this is an object; name one of its keys, such as '{table.header[at]}.{next(iter(value))}'."
             source.skip(number, problem, table.header[at], remedy if at == split_at else "skip_bad_rows")
             continue
-        if empty:
-            _note_first(table, row, columns, bool(split))
         empty = False
         yield _example((text, label, split, f"{place}{number}", weight))
     if empty:
@@ -296,15 +289,6 @@ def _examples(table: Table) -> Iterator[Example]:
 
 
 _label = lru_cache(1 << 12)(clean_label)  # labels repeat; equal ones become one object
-
-
-@lru_cache(1 << 12)
-def _labels_in(cell: str) -> str | tuple[str, ...]:
-    """The label in a cell, or those in a list there, as pandas writes lists to CSV."""
-    with suppress(ValueError, RecursionError):
-        if cell.startswith("["):
-            return _labels(json.loads(cell.replace("'", '"')))
-    return _label(cell)
 
 
 def _labels(value: Any) -> str | tuple[str, ...]:
@@ -341,17 +325,6 @@ def weight_of(value: Any) -> float:
 def _one_or_several(values: Iterable[str]) -> str | tuple[str, ...]:
     labels = dict.fromkeys(map(_label, values))
     return tuple(labels) if len(labels) != 1 else next(iter(labels))
-
-
-def _note_first(table: Table, row: Sequence[Any], used: Columns, has_split: bool) -> None:
-    """Note lists of labels in the first row, and columns that may be of splits, although their names do not say so."""
-    source, label = table.source, row[used.label or 0]
-    if isinstance(label, str) and label.startswith("[") and _labels_in(label)[:1] != "[":
-        source.note_guess("labels in brackets are read as lists.")
-    for i, value in enumerate(row) if not has_split and not source.layout.no_split else ():
-        if i not in (*used.text, *used[1:]) and SPLIT_OF.get(str(value).strip().lower()):
-            said = f"the {table.kind} {table.header[i].strip()!r} has values such as {value!r}"
-            source.note_guess(f"{said}: all texts are trained on, unless it is named as the column of splits.")
 
 
 def _splits_of(table: Table, column: int | None) -> Callable[[str], str]:

@@ -30,7 +30,6 @@ PACKED = 1 << 16  # bytes that are decompressed together: what follows a short s
 LONGEST_LINE = 1 << 26  # bytes: a file without line ends is not a file of texts
 SPOOLED = 1 << 24  # bytes of a copy in memory; a larger one is in a temporary file
 ZIP = b"PK\3\4"
-ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
@@ -38,13 +37,12 @@ MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
 DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
     b"\x1f\x8b": partial(zlib.decompressobj, 16 + zlib.MAX_WBITS),  # gzip; its checksum is verified
     b"\xfd7zXZ\0": lzma.LZMADecompressor,
-    b"\x28\xb5\x2f\xfd": lambda: optional(ZSTD, "zstd", "Reading Zstandard (.zst)").ZstdDecompressor(),
+    b"\x28\xb5\x2f\xfd": lambda: _zstd().ZstdDecompressor(),
     **{b"BZh%d" % level: bz2.BZ2Decompressor for level in range(1, 10)},  # a text may begin with "BZh"
 }
 LINE_END = re.compile(rb"(?<!\r)\r+\n")  # Windows may add a carriage return where one is
 VERSION = attrgetter("st_size", "st_mtime_ns", "st_ino")  # of a file
 SURROGATE = re.compile("[\ud800-\udfff]")
-ABOUT = re.compile(r"(?:readme|licen[cs]e|copying|changes)(?:\.\w+)?", re.IGNORECASE)  # files about the others
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 Decoded = tuple[Any, frozenset[int]]  # texts, and the indices of those with bytes that are not UTF-8: U+FFFD now
 
@@ -144,6 +142,11 @@ def optional(module: str, extra: str, what: str) -> Any:
         raise DataError(f"{what} needs an extra: pip install 'mlcore[{extra}]'.") from error
 
 
+def _zstd() -> Any:
+    standard = "compression.zstd"  # of Python 3.14
+    return optional(standard if sys.version_info >= (3, 14) else "backports.zstd", "zstd", "Reading Zstandard (.zst)")
+
+
 def spooled(pieces: Iterable[bytes]) -> IO[bytes]:
     """A copy of the content in which one can seek; a large one lies in a temporary file without a name."""
     file: IO[bytes] = io.BytesIO()  # the library's SpooledTemporaryFile warns unless it is closed, whatever happens
@@ -195,7 +198,7 @@ def _unzip(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for member, kind in known_of_files()["office"].items():
             if member in archive.NameToInfo:
                 raise DataError(f"{name} is {kind}; open it and save it as CSV (UTF-8).")
-        found = [member for member in members(archive) if not ABOUT.fullmatch(Path(member.filename).name)]
+        found = members(archive)
         if len(found) == 1:
             with archive.open(found[0]) as content:
                 yield from unpack_pieces(f"{name}, {found[0].filename}", iter(partial(content.read, BLOCK), b""))

@@ -125,8 +125,7 @@ class Source:
         """Note the places of bytes that are not UTF-8, each of which is U+FFFD now, or refuse them."""
         lines = content.split(b"\n")
         wrong = [i for i, line in enumerate(lines) if line.decode(errors="replace").encode() != line]
-        mixed = sum(not line.isascii() for line in lines) > 2 * len(wrong)
-        likely = None if mixed or self.encoding or self.likely_encoding else likely_encoding(content)
+        likely = None if self.encoding or self.likely_encoding else likely_encoding(content)
         if self.layout.lenient:
             if likely:
                 self.likely_encoding = likely
@@ -142,11 +141,9 @@ class Source:
             if self.encoding:
                 raise self.error(where, f"a byte cannot be decoded as {self.encoding}.", column) from error
             save = "save the file as UTF-8, or name its encoding (mlcore[encodings] can guess it)"
-            save = "most lines are: iconv -c -f utf-8 -t utf-8 FILE > new leaves such bytes out" if mixed else save
             advice = f"the encoding is likely {likely}" if likely else save
             problem = f"byte 0x{error.object[error.start]:02X} is not UTF-8; {advice}"
-            suggestion = None if mixed else {"encoding": likely or "cp1252"}
-            raise self.error(where, problem, column, suggestion=suggestion) from error
+            raise self.error(where, problem, column, suggestion={"encoding": likely or "cp1252"}) from error
 
 
 @dataclass
@@ -195,12 +192,12 @@ def likely_encoding(content: bytes) -> str | None:
         from charset_normalizer import from_bytes
 
         usual = {name: letters for names, letters in known_of_files()["encodings"] for name in names.split()}
-        content = b"\n".join(line for line in content.split(b"\n") if not line.isascii())
         if len(content) > SNIFFED_BYTES:
             content = content[:SNIFFED_BYTES].rpartition(b"\n")[0] or content[:SNIFFED_BYTES]
+        content = b"\n".join(line for line in content.split(b"\n") if not line.isascii())
         ranks = [
             (_unusual(content.decode(encoding, "replace"), letters), match.chaos, rank, encoding)
-            for match in from_bytes(content, cp_isolation=[*usual], threshold=0.3)
+            for match in from_bytes(content, cp_isolation=[*usual])
             for rank, (encoding, letters) in enumerate(usual.items())
             if encoding in match.could_be_from_charset
         ]
@@ -210,10 +207,13 @@ def likely_encoding(content: bytes) -> str | None:
 
 def _unusual(text: str, usual: str) -> float:
     """Share of the characters beyond ASCII that are not usual in their place: charset-normalizer knows no words."""
-    found = [near for near in zip(f" {text}", text, f"{text[1:]} ", strict=False) if not near[1].isascii()]
-    inside = [before.isalpha() and after.isalpha() and c in BETWEEN_WORDS for before, c, after in found]
-    good = [not within and (c in usual or c.lower() in usual) for (_, c, _), within in zip(found, inside, strict=True)]
-    return 1 - sum(good) / max(len(good), 1)
+    n = good = 0
+    for before, c, after in zip(f" {text}", text, f"{text[1:]} ", strict=False):
+        if not c.isascii():
+            n += 1
+            inside = before.isalpha() and after.isalpha() and c in BETWEEN_WORDS
+            good += not inside and (c in usual or c.lower() in usual)
+    return 1 - good / max(n, 1)
 
 
 class Columns(NamedTuple):
@@ -226,7 +226,8 @@ class Columns(NamedTuple):
 
     def text_of(self, row: Sequence[Any]) -> str | None:
         """The text of a row, or several with a line feed between them; None if there is none."""
-        found = [text for i in self.text if i < len(row) and (text := as_text(row[i])) is not None]
+        parts = [as_text(row[i]) if i < len(row) else None for i in self.text]
+        found = [part for part in parts if part is not None]
         return "\n".join(found) if found else None
 
 
@@ -329,8 +330,6 @@ def _not_found(
     if table.source.labelled and table.source.unit == "line " and kind == "column" and len(header) == 1:
         problem = f"found one column, {_cut(header[0])!r}; expected the columns text and label, or others that you name"
         advice = "name the separator unless it is , ; | or a tab"
-        if {*header[0]} & {*",;|\t"}:
-            advice = """if lines are in quotes as a whole: sed -E 's/^"|"$//g; s/""/"/g' FILE > new.csv"""
         if layout.separator:
             advice = f"{layout.separator!r} separates nothing there; name another separator, or none to recognise it"
         return table.source.error(place, f"{problem}; {advice}.")
@@ -355,7 +354,7 @@ def _not_found(
     if len(matches) > 1:
         free, parts = matches, _likely_columns([[row[i] for row in rows] for i in matches], [role])
     names = {f"{part}_column": header[free[i]] for part, i in parts.items() if role in parts}
-    if same := next((one for one in (*names.values(), *(header[i] for i in matches)) if header.count(one) > 1), None):
+    if same := next((column for column in names.values() if header.count(column) > 1), None):
         problem, names = f"{problem}; give the {kind}s named {same!r} names of their own", {}
     return table.source.error(place, problem, suggestion=names)
 
@@ -376,12 +375,12 @@ def _likely_columns(columns: list[list[Any]], roles: Collection[str]) -> dict[st
         lengths[min(range(len(columns)), key=lambda i: (sizes[i], lengths[i]))] = 0
     if "text" in roles and columns and (any(lengths) or not any(columns)):
         found["text"] = lengths.index(max(lengths))
-    distinct, filled = dict[int, int](), dict[int, int]()
+    distinct = dict[int, int]()
     for i, column in enumerate(columns) if "label" in roles else ():
-        values = [*filter(None, (str(value) if isinstance(value, list) else as_text(value) for value in column))]
-        if i != found.get("text") and not (values and {*values} <= {*SPLIT_OF, "split"}):
-            distinct[i], filled[i] = len({*values}), len(values)
-    likely = [i for i, n in distinct.items() if 1 < n < filled[i]]
+        values = {*filter(None, (str(value) if isinstance(value, list) else as_text(value) for value in column))}
+        if i != found.get("text") and not (values and values <= {*SPLIT_OF, "split"}):
+            distinct[i] = len(values)
+    likely = [i for i, n in distinct.items() if 1 < n < len(columns[i])]
     likely = likely or [i for i, n in distinct.items() if (n or not columns[i]) and len(columns[i]) < FEW]
     if likely:
         found["label"] = min(likely, key=lambda i: (distinct[i], -i))

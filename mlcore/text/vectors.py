@@ -192,8 +192,10 @@ def _read_text(blocks: Iterator[bytes], name: str, width: int) -> Iterator[Block
             if not content:
                 continue
             if (spaces := content.count(b" ")) < width:
-                problem = f"{name}, line {line:,}: {spaces} numbers follow the word; expected {width}"
-                raise DataError(f"{problem}; if this is the last line, the file is incomplete: fetch it again.")
+                raise DataError(
+                    f"{name}, line {line:,}: {spaces} numbers follow the word; expected {width}; "
+                    "if this is the last line, the file is incomplete: fetch it again."
+                )
             *word, own_numbers = content.split(b" ", spaces - width + 1)
             tokens.append(b" ".join(word))
             numbers.append(own_numbers)
@@ -220,9 +222,11 @@ def _parse(name: str, width: int, lines: list[int], numbers: list[bytes], chosen
         rows = np.array(list(map(float, fields))).reshape(-1, width).astype(np.float32)
         if np.isfinite(rows).all():
             return rows
-    at = next(i for i, field in enumerate(fields) if not (_is_number(field) and abs(float(field)) <= LARGEST))
-    where = f"{name}, line {lines[chosen[at // width]]:,}"
-    raise DataError(f"{where}: {_shown(fields[at])} is not a finite number that float32 can hold.")
+    at, wrong = next(
+        (at, field) for at, field in enumerate(fields) if not (_is_number(field) and abs(float(field)) <= LARGEST)
+    )
+    line = lines[chosen[at // width]]
+    raise DataError(f"{name}, line {line:,}: {_shown(wrong)} is not a finite number that float32 can hold.")
 
 
 def _read_binary(pieces: Iterator[bytes], name: str, promised: int, width: int) -> Iterator[Block]:
@@ -262,8 +266,9 @@ def _open_model2vec(folder: Path) -> Opened:
             raise ValueError("the vocabulary and the embeddings do not fit together")
     except (FileNotFoundError, SafetensorError, ValueError, TypeError, LookupError, RecursionError) as error:
         expected = "expected a model of model2vec: model.safetensors with embeddings, and tokenizer.json"
-        problem = f"{folder} is a folder without vectors that can be read ({str(error).rstrip('.')})"
-        raise DataError(f"{problem}; {expected}.") from error
+        raise DataError(
+            f"{folder} is a folder without vectors that can be read ({str(error).rstrip('.')}); {expected}."
+        ) from error
     return 0, table.shape[1], iter([(tokens, partial(_finite, str(folder), table[numbers]))])
 
 

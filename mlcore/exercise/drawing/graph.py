@@ -88,8 +88,10 @@ def build(problem: Problem) -> Graph:
     n_edges = sum(array.size for array in network.arrays.values()) + sizes[-1]
     title = f"Network {'-'.join(map(str, sizes))}"
     if n_nodes > MAX_NODES or n_edges > MAX_EDGES:
-        size = f"The {title.lower()} has {n_nodes} nodes and {n_edges} edges and is too big to draw"
-        raise InputError(f"{size}; at most {MAX_NODES} nodes and {MAX_EDGES} edges fit.")
+        raise InputError(
+            f"The {title.lower()} has {n_nodes} nodes and {n_edges} edges and is too big to draw; at most "
+            f"{MAX_NODES} nodes and {MAX_EDGES} edges fit."
+        )
     work = Pass(network, problem.x[:1], problem.y[:1])
     gradients = work.checked_backward(problem.at_zero)
     inputs = [(f"x{i}", style.text(x)) for i, x in enumerate(work.x[0], start=1)]
