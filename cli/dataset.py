@@ -139,7 +139,7 @@ def _show_findings(found: "inspect.Inspection") -> None:
     numbers = [(f"{finding['count']:,}", "bold" if finding["count"] else "") for finding in findings.values()]
     render.table(("finding", "number"), list(zip(findings, numbers, strict=True)), "\nWorth a look")
     for name, finding in findings.items():
-        if finding["count"] and finding is not found.bad_rows:  # which the notes list
+        if finding["count"]:
             render.show(f"{name[0].upper()}{name[1:]}:")
             for example in (finding.get("places") or finding["examples"])[:MAX_EXAMPLES]:
                 line = example

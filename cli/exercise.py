@@ -246,7 +246,7 @@ def _typed(named: Mapping[str, list[str] | None], others: list[str], tolerance: 
         try:
             found.append(typed_answers.parse_answer(name.strip(), text, tolerance))
         except InputError as error:
-            raise InputError(error.message, parameter="answer", value=entry) from None
+            raise InputError(error.message, parameter="answer", value=f"{entry:.100}") from None
     return found
 
 

@@ -24,7 +24,9 @@ from .printable import printable
 from .training import Run
 
 Folds = Annotated[int, typer.Option(min=2, max=20, help="Parts of the texts, each held out once.")]
-Metric = Annotated[str | None, option("TEXT", "accuracy, macro-f1 or log-loss; rmse for ratings.", default="accuracy")]
+Metric = Annotated[
+    str | None, option("TEXT", "accuracy, macro-f1 or log-loss; of ratings rmse.", default="accuracy or rmse")
+]
 SHOWN, LIVE = 10, 5  # trials, at the end and during the search
 MOST, ENOUGH = 100_000, 10  # trials, and those that can tell what mattered
 DIM, HIDDEN = 50, 32  # width and units of the networks that are compared

@@ -24,6 +24,7 @@ FORMULAS = {  # of the probability, of the loss, and of its gradient in the outp
     "softmax": ("P = exp(ŷ) / Σ exp(ŷ)    ", "J = log Σ exp ŷ − ŷ of the label", "softmax(ŷ) − y"),
     "squared": ("", "J = ½ (y − ŷ)²", "ŷ − y"),
 }
+MAX_LABELS = 20
 HALF_BAR = 8  # columns on either side of 0
 LEVELS = 3  # of strength: signs behind a word
 
@@ -182,7 +183,11 @@ def _show_description(found: "reports.Description") -> None:
         paragraph(f"compressed to 8 bits for each number, from {original.features:,} features × {original.dim}")
 
     show("\nLabels and vocabulary", "bold")
-    paragraph(f"{len(labels):,} labels: {label_names.listed(labels)}" if labels else "no labels: it predicts a number")
+    paragraph(
+        f"{len(labels):,} labels: {label_names.listed(labels, MAX_LABELS)}"
+        if labels
+        else "no labels: it predicts a number"
+    )
     for part in found.vocabulary:
         examples = ", ".join(f"'{feature}'" for feature in part.most_frequent)
         paragraph(f"{part.features:,} {part.name}" + (f"; the most frequent: {examples}" if examples else ""))

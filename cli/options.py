@@ -48,10 +48,11 @@ def parse_file(text: str) -> Path:
     return parse_path(text)
 
 
+FILES = "Labelled texts, as --data; both are read."
 DATA = "Files or folders of labelled texts, or - for standard input."
 Data = Annotated[list[Path] | None, option("PATH", "Labelled texts; may be repeated.", default="built in")]
 DataArgument = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA, show_default=False)]
-Files = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=DATA, show_default=False)]
+Files = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=FILES, show_default=False)]
 Json = Annotated[bool, flag("Print one JSON document instead of tables.", "--json")]
 A_MODEL = "A file written by train-sentiment."
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help=A_MODEL)]

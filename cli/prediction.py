@@ -29,6 +29,7 @@ from .printable import printable
 
 TEXTS, LINES = "Texts, or files of texts.", "standard input"
 MAX_AT_ONCE = 1 << 15  # texts that are predicted together
+SUFFIXES = {*folders.TABLES, *readers.TABLE_SUFFIXES, *readers.TAR_SUFFIXES, *streams.SUFFIXES, ".txt"}  # of data
 PREDICTIONS = rb"predicted"  # in the header, the first line or the footer of a table that predict has written
 
 
@@ -160,8 +161,9 @@ def _read_arguments(
     for argument in arguments:
         kind = kind_of(argument)
         if not kind and arguments != ["-"]:  # among texts, a dash is one of them
-            is_suffix_of_data = Path(argument).suffix.lower() in {*folders.TABLES, *streams.SUFFIXES, ".txt"}
-            if is_suffix_of_data and argument.split() == [argument]:  # it is more likely a path than a text
+            if Path(argument).suffix.lower() in SUFFIXES and argument.split() == [
+                argument
+            ]:  # it is more likely a path than a text
                 render.say(f"There is no file {argument}: it is taken as a text.")
             yield argument
             continue

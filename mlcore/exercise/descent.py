@@ -30,7 +30,7 @@ class Update:
     optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < np.inf:
+        if not (0 < self.learning_rate < np.inf and float(self.learning_rate)):
             value = float(self.learning_rate)
             raise InputError("expected a number above 0", parameter="learning_rate", value=value)
         object.__setattr__(self, "optimizer", choose("optimizer", self.optimizer, OPTIMIZERS))

@@ -60,7 +60,8 @@ class Trial(Result):
 
     @property
     def mean(self) -> float:
-        return abs(float(np.mean(self.scores)))  # also of a loss, whose scores are negative
+        """Of a loss too it is positive, although its scores are negative: there, the smaller, the better."""
+        return abs(float(np.mean(self.scores)))
 
     @property
     def deviation(self) -> float | None:
@@ -89,7 +90,7 @@ class Tuning(Result):
 
 @dataclass(frozen=True)
 class CrossValidation(Result):
-    """The score of one setting on each fold."""
+    """The score of one setting on each fold; of log-loss and rmse, the smaller, the better."""
 
     metric: str
     scores: list[float]

@@ -19,6 +19,8 @@ SIGNS = re.compile(  # between words, not as in "by @me"; a single one needs bla
 MAX_FIELD = 50_000_000  # characters
 SNIFFED = 100  # lines from which the separator is recognised
 TITLES = 10  # lines among which the header is looked for
+# What Orange has in the second and third row: "string" or the values of a column, and its role
+TYPE_IN_ORANGE = re.compile(r"[cdst]|continuous|discrete|string|time|\S+(?: \S+)+")
 ROLE_IN_ORANGE = re.compile(r"(?:class|meta|ignore|weight|[cmiw])?(?: ?\w+=\S*)*")
 CSV_ERRORS = {  # how Python's messages begin, and what they mean
     "unexpected end of data": "a quote is opened in this row and never closed.",
@@ -248,8 +250,9 @@ def _of_width(rows: Iterator[Row], names: Sequence[str], source: Source) -> Iter
 def _without_types(rows: Iterator[Row], source: Source) -> Iterator[Row]:
     """The rows without those two below the header in which Orange has the types and the roles of the columns."""
     first = [*islice(rows, 2)]
-    types, *roles = (row for _, row in first) if first else ([],)
-    if {"s", "string"} & {*types} and roles and any(roles[0]) and all(map(ROLE_IN_ORANGE.fullmatch, roles[0])):
+    types, roles = (row for _, row in first) if len(first) == 2 else ([], [])
+    are_types = len(types) > 1 and {"s", "string"} & {*types} and all(map(TYPE_IN_ORANGE.fullmatch, types))
+    if are_types and {"c", "class", "m", "meta"} & {*roles} and all(map(ROLE_IN_ORANGE.fullmatch, roles)):
         source.note_skipped("rows of Orange's types and roles of columns", len(first))
         first.clear()
     yield from chain(first, rows)

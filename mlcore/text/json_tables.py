@@ -120,7 +120,8 @@ def _elements_of(document: Any, source: Source) -> Iterable[Any]:
         ends = {name: _split_of(re.split("[-_. ]", name.strip())[-1]) for name in document}
         splits = {name: end for name, end in ends.items() if end and isinstance(document[name], list | dict)}
         others = [name for name in document if name not in splits]
-        if any(map(_split_of, document)) or (not others and len({*splits.values()}) > 1):
+        has_texts = any(isinstance(value, list) and value and isinstance(value[0], str) for value in values)
+        if any(map(_split_of, document)) or (not others and len({*splits.values()}) > 1 and not has_texts):
             if others:
                 raise DataError(f"{source.name} has splits, and the keys {', '.join(others)}; leave them out.")
             if more := [name for name in splits if not _split_of(name)]:

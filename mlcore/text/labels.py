@@ -101,7 +101,9 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
         raise DataError(
             f"{dataset.source} has {counted(len(labels), 'label')} to train on ({listed(labels)}); "
             f"expected from 2 to {most:,}{' where a text may have several' * multi_label}",
-            suggestion={"loss": "squared"} if len(labels) > 1 and None not in map(rating_of, labels) else None,
+            suggestion={"loss": "squared"}
+            if len(labels) > 1 and not multi_label and None not in map(rating_of, labels)
+            else None,
         )
     return ordered(labels)
 
@@ -289,8 +291,8 @@ def _folded(label: str) -> str:
     return " ".join(visible.casefold().split())
 
 
-def listed(labels: Iterable[str]) -> str:
+def listed(labels: Iterable[str], most: int = LISTED) -> str:
     """The first of the labels, for a message that says how many more there are."""
     names = list(map(repr, labels))
-    more = [f"and {len(names) - LISTED:,} more"] * (len(names) > LISTED)
-    return ", ".join([*names[:LISTED], *more])
+    more = [f"and {len(names) - most:,} more"] * (len(names) > most)
+    return ", ".join([*names[:most], *more])

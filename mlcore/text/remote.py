@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,9 +61,14 @@ def local_copy(location: str) -> Path:
     if "://" not in location:
         return Path(location)
     with reaching(location):
-        path = open_local(f"simplecache::{location}", simplecache={"same_names": True})
+        path = open_local(f"filecache::{location}", filecache={"cache_mapper": _name_of_copy, "check_files": True})
     URLS[path] = location
     return Path(path)
+
+
+def _name_of_copy(path: str) -> str:
+    """A name of its own for the copy of each file, with the suffix."""
+    return f"{sha256(path.encode()).hexdigest()[:16]}-{Path(path).name[-100:]}"
 
 
 def write_file(location: str, write: Callable[[Path, BinaryIO], object]) -> None:

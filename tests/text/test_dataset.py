@@ -38,6 +38,17 @@ def test_reading_keeps_what_the_examples_say(tmp_path):
     assert (read_dataset(path).held_out()[1], read_dataset(path).texts) == ("all", None)
 
 
+def test_urls_with_the_same_last_part_are_different_files_and_are_read_as_they_are_now(tmp_path):
+    def texts(name, content):
+        return read_part(write(tmp_path / name, content).as_uri(), Layout()).label_names
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert texts("a/x.csv", "text,label\na,pos\nb,neg\n") == ["pos", "neg"]
+    assert texts("b/x.csv", "text,label\na,cat\nb,dog\n") == ["cat", "dog"]
+    assert texts("b/x.csv", "text,label\na,red\nb,green\n") == ["red", "green"]
+
+
 def test_what_is_said_of_a_file_names_its_url(tmp_path):
     pytest.importorskip("fsspec", reason="the extra mlcore[dask] is not installed")
     url = write(tmp_path / "a.csv", "Tweet,label\nText,Label\nTweet,label\na,\na,x\n").as_uri()
