@@ -98,13 +98,10 @@ def choose_labels(dataset: "Dataset", rows: np.ndarray, multi_label: bool = Fals
     labels = sorted({label for name in names for label in labels_in(name)})
     most = MAX_SEVERAL if multi_label else MAX_LABELS
     if not 2 <= len(labels) <= most:
-        raise DataError(
-            f"{dataset.source} has {counted(len(labels), 'label')} to train on ({listed(labels)}); "
-            f"expected from 2 to {most:,}{' where a text may have several' * multi_label}",
-            suggestion={"loss": "squared"}
-            if len(labels) > 1 and not multi_label and None not in map(rating_of, labels)
-            else None,
-        )
+        found = f"{dataset.source} has {counted(len(labels), 'label')} to train on ({listed(labels)})"
+        expected = f"expected from 2 to {most:,}{' where a text may have several' * multi_label}"
+        are_ratings = not multi_label and len(labels) > 1 and None not in map(rating_of, labels)
+        raise DataError(f"{found}; {expected}", suggestion={"loss": "squared"} if are_ratings else None)
     return ordered(labels)
 
 
