@@ -183,11 +183,8 @@ def _show_description(found: "reports.Description") -> None:
         paragraph(f"compressed to 8 bits for each number, from {original.features:,} features × {original.dim}")
 
     show("\nLabels and vocabulary", "bold")
-    paragraph(
-        f"{len(labels):,} labels: {label_names.listed(labels, MAX_LABELS)}"
-        if labels
-        else "no labels: it predicts a number"
-    )
+    names = label_names.listed(labels, MAX_LABELS)
+    paragraph(f"{len(labels):,} labels: {names}" if labels else "no labels: it predicts a number")
     for part in found.vocabulary:
         examples = ", ".join(f"'{feature}'" for feature in part.most_frequent)
         paragraph(f"{part.features:,} {part.name}" + (f"; the most frequent: {examples}" if examples else ""))

@@ -161,9 +161,8 @@ def _read_arguments(
     for argument in arguments:
         kind = kind_of(argument)
         if not kind and arguments != ["-"]:  # among texts, a dash is one of them
-            if Path(argument).suffix.lower() in SUFFIXES and argument.split() == [
-                argument
-            ]:  # it is more likely a path than a text
+            is_one_word = argument.split() == [argument]
+            if is_one_word and Path(argument).suffix.lower() in SUFFIXES:  # it is more likely a path than a text
                 render.say(f"There is no file {argument}: it is taken as a text.")
             yield argument
             continue
