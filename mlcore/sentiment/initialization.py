@@ -12,7 +12,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
-from mlcore.text.labels import labels_in, listed
+from mlcore.text.labels import labels_in, listed, rating_of
 from mlcore.text.overlap import kept
 from mlcore.text.pool import shares
 from mlcore.text.vectors import Vectors
@@ -41,8 +41,8 @@ def facts_of(dataset: Dataset, dev: float | None, vectors: Vectors | None = None
     labels = {label for name in dataset.label_names for label in labels_in(name)}
     words = int(dataset.tokens.offsets[-1])
     ordered, repeated = order_tells(dataset.tokens), words > len(dataset.words)
-    width = vectors.shape[1] if vectors else None
-    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, width)
+    numbers, width = None not in map(rating_of, labels), vectors.shape[1] if vectors else None
+    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, numbers, width)
 
 
 def order_tells(tokens: Tokens) -> bool:

@@ -25,8 +25,10 @@ NEW_MODEL = Path("sentiment.safetensors")  # where a model is written, if no oth
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 # Want a wider network, larger steps that become smaller, so that it converges in some ten epochs, and word dropout
 MANY_LABELS = 10
+MANY_TOPICS = 6  # the same of long texts, whose labels are topics then rather than opinions, unless they are numbers
 FEW_WORDS = 1_000_000  # in all texts want smaller steps, unless the first ones are cautious
 LONG_TEXTS = 100  # words, on average
+MOST_DROPPED = 0.9  # of the words of long texts with many labels; dropout leaves as many as of those that are not long
 LARGEST = 1e300  # larger whole numbers have no float
 RANGES = {  # how a range is written, by the first of these bounds that it has
     "above": "above {above}", "below": "from {minimum} to less than {below}",
@@ -43,6 +45,7 @@ class Facts(NamedTuple):
     held_out: bool = True  # whether there are texts by which to choose the epoch
     ordered: bool = True  # whether the order of the words says something
     repeated: bool = True  # whether a word occurs twice
+    numbers: bool = False  # whether all labels are numbers
     width: int | None = None  # of given vectors
 
 
@@ -67,7 +70,7 @@ class Settings:
     # fmt: off
     ngrams: int = setting(None, "1: words; 2: also word pairs, and how texts begin (^ what, ^ what is); 3: also "
                           "word triples.", minimum=1, maximum=3,
-                          automatic="2, for long texts 3, 1 if their order says nothing")
+                          automatic="2, for long texts 3, with many labels or if their order says nothing 1")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
                                automatic="2-4, with many labels 3-4, for long texts none",
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
@@ -77,7 +80,7 @@ class Settings:
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
                                        minimum=1, maximum=2**31 - 1, automatic="all")
     binary: bool = setting(None, "Count each word once per text, or as often as it occurs.",
-                           automatic="once, unless the order of the words says nothing")
+                           automatic="once, but with many labels, or if the order of the words says nothing, as often")
     dim: int = setting(None, "Width of the embedding.", minimum=1, maximum=10_000,
                        automatic="64, with many labels 128, or that of given vectors")
     hidden: int = setting(None, "Units of the hidden layer.", minimum=1, maximum=10_000,
@@ -108,7 +111,7 @@ class Settings:
                             choices=("constant", "linear"), automatic="constant, with many labels linear")
     word_dropout: float = setting(None, "Share of each text's words to drop at random in each epoch.",
                                   minimum=0, below=1,
-                                  automatic="0, with many labels 0.5 if the order of words says something")
+                                  automatic="0, with many labels 0.5 or more if the order of words says something")
     class_weight: str = setting("none", "balanced: give every label the same weight, however frequent it is; or "
                                 'weights of labels, such as \'{"pos": 2}\'.',
                                 choices=("none", "balanced"), weights=True)
@@ -137,20 +140,25 @@ class Settings:
         """
         if self.tune_thresholds and not facts.held_out:
             raise InputError("they are tuned on held-out texts; hold some out", parameter="tune_thresholds", value=True)
-        many = self.loss == "logistic" and facts.labels >= MANY_LABELS
         words = facts.words / max(facts.texts, 1)
-        ngrams = self.ngrams or (1 if not facts.ordered else 3 if words >= LONG_TEXTS else 2)
-        sizes = "none" if words >= LONG_TEXTS or not facts.ordered else "3-4" if many else "2-4"
-        char_ngrams = self.char_ngrams or sizes
+        long = words >= LONG_TEXTS
+        enough = MANY_TOPICS if long and not (facts.numbers or self.multi_label) else MANY_LABELS
+        many = self.loss == "logistic" and facts.labels >= enough
         falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
+        alone = not facts.ordered or (long and falling)  # words, without their neighbours
+        ngrams = self.ngrams or (1 if alone else 3 if long else 2)
+        sizes = "none" if long or not facts.ordered else "3-4" if many else "2-4"
+        char_ngrams = self.char_ngrams or sizes
         bold = self.optimizer != "adagrad" or self.loss == "squared"
         step = 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS and bold else 1
         step = (5 if self.optimizer == "sgd" else 12) if falling else step
-        fewer = min(max(100_000 // max(facts.texts, 1), 10), 40)  # epochs: few texts want more of them
+        more = 2 if long else 1  # dropout leaves a smaller share of long texts
+        fewer = min(max(more * 100_000 // max(facts.texts, 1), more * 10), 40)  # epochs: few texts want more of them
+        dropped = min(round(1 - LONG_TEXTS / 2 / max(words, LONG_TEXTS), 2), MOST_DROPPED)
         few_batches = min(max(20_000 // max(facts.texts, 1), 5), 30)  # epochs of few texts take few steps
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
-            "binary": facts.ordered,
+            "binary": facts.ordered and not falling,
             "char_ngrams": char_ngrams,
             "min_count": 1 if (ngrams == 1 and char_ngrams == "none") or not facts.repeated else 2,
             "dim": facts.width or (128 if many else 64),
@@ -159,7 +167,7 @@ class Settings:
             "patience": 40 if falling else few_batches if self.multi_label else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
             "schedule": "linear" if falling else "constant",
-            "word_dropout": 0.5 if falling and facts.ordered else 0.0,
+            "word_dropout": dropped if falling and facts.ordered else 0.0,
         }
         return dataclasses.replace(
             self, **{name: value for name, value in chosen.items() if getattr(self, name) is None}

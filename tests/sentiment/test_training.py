@@ -11,7 +11,7 @@ from mlcore.errors import DivergedError, InputError, ModelFileError
 from mlcore.sentiment import training
 from mlcore.sentiment.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from mlcore.sentiment.evaluation import quick_figures
-from mlcore.sentiment.initialization import feature_ratios, new_model
+from mlcore.sentiment.initialization import facts_of, feature_ratios, new_model
 from mlcore.sentiment.model import Provenance
 from mlcore.sentiment.model_file import load_tensors, save_model, save_tensors
 from mlcore.sentiment.settings import FIELDS, LEARNING_RATES, Facts, Settings
@@ -55,6 +55,19 @@ def test_settings_keep_none_and_resolve_it():
     assert few.resolved(Facts(labels=150)) == few
     found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 300_000))]
     assert found == ["2-4", "3-4", "none"]
+    names = ["1", "0,5", "-1"], ["1", "0,5", "neg"]
+    assert [facts_of(dataset_of(["a"] * 3, labels), None).numbers for labels in names] == [True, False]
+    short, long, numbers = Facts(8), Facts(8, 1_000, 200_000), Facts(8, 1_000, 200_000, numbers=True)
+    found = [Settings().resolved(facts) for facts in (short, long, Facts(8, 10_000, 10**7), numbers)]
+    found += [
+        Settings(multi_label=True).resolved(long),
+        Settings().resolved(Facts(10, 20_000)),
+        Settings(ngrams=2).resolved(long),
+    ]
+    assert [(one.ngrams, one.binary, one.dim, one.epochs, one.word_dropout) for one in found] == [
+        (2, True, 64, 100, 0), (1, False, 128, 40, 0.75), (1, False, 128, 20, 0.9), (3, True, 64, 100, 0),
+        (3, True, 64, 100, 0), (2, False, 128, 10, 0.5), (2, False, 128, 40, 0.75),
+    ]  # fmt: skip
     assert set(settings.automatic()) == {name for name in FIELDS if getattr(settings, name) is None} - {"max_features"}
 
 
