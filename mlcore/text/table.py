@@ -39,7 +39,7 @@ def plain(name: str) -> str:
 
 @cache
 def usual_names(role: str) -> dict[str, None]:
-    """The usual names of a column of texts, labels or splits, ``plain``."""
+    """The usual names of a column of texts, labels or splits, or the rarer ones, ``plain``."""
     return dict.fromkeys(map(plain, known_of_files()["columns"][role].split()))
 
 
@@ -192,9 +192,9 @@ def likely_encoding(content: bytes) -> str | None:
         from charset_normalizer import from_bytes
 
         usual = {name: letters for names, letters in known_of_files()["encodings"] for name in names.split()}
+        content = b"\n".join(line for line in content.split(b"\n") if not line.isascii())
         if len(content) > SNIFFED_BYTES:
             content = content[:SNIFFED_BYTES].rpartition(b"\n")[0] or content[:SNIFFED_BYTES]
-        content = b"\n".join(line for line in content.split(b"\n") if not line.isascii())
         ranks = [
             (_unusual(content.decode(encoding, "replace"), letters), match.chaos, rank, encoding)
             for match in from_bytes(content, cp_isolation=[*usual])
@@ -294,7 +294,8 @@ def _matches(header: Sequence[str], name: str, role: str, taken: set[int]) -> li
     steps: list[tuple[Sequence[str], Collection[str]]] = [(header, {wanted}), (lower, {wanted.lower()})]
     if not name:  # of a path of keys the last one counts
         last = [column.rpartition(".")[2] for column in lower]
-        steps += [(last, {role}), ([*map(plain, last)], usual_names(role))]
+        kinds = role, f"rarer_{role}"
+        steps += [(last, {role}), *(([*map(plain, last)], usual_names(kind)) for kind in kinds)]
     for names, accepted in steps:
         if matches := [i for i, column in enumerate(names) if column in accepted and i not in taken]:
             return matches
