@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -53,8 +53,9 @@ class Entry:
 
     def scaled(self, factor: Fraction) -> "Entry":
         """The number multiplied; a whole one of one digit stays exact."""
-        unit = self.unit * (self.unit != 1 or self.digits > 1) * factor
-        return Entry(self.value * factor, unit, self.digits, self.tolerance and self.tolerance * factor)
+        size = abs(factor)
+        unit = self.unit * (size == 1 or self.unit != 1 or self.digits > 1) * size
+        return Entry(self.value * factor, unit, self.digits, self.tolerance and self.tolerance * size)
 
     def slack(self, truth: Any, units: Fraction | int = 1) -> float | Fraction:
         """How far the truth may be away if the entry may be off by so many units of its last digit."""
@@ -96,10 +97,11 @@ class Answer:
 
     name: str
     entries: Any  # array of Entry or None, (rows, columns)
+    is_delta: bool = False  # called δ, which is −∂J/∂z in many textbooks
 
     def scaled(self, factor: Fraction) -> "Answer":
         """All numbers multiplied."""
-        return Answer(self.name, each(lambda entry: entry and entry.scaled(factor), self.entries))
+        return replace(self, entries=each(lambda entry: entry and entry.scaled(factor), self.entries))
 
     @property
     def typed(self) -> list[Entry]:

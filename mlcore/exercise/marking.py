@@ -3,11 +3,12 @@
 Mistakes are found by computing what each of them would give; see mlcore.exercise.mistakes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, cached_property
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mlcore.exercise.exact import Pass, fractions
 from mlcore.exercise.formats import Style, matrix_text
 from mlcore.exercise.kinks import Surroundings, zero_combination
 from mlcore.exercise.mistakes import ROUNDED, SUMMED, WRITTEN, Matrices, Students, Work, catalogue
-from mlcore.exercise.naming import Naming
+from mlcore.exercise.naming import KINDS, Naming
 from mlcore.exercise.network import check_range
 from mlcore.exercise.problem import Problem
 from mlcore.results import Result, to_json
@@ -146,7 +147,10 @@ class Marker:
         samples, scales = len(self.work.x), {1: ""}
         if self.work.network.share(samples) != 1 and any(answer.name in self.per_sample for answer in answers):
             scales = {1: "of each sample's J", samples: "of the mean J"}
-        return max((_Sheet(self, answers, *scale) for scale in scales.items()), key=_Sheet.worth).marking
+        best = max((_Sheet(self, answers, *scale) for scale in scales.items()), key=_Sheet.worth)
+        if best.shows_other_sign():
+            best = max((best, *(_Sheet(self, answers, *scale, -1) for scale in scales.items())), key=_Sheet.worth)
+        return best.marking
 
     def usable(self, answers: Iterable[Answer]) -> tuple[list[Answer], list[str]]:
         """The answers that can be marked, and what is wrong with the others."""
@@ -182,11 +186,13 @@ class Marker:
 
 
 class _Sheet:
-    """The answers of one student, marked under one scale of what belongs to single samples."""
+    """The answers of one student, marked under one scale of what belongs to single samples, and one sign of δ."""
 
-    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int, scale_name: str) -> None:
-        self.marker, self.work, self.scale, self.scale_name = marker, marker.work, scale, scale_name
-        self.answers = [a.scaled(Fraction(scale)) if scale > 1 and a.name in marker.per_sample else a for a in answers]
+    def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int, scale_name: str, sign: int = 1) -> None:
+        self.marker, self.work, self.scale_name = marker, marker.work, scale_name
+        own = [answer for answer in answers if answer.name in marker.per_sample]
+        self.factors = {answer.name: scale * (sign if answer.is_delta else 1) for answer in own}
+        self.answers = [answer.scaled(Fraction(self.factors.get(answer.name, 1))) for answer in answers]
         fitting = {c: sum(a.fits(truth[a.name]) for a in self.answers) for c, truth in marker.truths.items()}
         self.plain, self.c = max(fitting.values()), max(fitting, key=lambda c: fitting[c])
         self.truth = marker.truths[self.c]
@@ -197,6 +203,33 @@ class _Sheet:
     def worth(self) -> tuple[int, int, int]:
         """How many answers are right, how many of them round to the truth, and how many have a named mistake."""
         return self.marking.right, self.plain, sum(bool(verdict.mistakes) for verdict in self.marking.verdicts)
+
+    def shows_other_sign(self) -> bool:
+        """Whether δ stands for −∂J/∂z, as in many textbooks.
+
+        All entries of one have the other sign beside a right gradient or step of its layer, which would be wrong with
+        that sign; and no δ is right as it is.
+        """
+        given = {answer.name: answer for answer in self.answers if answer.typed}
+        deltas = {answer.name for answer in given.values() if answer.is_delta and self.truth[answer.name].any()}
+        right = {verdict.name for verdict in self.marking.verdicts if verdict.status in RIGHT}
+        if not deltas or deltas & right or self.work.network.loss.l2:  # the penalty has a gradient of its own
+            return False
+        uses = Counter(chain.from_iterable(layer.arrays for layer in self.work.layers))
+
+        def shows(kind: str, array: str) -> bool:
+            truth, old = self.truth[kind + array], np.array(self.work.network.given[array], object)
+            other = -truth if kind == "d" else 2 * old.astype(truth.dtype).reshape(truth.shape) - truth
+            return uses[array] == 1 and not given[kind + array].fits(other)
+
+        layers = dict(zip(self.work.names, self.work.layers, strict=True))
+        turned = [
+            layers[name.removeprefix("delta:")]
+            for name in deltas
+            if given[name].all_entries(lambda entry, value: entry.value * value <= 0, self.truth[name])
+        ]
+        ways = (way for layer in turned for way in product(KINDS, layer.arrays))
+        return any("".join(way) in right and shows(*way) for way in ways)
 
     @cached_property
     def marking(self) -> Marking:
@@ -219,10 +252,11 @@ class _Sheet:
         elif status == "wrong" or status == "too-few-digits" and any(entry.unit == 1 for entry in answer.typed):
             mistakes = self._mistakes(answer)  # 1 for 1/2 may be the 1/2 that is left out
             status, remark = ("wrong", "") if mistakes and status != "wrong" else (status, remark)
-        if status in RIGHT and self.scale_name and name in self.marker.per_sample:
-            remark = "; ".join(filter(None, (remark, f"taken as the derivative {self.scale_name}")))
-        if name in self.marker.per_sample:
-            truth = truth / self.scale
+        if factor := self.factors.get(name):
+            truth = truth / factor
+            taken = "−∂J/∂z" if factor < 0 else "the derivative" * bool(self.scale_name)
+            if taken and status in RIGHT:
+                remark = "; ".join(filter(None, (remark, f"taken as {taken} {self.scale_name}".rstrip())))
         if not answer.typed:
             truth = answer.entries
         elif answer.entries.shape == truth.shape:

@@ -84,6 +84,7 @@ class Naming:
         found: dict[str, Answer] = {}
         for answer in answers:
             name, place = self.find(answer.name)
+            is_delta = _plain(answer.name).startswith("delta")
             entries = self.oriented(name, answer.entries)
             may_be_layer = place == (0, 0) and name != "y_hat" and "," not in answer.name
             is_layer = may_be_layer and entries.shape == self.answers[name].shape  # all of h1
@@ -98,7 +99,8 @@ class Naming:
                 if entries.shape != before.shape or any(a and b for a, b in both):
                     raise InputError(f"{name} is answered twice; give one answer.")
                 entries = each(lambda a, b: a or b, entries, before)
-            found[name] = Answer(name, entries)
+                is_delta = is_delta and found[name].is_delta
+            found[name] = Answer(name, entries, is_delta)
         return list(found.values())
 
     def find(self, name: str) -> tuple[str, tuple[int, int] | None]:
