@@ -30,7 +30,7 @@ WORDS_SCALE, PIECES_SCALE = 5.0, 0.4
 MAX_RATIOS = 1_000  # labels; of 1,500, and of 7,000, hidden words were learned far better from a random start
 CAUTION = 3.0  # of the first steps of a feature whose ratios have a mean square of 1, some sixty usual gradients
 LEAST_SQUARE = 0.0025  # mean square of ratios that a feature counts as having, so that it can learn at all
-LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the order is judged, and pairs of neighbours by which it is not
+LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the texts are judged, and pairs of neighbours by which it is not
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
 ROWS = 1 << 10  # of a table that are drawn at a time, since float64 numbers take twice its memory
@@ -42,7 +42,9 @@ def facts_of(dataset: Dataset, dev: float | None, vectors: Vectors | None = None
     words = int(dataset.tokens.offsets[-1])
     ordered, repeated = order_tells(dataset.tokens), words > len(dataset.words)
     numbers, width = None not in map(rating_of, labels), vectors.shape[1] if vectors else None
-    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, numbers, width)
+    ids, counts = np.unique(dataset.tokens.ids[:LOOKED_AT], return_counts=True)
+    spaced = 2 * int(counts[dataset.words.select(ids).lengths() == 1].sum()) <= int(counts.sum())
+    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, numbers, spaced, width)
 
 
 def order_tells(tokens: Tokens) -> bool:

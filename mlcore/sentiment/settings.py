@@ -46,6 +46,7 @@ class Facts(NamedTuple):
     ordered: bool = True  # whether the order of the words says something
     repeated: bool = True  # whether a word occurs twice
     numbers: bool = False  # whether all labels are numbers
+    spaced: bool = True  # whether tokens are words, not single characters as in scripts without spaces
     width: int | None = None  # of given vectors
 
 
@@ -145,8 +146,9 @@ class Settings:
         enough = MANY_TOPICS if long and not (facts.numbers or self.multi_label) else MANY_LABELS
         many = self.loss == "logistic" and facts.labels >= enough
         falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
-        alone = not facts.ordered or (long and falling)  # words, without their neighbours
-        ngrams = self.ngrams or (1 if alone else 3 if long else 2)
+        topics = long and falling
+        alone = not facts.ordered or (topics and facts.spaced)  # words, without their neighbours
+        ngrams = self.ngrams or (1 if alone else 3 if long and not topics else 2)
         sizes = "none" if long or not facts.ordered else "3-4" if many else "2-4"
         char_ngrams = self.char_ngrams or sizes
         bold = self.optimizer != "adagrad" or self.loss == "squared"
