@@ -111,8 +111,9 @@ class Marker:
 
     At a kink a student may choose the convention for phi'(0), one for all units, or a member of the subdifferential:
     the answers that fit one choice together are right, and the one that fits most of them is taken. With several
-    samples, delta and dx belong to the loss of each sample, or to the mean J: also one choice for all. ``names``: all
-    answers in the order of the pass, in which each may follow from those before it, with values of the right shape.
+    samples, delta and dx belong to the loss of each sample, or to the mean J: also one choice for all. What is called δ
+    may be −∂J/∂z. ``names``: all answers in the order of the pass, in which each may follow from those before it, with
+    values of the right shape.
 
     Raises: InputError if a value exceeds the range of float64.
     """
@@ -207,29 +208,33 @@ class _Sheet:
     def shows_other_sign(self) -> bool:
         """Whether δ stands for −∂J/∂z, as in many textbooks.
 
-        All entries of one have the other sign beside a right gradient or step of its layer, which would be wrong with
-        that sign; and no δ is right as it is.
+        One has the other sign in all entries beside a right gradient or step of its layer, which would be wrong with
+        that sign; no other has the sign of ∂J/∂z in all of its own, and no gradient or step follows from that sign.
         """
         given = {answer.name: answer for answer in self.answers if answer.typed}
-        deltas = {answer.name for answer in given.values() if answer.is_delta and self.truth[answer.name].any()}
         right = {verdict.name for verdict in self.marking.verdicts if verdict.status in RIGHT}
-        if not deltas or deltas & right or self.work.network.loss.l2:  # the penalty has a gradient of its own
+        signs = {name: self._signs(answer) for name, answer in given.items() if answer.is_delta}
+        is_l2 = bool(self.work.network.loss.l2)  # the penalty has a gradient of its own
+        if is_l2 or {1} in signs.values() or {-1} not in signs.values():
             return False
-        uses = Counter(chain.from_iterable(layer.arrays for layer in self.work.layers))
+        layers = zip(self.work.names, self.work.layers, strict=True)
+        owners = [(array, f"delta:{name}") for name, layer in layers for array in layer.arrays]
+        uses, shown = Counter(array for array, _ in owners), False
+        for kind, (array, delta) in product(KINDS, owners):
+            if (name := kind + array) in given:
+                truth, old = self.truth[name], np.array(self.work.network.given[array], object)
+                other = -truth if kind == "d" else 2 * old.astype(truth.dtype).reshape(truth.shape) - truth
+                follows = given[name].fits(other)
+                if follows and name not in right:
+                    return False
+                shown |= name in right and not follows and uses[array] == 1 and signs.get(delta) == {-1}
+        return shown
 
-        def shows(kind: str, array: str) -> bool:
-            truth, old = self.truth[kind + array], np.array(self.work.network.given[array], object)
-            other = -truth if kind == "d" else 2 * old.astype(truth.dtype).reshape(truth.shape) - truth
-            return uses[array] == 1 and not given[kind + array].fits(other)
-
-        layers = dict(zip(self.work.names, self.work.layers, strict=True))
-        turned = [
-            layers[name.removeprefix("delta:")]
-            for name in deltas
-            if given[name].all_entries(lambda entry, value: entry.value * value <= 0, self.truth[name])
-        ]
-        ways = (way for layer in turned for way in product(KINDS, layer.arrays))
-        return any("".join(way) in right and shows(*way) for way in ways)
+    def _signs(self, answer: Answer) -> set[int]:
+        """Of the products of its entries and the true ones, without those that are 0."""
+        truth = self.truth[answer.name]
+        pairs = zip(answer.entries.flat, truth.flat, strict=True) if truth.shape == answer.entries.shape else ()
+        return {1 if entry.value * value > 0 else -1 for entry, value in pairs if entry and entry.value * value}
 
     @cached_property
     def marking(self) -> Marking:

@@ -84,7 +84,7 @@ class Naming:
         found: dict[str, Answer] = {}
         for answer in answers:
             name, place = self.find(answer.name)
-            is_delta = _plain(answer.name).startswith("delta")
+            is_delta = name.startswith("delta:") and _plain(answer.name).lower().startswith("delta")
             entries = self.oriented(name, answer.entries)
             may_be_layer = place == (0, 0) and name != "y_hat" and "," not in answer.name
             is_layer = may_be_layer and entries.shape == self.answers[name].shape  # all of h1

@@ -1,5 +1,6 @@
 """Where a training starts: small random embeddings, and what the labels of the training texts say of each feature."""
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,20 +32,26 @@ MAX_RATIOS = 1_000  # labels; of 1,500, and of 7,000, hidden words were learned 
 CAUTION = 3.0  # of the first steps of a feature whose ratios have a mean square of 1, some sixty usual gradients
 LEAST_SQUARE = 0.0025  # mean square of ratios that a feature counts as having, so that it can learn at all
 LOOKED_AT, FEW_PAIRS = 50_000, 3_000  # words by which the texts are judged, and pairs of neighbours by which it is not
+GRADES = 11  # labels at most, such as 0 to 10
 ORDERED = 0.99  # times as many different pairs of neighbours as by chance, or fewer
 LONG = 50  # distinct words of a text
 ROWS = 1 << 10  # of a table that are drawn at a time, since float64 numbers take twice its memory
 
 
-def facts_of(dataset: Dataset, dev: float | None, vectors: Vectors | None = None) -> Facts:
-    """What automatic settings are chosen by; ``dev`` says what is held out, as ``encode`` takes it."""
-    labels = {label for name in dataset.label_names for label in labels_in(name)}
-    words = int(dataset.tokens.offsets[-1])
+def facts_of(
+    dataset: Dataset, dev: float | None, vectors: Vectors | None = None, labels: Collection[str] | None = None
+) -> Facts:
+    """What automatic settings are chosen by; ``dev`` and ``labels`` as ``encode`` takes them."""
+    labels = labels or {label for name in dataset.label_names for label in labels_in(name)}
+    words, width = int(dataset.tokens.offsets[-1]), vectors.shape[1] if vectors else None
     ordered, repeated = order_tells(dataset.tokens), words > len(dataset.words)
-    numbers, width = None not in map(rating_of, labels), vectors.shape[1] if vectors else None
+    numbers = 0
+    if len(labels) <= GRADES:
+        numbers = sum(rating_of(label.partition(" ")[0]) is not None for label in labels)
+    graded = 2 * numbers > len(labels)
     ids, counts = np.unique(dataset.tokens.ids[:LOOKED_AT], return_counts=True)
     spaced = 2 * int(counts[dataset.words.select(ids).lengths() == 1].sum()) <= int(counts.sum())
-    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, numbers, spaced, width)
+    return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, graded, spaced, width)
 
 
 def order_tells(tokens: Tokens) -> bool:
@@ -250,7 +257,7 @@ def feature_ratios(train: Split, labels: tuple[str, ...], features: int) -> Rati
 
 def continued(given: Settings, earlier: Settings) -> Settings:
     """The settings, with what an earlier model fixes of those that are automatic."""
-    shape = {name: getattr(earlier, name) for name in ("ngrams", "char_ngrams", "dim", "hidden")}
+    shape = {name: getattr(earlier, name) for name in ("ngrams", "char_ngrams", "binary", "dim", "hidden")}
     return replace(given, **{name: value for name, value in shape.items() if getattr(given, name) is None})
 
 

@@ -25,7 +25,7 @@ NEW_MODEL = Path("sentiment.safetensors")  # where a model is written, if no oth
 LEARNING_RATES = {"sgd": 1.0, "adagrad": 0.01, "adam": 0.0005}
 # Want a wider network, larger steps that become smaller, so that it converges in some ten epochs, and word dropout
 MANY_LABELS = 10
-MANY_TOPICS = 6  # the same of long texts, whose labels are topics then rather than opinions, unless they are numbers
+MANY_TOPICS = 6  # the same of long texts, whose labels are topics then rather than opinions, unless they are grades
 FEW_WORDS = 1_000_000  # in all texts want smaller steps, unless the first ones are cautious
 LONG_TEXTS = 100  # words, on average
 MOST_DROPPED = 0.9  # of the words of long texts with many labels; dropout leaves as many as of those that are not long
@@ -45,7 +45,7 @@ class Facts(NamedTuple):
     held_out: bool = True  # whether there are texts by which to choose the epoch
     ordered: bool = True  # whether the order of the words says something
     repeated: bool = True  # whether a word occurs twice
-    numbers: bool = False  # whether all labels are numbers
+    graded: bool = False  # whether the labels are grades, such as 1 to 10: at most eleven, most of them numbers
     spaced: bool = True  # whether tokens are words, not single characters as in scripts without spaces
     width: int | None = None  # of given vectors
 
@@ -71,7 +71,7 @@ class Settings:
     # fmt: off
     ngrams: int = setting(None, "1: words; 2: also word pairs, and how texts begin (^ what, ^ what is); 3: also "
                           "word triples.", minimum=1, maximum=3,
-                          automatic="2, for long texts 3, with many labels or if their order says nothing 1")
+                          automatic="2, for long texts 3 or with many labels 1, 1 if their order says nothing")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
                                automatic="2-4, with many labels 3-4, for long texts none",
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
@@ -81,7 +81,7 @@ class Settings:
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
                                        minimum=1, maximum=2**31 - 1, automatic="all")
     binary: bool = setting(None, "Count each word once per text, or as often as it occurs.",
-                           automatic="once, but with many labels, or if the order of the words says nothing, as often")
+                           automatic="once, with many labels or if the order of words says nothing as often")
     dim: int = setting(None, "Width of the embedding.", minimum=1, maximum=10_000,
                        automatic="64, with many labels 128, or that of given vectors")
     hidden: int = setting(None, "Units of the hidden layer.", minimum=1, maximum=10_000,
@@ -143,10 +143,10 @@ class Settings:
             raise InputError("they are tuned on held-out texts; hold some out", parameter="tune_thresholds", value=True)
         words = facts.words / max(facts.texts, 1)
         long = words >= LONG_TEXTS
-        enough = MANY_TOPICS if long and not (facts.numbers or self.multi_label) else MANY_LABELS
+        enough = MANY_TOPICS if long and not (facts.graded or self.multi_label) else MANY_LABELS
         many = self.loss == "logistic" and facts.labels >= enough
         falling = many and not self.multi_label  # the learning rate; measured for one label of each text alone
-        topics = long and falling
+        topics = long and falling and not facts.graded
         alone = not facts.ordered or (topics and facts.spaced)  # words, without their neighbours
         ngrams = self.ngrams or (1 if alone else 3 if long and not topics else 2)
         sizes = "none" if long or not facts.ordered else "3-4" if many else "2-4"
@@ -154,13 +154,13 @@ class Settings:
         bold = self.optimizer != "adagrad" or self.loss == "squared"
         step = 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS and bold else 1
         step = (5 if self.optimizer == "sgd" else 12) if falling else step
-        more = 2 if long else 1  # dropout leaves a smaller share of long texts
+        more = 2 if topics and facts.ordered else 1  # where dropout leaves a smaller share of the texts
         fewer = min(max(more * 100_000 // max(facts.texts, 1), more * 10), 40)  # epochs: few texts want more of them
-        dropped = min(round(1 - LONG_TEXTS / 2 / max(words, LONG_TEXTS), 2), MOST_DROPPED)
+        dropped = min(round(1 - LONG_TEXTS / 2 / words, 2), MOST_DROPPED) if topics else 0.5
         few_batches = min(max(20_000 // max(facts.texts, 1), 5), 30)  # epochs of few texts take few steps
         chosen: dict[str, Any] = {
             "ngrams": ngrams,
-            "binary": facts.ordered and not falling,
+            "binary": facts.ordered and (facts.graded or not falling),
             "char_ngrams": char_ngrams,
             "min_count": 1 if (ngrams == 1 and char_ngrams == "none") or not facts.repeated else 2,
             "dim": facts.width or (128 if many else 64),

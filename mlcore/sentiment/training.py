@@ -343,8 +343,7 @@ class Training:
         """
         given = continued(given, earlier.settings) if earlier else given
         vectors = read_vectors(dataset.words, given.dim) if read_vectors else None
-        facts = facts_of(dataset, dev, vectors)
-        settings = given.resolved(facts._replace(labels=len(labels)) if labels else facts)
+        settings = given.resolved(facts_of(dataset, dev, vectors, labels))
         known = earlier.features if earlier else None
         if vectors:
             encode = partial(encode, keep=vectors.found)

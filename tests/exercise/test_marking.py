@@ -191,24 +191,33 @@ layers = [{name = "hidden", activation = "identity", W = [[1, 1], [1, -1]]}, {ac
 LINEAR = '{activation = "identity", %s = [[1]]}'
 THREE_LAYERS = f"x = [1]\ny = [0]\nlayers = [{', '.join(LINEAR % name for name in ('W1', 'W2', 'W3'))}]"
 SIGNS = [  # answers that are right, or called δ but −∂J/∂z; those marked right
-    (TWO_LAYERS, "δ2=2 δ1=2,4 dV=-6,2", "δ2 δ1 dV"),
-    (TWO_LAYERS, "δ2=2 δ1=2,4 dW=-2,-4;-4,-8 loss=7 h=?,?", "δ2 δ1 dW"),
-    (TWO_LAYERS, "δ2=2 δ1=2,-4 dV=-6,2", "δ2 dV"),
-    (TWO_LAYERS, "δ2=2 newV=4,1", "δ2 newV"),
+    (TWO_LAYERS, "δ2=2 δ1=2,4 dV=-6,2", "−δ₂ −δ₁ ∂J/∂V"),
+    (TWO_LAYERS, "δ2=2 δ1=2,4 dW=-2,-4;-4,-8 loss=7 h=?,?", "−δ₂ −δ₁ ∂J/∂W"),
+    (TWO_LAYERS, "δ2=2 δ1=2,-4 dV=-6,2", "−δ₂ ∂J/∂V"),
+    (TWO_LAYERS, "δ2=2 newV=4,1", "−δ₂ new V"),
+    (TWO_LAYERS, "DELTA2=2 newV=4.0,1.0", "−δ₂ new V"),
+    (TWO_LAYERS, "δ2=2 newV=1,2", ""),
+    (TWO_LAYERS, "δ2=2 δ1=2,4 dV=-6,2 dW=2,4;4,8", "∂J/∂V"),
+    (TWO_LAYERS, "δ2=2 δ1=2,4 dV=-6,2 newW=0,-1;-1,-5", "∂J/∂V"),
+    (TWO_LAYERS, "δ2=0 δ1=2,4 dV=-6,2", "∂J/∂V"),
+    (TWO_LAYERS, "δ2=-5 δ1=2,4 dW=-2,-4;-4,-8", "∂J/∂W"),
+    (TWO_LAYERS, "δ2=2 δ1=?,? dV=-6,2", "−δ₂ ∂J/∂V"),
+    (TWO_LAYERS, "δ2=2 delta.V=-6,2", "−δ₂ ∂J/∂V"),
+    (TWO_LAYERS, "∂J/∂z1[1]=2 δ1[2]=4 dW=-2,-4;-4,-8", "∂J/∂W"),
     (TWO_LAYERS, "δ2=2", ""),
-    (TWO_LAYERS, "δ2=2 dW=-2,-4;-4,-8", "dW"),
+    (TWO_LAYERS, "δ2=2 dW=-2,-4;-4,-8", "∂J/∂W"),
     (TWO_LAYERS, "δ2=2 dV=6,-2", ""),
-    (TWO_LAYERS, "δ2=2 dV=-6,?", "δ2 dV"),
-    (TWO_LAYERS, "δ2=-2 δ1=2,4 dW=-2,-4;-4,-8", "δ2 dW"),
-    (TWO_LAYERS, "δ2=2 ∂J/∂z1=2,4 dV=-6,2", "δ2 dV"),
-    (TWO_LAYERS, "∂J/∂z2=2 dV=-6,2", "dV"),
-    (TWO_LAYERS, "δ2=-5 δ1=2,4 dV=-6,2", "dV"),
-    (TWO_LAYERS.replace("x = [1, 2]", "x = [0, 0]"), "δ2=3 dV=0,0", "dV"),
-    (THREE_LAYERS, "δ3=-1 dW3=1", "δ3 dW3"),
-    (THREE_LAYERS, "δ3=1 δ2=-1 δ1=-1 dW1=1", "δ3 dW1"),
-    (THREE_LAYERS.replace("W3", "W2"), "δ3=-1 dW2=2", "dW2"),
-    (TWO_LAYERS.replace("y = [3]", "y = [3]\nl2 = 1"), "δ2=2 dV=-5,4", "dV"),
-    (TWO_LAYERS.replace("[1, 2]\n", "[[1, 2], [1, 2]]\n").replace("[3]", "[[3], [3]]"), "δ2=1;1 dV=-6,2", "δ2 dV"),
+    (TWO_LAYERS, "δ2=2 dV=-6,?", "−δ₂ ∂J/∂V"),
+    (TWO_LAYERS, "δ2=-2 δ1=2,4 dW=-2,-4;-4,-8", "δ₂ ∂J/∂W"),
+    (TWO_LAYERS, "δ2=2 ∂J/∂z1=2,4 dV=-6,2", "−δ₂ ∂J/∂V"),
+    (TWO_LAYERS, "∂J/∂z2=2 dV=-6,2", "∂J/∂V"),
+    (TWO_LAYERS, "δ2=-5 δ1=2,4 dV=-6,2", "∂J/∂V"),
+    (TWO_LAYERS.replace("x = [1, 2]", "x = [0, 0]"), "δ2=3 dV=0,0", "∂J/∂V"),
+    (THREE_LAYERS, "δ3=-1 dW3=1", "−δ₃ ∂J/∂W₃"),
+    (THREE_LAYERS, "δ3=1 δ2=-1 δ1=-1 dW1=1", "δ₃ ∂J/∂W₁"),
+    (THREE_LAYERS.replace("W3", "W2"), "δ3=-1 dW2=2", "∂J/∂W₂"),
+    (TWO_LAYERS.replace("y = [3]", "y = [3]\nl2 = 1"), "δ2=2 dV=-5,4", "∂J/∂V"),
+    (TWO_LAYERS.replace("[1, 2]\n", "[[1, 2], [1, 2]]\n").replace("[3]", "[[3], [3]]"), "δ2=1;1 dV=-6,2", "−δ₂ ∂J/∂V"),
 ]
 
 
@@ -217,5 +226,5 @@ def test_delta_has_the_other_sign_where_the_sheet_shows_it(tmp_path, net, answer
     (tmp_path / "net.toml").write_text(net)
     given = [parse_answer(*text.split("=")) for text in answers.split()]
     marking = Marker(read_problem(tmp_path / "net.toml"), Update(Fraction(1, 2))).mark(given)
-    found = [one.name for one, verdict in zip(given, marking.verdicts, strict=True) if verdict.status in RIGHT]
-    assert " ".join(found) == right, marking
+    verdicts = [one for one in marking.verdicts if one.status in RIGHT]
+    assert " ".join("−" * ("taken as −∂J/∂z" in one.remark) + one.symbol for one in verdicts) == right, marking

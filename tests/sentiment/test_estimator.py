@@ -166,6 +166,12 @@ def test_partial_fit_is_an_epoch_on_more_texts_with_new_words():
     assert (len(model._fitted[0].features), len(model.history_)) == (8, 1), "words, and these at the beginning"
     automatic = SentimentClassifier(warm_start=True, dev=0, epochs=1).fit(["good", "bad"] * 9, [0, 1] * 9)
     automatic.fit(["a text whose length alone would choose other settings, " * 15] * 9, [1] * 9)
+    topics = [f"topic{i}" for i in range(8)]
+    for lengths in ((110, 70), (70, 110)):  # words count once only where the first texts are short
+        model = SentimentClassifier(epochs=1)
+        for length in lengths:
+            model.partial_fit([f"{topic} " * length for topic in topics], topics, classes=topics)
+        assert model._fitted[0].settings.binary == (lengths[0] < 100)
 
 
 # The model --------------------------------------------------------------------------------------------------

@@ -55,22 +55,25 @@ def test_settings_keep_none_and_resolve_it():
     assert few.resolved(Facts(labels=150)) == few
     found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 300_000))]
     assert found == ["2-4", "3-4", "none"]
-    names = ["1", "0,5", "-1"], ["1", "0,5", "neg"]
-    assert [facts_of(dataset_of(["a"] * 3, labels), None).numbers for labels in names] == [True, False]
+    names = ["1 star", "0,5", "neg"], ["1", "a", "b", "2"], [*map(str, range(12))]
+    assert [facts_of(dataset_of(["a"] * len(some), some), None).graded for some in names] == [True, False, False]
+    assert not facts_of(dataset_of(["a", "b"], ["1", "2"]), None, labels=["1", "2", "a", "b"]).graded
     texts = ["a film, a joy", "很好吃的", "Ein guter Film!", ""]
     assert [facts_of(dataset_of([text], ["a"]), None).spaced for text in texts] == [False, False, True, True]
-    short, long, numbers = Facts(8), Facts(8, 1_000, 200_000), Facts(8, 1_000, 200_000, numbers=True)
-    found = [Settings().resolved(facts) for facts in (short, long, Facts(8, 10_000, 10**7), numbers)]
+    short, long, grades = Facts(8), Facts(8, 1_000, 200_000), Facts(8, 1_000, 200_000, graded=True)
+    found = [Settings().resolved(facts) for facts in (short, long, Facts(8, 10_000, 10**7), grades)]
     found += [
         Settings(multi_label=True).resolved(long),
         Settings().resolved(Facts(10, 20_000)),
         Settings(ngrams=2).resolved(long),
         Settings().resolved(long._replace(spaced=False)),
+        Settings().resolved(Facts(10, 50_000, 10**7, graded=True)),
+        Settings().resolved(Facts(10, 50_000, 10**7, ordered=False)),
     ]
     assert [(one.ngrams, one.binary, one.dim, one.epochs, one.word_dropout) for one in found] == [
         (2, True, 64, 100, 0), (1, False, 128, 40, 0.75), (1, False, 128, 20, 0.9), (3, True, 64, 100, 0),
         (3, True, 64, 100, 0), (2, False, 128, 10, 0.5), (2, False, 128, 40, 0.75),
-        (2, False, 128, 40, 0.75),
+        (2, False, 128, 40, 0.75), (3, True, 128, 10, 0.5), (1, False, 128, 10, 0),
     ]  # fmt: skip
     assert set(settings.automatic()) == {name for name in FIELDS if getattr(settings, name) is None} - {"max_features"}
 
