@@ -191,9 +191,9 @@ class _Sheet:
 
     def __init__(self, marker: Marker, answers: Sequence[Answer], scale: int, scale_name: str, sign: int = 1) -> None:
         self.marker, self.work, self.scale_name = marker, marker.work, scale_name
-        own = [answer for answer in answers if answer.name in marker.per_sample]
-        self.factors = {answer.name: scale * (sign if answer.is_delta else 1) for answer in own}
-        self.answers = [answer.scaled(Fraction(self.factors.get(answer.name, 1))) for answer in answers]
+        own = (answer for answer in answers if answer.name in marker.per_sample)
+        self.factors = factors = {answer.name: scale * (sign if answer.is_delta else 1) for answer in own}
+        self.answers = [one.scaled(Fraction(factors[one.name])) if one.name in factors else one for one in answers]
         fitting = {c: sum(a.fits(truth[a.name]) for a in self.answers) for c, truth in marker.truths.items()}
         self.plain, self.c = max(fitting.values()), max(fitting, key=lambda c: fitting[c])
         self.truth = marker.truths[self.c]

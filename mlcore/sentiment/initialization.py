@@ -13,7 +13,7 @@ from mlcore.kernels.forward import Parameters
 from mlcore.sentiment.model import Model
 from mlcore.sentiment.settings import Facts, Settings
 from mlcore.text.dataset import Dataset, EncodedDataset, Split
-from mlcore.text.labels import labels_in, listed, rating_of
+from mlcore.text.labels import labels_in, listed
 from mlcore.text.overlap import kept
 from mlcore.text.pool import shares
 from mlcore.text.vectors import Vectors
@@ -45,10 +45,8 @@ def facts_of(
     labels = labels or {label for name in dataset.label_names for label in labels_in(name)}
     words, width = int(dataset.tokens.offsets[-1]), vectors.shape[1] if vectors else None
     ordered, repeated = order_tells(dataset.tokens), words > len(dataset.words)
-    numbers = 0
-    if len(labels) <= GRADES:
-        numbers = sum(rating_of(label.partition(" ")[0]) is not None for label in labels)
-    graded = 2 * numbers > len(labels)
+    numbers = (label.lstrip("+-−")[:1].isdecimal() for label in labels)  # labels may be 3 stars
+    graded = len(labels) <= GRADES and 2 * sum(numbers) > len(labels)
     ids, counts = np.unique(dataset.tokens.ids[:LOOKED_AT], return_counts=True)
     spaced = 2 * int(counts[dataset.words.select(ids).lengths() == 1].sum()) <= int(counts.sum())
     return Facts(len(labels), dataset.n_texts, words, dev != 0, ordered, repeated, graded, spaced, width)

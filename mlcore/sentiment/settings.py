@@ -71,7 +71,7 @@ class Settings:
     # fmt: off
     ngrams: int = setting(None, "1: words; 2: also word pairs, and how texts begin (^ what, ^ what is); 3: also "
                           "word triples.", minimum=1, maximum=3,
-                          automatic="2, for long texts 3 or with many labels 1, 1 if their order says nothing")
+                          automatic="2; for long texts 3, with many labels 1; 1 if the order of words says nothing")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
                                automatic="2-4, with many labels 3-4, for long texts none",
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
@@ -81,7 +81,7 @@ class Settings:
     max_features: int | None = setting(None, "Keep only the most frequent words and n-grams.",
                                        minimum=1, maximum=2**31 - 1, automatic="all")
     binary: bool = setting(None, "Count each word once per text, or as often as it occurs.",
-                           automatic="once, with many labels or if the order of words says nothing as often")
+                           automatic="once; as often with many labels, or if the order of words says nothing")
     dim: int = setting(None, "Width of the embedding.", minimum=1, maximum=10_000,
                        automatic="64, with many labels 128, or that of given vectors")
     hidden: int = setting(None, "Units of the hidden layer.", minimum=1, maximum=10_000,

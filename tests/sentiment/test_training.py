@@ -55,7 +55,7 @@ def test_settings_keep_none_and_resolve_it():
     assert few.resolved(Facts(labels=150)) == few
     found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 300_000))]
     assert found == ["2-4", "3-4", "none"]
-    names = ["1 star", "0,5", "neg"], ["1", "a", "b", "2"], [*map(str, range(12))]
+    names = ["1星", "0,5", "−1 star", "neg"], ["1", "a", "b", "2"], [*map(str, range(12))]
     assert [facts_of(dataset_of(["a"] * len(some), some), None).graded for some in names] == [True, False, False]
     assert not facts_of(dataset_of(["a", "b"], ["1", "2"]), None, labels=["1", "2", "a", "b"]).graded
     texts = ["a film, a joy", "很好吃的", "Ein guter Film!", ""]
