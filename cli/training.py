@@ -173,7 +173,7 @@ class Run:
             self.show(show_network, self.training.data, model)
             for epoch in state.reports if state else ():
                 interrupts.defer()  # from now on a signal leaves a model
-                self.show(render.show, epoch.row)
+                self.show(render.show, training.row(model, epoch))
             self.training.run(self.progress, state, self.on_epoch, self.on_model)
 
     def prepare(self, cluster: Any) -> "training.Training":
@@ -256,7 +256,7 @@ class Run:
         self.write_line(asdict(report))  # first: after a crash, an epoch is in the log twice rather than never
         if self.checkpoint:
             checkpoints.save_checkpoint(self.checkpoint, self.training.model, state)
-        self.show(render.show, report.row)
+        self.show(render.show, training.row(self.training.model, report))
 
     def on_model(self, model: "models.Model") -> None:
         """Save the model of the best epoch, and the one that is trained on all texts then."""

@@ -56,7 +56,7 @@ class Run(NamedTuple):
     parameters: int
     seconds: float
     best_epoch: int | None = None  # None for the baselines
-    finished: bool = True  # whether the training stopped because the held-out loss rose, not at the last epoch
+    finished: bool = True  # whether the held-out loss rose before the last epoch, or the learning rate fell to 0
 
 
 class Missing(NamedTuple):  # a run without a result
@@ -191,7 +191,8 @@ class Experiment:
         _, accuracy = quick_figures(model, data.test, training.threads)
         assert accuracy is not None and best.dev_accuracy is not None  # noqa: PT018, there are labels
         parameters = model.n_parameters - (len(data.features) * model.settings.dim if frozen else 0)
-        finished = len(training.reports) - best.epoch >= model.settings.patience
+        more = len(training.reports) - best.epoch
+        finished = more >= model.settings.patience or model.settings.schedule == "linear"
         return Run(arm.name, seed, accuracy, best.dev_accuracy, parameters, seconds, best.epoch, finished)
 
     def compare(self, results: Sequence[Run | Missing], interrupted: bool = False) -> Comparison:

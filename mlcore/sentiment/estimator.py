@@ -23,7 +23,7 @@ from mlcore.sentiment.model import Model
 from mlcore.sentiment.model_file import load_model, save_model
 from mlcore.sentiment.prediction import predict
 from mlcore.sentiment.settings import FIELDS, Settings, given_settings
-from mlcore.sentiment.training import EpochReport, State, Training, heading
+from mlcore.sentiment.training import EpochReport, State, Training, heading, row
 from mlcore.templates import fill
 from mlcore.text.dataset import dataset_of
 from mlcore.text.labels import listed
@@ -140,7 +140,7 @@ class SentimentClassifier(_Parameters):  # type: ignore[misc, valid-type]
             if report.warning:
                 warnings.warn(report.warning, stacklevel=5)
             if self.verbose:
-                _say(report.row)
+                _say(row(training.model, report))
 
         def on_model(model: Model) -> None:
             self._fitted = model, fitted_classes  # at once, so that another thread sees either none of it or all

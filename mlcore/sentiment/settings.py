@@ -73,7 +73,7 @@ class Settings:
                           "word triples.", minimum=1, maximum=3,
                           automatic="2; for long texts 3, with many labels 1; 1 if the order of words says nothing")
     char_ngrams: str = setting(None, "Also n-grams of so many characters within each word, such as 3-5.",
-                               automatic="2-4, with many labels 3-4, for long texts none",
+                               automatic="2-4, for long texts none",
                                matches="none|" + "|".join(f"{size}-[{size}-9]" for size in range(2, 10)),
                                expected="none, or two sizes from 2 to 9 such as 3-5")
     min_count: int = setting(None, "Ignore words and n-grams that occur less often.",
@@ -95,12 +95,13 @@ class Settings:
     initialization: str = setting("naive-bayes", "random, or naive-bayes (up to 1,000 labels): add each word's "
                                   "log-count ratio.",
                                   choices=("random", "naive-bayes"))
-    epochs: int = setting(None, "Maximum number of epochs; the best one is kept.", minimum=1, maximum=100_000,
-                          resumable=True, automatic="100, with nothing held out 30, with many labels 10 to 40")
+    epochs: int = setting(None, "Maximum number of epochs; the best one is kept, with a linear schedule the last "
+                          "one.", minimum=1, maximum=100_000, resumable=True,
+                          automatic="100, with nothing held out 30, with many labels 10 to 40")
     patience: int = setting(None, "Stop after this many epochs without a lower held-out loss, or with several labels "
-                            "a higher micro F1.",
+                            "a higher micro F1; with a linear schedule, never.",
                             minimum=1, maximum=100_000, resumable=True,
-                            automatic="3, with many labels 40, with several 5 to 30")
+                            automatic="3, with several labels 5 to 30")
     refit: bool = setting(True, "Then train on all texts for as many epochs, unless the data has a dev split.")
     batch_size: int = setting(64, "Texts per batch.", minimum=1, maximum=1_000_000)
     optimizer: str = setting("adagrad", "sgd, adagrad or adam.", choices=tuple(LEARNING_RATES))
@@ -149,8 +150,7 @@ class Settings:
         topics = long and falling and not facts.graded
         alone = not facts.ordered or (topics and facts.spaced)  # words, without their neighbours
         ngrams = self.ngrams or (1 if alone else 3 if long and not topics else 2)
-        sizes = "none" if long or not facts.ordered else "3-4" if many else "2-4"
-        char_ngrams = self.char_ngrams or sizes
+        char_ngrams = self.char_ngrams or ("none" if long or not facts.ordered else "2-4")
         bold = self.optimizer != "adagrad" or self.loss == "squared"
         step = 5 if self.multi_label else 0.5 if facts.words < FEW_WORDS and bold else 1
         step = (5 if self.optimizer == "sgd" else 12) if falling else step
@@ -166,7 +166,7 @@ class Settings:
             "dim": facts.width or (128 if many else 64),
             "hidden": 128 if many else 64,
             "epochs": fewer if falling else 100 if facts.held_out else 30,
-            "patience": 40 if falling else few_batches if self.multi_label else 3,
+            "patience": few_batches if self.multi_label else 3,
             "learning_rate": LEARNING_RATES[self.optimizer] * step,
             "schedule": "linear" if falling else "constant",
             "word_dropout": dropped if falling and facts.ordered else 0.0,

@@ -51,20 +51,9 @@ class EpochReport:
     dev_micro_f1: float | None  # where texts may have several
     learning_rate: float  # at the start of the training, or after the last restart
     restarts: int  # how often the epoch diverged and was repeated
-    best: bool  # so far: the highest micro F1, or else the lowest held-out loss; with nothing held out, the last one
+    best: bool  # so far, by micro F1 or held-out loss; with nothing held out, or a falling rate, the last one
     seconds: float
     features: int  # in the texts, each as often as it counts
-
-    @property
-    def row(self) -> str:
-        """A line of the table of epochs, which ``heading`` begins."""
-        loss, quality, share = "-", "-", self.dev_micro_f1 if self.dev_accuracy is None else self.dev_accuracy
-        if self.dev_loss is not None:  # which is half the square for ratings
-            loss, rmse = f"{self.dev_loss:.4f}", math.sqrt(2 * self.dev_loss)
-            quality = f"{rmse:.3f}" if share is None else f"{share:.2%}"
-        figures = f"{self.epoch:5}  {self.train_loss:13.4f}  {loss:>13}  {quality:>8}  {self.seconds:7.2f}"
-        best = "  best" * (self.best and self.dev_loss is not None)
-        return f"{figures}  {self.features / self.seconds / 1e6:12.1f}{best}"
 
     @property
     def warning(self) -> str:
@@ -77,6 +66,17 @@ def heading(model: Model) -> str:
     """The first line of the table of epochs."""
     quality = "micro F1" if model.settings.multi_label else "accuracy" if model.labels else "    RMSE"
     return f"epoch  training loss  held-out loss  {quality}  seconds  M features/s"
+
+
+def row(model: Model, report: EpochReport) -> str:
+    """A line of the table of epochs, which ``heading`` begins."""
+    loss, quality, share = "-", "-", report.dev_micro_f1 if report.dev_accuracy is None else report.dev_accuracy
+    if report.dev_loss is not None:  # which is half the square for ratings
+        loss, rmse = f"{report.dev_loss:.4f}", math.sqrt(2 * report.dev_loss)
+        quality = f"{rmse:.3f}" if share is None else f"{share:.2%}"
+    figures = f"{report.epoch:5}  {report.train_loss:13.4f}  {loss:>13}  {quality:>8}  {report.seconds:7.2f}"
+    best = "  best" * (report.best and report.dev_loss is not None and model.settings.schedule == "constant")
+    return f"{figures}  {report.features / report.seconds / 1e6:12.1f}{best}"
 
 
 class Progress(NamedTuple):
@@ -221,9 +221,10 @@ class Trainer:
             accuracy, micro_f1 = (None, quality) if model.settings.multi_label else (quality, None)
             if not dev_loss <= self.largest_loss:
                 return None
-            # Where labels are rare or hard to tell, the lowest loss is that of a cautious model, which predicts few
-            merit = micro_f1 or 0.0, -dev_loss
-            best = all(merit > (one.dev_micro_f1 or 0.0, -(one.dev_loss or 0.0)) for one in state.reports)
+            if model.settings.schedule == "constant":  # a falling rate ends where decisions are best, the loss or not
+                # Where labels are rare or hard to tell, the lowest loss is that of a cautious model, which predicts few
+                merit = micro_f1 or 0.0, -dev_loss
+                best = all(merit > (one.dev_micro_f1 or 0.0, -(one.dev_loss or 0.0)) for one in state.reports)
         return EpochReport(
             trained.epoch, trained.loss, dev_loss, accuracy, micro_f1, state.learning_rate, restarts, best,
             trained.seconds, trained.features,

@@ -28,6 +28,7 @@ def test_nothing_is_said_where_nothing_is_wrong():
     found, page = notes(rows, epochs=100, patience=3)
     assert found == []
     assert "Note:" not in page
+    assert notes(rows, epochs=1, schedule="linear")[0] == []  # it had to end where the learning rate is 0
 
 
 @pytest.mark.parametrize(("rows", "options", "message"), [

@@ -54,7 +54,7 @@ def test_settings_keep_none_and_resolve_it():
     assert (many.dim, many.hidden > few.hidden, many.learning_rate > few.learning_rate) == (50, True, True)
     assert few.resolved(Facts(labels=150)) == few
     found = [settings.resolved(facts).char_ngrams for facts in (Facts(), Facts(150), Facts(2, 3_000, 300_000))]
-    assert found == ["2-4", "3-4", "none"]
+    assert found == ["2-4", "2-4", "none"]
     names = ["1星", "0,5", "−1 star", "neg"], ["1", "a", "b", "2"], [*map(str, range(12))]
     assert [facts_of(dataset_of(["a"] * len(some), some), None).graded for some in names] == [True, False, False]
     assert not facts_of(dataset_of(["a", "b"], ["1", "2"]), None, labels=["1", "2", "a", "b"]).graded
@@ -102,12 +102,15 @@ def test_words_start_longer_and_learn_faster_than_their_characters():
 
 
 def test_the_epoch_that_is_kept():
-    """The last one with nothing held out; else the first of equal losses, from which patience counts."""
+    """The last one with nothing held out or a falling rate; else the first of equal losses, where patience counts."""
     _, data, reports = train(pinned(dim=3, epochs=3), dev=0)
     assert (data.dev, len(data.train.rows)) == (None, len(TEXTS))
     assert [(report.best, report.dev_loss) for report in reports] == [(True, None)] * 3
     _, _, reports = train(pinned(dim=2, hidden=2, epochs=30, learning_rate=1e-30, patience=2))
     assert [report.best for report in reports] == [True, False, False]
+    model, _, falling = train(pinned(dim=2, hidden=2, epochs=4, learning_rate=1e-30, patience=1, schedule="linear"))
+    assert [report.best for report in falling] == [True] * 4
+    assert not training.row(model, falling[0]).endswith("best")  # nothing is compared
 
 
 def test_an_epoch_that_diverges_is_repeated_with_half_the_learning_rate():
